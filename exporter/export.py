@@ -1,0 +1,140 @@
+"""A run in, a bundle out: published only when ONNX Runtime has agreed with Keras on the run's own photos."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import keras
+import numpy as np
+
+from exporter.golden_samples import golden_photos
+from exporter.graph import add_metadata, convert
+from exporter.parity import Parity, compare, run_onnx
+from exporter.publish import check_free, publish, sha256_of
+from exporter.training_run import TrainingRun, read_training_run
+from models.bundle import LABELS_FILE, open_bundle
+from models.classifier import Probabilities, load
+from models.errors import ParityError
+from models.golden import GOLDEN_FILE, GoldenSample, check_golden, dump_golden
+from models.manifest import Manifest, ModelMetadata, Variant
+from models.preprocess import Pixels, preprocess
+
+__all__ = ["ExportResult", "export_run"]
+
+VARIANT: Final = "float32"
+REVIEW_UNDER: Final = 0.5
+"""Rows that are less sure than a coin toss go to a person."""
+_MODEL_FILE: Final = "model.onnx"
+_PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A published bundle and its proof.
+
+    Attributes:
+        bundle: the folder.
+        many, one: agreement with Keras in batches of many photos, and of one.
+        golden: how many golden samples it carries.
+        model_bytes: size of the ONNX file.
+    """
+
+    bundle: Path
+    many: Parity
+    one: Parity
+    golden: int
+    model_bytes: int
+
+
+def export_run(run_path: Path, place: Path) -> ExportResult:
+    """Convert a run's best network and prove it.
+
+    Args:
+        run_path: a run folder.
+        place: where the bundle will be; nothing may be there.
+
+    Raises:
+        InputError: the run cannot be read, or something is at ``place``.
+        ParityError: ONNX Runtime and Keras disagree; nothing is published.
+    """
+    check_free(place)
+    run = read_training_run(run_path)
+    metadata = _metadata(run)
+    network = keras.saving.load_model(run.network, compile=False)
+    model = add_metadata(convert(network, run.preprocess.size), metadata)
+    photos = golden_photos(run.originals, run.preprocess)
+    samples = np.stack([preprocess(data, run.preprocess) for _, data in photos.values()]) if photos else run.pixels[:0]
+    many, one = _prove(network, model, np.concatenate([run.pixels, samples]))
+    files = {
+        _MODEL_FILE: model,
+        LABELS_FILE: "".join(f"{label}\n" for label in run.classes).encode(),
+        "parity.json": json.dumps({"batches": asdict(many), "one_by_one": asdict(one)}, indent=1).encode(),
+        **_golden_files(model, photos, samples),
+    }
+    publish(place, files, _manifest(run, metadata, files))
+    bundle = open_bundle(place)
+    return ExportResult(place, many, one, check_golden(bundle, load(place)), len(model))
+
+
+def _metadata(run: TrainingRun) -> ModelMetadata:
+    return ModelMetadata(
+        schema_version=1,
+        name=run.name,
+        version=datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"),
+        variant=VARIANT,
+        labels=run.classes,
+        preprocess=run.preprocess,
+        temperature=1.0,
+        thresholds=(REVIEW_UNDER,) * len(run.classes),
+    )
+
+
+def _prove(network: keras.Model, model: bytes, pixels: Pixels) -> tuple[Parity, Parity]:
+    expected = _keras_probabilities(network, pixels)
+    got_many, got_one = run_onnx(model, pixels)
+    many, one = compare(expected, got_many), compare(expected[: len(got_one)], got_one)
+    for parity, batches in ((many, "in batches"), (one, "one by one")):
+        if not parity.passed:
+            msg = (
+                f"ONNX Runtime and Keras disagree {batches}: probabilities differ by up to {parity.largest:.2g} "
+                f"(at most {parity.tolerance:.0e} passes), and {len(parity.flips)} of {parity.photos} photos change "
+                "their label. Nothing was published; please report the architecture and the versions in args.json."
+            )
+            raise ParityError(msg)
+    return many, one
+
+
+def _keras_probabilities(network: keras.Model, pixels: Pixels) -> Probabilities:
+    output = network.predict(pixels, batch_size=64, verbose=0)
+    return np.concatenate([1.0 - output, output], axis=1) if output.shape[1] == 1 else output
+
+
+def _golden_files(model: bytes, photos: dict[str, tuple[str, bytes]], samples: Pixels) -> dict[str, bytes]:
+    files = {f"golden/{name}": data for name, (_, data) in photos.items()}
+    probabilities, _ = run_onnx(model, samples)
+    expected = tuple(
+        GoldenSample(file=f"golden/{name}", kind=kind, probabilities={VARIANT: tuple(float(p) for p in row)})
+        for (name, (kind, _)), row in zip(photos.items(), probabilities, strict=True)
+    )
+    return {**files, GOLDEN_FILE: dump_golden(expected)}
+
+
+def _manifest(run: TrainingRun, metadata: ModelMetadata, files: dict[str, bytes]) -> Manifest:
+    return Manifest(
+        schema_version=1,
+        name=metadata.name,
+        version=metadata.version,
+        arch=run.arch,
+        labels=run.classes,
+        preprocess=run.preprocess,
+        default_variant=VARIANT,
+        variants={
+            VARIANT: Variant(file=_MODEL_FILE, temperature=metadata.temperature, thresholds=metadata.thresholds)
+        },
+        files=sha256_of(files),
+        accuracy=run.test_accuracy,
+        made_with={package: version(package) for package in _PACKAGES},
+    )

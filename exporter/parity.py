@@ -1,0 +1,100 @@
+"""The proof that ONNX Runtime says what Keras said, on the user's own photos."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from models.classifier import Probabilities
+from models.preprocess import Pixels
+
+__all__ = ["TOLERANCE", "NearTie", "Parity", "compare", "run_onnx"]
+
+TOLERANCE: Final = 1e-4
+SINGLES: Final = 64
+"""How many photos are run one at a time; all are run in batches."""
+BATCH: Final = 32
+
+
+@dataclass(frozen=True)
+class NearTie:
+    """A photo whose two likeliest classes are so close in Keras itself that either may win."""
+
+    index: int
+    margin: float
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far two sets of probabilities agree.
+
+    Attributes:
+        photos: how many were compared.
+        largest: largest absolute difference of a probability.
+        mean: mean absolute difference.
+        flips: photos whose top label differs though they are no near-ties.
+        near_ties: photos whose margin in Keras is within twice the tolerance.
+        tolerance: the largest difference that passes.
+    """
+
+    photos: int
+    largest: float
+    mean: float
+    flips: tuple[int, ...]
+    near_ties: tuple[NearTie, ...]
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the export may ship."""
+        return self.photos > 0 and self.largest <= self.tolerance and not self.flips
+
+
+def compare(expected: Probabilities, got: Probabilities, tolerance: float = TOLERANCE) -> Parity:
+    """Compare Keras's probabilities with ONNX Runtime's.
+
+    Args:
+        expected: Keras's, ``float32 (n, classes)``.
+        got: ONNX Runtime's, of the same shape.
+        tolerance: the largest difference that passes; not-a-number never does.
+    """
+    difference = np.abs(expected - got)
+    ranked = np.sort(expected, axis=1)
+    margins = ranked[:, -1] - ranked[:, -2]
+    ties = margins <= 2 * tolerance
+    flips = (expected.argmax(axis=1) != got.argmax(axis=1)) & ~ties
+    largest = float(difference.max(initial=0.0))
+    return Parity(
+        photos=len(expected),
+        largest=largest if np.isfinite(largest) else float("inf"),
+        mean=float(difference.mean()) if difference.size else 0.0,
+        flips=tuple(int(i) for i in np.flatnonzero(flips)),
+        near_ties=tuple(NearTie(int(i), float(margins[i])) for i in np.flatnonzero(ties)),
+        tolerance=tolerance,
+    )
+
+
+def run_onnx(model: bytes, pixels: Pixels) -> tuple[Probabilities, Probabilities]:
+    """Run an ONNX model in batches of many and of one.
+
+    Args:
+        model: the ONNX file.
+        pixels: ``uint8 (n, S, S, 3)``.
+
+    Returns:
+        Probabilities of all photos in batches; probabilities of the first ``SINGLES``, one at a time.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return _run(session, pixels, BATCH), _run(session, pixels[:SINGLES], 1)
+
+
+def _run(session: ort.InferenceSession, pixels: Pixels, batch: int) -> npt.NDArray[np.float32]:
+    parts = [
+        session.run(["probabilities"], {"image": pixels[start : start + batch]})[0]
+        for start in range(0, len(pixels), batch)
+    ]
+    return np.concatenate(parts)

@@ -1,0 +1,94 @@
+"""A bundle on disk: the folder that ships."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from models.errors import BundleError
+from models.manifest import Manifest, parse_manifest
+
+__all__ = ["LABELS_FILE", "MANIFEST_FILE", "Bundle", "file_sha256", "open_bundle"]
+
+MANIFEST_FILE: Final = "manifest.json"
+LABELS_FILE: Final = "labels.txt"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose manifest has been read and whose files are all there.
+
+    Attributes:
+        path: the folder.
+        manifest: what it says of itself.
+        digest: SHA-256 of ``manifest.json``, which holds the SHA-256 of every other file.
+    """
+
+    path: Path
+    manifest: Manifest
+    digest: str
+
+    def read(self, name: str) -> bytes:
+        """Read one of the bundle's files and check it against the manifest.
+
+        Raises:
+            BundleError: the file is not listed, is gone, or is not the one that was exported.
+        """
+        expected = self.manifest.files.get(name)
+        if expected is None:
+            msg = f"Expected {name} in the manifest of {self.path}, it is not listed; export the bundle again."
+            raise BundleError(msg)
+        data = (self.path / name).read_bytes()
+        found = hashlib.sha256(data).hexdigest()
+        if found != expected:
+            msg = (
+                f"{self.path / name} is not the file that was exported: expected SHA-256 {expected[:12]}…, "
+                f"got {found[:12]}…; copy the bundle again."
+            )
+            raise BundleError(msg)
+        return data
+
+    def check_labels(self) -> None:
+        """Check that ``labels.txt`` names the manifest's labels in the same order.
+
+        Raises:
+            BundleError: it does not.
+        """
+        found = tuple(self.read(LABELS_FILE).decode().splitlines())
+        if found != self.manifest.labels:
+            msg = f"{self.path / LABELS_FILE} and the manifest name different labels; export the bundle again."
+            raise BundleError(msg)
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Read a bundle's manifest and check that every file it lists is there, and inside the folder.
+
+    Raises:
+        BundleError: there is no bundle, its manifest is wrong, or a file is missing.
+    """
+    try:
+        text = (path / MANIFEST_FILE).read_bytes()
+    except OSError as error:
+        msg = f"Expected a bundle (a folder with {MANIFEST_FILE}) at {path}, found none; make one with hangtag export."
+        raise BundleError(msg) from error
+    manifest = parse_manifest(text, str(path / MANIFEST_FILE))
+    root = path.resolve()
+    for name in manifest.files:
+        _check_file(root, name)
+    return Bundle(path=path, manifest=manifest, digest=hashlib.sha256(text).hexdigest())
+
+
+def _check_file(root: Path, name: str) -> None:
+    file = (root / name).resolve()
+    if not file.is_relative_to(root):
+        msg = f"{name} in the bundle {root} leads out of it, to {file}; refuse it and ask where it came from."
+        raise BundleError(msg)
+    if not file.is_file():
+        msg = f"Expected {name} in the bundle {root}, it is missing; copy the bundle again."
+        raise BundleError(msg)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

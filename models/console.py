@@ -1,0 +1,43 @@
+"""How ``classify`` looks on a terminal."""
+
+import json
+from pathlib import Path
+
+from models.classifier import Classifier, Prediction, load
+from models.errors import ExitCode, ImageError
+
+__all__ = ["classify_and_show"]
+
+
+def classify_and_show(images: list[Path], model: Path, variant: str | None, top_k: int, *, as_json: bool) -> ExitCode:
+    """Print a line a photo; an unreadable photo does not stop the others."""
+    classifier = load(model, variant)
+    failed = False
+    for image in images:
+        answer = _classify(classifier, image, top_k)
+        failed |= isinstance(answer, ImageError)
+        print(_json_line(image, answer) if as_json else _line(image, answer))  # noqa: T201 - what the command is for
+    return ExitCode.FAILURE if failed else ExitCode.OK
+
+
+def _classify(classifier: Classifier, image: Path, top_k: int) -> Prediction | ImageError:
+    try:
+        return classifier.classify(image, top_k)
+    except ImageError as error:
+        return error
+
+
+def _json_line(image: Path, answer: Prediction | ImageError) -> str:
+    if isinstance(answer, ImageError):
+        return json.dumps({"image": str(image), "status": "failed", "error": answer.fault, "error_message": str(answer)})
+    best = [{"label": label, "confidence": round(confidence, 6)} for label, confidence in answer.top_k]
+    status = "review" if answer.review else "labeled"
+    return json.dumps({"image": str(image), "status": status, **best[0], "top_k": best}, ensure_ascii=False)
+
+
+def _line(image: Path, answer: Prediction | ImageError) -> str:
+    if isinstance(answer, ImageError):
+        return f"{image}  failed ({answer.fault}): {answer}"
+    others = ", ".join(f"{label} {confidence:.1%}" for label, confidence in answer.top_k[1:])
+    doubt = "  (a person should look)" if answer.review else ""
+    return f"{image}  {answer.label} {answer.confidence:.1%}{f'  [{others}]' if others else ''}{doubt}"

@@ -1,0 +1,99 @@
+"""Every error Hangtag raises on purpose, under one root.
+
+A message says what was expected, what came, and what to do next. The command line prints the message without a
+traceback and leaves with the error's ``exit_code``.
+"""
+
+from enum import IntEnum, StrEnum
+
+__all__ = [
+    "BundleError",
+    "DataError",
+    "ExitCode",
+    "HangtagError",
+    "ImageError",
+    "ImageFault",
+    "InputError",
+    "JobError",
+    "LayoutError",
+    "MissingExtraError",
+    "ParityError",
+]
+
+
+class ExitCode(IntEnum):
+    """What the ``hangtag`` command returns to the shell."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    BUNDLE_REFUSED = 5
+    PARITY_FAILED = 6
+    INTERRUPTED = 130
+
+
+class HangtagError(Exception):
+    """The root: catch this to catch everything that Hangtag raises on purpose."""
+
+    exit_code = ExitCode.FAILURE
+
+
+class InputError(HangtagError):
+    """A path, option or file that a person gave cannot be used as it is."""
+
+    exit_code = ExitCode.USAGE
+
+
+class DataError(InputError):
+    """A set of labelled photos that cannot be learned from."""
+
+
+class LayoutError(HangtagError):
+    """Hangtag's own packages are missing, or hidden by others of the same name."""
+
+
+class MissingExtraError(HangtagError):
+    """A command needs packages that only an extra installs."""
+
+    exit_code = ExitCode.USAGE
+
+
+class BundleError(HangtagError):
+    """A bundle that is damaged, incomplete, or disagrees with itself."""
+
+    exit_code = ExitCode.BUNDLE_REFUSED
+
+
+class ParityError(HangtagError):
+    """An exported model that does not agree with the Keras model it came from."""
+
+    exit_code = ExitCode.PARITY_FAILED
+
+
+class JobError(HangtagError):
+    """A labelling job that cannot start, go on, or be merged."""
+
+
+class ImageFault(StrEnum):
+    """Why a catalogue row has no label: the values of the ``error`` column."""
+
+    MISSING = "missing"
+    REFUSED = "refused"
+    DOWNLOAD = "download"
+    TIMEOUT = "timeout"
+    TOO_LARGE = "too_large"
+    UNREADABLE = "unreadable"
+    CRASHED = "crashed"
+
+
+class ImageError(HangtagError):
+    """One photo that cannot become pixels.
+
+    Args:
+        message: what is wrong with it, and what to do.
+        fault: the kind, as it appears in the ``error`` column.
+    """
+
+    def __init__(self, message: str, fault: ImageFault = ImageFault.UNREADABLE) -> None:
+        super().__init__(message)
+        self.fault = fault

@@ -1,0 +1,176 @@
+"""``manifest.json``: what a bundle holds, and the SHA-256 of each of its files."""
+
+import json
+from pathlib import PurePosixPath
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.errors import BundleError
+from models.preprocess import PreprocessSpec
+
+__all__ = ["METADATA_KEY", "Manifest", "ModelMetadata", "Variant", "parse_manifest", "parse_metadata"]
+
+SCHEMA_VERSION: Final = 1
+METADATA_KEY: Final = "hangtag"
+"""The key of the ONNX ``metadata_props`` entry that holds a :class:`ModelMetadata` as JSON."""
+
+
+def _stays_inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or str(path) != name:
+        msg = f"expected a plain path inside the bundle, got {name!r}"
+        raise ValueError(msg)
+    return name
+
+
+FileName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_stays_inside)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Labels = Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Variant(_Record):
+    """One ONNX file of a bundle (``float32``, ``int8``).
+
+    Attributes:
+        file: name of the ONNX file inside the bundle.
+        temperature: what the logits are divided by, inside the graph.
+        thresholds: for each class, in label order, the confidence under which a row goes to review.
+    """
+
+    file: FileName
+    temperature: float = Field(gt=0.0)
+    thresholds: Annotated[tuple[Probability, ...], Field(strict=False)]
+
+
+class ModelMetadata(_Record):
+    """What travels inside an ONNX file, so that the lone file is enough on a device."""
+
+    schema_version: Literal[1]
+    name: str = Field(min_length=1)
+    version: str
+    variant: str
+    labels: Labels
+    preprocess: PreprocessSpec
+    temperature: float = Field(gt=0.0)
+    thresholds: Annotated[tuple[Probability, ...], Field(strict=False)]
+
+
+class Manifest(_Record):
+    """The contents of ``manifest.json``.
+
+    Attributes:
+        schema_version: of this file's format.
+        name: of the model.
+        version: the UTC time at which the bundle was made, ``YYYYMMDDTHHMMSSZ``.
+        arch: the architecture that was trained.
+        labels: class names; the position is the column of ``probabilities``.
+        preprocess: what turns a photo into the model's input.
+        default_variant: the variant that is used when none is asked for.
+        variants: name → ONNX file with its temperature and thresholds.
+        files: name → SHA-256, for every file of the bundle but this one.
+        accuracy: on the test split, if there was one.
+        made_with: package → version.
+    """
+
+    schema_version: Literal[1]
+    name: str = Field(min_length=1)
+    version: str
+    arch: str
+    labels: Labels
+    preprocess: PreprocessSpec
+    default_variant: str
+    variants: dict[str, Variant] = Field(min_length=1)
+    files: dict[FileName, Sha256]
+    accuracy: Probability | None
+    made_with: dict[str, str]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            msg = "labels: expected each label once"
+            raise ValueError(msg)
+        if self.default_variant not in self.variants:
+            msg = f"default_variant: expected one of {sorted(self.variants)}, got {self.default_variant!r}"
+            raise ValueError(msg)
+        for name, variant in self.variants.items():
+            self._check_variant(name, variant)
+        return self
+
+    def _check_variant(self, name: str, variant: Variant) -> None:
+        if variant.file not in self.files:
+            msg = f"variants.{name}.file: {variant.file!r} is not listed under files"
+            raise ValueError(msg)
+        if len(variant.thresholds) != len(self.labels):
+            msg = f"variants.{name}.thresholds: expected {len(self.labels)}, got {len(variant.thresholds)}"
+            raise ValueError(msg)
+
+    def metadata(self, variant: str) -> ModelMetadata:
+        """What the ONNX file of a variant must carry."""
+        chosen = self.variants[variant]
+        return ModelMetadata(
+            schema_version=self.schema_version,
+            name=self.name,
+            version=self.version,
+            variant=variant,
+            labels=self.labels,
+            preprocess=self.preprocess,
+            temperature=chosen.temperature,
+            thresholds=chosen.thresholds,
+        )
+
+
+def parse_manifest(text: str | bytes, source: str) -> Manifest:
+    """Parse ``manifest.json``.
+
+    Args:
+        text: its contents.
+        source: its path, for messages.
+
+    Raises:
+        BundleError: it is not JSON, of another schema version, or breaks the schema.
+    """
+    _check_schema_version(text, source)
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise BundleError(_explain(error, source)) from error
+
+
+def parse_metadata(text: str, source: str) -> ModelMetadata:
+    """Parse the metadata of an ONNX file.
+
+    Raises:
+        BundleError: it is not JSON, of another schema version, or breaks the schema.
+    """
+    _check_schema_version(text, source)
+    try:
+        return ModelMetadata.model_validate_json(text)
+    except ValidationError as error:
+        raise BundleError(_explain(error, source)) from error
+
+
+def _check_schema_version(text: str | bytes, source: str) -> None:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        msg = f"Expected JSON in {source}, got something else ({error}); export the bundle again."
+        raise BundleError(msg) from error
+    version = found.get("schema_version") if isinstance(found, dict) else None
+    if version != SCHEMA_VERSION:
+        msg = (
+            f"Expected schema_version {SCHEMA_VERSION} in {source}, got {version!r}; "
+            "upgrade Hangtag, or export the bundle again."
+        )
+        raise BundleError(msg)
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the whole"
+    return f"{source} breaks the manifest schema at {place}: {first['msg']}; export the bundle again."

@@ -1,0 +1,54 @@
+"""The bytes of one photo on disk."""
+
+import os
+import stat
+from pathlib import Path
+
+from models.errors import ImageError, ImageFault
+from models.preprocess import MAX_BYTES
+
+__all__ = ["read_photo"]
+
+
+def read_photo(path: Path) -> bytes:
+    """Read a photo's bytes.
+
+    Args:
+        path: a regular file (a pipe or a device would block for ever and is refused).
+
+    Returns:
+        The file's bytes, at most ``MAX_BYTES``.
+
+    Raises:
+        ImageError: ``missing``, ``refused`` (no permission), ``too_large`` or ``unreadable`` (no regular file, or the
+            disk failed).
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        msg = f"Expected a photo at {path}, found nothing; check the path."
+        raise ImageError(msg, ImageFault.MISSING) from error
+    except PermissionError as error:
+        msg = f"Expected to read {path}, the system refused; check its permissions."
+        raise ImageError(msg, ImageFault.REFUSED) from error
+    except (OSError, ValueError) as error:
+        msg = f"Expected to read {path!r}, got {error}."
+        raise ImageError(msg, ImageFault.MISSING) from error
+    with os.fdopen(handle, "rb") as file:
+        return _read_regular(file.fileno(), path)
+
+
+def _read_regular(handle: int, path: Path) -> bytes:
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        msg = f"Expected {path} to be a file, found a folder, a pipe or a device."
+        raise ImageError(msg)
+    if status.st_size > MAX_BYTES:
+        msg = f"Expected at most {MAX_BYTES:,} bytes in {path}, found {status.st_size:,}; save a smaller copy."
+        raise ImageError(msg, ImageFault.TOO_LARGE)
+    try:
+        with os.fdopen(os.dup(handle), "rb") as file:
+            return file.read()
+    except OSError as error:
+        msg = f"Expected to read {path}, the disk answered {error}."
+        raise ImageError(msg) from error

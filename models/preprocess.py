@@ -1,0 +1,264 @@
+"""Bytes of a photo in, pixels for the network out: the only such function in Hangtag.
+
+Training, export, labelling and the web page all call :func:`preprocess`, so what a model saw while it learned is what
+it sees in production. In order: decode (JPEG scaled in the DCT domain where the spec says so), EXIF orientation,
+16-bit samples scaled to 8, antialiased bilinear resize, transparency laid over white, an embedded colour profile
+converted to sRGB, fit.
+"""
+
+import io
+import struct
+import warnings
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import AvifImagePlugin, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.errors import ImageError, ImageFault
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "Decode",
+    "Fit",
+    "Pixels",
+    "PreprocessSpec",
+    "preprocess",
+    "preprocess_image",
+]
+
+Pixels = npt.NDArray[np.uint8]
+
+IMAGE_SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
+)
+MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_PIXELS: Final = 50_000_000
+"""Photos above either limit are refused before they are decoded: a decoded pixel takes up to eight bytes."""
+
+_OWN_FORMATS: Final = frozenset(
+    {
+        "JPEG",
+        "MPO",
+        "PNG",
+        "BMP",
+        "DIB",
+        "GIF",
+        "PPM",
+        TiffImagePlugin.TiffImageFile.format,
+        WebPImagePlugin.WebPImageFile.format,
+        AvifImagePlugin.AvifImageFile.format,
+    }
+)
+_ORIENTATION_TAG: Final = 0x0112
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
+_WHITE: Final = (255, 255, 255)
+
+
+class Fit(StrEnum):
+    """How a photo of any shape fills a square."""
+
+    PAD = "pad"
+    STRETCH = "stretch"
+    CROP = "crop"
+
+
+class Decode(StrEnum):
+    """How a JPEG is decoded: scaled by 1/2, 1/4 or 1/8 in the DCT domain, or in full."""
+
+    DCT = "dct"
+    FULL = "full"
+
+
+class PreprocessSpec(BaseModel):
+    """What turns a photo into pixels; it travels in the manifest and in the ONNX metadata.
+
+    Attributes:
+        size: side S of the square, in pixels.
+        fit: how the photo fills the square; ``pad`` pads with white.
+        decode: ``dct`` is faster for photos much larger than S.
+        dct_floor: a DCT-scaled photo is never smaller than this many times the size it is resized to.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    size: int = Field(ge=16, le=1024)
+    fit: Fit = Field(default=Fit.PAD, strict=False)
+    decode: Decode = Field(default=Decode.DCT, strict=False)
+    dct_floor: int = Field(default=1, ge=1, le=2)
+
+
+def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
+    """Decode one photo.
+
+    Args:
+        data: the bytes of an image file.
+        spec: what to make of it.
+
+    Returns:
+        ``uint8 (S, S, 3)``, RGB.
+
+    Raises:
+        ImageError: the bytes are no image, are truncated or damaged, or hold more than ``MAX_PIXELS`` pixels.
+    """
+    if len(data) > MAX_BYTES:
+        msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
+        raise ImageError(msg, ImageFault.TOO_LARGE)
+    with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd metadata; what cannot be decoded still raises
+        try:
+            return preprocess_image(_open(data, spec), spec)
+        except (Image.DecompressionBombError, MemoryError) as error:
+            msg = f"Expected at most {MAX_PIXELS:,} pixels, got a photo too large to decode; save a smaller copy."
+            raise ImageError(msg, ImageFault.TOO_LARGE) from error
+        except ImageError:
+            raise
+        except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged bytes
+            msg = f"The image is truncated or damaged ({type(error).__name__}: {error}); save it again."
+            raise ImageError(msg) from error
+
+
+def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
+    """Turn an opened Pillow image into pixels.
+
+    Args:
+        image: any mode; an orientation tag and a colour profile in it are honoured.
+        spec: what to make of it.
+
+    Returns:
+        ``uint8 (S, S, 3)``, RGB.
+
+    Raises:
+        ImageError: the pixel format holds no photo (32-bit float), or the image has no pixels.
+    """
+    if not (image.width and image.height):
+        msg = f"Expected at least one pixel, got {image.width}×{image.height}."
+        raise ImageError(msg)
+    image.load()
+    profile = image.info.get("icc_profile")
+    square = _resized(_ready(_eight_bit(_upright(image))), spec)
+    return np.asarray(_padded(_srgb(_opaque(square), profile), spec.size))
+
+
+def _open(data: bytes, spec: PreprocessSpec) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(data), formats=_accepted_formats())
+    except UnidentifiedImageError as error:
+        msg = f"Expected a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file, got {len(data):,} bytes that are none of them."
+        raise ImageError(msg) from error
+    if image.width * image.height > MAX_PIXELS:
+        msg = f"Expected at most {MAX_PIXELS:,} pixels, got {image.width}×{image.height}; save a smaller copy."
+        raise ImageError(msg, ImageFault.TOO_LARGE)
+    if spec.decode is Decode.DCT:
+        image.draft(image.mode, _draft_size(image.size, spec))
+    return image
+
+
+def _accepted_formats() -> list[str]:
+    """The formats of ours, and those of plugins that somebody registered; not Pillow's rare ones (EPS runs a program)."""
+    Image.preinit()
+    return [f for f in Image.ID if f in _OWN_FORMATS or not Image.OPEN[f][0].__module__.startswith("PIL.")]
+
+
+def _draft_size(size: tuple[int, int], spec: PreprocessSpec) -> tuple[int, int]:
+    width, height = size
+    match spec.fit:
+        case Fit.PAD:
+            wanted = _inside(size, spec.size)
+        case Fit.CROP:
+            short = min(size)
+            wanted = (spec.size * width // short, spec.size * height // short)
+        case Fit.STRETCH:
+            wanted = (spec.size, spec.size)
+    return (wanted[0] * spec.dct_floor, wanted[1] * spec.dct_floor)
+
+
+def _inside(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """The largest (width, height) of the same shape inside a square, at least one pixel each way."""
+    longest = max(size)
+    return (max(1, round(size[0] * side / longest)), max(1, round(size[1] * side / longest)))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        return image  # a damaged EXIF block says nothing about the photo; browsers show it as stored, so do we
+    return image if turn is None else image.transpose(turn)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits: Pillow's own conversion clips it to white."""
+    if image.mode == "F":
+        msg = "Expected 8 or 16 bits a sample, got 32-bit floating point; re-save it with 8."
+        raise ImageError(msg)
+    if not image.mode.startswith("I"):
+        return image
+    samples = np.clip(np.asarray(image), 0, 65_535).astype(np.uint16)
+    return Image.fromarray((samples >> 8).astype(np.uint8))
+
+
+def _ready(image: Image.Image) -> Image.Image:
+    """Into a mode that can be resized and that a colour profile can describe."""
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image if image.mode in _PROFILE_SPACES else image.convert("RGB")
+
+
+def _resized(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
+    """Antialiased bilinear (a triangle filter as wide as the scale); Pillow premultiplies alpha around it."""
+    size = _inside(image.size, spec.size) if spec.fit is Fit.PAD else (spec.size, spec.size)
+    box = _middle_square(image.size) if spec.fit is Fit.CROP else None
+    return image.resize(size, Image.Resampling.BILINEAR, box=box)
+
+
+def _middle_square(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    short = min(size)
+    left, top = (size[0] - short) // 2, (size[1] - short) // 2
+    return (left, top, left + short, top + short)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, (*_WHITE, 255)), image).convert("RGB")
+
+
+def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    transform = _profile_transform(profile, image.mode) if profile else None
+    if transform is None:
+        return image.convert("RGB")
+    return ImageCms.applyTransform(image, transform) or image
+
+
+@lru_cache(maxsize=16)
+def _profile_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The transform to sRGB; none for a damaged profile, or one of another colour space than the image has."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space != _PROFILE_SPACES[mode]:
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+def _padded(image: Image.Image, size: int) -> Image.Image:
+    if image.size == (size, size):
+        return image
+    square = Image.new("RGB", (size, size), _WHITE)
+    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+    return square

@@ -1,0 +1,98 @@
+from collections import Counter
+
+import pytest
+from PIL import Image
+
+import trainer.sample
+from models.errors import InputError
+from trainer.sample import draw_catalogue
+
+
+def bytes_by_name(out):
+    return {path.relative_to(out): path.read_bytes() for path in out.glob("*/*")}
+
+
+def faulty(report):
+    return (*report.duplicates, *report.truncated, *report.not_an_image, *report.wrong_extension)
+
+
+def test_public_api_is_two_names():
+    assert trainer.sample.__all__ == ["SampleCatalogue", "draw_catalogue"]
+
+
+def test_as_many_photos_as_asked_for_and_the_faults_besides(drawn):
+    assert drawn.report.photos == drawn.calls == len(drawn.photos()) == 600
+    assert len(list(drawn.out.glob("*/*"))) == 600 + len(faulty(drawn.report))
+
+
+def test_numbers_run_on_without_a_gap(drawn):
+    numbers = sorted(path.stem for path in drawn.out.glob("*/*"))
+    assert numbers == [f"{i:04d}" for i in range(len(numbers))]
+
+
+def test_classes_are_the_folders_and_about_equal(drawn):
+    sizes = Counter(path.parent.name for path in drawn.photos())
+    assert drawn.report.classes == tuple(sorted(sizes)) == tuple(sorted(p.name for p in drawn.out.iterdir()))
+    assert len(sizes) == 8
+    assert max(sizes.values()) - min(sizes.values()) <= 1
+
+
+def test_every_kind_of_file_is_there(drawn):
+    formats, modes, orientations = Counter(), set(), set()
+    for path in drawn.photos():
+        with Image.open(path) as image:
+            image.load()
+            formats[image.format] += 1
+            modes.add((image.format, image.mode))
+            orientations.add(image.getexif().get(0x0112))
+    assert formats == {"JPEG": 384, "PNG": 84, "WEBP": 60, "BMP": 36, "GIF": 36}
+    assert orientations == {None, 2, 3, 4, 5, 6, 7, 8}
+    assert modes >= {("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "RGBA"), ("WEBP", "RGBA"), ("PNG", "L")}
+
+
+def test_sizes_and_shapes_vary(drawn):
+    sizes = []
+    for path in drawn.photos():
+        with Image.open(path) as image:
+            sizes.append(image.size)
+    assert min(min(size) for size in sizes) >= 160
+    assert max(max(size) for size in sizes) <= 420
+    assert {(width > height) - (width < height) for width, height in sizes} == {-1, 0, 1}
+
+
+def test_photos_depend_on_the_seed_and_their_number_alone(drawn, tmp_path):
+    draw_catalogue(tmp_path, 24, seed=7)
+    few = {path: data for path, data in bytes_by_name(tmp_path).items() if int(path.stem) < 24}
+    many = bytes_by_name(drawn.out)
+    assert len(few) == 24
+    assert few == {path: many[path] for path in few}
+
+
+def test_same_seed_and_count_give_the_same_bytes(tmp_path):
+    reports = [draw_catalogue(tmp_path / name, 24, seed=3) for name in ("one", "two")]
+    assert reports[0] == reports[1]
+    assert bytes_by_name(tmp_path / "one") == bytes_by_name(tmp_path / "two")
+
+
+def test_another_seed_gives_other_photos(tmp_path):
+    for seed in (3, 4):
+        draw_catalogue(tmp_path / str(seed), 24, seed)
+    one, other = (set(bytes_by_name(tmp_path / seed).values()) for seed in ("3", "4"))
+    assert len(one & other) == 1, "only the web page is the same"
+
+
+@pytest.mark.parametrize("stray", ["catalogue/notes.txt", "catalogue"])
+def test_a_folder_in_use_is_refused_and_left_alone(tmp_path, stray):
+    file = tmp_path / stray
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    with pytest.raises(InputError, match="Expected an absent or empty folder"):
+        draw_catalogue(tmp_path / "catalogue", 24)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+
+
+@pytest.mark.parametrize(("count", "seed", "message"), [(7, 7, "8 photos or more"), (24, -1, "seed of 0 or more")])
+def test_numbers_too_small_are_refused(tmp_path, count, seed, message):
+    with pytest.raises(InputError, match=message):
+        draw_catalogue(tmp_path / "catalogue", count, seed)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,1 @@
+"""Labelled photos in, a validated Keras model out."""

@@ -1,0 +1,101 @@
+"""``hangtag train``, ``hangtag evaluate`` and ``hangtag demo``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands to the one command line."""
+    app.command("demo")(demo_command)
+    app.command("train")(train_command)
+    app.command("evaluate")(evaluate_command)
+
+
+def train_command(
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA",
+            help="Class folders; or train, val and test folders of class folders; or a CSV with image,label[,split].",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run. Default: the data's and the architecture's.")] = None,
+    arch: Annotated[str, typer.Option(help="cnn: our efficient network. simple: the classic three blocks.")] = "cnn",
+    image_size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the network's input, in pixels.")] = 128,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training photos, at most.")] = 40,
+    batch: Annotated[int, typer.Option(min=1, help="Photos in a step.")] = 64,
+    patience: Annotated[int, typer.Option(min=1, help="Stop after so many epochs without a better one.")] = 15,
+    seed: Annotated[int, typer.Option(min=0, help="Of splits, weights, order and augmentation.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run instead of starting one.")] = None,
+) -> None:
+    """Train a network on labelled photos.
+
+    Ctrl-C leaves a usable run. Photos that cannot be read are set aside and listed in excluded.csv.
+
+    Examples:
+
+      hangtag train photos/
+
+      hangtag train products.csv --name shop --image-size 160 --epochs 60
+
+      hangtag train photos/ --arch simple --epochs 15
+
+      hangtag train --resume runs/train/shop
+    """
+    from trainer.console import resume_and_show, train_and_show
+
+    if (data is None) == (resume is None):
+        raise typer.BadParameter("give DATA to start a run, or --resume RUN to go on with one, not both")  # noqa: EM101
+    if resume is not None:
+        raise typer.Exit(resume_and_show(resume))
+    assert data is not None
+    run = out / (name or f"{data.resolve().stem}-{arch}")
+    raise typer.Exit(
+        train_and_show(
+            data, run, arch=arch, size=image_size, epochs=epochs, batch=batch, patience=patience, seed=seed
+        )
+    )
+
+
+def evaluate_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run, a bundle or a lone .onnx file.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled photos, as for hangtag train.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of a table.")] = False,
+) -> None:
+    """Measure a model on labelled photos: on their test split where there is one, else on all of them.
+
+    Examples:
+
+      hangtag evaluate bundles/shop photos/
+
+      hangtag evaluate runs/train/shop photos/test --json
+    """
+    from trainer.evaluate_command import evaluate_and_show
+
+    evaluate_and_show(model, data, as_json=as_json)
+
+
+def demo_command(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes; an earlier demo is replaced.")] = Path(
+        "demo"
+    ),
+    photos: Annotated[int, typer.Option(min=200, help="Photos to draw for training.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawing and the training.")] = 7,
+) -> None:
+    """The whole path on a drawn catalogue: photos, training, export, labels, and a picture to look at.
+
+    Examples:
+
+      hangtag demo
+
+      hangtag demo --out /tmp/demo --photos 600
+    """
+    from trainer.demo import run_demo
+
+    run_demo(out, photos, seed)

@@ -1,0 +1,150 @@
+"""How training looks on a terminal."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from exporter.load_tensorflow import load_tensorflow
+from models.errors import ExitCode
+from models.preprocess import PreprocessSpec
+
+if TYPE_CHECKING:
+    from trainer.evaluate import Figures
+    from trainer.fit import EpochFigures
+    from trainer.prepare import Prepared
+    from trainer.run import RunArgs
+    from trainer.train import TrainResult
+
+__all__ = ["TrainingScreen", "figures_table", "resume_and_show", "train_and_show"]
+
+
+class TrainingScreen:
+    """A bar for decoding and for the running epoch, and a line for each epoch that is done."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=console, transient=True, refresh_per_second=4)
+        self._task: TaskID | None = None
+        self._seconds: list[float] = []
+        self._epochs_done = 0
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def decoding(self, done: int, total: int) -> None:
+        """Photos decoded so far."""
+        self._show("Decoding", done, total)
+
+    def prepared(self, prepared: "Prepared", args: "RunArgs") -> None:
+        """What the data is."""
+        self._clear()
+        counts = ", ".join(f"{len(prepared.of(split))} {split}" for split in dict.fromkeys(p.split for p in prepared.photos))
+        self._console.print(f"[bold]{len(prepared.photos):,} photos[/bold], {len(args.classes)} classes: {counts}")
+        for note in prepared.notes:
+            self._console.print(f"  {note}", style="yellow", highlight=False)
+        size = args.preprocess.size
+        self._console.print(f"{args.arch} at {size}×{size} px, at most {args.epochs} epochs, batch {args.batch}")
+        self._epochs_done = args.epochs_done
+
+    def step(self, done: int, total: int) -> None:
+        """Steps of the running epoch."""
+        self._show(f"Epoch {self._epochs_done + 1}", done, total)
+
+    def epoch(self, figures: "EpochFigures", epochs: int) -> None:
+        """A line for an epoch that is done."""
+        self._clear()
+        self._epochs_done = figures.epoch
+        self._seconds.append(figures.seconds)
+        left = sum(self._seconds[-5:]) / len(self._seconds[-5:]) * (epochs - figures.epoch)
+        self._console.print(
+            f"epoch {figures.epoch:>3}/{epochs}  "
+            f"train loss {figures.train_loss:.3f} acc {figures.train_accuracy:.3f}  "
+            f"val loss {figures.val_loss:.3f} acc [bold]{figures.val_accuracy:.3f}[/bold] "
+            f"{'[green]★[/green]' if figures.best else ' '} "
+            f"[dim]lr {figures.lr:.1e}  {figures.images_per_s:,.0f} images/s  {int(left // 60)}:{int(left % 60):02d} left",
+            highlight=False,
+        )
+
+    def _show(self, what: str, done: int, total: int) -> None:
+        if self._task is None:
+            self._task = self._progress.add_task(what, total=total)
+        self._progress.update(self._task, description=what, completed=done, total=total)
+
+    def _clear(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = None
+
+
+def train_and_show(
+    data: Path, run: Path, *, arch: str, size: int, epochs: int, batch: int, patience: int, seed: int
+) -> ExitCode:
+    """Train, show the figures, say what to do next."""
+    spec = PreprocessSpec(size=size)
+    console = Console()
+    _load(console)
+    from trainer.pixel_store import default_cache
+    from trainer.train import TrainRequest, train
+
+    request = TrainRequest(data, run, arch, spec, epochs, batch, patience, seed, default_cache())
+    with TrainingScreen(console) as screen:
+        result = train(request, screen)
+    return _show_result(result, console)
+
+
+def resume_and_show(path: Path) -> ExitCode:
+    """Go on with a run, show the figures, say what to do next."""
+    console = Console()
+    _load(console)
+    from trainer.pixel_store import default_cache
+    from trainer.run import open_run
+    from trainer.train import resume
+
+    with TrainingScreen(console) as screen:
+        result = resume(open_run(path), default_cache(), screen)
+    return _show_result(result, console)
+
+
+def _load(console: Console) -> None:
+    with console.status("Loading TensorFlow"):
+        load_tensorflow()
+
+
+def _show_result(result: "TrainResult", console: Console) -> ExitCode:
+    path = result.run.path
+    figures, split = (result.test, "test") if result.test else (result.val, "validation")
+    if figures:
+        console.print(figures_table(figures, f"Epoch {result.args.best_epoch}, on {figures.n:,} {split} photos"))
+        console.print(f"{split} accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
+    console.print(f"Run: [bold]{path}[/bold]", highlight=False)
+    if result.args.state == "interrupted":
+        console.print(f"Interrupted. Go on with it: hangtag train --resume {path}", style="yellow", highlight=False)
+        return ExitCode.INTERRUPTED
+    console.print(f"Next: hangtag export {path}", style="dim", highlight=False)
+    return ExitCode.OK
+
+
+def figures_table(figures: "Figures", title: str) -> Table:
+    """A row a class, and one for all."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("class")
+    for heading in ("precision", "recall", "F1", "photos"):
+        table.add_column(heading, justify="right")
+    for name, row in figures.classes.items():
+        table.add_row(name, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", f"{row.support:,}")
+    table.add_section()
+    table.add_row(
+        "mean", f"{figures.precision:.3f}", f"{figures.recall:.3f}", f"{figures.f1:.3f}", f"{figures.n:,}", style="bold"
+    )
+    return table

@@ -1,0 +1,46 @@
+"""A decoding process for training: paths in on stdin, pixels into a shared file, a JSON line out for each.
+
+Run as ``python -P -m trainer.decode_process SPEC_JSON PIXELS_FILE TIMEOUT_S``; each line is ``ROW<TAB>PATH``.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import ImageError
+from models.photo import read_photo
+from models.preprocess import PreprocessSpec, preprocess
+
+
+def main(spec_json: str, pixels_file: str, timeout_s: str) -> int:
+    """Decode photos until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    with os.fdopen(os.dup(1), "w", buffering=1) as replies, Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+        spec = PreprocessSpec.model_validate_json(spec_json)
+        pixels = np.memmap(pixels_file, np.uint8, "r+").reshape(-1, spec.size, spec.size, 3)
+        replies.write('{"ready": true}\n')
+        for line in sys.stdin:
+            row, path = line.rstrip("\n").split("\t", 1)
+            signal.setitimer(signal.ITIMER_REAL, float(timeout_s))
+            replies.write(json.dumps(_decode(Path(path), spec, pixels[int(row)])) + "\n")
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    return 0
+
+
+def _decode(path: Path, spec: PreprocessSpec, place: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> dict[str, str]:
+    try:
+        place[:] = preprocess(read_photo(path), spec)
+    except ImageError as error:
+        return {"fault": error.fault.value, "message": str(error)}
+    return {}
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,154 @@
+"""The on-disk cache: every photo is decoded once, and never again, whatever is trained on it.
+
+A store is a folder for one preprocessing. Each training adds at most one shard: ``<id>.pixels``, ``uint8 (n, S, S, 3)``,
+and ``<id>.json``, which names the SHA-256 of the file behind each row. A shard is renamed into place once it is whole.
+"""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ImageError, ImageFault
+from models.photo import read_photo
+from models.preprocess import Pixels, PreprocessSpec
+from worker.farm import Death, Farm
+from worker.sandbox import decode_in_sandbox
+
+__all__ = ["PixelStore", "default_cache"]
+
+TIMEOUT_S: Final = 20.0
+
+
+def default_cache() -> Path:
+    """Where pixels are kept: ``$XDG_CACHE_HOME/hangtag/pixels``, or ``~/.cache/hangtag/pixels``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "hangtag" / "pixels"
+
+
+@dataclass(frozen=True)
+class _Fault:
+    fault: str
+    message: str
+
+
+class PixelStore:
+    """Pixels by the SHA-256 of the file they came from.
+
+    Args:
+        root: of all stores.
+        spec: the preprocessing; each has a folder of its own.
+    """
+
+    def __init__(self, root: Path, spec: PreprocessSpec) -> None:
+        self.spec = spec
+        self._folder = root / hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:16]
+        self._shards: list[npt.NDArray[np.uint8]] = []
+        self._rows: dict[str, tuple[int, int]] = {}
+        self._faults: dict[str, _Fault] = {}
+        for index in sorted(self._folder.glob("*.json")):
+            self._open_shard(index)
+
+    def fault(self, sha256: str) -> ImageError | None:
+        """Why a file could not be decoded, or none."""
+        found = self._faults.get(sha256)
+        return ImageError(found.message, ImageFault(found.fault)) if found else None
+
+    def take(self, sha256s: Sequence[str]) -> Pixels:
+        """The pixels of some files, ``uint8 (n, S, S, 3)``, in the order asked."""
+        size = self.spec.size
+        pixels = np.empty((len(sha256s), size, size, 3), np.uint8)
+        for place, sha256 in zip(pixels, sha256s, strict=True):
+            shard, row = self._rows[sha256]
+            place[:] = self._shards[shard][row]
+        return pixels
+
+    def pixel_digest(self, sha256: str) -> str:
+        """Digest of a file's pixels: equal for copies, and for the same picture in another lossless format."""
+        return hashlib.blake2b(self.take([sha256]).tobytes(), digest_size=8).hexdigest()
+
+    def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
+        """Decode the files that are not in the store yet, a process a core.
+
+        Args:
+            files: SHA-256 → a file with those bytes.
+            workers: how many processes.
+            on_photo: called after each.
+        """
+        new = [sha256 for sha256 in files if sha256 not in self._rows and sha256 not in self._faults]
+        if not new:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = uuid.uuid4().hex[:12]
+        pixels = self._folder / f".{name}.pixels.tmp"
+        try:
+            index = _Decoding(self.spec, pixels, [(sha256, files[sha256]) for sha256 in new], on_photo).run(workers)
+            pixels.replace(self._folder / f"{name}.pixels")
+        finally:
+            pixels.unlink(missing_ok=True)
+        note = self._folder / f".{name}.json.tmp"
+        note.write_text(json.dumps(index))
+        self._open_shard(note.replace(self._folder / f"{name}.json"))
+
+    def _open_shard(self, index: Path) -> None:
+        size = self.spec.size
+        pixels = np.memmap(index.with_suffix(".pixels"), np.uint8, "r").reshape(-1, size, size, 3)
+        entries: list[dict[str, str]] = json.loads(index.read_text())
+        for row, entry in enumerate(entries):
+            if "fault" in entry:
+                self._faults[entry["sha256"]] = _Fault(entry["fault"], entry["message"])
+            else:
+                self._rows[entry["sha256"]] = (len(self._shards), row)
+        self._shards.append(pixels)
+
+
+class _Decoding:
+    """Files into a new shard; a photo that kills its process is tried in a throw-away one."""
+
+    def __init__(
+        self, spec: PreprocessSpec, pixels: Path, files: list[tuple[str, Path]], on_photo: Callable[[], None]
+    ) -> None:
+        self._spec = spec
+        self._pixels = pixels
+        self._files = files
+        self._on_photo = on_photo
+        self._faults: dict[int, dict[str, str]] = {}
+
+    def run(self, workers: int) -> list[dict[str, str]]:
+        """Decode everything; the shard's index, an entry a row."""
+        size = self._spec.size
+        with self._pixels.open("wb") as file:
+            file.truncate(len(self._files) * size * size * 3)
+        lines = [f"{row}\t{path}" for row, (_, path) in enumerate(self._files)]
+        module = ("trainer.decode_process", self._spec.model_dump_json(), str(self._pixels), str(TIMEOUT_S))
+        logs = self._pixels.with_suffix(".logs")
+        with Farm(module, workers, logs, self._answered, self._died) as farm:
+            farm.run(lines)
+        for log in logs.iterdir():
+            log.unlink()
+        logs.rmdir()
+        return [{"sha256": sha256, **self._faults.get(row, {})} for row, (sha256, _) in enumerate(self._files)]
+
+    def _answered(self, line: str, reply: dict[str, Any]) -> None:
+        if reply:
+            self._faults[int(line.split("\t", 1)[0])] = reply
+        self._on_photo()
+
+    def _died(self, death: Death) -> bool:
+        row, path = death.line.split("\t", 1)
+        try:
+            decoded = decode_in_sandbox(read_photo(Path(path)), self._spec, TIMEOUT_S)
+        except ImageError as error:
+            self._faults[int(row)] = {"fault": error.fault.value, "message": str(error)}
+        else:
+            size = self._spec.size
+            np.memmap(self._pixels, np.uint8, "r+").reshape(-1, size, size, 3)[int(row)] = decoded
+        self._on_photo()
+        return False

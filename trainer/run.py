@@ -1,0 +1,137 @@
+"""The folder that one training leaves: ``runs/train/<name>/``."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import InputError
+from models.preprocess import Pixels, PreprocessSpec
+from worker.storage import replace_file
+
+__all__ = ["Run", "RunArgs", "RunState", "open_run"]
+
+
+class RunState(StrEnum):
+    """How far a training came."""
+
+    TRAINING = "training"
+    INTERRUPTED = "interrupted"
+    COMPLETE = "complete"
+
+
+class RunArgs(BaseModel):
+    """The contents of ``args.json``: all that decided what was learned.
+
+    Attributes:
+        schema_version: of this file's format.
+        name: of the run.
+        data: the labelled photos.
+        arch: the architecture.
+        preprocess: what turned each photo into pixels.
+        classes: names; the position is the class's index.
+        epochs: at most.
+        batch: photos in a step.
+        patience: epochs without a better one before training stops.
+        seed: of splits, weights, order and augmentation.
+        state: how far it came.
+        epochs_done: whole epochs.
+        best_epoch: the epoch behind ``weights/best.keras``, from 1; none before the first has ended.
+        made_with: package → version.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    schema_version: Literal[1]
+    name: str
+    data: str
+    arch: str
+    preprocess: PreprocessSpec
+    classes: tuple[str, ...] = Field(strict=False)
+    epochs: int
+    batch: int
+    patience: int
+    seed: int
+    state: RunState = Field(default=RunState.TRAINING, strict=False)
+    epochs_done: int = 0
+    best_epoch: int | None = None
+    made_with: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where everything of a run is."""
+
+    path: Path
+
+    @property
+    def best(self) -> Path:
+        """The Keras model of the best epoch."""
+        return self.path / "weights" / "best.keras"
+
+    @property
+    def last(self) -> Path:
+        """The Keras model of the last whole epoch, with its optimizer: what ``--resume`` goes on from."""
+        return self.path / "weights" / "last.keras"
+
+    @property
+    def splits(self) -> Path:
+        """Which photo was used for what."""
+        return self.path / "splits.csv"
+
+    @property
+    def excluded(self) -> Path:
+        """Which files were set aside, and why."""
+        return self.path / "excluded.csv"
+
+    @property
+    def history(self) -> Path:
+        """A row an epoch."""
+        return self.path / "results.csv"
+
+    @property
+    def evaluation(self) -> Path:
+        """Figures on validation and test."""
+        return self.path / "evaluation.json"
+
+    @property
+    def originals(self) -> Path:
+        """Some validation photos as they were, for the bundle's golden samples."""
+        return self.path / "export" / "originals"
+
+    def args(self) -> RunArgs:
+        """Read ``args.json``.
+
+        Raises:
+            InputError: it is of another version, or damaged.
+        """
+        try:
+            return RunArgs.model_validate_json((self.path / "args.json").read_bytes())
+        except ValidationError as error:
+            msg = f"{self.path / 'args.json'} is damaged or of another version of Hangtag; train anew."
+            raise InputError(msg) from error
+
+    def write_args(self, args: RunArgs) -> None:
+        """Write ``args.json``, whole."""
+        replace_file(self.path / "args.json", args.model_dump_json(indent=1).encode())
+
+    def write_pixels(self, name: Literal["val", "train_sample"], pixels: Pixels, labels: "np.ndarray[Any, Any]") -> None:
+        """Keep pixels ``uint8 (n, S, S, 3)`` and class indices ``(n,)`` for the export."""
+        folder = self.path / "export"
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / f"{name}.npz", pixels=pixels, labels=labels)
+
+
+def open_run(path: Path) -> Run:
+    """Find a run on disk.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not (path / "args.json").is_file():
+        msg = f"Expected a run (a folder with args.json) at {path}, found none; make one with hangtag train."
+        raise InputError(msg)
+    return Run(path)

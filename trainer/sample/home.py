@@ -1,0 +1,126 @@
+"""Products for a room, drawn from the front."""
+
+import numpy as np
+
+from trainer.sample.chance import pick, spread
+from trainer.sample.curve import Outline, box, ellipse, line, mirrored, ribbon, rotation, smooth
+from trainer.sample.ink import Ink, Part, Parts, both_sides
+
+__all__ = ["draw_clock", "draw_cushion", "draw_lamp", "draw_vase"]
+
+
+def draw_lamp(rng: np.random.Generator) -> Parts:
+    """A table lamp: a shade on a slim pole or a round belly, with a foot."""
+    top, wide, edge = spread(rng, 0.22, 0.4), spread(rng, 0.56, 0.72), spread(rng, -0.2, -0.02)
+    cone = line((top, -0.95), (wide, edge))
+    dome = smooth([(0.0, -0.95), (wide * 0.6, -0.82), (wide * 0.95, -0.4), (wide, edge)])
+    shade = Part(mirrored(pick(rng, [cone, cone, dome])))
+    rim = Part(ribbon(line((-wide, edge - 0.03), (wide, edge - 0.03)), 0.06), Ink.TRIM)
+    glow = Part(line((-0.3, edge - 0.1), (-top * 0.6, -0.85), (-top * 0.2, -0.85), (-0.08, edge - 0.1)), Ink.LIGHT)
+    return [*_lamp_stand(rng, edge), shade, glow, rim]
+
+
+def _lamp_stand(rng: np.random.Generator, edge: float) -> Parts:
+    foot_width = spread(rng, 0.3, 0.44)
+    foot = smooth([(0.05, 0.8), (foot_width * 0.7, 0.86), (foot_width, 0.96)])
+    pole = box(-0.05, edge - 0.1, 0.05, 0.9)
+    belly = smooth([(0.06, edge), (0.1, 0.1), (0.34, 0.42), (0.26, 0.74), (0.14, 0.86)])
+    shine = ribbon(smooth([(-0.16, 0.3), (-0.2, 0.45), (-0.14, 0.62)]), 0.05)
+    slim = [Part(pole, Ink.TRIM), Part(ellipse((0.0, 0.3), (0.11, 0.09)), Ink.SHADE)]
+    full = [Part(pole, Ink.SHADE), Part(mirrored(belly), Ink.TRIM), Part(shine, Ink.LIGHT)]
+    return [*pick(rng, [slim, full]), Part(mirrored(foot), Ink.TRIM)]
+
+
+def draw_vase(rng: np.random.Generator) -> Parts:
+    """A turned vase, with or without handles, bands and flowers."""
+    lip, neck, belly, foot = (
+        spread(rng, 0.2, 0.34),
+        spread(rng, 0.13, 0.2),
+        spread(rng, 0.42, 0.58),
+        spread(rng, 0.2, 0.3),
+    )
+    low = spread(rng, 0.15, 0.45)
+    profile = smooth([(lip, -0.6), (neck, -0.36), (belly, low), (foot * 1.1, 0.86), (foot, 0.96)])
+    mouth = [
+        Part(ellipse((0.0, -0.6), (lip, 0.07)), Ink.SHADE),
+        Part(ribbon(ellipse((0.0, -0.6), (lip, 0.07)), 0.035), Ink.TRIM),
+    ]
+    shine = Part(
+        ribbon(smooth([(-belly * 0.45, low - 0.25), (-belly * 0.62, low), (-belly * 0.5, low + 0.25)]), 0.07), Ink.LIGHT
+    )
+    band = Part(ribbon(smooth([(-neck - 0.02, -0.32), (0.0, -0.28), (neck + 0.02, -0.32)]), 0.07), Ink.TRIM)
+    base = Part(box(-foot, 0.9, foot, 0.97), Ink.SHADE)
+    return [*_vase_dressing(rng, lip, belly), Part(mirrored(profile)), shine, band, base, *mouth]
+
+
+def _vase_dressing(rng: np.random.Generator, lip: float, belly: float) -> Parts:
+    handle = ribbon(smooth([(lip * 0.7, -0.48), (belly + 0.06, -0.4), (belly + 0.08, -0.1), (belly * 0.8, 0.1)]), 0.07)
+    handles = both_sides(handle, Ink.TRIM)
+    nothing: Parts = []
+    return pick(rng, [handles, nothing, _flowers(rng)])
+
+
+def _flowers(rng: np.random.Generator) -> Parts:
+    parts: Parts = []
+    for lean in (-0.42, 0.05, 0.45):
+        head = (lean + spread(rng, -0.06, 0.06), spread(rng, -1.3, -1.05))
+        parts += [
+            Part(ribbon(smooth([(lean * 0.2, -0.55), (lean * 0.6, -0.85), head]), 0.045), Ink.SHADE),
+            *_flower(head),
+        ]
+    return parts
+
+
+def _flower(centre: tuple[float, float]) -> Parts:
+    around = ellipse(centre, (0.12, 0.12))[:-1:8]
+    petals = [Part(ellipse((float(x), float(y)), (0.09, 0.09)), Ink.TRIM) for x, y in around]
+    return [*petals, Part(ellipse(centre, (0.07, 0.07)), Ink.LIGHT)]
+
+
+def draw_cushion(rng: np.random.Generator) -> Parts:
+    """A plump oblong with pointed corners, piping, and a button, a cross seam or tassels."""
+    height, pinch = spread(rng, 0.58, 0.82), spread(rng, 0.06, 0.12)
+    edge = _pillow(0.95, height, pinch)
+    corners = [(x * 0.97, y * height) for x in (-1, 1) for y in (-1, 1)]
+    tassels = [Part(ellipse(at, (0.09, 0.09)), Ink.TRIM) for at in corners]
+    button = [*_creases(height), Part(ellipse((0.0, 0.0), (0.09, 0.09)), Ink.TRIM)]
+    panel = [Part(ribbon(_pillow(0.66, height * 0.68, pinch * 0.6), 0.07), Ink.TRIM)]
+    piping = Part(ribbon(edge, 0.06), Ink.TRIM)
+    return [Part(edge), piping, *pick(rng, [tassels, button, panel])]
+
+
+def _pillow(width: float, height: float, pinch: float) -> Outline:
+    """A box whose sides bow inward, so that the corners stand out."""
+    top = smooth([(-width, -height), (-width / 2, -height + pinch), (width / 2, -height + pinch), (width, -height)])
+    right = smooth([(width, -height), (width - pinch, -height / 2), (width - pinch, height / 2), (width, height)])
+    return np.concatenate([top, right, -top, -right])
+
+
+def _creases(height: float) -> Parts:
+    """Folds that run in from the corners."""
+    corners = [line((x * 0.8, y * height * 0.8), (x * 0.5, y * height * 0.5)) for x in (-1, 1) for y in (-1, 1)]
+    return [Part(ribbon(corner, 0.04), Ink.SHADE) for corner in corners]
+
+
+def draw_clock(rng: np.random.Generator) -> Parts:
+    """A round clock for the wall, or one with bells and feet for the bedside."""
+    hour = spread(rng, 0.0, 1.0)
+    rim = spread(rng, 0.1, 0.16)
+    face = [Part(ellipse((0.0, 0.0), (0.82, 0.82)), Ink.TRIM), Part(ellipse((0.0, 0.0), (0.82 - rim, 0.82 - rim)))]
+    ticks = [Part(_spoke(at / 12, 0.5, 0.62, 0.07 if at % 3 == 0 else 0.035), Ink.TRIM) for at in range(12)]
+    hands = [Part(_spoke(hour, -0.08, 0.34, 0.09), Ink.TRIM), Part(_spoke(hour * 12 % 1, -0.1, 0.52, 0.06), Ink.TRIM)]
+    hub = Part(ellipse((0.0, 0.0), (0.08, 0.08)), Ink.TRIM)
+    nothing: Parts = []
+    return [*pick(rng, [_bells(), nothing]), *face, *ticks, *hands, hub]
+
+
+def _spoke(turn: float, start: float, stop: float, width: float) -> Outline:
+    """A bar from ``start`` to ``stop`` away from the middle, ``turn`` of the way round from twelve."""
+    return ribbon(line((0.0, -start), (0.0, -stop)), width) @ rotation(turn)
+
+
+def _bells() -> Parts:
+    feet = [Part(_spoke(turn, 0.7, 1.05, 0.13), Ink.SHADE) for turn in (0.4, 0.6)]
+    stems = [Part(_spoke(turn, 0.7, 0.95, 0.08), Ink.SHADE) for turn in (0.9, 0.1)]
+    dome = ellipse((0.0, -0.92), (0.28, 0.26), 0.5, 1.0)
+    return [*feet, *stems, *(Part(dome @ rotation(turn)) for turn in (-0.1, 0.1))]

@@ -1,0 +1,244 @@
+"""One training, from labelled photos to a run folder."""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, Protocol
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import InputError
+from models.preprocess import PreprocessSpec
+from trainer.architectures import build_network, compile_network
+from trainer.batches import Batches, one_hot
+from trainer.dataset import Split, read_dataset
+from trainer.evaluate import Figures, class_probabilities, confusion, score
+from trainer.fit import EpochFigures, FitOutcome, fit
+from trainer.pixel_store import PixelStore
+from trainer.plots import plot_confusion, plot_history
+from trainer.prepare import Prepared, prepare, write_excluded
+from trainer.run import Run, RunArgs, RunState
+from trainer.splits import AssignedPhoto, read_splits, write_splits
+
+__all__ = ["TrainRequest", "TrainResult", "TrainingView", "resume", "train"]
+
+TRAIN_SAMPLE: Final = 512
+ORIGINALS: Final = 256
+_PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What a person asks of ``hangtag train``.
+
+    Attributes:
+        data: labelled photos.
+        run: the folder to leave; must not exist.
+        arch: the architecture.
+        preprocess: what turns each photo into pixels.
+        epochs: at most.
+        batch: photos in a step.
+        patience: epochs without a better one before training stops.
+        seed: of splits, weights, order and augmentation.
+        cache: where decoded pixels are kept.
+    """
+
+    data: Path
+    run: Path
+    arch: str
+    preprocess: PreprocessSpec
+    epochs: int
+    batch: int
+    patience: int
+    seed: int
+    cache: Path
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a training; ``val`` and ``test`` are none where no epoch ended, or there are no such photos."""
+
+    run: Run
+    args: RunArgs
+    val: Figures | None
+    test: Figures | None
+
+
+class TrainingView(Protocol):
+    """Who is told how the training goes."""
+
+    def prepared(self, prepared: Prepared, args: RunArgs) -> None:
+        """The data is ready."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """A photo has been decoded."""
+
+    def step(self, done: int, total: int) -> None:
+        """A step of the running epoch is done."""
+
+    def epoch(self, figures: EpochFigures, epochs: int) -> None:
+        """An epoch is done."""
+
+
+def train(request: TrainRequest, view: TrainingView) -> TrainResult:
+    """Train a network from random weights.
+
+    Raises:
+        InputError: the run exists already, or there is no such architecture.
+        DataError: the photos cannot be learned from.
+    """
+    if request.run.exists():
+        msg = f"{request.run} exists; pass another --name, or go on with it: hangtag train --resume {request.run}"
+        raise InputError(msg)
+    store = PixelStore(request.cache, request.preprocess)
+    prepared = prepare(read_dataset(request.data), store, request.seed, view.decoding)
+    keras.utils.set_random_seed(request.seed)
+    network = build_network(request.arch, request.preprocess.size, len(prepared.classes))
+    run, args = Run(request.run), _args(request, prepared.classes)
+    view.prepared(prepared, args)
+    run.write_args(args)
+    write_splits(run.splits, prepared.photos)
+    write_excluded(run.excluded, prepared.excluded)
+    return _Training(run, args, prepared.photos, store, view).go(network)
+
+
+def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
+    """Go on with a training that was stopped, from its last whole epoch; a complete one is only evaluated again.
+
+    Raises:
+        InputError: the run is damaged.
+        DataError: its photos are gone or have changed.
+    """
+    args = run.args()
+    store = PixelStore(cache, args.preprocess)
+    photos = read_splits(run.splits)
+    store.add({p.sha256: p.path for p in photos}, 2, lambda: None)
+    view.prepared(Prepared(photos, [], args.classes, ()), args)
+    if run.last.is_file():
+        network = keras.saving.load_model(run.last)
+    else:
+        keras.utils.set_random_seed(args.seed)
+        network = build_network(args.arch, args.preprocess.size, len(args.classes))
+    return _Training(run, args, photos, store, view).go(network)
+
+
+def _args(request: TrainRequest, classes: tuple[str, ...]) -> RunArgs:
+    return RunArgs(
+        schema_version=1,
+        name=request.run.name,
+        data=str(request.data.resolve()),
+        arch=request.arch,
+        preprocess=request.preprocess,
+        classes=classes,
+        epochs=request.epochs,
+        batch=request.batch,
+        patience=request.patience,
+        seed=request.seed,
+        made_with={package: version(package) for package in _PACKAGES},
+    )
+
+
+class _Training:
+    """A training whose data is ready."""
+
+    def __init__(
+        self, run: Run, args: RunArgs, photos: Sequence[AssignedPhoto], store: PixelStore, view: TrainingView
+    ) -> None:
+        self._run = run
+        self._args = args
+        self._store = store
+        self._view = view
+        self._by_split: defaultdict[Split, list[AssignedPhoto]] = defaultdict(list)
+        for photo in photos:
+            self._by_split[photo.split].append(photo)
+
+    def go(self, network: keras.Model) -> TrainResult:
+        """Fit, then leave everything a run has."""
+        outcome = self._fit(network)
+        args = self._args.model_copy(
+            update={
+                "state": RunState.INTERRUPTED if outcome.interrupted else RunState.COMPLETE,
+                "epochs_done": len(outcome.history),
+                "best_epoch": outcome.best_epoch,
+            }
+        )
+        self._keep_for_export()
+        figures = self._evaluate(outcome) if outcome.history else {}
+        self._run.write_args(args)
+        return TrainResult(self._run, args, figures.get(Split.VAL), figures.get(Split.TEST))
+
+    def _fit(self, network: keras.Model) -> FitOutcome:
+        args, photos = self._args, self._by_split[Split.TRAIN]
+        targets = one_hot(self._labels(Split.TRAIN), len(args.classes))
+        done = sum(1 for _ in self._run.history.open()) - 1 if self._run.history.is_file() else 0
+        batches = Batches(
+            self._store,
+            [photo.sha256 for photo in photos],
+            targets,
+            batch=args.batch,
+            seed=args.seed,
+            first_epoch=done,
+            augment=args.arch != "simple",
+        )
+        if not network.compiled:
+            compile_network(network, args.arch, len(args.classes), args.epochs * batches.steps)
+        return fit(
+            network,
+            batches.dataset(),
+            (self._pixels(Split.VAL), one_hot(self._labels(Split.VAL), len(args.classes))),
+            self._run,
+            steps=batches.steps,
+            batch=min(args.batch, len(photos)),
+            epochs=args.epochs,
+            patience=args.patience,
+            on_step=lambda done, _: self._view.step(done, batches.steps),
+            on_epoch=lambda figures: self._view.epoch(figures, args.epochs),
+        )
+
+    def _labels(self, split: Split) -> npt.NDArray[np.intp]:
+        index = {name: i for i, name in enumerate(self._args.classes)}
+        return np.array([index[photo.label] for photo in self._by_split[split]], np.intp)
+
+    def _pixels(self, split: Split) -> npt.NDArray[np.uint8]:
+        return self._store.take([photo.sha256 for photo in self._by_split[split]])
+
+    def _evaluate(self, outcome: FitOutcome) -> dict[Split, Figures | None]:
+        """Score the best epoch on validation and test, and draw it."""
+        best = keras.saving.load_model(self._run.best, compile=False)
+        classes = self._args.classes
+        figures: dict[Split, Figures | None] = {}
+        for split in (Split.VAL, Split.TEST):
+            if not self._by_split[split]:
+                figures[split] = None
+                continue
+            output = class_probabilities(best.predict(self._pixels(split), batch_size=128, verbose=0))
+            figures[split] = score(output, self._labels(split), classes)
+            matrix = confusion(output, self._labels(split), len(classes))
+            plot_confusion(matrix, classes, f"{self._args.name}: {split}", self._run.path / "confusion_matrix.png")
+        report = {split.value: found.model_dump() if found else None for split, found in figures.items()}
+        self._run.evaluation.write_text(json.dumps(report, indent=1))
+        plot_history(outcome.history, self._run.path / "results.png")
+        return figures
+
+    def _keep_for_export(self) -> None:
+        """What export needs, so that the photos may be gone by then."""
+        self._run.write_pixels("val", self._pixels(Split.VAL), self._labels(Split.VAL))
+        photos = self._by_split[Split.TRAIN]
+        chosen = np.random.default_rng(self._args.seed).permutation(len(photos))[:TRAIN_SAMPLE]
+        sample = self._store.take([photos[i].sha256 for i in chosen])
+        self._run.write_pixels("train_sample", sample, self._labels(Split.TRAIN)[chosen])
+        self._keep_originals()
+
+    def _keep_originals(self) -> None:
+        self._run.originals.mkdir(parents=True, exist_ok=True)
+        photos = self._by_split[Split.VAL]
+        step = max(1, len(photos) // ORIGINALS)
+        for number, photo in enumerate(photos[::step][:ORIGINALS]):
+            if photo.path.is_file():
+                shutil.copyfile(photo.path, self._run.originals / f"{number:03d}{photo.path.suffix.lower()}")

@@ -1,0 +1,1 @@
+"""A bundle and a catalogue in, one labelled row per catalogue row out. Never imports TensorFlow."""

@@ -1,0 +1,60 @@
+"""The row in hand, noted before each decode: what a killed process leaves behind to say which photo it died on."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from worker.storage import FolderStorage
+
+__all__ = ["Attempt", "attempt_on", "forget_attempts", "suspect_rows"]
+
+_FOLDER: Final = "inhand"
+_WIDTH: Final = 12
+
+
+class Attempt:
+    """One try at a chunk. Its marker is a file of its own: two bad photos in a chunk must not hide each other."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def take(self, row: int) -> None:
+        """Note that a row of the chunk is about to be decoded."""
+        os.pwrite(self._handle, f"{row:<{_WIDTH}}".encode(), 0)
+
+    def put_down(self) -> None:
+        """Note that no row is being decoded."""
+        os.pwrite(self._handle, b" " * _WIDTH, 0)
+
+
+@contextmanager
+def attempt_on(storage: FolderStorage, chunk: int) -> Iterator[Attempt]:
+    """Open a marker for one try at a chunk; it outlives a killed process, and goes when the try ends by itself."""
+    folder = storage.root / _FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / f"{chunk:06d}.{uuid.uuid4().hex[:12]}"
+    handle = os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    try:
+        yield Attempt(handle)
+    finally:
+        os.close(handle)
+        marker.unlink(missing_ok=True)
+
+
+def suspect_rows(storage: FolderStorage, chunk: int) -> set[int]:
+    """Rows of a chunk that were in hand when an earlier try at it died."""
+    notes = [marker.read_text().strip() for marker in _markers(storage, chunk)]
+    return {int(note) for note in notes if note}
+
+
+def forget_attempts(storage: FolderStorage, chunk: int) -> None:
+    """Delete what earlier tries at a chunk left; called once its part is committed."""
+    for marker in _markers(storage, chunk):
+        marker.unlink(missing_ok=True)
+
+
+def _markers(storage: FolderStorage, chunk: int) -> list[Path]:
+    return sorted((storage.root / _FOLDER).glob(f"{chunk:06d}.*"))

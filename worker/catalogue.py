@@ -1,0 +1,113 @@
+"""The rows to label: where they come from, and which column names the photo."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from models.errors import InputError
+from worker.readers import Reader, read_delimited, read_folder, read_jsonl, read_list, read_parquet
+
+__all__ = ["Catalogue", "open_catalogue"]
+
+IMAGE_COLUMNS: Final = ("image", "image_path", "path", "file", "filename", "photo", "picture", "img", "image_url", "url")
+_SNIFFED_ROWS: Final = 20
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A catalogue that is ready to be read once.
+
+    Attributes:
+        path: what the person named.
+        schema: its columns, in order.
+        image_column: the column that names each row's photo.
+        image_root: where relative paths in it start.
+        batches: its rows, in order.
+    """
+
+    path: Path
+    schema: pa.Schema
+    image_column: str
+    image_root: Path
+    batches: Iterator[pa.RecordBatch]
+
+
+def open_catalogue(path: Path, image_column: str | None = None, image_root: Path | None = None) -> Catalogue:
+    """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
+
+    Args:
+        path: the folder or file; the kind is told by the name's ending.
+        image_column: the column with the paths; the obvious one where it is not given.
+        image_root: where relative paths start; the folder itself, or the one that the file is in.
+
+    Raises:
+        InputError: it is missing, of another kind, has no rows, or no column is obviously the photo's.
+    """
+    reader = _reader(path)
+    column = _image_column(path, reader.schema, image_column)
+    root = (image_root or (path if path.is_dir() else path.parent)).resolve()
+    first, batches = _first_batch(path, reader)
+    if image_root is None:
+        _check_root(path, root, first.column(column).to_pylist()[:_SNIFFED_ROWS])
+    return Catalogue(path=path, schema=reader.schema, image_column=column, image_root=root, batches=batches)
+
+
+def _reader(path: Path) -> Reader:
+    if path.is_dir():
+        return read_folder(path)
+    if not path.is_file():
+        msg = f"Expected a folder or a catalogue file at {path}, found nothing; check the path."
+        raise InputError(msg)
+    match path.suffix.lower():
+        case ".csv":
+            return read_delimited(path)
+        case ".tsv":
+            return read_delimited(path, "\t")
+        case ".jsonl" | ".ndjson":
+            return read_jsonl(path)
+        case ".parquet":
+            return read_parquet(path)
+        case ".txt":
+            return read_list(path)
+    msg = f"Expected a folder or a .csv, .tsv, .jsonl, .parquet or .txt file, got {path}."
+    raise InputError(msg)
+
+
+def _image_column(path: Path, schema: pa.Schema, wanted: str | None) -> str:
+    if wanted is not None:
+        if wanted in schema.names:
+            return wanted
+        msg = f"Expected a column {wanted!r} in {path}, found {', '.join(schema.names)}."
+        raise InputError(msg)
+    if len(schema.names) == 1:
+        return str(schema.names[0])
+    by_name = {name.lower(): name for name in reversed(schema.names)}
+    for known in IMAGE_COLUMNS:
+        if known in by_name:
+            return str(by_name[known])
+    msg = f"Which column of {path} names the photo? Pass --image-column, one of: {', '.join(schema.names)}."
+    raise InputError(msg)
+
+
+def _first_batch(path: Path, reader: Reader) -> tuple[pa.RecordBatch, Iterator[pa.RecordBatch]]:
+    batches = iter(reader.batches)
+    first = next(batches, None)
+    if first is None:
+        wanted = "image files" if path.is_dir() else "rows"
+        msg = f"Expected {wanted} in {path}, found none."
+        raise InputError(msg)
+    return first, chain([first], batches)
+
+
+def _check_root(path: Path, root: Path, cells: list[object]) -> None:
+    """Refuse a list of paths that start in the current folder rather than the list's own, which would all be missing."""
+    names = [cell for cell in islice(cells, _SNIFFED_ROWS) if isinstance(cell, str) and cell]
+    if any((root / name).exists() for name in names):
+        return
+    if any(Path(name).exists() for name in names):
+        msg = f"The paths in {path} are not relative to {root} but to the current folder; pass --image-root . to say so."
+        raise InputError(msg)

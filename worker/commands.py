@@ -1,0 +1,61 @@
+"""``hangtag label``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands to the one command line."""
+    app.command("label")(label_command)
+
+
+def label_command(
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="A folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file.")
+    ],
+    model: Annotated[Path, typer.Option(help="A bundle, or a lone .onnx file that hangtag exported.")],
+    output: Annotated[Path, typer.Option(help="The result: ends in .parquet, .csv or .jsonl.")],
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
+    image_column: Annotated[str | None, typer.Option(help="Column with the photo's path. Default: the obvious one.")] = None,
+    image_root: Annotated[
+        Path | None, typer.Option(help="Where relative paths start. Default: the catalogue's folder.")
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")] = None,
+    prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = "",
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")] = 3,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that decoding one photo may take.")] = 10.0,
+    restart: Annotated[bool, typer.Option("--restart", help="Throw an earlier run's work away and begin anew.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON instead of a table.")] = False,
+) -> None:
+    """Label a catalogue: one row in, one row out, in the same order.
+
+    A run that was stopped, even by kill -9, goes on where it was when the same command is given again.
+
+    Examples:
+
+      hangtag label photos/ --model bundles/shop --output labels.parquet
+
+      hangtag label products.csv --model bundles/shop --output labels.csv --image-column main_photo
+
+      hangtag label list.txt --model bundles/shop --output labels.jsonl --image-root /mnt/photos
+    """
+    from worker.console import label_with_progress
+    from worker.job import JobOptions
+    from worker.label import LabelRequest
+
+    request = LabelRequest(
+        source=source,
+        model=model,
+        output=output,
+        options=JobOptions(prefix=prefix, top_k=top_k, timeout_s=timeout),
+        variant=variant,
+        image_column=image_column,
+        image_root=image_root,
+        workers=workers,
+        restart=restart,
+    )
+    label_with_progress(request, as_json=as_json)

@@ -1,0 +1,192 @@
+"""Several processes of ours, each fed one line at a time; a dead one is replaced, and its line is not forgotten.
+
+The protocol: a process says ``{"ready": true}`` as a JSON line, then answers each line it is given with one JSON line,
+and ends when its stdin closes. ``{"refused": message}`` ends the whole.
+"""
+
+import json
+import selectors
+import subprocess
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Self
+
+from models.errors import ExitCode, HangtagError, JobError
+from worker.python_process import python_command, python_environment
+
+__all__ = ["Death", "Farm"]
+
+_POLL_S: Final = 1.0
+_LOG_TAIL: Final = 2000
+
+
+@dataclass(frozen=True)
+class Death:
+    """A process that ended with a line in hand.
+
+    Attributes:
+        line: the line.
+        status: exit status; minus the signal's number where a signal ended it.
+        log: the end of what it wrote to stderr.
+    """
+
+    line: str
+    status: int
+    log: str
+
+
+class _Child:
+    """A running process, and the line it has in hand."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self.line: str | None = None
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                bufsize=1,
+                env=python_environment(),
+            )
+
+    @property
+    def replies(self) -> IO[str]:
+        """What it says."""
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    def give(self, line: str) -> None:
+        """Hand it a line; a process that has just died is found out when its stdout closes."""
+        self.line = line
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line + "\n")
+        except BrokenPipeError:
+            return
+
+    def reply(self) -> dict[str, Any] | None:
+        """Its next message; none when it is gone."""
+        text = self.replies.readline()
+        return json.loads(text) if text.endswith("\n") else None
+
+    def wait(self) -> int:
+        """Wait for the end of a process that has closed its stdout; its exit status."""
+        return self._process.wait()
+
+    def end(self) -> None:
+        """Kill it if it still runs, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                _close(pipe)
+
+
+def _close(pipe: IO[str]) -> None:
+    try:
+        pipe.close()
+    except BrokenPipeError:
+        return
+
+
+class Farm:
+    """Processes that run one module of ours.
+
+    Args:
+        module: what to run, with its arguments.
+        workers: how many at once.
+        logs: folder for what they write to stderr.
+        on_reply: called with each line and the answer to it.
+        on_death: called when a process dies; says whether the line is to be given to another process. May raise.
+    """
+
+    def __init__(
+        self,
+        module: tuple[str, ...],
+        workers: int,
+        logs: Path,
+        on_reply: Callable[[str, dict[str, Any]], None],
+        on_death: Callable[[Death], bool],
+    ) -> None:
+        self._command = python_command(*module)
+        self._workers = workers
+        self._logs = logs
+        self._on_reply = on_reply
+        self._on_death = on_death
+        self._waiting: deque[str] = deque()
+        self._children: list[_Child] = []
+        self._selector = selectors.DefaultSelector()
+        self._started = 0
+        self.deaths = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for child in self._children:
+            child.end()
+        self._selector.close()
+
+    def run(self, lines: Iterable[str]) -> None:
+        """Until every line is answered, or a death has ended it.
+
+        Raises:
+            JobError: a process cannot start.
+        """
+        self._waiting.extend(lines)
+        for _ in range(min(self._workers, len(self._waiting))):
+            self._start()
+        while self._children:
+            for key, _ in self._selector.select(_POLL_S):
+                self._listen(key.data)
+
+    def _start(self) -> None:
+        child = _Child(self._command, self._logs / f"process-{self._started}.log")
+        self._started += 1
+        self._children.append(child)
+        self._selector.register(child.replies, selectors.EVENT_READ, child)
+
+    def _listen(self, child: _Child) -> None:
+        message = child.reply()
+        if message is None:
+            self._bury(child)
+            return
+        if "refused" in message:
+            raise _refusal(message)
+        if child.line is not None:
+            self._on_reply(child.line, message)
+            child.line = None
+        if self._waiting:
+            child.give(self._waiting.popleft())
+        else:
+            self._dismiss(child)
+
+    def _dismiss(self, child: _Child) -> None:
+        self._selector.unregister(child.replies)
+        self._children.remove(child)
+        child.end()
+
+    def _bury(self, child: _Child) -> None:
+        status = child.wait()
+        self._dismiss(child)
+        log = child.log.read_text(errors="replace")[-_LOG_TAIL:].strip()
+        if child.line is None:
+            msg = f"A process ended as it started (status {status}): {log or 'it said nothing'}"
+            raise JobError(msg)
+        self.deaths += 1
+        if self._on_death(Death(child.line, status, log)):
+            self._waiting.appendleft(child.line)
+        if self._waiting:
+            self._start()
+
+
+def _refusal(message: dict[str, Any]) -> HangtagError:
+    error = JobError(str(message["refused"]))
+    error.exit_code = ExitCode(message["exit_code"])
+    return error

@@ -1,0 +1,162 @@
+"""Label a catalogue on this machine, from start or from where an earlier run stopped."""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from models.bundle import open_bundle
+from models.classifier import load
+from models.errors import InputError, JobError
+from models.golden import check_golden
+from worker.catalogue import open_catalogue
+from worker.job import Job, JobOptions, ModelPin, create_job, job_digest, open_job
+from worker.merge import check_output, merge_parts
+from worker.pool import run_pool
+from worker.receipt import Receipt, RunFigures, Tally
+from worker.results import check_no_clash
+from worker.storage import FolderStorage, replace_file
+
+__all__ = ["LabelRequest", "Progress", "job_folder", "label"]
+
+Progress = Callable[[int, int], None]
+"""Called with (rows done, rows in all); first with what an earlier run has done."""
+
+RECEIPT_FILE: Final = "receipt.json"
+
+
+@dataclass(frozen=True)
+class LabelRequest:
+    """What a person asks of ``hangtag label``.
+
+    Attributes:
+        source: a folder of photos, or a file that names them.
+        model: a bundle, or a lone ``.onnx`` file.
+        output: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
+        options: what changes the results.
+        variant: which of the bundle's models; its default where none is named.
+        image_column: the column with the paths; the obvious one where it is not given.
+        image_root: where relative paths start.
+        workers: how many processes; one a core where it is not given.
+        restart: throw an earlier run's work away.
+    """
+
+    source: Path
+    model: Path
+    output: Path
+    options: JobOptions
+    variant: str | None = None
+    image_column: str | None = None
+    image_root: Path | None = None
+    workers: int | None = None
+    restart: bool = False
+
+
+def job_folder(output: Path) -> Path:
+    """Where the job of an output lives: beside it."""
+    return output.with_name(output.name + ".job")
+
+
+def label(request: LabelRequest, on_progress: Progress) -> Receipt:
+    """Label a catalogue: one row in, one row out.
+
+    Args:
+        request: what to label, with what, into what.
+        on_progress: told how far it is.
+
+    Returns:
+        The receipt, which is also in ``<output>.job/receipt.json``.
+
+    Raises:
+        InputError: the source, an option or the output cannot be used.
+        BundleError: the model is damaged or disagrees with itself on this machine.
+        JobError: another run is at work on it, or an earlier run labelled something else.
+    """
+    check_output(request.output)
+    pin = _verified_pin(request.model, request.variant)
+    folder = job_folder(request.output)
+    if request.restart:
+        _remove_job(folder)
+    elif request.output.exists() and not folder.exists():
+        msg = f"{request.output} exists and is not a result of this job; move it away, or pass --restart to replace it."
+        raise InputError(msg)
+    with _only_run(folder):
+        return _run(_prepared_job(request, folder, pin), request, on_progress)
+
+
+def _verified_pin(model: Path, variant: str | None) -> ModelPin:
+    classifier = load(model, variant)
+    if model.is_dir():
+        check_golden(open_bundle(model), classifier)
+    return ModelPin(
+        path=str(model.resolve()),
+        reference=classifier.reference,
+        variant=classifier.metadata.variant,
+        digest=classifier.digest,
+    )
+
+
+def _remove_job(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not (folder / "lock").exists():
+        msg = f"{folder} is not the folder of a job; move it away."
+        raise InputError(msg)
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def _only_run(folder: Path) -> Iterator[None]:
+    """One run at a time; the lock goes with the process, however it ends."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            msg = f"Another hangtag label is at work in {folder}; wait for it, or name another --output."
+            raise JobError(msg) from error
+        yield
+
+
+def _prepared_job(request: LabelRequest, folder: Path, pin: ModelPin) -> Job:
+    storage = FolderStorage(folder)
+    catalogue = open_catalogue(request.source, request.image_column, request.image_root)
+    check_no_clash(catalogue.schema.names, request.options.prefix)
+    job = open_job(storage)
+    if job is None:
+        shutil.rmtree(folder / "rows", ignore_errors=True)
+        return create_job(storage, catalogue, pin, request.options)
+    if job.spec.digest != job_digest(catalogue, pin, request.options, job.spec.chunk_rows):
+        msg = (
+            f"{folder} holds another job ({job.spec.source} with {job.spec.model.reference}): the catalogue, the model "
+            "or an option differs. Name another --output, or pass --restart to throw that job away."
+        )
+        raise JobError(msg)
+    return job
+
+
+def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:
+    waiting = job.missing_chunks()
+    to_do = sum(map(job.rows_in_chunk, waiting))
+    done = job.spec.rows - to_do
+    on_progress(done, job.spec.rows)
+
+    def advance(chunk: int) -> None:
+        nonlocal done
+        done += job.rows_in_chunk(chunk)
+        on_progress(done, job.spec.rows)
+
+    workers = request.workers or len(os.sched_getaffinity(0))
+    start = time.monotonic()
+    restarts = run_pool(job, workers, advance)
+    run = RunFigures(images=to_do, seconds=time.monotonic() - start, workers=workers, restarts=restarts)
+    tally = Tally()
+    merge_parts(job, request.output, tally.add)
+    receipt = tally.receipt(job, str(request.output), run)
+    replace_file(job.storage.root / RECEIPT_FILE, receipt.model_dump_json(indent=1).encode())
+    return receipt

@@ -1,0 +1,67 @@
+"""Labelling on this machine: a process a core, each fed one chunk at a time."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from models.errors import JobError
+from worker.attempt import suspect_rows
+from worker.farm import Death, Farm
+from worker.job import Job
+
+__all__ = ["run_pool"]
+
+MAX_STRIKES: Final = 4
+
+
+class _Strikes:
+    """Deaths per chunk; one that names a photo not yet suspected is progress, and starts the count anew."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._deaths: Counter[int] = Counter()
+        self._suspects: Counter[int] = Counter()
+
+    def again(self, death: Death) -> bool:
+        """Count a death; true, since a chunk is given out until it is done.
+
+        Raises:
+            JobError: the chunk keeps killing its process, and no photo in it is to blame.
+        """
+        chunk = int(death.line)
+        suspects = len(suspect_rows(self._job.storage, chunk))
+        if suspects > self._suspects[chunk]:
+            self._deaths[chunk] = 0
+        self._suspects[chunk] = suspects
+        self._deaths[chunk] += 1
+        if self._deaths[chunk] < MAX_STRIKES:
+            return True
+        msg = (
+            f"Chunk {chunk} ended its process {MAX_STRIKES} times (status {death.status}), and no photo in it is to "
+            f"blame. What is done is kept; free some memory and run the same command again. {death.log}"
+        )
+        raise JobError(msg)
+
+
+def run_pool(job: Job, workers: int, on_done: Callable[[int], None]) -> int:
+    """Label every chunk of a job that has no part yet.
+
+    Args:
+        job: the job.
+        workers: how many processes, one thread each.
+        on_done: called with the number of each chunk as it is committed.
+
+    Returns:
+        How many processes died and were replaced.
+
+    Raises:
+        JobError: a process cannot start, or keeps dying for a reason that is not in a photo.
+    """
+
+    def done(line: str, _: dict[str, Any]) -> None:
+        on_done(int(line))
+
+    module = ("worker.process", str(job.storage.root))
+    with Farm(module, workers, job.storage.root / "logs", done, _Strikes(job).again) as farm:
+        farm.run(str(chunk) for chunk in job.missing_chunks())
+        return farm.deaths

@@ -1,0 +1,82 @@
+"""A labelling process: chunk numbers in on stdin, a JSON line out for each chunk that is done.
+
+Run as ``python -P -m worker.process JOB_FOLDER``. It says ``{"ready": true}`` when the model has been verified, ends when
+stdin closes, and so never outlives the command that started it by more than a chunk.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from models.bundle import open_bundle
+from models.classifier import Classifier, load
+from models.errors import HangtagError, JobError
+from models.golden import check_golden
+from worker.chunk import run_chunk
+from worker.job import Job, open_job
+from worker.storage import FolderStorage
+
+
+def main(folder: str) -> int:
+    """Label chunks until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which closes stdin
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    replies = _private_stdout()
+    _silence_c_libraries()
+    try:
+        job = open_job(FolderStorage(Path(folder)))
+        if job is None:
+            msg = f"Expected a job in {folder}, found none."
+            raise JobError(msg)
+        _serve(job, _pinned_model(job), replies)
+    except HangtagError as error:
+        _say(replies, {"refused": str(error), "exit_code": int(error.exit_code)})
+        return int(error.exit_code)
+    except BrokenPipeError:
+        return 0
+    return 0
+
+
+def _serve(job: Job, classifier: Classifier, replies: TextIO) -> None:
+    _say(replies, {"ready": True})
+    for line in sys.stdin:
+        chunk = int(line)
+        run_chunk(job, chunk, classifier)
+        _say(replies, {"done": chunk})
+
+
+def _pinned_model(job: Job) -> Classifier:
+    pin = job.spec.model
+    classifier = load(pin.path, pin.variant)
+    if classifier.digest != pin.digest:
+        msg = f"The job is pinned to {pin.reference}, but {pin.path} now holds {classifier.reference}; pass --restart."
+        raise JobError(msg)
+    if Path(pin.path).is_dir():
+        check_golden(open_bundle(Path(pin.path)), classifier)
+    return classifier
+
+
+def _private_stdout() -> TextIO:
+    """The pipe to the command; whatever else prints goes to stderr."""
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    return replies
+
+
+def _silence_c_libraries() -> None:
+    """Python keeps stderr; libtiff, which prints a line for every odd tag of every file, loses it."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
+        os.dup2(nowhere.fileno(), 2)
+        os.dup2(nowhere.fileno(), 1)
+
+
+def _say(replies: TextIO, message: dict[str, object]) -> None:
+    replies.write(json.dumps(message) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

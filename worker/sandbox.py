@@ -1,0 +1,77 @@
+"""A photo that was in hand when a process died is decoded in a throw-away one."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from models.errors import ImageError, ImageFault
+from models.preprocess import Pixels, PreprocessSpec
+from worker.decode_once import REFUSED
+from worker.python_process import python_command, python_environment
+
+__all__ = ["decode_in_sandbox"]
+
+MEMORY_BYTES: Final = 2 * 1024**3
+MAX_TRIES: Final = 4
+_START_S: Final = 30.0
+
+
+def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pixels:
+    """Decode a suspect photo where it can do no harm.
+
+    One dead process is no proof, since someone else may have killed it: the same death twice is, unless it is SIGKILL;
+    after four tries any death is.
+
+    Args:
+        data: the bytes of the image file.
+        spec: what to make of it.
+        timeout_s: seconds that one try may take.
+
+    Returns:
+        ``uint8 (S, S, 3)``, the same pixels as :func:`models.preprocess.preprocess` gives.
+
+    Raises:
+        ImageError: the photo is unreadable, ``crashed`` the decoder, or ran into the time limit (``timeout``).
+    """
+    deaths: list[int] = []
+    for status, output in _tries(data, spec, timeout_s):
+        if status == 0:
+            return np.frombuffer(output, np.uint8).reshape(spec.size, spec.size, 3)
+        if status == REFUSED:
+            refusal = json.loads(output)
+            raise ImageError(refusal["message"], ImageFault(refusal["fault"]))
+        if status in deaths and status != -signal.SIGKILL:
+            raise _verdict(status, timeout_s)
+        deaths.append(status)
+    raise _verdict(deaths[-1], timeout_s)
+
+
+def _tries(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Iterator[tuple[int, bytes]]:
+    command = python_command("worker.decode_once", spec.model_dump_json(), str(timeout_s), str(MEMORY_BYTES))
+    for _ in range(MAX_TRIES):
+        try:
+            done = subprocess.run(
+                command,
+                input=data,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=timeout_s + _START_S,
+                check=False,
+                env=python_environment(),
+            )
+            yield done.returncode, done.stdout
+        except subprocess.TimeoutExpired:
+            yield -signal.SIGALRM, b""
+
+
+def _verdict(status: int, timeout_s: float) -> ImageError:
+    if status == -signal.SIGALRM:
+        msg = f"Decoding took longer than {timeout_s:g} s, twice; re-save the photo, or pass a longer --timeout."
+        return ImageError(msg, ImageFault.TIMEOUT)
+    name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+    msg = f"Decoding brought its process down ({name}); re-save the photo."
+    return ImageError(msg, ImageFault.CRASHED)
