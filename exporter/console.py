@@ -27,7 +27,7 @@ def export_and_show(run: Path, place: Path, *, as_json: bool) -> None:
     with Console(stderr=True).status("Converting and comparing with Keras"):
         result = export_run(run, place)
     if as_json:
-        print(json.dumps({**asdict(result), "bundle": str(result.bundle)}, indent=1))  # noqa: T201 - what --json is for
+        print(json.dumps({**asdict(result), "bundle": str(result.bundle)}, indent=1))
         return
     table = Table(title="ONNX Runtime against Keras", title_justify="left")
     for heading in ("", "photos", "largest difference", "labels changed", "near-ties", ""):

@@ -131,9 +131,7 @@ def _manifest(run: TrainingRun, metadata: ModelMetadata, files: dict[str, bytes]
         labels=run.classes,
         preprocess=run.preprocess,
         default_variant=VARIANT,
-        variants={
-            VARIANT: Variant(file=_MODEL_FILE, temperature=metadata.temperature, thresholds=metadata.thresholds)
-        },
+        variants={VARIANT: Variant(file=_MODEL_FILE, temperature=metadata.temperature, thresholds=metadata.thresholds)},
         files=sha256_of(files),
         accuracy=run.test_accuracy,
         made_with={package: version(package) for package in _PACKAGES},

@@ -1,9 +1,9 @@
 """Hangtag: train, prove, and label product photos in bulk on plain CPUs.
 
-    import hangtag
+import hangtag
 
-    clf = hangtag.load("bundles/shop")
-    clf.classify("shoe.jpg").label
+clf = hangtag.load("bundles/shop")
+clf.classify("shoe.jpg").label
 """
 
 from importlib import import_module

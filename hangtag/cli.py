@@ -30,7 +30,7 @@ def make_app() -> typer.Typer:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"hangtag {version('hangtag')}")  # noqa: T201 - what --version is for
+        print(f"hangtag {version('hangtag')}")
         raise typer.Exit
 
 
@@ -59,5 +59,5 @@ def main() -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"hangtag: {message}", file=sys.stderr)  # noqa: T201 - the one place that renders errors
+    print(f"hangtag: {message}", file=sys.stderr)
     sys.exit(status)

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ROOMS", "find_misplaced", "check_layout"]
+__all__ = ["ROOMS", "check_layout", "find_misplaced"]
 
 ROOMS: Final = ("models", "trainer", "exporter", "worker")
 

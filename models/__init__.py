@@ -1,1 +1,1 @@
-"""What a model is: errors, manifest, preprocessing, bundle and classifier. Needs numpy, Pillow and ONNX Runtime only."""
+"""What a model is: errors, manifest, preprocessing, bundle and classifier. Never imports TensorFlow."""

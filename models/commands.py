@@ -17,7 +17,9 @@ def classify_command(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photos to label.")],
     model: Annotated[Path, typer.Option(help="A bundle, or a lone .onnx file that hangtag exported.")],
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
-    variant: Annotated[str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Label a few photos.

@@ -16,7 +16,7 @@ def classify_and_show(images: list[Path], model: Path, variant: str | None, top_
     for image in images:
         answer = _classify(classifier, image, top_k)
         failed |= isinstance(answer, ImageError)
-        print(_json_line(image, answer) if as_json else _line(image, answer))  # noqa: T201 - what the command is for
+        print(_json_line(image, answer) if as_json else _line(image, answer))
     return ExitCode.FAILURE if failed else ExitCode.OK
 
 
@@ -29,7 +29,9 @@ def _classify(classifier: Classifier, image: Path, top_k: int) -> Prediction | I
 
 def _json_line(image: Path, answer: Prediction | ImageError) -> str:
     if isinstance(answer, ImageError):
-        return json.dumps({"image": str(image), "status": "failed", "error": answer.fault, "error_message": str(answer)})
+        return json.dumps(
+            {"image": str(image), "status": "failed", "error": answer.fault, "error_message": str(answer)}
+        )
     best = [{"label": label, "confidence": round(confidence, 6)} for label, confidence in answer.top_k]
     status = "review" if answer.review else "labeled"
     return json.dumps({"image": str(image), "status": status, **best[0], "top_k": best}, ensure_ascii=False)

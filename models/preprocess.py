@@ -168,7 +168,7 @@ def _open(data: bytes, spec: PreprocessSpec) -> Image.Image:
 
 
 def _accepted_formats() -> list[str]:
-    """The formats of ours, and those of plugins that somebody registered; not Pillow's rare ones (EPS runs a program)."""
+    """Our formats, and those of plugins that somebody registered; not Pillow's rare ones: EPS runs a program."""
     Image.preinit()
     return [f for f in Image.ID if f in _OWN_FORMATS or not Image.OPEN[f][0].__module__.startswith("PIL.")]
 

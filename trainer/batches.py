@@ -67,7 +67,8 @@ class Batches:
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
         prepare = _augmented if self._augment else _plain
-        return batches.map(prepare, num_parallel_calls=1).prefetch(2)
+        counted = batches.apply(tf.data.experimental.assert_cardinality(self.steps))
+        return counted.map(prepare, num_parallel_calls=1).prefetch(2)
 
     def _one_epoch(self) -> Iterator[tuple[Any, Any, Any]]:
         epoch, self._epoch = self._epoch, self._epoch + 1

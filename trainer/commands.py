@@ -24,7 +24,9 @@ def train_command(
             show_default=False,
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run. Default: the data's and the architecture's.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run. Default: the data's and the architecture's.")
+    ] = None,
     arch: Annotated[str, typer.Option(help="cnn: our efficient network. simple: the classic three blocks.")] = "cnn",
     image_size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the network's input, in pixels.")] = 128,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training photos, at most.")] = 40,
@@ -50,16 +52,14 @@ def train_command(
     """
     from trainer.console import resume_and_show, train_and_show
 
-    if (data is None) == (resume is None):
-        raise typer.BadParameter("give DATA to start a run, or --resume RUN to go on with one, not both")  # noqa: EM101
-    if resume is not None:
+    if resume is not None and data is None:
         raise typer.Exit(resume_and_show(resume))
-    assert data is not None
+    if data is None or resume is not None:
+        msg = "give DATA to start a run, or --resume RUN to go on with one, not both"
+        raise typer.BadParameter(msg)
     run = out / (name or f"{data.resolve().stem}-{arch}")
     raise typer.Exit(
-        train_and_show(
-            data, run, arch=arch, size=image_size, epochs=epochs, batch=batch, patience=patience, seed=seed
-        )
+        train_and_show(data, run, arch=arch, size=image_size, epochs=epochs, batch=batch, patience=patience, seed=seed)
     )
 
 
@@ -82,9 +82,9 @@ def evaluate_command(
 
 
 def demo_command(
-    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes; an earlier demo is replaced.")] = Path(
-        "demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for everything the demo makes; an earlier demo is replaced.")
+    ] = Path("demo"),
     photos: Annotated[int, typer.Option(min=200, help="Photos to draw for training.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the drawing and the training.")] = 7,
 ) -> None:

@@ -49,12 +49,14 @@ class TrainingScreen:
     def prepared(self, prepared: "Prepared", args: "RunArgs") -> None:
         """What the data is."""
         self._clear()
-        counts = ", ".join(f"{len(prepared.of(split))} {split}" for split in dict.fromkeys(p.split for p in prepared.photos))
+        splits = dict.fromkeys(photo.split for photo in prepared.photos)
+        counts = ", ".join(f"{len(prepared.of(split)):,} {split}" for split in splits)
         self._console.print(f"[bold]{len(prepared.photos):,} photos[/bold], {len(args.classes)} classes: {counts}")
         for note in prepared.notes:
             self._console.print(f"  {note}", style="yellow", highlight=False)
         size = args.preprocess.size
         self._console.print(f"{args.arch} at {size}×{size} px, at most {args.epochs} epochs, batch {args.batch}")
+        self._console.print("epoch    loss and accuracy of train and of validation; ★ the best so far", style="dim")
         self._epochs_done = args.epochs_done
 
     def step(self, done: int, total: int) -> None:
@@ -67,12 +69,12 @@ class TrainingScreen:
         self._epochs_done = figures.epoch
         self._seconds.append(figures.seconds)
         left = sum(self._seconds[-5:]) / len(self._seconds[-5:]) * (epochs - figures.epoch)
+        minutes, seconds = divmod(int(left), 60)
         self._console.print(
-            f"epoch {figures.epoch:>3}/{epochs}  "
-            f"train loss {figures.train_loss:.3f} acc {figures.train_accuracy:.3f}  "
-            f"val loss {figures.val_loss:.3f} acc [bold]{figures.val_accuracy:.3f}[/bold] "
+            f"{figures.epoch:>3}/{epochs}  train {figures.train_loss:.3f} {figures.train_accuracy:.3f}  "
+            f"val {figures.val_loss:.3f} [bold]{figures.val_accuracy:.3f}[/bold] "
             f"{'[green]★[/green]' if figures.best else ' '} "
-            f"[dim]lr {figures.lr:.1e}  {figures.images_per_s:,.0f} images/s  {int(left // 60)}:{int(left % 60):02d} left",
+            f"[dim]lr {figures.lr:.1e} {figures.images_per_s:>5,.0f} img/s {minutes:>3}:{seconds:02d} left",
             highlight=False,
         )
 

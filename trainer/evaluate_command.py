@@ -26,7 +26,7 @@ def evaluate_and_show(model: Path, data: Path, *, as_json: bool) -> None:
     """Evaluate, and print a table or JSON on stdout."""
     figures, unread = evaluate_model(model, data)
     if as_json:
-        print(figures.model_dump_json(indent=1))  # noqa: T201 - what --json is for
+        print(figures.model_dump_json(indent=1))
         return
     console = Console()
     console.print(figures_table(figures, f"{model} on {figures.n:,} photos of {data}"))
@@ -95,7 +95,9 @@ def _predict_all(photos: list[LabeledPhoto], predict: Predict, spec: PreprocessS
     parts: list[Probabilities] = []
     truths: list[str] = []
     for start in range(0, len(photos), BATCH):
-        read = [(photo, pixels) for photo in photos[start : start + BATCH] if (pixels := _pixels(photo, spec)) is not None]
+        read = [
+            (photo, pixels) for photo in photos[start : start + BATCH] if (pixels := _pixels(photo, spec)) is not None
+        ]
         if read:
             parts.append(predict(np.stack([pixels for _, pixels in read])))
             truths.extend(photo.label for photo, _ in read)

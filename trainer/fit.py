@@ -68,7 +68,15 @@ def read_history(path: Path) -> list[EpochFigures]:
         return []
     with path.open(newline="") as file:
         return [
-            EpochFigures(int(row["epoch"]), *(float(row[name]) for name in _HEADER[1:])) for row in csv.DictReader(file)
+            EpochFigures(
+                epoch=int(row["epoch"]),
+                train_loss=float(row["train/loss"]),
+                train_accuracy=float(row["train/accuracy"]),
+                val_loss=float(row["val/loss"]),
+                val_accuracy=float(row["val/accuracy"]),
+                lr=float(row["lr"]),
+            )
+            for row in csv.DictReader(file)
         ]
 
 
@@ -115,11 +123,11 @@ def fit(
     done = len(keeper.history)
     if done < epochs and not keeper.out_of_patience:
         with _ctrl_c(keeper.interrupt):
-            network.fit(batches, initial_epoch=done, epochs=epochs, verbose=0, callbacks=[keeper])
+            network.fit(batches, initial_epoch=done, epochs=epochs, verbose=0, shuffle=False, callbacks=[keeper])
     return FitOutcome(keeper.history, keeper.interrupted)
 
 
-class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
+class _Keeper(keras.callbacks.Callback):
     """Evaluates, saves and tells after each epoch; stops when asked."""
 
     def __init__(
@@ -191,7 +199,7 @@ class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         return EpochFigures(**{**asdict(figures), "best": best})
 
 
-class _StopNow(Exception):  # noqa: N818 - not an error
+class _StopNow(Exception):
     """Leaves ``fit`` in the middle of an epoch."""
 
 

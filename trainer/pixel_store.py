@@ -1,7 +1,7 @@
 """The on-disk cache: every photo is decoded once, and never again, whatever is trained on it.
 
-A store is a folder for one preprocessing. Each training adds at most one shard: ``<id>.pixels``, ``uint8 (n, S, S, 3)``,
-and ``<id>.json``, which names the SHA-256 of the file behind each row. A shard is renamed into place once it is whole.
+A store is a folder for one preprocessing. Each training adds at most one shard: ``<id>.pixels``, ``uint8 (n, S, S,
+3)``, and ``<id>.json``, which names the SHA-256 of the file behind each row. It is renamed into place once it is whole.
 """
 
 import hashlib
@@ -56,6 +56,10 @@ class PixelStore:
         for index in sorted(self._folder.glob("*.json")):
             self._open_shard(index)
 
+    def lacks(self, sha256: str) -> bool:
+        """Whether a file has never been decoded."""
+        return sha256 not in self._rows and sha256 not in self._faults
+
     def fault(self, sha256: str) -> ImageError | None:
         """Why a file could not be decoded, or none."""
         found = self._faults.get(sha256)
@@ -82,7 +86,7 @@ class PixelStore:
             workers: how many processes.
             on_photo: called after each.
         """
-        new = [sha256 for sha256 in files if sha256 not in self._rows and sha256 not in self._faults]
+        new = [sha256 for sha256 in files if self.lacks(sha256)]
         if not new:
             return
         self._folder.mkdir(parents=True, exist_ok=True)

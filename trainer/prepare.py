@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from models.errors import ImageError
+from models.errors import DataError, ImageError
 from models.photo import read_photo
 from trainer.dataset import Dataset, Exclusion, LabeledPhoto, Split, check_classes
 from trainer.pixel_store import PixelStore
 from trainer.splits import AssignedPhoto, assign_splits, count_leaks
 
-__all__ = ["Prepared", "prepare", "write_excluded"]
+__all__ = ["Prepared", "prepare", "restore", "write_excluded"]
 
 Advance = Callable[[int, int], None]
 _HASH_THREADS: Final = 8
@@ -57,14 +58,7 @@ def prepare(dataset: Dataset, store: PixelStore, seed: int, on_photo: Advance) -
     """
     hashed, unread = _hash_all(dataset.photos)
     files = {sha256: photo.path for photo, sha256 in hashed}
-    decoded = 0
-
-    def advance() -> None:
-        nonlocal decoded
-        decoded += 1
-        on_photo(decoded, len(files))
-
-    store.add(files, len(os.sched_getaffinity(0)), advance)
+    store.add(files, len(os.sched_getaffinity(0)), _counter(on_photo, sum(map(store.lacks, files))))
     readable, faulty = _divide(hashed, store)
     check_classes([photo for photo, _ in readable], dataset.classes)
     sha256s = [sha256 for _, sha256 in readable]
@@ -72,6 +66,30 @@ def prepare(dataset: Dataset, store: PixelStore, seed: int, on_photo: Advance) -
     photos = assign_splits([photo for photo, _ in readable], sha256s, groups, seed)
     excluded = [*dataset.excluded, *unread, *faulty]
     return Prepared(photos, excluded, dataset.classes, tuple(_notes(photos, excluded)))
+
+
+def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advance) -> None:
+    """Decode a run's photos again, where the cache has lost them since.
+
+    Args:
+        photos: of the run.
+        store: where pixels are kept.
+        on_photo: told (decoded, to decode).
+
+    Raises:
+        DataError: a photo that the cache lacks is gone, or is another one now.
+    """
+    lost = {photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)}
+    for sha256, path in lost.items():
+        if _hash(LabeledPhoto(path, "")) != sha256:
+            msg = f"{path} is gone or has changed since the run began, and its pixels are cached no more; train anew."
+            raise DataError(msg)
+    store.add(lost, len(os.sched_getaffinity(0)), _counter(on_photo, len(lost)))
+
+
+def _counter(on_photo: Advance, total: int) -> Callable[[], None]:
+    decoded = itertools.count(1)
+    return lambda: on_photo(next(decoded), total)
 
 
 def _hash_all(photos: Sequence[LabeledPhoto]) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:

@@ -22,7 +22,7 @@ from trainer.evaluate import Figures, class_probabilities, confusion, score
 from trainer.fit import EpochFigures, FitOutcome, fit
 from trainer.pixel_store import PixelStore
 from trainer.plots import plot_confusion, plot_history
-from trainer.prepare import Prepared, prepare, write_excluded
+from trainer.prepare import Prepared, prepare, restore, write_excluded
 from trainer.run import Run, RunArgs, RunState
 from trainer.splits import AssignedPhoto, read_splits, write_splits
 
@@ -118,7 +118,7 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     args = run.args()
     store = PixelStore(cache, args.preprocess)
     photos = read_splits(run.splits)
-    store.add({p.sha256: p.path for p in photos}, 2, lambda: None)
+    restore(photos, store, view.decoding)
     view.prepared(Prepared(photos, [], args.classes, ()), args)
     if run.last.is_file():
         network = keras.saving.load_model(run.last)

@@ -13,7 +13,18 @@ from worker.readers import Reader, read_delimited, read_folder, read_jsonl, read
 
 __all__ = ["Catalogue", "open_catalogue"]
 
-IMAGE_COLUMNS: Final = ("image", "image_path", "path", "file", "filename", "photo", "picture", "img", "image_url", "url")
+IMAGE_COLUMNS: Final = (
+    "image",
+    "image_path",
+    "path",
+    "file",
+    "filename",
+    "photo",
+    "picture",
+    "img",
+    "image_url",
+    "url",
+)
 _SNIFFED_ROWS: Final = 20
 
 
@@ -49,6 +60,7 @@ def open_catalogue(path: Path, image_column: str | None = None, image_root: Path
     """
     reader = _reader(path)
     column = _image_column(path, reader.schema, image_column)
+    _check_text(path, reader.schema.field(column))
     root = (image_root or (path if path.is_dir() else path.parent)).resolve()
     first, batches = _first_batch(path, reader)
     if image_root is None:
@@ -93,6 +105,15 @@ def _image_column(path: Path, schema: pa.Schema, wanted: str | None) -> str:
     raise InputError(msg)
 
 
+def _check_text(path: Path, field: pa.Field) -> None:
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        msg = (
+            f"Expected paths in the column {field.name} of {path}, it holds {field.type}; name another --image-column."
+        )
+        raise InputError(msg)
+
+
 def _first_batch(path: Path, reader: Reader) -> tuple[pa.RecordBatch, Iterator[pa.RecordBatch]]:
     batches = iter(reader.batches)
     first = next(batches, None)
@@ -104,10 +125,12 @@ def _first_batch(path: Path, reader: Reader) -> tuple[pa.RecordBatch, Iterator[p
 
 
 def _check_root(path: Path, root: Path, cells: list[object]) -> None:
-    """Refuse a list of paths that start in the current folder rather than the list's own, which would all be missing."""
+    """Refuse a list of paths that start in the current folder, not in the list's: all of them would be missing."""
     names = [cell for cell in islice(cells, _SNIFFED_ROWS) if isinstance(cell, str) and cell]
     if any((root / name).exists() for name in names):
         return
     if any(Path(name).exists() for name in names):
-        msg = f"The paths in {path} are not relative to {root} but to the current folder; pass --image-root . to say so."
+        msg = (
+            f"The paths in {path} are not relative to {root} but to the current folder; pass --image-root . to say so."
+        )
         raise InputError(msg)

@@ -6,13 +6,12 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.classifier import Classifier
+from models.classifier import BATCH, Classifier
 from models.errors import ImageError, ImageFault
 from models.photo import read_photo
 from models.preprocess import Pixels, preprocess
@@ -22,8 +21,6 @@ from worker.results import RowResult, Status, failed_row, labeled_row, results_t
 from worker.sandbox import decode_in_sandbox
 
 __all__ = ["run_chunk"]
-
-BATCH: Final = 32
 
 
 @dataclass(frozen=True)

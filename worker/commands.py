@@ -15,20 +15,27 @@ def register(app: typer.Typer) -> None:
 
 def label_command(
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="A folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file.")
+        Path,
+        typer.Argument(metavar="INPUT", help="A folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file."),
     ],
     model: Annotated[Path, typer.Option(help="A bundle, or a lone .onnx file that hangtag exported.")],
     output: Annotated[Path, typer.Option(help="The result: ends in .parquet, .csv or .jsonl.")],
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
-    image_column: Annotated[str | None, typer.Option(help="Column with the photo's path. Default: the obvious one.")] = None,
+    image_column: Annotated[
+        str | None, typer.Option(help="Column with the photo's path. Default: the obvious one.")
+    ] = None,
     image_root: Annotated[
         Path | None, typer.Option(help="Where relative paths start. Default: the catalogue's folder.")
     ] = None,
-    variant: Annotated[str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")
+    ] = None,
     prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = "",
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")] = 3,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that decoding one photo may take.")] = 10.0,
-    restart: Annotated[bool, typer.Option("--restart", help="Throw an earlier run's work away and begin anew.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Throw an earlier run's work away and begin anew.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON instead of a table.")] = False,
 ) -> None:
     """Label a catalogue: one row in, one row out, in the same order.

@@ -38,10 +38,10 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
 
         receipt = label(request, show)
     if as_json:
-        print(receipt.model_dump_json(indent=1))  # noqa: T201 - what --json is for
+        print(receipt.model_dump_json(indent=1))
     else:
         print_receipt(receipt, Console())
-    if earlier and 0 < earlier[0]:
+    if any(earlier):
         errors.print(f"{earlier[0]:,} rows were done by an earlier run.", style="dim")
     return receipt
 
@@ -64,7 +64,9 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         console.print(f"[red]{kind}[/red], row {errors.examples[0].row}: ", Text(errors.examples[0].message), sep="")
     run = receipt.run
     if run.images:
-        rate = f"{run.images:,} images in {run.seconds:,.1f} s: {run.images_per_s:,.0f} images/s on {run.workers} processes"
+        rate = (
+            f"{run.images:,} images in {run.seconds:,.1f} s: {run.images_per_s:,.0f} images/s, {run.workers} processes"
+        )
         console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
     console.print(f"Model: {receipt.model.reference}", highlight=False)
     console.print(f"Results: [bold]{receipt.output}[/bold]", highlight=False, soft_wrap=True)

@@ -20,6 +20,7 @@ _GAP: Final = 10
 _COLUMNS: Final = 8
 _INK: Final = (33, 37, 41)
 _PAPER: Final = (248, 249, 250)
+_FAINT: Final = (173, 181, 189)
 _CARD: Final = (255, 255, 255)
 _COLOURS: Final = {Status.LABELED: (43, 138, 62), Status.REVIEW: (230, 119, 0), Status.FAILED: (201, 42, 42)}
 
@@ -54,11 +55,21 @@ def _draw_tile(sheet: Image.Image, photo: SheetPhoto, left: int, top: int) -> No
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((left, top, left + _TILE, top + _TILE + _CAPTION), fill=_CARD)
     thumbnail = _thumbnail(photo.path)
-    if thumbnail is not None:
+    if thumbnail is None:
+        draw.text(
+            (left + _TILE // 2, top + _TILE // 2),
+            "no picture",
+            fill=_FAINT,
+            font=ImageFont.load_default(14),
+            anchor="mm",
+        )
+    else:
         sheet.paste(thumbnail, (left, top))
     draw.rectangle((left, top + _TILE, left + 4, top + _TILE + _CAPTION), fill=_COLOURS[photo.status])
     draw.text((left + 11, top + _TILE + 4), photo.title[:22], fill=_INK, font=ImageFont.load_default(14))
-    draw.text((left + 11, top + _TILE + 22), photo.detail[:26], fill=_COLOURS[photo.status], font=ImageFont.load_default(11))
+    draw.text(
+        (left + 11, top + _TILE + 22), photo.detail[:26], fill=_COLOURS[photo.status], font=ImageFont.load_default(11)
+    )
 
 
 def _thumbnail(path: Path) -> Image.Image | None:

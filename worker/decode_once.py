@@ -1,7 +1,7 @@
 """The throw-away process of :mod:`worker.sandbox`: bytes on stdin, pixels on stdout, and then it is gone.
 
 Run as ``python -P -m worker.decode_once SPEC_JSON TIMEOUT_S MEMORY_BYTES``. Exit status 0: stdout holds the pixels;
-``REFUSED``: stdout holds a JSON object with ``fault`` and ``message``; anything else: the photo brought the process down.
+``REFUSED``: stdout holds a JSON object with ``fault`` and ``message``; any other: the photo brought the process down.
 """
 
 import json

@@ -9,9 +9,10 @@ import selectors
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final, Self, cast
 
 from models.errors import ExitCode, HangtagError, JobError
 from worker.python_process import python_command, python_environment
@@ -54,21 +55,14 @@ class _Child:
                 bufsize=1,
                 env=python_environment(),
             )
-
-    @property
-    def replies(self) -> IO[str]:
-        """What it says."""
-        assert self._process.stdout is not None
-        return self._process.stdout
+        self._lines = cast("IO[str]", self._process.stdin)
+        self.replies = cast("IO[str]", self._process.stdout)
 
     def give(self, line: str) -> None:
         """Hand it a line; a process that has just died is found out when its stdout closes."""
         self.line = line
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line + "\n")
-        except BrokenPipeError:
-            return
+        with suppress(BrokenPipeError):
+            self._lines.write(line + "\n")
 
     def reply(self) -> dict[str, Any] | None:
         """Its next message; none when it is gone."""
@@ -83,16 +77,9 @@ class _Child:
         """Kill it if it still runs, and wait until it is gone."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                _close(pipe)
-
-
-def _close(pipe: IO[str]) -> None:
-    try:
-        pipe.close()
-    except BrokenPipeError:
-        return
+        self.replies.close()
+        with suppress(BrokenPipeError):
+            self._lines.close()
 
 
 class Farm:

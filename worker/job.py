@@ -81,7 +81,9 @@ class Job:
 
     def chunk_images(self, chunk: int) -> list[str | None]:
         """The photo's path of each row of a chunk, as the catalogue gives it."""
-        column: list[str | None] = self.chunk_table(chunk, [self.spec.image_column]).column(0).cast("string").to_pylist()
+        column: list[str | None] = (
+            self.chunk_table(chunk, [self.spec.image_column]).column(0).cast("string").to_pylist()
+        )
         return column
 
     def chunk_table(self, chunk: int, columns: list[str] | None = None) -> pa.Table:

@@ -14,7 +14,7 @@ from models.bundle import open_bundle
 from models.classifier import load
 from models.errors import InputError, JobError
 from models.golden import check_golden
-from worker.catalogue import open_catalogue
+from worker.catalogue import Catalogue, open_catalogue
 from worker.job import Job, JobOptions, ModelPin, create_job, job_digest, open_job
 from worker.merge import check_output, merge_parts
 from worker.pool import run_pool
@@ -79,14 +79,17 @@ def label(request: LabelRequest, on_progress: Progress) -> Receipt:
     """
     check_output(request.output)
     pin = _verified_pin(request.model, request.variant)
+    catalogue = open_catalogue(request.source, request.image_column, request.image_root)
+    check_no_clash(catalogue.schema.names, request.options.prefix)
     folder = job_folder(request.output)
     if request.restart:
         _remove_job(folder)
-    elif request.output.exists() and not folder.exists():
+    elif request.output.exists() and open_job(FolderStorage(folder)) is None:
         msg = f"{request.output} exists and is not a result of this job; move it away, or pass --restart to replace it."
         raise InputError(msg)
     with _only_run(folder):
-        return _run(_prepared_job(request, folder, pin), request, on_progress)
+        job = _prepared_job(catalogue, request.options, FolderStorage(folder), pin)
+        return _run(job, request, on_progress)
 
 
 def _verified_pin(model: Path, variant: str | None) -> ModelPin:
@@ -123,18 +126,15 @@ def _only_run(folder: Path) -> Iterator[None]:
         yield
 
 
-def _prepared_job(request: LabelRequest, folder: Path, pin: ModelPin) -> Job:
-    storage = FolderStorage(folder)
-    catalogue = open_catalogue(request.source, request.image_column, request.image_root)
-    check_no_clash(catalogue.schema.names, request.options.prefix)
+def _prepared_job(catalogue: Catalogue, options: JobOptions, storage: FolderStorage, pin: ModelPin) -> Job:
     job = open_job(storage)
     if job is None:
-        shutil.rmtree(folder / "rows", ignore_errors=True)
-        return create_job(storage, catalogue, pin, request.options)
-    if job.spec.digest != job_digest(catalogue, pin, request.options, job.spec.chunk_rows):
+        shutil.rmtree(storage.root / "rows", ignore_errors=True)  # of a run that was killed while it wrote them
+        return create_job(storage, catalogue, pin, options)
+    if job.spec.digest != job_digest(catalogue, pin, options, job.spec.chunk_rows):
         msg = (
-            f"{folder} holds another job ({job.spec.source} with {job.spec.model.reference}): the catalogue, the model "
-            "or an option differs. Name another --output, or pass --restart to throw that job away."
+            f"{storage.root} holds another job ({job.spec.source} with {job.spec.model.reference}): the catalogue, the "
+            "model or an option differs. Name another --output, or pass --restart to throw that job away."
         )
         raise JobError(msg)
     return job

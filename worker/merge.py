@@ -166,6 +166,8 @@ def _chunks(job: Job) -> Iterator[tuple[pa.Table, pa.Table]]:
             raise JobError(msg)
         part = pq.read_table(io.BytesIO(job.storage.read(keys[chunk])))
         if part.num_rows != job.rows_in_chunk(chunk):
-            msg = f"{keys[chunk]} holds {part.num_rows} rows, its chunk {job.rows_in_chunk(chunk)}; delete it and go on."
+            msg = (
+                f"{keys[chunk]} holds {part.num_rows} rows, its chunk {job.rows_in_chunk(chunk)}; delete it and go on."
+            )
             raise JobError(msg)
         yield job.chunk_table(chunk), part

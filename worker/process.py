@@ -1,7 +1,7 @@
 """A labelling process: chunk numbers in on stdin, a JSON line out for each chunk that is done.
 
-Run as ``python -P -m worker.process JOB_FOLDER``. It says ``{"ready": true}`` when the model has been verified, ends when
-stdin closes, and so never outlives the command that started it by more than a chunk.
+Run as ``python -P -m worker.process JOB_FOLDER``. It says ``{"ready": true}`` when the model has been verified, and
+ends when stdin closes, so that it never outlives the command that started it by more than a chunk.
 """
 
 import json
@@ -69,7 +69,7 @@ def _private_stdout() -> TextIO:
 def _silence_c_libraries() -> None:
     """Python keeps stderr; libtiff, which prints a line for every odd tag of every file, loses it."""
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
+    with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         os.dup2(nowhere.fileno(), 1)
 

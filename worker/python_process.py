@@ -1,4 +1,4 @@
-"""How Hangtag starts a Python process of its own: same packages, one thread, and nothing picked up from the folder it is in."""
+"""How Hangtag starts a Python process of its own: the same packages, one thread, nothing from the current folder."""
 
 import os
 import sys

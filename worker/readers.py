@@ -176,7 +176,7 @@ def _kind(value: object) -> str:
 
 
 def _joined(one: str, other: str) -> str:
-    if one == other or other == "null":
+    if other in {one, "null"}:
         return one
     if one == "null":
         return other

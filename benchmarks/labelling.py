@@ -1,0 +1,146 @@
+"""``hangtag label`` against a bare loop: the same decoding, the same ONNX file, two processes, nothing else.
+
+    python benchmarks/labelling.py --photos PHOTOS --model BUNDLE [--runs 5]
+
+The two take turns, so that a machine whose speed drifts slows both. Without ``--photos`` and ``--model`` a drawn
+catalogue and a small model are made first. Printed: images a second of each, the ratio run by run, and the largest
+resident memory of a labelling process.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from models.preprocess import IMAGE_SUFFIXES
+
+WORKERS = 2
+BARE_LOOP = """
+import sys
+from pathlib import Path
+import numpy as np
+import onnxruntime as ort
+from models.classifier import BATCH, load
+from models.preprocess import preprocess
+classifier = load(sys.argv[1])
+spec = classifier.metadata.preprocess
+names = sys.stdin.read().splitlines()
+for start in range(0, len(names), BATCH):
+    classifier.predict(np.stack([preprocess(Path(n).read_bytes(), spec) for n in names[start:start + BATCH]]))
+"""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One run: images a second of the whole command, of its labelling phase, and peak resident memory a process."""
+
+    whole: float
+    phase: float
+    memory_mb: float
+
+
+def main() -> None:
+    """Take turns, print the table."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as scratch:
+        photos, model = _material(arguments, Path(scratch))
+        names = [str(p) for p in sorted(photos.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
+        pairs = []
+        for number in range(arguments.runs + 1):
+            ours = _hangtag(photos, model, Path(scratch) / f"labels-{number}.parquet", len(names))
+            bare = _bare(names, model)
+            if number:  # the first pair warms the disk cache
+                pairs.append((ours, bare))
+    _report(len(names), pairs)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--runs", type=int, default=5)
+    return parser.parse_args()
+
+
+def _material(arguments: argparse.Namespace, scratch: Path) -> tuple[Path, Path]:
+    if arguments.photos and arguments.model:
+        return arguments.photos, arguments.model
+    subprocess.run([sys.executable, "-m", "hangtag", "demo", "--out", str(scratch / "demo")], check=True)
+    return scratch / "demo" / "photos", scratch / "demo" / "bundle"
+
+
+def _hangtag(photos: Path, model: Path, output: Path, images: int) -> Measure:
+    command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model)]
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [*command, "--output", str(output), "--workers", str(WORKERS), "--json"], stdout=subprocess.PIPE, text=True
+    )
+    peak = _PeakMemory(process.pid)
+    stdout, _ = process.communicate()
+    seconds = time.monotonic() - start
+    return Measure(images / seconds, json.loads(stdout)["images_per_s"], peak.stop())
+
+
+def _bare(names: list[str], model: Path) -> Measure:
+    start = time.monotonic()
+    processes = []
+    for number in range(WORKERS):
+        with tempfile.TemporaryFile("w+") as share:
+            share.write("\n".join(names[number::WORKERS]))
+            share.seek(0)
+            processes.append(subprocess.Popen([sys.executable, "-c", BARE_LOOP, str(model)], stdin=share))
+    for process in processes:
+        process.wait()
+    rate = len(names) / (time.monotonic() - start)
+    return Measure(rate, rate, 0.0)
+
+
+class _PeakMemory:
+    """Largest resident memory of any process of a command, looked at ten times a second."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = psutil.Process(pid)
+        self._peak = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.1):
+            try:
+                for process in [self._root, *self._root.children(recursive=True)]:
+                    self._peak = max(self._peak, process.memory_info().rss)
+            except psutil.NoSuchProcess:
+                continue
+
+    def stop(self) -> float:
+        """Megabytes."""
+        self._done.set()
+        self._thread.join()
+        return self._peak / 1e6
+
+
+def _report(images: int, pairs: list[tuple[Measure, Measure]]) -> None:
+    print(f"{images:,} photos, {WORKERS} processes, {len(pairs)} runs each, in turns; images a second")
+    print("run   label (whole)   label (phase)   bare (whole)   whole/bare   phase/bare   memory")
+    for number, (ours, bare) in enumerate(pairs, start=1):
+        print(
+            f"{number:>3}   {ours.whole:>13,.0f}   {ours.phase:>13,.0f}   {bare.whole:>12,.0f}   "
+            f"{ours.whole / bare.whole:>10.3f}   {ours.phase / bare.whole:>10.3f}   {ours.memory_mb:>4.0f} MB"
+        )
+    whole = statistics.median(ours.whole / bare.whole for ours, bare in pairs)
+    phase = statistics.median(ours.phase / bare.whole for ours, bare in pairs)
+    print(f"median of the ratios: whole command {whole:.3f}, labelling phase {phase:.3f}")
+    print(f"largest resident memory of a process: {max(ours.memory_mb for ours, _ in pairs):.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

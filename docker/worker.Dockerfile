@@ -1,0 +1,16 @@
+# Labels catalogues; holds no TensorFlow. Build from the root of the repository:
+#   docker build --file docker/worker.Dockerfile --tag hangtag-worker .
+#   docker run --rm --volume "$PWD:/data" --user "$(id -u):$(id -g)" hangtag-worker \
+#     label /data/photos --model /data/bundles/shop --output /data/labels.parquet
+FROM python:3.11-slim AS build
+COPY . /source
+RUN python -m venv /opt/hangtag \
+ && /opt/hangtag/bin/pip install --no-cache-dir --constraint /source/constraints.txt /source
+
+FROM python:3.11-slim
+COPY --from=build /opt/hangtag /opt/hangtag
+RUN useradd --create-home hangtag
+USER hangtag
+WORKDIR /data
+ENTRYPOINT ["/opt/hangtag/bin/hangtag"]
+CMD ["--help"]

@@ -1,0 +1,169 @@
+"""``hangtag label`` as a person runs it, on real files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+PLUGINS = Path(__file__).parents[1] / "plugins"
+RESULTS = ("image", "label", "confidence", "status", "error", "sha256")
+
+
+def command(source: Path, bundle: Path, output: Path, *options: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "hangtag", "label", str(source)),
+        *("--model", str(bundle), "--output", str(output), "--workers", "2", *options),
+    ]
+
+
+def run(*arguments, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command(*arguments), capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def results(output: Path) -> list[tuple]:
+    return [tuple(row[name] for name in RESULTS) for row in pq.read_table(output).to_pylist()]
+
+
+@pytest.fixture
+def long_list(tmp_path: Path, catalogue: Path) -> Path:
+    """A list of 3,900 rows: enough that a run can be killed in the middle of it."""
+    photos = sorted(str(photo) for photo in catalogue.rglob("*.*"))
+    file = tmp_path / "list.txt"
+    file.write_text("".join(f"{photo}\n" for photo in photos * (3900 // len(photos) + 1)))
+    return file
+
+
+def test_one_row_in_one_row_out(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    photos = sorted(p for p in catalogue.rglob("*.*") if p.is_file())
+    done = run(catalogue, bundle, tmp_path / "labels.parquet", "--json")
+    assert done.returncode == 0, done.stderr
+    receipt = json.loads(done.stdout)
+    rows = results(tmp_path / "labels.parquet")
+    assert receipt["rows"] == len(rows) == len(photos)
+    assert [row[0] for row in rows] == [str(p.relative_to(catalogue)) for p in photos]
+    assert receipt["by_status"]["failed"] == sum(row[3] == "failed" for row in rows) == 2
+    assert sum(receipt["by_label"].values()) == len(rows) - 2
+
+
+def test_a_killed_run_goes_on_and_gives_the_same_output(tmp_path: Path, long_list: Path, bundle: Path) -> None:
+    clean, killed = tmp_path / "clean.parquet", tmp_path / "killed.parquet"
+    assert run(long_list, bundle, clean).returncode == 0
+    process = subprocess.Popen(command(long_list, bundle, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    parts = killed.with_name(killed.name + ".job") / "parts"
+    while process.poll() is None and (not parts.is_dir() or len(list(parts.iterdir())) < 4):
+        os.sched_yield()
+    process.kill()
+    process.wait()
+    assert not killed.exists()
+    done_before = {part.name: part.stat().st_mtime_ns for part in parts.glob("*.parquet")}
+    assert len(done_before) >= 4
+    assert run(long_list, bundle, killed).returncode == 0
+    assert pq.read_table(killed).equals(pq.read_table(clean))
+    assert all((parts / name).stat().st_mtime_ns == time for name, time in done_before.items())
+
+
+def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: Path, long_list: Path, bundle: Path) -> None:
+    output = tmp_path / "labels.parquet"
+    process = subprocess.Popen(
+        command(long_list, bundle, output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    parts = output.with_name(output.name + ".job") / "parts"
+    while process.poll() is None and not (parts.is_dir() and any(parts.iterdir())):
+        os.sched_yield()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "give the same command again" in said
+    assert run(long_list, bundle, output).returncode == 0
+    assert pq.read_metadata(output).num_rows == len(long_list.read_text().splitlines())
+
+
+def test_photos_that_crash_or_hang_the_decoder_are_failed_rows(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    photos = sorted(str(p) for p in catalogue.rglob("*.png"))[:40]
+    (tmp_path / "boom.jpg").write_bytes(b"BOOM")
+    (tmp_path / "hang.jpg").write_bytes(b"HANG")
+    (tmp_path / "boom2.jpg").write_bytes(b"BOOM")
+    rows = [*photos[:10], "boom.jpg", *photos[10:20], "hang.jpg", "boom2.jpg", *photos[20:]]
+    (tmp_path / "with.txt").write_text("".join(f"{row}\n" for row in rows))
+    (tmp_path / "without.txt").write_text("".join(f"{row}\n" for row in photos))
+    plugin = {"PYTHONPATH": str(PLUGINS)}
+    done = run(tmp_path / "with.txt", bundle, tmp_path / "with.parquet", "--timeout", "1", env=plugin)
+    assert done.returncode == 0, done.stderr
+    assert run(tmp_path / "without.txt", bundle, tmp_path / "without.parquet", "--timeout", "1").returncode == 0
+    labelled = results(tmp_path / "with.parquet")
+    assert [(row[0], row[4]) for row in labelled if row[4]] == [
+        ("boom.jpg", "crashed"),
+        ("hang.jpg", "timeout"),
+        ("boom2.jpg", "crashed"),
+    ]
+    assert [row for row in labelled if not row[4]] == results(tmp_path / "without.parquet")
+
+
+def test_the_same_command_again_has_nothing_left_to_do(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    output = tmp_path / "labels.csv"
+    assert run(catalogue, bundle, output).returncode == 0
+    before = output.read_bytes()
+    again = run(catalogue, bundle, output, "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["run"]["images"] == 0
+    assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["catalogue", "model", "option"])
+def test_another_job_in_the_same_place_is_refused(tmp_path: Path, catalogue: Path, bundle: Path, change: str) -> None:
+    output = tmp_path / "labels.jsonl"
+    photos = sorted(str(p) for p in catalogue.rglob("*.png"))[:6]
+    (tmp_path / "a.txt").write_text("\n".join(photos))
+    (tmp_path / "b.txt").write_text("\n".join(photos[:5]))
+    assert run(tmp_path / "a.txt", bundle, output).returncode == 0
+    before = output.read_bytes()
+    source = tmp_path / ("b.txt" if change == "catalogue" else "a.txt")
+    model = bundle / "model.onnx" if change == "model" else bundle
+    options = ("--top-k", "1") if change == "option" else ()
+    done = run(source, model, output, *options)
+    assert done.returncode == 1
+    assert "--restart" in done.stderr
+    assert output.read_bytes() == before
+    assert run(source, model, output, *options, "--restart").returncode == 0
+
+
+def test_a_file_that_no_job_of_ours_made_is_not_overwritten(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    output = tmp_path / "labels.csv"
+    output.write_text("precious")
+    done = run(catalogue, bundle, output)
+    assert done.returncode == 2
+    assert output.read_text() == "precious"
+
+
+def test_a_damaged_bundle_labels_nothing(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle, copy)
+    data = bytearray((copy / "model.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / "model.onnx").write_bytes(data)
+    done = run(catalogue, copy, tmp_path / "labels.csv")
+    assert done.returncode == 5
+    assert "not the file that was exported" in done.stderr
+    assert not (tmp_path / "labels.csv").exists()
+
+
+def test_the_photos_columns_pass_through_untouched(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    photo = next(catalogue.rglob("*.webp"))
+    (tmp_path / "a.csv").write_text(f'sku,picture,text\n00123,{photo},"a\nb"\n')
+    output = tmp_path / "out.csv"
+    done = run(tmp_path / "a.csv", bundle, output, "--image-column", "picture", "--prefix", "ht_")
+    assert done.returncode == 0, done.stderr
+    text = output.read_text()
+    assert text.startswith("sku,picture,text,ht_label,ht_confidence,ht_status")
+    assert f'00123,{photo},"a\nb",' in text

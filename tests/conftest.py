@@ -1,0 +1,75 @@
+"""What several rooms' tests share: a drawn catalogue, and a small model that was really exported."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pixel cache that no earlier run of the tests has filled."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(session_cache))
+
+
+@pytest.fixture(scope="session")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 drawn photos in class folders, with their faults; not to be changed."""
+    from trainer.sample import draw_catalogue
+
+    folder = tmp_path_factory.mktemp("sample") / "photos"
+    draw_catalogue(folder, 240, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory, catalogue: Path, session_cache: Path) -> Path:
+    """A bundle of a small network, trained for three epochs and exported by the real commands; not to be changed."""
+    return _export(
+        tmp_path_factory.mktemp("bundle"), trained_run(tmp_path_factory.mktemp("run"), catalogue, session_cache)
+    )
+
+
+def trained_run(folder: Path, catalogue: Path, cache: Path, arch: str = "cnn") -> Path:
+    """Train for three epochs at 32 px."""
+    from exporter.load_tensorflow import load_tensorflow
+    from models.preprocess import PreprocessSpec
+
+    load_tensorflow()
+    from trainer.train import TrainRequest, train
+
+    request = TrainRequest(
+        data=catalogue,
+        run=folder / arch,
+        arch=arch,
+        preprocess=PreprocessSpec(size=32),
+        epochs=3,
+        batch=16,
+        patience=3,
+        seed=1,
+        cache=cache,
+    )
+    train(request, SilentView())
+    return folder / arch
+
+
+class SilentView:
+    """A training view that shows nothing."""
+
+    def decoding(self, done: int, total: int) -> None: ...
+
+    def prepared(self, prepared: object, args: object) -> None: ...
+
+    def step(self, done: int, total: int) -> None: ...
+
+    def epoch(self, figures: object, epochs: int) -> None: ...
+
+
+def _export(folder: Path, run: Path) -> Path:
+    from exporter.export import export_run
+
+    return export_run(run, folder / "small").bundle

@@ -1,0 +1,41 @@
+"""A Pillow plugin with two made-up formats whose decoders misbehave, as a damaged C decoder would.
+
+Put this folder on ``PYTHONPATH``: every Python process started from then on registers the formats. A file is of the one
+whose name it begins with: ``BOOM`` brings the decoding process down with SIGSEGV; ``HANG`` never ends and never lets go
+of the GIL, so that neither a thread nor a Python signal handler can stop it. Both open as RGB images of 8×8 pixels.
+"""
+
+import os
+import signal
+from collections import deque
+from itertools import repeat
+
+from PIL import Image, ImageFile
+
+
+class _MadeUpFile(ImageFile.ImageFile):
+    """Identified without fail; only decoding goes wrong."""
+
+    def _open(self) -> None:
+        self._size = (8, 8)
+        self._mode = "RGB"
+
+
+class BoomImageFile(_MadeUpFile):
+    format = "HANGTAGBOOM"
+    format_description = "decoding ends in SIGSEGV"
+
+    def load(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class HangImageFile(_MadeUpFile):
+    format = "HANGTAGHANG"
+    format_description = "decoding never ends"
+
+    def load(self):
+        deque(repeat(None), maxlen=0)
+
+
+Image.register_open(BoomImageFile.format, BoomImageFile, lambda prefix: prefix.startswith(b"BOOM"))
+Image.register_open(HangImageFile.format, HangImageFile, lambda prefix: prefix.startswith(b"HANG"))

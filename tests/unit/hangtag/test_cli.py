@@ -1,0 +1,48 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from hangtag.cli import make_app
+
+README = (Path(__file__).parents[3] / "README.md").read_text()
+COMMANDS = typer.main.get_command(make_app()).commands
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_teaches_by_example_and_is_in_the_readme(name: str) -> None:
+    help_text = CliRunner().invoke(make_app(), [name, "--help"]).output
+    assert f"hangtag {name}" in help_text
+    assert f"hangtag {name}" in README
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [(name, p) for name, c in sorted(COMMANDS.items()) for p in c.params], ids=str
+)
+def test_every_option_is_explained(command: str, option) -> None:
+    assert option.help, f"{command} {option.name}"
+
+
+def test_an_error_is_one_line_and_an_exit_status(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hangtag", "classify", "a.jpg", "--model", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 5
+    assert done.stderr.startswith("hangtag: Expected a bundle")
+    assert "Traceback" not in done.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from hangtag.cli import make_app;"
+        "CliRunner().invoke(make_app(), ['--help']);"
+        "print([m for m in ('tensorflow', 'onnxruntime', 'pyarrow', 'numpy', 'PIL') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

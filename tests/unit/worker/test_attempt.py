@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from worker.attempt import attempt_on, forget_attempts, suspect_rows
+from worker.storage import FolderStorage
+
+
+def leave_marker(storage: FolderStorage, chunk: int, row: int) -> None:
+    """What a process leaves that dies with a row in hand."""
+    with attempt_on(storage, chunk) as attempt:
+        attempt.take(row)
+        (marker,) = [m for m in (storage.root / "inhand").iterdir() if not m.name.endswith("dead")]
+    marker.with_name(f"{chunk:06d}.{row}dead").write_text(f"{row:<12}")
+
+
+def test_a_dead_attempt_names_its_row(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    leave_marker(storage, 3, 17)
+    assert suspect_rows(storage, 3) == {17}
+    assert suspect_rows(storage, 4) == set()
+
+
+def test_attempts_do_not_hide_each_others_rows(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    leave_marker(storage, 3, 17)
+    leave_marker(storage, 3, 5)
+    assert suspect_rows(storage, 3) == {5, 17}
+    forget_attempts(storage, 3)
+    assert suspect_rows(storage, 3) == set()
+
+
+def test_a_row_that_was_put_down_is_no_suspect(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    with attempt_on(storage, 0) as attempt:
+        attempt.take(123456)
+        assert suspect_rows(storage, 0) == {123456}
+        attempt.take(7)
+        assert suspect_rows(storage, 0) == {7}
+        attempt.put_down()
+        assert suspect_rows(storage, 0) == set()
+
+
+def test_an_attempt_that_ends_by_itself_leaves_nothing(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    attempt = attempt_on(storage, 0)
+    attempt.__enter__().take(1)
+    assert suspect_rows(storage, 0) == {1}
+    error = RuntimeError()
+    with pytest.raises(RuntimeError):
+        attempt.__exit__(RuntimeError, error, None)
+    assert suspect_rows(storage, 0) == set()

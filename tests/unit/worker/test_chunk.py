@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from models.classifier import load
+from models.errors import ImageFault
+from worker.attempt import suspect_rows
+from worker.chunk import run_chunk
+
+
+def read_part(job, chunk: int) -> list[dict]:
+    return pq.read_table(job.storage.root / job.part_keys()[chunk]).to_pylist()
+
+
+def test_each_row_has_one_result_in_order(make_job, catalogue: Path, bundle: Path) -> None:
+    job = make_job(catalogue)
+    classifier = load(bundle)
+    for chunk in range(job.spec.chunks):
+        assert run_chunk(job, chunk, classifier)
+    images = [name for chunk in range(job.spec.chunks) for name in job.chunk_images(chunk)]
+    results = [row for chunk in range(job.spec.chunks) for row in read_part(job, chunk)]
+    assert len(images) == len(results) == job.spec.rows
+    for name, result in list(zip(images, results, strict=True))[::20]:
+        if result["status"] != "failed":
+            expected = classifier.classify(catalogue / name)
+            assert result["label"] == expected.label
+            assert abs(result["confidence"] - expected.confidence) < 1e-5
+
+
+def test_a_redelivered_chunk_adds_nothing(make_job, catalogue: Path, bundle: Path) -> None:
+    job = make_job(catalogue)
+    assert run_chunk(job, 0, load(bundle))
+    before = read_part(job, 0)
+    assert not run_chunk(job, 0, load(bundle))
+    assert read_part(job, 0) == before
+    assert job.storage.names("parts") == ["000000.r0.parquet"]
+
+
+def test_every_kind_of_bad_cell_is_a_failed_row(make_job, tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    good = next(catalogue.rglob("*.png"))
+    (tmp_path / "text.jpg").write_text("not an image")
+    (tmp_path / "folder.jpg").mkdir()
+    cells = [str(good), "gone.jpg", "text.jpg", "folder.jpg", "", "https://shop.example/a.jpg", "\x00"]
+    (tmp_path / "list.csv").write_text("image,n\n" + "".join(f'"{cell}",{i}\n' for i, cell in enumerate(cells)))
+    job = make_job(tmp_path / "list.csv")
+    run_chunk(job, 0, load(bundle))
+    rows = read_part(job, 0)
+    assert [row["error"] for row in rows] == [
+        None,
+        ImageFault.MISSING,
+        ImageFault.UNREADABLE,
+        ImageFault.UNREADABLE,
+        ImageFault.MISSING,
+        ImageFault.REFUSED,
+        ImageFault.MISSING,
+    ]
+    assert all(row["error_message"] for row in rows[1:])
+    assert all(row["label"] is None and row["confidence"] is None and row["top_k"] is None for row in rows[1:])
+
+
+def test_a_suspect_photo_that_is_innocent_is_labelled_the_same(make_job, catalogue: Path, bundle: Path) -> None:
+    job = make_job(catalogue, chunk_rows=4)
+    marker = job.storage.root / "inhand" / "000000.0dead"
+    marker.parent.mkdir()
+    marker.write_text("2")
+    assert suspect_rows(job.storage, 0) == {2}
+    run_chunk(job, 0, load(bundle))
+    result = read_part(job, 0)[2]
+    assert result["label"] == load(bundle).classify(catalogue / job.chunk_images(0)[2]).label
+    assert not marker.exists()

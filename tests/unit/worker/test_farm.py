@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.errors import JobError
+from worker.farm import Death, Farm
+
+ECHO = """
+import json, os, signal, sys
+print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    word = line.strip()
+    if word == "die":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    print(json.dumps({"echo": word}), flush=True)
+"""
+
+
+@pytest.fixture
+def farm_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A farm whose processes run a module with the code given."""
+
+    def make(code: str, on_reply: Any, on_death: Any, workers: int = 2) -> Farm:
+        (tmp_path / "farm_child.py").write_text(code)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        return Farm(("farm_child",), workers, tmp_path / "logs", on_reply, on_death)
+
+    return make
+
+
+def test_every_line_is_answered_once(farm_of) -> None:
+    answers: list[tuple[str, str]] = []
+    with farm_of(ECHO, lambda line, reply: answers.append((line, reply["echo"])), lambda death: True) as farm:
+        farm.run(str(i) for i in range(50))
+    assert sorted(answers, key=lambda a: int(a[0])) == [(str(i), str(i)) for i in range(50)]
+
+
+def test_a_dead_process_is_replaced_and_its_line_told(farm_of) -> None:
+    answers: list[str] = []
+    deaths: list[Death] = []
+
+    def died(death: Death) -> bool:
+        deaths.append(death)
+        return False
+
+    with farm_of(ECHO, lambda line, _: answers.append(line), died) as farm:
+        farm.run(["1", "die", "2", "3", "die", "4"])
+    assert sorted(answers) == ["1", "2", "3", "4"]
+    assert [(death.line, death.status) for death in deaths] == [("die", -11), ("die", -11)]
+    assert farm.deaths == 2
+
+
+def test_a_line_is_given_again_when_asked(farm_of) -> None:
+    deaths: list[Death] = []
+
+    def twice(death: Death) -> bool:
+        deaths.append(death)
+        return len(deaths) < 2
+
+    with farm_of(ECHO, lambda *_: None, twice) as farm:
+        farm.run(["die"])
+    assert len(deaths) == 2
+
+
+def test_a_process_that_cannot_start_ends_it_with_its_last_words(farm_of) -> None:
+    farm = farm_of("raise SystemExit('no such model')", lambda *_: None, lambda _: True)
+    with farm, pytest.raises(JobError, match="no such model"):
+        farm.run(["1"])
+
+
+def test_a_refusal_ends_it(farm_of) -> None:
+    code = f"print({json.dumps(json.dumps({'refused': 'a bad bundle', 'exit_code': 5}))}, flush=True); input()"
+    with (
+        farm_of(code, lambda *_: None, lambda _: True) as farm,
+        pytest.raises(JobError, match="a bad bundle") as refusal,
+    ):
+        farm.run(["1"])
+    assert refusal.value.exit_code == 5

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.errors import JobError
+from worker.catalogue import open_catalogue
+from worker.job import JobOptions, ModelPin, create_job, job_digest, open_job
+from worker.storage import FolderStorage
+
+PIN = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
+
+
+def write_csv(folder: Path, names: list[str]) -> Path:
+    file = folder / "a.csv"
+    file.write_text("image,sku\n" + "".join(f"{name},{i:05d}\n" for i, name in enumerate(names)))
+    return file
+
+
+@given(count=st.integers(1, 700), chunk_rows=st.integers(1, 300))
+@settings(deadline=None, max_examples=30)
+def test_chunks_joined_are_the_whole(tmp_path_factory: pytest.TempPathFactory, count: int, chunk_rows: int) -> None:
+    folder = tmp_path_factory.mktemp("job")
+    names = [f"{i}.jpg" for i in range(count)]
+    source = write_csv(folder, names)
+    job = create_job(FolderStorage(folder / "job"), open_catalogue(source), PIN, JobOptions(), chunk_rows)
+    joined = pa.concat_tables(job.chunk_table(chunk) for chunk in range(job.spec.chunks))
+    assert joined.column("image").to_pylist() == names
+    assert joined.column("sku").to_pylist() == [f"{i:05d}" for i in range(count)]
+    assert [job.chunk_table(c).num_rows for c in range(job.spec.chunks)] == [
+        job.rows_in_chunk(c) for c in range(job.spec.chunks)
+    ]
+
+
+def test_a_job_has_at_most_256_chunks_a_file(tmp_path: Path) -> None:
+    source = write_csv(tmp_path, [f"{i}.jpg" for i in range(600)])
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions(), 2)
+    assert job.spec.chunks == 300
+    assert sorted(job.storage.names("rows")) == ["00000.parquet", "00001.parquet"]
+    assert job.chunk_images(299) == ["598.jpg", "599.jpg"]
+
+
+def test_a_job_on_disk_is_the_one_that_was_created(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "job")
+    assert open_job(storage) is None
+    job = create_job(storage, open_catalogue(write_csv(tmp_path, ["a.jpg"])), PIN, JobOptions())
+    assert open_job(storage) == job
+
+
+def test_a_damaged_job_is_refused(tmp_path: Path) -> None:
+    FolderStorage(tmp_path).commit("job.json", b'{"schema_version": 99}')
+    with pytest.raises(JobError, match="--restart"):
+        open_job(FolderStorage(tmp_path))
+
+
+def test_the_digest_is_of_rows_model_and_options(tmp_path: Path) -> None:
+    source = write_csv(tmp_path, ["a.jpg", "b.jpg"])
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions())
+
+    def digest(pin: ModelPin = PIN, options: JobOptions | None = None) -> str:
+        return job_digest(open_catalogue(source), pin, options or JobOptions(), job.spec.chunk_rows)
+
+    assert digest() == job.spec.digest
+    assert digest(options=JobOptions(top_k=5)) != job.spec.digest
+    assert digest(pin=PIN.model_copy(update={"digest": "b" * 64})) != job.spec.digest
+    write_csv(tmp_path, ["a.jpg", "c.jpg"])
+    assert digest() != job.spec.digest
+
+
+def test_the_latest_retry_of_a_part_counts(tmp_path: Path) -> None:
+    source = write_csv(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions(), 1)
+    for key in ("parts/000001.r0.parquet", "parts/000001.r10.parquet", "parts/000001.r2.parquet"):
+        job.storage.commit(key, b"")
+    assert job.part_keys() == {1: "parts/000001.r10.parquet"}
+    assert job.missing_chunks() == [0, 2]

@@ -1,0 +1,126 @@
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.errors import InputError
+from worker.readers import JSON_FIELD, read_delimited, read_folder, read_jsonl, read_list, read_parquet
+
+
+def rows(reader):
+    return [row for batch in reader.batches for row in batch.to_pylist()]
+
+
+def test_csv_cells_stay_strings(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("image,sku,price\na.jpg,00123,1e5\nb.jpg,,\n")
+    assert rows(read_delimited(file)) == [
+        {"image": "a.jpg", "sku": "00123", "price": "1e5"},
+        {"image": "b.jpg", "sku": "", "price": ""},
+    ]
+
+
+def test_csv_rows_are_records_not_lines(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text('image,text\na.jpg,"two\nlines, and a comma"\nb.jpg,"a ""quote"""\n')
+    assert [row["text"] for row in rows(read_delimited(file))] == ["two\nlines, and a comma", 'a "quote"']
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_the_delimiter_is_found_in_the_header(tmp_path: Path, delimiter: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(delimiter.join(["image", "sku"]) + "\n" + delimiter.join(["a.jpg", "1"]) + "\n")
+    assert rows(read_delimited(file)) == [{"image": "a.jpg", "sku": "1"}]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"\xef\xbb\xbfimage\na.jpg\n")
+    assert rows(read_delimited(file)) == [{"image": "a.jpg"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "empty file"),
+        (b"image,image\n", "image twice"),
+        (b"image,sku\na.jpg\n", "got 1"),
+        (b"image,sku\na.jpg,1,2\n", "got 3"),
+        (b"image\n\xff\xfe\n", "Expected UTF-8"),
+        (b'image\n"a"b.jpg\n', "Expected CSV at line 2"),
+    ],
+)
+def test_a_bad_csv_is_refused_by_name(tmp_path: Path, text: bytes, said: str) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_bytes(text)
+    with pytest.raises(InputError, match=said) as refusal:
+        rows(read_delimited(file))
+    assert str(file) in str(refusal.value)
+
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=12)
+
+
+@given(records=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=50)
+def test_any_csv_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, records: list[tuple[str, str]]) -> None:
+    import csv
+
+    file = tmp_path_factory.mktemp("csv") / "a.csv"
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        csv.writer(opened).writerows([("image", "text"), *records])
+    assert [(row["image"], row["text"]) for row in rows(read_delimited(file))] == records
+
+
+def test_a_list_has_as_many_rows_as_lines(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes("a b.jpg\r\n\nå.jpg\nlast".encode())
+    assert [row["image"] for row in rows(read_list(file))] == ["a b.jpg", "", "å.jpg", "last"]
+
+
+def test_a_folder_gives_images_sorted_and_relative(tmp_path: Path) -> None:
+    for name in ("b/2.JPG", "a/1.png", "a/notes.txt", "c.webp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [row["image"] for row in rows(read_folder(tmp_path))] == ["c.webp", "a/1.png", "b/2.JPG"]
+
+
+def test_jsonl_keeps_types_and_nested_cells(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    lines = [{"image": "a", "n": 1, "ok": True, "tags": ["x"]}, {"image": "b", "n": 2.5, "tags": {"y": None}}]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    reader = read_jsonl(file)
+    assert reader.schema.field("n").type == pa.float64()
+    assert reader.schema.field("tags").metadata == JSON_FIELD
+    assert [json.loads(row["tags"]) for row in rows(reader)] == [["x"], {"y": None}]
+
+
+def test_jsonl_keeps_a_column_of_several_types_exact(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"image": "a", "sku": "00123"}\n{"image": "b", "sku": 123}\n')
+    assert [json.loads(row["sku"]) for row in rows(read_jsonl(file))] == ["00123", 123]
+
+
+@pytest.mark.parametrize("line", ["[1]", "{", "3"])
+def test_a_line_that_is_no_object_is_refused(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"image": "a"}\n' + line + "\n")
+    with pytest.raises(InputError, match="at line 2"):
+        read_jsonl(file)
+
+
+def test_parquet_keeps_its_types(tmp_path: Path) -> None:
+    table = pa.table({"image": ["a"], "when": pa.array([0], pa.timestamp("us")), "tags": [["x", "y"]]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    reader = read_parquet(tmp_path / "a.parquet")
+    assert pa.Table.from_batches(list(reader.batches)).equals(table)
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_text("image\n")
+    with pytest.raises(InputError, match="Expected a Parquet file"):
+        read_parquet(tmp_path / "a.parquet")

@@ -1,0 +1,42 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from worker.storage import FolderStorage, replace_file
+
+
+def test_the_first_commit_wins(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    assert storage.commit("parts/a", b"one")
+    assert not storage.commit("parts/a", b"two")
+    assert storage.read("parts/a") == b"one"
+
+
+def test_of_many_commits_at_once_exactly_one_wins(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda i: storage.commit("a", str(i).encode()), range(64)))
+    assert sum(won) == 1
+    assert storage.read("a") == str(won.index(True)).encode()
+
+
+def test_nothing_is_left_beside_a_commit(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    storage.commit("a", b"one")
+    storage.commit("a", b"two")
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_names_are_those_of_whole_files(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    storage.commit("parts/a", b"")
+    (tmp_path / "parts" / ".b.tmp").touch()
+    assert storage.names("parts") == ["a"]
+    assert storage.names("nowhere") == []
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    file = tmp_path / "receipt.json"
+    replace_file(file, b"one")
+    replace_file(file, b"two")
+    assert file.read_bytes() == b"two"
+    assert [file.name for file in tmp_path.iterdir()] == ["receipt.json"]
