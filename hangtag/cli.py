@@ -48,14 +48,12 @@ def main() -> None:
         check_layout()
     except ImportError as error:
         _fail(str(error), 1)
-    from models.errors import ExitCode, HangtagError
+    from models.errors import HangtagError
 
     try:
         make_app()()
     except HangtagError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("Stopped. What is done is kept: give the same command again to go on.", ExitCode.INTERRUPTED)
 
 
 def _fail(message: str, status: int) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "LayoutError",
     "MissingExtraError",
     "ParityError",
+    "StoppedError",
 ]
 
 
@@ -72,6 +73,12 @@ class ParityError(HangtagError):
 
 class JobError(HangtagError):
     """A labelling job that cannot start, go on, or be merged."""
+
+
+class StoppedError(HangtagError):
+    """Somebody pressed Ctrl-C; what is done is kept."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 class ImageFault(StrEnum):

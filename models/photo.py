@@ -34,21 +34,21 @@ def read_photo(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         msg = f"Expected to read {path!r}, got {error}."
         raise ImageError(msg, ImageFault.MISSING) from error
-    with os.fdopen(handle, "rb") as file:
-        return _read_regular(file.fileno(), path)
+    try:
+        _check_regular(os.fstat(handle), path)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read()
+    except OSError as error:
+        msg = f"Expected to read {path}, the disk answered {error}."
+        raise ImageError(msg) from error
+    finally:
+        os.close(handle)
 
 
-def _read_regular(handle: int, path: Path) -> bytes:
-    status = os.fstat(handle)
+def _check_regular(status: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         msg = f"Expected {path} to be a file, found a folder, a pipe or a device."
         raise ImageError(msg)
     if status.st_size > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes in {path}, found {status.st_size:,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
-    try:
-        with os.fdopen(os.dup(handle), "rb") as file:
-            return file.read()
-    except OSError as error:
-        msg = f"Expected to read {path}, the disk answered {error}."
-        raise ImageError(msg) from error

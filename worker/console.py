@@ -5,6 +5,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from models.errors import StoppedError
 from worker.label import LabelRequest, label
 from worker.receipt import Receipt
 from worker.results import Status
@@ -36,7 +37,11 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
                 progress.reset(task, total=total, completed=done)
             progress.update(task, completed=done)
 
-        receipt = label(request, show)
+        try:
+            receipt = label(request, show)
+        except KeyboardInterrupt as stopped:
+            msg = f"Stopped with {progress.tasks[task].completed:,.0f} rows done; give the same command again to go on."
+            raise StoppedError(msg) from stopped
     if as_json:
         print(receipt.model_dump_json(indent=1))
     else:

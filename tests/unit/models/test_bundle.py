@@ -229,7 +229,7 @@ def manifest_of(files, labels=("bag", "shoe")):
     )
 
 
-@pytest.mark.parametrize("name", ["a\0b", "é" * 200, ".", "..."])
+@pytest.mark.parametrize("name", ["a\0b", "é" * 200, ".", "..."], ids=["nul", "long", "dot", "dots"])
 def test_a_listed_name_that_no_file_can_have_is_missing(tmp_path, name):
     (tmp_path / "model.onnx").touch()
     (tmp_path / "manifest.json").write_text(manifest_of({name: "0" * 64}).model_dump_json())
@@ -237,7 +237,7 @@ def test_a_listed_name_that_no_file_can_have_is_missing(tmp_path, name):
         open_bundle(tmp_path)
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\n", codec="utf-8"), min_size=1), min_size=2, unique=True))
+@given(labels=st.lists(st.text(st.characters(exclude_characters="\n", codec="utf-8"), min_size=1), min_size=2, unique=True))
 def test_labels_of_any_letters_agree_with_labels_txt(tmp_path_factory, labels):
     folder = tmp_path_factory.mktemp("bundle")
     text = "".join(f"{label}\n" for label in labels).encode()  # as the exporter writes it

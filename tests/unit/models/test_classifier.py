@@ -1,0 +1,255 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from PIL import Image
+
+from models.bundle import file_sha256
+from models.classifier import Classifier, load
+from models.errors import BundleError, ImageError, ImageFault, InputError
+from models.manifest import METADATA_KEY
+from models.preprocess import preprocess
+
+
+@pytest.fixture(scope="module")
+def photos(catalogue):
+    """40 drawn photos that can be read, of several classes."""
+    found = sorted(catalogue.glob("*/*.png")) + sorted(catalogue.glob("*/*.webp"))
+    assert len(found) >= 10
+    return (found * 4)[:40]
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "shoe.png"
+    Image.effect_noise((90, 60), 80).convert("RGB").save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pixels(photos, classifier):
+    return np.stack([preprocess(photo.read_bytes(), classifier.metadata.preprocess) for photo in photos])
+
+
+def test_a_photo_is_labelled_alike_however_it_is_given(classifier, photo):
+    with Image.open(photo) as image:
+        ways = [photo, str(photo), photo.read_bytes(), image, np.asarray(image)]
+        assert [classifier.classify(way) for way in ways] == [classifier.classify(photo)] * len(ways)
+        assert {prediction.label for prediction in classifier.classify(ways)} == {classifier.classify(photo).label}
+
+
+def test_a_grey_array_is_a_photo_too(classifier):
+    grey = np.random.default_rng(1).integers(0, 256, (40, 30), dtype=np.uint8)
+    assert classifier.classify(grey) == classifier.classify(np.stack([grey] * 3, axis=2))
+
+
+def test_a_list_is_answered_in_its_order(classifier, photos):
+    alone = [classifier.classify(photo).label for photo in photos]
+    assert len(set(alone)) > 1
+    assert [prediction.label for prediction in classifier.classify(photos)] == alone
+    assert [prediction.label for prediction in classifier.classify(photos[::-1])] == alone[::-1]
+
+
+def test_a_list_of_one_is_answered_with_a_list(classifier, photo):
+    assert [prediction.label for prediction in classifier.classify([photo])] == [classifier.classify(photo).label]
+
+
+def test_an_empty_list_is_answered_with_an_empty_list(classifier):
+    assert classifier.classify([]) == []
+
+
+@settings(max_examples=20, deadline=None)
+@given(cuts=st.lists(st.integers(1, 39), unique=True).map(sorted))
+def test_the_batch_never_changes_a_label(classifier, pixels, cuts):
+    whole = classifier.predict(pixels)
+    parts = np.concatenate([classifier.predict(part) for part in np.split(pixels, cuts)])
+    assert np.array_equal(parts.argmax(axis=1), whole.argmax(axis=1))
+    assert np.abs(parts - whole).max() < 1e-5
+
+
+def test_probabilities_sum_to_one(classifier, pixels):
+    probabilities = classifier.predict(pixels)
+    assert probabilities.dtype == np.float32
+    assert probabilities.shape == (40, len(classifier.labels))
+    assert (probabilities >= 0).all()
+    assert probabilities.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_no_photos_have_no_probabilities(classifier, pixels):
+    assert classifier.predict(pixels[:0]).shape == (0, len(classifier.labels))
+
+
+def test_threads_share_a_classifier(classifier, photos):
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(classifier.classify, photos)) == [classifier.classify(photo) for photo in photos]
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((1, 32, 32, 3), np.float32),
+        np.zeros((1, 32, 32, 3), np.int8),
+        np.zeros((32, 32, 3), np.uint8),
+        np.zeros((1, 32, 32), np.uint8),
+        np.zeros((1, 3, 32, 32), np.uint8),
+        np.zeros((1, 33, 32, 3), np.uint8),
+        np.zeros((1, 32, 32, 4), np.uint8),
+    ],
+    ids=lambda pixels: f"{pixels.dtype}{pixels.shape}",
+)
+def test_pixels_of_another_shape_or_dtype_are_refused(classifier, pixels):
+    with pytest.raises(InputError, match=r"Expected uint8 pixels \(batch, 32, 32, 3\), got"):
+        classifier.predict(pixels)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((40, 30, 3)),
+        np.zeros((40, 30, 4), np.uint8),
+        np.zeros((40, 30, 1), np.uint8),
+        np.zeros(40, np.uint8),
+        np.zeros((), np.uint8),
+        np.zeros((2, 40, 30, 3), np.uint8),
+        np.zeros((1, 2, 40, 30, 3), np.uint8),
+        [5],
+        [None],
+        5,
+        None,
+        ("shoe.jpg",),
+        bytearray(5),
+    ],
+    ids=lambda wrong: f"{wrong.dtype}{wrong.shape}" if isinstance(wrong, np.ndarray) else str(wrong),
+)
+def test_what_is_no_photo_is_refused(classifier, wrong):
+    with pytest.raises(InputError, match="Expected a"):
+        classifier.classify(wrong)
+
+
+def test_an_array_without_pixels_is_refused(classifier):
+    with pytest.raises(ImageError, match="at least one pixel"):
+        classifier.classify(np.zeros((0, 5, 3), np.uint8))
+
+
+def test_to_name_no_class_at_all_is_refused(classifier, photo):
+    with pytest.raises(InputError, match="top_k of at least 1, got 0"):
+        classifier.classify(photo, top_k=0)
+
+
+def test_a_missing_photo_is_named(classifier, tmp_path):
+    with pytest.raises(ImageError, match=r"gone\.jpg") as caught:
+        classifier.classify(tmp_path / "gone.jpg")
+    assert caught.value.fault is ImageFault.MISSING
+
+
+def test_an_unreadable_photo_is_named(classifier, tmp_path):
+    (tmp_path / "page.jpg").write_text("<html>")
+    with pytest.raises(ImageError, match=r"page\.jpg.*none of them") as caught:
+        classifier.classify([tmp_path / "page.jpg"])
+    assert caught.value.fault is ImageFault.UNREADABLE
+
+
+def test_a_truncated_pillow_image_is_unreadable(classifier, photo, tmp_path):
+    (tmp_path / "short.png").write_bytes(photo.read_bytes()[:-2000])
+    with Image.open(tmp_path / "short.png") as image, pytest.raises(ImageError):
+        classifier.classify(image)
+
+
+@given(st.data())
+def test_the_likeliest_classes_come_first(classifier, data):
+    count = len(classifier.labels)
+    row = data.draw(st.lists(st.floats(0, 1, width=32), min_size=count, max_size=count))
+    top_k = data.draw(st.integers(1, count + 2))
+    (prediction,) = classifier.decide(np.array([row], np.float32), top_k)
+    assert [confidence for _, confidence in prediction.top_k] == sorted(row, reverse=True)[:top_k]
+    assert all(row[classifier.labels.index(label)] == confidence for label, confidence in prediction.top_k)
+    assert prediction.top_k[0] == (prediction.label, prediction.confidence)
+
+
+def test_equal_probabilities_go_to_the_earlier_class(classifier):
+    even = np.full((1, len(classifier.labels)), 1 / len(classifier.labels), np.float32)
+    (prediction,) = classifier.decide(even, len(classifier.labels))
+    assert tuple(label for label, _ in prediction.top_k) == classifier.labels
+
+
+@pytest.mark.parametrize(("confidence", "review"), [(0.49, True), (0.5, False), (0.51, False)])
+def test_a_person_looks_at_what_is_under_the_threshold(classifier, confidence, review):
+    row = np.zeros((1, len(classifier.labels)), np.float32)
+    row[0, :2] = confidence, 1 - confidence if confidence > 0.5 else 0
+    assert classifier.decide(row)[0].review is review
+
+
+def test_each_class_has_its_own_threshold(bundle, classifier):
+    thresholds = (0.9, *(0.1,) * (len(classifier.labels) - 1))
+    metadata = classifier.metadata.model_copy(update={"thresholds": thresholds})
+    strict = Classifier(ort.InferenceSession(bundle / "model.onnx"), metadata, "")
+    rows = np.eye(len(classifier.labels), dtype=np.float32)[:2] * 0.8
+    assert [prediction.review for prediction in strict.decide(rows)] == [True, False]
+
+
+def test_a_lone_onnx_file_says_what_the_bundle_says(bundle, classifier, photos, tmp_path):
+    (tmp_path / "lone.onnx").write_bytes((bundle / "model.onnx").read_bytes())
+    lone = load(str(tmp_path / "lone.onnx"))
+    assert lone.metadata == classifier.metadata
+    assert lone.classify(photos) == classifier.classify(photos)
+    assert lone.digest == file_sha256(bundle / "model.onnx")
+
+
+def test_the_reference_names_model_and_bundle(bundle, classifier):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    digest = file_sha256(bundle / "manifest.json")
+    assert classifier.reference == f"{manifest['name']}/{manifest['version']}/float32@{digest[:12]}"
+
+
+def test_the_default_variant_is_used_where_none_is_asked_for(bundle, classifier):
+    assert load(bundle, "float32").metadata == classifier.metadata
+
+
+def test_a_variant_that_is_not_there_is_refused_with_those_that_are(bundle):
+    with pytest.raises(InputError, match=r"Expected one of float32 in \S+, got int8"):
+        load(bundle, "int8")
+
+
+def test_more_threads_say_the_same(bundle, classifier, pixels):
+    assert np.abs(load(bundle, threads=2).predict(pixels) - classifier.predict(pixels)).max() < 1e-5
+
+
+@pytest.mark.parametrize("data", [b"", b"no model", bytes(1000)])
+def test_a_lone_file_that_is_no_model_is_refused(tmp_path, data):
+    (tmp_path / "model.onnx").write_bytes(data)
+    with pytest.raises(BundleError, match=r"model\.onnx"):
+        load(tmp_path / "model.onnx")
+
+
+def test_somebody_elses_model_is_refused(tmp_path):
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "other", ends[:1], ends[1:])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), tmp_path / "m.onnx"
+    )
+    with pytest.raises(BundleError, match="it carries no hangtag metadata"):
+        load(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("key", "spoil"),
+    [
+        ("labels", lambda labels: labels[1:]),
+        ("labels", lambda labels: [labels[0], *labels[:-1]]),
+        ("thresholds", lambda thresholds: thresholds[1:]),
+    ],
+    ids=["a label too few", "a label twice", "a threshold too few"],
+)
+def test_a_lone_model_whose_labels_are_not_its_columns_is_refused(bundle, tmp_path, key, spoil):
+    model = onnx.load(bundle / "model.onnx")
+    metadata = json.loads(next(prop.value for prop in model.metadata_props if prop.key == METADATA_KEY))
+    helper.set_model_props(model, {METADATA_KEY: json.dumps({**metadata, key: spoil(metadata[key])})})
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(BundleError, match=key):
+        load(tmp_path / "model.onnx")

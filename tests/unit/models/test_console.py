@@ -1,0 +1,75 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from models.console import classify_and_show
+from models.errors import BundleError, ExitCode
+
+
+@pytest.fixture
+def good(tmp_path):
+    Image.linear_gradient("L").save(tmp_path / "good.png")
+    return tmp_path / "good.png"
+
+
+@pytest.fixture
+def page(tmp_path):
+    (tmp_path / "page.jpg").write_text("<html>")
+    return tmp_path / "page.jpg"
+
+
+def test_each_photo_has_a_line_of_json(bundle, classifier, good, capsys):
+    assert classify_and_show([good, good], bundle, None, 2, as_json=True) is ExitCode.OK
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == second
+    expected = classifier.classify(good, 2)
+    assert first["image"] == str(good)
+    assert first["status"] == ("review" if expected.review else "labeled")
+    assert first["label"] == expected.label
+    assert first["confidence"] == pytest.approx(expected.confidence, abs=1e-6)
+    assert [best["label"] for best in first["top_k"]] == [label for label, _ in expected.top_k]
+
+
+def test_an_unreadable_photo_stops_no_other(bundle, good, page, tmp_path, capsys):
+    images = [good, page, tmp_path / "gone.jpg", good]
+    assert classify_and_show(images, bundle, None, 3, as_json=True) is ExitCode.FAILURE
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["image"] for line in lines] == [str(image) for image in images]
+    assert [line.get("error") for line in lines] == [None, "unreadable", "missing", None]
+    assert [line["status"] == "failed" for line in lines] == [False, True, True, False]
+    assert str(page) in lines[1]["error_message"]
+
+
+def test_a_folder_among_the_photos_stops_no_other(bundle, good, tmp_path, capsys):
+    assert classify_and_show([tmp_path, good], bundle, None, 3, as_json=True) is ExitCode.FAILURE
+    folder, photo = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (folder["status"], folder["error"]) == ("failed", "unreadable")
+    assert "label" in photo
+
+
+def test_a_person_reads_label_confidence_and_reasons(bundle, classifier, good, page, capsys):
+    assert classify_and_show([good, page], bundle, "float32", 1, as_json=False) is ExitCode.FAILURE
+    labelled, failed = capsys.readouterr().out.splitlines()
+    expected = classifier.classify(good)
+    assert labelled.startswith(f"{good}  {expected.label} {expected.confidence:.1%}")
+    assert labelled.endswith("(a person should look)") is expected.review
+    assert "[" not in labelled
+    assert failed.startswith(f"{page}  failed (unreadable): ")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("name", ["bottes d'été 靴.png", os.fsdecode(b"\xe9t\xe9.png")], ids=["utf8", "latin1"])
+def test_a_photo_of_any_name_is_labelled(bundle, good, tmp_path, capsys, name, as_json):
+    photo = good.rename(tmp_path / name)
+    assert classify_and_show([photo], bundle, None, 3, as_json=as_json) is ExitCode.OK
+    (line,) = capsys.readouterr().out.splitlines()
+    assert not as_json or Path(json.loads(line)["image"]) == photo
+
+
+def test_nothing_is_printed_without_a_model(good, tmp_path, capsys):
+    with pytest.raises(BundleError):
+        classify_and_show([good], tmp_path / "nowhere", None, 3, as_json=True)
+    assert capsys.readouterr().out == ""
