@@ -1,6 +1,6 @@
 """A decoding process for training: paths in on stdin, pixels into a shared file, a JSON line out for each.
 
-Run as ``python -P -m trainer.decode_process SPEC_JSON PIXELS_FILE TIMEOUT_S``; each line is ``ROW<TAB>PATH``.
+Run as ``python -P -m trainer.decode_process SPEC_JSON PIXELS_FILE TIMEOUT_S``; each line is ``[ROW, "PATH"]``.
 """
 
 import json
@@ -27,9 +27,9 @@ def main(spec_json: str, pixels_file: str, timeout_s: str) -> int:
         pixels = np.memmap(pixels_file, np.uint8, "r+").reshape(-1, spec.size, spec.size, 3)
         replies.write('{"ready": true}\n')
         for line in sys.stdin:
-            row, path = line.rstrip("\n").split("\t", 1)
+            row, path = json.loads(line)
             signal.setitimer(signal.ITIMER_REAL, float(timeout_s))
-            replies.write(json.dumps(_decode(Path(path), spec, pixels[int(row)])) + "\n")
+            replies.write(json.dumps(_decode(Path(path), spec, pixels[row])) + "\n")
             signal.setitimer(signal.ITIMER_REAL, 0)
     return 0
 

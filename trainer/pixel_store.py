@@ -130,7 +130,7 @@ class _Decoding:
         size = self._spec.size
         with self._pixels.open("wb") as file:
             file.truncate(len(self._files) * size * size * 3)
-        lines = [f"{row}\t{path}" for row, (_, path) in enumerate(self._files)]
+        lines = [json.dumps([row, str(path)]) for row, (_, path) in enumerate(self._files)]
         module = ("trainer.decode_process", self._spec.model_dump_json(), str(self._pixels), str(TIMEOUT_S))
         logs = self._pixels.with_suffix(".logs")
         with Farm(module, workers, logs, self._answered, self._died) as farm:
@@ -142,17 +142,17 @@ class _Decoding:
 
     def _answered(self, line: str, reply: dict[str, Any]) -> None:
         if reply:
-            self._faults[int(line.split("\t", 1)[0])] = reply
+            self._faults[json.loads(line)[0]] = reply
         self._on_photo()
 
     def _died(self, death: Death) -> bool:
-        row, path = death.line.split("\t", 1)
+        row, path = json.loads(death.line)
         try:
             decoded = decode_in_sandbox(read_photo(Path(path)), self._spec, TIMEOUT_S)
         except ImageError as error:
-            self._faults[int(row)] = {"fault": error.fault.value, "message": str(error)}
+            self._faults[row] = {"fault": error.fault.value, "message": str(error)}
         else:
             size = self._spec.size
-            np.memmap(self._pixels, np.uint8, "r+").reshape(-1, size, size, 3)[int(row)] = decoded
+            np.memmap(self._pixels, np.uint8, "r+").reshape(-1, size, size, 3)[row] = decoded
         self._on_photo()
         return False

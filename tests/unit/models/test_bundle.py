@@ -190,7 +190,10 @@ def carry_a_golden_photo_that_cannot_be_read(_copy, forge, _restate):
         (link_the_golden_folder_out_of_the_bundle, r"golden/\S+ in the bundle \S+ leads out of it"),
         (link_the_model_to_itself, r"model\.onnx"),
         (swap_a_golden_photo, r"exif-rotated\.jpg is not the file that was exported"),
-        (swap_a_golden_photo_and_list_it_anew, r"exif-rotated\.jpg \(exif_rotated\): this machine's probabilities differ by"),
+        (
+            swap_a_golden_photo_and_list_it_anew,
+            r"exif-rotated\.jpg \(exif_rotated\): this machine's probabilities differ by",
+        ),
         (expect_other_probabilities, r"this machine's probabilities differ by 0\.01"),
         (expect_a_probability_too_few, r"expected\.json"),
         (expect_nothing_of_this_variant, r"expected\.json"),
@@ -237,7 +240,9 @@ def test_a_listed_name_that_no_file_can_have_is_missing(tmp_path, name):
         open_bundle(tmp_path)
 
 
-@given(labels=st.lists(st.text(st.characters(exclude_characters="\n", codec="utf-8"), min_size=1), min_size=2, unique=True))
+@given(
+    labels=st.lists(st.text(st.characters(exclude_characters="\n", codec="utf-8"), min_size=1), min_size=2, unique=True)
+)
 def test_labels_of_any_letters_agree_with_labels_txt(tmp_path_factory, labels):
     folder = tmp_path_factory.mktemp("bundle")
     text = "".join(f"{label}\n" for label in labels).encode()  # as the exporter writes it

@@ -230,9 +230,7 @@ def test_a_lone_file_that_is_no_model_is_refused(tmp_path, data):
 def test_somebody_elses_model_is_refused(tmp_path):
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "other", ends[:1], ends[1:])
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), tmp_path / "m.onnx"
-    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), tmp_path / "m.onnx")
     with pytest.raises(BundleError, match="it carries no hangtag metadata"):
         load(tmp_path / "m.onnx")
 

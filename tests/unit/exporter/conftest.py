@@ -1,0 +1,80 @@
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.manifest import Manifest, Variant
+from models.preprocess import PreprocessSpec, preprocess
+
+
+@pytest.fixture(scope="session")
+def make_network() -> Callable[[str, int], Any]:
+    """A network at 32 px with random weights, made to have opinions."""
+    from exporter.load_tensorflow import load_tensorflow
+
+    load_tensorflow()
+    import keras
+
+    from trainer.architectures import build_network
+
+    def make(arch: str, classes: int) -> Any:
+        keras.utils.set_random_seed(7)
+        network = build_network(arch, 32, classes)
+        logits = network.get_layer("logits")
+        weights, biases = logits.get_weights()
+        logits.set_weights([weights * 10, biases + np.linspace(-0.2, 0.2, len(biases))])
+        return network
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pixels() -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def originals(catalogue: Path) -> list[Path]:
+    """Drawn photos, each of which can be read."""
+    return sorted(catalogue.glob("*/*.png"))[:6]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, originals: list[Path]) -> Callable[..., Path]:
+    """A run folder as a training leaves it, around a network that learned nothing."""
+
+    def make(network: Any, classes: Sequence[str] = ("bag", "hat", "shoe")) -> Path:
+        run, spec = tmp_path / "run", PreprocessSpec(size=32)
+        (run / "export" / "originals").mkdir(parents=True)
+        (run / "weights").mkdir()
+        network.save(run / "weights" / "best.keras")
+        for photo in originals:
+            shutil.copy(photo, run / "export" / "originals")
+        seen = np.stack([preprocess(photo.read_bytes(), spec) for photo in originals])
+        np.savez(run / "export" / "val.npz", pixels=seen, labels=np.zeros(len(seen), int))
+        args = {"schema_version": 1, "name": "shop", "arch": network.name, "classes": list(classes)}
+        (run / "args.json").write_text(json.dumps({**args, "preprocess": spec.model_dump()}))
+        return run
+
+    return make
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    return Manifest(
+        schema_version=1,
+        name="shop",
+        version="20261121T000000Z",
+        arch="cnn",
+        labels=("bag", "shoe"),
+        preprocess=PreprocessSpec(size=32),
+        default_variant="float32",
+        variants={"float32": Variant(file="model.onnx", temperature=1.0, thresholds=(0.5, 0.5))},
+        files={"model.onnx": "0" * 64},
+        accuracy=None,
+        made_with={},
+    )

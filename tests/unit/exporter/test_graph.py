@@ -1,0 +1,112 @@
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from models.errors import ParityError
+from models.manifest import METADATA_KEY, ModelMetadata, parse_metadata
+from models.preprocess import PreprocessSpec
+
+
+@pytest.fixture(scope="module", params=[("simple", 2), ("simple", 5), ("cnn", 2), ("cnn", 5)], ids=str)
+def network(request, make_network):
+    return make_network(*request.param)
+
+
+@pytest.fixture(scope="module")
+def model(network):
+    from exporter.graph import convert
+
+    return convert(network, 32)
+
+
+def session(model):
+    return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def onnx_says(model, pixels):
+    return session(model).run(["probabilities"], {"image": pixels})[0]
+
+
+def keras_says(network, pixels):
+    said = np.asarray(network(pixels.astype(np.float32), training=False))
+    return np.concatenate([1 - said, said], axis=1) if said.shape[1] == 1 else said
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_onnx_runtime_says_what_keras_says(network, model, pixels, batch):
+    expected = keras_says(network, pixels[:batch])
+    got = onnx_says(model, pixels[:batch])
+    assert got.shape == expected.shape
+    assert got.dtype == np.float32
+    assert np.abs(got - expected).max() <= 1e-4
+    assert np.ptp(got) > 0.1, "a network that has no opinion proves nothing"
+
+
+def test_probabilities_sum_to_one(model, pixels):
+    assert onnx_says(model, pixels).sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_pixels_go_in_and_probabilities_come_out(network, model):
+    (image,), (output,) = session(model).get_inputs(), session(model).get_outputs()
+    assert (image.name, image.type, image.shape) == ("image", "tensor(uint8)", ["batch", 32, 32, 3])
+    classes = max(2, network.output_shape[1])
+    assert (output.name, output.type, output.shape) == ("probabilities", "tensor(float)", ["batch", classes])
+
+
+def test_the_opset_is_18_and_nothing_else_is_needed(model):
+    assert [(opset.domain, opset.version) for opset in model.opset_import if opset.domain in {"", "ai.onnx"}] == [
+        ("", 18)
+    ]
+    assert not model.functions
+    assert {node.domain for node in model.graph.node} <= {"", "ai.onnx", "ai.onnx.ml"}
+    onnx.checker.check_model(model, full_check=True)
+
+
+@pytest.mark.parametrize("temperature", [2.0, 0.5])
+def test_logits_are_divided_by_the_temperature(network, pixels, temperature):
+    import keras
+
+    from exporter.graph import convert
+
+    logits = np.asarray(keras.Model(network.inputs, network.get_layer("logits").output)(pixels.astype(np.float32)))
+    columns = np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
+    scaled = np.exp(columns / temperature - (columns / temperature).max(axis=1, keepdims=True))
+    expected = scaled / scaled.sum(axis=1, keepdims=True)
+    assert np.abs(onnx_says(convert(network, 32, temperature), pixels) - expected).max() <= 1e-4
+
+
+def test_a_layer_that_onnx_does_not_have_is_refused(make_network):
+    import keras
+    import tensorflow as tf
+
+    from exporter.graph import convert
+
+    class Strange(keras.layers.Layer):
+        def call(self, x):
+            return tf.raw_ops.Betainc(a=x, b=x, x=x)
+
+    image = keras.Input((32, 32, 3))
+    hidden = Strange()(keras.layers.Flatten()(image))
+    with pytest.raises(ParityError, match="Betainc"):
+        convert(keras.Model(image, keras.layers.Dense(3, name="logits")(hidden)), 32)
+
+
+def test_the_file_carries_its_metadata(model):
+    from exporter.graph import add_metadata
+
+    metadata = ModelMetadata(
+        schema_version=1,
+        name="bottes d'été",
+        version="20261121T000000Z",
+        variant="float32",
+        labels=("靴", "bag"),
+        preprocess=PreprocessSpec(size=32),
+        temperature=1.0,
+        thresholds=(0.5, 0.25),
+    )
+    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    file = add_metadata(copy, metadata)
+    found = ort.InferenceSession(file).get_modelmeta()
+    assert found.producer_name == "hangtag"
+    assert parse_metadata(found.custom_metadata_map[METADATA_KEY], "model.onnx") == metadata

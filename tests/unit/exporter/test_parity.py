@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from exporter.parity import BATCH, SINGLES, compare, run_onnx
+
+KERAS = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]], np.float32)
+
+
+def moved(by, photo=0, label=0):
+    got = KERAS.copy()
+    got[photo, label] += by
+    return got
+
+
+def test_equals_agree():
+    parity = compare(KERAS, KERAS.copy())
+    assert parity.passed
+    assert (parity.photos, parity.largest, parity.mean, parity.flips, parity.near_ties) == (3, 0.0, 0.0, (), ())
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("by", "passed"), [(0.25, True), (0.251, False), (0.249, True)])
+def test_the_largest_difference_may_reach_the_tolerance(by, passed, sign):
+    parity = compare(KERAS, moved(sign * by, photo=1, label=2), tolerance=float(np.float32(0.1) + np.float32(0.15)))
+    assert parity.largest == pytest.approx(by, abs=1e-6)
+    assert parity.passed is passed
+
+
+def test_the_tolerance_is_a_ten_thousandth():
+    assert compare(KERAS, moved(0.9e-4)).passed
+    assert not compare(KERAS, moved(1.1e-4)).passed
+
+
+def test_the_mean_is_over_every_probability():
+    assert compare(KERAS, moved(0.09)).mean == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_never_passes(wrong):
+    assert not compare(KERAS, moved(wrong)).passed
+    assert not compare(KERAS, moved(wrong), tolerance=1e9).passed
+
+
+def test_not_a_number_on_both_sides_never_passes():
+    both = moved(np.nan)
+    assert not compare(both, both.copy()).passed
+
+
+def test_no_photos_prove_nothing():
+    assert not compare(KERAS[:0], KERAS[:0]).passed
+
+
+def test_a_changed_label_is_a_flip_that_no_tolerance_forgives():
+    got = KERAS[:, [1, 0, 2]]
+    parity = compare(KERAS, got, tolerance=0.01)
+    assert parity.flips == (0, 1, 2)
+    parity = compare(KERAS[:1], np.array([[0.3, 0.6, 0.1]], np.float32), tolerance=0.2)
+    assert parity.flips == (0,)
+    assert not parity.passed
+
+
+def test_a_near_tie_may_go_either_way():
+    keras = np.array([[0.40004, 0.4, 0.19996], [0.7, 0.2, 0.1]], np.float32)
+    onnx = np.array([[0.4, 0.40004, 0.19996], [0.7, 0.2, 0.1]], np.float32)
+    parity = compare(keras, onnx)
+    assert parity.flips == ()
+    assert [tie.index for tie in parity.near_ties] == [0]
+    assert parity.near_ties[0].margin == pytest.approx(4e-5, abs=1e-6)
+    assert parity.passed
+
+
+def test_a_near_tie_is_within_twice_the_tolerance_in_keras():
+    keras = np.array([[0.5001, 0.4999], [0.50011, 0.49989]], np.float64)
+    assert [tie.index for tie in compare(keras, keras).near_ties] == [0]
+
+
+@given(st.data())
+def test_a_flip_is_never_a_near_tie_and_always_a_changed_label(data):
+    rows = st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3)
+    pairs = data.draw(st.lists(st.tuples(rows, rows), min_size=1, max_size=8))
+    expected, got = np.array(pairs, np.float32).swapaxes(0, 1)
+    parity = compare(expected, got, data.draw(st.floats(1e-6, 1.0)))
+    ties = {tie.index for tie in parity.near_ties}
+    changed = set(np.flatnonzero(expected.argmax(axis=1) != got.argmax(axis=1)))
+    assert set(parity.flips) == changed - ties
+    assert not (parity.passed and changed - ties)
+
+
+@pytest.fixture(scope="module")
+def counting_model():
+    """An ONNX model whose two columns are the batch's size and the sum of a photo's pixels."""
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 2, 2, 3])
+    output = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 2])
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["floats", "axes"], ["sums"], keepdims=0),
+        helper.make_node("Unsqueeze", ["sums", "last"], ["column"]),
+        helper.make_node("Shape", ["column"], ["shape"]),
+        helper.make_node("Slice", ["shape", "zero", "last"], ["size"]),
+        helper.make_node("Cast", ["size"], ["batch_size"], to=TensorProto.FLOAT),
+        helper.make_node("Expand", ["batch_size", "shape"], ["sizes"]),
+        helper.make_node("Concat", ["sizes", "column"], ["probabilities"], axis=1),
+    ]
+    constants = [
+        helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
+        helper.make_tensor("last", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
+    ]
+    graph = helper.make_graph(nodes, "counting", [image], [output], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+
+
+def test_photos_are_run_in_batches_and_one_by_one(counting_model):
+    pixels = np.arange(70, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    many, one = run_onnx(counting_model, pixels)
+    sums = np.arange(70) * 12
+    assert many[:, 1].tolist() == sums.tolist()
+    assert many[:, 0].tolist() == [BATCH] * 64 + [70 % BATCH] * 6
+    assert one[:, 1].tolist() == sums[:SINGLES].tolist()
+    assert set(one[:, 0]) == {1.0}
