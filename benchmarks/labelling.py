@@ -74,7 +74,7 @@ def _material(arguments: argparse.Namespace, scratch: Path) -> tuple[Path, Path]
     if arguments.photos and arguments.model:
         return arguments.photos, arguments.model
     subprocess.run([sys.executable, "-m", "hangtag", "demo", "--out", str(scratch / "demo")], check=True)
-    return scratch / "demo" / "photos", scratch / "demo" / "bundle"
+    return scratch / "demo" / "photos", scratch / "demo" / "bundles" / "demo"
 
 
 def _hangtag(photos: Path, model: Path, output: Path, images: int) -> Measure:

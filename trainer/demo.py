@@ -41,7 +41,7 @@ def run_demo(out: Path, photos: int, seed: int) -> None:
     _draw(console, out / "photos", photos, seed)
     _draw(console, out / "new-photos", NEW_PHOTOS, seed + 1)
     console.rule("2. Train")
-    run, bundle = out / "run", out / "bundle"
+    run, bundle = out / "runs" / "demo", out / "bundles" / "demo"
     if train_and_show(
         out / "photos", run, arch="cnn", size=IMAGE_SIZE, epochs=EPOCHS, batch=32, patience=EPOCHS, seed=seed
     ):

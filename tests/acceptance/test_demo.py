@@ -25,7 +25,7 @@ def test_the_demo_ends_with_a_picture_and_a_page(tmp_path: Path) -> None:
     assert page.count("data:image/png;base64,") == 3
     assert "http" not in page.split("<body>")[1].replace("data:image", "")
     assert (out / "labels.parquet").is_file()
-    assert (out / "bundle" / "manifest.json").is_file()
+    assert (out / "bundles" / "demo" / "manifest.json").is_file()
 
 
 def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:

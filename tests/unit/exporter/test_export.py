@@ -113,11 +113,6 @@ def with_fewer_classes_than_the_network_has(run):
     (run / "args.json").write_text(json.dumps({**args, "classes": args["classes"][1:]}))
 
 
-def with_a_class_name_of_two_lines(run):
-    args = json.loads((run / "args.json").read_text())
-    (run / "args.json").write_text(json.dumps({**args, "classes": ["bag", "hat", "shoe\u2028sock"]}))
-
-
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -69,7 +69,8 @@ def test_logits_are_divided_by_the_temperature(network, pixels, temperature):
 
     from exporter.graph import convert
 
-    logits = np.asarray(keras.Model(network.inputs, network.get_layer("logits").output)(pixels.astype(np.float32)))
+    before = keras.Model(network.inputs, network.get_layer("logits").output)
+    logits = np.asarray(before([pixels.astype(np.float32)]))
     columns = np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
     scaled = np.exp(columns / temperature - (columns / temperature).max(axis=1, keepdims=True))
     expected = scaled / scaled.sum(axis=1, keepdims=True)

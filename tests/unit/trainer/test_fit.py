@@ -28,7 +28,8 @@ def perceptron(rate):
     flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
     unit = keras.layers.Dense(1, activation="sigmoid", kernel_initializer="zeros", bias_initializer="ones")
     network = keras.Model(inputs, unit(flat))
-    network.compile(keras.optimizers.SGD(rate), "binary_crossentropy", [keras.metrics.BinaryAccuracy(name="accuracy")])
+    accuracy = keras.metrics.BinaryAccuracy(name="accuracy")
+    network.compile(keras.optimizers.SGD(rate), "binary_crossentropy", metrics=[accuracy])
     return network
 
 

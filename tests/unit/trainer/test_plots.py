@@ -9,7 +9,7 @@ from trainer.plots import plot_confusion, plot_history
 def drawn(path):
     """Whether a picture is there and more than one colour is in it."""
     with Image.open(path) as image:
-        return image.format == "PNG" and len(set(image.convert("L").getdata())) > 1
+        return image.format == "PNG" and np.ptp(np.asarray(image.convert("L"))) > 0
 
 
 def shade(path):
