@@ -162,7 +162,9 @@ def test_a_variant_that_cannot_be_used_is_refused(change, message):
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"1", b"[" * 100_000], ids=lambda text: text[:9]
+    "text",
+    [b"", b"{", b"\xff\xfe", b"[]", b"null", b"1", b"[" * 100_000],
+    ids=["empty", "cut off", "no text", "a list", "null", "a number", "too deep"],
 )
 def test_what_is_no_manifest_raises_a_bundle_error(text):
     with pytest.raises(BundleError):

@@ -1,6 +1,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -55,7 +56,11 @@ def test_a_folder_is_unreadable(tmp_path):
 
 def test_a_pipe_is_unreadable_and_blocks_nobody(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert fault_of(tmp_path / "pipe.jpg") is ImageFault.UNREADABLE
+    faults = []
+    reader = Thread(target=lambda: faults.append(fault_of(tmp_path / "pipe.jpg")), daemon=True)
+    reader.start()
+    reader.join(timeout=10)
+    assert faults == [ImageFault.UNREADABLE]
 
 
 def test_a_device_without_end_is_unreadable():

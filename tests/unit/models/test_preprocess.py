@@ -278,6 +278,12 @@ def test_stretch_keeps_the_whole_photo(three_bands):
     assert pixels[16, [2, 16, 29]].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
 
 
+@pytest.mark.parametrize("spec", [PAD, STRETCH, CROP], ids=["pad", "stretch", "crop"])
+def test_a_pattern_finer_than_a_pixel_becomes_grey(spec):
+    board = Image.fromarray((np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8))
+    assert np.abs(preprocess_image(board, spec).astype(int) - 127).max() <= 2
+
+
 @pytest.mark.parametrize("size", [(5000, 1), (1, 5000), (1, 1)])
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
 @pytest.mark.parametrize("spec", [PAD, STRETCH, CROP], ids=["pad", "stretch", "crop"])

@@ -124,12 +124,12 @@ def test_images_in_no_class_folder_are_explained(lay):
 
 @pytest.mark.parametrize("names", [(), ("hat/notes.txt", "vase/notes.txt")])
 def test_a_folder_without_images_is_refused(lay, names):
-    with pytest.raises(DataError, match="Expected images in class folders under .*, found none"):
+    with pytest.raises(DataError, match=r"Expected images in class folders under .*, found none"):
         read_dataset(lay(*names))
 
 
 def test_one_class_is_not_enough_to_tell_apart(lay):
-    with pytest.raises(DataError, match="at least two classes in .*, found one: hat"):
+    with pytest.raises(DataError, match=r"at least two classes in .*, found one: hat"):
         read_dataset(lay("hat/1.jpg", "hat/2.jpg"))
 
 
@@ -181,7 +181,7 @@ def test_csv_without_a_column_names_it(csv_file, header, missing):
 
 @pytest.mark.parametrize("row", [",vase", "2.jpg,", "2.jpg", "  ,vase"])
 def test_csv_with_an_empty_cell_names_the_line(csv_file, row):
-    with pytest.raises(DataError, match="at line 3 of .*, a cell is empty"):
+    with pytest.raises(DataError, match=r"at line 3 of .*, a cell is empty"):
         read_dataset(csv_file(f"image,label\n1.jpg,hat\n{row}\n"))
 
 
@@ -204,7 +204,7 @@ def test_csv_in_another_encoding_is_refused_by_name(csv_file):
 def test_a_class_with_too_few_readable_photos_is_named_with_its_count():
     photos = [LabeledPhoto(Path(f"{i}.jpg"), "hat") for i in range(MIN_PER_CLASS)]
     photos += [LabeledPhoto(Path(f"{i}.jpg"), "vase") for i in range(MIN_PER_CLASS - 1)]
-    with pytest.raises(DataError, match=rf"at least 5 readable photos .* too few of: clock \(0\), vase \(4\)\."):
+    with pytest.raises(DataError, match=r"at least 5 readable photos .* too few of: clock \(0\), vase \(4\)\."):
         check_classes(photos, ("clock", "hat", "vase"))
 
 

@@ -11,7 +11,7 @@ from worker.farm import Farm
 from worker.python_process import python_command, python_environment
 
 SPEC = PreprocessSpec(size=16)
-PATIENT_S, HASTY_S = "60", "0.5"
+PATIENT_S, HASTY_S = "60", "2"
 
 
 @pytest.fixture
@@ -49,14 +49,18 @@ def start(pixels):
         process.communicate()
 
 
+def line(row, path):
+    return json.dumps([row, str(path)])
+
+
 def rows_of(pixels):
     return np.fromfile(pixels, np.uint8).reshape(3, 16, 16, 3)
 
 
 def test_each_line_is_answered_and_its_row_filled(start, pixels, photo):
-    output, _ = start().communicate(f"2\t{photo}\n0\t{photo}\n", timeout=60)
+    output, _ = start().communicate(f"{line(2, photo)}\n{line(0, photo)}\n", timeout=60)
     expected = preprocess(photo.read_bytes(), SPEC)
-    assert [json.loads(line) for line in output.splitlines()] == [{}, {}]
+    assert [json.loads(answer) for answer in output.splitlines()] == [{}, {}]
     assert np.array_equal(rows_of(pixels)[0], expected)
     assert np.array_equal(rows_of(pixels)[2], expected)
     assert not rows_of(pixels)[1].any()
@@ -65,8 +69,9 @@ def test_each_line_is_answered_and_its_row_filled(start, pixels, photo):
 def test_a_bad_photo_is_answered_with_its_fault_and_the_next_one_decoded(start, pixels, photo, tmp_path):
     text = tmp_path / "page.jpg"
     text.write_text("<html>")
-    output, _ = start().communicate(f"0\t{text}\n1\t{tmp_path / 'gone.jpg'}\n2\t{photo}\n", timeout=60)
-    answers = [json.loads(line) for line in output.splitlines()]
+    lines = [line(0, text), line(1, tmp_path / "gone.jpg"), line(2, photo)]
+    output, _ = start().communicate("".join(f"{each}\n" for each in lines), timeout=60)
+    answers = [json.loads(answer) for answer in output.splitlines()]
     assert [answer.get("fault") for answer in answers] == ["unreadable", "missing", None]
     assert "none of them" in answers[0]["message"]
     assert "gone.jpg" in answers[1]["message"]
@@ -82,7 +87,7 @@ def test_it_ends_in_peace_when_there_is_no_more_to_do(start):
 def test_ctrl_c_is_left_to_the_command_that_started_it(start, photo):
     process = start()
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(f"0\t{photo}\n", timeout=60)
+    output, _ = process.communicate(f"{line(0, photo)}\n", timeout=60)
     assert json.loads(output) == {}
     assert process.returncode == 0
 
@@ -93,7 +98,7 @@ def test_a_photo_that_misbehaves_ends_the_process_without_an_answer(start, tmp_p
     bad = tmp_path / "bad.png"
     bad.write_bytes(data)
     process = start(HASTY_S)
-    output, _ = process.communicate(f"0\t{bad}\n", timeout=60)
+    output, _ = process.communicate(f"{line(0, bad)}\n", timeout=60)
     assert output == ""
     assert process.returncode == -death
 
@@ -109,7 +114,8 @@ def test_a_farm_loses_no_other_photo_to_one_that_hangs(pixels, photo, tmp_path):
         return False
 
     module = ("trainer.decode_process", SPEC.model_dump_json(), str(pixels), HASTY_S)
-    with Farm(module, 1, tmp_path / "logs", lambda line, reply: answered.append((line, reply)), on_death) as farm:
-        farm.run([f"0\t{photo}", f"1\t{hang}", f"2\t{photo}"])
-    assert answered == [(f"0\t{photo}", {}), (f"2\t{photo}", {})]
-    assert [(death.line, death.status) for death in died] == [(f"1\t{hang}", -signal.SIGALRM)]
+    lines = [line(0, photo), line(1, hang), line(2, photo)]
+    with Farm(module, 1, tmp_path / "logs", lambda given, reply: answered.append((given, reply)), on_death) as farm:
+        farm.run(lines)
+    assert answered == [(lines[0], {}), (lines[2], {})]
+    assert [(death.line, death.status) for death in died] == [(lines[1], -signal.SIGALRM)]

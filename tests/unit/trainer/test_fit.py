@@ -139,7 +139,7 @@ def test_it_does_not_stop_while_it_gets_better(fit_once):
 
 
 def test_a_better_epoch_renews_the_patience(fit_once):
-    """It first unlearns validation photos of the other class; then the rate is turned round and it gets better."""
+    """It first unlearns; then the rate is turned round, and it gets better than it ever was."""
     network = perceptron(-0.05)
 
     def turn_round(row):

@@ -179,7 +179,9 @@ def test_nothing_to_add_writes_nothing(root):
     assert not root.exists()
 
 
-@pytest.mark.parametrize("name", ["a b.png", "a\tb.png", "a\nb.png", "'a\".png", "béret-帽子.png", os.fsdecode(b"b\xe9ret.png")])
+@pytest.mark.parametrize(
+    "name", ["a b.png", "a\tb.png", "a\nb.png", "'a\".png", "béret-帽子.png", os.fsdecode(b"b\xe9ret.png")]
+)
 def test_a_file_may_have_any_name(root, picture, tmp_path, name):
     plain, odd = picture("plain.png", 1), tmp_path / name
     picture("other.png", 2).rename(odd)

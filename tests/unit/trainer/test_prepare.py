@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -33,8 +34,8 @@ def draw(path, seed):
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)).save(path)
 
 
-def prepared(photos, store, told=None):
-    return prepare(read_dataset(photos), store, 0, lambda done, total: told.append((done, total)) if told is not None else None)
+def prepared(photos, store, on_photo=lambda done, total: None):
+    return prepare(read_dataset(photos), store, 0, on_photo)
 
 
 def test_every_photo_of_a_clean_folder_is_used_and_there_is_nothing_to_say(photos, store):
@@ -46,7 +47,7 @@ def test_every_photo_of_a_clean_folder_is_used_and_there_is_nothing_to_say(photo
 
 def test_progress_counts_up_to_the_number_of_photos(photos, store):
     told = []
-    prepared(photos, store, told)
+    prepared(photos, store, lambda done, total: told.append((done, total)))
     assert told == [(i, 12) for i in range(1, 13)]
 
 
@@ -54,7 +55,7 @@ def test_progress_counts_only_what_is_still_to_decode(photos, store):
     prepared(photos, store)
     draw(photos / "hat" / "new.png", 99)
     told = []
-    prepared(photos, store, told)
+    prepared(photos, store, lambda done, total: told.append((done, total)))
     assert told == [(1, 1)]
 
 
@@ -124,3 +125,9 @@ def test_preparing_again_gives_the_same_photos_in_the_same_splits(photos, store)
 def test_excluded_csv_is_a_plain_table(tmp_path):
     write_excluded(tmp_path / "excluded.csv", [Exclusion(Path("a/1.jpg"), "unreadable", 'cut, and "bad"')])
     assert (tmp_path / "excluded.csv").read_text() == 'image,reason,message\na/1.jpg,unreadable,"cut, and ""bad"""\n'
+
+
+def test_excluded_csv_takes_a_file_name_that_is_not_utf8(tmp_path):
+    path = tmp_path / "excluded.csv"
+    write_excluded(path, [Exclusion(Path(os.fsdecode(b"b\xe9ret.jpg")), "unreadable", "cut")])
+    assert b"ret.jpg,unreadable,cut" in path.read_bytes()

@@ -1,4 +1,5 @@
 import csv
+import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -168,6 +169,12 @@ def test_splits_are_read_as_they_were_written(tmp_path_factory, photos):
     path = tmp_path_factory.getbasetemp() / "splits.csv"
     write_splits(path, photos)
     assert read_splits(path) == photos
+
+
+def test_a_file_name_that_is_not_utf8_is_read_as_it_was_written(tmp_path):
+    photos = [AssignedPhoto(Path(os.fsdecode(b"b\xe9ret.jpg")), "hat", Split.VAL, "ab12", "cd34")]
+    write_splits(tmp_path / "splits.csv", photos)
+    assert read_splits(tmp_path / "splits.csv") == photos
 
 
 def test_splits_csv_is_a_plain_table(tmp_path):

@@ -1,0 +1,145 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from exporter.training_run import read_training_run
+from models.errors import ExitCode, InputError
+from trainer.commands import register
+from trainer.fit import read_history
+from trainer.run import RunState, open_run
+from trainer.train import resume
+
+FIRST_EPOCH = re.compile(r"\s*1/\d+ ")
+
+
+@pytest.fixture
+def invoke():
+    app = typer.Typer()
+    register(app)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def start(session_cache, tmp_path):
+    """Starts ``hangtag`` in a process of its own; it is gone when the test is over."""
+    started = []
+
+    def start_one(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hangtag", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "XDG_CACHE_HOME": str(session_cache), "COLUMNS": "300"},
+        )
+        started.append(process)
+        return process
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def run(tmp_path):
+    return tmp_path / "runs" / "train" / "photos-cnn"
+
+
+@pytest.fixture
+def training(start, catalogue):
+    """A training whose first epoch has just ended, with so many epochs to come that it is not over soon."""
+    process = start("train", catalogue, "--image-size", 32, "--batch", 16, "--epochs", 20, "--seed", 1)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if FIRST_EPOCH.match(line):
+            return process
+    raise AssertionError("".join(lines))
+
+
+@pytest.mark.parametrize("arguments", [(), ("photos", "--resume", "runs/train/shop")])
+def test_either_data_or_a_run_to_resume_is_needed(invoke, arguments):
+    result = invoke("train", *arguments)
+    assert result.exit_code == ExitCode.USAGE
+    assert "not both" in result.output
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--image-size", 15), ("--image-size", 1025), ("--epochs", 0), ("--batch", 0), ("--patience", 0), ("--seed", -1)],
+)
+def test_numbers_that_make_no_sense_are_refused_naming_the_option(invoke, option):
+    result = invoke("train", "photos", *option)
+    assert result.exit_code == ExitCode.USAGE
+    assert option[0] in result.output
+
+
+def test_a_run_to_resume_must_be_one(invoke, tmp_path):
+    result = invoke("train", "--resume", tmp_path)
+    assert isinstance(result.exception, InputError)
+    assert "make one with hangtag train" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [((), "photos-cnn"), (("--arch", "simple"), "photos-simple"), (("--name", "x"), "x")]
+)
+def test_a_run_is_named_after_its_data_and_architecture_unless_a_name_is_given(
+    invoke, tmp_path, catalogue, options, name
+):
+    """The name is seen in the refusal of a run that exists."""
+    (tmp_path / name).mkdir()
+    result = invoke("train", catalogue, "--out", tmp_path, *options)
+    assert str(result.exception).startswith(f"{tmp_path / name} exists")
+
+
+def test_a_table_gives_its_run_a_name_without_the_ending(invoke, tmp_path):
+    (tmp_path / "products-cnn").mkdir()
+    result = invoke("train", tmp_path / "products.csv", "--out", tmp_path)
+    assert str(result.exception).startswith(f"{tmp_path / 'products-cnn'} exists")
+
+
+def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(training, start, run):
+    training.send_signal(signal.SIGINT)
+    output, _ = training.communicate(timeout=60)
+    assert training.returncode == ExitCode.INTERRUPTED
+    assert f"hangtag train --resume {run.relative_to(run.parents[2])}" in output
+    stopped = open_run(run).args()
+    assert stopped.state is RunState.INTERRUPTED
+    assert 1 <= stopped.epochs_done < 20
+    assert read_training_run(run).originals
+    assert {"val", "test"} == set(json.loads((run / "evaluation.json").read_text()))
+    table = (run / "results.csv").read_text()
+
+    resumed = start("train", "--resume", run)
+    output, _ = resumed.communicate(timeout=120)
+    assert resumed.returncode == ExitCode.OK, output
+    epochs = [row.epoch for row in read_history(run / "results.csv")]
+    assert epochs == list(range(1, len(epochs) + 1))
+    assert len(epochs) > stopped.epochs_done
+    assert (run / "results.csv").read_text().startswith(table)
+    assert open_run(run).args().state is RunState.COMPLETE
+    assert f"{stopped.epochs_done + 1}/20 " in output
+    assert " 1/20 " not in output
+
+
+def test_a_killed_training_can_be_resumed(training, run, session_cache, diary):
+    training.kill()
+    training.communicate(timeout=60)
+    assert training.returncode == -signal.SIGKILL
+    killed = open_run(run)
+    assert killed.args().state is RunState.TRAINING
+    done = len(read_history(killed.history))
+    assert 1 <= done < 20
+    result = resume(killed, session_cache / "hangtag" / "pixels", diary)
+    assert [row.epoch for row in diary.epochs] == list(range(done + 1, result.args.epochs_done + 1))
+    assert result.args.state is RunState.COMPLETE
+    assert [row.epoch for row in read_history(killed.history)] == list(range(1, result.args.epochs_done + 1))
