@@ -29,12 +29,20 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from models.classifier import BATCH, load
+from models.errors import ImageError
 from models.preprocess import preprocess
 classifier = load(sys.argv[1])
 spec = classifier.metadata.preprocess
 names = sys.stdin.read().splitlines()
 for start in range(0, len(names), BATCH):
-    classifier.predict(np.stack([preprocess(Path(n).read_bytes(), spec) for n in names[start:start + BATCH]]))
+    pixels = []
+    for name in names[start:start + BATCH]:
+        try:
+            pixels.append(preprocess(Path(name).read_bytes(), spec))
+        except ImageError:
+            pass
+    if pixels:
+        classifier.predict(np.stack(pixels))
 """
 
 
@@ -67,7 +75,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--runs", type=int, default=5)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if bool(arguments.photos) != bool(arguments.model):
+        parser.error("give --photos and --model, or neither")
+    return arguments
 
 
 def _material(arguments: argparse.Namespace, scratch: Path) -> tuple[Path, Path]:
@@ -85,6 +96,8 @@ def _hangtag(photos: Path, model: Path, output: Path, images: int) -> Measure:
     )
     peak = _PeakMemory(process.pid)
     stdout, _ = process.communicate()
+    if process.returncode:
+        sys.exit("hangtag label failed")
     seconds = time.monotonic() - start
     return Measure(images / seconds, json.loads(stdout)["images_per_s"], peak.stop())
 
@@ -97,8 +110,9 @@ def _bare(names: list[str], model: Path) -> Measure:
             share.write("\n".join(names[number::WORKERS]))
             share.seek(0)
             processes.append(subprocess.Popen([sys.executable, "-c", BARE_LOOP, str(model)], stdin=share))
-    for process in processes:
-        process.wait()
+    statuses = [process.wait() for process in processes]
+    if any(statuses):
+        sys.exit("a bare loop failed")
     rate = len(names) / (time.monotonic() - start)
     return Measure(rate, rate, 0.0)
 

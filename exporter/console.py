@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
@@ -42,5 +43,6 @@ def export_and_show(run: Path, place: Path, *, as_json: bool) -> None:
     table.add_row("golden samples", str(result.golden), "", "", "", "[green]✓[/green]")
     console = Console()
     console.print(table)
-    console.print(f"Bundle: [bold]{place}[/bold] ({result.model_bytes / 1e6:.1f} MB model)", highlight=False)
-    console.print(f"Next: hangtag label PHOTOS --model {place} --output labels.parquet", highlight=False, style="dim")
+    shown = escape(str(place))
+    console.print(f"Bundle: [bold]{shown}[/bold] ({result.model_bytes / 1e6:.1f} MB model)", highlight=False)
+    console.print(f"Next: hangtag label PHOTOS --model {shown} --output labels.parquet", highlight=False, style="dim")

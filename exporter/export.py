@@ -10,14 +10,15 @@ from typing import Final
 import keras
 import numpy as np
 
+from exporter.evenly import evenly
 from exporter.golden_samples import golden_photos
 from exporter.graph import add_metadata, convert
-from exporter.parity import Parity, compare, run_onnx
+from exporter.parity import MANY, SINGLES, Parity, class_probabilities, compare, run_onnx
 from exporter.publish import check_free, publish, sha256_of
 from exporter.training_run import TrainingRun, read_training_run
-from models.bundle import LABELS_FILE, open_bundle
-from models.classifier import Probabilities, load
-from models.errors import ParityError
+from models.bundle import LABELS_FILE, labels_text, open_bundle
+from models.classifier import load
+from models.errors import InputError, ParityError
 from models.golden import GOLDEN_FILE, GoldenSample, check_golden, dump_golden
 from models.manifest import Manifest, ModelMetadata, Variant
 from models.preprocess import Pixels, preprocess
@@ -63,20 +64,39 @@ def export_run(run_path: Path, place: Path) -> ExportResult:
     check_free(place)
     run = read_training_run(run_path)
     metadata = _metadata(run)
-    network = keras.saving.load_model(run.network, compile=False)
+    network = _load_network(run)
     model = add_metadata(convert(network, run.preprocess.size), metadata)
     photos = golden_photos(run.originals, run.preprocess)
-    samples = np.stack([preprocess(data, run.preprocess) for _, data in photos.values()]) if photos else run.pixels[:0]
-    many, one = _prove(network, model, np.concatenate([run.pixels, samples]))
+    if not photos:
+        msg = f"Expected readable photos in {run_path / 'export' / 'originals'}, found none; train anew."
+        raise InputError(msg)
+    samples = np.stack([preprocess(data, run.preprocess) for _, data in photos.values()])
+    many, one = _prove(network, model, np.concatenate([samples, run.pixels]))
     files = {
         _MODEL_FILE: model,
-        LABELS_FILE: "".join(f"{label}\n" for label in run.classes).encode(),
+        LABELS_FILE: labels_text(run.classes),
         "parity.json": json.dumps({"batches": asdict(many), "one_by_one": asdict(one)}, indent=1).encode(),
         **_golden_files(model, photos, samples),
     }
-    publish(place, files, _manifest(run, metadata, files))
-    bundle = open_bundle(place)
-    return ExportResult(place, many, one, check_golden(bundle, load(place)), len(model))
+    publish(place, files, _manifest(run, metadata, files), _check_itself)
+    return ExportResult(place, many, one, len(photos), len(model))
+
+
+def _check_itself(bundle: Path) -> None:
+    check_golden(open_bundle(bundle), load(bundle))
+
+
+def _load_network(run: TrainingRun) -> keras.Model:
+    try:
+        network = keras.saving.load_model(run.network, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"Expected a Keras model in {run.network}, it cannot be loaded ({error}); train anew."
+        raise InputError(msg) from error
+    units = network.output_shape[-1]
+    if max(units, 2) != len(run.classes):
+        msg = f"{run.network} tells {max(units, 2)} classes apart, but the run names {len(run.classes)}; train anew."
+        raise InputError(msg)
+    return network
 
 
 def _metadata(run: TrainingRun) -> ModelMetadata:
@@ -93,9 +113,10 @@ def _metadata(run: TrainingRun) -> ModelMetadata:
 
 
 def _prove(network: keras.Model, model: bytes, pixels: Pixels) -> tuple[Parity, Parity]:
-    expected = _keras_probabilities(network, pixels)
-    got_many, got_one = run_onnx(model, pixels)
-    many, one = compare(expected, got_many), compare(expected[: len(got_one)], got_one)
+    expected = class_probabilities(network.predict(pixels, batch_size=64, verbose=0))
+    singles = evenly(len(pixels), SINGLES)
+    many = compare(expected, run_onnx(model, pixels, MANY))
+    one = compare(expected[singles], run_onnx(model, pixels[singles], 1))
     for parity, batches in ((many, "in batches"), (one, "one by one")):
         if not parity.passed:
             msg = (
@@ -107,14 +128,9 @@ def _prove(network: keras.Model, model: bytes, pixels: Pixels) -> tuple[Parity, 
     return many, one
 
 
-def _keras_probabilities(network: keras.Model, pixels: Pixels) -> Probabilities:
-    output = network.predict(pixels, batch_size=64, verbose=0)
-    return np.concatenate([1.0 - output, output], axis=1) if output.shape[1] == 1 else output
-
-
 def _golden_files(model: bytes, photos: dict[str, tuple[str, bytes]], samples: Pixels) -> dict[str, bytes]:
     files = {f"golden/{name}": data for name, (_, data) in photos.items()}
-    probabilities, _ = run_onnx(model, samples)
+    probabilities = run_onnx(model, samples, MANY)
     expected = tuple(
         GoldenSample(file=f"golden/{name}", kind=kind, probabilities={VARIANT: tuple(float(p) for p in row)})
         for (name, (kind, _)), row in zip(photos.items(), probabilities, strict=True)

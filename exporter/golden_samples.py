@@ -6,6 +6,7 @@ from typing import Final
 
 from PIL import Image
 
+from exporter.evenly import evenly
 from models.errors import ImageError
 from models.photo import read_photo
 from models.preprocess import PreprocessSpec, preprocess
@@ -29,8 +30,7 @@ def golden_photos(originals: list[Path], spec: PreprocessSpec) -> dict[str, tupl
         File name → (kind, bytes): some originals, then one very wide, one turned by its EXIF tag, one transparent.
     """
     readable = [(path, data) for path in originals if (data := _readable(path, spec)) is not None]
-    step = max(1, len(readable) // PHOTOS)
-    chosen = readable[::step][:PHOTOS]
+    chosen = [readable[i] for i in evenly(len(readable), PHOTOS)]
     photos = {f"photo-{i}{path.suffix}": ("photo", data) for i, (path, data) in enumerate(chosen)}
     return {**photos, **(_hard_cases(chosen[0][1]) if chosen else {})}
 

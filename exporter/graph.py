@@ -73,7 +73,11 @@ def _rename(model: onnx.ModelProto) -> None:
 
 
 def _check_plain(model: onnx.ModelProto) -> None:
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        msg = f"The converted graph is no valid ONNX, and nothing was published: {error}"
+        raise ParityError(msg) from error
     strange = sorted({f"{node.domain}:{node.op_type}" for node in model.graph.node if node.domain not in _DOMAINS})
     if strange or model.functions or len(model.graph.input) != 1:
         found = strange or [function.name for function in model.functions] or [i.name for i in model.graph.input]

@@ -10,12 +10,13 @@ import onnxruntime as ort
 from models.classifier import Probabilities
 from models.preprocess import Pixels
 
-__all__ = ["TOLERANCE", "NearTie", "Parity", "compare", "run_onnx"]
+__all__ = ["MANY", "SINGLES", "TOLERANCE", "NearTie", "Parity", "class_probabilities", "compare", "run_onnx"]
 
 TOLERANCE: Final = 1e-4
+MANY: Final = 32
+"""Photos in a call, when all of them are compared in batches."""
 SINGLES: Final = 64
-"""How many photos are run one at a time; all are run in batches."""
-BATCH: Final = 32
+"""How many photos, evenly spread, are also compared one at a time."""
 
 
 @dataclass(frozen=True)
@@ -76,23 +77,25 @@ def compare(expected: Probabilities, got: Probabilities, tolerance: float = TOLE
     )
 
 
-def run_onnx(model: bytes, pixels: Pixels) -> tuple[Probabilities, Probabilities]:
-    """Run an ONNX model in batches of many and of one.
+def class_probabilities(output: npt.NDArray[np.float32]) -> Probabilities:
+    """A Keras network's output with a column a class: a sigmoid's ``(n, 1)`` becomes ``(n, 2)``."""
+    return np.concatenate([1.0 - output, output], axis=1) if output.shape[1] == 1 else output
+
+
+def run_onnx(model: bytes, pixels: Pixels, batch: int) -> Probabilities:
+    """Run an ONNX model.
 
     Args:
         model: the ONNX file.
-        pixels: ``uint8 (n, S, S, 3)``.
+        pixels: ``uint8 (n, S, S, 3)``, at least one photo.
+        batch: how many photos in one call.
 
     Returns:
-        Probabilities of all photos in batches; probabilities of the first ``SINGLES``, one at a time.
+        ``float32 (n, classes)``.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return _run(session, pixels, BATCH), _run(session, pixels[:SINGLES], 1)
-
-
-def _run(session: ort.InferenceSession, pixels: Pixels, batch: int) -> npt.NDArray[np.float32]:
     parts = [
         session.run(["probabilities"], {"image": pixels[start : start + batch]})[0]
         for start in range(0, len(pixels), batch)

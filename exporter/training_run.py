@@ -3,10 +3,10 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
+from zipfile import BadZipFile
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import InputError
@@ -18,7 +18,7 @@ __all__ = ["TrainingRun", "read_training_run"]
 class _Args(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    schema_version: int
+    schema_version: Literal[1]
     name: str
     arch: str
     preprocess: PreprocessSpec
@@ -36,7 +36,6 @@ class TrainingRun:
         classes: names; the position is the class's index.
         network: the Keras model of the best epoch.
         pixels: validation pixels, ``uint8 (n, S, S, 3)``.
-        labels: their class indices.
         originals: validation photos as they were.
         test_accuracy: on the test split, if there was one.
     """
@@ -47,7 +46,6 @@ class TrainingRun:
     classes: tuple[str, ...]
     network: Path
     pixels: Pixels
-    labels: npt.NDArray[np.intp]
     originals: list[Path]
     test_accuracy: float | None
 
@@ -64,8 +62,7 @@ def read_training_run(path: Path) -> TrainingRun:
         if not file.is_file():
             msg = f"Expected {file}, the run has not ended; finish it with hangtag train --resume {path}."
             raise InputError(msg)
-    with np.load(kept) as arrays:
-        pixels, labels = arrays["pixels"], arrays["labels"]
+    pixels = _read_pixels(kept)
     return TrainingRun(
         name=args.name,
         arch=args.arch,
@@ -73,7 +70,6 @@ def read_training_run(path: Path) -> TrainingRun:
         classes=args.classes,
         network=network,
         pixels=pixels,
-        labels=labels,
         originals=sorted((path / "export" / "originals").glob("*")),
         test_accuracy=_test_accuracy(path / "evaluation.json"),
     )
@@ -90,7 +86,21 @@ def _read_args(path: Path) -> _Args:
         raise InputError(msg) from error
 
 
+def _read_pixels(path: Path) -> Pixels:
+    try:
+        with np.load(path) as arrays:
+            return np.asarray(arrays["pixels"])
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+        msg = f"Expected validation pixels in {path}, it is damaged ({error}); train anew."
+        raise InputError(msg) from error
+
+
 def _test_accuracy(path: Path) -> float | None:
-    evaluation: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    test = evaluation.get("test")
-    return float(test["accuracy"]) if test else None
+    if not path.is_file():
+        return None
+    try:
+        test = json.loads(path.read_bytes()).get("test")
+        return float(test["accuracy"]) if test else None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"Expected the figures of a run in {path}, it is damaged ({error!r}); train anew."
+        raise InputError(msg) from error

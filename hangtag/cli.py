@@ -54,6 +54,8 @@ def main() -> None:
         make_app()()
     except HangtagError as error:
         _fail(str(error), error.exit_code)
+    except OSError as error:
+        _fail(f"The system refused: {error}. Check space and permissions; what is done is kept.", 1)
 
 
 def _fail(message: str, status: int) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from models.errors import BundleError
 from models.manifest import Manifest, parse_manifest
 
-__all__ = ["LABELS_FILE", "MANIFEST_FILE", "Bundle", "file_sha256", "open_bundle"]
+__all__ = ["LABELS_FILE", "MANIFEST_FILE", "Bundle", "labels_text", "open_bundle"]
 
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
@@ -38,7 +38,11 @@ class Bundle:
         if expected is None:
             msg = f"Expected {name} in the manifest of {self.path}, it is not listed; export the bundle again."
             raise BundleError(msg)
-        data = (self.path / name).read_bytes()
+        try:
+            data = (self.path / name).read_bytes()
+        except OSError as error:
+            msg = f"Expected to read {self.path / name}, the system answered {error}; copy the bundle again."
+            raise BundleError(msg) from error
         found = hashlib.sha256(data).hexdigest()
         if found != expected:
             msg = (
@@ -54,8 +58,7 @@ class Bundle:
         Raises:
             BundleError: it does not.
         """
-        found = tuple(self.read(LABELS_FILE).decode().splitlines())
-        if found != self.manifest.labels:
+        if self.read(LABELS_FILE) != labels_text(self.manifest.labels):
             msg = f"{self.path / LABELS_FILE} and the manifest name different labels; export the bundle again."
             raise BundleError(msg)
 
@@ -79,16 +82,20 @@ def open_bundle(path: Path) -> Bundle:
 
 
 def _check_file(root: Path, name: str) -> None:
-    file = (root / name).resolve()
+    try:
+        file = (root / name).resolve()
+        found = file.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that no file can have
+        msg = f"Expected {name!r} in the bundle {root}, the system answered {error}; copy the bundle again."
+        raise BundleError(msg) from error
     if not file.is_relative_to(root):
         msg = f"{name} in the bundle {root} leads out of it, to {file}; refuse it and ask where it came from."
         raise BundleError(msg)
-    if not file.is_file():
+    if not found:
         msg = f"Expected {name} in the bundle {root}, it is missing; copy the bundle again."
         raise BundleError(msg)
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def labels_text(labels: tuple[str, ...]) -> bytes:
+    """The contents of ``labels.txt``: a label a line, in the order of the probabilities."""
+    return "".join(f"{label}\n" for label in labels).encode()

@@ -45,7 +45,7 @@ class Prediction:
 
 
 class Classifier:
-    """A loaded model. Safe to call from several threads.
+    """A loaded model.
 
     Args:
         session: an ONNX Runtime session whose input is ``image`` and whose output is ``probabilities``.
@@ -184,7 +184,7 @@ def load(path: str | Path, variant: str | None = None, threads: int = 1) -> Clas
         InputError: the bundle has no such variant.
     """
     place = Path(path)
-    return _load_file(place, threads) if place.is_file() else _load_bundle(place, variant, threads)
+    return _load_file(place, variant, threads) if place.is_file() else _load_bundle(place, variant, threads)
 
 
 def _load_bundle(path: Path, variant: str | None, threads: int) -> Classifier:
@@ -204,10 +204,18 @@ def _load_bundle(path: Path, variant: str | None, threads: int) -> Classifier:
     return Classifier(session, metadata, bundle.digest)
 
 
-def _load_file(path: Path, threads: int) -> Classifier:
-    data = path.read_bytes()
+def _load_file(path: Path, variant: str | None, threads: int) -> Classifier:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        msg = f"Expected to read {path}, the system answered {error}."
+        raise BundleError(msg) from error
     session = _session(data, str(path), threads)
-    return Classifier(session, _metadata(session, str(path)), hashlib.sha256(data).hexdigest())
+    metadata = _metadata(session, str(path))
+    if variant not in {None, metadata.variant}:
+        msg = f"Expected {path} to be {variant}, it is {metadata.variant}; name another file, or the bundle."
+        raise InputError(msg)
+    return Classifier(session, metadata, hashlib.sha256(data).hexdigest())
 
 
 def _session(data: bytes, source: str, threads: int) -> ort.InferenceSession:
@@ -228,4 +236,9 @@ def _metadata(session: ort.InferenceSession, source: str) -> ModelMetadata:
     if text is None:
         msg = f"Expected a model that Hangtag exported in {source}, it carries no {METADATA_KEY} metadata."
         raise BundleError(msg)
-    return parse_metadata(text, source)
+    metadata = parse_metadata(text, source)
+    columns = session.get_outputs()[0].shape[-1]
+    if columns != len(metadata.labels):
+        msg = f"{source} gives {columns} probabilities, but names {len(metadata.labels)} labels; export it again."
+        raise BundleError(msg)
+    return metadata

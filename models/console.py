@@ -1,6 +1,7 @@
 """How ``classify`` looks on a terminal."""
 
 import json
+import os
 from pathlib import Path
 
 from models.classifier import Classifier, Prediction, load
@@ -34,12 +35,13 @@ def _json_line(image: Path, answer: Prediction | ImageError) -> str:
         )
     best = [{"label": label, "confidence": round(confidence, 6)} for label, confidence in answer.top_k]
     status = "review" if answer.review else "labeled"
-    return json.dumps({"image": str(image), "status": status, **best[0], "top_k": best}, ensure_ascii=False)
+    return json.dumps({"image": str(image), "status": status, **best[0], "top_k": best})
 
 
-def _line(image: Path, answer: Prediction | ImageError) -> str:
+def _line(path: Path, answer: Prediction | ImageError) -> str:
+    image = os.fsencode(path).decode(errors="replace")
     if isinstance(answer, ImageError):
-        return f"{image}  failed ({answer.fault}): {answer}"
+        return f"{image}  failed ({answer.fault}): {answer}".encode(errors="replace").decode()
     others = ", ".join(f"{label} {confidence:.1%}" for label, confidence in answer.top_k[1:])
     doubt = "  (a person should look)" if answer.review else ""
     return f"{image}  {answer.label} {answer.confidence:.1%}{f'  [{others}]' if others else ''}{doubt}"

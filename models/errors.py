@@ -15,7 +15,6 @@ __all__ = [
     "ImageFault",
     "InputError",
     "JobError",
-    "LayoutError",
     "MissingExtraError",
     "ParityError",
     "StoppedError",
@@ -47,10 +46,6 @@ class InputError(HangtagError):
 
 class DataError(InputError):
     """A set of labelled photos that cannot be learned from."""
-
-
-class LayoutError(HangtagError):
-    """Hangtag's own packages are missing, or hidden by others of the same name."""
 
 
 class MissingExtraError(HangtagError):

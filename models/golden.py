@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from models.bundle import Bundle
 from models.classifier import Classifier, Probabilities
-from models.errors import BundleError
-from models.preprocess import preprocess
+from models.errors import BundleError, ImageError
+from models.preprocess import Pixels, preprocess
 
 __all__ = ["GOLDEN_FILE", "GoldenSample", "check_golden", "dump_golden"]
 
@@ -54,8 +54,7 @@ def check_golden(bundle: Bundle, classifier: Classifier) -> int:
     samples = _read_samples(bundle)
     variant = classifier.metadata.variant
     for sample in samples:
-        pixels = preprocess(bundle.read(sample.file), classifier.metadata.preprocess)
-        got = classifier.predict(pixels[np.newaxis])[0]
+        got = classifier.predict(_pixels(bundle, sample, classifier)[np.newaxis])[0]
         expected = np.asarray(sample.probabilities.get(variant, ()), dtype=np.float32)
         if expected.shape != got.shape:
             msg = f"{bundle.path / GOLDEN_FILE} lacks probabilities of {variant} for {sample.file}; export it again."
@@ -68,6 +67,14 @@ def check_golden(bundle: Bundle, classifier: Classifier) -> int:
             )
             raise BundleError(msg)
     return len(samples)
+
+
+def _pixels(bundle: Bundle, sample: GoldenSample, classifier: Classifier) -> Pixels:
+    try:
+        return preprocess(bundle.read(sample.file), classifier.metadata.preprocess)
+    except ImageError as error:
+        msg = f"{bundle.path / sample.file} ({sample.kind}) cannot be decoded on this machine: {error}"
+        raise BundleError(msg) from error
 
 
 def _read_samples(bundle: Bundle) -> tuple[GoldenSample, ...]:

@@ -27,7 +27,17 @@ def _stays_inside(name: str) -> str:
 FileName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_stays_inside)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Labels = Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
+Label = Annotated[str, Field(min_length=1, pattern=r"^[^\n\r]*$")]
+
+
+def _different(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(labels)) != len(labels):
+        msg = "expected each label once"
+        raise ValueError(msg)
+    return labels
+
+
+Labels = Annotated[tuple[Label, ...], Field(min_length=2, strict=False), AfterValidator(_different)]
 
 
 class _Record(BaseModel):
@@ -59,6 +69,13 @@ class ModelMetadata(_Record):
     preprocess: PreprocessSpec
     temperature: float = Field(gt=0.0)
     thresholds: Annotated[tuple[Probability, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _threshold_for_each_label(self) -> Self:
+        if len(self.thresholds) != len(self.labels):
+            msg = f"thresholds: expected {len(self.labels)}, got {len(self.thresholds)}"
+            raise ValueError(msg)
+        return self
 
 
 class Manifest(_Record):
@@ -92,9 +109,6 @@ class Manifest(_Record):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if len(set(self.labels)) != len(self.labels):
-            msg = "labels: expected each label once"
-            raise ValueError(msg)
         if self.default_variant not in self.variants:
             msg = f"default_variant: expected one of {sorted(self.variants)}, got {self.default_variant!r}"
             raise ValueError(msg)
@@ -158,7 +172,7 @@ def parse_metadata(text: str, source: str) -> ModelMetadata:
 def _check_schema_version(text: str | bytes, source: str) -> None:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"Expected JSON in {source}, got something else ({error}); export the bundle again."
         raise BundleError(msg) from error
     version = found.get("schema_version") if isinstance(found, dict) else None

@@ -2,12 +2,13 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
-from models.errors import ImageError, ImageFault
+from models.errors import ImageError, ImageFault, InputError
 from models.preprocess import MAX_BYTES
 
-__all__ = ["read_photo"]
+__all__ = ["read_photo", "walk_files"]
 
 
 def read_photo(path: Path) -> bytes:
@@ -52,3 +53,25 @@ def _check_regular(status: os.stat_result, path: Path) -> None:
     if status.st_size > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes in {path}, found {status.st_size:,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
+
+
+def walk_files(root: Path) -> Iterator[Path]:
+    """Every file under a folder, hidden ones left out, folder by folder and sorted by name.
+
+    Linked folders are entered, each folder once.
+
+    Raises:
+        InputError: a folder cannot be read; its files would be lost without a word.
+    """
+    seen: set[tuple[int, int]] = set()
+
+    def refuse(error: OSError) -> None:
+        msg = f"Expected to read the folder {error.filename}, the system answered {error.strerror}."
+        raise InputError(msg) from error
+
+    for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
+        status = os.stat(folder)  # noqa: PTH116 - once a folder, of a string
+        known = (status.st_dev, status.st_ino) in seen
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = [] if known else sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(files) if not known and not name.startswith("."))

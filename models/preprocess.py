@@ -6,15 +6,19 @@ it sees in production. In order: decode (JPEG scaled in the DCT domain where the
 converted to sRGB, fit.
 """
 
+import hashlib
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import AvifImagePlugin, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,11 +32,15 @@ __all__ = [
     "Fit",
     "Pixels",
     "PreprocessSpec",
+    "fingerprint",
     "preprocess",
     "preprocess_image",
 ]
 
 Pixels = npt.NDArray[np.uint8]
+
+VERSION: Final = "1"
+"""Raised whenever this function gives other pixels for the same bytes."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
@@ -118,9 +126,33 @@ def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
     if len(data) > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
+    with _only_image_errors():
+        return _pixels(_open(data, spec), spec)
+
+
+def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
+    """Turn an opened Pillow image into pixels.
+
+    Args:
+        image: any mode; an orientation tag and a colour profile in it are honoured. It is decoded in full: a JPEG's
+            bytes give slightly other pixels where the spec scales it in the DCT domain.
+        spec: what to make of it.
+
+    Returns:
+        ``uint8 (S, S, 3)``, RGB.
+
+    Raises:
+        ImageError: the image is truncated, has no pixels, or its pixel format holds no photo (32-bit float).
+    """
+    with _only_image_errors():
+        return _pixels(image, spec)
+
+
+@contextmanager
+def _only_image_errors() -> Iterator[None]:
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd metadata; what cannot be decoded still raises
         try:
-            return preprocess_image(_open(data, spec), spec)
+            yield
         except (Image.DecompressionBombError, MemoryError) as error:
             msg = f"Expected at most {MAX_PIXELS:,} pixels, got a photo too large to decode; save a smaller copy."
             raise ImageError(msg, ImageFault.TOO_LARGE) from error
@@ -131,26 +163,18 @@ def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
             raise ImageError(msg) from error
 
 
-def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
-    """Turn an opened Pillow image into pixels.
-
-    Args:
-        image: any mode; an orientation tag and a colour profile in it are honoured.
-        spec: what to make of it.
-
-    Returns:
-        ``uint8 (S, S, 3)``, RGB.
-
-    Raises:
-        ImageError: the pixel format holds no photo (32-bit float), or the image has no pixels.
-    """
-    if not (image.width and image.height):
-        msg = f"Expected at least one pixel, got {image.width}×{image.height}."
-        raise ImageError(msg)
+def _pixels(image: Image.Image, spec: PreprocessSpec) -> Pixels:
+    _check_size(image)
     image.load()
     profile = image.info.get("icc_profile")
     square = _resized(_ready(_eight_bit(_upright(image))), spec)
     return np.asarray(_padded(_srgb(_opaque(square), profile), spec.size))
+
+
+def fingerprint(spec: PreprocessSpec) -> str:
+    """What a photo's pixels depend on besides its bytes: the spec, this function, Pillow and its plugins."""
+    parts = (spec.model_dump_json(), VERSION, PIL.__version__, *sorted(_accepted_formats()))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _open(data: bytes, spec: PreprocessSpec) -> Image.Image:
@@ -159,12 +183,20 @@ def _open(data: bytes, spec: PreprocessSpec) -> Image.Image:
     except UnidentifiedImageError as error:
         msg = f"Expected a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file, got {len(data):,} bytes that are none of them."
         raise ImageError(msg) from error
-    if image.width * image.height > MAX_PIXELS:
-        msg = f"Expected at most {MAX_PIXELS:,} pixels, got {image.width}×{image.height}; save a smaller copy."
-        raise ImageError(msg, ImageFault.TOO_LARGE)
+    _check_size(image)
     if spec.decode is Decode.DCT:
         image.draft(image.mode, _draft_size(image.size, spec))
     return image
+
+
+def _check_size(image: Image.Image) -> None:
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        msg = f"Expected at most {MAX_PIXELS:,} pixels, got {image.width}×{image.height}; save a smaller copy."
+        raise ImageError(msg, ImageFault.TOO_LARGE)
+    if not pixels:
+        msg = f"Expected at least one pixel, got {image.width}×{image.height}."
+        raise ImageError(msg)
 
 
 def _accepted_formats() -> list[str]:
@@ -213,6 +245,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _ready(image: Image.Image) -> Image.Image:
     """Into a mode that can be resized and that a colour profile can describe."""
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.has_transparency_data:
         return image.convert("RGBA")
     return image if image.mode in _PROFILE_SPACES else image.convert("RGB")
@@ -241,7 +275,8 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     transform = _profile_transform(profile, image.mode) if profile else None
     if transform is None:
         return image.convert("RGB")
-    return ImageCms.applyTransform(image, transform) or image
+    converted = ImageCms.applyTransform(image, transform)
+    return image if converted is None else converted
 
 
 @lru_cache(maxsize=16)

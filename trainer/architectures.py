@@ -4,35 +4,27 @@ Two classes: one sigmoid unit, ``(batch, 1)``, the probability of the second cla
 The last two layers are named ``logits`` and ``probabilities`` in every architecture.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 import keras
 from keras import layers
 
-from models.errors import InputError
+from trainer.arch import Arch
 
-__all__ = ["ARCHITECTURES", "build_network", "compile_network"]
+__all__ = ["build_network", "compile_network"]
 
-_STAGES: Final = (64, 128, 192, 256)
 _WARM_UP: Final = 0.1
 
 
-def build_network(arch: str, size: int, classes: int) -> keras.Model:
+def build_network(arch: Arch, size: int, classes: int) -> keras.Model:
     """A network with random weights.
 
     Args:
-        arch: a name in ``ARCHITECTURES``.
+        arch: which one.
         size: side S of the input in pixels.
         classes: at least 2.
-
-    Raises:
-        InputError: there is no such architecture.
     """
-    if arch not in ARCHITECTURES:
-        msg = f"Expected an architecture of {', '.join(ARCHITECTURES)}, got {arch}."
-        raise InputError(msg)
-    return ARCHITECTURES[arch](size, classes)
+    return (_cnn if arch is Arch.CNN else _simple)(size, classes)
 
 
 def _head(classes: int) -> list[keras.Layer]:
@@ -52,14 +44,17 @@ def _simple(size: int, classes: int) -> keras.Model:
 
 
 def _cnn(size: int, classes: int) -> keras.Model:
-    """Five stages of convolution, batch norm and ReLU after a stride-2 stem, then global average pooling."""
+    """Five stages of convolution, batch norm and ReLU, the first with stride 2, then global average pooling."""
     image = keras.Input((size, size, 3), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(image)
     x = _conv_bn_relu(x, 32, strides=2)
-    for number, filters in enumerate(_STAGES):
-        x = x if number == 0 else layers.MaxPooling2D(padding="same")(x)
-        x = _conv_bn_relu(x, filters)
-        x = layers.MaxPooling2D(padding="same")(x) if number == 0 else x
+    x = _conv_bn_relu(x, 64)
+    x = layers.MaxPooling2D(4, padding="same")(x)
+    x = _conv_bn_relu(x, 128)
+    x = layers.MaxPooling2D(padding="same")(x)
+    x = _conv_bn_relu(x, 192)
+    x = layers.MaxPooling2D(padding="same")(x)
+    x = _conv_bn_relu(x, 256)
     x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
     for layer in _head(classes):
         x = layer(x)
@@ -73,17 +68,14 @@ def _conv_bn_relu(x: keras.KerasTensor, filters: int, strides: int = 1) -> keras
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(convolution(x)))
 
 
-ARCHITECTURES: Final[dict[str, Callable[[int, int], keras.Model]]] = {"cnn": _cnn, "simple": _simple}
-
-
-def compile_network(network: keras.Model, arch: str, classes: int, total_steps: int) -> None:
+def compile_network(network: keras.Model, arch: Arch, classes: int, total_steps: int) -> None:
     """Give a network its loss, optimizer and learning-rate schedule.
 
     ``simple`` has Adam at its default rate. ``cnn`` has AdamW (Loshchilov & Hutter 2019) with a linear warm-up and
     cosine decay over the whole training, and label smoothing 0.1 (Szegedy et al. 2016).
     """
     binary = classes == 2  # noqa: PLR2004
-    smoothing = 0.0 if arch == "simple" else 0.1
+    smoothing = 0.0 if arch is Arch.SIMPLE else 0.1
     loss = (keras.losses.BinaryCrossentropy if binary else keras.losses.CategoricalCrossentropy)(
         label_smoothing=smoothing
     )
@@ -91,8 +83,8 @@ def compile_network(network: keras.Model, arch: str, classes: int, total_steps: 
     network.compile(optimizer=_optimizer(arch, total_steps), loss=loss, metrics=[accuracy])
 
 
-def _optimizer(arch: str, total_steps: int) -> keras.Optimizer:
-    if arch == "simple":
+def _optimizer(arch: Arch, total_steps: int) -> keras.Optimizer:
+    if arch is Arch.SIMPLE:
         return keras.optimizers.Adam()
     warm_up = max(1, int(_WARM_UP * total_steps))
     rate = keras.optimizers.schedules.CosineDecay(

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from trainer.pixel_store import PixelStore
 
-__all__ = ["Batches", "one_hot"]
+__all__ = ["Batches", "one_hot", "steps_per_epoch"]
 
 _SHIFT: Final = 0.1
 _ZOOM: Final = (0.8, 1.12)
@@ -22,6 +22,11 @@ def one_hot(labels: npt.NDArray[np.intp], classes: int) -> npt.NDArray[np.float3
     if classes == 2:  # noqa: PLR2004 - binary
         return labels[:, None].astype(np.float32)
     return np.eye(classes, dtype=np.float32)[labels]
+
+
+def steps_per_epoch(photos: int, batch: int) -> int:
+    """How many whole batches there are; at least one, of all photos, where they are fewer than a batch."""
+    return photos // min(batch, photos)
 
 
 class Batches:
@@ -55,7 +60,7 @@ class Batches:
         self._seed = seed
         self._epoch = first_epoch
         self._augment = augment
-        self.steps = len(sha256s) // self._batch
+        self.steps = steps_per_epoch(len(sha256s), batch)
 
     def dataset(self) -> tf.data.Dataset:
         """Batches of float32 pixels ``(batch, S, S, 3)`` in 0..255 with targets; each pass is the next epoch."""

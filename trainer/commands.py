@@ -5,7 +5,11 @@ from typing import Annotated
 
 import typer
 
+from trainer.arch import Arch
+
 __all__ = ["register"]
+
+MAX_SEED = 2**31 - 100_000  # TensorFlow seeds are 32 bits wide, and each epoch takes the next
 
 
 def register(app: typer.Typer) -> None:
@@ -27,12 +31,14 @@ def train_command(
     name: Annotated[
         str | None, typer.Option(help="Name of the run. Default: the data's and the architecture's.")
     ] = None,
-    arch: Annotated[str, typer.Option(help="cnn: our efficient network. simple: the classic three blocks.")] = "cnn",
+    arch: Annotated[
+        Arch, typer.Option(help="cnn: our efficient network. simple: the classic three blocks.")
+    ] = Arch.CNN,
     image_size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the network's input, in pixels.")] = 128,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training photos, at most.")] = 40,
     batch: Annotated[int, typer.Option(min=1, help="Photos in a step.")] = 64,
     patience: Annotated[int, typer.Option(min=1, help="Stop after so many epochs without a better one.")] = 15,
-    seed: Annotated[int, typer.Option(min=0, help="Of splits, weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of splits, weights, order and augmentation.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),
     resume: Annotated[Path | None, typer.Option(help="Go on with this run instead of starting one.")] = None,
 ) -> None:
@@ -70,15 +76,17 @@ def evaluate_command(
 ) -> None:
     """Measure a model on labelled photos: on their test split where there is one, else on all of them.
 
+    Photos that a run has learned from are left out. A bundle does not know which those were: give it others.
+
     Examples:
 
-      hangtag evaluate bundles/shop photos/
+      hangtag evaluate runs/train/shop photos/
 
-      hangtag evaluate runs/train/shop photos/test --json
+      hangtag evaluate bundles/shop photos/test --json
     """
-    from trainer.evaluate_command import evaluate_and_show
+    from trainer.console import measure_and_show
 
-    evaluate_and_show(model, data, as_json=as_json)
+    measure_and_show(model, data, as_json=as_json)
 
 
 def demo_command(
@@ -86,7 +94,7 @@ def demo_command(
         Path, typer.Option(help="Folder for everything the demo makes; an earlier demo is replaced.")
     ] = Path("demo"),
     photos: Annotated[int, typer.Option(min=200, help="Photos to draw for training.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the drawing and the training.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the drawing and the training.")] = 7,
 ) -> None:
     """The whole path on a drawn catalogue: photos, training, export, labels, and a picture to look at.
 

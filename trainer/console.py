@@ -5,12 +5,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
-from models.errors import ExitCode
+from models.errors import ExitCode, MissingExtraError
 from models.preprocess import PreprocessSpec
+from trainer.arch import Arch
 
 if TYPE_CHECKING:
     from trainer.evaluate import Figures
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from trainer.run import RunArgs
     from trainer.train import TrainResult
 
-__all__ = ["TrainingScreen", "figures_table", "resume_and_show", "train_and_show"]
+__all__ = ["TrainingScreen", "measure_and_show", "resume_and_show", "train_and_show"]
 
 
 class TrainingScreen:
@@ -53,7 +55,7 @@ class TrainingScreen:
         counts = ", ".join(f"{len(prepared.of(split)):,} {split}" for split in splits)
         self._console.print(f"[bold]{len(prepared.photos):,} photos[/bold], {len(args.classes)} classes: {counts}")
         for note in prepared.notes:
-            self._console.print(f"  {note}", style="yellow", highlight=False)
+            self._console.print(f"  {escape(note)}", style="yellow", highlight=False)
         size = args.preprocess.size
         self._console.print(f"{args.arch} at {size}×{size} px, at most {args.epochs} epochs, batch {args.batch}")
         self._console.print("epoch    loss and accuracy of train and of validation; ★ the best so far", style="dim")
@@ -90,7 +92,7 @@ class TrainingScreen:
 
 
 def train_and_show(
-    data: Path, run: Path, *, arch: str, size: int, epochs: int, batch: int, patience: int, seed: int
+    data: Path, run: Path, *, arch: Arch, size: int, epochs: int, batch: int, patience: int, seed: int
 ) -> ExitCode:
     """Train, show the figures, say what to do next."""
     spec = PreprocessSpec(size=size)
@@ -124,29 +126,55 @@ def _load(console: Console) -> None:
 
 
 def _show_result(result: "TrainResult", console: Console) -> ExitCode:
-    path = result.run.path
+    path = escape(str(result.run.path))
     figures, split = (result.test, "test") if result.test else (result.val, "validation")
     if figures:
-        console.print(figures_table(figures, f"Epoch {result.args.best_epoch}, on {figures.n:,} {split} photos"))
+        console.print(_figures_table(figures, f"Epoch {result.args.best_epoch}, on {figures.n:,} {split} photos"))
         console.print(f"{split} accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
     console.print(f"Run: [bold]{path}[/bold]", highlight=False)
-    if result.args.state == "interrupted":
+    if result.interrupted:
         console.print(f"Interrupted. Go on with it: hangtag train --resume {path}", style="yellow", highlight=False)
         return ExitCode.INTERRUPTED
     console.print(f"Next: hangtag export {path}", style="dim", highlight=False)
     return ExitCode.OK
 
 
-def figures_table(figures: "Figures", title: str) -> Table:
+def _figures_table(figures: "Figures", title: str) -> Table:
     """A row a class, and one for all."""
     table = Table(title=title, title_justify="left")
     table.add_column("class")
     for heading in ("precision", "recall", "F1", "photos"):
         table.add_column(heading, justify="right")
     for name, row in figures.classes.items():
-        table.add_row(name, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", f"{row.support:,}")
+        table.add_row(escape(name), f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", f"{row.support:,}")
     table.add_section()
     table.add_row(
         "mean", f"{figures.precision:.3f}", f"{figures.recall:.3f}", f"{figures.f1:.3f}", f"{figures.n:,}", style="bold"
     )
     return table
+
+
+def measure_and_show(model: Path, data: Path, *, as_json: bool) -> None:
+    """Measure, and print a table or JSON on stdout."""
+    try:
+        from trainer.measure import measure
+    except ImportError as error:
+        msg = f"Evaluating needs scikit-learn ({error}); pip install 'hangtag[train]'."
+        raise MissingExtraError(msg) from error
+    from trainer.pixel_store import default_cache
+
+    with Console(stderr=True).status("Measuring"):
+        measurement = measure(model, data, default_cache(), lambda done, total: None)
+    figures = measurement.figures
+    if as_json:
+        print(figures.model_dump_json(indent=1))
+        return
+    console = Console()
+    console.print(_figures_table(figures, escape(f"{model} on {figures.n:,} photos of {data}")))
+    console.print(f"accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
+    if measurement.unread:
+        console.print(f"{measurement.unread} photos could not be read and do not count", style="yellow")
+    if measurement.learned_from:
+        console.print(f"{measurement.learned_from} photos that the run has learned from do not count", style="yellow")
+    if measurement.whole and measurement.learned_from is None:
+        console.print("These are all the photos; if some trained this model, the figures flatter it", style="yellow")

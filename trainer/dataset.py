@@ -1,6 +1,5 @@
 """Labelled photos as a person keeps them: class folders, split folders, or a CSV."""
 
-import csv
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import DataError
+from models.photo import walk_files
 from models.preprocess import IMAGE_SUFFIXES
+from worker.readers import read_delimited
 
 __all__ = ["MIN_PER_CLASS", "Dataset", "Exclusion", "LabeledPhoto", "Split", "check_classes", "read_dataset"]
 
@@ -59,15 +60,17 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled photos, in a fixed order, and what was set aside before any was opened."""
+    """Labelled photos, in a fixed order.
+
+    Attributes:
+        photos: files whose names say image.
+        excluded: what was set aside before any photo was opened.
+        classes: names, sorted, those without any photo too; the position is the class's index everywhere.
+    """
 
     photos: tuple[LabeledPhoto, ...]
     excluded: tuple[Exclusion, ...]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, sorted; the position is the class's index everywhere."""
-        return tuple(sorted({photo.label for photo in self.photos}))
+    classes: tuple[str, ...]
 
 
 def read_dataset(path: Path) -> Dataset:
@@ -80,6 +83,7 @@ def read_dataset(path: Path) -> Dataset:
     Raises:
         DataError: nothing is there, there are no images, or only one class.
     """
+    path = path.absolute()
     if path.is_dir():
         dataset = _read_folder(path)
     elif path.is_file() and path.suffix.lower() == ".csv":
@@ -114,40 +118,41 @@ def _joined(parts: list[Dataset]) -> Dataset:
     return Dataset(
         photos=tuple(photo for part in parts for photo in part.photos),
         excluded=tuple(exclusion for part in parts for exclusion in part.excluded),
+        classes=tuple(sorted({name for part in parts for name in part.classes})),
     )
 
 
 def _read_classes(root: Path, split: Split | None) -> Dataset:
     photos: list[LabeledPhoto] = []
     excluded: list[Exclusion] = []
-    for folder in _folders(root):
-        for file in sorted(folder.rglob("*")):
-            if file.is_dir() or file.name.startswith("."):
-                continue
-            if file.suffix.lower() in IMAGE_SUFFIXES:
-                photos.append(LabeledPhoto(file, folder.name, split))
-            else:
-                excluded.append(Exclusion(file, "not_an_image", f"Its name does not end like an image's: {file.name}"))
-    return Dataset(tuple(photos), tuple(excluded))
+    for file in walk_files(root):
+        if file.parent == root:
+            excluded.append(Exclusion(file, "no_class", "It lies in no class folder"))
+        elif file.suffix.lower() in IMAGE_SUFFIXES:
+            photos.append(LabeledPhoto(file, file.relative_to(root).parts[0], split))
+        else:
+            excluded.append(Exclusion(file, "not_an_image", f"Its name does not end like an image's: {file.name}"))
+    return Dataset(tuple(photos), tuple(excluded), tuple(folder.name for folder in _folders(root)))
 
 
 def _read_csv(path: Path) -> Dataset:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        missing = {"image", "label"} - set(rows.fieldnames or ())
-        if missing:
-            msg = f"Expected the columns image and label in {path}, missing: {', '.join(sorted(missing))}."
-            raise DataError(msg)
-        return Dataset(tuple(_csv_photo(path, row, rows.line_num) for row in rows), ())
+    reader = read_delimited(path)
+    missing = {"image", "label"} - set(reader.schema.names)
+    if missing:
+        msg = f"Expected the columns image and label in {path}, missing: {', '.join(sorted(missing))}."
+        raise DataError(msg)
+    rows = (row for batch in reader.batches for row in batch.to_pylist())
+    photos = tuple(_csv_photo(path, row, number) for number, row in enumerate(rows, start=1))
+    return Dataset(photos, (), tuple(sorted({photo.label for photo in photos})))
 
 
-def _csv_photo(path: Path, row: dict[str, str], line: int) -> LabeledPhoto:
+def _csv_photo(path: Path, row: dict[str, str], number: int) -> LabeledPhoto:
     image, label, split = (row.get("image") or "").strip(), (row.get("label") or "").strip(), row.get("split")
     if not image or not label:
-        msg = f"Expected an image and a label at line {line} of {path}, a cell is empty."
+        msg = f"Expected an image and a label in row {number} of {path}, a cell is empty."
         raise DataError(msg)
     if split and split.lower() not in _SPLIT_NAMES:
-        msg = f"Expected a split of {', '.join(_SPLIT_NAMES)} at line {line} of {path}, got {split!r}."
+        msg = f"Expected a split of {', '.join(_SPLIT_NAMES)} in row {number} of {path}, got {split!r}."
         raise DataError(msg)
     return LabeledPhoto(path.parent / image, label, _SPLIT_NAMES[split.lower()] if split else None)
 
@@ -157,6 +162,10 @@ def _check_any(path: Path, dataset: Dataset) -> None:
         loose = any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.glob("*")) if path.is_dir() else False
         hint = "they lie in no class folder; make one folder a class" if loose else "found none"
         msg = f"Expected images in class folders under {path}, {hint}."
+        raise DataError(msg)
+    broken = [name for name in dataset.classes if "\n" in name or "\r" in name]
+    if broken:
+        msg = f"Expected class names without line breaks, got {broken[0]!r}; rename it."
         raise DataError(msg)
     if len(dataset.classes) == 1:
         msg = f"Expected at least two classes in {path}, found one: {dataset.classes[0]}."

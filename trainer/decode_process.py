@@ -1,10 +1,10 @@
 """A decoding process for training: paths in on stdin, pixels into a shared file, a JSON line out for each.
 
-Run as ``python -P -m trainer.decode_process SPEC_JSON PIXELS_FILE TIMEOUT_S``; each line is ``[ROW, "PATH"]``.
+Run as ``python -P -m trainer.decode_process SPEC_JSON PIXELS_FILE TIMEOUT_S``; each line is ``[ROW, "PATH"]``. The
+answer is empty, or has ``fault``, ``message`` and ``lasting``: whether the bytes are to blame, or reading them.
 """
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -13,16 +13,15 @@ import numpy as np
 
 from models.errors import ImageError
 from models.photo import read_photo
-from models.preprocess import PreprocessSpec, preprocess
+from models.preprocess import Pixels, PreprocessSpec, preprocess
+from worker.child import take_streams
 
 
 def main(spec_json: str, pixels_file: str, timeout_s: str) -> int:
     """Decode photos until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    with os.fdopen(os.dup(1), "w", buffering=1) as replies, Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
+    with take_streams() as replies:
         spec = PreprocessSpec.model_validate_json(spec_json)
         pixels = np.memmap(pixels_file, np.uint8, "r+").reshape(-1, spec.size, spec.size, 3)
         replies.write('{"ready": true}\n')
@@ -34,11 +33,14 @@ def main(spec_json: str, pixels_file: str, timeout_s: str) -> int:
     return 0
 
 
-def _decode(path: Path, spec: PreprocessSpec, place: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> dict[str, str]:
+def _decode(path: Path, spec: PreprocessSpec, place: Pixels) -> dict[str, str | bool]:
+    lasting = False
     try:
-        place[:] = preprocess(read_photo(path), spec)
+        data = read_photo(path)
+        lasting = True
+        place[:] = preprocess(data, spec)
     except ImageError as error:
-        return {"fault": error.fault.value, "message": str(error)}
+        return {"fault": error.fault.value, "message": str(error), "lasting": lasting}
     return {}
 
 

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from exporter.console import export_and_show
-from models.errors import HangtagError, InputError
+from exporter.load_tensorflow import load_tensorflow
+from models.errors import InputError, StoppedError
+from trainer.arch import Arch
 from trainer.console import train_and_show
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress
@@ -26,6 +28,7 @@ NEW_PHOTOS: Final = 300
 IMAGE_SIZE: Final = 64
 EPOCHS: Final = 36
 SHEET_PHOTOS: Final = 48
+SHEET_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"
 
 
@@ -36,6 +39,8 @@ def run_demo(out: Path, photos: int, seed: int) -> None:
         InputError: ``out`` holds something that no demo made.
     """
     console = Console()
+    with console.status("Loading TensorFlow"):
+        load_tensorflow()
     _make_room(out)
     console.rule("1. Draw a catalogue")
     _draw(console, out / "photos", photos, seed)
@@ -43,10 +48,10 @@ def run_demo(out: Path, photos: int, seed: int) -> None:
     console.rule("2. Train")
     run, bundle = out / "runs" / "demo", out / "bundles" / "demo"
     if train_and_show(
-        out / "photos", run, arch="cnn", size=IMAGE_SIZE, epochs=EPOCHS, batch=32, patience=EPOCHS, seed=seed
+        out / "photos", run, arch=Arch.CNN, size=IMAGE_SIZE, epochs=EPOCHS, batch=32, patience=EPOCHS, seed=seed
     ):
-        msg = "The demo was interrupted."
-        raise HangtagError(msg)
+        msg = "The demo was stopped; hangtag demo starts it anew."
+        raise StoppedError(msg)
     console.rule("3. Export and prove")
     export_and_show(run, bundle, as_json=False)
     console.rule("4. Label photos it has never seen")
@@ -85,9 +90,9 @@ def _draw(console: Console, folder: Path, count: int, seed: int) -> None:
 
 
 def _sheet_photos(labels: Path, root: Path) -> list[SheetPhoto]:
-    """Evenly spread rows of a result, failed ones first so that they are seen."""
+    """Evenly spread rows of a result, and some failed ones at the end."""
     rows = pq.read_table(labels, columns=["image", "label", "confidence", "status", "error"]).to_pylist()
-    failed = [row for row in rows if row["status"] == Status.FAILED]
+    failed = [row for row in rows if row["status"] == Status.FAILED][:SHEET_FAILED]
     others = [row for row in rows if row["status"] != Status.FAILED]
     room = SHEET_PHOTOS - len(failed)
     spread = [others[i * len(others) // room] for i in range(room)] if len(others) > room else others

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-__all__ = ["ClassFigures", "Figures", "class_probabilities", "confusion", "score"]
+__all__ = ["ClassFigures", "Figures", "confusion", "score"]
 
 
 class ClassFigures(BaseModel):
@@ -33,11 +33,6 @@ class Figures(BaseModel):
     recall: float
     f1: float
     classes: dict[str, ClassFigures]
-
-
-def class_probabilities(output: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """A network's output with a column a class: a sigmoid's ``(n, 1)`` becomes ``(n, 2)``."""
-    return np.concatenate([1.0 - output, output], axis=1) if output.shape[1] == 1 else output
 
 
 def score(

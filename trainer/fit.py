@@ -3,7 +3,7 @@
 import csv
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 
 import keras
 
+from trainer.csv_file import write_rows
 from trainer.run import Run
 
-__all__ = ["EpochFigures", "FitOutcome", "fit", "read_history"]
+__all__ = ["EpochFigures", "FitOutcome", "best_of", "fit", "read_history"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,15 @@ class FitOutcome:
     @property
     def best_epoch(self) -> int | None:
         """From 1; none when no epoch has ended."""
-        return max(self.history, key=_goodness).epoch if self.history else None
+        return best_of(self.history).epoch if self.history else None
+
+
+def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
+    """The epoch behind ``best.keras``: the highest validation accuracy, then the lowest loss, then the first."""
+    return max(history, key=_goodness)
 
 
 def _goodness(figures: EpochFigures) -> tuple[float, float, int]:
-    """Higher is better: validation accuracy, then validation loss, then the earlier epoch."""
     return (figures.val_accuracy, -figures.val_loss, -figures.epoch)
 
 
@@ -81,12 +86,9 @@ def read_history(path: Path) -> list[EpochFigures]:
 
 
 def _write_history(path: Path, history: list[EpochFigures]) -> None:
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(_HEADER)
-        for figures in history:
-            values = list(asdict(figures).values())
-            rows.writerow([values[0], *(f"{value:.6g}" for value in values[1:6])])
+    write_rows(
+        path, _HEADER, ((h.epoch, h.train_loss, h.train_accuracy, h.val_loss, h.val_accuracy, h.lr) for h in history)
+    )
 
 
 def fit(
@@ -119,8 +121,9 @@ def fit(
         on_step: told (step, steps) of the running epoch.
         on_epoch: told each epoch's figures.
     """
-    keeper = _Keeper(run, validation, steps * batch, patience, on_step, on_epoch)
-    done = len(keeper.history)
+    done = int(network.optimizer.iterations) // steps
+    history = [figures for figures in read_history(run.history) if figures.epoch <= done]
+    keeper = _Keeper(run, history, validation, steps * batch, patience, on_step, on_epoch)
     if done < epochs and not keeper.out_of_patience:
         with _ctrl_c(keeper.interrupt):
             network.fit(batches, initial_epoch=done, epochs=epochs, verbose=0, shuffle=False, callbacks=[keeper])
@@ -133,6 +136,7 @@ class _Keeper(keras.callbacks.Callback):
     def __init__(
         self,
         run: Run,
+        history: list[EpochFigures],
         validation: tuple[Any, Any],
         images: int,
         patience: int,
@@ -147,7 +151,7 @@ class _Keeper(keras.callbacks.Callback):
         self._on_step = on_step
         self._on_epoch = on_epoch
         self._start = 0.0
-        self.history = read_history(run.history)
+        self.history = history
         self.interrupted = False
 
     def interrupt(self) -> None:
@@ -157,8 +161,9 @@ class _Keeper(keras.callbacks.Callback):
     @property
     def out_of_patience(self) -> bool:
         """Whether the best epoch lies too far back."""
-        best = max(self.history, key=_goodness, default=None)
-        return best is not None and self.history[-1].epoch - best.epoch >= self._patience
+        if not self.history:
+            return False
+        return self.history[-1].epoch - best_of(self.history).epoch >= self._patience
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Start the clock."""
@@ -175,10 +180,10 @@ class _Keeper(keras.callbacks.Callback):
         trained = time.monotonic() - self._start
         figures = self._figures(epoch + 1, logs or {}, trained)
         self.history.append(figures)
-        _save(self.model, self._run.last)
         if figures.best:
             _save(self.model, self._run.best)
         _write_history(self._run.history, self.history)
+        _save(self.model, self._run.last)  # comes last: what is not in it is trained again
         self._on_epoch(figures)
         self.model.stop_training = self.out_of_patience or self.interrupted
 

@@ -1,12 +1,14 @@
 """The on-disk cache: every photo is decoded once, and never again, whatever is trained on it.
 
-A store is a folder for one preprocessing. Each training adds at most one shard: ``<id>.pixels``, ``uint8 (n, S, S,
-3)``, and ``<id>.json``, which names the SHA-256 of the file behind each row. It is renamed into place once it is whole.
+A store is a folder for one preprocessing and one version of Pillow. Each training adds at most one shard:
+``<id>.pixels``, ``uint8 (n, S, S, 3)``, and ``<id>.json``, which names the SHA-256 of the file behind each row. It is
+renamed into place once it is whole.
 """
 
 import hashlib
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ import numpy.typing as npt
 
 from models.errors import ImageError, ImageFault
 from models.photo import read_photo
-from models.preprocess import Pixels, PreprocessSpec
+from models.preprocess import Pixels, PreprocessSpec, fingerprint
+from models.whole_file import replace_file, sync_file
 from worker.farm import Death, Farm
 from worker.sandbox import decode_in_sandbox
 
@@ -49,7 +52,7 @@ class PixelStore:
 
     def __init__(self, root: Path, spec: PreprocessSpec) -> None:
         self.spec = spec
-        self._folder = root / hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:16]
+        self._folder = root / fingerprint(spec)[:16]
         self._shards: list[npt.NDArray[np.uint8]] = []
         self._rows: dict[str, tuple[int, int]] = {}
         self._faults: dict[str, _Fault] = {}
@@ -92,20 +95,24 @@ class PixelStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         name = uuid.uuid4().hex[:12]
         pixels = self._folder / f".{name}.pixels.tmp"
+        decoding = _Decoding(self.spec, pixels, [(sha256, files[sha256]) for sha256 in new], on_photo)
         try:
-            index = _Decoding(self.spec, pixels, [(sha256, files[sha256]) for sha256 in new], on_photo).run(workers)
+            index = decoding.run(workers)
+            sync_file(pixels)
             pixels.replace(self._folder / f"{name}.pixels")
         finally:
             pixels.unlink(missing_ok=True)
-        note = self._folder / f".{name}.json.tmp"
-        note.write_text(json.dumps(index))
-        self._open_shard(note.replace(self._folder / f"{name}.json"))
+        replace_file(self._folder / f"{name}.json", json.dumps(index).encode())
+        self._open_shard(self._folder / f"{name}.json")
+        self._faults.update(decoding.passing)
 
     def _open_shard(self, index: Path) -> None:
         size = self.spec.size
         pixels = np.memmap(index.with_suffix(".pixels"), np.uint8, "r").reshape(-1, size, size, 3)
         entries: list[dict[str, str]] = json.loads(index.read_text())
         for row, entry in enumerate(entries):
+            if "lost" in entry:
+                continue
             if "fault" in entry:
                 self._faults[entry["sha256"]] = _Fault(entry["fault"], entry["message"])
             else:
@@ -114,7 +121,11 @@ class PixelStore:
 
 
 class _Decoding:
-    """Files into a new shard; a photo that kills its process is tried in a throw-away one."""
+    """Files into a new shard; a photo that kills its process is tried in a throw-away one.
+
+    Attributes:
+        passing: faults of reading a file rather than of its bytes, and time limits: the next training tries again.
+    """
 
     def __init__(
         self, spec: PreprocessSpec, pixels: Path, files: list[tuple[str, Path]], on_photo: Callable[[], None]
@@ -123,26 +134,26 @@ class _Decoding:
         self._pixels = pixels
         self._files = files
         self._on_photo = on_photo
-        self._faults: dict[int, dict[str, str]] = {}
+        self._entries: list[dict[str, str | bool]] = [{"sha256": sha256} for sha256, _ in files]
+        self.passing: dict[str, _Fault] = {}
 
-    def run(self, workers: int) -> list[dict[str, str]]:
+    def run(self, workers: int) -> list[dict[str, str | bool]]:
         """Decode everything; the shard's index, an entry a row."""
         size = self._spec.size
-        with self._pixels.open("wb") as file:
-            file.truncate(len(self._files) * size * size * 3)
+        with self._pixels.open("wb") as file:  # room for all of it now: a disk that fills up later would kill us
+            os.posix_fallocate(file.fileno(), 0, len(self._files) * size * size * 3)
         lines = [json.dumps([row, str(path)]) for row, (_, path) in enumerate(self._files)]
         module = ("trainer.decode_process", self._spec.model_dump_json(), str(self._pixels), str(TIMEOUT_S))
-        logs = self._pixels.with_suffix(".logs")
-        with Farm(module, workers, logs, self._answered, self._died) as farm:
+        with (
+            tempfile.TemporaryDirectory() as logs,
+            Farm(module, workers, Path(logs), self._answered, self._died) as farm,
+        ):
             farm.run(lines)
-        for log in logs.iterdir():
-            log.unlink()
-        logs.rmdir()
-        return [{"sha256": sha256, **self._faults.get(row, {})} for row, (sha256, _) in enumerate(self._files)]
+        return self._entries
 
     def _answered(self, line: str, reply: dict[str, Any]) -> None:
         if reply:
-            self._faults[json.loads(line)[0]] = reply
+            self._fail(json.loads(line)[0], _Fault(reply["fault"], reply["message"]), lasting=reply["lasting"])
         self._on_photo()
 
     def _died(self, death: Death) -> bool:
@@ -150,9 +161,18 @@ class _Decoding:
         try:
             decoded = decode_in_sandbox(read_photo(Path(path)), self._spec, TIMEOUT_S)
         except ImageError as error:
-            self._faults[row] = {"fault": error.fault.value, "message": str(error)}
+            lasting = error.fault is ImageFault.CRASHED
+            self._fail(row, _Fault(error.fault.value, str(error)), lasting=lasting)
         else:
             size = self._spec.size
             np.memmap(self._pixels, np.uint8, "r+").reshape(-1, size, size, 3)[row] = decoded
         self._on_photo()
         return False
+
+    def _fail(self, row: int, fault: _Fault, *, lasting: bool) -> None:
+        sha256 = self._files[row][0]
+        if lasting:
+            self._entries[row] = {"sha256": sha256, "fault": fault.fault, "message": fault.message}
+        else:
+            self._entries[row] = {"sha256": sha256, "lost": True}
+            self.passing[sha256] = fault

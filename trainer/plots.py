@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from trainer.fit import EpochFigures
+from trainer.fit import EpochFigures, best_of
 
 __all__ = ["plot_confusion", "plot_history"]
 
@@ -19,7 +19,7 @@ def plot_history(history: Sequence[EpochFigures], output: Path) -> None:
     figure = Figure(figsize=(13, 4), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3)
     epochs = [row.epoch for row in history]
-    best = max(history, key=lambda row: (row.val_accuracy, -row.val_loss))
+    best = best_of(history)
     loss.plot(epochs, [row.train_loss for row in history], label="train")
     loss.plot(epochs, [row.val_loss for row in history], label="validation")
     accuracy.plot(epochs, [row.train_accuracy for row in history], label="train")

@@ -1,6 +1,5 @@
 """From labelled photos to pixels with splits: what cannot be used is set aside, with the reason."""
 
-import csv
 import hashlib
 import itertools
 import os
@@ -13,11 +12,12 @@ from typing import Final
 
 from models.errors import DataError, ImageError
 from models.photo import read_photo
+from trainer.csv_file import write_rows
 from trainer.dataset import Dataset, Exclusion, LabeledPhoto, Split, check_classes
 from trainer.pixel_store import PixelStore
 from trainer.splits import AssignedPhoto, assign_splits, count_leaks
 
-__all__ = ["Prepared", "prepare", "restore", "write_excluded"]
+__all__ = ["Advance", "Prepared", "decode_all", "prepare", "restore", "write_excluded"]
 
 Advance = Callable[[int, int], None]
 _HASH_THREADS: Final = 8
@@ -56,16 +56,33 @@ def prepare(dataset: Dataset, store: PixelStore, seed: int, on_photo: Advance) -
     Raises:
         DataError: a class is left with too few photos.
     """
-    hashed, unread = _hash_all(dataset.photos)
-    files = {sha256: photo.path for photo, sha256 in hashed}
-    store.add(files, len(os.sched_getaffinity(0)), _counter(on_photo, sum(map(store.lacks, files))))
-    readable, faulty = _divide(hashed, store)
+    readable, unread = decode_all(dataset.photos, store, on_photo)
     check_classes([photo for photo, _ in readable], dataset.classes)
     sha256s = [sha256 for _, sha256 in readable]
     groups = [store.pixel_digest(sha256) for sha256 in sha256s]
     photos = assign_splits([photo for photo, _ in readable], sha256s, groups, seed)
-    excluded = [*dataset.excluded, *unread, *faulty]
+    excluded = [*dataset.excluded, *unread]
     return Prepared(photos, excluded, dataset.classes, tuple(_notes(photos, excluded)))
+
+
+def decode_all(
+    photos: Sequence[LabeledPhoto], store: PixelStore, on_photo: Advance
+) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
+    """Decode what the store lacks.
+
+    Args:
+        photos: to decode.
+        store: where pixels are kept.
+        on_photo: told (decoded, to decode).
+
+    Returns:
+        The readable photos with the SHA-256 of their files, and the others.
+    """
+    hashed, unread = _hash_all(photos)
+    files = {sha256: photo.path for photo, sha256 in hashed}
+    store.add(files, len(os.sched_getaffinity(0)), _counter(on_photo, sum(map(store.lacks, files))))
+    readable, faulty = _divide(hashed, store)
+    return readable, [*unread, *faulty]
 
 
 def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advance) -> None:
@@ -81,7 +98,7 @@ def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advanc
     """
     lost = {photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)}
     for sha256, path in lost.items():
-        if _hash(LabeledPhoto(path, "")) != sha256:
+        if _sha256(path) != sha256:
             msg = f"{path} is gone or has changed since the run began, and its pixels are cached no more; train anew."
             raise DataError(msg)
     store.add(lost, len(os.sched_getaffinity(0)), _counter(on_photo, len(lost)))
@@ -94,16 +111,16 @@ def _counter(on_photo: Advance, total: int) -> Callable[[], None]:
 
 def _hash_all(photos: Sequence[LabeledPhoto]) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
     with ThreadPoolExecutor(_HASH_THREADS) as pool:
-        answers = list(pool.map(_hash, photos))
+        answers = list(pool.map(_sha256, [photo.path for photo in photos]))
     hashed = [(photo, answer) for photo, answer in zip(photos, answers, strict=True) if isinstance(answer, str)]
     return hashed, [answer for answer in answers if isinstance(answer, Exclusion)]
 
 
-def _hash(photo: LabeledPhoto) -> str | Exclusion:
+def _sha256(path: Path) -> str | Exclusion:
     try:
-        return hashlib.sha256(read_photo(photo.path)).hexdigest()
+        return hashlib.sha256(read_photo(path)).hexdigest()
     except ImageError as error:
-        return Exclusion(photo.path, error.fault.value, str(error))
+        return Exclusion(path, error.fault.value, str(error))
 
 
 def _divide(
@@ -152,7 +169,4 @@ def _absent(photos: list[AssignedPhoto]) -> list[str]:
 
 def write_excluded(path: Path, excluded: Sequence[Exclusion]) -> None:
     """Write ``excluded.csv``."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("image", "reason", "message"))
-        rows.writerows((e.path, e.reason, e.message) for e in excluded)
+    write_rows(path, ("image", "reason", "message"), ((e.path, e.reason, e.message) for e in excluded))

@@ -1,5 +1,6 @@
 """The folder that one training leaves: ``runs/train/<name>/``."""
 
+import io
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
-from worker.storage import replace_file
+from models.whole_file import replace_file
+from trainer.arch import Arch
 
 __all__ = ["Run", "RunArgs", "RunState", "open_run"]
 
@@ -48,7 +50,7 @@ class RunArgs(BaseModel):
     schema_version: Literal[1]
     name: str
     data: str
-    arch: str
+    arch: Arch = Field(strict=False)
     preprocess: PreprocessSpec
     classes: tuple[str, ...] = Field(strict=False)
     epochs: int
@@ -122,9 +124,9 @@ class Run:
         self, name: Literal["val", "train_sample"], pixels: Pixels, labels: "np.ndarray[Any, Any]"
     ) -> None:
         """Keep pixels ``uint8 (n, S, S, 3)`` and class indices ``(n,)`` for the export."""
-        folder = self.path / "export"
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / f"{name}.npz", pixels=pixels, labels=labels)
+        buffer = io.BytesIO()
+        np.savez(buffer, pixels=pixels, labels=labels)
+        replace_file(self.path / "export" / f"{name}.npz", buffer.getvalue())
 
 
 def open_run(path: Path) -> Run:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from models.errors import DataError
+from trainer.csv_file import write_rows
 from trainer.dataset import LabeledPhoto, Split
 
 __all__ = ["AssignedPhoto", "assign_splits", "count_leaks", "read_splits", "write_splits"]
@@ -63,15 +64,15 @@ def assign_splits(
         for photo, sha256, group in zip(photos, sha256s, groups, strict=True)
     ]
     rng = np.random.default_rng(seed)
-    for split in (Split.TEST, Split.VAL):
-        if split not in given:
-            assigned = _cut(assigned, split, rng)
+    wanted = [split for split in (Split.TEST, Split.VAL) if split not in given]
+    for done, split in enumerate(wanted):
+        assigned = _cut(assigned, split, HELD_OUT / (1 - done * HELD_OUT), rng)
     _check_training(assigned)
     return assigned
 
 
-def _cut(photos: list[AssignedPhoto], split: Split, rng: np.random.Generator) -> list[AssignedPhoto]:
-    """Move a tenth of each class's training groups into another split, at least one group."""
+def _cut(photos: list[AssignedPhoto], split: Split, share: float, rng: np.random.Generator) -> list[AssignedPhoto]:
+    """Move a share of each class's training groups into another split, at least one group."""
     by_class: defaultdict[str, dict[str, None]] = defaultdict(dict)
     seen: set[str] = set()
     for photo in photos:
@@ -81,7 +82,7 @@ def _cut(photos: list[AssignedPhoto], split: Split, rng: np.random.Generator) ->
     moved: set[str] = set()
     for _, groups in sorted(by_class.items()):
         names = sorted(groups)
-        count = max(1, round(HELD_OUT * len(names))) if len(names) > 1 else 0
+        count = max(1, round(share * len(names))) if len(names) > 1 else 0
         moved.update(names[i] for i in rng.permutation(len(names))[:count])
     return [replace(p, split=split) if p.split is Split.TRAIN and p.group in moved else p for p in photos]
 
@@ -105,10 +106,7 @@ _COLUMNS: Final = ("image", "label", "split", "sha256", "group")
 
 def write_splits(path: Path, photos: Sequence[AssignedPhoto]) -> None:
     """Write ``splits.csv``."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(_COLUMNS)
-        rows.writerows((p.path, p.label, p.split, p.sha256, p.group) for p in photos)
+    write_rows(path, _COLUMNS, ((p.path, p.label, p.split, p.sha256, p.group) for p in photos))
 
 
 def read_splits(path: Path) -> list[AssignedPhoto]:
@@ -118,7 +116,7 @@ def read_splits(path: Path) -> list[AssignedPhoto]:
         DataError: it is missing, or not as :func:`write_splits` wrote it.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             return [
                 AssignedPhoto(Path(r["image"]), r["label"], Split(r["split"]), r["sha256"], r["group"])
                 for r in csv.DictReader(file)

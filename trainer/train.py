@@ -13,13 +13,17 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from exporter.evenly import evenly
+from exporter.parity import class_probabilities
 from models.errors import InputError
 from models.preprocess import PreprocessSpec
+from models.whole_file import replace_file
+from trainer.arch import Arch
 from trainer.architectures import build_network, compile_network
-from trainer.batches import Batches, one_hot
+from trainer.batches import Batches, one_hot, steps_per_epoch
 from trainer.dataset import Split, read_dataset
-from trainer.evaluate import Figures, class_probabilities, confusion, score
-from trainer.fit import EpochFigures, FitOutcome, fit
+from trainer.evaluate import Figures, confusion, score
+from trainer.fit import EpochFigures, FitOutcome, fit, read_history
 from trainer.pixel_store import PixelStore
 from trainer.plots import plot_confusion, plot_history
 from trainer.prepare import Prepared, prepare, restore, write_excluded
@@ -51,7 +55,7 @@ class TrainRequest:
 
     data: Path
     run: Path
-    arch: str
+    arch: Arch
     preprocess: PreprocessSpec
     epochs: int
     batch: int
@@ -68,6 +72,11 @@ class TrainResult:
     args: RunArgs
     val: Figures | None
     test: Figures | None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody stopped it."""
+        return self.args.state is RunState.INTERRUPTED
 
 
 class TrainingView(Protocol):
@@ -116,6 +125,7 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         DataError: its photos are gone or have changed.
     """
     args = run.args()
+    args = args.model_copy(update={"epochs_done": len(read_history(run.history)), "state": RunState.TRAINING})
     store = PixelStore(cache, args.preprocess)
     photos = read_splits(run.splits)
     restore(photos, store, view.decoding)
@@ -176,28 +186,28 @@ class _Training:
     def _fit(self, network: keras.Model) -> FitOutcome:
         args, photos = self._args, self._by_split[Split.TRAIN]
         targets = one_hot(self._labels(Split.TRAIN), len(args.classes))
-        done = sum(1 for _ in self._run.history.open()) - 1 if self._run.history.is_file() else 0
+        steps = steps_per_epoch(len(photos), args.batch)
+        if not network.compiled:
+            compile_network(network, args.arch, len(args.classes), args.epochs * steps)
         batches = Batches(
             self._store,
             [photo.sha256 for photo in photos],
             targets,
             batch=args.batch,
             seed=args.seed,
-            first_epoch=done,
-            augment=args.arch != "simple",
+            first_epoch=int(network.optimizer.iterations) // steps,
+            augment=args.arch is not Arch.SIMPLE,
         )
-        if not network.compiled:
-            compile_network(network, args.arch, len(args.classes), args.epochs * batches.steps)
         return fit(
             network,
             batches.dataset(),
             (self._pixels(Split.VAL), one_hot(self._labels(Split.VAL), len(args.classes))),
             self._run,
-            steps=batches.steps,
+            steps=steps,
             batch=min(args.batch, len(photos)),
             epochs=args.epochs,
             patience=args.patience,
-            on_step=lambda done, _: self._view.step(done, batches.steps),
+            on_step=lambda done, _: self._view.step(done, steps),
             on_epoch=lambda figures: self._view.epoch(figures, args.epochs),
         )
 
@@ -220,9 +230,10 @@ class _Training:
             output = class_probabilities(best.predict(self._pixels(split), batch_size=128, verbose=0))
             figures[split] = score(output, self._labels(split), classes)
             matrix = confusion(output, self._labels(split), len(classes))
-            plot_confusion(matrix, classes, f"{self._args.name}: {split}", self._run.path / "confusion_matrix.png")
+            shown = f"{self._args.name}: {split}"
+        plot_confusion(matrix, classes, shown, self._run.path / "confusion_matrix.png")
         report = {split.value: found.model_dump() if found else None for split, found in figures.items()}
-        self._run.evaluation.write_text(json.dumps(report, indent=1))
+        replace_file(self._run.evaluation, json.dumps(report, indent=1).encode())
         plot_history(outcome.history, self._run.path / "results.png")
         return figures
 
@@ -238,7 +249,6 @@ class _Training:
     def _keep_originals(self) -> None:
         self._run.originals.mkdir(parents=True, exist_ok=True)
         photos = self._by_split[Split.VAL]
-        step = max(1, len(photos) // ORIGINALS)
-        for number, photo in enumerate(photos[::step][:ORIGINALS]):
+        for number, photo in enumerate(photos[i] for i in evenly(len(photos), ORIGINALS)):
             if photo.path.is_file():
                 shutil.copyfile(photo.path, self._run.originals / f"{number:03d}{photo.path.suffix.lower()}")

@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,8 +46,11 @@ def attempt_on(storage: FolderStorage, chunk: int) -> Iterator[Attempt]:
 
 def suspect_rows(storage: FolderStorage, chunk: int) -> set[int]:
     """Rows of a chunk that were in hand when an earlier try at it died."""
-    notes = [marker.read_text().strip() for marker in _markers(storage, chunk)]
-    return {int(note) for note in notes if note}
+    rows: set[int] = set()
+    for marker in _markers(storage, chunk):
+        with suppress(FileNotFoundError):  # an attempt that ended by itself just now
+            rows.update(map(int, marker.read_text().split()))
+    return rows
 
 
 def forget_attempts(storage: FolderStorage, chunk: int) -> None:

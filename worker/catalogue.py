@@ -61,6 +61,9 @@ def open_catalogue(path: Path, image_column: str | None = None, image_root: Path
     reader = _reader(path)
     column = _image_column(path, reader.schema, image_column)
     _check_text(path, reader.schema.field(column))
+    if image_root is not None and not image_root.is_dir():
+        msg = f"Expected a folder as --image-root, found none at {image_root}."
+        raise InputError(msg)
     root = (image_root or (path if path.is_dir() else path.parent)).resolve()
     first, batches = _first_batch(path, reader)
     if image_root is None:
@@ -127,10 +130,17 @@ def _first_batch(path: Path, reader: Reader) -> tuple[pa.RecordBatch, Iterator[p
 def _check_root(path: Path, root: Path, cells: list[object]) -> None:
     """Refuse a list of paths that start in the current folder, not in the list's: all of them would be missing."""
     names = [cell for cell in islice(cells, _SNIFFED_ROWS) if isinstance(cell, str) and cell]
-    if any((root / name).exists() for name in names):
+    if any(_is_there(root / name) for name in names):
         return
-    if any(Path(name).exists() for name in names):
+    if any(_is_there(Path(name)) for name in names):
         msg = (
             f"The paths in {path} are not relative to {root} but to the current folder; pass --image-root . to say so."
         )
         raise InputError(msg)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False

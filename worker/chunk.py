@@ -16,8 +16,8 @@ from models.errors import ImageError, ImageFault
 from models.photo import read_photo
 from models.preprocess import Pixels, preprocess
 from worker.attempt import Attempt, attempt_on, forget_attempts, suspect_rows
-from worker.job import Job, part_key
-from worker.results import RowResult, Status, failed_row, labeled_row, results_table
+from worker.job import JOB_KEY, Job, part_key
+from worker.results import RowResult, failed_row, labeled_row, results_table
 from worker.sandbox import decode_in_sandbox
 
 __all__ = ["run_chunk"]
@@ -52,7 +52,7 @@ def run_chunk(job: Job, chunk: int, classifier: Classifier) -> bool:
     with attempt_on(job.storage, chunk) as attempt:
         photos = _decoded_photos(job, chunk, classifier, attempt, suspects)
         rows = [row for batch in _batches(photos) for row in _label_batch(batch, classifier, job.spec.options.top_k)]
-        committed = job.storage.commit(part_key(chunk), _part_bytes(results_table(rows)))
+        committed = job.storage.commit(part_key(chunk), _part_bytes(results_table(rows), job.spec.id))
     forget_attempts(job.storage, chunk)
     return committed
 
@@ -122,13 +122,7 @@ def _label_batch(batch: list[Decoded], classifier: Classifier, top_k: int) -> li
     ]
 
 
-def _part_bytes(table: pa.Table) -> bytes:
+def _part_bytes(table: pa.Table, job: str) -> bytes:
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table.replace_schema_metadata({JOB_KEY: job}), buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def count_statuses(table: pa.Table) -> dict[Status, int]:
-    """How many rows of a part ended in each status."""
-    column = table.column("status").to_pylist()
-    return {status: column.count(status.value) for status in Status}

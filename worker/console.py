@@ -1,6 +1,7 @@
 """How labelling looks on a terminal."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -58,7 +59,7 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
     table.add_column("rows", justify="right")
     table.add_column("share", justify="right")
     for name, count in receipt.by_label.items():
-        table.add_row(name, f"{count:,}", f"{count / receipt.rows:.1%}")
+        table.add_row(escape(name), f"{count:,}", f"{count / receipt.rows:.1%}")
     table.add_section()
     for status, count in receipt.by_status.items():
         table.add_row(Text(status.value, style=_COLOURS[status]), f"{count:,}", f"{count / receipt.rows:.1%}")
@@ -73,5 +74,5 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
             f"{run.images:,} images in {run.seconds:,.1f} s: {run.images_per_s:,.0f} images/s, {run.workers} processes"
         )
         console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
-    console.print(f"Model: {receipt.model.reference}", highlight=False)
-    console.print(f"Results: [bold]{receipt.output}[/bold]", highlight=False, soft_wrap=True)
+    console.print(f"Model: {escape(receipt.model.reference)}", highlight=False)
+    console.print(f"Results: [bold]{escape(receipt.output)}[/bold]", highlight=False, soft_wrap=True)

@@ -19,7 +19,7 @@ from worker.python_process import python_command, python_environment
 
 __all__ = ["Death", "Farm"]
 
-_POLL_S: Final = 1.0
+_MAX_FALSE_STARTS: Final = 3
 _LOG_TAIL: Final = 2000
 
 
@@ -45,7 +45,7 @@ class _Child:
         self.line: str | None = None
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as file:
+        with log.open("wb") as file:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -110,6 +110,7 @@ class Farm:
         self._children: list[_Child] = []
         self._selector = selectors.DefaultSelector()
         self._started = 0
+        self._false_starts = 0
         self.deaths = 0
 
     def __enter__(self) -> Self:
@@ -130,7 +131,7 @@ class Farm:
         for _ in range(min(self._workers, len(self._waiting))):
             self._start()
         while self._children:
-            for key, _ in self._selector.select(_POLL_S):
+            for key, _ in self._selector.select():
                 self._listen(key.data)
 
     def _start(self) -> None:
@@ -146,6 +147,7 @@ class Farm:
             return
         if "refused" in message:
             raise _refusal(message)
+        self._false_starts = 0
         if child.line is not None:
             self._on_reply(child.line, message)
             child.line = None
@@ -164,13 +166,21 @@ class Farm:
         self._dismiss(child)
         log = child.log.read_text(errors="replace")[-_LOG_TAIL:].strip()
         if child.line is None:
-            msg = f"A process ended as it started (status {status}): {log or 'it said nothing'}"
-            raise JobError(msg)
+            self._false_start(status, log)
+            return
         self.deaths += 1
         if self._on_death(Death(child.line, status, log)):
             self._waiting.appendleft(child.line)
         if self._waiting:
             self._start()
+
+    def _false_start(self, status: int, log: str) -> None:
+        """Something else may have killed it (the kernel, short of memory); a few in a row are no accident."""
+        self._false_starts += 1
+        if self._false_starts >= _MAX_FALSE_STARTS:
+            msg = f"A process ended as it started (status {status}): {log or 'it said nothing'}"
+            raise JobError(msg)
+        self._start()
 
 
 def _refusal(message: dict[str, Any]) -> HangtagError:

@@ -20,9 +20,12 @@ from models.errors import InputError, JobError
 from worker.catalogue import Catalogue
 from worker.storage import FolderStorage
 
-__all__ = ["Job", "JobOptions", "JobSpec", "ModelPin", "create_job", "job_digest", "open_job"]
+__all__ = ["JOB_KEY", "Job", "JobOptions", "JobSpec", "ModelPin", "create_job", "job_digest", "open_job"]
 
 JOB_FILE: Final = "job.json"
+JOB_KEY: Final = b"hangtag.job"
+"""Schema metadata of a part: the job it belongs to."""
+
 CHUNK_ROWS: Final = 128
 CHUNKS_PER_FILE: Final = 256
 _PART_NAME: Final = re.compile(r"(\d{6,})\.r(\d+)\.parquet")
@@ -88,7 +91,7 @@ class Job:
 
     def chunk_table(self, chunk: int, columns: list[str] | None = None) -> pa.Table:
         """The catalogue rows of a chunk."""
-        file = _rows_file(self.storage.root / _rows_key(chunk // CHUNKS_PER_FILE))
+        file = _rows_file(self.storage.root / _rows_key(chunk // CHUNKS_PER_FILE), self.spec.id)
         return file.read_row_group(chunk % CHUNKS_PER_FILE, columns=columns)
 
     def part_keys(self) -> dict[int, str]:
@@ -134,7 +137,7 @@ def create_job(
                 hasher.update(table)
                 rows += table.num_rows
                 chunks += 1
-        storage.commit(_rows_key(number), buffer.getvalue())
+        _commit_new(storage, _rows_key(number), buffer.getvalue())
     rows_digest = hasher.digest()
     spec = JobSpec(
         schema_version=1,
@@ -151,8 +154,14 @@ def create_job(
         options=options,
         digest=_digest(rows_digest, catalogue, model, options),
     )
-    storage.commit(JOB_FILE, spec.model_dump_json(indent=1).encode())
+    _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)
+
+
+def _commit_new(storage: FolderStorage, key: str, data: bytes) -> None:
+    if not storage.commit(key, data):
+        msg = f"Expected no {key} in {storage.root} yet, found one; pass --restart to begin anew."
+        raise JobError(msg)
 
 
 def job_digest(catalogue: Catalogue, model: ModelPin, options: JobOptions, chunk_rows: int = CHUNK_ROWS) -> str:
@@ -193,8 +202,9 @@ def _rows_key(number: int) -> str:
     return f"rows/{number:05d}.parquet"
 
 
-@lru_cache(maxsize=4)
-def _rows_file(path: Path) -> pq.ParquetFile:
+@lru_cache(maxsize=2)
+def _rows_file(path: Path, job: str) -> pq.ParquetFile:
+    """The open file; ``job`` keeps apart two jobs that were in the same folder one after the other."""
     try:
         return pq.ParquetFile(path)
     except FileNotFoundError as error:

@@ -14,19 +14,21 @@ from models.bundle import open_bundle
 from models.classifier import load
 from models.errors import InputError, JobError
 from models.golden import check_golden
+from models.whole_file import replace_file
 from worker.catalogue import Catalogue, open_catalogue
 from worker.job import Job, JobOptions, ModelPin, create_job, job_digest, open_job
-from worker.merge import check_output, merge_parts
+from worker.merge import check_columns, check_output, merge_parts
 from worker.pool import run_pool
 from worker.receipt import Receipt, RunFigures, Tally
 from worker.results import check_no_clash
-from worker.storage import FolderStorage, replace_file
+from worker.storage import FolderStorage
 
 __all__ = ["LabelRequest", "Progress", "job_folder", "label"]
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
 
+LOCK_FILE: Final = "lock"
 RECEIPT_FILE: Final = "receipt.json"
 
 
@@ -81,15 +83,26 @@ def label(request: LabelRequest, on_progress: Progress) -> Receipt:
     pin = _verified_pin(request.model, request.variant)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)
     check_no_clash(catalogue.schema.names, request.options.prefix)
+    check_columns(catalogue.schema, request.output)
     folder = job_folder(request.output)
-    if request.restart:
-        _remove_job(folder)
-    elif request.output.exists() and open_job(FolderStorage(folder)) is None:
-        msg = f"{request.output} exists and is not a result of this job; move it away, or pass --restart to replace it."
-        raise InputError(msg)
+    _check_places(request, folder)
     with _only_run(folder):
+        if request.restart:
+            _empty(folder)
         job = _prepared_job(catalogue, request.options, FolderStorage(folder), pin)
         return _run(job, request, on_progress)
+
+
+def _check_places(request: LabelRequest, folder: Path) -> None:
+    if request.output.exists() and request.output.samefile(request.source):
+        msg = f"The output {request.output} is the catalogue itself; name another --output."
+        raise InputError(msg)
+    if folder.exists() and not (folder / LOCK_FILE).exists():
+        msg = f"{folder} is not the folder of a job; move it away, or name another --output."
+        raise InputError(msg)
+    if request.output.exists() and not request.restart and open_job(FolderStorage(folder)) is None:
+        msg = f"{request.output} exists and is not a result of this job; move it away, or pass --restart to replace it."
+        raise InputError(msg)
 
 
 def _verified_pin(model: Path, variant: str | None) -> ModelPin:
@@ -104,20 +117,20 @@ def _verified_pin(model: Path, variant: str | None) -> ModelPin:
     )
 
 
-def _remove_job(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not (folder / "lock").exists():
-        msg = f"{folder} is not the folder of a job; move it away."
-        raise InputError(msg)
-    shutil.rmtree(folder)
+def _empty(folder: Path) -> None:
+    """Remove all that a job left but the lock, which is held."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK_FILE:
+            entry.unlink()
 
 
 @contextmanager
 def _only_run(folder: Path) -> Iterator[None]:
     """One run at a time; the lock goes with the process, however it ends."""
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    with (folder / LOCK_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -129,7 +142,7 @@ def _only_run(folder: Path) -> Iterator[None]:
 def _prepared_job(catalogue: Catalogue, options: JobOptions, storage: FolderStorage, pin: ModelPin) -> Job:
     job = open_job(storage)
     if job is None:
-        shutil.rmtree(storage.root / "rows", ignore_errors=True)  # of a run that was killed while it wrote them
+        _empty(storage.root)  # what a run left that was killed before the job was whole
         return create_job(storage, catalogue, pin, options)
     if job.spec.digest != job_digest(catalogue, pin, options, job.spec.chunk_rows):
         msg = (
@@ -153,10 +166,19 @@ def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:
 
     workers = request.workers or len(os.sched_getaffinity(0))
     start = time.monotonic()
-    restarts = run_pool(job, workers, advance)
+    restarts = run_pool(job, request.model, workers, advance)
     run = RunFigures(images=to_do, seconds=time.monotonic() - start, workers=workers, restarts=restarts)
+    if not to_do:
+        run = _earlier_figures(job) or run
     tally = Tally()
     merge_parts(job, request.output, tally.add)
     receipt = tally.receipt(job, str(request.output), run)
     replace_file(job.storage.root / RECEIPT_FILE, receipt.model_dump_json(indent=1).encode())
     return receipt
+
+
+def _earlier_figures(job: Job) -> RunFigures | None:
+    """The figures of the run that finished the job; none where it was killed before it could write them."""
+    if not job.storage.exists(RECEIPT_FILE):
+        return None
+    return Receipt.model_validate_json(job.storage.read(RECEIPT_FILE)).run

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,11 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import InputError, JobError
-from worker.job import Job
+from models.whole_file import sync_file
+from worker.job import JOB_KEY, Job
 from worker.readers import JSON_FIELD
 from worker.results import RESULT_SCHEMA
 
-__all__ = ["OUTPUT_SUFFIXES", "check_output", "merge_parts"]
+__all__ = ["OUTPUT_SUFFIXES", "check_columns", "check_output", "merge_parts"]
+
+ROW_GROUP: Final = 65_536
 
 
 class _Writer(AbstractContextManager["_Writer"], Protocol):
@@ -57,7 +61,7 @@ class _TextWriter:
 class _CsvWriter(_TextWriter):
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         super().__init__(path)
-        self._rows = csv.writer(self.file, lineterminator="\n")
+        self._rows = csv.writer(self.file, lineterminator="\r\n")
         self._rows.writerow(schema.names)
 
     def write(self, table: pa.Table) -> None:
@@ -85,10 +89,16 @@ def _text_cells(column: pa.ChunkedArray) -> list[Any]:
 
 def _json_cells(name: str, column: pa.ChunkedArray, nested: set[str]) -> list[Any]:
     cells = _plain_cells(column)
-    return [json.loads(cell) if cell is not None else None for cell in cells] if name in nested else cells
+    if name in nested:
+        return [json.loads(cell) if cell is not None else None for cell in cells]
+    if pa.types.is_floating(column.type):
+        return [cell if cell is None or math.isfinite(cell) else None for cell in cells]  # JSON has no such numbers
+    return cells
 
 
 def _plain_cells(column: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.string())
     cells: list[Any] = column.to_pylist()
     if pa.types.is_float32(column.type):
         return [None if cell is None else _short(cell) for cell in cells]
@@ -127,6 +137,20 @@ def check_output(output: Path) -> None:
         raise InputError(msg)
 
 
+def check_columns(schema: pa.Schema, output: Path) -> None:
+    """Refuse a catalogue whose cells the output's format cannot hold.
+
+    Raises:
+        InputError: it has bytes in a column, and the output is text.
+    """
+    if output.suffix.lower() == ".parquet":
+        return
+    for field in schema:
+        if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+            msg = f"The column {field.name} holds bytes, which {output.suffix} cannot; name a .parquet --output."
+            raise InputError(msg)
+
+
 def merge_parts(job: Job, output: Path, on_part: Callable[[pa.Table], None]) -> None:
     """Write a job's result beside its place and rename it into it.
 
@@ -136,20 +160,41 @@ def merge_parts(job: Job, output: Path, on_part: Callable[[pa.Table], None]) -> 
         on_part: called with the results of each chunk, in order.
 
     Raises:
-        JobError: a part is missing, or its rows are not the chunk's.
+        JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
     schema = _output_schema(job)
     temporary = output.with_name(f".{output.name}.tmp")
+    try:
+        with _WRITERS[output.suffix.lower()](temporary, schema) as writer:
+            rows = _write_rows(_joined(job, schema, on_part), writer)
+        if rows != job.spec.rows:
+            msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
+            raise JobError(msg)
+        sync_file(temporary)
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_rows(tables: Iterator[pa.Table], writer: _Writer) -> int:
+    """Write tables in runs of ``ROW_GROUP`` rows: a row group a chunk would make a long footer and a slow file."""
+    held: list[pa.Table] = []
     rows = 0
-    with _WRITERS[output.suffix.lower()](temporary, schema) as writer:
-        for table, part in _chunks(job):
-            writer.write(pa.Table.from_arrays([*table.columns, *part.columns], schema=schema))
-            on_part(part)
-            rows += part.num_rows
-    if rows != job.spec.rows:
-        msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
-        raise JobError(msg)
-    temporary.replace(output)
+    for table in tables:
+        held.append(table)
+        rows += table.num_rows
+        if sum(map(len, held)) >= ROW_GROUP:
+            writer.write(pa.concat_tables(held).combine_chunks())
+            held = []
+    if held:
+        writer.write(pa.concat_tables(held).combine_chunks())
+    return rows
+
+
+def _joined(job: Job, schema: pa.Schema, on_part: Callable[[pa.Table], None]) -> Iterator[pa.Table]:
+    for table, part in _chunks(job):
+        on_part(part)
+        yield pa.Table.from_arrays([*table.columns, *part.columns], schema=schema)
 
 
 def _output_schema(job: Job) -> pa.Schema:
@@ -165,6 +210,10 @@ def _chunks(job: Job) -> Iterator[tuple[pa.Table, pa.Table]]:
             msg = f"Chunk {chunk} has no part; run the same command again."
             raise JobError(msg)
         part = pq.read_table(io.BytesIO(job.storage.read(keys[chunk])))
+        if (part.schema.metadata or {}).get(JOB_KEY) != job.spec.id.encode():
+            (job.storage.root / keys[chunk]).unlink()
+            msg = f"{keys[chunk]} was left by another job and has been removed; run the same command again."
+            raise JobError(msg)
         if part.num_rows != job.rows_in_chunk(chunk):
             msg = (
                 f"{keys[chunk]} holds {part.num_rows} rows, its chunk {job.rows_in_chunk(chunk)}; delete it and go on."

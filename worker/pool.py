@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from models.errors import JobError
@@ -43,11 +44,12 @@ class _Strikes:
         raise JobError(msg)
 
 
-def run_pool(job: Job, workers: int, on_done: Callable[[int], None]) -> int:
+def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]) -> int:
     """Label every chunk of a job that has no part yet.
 
     Args:
         job: the job.
+        model: the bundle or ONNX file that the job is pinned to, wherever it is now.
         workers: how many processes, one thread each.
         on_done: called with the number of each chunk as it is committed.
 
@@ -61,7 +63,7 @@ def run_pool(job: Job, workers: int, on_done: Callable[[int], None]) -> int:
     def done(line: str, _: dict[str, Any]) -> None:
         on_done(int(line))
 
-    module = ("worker.process", str(job.storage.root))
+    module = ("worker.process", str(job.storage.root), str(model))
     with Farm(module, workers, job.storage.root / "logs", done, _Strikes(job).again) as farm:
         farm.run(str(chunk) for chunk in job.missing_chunks())
         return farm.deaths

@@ -1,11 +1,10 @@
 """A labelling process: chunk numbers in on stdin, a JSON line out for each chunk that is done.
 
-Run as ``python -P -m worker.process JOB_FOLDER``. It says ``{"ready": true}`` when the model has been verified, and
-ends when stdin closes, so that it never outlives the command that started it by more than a chunk.
+Run as ``python -P -m worker.process JOB_FOLDER MODEL``. It says ``{"ready": true}`` when the model has been verified,
+and ends when stdin closes, so that it never outlives the command that started it by more than a chunk.
 """
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -15,23 +14,23 @@ from models.bundle import open_bundle
 from models.classifier import Classifier, load
 from models.errors import HangtagError, JobError
 from models.golden import check_golden
+from worker.child import take_streams
 from worker.chunk import run_chunk
 from worker.job import Job, open_job
 from worker.storage import FolderStorage
 
 
-def main(folder: str) -> int:
+def main(folder: str, model: str) -> int:
     """Label chunks until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which closes stdin
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    replies = _private_stdout()
-    _silence_c_libraries()
+    replies = take_streams()
     try:
         job = open_job(FolderStorage(Path(folder)))
         if job is None:
             msg = f"Expected a job in {folder}, found none."
             raise JobError(msg)
-        _serve(job, _pinned_model(job), replies)
+        _serve(job, _pinned_model(job, Path(model)), replies)
     except HangtagError as error:
         _say(replies, {"refused": str(error), "exit_code": int(error.exit_code)})
         return int(error.exit_code)
@@ -48,30 +47,15 @@ def _serve(job: Job, classifier: Classifier, replies: TextIO) -> None:
         _say(replies, {"done": chunk})
 
 
-def _pinned_model(job: Job) -> Classifier:
+def _pinned_model(job: Job, model: Path) -> Classifier:
     pin = job.spec.model
-    classifier = load(pin.path, pin.variant)
+    classifier = load(model, pin.variant)
     if classifier.digest != pin.digest:
-        msg = f"The job is pinned to {pin.reference}, but {pin.path} now holds {classifier.reference}; pass --restart."
+        msg = f"The job is pinned to {pin.reference}, but {model} now holds {classifier.reference}; pass --restart."
         raise JobError(msg)
-    if Path(pin.path).is_dir():
-        check_golden(open_bundle(Path(pin.path)), classifier)
+    if model.is_dir():
+        check_golden(open_bundle(model), classifier)
     return classifier
-
-
-def _private_stdout() -> TextIO:
-    """The pipe to the command; whatever else prints goes to stderr."""
-    replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    return replies
-
-
-def _silence_c_libraries() -> None:
-    """Python keeps stderr; libtiff, which prints a line for every odd tag of every file, loses it."""
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        os.dup2(nowhere.fileno(), 1)
 
 
 def _say(replies: TextIO, message: dict[str, object]) -> None:
@@ -79,4 +63,4 @@ def _say(replies: TextIO, message: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

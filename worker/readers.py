@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import InputError
+from models.photo import walk_files
 from models.preprocess import IMAGE_SUFFIXES
 
 __all__ = ["JSON_FIELD", "Reader", "read_delimited", "read_folder", "read_jsonl", "read_list", "read_parquet"]
@@ -39,11 +40,9 @@ def read_folder(path: Path) -> Reader:
 
 
 def _walk(root: Path) -> Iterator[str]:
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        for name in sorted(files):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield _decodable(os.path.relpath(os.path.join(folder, name), root))  # noqa: PTH118 - a million times
+    for file in walk_files(root):
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            yield _decodable(str(file.relative_to(root)))
 
 
 def _decodable(path: str) -> str:
@@ -180,7 +179,7 @@ def _joined(one: str, other: str) -> str:
         return one
     if one == "null":
         return other
-    return "float" if {one, other} == {"int", "float"} else "json"
+    return "json"
 
 
 def _field(name: str, kind: str) -> pa.Field:
@@ -191,7 +190,11 @@ def _field(name: str, kind: str) -> pa.Field:
 def _object_batches(schema: pa.Schema, path: Path) -> Iterator[pa.RecordBatch]:
     objects = _objects(path)
     while rows := list(islice(objects, BATCH_ROWS)):
-        columns = [pa.array([_cell(field, row) for row in rows], field.type) for field in schema]
+        try:
+            columns = [pa.array([_cell(field, row) for row in rows], field.type) for field in schema]
+        except UnicodeEncodeError as error:
+            msg = f"Expected text in {path}, got the lone surrogate {error.object[error.start]!r}; write it as UTF-8."
+            raise InputError(msg) from error
         yield pa.record_batch(columns, schema=schema)
 
 

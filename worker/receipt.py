@@ -37,11 +37,11 @@ class ErrorCount(_Record):
 
 
 class RunFigures(_Record):
-    """How the last run of the job went.
+    """How the last run that labelled something of the job went.
 
     Attributes:
         images: rows labelled in it (a run that goes on from an earlier one labels fewer than the job has).
-        seconds: from its first chunk to its last.
+        seconds: from starting its processes to their end.
         workers: processes.
         restarts: processes that died and were replaced.
     """

@@ -7,8 +7,8 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
+from models.whole_file import replace_file
 from worker.receipt import Receipt
-from worker.storage import replace_file
 
 __all__ = ["PagePicture", "write_receipt_page"]
 

@@ -1,10 +1,11 @@
 """Where a job lives. One verb writes: ``commit``, and the first commit of a key wins."""
 
 import os
-import uuid
 from pathlib import Path
 
-__all__ = ["FolderStorage", "replace_file"]
+from models.whole_file import sync_folder, write_beside
+
+__all__ = ["FolderStorage"]
 
 
 class FolderStorage:
@@ -25,14 +26,14 @@ class FolderStorage:
         """
         final = self.root / key
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _write_beside(final, data)
+        temporary = write_beside(final, data)
         try:
             os.link(temporary, final)
         except FileExistsError:
             return False
         finally:
             temporary.unlink()
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
         return True
 
     def read(self, key: str) -> bytes:
@@ -49,27 +50,3 @@ class FolderStorage:
             return [entry.name for entry in os.scandir(self.root / folder) if not entry.name.startswith(".")]
         except FileNotFoundError:
             return []
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file beside its place and rename it into it: readers see the old one or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_beside(path, data).replace(path)
-    _sync_folder(path.parent)
-
-
-def _write_beside(final: Path, data: bytes) -> Path:
-    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.tmp")
-    with temporary.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,13 +6,19 @@ import pytest
 
 from exporter.publish import check_free, publish, sha256_of
 from models.bundle import open_bundle
-from models.errors import InputError
+from models.errors import BundleError, InputError
 
 FILES = {"model.onnx": b"model", "golden/a.jpg": b"photo"}
 
 
+def approve(bundle):
+    """A check that only wants the bundle to be whole."""
+    assert {name: (bundle / name).read_bytes() for name in FILES} == FILES
+    open_bundle(bundle)
+
+
 def test_a_bundle_holds_its_files_and_its_manifest(tmp_path, manifest):
-    publish(tmp_path / "deep" / "shop", FILES, manifest)
+    publish(tmp_path / "deep" / "shop", FILES, manifest, approve)
     place = tmp_path / "deep" / "shop"
     assert {str(file.relative_to(place)): file.read_bytes() for file in place.rglob("*") if file.is_file()} == {
         **FILES,
@@ -23,7 +29,7 @@ def test_a_bundle_holds_its_files_and_its_manifest(tmp_path, manifest):
 
 
 def test_others_may_read_a_bundle(tmp_path, manifest):
-    publish(tmp_path / "shop", FILES, manifest)
+    publish(tmp_path / "shop", FILES, manifest, approve)
     assert stat.S_IMODE((tmp_path / "shop").stat().st_mode) == 0o755
 
 
@@ -45,7 +51,7 @@ def test_what_is_there_already_stays(tmp_path, manifest, make):
     make(place)
     before = place.lstat()
     with pytest.raises(InputError, match="shop"):
-        publish(place, FILES, manifest)
+        publish(place, FILES, manifest, approve)
     assert place.lstat() == before
     assert list(tmp_path.iterdir()) == [place]
 
@@ -53,7 +59,18 @@ def test_what_is_there_already_stays(tmp_path, manifest, make):
 @pytest.mark.parametrize("name", ["x" * 300, "model.onnx/inside", "."], ids=["too long", "in a file", "a folder"])
 def test_a_failure_in_the_middle_leaves_nothing(tmp_path, manifest, name):
     with pytest.raises(InputError, match="Could not write the bundle"):
-        publish(tmp_path / "shop", {**FILES, name: b""}, manifest)
+        publish(tmp_path / "shop", {**FILES, name: b""}, manifest, approve)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [BundleError("no"), KeyError("no"), KeyboardInterrupt()], ids=repr)
+def test_a_bundle_that_fails_its_check_is_not_published(tmp_path, manifest, error):
+    def refuse(bundle):
+        assert not (tmp_path / "shop").exists()
+        raise error
+
+    with pytest.raises(type(error)):
+        publish(tmp_path / "shop", FILES, manifest, refuse)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -61,7 +78,7 @@ def test_a_failure_in_the_middle_leaves_nothing(tmp_path, manifest, name):
 def test_a_place_that_cannot_be_is_an_input_error(tmp_path, manifest, place):
     (tmp_path / "file").touch()
     with pytest.raises(InputError):
-        publish(tmp_path / place, FILES, manifest)
+        publish(tmp_path / place, FILES, manifest, approve)
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208 - names
 
 

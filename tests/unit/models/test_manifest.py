@@ -9,6 +9,7 @@ from models.manifest import Manifest, Variant, parse_manifest, parse_metadata
 from models.preprocess import Decode, Fit, PreprocessSpec
 
 SHA = "0" * 64
+LABEL = st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), min_size=1)
 PROBABILITY = st.floats(0.0, 1.0)
 FILE_NAME = st.from_regex(r"[a-z0-9_-]{1,8}(/[a-z0-9_-]{1,8}){0,2}\.onnx", fullmatch=True)
 SPEC = st.builds(
@@ -22,7 +23,7 @@ SPEC = st.builds(
 
 @st.composite
 def manifests(draw):
-    labels = tuple(draw(st.lists(st.text(min_size=1), min_size=2, max_size=6, unique=True)))
+    labels = tuple(draw(st.lists(LABEL, min_size=2, max_size=6, unique=True)))
     thresholds = st.lists(PROBABILITY, min_size=len(labels), max_size=len(labels)).map(tuple)
     temperature = st.floats(0.0, exclude_min=True, allow_infinity=False)
     variant = st.builds(Variant, file=FILE_NAME, temperature=temperature, thresholds=thresholds)
@@ -131,6 +132,9 @@ def test_a_digest_is_64_lower_case_hexadecimal_digits(digest):
     [
         ({"labels": ["shoe", "shoe"]}, "expected each label once"),
         ({"labels": ["shoe"]}, "labels"),
+        ({"labels": ["bag", ""]}, "labels.1"),
+        ({"labels": ["bag", "shoe\nsock"]}, "labels.1"),
+        ({"labels": ["bag", "shoe\r"]}, "labels.1"),
         ({"labels": ["bag", "hat", "shoe"]}, "thresholds: expected 3, got 2"),
         ({"default_variant": "int8"}, r"expected one of ['float32'], got 'int8'"),
         ({"variants": {}}, "variants"),

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from models.preprocess import PreprocessSpec, preprocess
-from worker.farm import Farm
 from worker.python_process import python_command, python_environment
 
 SPEC = PreprocessSpec(size=16)
@@ -101,21 +100,3 @@ def test_a_photo_that_misbehaves_ends_the_process_without_an_answer(start, tmp_p
     output, _ = process.communicate(f"{line(0, bad)}\n", timeout=60)
     assert output == ""
     assert process.returncode == -death
-
-
-@pytest.mark.usefixtures("misbehaving_plugin")
-def test_a_farm_loses_no_other_photo_to_one_that_hangs(pixels, photo, tmp_path):
-    hang = tmp_path / "hang.png"
-    hang.write_bytes(b"HANG")
-    answered, died = [], []
-
-    def on_death(death):
-        died.append(death)
-        return False
-
-    module = ("trainer.decode_process", SPEC.model_dump_json(), str(pixels), HASTY_S)
-    lines = [line(0, photo), line(1, hang), line(2, photo)]
-    with Farm(module, 1, tmp_path / "logs", lambda given, reply: answered.append((given, reply)), on_death) as farm:
-        farm.run(lines)
-    assert answered == [(lines[0], {}), (lines[2], {})]
-    assert [(death.line, death.status) for death in died] == [(lines[1], -signal.SIGALRM)]

@@ -118,6 +118,16 @@ def test_a_split_that_a_person_did_not_give_is_cut_from_training(given_splits):
     assert {(p.label, p.split) for p in assigned} == {(label, split) for label in "ab" for split in Split}
 
 
+def test_a_given_validation_photo_stays_where_it_is_when_its_copy_goes_from_training_to_test():
+    photos = [
+        LabeledPhoto(Path(f"{i}.jpg"), "ab"[i % 2], split) for split in (Split.TRAIN, Split.VAL) for i in range(40)
+    ]
+    names = [f"{i}" for i in range(80)]
+    assigned = assign_splits(photos, names, [f"{i}" for _ in range(2) for i in range(40)], 0)
+    assert [p.split for p in assigned[40:]] == [Split.VAL] * 40
+    assert Split.TEST in {p.split for p in assigned[:40]}
+
+
 def test_splits_for_some_photos_only_are_refused_naming_one_without():
     photos = [LabeledPhoto(Path("with.jpg"), "a", Split.TRAIN), LabeledPhoto(Path("without.jpg"), "a")]
     with pytest.raises(DataError, match=r"a split for every photo or for none, got none for without\.jpg"):

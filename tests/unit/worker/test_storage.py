@@ -1,7 +1,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from worker.storage import FolderStorage, replace_file
+from models.whole_file import replace_file
+from worker.storage import FolderStorage
 
 
 def test_the_first_commit_wins(tmp_path: Path) -> None:
