@@ -4,7 +4,7 @@ Two classes: one sigmoid unit, ``(batch, 1)``, the probability of the second cla
 The last two layers are named ``logits`` and ``probabilities`` in every architecture.
 """
 
-from typing import Final
+from typing import Final, assert_never
 
 import keras
 from keras import layers
@@ -24,7 +24,12 @@ def build_network(arch: Arch, size: int, classes: int) -> keras.Model:
         size: side S of the input in pixels.
         classes: at least 2.
     """
-    return (_cnn if arch is Arch.CNN else _simple)(size, classes)
+    match arch:
+        case Arch.CNN:
+            return _cnn(size, classes)
+        case Arch.SIMPLE:
+            return _simple(size, classes)
+    assert_never(arch)
 
 
 def _head(classes: int) -> list[keras.Layer]:
@@ -75,7 +80,7 @@ def compile_network(network: keras.Model, arch: Arch, classes: int, total_steps:
     cosine decay over the whole training, and label smoothing 0.1 (Szegedy et al. 2016).
     """
     binary = classes == 2  # noqa: PLR2004
-    smoothing = 0.0 if arch is Arch.SIMPLE else 0.1
+    smoothing = 0.0 if arch == Arch.SIMPLE else 0.1
     loss = (keras.losses.BinaryCrossentropy if binary else keras.losses.CategoricalCrossentropy)(
         label_smoothing=smoothing
     )
@@ -84,7 +89,7 @@ def compile_network(network: keras.Model, arch: Arch, classes: int, total_steps:
 
 
 def _optimizer(arch: Arch, total_steps: int) -> keras.Optimizer:
-    if arch is Arch.SIMPLE:
+    if arch == Arch.SIMPLE:
         return keras.optimizers.Adam()
     warm_up = max(1, int(_WARM_UP * total_steps))
     rate = keras.optimizers.schedules.CosineDecay(

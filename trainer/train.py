@@ -196,7 +196,7 @@ class _Training:
             batch=args.batch,
             seed=args.seed,
             first_epoch=int(network.optimizer.iterations) // steps,
-            augment=args.arch is not Arch.SIMPLE,
+            augment=args.arch != Arch.SIMPLE,
         )
         return fit(
             network,

@@ -111,11 +111,13 @@ def test_photos_that_crash_or_hang_the_decoder_are_failed_rows(tmp_path: Path, c
 def test_the_same_command_again_has_nothing_left_to_do(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
     output = tmp_path / "labels.csv"
     assert run(catalogue, bundle, output).returncode == 0
-    before = output.read_bytes()
-    again = run(catalogue, bundle, output, "--json")
-    assert again.returncode == 0
-    assert json.loads(again.stdout)["run"]["images"] == 0
+    before, folder = output.read_bytes(), tmp_path / "labels.csv.job"
+    parts = {part: part.stat().st_mtime_ns for part in (folder / "parts").iterdir()}
+    figures = json.loads((folder / "receipt.json").read_text())["run"]
+    assert run(catalogue, bundle, output).returncode == 0
     assert output.read_bytes() == before
+    assert {part: part.stat().st_mtime_ns for part in (folder / "parts").iterdir()} == parts
+    assert json.loads((folder / "receipt.json").read_text())["run"] == figures
 
 
 @pytest.mark.parametrize("change", ["catalogue", "model", "option"])
@@ -134,6 +136,42 @@ def test_another_job_in_the_same_place_is_refused(tmp_path: Path, catalogue: Pat
     assert "--restart" in done.stderr
     assert output.read_bytes() == before
     assert run(source, model, output, *options, "--restart").returncode == 0
+
+
+def test_the_catalogue_itself_is_never_overwritten(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    source = tmp_path / "products.csv"
+    source.write_text(f"image\n{next(catalogue.rglob('*.png'))}\n")
+    before = source.read_bytes()
+    done = run(source, bundle, source, "--restart")
+    assert done.returncode == 2
+    assert "the catalogue itself" in done.stderr
+    assert source.read_bytes() == before
+
+
+def test_a_part_that_another_job_left_is_never_used(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    photos = sorted(str(p) for p in catalogue.rglob("*.png"))
+    for name, chosen in (("a", photos[:4]), ("b", photos[4:8])):
+        (tmp_path / f"{name}.txt").write_text("\n".join(chosen))
+        assert run(tmp_path / f"{name}.txt", bundle, tmp_path / f"{name}.parquet").returncode == 0
+    part = "parts/000000.r0.parquet"
+    (tmp_path / "a.parquet.job" / part).replace(tmp_path / "b.parquet.job" / part)
+    expected = results(tmp_path / "b.parquet")
+    done = run(tmp_path / "b.txt", bundle, tmp_path / "b.parquet")
+    assert done.returncode == 1
+    assert "left by another job" in done.stderr
+    assert run(tmp_path / "b.txt", bundle, tmp_path / "b.parquet").returncode == 0
+    assert results(tmp_path / "b.parquet") == expected
+
+
+def test_a_moved_bundle_goes_on_with_the_job(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    import shutil
+
+    shutil.copytree(bundle, tmp_path / "here")
+    output = tmp_path / "labels.parquet"
+    assert run(catalogue, tmp_path / "here", output).returncode == 0
+    (tmp_path / "here").rename(tmp_path / "there")
+    next((tmp_path / "labels.parquet.job" / "parts").iterdir()).unlink()
+    assert run(catalogue, tmp_path / "there", output).returncode == 0
 
 
 def test_a_file_that_no_job_of_ours_made_is_not_overwritten(tmp_path: Path, catalogue: Path, bundle: Path) -> None:

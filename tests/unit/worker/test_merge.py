@@ -9,7 +9,7 @@ import pytest
 from models.classifier import load
 from models.errors import InputError, JobError
 from worker.chunk import run_chunk
-from worker.merge import check_output, merge_parts
+from worker.merge import check_columns, check_output, merge_parts
 
 
 @pytest.fixture
@@ -17,7 +17,8 @@ def done_job(make_job, tmp_path: Path, catalogue: Path, bundle: Path):
     """A job whose every chunk is done, over rows with awkward cells."""
     photos = sorted(catalogue.rglob("*.png"))[:5]
     lines = [
-        {"image": str(photo), "sku": f"00{i}", "text": 'a "b",\nc', "tags": ["x", i]} for i, photo in enumerate(photos)
+        {"image": str(photo), "sku": f"00{i}", "text": 'a "b",\nc\rd', "tags": ["x", i]}
+        for i, photo in enumerate(photos)
     ]
     lines.append({"image": "gone.jpg", "sku": None, "text": "", "tags": None})
     source = tmp_path / "rows.jsonl"
@@ -78,3 +79,31 @@ def test_a_part_with_a_row_too_few_is_an_error(done_job, tmp_path: Path) -> None
 def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError):
         check_output(tmp_path / name)
+
+
+def test_typed_columns_become_text_that_says_the_same(make_job, tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    photo = str(next(catalogue.rglob("*.png")))
+    table = pa.table(
+        {
+            "image": [photo, photo],
+            "when": pa.array([1, None], pa.timestamp("ns")),
+            "weight": [float("nan"), 1.5],
+            "day": pa.array([0, 1], pa.date32()),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    job = make_job(tmp_path / "a.parquet")
+    run_chunk(job, 0, load(bundle))
+    merge_parts(job, tmp_path / "out.jsonl", lambda _: None)
+    merge_parts(job, tmp_path / "out.csv", lambda _: None)
+    first, second = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    assert (first["when"], first["weight"], first["day"]) == ("1970-01-01 00:00:00.000000001", None, "1970-01-01")
+    assert (second["when"], second["weight"], second["day"]) == (None, 1.5, "1970-01-02")
+    assert "1970-01-01 00:00:00.000000001" in (tmp_path / "out.csv").read_text()
+
+
+def test_bytes_are_refused_for_a_text_output() -> None:
+    schema = pa.schema([("image", pa.string()), ("thumbnail", pa.binary())])
+    check_columns(schema, Path("out.parquet"))
+    with pytest.raises(InputError, match="thumbnail holds bytes"):
+        check_columns(schema, Path("out.csv"))

@@ -91,10 +91,10 @@ def test_a_folder_gives_images_sorted_and_relative(tmp_path: Path) -> None:
 
 def test_jsonl_keeps_types_and_nested_cells(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
-    lines = [{"image": "a", "n": 1, "ok": True, "tags": ["x"]}, {"image": "b", "n": 2.5, "tags": {"y": None}}]
+    lines = [{"image": "a", "n": 1, "ok": True, "tags": ["x"]}, {"image": "b", "n": 2, "tags": {"y": None}}]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     reader = read_jsonl(file)
-    assert reader.schema.field("n").type == pa.float64()
+    assert reader.schema.field("n").type == pa.int64()
     assert reader.schema.field("tags").metadata == JSON_FIELD
     assert [json.loads(row["tags"]) for row in rows(reader)] == [["x"], {"y": None}]
 
@@ -103,6 +103,30 @@ def test_jsonl_keeps_a_column_of_several_types_exact(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"image": "a", "sku": "00123"}\n{"image": "b", "sku": 123}\n')
     assert [json.loads(row["sku"]) for row in rows(read_jsonl(file))] == ["00123", 123]
+
+
+def test_whole_and_broken_numbers_in_one_column_stay_what_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(
+        '{"image": "a", "price": 5}\n{"image": "b", "price": 5.5}\n{"image": "c", "price": 9007199254740993}\n'
+    )
+    assert [json.loads(row["price"]) for row in rows(read_jsonl(file))] == [5, 5.5, 9007199254740993]
+
+
+def test_a_lone_surrogate_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"image": "\\ud800.jpg"}\n')
+    with pytest.raises(InputError, match="lone surrogate"):
+        rows(read_jsonl(file))
+
+
+def test_linked_folders_are_entered_once(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.jpg").touch()
+    (tmp_path / "photos" / "a" / "loop").symlink_to(tmp_path / "photos")
+    (tmp_path / "photos" / "b").symlink_to(tmp_path / "elsewhere")
+    assert [row["image"] for row in rows(read_folder(tmp_path / "photos"))] == ["b/1.jpg"]
 
 
 @pytest.mark.parametrize("line", ["[1]", "{", "3"])
