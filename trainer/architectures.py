@@ -4,7 +4,7 @@ Two classes: one sigmoid unit, ``(batch, 1)``, the probability of the second cla
 The last two layers are named ``logits`` and ``probabilities`` in every architecture.
 """
 
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import keras
 from keras import layers
@@ -95,6 +95,13 @@ def _optimizer(arch: Arch, total_steps: int) -> keras.Optimizer:
     rate = keras.optimizers.schedules.CosineDecay(
         1e-5, max(1, total_steps - warm_up), alpha=0.0, warmup_target=2e-3, warmup_steps=warm_up
     )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=0.05)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
+    return SparingAdamW(rate, weight_decay=0.05)
+
+
+@keras.saving.register_keras_serializable(package="hangtag")
+class SparingAdamW(keras.optimizers.AdamW):
+    """AdamW that decays no bias and no batch norm; Keras forgets such exclusions when it saves an optimizer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Keras's own
+        super().__init__(*args, **kwargs)
+        self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

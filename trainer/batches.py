@@ -68,7 +68,7 @@ class Batches:
         signature = (
             tf.TensorSpec((None, size, size, 3), tf.uint8),
             tf.TensorSpec((None, self._targets.shape[1]), tf.float32),
-            tf.TensorSpec((2,), tf.int32),
+            tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
         prepare = _augmented if self._augment else _plain
@@ -81,7 +81,7 @@ class Batches:
         for step in range(self.steps):
             chosen = order[step * self._batch : (step + 1) * self._batch]
             pixels = self._store.take([self._sha256s[i] for i in chosen])
-            yield pixels, self._targets[chosen], np.array([self._seed + epoch, step], np.int32)
+            yield pixels, self._targets[chosen], np.array([self._seed + epoch, step], np.int64)
 
 
 def _plain(pixels: tf.Tensor, targets: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -94,7 +94,7 @@ def _augmented(pixels: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[
 
 
 def _uniform(shape: list[tf.Tensor | int], seed: tf.Tensor, stream: int, low: float, high: float) -> tf.Tensor:
-    return tf.random.stateless_uniform(shape, seed + tf.constant([0, stream * 1_000_003], tf.int32), low, high)
+    return tf.random.stateless_uniform(shape, seed + tf.constant([0, stream * 1_000_003], tf.int64), low, high)
 
 
 def _moved(pixels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

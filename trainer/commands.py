@@ -9,7 +9,7 @@ from trainer.arch import Arch
 
 __all__ = ["register"]
 
-MAX_SEED = 2**31 - 100_000  # TensorFlow seeds are 32 bits wide, and each epoch takes the next
+MAX_SEED = 2**31 - 1
 
 
 def register(app: typer.Typer) -> None:

@@ -97,9 +97,9 @@ def read_dataset(path: Path) -> Dataset:
 
 def _read_folder(root: Path) -> Dataset:
     splits = {folder: _SPLIT_NAMES[folder.name.lower()] for folder in _folders(root) if _is_split(folder)}
-    if Split.TRAIN not in splits.values():
-        return _joined([_read_classes(root, None)])
     strangers = [folder.name for folder in _folders(root) if folder not in splits]
+    if not splits or (strangers and Split.TRAIN not in splits.values()):
+        return _joined([_read_classes(root, None)])
     if strangers:
         msg = f"Expected only split folders beside {root / 'train'}, found {', '.join(strangers)}; move them away."
         raise DataError(msg)

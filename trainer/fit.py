@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from models.errors import InputError
 from trainer.csv_file import write_rows
 from trainer.run import Run
 
@@ -68,21 +69,30 @@ _HEADER = ("epoch", "train/loss", "train/accuracy", "val/loss", "val/accuracy", 
 
 
 def read_history(path: Path) -> list[EpochFigures]:
-    """The rows of ``results.csv``; none where it does not exist."""
+    """The rows of ``results.csv``; none where it does not exist.
+
+    Raises:
+        InputError: it is damaged.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return [
-            EpochFigures(
-                epoch=int(row["epoch"]),
-                train_loss=float(row["train/loss"]),
-                train_accuracy=float(row["train/accuracy"]),
-                val_loss=float(row["val/loss"]),
-                val_accuracy=float(row["val/accuracy"]),
-                lr=float(row["lr"]),
-            )
-            for row in csv.DictReader(file)
-        ]
+    try:
+        with path.open(newline="") as file:
+            return [_epoch_figures(row) for row in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"Expected a row an epoch in {path}, it is damaged ({error}); train anew."
+        raise InputError(msg) from error
+
+
+def _epoch_figures(row: dict[str, str]) -> EpochFigures:
+    return EpochFigures(
+        epoch=int(row["epoch"]),
+        train_loss=float(row["train/loss"]),
+        train_accuracy=float(row["train/accuracy"]),
+        val_loss=float(row["val/loss"]),
+        val_accuracy=float(row["val/accuracy"]),
+        lr=float(row["lr"]),
+    )
 
 
 def _write_history(path: Path, history: list[EpochFigures]) -> None:

@@ -1,5 +1,6 @@
 """The pictures of a run."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,24 +33,35 @@ def plot_history(history: Sequence[EpochFigures], output: Path) -> None:
         axes.grid(alpha=0.3)
     loss.legend()
     accuracy.legend()
-    figure.savefig(output, dpi=110)
+    _save(figure, output)
 
 
 def plot_confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str], title: str, output: Path) -> None:
     """``confusion_matrix.png``: rows are the truth; shade is the share of the row, numbers are photos."""
+    names = [_plain(name) for name in classes]
     side = min(20.0, 3.0 + 0.55 * len(classes))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
-    axes.set_title(title)
+    axes.set_title(_plain(title))
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xticks(range(len(classes)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), names)
     if len(classes) <= _NAMED_CELLS:
         for (row, column), count in np.ndenumerate(matrix):
             colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004 - half-way between
             axes.text(column, row, f"{count}" if count else "", ha="center", va="center", color=colour)
-    figure.savefig(output, dpi=110)
+    _save(figure, output)
+
+
+def _plain(text: str) -> str:
+    """Dollar signs begin no formula."""
+    return text.replace("$", r"\$")
+
+
+def _save(figure: Figure, output: Path) -> None:
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # letters that the font lacks become boxes
+        figure.savefig(output, dpi=110)

@@ -121,6 +121,6 @@ def read_splits(path: Path) -> list[AssignedPhoto]:
                 AssignedPhoto(Path(r["image"]), r["label"], Split(r["split"]), r["sha256"], r["group"])
                 for r in csv.DictReader(file)
             ]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         msg = f"Expected the splits of a run in {path}, could not read them ({error}); train anew."
         raise DataError(msg) from error

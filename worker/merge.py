@@ -1,6 +1,5 @@
 """Parts into one result: every catalogue row once, in the catalogue's order, with the catalogue's columns."""
 
-import csv
 import io
 import json
 import math
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from models.errors import InputError, JobError
 from models.whole_file import sync_file
+from worker.csv_rows import CsvRows
 from worker.job import JOB_KEY, Job
 from worker.readers import JSON_FIELD
 from worker.results import RESULT_SCHEMA
@@ -61,11 +61,11 @@ class _TextWriter:
 class _CsvWriter(_TextWriter):
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         super().__init__(path)
-        self._rows = csv.writer(self.file, lineterminator="\r\n")
-        self._rows.writerow(schema.names)
+        self._rows = CsvRows(self.file)
+        self._rows.write([schema.names])
 
     def write(self, table: pa.Table) -> None:
-        self._rows.writerows(zip(*(_text_cells(column) for column in table.columns), strict=True))
+        self._rows.write(zip(*(_text_cells(column) for column in table.columns), strict=True))
 
 
 class _JsonlWriter(_TextWriter):

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from models.preprocess import PreprocessSpec
+from trainer.arch import Arch
 from trainer.train import TrainRequest, TrainResult, train
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
@@ -73,7 +74,7 @@ def trained(tmp_path_factory, catalogue, session_cache):
     request = TrainRequest(
         data=catalogue,
         run=tmp_path_factory.mktemp("trained") / "small",
-        arch="cnn",
+        arch=Arch.CNN,
         preprocess=PreprocessSpec(size=32),
         epochs=3,
         batch=16,

@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from models.errors import InputError
-from trainer.architectures import ARCHITECTURES, build_network, compile_network
+from trainer.arch import Arch
+from trainer.architectures import build_network, compile_network
 
-ARCHS = sorted(ARCHITECTURES)
+ARCHS = list(Arch)
 
 
 def noise(count, size):
@@ -17,11 +17,11 @@ def kinds(network):
 
 
 def test_there_are_two_architectures():
-    assert ARCHS == ["cnn", "simple"]
+    assert [arch.value for arch in Arch] == ["cnn", "simple"]
 
 
 @pytest.mark.parametrize("size", [16, 32, 100, 128])
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", Arch)
 def test_every_size_gives_a_probability_for_each_class(arch, size):
     output = np.asarray(build_network(arch, size, 5)(noise(2, size)))
     assert (output.shape, output.dtype) == ((2, 5), np.float32)
@@ -29,7 +29,7 @@ def test_every_size_gives_a_probability_for_each_class(arch, size):
     assert output.sum(axis=1) == pytest.approx(np.ones(2), abs=1e-5)
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", Arch)
 def test_two_classes_give_the_probability_of_the_second(arch):
     network = build_network(arch, 32, 2)
     output = np.asarray(network(noise(4, 32)))
@@ -38,7 +38,7 @@ def test_two_classes_give_the_probability_of_the_second(arch):
     assert network.layers[-1].activation is keras.activations.sigmoid
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", Arch)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_last_two_layers_have_the_names_that_the_exporter_looks_for(arch, classes):
     network = build_network(arch, 32, classes)
@@ -46,7 +46,7 @@ def test_the_last_two_layers_have_the_names_that_the_exporter_looks_for(arch, cl
     assert network.inputs[0].name == "image"
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", Arch)
 def test_probabilities_are_the_softmax_of_the_logits(arch):
     network = build_network(arch, 32, 4)
     both = keras.Model(network.inputs[0], [network.get_layer("logits").output, *network.outputs])
@@ -56,7 +56,7 @@ def test_probabilities_are_the_softmax_of_the_logits(arch):
 
 
 def test_simple_is_the_classic_recipe():
-    network = build_network("simple", 64, 3)
+    network = build_network(Arch.SIMPLE, 64, 3)
     assert isinstance(network, keras.Sequential)
     assert kinds(network) == [
         "Rescaling",
@@ -74,27 +74,27 @@ def test_simple_is_the_classic_recipe():
 
 
 def test_simple_learns_with_adam_as_it_comes():
-    network = build_network("simple", 32, 3)
-    compile_network(network, "simple", 3, 100)
+    network = build_network(Arch.SIMPLE, 32, 3)
+    compile_network(network, Arch.SIMPLE, 3, 100)
     assert type(network.optimizer) is keras.optimizers.Adam
     assert float(np.asarray(network.optimizer.learning_rate)) == pytest.approx(1e-3)
 
 
 def test_cnn_has_five_stages_and_no_flattening():
-    network = build_network("cnn", 64, 3)
+    network = build_network(Arch.CNN, 64, 3)
     assert kinds(network).count("Conv2D") == kinds(network).count("BatchNormalization") == 5
     assert "GlobalAveragePooling2D" in kinds(network)
     assert "Flatten" not in kinds(network)
 
 
 def test_cnn_does_not_grow_with_the_image():
-    assert build_network("cnn", 32, 3).count_params() == build_network("cnn", 128, 3).count_params()
+    assert build_network(Arch.CNN, 32, 3).count_params() == build_network(Arch.CNN, 128, 3).count_params()
 
 
 def test_cnn_warms_up_and_then_decays_to_nothing():
-    network = build_network("cnn", 32, 3)
-    compile_network(network, "cnn", 3, 100)
-    assert type(network.optimizer) is keras.optimizers.AdamW
+    network = build_network(Arch.CNN, 32, 3)
+    compile_network(network, Arch.CNN, 3, 100)
+    assert isinstance(network.optimizer, keras.optimizers.AdamW)
     schedule = network.optimizer.get_config()["learning_rate"]["config"]
     rate = keras.optimizers.schedules.CosineDecay.from_config(schedule)
     rates = [float(np.asarray(rate(step))) for step in range(101)]
@@ -104,7 +104,7 @@ def test_cnn_warms_up_and_then_decays_to_nothing():
     assert rates[100] == pytest.approx(0, abs=1e-8)
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", Arch)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_training_of_a_single_step_is_possible(arch, classes):
     network = build_network(arch, 32, classes)
@@ -119,12 +119,12 @@ def test_a_training_of_a_single_step_is_possible(arch, classes):
 def test_only_cnn_smooths_labels(classes):
     truth = np.array([[1.0]]) if classes == 2 else np.array([[0.0, 1.0, 0.0]])
     losses = {}
-    for arch in ARCHS:
+    for arch in Arch:
         network = build_network(arch, 32, classes)
         compile_network(network, arch, classes, 100)
         losses[arch] = float(np.asarray(network.loss(truth, truth)))
-    assert losses["simple"] == pytest.approx(0, abs=1e-5)
-    assert losses["cnn"] > 0.1
+    assert losses[Arch.SIMPLE] == pytest.approx(0, abs=1e-5)
+    assert losses[Arch.CNN] > 0.1
 
 
 def shrunk_by_decay(network):
@@ -138,8 +138,8 @@ def shrunk_by_decay(network):
 
 @pytest.fixture
 def cnn():
-    network = build_network("cnn", 32, 3)
-    compile_network(network, "cnn", 3, 10)
+    network = build_network(Arch.CNN, 32, 3)
+    compile_network(network, Arch.CNN, 3, 10)
     return network
 
 
@@ -148,12 +148,12 @@ def test_weight_decay_spares_biases_and_norms(cnn):
 
 
 def test_weight_decay_spares_biases_and_norms_after_a_resume_too(cnn, tmp_path):
-    cnn.train_on_batch(noise(3, 32), np.eye(3, dtype=np.float32))
+    cnn.optimizer.build(cnn.trainable_variables)
     cnn.save(tmp_path / "last.keras")
     assert shrunk_by_decay(keras.saving.load_model(tmp_path / "last.keras")) == {"kernel"}
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", Arch)
 def test_the_same_seed_gives_the_same_weights(arch):
     networks = []
     for _ in range(2):
@@ -161,8 +161,3 @@ def test_the_same_seed_gives_the_same_weights(arch):
         networks.append(build_network(arch, 32, 3))
     for one, other in zip(*(network.get_weights() for network in networks), strict=True):
         assert np.array_equal(one, other)
-
-
-def test_an_unknown_architecture_is_refused_naming_the_choices():
-    with pytest.raises(InputError, match=r"Expected an architecture of cnn, simple, got resnet\."):
-        build_network("resnet", 32, 3)

@@ -75,9 +75,18 @@ def test_either_data_or_a_run_to_resume_is_needed(invoke, arguments):
 
 @pytest.mark.parametrize(
     "option",
-    [("--image-size", 15), ("--image-size", 1025), ("--epochs", 0), ("--batch", 0), ("--patience", 0), ("--seed", -1)],
+    [
+        ("--image-size", 15),
+        ("--image-size", 1025),
+        ("--epochs", 0),
+        ("--batch", 0),
+        ("--patience", 0),
+        ("--seed", -1),
+        ("--seed", 2**31),
+        ("--arch", "vgg"),
+    ],
 )
-def test_numbers_that_make_no_sense_are_refused_naming_the_option(invoke, option):
+def test_values_that_make_no_sense_are_refused_naming_the_option(invoke, option):
     result = invoke("train", "photos", *option)
     assert result.exit_code == ExitCode.USAGE
     assert option[0] in result.output

@@ -5,9 +5,9 @@ import pytest
 from rich.console import Console
 
 from models.preprocess import PreprocessSpec
-from trainer.console import TrainingScreen, figures_table
+from trainer.arch import Arch
+from trainer.console import TrainingScreen
 from trainer.dataset import Split
-from trainer.evaluate import ClassFigures, Figures
 from trainer.fit import EpochFigures
 from trainer.prepare import Prepared
 from trainer.run import RunArgs
@@ -60,7 +60,7 @@ def test_the_data_is_summed_up_with_its_notes(console):
         schema_version=1,
         name="shop",
         data="photos",
-        arch="cnn",
+        arch=Arch.CNN,
         preprocess=PreprocessSpec(size=64),
         classes=("a", "b"),
         epochs=40,
@@ -83,11 +83,3 @@ def test_bars_leave_nothing_in_a_log(console):
         screen.step(1, 2)
         screen.epoch(epoch(1), 1)
     assert len(shown(console)) == 1
-
-
-def test_figures_are_a_row_a_class_and_one_for_all(console):
-    hat = ClassFigures(precision=1.0, recall=0.5, f1=2 / 3, support=1200)
-    figures = Figures(n=1200, accuracy=0.5, precision=1.0, recall=0.5, f1=2 / 3, classes={"hat": hat})
-    console.print(figures_table(figures, "Epoch 3"))
-    rows = [line.replace("│", " ").split() for line in shown(console) if "hat" in line or "mean" in line]
-    assert rows == [["hat", "1.000", "0.500", "0.667", "1,200"], ["mean", "1.000", "0.500", "0.667", "1,200"]]

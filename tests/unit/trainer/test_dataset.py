@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import DataError, ExitCode
+from models.errors import DataError, ExitCode, InputError
 from trainer.dataset import MIN_PER_CLASS, LabeledPhoto, Split, check_classes, read_dataset
 
 
@@ -112,6 +112,32 @@ def test_a_file_that_is_not_named_like_an_image_is_set_aside_and_said(lay):
     assert "notes.txt" in excluded[0].message
 
 
+def test_a_file_beside_the_class_folders_is_set_aside_and_said(lay):
+    root = lay("hat/1.jpg", "vase/1.jpg", "cover.jpg", "labels.csv")
+    dataset = read_dataset(root)
+    assert [(e.path.name, e.reason) for e in dataset.excluded] == [
+        ("cover.jpg", "no_class"),
+        ("labels.csv", "no_class"),
+    ]
+    assert len(dataset.photos) == 2
+
+
+def test_a_class_folder_without_photos_is_a_class_all_the_same(lay):
+    root = lay("hat/1.jpg", "vase/notes.txt")
+    (root / "clock").mkdir()
+    assert read_dataset(root).classes == ("clock", "hat", "vase")
+
+
+def test_a_class_name_with_a_line_break_is_refused(lay):
+    with pytest.raises(DataError, match=r"without line breaks, got 'va\\nse'"):
+        read_dataset(lay("hat/1.jpg", "va\nse/1.jpg"))
+
+
+def test_photos_of_a_relative_folder_have_absolute_paths(lay, monkeypatch):
+    monkeypatch.chdir(lay("photos/hat/1.jpg", "photos/vase/1.jpg"))
+    assert all(photo.path.is_absolute() for photo in read_dataset(Path("photos")).photos)
+
+
 def test_a_folder_named_like_an_image_is_no_photo(lay):
     root = lay("hat/1.jpg", "vase/1.jpg", "vase/folder.jpg/2.jpg")
     assert "vase/folder.jpg" not in {name for name, _, _ in found(read_dataset(root), root)}
@@ -179,25 +205,25 @@ def test_csv_without_a_column_names_it(csv_file, header, missing):
         read_dataset(csv_file(f"{header}\n1.jpg,hat\n"))
 
 
-@pytest.mark.parametrize("row", [",vase", "2.jpg,", "2.jpg", "  ,vase"])
-def test_csv_with_an_empty_cell_names_the_line(csv_file, row):
-    with pytest.raises(DataError, match=r"at line 3 of .*, a cell is empty"):
+@pytest.mark.parametrize("row", [",vase", "2.jpg,", "  ,vase"])
+def test_csv_with_an_empty_cell_names_the_row(csv_file, row):
+    with pytest.raises(DataError, match=r"in row 2 of .*, a cell is empty"):
         read_dataset(csv_file(f"image,label\n1.jpg,hat\n{row}\n"))
 
 
-def test_csv_with_an_unknown_split_names_the_line_and_the_choices(csv_file):
-    with pytest.raises(DataError, match=r"train, val, valid, validation, test at line 3 of .*, got 'dev'"):
+def test_csv_with_an_unknown_split_names_the_row_and_the_choices(csv_file):
+    with pytest.raises(DataError, match=r"train, val, valid, validation, test in row 2 of .*, got 'dev'"):
         read_dataset(csv_file("image,label,split\n1.jpg,hat,train\n2.jpg,vase,dev\n"))
 
 
 @pytest.mark.parametrize("text", ["", "image,label\n"])
 def test_csv_without_rows_is_refused(csv_file, text):
-    with pytest.raises(DataError):
+    with pytest.raises(InputError):
         read_dataset(csv_file(text))
 
 
 def test_csv_in_another_encoding_is_refused_by_name(csv_file):
-    with pytest.raises(DataError, match="UTF-8"):
+    with pytest.raises(InputError, match="UTF-8"):
         read_dataset(csv_file("image,label\n1.jpg,béret\n2.jpg,vase\n", encoding="latin-1"))
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.evaluate import ClassFigures, class_probabilities, confusion, score
+from trainer.evaluate import ClassFigures, confusion, score
 
 CLASSES = ("clock", "hat", "lamp", "vase")
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -60,9 +60,3 @@ def test_figures_agree_with_the_confusion_matrix(pairs):
 
 def test_the_confusion_matrix_has_truth_in_rows_and_guesses_in_columns():
     assert confusion(sure(GUESS), TRUTH, 4).tolist() == [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
-
-
-def test_a_sigmoid_becomes_two_columns_and_softmax_stays():
-    assert class_probabilities(np.array([[0.25], [1.0]], np.float32)).tolist() == [[0.75, 0.25], [0.0, 1.0]]
-    softmax = np.array([[0.25, 0.5, 0.25]], np.float32)
-    assert class_probabilities(softmax) is softmax

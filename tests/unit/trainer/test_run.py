@@ -5,13 +5,14 @@ import pytest
 
 from models.errors import InputError
 from models.preprocess import PreprocessSpec
+from trainer.arch import Arch
 from trainer.run import Run, RunArgs, RunState, open_run
 
 ARGS = RunArgs(
     schema_version=1,
     name="shop",
     data="/srv/photos",
-    arch="cnn",
+    arch=Arch.CNN,
     preprocess=PreprocessSpec(size=64),
     classes=("hat", "vase"),
     epochs=40,
@@ -75,7 +76,15 @@ def test_args_are_replaced_whole_and_leave_no_temporary_file(run):
 
 
 @pytest.mark.parametrize(
-    "change", [{"schema_version": 2}, {"unheard_of": 1}, {"epochs": "40"}, {"classes": None}, {"state": "asleep"}]
+    "change",
+    [
+        {"schema_version": 2},
+        {"unheard_of": 1},
+        {"epochs": "40"},
+        {"classes": None},
+        {"state": "asleep"},
+        {"arch": "vgg"},
+    ],
 )
 def test_args_of_another_version_are_refused(run, change):
     run.path.mkdir()

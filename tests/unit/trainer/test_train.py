@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import pytest
 
+from exporter.parity import class_probabilities
 from exporter.training_run import read_training_run
 from models.errors import DataError, InputError
 from models.preprocess import preprocess
+from trainer.arch import Arch
 from trainer.dataset import Split
-from trainer.evaluate import class_probabilities
 from trainer.fit import read_history
 from trainer.run import Run, RunState, open_run
 from trainer.splits import count_leaks, read_splits
@@ -34,7 +35,9 @@ def two_classes(tmp_path_factory, catalogue):
 @pytest.fixture
 def binary(trained, two_classes, tmp_path):
     """A request for three epochs of the classic recipe on two classes."""
-    return replace(trained.request, data=two_classes, run=tmp_path / "binary", arch="simple", cache=tmp_path / "cache")
+    return replace(
+        trained.request, data=two_classes, run=tmp_path / "binary", arch=Arch.SIMPLE, cache=tmp_path / "cache"
+    )
 
 
 @pytest.fixture
@@ -203,12 +206,6 @@ def test_a_run_that_exists_is_refused_and_left_alone(trained, diary):
         train(trained.request, diary)
     assert {path: path.stat().st_mtime_ns for path in trained.path.rglob("*")} == before
     assert diary.prepared_as == []
-
-
-def test_an_unknown_architecture_leaves_no_run(trained, diary, tmp_path):
-    with pytest.raises(InputError, match="Expected an architecture of cnn, simple, got vgg"):
-        train(replace(trained.request, run=tmp_path / "run", arch="vgg"), diary)
-    assert not (tmp_path / "run").exists()
 
 
 def test_photos_that_cannot_be_learned_from_leave_no_run(trained, diary, tmp_path):
