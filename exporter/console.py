@@ -1,6 +1,7 @@
 """How an export looks on a terminal."""
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,4 +46,8 @@ def export_and_show(run: Path, place: Path, *, as_json: bool) -> None:
     console.print(table)
     shown = escape(str(place))
     console.print(f"Bundle: [bold]{shown}[/bold] ({result.model_bytes / 1e6:.1f} MB model)", highlight=False)
-    console.print(f"Next: hangtag label PHOTOS --model {shown} --output labels.parquet", highlight=False, style="dim")
+    console.print(
+        f"Next: hangtag label PHOTOS --model {escape(shlex.quote(str(place)))} --output labels.parquet",
+        highlight=False,
+        style="dim",
+    )

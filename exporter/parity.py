@@ -93,6 +93,7 @@ def run_onnx(model: bytes, pixels: Pixels, batch: int) -> Probabilities:
     Returns:
         ``float32 (n, classes)``.
     """
+    ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -55,7 +55,7 @@ def main() -> None:
     except HangtagError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
-        _fail(f"The system refused: {error}. Check space and permissions; what is done is kept.", 1)
+        _fail(f"The system refused: {error}. Check that the path is right, can be written to, and has room.", 1)
 
 
 def _fail(message: str, status: int) -> None:

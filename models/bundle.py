@@ -72,6 +72,9 @@ def open_bundle(path: Path) -> Bundle:
     try:
         text = (path / MANIFEST_FILE).read_bytes()
     except OSError as error:
+        if (path / "args.json").is_file():
+            msg = f"{path} is a run, not a bundle; make one of it with hangtag export {path}"
+            raise BundleError(msg) from error
         msg = f"Expected a bundle (a folder with {MANIFEST_FILE}) at {path}, found none; make one with hangtag export."
         raise BundleError(msg) from error
     manifest = parse_manifest(text, str(path / MANIFEST_FILE))

@@ -219,6 +219,7 @@ def _load_file(path: Path, variant: str | None, threads: int) -> Classifier:
 
 
 def _session(data: bytes, source: str, threads: int) -> ort.InferenceSession:
+    ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

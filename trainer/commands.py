@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train_command(
+    context: typer.Context,
     data: Annotated[
         Path | None,
         typer.Argument(
@@ -58,15 +59,32 @@ def train_command(
     """
     from trainer.console import resume_and_show, train_and_show
 
-    if resume is not None and data is None:
+    if resume is not None:
+        _check_alone(context, "resume")
         raise typer.Exit(resume_and_show(resume))
-    if data is None or resume is not None:
-        msg = "give DATA to start a run, or --resume RUN to go on with one, not both"
+    if data is None:
+        msg = "give DATA to start a run, or --resume RUN to go on with one"
+        raise typer.BadParameter(msg)
+    if name is not None and Path(name).name != name:
+        msg = f"--name is a name, not a path: {name}; choose the folder of runs with --out"
         raise typer.BadParameter(msg)
     run = out / (name or f"{data.resolve().stem}-{arch}")
     raise typer.Exit(
         train_and_show(data, run, arch=arch, size=image_size, epochs=epochs, batch=batch, patience=patience, seed=seed)
     )
+
+
+def _check_alone(context: typer.Context, option: str) -> None:
+    """Refuse what else was given: a resumed run keeps what it was started with."""
+    given = [name for name in context.params if name != option and _source(context, name) == "COMMANDLINE"]
+    if given:
+        msg = f"a resumed run keeps what it was started with; leave out {', '.join(given)}"
+        raise typer.BadParameter(msg)
+
+
+def _source(context: typer.Context, name: str) -> str:
+    source = context.get_parameter_source(name)
+    return source.name if source else ""
 
 
 def evaluate_command(

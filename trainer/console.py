@@ -1,5 +1,8 @@
 """How training looks on a terminal."""
 
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -10,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
-from models.errors import ExitCode, MissingExtraError
+from models.errors import ExitCode, MissingExtraError, StoppedError
 from models.preprocess import PreprocessSpec
 from trainer.arch import Arch
 
@@ -102,7 +105,7 @@ def train_and_show(
     from trainer.train import TrainRequest, train
 
     request = TrainRequest(data, run, arch, spec, epochs, batch, patience, seed, default_cache())
-    with TrainingScreen(console) as screen:
+    with _resumable(run), TrainingScreen(console) as screen:
         result = train(request, screen)
     return _show_result(result, console)
 
@@ -112,12 +115,30 @@ def resume_and_show(path: Path) -> ExitCode:
     console = Console()
     _load(console)
     from trainer.pixel_store import default_cache
-    from trainer.run import open_run
+    from trainer.run import RunState, open_run
     from trainer.train import resume
 
-    with TrainingScreen(console) as screen:
-        result = resume(open_run(path), default_cache(), screen)
+    run = open_run(path)
+    args = run.args()
+    if args.state is RunState.COMPLETE:
+        console.print(
+            f"The run is complete: {args.epochs_done} of at most {args.epochs} epochs, patience {args.patience}."
+        )
+    with _resumable(path), TrainingScreen(console) as screen:
+        result = resume(run, default_cache(), screen)
     return _show_result(result, console)
+
+
+@contextmanager
+def _resumable(run: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        if not run.exists():
+            msg = "Stopped before the training began; nothing was written but the pixel cache."
+            raise StoppedError(msg) from stopped
+        msg = f"Stopped before an epoch had ended; go on with: hangtag train --resume {shlex.quote(str(run))}"
+        raise StoppedError(msg) from stopped
 
 
 def _load(console: Console) -> None:
@@ -127,15 +148,16 @@ def _load(console: Console) -> None:
 
 def _show_result(result: "TrainResult", console: Console) -> ExitCode:
     path = escape(str(result.run.path))
+    quoted = escape(shlex.quote(str(result.run.path)))
     figures, split = (result.test, "test") if result.test else (result.val, "validation")
     if figures:
         console.print(_figures_table(figures, f"Epoch {result.args.best_epoch}, on {figures.n:,} {split} photos"))
         console.print(f"{split} accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
     console.print(f"Run: [bold]{path}[/bold]", highlight=False)
     if result.interrupted:
-        console.print(f"Interrupted. Go on with it: hangtag train --resume {path}", style="yellow", highlight=False)
+        console.print(f"Interrupted. Go on with it: hangtag train --resume {quoted}", style="yellow", highlight=False)
         return ExitCode.INTERRUPTED
-    console.print(f"Next: hangtag export {path}", style="dim", highlight=False)
+    console.print(f"Next: hangtag export {quoted}", style="dim", highlight=False)
     return ExitCode.OK
 
 

@@ -139,7 +139,7 @@ def _read_csv(path: Path) -> Dataset:
     reader = read_delimited(path)
     missing = {"image", "label"} - set(reader.schema.names)
     if missing:
-        msg = f"Expected the columns image and label in {path}, missing: {', '.join(sorted(missing))}."
+        msg = f"Expected the columns image and label in {path}, found {', '.join(reader.schema.names)}."
         raise DataError(msg)
     rows = (row for batch in reader.batches for row in batch.to_pylist())
     photos = tuple(_csv_photo(path, row, number) for number, row in enumerate(rows, start=1))

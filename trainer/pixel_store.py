@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import ImageError, ImageFault
+from models.errors import ImageError, ImageFault, InputError
 from models.photo import read_photo
 from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import replace_file, sync_file
@@ -92,7 +92,11 @@ class PixelStore:
         new = [sha256 for sha256 in files if self.lacks(sha256)]
         if not new:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"Expected to keep decoded photos in {self._folder}, {error.strerror}; set XDG_CACHE_HOME elsewhere."
+            raise InputError(msg) from error
         name = uuid.uuid4().hex[:12]
         pixels = self._folder / f".{name}.pixels.tmp"
         decoding = _Decoding(self.spec, pixels, [(sha256, files[sha256]) for sha256 in new], on_photo)

@@ -1,5 +1,6 @@
 """The rows to label: where they come from, and which column names the photo."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -38,6 +39,7 @@ class Catalogue:
         image_column: the column that names each row's photo.
         image_root: where relative paths in it start.
         batches: its rows, in order.
+        left_out: ending → how many files of a folder do not say image; full once the batches are read.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class Catalogue:
     image_column: str
     image_root: Path
     batches: Iterator[pa.RecordBatch]
+    left_out: Counter[str]
 
 
 def open_catalogue(path: Path, image_column: str | None = None, image_root: Path | None = None) -> Catalogue:
@@ -68,7 +71,7 @@ def open_catalogue(path: Path, image_column: str | None = None, image_root: Path
     first, batches = _first_batch(path, reader)
     if image_root is None:
         _check_root(path, root, first.column(column).to_pylist()[:_SNIFFED_ROWS])
-    return Catalogue(path=path, schema=reader.schema, image_column=column, image_root=root, batches=batches)
+    return Catalogue(path, reader.schema, column, root, batches, reader.left_out)
 
 
 def _reader(path: Path) -> Reader:

@@ -40,7 +40,8 @@ def label_command(
 ) -> None:
     """Label a catalogue: one row in, one row out, in the same order.
 
-    A run that was stopped, even by kill -9, goes on where it was when the same command is given again.
+    A run that was stopped, even by kill -9, goes on where it was when the same command is given again. Failed rows are
+    not tried again; --restart labels everything anew. Exit status 1 when no photo at all could be labelled.
 
     Examples:
 
@@ -50,6 +51,7 @@ def label_command(
 
       hangtag label list.txt --model bundles/shop --output labels.jsonl --image-root /mnt/photos
     """
+    from models.errors import JobError
     from worker.console import label_with_progress
     from worker.job import JobOptions
     from worker.label import LabelRequest
@@ -65,4 +67,7 @@ def label_command(
         workers=workers,
         restart=restart,
     )
-    label_with_progress(request, as_json=as_json)
+    receipt = label_with_progress(request, as_json=as_json)
+    if not receipt.by_label:
+        msg = f"None of the {receipt.rows:,} photos could be labelled; see error_message in {output}, and --image-root."
+        raise JobError(msg)

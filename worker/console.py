@@ -28,28 +28,49 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON."""
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10) as progress:
-        task = progress.add_task("label", total=None)
-        earlier: list[int] = []
-
-        def show(done: int, total: int) -> None:
-            if not earlier:
-                earlier.append(done)
-                progress.reset(task, total=total, completed=done)
-            progress.update(task, completed=done)
-
-        try:
-            receipt = label(request, show)
-        except KeyboardInterrupt as stopped:
-            msg = f"Stopped with {progress.tasks[task].completed:,.0f} rows done; give the same command again to go on."
-            raise StoppedError(msg) from stopped
+    progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
+    bar = _Bar(progress)
+    try:
+        receipt = label(request, bar.show)
+    except KeyboardInterrupt as stopped:
+        msg = f"Stopped with {bar.done:,} rows done; give the same command again to go on."
+        raise StoppedError(msg) from stopped
+    finally:
+        progress.stop()
+    if bar.earlier is None:
+        errors.print(f"This was done already, and {escape(str(request.output))} is left as it is.", style="dim")
+        if receipt.by_status[Status.FAILED]:
+            errors.print("Failed rows were not tried again; --restart labels everything anew.", style="yellow")
+    elif bar.earlier:
+        errors.print(f"{bar.earlier:,} rows were done by an earlier run.", style="dim")
     if as_json:
         print(receipt.model_dump_json(indent=1))
     else:
         print_receipt(receipt, Console())
-    if any(earlier):
-        errors.print(f"{earlier[0]:,} rows were done by an earlier run.", style="dim")
     return receipt
+
+
+class _Bar:
+    """A progress bar that appears when there is something to do.
+
+    Attributes:
+        done: rows done.
+        earlier: rows that an earlier run had done; none before anything was shown.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.done = 0
+        self.earlier: int | None = None
+
+    def show(self, done: int, total: int) -> None:
+        """Rows done, of all."""
+        if self.earlier is None:
+            self.earlier = done
+            self._task = self._progress.add_task("label", total=total, completed=done)
+            self._progress.start()
+        self.done = done
+        self._progress.update(self._task, completed=done)
 
 
 def print_receipt(receipt: Receipt, console: Console) -> None:
@@ -67,7 +88,12 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         table.add_row(f"  {kind}", f"{errors.count:,}", "", style="dim")
     console.print(table)
     for kind, errors in receipt.errors.items():
-        console.print(f"[red]{kind}[/red], row {errors.examples[0].row}: ", Text(errors.examples[0].message), sep="")
+        example = errors.examples[0]
+        where = f"row {example.row}, {example.image or 'an empty cell'}"
+        console.print(f"[red]{kind}[/red], {escape(where)}: {escape(example.message)}", highlight=False)
+    if receipt.left_out:
+        kinds = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in receipt.left_out.items())
+        console.print(f"Left out, since their names do not say image: {escape(kinds)}", style="yellow", highlight=False)
     run = receipt.run
     if run.images:
         rate = (

@@ -84,10 +84,7 @@ class Job:
 
     def chunk_images(self, chunk: int) -> list[str | None]:
         """The photo's path of each row of a chunk, as the catalogue gives it."""
-        column: list[str | None] = (
-            self.chunk_table(chunk, [self.spec.image_column]).column(0).cast("string").to_pylist()
-        )
-        return column
+        return images_of(self, self.chunk_table(chunk, [self.spec.image_column]))
 
     def chunk_table(self, chunk: int, columns: list[str] | None = None) -> pa.Table:
         """The catalogue rows of a chunk."""
@@ -112,6 +109,12 @@ class Job:
     def rows_in_chunk(self, chunk: int) -> int:
         """How many rows a chunk has; the last one may have fewer."""
         return min(self.spec.chunk_rows, self.spec.rows - chunk * self.spec.chunk_rows)
+
+
+def images_of(job: Job, table: pa.Table) -> list[str | None]:
+    """The photo's path of each of some catalogue rows."""
+    column: list[str | None] = table.column(job.spec.image_column).cast("string").to_pylist()
+    return column
 
 
 def part_key(chunk: int, retry: int = 0) -> str:

@@ -90,7 +90,7 @@ def label(request: LabelRequest, on_progress: Progress) -> Receipt:
         if request.restart:
             _empty(folder)
         job = _prepared_job(catalogue, request.options, FolderStorage(folder), pin)
-        return _run(job, request, on_progress)
+        return _finished(job, request) or _run(job, request, dict(catalogue.left_out), on_progress)
 
 
 def _check_places(request: LabelRequest, folder: Path) -> None:
@@ -153,7 +153,14 @@ def _prepared_job(catalogue: Catalogue, options: JobOptions, storage: FolderStor
     return job
 
 
-def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:
+def _finished(job: Job, request: LabelRequest) -> Receipt | None:
+    """The receipt of a job that was merged before; its result is left alone, since a person may have worked on it."""
+    if not job.storage.exists(RECEIPT_FILE) or not request.output.exists() or job.missing_chunks():
+        return None
+    return Receipt.model_validate_json(job.storage.read(RECEIPT_FILE))
+
+
+def _run(job: Job, request: LabelRequest, left_out: dict[str, int], on_progress: Progress) -> Receipt:
     waiting = job.missing_chunks()
     to_do = sum(map(job.rows_in_chunk, waiting))
     done = job.spec.rows - to_do
@@ -168,17 +175,8 @@ def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:
     start = time.monotonic()
     restarts = run_pool(job, request.model, workers, advance)
     run = RunFigures(images=to_do, seconds=time.monotonic() - start, workers=workers, restarts=restarts)
-    if not to_do:
-        run = _earlier_figures(job) or run
     tally = Tally()
     merge_parts(job, request.output, tally.add)
-    receipt = tally.receipt(job, str(request.output), run)
+    receipt = tally.receipt(job, str(request.output), run, left_out)
     replace_file(job.storage.root / RECEIPT_FILE, receipt.model_dump_json(indent=1).encode())
     return receipt
-
-
-def _earlier_figures(job: Job) -> RunFigures | None:
-    """The figures of the run that finished the job; none where it was killed before it could write them."""
-    if not job.storage.exists(RECEIPT_FILE):
-        return None
-    return Receipt.model_validate_json(job.storage.read(RECEIPT_FILE)).run

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,13 +17,16 @@ import pyarrow.parquet as pq
 from models.errors import InputError, JobError
 from models.whole_file import sync_file
 from worker.csv_rows import CsvRows
-from worker.job import JOB_KEY, Job
+from worker.job import JOB_KEY, Job, images_of
 from worker.readers import JSON_FIELD
 from worker.results import RESULT_SCHEMA
 
 __all__ = ["OUTPUT_SUFFIXES", "check_columns", "check_output", "merge_parts"]
 
 ROW_GROUP: Final = 65_536
+
+
+OnPart = Callable[[pa.Table, list[str | None]], None]
 
 
 class _Writer(AbstractContextManager["_Writer"], Protocol):
@@ -132,6 +136,9 @@ def check_output(output: Path) -> None:
     if not output.parent.is_dir():
         msg = f"Expected the folder {output.parent} to exist; make it first."
         raise InputError(msg)
+    if not os.access(output.parent, os.W_OK):
+        msg = f"Expected to write in the folder {output.parent}, the system refuses; name another --output."
+        raise InputError(msg)
     if output.is_dir():
         msg = f"Expected {output} to be a file, it is a folder."
         raise InputError(msg)
@@ -151,13 +158,13 @@ def check_columns(schema: pa.Schema, output: Path) -> None:
             raise InputError(msg)
 
 
-def merge_parts(job: Job, output: Path, on_part: Callable[[pa.Table], None]) -> None:
+def merge_parts(job: Job, output: Path, on_part: OnPart) -> None:
     """Write a job's result beside its place and rename it into it.
 
     Args:
         job: a job whose every chunk is done.
         output: ends in one of ``OUTPUT_SUFFIXES``.
-        on_part: called with the results of each chunk, in order.
+        on_part: called with the results of each chunk, and the photos they are of, in order.
 
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
@@ -191,9 +198,9 @@ def _write_rows(tables: Iterator[pa.Table], writer: _Writer) -> int:
     return rows
 
 
-def _joined(job: Job, schema: pa.Schema, on_part: Callable[[pa.Table], None]) -> Iterator[pa.Table]:
+def _joined(job: Job, schema: pa.Schema, on_part: OnPart) -> Iterator[pa.Table]:
     for table, part in _chunks(job):
-        on_part(part)
+        on_part(part, images_of(job, table))
         yield pa.Table.from_arrays([*table.columns, *part.columns], schema=schema)
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -26,23 +27,32 @@ _INT64: Final = range(-(2**63), 2**63)
 
 
 class Reader:
-    """The columns of a catalogue, and its rows as batches; reading does not start before they are asked for."""
+    """The columns of a catalogue, and its rows as batches; reading does not start before they are asked for.
 
-    def __init__(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    ``left_out`` counts, by ending, the files of a folder whose names do not say image; it is full once all is read.
+    """
+
+    def __init__(
+        self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], left_out: Counter[str] | None = None
+    ) -> None:
         self.schema = schema
         self.batches = batches
+        self.left_out = Counter() if left_out is None else left_out
 
 
 def read_folder(path: Path) -> Reader:
     """Every file under a folder whose name says image, sorted by path; column ``image`` is relative to the folder."""
     schema = pa.schema([("image", pa.string())])
-    return Reader(schema, _string_batches(schema, ([name] for name in _walk(path))))
+    left_out: Counter[str] = Counter()
+    return Reader(schema, _string_batches(schema, ([name] for name in _walk(path, left_out))), left_out)
 
 
-def _walk(root: Path) -> Iterator[str]:
+def _walk(root: Path, left_out: Counter[str]) -> Iterator[str]:
     for file in walk_files(root):
         if file.suffix.lower() in IMAGE_SUFFIXES:
             yield _decodable(str(file.relative_to(root)))
+        else:
+            left_out[file.suffix.lower()] += 1
 
 
 def _decodable(path: str) -> str:

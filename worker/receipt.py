@@ -23,9 +23,10 @@ class _Record(BaseModel):
 
 
 class ErrorExample(_Record):
-    """A failed row: its number in the catalogue (from 0), and what was said of it."""
+    """A failed row: its number in the catalogue, from 1, its photo, and what was said of it."""
 
     row: int
+    image: str | None
     message: str
 
 
@@ -70,6 +71,7 @@ class Receipt(_Record):
     by_label: dict[str, int]
     errors: dict[str, ErrorCount]
     confidence_histogram: Annotated[tuple[int, ...], Field(min_length=_BINS, max_length=_BINS)]
+    left_out: dict[str, int]
     run: RunFigures
     images_per_s: float
 
@@ -85,25 +87,26 @@ class Tally:
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
     histogram: np.ndarray[tuple[int], np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
 
-    def add(self, part: pa.Table) -> None:
-        """Count the results of one chunk; chunks come in order."""
+    def add(self, part: pa.Table, images: list[str | None]) -> None:
+        """Count the results of one chunk, and the photos they are of; chunks come in order."""
         self.by_status.update(part.column("status").to_pylist())
         self.by_label.update(part.column("label").drop_null().to_pylist())
         confidence = part.column("confidence").drop_null().to_numpy()
         self.histogram += np.histogram(confidence, bins=_BINS, range=(0.0, 1.0))[0]
         faults = zip(part.column("error").to_pylist(), part.column("error_message").to_pylist(), strict=True)
-        for row, (kind, message) in enumerate(faults, start=self.rows):
+        for number, (kind, message) in enumerate(faults):
             if kind is not None:
-                self._count_error(kind, row, message)
+                example = ErrorExample(row=self.rows + number + 1, image=images[number], message=message)
+                self._count_error(kind, example)
         self.rows += part.num_rows
 
-    def _count_error(self, kind: str, row: int, message: str) -> None:
+    def _count_error(self, kind: str, example: ErrorExample) -> None:
         self.errors[kind] += 1
         if self.errors[kind] <= _EXAMPLES:
-            self.examples.setdefault(kind, []).append(ErrorExample(row=row, message=message))
+            self.examples.setdefault(kind, []).append(example)
 
-    def receipt(self, job: Job, output: str, run: RunFigures) -> Receipt:
-        """The receipt of a merged job."""
+    def receipt(self, job: Job, output: str, run: RunFigures, left_out: dict[str, int]) -> Receipt:
+        """The receipt of a merged job; ``left_out`` counts files of a folder that do not say image, by ending."""
         return Receipt(
             job=job.spec.id,
             source=job.spec.source,
@@ -118,6 +121,7 @@ class Tally:
                 for kind, count in self.errors.most_common()
             },
             confidence_histogram=tuple(int(count) for count in self.histogram),
+            left_out=left_out,
             run=run,
             images_per_s=round(run.images_per_s, 1),
         )

@@ -59,7 +59,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_output(tmp_path: Path, long_lis
     assert run(long_list, bundle, clean).returncode == 0
     process = subprocess.Popen(command(long_list, bundle, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     parts = killed.with_name(killed.name + ".job") / "parts"
-    while process.poll() is None and (not parts.is_dir() or len(list(parts.iterdir())) < 4):
+    while process.poll() is None and (not parts.is_dir() or len(list(parts.glob("*.parquet"))) < 4):
         os.sched_yield()
     process.kill()
     process.wait()
@@ -114,7 +114,10 @@ def test_the_same_command_again_has_nothing_left_to_do(tmp_path: Path, catalogue
     before, folder = output.read_bytes(), tmp_path / "labels.csv.job"
     parts = {part: part.stat().st_mtime_ns for part in (folder / "parts").iterdir()}
     figures = json.loads((folder / "receipt.json").read_text())["run"]
-    assert run(catalogue, bundle, output).returncode == 0
+    again = run(catalogue, bundle, output)
+    assert again.returncode == 0
+    assert "done already" in again.stderr
+    assert "not tried again" in again.stderr
     assert output.read_bytes() == before
     assert {part: part.stat().st_mtime_ns for part in (folder / "parts").iterdir()} == parts
     assert json.loads((folder / "receipt.json").read_text())["run"] == figures
@@ -138,6 +141,35 @@ def test_another_job_in_the_same_place_is_refused(tmp_path: Path, catalogue: Pat
     assert run(source, model, output, *options, "--restart").returncode == 0
 
 
+def test_what_a_person_did_to_a_finished_result_is_left_alone(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    output = tmp_path / "labels.csv"
+    assert run(catalogue, bundle, output).returncode == 0
+    output.write_text(output.read_text() + "corrected")
+    assert run(catalogue, bundle, output).returncode == 0
+    assert output.read_text().endswith("corrected")
+    output.unlink()
+    assert run(catalogue, bundle, output).returncode == 0
+    assert output.is_file()
+
+
+def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    import shutil
+
+    shutil.copyfile(next(catalogue.rglob("*.png")), tmp_path / "a.png")
+    for name in ("b.heic", "c", "d.heic", ".hidden"):
+        (tmp_path / name).touch()
+    done = run(tmp_path, bundle, tmp_path / "labels.csv", "--json")
+    assert json.loads(done.stdout)["left_out"] == {"": 1, ".heic": 2}
+
+
+def test_a_catalogue_of_which_no_photo_is_there_fails(tmp_path: Path, bundle: Path) -> None:
+    (tmp_path / "a.txt").write_text("a.jpg\nb.jpg\n")
+    done = run(tmp_path / "a.txt", bundle, tmp_path / "labels.csv")
+    assert done.returncode == 1
+    assert "None of the 2 photos could be labelled" in done.stderr
+    assert "row 1, a.jpg" in done.stdout
+
+
 def test_the_catalogue_itself_is_never_overwritten(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
     source = tmp_path / "products.csv"
     source.write_text(f"image\n{next(catalogue.rglob('*.png'))}\n")
@@ -156,6 +188,7 @@ def test_a_part_that_another_job_left_is_never_used(tmp_path: Path, catalogue: P
     part = "parts/000000.r0.parquet"
     (tmp_path / "a.parquet.job" / part).replace(tmp_path / "b.parquet.job" / part)
     expected = results(tmp_path / "b.parquet")
+    (tmp_path / "b.parquet").unlink()
     done = run(tmp_path / "b.txt", bundle, tmp_path / "b.parquet")
     assert done.returncode == 1
     assert "left by another job" in done.stderr

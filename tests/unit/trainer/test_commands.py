@@ -66,11 +66,19 @@ def training(start, catalogue):
     raise AssertionError("".join(lines))
 
 
-@pytest.mark.parametrize("arguments", [(), ("photos", "--resume", "runs/train/shop")])
-def test_either_data_or_a_run_to_resume_is_needed(invoke, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give DATA"),
+        (("photos", "--resume", "runs/train/shop"), "leave out data"),
+        (("--resume", "runs/train/shop", "--epochs", "9"), "leave out epochs"),
+        (("photos", "--name", "../../shop"), "not a path"),
+    ],
+)
+def test_either_data_or_a_run_to_resume_is_needed(invoke, arguments, said):
     result = invoke("train", *arguments)
     assert result.exit_code == ExitCode.USAGE
-    assert "not both" in result.output
+    assert said in result.output
 
 
 @pytest.mark.parametrize(

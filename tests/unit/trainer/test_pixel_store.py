@@ -200,6 +200,7 @@ def test_a_photo_that_kills_its_decoding_process_is_a_fault_and_no_crash(root, p
     assert decoded == 5
     assert store.fault(sha256(bad)).fault is ImageFault.CRASHED
     assert "SIGSEGV" in str(store.fault(sha256(bad)))
+    assert added(root, bad)[1] == 0, "it is not tried again"
     assert np.array_equal(
         store.take([sha256(path) for path in good]), np.stack([preprocess(p.read_bytes(), SPEC) for p in good])
     )

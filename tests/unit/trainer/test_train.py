@@ -14,7 +14,9 @@ from exporter.training_run import read_training_run
 from models.errors import DataError, InputError
 from models.preprocess import preprocess
 from trainer.arch import Arch
+from trainer.architectures import build_network
 from trainer.dataset import Split
+from trainer.evaluate import score
 from trainer.fit import read_history
 from trainer.run import Run, RunState, open_run
 from trainer.splits import count_leaks, read_splits
@@ -230,6 +232,7 @@ def test_a_resumed_training_ends_as_one_that_was_never_stopped(binary, diary, ki
         train(binary, diary)
     assert open_run(binary.run).args().state is RunState.TRAINING
     diary.kill_after = None
+    build_network(Arch.SIMPLE, 32, 2).save(binary.run / "weights" / "best.keras")  # it goes on from last.keras
     resumed = resume(open_run(binary.run), binary.cache, diary)
     unbroken = replace(binary, run=tmp_path / "unbroken")
     train(unbroken, diary)
@@ -257,6 +260,15 @@ def test_resuming_a_complete_run_only_evaluates_it_again(run_copy, trained, diar
     assert (result.val, result.test) == (trained.result.val, trained.result.test)
     assert run_copy.evaluation.read_text() == (trained.path / "evaluation.json").read_text()
     assert run_copy.args() == trained.result.args
+
+
+def test_what_is_evaluated_is_best_keras_and_not_the_last_epoch(run_copy, trained, diary):
+    other = build_network(Arch.CNN, 32, len(CLASSES))
+    other.save(run_copy.best)
+    pixels, labels = arrays(trained.path / "export" / "val.npz")
+    result = resume(run_copy, trained.request.cache, diary)
+    expected = score(class_probabilities(other.predict(pixels, verbose=0)), labels, CLASSES)
+    assert result.val == expected != trained.result.val
 
 
 def test_a_torn_results_csv_is_refused_in_words(run_copy, trained, diary):

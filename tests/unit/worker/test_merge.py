@@ -31,7 +31,7 @@ def done_job(make_job, tmp_path: Path, catalogue: Path, bundle: Path):
 
 def test_jsonl_gives_back_every_cell(done_job, tmp_path: Path) -> None:
     job, lines = done_job
-    merge_parts(job, tmp_path / "out.jsonl", lambda _: None)
+    merge_parts(job, tmp_path / "out.jsonl", lambda *_: None)
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [{name: row[name] for name in lines[0]} for row in rows] == lines
     assert [row["status"] == "failed" for row in rows] == [False] * 5 + [True]
@@ -40,7 +40,7 @@ def test_jsonl_gives_back_every_cell(done_job, tmp_path: Path) -> None:
 
 def test_csv_gives_back_every_cell(done_job, tmp_path: Path) -> None:
     job, lines = done_job
-    merge_parts(job, tmp_path / "out.csv", lambda _: None)
+    merge_parts(job, tmp_path / "out.csv", lambda *_: None)
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["text"] for row in rows] == [line["text"] for line in lines]
@@ -51,7 +51,7 @@ def test_csv_gives_back_every_cell(done_job, tmp_path: Path) -> None:
 def test_parquet_adds_the_result_columns(done_job, tmp_path: Path) -> None:
     job, lines = done_job
     parts: list[pa.Table] = []
-    merge_parts(job, tmp_path / "out.parquet", parts.append)
+    merge_parts(job, tmp_path / "out.parquet", lambda part, _: parts.append(part))
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.column_names[: len(lines[0])] == list(lines[0])
     assert table.column_names[len(lines[0]) :] == pa.concat_tables(parts).column_names
@@ -62,7 +62,7 @@ def test_a_missing_part_is_an_error_and_leaves_no_output(done_job, tmp_path: Pat
     job, _ = done_job
     (job.storage.root / job.part_keys()[1]).unlink()
     with pytest.raises(JobError, match="Chunk 1 has no part"):
-        merge_parts(job, tmp_path / "out.parquet", lambda _: None)
+        merge_parts(job, tmp_path / "out.parquet", lambda *_: None)
     assert not (tmp_path / "out.parquet").exists()
 
 
@@ -71,7 +71,7 @@ def test_a_part_with_a_row_too_few_is_an_error(done_job, tmp_path: Path) -> None
     part = job.storage.root / job.part_keys()[1]
     pq.write_table(pq.read_table(part).slice(1), part)
     with pytest.raises(JobError, match="holds 1 rows, its chunk 2"):
-        merge_parts(job, tmp_path / "out.parquet", lambda _: None)
+        merge_parts(job, tmp_path / "out.parquet", lambda *_: None)
     assert not (tmp_path / "out.parquet").exists()
 
 
@@ -94,8 +94,8 @@ def test_typed_columns_become_text_that_says_the_same(make_job, tmp_path: Path, 
     pq.write_table(table, tmp_path / "a.parquet")
     job = make_job(tmp_path / "a.parquet")
     run_chunk(job, 0, load(bundle))
-    merge_parts(job, tmp_path / "out.jsonl", lambda _: None)
-    merge_parts(job, tmp_path / "out.csv", lambda _: None)
+    merge_parts(job, tmp_path / "out.jsonl", lambda *_: None)
+    merge_parts(job, tmp_path / "out.csv", lambda *_: None)
     first, second = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
     assert (first["when"], first["weight"], first["day"]) == ("1970-01-01 00:00:00.000000001", None, "1970-01-01")
     assert (second["when"], second["weight"], second["day"]) == (None, 1.5, "1970-01-02")

@@ -12,15 +12,19 @@ def part(*rows: tuple[str | None, float | None, str, str | None]) -> pa.Table:
     return pa.Table.from_pylist([{**dict.fromkeys(RESULT_SCHEMA.names), **row} for row in cells], RESULT_SCHEMA)
 
 
+def add(tally: Tally, results: pa.Table) -> None:
+    tally.add(results, [f"{i}.jpg" for i in range(len(results))])
+
+
 def test_counts_are_over_all_parts() -> None:
     tally = Tally()
-    tally.add(part(("shoe", 0.99, "labeled", None), (None, None, "failed", "missing")))
-    tally.add(part(("shoe", 0.3, "review", None), (None, None, "failed", "missing"), ("hat", 1.0, "labeled", None)))
+    add(tally, part(("shoe", 0.99, "labeled", None), (None, None, "failed", "missing")))
+    add(tally, part(("shoe", 0.3, "review", None), (None, None, "failed", "missing"), ("hat", 1.0, "labeled", None)))
     assert tally.rows == 5
     assert tally.by_label == {"shoe": 2, "hat": 1}
     assert tally.by_status == {"labeled": 2, "review": 1, "failed": 2}
     assert tally.errors == {"missing": 2}
-    assert [example.row for example in tally.examples["missing"]] == [1, 3]
+    assert [(e.row, e.image) for e in tally.examples["missing"]] == [(2, "1.jpg"), (4, "1.jpg")]
     assert tally.histogram.sum() == 3
     assert tally.histogram[-1] == 2
 
@@ -28,7 +32,7 @@ def test_counts_are_over_all_parts() -> None:
 def test_examples_are_few_however_many_rows_fail() -> None:
     tally = Tally()
     for _ in range(100):
-        tally.add(part((None, None, "failed", "unreadable")))
+        add(tally, part((None, None, "failed", "unreadable")))
     assert tally.errors["unreadable"] == 100
     assert len(tally.examples["unreadable"]) == 5
 
@@ -39,7 +43,9 @@ def test_a_run_with_nothing_left_to_do_has_no_rate() -> None:
 
 def test_a_receipt_survives_json(make_job, catalogue) -> None:
     tally = Tally()
-    tally.add(part(("shoe", 0.99, "labeled", None)))
-    receipt = tally.receipt(make_job(catalogue), "out.csv", RunFigures(images=1, seconds=0.5, workers=2, restarts=0))
+    add(tally, part(("shoe", 0.99, "labeled", None)))
+    receipt = tally.receipt(
+        make_job(catalogue), "out.csv", RunFigures(images=1, seconds=0.5, workers=2, restarts=0), {}
+    )
     assert Receipt.model_validate_json(receipt.model_dump_json()) == receipt
     assert receipt.images_per_s == 2.0
