@@ -74,7 +74,11 @@ def test_a_killed_run_goes_on_and_gives_the_same_output(tmp_path: Path, long_lis
 def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: Path, long_list: Path, bundle: Path) -> None:
     output = tmp_path / "labels.parquet"
     process = subprocess.Popen(
-        command(long_list, bundle, output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(long_list, bundle, output),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where a shell started us with &
     )
     parts = output.with_name(output.name + ".job") / "parts"
     while process.poll() is None and not (parts.is_dir() and any(parts.iterdir())):
