@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from exporter.console import export_and_show
 from exporter.load_tensorflow import load_tensorflow
 from models.errors import InputError, StoppedError
+from models.whole_file import replace_file
 from trainer.arch import Arch
 from trainer.console import train_and_show
 from trainer.sample import draw_catalogue
@@ -19,7 +20,7 @@ from worker.console import label_with_progress
 from worker.contact_sheet import SheetPhoto, draw_contact_sheet
 from worker.job import JobOptions
 from worker.label import LabelRequest
-from worker.receipt_page import PagePicture, write_receipt_page
+from worker.receipt_page import PagePicture, receipt_page
 from worker.results import Status
 
 __all__ = ["run_demo"]
@@ -66,7 +67,7 @@ def run_demo(out: Path, photos: int, seed: int) -> None:
         PagePicture("How the training went", run / "results.png"),
         PagePicture("Truth against guess, on the test photos", run / "confusion_matrix.png"),
     ]
-    write_receipt_page(receipt, pictures, page)
+    replace_file(page, receipt_page(receipt, pictures).encode())
     console.rule("Look at")
     console.print(f"  {sheet}\n  {page}\n  {output}", highlight=False)
 

@@ -4,12 +4,13 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from worker.storage import FolderStorage
+from worker.storage import Storage
 
-__all__ = ["Attempt", "attempt_on", "forget_attempts", "suspect_rows"]
+__all__ = ["Attempt", "Earlier", "attempt_on", "earlier_attempts", "forget_attempts"]
 
 _FOLDER: Final = "inhand"
 _WIDTH: Final = 12
@@ -31,9 +32,9 @@ class Attempt:
 
 
 @contextmanager
-def attempt_on(storage: FolderStorage, chunk: int) -> Iterator[Attempt]:
+def attempt_on(storage: Storage, chunk: int) -> Iterator[Attempt]:
     """Open a marker for one try at a chunk; it outlives a killed process, and goes when the try ends by itself."""
-    folder = storage.root / _FOLDER
+    folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     marker = folder / f"{chunk:06d}.{uuid.uuid4().hex[:12]}"
     handle = os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
@@ -44,20 +45,34 @@ def attempt_on(storage: FolderStorage, chunk: int) -> Iterator[Attempt]:
         marker.unlink(missing_ok=True)
 
 
-def suspect_rows(storage: FolderStorage, chunk: int) -> set[int]:
-    """Rows of a chunk that were in hand when an earlier try at it died."""
-    rows: set[int] = set()
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier tries at a chunk left.
+
+    Attributes:
+        deaths: how many ended with their process (or go on elsewhere at this moment).
+        rows: rows of the chunk that were in hand then.
+    """
+
+    deaths: int
+    rows: frozenset[int]
+
+
+def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
+    """Earlier tries at a chunk that did not end by themselves."""
+    deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
         with suppress(FileNotFoundError):  # an attempt that ended by itself just now
             rows.update(map(int, marker.read_text().split()))
-    return rows
+            deaths += 1
+    return Earlier(deaths, frozenset(rows))
 
 
-def forget_attempts(storage: FolderStorage, chunk: int) -> None:
+def forget_attempts(storage: Storage, chunk: int) -> None:
     """Delete what earlier tries at a chunk left; called once its part is committed."""
     for marker in _markers(storage, chunk):
         marker.unlink(missing_ok=True)
 
 
-def _markers(storage: FolderStorage, chunk: int) -> list[Path]:
-    return sorted((storage.root / _FOLDER).glob(f"{chunk:06d}.*"))
+def _markers(storage: Storage, chunk: int) -> list[Path]:
+    return sorted((storage.scratch / _FOLDER).glob(f"{chunk:06d}.*"))

@@ -1,23 +1,25 @@
 """One chunk of a job: the function that every runner calls, here or on a queue."""
 
 import hashlib
-import io
+import os
 import signal
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from models.classifier import BATCH, Classifier
 from models.errors import ImageError, ImageFault
 from models.photo import read_photo
-from models.preprocess import Pixels, preprocess
-from worker.attempt import Attempt, attempt_on, forget_attempts, suspect_rows
-from worker.job import JOB_KEY, Job, part_key
-from worker.results import RowResult, failed_row, labeled_row, results_table
+from models.preprocess import Pixels, PreprocessSpec, preprocess
+from worker.attempt import Attempt, attempt_on, earlier_attempts, forget_attempts
+from worker.job import Job
+from worker.parts import latest_parts, part_bytes, part_key, read_part
+from worker.results import RowResult, failed_row, labeled_row, results_of
+from worker.retry import RETRYABLE
 from worker.sandbox import decode_in_sandbox
 
 __all__ = ["run_chunk"]
@@ -38,39 +40,84 @@ class Decoded:
     outcome: Pixels | ImageError
 
 
-def run_chunk(job: Job, chunk: int, classifier: Classifier) -> bool:
+def _go_on() -> None:
+    """Nothing stands against the next photos."""
+
+
+def run_chunk(job: Job, chunk: int, classifier: Classifier, between_batches: Callable[[], None] = _go_on) -> bool:
     """Label a chunk and commit its part; harmless when it was done before, or is being done elsewhere.
 
-    The calling process must not handle SIGALRM: its default action ends a decode that hangs, with the process.
+    Where the chunk is part of a retry, only its failed rows that are worth another try are done again. The calling
+    process must not handle SIGALRM: its default action ends a decode that hangs, with the process.
+
+    Args:
+        job: the job.
+        chunk: its number.
+        classifier: the model that the job is pinned to.
+        between_batches: called every few photos; what it raises gives the chunk up.
 
     Returns:
         Whether this call committed the part.
     """
-    if job.storage.exists(part_key(chunk)):
+    start = time.monotonic()
+    retry = job.retry().wanted(chunk)
+    key = part_key(chunk, retry)
+    if job.storage.exists(key):
         return False
-    suspects = suspect_rows(job.storage, chunk)
+    rows = _rows_to_keep(job, chunk) if retry else {}
+    earlier = earlier_attempts(job.storage, chunk)
     with attempt_on(job.storage, chunk) as attempt:
-        photos = _decoded_photos(job, chunk, classifier, attempt, suspects)
-        rows = [row for batch in _batches(photos) for row in _label_batch(batch, classifier, job.spec.options.top_k)]
-        committed = job.storage.commit(part_key(chunk), _part_bytes(results_table(rows), job.spec.id))
+        decoder = _Decoder(attempt, classifier.metadata.preprocess, job.spec.options.timeout_s, earlier.rows)
+        for batch in _batches(_decoded_photos(job, chunk, decoder, rows.keys())):
+            between_batches()
+            labelled = _label_batch(batch, classifier, job.spec.options.top_k)
+            rows |= zip((photo.row for photo in batch), labelled, strict=True)
+        worker = f"{socket.gethostname()}:{os.getpid()}"
+        ordered = [rows[number] for number in range(len(rows))]
+        data = part_bytes(ordered, job.spec.id, worker, time.monotonic() - start, earlier.deaths)
+        committed = job.storage.commit(key, data)
     forget_attempts(job.storage, chunk)
     return committed
 
 
-def _decoded_photos(
-    job: Job, chunk: int, classifier: Classifier, attempt: Attempt, suspects: set[int]
-) -> Iterator[Decoded]:
+def _rows_to_keep(job: Job, chunk: int) -> dict[int, RowResult]:
+    """Rows of the chunk's latest part that a retry leaves as they are."""
+    latest = latest_parts(job.storage.names("parts"))[chunk]
+    part = read_part(job.storage, part_key(chunk, latest), job.spec.id, job.rows_in_chunk(chunk))
+    return {number: row for number, row in enumerate(results_of(part)) if row.error not in RETRYABLE}
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    """How the photos of one try at a chunk become pixels; suspects do so in a throw-away process."""
+
+    attempt: Attempt
+    spec: PreprocessSpec
+    timeout_s: float
+    suspects: frozenset[int]
+
+    def decode(self, row: int, data: bytes) -> Pixels:
+        if row in self.suspects:
+            return decode_in_sandbox(data, self.spec, self.timeout_s)
+        self.attempt.take(row)
+        signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
+        try:
+            return preprocess(data, self.spec)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self.attempt.put_down()
+
+
+def _decoded_photos(job: Job, chunk: int, decoder: _Decoder, known: Container[int]) -> Iterator[Decoded]:
     root = Path(job.spec.image_root)
-    timeout_s = job.spec.options.timeout_s
     for row, name in enumerate(job.chunk_images(chunk)):
+        if row in known:
+            continue
         sha256 = None
         try:
             data = read_photo(_photo_path(root, name))
             sha256 = hashlib.sha256(data).hexdigest()
-            if row in suspects:
-                pixels = decode_in_sandbox(data, classifier.metadata.preprocess, timeout_s)
-            else:
-                pixels = _decode_in_hand(data, row, attempt, classifier, timeout_s)
+            pixels = decoder.decode(row, data)
         except ImageError as error:
             yield Decoded(row, sha256, error)
         else:
@@ -85,16 +132,6 @@ def _photo_path(root: Path, name: str | None) -> Path:
         msg = f"Expected the path of a photo, got the URL {name[:200]}; download it first."
         raise ImageError(msg, ImageFault.REFUSED)
     return root / name
-
-
-def _decode_in_hand(data: bytes, row: int, attempt: Attempt, classifier: Classifier, timeout_s: float) -> Pixels:
-    attempt.take(row)
-    signal.setitimer(signal.ITIMER_REAL, timeout_s)
-    try:
-        return preprocess(data, classifier.metadata.preprocess)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        attempt.put_down()
 
 
 def _batches(photos: Iterator[Decoded]) -> Iterator[list[Decoded]]:
@@ -120,9 +157,3 @@ def _label_batch(batch: list[Decoded], classifier: Classifier, top_k: int) -> li
         else labeled_row(next(predictions), photo.sha256 or "", classifier.reference)
         for photo in batch
     ]
-
-
-def _part_bytes(table: pa.Table, job: str) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({JOB_KEY: job}), buffer, compression="zstd")
-    return buffer.getvalue()

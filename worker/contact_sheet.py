@@ -27,9 +27,13 @@ _COLOURS: Final = {Status.LABELED: (43, 138, 62), Status.REVIEW: (230, 119, 0), 
 
 @dataclass(frozen=True)
 class SheetPhoto:
-    """A photo and what became of it; the caption's two lines are shown under it."""
+    """A photo and what became of it; the caption's two lines are shown under it.
 
-    path: Path
+    Attributes:
+        path: the photo; none for one that is not to be opened.
+    """
+
+    path: Path | None
     status: Status
     title: str
     detail: str
@@ -54,7 +58,7 @@ def draw_contact_sheet(photos: Sequence[SheetPhoto], output: Path) -> None:
 def _draw_tile(sheet: Image.Image, photo: SheetPhoto, left: int, top: int) -> None:
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((left, top, left + _TILE, top + _TILE + _CAPTION), fill=_CARD)
-    thumbnail = _thumbnail(photo.path)
+    thumbnail = _thumbnail(photo.path) if photo.path else None
     if thumbnail is None:
         draw.text(
             (left + _TILE // 2, top + _TILE // 2),

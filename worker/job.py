@@ -3,13 +3,12 @@
 import hashlib
 import io
 import json
-import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import pyarrow as pa
@@ -17,18 +16,38 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import InputError, JobError
+from models.preprocess import VERSION as PREPROCESS_VERSION
 from worker.catalogue import Catalogue
-from worker.storage import FolderStorage
+from worker.parts import latest_parts, part_key
+from worker.retry import NO_RETRY, Retry, read_retry
+from worker.storage import Storage
 
-__all__ = ["JOB_KEY", "Job", "JobOptions", "JobSpec", "ModelPin", "create_job", "job_digest", "open_job"]
+__all__ = [
+    "CANCELLED",
+    "JOB_FILE",
+    "Job",
+    "JobOptions",
+    "JobSpec",
+    "ModelPin",
+    "Priority",
+    "create_job",
+    "images_of",
+    "job_digest",
+    "open_job",
+]
 
 JOB_FILE: Final = "job.json"
-JOB_KEY: Final = b"hangtag.job"
-"""Schema metadata of a part: the job it belongs to."""
-
+CANCELLED: Final = "cancelled"
 CHUNK_ROWS: Final = 128
 CHUNKS_PER_FILE: Final = 256
-_PART_NAME: Final = re.compile(r"(\d{6,})\.r(\d+)\.parquet")
+
+
+class Priority(StrEnum):
+    """Which jobs' chunks are taken first, where several wait."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
 
 
 class _Record(BaseModel):
@@ -53,9 +72,14 @@ class JobOptions(_Record):
 
 
 class JobSpec(_Record):
-    """The contents of ``job.json``; never changed once written."""
+    """The contents of ``job.json``; never changed once written.
 
-    schema_version: Literal[1]
+    Attributes:
+        left_out: ending → how many files of a folder do not say image.
+        preprocess_version: of ``models/preprocess.py``; workers of another version refuse the job.
+    """
+
+    schema_version: Literal[2]
     id: str
     created_at: str
     source: str
@@ -65,6 +89,9 @@ class JobSpec(_Record):
     chunk_rows: int
     chunks: int
     rows_digest: str
+    left_out: dict[str, int]
+    priority: Priority
+    preprocess_version: str
     model: ModelPin
     options: JobOptions
     digest: str
@@ -80,7 +107,7 @@ class Job:
     """
 
     spec: JobSpec
-    storage: FolderStorage
+    storage: Storage
 
     def chunk_images(self, chunk: int) -> list[str | None]:
         """The photo's path of each row of a chunk, as the catalogue gives it."""
@@ -88,23 +115,30 @@ class Job:
 
     def chunk_table(self, chunk: int, columns: list[str] | None = None) -> pa.Table:
         """The catalogue rows of a chunk."""
-        file = _rows_file(self.storage.root / _rows_key(chunk // CHUNKS_PER_FILE), self.spec.id)
+        file = _rows_file(self.storage, _rows_key(chunk // CHUNKS_PER_FILE), self.spec.id)
         return file.read_row_group(chunk % CHUNKS_PER_FILE, columns=columns)
 
     def part_keys(self) -> dict[int, str]:
-        """Chunk → key of its part, the latest retry's, for every chunk that is done."""
-        latest: dict[int, tuple[int, str]] = {}
-        for name in self.storage.names("parts"):
-            match = _PART_NAME.fullmatch(name)
-            if match:
-                chunk, retry = int(match[1]), int(match[2])
-                latest[chunk] = max(latest.get(chunk, (-1, "")), (retry, f"parts/{name}"))
-        return {chunk: key for chunk, (_, key) in latest.items()}
+        """Chunk → key of its part, the latest retry's, for every chunk that has one."""
+        return {chunk: part_key(chunk, retry) for chunk, retry in latest_parts(self.storage.names("parts")).items()}
+
+    def retry(self) -> Retry:
+        """The latest retry of failed rows; number 0 where there was none."""
+        numbers = [int(name.removesuffix(".json")) for name in self.storage.names("retries")]
+        return read_retry(self.storage, max(numbers), self.spec.id) if numbers else NO_RETRY
 
     def missing_chunks(self) -> list[int]:
-        """Chunks that have no part yet, in order."""
-        done = self.part_keys()
-        return [chunk for chunk in range(self.spec.chunks) if chunk not in done]
+        """Chunks that have no part yet, or none of the latest retry that they belong to, in order."""
+        return self.missing_from(latest_parts(self.storage.names("parts")), self.retry())
+
+    def missing_from(self, parts: dict[int, int], retry: Retry) -> list[int]:
+        """:meth:`missing_chunks`, of parts and a retry that have been looked up."""
+        return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.wanted(chunk)]
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has cancelled it; what is done is kept."""
+        return self.storage.exists(CANCELLED)
 
     def rows_in_chunk(self, chunk: int) -> int:
         """How many rows a chunk has; the last one may have fewer."""
@@ -117,18 +151,23 @@ def images_of(job: Job, table: pa.Table) -> list[str | None]:
     return column
 
 
-def part_key(chunk: int, retry: int = 0) -> str:
-    """Key of the part that holds a chunk's results."""
-    return f"parts/{chunk:06d}.r{retry}.parquet"
-
-
 def create_job(
-    storage: FolderStorage, catalogue: Catalogue, model: ModelPin, options: JobOptions, chunk_rows: int = CHUNK_ROWS
+    storage: Storage,
+    catalogue: Catalogue,
+    model: ModelPin,
+    options: JobOptions,
+    chunk_rows: int = CHUNK_ROWS,
+    priority: Priority = Priority.NORMAL,
 ) -> Job:
     """Write a catalogue into a job folder; ``job.json`` comes last, so that a job is whole or absent.
 
+    Rows that a killed run left there are taken as they are when they are the same.
+
     Returns:
         The new job.
+
+    Raises:
+        JobError: the folder holds a job, or other rows.
     """
     hasher = _RowsHasher(catalogue.schema)
     rows = chunks = 0
@@ -143,7 +182,7 @@ def create_job(
         _commit_new(storage, _rows_key(number), buffer.getvalue())
     rows_digest = hasher.digest()
     spec = JobSpec(
-        schema_version=1,
+        schema_version=2,
         id=uuid.uuid4().hex[:12],
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         source=str(catalogue.path.resolve()),
@@ -153,6 +192,9 @@ def create_job(
         chunk_rows=chunk_rows,
         chunks=chunks,
         rows_digest=rows_digest,
+        left_out=dict(catalogue.left_out),
+        priority=priority,
+        preprocess_version=PREPROCESS_VERSION,
         model=model,
         options=options,
         digest=_digest(rows_digest, catalogue, model, options),
@@ -161,9 +203,9 @@ def create_job(
     return Job(spec, storage)
 
 
-def _commit_new(storage: FolderStorage, key: str, data: bytes) -> None:
-    if not storage.commit(key, data):
-        msg = f"Expected no {key} in {storage.root} yet, found one; pass --restart to begin anew."
+def _commit_new(storage: Storage, key: str, data: bytes) -> None:
+    if not storage.commit(key, data) and storage.read(key) != data:
+        msg = f"Expected no {key} in {storage.place} yet, found another's; name another place, or delete that one."
         raise JobError(msg)
 
 
@@ -175,7 +217,7 @@ def job_digest(catalogue: Catalogue, model: ModelPin, options: JobOptions, chunk
     return _digest(hasher.digest(), catalogue, model, options)
 
 
-def open_job(storage: FolderStorage) -> Job | None:
+def open_job(storage: Storage) -> Job | None:
     """The job in a folder; none where no ``job.json`` was ever completed.
 
     Raises:
@@ -186,7 +228,10 @@ def open_job(storage: FolderStorage) -> Job | None:
     try:
         return Job(JobSpec.model_validate_json(storage.read(JOB_FILE)), storage)
     except ValidationError as error:
-        msg = f"{storage.root / JOB_FILE} is damaged or of another version of Hangtag; pass --restart to begin anew."
+        msg = (
+            f"{JOB_FILE} in {storage.place} is damaged, or of another version of Hangtag than this one; "
+            "use the version that made it, or begin anew with --restart or another name."
+        )
         raise JobError(msg) from error
 
 
@@ -206,12 +251,12 @@ def _rows_key(number: int) -> str:
 
 
 @lru_cache(maxsize=2)
-def _rows_file(path: Path, job: str) -> pq.ParquetFile:
+def _rows_file(storage: Storage, key: str, job: str) -> pq.ParquetFile:
     """The open file; ``job`` keeps apart two jobs that were in the same folder one after the other."""
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(storage.source(key))
     except FileNotFoundError as error:
-        msg = f"Expected the job's rows at {path}, they are gone; pass --restart to begin anew."
+        msg = f"Expected rows of job {job} at {key} in {storage.place}, they are gone; begin anew."
         raise InputError(msg) from error
 
 

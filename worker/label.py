@@ -14,12 +14,12 @@ from models.bundle import open_bundle
 from models.classifier import load
 from models.errors import InputError, JobError
 from models.golden import check_golden
-from models.whole_file import replace_file
 from worker.catalogue import Catalogue, open_catalogue
+from worker.finish import write_receipt
 from worker.job import Job, JobOptions, ModelPin, create_job, job_digest, open_job
 from worker.merge import check_columns, check_output, merge_parts
 from worker.pool import run_pool
-from worker.receipt import Receipt, RunFigures, Tally
+from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, Tally
 from worker.results import check_no_clash
 from worker.storage import FolderStorage
 
@@ -29,7 +29,6 @@ Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
 
 LOCK_FILE: Final = "lock"
-RECEIPT_FILE: Final = "receipt.json"
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def label(request: LabelRequest, on_progress: Progress) -> Receipt:
         if request.restart:
             _empty(folder)
         job = _prepared_job(catalogue, request.options, FolderStorage(folder), pin)
-        return _finished(job, request) or _run(job, request, dict(catalogue.left_out), on_progress)
+        return _finished(job, request) or _run(job, request, on_progress)
 
 
 def _check_places(request: LabelRequest, folder: Path) -> None:
@@ -160,7 +159,7 @@ def _finished(job: Job, request: LabelRequest) -> Receipt | None:
     return Receipt.model_validate_json(job.storage.read(RECEIPT_FILE))
 
 
-def _run(job: Job, request: LabelRequest, left_out: dict[str, int], on_progress: Progress) -> Receipt:
+def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:
     waiting = job.missing_chunks()
     to_do = sum(map(job.rows_in_chunk, waiting))
     done = job.spec.rows - to_do
@@ -177,6 +176,6 @@ def _run(job: Job, request: LabelRequest, left_out: dict[str, int], on_progress:
     run = RunFigures(images=to_do, seconds=time.monotonic() - start, workers=workers, restarts=restarts)
     tally = Tally()
     merge_parts(job, request.output, tally.add)
-    receipt = tally.receipt(job, str(request.output), run, left_out)
-    replace_file(job.storage.root / RECEIPT_FILE, receipt.model_dump_json(indent=1).encode())
+    receipt = tally.receipt(job, str(request.output), run)
+    write_receipt(job, receipt, tally)
     return receipt

@@ -1,6 +1,5 @@
 """Parts into one result: every catalogue row once, in the catalogue's order, with the catalogue's columns."""
 
-import io
 import json
 import math
 import os
@@ -17,7 +16,8 @@ import pyarrow.parquet as pq
 from models.errors import InputError, JobError
 from models.whole_file import sync_file
 from worker.csv_rows import CsvRows
-from worker.job import JOB_KEY, Job, images_of
+from worker.job import Job, images_of
+from worker.parts import read_part
 from worker.readers import JSON_FIELD
 from worker.results import RESULT_SCHEMA
 
@@ -216,14 +216,5 @@ def _chunks(job: Job) -> Iterator[tuple[pa.Table, pa.Table]]:
         if chunk not in keys:
             msg = f"Chunk {chunk} has no part; run the same command again."
             raise JobError(msg)
-        part = pq.read_table(io.BytesIO(job.storage.read(keys[chunk])))
-        if (part.schema.metadata or {}).get(JOB_KEY) != job.spec.id.encode():
-            (job.storage.root / keys[chunk]).unlink()
-            msg = f"{keys[chunk]} was left by another job and has been removed; run the same command again."
-            raise JobError(msg)
-        if part.num_rows != job.rows_in_chunk(chunk):
-            msg = (
-                f"{keys[chunk]} holds {part.num_rows} rows, its chunk {job.rows_in_chunk(chunk)}; delete it and go on."
-            )
-            raise JobError(msg)
+        part = read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk))
         yield job.chunk_table(chunk), part

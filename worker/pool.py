@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.errors import JobError
-from worker.attempt import suspect_rows
+from worker.attempt import earlier_attempts
 from worker.farm import Death, Farm
 from worker.job import Job
 
@@ -30,7 +30,7 @@ class _Strikes:
             JobError: the chunk keeps killing its process, and no photo in it is to blame.
         """
         chunk = int(death.line)
-        suspects = len(suspect_rows(self._job.storage, chunk))
+        suspects = len(earlier_attempts(self._job.storage, chunk).rows)
         if suspects > self._suspects[chunk]:
             self._deaths[chunk] = 0
         self._suspects[chunk] = suspects
@@ -63,7 +63,7 @@ def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]
     def done(line: str, _: dict[str, Any]) -> None:
         on_done(int(line))
 
-    module = ("worker.process", str(job.storage.root), str(model))
-    with Farm(module, workers, job.storage.root / "logs", done, _Strikes(job).again) as farm:
+    module = ("worker.process", job.storage.place, str(model))
+    with Farm(module, workers, job.storage.scratch / "logs", done, _Strikes(job).again) as farm:
         farm.run(str(chunk) for chunk in job.missing_chunks())
         return farm.deaths

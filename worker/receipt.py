@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from random import Random
 from typing import Annotated, Final
 
 import numpy as np
@@ -10,12 +11,16 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.job import Job, ModelPin
+from worker.parts import part_work
 from worker.results import Status
 
-__all__ = ["Receipt", "RunFigures", "Tally"]
+__all__ = ["RECEIPT_FILE", "Receipt", "RunFigures", "SampleRow", "Tally"]
 
+RECEIPT_FILE: Final = "receipt.json"
 _EXAMPLES: Final = 5
 _BINS: Final = 20
+_SAMPLE: Final = 48
+_SAMPLE_FAILED: Final = 8
 
 
 class _Record(BaseModel):
@@ -58,8 +63,29 @@ class RunFigures(_Record):
         return self.images / self.seconds if self.images and self.seconds else 0.0
 
 
+class WorkFigures(_Record):
+    """What it took to label the job's rows, over all its runs, as its parts say.
+
+    Attributes:
+        hosts: machine → rows it labelled.
+        processes: how many processes labelled something.
+        deaths: tries at a chunk that ended with their process.
+        busy_s: seconds that processes worked on chunks, added up.
+    """
+
+    hosts: dict[str, int]
+    processes: int
+    deaths: int
+    busy_s: float
+
+
 class Receipt(_Record):
-    """The contents of ``receipt.json``."""
+    """The contents of ``receipt.json``.
+
+    Attributes:
+        retry: number of the retry of failed rows that it was written after; 0 where there was none.
+        images_per_s: rows a second in the last run.
+    """
 
     job: str
     source: str
@@ -72,13 +98,31 @@ class Receipt(_Record):
     errors: dict[str, ErrorCount]
     confidence_histogram: Annotated[tuple[int, ...], Field(min_length=_BINS, max_length=_BINS)]
     left_out: dict[str, int]
+    retry: int
+    work: WorkFigures
     run: RunFigures
     images_per_s: float
 
 
+@dataclass(frozen=True)
+class SampleRow:
+    """A row to look at: its photo, and what became of it."""
+
+    image: str | None
+    status: Status
+    label: str | None
+    confidence: float | None
+    error: str | None
+
+
 @dataclass
 class Tally:
-    """Counts over a job's parts, a part at a time; memory does not grow with the rows."""
+    """Counts over a job's parts, a part at a time; memory does not grow with the rows.
+
+    Attributes:
+        sample: rows that were not failed, each row as likely as any other.
+        failed_sample: the first failed rows.
+    """
 
     rows: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
@@ -87,26 +131,57 @@ class Tally:
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
     histogram: np.ndarray[tuple[int], np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
 
+    sample: list[SampleRow] = field(default_factory=list)
+    failed_sample: list[SampleRow] = field(default_factory=list)
+    hosts: Counter[str] = field(default_factory=Counter)
+    processes: set[str] = field(default_factory=set)
+    deaths: int = 0
+    busy_s: float = 0.0
+    _readable: int = 0
+    _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
+
     def add(self, part: pa.Table, images: list[str | None]) -> None:
         """Count the results of one chunk, and the photos they are of; chunks come in order."""
+        self._count_work(part)
         self.by_status.update(part.column("status").to_pylist())
         self.by_label.update(part.column("label").drop_null().to_pylist())
         confidence = part.column("confidence").drop_null().to_numpy()
         self.histogram += np.histogram(confidence, bins=_BINS, range=(0.0, 1.0))[0]
         faults = zip(part.column("error").to_pylist(), part.column("error_message").to_pylist(), strict=True)
         for number, (kind, message) in enumerate(faults):
-            if kind is not None:
+            if kind is None:
+                self._consider(part, number, images[number])
+            else:
                 example = ErrorExample(row=self.rows + number + 1, image=images[number], message=message)
                 self._count_error(kind, example)
         self.rows += part.num_rows
+
+    def _count_work(self, part: pa.Table) -> None:
+        work = part_work(part.schema)
+        self.hosts[work.worker.rpartition(":")[0]] += work.rows
+        self.processes.add(work.worker)
+        self.deaths += work.deaths
+        self.busy_s += work.seconds
+
+    def _consider(self, part: pa.Table, number: int, image: str | None) -> None:
+        """Reservoir sampling: Vitter, "Random sampling with a reservoir", algorithm R (1985)."""
+        self._readable += 1
+        place = len(self.sample) if len(self.sample) < _SAMPLE else self._random.randrange(self._readable)
+        if place < _SAMPLE:
+            status, label, confidence = (
+                part.column(name)[number].as_py() for name in ("status", "label", "confidence")
+            )
+            self.sample[place : place + 1] = [SampleRow(image, Status(status), label, confidence, None)]
 
     def _count_error(self, kind: str, example: ErrorExample) -> None:
         self.errors[kind] += 1
         if self.errors[kind] <= _EXAMPLES:
             self.examples.setdefault(kind, []).append(example)
+        if len(self.failed_sample) < _SAMPLE_FAILED:
+            self.failed_sample.append(SampleRow(example.image, Status.FAILED, None, None, kind))
 
-    def receipt(self, job: Job, output: str, run: RunFigures, left_out: dict[str, int]) -> Receipt:
-        """The receipt of a merged job; ``left_out`` counts files of a folder that do not say image, by ending."""
+    def receipt(self, job: Job, output: str, run: RunFigures) -> Receipt:
+        """The receipt of a merged job."""
         return Receipt(
             job=job.spec.id,
             source=job.spec.source,
@@ -121,7 +196,14 @@ class Tally:
                 for kind, count in self.errors.most_common()
             },
             confidence_histogram=tuple(int(count) for count in self.histogram),
-            left_out=left_out,
+            left_out=job.spec.left_out,
+            retry=job.retry().number,
+            work=WorkFigures(
+                hosts=dict(self.hosts.most_common()),
+                processes=len(self.processes),
+                deaths=self.deaths,
+                busy_s=round(self.busy_s, 1),
+            ),
             run=run,
             images_per_s=round(run.images_per_s, 1),
         )

@@ -7,10 +7,9 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from models.whole_file import replace_file
 from worker.receipt import Receipt
 
-__all__ = ["PagePicture", "write_receipt_page"]
+__all__ = ["PagePicture", "receipt_page"]
 
 _PAGE: Final = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -42,21 +41,22 @@ class PagePicture:
     path: Path
 
 
-def write_receipt_page(receipt: Receipt, pictures: list[PagePicture], output: Path) -> None:
-    """Write a page with a receipt's counts, and pictures under them.
+def receipt_page(receipt: Receipt, pictures: list[PagePicture]) -> str:
+    """A page with a receipt's counts, and pictures under them.
 
     Args:
         receipt: of a merged job.
         pictures: PNG files, which are put into the page.
-        output: the HTML file.
+
+    Returns:
+        HTML that needs no other file.
     """
-    page = _PAGE.substitute(
+    return _PAGE.substitute(
         rows=f"{receipt.rows:,}",
         facts=_facts(receipt),
         tables=_tables(receipt),
         pictures="".join(_picture(picture) for picture in pictures),
     )
-    replace_file(output, page.encode())
 
 
 def _facts(receipt: Receipt) -> str:

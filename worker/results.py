@@ -2,14 +2,23 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
 from models.classifier import Prediction
 from models.errors import ImageError, InputError
 
-__all__ = ["RESULT_SCHEMA", "RowResult", "Status", "check_no_clash", "failed_row", "labeled_row", "results_table"]
+__all__ = [
+    "RESULT_SCHEMA",
+    "RowResult",
+    "Status",
+    "check_no_clash",
+    "failed_row",
+    "labeled_row",
+    "results_of",
+    "results_table",
+]
 
 
 class Status(StrEnum):
@@ -80,6 +89,17 @@ def results_table(rows: list[RowResult]) -> pa.Table:
     """Results as a table of :data:`RESULT_SCHEMA`, in the order given."""
     columns = [pa.array([_cell(row, field.name) for row in rows], field.type) for field in RESULT_SCHEMA]
     return pa.Table.from_arrays(columns, schema=RESULT_SCHEMA)
+
+
+def results_of(table: pa.Table) -> list[RowResult]:
+    """The inverse of :func:`results_table`."""
+    return [_result(row) for row in table.select(RESULT_SCHEMA.names).to_pylist()]
+
+
+def _result(row: dict[str, Any]) -> RowResult:
+    best = row["top_k"]
+    top_k = best and tuple((entry["label"], entry["confidence"]) for entry in best)
+    return RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k})
 
 
 def _cell(row: RowResult, name: str) -> object:

@@ -1,22 +1,36 @@
-"""Where a job lives. One verb writes: ``commit``, and the first commit of a key wins."""
+"""Where a job lives. ``commit`` writes what must never change: the first commit of a key wins, whoever makes it."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
-from models.whole_file import sync_folder, write_beside
+from models.whole_file import replace_file, sync_folder, write_beside
 
-__all__ = ["FolderStorage"]
+__all__ = ["Entry", "FolderStorage", "Storage"]
 
 
-class FolderStorage:
-    """A job in a folder of a local or shared disk.
+@dataclass(frozen=True)
+class Entry:
+    """A key directly under some folder: its name without the folder, and when it was written (seconds since 1970)."""
 
-    Args:
-        root: the job's folder; made when something is first written.
-    """
+    name: str
+    modified: float
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+
+class Storage(Protocol):
+    """What a job asks of the place it lives in. Keys are relative, with ``/`` between their parts."""
+
+    def __hash__(self) -> int:
+        """Storages of one place are equal, so that what was read of it can be cached."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, as a person would write it: a folder, or an ``s3://`` URL."""
+
+    @property
+    def scratch(self) -> Path:
+        """A folder on this machine for what only this machine needs to know, such as in-hand markers."""
 
     def commit(self, key: str, data: bytes) -> bool:
         """Write ``data`` under ``key``, whole or not at all.
@@ -24,6 +38,60 @@ class FolderStorage:
         Returns:
             Whether this call wrote it; ``False`` when the key was there already, and stays as it was.
         """
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Write ``data`` under ``key``, whole or not at all, whatever was there."""
+
+    def upload(self, key: str, file: Path) -> None:
+        """Move a file of this machine to ``key``, whole or not at all, whatever was there."""
+
+    def delete(self, key: str) -> None:
+        """Remove ``key``; nothing happens where it is not there."""
+
+    def read(self, key: str) -> bytes:
+        """The bytes under ``key``; ``FileNotFoundError`` where there are none."""
+
+    def source(self, key: str) -> Path | BinaryIO:
+        """The bytes under ``key`` as pyarrow likes to open them; ``FileNotFoundError`` now or then if there are none."""
+
+    def exists(self, key: str) -> bool:
+        """Whether there is something under ``key``."""
+
+    def entries(self, folder: str) -> list[Entry]:
+        """The keys directly under ``folder``, in no order; none where it does not exist."""
+
+    def names(self, folder: str) -> list[str]:
+        """The names of :meth:`entries`, which is quicker where times cost extra."""
+
+    def folders(self) -> list[str]:
+        """Names of the folders directly under the root, in order."""
+
+    def child(self, folder: str) -> "Storage":
+        """The storage whose root is a folder of this one."""
+
+
+@dataclass(frozen=True)
+class FolderStorage:
+    """A folder of a local or shared disk.
+
+    Attributes:
+        root: the folder; made when something is first written.
+    """
+
+    root: Path
+
+    @property
+    def place(self) -> str:
+        """The folder's path."""
+        return str(self.root)
+
+    @property
+    def scratch(self) -> Path:
+        """The folder itself: on a shared disk, one machine's markers warn the others."""
+        return self.root
+
+    def commit(self, key: str, data: bytes) -> bool:
+        """See :meth:`Storage.commit`: a temporary name, fsync, and a link to the final name."""
         final = self.root / key
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = write_beside(final, data)
@@ -36,17 +104,50 @@ class FolderStorage:
         sync_folder(final.parent)
         return True
 
+    def replace(self, key: str, data: bytes) -> None:
+        """See :meth:`Storage.replace`."""
+        replace_file(self.root / key, data)
+
+    def upload(self, key: str, file: Path) -> None:
+        """See :meth:`Storage.upload`; the file must be on the same disk."""
+        final = self.root / key
+        file.replace(final)
+        sync_folder(final.parent)
+
+    def delete(self, key: str) -> None:
+        """See :meth:`Storage.delete`."""
+        (self.root / key).unlink(missing_ok=True)
+
     def read(self, key: str) -> bytes:
-        """The bytes under ``key``; ``FileNotFoundError`` where there are none."""
+        """See :meth:`Storage.read`."""
         return (self.root / key).read_bytes()
 
+    def source(self, key: str) -> Path:
+        """See :meth:`Storage.source`."""
+        return self.root / key
+
     def exists(self, key: str) -> bool:
-        """Whether ``key`` has been committed."""
+        """See :meth:`Storage.exists`."""
         return (self.root / key).exists()
 
+    def entries(self, folder: str) -> list[Entry]:
+        """See :meth:`Storage.entries`."""
+        return [Entry(entry.name, entry.stat().st_mtime) for entry in self._scan(folder)]
+
     def names(self, folder: str) -> list[str]:
-        """Names of the keys directly under ``folder``, without it; none where it does not exist."""
+        """See :meth:`Storage.names`."""
+        return [entry.name for entry in self._scan(folder)]
+
+    def folders(self) -> list[str]:
+        """See :meth:`Storage.folders`."""
+        return sorted(entry.name for entry in self._scan("") if entry.is_dir())
+
+    def child(self, folder: str) -> "FolderStorage":
+        """See :meth:`Storage.child`."""
+        return FolderStorage(self.root / folder)
+
+    def _scan(self, folder: str) -> list["os.DirEntry[str]"]:
         try:
-            return [entry.name for entry in os.scandir(self.root / folder) if not entry.name.startswith(".")]
+            return [entry for entry in os.scandir(self.root / folder) if not entry.name.startswith(".")]
         except FileNotFoundError:
             return []

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from worker.attempt import attempt_on, forget_attempts, suspect_rows
+from worker.attempt import attempt_on, earlier_attempts, forget_attempts
 from worker.storage import FolderStorage
 
 
@@ -15,34 +15,35 @@ def leave_marker(storage: FolderStorage, chunk: int, row: int) -> None:
 def test_a_dead_attempt_names_its_row(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     leave_marker(storage, 3, 17)
-    assert suspect_rows(storage, 3) == {17}
-    assert suspect_rows(storage, 4) == set()
+    assert earlier_attempts(storage, 3).rows == {17}
+    assert earlier_attempts(storage, 4).rows == set()
 
 
 def test_attempts_do_not_hide_each_others_rows(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     leave_marker(storage, 3, 17)
     leave_marker(storage, 3, 5)
-    assert suspect_rows(storage, 3) == {5, 17}
+    assert earlier_attempts(storage, 3).rows == {5, 17}
+    assert earlier_attempts(storage, 3).deaths == 2
     forget_attempts(storage, 3)
-    assert suspect_rows(storage, 3) == set()
+    assert earlier_attempts(storage, 3).rows == set()
 
 
 def test_a_row_that_was_put_down_is_no_suspect(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     with attempt_on(storage, 0) as attempt:
         attempt.take(123456)
-        assert suspect_rows(storage, 0) == {123456}
+        assert earlier_attempts(storage, 0).rows == {123456}
         attempt.take(7)
-        assert suspect_rows(storage, 0) == {7}
+        assert earlier_attempts(storage, 0).rows == {7}
         attempt.put_down()
-        assert suspect_rows(storage, 0) == set()
+        assert earlier_attempts(storage, 0).rows == set()
 
 
 def test_an_attempt_that_ends_by_itself_leaves_nothing(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     attempt = attempt_on(storage, 0)
     attempt.__enter__().take(1)
-    assert suspect_rows(storage, 0) == {1}
+    assert earlier_attempts(storage, 0).rows == {1}
     attempt.__exit__(RuntimeError, RuntimeError(), None)
-    assert suspect_rows(storage, 0) == set()
+    assert earlier_attempts(storage, 0).rows == set()

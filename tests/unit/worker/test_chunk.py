@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 
 from models.classifier import load
 from models.errors import ImageFault
-from worker.attempt import suspect_rows
+from worker.attempt import earlier_attempts
 from worker.chunk import run_chunk
 
 
@@ -63,7 +63,7 @@ def test_a_suspect_photo_that_is_innocent_is_labelled_the_same(make_job, catalog
     marker = job.storage.root / "inhand" / "000000.0dead"
     marker.parent.mkdir()
     marker.write_text("2")
-    assert suspect_rows(job.storage, 0) == {2}
+    assert earlier_attempts(job.storage, 0).rows == {2}
     run_chunk(job, 0, load(bundle))
     result = read_part(job, 0)[2]
     assert result["label"] == load(bundle).classify(catalogue / job.chunk_images(0)[2]).label

@@ -1,7 +1,11 @@
-import pyarrow as pa
+import io
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from worker.parts import part_bytes
 from worker.receipt import Receipt, RunFigures, Tally
-from worker.results import RESULT_SCHEMA
+from worker.results import RESULT_SCHEMA, results_of
 
 
 def part(*rows: tuple[str | None, float | None, str, str | None]) -> pa.Table:
@@ -9,7 +13,8 @@ def part(*rows: tuple[str | None, float | None, str, str | None]) -> pa.Table:
         {"label": label, "confidence": confidence, "status": status, "error": error, "error_message": error}
         for label, confidence, status, error in rows
     ]
-    return pa.Table.from_pylist([{**dict.fromkeys(RESULT_SCHEMA.names), **row} for row in cells], RESULT_SCHEMA)
+    table = pa.Table.from_pylist([{**dict.fromkeys(RESULT_SCHEMA.names), **row} for row in cells], RESULT_SCHEMA)
+    return pq.read_table(io.BytesIO(part_bytes(results_of(table), "job", "shop-7:42", 0.5, deaths=1)))
 
 
 def add(tally: Tally, results: pa.Table) -> None:
@@ -44,8 +49,27 @@ def test_a_run_with_nothing_left_to_do_has_no_rate() -> None:
 def test_a_receipt_survives_json(make_job, catalogue) -> None:
     tally = Tally()
     add(tally, part(("shoe", 0.99, "labeled", None)))
-    receipt = tally.receipt(
-        make_job(catalogue), "out.csv", RunFigures(images=1, seconds=0.5, workers=2, restarts=0), {}
-    )
+    receipt = tally.receipt(make_job(catalogue), "out.csv", RunFigures(images=1, seconds=0.5, workers=2, restarts=0))
     assert Receipt.model_validate_json(receipt.model_dump_json()) == receipt
     assert receipt.images_per_s == 2.0
+
+
+def test_the_work_is_added_up_over_parts() -> None:
+    tally = Tally()
+    for _ in range(3):
+        add(tally, part(("shoe", 0.99, "labeled", None), ("hat", 0.9, "labeled", None)))
+    assert tally.hosts == {"shop-7": 6}
+    assert tally.processes == {"shop-7:42"}
+    assert (tally.deaths, tally.busy_s) == (3, 1.5)
+
+
+def test_the_sample_is_spread_over_all_rows() -> None:
+    tally = Tally()
+    for number in range(300):
+        results = part(("shoe", 0.99, "labeled", None), (None, None, "failed", "missing"))
+        tally.add(results, [f"{number}.jpg", f"gone-{number}.jpg"])
+    shown = [int(row.image.split(".")[0]) for row in tally.sample]
+    assert len(shown) == len(set(shown)) == 48
+    assert min(shown) < 50
+    assert max(shown) > 250
+    assert [row.image for row in tally.failed_sample] == [f"gone-{n}.jpg" for n in range(8)]

@@ -1,0 +1,75 @@
+"""The end of a job: its parts become one result, a receipt, and a page to look at."""
+
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from worker.contact_sheet import SheetPhoto, draw_contact_sheet
+from worker.job import Job
+from worker.merge import merge_parts
+from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
+from worker.receipt_page import PagePicture, receipt_page
+from worker.results import Status
+
+__all__ = ["PAGE_FILE", "RESULT_FILE", "finish_job", "finished_receipt", "write_receipt"]
+
+RESULT_FILE: Final = "labels.parquet"
+PAGE_FILE: Final = "receipt.html"
+
+
+def finish_job(job: Job) -> Receipt:
+    """Merge a queued job in its own folder; harmless when it is done twice, even at once.
+
+    Returns:
+        The receipt, which is written last: a job that has one of its latest retry is finished.
+
+    Raises:
+        JobError: a chunk has no part, or a part is not what it should be.
+    """
+    started = _started(job)
+    tally = Tally()
+    with tempfile.TemporaryDirectory(prefix=".finish-", dir=job.storage.scratch) as folder:
+        merged = Path(folder) / RESULT_FILE
+        merge_parts(job, merged, tally.add)
+        job.storage.upload(RESULT_FILE, merged)
+    seconds = max(0.001, max(entry.modified for entry in job.storage.entries("parts")) - started)
+    run = RunFigures(
+        images=job.spec.rows, seconds=round(seconds, 3), workers=len(tally.processes), restarts=tally.deaths
+    )
+    receipt = tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", run)
+    write_receipt(job, receipt, tally)
+    return receipt
+
+
+def _started(job: Job) -> float:
+    """When a worker could first have taken a chunk of the job, or of its latest retry."""
+    retries = job.storage.entries("retries")
+    return (
+        max(entry.modified for entry in retries) if retries else datetime.fromisoformat(job.spec.created_at).timestamp()
+    )
+
+
+def write_receipt(job: Job, receipt: Receipt, tally: Tally) -> None:
+    """Write the page, and then ``receipt.json``."""
+    with tempfile.TemporaryDirectory() as folder:
+        sheet = Path(folder) / "sheet.png"
+        photos = [_sheet_photo(row, Path(job.spec.image_root)) for row in (*tally.sample, *tally.failed_sample)]
+        draw_contact_sheet(photos, sheet)
+        job.storage.replace(PAGE_FILE, receipt_page(receipt, [PagePicture("Some of the photos", sheet)]).encode())
+    job.storage.replace(RECEIPT_FILE, receipt.model_dump_json(indent=1).encode())
+
+
+def _sheet_photo(row: SampleRow, root: Path) -> SheetPhoto:
+    if row.status is Status.FAILED:
+        name = Path(row.image).name if row.image else "an empty cell"
+        return SheetPhoto(None, row.status, name, f"{row.status}: {row.error}")
+    return SheetPhoto(root / (row.image or ""), row.status, row.label or "", f"{row.status} {row.confidence or 0:.1%}")
+
+
+def finished_receipt(job: Job) -> Receipt | None:
+    """The receipt of a job that is finished, its latest retry included."""
+    if not job.storage.exists(RECEIPT_FILE):
+        return None
+    receipt = Receipt.model_validate_json(job.storage.read(RECEIPT_FILE))
+    return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None

@@ -1,0 +1,92 @@
+"""Parts: the results of a chunk as a Parquet file, which says whose they are and what it took to make them."""
+
+import io
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from models.errors import JobError
+from worker.results import RowResult, Status, results_table
+from worker.storage import Storage
+
+__all__ = ["PartWork", "latest_parts", "part_bytes", "part_key", "part_work", "read_part"]
+
+JOB_KEY: Final = b"hangtag.job"
+WORK_KEY: Final = b"hangtag.work"
+_PART_NAME: Final = re.compile(r"(\d{6,})\.r(\d+)\.parquet")
+
+
+class PartWork(BaseModel):
+    """What it took to make a part; in its schema's metadata.
+
+    Attributes:
+        worker: ``host:pid`` of the process that made it.
+        seconds: from taking the chunk to its end.
+        deaths: earlier tries at the chunk that ended with their process.
+        rows: rows in it.
+        failed: failed rows in it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    worker: str
+    seconds: float
+    deaths: int
+    rows: int
+    failed: int
+
+
+def part_key(chunk: int, retry: int = 0) -> str:
+    """Key of the part that holds a chunk's results."""
+    return f"parts/{chunk:06d}.r{retry}.parquet"
+
+
+def latest_parts(names: Iterable[str]) -> dict[int, int]:
+    """Chunk → the highest retry among parts of the given names."""
+    latest: dict[int, int] = {}
+    for name in names:
+        match = _PART_NAME.fullmatch(name)
+        if match:
+            chunk, retry = int(match[1]), int(match[2])
+            latest[chunk] = max(latest.get(chunk, 0), retry)
+    return latest
+
+
+def part_bytes(rows: list[RowResult], job: str, worker: str, seconds: float, deaths: int) -> bytes:
+    """A part as the bytes of a Parquet file."""
+    failed = sum(row.status is Status.FAILED for row in rows)
+    work = PartWork(worker=worker, seconds=round(seconds, 3), deaths=deaths, rows=len(rows), failed=failed)
+    table = results_table(rows).replace_schema_metadata({JOB_KEY: job, WORK_KEY: work.model_dump_json()})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
+    """Read a part and check that it is the job's, and has as many rows as its chunk.
+
+    Raises:
+        JobError: it is damaged, another job's (then it is removed), or has another number of rows.
+    """
+    try:
+        table = pq.read_table(io.BytesIO(storage.read(key)))
+    except pa.ArrowInvalid as error:
+        msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."
+        raise JobError(msg) from error
+    if (table.schema.metadata or {}).get(JOB_KEY) != job.encode():
+        storage.delete(key)
+        msg = f"{key} was left by another job and has been removed; run the same command again."
+        raise JobError(msg)
+    if table.num_rows != rows:
+        msg = f"{key} in {storage.place} holds {table.num_rows} rows, its chunk {rows}; delete it and go on."
+        raise JobError(msg)
+    return table
+
+
+def part_work(schema: pa.Schema) -> PartWork:
+    """What a part's schema says of how it was made."""
+    return PartWork.model_validate_json(schema.metadata[WORK_KEY])

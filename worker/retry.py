@@ -1,0 +1,49 @@
+"""A retry: the failed rows of a finished job that are worth another try, as a list of the chunks they are in."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from models.errors import ImageFault
+from worker.storage import Storage
+
+__all__ = ["NO_RETRY", "RETRYABLE", "Retry", "commit_retry", "read_retry"]
+
+RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
+"""Faults that may be gone at another time; the others are in the file itself."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """One retry of a job.
+
+    Attributes:
+        number: 1 for the first; its parts end in ``.r1.parquet``. 0 stands for none.
+        chunks: which chunks hold rows to try again.
+    """
+
+    number: int
+    chunks: frozenset[int]
+
+    def wanted(self, chunk: int) -> int:
+        """The lowest retry number that a chunk's part must have for the chunk to be done."""
+        return self.number if chunk in self.chunks else 0
+
+
+NO_RETRY: Final = Retry(0, frozenset())
+
+
+def commit_retry(storage: Storage, number: int, chunks: list[int]) -> bool:
+    """Begin a retry; ``False`` when somebody has begun one of that number already."""
+    return storage.commit(_key(number), json.dumps({"chunks": chunks}).encode())
+
+
+@lru_cache(maxsize=8)
+def read_retry(storage: Storage, number: int, _job: str) -> Retry:
+    """A retry as it was committed; the job's id keeps apart jobs that were in one folder after one another."""
+    return Retry(number, frozenset(json.loads(storage.read(_key(number)))["chunks"]))
+
+
+def _key(number: int) -> str:
+    return f"retries/{number:05d}.json"
