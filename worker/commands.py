@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from worker.queue.commands import register as register_queue
+
 __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command line."""
     app.command("label")(label_command)
+    register_queue(app)
 
 
 def label_command(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -12,16 +13,22 @@ from models.photo import read_photo
 from models.preprocess import Decode, Fit, PreprocessSpec, preprocess
 from worker.results import Status
 
-__all__ = ["SheetPhoto", "draw_contact_sheet"]
+__all__ = ["SheetPhoto", "draw_contact_sheet", "failed_last", "thumbnail"]
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _TILE: Final = 160
 _CAPTION: Final = 40
 _GAP: Final = 10
 _COLUMNS: Final = 8
+_STRIPE: Final = 4
+_MARGIN: Final = 11
+_LONGEST: Final = 60
 _INK: Final = (33, 37, 41)
 _PAPER: Final = (248, 249, 250)
-_FAINT: Final = (173, 181, 189)
+_FAINT: Final = (134, 142, 150)
 _CARD: Final = (255, 255, 255)
+_FAILED_CARD: Final = (255, 236, 236)
 _COLOURS: Final = {Status.LABELED: (43, 138, 62), Status.REVIEW: (230, 119, 0), Status.FAILED: (201, 42, 42)}
 
 
@@ -40,44 +47,71 @@ class SheetPhoto:
 
 
 def draw_contact_sheet(photos: Sequence[SheetPhoto], output: Path) -> None:
-    """Write a PNG with a tile a photo; a photo that cannot be read is an empty tile.
+    """Write a PNG with a tile a photo; a photo that cannot be read is an empty tile, a failed row a red one.
+
+    The font that comes with Pillow has the letters of ASCII only; others are drawn as boxes.
 
     Args:
-        photos: in reading order.
+        photos: in reading order, but that failed rows are put last.
         output: the PNG.
     """
     rows = -(-len(photos) // _COLUMNS)
     size = (_COLUMNS * (_TILE + _GAP) + _GAP, rows * (_TILE + _CAPTION + _GAP) + _GAP)
     sheet = Image.new("RGB", size, _PAPER)
-    for position, photo in enumerate(photos):
+    for position, photo in enumerate(failed_last(photos)):
         row, column = divmod(position, _COLUMNS)
         _draw_tile(sheet, photo, _GAP + column * (_TILE + _GAP), _GAP + row * (_TILE + _CAPTION + _GAP))
     sheet.save(output, optimize=True)
 
 
-def _draw_tile(sheet: Image.Image, photo: SheetPhoto, left: int, top: int) -> None:
-    draw = ImageDraw.Draw(sheet)
-    draw.rectangle((left, top, left + _TILE, top + _TILE + _CAPTION), fill=_CARD)
-    thumbnail = _thumbnail(photo.path) if photo.path else None
-    if thumbnail is None:
-        draw.text(
-            (left + _TILE // 2, top + _TILE // 2),
-            "no picture",
-            fill=_FAINT,
-            font=ImageFont.load_default(14),
-            anchor="mm",
-        )
-    else:
-        sheet.paste(thumbnail, (left, top))
-    draw.rectangle((left, top + _TILE, left + 4, top + _TILE + _CAPTION), fill=_COLOURS[photo.status])
-    draw.text((left + 11, top + _TILE + 4), photo.title[:22], fill=_INK, font=ImageFont.load_default(14))
-    draw.text(
-        (left + 11, top + _TILE + 22), photo.detail[:26], fill=_COLOURS[photo.status], font=ImageFont.load_default(11)
-    )
+def failed_last(photos: Sequence[SheetPhoto]) -> list[SheetPhoto]:
+    """The photos in their order, failed rows after all others."""
+    return sorted(photos, key=lambda photo: photo.status is Status.FAILED)
 
 
-def _thumbnail(path: Path) -> Image.Image | None:
+def thumbnail(path: Path, side: int) -> Image.Image | None:
+    """A photo inside a white square of ``side`` pixels; none where it cannot be read."""
     try:
-        return Image.fromarray(preprocess(read_photo(path), PreprocessSpec(size=_TILE, fit=Fit.PAD, decode=Decode.DCT)))
+        return Image.fromarray(preprocess(read_photo(path), PreprocessSpec(size=side, fit=Fit.PAD, decode=Decode.DCT)))
     except ImageError:
         return None
+
+
+def _draw_tile(sheet: Image.Image, photo: SheetPhoto, left: int, top: int) -> None:
+    draw = ImageDraw.Draw(sheet)
+    colour, failed = _COLOURS[photo.status], photo.status is Status.FAILED
+    right, middle, bottom = left + _TILE - 1, top + _TILE, top + _TILE + _CAPTION - 1
+    draw.rectangle((left, top, right, bottom), fill=_FAILED_CARD if failed else _CARD)
+    picture = thumbnail(photo.path, _TILE) if photo.path else None
+    if picture is None:
+        centre = (left + _TILE // 2, top + _TILE // 2)
+        draw.text(centre, "no picture", fill=_FAINT, font=_font(14), anchor="mm")
+    else:
+        sheet.paste(picture, (left, top))
+    draw.rectangle((left, middle, left + _STRIPE - 1, bottom), fill=colour)
+    if failed:
+        draw.rectangle((left, top, right, bottom), outline=colour, width=2)
+    _draw_line(draw, (left + _MARGIN, middle + 4), photo.title, 14, _INK)
+    _draw_line(draw, (left + _MARGIN, middle + 22), photo.detail, 11, colour)
+
+
+def _draw_line(
+    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, colour: tuple[int, int, int]
+) -> None:
+    draw.text(place, _fitting(text, _font(size), _TILE - _MARGIN - _STRIPE), fill=colour, font=_font(size))
+
+
+def _fitting(text: str, font: _Font, width: int) -> str:
+    """As much of a text as is no wider than so many pixels, in one line; what is cut off leaves three dots."""
+    line = " ".join(text[: _LONGEST + 1].split())
+    if len(text) <= _LONGEST and font.getlength(line) <= width:
+        return line
+    line = line[:_LONGEST]
+    while line and font.getlength(f"{line}…") > width:
+        line = line[:-1]
+    return f"{line.rstrip()}…"
+
+
+@lru_cache(maxsize=4)
+def _font(size: int) -> _Font:
+    return ImageFont.load_default(size)

@@ -5,11 +5,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from worker.contact_sheet import SheetPhoto, draw_contact_sheet
+from worker.contact_sheet import SheetPhoto
 from worker.job import Job
 from worker.merge import merge_parts
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
-from worker.receipt_page import PagePicture, receipt_page
+from worker.receipt_page import receipt_page
 from worker.results import Status
 
 __all__ = ["PAGE_FILE", "RESULT_FILE", "finish_job", "finished_receipt", "write_receipt"]
@@ -52,11 +52,8 @@ def _started(job: Job) -> float:
 
 def write_receipt(job: Job, receipt: Receipt, tally: Tally) -> None:
     """Write the page, and then ``receipt.json``."""
-    with tempfile.TemporaryDirectory() as folder:
-        sheet = Path(folder) / "sheet.png"
-        photos = [_sheet_photo(row, Path(job.spec.image_root)) for row in (*tally.sample, *tally.failed_sample)]
-        draw_contact_sheet(photos, sheet)
-        job.storage.replace(PAGE_FILE, receipt_page(receipt, [PagePicture("Some of the photos", sheet)]).encode())
+    photos = [_sheet_photo(row, Path(job.spec.image_root)) for row in (*tally.sample, *tally.failed_sample)]
+    job.storage.replace(PAGE_FILE, receipt_page(receipt, [], photos).encode())
     job.storage.replace(RECEIPT_FILE, receipt.model_dump_json(indent=1).encode())
 
 

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Final, Literal
 
@@ -19,6 +18,7 @@ from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from worker.catalogue import Catalogue
 from worker.parts import latest_parts, part_key
+from worker.priority import Priority
 from worker.retry import NO_RETRY, Retry, read_retry
 from worker.storage import Storage
 
@@ -29,7 +29,6 @@ __all__ = [
     "JobOptions",
     "JobSpec",
     "ModelPin",
-    "Priority",
     "create_job",
     "images_of",
     "job_digest",
@@ -40,14 +39,6 @@ JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
 CHUNK_ROWS: Final = 128
 CHUNKS_PER_FILE: Final = 256
-
-
-class Priority(StrEnum):
-    """Which jobs' chunks are taken first, where several wait."""
-
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
 
 
 class _Record(BaseModel):

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from models.bundle import open_bundle
-from models.classifier import load
 from models.errors import InputError, JobError
-from models.golden import check_golden
 from worker.catalogue import Catalogue, open_catalogue
 from worker.finish import write_receipt
 from worker.job import Job, JobOptions, ModelPin, create_job, job_digest, open_job
 from worker.merge import check_columns, check_output, merge_parts
+from worker.pin import verified_pin
 from worker.pool import run_pool
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, Tally
 from worker.results import check_no_clash
@@ -79,7 +77,7 @@ def label(request: LabelRequest, on_progress: Progress) -> Receipt:
         JobError: another run is at work on it, or an earlier run labelled something else.
     """
     check_output(request.output)
-    pin = _verified_pin(request.model, request.variant)
+    pin = verified_pin(request.model, request.variant)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)
     check_no_clash(catalogue.schema.names, request.options.prefix)
     check_columns(catalogue.schema, request.output)
@@ -102,18 +100,6 @@ def _check_places(request: LabelRequest, folder: Path) -> None:
     if request.output.exists() and not request.restart and open_job(FolderStorage(folder)) is None:
         msg = f"{request.output} exists and is not a result of this job; move it away, or pass --restart to replace it."
         raise InputError(msg)
-
-
-def _verified_pin(model: Path, variant: str | None) -> ModelPin:
-    classifier = load(model, variant)
-    if model.is_dir():
-        check_golden(open_bundle(model), classifier)
-    return ModelPin(
-        path=str(model.resolve()),
-        reference=classifier.reference,
-        variant=classifier.metadata.variant,
-        digest=classifier.digest,
-    )
 
 
 def _empty(folder: Path) -> None:

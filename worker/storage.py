@@ -52,7 +52,7 @@ class Storage(Protocol):
         """The bytes under ``key``; ``FileNotFoundError`` where there are none."""
 
     def source(self, key: str) -> Path | BinaryIO:
-        """The bytes under ``key`` as pyarrow likes to open them; ``FileNotFoundError`` now or then if there are none."""
+        """The bytes under ``key`` as pyarrow likes to open them; ``FileNotFoundError`` now or later where none are."""
 
     def exists(self, key: str) -> bool:
         """Whether there is something under ``key``."""

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from worker.contact_sheet import SheetPhoto, draw_contact_sheet, thumbnail
+from worker.photo_tiles import photo_tiles
+from worker.results import Status
+
+STEP_X, STEP_Y, GAP, TILE, CAPTION = 170, 210, 10, 160, 40
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "blue.png"
+    Image.new("RGB", (300, 300), (0, 0, 255)).save(path)
+    return path
+
+
+def draw(folder: Path, *photos: SheetPhoto) -> np.ndarray:
+    draw_contact_sheet(photos, folder / "sheet.png")
+    with Image.open(folder / "sheet.png") as sheet:
+        return np.asarray(sheet.convert("RGB")).astype(int)
+
+
+def tile(sheet: np.ndarray, number: int) -> np.ndarray:
+    row, column = divmod(number, 8)
+    top, left = GAP + row * STEP_Y, GAP + column * STEP_X
+    return sheet[top : top + TILE + CAPTION, left : left + TILE]
+
+
+def test_a_tile_shows_its_photo_over_its_caption(tmp_path, photo) -> None:
+    shown = tile(draw(tmp_path, SheetPhoto(photo, Status.LABELED, "hat", "labeled 98.0%")), 0)
+    assert (shown[:TILE] == (0, 0, 255)).all()
+    assert (shown[TILE:, :4] == (43, 138, 62)).all()
+    assert (shown[TILE:, 10:] < 100).any()
+
+
+def test_failed_rows_come_last_and_are_framed_in_red(tmp_path, photo) -> None:
+    failed = SheetPhoto(None, Status.FAILED, "gone.jpg", "failed: missing")
+    labelled = SheetPhoto(photo, Status.LABELED, "hat", "labeled 98.0%")
+    sheet = draw(tmp_path, failed, *[labelled] * 8)
+    assert all((tile(sheet, number)[:TILE] == (0, 0, 255)).all() for number in range(8))
+    last = tile(sheet, 8)
+    assert (last[0] == (201, 42, 42)).all()
+    assert (last[:, -1] == (201, 42, 42)).all()
+    assert tuple(last[10, 10]) == (255, 236, 236)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "w" * 100,
+        "W" * 50,
+        "帽子" * 40,
+        "ab\x00\x1b[31m\ncd\n\n\nef",
+        "\ud800" * 30,
+        "\u202eevil" * 30,
+        "x" * 3_000_000,
+        "",
+        "👟 é",
+    ],
+)
+@pytest.mark.parametrize("status", list(Status))
+def test_a_caption_stays_in_its_tile_whatever_it_says(tmp_path, photo, text, status) -> None:
+    plain = draw(tmp_path, SheetPhoto(photo, status, "", ""))
+    written = draw(tmp_path, SheetPhoto(photo, status, text, text))
+    different = np.argwhere((plain != written).any(axis=2))
+    assert bool(len(different)) is bool(text)
+    if text:
+        rows, columns = different[:, 0], different[:, 1]
+        assert rows.min() >= GAP + TILE
+        assert rows.max() < GAP + TILE + CAPTION - 2
+        assert columns.max() < GAP + TILE - 2
+
+
+def test_a_caption_that_fits_is_not_cut(tmp_path, photo) -> None:
+    whole = draw(tmp_path, SheetPhoto(photo, Status.LABELED, "winter boots", ""))
+    cut = draw(tmp_path, SheetPhoto(photo, Status.LABELED, "winter boots, and many more of them", ""))
+    assert (whole[:, : GAP + 80] == cut[:, : GAP + 80]).all()
+    assert (whole != cut).any()
+
+
+def test_what_cannot_be_read_is_no_picture(tmp_path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff no photo")
+    for path in (None, tmp_path / "gone.jpg", tmp_path, broken, tmp_path / "nul\x00.jpg", tmp_path / ("x" * 5000)):
+        shown = tile(draw(tmp_path, SheetPhoto(path, Status.LABELED, "hat", "")), 0)[:TILE]
+        assert tuple(shown[5, 5]) == (255, 255, 255)
+        assert (shown < 200).any(), "it says so"
+
+
+def test_a_thumbnail_is_a_square(photo) -> None:
+    image = thumbnail(photo, 50)
+    assert image is not None
+    assert image.size == (50, 50)
+
+
+def test_no_photos_make_an_empty_sheet(tmp_path) -> None:
+    assert draw(tmp_path).size > 0
+
+
+def test_tiles_of_a_page_are_in_the_same_order(photo) -> None:
+    failed = SheetPhoto(None, Status.FAILED, "gone.jpg", "failed: missing")
+    tiles = photo_tiles([failed, SheetPhoto(photo, Status.REVIEW, '<b>"hat"', "review 40.0%")])
+    assert tiles.index('class="tile review"') < tiles.index('class="tile failed"')
+    assert tiles.count("data:image/jpeg;base64,") == tiles.count("no picture") == 1
+    assert '<b>"hat"' not in tiles
+    assert "&lt;b&gt;&quot;hat&quot;" in tiles

@@ -1,0 +1,81 @@
+"""A folder of jobs, on a disk that submitters and workers share, or in S3."""
+
+import re
+import uuid
+from typing import Final
+
+from models.errors import InputError, JobError
+from worker.bundle_store import BundleStore
+from worker.job import JOB_FILE, Job, open_job
+from worker.storage import Storage
+
+__all__ = ["Jobs", "check_name"]
+
+_IDENTITY: Final = "_jobs.id"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Jobs:
+    """Jobs by name; each has a folder of its own, and the bundles they are pinned to lie beside them.
+
+    Args:
+        storage: the folder of jobs.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.bundles = BundleStore(storage.child("_bundles"))
+
+    @property
+    def place(self) -> str:
+        """Where it is, as a person would write it."""
+        return self._storage.place
+
+    def identity(self) -> str:
+        """What tells this folder from every other, wherever it is mounted; made when first asked for."""
+        self._storage.commit(_IDENTITY, uuid.uuid4().hex.encode())
+        return self._storage.read(_IDENTITY).decode()
+
+    def names(self) -> list[str]:
+        """Names of the folders that may hold a job, in order; one that is just being submitted holds none yet."""
+        return [name for name in self._storage.folders() if _NAME.fullmatch(name)]
+
+    def storage(self, name: str) -> Storage:
+        """Where a job of that name is, or will be."""
+        return self._storage.child(name)
+
+    def get(self, name: str) -> Job | None:
+        """The job of that name; none where there is none, or it is not whole yet.
+
+        Raises:
+            JobError: it is damaged, or of another version.
+        """
+        return open_job(self.storage(name))
+
+    def find(self, name: str) -> Job:
+        """The job of that name.
+
+        Raises:
+            JobError: there is none; the message names those that are there.
+        """
+        check_name(name)
+        job = self.get(name)
+        if job is None:
+            there = ", ".join(self.names()[-5:]) or "none"
+            msg = f"Expected {JOB_FILE} of job {name} in {self.place}, found none; jobs there: {there}. Check --jobs."
+            raise JobError(msg)
+        return job
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no job can have.
+
+    Raises:
+        InputError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is too long.
+    """
+    if not _NAME.fullmatch(name):
+        msg = (
+            f"Expected a job's name of letters, digits, '.', '_' and '-' (at most 64, the first a letter or a digit), "
+            f"got {name!r}."
+        )
+        raise InputError(msg)

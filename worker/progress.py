@@ -1,0 +1,109 @@
+"""How far a job is, as its folder says."""
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from worker.finish import finished_receipt
+from worker.job import Job
+from worker.parts import latest_parts, part_key, part_work
+from worker.results import Status
+
+__all__ = ["JobProgress", "JobState", "ProgressReader"]
+
+_RECENT_S: Final = 60.0
+
+
+class JobState(StrEnum):
+    """What is happening to a job."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    MERGING = "merging"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a job is.
+
+    Attributes:
+        state: ``waiting`` when nothing was done within the last minute.
+        rows: in the catalogue.
+        done: rows in chunks that are done.
+        failed: failed rows among them.
+        deaths: tries at these chunks that ended with their process.
+        rate: rows a second over the last minute.
+    """
+
+    state: JobState
+    rows: int
+    done: int
+    failed: int
+    deaths: int
+    rate: float
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the present rate; none where nothing moves, or nothing is left."""
+        return (self.rows - self.done) / self.rate if self.rate and self.done < self.rows else None
+
+
+class ProgressReader:
+    """Reads a job's progress again and again; each part is opened once.
+
+    Args:
+        job: the job.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._counts: dict[str, tuple[int, int]] = {}
+
+    def read(self) -> JobProgress:
+        """How far the job is now."""
+        job = self._job
+        receipt = finished_receipt(job)
+        if receipt:
+            failed = receipt.by_status[Status.FAILED]
+            return JobProgress(JobState.FINISHED, receipt.rows, receipt.rows, failed, receipt.work.deaths, 0.0)
+        written = {entry.name: entry.modified for entry in job.storage.entries("parts")}
+        latest = latest_parts(written)
+        keys = {chunk: part_key(chunk, retry) for chunk, retry in latest.items()}
+        counts = [self._count(key) for key in keys.values()]
+        missing = job.missing_from(latest, job.retry())
+        recent = self._recent({chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()})
+        return JobProgress(
+            state=self._state(missing, recent),
+            rows=job.spec.rows,
+            done=job.spec.rows - sum(map(job.rows_in_chunk, missing)),
+            failed=sum(failed for failed, _ in counts),
+            deaths=sum(deaths for _, deaths in counts),
+            rate=recent,
+        )
+
+    def _state(self, missing: list[int], rate: float) -> JobState:
+        if self._job.cancelled:
+            return JobState.CANCELLED
+        if not missing:
+            return JobState.MERGING
+        return JobState.RUNNING if rate else JobState.WAITING
+
+    def _count(self, key: str) -> tuple[int, int]:
+        if key not in self._counts:
+            work = part_work(pq.read_schema(self._job.storage.source(key)))
+            self._counts[key] = (work.failed, work.deaths)
+        return self._counts[key]
+
+    def _recent(self, written: dict[int, float]) -> float:
+        """Rows a second in the parts of the last minute, or since the first of them."""
+        now = time.time()
+        recent = sorted((modified, chunk) for chunk, modified in written.items() if modified > now - _RECENT_S)
+        if not recent:
+            return 0.0
+        since = now - _RECENT_S if len(recent) < len(written) else recent[0][0] - 1.0
+        return sum(self._job.rows_in_chunk(chunk) for _, chunk in recent) / (now - since)

@@ -1,0 +1,160 @@
+"""What the queue's commands do, and what they say."""
+
+from kombu.exceptions import OperationalError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from models.errors import JobError, StoppedError
+from worker.console import print_receipt
+from worker.finish import PAGE_FILE, finished_receipt
+from worker.job import CANCELLED
+from worker.progress import JobState
+from worker.queue.console import print_job, print_jobs, read_rows, watch_with_progress
+from worker.queue.control import Control, open_control
+from worker.queue.ledger import RedisError
+from worker.queue.settings import QueueSettings
+from worker.queue.submit import SubmitRequest, Submitted, submit
+from worker.retry_failed import retry_failed
+
+__all__ = [
+    "cancel_job",
+    "list_jobs",
+    "resume_job",
+    "retry_job",
+    "show_job",
+    "show_receipt",
+    "submit_and_show",
+    "watch_job",
+]
+
+
+def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json: bool) -> None:
+    """Write a job, queue its first chunks, and say how to go on."""
+    with open_control(settings) as control:
+        control.check_redis()
+        submitted = _submit_with_progress(request, control)
+        spec = submitted.job.spec
+        if as_json:
+            record = {"job": submitted.name, "new": submitted.new, "folder": submitted.job.storage.place}
+            Console().print_json(data={**record, "rows": spec.rows, "chunks": spec.chunks})
+        else:
+            console = Console()
+            what = "Submitted" if submitted.new else "Was submitted before"
+            console.print(
+                f"{what}: [bold]{escape(submitted.name)}[/bold], {spec.rows:,} rows in {spec.chunks:,} chunks"
+            )
+            console.print(f"Watch it with: hangtag jobs watch {submitted.name}", highlight=False)
+        _supply(control, submitted.name)
+
+
+def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted:
+    columns = (SpinnerColumn(), TextColumn("Reading the catalogue: {task.completed:,.0f} rows"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("rows", total=None)
+        try:
+            return submit(request, control.jobs, lambda rows: bars.update(task, completed=rows))
+        except KeyboardInterrupt as stopped:
+            msg = "Stopped; nothing was submitted."
+            raise StoppedError(msg) from stopped
+
+
+def _supply(control: Control, name: str) -> None:
+    """Queue what is missing, and say who will not label it."""
+    errors = Console(stderr=True)
+    try:
+        control.reconciler.supply(name)
+        workers = control.ledger.workers()
+    except (RedisError, OperationalError) as error:
+        errors.print(f"Redis cannot be reached ({error}); workers take the job up when it is back.", markup=False)
+        return
+    if not workers:
+        errors.print("No worker is there yet; start one with hangtag worker.", style="yellow")
+    mine = control.jobs.identity()
+    for worker in workers:
+        if worker.jobs_id != mine:
+            errors.print(
+                f"The worker on {worker.owner.host} looks for jobs in {worker.jobs}, which is not "
+                f"{control.jobs.place}; it will not label this one.",
+                style="yellow",
+                markup=False,
+            )
+
+
+def list_jobs(settings: QueueSettings, *, as_json: bool) -> None:
+    """The table of jobs; Redis is not needed."""
+    with open_control(settings) as control:
+        print_jobs(read_rows(control.jobs, Console(stderr=True)), control.jobs.place, as_json=as_json)
+
+
+def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
+    """One job."""
+    with open_control(settings) as control:
+        print_job(name, control.jobs.find(name), control.ledger, as_json=as_json)
+
+
+def watch_job(name: str, settings: QueueSettings) -> None:
+    """Follow a job to its end, then print its receipt."""
+    with open_control(settings) as control:
+        job = control.jobs.find(name)
+        progress = watch_with_progress(name, job, control.ledger, control.reconciler, control.jobs.identity())
+    if progress.state is JobState.CANCELLED:
+        msg = f"The job is cancelled, with {progress.done:,} rows done; hangtag jobs resume {name} goes on."
+        raise JobError(msg)
+    show_receipt(name, settings, as_json=False)
+
+
+def resume_job(name: str, settings: QueueSettings) -> None:
+    """Take a cancellation back, and queue what is missing."""
+    with open_control(settings) as control:
+        job = control.jobs.find(name)
+        if finished_receipt(job):
+            Console().print(f"{name} is finished; hangtag jobs receipt {name} shows it.", markup=False, highlight=False)
+            return
+        control.check_redis()
+        job.storage.delete(CANCELLED)
+        missing = sum(map(job.rows_in_chunk, job.missing_chunks()))
+        Console().print(f"{name} goes on: {missing:,} of {job.spec.rows:,} rows are to be done.", markup=False)
+        _supply(control, name)
+
+
+def cancel_job(name: str, settings: QueueSettings) -> None:
+    """Leave the mark that workers look for."""
+    with open_control(settings) as control:
+        job = control.jobs.find(name)
+        if finished_receipt(job):
+            msg = f"{name} is finished, there is nothing to cancel."
+            raise JobError(msg)
+        job.storage.commit(CANCELLED, b"")
+        done = job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))
+        kept = f"Cancelled with {done:,} of {job.spec.rows:,} rows done, which are kept"
+        Console().print(f"{kept}; hangtag jobs resume {name} goes on.", markup=False, highlight=False)
+
+
+def retry_job(name: str, settings: QueueSettings) -> None:
+    """Begin a retry."""
+    with open_control(settings) as control:
+        control.check_redis()
+        job = control.jobs.find(name)
+        kinds = retry_failed(job)
+        if not kinds:
+            Console().print("No failed row of it is worth another try.")
+            return
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+        Console().print(f"Trying {kinds.total():,} rows again: {counts}. Watch it with: hangtag jobs watch {name}")
+        _supply(control, name)
+
+
+def show_receipt(name: str, settings: QueueSettings, *, as_json: bool) -> None:
+    """A finished job's receipt."""
+    with open_control(settings) as control:
+        job = control.jobs.find(name)
+    receipt = finished_receipt(job)
+    if receipt is None:
+        msg = f"{name} is not finished yet; watch it with hangtag jobs watch {name}."
+        raise JobError(msg)
+    if as_json:
+        print(receipt.model_dump_json(indent=1))
+        return
+    print_receipt(receipt, Console())
+    Console().print(f"Page: [bold]{escape(job.storage.place)}/{PAGE_FILE}[/bold]", highlight=False, soft_wrap=True)

@@ -1,0 +1,89 @@
+"""The Celery app. docs/queue.md gives the reason for each setting."""
+
+import os
+from typing import Any, Final
+
+from celery import Celery
+from kombu import Queue
+
+from worker.priority import Priority
+from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES
+from worker.queue.runner import Runner
+from worker.queue.service import service_step
+from worker.queue.settings import TIME_LIMIT_S, QueueSettings
+
+__all__ = ["CeleryPublisher", "make_app"]
+
+VISIBILITY_S: Final = 2 * TIME_LIMIT_S
+SOCKET_TIMEOUT_S: Final = 10
+
+
+def make_app(settings: QueueSettings) -> Celery:
+    """A Celery app with our two tasks; nothing is connected yet."""
+    app = Celery("hangtag", set_as_current=False)
+    app.conf.update(_configuration(settings))
+    runner = Runner(settings)
+    app.task(name=CHUNK_TASK)(runner.label_chunk)
+    app.task(name=FINISH_TASK)(runner.finish_job)
+    app.steps["worker"].add(service_step(settings, CeleryPublisher(app)))
+    return app
+
+
+def _configuration(settings: QueueSettings) -> dict[str, Any]:
+    return {
+        "broker_url": settings.redis_url,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_S,
+            "socket_timeout": SOCKET_TIMEOUT_S,
+            "socket_connect_timeout": SOCKET_TIMEOUT_S,
+            "socket_keepalive": True,
+            "health_check_interval": 5,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "queue_order_strategy": "sorted",
+            "global_keyprefix": "",
+        },
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "task_queues": [Queue(name, exchange="", routing_key=name) for name in QUEUES.values()],
+        "task_default_queue": QUEUES[Priority.NORMAL],
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_acks_on_failure_or_timeout": True,
+        "task_time_limit": TIME_LIMIT_S,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_publish_retry": True,
+        "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3},
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "result_backend": None,
+        "worker_prefetch_multiplier": 1,
+        "worker_concurrency": len(os.sched_getaffinity(0)),
+        "worker_enable_remote_control": False,
+        "worker_send_task_events": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_soft_shutdown_timeout": settings.grace_s,
+        "worker_enable_soft_shutdown_on_idle": False,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+    }
+
+
+class CeleryPublisher:
+    """Puts work on the queue.
+
+    Args:
+        app: knows where Redis is.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def send_chunk(self, job: str, chunk: int, priority: Priority) -> None:
+        """Queue a chunk; raises ``kombu.exceptions.OperationalError`` where Redis cannot be reached."""
+        self._app.send_task(CHUNK_TASK, (job, chunk), queue=QUEUES[priority])
+
+    def send_finish(self, job: str, priority: Priority) -> None:
+        """Queue the end of a job."""
+        self._app.send_task(FINISH_TASK, (job,), queue=QUEUES[priority])

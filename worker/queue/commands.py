@@ -1,0 +1,243 @@
+"""``hangtag submit``, ``hangtag worker`` and ``hangtag jobs``."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.priority import Priority
+
+if TYPE_CHECKING:
+    from worker.queue.settings import QueueSettings
+
+__all__ = ["register"]
+
+JobsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--jobs",
+        metavar="DIR",
+        help="The folder of jobs that all share, or an s3:// URL. Default: HANGTAG_JOBS, or jobs.",
+        show_default=False,
+    ),
+]
+RedisOption = Annotated[
+    str | None,
+    typer.Option(
+        "--redis",
+        metavar="URL",
+        help="Default: HANGTAG_REDIS_URL, or redis://127.0.0.1:6379/0.",
+        show_default=False,
+    ),
+]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, as hangtag jobs shows it.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class LogFormat(StrEnum):
+    """How a worker logs."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the queue's commands to the one command line."""
+    app.command("submit")(submit_command)
+    app.command("worker")(worker_command)
+    jobs = typer.Typer(
+        help="Watch, cancel, resume and retry queued jobs; alone, a table of them.\n\nExamples:\n\n  hangtag jobs\n\n"
+        "  hangtag jobs watch spring-2026\n\n  hangtag jobs retry-failed spring-2026",
+        invoke_without_command=True,
+        rich_markup_mode="rich",
+    )
+    jobs.callback()(jobs_command)
+    jobs.command("show")(show_command)
+    jobs.command("watch")(watch_command)
+    jobs.command("resume")(resume_command)
+    jobs.command("cancel")(cancel_command)
+    jobs.command("retry-failed")(retry_failed_command)
+    jobs.command("receipt")(receipt_command)
+    app.add_typer(jobs, name="jobs")
+
+
+def submit_command(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT", help="A folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file."),
+    ],
+    model: Annotated[Path, typer.Option(help="A bundle, or a lone .onnx file that hangtag exported.")],
+    job: Annotated[
+        str | None, typer.Option(help="Name of the job. Default: the source's, with the time.", show_default=False)
+    ] = None,
+    jobs: JobsOption = None,
+    redis: RedisOption = None,
+    priority: Annotated[Priority, typer.Option(help="Whose chunks workers take first.")] = Priority.NORMAL,
+    image_column: Annotated[
+        str | None, typer.Option(help="Column with the photo's path. Default: the obvious one.")
+    ] = None,
+    image_root: Annotated[
+        Path | None, typer.Option(help="Where relative paths start, on every worker. Default: the catalogue's folder.")
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = "",
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")] = 3,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=1000.0, help="Seconds that decoding one photo may take.")
+    ] = 10.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit a catalogue for workers to label: one row in, one row out, in the same order.
+
+    The catalogue and the model are copied into the folder of jobs; the photos stay where they are, under a folder that
+    every worker must have at the same path. The result is labels.parquet in the job's folder.
+
+    Examples:
+
+      hangtag submit products.csv --model bundles/shop --job spring-2026
+
+      hangtag submit photos/ --model bundles/shop --jobs /mnt/shared/jobs --redis redis://queue:6379/0
+
+      hangtag submit urgent.csv --model bundles/shop --priority high
+    """
+    from worker.job import JobOptions
+    from worker.queue.actions import submit_and_show
+    from worker.queue.submit import SubmitRequest
+
+    request = SubmitRequest(
+        source=source,
+        model=model,
+        options=JobOptions(prefix=prefix, top_k=top_k, timeout_s=timeout),
+        name=job,
+        variant=variant,
+        image_column=image_column,
+        image_root=image_root,
+        priority=priority,
+    )
+    submit_and_show(request, _settings(redis, jobs), as_json=as_json)
+
+
+def worker_command(
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Chunks at once, a process each. Default: one a core.", show_default=False)
+    ] = None,
+    redis: RedisOption = None,
+    jobs: JobsOption = None,
+    log: Annotated[
+        LogFormat | None, typer.Option(help="Default: text on a terminal, json elsewhere.", show_default=False)
+    ] = None,
+) -> None:
+    """Label what is submitted, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
+
+    SIGTERM: chunks in hand are finished within HANGTAG_GRACE_S (20) seconds, or handed back. Ctrl-C: they are finished.
+    celery -A worker worker does the same with HANGTAG_REDIS_URL and HANGTAG_JOBS.
+
+    Examples:
+
+      hangtag worker
+
+      hangtag worker --concurrency 8 --redis redis://queue:6379/0 --jobs /mnt/shared/jobs
+    """
+    from worker.queue.start_worker import start_worker
+
+    slots = concurrency or len(os.sched_getaffinity(0))
+    as_json = log is LogFormat.JSON if log else not os.isatty(2)
+    raise typer.Exit(start_worker(_settings(redis, jobs), slots, as_json=as_json))
+
+
+def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
+    """A table of all jobs, when no command follows."""
+    if context.invoked_subcommand is None:
+        from worker.queue.actions import list_jobs
+
+        list_jobs(_settings(None, jobs), as_json=as_json)
+
+
+def show_command(
+    job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None, as_json: JsonOption = False
+) -> None:
+    """Show all there is to know of a job, and who works on it.
+
+    Examples:
+
+      hangtag jobs show spring-2026
+    """
+    from worker.queue.actions import show_job
+
+    show_job(job, _settings(redis, jobs), as_json=as_json)
+
+
+def watch_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
+    """Follow a job to its end, and queue what is missing meanwhile. Ctrl-C stops the watching, not the job.
+
+    Examples:
+
+      hangtag jobs watch spring-2026
+    """
+    from worker.queue.actions import watch_job
+
+    watch_job(job, _settings(redis, jobs))
+
+
+def resume_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
+    """Go on with a cancelled job, or queue at once what is missing of a running one.
+
+    Workers and hangtag jobs watch do the latter by themselves once a second.
+
+    Examples:
+
+      hangtag jobs resume spring-2026
+    """
+    from worker.queue.actions import resume_job
+
+    resume_job(job, _settings(redis, jobs))
+
+
+def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
+    """Stop a job within seconds; what is done is kept, and hangtag jobs resume goes on from there.
+
+    Examples:
+
+      hangtag jobs cancel spring-2026
+    """
+    from worker.queue.actions import cancel_job
+
+    cancel_job(job, _settings(None, jobs))
+
+
+def retry_failed_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
+    """Try again those failed rows of a finished job that may work another time: download, timeout, crashed, missing.
+
+    All other rows stay as they are. The result and the receipt are written anew.
+
+    Examples:
+
+      hangtag jobs retry-failed spring-2026
+    """
+    from worker.queue.actions import retry_job
+
+    retry_job(job, _settings(redis, jobs))
+
+
+def receipt_command(job: JobArgument, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
+    """Print a finished job's receipt, and where its page and its result are.
+
+    Examples:
+
+      hangtag jobs receipt spring-2026
+
+      hangtag jobs receipt spring-2026 --json
+    """
+    from worker.queue.actions import show_receipt
+
+    show_receipt(job, _settings(None, jobs), as_json=as_json)
+
+
+def _settings(redis: str | None, jobs: str | None) -> "QueueSettings":
+    from worker.queue.settings import read_settings
+
+    return read_settings(redis, jobs)

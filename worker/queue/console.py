@@ -1,0 +1,205 @@
+"""How queued jobs look on a terminal."""
+
+import json
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from models.errors import JobError, StoppedError
+from worker.job import Job
+from worker.jobs import Jobs
+from worker.progress import JobProgress, JobState, ProgressReader
+from worker.queue.ledger import Ledger
+from worker.queue.reconciler import Reconciler
+from worker.queue.watch import Situation, look_around, watch
+
+__all__ = ["Row", "print_job", "print_jobs", "read_rows", "watch_with_progress"]
+
+_COLOURS = {
+    JobState.WAITING: "yellow",
+    JobState.RUNNING: "cyan",
+    JobState.MERGING: "cyan",
+    JobState.FINISHED: "green",
+    JobState.CANCELLED: "red",
+}
+_MINUTE, _HOUR = 60, 3600
+
+Row = tuple[str, Job, JobProgress]
+
+
+def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
+    """Every job with its progress, oldest first; one that cannot be read is named on stderr."""
+    rows: list[Row] = []
+    with errors.status("Reading jobs"):
+        for name in jobs.names():
+            try:
+                job = jobs.get(name)
+            except JobError as error:
+                errors.print(f"{name}: {error}", style="red", markup=False)
+                continue
+            if job is not None:
+                rows.append((name, job, ProgressReader(job).read()))
+    return sorted(rows, key=lambda row: row[1].spec.created_at)
+
+
+def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
+    """A table with a job a row, or a JSON list."""
+    if as_json:
+        print(json.dumps([_record(*row) for row in rows], indent=1))
+        return
+    console = Console()
+    if not rows:
+        console.print(f"No jobs in {escape(place)}; hangtag submit makes one.", highlight=False)
+        return
+    table = Table()
+    for title in ("job", "state", "rows done", "", "rows/s", "time left", "failed", "model"):
+        table.add_column(
+            title, justify="right" if title in {"rows done", "", "rows/s", "time left", "failed"} else "left"
+        )
+    for name, job, progress in rows:
+        table.add_row(
+            escape(name),
+            Text(progress.state.value, style=_COLOURS[progress.state]),
+            f"{progress.done:,} / {progress.rows:,}",
+            f"{progress.done / progress.rows:.0%}",
+            f"{progress.rate:,.0f}" if progress.rate else "",
+            _duration(progress.seconds_left),
+            f"{progress.failed:,}",
+            escape(job.spec.model.reference),
+        )
+    console.print(table)
+
+
+def print_job(name: str, job: Job, ledger: Ledger, *, as_json: bool) -> None:
+    """All there is to know of one job."""
+    progress, situation = ProgressReader(job).read(), look_around(name, ledger)
+    if as_json:
+        found = {"redis_error": situation.redis_error, "trouble": situation.trouble}
+        workers = [asdict(worker) for worker in situation.workers]
+        print(json.dumps({**_record(name, job, progress), **found, "workers": workers}, indent=1))
+        return
+    console = Console()
+    print_jobs([(name, job, progress)], "", as_json=False)
+    spec = job.spec
+    facts = {
+        "Catalogue": f"{spec.source}, column {spec.image_column}, photos under {spec.image_root}",
+        "Model": f"{spec.model.reference} (from {spec.model.path})",
+        "Submitted": f"{spec.created_at}, priority {spec.priority}",
+        "Chunks": f"{spec.chunks:,} of {spec.chunk_rows} rows",
+        "Folder": job.storage.place,
+    }
+    if progress.deaths:
+        facts["Deaths"] = f"{progress.deaths:,} tries at chunks ended with their process"
+    if job.retry().number:
+        facts["Retries"] = f"{job.retry().number} of failed rows"
+    for title, fact in facts.items():
+        console.print(f"[bold]{title}[/bold]: {escape(fact)}", highlight=False, soft_wrap=True)
+    _print_situation(console, situation)
+
+
+def _record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
+    left = progress.seconds_left
+    return {
+        "job": name,
+        **asdict(progress),
+        "seconds_left": left and round(left, 1),
+        "model": job.spec.model.reference,
+        "source": job.spec.source,
+        "priority": job.spec.priority,
+        "created_at": job.spec.created_at,
+        "folder": job.storage.place,
+    }
+
+
+def _print_situation(console: Console, situation: Situation) -> None:
+    if situation.redis_error:
+        console.print(f"Redis cannot be reached: {escape(situation.redis_error)}", style="yellow", highlight=False)
+    elif not situation.workers:
+        console.print("No worker is there; start one with hangtag worker.", style="yellow", highlight=False)
+    for worker in situation.workers:
+        text = f"{worker.owner.host}, process {worker.owner.pid}, {worker.slots} slots, Hangtag {worker.version}"
+        console.print(f"[bold]Worker[/bold]: {escape(text)}, jobs in {escape(worker.jobs)}", highlight=False)
+    for host, message in situation.trouble.items():
+        console.print(f"[red]Trouble[/red] on {escape(host)}: {escape(message)}", highlight=False)
+
+
+def watch_with_progress(name: str, job: Job, ledger: Ledger, reconciler: Reconciler, jobs_id: str) -> JobProgress:
+    """Follow a job with a bar on stderr.
+
+    Raises:
+        StoppedError: somebody pressed Ctrl-C; the job goes on.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", style="cyan"),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[failed]}", style="red"),
+    )
+    with Progress(*columns, console=console, refresh_per_second=4) as bars:
+        view = _Bar(bars, name, jobs_id)
+        try:
+            return watch(name, job, ledger, reconciler, view)
+        except KeyboardInterrupt as stopped:
+            msg = f"Watching stopped; the job goes on where workers are. hangtag jobs watch {name} looks again."
+            raise StoppedError(msg) from stopped
+
+
+class _Bar:
+    """A bar, and a line for each thing that is new."""
+
+    def __init__(self, bars: Progress, name: str, jobs_id: str) -> None:
+        self._bars = bars
+        self._name = name
+        self._jobs_id = jobs_id
+        self._task = bars.add_task(name, total=None, rate="", left="", failed="")
+        self._said: set[str] = set()
+
+    def show(self, progress: JobProgress, situation: Situation) -> None:
+        """See :class:`worker.queue.watch.WatchView`."""
+        self._bars.update(
+            self._task,
+            description=f"{self._name}: {progress.state}",
+            total=progress.rows,
+            completed=progress.done,
+            rate=f"{progress.rate:,.0f} images/s" if progress.rate else "",
+            left=_duration(progress.seconds_left),
+            failed=f"{progress.failed:,} failed" if progress.failed else "",
+        )
+        if progress.state in {JobState.RUNNING, JobState.WAITING}:
+            for line in _remarks(situation, self._jobs_id):
+                self._say(line)
+
+    def _say(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._bars.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _remarks(situation: Situation, jobs_id: str) -> list[str]:
+    """What stands in a job's way, a line each."""
+    if situation.redis_error:
+        return [f"Redis cannot be reached ({situation.redis_error}); the job goes on when it is back."]
+    if not situation.workers:
+        return ["No worker is there; start one with hangtag worker, with the same --redis and --jobs."]
+    strangers = [w for w in situation.workers if w.jobs_id != jobs_id]
+    return [
+        *(
+            f"The worker on {w.owner.host} looks for jobs in {w.jobs}, which is not this folder; share one, see --jobs."
+            for w in strangers
+        ),
+        *(f"Trouble on {host}: {message}" for host, message in situation.trouble.items()),
+    ]
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, hours = divmod(int(seconds), _MINUTE)[0], int(seconds) // _HOUR
+    return f"{hours}:{minutes % 60:02}:{int(seconds) % 60:02}"

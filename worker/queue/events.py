@@ -1,0 +1,42 @@
+"""Log lines: a stable event name and fields, as JSON for machines or as text for people."""
+
+import json
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+__all__ = ["log_event", "start_logging"]
+
+_LOGGER: Final = logging.getLogger("hangtag")
+
+
+def log_event(event: str, level: int = logging.INFO, /, **fields: str | float) -> None:
+    """Log an event, such as ``chunk_done`` with ``job`` and ``chunk``."""
+    text = " ".join([event, *(f"{name}={value}" for name, value in fields.items())])
+    _LOGGER.log(level, "%s", text, extra={"event": event, "fields": fields})
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": getattr(record, "event", record.name),
+            **getattr(record, "fields", {"message": record.getMessage()}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def start_logging(*, as_json: bool) -> None:
+    """Log to a copy of stderr, so that what C libraries print there can be sent to nowhere."""
+    handler = logging.StreamHandler(os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace"))
+    text = logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    handler.setFormatter(_JsonFormatter() if as_json else text)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    sys.stderr.flush()

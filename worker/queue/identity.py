@@ -1,0 +1,64 @@
+"""Which process this is, so that another one can tell whether it still lives."""
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+
+__all__ = ["Owner"]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, for all to know.
+
+    Attributes:
+        host: the machine's name, for people.
+        machine: what tells machines, their boots and their containers apart: process numbers mean something within one.
+        pid: process number.
+        started: when the process started, in clock ticks since the machine did: process numbers are used again.
+    """
+
+    host: str
+    machine: str
+    pid: int
+    started: int
+
+    @classmethod
+    def this(cls) -> Self:
+        """The process that asks."""
+        pid = os.getpid()
+        return cls(socket.gethostname(), _machine(), pid, _start_of(pid) or 0)
+
+    @property
+    def known_dead(self) -> bool:
+        """Whether it surely runs no more; unknown of a process on another machine."""
+        return self.machine == _machine() and _start_of(self.pid) != self.started
+
+    def to_json(self) -> str:
+        """For Redis."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The inverse of :meth:`to_json`."""
+        return cls(**json.loads(text))
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+
+
+def _start_of(pid: int) -> int | None:
+    """Field 22 of proc(5)'s ``stat``; none where there is no such process, or only its remains."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])

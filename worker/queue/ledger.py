@@ -1,0 +1,156 @@
+"""What Redis knows of a job. All of it may be lost at any time, and is made again from the job's folder.
+
+Keys, each with an end of its own: ``hangtag:lease:JOB:CHUNK`` who works on a chunk; ``hangtag:sent:JOB:CHUNK`` it was
+queued a moment ago; ``hangtag:worker:…`` a worker is there; ``hangtag:trouble:JOB`` what keeps chunks from being done;
+``hangtag:tick`` somebody is reconciling.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import redis
+
+from worker.queue.identity import Owner
+from worker.queue.settings import QueueSettings
+
+__all__ = ["LEASE_S", "Ledger", "Presence", "RedisError", "connect"]
+
+LEASE_S: Final = 10
+RENEW_S: Final = 3.0
+SENT_S: Final = 5
+TICK_MS: Final = 900
+PRESENCE_S: Final = 10
+TROUBLE_S: Final = 60
+_UNLESS_OTHERS: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+
+RedisError = redis.RedisError
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A worker that is there.
+
+    Attributes:
+        owner: its main process.
+        slots: how many chunks it works on at once.
+        version: of Hangtag.
+        jobs: where it looks for jobs, as it was told.
+        jobs_id: the identity of that folder, which is the same wherever it is mounted.
+    """
+
+    owner: Owner
+    slots: int
+    version: str
+    jobs: str
+    jobs_id: str
+
+
+def connect(settings: QueueSettings) -> redis.Redis:
+    """A client that gives up on a dead connection within seconds."""
+    return redis.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=5,
+        socket_connect_timeout=5,
+        health_check_interval=5,
+        socket_keepalive=True,
+        decode_responses=True,
+    )
+
+
+class Ledger:
+    """Leases, marks and presences in Redis.
+
+    Args:
+        client: a connection; every method raises :data:`RedisError` where Redis cannot be reached.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def ping(self) -> None:
+        """Raise when Redis cannot be reached."""
+        self._redis.ping()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._redis.close()
+
+    def queued(self, queue: str) -> list[bytes | str]:
+        """The messages waiting in a queue; never those that somebody took: dead ones stay among these for hours."""
+        return list(self._redis.lrange(queue, 0, -1))
+
+    def win_tick(self) -> bool:
+        """Whether this caller may reconcile now; one may every second, however many would."""
+        return bool(self._redis.set("hangtag:tick", "", nx=True, px=TICK_MS))
+
+    def leased(self, job: str, chunks: list[int]) -> set[int]:
+        """Those of some chunks that a process, not known to be dead, works on."""
+        texts = self._redis.mget([_lease(job, chunk) for chunk in chunks]) if chunks else []
+        return {chunk for chunk, text in zip(chunks, texts, strict=True) if text and not _dead(text)}
+
+    def mark_sent(self, job: str, chunk: int) -> bool:
+        """Note that a chunk is being queued; ``False`` when somebody did so within the last seconds."""
+        return bool(self._redis.set(_sent(job, chunk), "", nx=True, ex=SENT_S))
+
+    def hold_back(self, job: str, chunk: int) -> None:
+        """Let a chunk that could not be done wait a little."""
+        self._redis.set(_sent(job, chunk), "", ex=SENT_S)
+
+    def take_lease(self, job: str, chunk: int, owner: Owner) -> bool:
+        """Become the one who works on a chunk, unless another process does that is not known to be dead."""
+        self._redis.delete(_sent(job, chunk))
+        key, mine = _lease(job, chunk), owner.to_json()
+        if self._redis.set(key, mine, nx=True, ex=LEASE_S):
+            return True
+        theirs = self._redis.get(key)
+        if theirs and not _dead(theirs):
+            return False
+        self._redis.set(key, mine, ex=LEASE_S)
+        return True
+
+    def renew_lease(self, job: str, chunk: int, owner: Owner) -> None:
+        """Hold the lease a while longer; a lease that Redis has forgotten is made again."""
+        self._redis.set(_lease(job, chunk), owner.to_json(), ex=LEASE_S)
+
+    def end_lease(self, job: str, chunk: int, owner: Owner) -> None:
+        """Give the lease back, unless it is somebody else's by now."""
+        self._redis.eval(_UNLESS_OTHERS, 1, _lease(job, chunk), owner.to_json())
+
+    def announce(self, presence: Presence) -> None:
+        """Note that a worker is there, for the next seconds."""
+        key = f"hangtag:worker:{presence.owner.host}:{presence.owner.pid}"
+        self._redis.set(key, json.dumps(asdict(presence)), ex=PRESENCE_S)
+
+    def workers(self) -> list[Presence]:
+        """The workers that are there, by host."""
+        keys = sorted(self._redis.scan_iter("hangtag:worker:*", count=1000))
+        texts = self._redis.mget(keys) if keys else []
+        return [_presence(text) for text in texts if text]
+
+    def report_trouble(self, job: str, where: str, message: str) -> None:
+        """Note what keeps a chunk from being done, for people who watch."""
+        key = f"hangtag:trouble:{job}"
+        self._redis.hset(key, where, message)
+        self._redis.expire(key, TROUBLE_S)
+
+    def trouble(self, job: str) -> dict[str, str]:
+        """Host → what kept it from doing a chunk within the last minute."""
+        return {str(where): str(message) for where, message in self._redis.hgetall(f"hangtag:trouble:{job}").items()}
+
+
+def _lease(job: str, chunk: int) -> str:
+    return f"hangtag:lease:{job}:{chunk}"
+
+
+def _sent(job: str, chunk: int) -> str:
+    return f"hangtag:sent:{job}:{chunk}"
+
+
+def _dead(text: bytes | str) -> bool:
+    return Owner.from_json(text).known_dead
+
+
+def _presence(text: bytes | str) -> Presence:
+    record = json.loads(text)
+    return Presence(**{**record, "owner": Owner(**record["owner"])})

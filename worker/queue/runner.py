@@ -1,0 +1,132 @@
+"""What the queue's tasks do in a worker's process: take the lease, label the chunk, let the lease go."""
+
+import logging
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from models.errors import HangtagError, JobError
+from models.preprocess import VERSION as PREPROCESS_VERSION
+from worker.chunk import run_chunk
+from worker.job import Job
+from worker.jobs import Jobs
+from worker.open_storage import open_storage
+from worker.python_process import python_command, python_environment
+from worker.queue.events import log_event
+from worker.queue.lease import held_lease
+from worker.queue.ledger import Ledger, RedisError, connect
+from worker.queue.loaded_models import LoadedModels
+from worker.queue.settings import QueueSettings
+
+__all__ = ["FINISH", "Runner"]
+
+FINISH: Final = -1
+"""Stands for the end of the job where Redis knows chunks by their number."""
+
+_CANCEL_CHECK_S: Final = 1.0
+
+
+class _CancelledError(HangtagError):
+    """Somebody has cancelled the job while a chunk of it was in hand."""
+
+
+class Runner:
+    """The tasks; connections and models are made in the process that first runs one.
+
+    Args:
+        settings: where Redis and the jobs are.
+    """
+
+    def __init__(self, settings: QueueSettings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _jobs(self) -> Jobs:
+        return Jobs(open_storage(self._settings.jobs))
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        return Ledger(connect(self._settings))
+
+    @cached_property
+    def _models(self) -> LoadedModels:
+        return LoadedModels(self._jobs.bundles, self._settings.models_kept)
+
+    def label_chunk(self, job: str, chunk: int) -> None:
+        """Label one chunk of a job."""
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
+        start = time.monotonic()
+        with self._reported(job, chunk), held_lease(self._ledger, job, chunk) as held:
+            found = self._jobs.find(job)
+            if not held or found.cancelled:
+                return
+            _check_this_machine(found)
+            classifier = self._models.get(found.spec.model)
+            if run_chunk(found, chunk, classifier, _CancelCheck(found)):
+                seconds = round(time.monotonic() - start, 3)
+                log_event("chunk_done", job=job, chunk=chunk, rows=found.rows_in_chunk(chunk), seconds=seconds)
+
+    def finish_job(self, job: str) -> None:
+        """Merge a job whose chunks are all done, in a process of its own: its memory goes when it ends."""
+        with self._reported(job, FINISH), held_lease(self._ledger, job, FINISH) as held:
+            if not held:
+                return
+            command = python_command("worker.queue.finish_process", self._settings.jobs, job)
+            done = subprocess.run(command, env=python_environment(), capture_output=True, text=True, check=False)
+            if done.returncode:
+                msg = done.stderr.strip() or f"Merging ended with status {done.returncode}."
+                raise JobError(msg)
+            log_event("job_finished", job=job)
+
+    @contextmanager
+    def _reported(self, job: str, chunk: int) -> Iterator[None]:
+        """What keeps a chunk from being done is logged and shown to people; the reconciler queues it again."""
+        try:
+            yield
+        except _CancelledError:
+            log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
+        except (HangtagError, OSError, pa.ArrowException) as error:
+            log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=str(error))
+            with suppress(RedisError):
+                self._ledger.report_trouble(job, socket.gethostname(), str(error))
+                self._ledger.hold_back(job, chunk)
+
+
+class _CancelCheck:
+    """Looks every second whether a job has been cancelled."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._next = time.monotonic() + _CANCEL_CHECK_S
+
+    def __call__(self) -> None:
+        if time.monotonic() < self._next:
+            return
+        if self._job.cancelled:
+            raise _CancelledError
+        self._next = time.monotonic() + _CANCEL_CHECK_S
+
+
+def _check_this_machine(job: Job) -> None:
+    """Refuse a job that this machine would label otherwise than the one that submitted it."""
+    host = socket.gethostname()
+    if job.spec.preprocess_version != PREPROCESS_VERSION:
+        msg = (
+            f"The job was submitted by a Hangtag whose preprocessing is version {job.spec.preprocess_version}, "
+            f"that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
+        )
+        raise JobError(msg)
+    if not Path(job.spec.image_root).is_dir():
+        msg = (
+            f"Expected the job's photos under {job.spec.image_root}, {host} has no such folder; mount it there, "
+            "or submit with another --image-root."
+        )
+        raise JobError(msg)

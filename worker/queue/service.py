@@ -1,0 +1,82 @@
+"""What a worker's main process does beside handing out tasks: it says that it is there, and reconciles."""
+
+import logging
+from importlib.metadata import version
+from threading import Event, Thread
+from typing import Any, Final
+
+from celery.bootsteps import StartStopStep
+from kombu.exceptions import OperationalError
+
+from models.errors import HangtagError
+from worker.jobs import Jobs
+from worker.open_storage import open_storage
+from worker.queue.events import log_event
+from worker.queue.identity import Owner
+from worker.queue.ledger import Ledger, Presence, RedisError, connect
+from worker.queue.reconciler import Publisher, Reconciler
+from worker.queue.settings import QueueSettings
+
+__all__ = ["service_step"]
+
+PERIOD_S: Final = 1.0
+
+
+class _Service(Thread):
+    """Once a second: announce the worker, and one tick of the reconciler."""
+
+    def __init__(self, settings: QueueSettings, publisher: Publisher, slots: int) -> None:
+        super().__init__(name="reconciler", daemon=True)
+        self._settings = settings
+        self._publisher = publisher
+        self._slots = slots
+        self._ended = Event()
+        self._away = False
+
+    def run(self) -> None:
+        jobs, ledger = Jobs(open_storage(self._settings.jobs)), Ledger(connect(self._settings))
+        reconciler = Reconciler(jobs, ledger, self._publisher)
+        while not self._ended.wait(PERIOD_S):
+            try:
+                self._turn(jobs, ledger, reconciler)
+            except (RedisError, OperationalError, HangtagError, OSError) as error:
+                self._say_once(error)
+        ledger.close()
+
+    def _turn(self, jobs: Jobs, ledger: Ledger, reconciler: Reconciler) -> None:
+        presence = Presence(Owner.this(), self._slots, version("hangtag"), jobs.place, jobs.identity())
+        ledger.announce(presence)
+        queued = reconciler.tick()
+        if queued:
+            log_event("queued", logging.DEBUG, messages=queued)
+        if self._away:
+            log_event("reconciling_again")
+        self._away = False
+
+    def _say_once(self, error: Exception) -> None:
+        if not self._away:
+            log_event("cannot_reconcile", logging.WARNING, error=str(error), redis=self._settings.redis_name)
+        self._away = True
+
+    def end(self) -> None:
+        """Let the turn in hand end, and no other begin."""
+        self._ended.set()
+
+
+def service_step(settings: QueueSettings, publisher: Publisher) -> type[StartStopStep]:
+    """A part of a Celery worker that runs the service as long as the worker takes tasks."""
+
+    class ServiceStep(StartStopStep):
+        requires = ("celery.worker.components:Pool",)
+
+        def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
+            super().__init__(parent)
+            self._service = _Service(settings, publisher, parent.concurrency)
+
+        def start(self, parent: Any) -> None:  # noqa: ANN401
+            self._service.start()
+
+        def stop(self, parent: Any) -> None:  # noqa: ANN401
+            self._service.end()
+
+    return ServiceStep

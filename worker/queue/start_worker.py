@@ -1,0 +1,53 @@
+"""``hangtag worker``: Celery's worker with our settings."""
+
+import os
+
+from models.errors import JobError
+from worker.jobs import Jobs
+from worker.open_storage import open_storage
+from worker.queue.events import log_event, start_logging
+from worker.queue.settings import QueueSettings
+
+__all__ = ["start_worker"]
+
+
+def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) -> int:
+    """Label chunks until told to stop.
+
+    SIGTERM: the chunks in hand are finished within ``settings.grace_s``, or handed back. Ctrl-C: they are finished.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        JobError: the folder of jobs cannot be used.
+    """
+    os.environ.update(REMAP_SIGTERM="SIGQUIT", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # read at import
+    from worker.queue.app import make_app
+
+    start_logging(as_json=as_json)
+    _check_jobs(settings)
+    app = make_app(settings)
+    worker = app.Worker(
+        concurrency=concurrency,
+        loglevel="INFO",
+        pool="prefork",
+        optimization="fair",
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    log_event("worker_starts", redis=settings.redis_name, jobs=settings.jobs, slots=concurrency)
+    worker.start()
+    log_event("worker_ends", status=worker.exitcode or 0)
+    return int(worker.exitcode or 0)
+
+
+def _check_jobs(settings: QueueSettings) -> None:
+    jobs = Jobs(open_storage(settings.jobs))
+    try:
+        jobs.identity()
+    except OSError as error:
+        msg = f"Expected a folder of jobs at {jobs.place} that can be written to, the system answered {error}."
+        raise JobError(msg) from error
