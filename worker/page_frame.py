@@ -46,8 +46,9 @@ table { border-collapse: collapse; width: 100%; table-layout: fixed }
 th { font-weight: 500; font-size: .85rem; text-align: left }
 td, th { padding: .25rem .75rem .25rem 0; vertical-align: top; unicode-bidi: isolate }
 td { border-top: 1px solid var(--line) }
-.n { text-align: right; font-variant-numeric: tabular-nums }
-.counts .n { width: 5.5rem }
+.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+.counts .n { width: 6.5rem }
+.counts .n + .n { width: 4.5rem }
 .counts .line { width: 38%; padding-right: 0; vertical-align: middle }
 .counts .line span { display: block; height: .7rem; min-width: 2px; background: var(--bar);
   border-radius: 0 .2rem .2rem 0 }

@@ -5,7 +5,7 @@ from typing import Final
 
 __all__ = ["duration", "isolated", "number_of", "share", "visible"]
 
-LONGEST: Final = 300
+_LONGEST: Final = 300
 _HOUR_S: Final = 3600.0
 _MINUTE_S: Final = 60.0
 _PICTURES_OF_CONTROLS: Final = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
@@ -13,17 +13,18 @@ _REPLACED: Final = dict.fromkeys((*range(0x80, 0xA0), *range(0xD800, 0xE000), 0x
 _VISIBLE: Final = _PICTURES_OF_CONTROLS | _REPLACED
 
 
-def visible(text: str) -> str:
+def visible(text: str, longest: int = _LONGEST) -> str:
     """Any text as HTML: escaped, control characters as their pictures, the middle of a very long one left out.
 
     Args:
         text: of a catalogue, a path, a message; lone surrogates (a path's bytes that are no UTF-8) may be in it.
+        longest: characters that are shown of it, at most.
 
     Returns:
         Text for an element or a quoted attribute, which can be encoded as UTF-8.
     """
-    if len(text) > LONGEST:
-        half = LONGEST // 2
+    if len(text) > longest:
+        half = longest // 2
         text = f"{text[:half]} […{len(text) - 2 * half:,} characters…] {text[-half:]}"
     return escape(text.translate(_VISIBLE))
 

@@ -11,6 +11,7 @@ from worker.receipt import ErrorCount, ErrorExample, Receipt
 __all__ = ["receipt_sections", "section"]
 
 _MOST_LINES: Final = 40
+_LONGEST_NAME: Final = 80
 _MEANING: Final[Mapping[str, str]] = {
     ImageFault.MISSING: "there is no photo at that path",
     ImageFault.REFUSED: "the system did not let it be read",
@@ -56,7 +57,8 @@ def _count_table(name: str, counts: Mapping[str, int], whole: int) -> str:
     most = max(counts.values(), default=0) or 1
     shown, others = list(counts.items())[:_MOST_LINES], list(counts.values())[_MOST_LINES:]
     rows = "".join(
-        f'<tr><td dir="auto">{visible(key)}</td><td class="n">{count:,}</td><td class="n">{share(count, whole)}</td>'
+        f'<tr><td dir="auto">{visible(key, _LONGEST_NAME)}</td><td class="n">{count:,}</td>'
+        f'<td class="n">{share(count, whole)}</td>'
         f'<td class="line"><span style="width: {100 * count / most:.1f}%"></span></td></tr>'
         for key, count in shown
     )
