@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-
-from models.preprocess import IMAGE_SUFFIXES
+from material import make_material, photo_list
 
 WORKERS = 2
 BARE_LOOP = """
@@ -59,8 +58,8 @@ def main() -> None:
     """Take turns, print the table."""
     arguments = _arguments()
     with tempfile.TemporaryDirectory() as scratch:
-        photos, model = _material(arguments, Path(scratch))
-        names = [str(p) for p in sorted(photos.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
+        photos, model = make_material(arguments.photos, arguments.model, Path(scratch))
+        names = photo_list(photos)
         pairs = []
         for number in range(arguments.runs + 1):
             ours = _hangtag(photos, model, Path(scratch) / f"labels-{number}.parquet", len(names))
@@ -79,13 +78,6 @@ def _arguments() -> argparse.Namespace:
     if bool(arguments.photos) != bool(arguments.model):
         parser.error("give --photos and --model, or neither")
     return arguments
-
-
-def _material(arguments: argparse.Namespace, scratch: Path) -> tuple[Path, Path]:
-    if arguments.photos and arguments.model:
-        return arguments.photos, arguments.model
-    subprocess.run([sys.executable, "-m", "hangtag", "demo", "--out", str(scratch / "demo")], check=True)
-    return scratch / "demo" / "photos", scratch / "demo" / "bundles" / "demo"
 
 
 def _hangtag(photos: Path, model: Path, output: Path, images: int) -> Measure:

@@ -105,6 +105,7 @@ dd { margin: 0; min-width: 0; unicode-bidi: isolate }
   section.long { break-inside: auto }
   h2, h3 { break-after: avoid }
   .wide img { max-width: 100% }
+  .tiles { grid-template-columns: repeat(6, 1fr); gap: .5rem }
 }
 </style></head>
 <body>

@@ -39,12 +39,12 @@ class PrivateRedis:
 
     Args:
         folder: for its log, and its append-only file.
-        append_only: keep what it is told across a kill.
+        append_only: keep what it is told across a kill; may be changed before it is started again.
     """
 
     def __init__(self, folder: Path, *, append_only: bool = False) -> None:
         self._folder = folder
-        self._append_only = append_only
+        self.append_only = append_only
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
 
@@ -77,7 +77,7 @@ class PrivateRedis:
             "--bind": "127.0.0.1",
             "--dir": str(self._folder),
             "--save": "",
-            "--appendonly": "yes" if self._append_only else "no",
+            "--appendonly": "yes" if self.append_only else "no",
             "--logfile": str(self._folder / "redis.log"),
         }
         command = [redis_binary(), *(word for option in options.items() for word in option)]

@@ -82,6 +82,12 @@ def test_a_caption_that_fits_is_not_cut(tmp_path, photo) -> None:
     assert (whole != cut).any()
 
 
+def test_three_dots_say_that_a_caption_was_cut(tmp_path, photo) -> None:
+    short = draw(tmp_path, SheetPhoto(photo, Status.LABELED, "a", ""))
+    spaced = draw(tmp_path, SheetPhoto(photo, Status.LABELED, "a" + " " * 100 + "b", ""))
+    assert (short != spaced).any()
+
+
 def test_what_cannot_be_read_is_no_picture(tmp_path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff no photo")

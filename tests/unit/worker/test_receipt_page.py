@@ -163,10 +163,12 @@ def test_a_very_long_text_is_shown_by_its_ends() -> None:
 
 
 def test_of_thousands_of_labels_the_first_are_shown() -> None:
-    text = text_of(receipt_page(receipt(by_label={f"label {n:04}": 2 if n < 40 else 1 for n in range(1000)}), []))
+    labels = {f"label {n:04}": 3 if n < 40 else 2 for n in range(1000)}
+    text = text_of(receipt_page(receipt(rows=3000, by_label=labels), []))
+    assert "Labels · 1,000" in text
     assert "label 0039" in text
     assert "label 0040" not in text
-    assert "and 960 more 960 96.0%" in text
+    assert "and 960 more 1,920 64.0%" in text
 
 
 def test_forty_labels_are_all_shown() -> None:
@@ -204,6 +206,7 @@ def test_a_job_without_rows_or_errors_has_a_page() -> None:
     assert "0 rows of" in text
     assert "No row failed." in text
     assert "Left out" not in text
+    assert "machine" not in text
 
 
 @pytest.mark.parametrize(
@@ -276,3 +279,11 @@ def test_the_pictures_of_a_page_are_in_it(tmp_path: Path) -> None:
     )
     assert html.count("data:image/png;base64,") == 2
     assert "First &amp; best" in html
+    assert "Some of the photos" not in html
+
+
+def test_photos_become_tiles(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    html = receipt_page(receipt(), [], [SheetPhoto(tmp_path / "a.png", Status.LABELED, "кеды", "labeled 98.0%")])
+    assert "Some of the photos кеды labeled 98.0%" in text_of(html)
+    assert html.count("data:image/jpeg;base64,") == 1

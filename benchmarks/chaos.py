@@ -1,0 +1,174 @@
+"""A job under fire: everything is killed, again and again, and every row must come out right, once.
+
+    python benchmarks/chaos.py --seed 1 [--rows 60000] [--photos PHOTOS --model BUNDLE] [--calm/--no-calm]
+
+Two workers label a catalogue in which two photos bring their process down and one hangs. Meanwhile, at random: a
+process of a worker is killed, a whole worker is killed, Redis is killed and started again (with or without what it
+knew), Redis is wiped, all connections are cut. The result is compared row by row with what ``hangtag label`` gives for
+the same photos.
+Printed: a line of JSON. Exit status 1 when a row is missing, doubled or wrong, or other rows failed than those three.
+"""
+
+import argparse
+import contextlib
+import csv
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import redis
+from material import make_material
+from workers import Workers
+
+from worker.queue.private_redis import PrivateRedis
+
+PLUGINS = Path(__file__).parents[1] / "tests" / "plugins"
+CHUNK_ROWS = 256
+MEAN_PAUSE_S = 1.2
+LIMIT_S = 1800
+FAULTS = {"child killed": 40, "worker killed": 20, "redis killed": 14, "redis wiped": 12, "connections cut": 14}
+RESULTS = ("id", "label", "confidence", "status", "error", "sha256")
+
+
+def main() -> None:
+    """Run one seed."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        photos, model = make_material(arguments.photos, arguments.model, arguments.material or folder)
+        expected = _expected(folder, photos, model)
+        catalogue, bad = _write_catalogue(folder, list(expected), arguments.rows, random.Random(arguments.seed))
+        calm = _run(folder / "calm", catalogue, model, None)[0] if arguments.calm else None
+        seconds, faults = _run(folder / "chaos", catalogue, model, random.Random(arguments.seed))
+        verdict = _verdict(folder / "chaos" / "jobs" / "job", catalogue, bad, expected)
+    ratio = {"calm_s": round(calm, 1), "ratio": round(seconds / calm, 2)} if calm else {}
+    print(json.dumps({"seed": arguments.seed, **verdict, "seconds": round(seconds, 1), **ratio, "faults": faults}))
+    sys.exit(any(verdict[name] for name in ("missing", "doubled", "wrong")) or not verdict["failed_as_expected"])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--rows", type=int, default=60_000)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--material", type=Path, help="folder to keep what is drawn and trained, for the next run")
+    parser.add_argument("--calm", action=argparse.BooleanOptionalAction, default=True)
+    return parser.parse_args()
+
+
+def _write_catalogue(folder: Path, photos: list[str], rows: int, chance: random.Random) -> tuple[Path, dict[str, str]]:
+    """A CSV of ``id,image``; returned with the ids of the bad photos and the error each must end with."""
+    names = {"boom-1.jpg": b"BOOM", "boom-2.jpg": b"BOOM", "hang.jpg": b"HANG"}
+    for name, data in names.items():
+        (folder / name).write_bytes(data)
+    first = chance.randrange(rows)
+    neighbour = min(rows - 1, first - first % CHUNK_ROWS + chance.randrange(CHUNK_ROWS))
+    places = {first: "boom-1.jpg"}
+    for name, place in (("boom-2.jpg", neighbour), ("hang.jpg", chance.randrange(rows))):
+        places[next(row for row in range(place, place + rows) if row % rows not in places) % rows] = name
+    catalogue = folder / "catalogue.csv"
+    with catalogue.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "image"])
+        writer.writerows((f"{row:08}", places.get(row, photos[row % len(photos)])) for row in range(rows))
+    errors = {"boom-1.jpg": "crashed", "boom-2.jpg": "crashed", "hang.jpg": "timeout"}
+    return catalogue, {f"{row:08}": errors[name] for row, name in places.items()}
+
+
+def _expected(folder: Path, photos: Path, model: Path) -> dict[str, tuple[Any, ...]]:
+    """Photo → label, confidence, status, error and SHA-256, by ``hangtag label``; only photos that can be read."""
+    output = folder / "expected.parquet"
+    command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model), "--output", str(output)]
+    subprocess.run(command, check=True, capture_output=True)
+    rows = pq.read_table(output).to_pylist()
+    readable = [row for row in rows if row["status"] != "failed"]
+    return {str((photos / row["image"]).resolve()): tuple(row[name] for name in RESULTS[1:]) for row in readable}
+
+
+def _run(folder: Path, catalogue: Path, model: Path, chance: random.Random | None) -> tuple[float, dict[str, int]]:
+    """Seconds that the job took, from its submission to its receipt, and the faults it saw."""
+    with PrivateRedis(folder / "redis") as server:
+        environment = {
+            "HANGTAG_REDIS_URL": server.url,
+            "HANGTAG_JOBS": str(folder / "jobs"),
+            "PYTHONPATH": str(PLUGINS),
+        }
+        with Workers(2, folder / "logs", environment) as workers:
+            start = time.monotonic()
+            _submit(catalogue, model, environment)
+            faults = _wait(folder / "jobs" / "job" / "receipt.json", server, workers, chance, start)
+            return time.monotonic() - start, dict(faults)
+
+
+def _submit(catalogue: Path, model: Path, environment: dict[str, str]) -> None:
+    options = ["--job", "job", "--redis", environment["HANGTAG_REDIS_URL"], "--jobs", environment["HANGTAG_JOBS"]]
+    command = [sys.executable, "-m", "hangtag", "submit", str(catalogue), "--model", str(model), "--timeout", "2"]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+
+
+def _wait(
+    receipt: Path, server: PrivateRedis, workers: Workers, chance: random.Random | None, start: float
+) -> Counter[str]:
+    """Until the job is finished; faults come at random times where there is a ``chance``."""
+    faults: Counter[str] = Counter()
+    fault_at = time.monotonic() + (chance.expovariate(1 / MEAN_PAUSE_S) if chance else LIMIT_S)
+    while not receipt.exists():
+        if time.monotonic() > start + LIMIT_S:
+            sys.exit(f"the job did not end within {LIMIT_S} s: {dict(faults)}")
+        time.sleep(0.05)
+        workers.supervise()
+        if chance and time.monotonic() > fault_at:
+            fault = chance.choices(list(FAULTS), list(FAULTS.values()))[0]
+            _strike(fault, server, workers, chance)
+            faults[fault] += 1
+            fault_at = time.monotonic() + chance.expovariate(1 / MEAN_PAUSE_S)
+    return faults
+
+
+def _strike(fault: str, server: PrivateRedis, workers: Workers, chance: random.Random) -> None:
+    match fault:
+        case "child killed":
+            workers.kill_one_child(chance)
+        case "worker killed":
+            workers.kill_one_worker(chance)
+        case "redis killed":
+            server.kill()
+            time.sleep(chance.uniform(0, 2))
+            server.append_only = chance.random() < 0.5
+            server.start()
+        case _:
+            with contextlib.suppress(redis.RedisError), redis.Redis(port=server.port, socket_timeout=5) as client:
+                if fault == "redis wiped":
+                    client.flushall()
+                else:
+                    client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+def _verdict(job: Path, catalogue: Path, bad: dict[str, str], expected: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """Counts of what is not as it should be."""
+    with catalogue.open(newline="") as file:
+        asked = {row["id"]: row["image"] for row in csv.DictReader(file)}
+    rows = [tuple(row[name] for name in RESULTS) for row in pq.read_table(job / "labels.parquet").to_pylist()]
+    seen = Counter(row[0] for row in rows)
+    wrong = sum(row[0] not in bad and row[1:] != expected[asked[row[0]]] for row in rows)
+    failed = {row[0]: row[4] for row in rows if row[3] == "failed"}
+    return {
+        "rows": len(rows),
+        "missing": sum(name not in seen for name in asked),
+        "doubled": sum(count - 1 for count in seen.values()),
+        "wrong": wrong + sum(one != row[0] for one, row in zip(asked, rows, strict=False)),
+        "failed_as_expected": failed == bad,
+        "deaths": json.loads((job / "receipt.json").read_text())["work"]["deaths"],
+    }
+
+
+if __name__ == "__main__":
+    main()
