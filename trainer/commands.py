@@ -113,6 +113,9 @@ def demo_command(
     ] = Path("demo"),
     photos: Annotated[int, typer.Option(min=200, help="Photos to draw for training.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the drawing and the training.")] = 7,
+    queued: Annotated[
+        bool, typer.Option("--queued", help="Label on two Celery workers, fed from a Redis started for it.")
+    ] = False,
 ) -> None:
     """The whole path on a drawn catalogue: photos, training, export, labels, and a picture to look at.
 
@@ -120,8 +123,10 @@ def demo_command(
 
       hangtag demo
 
+      hangtag demo --queued
+
       hangtag demo --out /tmp/demo --photos 600
     """
     from trainer.demo import run_demo
 
-    run_demo(out, photos, seed)
+    run_demo(out, photos, seed, queued=queued)

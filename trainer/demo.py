@@ -11,17 +11,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from exporter.console import export_and_show
 from exporter.load_tensorflow import load_tensorflow
-from models.errors import InputError, StoppedError
+from models.errors import InputError, JobError, StoppedError
 from models.whole_file import replace_file
 from trainer.arch import Arch
 from trainer.console import train_and_show
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress
 from worker.contact_sheet import SheetPhoto, draw_contact_sheet
+from worker.finish import RESULT_FILE, finished_receipt
 from worker.job import JobOptions
+from worker.jobs import Jobs
 from worker.label import LabelRequest
+from worker.receipt import Receipt
 from worker.receipt_page import PagePicture, receipt_page
 from worker.results import Status
+from worker.storage import FolderStorage
 
 __all__ = ["run_demo"]
 
@@ -33,8 +37,14 @@ SHEET_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"
 
 
-def run_demo(out: Path, photos: int, seed: int) -> None:
+def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
     """Draw photos, train, export, label photos the model has never seen, and leave a picture and a page.
+
+    Args:
+        out: folder for everything.
+        photos: how many to draw for training.
+        seed: of the drawing and the training.
+        queued: label on Celery workers fed from a private Redis, instead of in this command's own processes.
 
     Raises:
         InputError: ``out`` holds something that no demo made.
@@ -56,20 +66,41 @@ def run_demo(out: Path, photos: int, seed: int) -> None:
     console.rule("3. Export and prove")
     export_and_show(run, bundle, as_json=False)
     console.rule("4. Label photos it has never seen")
-    output = out / "labels.parquet"
-    receipt = label_with_progress(
-        LabelRequest(source=out / "new-photos", model=bundle, output=output, options=JobOptions()), as_json=False
-    )
+    if queued:
+        receipt, output = _label_on_a_queue(console, out, bundle)
+    else:
+        output = out / "labels.parquet"
+        request = LabelRequest(source=out / "new-photos", model=bundle, output=output, options=JobOptions())
+        receipt = label_with_progress(request, as_json=False)
     sheet, page = out / "contact_sheet.png", out / "index.html"
-    draw_contact_sheet(_sheet_photos(output, out / "new-photos"), sheet)
+    photos_shown = _sheet_photos(output, out / "new-photos")
+    draw_contact_sheet(photos_shown, sheet)
     pictures = [
-        PagePicture("Some of the new photos, with their labels", sheet),
         PagePicture("How the training went", run / "results.png"),
         PagePicture("Truth against guess, on the test photos", run / "confusion_matrix.png"),
     ]
-    replace_file(page, receipt_page(receipt, pictures).encode())
+    replace_file(page, receipt_page(receipt, pictures, photos_shown).encode())
     console.rule("Look at")
     console.print(f"  {sheet}\n  {page}\n  {output}", highlight=False)
+
+
+def _label_on_a_queue(console: Console, out: Path, bundle: Path) -> tuple[Receipt, Path]:
+    from worker.queue.actions import submit_and_show, watch_job
+    from worker.queue.private_queue import private_queue
+    from worker.queue.submit import SubmitRequest
+
+    jobs = out / "jobs"
+    with private_queue(out / "queue", jobs, workers=2) as settings:
+        console.print(f"Redis at {settings.redis_url}, two workers; their logs are in {out / 'queue'}", highlight=False)
+        request = SubmitRequest(source=out / "new-photos", model=bundle, options=JobOptions(), name="new-photos")
+        submit_and_show(request, settings, as_json=False)
+        watch_job("new-photos", settings)
+    job = Jobs(FolderStorage(jobs)).find("new-photos")
+    receipt = finished_receipt(job)
+    if receipt is None:
+        msg = f"Expected the job in {jobs} to be finished, it is not; see the logs in {out / 'queue'}."
+        raise JobError(msg)
+    return receipt, jobs / "new-photos" / RESULT_FILE
 
 
 def _make_room(out: Path) -> None:

@@ -27,27 +27,23 @@ def finish_job(job: Job) -> Receipt:
     Raises:
         JobError: a chunk has no part, or a part is not what it should be.
     """
-    started = _started(job)
+    retry = job.retry()
+    begun = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix=".finish-", dir=job.storage.scratch) as folder:
         merged = Path(folder) / RESULT_FILE
         merge_parts(job, merged, tally.add)
         job.storage.upload(RESULT_FILE, merged)
-    seconds = max(0.001, max(entry.modified for entry in job.storage.entries("parts")) - started)
+    ended = max(entry.modified for entry in job.storage.entries("parts"))
     run = RunFigures(
-        images=job.spec.rows, seconds=round(seconds, 3), workers=len(tally.processes), restarts=tally.deaths
+        images=retry.rows or job.spec.rows,
+        seconds=round(max(0.001, ended - begun), 3),
+        workers=len(tally.processes),
+        restarts=tally.deaths,
     )
     receipt = tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", run)
     write_receipt(job, receipt, tally)
     return receipt
-
-
-def _started(job: Job) -> float:
-    """When a worker could first have taken a chunk of the job, or of its latest retry."""
-    retries = job.storage.entries("retries")
-    return (
-        max(entry.modified for entry in retries) if retries else datetime.fromisoformat(job.spec.created_at).timestamp()
-    )
 
 
 def write_receipt(job: Job, receipt: Receipt, tally: Tally) -> None:

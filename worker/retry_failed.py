@@ -34,7 +34,7 @@ def retry_failed(job: Job) -> Counter[str]:
                 kinds[error] += 1
                 chunks.add((row + number) // job.spec.chunk_rows)
         row += batch.num_rows
-    if chunks and not commit_retry(job.storage, job.retry().number + 1, sorted(chunks)):
+    if chunks and not commit_retry(job.storage, job.retry().number + 1, sorted(chunks), kinds.total()):
         msg = "Somebody else has just begun a retry of this job; watch it with hangtag jobs watch."
         raise JobError(msg)
     return kinds
