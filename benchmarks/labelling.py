@@ -13,13 +13,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from material import make_material, photo_list
+from memory import PeakMemory
 
 WORKERS = 2
 BARE_LOOP = """
@@ -86,7 +85,7 @@ def _hangtag(photos: Path, model: Path, output: Path, images: int) -> Measure:
     process = subprocess.Popen(
         [*command, "--output", str(output), "--workers", str(WORKERS), "--json"], stdout=subprocess.PIPE, text=True
     )
-    peak = _PeakMemory(process.pid)
+    peak = PeakMemory(process.pid)
     stdout, _ = process.communicate()
     if process.returncode:
         sys.exit("hangtag label failed")
@@ -107,31 +106,6 @@ def _bare(names: list[str], model: Path) -> Measure:
         sys.exit("a bare loop failed")
     rate = len(names) / (time.monotonic() - start)
     return Measure(rate, rate, 0.0)
-
-
-class _PeakMemory:
-    """Largest resident memory of any process of a command, looked at ten times a second."""
-
-    def __init__(self, pid: int) -> None:
-        self._root = psutil.Process(pid)
-        self._peak = 0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.1):
-            try:
-                for process in [self._root, *self._root.children(recursive=True)]:
-                    self._peak = max(self._peak, process.memory_info().rss)
-            except psutil.NoSuchProcess:
-                continue
-
-    def stop(self) -> float:
-        """Megabytes."""
-        self._done.set()
-        self._thread.join()
-        return self._peak / 1e6
 
 
 def _report(images: int, pairs: list[tuple[Measure, Measure]]) -> None:

@@ -175,7 +175,7 @@ def create_job(
     spec = JobSpec(
         schema_version=2,
         id=uuid.uuid4().hex[:12],
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         source=str(catalogue.path.resolve()),
         image_column=catalogue.image_column,
         image_root=str(catalogue.image_root),

@@ -1,16 +1,19 @@
-"""A job in S3, or in what speaks like it; reached with the environment's credentials, region and ``AWS_ENDPOINT_URL``."""
+"""A job in S3, or in what speaks like it; the environment says who asks, and where (``AWS_ENDPOINT_URL``)."""
 
+import errno
 import hashlib
-import io
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from botocore.exceptions import ResponseStreamingError
+from aiohttp import ClientPayloadError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 from s3fs import S3FileSystem
 
 from models.errors import InputError, JobError
@@ -18,38 +21,44 @@ from worker.storage import Entry
 
 __all__ = ["ObjectStorage"]
 
-_SCHEME: Final = "s3://"
 CONNECT_TIMEOUT_S: Final = 5
 READ_TIMEOUT_S: Final = 20
 ATTEMPTS: Final = 5
-_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
-_NO_KEY: Final = ("NoSuchKey", "404")
+_SCHEME: Final = "s3://"
+_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+_NO_KEY: Final = ("NoSuchKey", "404")  # the answer to a HEAD has no more than the number
 _KEY_TAKEN: Final = ("PreconditionFailed", "412")
-_CONFLICT: Final = ("ConditionalRequestConflict", "409")
+_CONFLICT: Final = ("ConditionalRequestConflict", "OperationAborted", "409")
+_CUT_SHORT: Final = (ClientPayloadError, IncompleteReadError, ResponseStreamingError)
+
+_Answer = TypeVar("_Answer")
+
+
+class _PassingError(JobError):
+    """What botocore gives up and should not: another writer of the key at this moment, an answer that breaks off."""
 
 
 @dataclass(frozen=True)
 class _Connection:
-    """What one process keeps to talk to S3.
+    """What a process keeps to talk to S3.
 
     Attributes:
-        files: the filesystem; it connects when it is first asked for something.
-        buckets: those that have been seen, so that a key which is not there need not mean that its bucket is not.
+        files: connects when it is first asked for something; any thread may ask.
+        buckets: those that have answered, so that a key which is not there needs no question about its bucket.
     """
 
     files: S3FileSystem
     buckets: set[str] = field(default_factory=set)
 
 
-# By process, since a filesystem's event loop does not survive a fork. A child keeps its parent's, unused: letting go of it
-# would close sockets that the parent still reads from. By what the environment says, since that is who it speaks for.
+# Keyed by process, since an event loop does not survive a fork, and by what the environment says of S3. A child keeps
+# its parent's connection without using it: letting go of it would speak to a loop that only the parent runs.
 _CONNECTIONS: Final[dict[tuple[int, frozenset[tuple[str, str]]], _Connection]] = {}
 
 
 def _connection() -> _Connection:
-    environment = frozenset(item for item in os.environ.items() if item[0].startswith("AWS_"))
-    key = (os.getpid(), environment)
+    key = (os.getpid(), frozenset(item for item in os.environ.items() if item[0].startswith("AWS_")))
     return _CONNECTIONS.get(key) or _CONNECTIONS.setdefault(key, _Connection(_filesystem()))
 
 
@@ -59,32 +68,32 @@ def _filesystem() -> S3FileSystem:
         retries["total_max_attempts"] = ATTEMPTS
     config = {"connect_timeout": CONNECT_TIMEOUT_S, "read_timeout": READ_TIMEOUT_S, "retries": retries}
     files = S3FileSystem(config_kwargs=config, use_listings_cache=False, skip_instance_cache=True)
-    files.retries = 1  # botocore tries again; s3fs would multiply that by five
+    files.retries = 1  # botocore tries again; s3fs would do all of that five times
     return files
 
 
 @dataclass(frozen=True)
 class ObjectStorage:
-    """A folder of an S3 bucket, over s3fs. The server must know conditional writes (``If-None-Match``), as AWS does.
+    """A folder of an S3 bucket. The server must know conditional writes (``If-None-Match``), as AWS does.
 
-    Errors of S3 that are neither a key that is not there nor one that was to be new are ``JobError``; passing ones
-    (timeouts, 500, 503, a broken answer) are tried again before.
+    What S3 says against a request is a ``JobError``. Passing faults (timeouts, 500, 503, answers that break off) are
+    tried again before that.
 
     Attributes:
-        url: ``s3://bucket/folder``; the folder may be missing.
+        url: ``s3://bucket/folder``, or a whole bucket.
 
     Raises:
-        InputError: the URL is not one.
+        InputError: the URL is none of these.
     """
 
     url: str
 
     def __post_init__(self) -> None:
-        parts = self.url.removeprefix(_SCHEME).rstrip("/").split("/")
-        if not self.url.startswith(_SCHEME) or not all(parts):
+        plain = self.url.rstrip("/")
+        if not plain.startswith(_SCHEME) or not all(plain.removeprefix(_SCHEME).split("/")):
             msg = f"Expected s3://bucket/folder, got {self.url!r}."
             raise InputError(msg)
-        object.__setattr__(self, "url", self.url.rstrip("/"))
+        object.__setattr__(self, "url", plain)
 
     @property
     def place(self) -> str:
@@ -93,7 +102,7 @@ class ObjectStorage:
 
     @property
     def scratch(self) -> Path:
-        """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same in ``~/.cache``; made when asked for."""
+        """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same under ``~/.cache``; made when asked for."""
         base = os.environ.get("XDG_CACHE_HOME")
         digest = hashlib.sha256(self.url.encode()).hexdigest()[:16]
         folder = (Path(base) if base else Path.home() / ".cache") / "hangtag" / "jobs" / digest
@@ -105,9 +114,9 @@ class ObjectStorage:
         return folder
 
     def commit(self, key: str, data: bytes) -> bool:
-        """See :meth:`Storage.commit`: one PUT, on the condition that there is nothing.
+        """See :meth:`Storage.commit`: one PUT, on the condition that nothing is there.
 
-        The object says whose it is: where the answer to a PUT is lost, the next try finds the key taken, by ourselves.
+        The object names its writer: when the answer to a PUT is lost, the next try finds what the first one wrote.
         """
         writer = uuid.uuid4().hex
         try:
@@ -121,9 +130,9 @@ class ObjectStorage:
         self._put(key, data)
 
     def upload(self, key: str, file: Path) -> None:
-        """See :meth:`Storage.upload`; a large file goes in parts, and appears when the last is there."""
+        """See :meth:`Storage.upload`; a large file goes there in pieces, and appears with the last of them."""
         with self._asking(key) as files:
-            files.put_file(str(file), f"{self._bucket}/{self._full(key)}")
+            files.put_file(str(file), self._path(key))
         file.unlink()
 
     def delete(self, key: str) -> None:
@@ -132,17 +141,11 @@ class ObjectStorage:
 
     def read(self, key: str) -> bytes:
         """See :meth:`Storage.read`."""
-        for pause in _PAUSES_S:
-            try:
-                return self._read(key)
-            except ResponseStreamingError:
-                time.sleep(pause)
-        with self._asking(key):
-            return self._read(key)
+        return _patiently(lambda: self._get(key))
 
-    def source(self, key: str) -> io.BytesIO:
-        """See :meth:`Storage.source`."""
-        return io.BytesIO(self.read(key))
+    def source(self, key: str) -> BytesIO:
+        """See :meth:`Storage.source`: all of the bytes."""
+        return BytesIO(self.read(key))
 
     def exists(self, key: str) -> bool:
         """See :meth:`Storage.exists`."""
@@ -154,11 +157,11 @@ class ObjectStorage:
         return True
 
     def entries(self, folder: str) -> list[Entry]:
-        """See :meth:`Storage.entries`; times are S3's, in whole seconds."""
-        prefix = self._prefix(folder)
-        found = [item for page in self._pages(folder) for item in page.get("Contents", [])]
-        named = [(item["Key"].removeprefix(prefix), item["LastModified"].timestamp()) for item in found]
-        return [Entry(name, modified) for name, modified in named if _is_shown(name)]
+        """See :meth:`Storage.entries`; S3 counts whole seconds."""
+        start = len(self._prefix(folder))
+        found = (item for page in self._pages(folder) for item in page.get("Contents", ()))
+        entries = (Entry(item["Key"][start:], item["LastModified"].timestamp()) for item in found)
+        return [entry for entry in entries if _is_shown(entry.name)]
 
     def names(self, folder: str) -> list[str]:
         """See :meth:`Storage.names`."""
@@ -166,35 +169,30 @@ class ObjectStorage:
 
     def folders(self) -> list[str]:
         """See :meth:`Storage.folders`."""
-        prefix = self._prefix("")
-        found = [item["Prefix"] for page in self._pages("") for item in page.get("CommonPrefixes", [])]
-        return sorted(filter(_is_shown, (name.removeprefix(prefix).rstrip("/") for name in found)))
+        start = len(self._prefix(""))
+        found = (item["Prefix"] for page in self._pages("") for item in page.get("CommonPrefixes", ()))
+        return sorted(filter(_is_shown, (folder[start:-1] for folder in found)))
 
     def child(self, folder: str) -> "ObjectStorage":
         """See :meth:`Storage.child`."""
         return ObjectStorage(f"{self.url}/{folder}")
 
-    @property
-    def _bucket(self) -> str:
-        return self.url.removeprefix(_SCHEME).partition("/")[0]
-
-    def _full(self, key: str) -> str:
-        root = self.url.removeprefix(_SCHEME).partition("/")[2]
-        return f"{root}/{key}" if root else key
+    def _path(self, key: str) -> str:
+        """A key as s3fs writes it: with the bucket before it."""
+        return f"{self.url}/{key}".removeprefix(_SCHEME).rstrip("/")
 
     def _prefix(self, folder: str) -> str:
-        full = self._full(folder).rstrip("/")
-        return f"{full}/" if full else ""
+        """What the keys in a folder begin with, in the bucket."""
+        within = self._path(folder).partition("/")[2]
+        return f"{within}/" if within else ""
+
+    def _get(self, key: str) -> bytes:
+        with self._asking(key) as files:
+            data: bytes = files.cat_file(self._path(key), max_concurrency=1)  # more than one costs a HEAD first
+        return data
 
     def _put(self, key: str, data: bytes, **conditions: object) -> None:
-        for pause in _PAUSES_S:
-            try:
-                self._call("put_object", key, Body=data, **conditions)
-            except _ConflictError:  # somebody else is writing it right now
-                time.sleep(pause)
-            else:
-                return
-        self._call("put_object", key, Body=data, **conditions)
+        _patiently(lambda: self._call("put_object", key, Body=data, **conditions))
 
     def _writer(self, key: str) -> str | None:
         try:
@@ -203,8 +201,15 @@ class ObjectStorage:
             return None
         return writer
 
+    def _check_bucket(self) -> None:
+        """Raise if there is no bucket: a HEAD answers the same as where there is no key."""
+        buckets, bucket = _connection().buckets, self._path("").partition("/")[0]
+        if bucket not in buckets:
+            next(self._pages(""))
+            buckets.add(bucket)
+
     def _pages(self, folder: str) -> Iterator[dict[str, Any]]:
-        """Answers of S3 to what is directly under a folder, at most 1,000 keys each; s3fs would remember them."""
+        """S3's answers to what is directly in a folder, 1,000 keys each; s3fs has no listing without a second one."""
         asked: dict[str, object] = {"Prefix": self._prefix(folder), "Delimiter": "/"}
         while True:
             page = self._call("list_objects_v2", None, **asked)
@@ -213,9 +218,62 @@ class ObjectStorage:
                 return
             asked["ContinuationToken"] = page["NextContinuationToken"]
 
-    def _check_bucket(self) -> None:
-        """A HEAD does not say whether it was the bucket that is not there."""
-        seen = _connection().buckets
-        if self._bucket not in seen:
-            self._call("list_objects_v2", None, Prefix=self._prefix(""), MaxKeys=1)
-            seen.add(self._bucket)
+    def _call(self, method: str, key: str | None, **asked: object) -> dict[str, Any]:
+        bucket, _, full_key = self._path(key or "").partition("/")
+        if key is not None:
+            asked["Key"] = full_key
+        with self._asking(key) as files:
+            answer: dict[str, Any] = files.call_s3(method, Bucket=bucket, **asked)
+        return answer
+
+    @contextmanager
+    def _asking(self, key: str | None) -> Iterator[S3FileSystem]:
+        """The filesystem; what it raises is told in the protocol's words."""
+        try:
+            yield _connection().files
+        except (OSError, ValueError, BotoCoreError, ClientPayloadError) as error:
+            told = _told(error, self.url if key is None else f"{self.url}/{key}")
+            if told is error:
+                raise
+            raise told from error
+
+
+def _is_shown(name: str) -> bool:
+    return bool(name) and not name.startswith(".")
+
+
+def _patiently(ask: Callable[[], _Answer]) -> _Answer:
+    for pause_s in _PAUSES_S:
+        try:
+            return ask()
+        except _PassingError:
+            time.sleep(pause_s)
+    return ask()
+
+
+def _told(error: Exception, place: str) -> Exception:
+    """What to raise instead of an error of s3fs, or of this machine's disk, which stays as it is."""
+    answer = error.__cause__  # of the server, where s3fs has made an OSError of it
+    if isinstance(answer, ClientError):
+        return _refusal(answer.response["Error"], place)
+    if isinstance(error, OSError) and not isinstance(error, BotoCoreError):
+        return error
+    kind = _PassingError if isinstance(error, _CUT_SHORT) else JobError
+    return kind(_advice(place, f"got {type(error).__name__}: {error}"))
+
+
+def _refusal(said: dict[str, str], place: str) -> Exception:
+    code = said.get("Code", "")
+    if code in _NO_KEY:
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place)
+    if code in _KEY_TAKEN:
+        return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place)
+    kind = _PassingError if code in _CONFLICT else JobError
+    return kind(_advice(place, f"S3 answered {code}: {said.get('Message', '')}"))
+
+
+def _advice(place: str, came: str) -> str:
+    return (
+        f"Expected to reach {place}, {came.rstrip('. ')}; check the bucket's name, the credentials "
+        "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL."
+    )

@@ -14,6 +14,7 @@ from worker.queue.settings import TIME_LIMIT_S, QueueSettings
 
 __all__ = ["CeleryPublisher", "make_app"]
 
+LOGGED: Final = "worker.queue.request:LoggedRequest"
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
 
@@ -23,8 +24,8 @@ def make_app(settings: QueueSettings) -> Celery:
     app = Celery("hangtag", set_as_current=False)
     app.conf.update(_configuration(settings))
     runner = Runner(settings)
-    app.task(name=CHUNK_TASK)(runner.label_chunk)
-    app.task(name=FINISH_TASK)(runner.finish_job)
+    app.task(name=CHUNK_TASK, Request=LOGGED)(runner.label_chunk)
+    app.task(name=FINISH_TASK, Request=LOGGED)(runner.finish_job)
     app.steps["worker"].add(service_step(settings, CeleryPublisher(app)))
     return app
 

@@ -2,6 +2,7 @@
 
 import os
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,6 +105,7 @@ def submit_command(
 
       hangtag submit urgent.csv --model bundles/shop --priority high
     """
+    settings = _settings(redis, jobs)
     from worker.job import JobOptions
     from worker.queue.actions import submit_and_show
     from worker.queue.submit import SubmitRequest
@@ -118,7 +120,7 @@ def submit_command(
         image_root=image_root,
         priority=priority,
     )
-    submit_and_show(request, _settings(redis, jobs), as_json=as_json)
+    submit_and_show(request, settings, as_json=as_json)
 
 
 def worker_command(
@@ -142,19 +144,21 @@ def worker_command(
 
       hangtag worker --concurrency 8 --redis redis://queue:6379/0 --jobs /mnt/shared/jobs
     """
+    settings = _settings(redis, jobs)
     from worker.queue.start_worker import start_worker
 
     slots = concurrency or len(os.sched_getaffinity(0))
     as_json = log is LogFormat.JSON if log else not os.isatty(2)
-    raise typer.Exit(start_worker(_settings(redis, jobs), slots, as_json=as_json))
+    raise typer.Exit(start_worker(settings, slots, as_json=as_json))
 
 
 def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
     """A table of all jobs, when no command follows."""
     if context.invoked_subcommand is None:
+        settings = _settings(None, jobs)
         from worker.queue.actions import list_jobs
 
-        list_jobs(_settings(None, jobs), as_json=as_json)
+        list_jobs(settings, as_json=as_json)
 
 
 def show_command(
@@ -166,9 +170,10 @@ def show_command(
 
       hangtag jobs show spring-2026
     """
+    settings = _settings(redis, jobs)
     from worker.queue.actions import show_job
 
-    show_job(job, _settings(redis, jobs), as_json=as_json)
+    show_job(job, settings, as_json=as_json)
 
 
 def watch_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
@@ -178,9 +183,10 @@ def watch_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption 
 
       hangtag jobs watch spring-2026
     """
+    settings = _settings(redis, jobs)
     from worker.queue.actions import watch_job
 
-    watch_job(job, _settings(redis, jobs))
+    watch_job(job, settings)
 
 
 def resume_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
@@ -192,9 +198,10 @@ def resume_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption
 
       hangtag jobs resume spring-2026
     """
+    settings = _settings(redis, jobs)
     from worker.queue.actions import resume_job
 
-    resume_job(job, _settings(redis, jobs))
+    resume_job(job, settings)
 
 
 def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
@@ -204,9 +211,10 @@ def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
 
       hangtag jobs cancel spring-2026
     """
+    settings = _settings(None, jobs)
     from worker.queue.actions import cancel_job
 
-    cancel_job(job, _settings(None, jobs))
+    cancel_job(job, settings)
 
 
 def retry_failed_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
@@ -218,9 +226,10 @@ def retry_failed_command(job: JobArgument, jobs: JobsOption = None, redis: Redis
 
       hangtag jobs retry-failed spring-2026
     """
+    settings = _settings(redis, jobs)
     from worker.queue.actions import retry_job
 
-    retry_job(job, _settings(redis, jobs))
+    retry_job(job, settings)
 
 
 def receipt_command(job: JobArgument, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
@@ -232,12 +241,19 @@ def receipt_command(job: JobArgument, jobs: JobsOption = None, as_json: JsonOpti
 
       hangtag jobs receipt spring-2026 --json
     """
+    settings = _settings(None, jobs)
     from worker.queue.actions import show_receipt
 
-    show_receipt(job, _settings(None, jobs), as_json=as_json)
+    show_receipt(job, settings, as_json=as_json)
 
 
 def _settings(redis: str | None, jobs: str | None) -> "QueueSettings":
+    missing = [package for package in ("celery", "redis", "pydantic_settings") if find_spec(package) is None]
+    if missing:
+        from models.errors import MissingExtraError
+
+        msg = f"The queue needs {', '.join(missing)}; install them with pip install 'hangtag[worker]'."
+        raise MissingExtraError(msg)
     from worker.queue.settings import read_settings
 
     return read_settings(redis, jobs)

@@ -4,18 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from models.errors import JobError, MissingExtraError
+from models.errors import JobError
 from worker.jobs import Jobs
 from worker.open_storage import open_storage
+from worker.queue.app import CeleryPublisher, make_app
+from worker.queue.ledger import Ledger, RedisError, connect
+from worker.queue.reconciler import Reconciler
 from worker.queue.settings import QueueSettings
-
-try:
-    from worker.queue.app import CeleryPublisher, make_app
-    from worker.queue.ledger import Ledger, RedisError, connect
-    from worker.queue.reconciler import Reconciler
-except ModuleNotFoundError as missing:
-    _MESSAGE = "The queue needs Celery and redis; install them with pip install 'hangtag[worker]'."
-    raise MissingExtraError(_MESSAGE) from missing
 
 __all__ = ["Control", "open_control"]
 

@@ -31,6 +31,12 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Celery logs a traceback for a lost process, which :class:`worker.queue.request.LoggedRequest` says in a line."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__name__ != "WorkerLostError"
+
+
 def start_logging(*, as_json: bool) -> None:
     """Log to a copy of stderr, so that what C libraries print there can be sent to nowhere."""
     handler = logging.StreamHandler(os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace"))
@@ -38,5 +44,6 @@ def start_logging(*, as_json: bool) -> None:
     handler.setFormatter(_JsonFormatter() if as_json else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
+    logging.getLogger("celery.worker.request").addFilter(_is_news)
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     sys.stderr.flush()

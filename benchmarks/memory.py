@@ -1,0 +1,32 @@
+"""The largest resident memory of a command's processes."""
+
+import threading
+
+import psutil
+
+__all__ = ["PeakMemory"]
+
+
+class PeakMemory:
+    """Largest resident memory of any process of a command, looked at ten times a second."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = psutil.Process(pid)
+        self._peak = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.1):
+            try:
+                for process in [self._root, *self._root.children(recursive=True)]:
+                    self._peak = max(self._peak, process.memory_info().rss)
+            except psutil.NoSuchProcess:
+                continue
+
+    def stop(self) -> float:
+        """Megabytes."""
+        self._done.set()
+        self._thread.join()
+        return self._peak / 1e6
