@@ -13,6 +13,7 @@ from worker.results import Status
 
 __all__ = ["RateColumn", "label_with_progress", "print_receipt"]
 
+_WHOLE = 10
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 
 
@@ -96,9 +97,9 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         console.print(f"Left out, since their names do not say image: {escape(kinds)}", style="yellow", highlight=False)
     run = receipt.run
     if run.images:
-        rate = (
-            f"{run.images:,} images in {run.seconds:,.1f} s: {run.images_per_s:,.0f} images/s, {run.workers} processes"
-        )
+        processes = "1 process" if run.workers == 1 else f"{run.workers:,} processes"
+        pace = f"{run.images_per_s:,.0f}" if run.images_per_s >= _WHOLE else f"{run.images_per_s:.1f}"
+        rate = f"{run.images:,} images in {run.seconds:,.1f} s: {pace} images/s, {processes}"
         console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
     console.print(f"Model: {escape(receipt.model.reference)}", highlight=False)
     console.print(f"Results: [bold]{escape(receipt.output)}[/bold]", highlight=False, soft_wrap=True)

@@ -43,6 +43,8 @@ def start_logging(*, as_json: bool) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     handler.setFormatter(_JsonFormatter() if as_json else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    pool = logging.getLogger("multiprocessing")  # of Celery's processes; it would get a handler of Celery's own
+    pool.handlers, pool.propagate = [handler], False
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
     logging.getLogger("celery.worker.request").addFilter(_is_news)
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)

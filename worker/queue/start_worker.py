@@ -1,6 +1,7 @@
 """``hangtag worker``: Celery's worker with our settings."""
 
 import os
+import warnings
 
 from models.errors import JobError
 from worker.jobs import Jobs
@@ -23,8 +24,11 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
         JobError: the folder of jobs cannot be used.
     """
     os.environ.update(REMAP_SIGTERM="SIGQUIT", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # read at import
+    from celery.platforms import SecurityWarning
+
     from worker.queue.app import make_app
 
+    warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: the queue carries JSON only
     start_logging(as_json=as_json)
     _check_jobs(settings)
     app = make_app(settings)
