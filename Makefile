@@ -11,7 +11,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Hangtag needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,worker,web,s3,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,worker,web,s3,demo,dev]'
 	touch $@
 
 check: install
@@ -25,14 +25,20 @@ format: install
 	$(BIN)/ruff check --fix .
 
 test: install
+	tests/install_system_packages.sh
 	$(BIN)/python -m coverage run -m pytest
 	$(BIN)/python -m coverage report --skip-covered --sort=cover
 
 prove: install
+	tests/install_system_packages.sh
+	for seed in 0 1 2 3 4 5 6 7 8 9; do $(BIN)/python benchmarks/chaos.py --seed $$seed --material .prove || exit 1; done
+	$(BIN)/python benchmarks/million.py
 	$(BIN)/python benchmarks/labelling.py
+	$(BIN)/python benchmarks/queued.py throughput
+	$(BIN)/python benchmarks/queued.py memory --out .prove/memory.png
 
 demo: install
 	$(BIN)/hangtag demo
 
 clean:
-	rm -rf $(VENV) demo .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo .prove .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

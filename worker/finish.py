@@ -1,6 +1,8 @@
 """The end of a job: its parts become one result, a receipt, and a page to look at."""
 
+import shutil
 import tempfile
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -16,6 +18,8 @@ __all__ = ["PAGE_FILE", "RESULT_FILE", "finish_job", "finished_receipt", "write_
 
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
+_TEMPORARY: Final = ".finish-"
+_OLD_S: Final = 3600.0
 
 
 def finish_job(job: Job) -> Receipt:
@@ -30,7 +34,8 @@ def finish_job(job: Job) -> Receipt:
     retry = job.retry()
     begun = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
     tally = Tally()
-    with tempfile.TemporaryDirectory(prefix=".finish-", dir=job.storage.scratch) as folder:
+    _remove_remains(job.storage.scratch)
+    with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=job.storage.scratch) as folder:
         merged = Path(folder) / RESULT_FILE
         merge_parts(job, merged, tally.add)
         job.storage.upload(RESULT_FILE, merged)
@@ -44,6 +49,13 @@ def finish_job(job: Job) -> Receipt:
     receipt = tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", run)
     write_receipt(job, receipt, tally)
     return receipt
+
+
+def _remove_remains(scratch: Path) -> None:
+    """Delete what merging left that was killed; another may be at work right now, so only what is old."""
+    for folder in scratch.glob(f"{_TEMPORARY}*"):
+        if folder.stat().st_mtime < time.time() - _OLD_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_receipt(job: Job, receipt: Receipt, tally: Tally) -> None:

@@ -47,6 +47,7 @@ class Runner:
 
     def __init__(self, settings: QueueSettings) -> None:
         self._settings = settings
+        self._seen: dict[str, tuple[Job, float]] = {}
 
     @cached_property
     def _jobs(self) -> Jobs:
@@ -65,14 +66,23 @@ class Runner:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
         start = time.monotonic()
         with self._reported(job, chunk), held_lease(self._ledger, job, chunk) as held:
-            found = self._jobs.find(job)
-            if not held or found.cancelled:
+            if not held:
                 return
-            _check_this_machine(found)
+            found = self._usable_job(job)
             classifier = self._models.get(found.spec.model)
             if run_chunk(found, chunk, classifier, _CancelCheck(found)):
                 seconds = round(time.monotonic() - start, 3)
                 log_event("chunk_done", job=job, chunk=chunk, rows=found.rows_in_chunk(chunk), seconds=seconds)
+
+    def _usable_job(self, name: str) -> Job:
+        """A job that is not cancelled and that this machine can label, as it was within the last seconds."""
+        job, seen = self._seen.get(name, (None, 0.0))
+        if job is None or seen < time.monotonic() - _CANCEL_CHECK_S:
+            job = self._jobs.find(name)
+            _CancelCheck(job).look()
+            _check_this_machine(job)
+            self._seen[name] = (job, time.monotonic())
+        return job
 
     def finish_job(self, job: str) -> None:
         """Merge a job whose chunks are all done, in a process of its own: its memory goes when it ends."""
@@ -101,18 +111,21 @@ class Runner:
 
 
 class _CancelCheck:
-    """Looks every second whether a job has been cancelled."""
+    """Looks every second whether a job has been cancelled; raises when it has."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._next = time.monotonic() + _CANCEL_CHECK_S
 
     def __call__(self) -> None:
-        if time.monotonic() < self._next:
-            return
+        if time.monotonic() >= self._next:
+            self.look()
+            self._next = time.monotonic() + _CANCEL_CHECK_S
+
+    def look(self) -> None:
+        """Look now."""
         if self._job.cancelled:
             raise _CancelledError
-        self._next = time.monotonic() + _CANCEL_CHECK_S
 
 
 def _check_this_machine(job: Job) -> None:
