@@ -17,13 +17,13 @@ from trainer.arch import Arch
 from trainer.console import train_and_show
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress
-from worker.contact_sheet import SheetPhoto, draw_contact_sheet
 from worker.finish import RESULT_FILE, finished_receipt
 from worker.job import JobOptions
 from worker.jobs import Jobs
 from worker.label import LabelRequest
+from worker.page.contact_sheet import SheetPhoto, draw_contact_sheet
+from worker.page.receipt_page import PagePicture, receipt_page
 from worker.receipt import Receipt
-from worker.receipt_page import PagePicture, receipt_page
 from worker.results import Status
 from worker.storage import FolderStorage
 

@@ -7,11 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from worker.contact_sheet import SheetPhoto
 from worker.job import Job
 from worker.merge import merge_parts
+from worker.page.contact_sheet import SheetPhoto
+from worker.page.receipt_page import receipt_page
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
-from worker.receipt_page import receipt_page
 from worker.results import Status
 
 __all__ = ["PAGE_FILE", "RESULT_FILE", "finish_job", "finished_receipt", "write_receipt"]

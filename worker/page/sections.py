@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from models.errors import ImageFault
-from worker.histogram_svg import histogram_svg
-from worker.page_text import duration, isolated, number_of, share, visible
+from worker.page.histogram_svg import histogram_svg
+from worker.page.text import duration, isolated, number_of, share, visible
 from worker.receipt import ErrorCount, ErrorExample, Receipt
 
 __all__ = ["receipt_sections", "section"]

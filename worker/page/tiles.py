@@ -5,8 +5,8 @@ import io
 from collections.abc import Sequence
 from typing import Final
 
-from worker.contact_sheet import SheetPhoto, failed_last, thumbnail
-from worker.page_text import visible
+from worker.page.contact_sheet import SheetPhoto, failed_last, thumbnail
+from worker.page.text import visible
 
 __all__ = ["photo_tiles"]
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final
 
-from worker.contact_sheet import SheetPhoto
-from worker.page_frame import PAGE
-from worker.page_text import isolated, number_of, share, visible
-from worker.photo_tiles import photo_tiles
+from worker.page.contact_sheet import SheetPhoto
+from worker.page.frame import PAGE
+from worker.page.sections import receipt_sections, section
+from worker.page.text import isolated, number_of, share, visible
+from worker.page.tiles import photo_tiles
 from worker.receipt import Receipt
-from worker.receipt_sections import receipt_sections, section
 from worker.results import Status
 
 __all__ = ["PagePicture", "receipt_page"]

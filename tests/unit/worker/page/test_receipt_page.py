@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.contact_sheet import SheetPhoto
 from worker.finish import PAGE_FILE, finish_job
-from worker.histogram_svg import histogram_svg
 from worker.job import ModelPin
-from worker.page_text import duration, share, visible
+from worker.page.contact_sheet import SheetPhoto
+from worker.page.histogram_svg import histogram_svg
+from worker.page.receipt_page import PagePicture, receipt_page
+from worker.page.text import duration, share, visible
 from worker.pool import run_pool
 from worker.receipt import ErrorCount, ErrorExample, Receipt, RunFigures, WorkFigures
-from worker.receipt_page import PagePicture, receipt_page
 from worker.results import Status
 
 NASTY = """</td></section><script>alert("1")</script><img src=x onerror='alert(2)'>&amp; ${rows} $title"""

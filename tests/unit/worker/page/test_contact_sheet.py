@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.contact_sheet import SheetPhoto, draw_contact_sheet, thumbnail
-from worker.photo_tiles import photo_tiles
+from worker.page.contact_sheet import SheetPhoto, draw_contact_sheet, thumbnail
+from worker.page.tiles import photo_tiles
 from worker.results import Status
 
 STEP_X, STEP_Y, GAP, TILE, CAPTION = 170, 210, 10, 160, 40
