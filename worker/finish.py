@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -46,7 +47,7 @@ def finish_job(job: Job) -> Receipt:
         workers=len(tally.processes),
         restarts=tally.deaths,
     )
-    receipt = tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", run)
+    receipt = tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", run).model_copy(update={"retry": retry.number})
     write_receipt(job, receipt, tally)
     return receipt
 
@@ -54,8 +55,9 @@ def finish_job(job: Job) -> Receipt:
 def _remove_remains(scratch: Path) -> None:
     """Delete what merging left that was killed; another may be at work right now, so only what is old."""
     for folder in scratch.glob(f"{_TEMPORARY}*"):
-        if folder.stat().st_mtime < time.time() - _OLD_S:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # that other has just ended
+            if folder.stat().st_mtime < time.time() - _OLD_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_receipt(job: Job, receipt: Receipt, tally: Tally) -> None:

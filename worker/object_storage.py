@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from aiobotocore.session import AioSession
 from aiohttp import ClientPayloadError
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 from s3fs import S3FileSystem
@@ -67,9 +68,22 @@ def _filesystem() -> S3FileSystem:
     if "AWS_MAX_ATTEMPTS" not in os.environ:
         retries["total_max_attempts"] = ATTEMPTS
     config = {"connect_timeout": CONNECT_TIMEOUT_S, "read_timeout": READ_TIMEOUT_S, "retries": retries}
-    files = S3FileSystem(config_kwargs=config, use_listings_cache=False, skip_instance_cache=True)
+    session = AioSession()
+    session.register("before-call.s3", _expect_nothing)
+    files = S3FileSystem(
+        session=session,
+        config_kwargs=config,
+        max_concurrency=1,  # more pieces of a large upload would fill the memory, and each read would ask for a size
+        use_listings_cache=False,
+        skip_instance_cache=True,
+    )
     files.retries = 1  # botocore tries again; s3fs would do all of that five times
     return files
+
+
+def _expect_nothing(params: dict[str, Any], **_: object) -> None:
+    """Send a PUT at once: aiohttp has no limit to how long it waits for ``100 Continue`` (seen with 3.14)."""
+    params["headers"].pop("Expect", None)
 
 
 @dataclass(frozen=True)
@@ -188,7 +202,7 @@ class ObjectStorage:
 
     def _get(self, key: str) -> bytes:
         with self._asking(key) as files:
-            data: bytes = files.cat_file(self._path(key), max_concurrency=1)  # more than one costs a HEAD first
+            data: bytes = files.cat_file(self._path(key))
         return data
 
     def _put(self, key: str, data: bytes, **conditions: object) -> None:

@@ -106,4 +106,4 @@ class ProgressReader:
         if not recent:
             return 0.0
         since = now - _RECENT_S if len(recent) < len(written) else recent[0][0] - 1.0
-        return sum(self._job.rows_in_chunk(chunk) for _, chunk in recent) / (now - since)
+        return sum(self._job.rows_in_chunk(chunk) for _, chunk in recent) / max(1.0, now - since)  # clocks differ

@@ -98,7 +98,7 @@ def results_of(table: pa.Table) -> list[RowResult]:
 
 def _result(row: dict[str, Any]) -> RowResult:
     best = row["top_k"]
-    top_k = best and tuple((entry["label"], entry["confidence"]) for entry in best)
+    top_k = None if best is None else tuple((entry["label"], entry["confidence"]) for entry in best)
     return RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k})
 
 

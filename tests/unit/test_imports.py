@@ -1,3 +1,4 @@
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -8,13 +9,50 @@ ROOT = Path(__file__).parents[2]
 TRAINING_PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matplotlib")
 
 
-@pytest.mark.parametrize("room", ["models", "worker"])
-def test_labelling_never_loads_what_trains(room: str) -> None:
-    modules = [f"{room}.{file.stem}" for file in (ROOT / room).glob("*.py") if file.stem != "__init__"]
-    assert modules
+QUEUE_PACKAGES = ("celery", "kombu", "redis", "pydantic_settings")
+OPTIONAL = {"worker.object_storage"}
+"""Needs an extra of its own."""
+
+
+def modules_of(room: str) -> list[str]:
+    files = sorted((ROOT / room).rglob("*.py"))
+    return [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files if file.stem != "__init__"]
+
+
+def loaded(modules: list[str], packages: tuple[str, ...]) -> list[str]:
+    """Those of some packages that a fresh process has loaded once it has imported the modules."""
     code = (
         f"import importlib, sys; [importlib.import_module(m) for m in {modules}];"
-        f"print([m for m in {TRAINING_PACKAGES} if m in sys.modules])"
+        f"print([m for m in {packages} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    packages_loaded: list[str] = ast.literal_eval(done.stdout)
+    return packages_loaded
+
+
+@pytest.mark.parametrize("room", ["models", "worker"])
+def test_labelling_never_loads_what_trains(room: str) -> None:
+    assert modules_of(room)
+    assert loaded(modules_of(room), TRAINING_PACKAGES) == []
+
+
+def test_labelling_on_this_machine_needs_no_queue() -> None:
+    modules = [name for name in modules_of("worker") if not name.startswith(("worker.queue.", "worker.celery"))]
+    modules = [*modules_of("models"), *modules, "worker.queue.commands"]
+    assert loaded([name for name in modules if name not in OPTIONAL], QUEUE_PACKAGES) == []
+
+
+def test_these_packages_would_be_found() -> None:
+    assert loaded(["worker.celery"], QUEUE_PACKAGES) == list(QUEUE_PACKAGES)
+
+
+def test_a_queue_is_imported_without_side_effects(tmp_path: Path) -> None:
+    """No folder, thread, log handler or environment variable comes of it."""
+    modules = [name for name in modules_of("worker") if name.startswith("worker.queue.")]
+    code = (
+        "import os, sys, threading, logging; before = dict(os.environ);"
+        f"import importlib; [importlib.import_module(m) for m in {[*modules, 'worker.celery']}];"
+        "print(os.environ == before, threading.active_count(), logging.getLogger().handlers, os.listdir())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == "True 1 [] []"

@@ -24,8 +24,8 @@ def make_app(settings: QueueSettings) -> Celery:
     app = Celery("hangtag", set_as_current=False)
     app.conf.update(_configuration(settings))
     runner = Runner(settings)
-    app.task(name=CHUNK_TASK, Request=LOGGED)(runner.label_chunk)
-    app.task(name=FINISH_TASK, Request=LOGGED)(runner.finish_job)
+    app.task(name=CHUNK_TASK, Request=LOGGED, shared=False)(runner.label_chunk)
+    app.task(name=FINISH_TASK, Request=LOGGED, shared=False)(runner.finish_job)
     app.steps["worker"].add(service_step(settings, CeleryPublisher(app)))
     return app
 

@@ -43,6 +43,6 @@ def parse_message(text: bytes | str) -> Message | None:
         envelope = json.loads(text)
         job, *rest = json.loads(base64.b64decode(envelope["body"]))[0]
         task = envelope["headers"]["task"]
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
     return Message(str(task), str(job), rest[0] if rest and isinstance(rest[0], int) else None)

@@ -125,7 +125,7 @@ class Reconciler:
             if job is None or job.cancelled or finished_receipt(job):
                 return _Look(None)
             return _Look(job, job.missing_chunks())
-        except HangtagError as error:
+        except (HangtagError, OSError, ValueError) as error:
             log_event("job_unusable", job=name, error=str(error))
             return _Look(None)
 

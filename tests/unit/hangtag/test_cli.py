@@ -10,6 +10,8 @@ from hangtag.cli import make_app
 
 README = (Path(__file__).parents[3] / "README.md").read_text()
 COMMANDS = typer.main.get_command(make_app()).commands
+NESTED = {f"{name} {sub}": c for name, group in COMMANDS.items() for sub, c in getattr(group, "commands", {}).items()}
+ALL = sorted((COMMANDS | NESTED).items())
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -19,9 +21,19 @@ def test_every_command_teaches_by_example_and_is_in_the_readme(name: str) -> Non
     assert f"hangtag {name}" in README
 
 
-@pytest.mark.parametrize(
-    ("command", "option"), [(name, p) for name, c in sorted(COMMANDS.items()) for p in c.params], ids=str
-)
+@pytest.mark.parametrize("name", sorted(NESTED))
+def test_every_command_of_a_group_teaches_by_example(name: str) -> None:
+    help_text = CliRunner().invoke(make_app(), [*name.split(), "--help"]).output
+    assert f"hangtag {name}" in help_text
+
+
+def test_jobs_has_these_commands() -> None:
+    assert sorted(NESTED) == [
+        f"jobs {verb}" for verb in ("cancel", "receipt", "resume", "retry-failed", "show", "watch")
+    ]
+
+
+@pytest.mark.parametrize(("command", "option"), [(name, p) for name, c in ALL for p in c.params], ids=str)
 def test_every_option_is_explained(command: str, option) -> None:
     assert option.help, f"{command} {option.name}"
 
@@ -42,7 +54,8 @@ def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from typer.testing import CliRunner; from hangtag.cli import make_app;"
         "CliRunner().invoke(make_app(), ['--help']);"
-        "print([m for m in ('tensorflow', 'onnxruntime', 'pyarrow', 'numpy', 'PIL') if m in sys.modules])"
+        "heavy = ('tensorflow', 'onnxruntime', 'pyarrow', 'numpy', 'PIL', 'celery', 'redis');"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""A job over a few drawn photos, ready to be labelled."""
+"""Jobs to test with: of a few drawn photos, ready to be labelled, or of rows whose photos nobody reads."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,11 +6,19 @@ from pathlib import Path
 import pytest
 
 from models.classifier import load
+from models.errors import ImageError, ImageFault
 from worker.catalogue import open_catalogue
 from worker.job import Job, JobOptions, ModelPin, create_job
+from worker.jobs import Jobs
+from worker.parts import part_bytes, part_key
+from worker.priority import Priority
+from worker.results import RowResult, Status, failed_row
 from worker.storage import FolderStorage
 
 MakeJob = Callable[..., Job]
+CommitPart = Callable[..., None]
+
+PIN = ModelPin(path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64)
 
 
 @pytest.fixture
@@ -25,3 +33,53 @@ def make_job(tmp_path: Path, bundle: Path) -> MakeJob:
         return create_job(storage, open_catalogue(source), pin, options, chunk_rows)
 
     return make
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Jobs:
+    """An empty folder of jobs."""
+    return Jobs(FolderStorage(tmp_path / "jobs"))
+
+
+@pytest.fixture
+def paper_job(tmp_path: Path, jobs: Jobs) -> MakeJob:
+    """Create a job, in the folder of jobs, whose photos and model are names only."""
+
+    def make(
+        chunks: int = 5,
+        *,
+        chunk_rows: int = 2,
+        name: str = "job",
+        priority: Priority = Priority.NORMAL,
+        options: JobOptions | None = None,
+    ) -> Job:
+        """The last chunk lacks a row."""
+        source = tmp_path / f"{name}.csv"
+        source.write_text("image\n" + "".join(f"{row}.jpg\n" for row in range(chunk_rows * chunks - 1)))
+        catalogue = open_catalogue(source)
+        return create_job(jobs.storage(name), catalogue, PIN, options or JobOptions(), chunk_rows, priority)
+
+    return make
+
+
+@pytest.fixture
+def commit_part() -> CommitPart:
+    """Commit a part as if somebody had labelled the chunk."""
+
+    def commit(
+        job: Job, *chunks: int, retry: int = 0, faults: dict[int, ImageFault] | None = None, deaths: int = 0
+    ) -> None:
+        """``faults``: row of the chunk → why it failed."""
+        for chunk in chunks:
+            rows = [_row((faults or {}).get(number)) for number in range(job.rows_in_chunk(chunk))]
+            data = part_bytes(rows, job.spec.id, "shop-7:42", 0.5, deaths)
+            assert job.storage.commit(part_key(chunk, retry), data)
+
+    return commit
+
+
+def _row(fault: ImageFault | None) -> RowResult:
+    if fault:
+        return failed_row(ImageError("It is no good.", fault), None, PIN.reference)
+    best = (("shoe", 0.75), ("hat", 0.25))
+    return RowResult("shoe", 0.75, Status.LABELED, None, None, best, "5" * 64, PIN.reference)

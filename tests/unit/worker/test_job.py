@@ -7,10 +7,60 @@ from hypothesis import strategies as st
 
 from models.errors import JobError
 from worker.catalogue import open_catalogue
-from worker.job import JobOptions, ModelPin, create_job, job_digest, open_job
+from worker.job import JobOptions, JobSpec, ModelPin, create_job, job_digest, open_job
+from worker.priority import Priority
 from worker.storage import FolderStorage
 
 PIN = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
+
+SPEC = JobSpec(
+    schema_version=2,
+    id="0123456789ab",
+    created_at="2026-11-21T05:00:00.000+00:00",
+    source="/srv/products.csv",
+    image_column="image",
+    image_root="/srv",
+    rows=300,
+    chunk_rows=256,
+    chunks=2,
+    rows_digest="b" * 64,
+    left_out={".heic": 2},
+    priority=Priority.HIGH,
+    preprocess_version="1",
+    model=PIN,
+    options=JobOptions(prefix="ht_", top_k=5, timeout_s=2.5),
+    digest="c" * 64,
+)
+
+JOB_JSON = f"""{{
+ "schema_version": 2,
+ "id": "0123456789ab",
+ "created_at": "2026-11-21T05:00:00.000+00:00",
+ "source": "/srv/products.csv",
+ "image_column": "image",
+ "image_root": "/srv",
+ "rows": 300,
+ "chunk_rows": 256,
+ "chunks": 2,
+ "rows_digest": "{"b" * 64}",
+ "left_out": {{
+  ".heic": 2
+ }},
+ "priority": "high",
+ "preprocess_version": "1",
+ "model": {{
+  "path": "/models/shop",
+  "reference": "shop/1/float32@abc",
+  "variant": "float32",
+  "digest": "{"a" * 64}"
+ }},
+ "options": {{
+  "prefix": "ht_",
+  "top_k": 5,
+  "timeout_s": 2.5
+ }},
+ "digest": "{"c" * 64}"
+}}"""
 
 
 def write_csv(folder: Path, names: list[str]) -> Path:
@@ -46,6 +96,56 @@ def test_a_job_on_disk_is_the_one_that_was_created(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path / "job")
     assert open_job(storage) is None
     job = create_job(storage, open_catalogue(write_csv(tmp_path, ["a.jpg"])), PIN, JobOptions())
+    assert open_job(storage) == job
+
+
+def test_the_format_on_disk_is_this_one(tmp_path: Path) -> None:
+    FolderStorage(tmp_path).commit("job.json", JOB_JSON.encode())
+    job = open_job(FolderStorage(tmp_path))
+    assert job is not None
+    assert job.spec == SPEC
+
+
+def test_what_is_written_has_that_format(tmp_path: Path) -> None:
+    assert SPEC.model_dump_json(indent=1) == JOB_JSON
+    source = write_csv(tmp_path, ["a.jpg"])
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions())
+    assert job.storage.read("job.json").decode() == job.spec.model_dump_json(indent=1)
+
+
+def test_a_job_of_another_version_is_refused(tmp_path: Path) -> None:
+    older = JOB_JSON.replace('"schema_version": 2', '"schema_version": 1')
+    FolderStorage(tmp_path).commit("job.json", older.encode())
+    with pytest.raises(JobError, match="use the version that made it"):
+        open_job(FolderStorage(tmp_path))
+
+
+def test_rows_that_a_killed_run_left_are_taken_as_they_are(tmp_path: Path) -> None:
+    source = write_csv(tmp_path, [f"{i}.jpg" for i in range(600)])
+    storage = FolderStorage(tmp_path / "job")
+    first = create_job(storage, open_catalogue(source), PIN, JobOptions(), 2)
+    storage.delete("job.json")
+    storage.delete("rows/00001.parquet")
+    left = (storage.root / "rows/00000.parquet").stat().st_ino
+    again = create_job(storage, open_catalogue(source), PIN, JobOptions(), 2)
+    assert again.spec.digest == first.spec.digest
+    assert again.chunk_images(299) == ["598.jpg", "599.jpg"]
+    assert (storage.root / "rows/00000.parquet").stat().st_ino == left
+
+
+def test_other_rows_that_are_there_are_refused(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "job")
+    create_job(storage, open_catalogue(write_csv(tmp_path, ["a.jpg"])), PIN, JobOptions())
+    storage.delete("job.json")
+    with pytest.raises(JobError, match=r"Expected no rows/00000\.parquet"):
+        create_job(storage, open_catalogue(write_csv(tmp_path, ["b.jpg"])), PIN, JobOptions())
+
+
+def test_of_two_jobs_in_one_place_the_second_is_refused(tmp_path: Path) -> None:
+    storage, source = FolderStorage(tmp_path / "job"), write_csv(tmp_path, ["a.jpg"])
+    job = create_job(storage, open_catalogue(source), PIN, JobOptions())
+    with pytest.raises(JobError, match=r"Expected no job\.json"):
+        create_job(storage, open_catalogue(source), PIN, JobOptions())
     assert open_job(storage) == job
 
 

@@ -7,6 +7,81 @@ from worker.parts import part_bytes
 from worker.receipt import Receipt, RunFigures, Tally
 from worker.results import RESULT_SCHEMA, results_of
 
+RECEIPT_JSON = f"""{{
+ "job": "0123456789ab",
+ "source": "/srv/products.csv",
+ "output": "/srv/jobs/spring/labels.parquet",
+ "finished_at": "2026-11-21T05:00:00+00:00",
+ "model": {{
+  "path": "/models/shop",
+  "reference": "shop/1/float32@abc",
+  "variant": "float32",
+  "digest": "{"a" * 64}"
+ }},
+ "rows": 3,
+ "by_status": {{
+  "labeled": 1,
+  "review": 1,
+  "failed": 1
+ }},
+ "by_label": {{
+  "shoe": 2
+ }},
+ "errors": {{
+  "missing": {{
+   "count": 1,
+   "examples": [
+    {{
+     "row": 3,
+     "image": null,
+     "message": "The cell is empty."
+    }}
+   ]
+  }}
+ }},
+ "confidence_histogram": [
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  1,
+  1
+ ],
+ "left_out": {{
+  ".heic": 2
+ }},
+ "retry": 1,
+ "work": {{
+  "hosts": {{
+   "shop-7": 3
+  }},
+  "processes": 2,
+  "deaths": 1,
+  "busy_s": 1.5
+ }},
+ "run": {{
+  "images": 1,
+  "seconds": 0.5,
+  "workers": 2,
+  "restarts": 1
+ }},
+ "images_per_s": 2.0
+}}"""
+
 
 def part(*rows: tuple[str | None, float | None, str, str | None]) -> pa.Table:
     cells = [
@@ -44,6 +119,14 @@ def test_examples_are_few_however_many_rows_fail() -> None:
 
 def test_a_run_with_nothing_left_to_do_has_no_rate() -> None:
     assert RunFigures(images=0, seconds=0.1, workers=2, restarts=0).images_per_s == 0.0
+
+
+def test_the_format_on_disk_is_this_one() -> None:
+    receipt = Receipt.model_validate_json(RECEIPT_JSON)
+    assert (receipt.rows, receipt.retry, receipt.by_status["failed"]) == (3, 1, 1)
+    assert receipt.errors["missing"].examples[0].image is None
+    assert receipt.work.hosts == {"shop-7": 3}
+    assert receipt.model_dump_json(indent=1) == RECEIPT_JSON
 
 
 def test_a_receipt_survives_json(make_job, catalogue) -> None:

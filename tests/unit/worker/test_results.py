@@ -1,7 +1,30 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from models.errors import InputError
-from worker.results import RESULT_SCHEMA, check_no_clash
+from models.errors import ImageFault, InputError
+from worker.results import RESULT_SCHEMA, RowResult, Status, check_no_clash, results_of, results_table
+
+FLOAT = st.floats(0.0, 1.0, width=32)
+TEXT = st.none() | st.text()
+RESULTS = st.builds(
+    RowResult,
+    label=TEXT,
+    confidence=st.none() | FLOAT,
+    status=st.sampled_from(Status),
+    error=st.none() | st.sampled_from([fault.value for fault in ImageFault]),
+    error_message=TEXT,
+    top_k=st.none() | st.lists(st.tuples(st.text(), FLOAT), max_size=4).map(tuple),
+    sha256=TEXT,
+    model=st.text(),
+)
+
+
+@given(st.lists(RESULTS, max_size=6))
+def test_results_are_read_from_a_table_as_they_were(rows: list[RowResult]) -> None:
+    table = results_table(rows)
+    assert table.schema == RESULT_SCHEMA
+    assert results_of(table) == rows
 
 
 def test_a_column_of_ours_in_the_catalogue_is_refused_naming_prefix() -> None:

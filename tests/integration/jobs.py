@@ -1,0 +1,129 @@
+"""Lists of photos, the jobs that label them, and what must come out of those."""
+
+import os
+import signal
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import redis
+
+from worker.finish import finished_receipt
+from worker.job import Job
+from worker.queue.identity import Owner
+from worker.receipt import Receipt
+
+from .until import until
+
+__all__ = ["InHand", "QueuedJob", "Row", "assert_same", "photo_names", "write_list"]
+
+Row = dict[str, Any]
+_FLOAT_TOLERANCE = 1e-5
+_EARLY_ROW = 128
+
+
+def photo_names(catalogue: Path, rows: int) -> list[str]:
+    """That many names of drawn photos, again and again from the first, relative to their folder."""
+    names = sorted(str(photo.relative_to(catalogue)) for photo in catalogue.rglob("*.*"))
+    return list(islice(cycle(names), rows))
+
+
+def write_list(file: Path, names: list[str]) -> Path:
+    """A catalogue with a photo a line."""
+    file.write_text("".join(f"{name}\n" for name in names))
+    return file
+
+
+def assert_same(found: list[Row], expected: list[Row]) -> None:
+    """Every cell is the same; probabilities may differ in their last digits, since batches are cut otherwise."""
+    assert [_exact(row) for row in found] == [_exact(row) for row in expected]
+    for one, other in zip(found, expected, strict=True):
+        for a, b in zip(_floats(one), _floats(other), strict=True):
+            assert abs(a - b) < _FLOAT_TOLERANCE, (one, other)
+
+
+def _exact(row: Row) -> Row:
+    labels = row["top_k"] and [entry["label"] for entry in row["top_k"]]
+    return {**row, "confidence": row["confidence"] is None, "top_k": labels}
+
+
+def _floats(row: Row) -> list[float]:
+    return [] if row["confidence"] is None else [row["confidence"], *(best["confidence"] for best in row["top_k"])]
+
+
+@dataclass(frozen=True)
+class InHand:
+    """A chunk that a process works on at this moment."""
+
+    chunk: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A submitted job, as its folder and Redis show it.
+
+    Attributes:
+        name: of the job.
+        job: the job.
+        folder: where it is.
+        client: the Redis that carries its chunks.
+    """
+
+    name: str
+    job: Job
+    folder: Path
+    client: redis.Redis
+
+    @property
+    def chunks(self) -> int:
+        """In how many chunks it is cut."""
+        return self.job.spec.chunks
+
+    def parts(self) -> dict[str, int]:
+        """Name → when it was written, in nanoseconds, of each part."""
+        return {part.name: part.stat().st_mtime_ns for part in (self.folder / "parts").glob("[!.]*.parquet")}
+
+    def wait_for_parts(self, count: int, within_s: float = 30.0) -> None:
+        """Wait until so many chunks are done, and see that the job has not ended meanwhile."""
+        until(lambda: len(self.parts()) >= count, f"{self.name} has {count} parts", within_s)
+        assert len(self.parts()) < self.chunks, "the job was over before anything could happen to it"
+
+    def wait_for_end(self, within_s: float = 45.0) -> Receipt:
+        """Wait for the receipt, which comes last."""
+        return until(lambda: finished_receipt(self.job), f"{self.name} has a receipt", within_s)
+
+    def rows(self) -> list[Row]:
+        """The result."""
+        rows: list[Row] = pq.read_table(self.folder / "labels.parquet").to_pylist()
+        return rows
+
+    def assert_one_part_a_chunk(self) -> None:
+        """No chunk is without a part, and none has two."""
+        assert sorted(self.parts()) == [f"{chunk:06d}.r0.parquet" for chunk in range(self.chunks)]
+
+    def in_hand(self) -> list[InHand]:
+        """The chunks that a lease is out for."""
+        keys = [key for key in self.client.scan_iter(f"hangtag:lease:{self.name}:*") if not key.endswith(":-1")]
+        texts = self.client.mget(keys) if keys else []
+        leases = zip(keys, texts, strict=True)
+        return [InHand(int(key.rpartition(":")[2]), Owner.from_json(text).pid) for key, text in leases if text]
+
+    def freeze_one(self) -> InHand:
+        """Stop a process (SIGSTOP) that has a good part of a chunk still before it, and name both."""
+        return until(self._frozen, f"a process is early in a chunk of {self.name}")
+
+    def _frozen(self) -> InHand | None:
+        for held in self.in_hand():
+            os.kill(held.pid, signal.SIGSTOP)
+            if self._is_early(held):
+                return held
+            os.kill(held.pid, signal.SIGCONT)
+        return None
+
+    def _is_early(self, held: InHand) -> bool:
+        """Whether the marker of the only try at the chunk names one of its first rows."""
+        texts = [marker.read_text().strip() for marker in (self.folder / "inhand").glob(f"{held.chunk:06d}.*")]
+        return held in self.in_hand() and len(texts) == 1 and texts[0] != "" and int(texts[0]) < _EARLY_ROW

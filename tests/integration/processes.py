@@ -1,0 +1,111 @@
+"""``hangtag`` commands and workers as processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .until import until
+
+__all__ = ["HANGTAG", "WorkerProcess", "clean_environment", "run_hangtag", "with_bad_formats"]
+
+HANGTAG = (sys.executable, "-m", "hangtag")
+READY = "ready."
+PLUGINS = Path(__file__).parents[1] / "plugins"
+
+
+def clean_environment(**added: str) -> dict[str, str]:
+    """This process's environment without settings for Hangtag, but for those given."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("HANGTAG_")}, **added}
+
+
+def with_bad_formats() -> dict[str, str]:
+    """For an environment: the made-up image formats that crash or hang their decoder."""
+    return {"PYTHONPATH": os.pathsep.join([str(PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def run_hangtag(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; whatever goes wrong in it, nobody may see a traceback."""
+    done = subprocess.run(
+        [*HANGTAG, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=env or clean_environment(),
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@dataclass
+class WorkerProcess:
+    """A worker: a main process and its children, in a session of their own so that they can be killed together.
+
+    Attributes:
+        process: the main process.
+        log: the file that takes its stderr.
+    """
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    @classmethod
+    def start(cls, command: tuple[str, ...], log: Path, env: dict[str, str], folder: Path) -> "WorkerProcess":
+        """Start one in a folder of its own, where nothing of ours can be imported from."""
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, env=env, cwd=folder, start_new_session=True
+            )
+        return cls(process, log)
+
+    @property
+    def pid(self) -> int:
+        """Of the main process."""
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the main process runs."""
+        return self.process.poll() is None
+
+    def pids(self) -> list[int]:
+        """The main process and all that descend from it."""
+        main = psutil.Process(self.pid)
+        return [self.pid, *(child.pid for child in main.children(recursive=True))]
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """The lines of its log with a name."""
+        return [line for line in self._lines() if line["event"] == event]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        texts = self.log.read_text(errors="replace").splitlines(keepends=True)
+        return [json.loads(text) for text in texts if text.startswith("{") and text.endswith("\n")]
+
+    def wait_until_ready(self) -> None:
+        """Wait until it takes tasks."""
+        until(lambda: not self.alive or self._is_ready(), "a worker is ready")
+        assert self.alive, self.log.read_text()
+
+    def _is_ready(self) -> bool:
+        return any(line["message"].endswith(READY) for line in self.events("celery.apps.worker"))
+
+    def terminate(self) -> None:
+        """What a supervisor does first: SIGTERM to the main process."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def signal_all(self, sign: signal.Signals) -> None:
+        """Send a signal to every process of it."""
+        os.killpg(self.pid, sign)
+
+    def kill_all(self) -> None:
+        """End the main process and its children as a power cut would."""
+        if self.process.returncode is None:
+            self.signal_all(signal.SIGKILL)
+            self.process.wait()

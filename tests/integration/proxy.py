@@ -1,0 +1,131 @@
+"""A TCP proxy in front of a port of this machine that can play a network that fails."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from threading import Event, Lock, Thread
+
+__all__ = ["Proxy", "open_proxy"]
+
+_BYTES = 65_536
+
+
+@dataclass(frozen=True, eq=False)
+class _Link:
+    """A connection from a client through to the server.
+
+    Attributes:
+        dead: both ends stay open, and nothing passes: no byte, and no word of an end that closes.
+    """
+
+    client: socket.socket
+    server: socket.socket
+    dead: Event = field(default_factory=Event)
+
+    def pump(self, source: socket.socket, sink: socket.socket) -> None:
+        """Carry bytes one way until an end closes."""
+        with suppress(OSError):
+            while data := source.recv(_BYTES):
+                if not self.dead.is_set():
+                    sink.sendall(data)
+        if not self.dead.is_set():
+            self.cut()
+
+    def cut(self) -> None:
+        """Break the connection, for both ends to see."""
+        for end in (self.client, self.server):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.client.close()
+        self.server.close()
+
+
+class Proxy:
+    """Forwards what it is sent; on command, its connections break or go silent.
+
+    Args:
+        server_port: where to forward to, on this machine.
+    """
+
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._links: list[_Link] = []
+        self._threads: list[Thread] = []
+        self._lock = Lock()
+        self._silent = False
+        self.port: int = self._listener.getsockname()[1]
+        self._start(self._accept)
+
+    @property
+    def connections(self) -> int:
+        """How many connections it has taken, those that are gone included."""
+        with self._lock:
+            return len(self._links)
+
+    def go_silent(self, *, new_connections_too: bool) -> None:
+        """Keep every connection open and swallow its bytes both ways: half-open TCP."""
+        with self._lock:
+            self._silent = new_connections_too
+            for link in self._links:
+                link.dead.set()
+
+    def take_new_connections(self) -> None:
+        """New connections work again; the silent ones stay silent."""
+        with self._lock:
+            self._silent = False
+
+    def cut(self) -> None:
+        """Break every connection; new ones work."""
+        with self._lock:
+            for link in self._links:
+                link.cut()
+
+    def close(self) -> None:
+        """Break all connections, take no more, and wait for the threads to end."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        self.cut()
+        for thread in self._threads:
+            thread.join()
+        for link in self._links:
+            link.close()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                self._take(self._listener.accept()[0])
+
+    def _take(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(("127.0.0.1", self._server_port))
+        except OSError:
+            client.close()
+            return
+        link = _Link(client, server)
+        with self._lock:
+            self._links.append(link)
+            if self._silent:
+                link.dead.set()
+        self._start(link.pump, client, server)
+        self._start(link.pump, server, client)
+
+    def _start(self, run: Callable[..., None], *arguments: object) -> None:
+        thread = Thread(target=run, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+
+@contextmanager
+def open_proxy(server_port: int) -> Iterator[Proxy]:
+    """A proxy for as long as a block runs."""
+    proxy = Proxy(server_port)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

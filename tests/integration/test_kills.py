@@ -1,0 +1,61 @@
+"""Processes killed with a chunk in hand, and messages lost with them."""
+
+import os
+import signal
+
+from .farm import Farm
+from .jobs import InHand, QueuedJob, assert_same
+from .until import until
+
+SOON_S = 5.0
+"""Far under the 10 s that a lease lasts, and the hours that Celery lets a message of a dead worker rest."""
+
+
+def wait_for_another_try(job: QueuedJob, held: InHand) -> None:
+    """Wait until another process works on the chunk."""
+
+    def taken() -> bool:
+        return any(now.chunk == held.chunk and now.pid != held.pid for now in job.in_hand())
+
+    until(taken, f"chunk {held.chunk} is started again", SOON_S)
+
+
+def test_a_killed_childs_chunk_is_started_again_at_once(farm: Farm, job: QueuedJob, names, expected) -> None:
+    worker = farm.worker()
+    held = job.freeze_one()
+    os.kill(held.pid, signal.SIGKILL)
+    wait_for_another_try(job, held)
+    receipt = job.wait_for_end()
+    assert worker.alive
+    assert receipt.work.deaths == 1
+    assert_same(job.rows(), expected(names))
+    job.assert_one_part_a_chunk()
+
+
+def test_a_killed_workers_chunks_go_to_another_at_once(farm: Farm, job: QueuedJob, names, expected) -> None:
+    first = farm.worker(slots=1)
+    held = job.freeze_one()
+    farm.worker(slots=1)
+    first.kill_all()
+    wait_for_another_try(job, held)
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))
+    job.assert_one_part_a_chunk()
+
+
+def test_messages_lost_before_a_worker_starts_are_sent_again(farm: Farm, job: QueuedJob, names, expected) -> None:
+    assert farm.lose_waiting() == job.chunks
+    farm.worker()
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))
+
+
+def test_messages_lost_in_the_middle_are_sent_again(farm: Farm, job: QueuedJob, names, expected) -> None:
+    worker = farm.worker()
+    job.wait_for_parts(2)
+    worker.signal_all(signal.SIGSTOP)
+    assert farm.lose_waiting() > 0
+    worker.signal_all(signal.SIGCONT)
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))
+    job.assert_one_part_a_chunk()

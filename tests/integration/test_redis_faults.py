@@ -1,0 +1,64 @@
+"""Redis forgets, or is away for a moment, in the middle of a job."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from worker.queue.private_redis import PrivateRedis
+
+from .farm import Farm
+from .jobs import QueuedJob, assert_same, write_list
+from .until import until
+
+
+def restart_empty(farm: Farm) -> None:
+    farm.server.kill()
+    farm.server.start()
+    assert not farm.client.exists("unacked"), "this Redis was to forget"
+
+
+def forget_all(farm: Farm) -> None:
+    """The bindings, too, that kombu makes once when it connects."""
+    farm.client.flushall()
+
+
+@pytest.mark.parametrize("fault", [restart_empty, forget_all])
+def test_a_redis_that_forgets_ends_no_job(
+    farm: Farm, job: QueuedJob, names, expected, fault: Callable[[Farm], None]
+) -> None:
+    worker = farm.worker()
+    job.wait_for_parts(2)
+    fault(farm)
+    job.wait_for_end()
+    assert worker.alive
+    assert_same(job.rows(), expected(names))
+    job.assert_one_part_a_chunk()
+
+
+def test_a_redis_that_remembers_goes_on_where_it_was(
+    redis_installed, tmp_path: Path, catalogue: Path, bundle: Path, names, expected
+) -> None:
+    with PrivateRedis(tmp_path / "redis", append_only=True) as server:
+        farm = Farm(tmp_path, server)
+        try:
+            job = farm.submit(write_list(tmp_path / "list.txt", names), bundle, root=catalogue)
+            worker = farm.worker()
+            job.wait_for_parts(2)
+            server.kill()
+            server.start()
+            job.wait_for_end()
+            assert worker.alive
+        finally:
+            farm.close()
+    assert_same(job.rows(), expected(names))
+    job.assert_one_part_a_chunk()
+
+
+def test_a_worker_waits_for_a_redis_that_is_not_there_yet(farm: Farm, job: QueuedJob, names, expected) -> None:
+    farm.server.kill()
+    worker = farm.early_worker()
+    until(lambda: worker.events("celery.worker.consumer.consumer"), "the worker says that it cannot connect")
+    farm.server.start()
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))

@@ -1,0 +1,68 @@
+"""A supervisor tells a worker to stop."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from worker.queue.messages import parse_message
+
+from .farm import Farm
+from .jobs import QueuedJob, assert_same, write_list
+from .processes import WorkerProcess, with_bad_formats
+from .until import until
+
+EXTRA_S = 3.0
+"""For processes to end, beside the grace time."""
+
+
+def terminate_all(worker: WorkerProcess) -> None:
+    """What systemd does, unless it is told otherwise."""
+    worker.signal_all(signal.SIGTERM)
+
+
+def assert_all_missing_chunks_wait(farm: Farm, job: QueuedJob) -> None:
+    """The worker that ended holds none back; one may wait twice, which is harmless."""
+    messages = [parse_message(text) for text in farm.waiting()]
+    assert messages
+    assert {message.chunk for message in messages if message} == set(job.job.missing_chunks())
+
+
+@pytest.mark.parametrize("tell", [WorkerProcess.terminate, terminate_all])
+def test_a_worker_ends_its_chunks_and_leaves_the_others_to_the_next(
+    farm: Farm, job: QueuedJob, names, expected, tell: Callable[[WorkerProcess], None]
+) -> None:
+    worker = farm.worker(env={"HANGTAG_GRACE_S": "4"})
+    job.wait_for_parts(2)
+    in_hand = until(job.in_hand, "a chunk is in hand")
+    tell(worker)
+    assert worker.process.wait(4 + EXTRA_S) == 0
+    assert not {held.chunk for held in in_hand} & set(job.job.missing_chunks())
+    assert not job.in_hand()
+    assert_all_missing_chunks_wait(farm, job)
+    farm.worker()
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))
+    job.assert_one_part_a_chunk()
+
+
+@pytest.mark.xfail(reason="SIGQUIT, which ends the grace time, is not heard by a decode that holds the GIL")
+def test_a_chunk_that_takes_longer_than_the_grace_time_is_handed_back(
+    farm: Farm, catalogue: Path, bundle: Path, names, truth
+) -> None:
+    """The photo on which it hangs is exchanged for a good one before the next worker starts."""
+    slow = farm.folder / "slow.jpg"
+    slow.write_bytes(b"HANG")
+    photos = [slow.name, *(str(catalogue / name) for name in names[:600])]
+    job = farm.submit(write_list(farm.folder / "list.txt", photos), bundle, timeout_s=300.0)
+    worker = farm.worker(env={"HANGTAG_GRACE_S": "2", **with_bad_formats()})
+    until(lambda: job.job.missing_chunks() == [0], "only the chunk that hangs is left")
+    worker.terminate()
+    assert worker.process.wait(2 + EXTRA_S) == 0
+    assert_all_missing_chunks_wait(farm, job)
+    good = catalogue / names[0]
+    slow.write_bytes(good.read_bytes())
+    farm.worker()
+    job.wait_for_end()
+    assert_same(job.rows(), [{"image": p, **truth[n]} for p, n in zip(photos, [names[0], *names[:600]], strict=True)])

@@ -1,0 +1,31 @@
+"""Both ways to start a worker."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .farm import Farm
+from .jobs import QueuedJob, assert_same
+from .processes import WorkerProcess
+from .until import until
+
+
+def mapped(pid: int) -> str:
+    """The files that a process has in its memory, libraries among them."""
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+@pytest.mark.parametrize("start", [Farm.worker, Farm.celery_worker])
+def test_it_labels_without_tensorflow_and_ends_when_told(
+    farm: Farm, job: QueuedJob, names, expected, start: Callable[[Farm], WorkerProcess]
+) -> None:
+    worker = start(farm)
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))
+    memory = [mapped(pid) for pid in worker.pids()]
+    assert sum("onnxruntime" in text for text in memory) >= 2, "both children have labelled"
+    assert not any(library in text for text in memory for library in ("tensorflow", "tf2onnx", "keras"))
+    until(farm.is_idle, "the last message is acknowledged")
+    worker.terminate()
+    assert worker.process.wait(5.0) == 0

@@ -1,0 +1,23 @@
+"""Waiting for something that another process does: a condition is asked again and again until a deadline."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+__all__ = ["until"]
+
+T = TypeVar("T")
+_PAUSE_S = 0.01
+
+
+def until(condition: Callable[[], T], what: str, within_s: float = 30.0) -> T:
+    """The first true answer of a condition; the test fails when there is none in time."""
+    deadline = time.monotonic() + within_s
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            message = f"Waited {within_s:g} s in vain: {what}."
+            raise AssertionError(message)
+        time.sleep(_PAUSE_S)

@@ -1,0 +1,82 @@
+"""A real Redis for the tests of what relies on one, and processes that live, or lived, beside this one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from models.errors import JobError
+from worker.jobs import Jobs
+from worker.queue.identity import Owner
+from worker.queue.ledger import Ledger, connect
+from worker.queue.private_redis import PrivateRedis, redis_binary
+from worker.queue.settings import QueueSettings
+
+SAY_WHO = "import sys; from worker.queue.identity import Owner; print(Owner.this().to_json(), flush=True)"
+
+
+@pytest.fixture(scope="session")
+def redis_installed() -> None:
+    """Without Redis these tests are skipped; in CI that is a failure."""
+    try:
+        redis_binary()
+    except JobError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def shared_redis(redis_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """A server for all tests of this folder."""
+    with PrivateRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def client(shared_redis: PrivateRedis) -> Iterator[redis.Redis]:
+    """A connection to an empty Redis."""
+    with redis.Redis.from_url(shared_redis.url, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def settings(shared_redis: PrivateRedis, client: redis.Redis, jobs: Jobs) -> QueueSettings:
+    """Lead to the empty Redis and to an empty folder of jobs."""
+    return QueueSettings(redis_url=shared_redis.url, jobs=jobs.place)
+
+
+@pytest.fixture
+def ledger(settings: QueueSettings) -> Iterator[Ledger]:
+    """The ledger of that Redis."""
+    ledger = Ledger(connect(settings))
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def away(tmp_path: Path, jobs: Jobs) -> QueueSettings:
+    """Lead to a port where no Redis is."""
+    return QueueSettings(redis_url=PrivateRedis(tmp_path / "no-redis").url, jobs=jobs.place)
+
+
+@pytest.fixture(scope="session")
+def ended_process() -> Owner:
+    """A process of this machine that is no more."""
+    done = subprocess.run([sys.executable, "-c", SAY_WHO], capture_output=True, text=True, check=True)
+    return Owner.from_json(done.stdout)
+
+
+@pytest.fixture
+def living_process() -> Iterator[Owner]:
+    """Another process of this machine, which waits."""
+    command = [sys.executable, "-c", f"{SAY_WHO}; sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield Owner.from_json(process.stdout.readline())
+        process.communicate()

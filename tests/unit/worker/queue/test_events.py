@@ -1,0 +1,79 @@
+"""Logging is set up for a whole process, so each of these has its own."""
+
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+from worker.queue.events import log_event
+
+
+def logged(code: str, *, as_json: bool = True) -> list[str]:
+    """The lines that some code logs."""
+    start = (
+        "import logging, os, sys\n"
+        "from worker.queue.events import log_event, start_logging\n"
+        f"start_logging(as_json={as_json})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", start + code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    return done.stderr.splitlines()
+
+
+def test_an_event_is_a_line_of_json() -> None:
+    lines = logged("log_event('chunk_done', job='spring', chunk=17, seconds=0.5)")
+    record = json.loads(lines[0])
+    assert len(lines) == 1
+    moment = datetime.fromisoformat(record.pop("time"))
+    assert timedelta(0) <= datetime.now(UTC) - moment < timedelta(minutes=1)
+    assert record == {"level": "info", "event": "chunk_done", "job": "spring", "chunk": 17, "seconds": 0.5}
+
+
+def test_a_field_cannot_break_its_line() -> None:
+    (line,) = logged(r"log_event('chunk_failed', logging.ERROR, error='one\ntwo \udc80 \u65e5')")
+    assert json.loads(line)["error"] == "one\ntwo \udc80 日"
+    assert json.loads(line)["level"] == "error"
+
+
+def test_people_get_text() -> None:
+    (line,) = logged("log_event('chunk_done', job='spring', chunk=17)", as_json=False)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d INFO chunk_done job=spring chunk=17", line)
+
+
+def test_debug_events_are_not_shown() -> None:
+    assert logged("log_event('queued', logging.DEBUG, messages=3)") == []
+
+
+def test_what_others_log_has_its_loggers_name_and_its_traceback() -> None:
+    code = "try:\n    1 / 0\nexcept ZeroDivisionError:\n    logging.getLogger('kombu').exception('oh %s', 'no')"
+    record = json.loads(logged(code)[0])
+    assert (record["event"], record["message"], record["level"]) == ("kombu", "oh no", "error")
+    assert record["traceback"].splitlines()[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_a_lost_process_is_not_celerys_traceback_but_other_errors_are() -> None:
+    code = (
+        "from billiard.exceptions import WorkerLostError\n"
+        "logger = logging.getLogger('celery.worker.request')\n"
+        "for error in (WorkerLostError('gone'), ValueError('wrong')):\n"
+        "    try:\n        raise error\n"
+        "    except Exception as caught:\n        logger.error('task failed', exc_info=caught)\n"
+        "logger.error('no exception at all')"
+    )
+    records = [json.loads(line) for line in logged(code)]
+    assert [record["traceback"].splitlines()[-1] for record in records[:-1]] == ["ValueError: wrong"]
+    assert records[-1]["message"] == "no exception at all"
+
+
+def test_logging_outlives_a_closed_stderr() -> None:
+    code = "os.dup2(os.open(os.devnull, os.O_WRONLY), 2); os.write(2, b'libtiff: odd tag'); log_event('chunk_done')"
+    (line,) = logged(code)
+    assert json.loads(line)["event"] == "chunk_done"
+
+
+def test_an_event_has_a_name_and_fields(caplog) -> None:
+    with caplog.at_level("INFO", "hangtag"):
+        log_event("chunk_done", job="spring", chunk=17)
+    (record,) = caplog.records
+    assert (record.event, record.fields) == ("chunk_done", {"job": "spring", "chunk": 17})

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import redis
+
+from worker.queue.identity import Owner
+from worker.queue.lease import held_lease
+from worker.queue.ledger import Ledger, connect
+from worker.queue.private_redis import PrivateRedis
+from worker.queue.settings import QueueSettings
+
+from .until import until
+
+LEASE = "hangtag:lease:spring:3"
+
+
+def test_a_lease_is_held_as_long_as_the_block_runs(ledger: Ledger, client: redis.Redis) -> None:
+    with held_lease(ledger, "spring", 3) as held:
+        assert held
+        assert Owner.from_json(client.get(LEASE)) == Owner.this()
+    assert not client.exists(LEASE)
+
+
+def test_what_another_process_holds_is_left_alone(ledger: Ledger, client: redis.Redis, living_process: Owner) -> None:
+    ledger.take_lease("spring", 3, living_process)
+    with held_lease(ledger, "spring", 3) as held:
+        assert not held
+    assert Owner.from_json(client.get(LEASE)) == living_process
+
+
+def test_what_a_dead_process_holds_is_taken(ledger: Ledger, ended_process: Owner) -> None:
+    ledger.take_lease("spring", 3, ended_process)
+    with held_lease(ledger, "spring", 3) as held:
+        assert held
+
+
+def test_an_error_lets_the_lease_go(ledger: Ledger, client: redis.Redis) -> None:
+    try:
+        with held_lease(ledger, "spring", 3):
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        assert not client.exists(LEASE)
+
+
+def test_a_lease_is_renewed_while_it_is_held(ledger: Ledger, client: redis.Redis) -> None:
+    with held_lease(ledger, "spring", 3):
+        client.flushall()
+        until(lambda: client.exists(LEASE), "the lease that Redis forgot is made again")
+        assert Owner.from_json(client.get(LEASE)) == Owner.this()
+    assert not client.exists(LEASE)
+
+
+def test_a_lease_that_went_to_another_is_not_given_back(
+    ledger: Ledger, client: redis.Redis, living_process: Owner
+) -> None:
+    with held_lease(ledger, "spring", 3):
+        client.set(LEASE, living_process.to_json())
+    assert Owner.from_json(client.get(LEASE)) == living_process
+
+
+def test_without_redis_the_work_goes_on(away: QueueSettings) -> None:
+    ledger = Ledger(connect(away))
+    with held_lease(ledger, "spring", 3) as held:
+        assert held
+    ledger.close()
+
+
+def test_a_redis_that_goes_away_stops_no_work(redis_installed, tmp_path: Path) -> None:
+    with PrivateRedis(tmp_path / "redis") as server:
+        ledger = Ledger(connect(QueueSettings(redis_url=server.url)))
+        with held_lease(ledger, "spring", 3) as held:
+            assert held
+            server.kill()
+        server.start()
+        with held_lease(ledger, "spring", 3) as held:
+            assert held
+        ledger.close()

@@ -1,0 +1,120 @@
+"""All of this against a real Redis."""
+
+from dataclasses import replace
+
+import pytest
+import redis
+
+from worker.queue.identity import Owner
+from worker.queue.ledger import LEASE_S, Ledger, Presence, RedisError, connect
+from worker.queue.settings import QueueSettings
+
+LEASE = "hangtag:lease:spring:3"
+
+
+def test_a_lease_is_held_by_one(ledger: Ledger, living_process: Owner) -> None:
+    assert ledger.take_lease("spring", 3, living_process)
+    assert not ledger.take_lease("spring", 3, Owner.this())
+    assert ledger.take_lease("spring", 4, Owner.this())
+    assert ledger.take_lease("autumn", 3, Owner.this())
+    assert ledger.leased("spring", [2, 3, 4]) == {3, 4}
+
+
+def test_a_dead_owners_lease_is_anybodys(ledger: Ledger, client: redis.Redis, ended_process: Owner) -> None:
+    assert ledger.take_lease("spring", 3, ended_process)
+    assert ledger.leased("spring", [3]) == set()
+    assert ledger.take_lease("spring", 3, Owner.this())
+    assert ledger.leased("spring", [3]) == {3}
+    assert Owner.from_json(client.get(LEASE)) == Owner.this()
+
+
+def test_a_dead_owner_of_another_machine_keeps_its_lease_to_its_end(ledger: Ledger, ended_process: Owner) -> None:
+    elsewhere = replace(ended_process, machine="another")
+    assert ledger.take_lease("spring", 3, elsewhere)
+    assert not ledger.take_lease("spring", 3, Owner.this())
+    assert ledger.leased("spring", [3]) == {3}
+
+
+def test_a_lease_ends_by_itself(ledger: Ledger, client: redis.Redis) -> None:
+    ledger.take_lease("spring", 3, Owner.this())
+    assert 0 < client.pttl(LEASE) <= LEASE_S * 1000
+    client.persist(LEASE)
+    ledger.renew_lease("spring", 3, Owner.this())
+    assert 0 < client.pttl(LEASE) <= LEASE_S * 1000
+
+
+def test_a_stolen_lease_ends_by_itself(ledger: Ledger, client: redis.Redis, ended_process: Owner) -> None:
+    ledger.take_lease("spring", 3, ended_process)
+    ledger.take_lease("spring", 3, Owner.this())
+    assert 0 < client.pttl(LEASE) <= LEASE_S * 1000
+
+
+def test_a_lease_that_redis_forgot_is_made_again(ledger: Ledger, client: redis.Redis) -> None:
+    ledger.take_lease("spring", 3, Owner.this())
+    client.flushall()
+    ledger.renew_lease("spring", 3, Owner.this())
+    assert ledger.leased("spring", [3]) == {3}
+
+
+def test_only_who_holds_a_lease_gives_it_back(ledger: Ledger, living_process: Owner) -> None:
+    ledger.take_lease("spring", 3, living_process)
+    ledger.end_lease("spring", 3, Owner.this())
+    assert ledger.leased("spring", [3]) == {3}
+    ledger.end_lease("spring", 3, living_process)
+    assert ledger.leased("spring", [3]) == set()
+
+
+def test_who_takes_a_lease_clears_the_mark(ledger: Ledger) -> None:
+    assert ledger.mark_sent("spring", 3)
+    assert not ledger.mark_sent("spring", 3)
+    assert ledger.mark_sent("spring", 4)
+    ledger.take_lease("spring", 3, Owner.this())
+    assert ledger.mark_sent("spring", 3)
+
+
+def test_a_chunk_that_is_held_back_is_not_sent(ledger: Ledger, client: redis.Redis) -> None:
+    ledger.hold_back("spring", 3)
+    assert not ledger.mark_sent("spring", 3)
+    assert 0 < client.ttl("hangtag:sent:spring:3") <= 5
+
+
+def test_one_may_reconcile_a_second(ledger: Ledger, client: redis.Redis) -> None:
+    assert ledger.win_tick()
+    assert not ledger.win_tick()
+    assert 0 < client.pttl("hangtag:tick") < 1000
+
+
+def test_workers_announce_themselves_for_a_while(ledger: Ledger, client: redis.Redis, ended_process: Owner) -> None:
+    here = Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe")
+    there = Presence(replace(ended_process, host="another"), 8, "0.1.0", "s3://shop/jobs", "cafe")
+    for presence in (here, there, replace(here, slots=4)):
+        ledger.announce(presence)
+    assert sorted(ledger.workers(), key=lambda worker: worker.slots) == [replace(here, slots=4), there]
+    assert all(0 < client.ttl(key) <= 10 for key in client.scan_iter("hangtag:worker:*"))
+
+
+def test_the_last_trouble_of_each_host_is_shown_for_a_while(ledger: Ledger, client: redis.Redis) -> None:
+    for host, message in (("shop-7", "no folder"), ("shop-8", "no model"), ("shop-7", "no room")):
+        ledger.report_trouble("spring", host, message)
+    assert ledger.trouble("spring") == {"shop-7": "no room", "shop-8": "no model"}
+    assert ledger.trouble("autumn") == {}
+    assert 0 < client.ttl("hangtag:trouble:spring") <= 60
+
+
+def test_every_key_has_an_end(ledger: Ledger, client: redis.Redis) -> None:
+    ledger.take_lease("spring", 3, Owner.this())
+    ledger.mark_sent("spring", 4)
+    ledger.hold_back("spring", 5)
+    ledger.win_tick()
+    ledger.announce(Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe"))
+    ledger.report_trouble("spring", "shop-7", "no folder")
+    keys = list(client.scan_iter())
+    assert len(keys) == 6
+    assert all(client.ttl(key) > 0 for key in keys)
+
+
+def test_a_redis_that_is_away_is_told(away: QueueSettings) -> None:
+    ledger = Ledger(connect(away))
+    with pytest.raises(RedisError, match="refused"):
+        ledger.ping()
+    ledger.close()

@@ -1,0 +1,77 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from models.errors import BundleError
+from worker.bundle_store import BundleStore
+from worker.job import ModelPin
+from worker.pin import verified_pin
+from worker.queue.loaded_models import LoadedModels
+from worker.storage import FolderStorage
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BundleStore:
+    return BundleStore(FolderStorage(tmp_path / "_bundles"))
+
+
+@pytest.fixture
+def pins(store: BundleStore, tmp_path: Path, bundle: Path) -> list[ModelPin]:
+    """Three models that differ in nothing but their digests; all are kept."""
+    shutil.copytree(bundle, tmp_path / "copy")
+    manifest = tmp_path / "copy" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text())))
+    models = [bundle, bundle / "model.onnx", tmp_path / "copy"]
+    pins = [verified_pin(model, None) for model in models]
+    for model, pin in zip(models, pins, strict=True):
+        store.put(model, pin.digest)
+    assert len({pin.digest for pin in pins}) == 3
+    return pins
+
+
+def test_a_model_is_loaded_once(store: BundleStore, pins: list[ModelPin]) -> None:
+    models = LoadedModels(store, kept=3)
+    first = [models.get(pin) for pin in pins]
+    assert [model.digest for model in first] == [pin.digest for pin in pins]
+    assert all(models.get(pin) is model for pin, model in zip(pins, first, strict=True))
+
+
+def test_the_least_recently_used_goes_first(store: BundleStore, pins: list[ModelPin]) -> None:
+    models = LoadedModels(store, kept=2)
+    a, b = models.get(pins[0]), models.get(pins[1])
+    assert models.get(pins[0]) is a
+    c = models.get(pins[2])
+    assert models.get(pins[0]) is a
+    assert models.get(pins[2]) is c
+    assert models.get(pins[1]) is not b
+
+
+def test_one_is_enough(store: BundleStore, pins: list[ModelPin]) -> None:
+    models = LoadedModels(store, kept=1)
+    for pin in (*pins, *pins):
+        assert models.get(pin) is models.get(pin)
+
+
+def test_a_model_that_is_gone_is_told(store: BundleStore) -> None:
+    pin = ModelPin(path="/models/shop", reference="shop/1/float32@ddd", variant="float32", digest="d" * 64)
+    with pytest.raises(BundleError, match="it is gone; submit the job anew"):
+        LoadedModels(store, kept=1).get(pin)
+
+
+def test_a_model_that_is_not_the_pinned_one_is_refused(store: BundleStore, tmp_path: Path, pins) -> None:
+    root = tmp_path / "_bundles"
+    shutil.rmtree(root / pins[0].digest)
+    (root / pins[2].digest).rename(root / pins[0].digest)
+    with pytest.raises(BundleError, match=r"Expected the model .*, found .*; submit the job anew"):
+        LoadedModels(store, kept=1).get(pins[0])
+
+
+def test_a_model_whose_golden_samples_disagree_is_refused(store: BundleStore, tmp_path: Path, pins) -> None:
+    golden = tmp_path / "_bundles" / pins[0].digest / "golden"
+    (golden / "exif-rotated.jpg").write_bytes((golden / "non-square.jpg").read_bytes())
+    models = LoadedModels(store, kept=1)
+    for _ in range(2):
+        with pytest.raises(BundleError, match=r"exif-rotated\.jpg"):
+            models.get(pins[0])

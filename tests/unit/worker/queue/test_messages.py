@@ -1,0 +1,78 @@
+import base64
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from worker.priority import Priority
+from worker.queue.app import CeleryPublisher, make_app
+from worker.queue.ledger import Ledger
+from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Message, parse_message
+from worker.queue.settings import QueueSettings
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def encoded(body: object) -> str:
+    return base64.b64encode(json.dumps(body).encode()).decode()
+
+
+ENVELOPES = st.fixed_dictionaries(
+    {},
+    optional={"body": JSON | st.text().map(encoded) | JSON.map(encoded), "headers": JSON | st.just({"task": "a"})},
+)
+
+
+def body_of(arguments: list) -> str:
+    return encoded([arguments, {}, {"callbacks": None}])
+
+
+def message_of(task: str, arguments: list) -> str:
+    return json.dumps({"body": body_of(arguments), "headers": {"task": task}})
+
+
+@given(st.binary())
+@example(b"\xff\xfe")
+@example(b"[" * 2_000)
+def test_no_bytes_bring_it_down(text: bytes) -> None:
+    assert parse_message(text) is None
+
+
+@given(ENVELOPES | JSON)
+def test_no_json_brings_it_down(envelope: object) -> None:
+    message = parse_message(json.dumps(envelope))
+    assert message is None or isinstance(message.job, str)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (message_of(CHUNK_TASK, ["spring", 17]), Message(CHUNK_TASK, "spring", 17)),
+        (message_of(FINISH_TASK, ["spring"]), Message(FINISH_TASK, "spring", None)),
+        (message_of("other", ["spring", "x"]), Message("other", "spring", None)),
+        (message_of(CHUNK_TASK, []), None),
+        (json.dumps({"body": body_of(["spring"]), "headers": {}}), None),
+    ],
+)
+def test_the_task_and_its_arguments_are_read(text: str, message: Message | None) -> None:
+    assert parse_message(text) == message
+    assert parse_message(text.encode()) == message
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_what_celery_sends_is_read(settings: QueueSettings, ledger: Ledger, priority: Priority) -> None:
+    with make_app(settings) as app:
+        CeleryPublisher(app).send_chunk("spring", 17, priority)
+        CeleryPublisher(app).send_finish("spring", priority)
+    waiting = [parse_message(text) for text in ledger.queued(QUEUES[priority])]
+    assert waiting == [Message(FINISH_TASK, "spring", None), Message(CHUNK_TASK, "spring", 17)]
+    assert not [text for other in Priority if other != priority for text in ledger.queued(QUEUES[other])]
+
+
+def test_the_names_of_queues_are_in_the_order_of_urgency() -> None:
+    assert sorted(QUEUES.values()) == [QUEUES[priority] for priority in (Priority.HIGH, Priority.NORMAL, Priority.LOW)]

@@ -1,0 +1,375 @@
+"""Against a real Redis; what is proved of waiting messages, with Celery's own messages in it."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Barrier
+
+import pytest
+import redis
+
+from models.errors import ImageFault
+from worker.finish import finish_job
+from worker.job import CANCELLED
+from worker.jobs import Jobs
+from worker.priority import Priority
+from worker.queue.app import CeleryPublisher, make_app
+from worker.queue.identity import Owner
+from worker.queue.ledger import Ledger, Presence, RedisError, connect
+from worker.queue.messages import QUEUES, parse_message
+from worker.queue.reconciler import MIN_WINDOW, WINDOW_PER_SLOT, Publisher, Reconciler
+from worker.queue.runner import FINISH
+from worker.queue.settings import QueueSettings
+from worker.retry import commit_retry
+
+
+@dataclass
+class Recorder:
+    """A publisher whose messages nobody gets: as if a worker had taken each at once."""
+
+    chunks: list[tuple[str, int]] = field(default_factory=list)
+    finishes: list[str] = field(default_factory=list)
+    priorities: list[Priority] = field(default_factory=list)
+
+    def send_chunk(self, job: str, chunk: int, priority: Priority) -> None:
+        self.chunks.append((job, chunk))
+        self.priorities.append(priority)
+
+    def send_finish(self, job: str, priority: Priority) -> None:
+        self.finishes.append(job)
+        self.priorities.append(priority)
+
+    def numbers(self, job: str = "job") -> list[int]:
+        return [chunk for name, chunk in self.chunks if name == job]
+
+
+@pytest.fixture
+def sent() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def reconciler(jobs: Jobs, ledger: Ledger, sent: Recorder) -> Reconciler:
+    return Reconciler(jobs, ledger, sent)
+
+
+@pytest.fixture
+def queue(settings: QueueSettings) -> Iterator[Publisher]:
+    """Publishes for real."""
+    with make_app(settings) as app:
+        yield CeleryPublisher(app)
+
+
+def waiting(ledger: Ledger, priority: Priority = Priority.NORMAL) -> list[int | None]:
+    """The chunks in a queue, in the order in which workers take them."""
+    messages = [parse_message(text) for text in reversed(ledger.queued(QUEUES[priority]))]
+    return [message.chunk for message in messages if message]
+
+
+def next_second(client: redis.Redis) -> None:
+    client.delete("hangtag:tick")
+
+
+def a_moment_later(client: redis.Redis) -> None:
+    """The marks of what was sent a moment ago have come to their end."""
+    client.delete(*client.keys("hangtag:sent:*"), "hangtag:tick")
+
+
+def test_every_chunk_of_a_new_job_is_queued(reconciler: Reconciler, sent: Recorder, paper_job) -> None:
+    paper_job(5)
+    assert reconciler.tick() == 5
+    assert sent.numbers() == [0, 1, 2, 3, 4]
+    assert not sent.finishes
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_chunks_go_to_the_queue_of_their_urgency(
+    jobs: Jobs, ledger: Ledger, queue: Publisher, paper_job, priority: Priority
+) -> None:
+    paper_job(3, priority=priority)
+    Reconciler(jobs, ledger, queue).tick()
+    assert {other: waiting(ledger, other) for other in Priority if waiting(ledger, other)} == {priority: [0, 1, 2]}
+
+
+def test_a_chunk_that_has_a_part_is_not_queued(reconciler: Reconciler, sent: Recorder, paper_job, commit_part) -> None:
+    commit_part(paper_job(5), 1, 4)
+    reconciler.tick()
+    assert sent.numbers() == [0, 2, 3]
+
+
+def test_a_part_that_came_after_the_look_is_seen(
+    jobs: Jobs, ledger: Ledger, client: redis.Redis, paper_job, commit_part
+) -> None:
+    """The list of missing chunks may be old by the time its end is reached."""
+    job = paper_job(5)
+
+    class Late(Recorder):
+        def send_chunk(self, job_name: str, chunk: int, priority: Priority) -> None:
+            if chunk == 0:
+                commit_part(job, 3)
+            super().send_chunk(job_name, chunk, priority)
+
+    late = Late()
+    Reconciler(jobs, ledger, late).tick()
+    assert late.numbers() == [0, 1, 2, 4]
+
+
+def test_a_chunk_that_somebody_works_on_is_not_queued(
+    reconciler: Reconciler, sent: Recorder, ledger: Ledger, client: redis.Redis, paper_job, living_process: Owner
+) -> None:
+    paper_job(3)
+    ledger.take_lease("job", 1, living_process)
+    ledger.take_lease("another", 2, living_process)
+    reconciler.tick()
+    a_moment_later(client)
+    reconciler.tick()
+    assert sent.numbers() == [0, 2, 0, 2]
+
+
+def test_a_dead_owners_lease_does_not_count(
+    reconciler: Reconciler, sent: Recorder, ledger: Ledger, paper_job, ended_process: Owner
+) -> None:
+    paper_job(3)
+    ledger.take_lease("job", 1, ended_process)
+    reconciler.tick()
+    assert sent.numbers() == [0, 1, 2]
+
+
+def test_leases_are_looked_up_in_every_block(
+    jobs: Jobs, ledger: Ledger, client: redis.Redis, sent: Recorder, paper_job, living_process: Owner
+) -> None:
+    """Chunk 70 lies in the second block of 64."""
+    paper_job(80)
+    ledger.announce(Presence(Owner.this(), 8, "0.1.0", "/srv/jobs", "cafe"))
+    ledger.take_lease("job", 70, living_process)
+    assert Reconciler(jobs, ledger, sent).tick() == 79
+    assert 70 not in sent.numbers()
+
+
+def test_a_waiting_chunk_is_not_queued_again(
+    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job
+) -> None:
+    paper_job(5)
+    reconciler = Reconciler(jobs, ledger, queue)
+    assert reconciler.tick() == 5
+    a_moment_later(client)
+    assert reconciler.tick() == 0
+    assert waiting(ledger) == [0, 1, 2, 3, 4]
+
+
+def test_a_chunk_sent_a_moment_ago_is_not_queued_again(
+    reconciler: Reconciler, sent: Recorder, client: redis.Redis, paper_job
+) -> None:
+    paper_job(5)
+    reconciler.tick()
+    next_second(client)
+    assert reconciler.tick() == 0
+
+
+def test_a_message_that_is_lost_is_sent_again(
+    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job
+) -> None:
+    paper_job(5)
+    reconciler = Reconciler(jobs, ledger, queue)
+    reconciler.tick()
+    lost = [parse_message(text) for text in client.rpop(QUEUES[Priority.NORMAL], 2)]
+    a_moment_later(client)
+    assert reconciler.tick() == 2
+    assert waiting(ledger) == [2, 3, 4, *(message.chunk for message in lost if message)]
+
+
+def test_after_a_flush_every_missing_chunk_is_queued_again(
+    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job, commit_part
+) -> None:
+    job = paper_job(5)
+    reconciler = Reconciler(jobs, ledger, queue)
+    reconciler.tick()
+    commit_part(job, 2)
+    client.flushall()
+    assert reconciler.tick() == 4
+    assert waiting(ledger) == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("slots", [(), (1,), (2, 3)])
+def test_no_more_than_a_window_of_chunks_waits(
+    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job, slots: tuple[int, ...]
+) -> None:
+    for number, count in enumerate(slots):
+        ledger.announce(Presence(Owner(f"shop-{number}", "", 1, 1), count, "0.1.0", "/srv/jobs", "cafe"))
+    window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(slots))
+    paper_job(100)
+    reconciler = Reconciler(jobs, ledger, queue)
+    assert reconciler.tick() == window
+    assert waiting(ledger) == list(range(window))
+    next_second(client)
+    assert reconciler.tick() == 0
+    client.rpop(QUEUES[Priority.NORMAL], 3)
+    next_second(client)
+    assert reconciler.tick() == 3
+    assert waiting(ledger) == list(range(3, window + 3))
+
+
+def test_the_window_is_each_jobs_own(jobs: Jobs, ledger: Ledger, sent: Recorder, queue: Publisher, paper_job) -> None:
+    paper_job(100, name="long")
+    Reconciler(jobs, ledger, queue).supply("long")
+    paper_job(3, name="short")
+    assert Reconciler(jobs, ledger, sent).tick() == 3
+    assert sent.numbers("short") == [0, 1, 2]
+
+
+def test_what_is_waiting_for_another_job_does_not_count(
+    jobs: Jobs, ledger: Ledger, sent: Recorder, queue: Publisher, paper_job
+) -> None:
+    paper_job(3)
+    queue.send_chunk("another", 1, Priority.NORMAL)
+    Reconciler(jobs, ledger, sent).tick()
+    assert sent.numbers() == [0, 1, 2]
+
+
+def test_messages_that_are_not_ours_are_passed_over(
+    reconciler: Reconciler, sent: Recorder, client: redis.Redis, paper_job
+) -> None:
+    paper_job(3)
+    client.lpush(QUEUES[Priority.NORMAL], "no message", '{"body": 1}')
+    assert reconciler.tick() == 3
+
+
+@pytest.mark.xfail(raises=UnicodeDecodeError, reason="the ledger's client decodes every answer as UTF-8")
+def test_a_message_that_is_no_text_is_passed_over(reconciler: Reconciler, client: redis.Redis, paper_job) -> None:
+    paper_job(3)
+    client.lpush(QUEUES[Priority.NORMAL], b"\xff\xfe")
+    assert reconciler.tick() == 3
+
+
+def test_of_two_reconcilers_at_once_each_chunk_is_queued_by_one(jobs: Jobs, settings: QueueSettings, paper_job) -> None:
+    """Both look at the job before either has sent anything; the recorders hide what waits."""
+    paper_job(30)
+    at_once = Barrier(2)
+    ledgers, recorders = [Ledger(connect(settings)) for _ in range(2)], [Recorder(), Recorder()]
+
+    def supply(number: int) -> int:
+        reconciler = Reconciler(jobs, ledgers[number], recorders[number])
+        at_once.wait()
+        return reconciler.supply("job")
+
+    with ThreadPoolExecutor(2) as pool:
+        counts = list(pool.map(supply, range(2)))
+    for ledger in ledgers:
+        ledger.close()
+    assert sum(counts) == 30
+    assert sorted(recorders[0].numbers() + recorders[1].numbers()) == list(range(30))
+
+
+def test_one_reconciler_a_second_does_the_work(
+    jobs: Jobs, ledger: Ledger, client: redis.Redis, sent: Recorder, paper_job
+) -> None:
+    paper_job(5)
+    one, other = Reconciler(jobs, ledger, sent), Reconciler(jobs, ledger, sent)
+    assert one.tick() == 5
+    a_moment_later(client)
+    assert one.tick() == 5
+    client.delete(*client.keys("hangtag:sent:*"))
+    assert other.tick() == 0
+    next_second(client)
+    assert other.tick() == 5
+
+
+def test_a_cancelled_job_is_left_alone_until_it_goes_on(reconciler: Reconciler, sent: Recorder, paper_job) -> None:
+    job = paper_job(3)
+    job.storage.commit(CANCELLED, b"")
+    assert reconciler.tick() == 0
+    job.storage.delete(CANCELLED)
+    assert reconciler.supply("job") == 3
+
+
+def test_a_finished_job_is_left_alone(reconciler: Reconciler, sent: Recorder, paper_job, commit_part) -> None:
+    job = paper_job(2)
+    commit_part(job, 0, 1)
+    finish_job(job)
+    assert reconciler.tick() == 0
+    assert (sent.chunks, sent.finishes) == ([], [])
+
+
+def test_a_folder_without_a_job_is_left_alone(jobs: Jobs, reconciler: Reconciler, paper_job) -> None:
+    jobs.storage("being-submitted").commit("rows/00000.parquet", b"")
+    paper_job(3)
+    assert reconciler.tick() == 3
+
+
+def test_the_end_is_queued_once_when_all_chunks_are_done(
+    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job, commit_part
+) -> None:
+    job = paper_job(2, priority=Priority.HIGH)
+    reconciler = Reconciler(jobs, ledger, queue)
+    commit_part(job, 0)
+    reconciler.tick()
+    assert waiting(ledger, Priority.HIGH) == [1]
+    commit_part(job, 1)
+    client.delete(QUEUES[Priority.HIGH])
+    assert reconciler.supply("job") == 1
+    a_moment_later(client)
+    assert reconciler.supply("job") == 0
+    assert waiting(ledger, Priority.HIGH) == [None]
+
+
+def test_the_end_is_not_queued_while_somebody_merges(
+    reconciler: Reconciler, sent: Recorder, ledger: Ledger, paper_job, commit_part, living_process: Owner
+) -> None:
+    job = paper_job(2)
+    commit_part(job, 0, 1)
+    ledger.take_lease("job", FINISH, living_process)
+    reconciler.tick()
+    assert sent.finishes == []
+    ledger.end_lease("job", FINISH, living_process)
+    reconciler.supply("job")
+    reconciler.supply("job")
+    assert sent.finishes == ["job"]
+
+
+def test_of_a_retry_its_chunks_are_queued_and_then_the_end(
+    reconciler: Reconciler, sent: Recorder, paper_job, commit_part
+) -> None:
+    job = paper_job(5)
+    commit_part(job, 0, 2, 4)
+    commit_part(job, 1, 3, faults={0: ImageFault.MISSING})
+    finish_job(job)
+    commit_retry(job.storage, 1, [1, 3], 2)
+    assert reconciler.supply("job") == 2
+    assert sent.numbers() == [1, 3]
+    commit_part(job, 1, 3, retry=1)
+    assert reconciler.supply("job") == 1
+    assert sent.finishes == ["job"]
+    finish_job(job)
+    assert reconciler.supply("job") == 0
+
+
+DAMAGE = {
+    "a job.json that is none": ("job.json", b"{"),
+    "a job.json of a newer version": ("job.json", b'{"schema_version": 3}'),
+    "a folder in its place": ("job.json/a", b""),
+    "a receipt of a newer version": ("receipt.json", b'{"schema_version": 3}'),
+    "a retry that is none": ("retries/00001.json", b"{"),
+    "a file that is not ours": ("retries/notes.txt", b""),
+}
+
+
+@pytest.mark.parametrize(("key", "data"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_job_does_not_stop_the_others(
+    jobs: Jobs, reconciler: Reconciler, sent: Recorder, paper_job, key: str, data: bytes
+) -> None:
+    (paper_job(2, name="a").storage.root / "retries").mkdir()
+    if key == "job.json/a":
+        jobs.storage("a").delete("job.json")
+        (jobs.storage("a").source("job.json")).mkdir()
+    jobs.storage("a").replace(key, data)
+    paper_job(2, name="b")
+    reconciler.tick()
+    assert sent.numbers("b") == [0, 1]
+
+
+def test_a_redis_that_is_away_is_told(away: QueueSettings, jobs: Jobs, sent: Recorder, paper_job) -> None:
+    paper_job(2)
+    ledger = Ledger(connect(away))
+    with pytest.raises(RedisError):
+        Reconciler(jobs, ledger, sent).tick()
+    ledger.close()

@@ -1,0 +1,70 @@
+"""Celery's main process is told that a process of its has died; a message that it might have had from Redis."""
+
+from typing import Any
+
+import pytest
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import WorkerLostError
+
+from worker.queue.app import make_app
+from worker.queue.messages import CHUNK_TASK, FINISH_TASK
+from worker.queue.request import LoggedRequest
+from worker.queue.settings import QueueSettings
+
+
+class Message:
+    """A message of Celery's protocol 2, already decoded."""
+
+    def __init__(self, task: str, arguments: list[Any]) -> None:
+        self.headers = {"id": "cafe", "task": task, "lang": "py", "argsrepr": "", "kwargsrepr": "", "root_id": "cafe"}
+        self.payload = (arguments, {}, {})
+        self.body, self.content_type, self.content_encoding = "", "application/json", "utf-8"
+        self.properties: dict[str, Any] = {"correlation_id": "cafe"}
+        self.delivery_info: dict[str, Any] = {"redelivered": False}
+
+
+def info_of(error: Exception) -> ExceptionInfo:
+    try:
+        raise error
+    except Exception:  # noqa: BLE001 - whatever it is
+        return ExceptionInfo()
+
+
+@pytest.fixture
+def fail(caplog: pytest.LogCaptureFixture):
+    """Let a task fail; returned are what was logged, and whether the message was put back or done with."""
+
+    def run(task: str, arguments: list[Any], error: Exception) -> tuple[list[dict[str, Any]], list[str]]:
+        ends: list[str] = []
+        with make_app(QueueSettings()) as app:
+            app.finalize()
+            request = LoggedRequest(
+                Message(task, arguments),
+                app=app,
+                task=app.tasks[task],
+                on_ack=lambda *_: ends.append("done with"),
+                on_reject=lambda *a: ends.append("put back" if a[2] else "thrown away"),
+                hostname="shop-7",
+            )
+            request.on_failure(info_of(error), send_failed_event=False)
+        return [record.fields | {"event": record.event} for record in caplog.records if hasattr(record, "event")], ends
+
+    return run
+
+
+def test_a_lost_process_is_a_line_with_its_chunk_and_the_message_is_put_back(fail) -> None:
+    lines, ends = fail(CHUNK_TASK, ["spring", 17], WorkerLostError("exited with signal 9"))
+    assert lines == [{"event": "process_died", "job": "spring", "chunk": 17, "reason": "exited with signal 9"}]
+    assert ends == ["put back"]
+
+
+def test_the_end_of_a_job_has_no_chunk(fail) -> None:
+    lines, ends = fail(FINISH_TASK, ["spring"], WorkerLostError("exited with signal 9"))
+    assert lines == [{"event": "process_died", "job": "spring", "chunk": "", "reason": "exited with signal 9"}]
+    assert ends == ["put back"]
+
+
+def test_any_other_error_is_celerys_to_tell(fail) -> None:
+    lines, ends = fail(CHUNK_TASK, ["spring", 17], ValueError("wrong"))
+    assert lines == []
+    assert ends == ["done with"]

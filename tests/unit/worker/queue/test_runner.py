@@ -1,0 +1,235 @@
+"""With a real Redis and a real model."""
+
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+
+import pyarrow.parquet as pq
+import pytest
+import redis
+from PIL import Image
+
+from worker.finish import RESULT_FILE, finished_receipt
+from worker.job import CANCELLED, Job, JobOptions
+from worker.jobs import Jobs
+from worker.parts import part_key
+from worker.queue.identity import Owner
+from worker.queue.ledger import Ledger
+from worker.queue.runner import FINISH, Runner
+from worker.queue.settings import QueueSettings
+from worker.queue.submit import SubmitRequest, submit
+
+from .until import until
+
+NewJob = Callable[..., Job]
+
+
+@pytest.fixture(autouse=True)
+def _alarm() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGALRM)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, catalogue: Path) -> Path:
+    """Eight of the drawn ones, in a folder of their own."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, photo in enumerate(sorted(catalogue.rglob("*.png"))[:8]):
+        shutil.copyfile(photo, folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def new_job(tmp_path: Path, jobs: Jobs, photos: Path, bundle: Path) -> NewJob:
+    """Submit rows of these photos, as the job called ``job``."""
+
+    def make(rows: int = 8) -> Job:
+        source = tmp_path / "list.txt"
+        source.write_text("".join(f"{row % 8}.png\n" for row in range(rows)))
+        return submit(SubmitRequest(source, bundle, JobOptions(), "job", image_root=photos), jobs, lambda _: None).job
+
+    return make
+
+
+@pytest.fixture
+def runner(settings: QueueSettings) -> Runner:
+    return Runner(settings)
+
+
+def parts(job: Job) -> list[str]:
+    return sorted(job.storage.names("parts"))
+
+
+def test_a_chunk_is_labelled_and_its_lease_given_back(runner: Runner, client: redis.Redis, new_job: NewJob) -> None:
+    job = new_job(300)
+    for chunk in range(job.spec.chunks):
+        runner.label_chunk("job", chunk)
+    assert parts(job) == ["000000.r0.parquet", "000001.r0.parquet"]
+    rows = pq.read_table(job.storage.source(part_key(0))).to_pylist()
+    assert len(rows) == 256
+    assert {row["status"] for row in rows} <= {"labeled", "review"}
+    assert not client.keys("hangtag:*")
+
+
+def test_a_chunk_that_came_twice_is_done_once(runner: Runner, new_job: NewJob) -> None:
+    job = new_job()
+    runner.label_chunk("job", 0)
+    before = job.storage.entries("parts")
+    runner.label_chunk("job", 0)
+    assert job.storage.entries("parts") == before
+
+
+def test_what_another_process_works_on_is_left_to_it(
+    runner: Runner, ledger: Ledger, new_job: NewJob, living_process: Owner
+) -> None:
+    job = new_job()
+    ledger.take_lease("job", 0, living_process)
+    runner.label_chunk("job", 0)
+    assert parts(job) == []
+    assert ledger.leased("job", [0]) == {0}
+    assert ledger.trouble("job") == {}
+
+
+def test_what_a_dead_process_worked_on_is_done(
+    runner: Runner, ledger: Ledger, new_job: NewJob, ended_process: Owner
+) -> None:
+    job = new_job()
+    ledger.take_lease("job", 0, ended_process)
+    runner.label_chunk("job", 0)
+    assert parts(job) == ["000000.r0.parquet"]
+
+
+def test_without_redis_the_work_is_done(away: QueueSettings, new_job: NewJob) -> None:
+    job = new_job()
+    runner = Runner(away)
+    runner.label_chunk("job", 0)
+    runner.finish_job("job")
+    assert finished_receipt(job)
+
+
+def test_of_a_cancelled_job_nothing_is_done(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
+    job = new_job()
+    job.storage.commit(CANCELLED, b"")
+    runner.label_chunk("job", 0)
+    assert parts(job) == []
+    assert ledger.trouble("job") == {}
+
+
+def test_a_chunk_in_hand_is_given_up_when_the_job_is_cancelled(
+    runner: Runner, client: redis.Redis, ledger: Ledger, new_job: NewJob, photos: Path
+) -> None:
+    """Photos of 16 megapixels: a chunk of them takes several seconds."""
+    for photo in photos.iterdir():
+        Image.new("RGB", (4000, 4000), "teal").save(photo)
+    job = new_job(256)
+
+    def cancel() -> None:
+        until(lambda: any((job.storage.scratch / "inhand").glob("000000.*")), "the chunk is in hand")
+        job.storage.commit(CANCELLED, b"")
+
+    other = Thread(target=cancel)
+    other.start()
+    runner.label_chunk("job", 0)
+    other.join()
+    assert parts(job) == []
+    assert ledger.trouble("job") == {}
+    assert not client.exists("hangtag:lease:job:0")
+    assert list((job.storage.scratch / "inhand").iterdir()) == []
+
+
+def refuse_another_version(job: Job) -> None:
+    older = job.spec.model_copy(update={"preprocess_version": "another"})
+    job.storage.replace("job.json", older.model_dump_json().encode())
+
+
+def take_the_photos_away(job: Job) -> None:
+    shutil.rmtree(job.spec.image_root)
+
+
+def take_the_model_away(job: Job) -> None:
+    shutil.rmtree(job.storage.root.parent / "_bundles")
+
+
+def take_the_rows_away(job: Job) -> None:
+    shutil.rmtree(job.storage.root / "rows")
+
+
+def damage_the_rows(job: Job) -> None:
+    job.storage.replace("rows/00000.parquet", b"no rows")
+
+
+def take_the_job_away(job: Job) -> None:
+    job.storage.delete("job.json")
+
+
+TROUBLE = [
+    (refuse_another_version, "install the same Hangtag on both"),
+    (take_the_photos_away, "has no such folder; mount it there"),
+    (take_the_model_away, "it is gone; submit the job anew"),
+    (take_the_rows_away, "they are gone; begin anew"),
+    (damage_the_rows, "Parquet"),
+    (take_the_job_away, "jobs there: job"),
+]
+
+
+@pytest.mark.parametrize(("harm", "message"), TROUBLE, ids=[harm.__name__ for harm, _ in TROUBLE])
+def test_what_keeps_a_chunk_from_being_done_is_told_and_the_chunk_held_back(
+    runner: Runner, client: redis.Redis, ledger: Ledger, new_job: NewJob, harm: Callable[[Job], None], message: str
+) -> None:
+    job = new_job()
+    harm(job)
+    runner.label_chunk("job", 0)
+    assert parts(job) == []
+    assert message in "".join(ledger.trouble("job").values())
+    assert client.exists("hangtag:sent:job:0")
+    assert not client.exists("hangtag:lease:job:0")
+
+
+def test_a_name_that_no_job_can_have_is_harmless(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
+    new_job()
+    runner.label_chunk("../jobs", 0)
+    assert "Expected a job's name" in "".join(ledger.trouble("../jobs").values())
+
+
+def test_a_job_is_merged(runner: Runner, client: redis.Redis, new_job: NewJob) -> None:
+    job = new_job()
+    runner.label_chunk("job", 0)
+    runner.finish_job("job")
+    assert finished_receipt(job)
+    assert pq.read_metadata(job.storage.source(RESULT_FILE)).num_rows == 8
+    assert not client.keys("hangtag:*")
+
+
+def test_a_job_that_is_merged_already_is_left_alone(runner: Runner, new_job: NewJob) -> None:
+    job = new_job()
+    runner.label_chunk("job", 0)
+    runner.finish_job("job")
+    receipt = finished_receipt(job)
+    (job.storage.root / RESULT_FILE).unlink()
+    runner.finish_job("job")
+    assert finished_receipt(job) == receipt
+    assert not job.storage.exists(RESULT_FILE)
+
+
+def test_a_job_that_cannot_be_merged_is_told(
+    runner: Runner, client: redis.Redis, ledger: Ledger, new_job: NewJob
+) -> None:
+    job = new_job()
+    runner.finish_job("job")
+    assert finished_receipt(job) is None
+    assert "Chunk 0 has no part" in "".join(ledger.trouble("job").values())
+    assert client.exists(f"hangtag:sent:job:{FINISH}")
+
+
+def test_a_job_that_another_process_merges_is_left_to_it(
+    runner: Runner, ledger: Ledger, new_job: NewJob, living_process: Owner
+) -> None:
+    job = new_job()
+    runner.label_chunk("job", 0)
+    ledger.take_lease("job", FINISH, living_process)
+    runner.finish_job("job")
+    assert finished_receipt(job) is None

@@ -1,0 +1,171 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.classifier import load
+from models.errors import BundleError, InputError, JobError
+from worker.job import JobOptions
+from worker.jobs import Jobs, check_name
+from worker.priority import Priority
+from worker.queue.settings import TIME_LIMIT_S
+from worker.queue.submit import CHUNK_ROWS, SubmitRequest, chunk_rows, submit
+
+ROWS = 600
+
+
+@pytest.fixture
+def request_of(tmp_path: Path, bundle: Path) -> SubmitRequest:
+    """Rows whose photos need not be there."""
+    source = tmp_path / "spring.csv"
+    source.write_text("image,sku\n" + "".join(f"{row}.jpg,{row:05}\n" for row in range(ROWS)))
+    return SubmitRequest(source, bundle, JobOptions(), name="spring")
+
+
+def ignore(_rows: int) -> None:
+    """Nobody wants to know how many rows were read."""
+
+
+def test_a_job_is_written_with_its_model(request_of: SubmitRequest, jobs: Jobs, bundle: Path) -> None:
+    root = request_of.source.parent / "photos"
+    root.mkdir()
+    submitted = submit(replace(request_of, priority=Priority.HIGH, image_root=root), jobs, ignore)
+    assert (submitted.name, submitted.new) == ("spring", True)
+    assert jobs.find("spring") == submitted.job
+    spec = submitted.job.spec
+    assert (spec.rows, spec.chunks, spec.chunk_rows) == (ROWS, 3, CHUNK_ROWS)
+    assert (spec.priority, spec.image_root) == (Priority.HIGH, str(root))
+    assert load(jobs.bundles.fetch(spec.model.digest)).digest == load(bundle).digest == spec.model.digest
+
+
+def test_rows_are_counted_while_they_are_read(request_of: SubmitRequest, jobs: Jobs) -> None:
+    seen: list[int] = []
+    submit(request_of, jobs, seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == ROWS
+
+
+def test_the_same_job_again_is_the_one_that_is_there(request_of: SubmitRequest, jobs: Jobs) -> None:
+    first = submit(request_of, jobs, ignore)
+    again = submit(request_of, jobs, ignore)
+    assert not again.new
+    assert again.job == first.job
+
+
+@pytest.mark.parametrize("change", ["a row", "an option", "the model", "the image root"])
+def test_another_job_of_the_same_name_is_refused(request_of: SubmitRequest, jobs: Jobs, change: str) -> None:
+    first = submit(request_of, jobs, ignore)
+    match change:
+        case "a row":
+            request_of.source.write_text(request_of.source.read_text().replace("7.jpg", "8.jpg", 1))
+        case "an option":
+            request_of = replace(request_of, options=JobOptions(top_k=1))
+        case "the model":
+            request_of = replace(request_of, model=request_of.model / "model.onnx")
+        case _:
+            request_of = replace(request_of, image_root=request_of.source.parent / "jobs")
+    with pytest.raises(JobError, match=r"There is a job spring already .* Pass another --job"):
+        submit(request_of, jobs, ignore)
+    assert jobs.find("spring") == first.job
+
+
+class _KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def test_a_submit_that_was_killed_while_it_read_is_done_by_the_next(request_of: SubmitRequest, jobs: Jobs) -> None:
+    def die(_rows: int) -> None:
+        raise _KilledError
+
+    with pytest.raises(_KilledError):
+        submit(request_of, jobs, die)
+    assert jobs.get("spring") is None
+    assert submit(request_of, jobs, ignore).new
+    assert jobs.find("spring").chunk_images(2)[-1] == f"{ROWS - 1}.jpg"
+
+
+def test_a_submit_that_was_killed_before_the_job_was_whole_is_done_by_the_next(
+    request_of: SubmitRequest, jobs: Jobs
+) -> None:
+    first = submit(request_of, jobs, ignore)
+    jobs.storage("spring").delete("job.json")
+    assert jobs.get("spring") is None
+    again = submit(request_of, jobs, ignore)
+    assert again.new
+    assert again.job.spec.id != first.job.spec.id
+    assert again.job.spec.digest == first.job.spec.digest
+    assert again.job.chunk_images(0) == first.job.chunk_images(0)
+
+
+def test_what_another_submit_left_is_not_mixed_with_this_one(request_of: SubmitRequest, jobs: Jobs) -> None:
+    submit(request_of, jobs, ignore)
+    jobs.storage("spring").delete("job.json")
+    request_of.source.write_text("image\n1.jpg\n")
+    with pytest.raises(JobError, match=r"Expected no rows/00000\.parquet"):
+        submit(request_of, jobs, ignore)
+    assert jobs.get("spring") is None
+
+
+def test_nothing_is_written_for_a_name_that_no_job_can_have(request_of: SubmitRequest, jobs: Jobs) -> None:
+    with pytest.raises(InputError, match=r"got '\.\./spring'"):
+        submit(replace(request_of, name="../spring"), jobs, ignore)
+    assert not Path(jobs.place).exists()
+
+
+def test_nothing_is_written_for_a_model_that_is_none(request_of: SubmitRequest, jobs: Jobs, tmp_path: Path) -> None:
+    with pytest.raises(BundleError):
+        submit(replace(request_of, model=tmp_path / "none"), jobs, ignore)
+    assert not Path(jobs.place).exists()
+
+
+def test_a_column_that_labelling_adds_is_refused(request_of: SubmitRequest, jobs: Jobs) -> None:
+    request_of.source.write_text("image,label\n1.jpg,shoe\n")
+    with pytest.raises(InputError, match="--prefix"):
+        submit(request_of, jobs, ignore)
+    assert submit(replace(request_of, options=JobOptions(prefix="ht_")), jobs, ignore).new
+
+
+ODD_NAMES = {
+    "spring 2026.csv": "spring-2026",
+    "été.csv": "t",
+    "春.csv": "job",
+    "---.csv": "job",
+    "_x_.csv": "x",
+    "a.b.csv": "a-b",
+    f"{'x' * 200}.csv": "x" * 40,
+    "new\nline.csv": "new-line",
+}
+
+
+@pytest.mark.parametrize(("source", "stem"), ODD_NAMES.items(), ids=range(len(ODD_NAMES)))
+def test_a_job_without_a_name_is_called_after_its_source(
+    request_of: SubmitRequest, jobs: Jobs, source: str, stem: str
+) -> None:
+    file = request_of.source.rename(request_of.source.with_name(source))
+    name = submit(replace(request_of, source=file, name=None), jobs, ignore).name
+    assert re.fullmatch(rf"{re.escape(stem)}-\d{{8}}-\d{{6}}", name)
+    check_name(name)
+
+
+def test_a_folder_gives_its_name_even_when_it_is_called_dot(
+    request_of: SubmitRequest, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    monkeypatch.chdir(tmp_path / "photos")
+    name = submit(replace(request_of, source=Path(), name=None), jobs, ignore).name
+    assert name.startswith("photos-")
+
+
+@given(st.floats(0.1, 1000.0))
+def test_a_chunk_ends_within_the_time_limit_whatever_its_photos_do(timeout_s: float) -> None:
+    assert 1 <= chunk_rows(timeout_s) <= CHUNK_ROWS
+    assert chunk_rows(timeout_s) * timeout_s <= TIME_LIMIT_S
+
+
+@pytest.mark.parametrize(("timeout_s", "rows"), [(0.1, 256), (10.0, 256), (20.0, 162), (1000.0, 3), (5000.0, 1)])
+def test_chunks_are_as_long_as_may_be(timeout_s: float, rows: int) -> None:
+    assert chunk_rows(timeout_s) == rows

@@ -1,0 +1,106 @@
+import pytest
+import redis
+
+from worker.finish import finish_job, finished_receipt
+from worker.job import CANCELLED
+from worker.progress import JobProgress, JobState
+from worker.queue.control import Control, open_control
+from worker.queue.identity import Owner
+from worker.queue.ledger import Presence
+from worker.queue.messages import QUEUES
+from worker.queue.settings import QueueSettings
+from worker.queue.watch import Situation, look_around, watch
+
+PRESENCE = Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe")
+
+
+class View:
+    """Keeps what it is shown; stops the watching, as Ctrl-C would, after so many times, or else fails soon."""
+
+    def __init__(self, stop_after: int = 0) -> None:
+        self.shown: list[tuple[JobProgress, Situation]] = []
+        self._stop_after = stop_after
+
+    def show(self, progress: JobProgress, situation: Situation) -> None:
+        self.shown.append((progress, situation))
+        if len(self.shown) == self._stop_after:
+            raise KeyboardInterrupt
+        assert len(self.shown) < 5, "it goes on and on"
+
+    @property
+    def states(self) -> list[JobState]:
+        return [progress.state for progress, _ in self.shown]
+
+
+@pytest.fixture
+def control(settings: QueueSettings):
+    with open_control(settings) as control:
+        yield control
+
+
+def follow(control: Control, view: View) -> JobProgress:
+    return watch("job", control.jobs.find("job"), control.ledger, control.reconciler, view)
+
+
+def test_a_finished_job_is_shown_once(control: Control, paper_job, commit_part) -> None:
+    job = paper_job(1)
+    commit_part(job, 0)
+    finish_job(job)
+    view = View()
+    assert follow(control, view).state is JobState.FINISHED
+    assert view.states == [JobState.FINISHED]
+
+
+def test_a_cancelled_job_is_shown_once(control: Control, paper_job) -> None:
+    paper_job(1).storage.commit(CANCELLED, b"")
+    view = View()
+    assert follow(control, view).state is JobState.CANCELLED
+    assert view.states == [JobState.CANCELLED]
+
+
+def test_without_a_worker_the_end_is_made_here(control: Control, paper_job, commit_part) -> None:
+    job = paper_job(2)
+    commit_part(job, 0, 1)
+    view = View()
+    assert follow(control, view).state is JobState.FINISHED
+    assert view.states == [JobState.MERGING, JobState.FINISHED]
+    assert finished_receipt(job)
+
+
+def test_the_end_is_left_to_a_worker_that_is_there(control: Control, paper_job, commit_part) -> None:
+    job = paper_job(2)
+    commit_part(job, 0, 1)
+    control.ledger.announce(PRESENCE)
+    view = View(stop_after=2)
+    with pytest.raises(KeyboardInterrupt):
+        follow(control, view)
+    assert view.states == [JobState.MERGING, JobState.MERGING]
+    assert finished_receipt(job) is None
+
+
+def test_who_watches_queues_what_is_missing(control: Control, client: redis.Redis, paper_job) -> None:
+    job = paper_job(3)
+    with pytest.raises(KeyboardInterrupt):
+        follow(control, View(stop_after=1))
+    assert sum(client.llen(queue) for queue in QUEUES.values()) == job.spec.chunks
+
+
+def test_who_only_looks_queues_nothing(control: Control, client: redis.Redis, paper_job) -> None:
+    paper_job(3)
+    control.ledger.announce(PRESENCE)
+    control.ledger.report_trouble("job", "shop-7", "no folder")
+    control.ledger.report_trouble("another", "shop-8", "no folder")
+    assert look_around("job", control.ledger) == Situation(None, (PRESENCE,), {"shop-7": "no folder"})
+    assert not any(client.llen(queue) for queue in QUEUES.values())
+
+
+def test_a_job_is_followed_without_redis(away: QueueSettings, paper_job, commit_part) -> None:
+    job = paper_job(2)
+    commit_part(job, 0, 1)
+    view = View()
+    with open_control(away) as control:
+        assert follow(control, view).state is JobState.FINISHED
+    progress, situation = view.shown[0]
+    assert progress.state is JobState.MERGING
+    assert "refused" in (situation.redis_error or "")
+    assert (situation.workers, situation.trouble) == ((), {})

@@ -1,0 +1,116 @@
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from models.classifier import load
+from models.errors import ImageFault, JobError
+from worker.chunk import run_chunk
+from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, finished_receipt
+from worker.job import Job
+from worker.receipt import RECEIPT_FILE
+from worker.retry import commit_retry
+from worker.storage import FolderStorage
+
+
+def result(job: Job) -> list[dict]:
+    return pq.read_table(job.storage.source(RESULT_FILE)).to_pylist()
+
+
+@pytest.fixture
+def done_job(paper_job, commit_part) -> Job:
+    """Three chunks, five rows, one of them failed."""
+    job = paper_job(3)
+    commit_part(job, 0, 2, deaths=1)
+    commit_part(job, 1, faults={1: ImageFault.MISSING})
+    return job
+
+
+def test_a_job_ends_with_a_result_a_receipt_and_a_page(make_job, catalogue: Path, bundle: Path) -> None:
+    job = make_job(catalogue, chunk_rows=100)
+    for chunk in range(job.spec.chunks):
+        run_chunk(job, chunk, load(bundle))
+    receipt = finish_job(job)
+    assert [row["image"] for row in result(job)] == [
+        name for chunk in range(job.spec.chunks) for name in job.chunk_images(chunk)
+    ]
+    assert receipt.rows == job.spec.rows == sum(receipt.by_status.values())
+    assert receipt.by_status["failed"] == sum(row["status"] == "failed" for row in result(job)) == 2
+    assert finished_receipt(job) == receipt
+    assert "data:image/jpeg;base64," in job.storage.read(PAGE_FILE).decode()
+
+
+def test_the_figures_of_the_run_are_those_of_its_parts(done_job: Job) -> None:
+    receipt = finish_job(done_job)
+    assert receipt.output == f"{done_job.storage.place}/{RESULT_FILE}"
+    assert (receipt.run.images, receipt.run.workers, receipt.run.restarts) == (5, 1, 2)
+    assert 0 < receipt.run.seconds < 60
+
+
+def test_a_job_with_a_chunk_left_is_not_finished(paper_job, commit_part) -> None:
+    job = paper_job(3)
+    commit_part(job, 0, 2)
+    with pytest.raises(JobError, match="Chunk 1 has no part"):
+        finish_job(job)
+    assert finished_receipt(job) is None
+    assert sorted(entry.name for entry in job.storage.root.iterdir()) == ["job.json", "parts", "rows"]
+
+
+def test_a_job_that_is_finished_twice_at_once_is_whole(done_job: Job) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        receipts = list(pool.map(lambda _: finish_job(done_job), range(4)))
+    assert len({receipt.model_dump_json(exclude={"finished_at"}) for receipt in receipts}) == 1
+    assert len(result(done_job)) == 5
+    assert not [entry for entry in done_job.storage.root.iterdir() if entry.name.startswith(".")]
+
+
+def test_what_a_killed_merge_left_is_removed_once_it_is_old(done_job: Job) -> None:
+    for name, age_s in ((".finish-old", 7200.0), (".finish-young", 60.0)):
+        folder = done_job.storage.root / name
+        folder.mkdir()
+        (folder / RESULT_FILE).touch()
+        os.utime(folder, (time.time() - age_s, time.time() - age_s))
+    finish_job(done_job)
+    assert [path.name for path in done_job.storage.root.glob(".finish-*")] == [".finish-young"]
+
+
+def test_a_job_is_not_finished_by_the_receipt_of_another(done_job: Job) -> None:
+    receipt = finish_job(done_job).model_copy(update={"job": "another"})
+    done_job.storage.replace(RECEIPT_FILE, receipt.model_dump_json().encode())
+    assert finished_receipt(done_job) is None
+
+
+def test_a_retry_ends_with_its_rows_in_the_same_place(done_job: Job, commit_part) -> None:
+    finish_job(done_job)
+    before = result(done_job)
+    assert before[3]["error"] == "missing"
+    commit_retry(done_job.storage, 1, [1], 1)
+    assert finished_receipt(done_job) is None
+    commit_part(done_job, 1, retry=1)
+    receipt = finish_job(done_job)
+    assert (receipt.retry, receipt.run.images) == (1, 1)
+    after = result(done_job)
+    assert after[3]["label"] == "shoe"
+    assert [row for number, row in enumerate(after) if number != 3] == before[:3] + before[4:]
+    assert finished_receipt(done_job) == receipt
+
+
+@dataclass(frozen=True)
+class _RetriedMeanwhile(FolderStorage):
+    """Somebody begins a retry while the result is being written."""
+
+    def upload(self, key: str, file: Path) -> None:
+        super().upload(key, file)
+        commit_retry(self, 1, [1], 1)
+
+
+def test_a_retry_that_begins_during_the_merge_is_not_taken_as_done(done_job: Job) -> None:
+    finish_job(Job(done_job.spec, _RetriedMeanwhile(done_job.storage.root)))
+    assert done_job.missing_chunks() == [1]
+    assert json.loads(done_job.storage.read(RECEIPT_FILE))["retry"] == 0
+    assert finished_receipt(done_job) is None

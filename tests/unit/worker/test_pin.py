@@ -1,0 +1,37 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from models.classifier import load
+from models.errors import BundleError, HangtagError
+from worker.job import ModelPin
+from worker.pin import verified_pin
+
+
+def test_a_pin_names_the_model_for_ever(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = load(bundle)
+    monkeypatch.chdir(bundle.parent)
+    assert verified_pin(Path(bundle.name), None) == ModelPin(
+        path=str(bundle.resolve()), reference=classifier.reference, variant="float32", digest=classifier.digest
+    )
+
+
+def test_a_lone_file_can_be_pinned(bundle: Path) -> None:
+    pin = verified_pin(bundle / "model.onnx", None)
+    assert pin.digest == load(bundle / "model.onnx").digest != load(bundle).digest
+    assert pin.variant == "float32"
+
+
+def test_a_variant_that_is_not_there_is_refused(bundle: Path) -> None:
+    with pytest.raises(HangtagError, match="float32"):
+        verified_pin(bundle, "int9")
+
+
+def test_a_bundle_whose_golden_samples_disagree_is_refused(tmp_path: Path, bundle: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    (copy / "golden" / "exif-rotated.jpg").write_bytes((copy / "golden" / "non-square.jpg").read_bytes())
+    assert load(copy).digest == load(bundle).digest, "loading alone does not look at golden samples"
+    with pytest.raises(BundleError, match=r"exif-rotated\.jpg"):
+        verified_pin(copy, None)

@@ -1,0 +1,104 @@
+import os
+import time
+
+import pytest
+
+from models.errors import ImageFault
+from worker.finish import finish_job
+from worker.job import CANCELLED, Job
+from worker.parts import part_key
+from worker.progress import JobProgress, JobState, ProgressReader
+from worker.retry import commit_retry
+
+
+def date_part(job: Job, chunk: int, seconds_ago: float) -> None:
+    moment = time.time() - seconds_ago
+    os.utime(job.storage.root / part_key(chunk), (moment, moment))
+
+
+def test_a_job_that_nobody_works_on_waits(paper_job) -> None:
+    assert ProgressReader(paper_job(5)).read() == JobProgress(JobState.WAITING, 9, 0, 0, 0, 0.0)
+
+
+def test_parts_are_progress(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 0, faults={0: ImageFault.MISSING}, deaths=2)
+    commit_part(job, 4, deaths=1)
+    progress = ProgressReader(job).read()
+    assert (progress.state, progress.rows, progress.done) == (JobState.RUNNING, 9, 3)
+    assert (progress.failed, progress.deaths) == (1, 3)
+    assert progress.rate > 0
+    assert progress.seconds_left == pytest.approx(6 / progress.rate)
+
+
+def test_the_rate_is_of_the_last_minute(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 0, 1, 2)
+    for chunk, seconds_ago in ((0, 600.0), (1, 30.0), (2, 10.0)):
+        date_part(job, chunk, seconds_ago)
+    assert ProgressReader(job).read().rate == pytest.approx(4 / 60, rel=0.01)
+
+
+def test_the_rate_of_a_job_younger_than_a_minute_is_since_its_first_part(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 1, 2)
+    date_part(job, 1, 30.0)
+    date_part(job, 2, 10.0)
+    assert ProgressReader(job).read().rate == pytest.approx(4 / 31, rel=0.05)
+
+
+def test_a_job_without_a_part_in_the_last_minute_waits(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 0)
+    date_part(job, 0, 61.0)
+    progress = ProgressReader(job).read()
+    assert (progress.state, progress.done, progress.rate, progress.seconds_left) == (JobState.WAITING, 2, 0.0, None)
+
+
+def test_a_disk_whose_clock_is_ahead_turns_no_rate_negative(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 0)
+    date_part(job, 0, -30.0)
+    progress = ProgressReader(job).read()
+    assert progress.state is JobState.RUNNING
+    assert progress.rate > 0
+
+
+def test_a_cancelled_job_keeps_what_is_done(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 0)
+    job.storage.commit(CANCELLED, b"")
+    progress = ProgressReader(job).read()
+    assert (progress.state, progress.done) == (JobState.CANCELLED, 2)
+
+
+def test_a_job_whose_chunks_are_all_done_is_merged_and_then_finished(paper_job, commit_part) -> None:
+    job = paper_job(2)
+    commit_part(job, 0, deaths=1)
+    commit_part(job, 1, faults={0: ImageFault.MISSING})
+    reader = ProgressReader(job)
+    merging = reader.read()
+    assert (merging.state, merging.done, merging.seconds_left) == (JobState.MERGING, 3, None)
+    finish_job(job)
+    assert reader.read() == JobProgress(JobState.FINISHED, 3, 3, 1, 1, 0.0)
+
+
+def test_a_retry_sets_a_finished_job_back(paper_job, commit_part) -> None:
+    job = paper_job(3)
+    commit_part(job, 0, 2)
+    commit_part(job, 1, faults={0: ImageFault.MISSING})
+    finish_job(job)
+    commit_retry(job.storage, 1, [1], 1)
+    reader = ProgressReader(job)
+    assert (reader.read().state, reader.read().done, reader.read().failed) == (JobState.RUNNING, 3, 1)
+    commit_part(job, 1, retry=1)
+    assert (reader.read().state, reader.read().done, reader.read().failed) == (JobState.MERGING, 5, 0)
+
+
+def test_each_part_is_opened_once(paper_job, commit_part) -> None:
+    job = paper_job(3)
+    commit_part(job, 0, deaths=1)
+    reader = ProgressReader(job)
+    assert reader.read().deaths == 1
+    (job.storage.root / part_key(0)).write_bytes(b"no part any more")
+    assert reader.read().deaths == 1
