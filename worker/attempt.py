@@ -10,10 +10,12 @@ from typing import Final
 
 from worker.storage import Storage
 
-__all__ = ["Attempt", "Earlier", "attempt_on", "earlier_attempts", "forget_attempts"]
+__all__ = ["MAX_STRIKES", "Attempt", "Earlier", "attempt_on", "earlier_attempts", "forget_attempts"]
 
 _FOLDER: Final = "inhand"
 _WIDTH: Final = 12
+MAX_STRIKES: Final = 4
+"""Deaths of one chunk that no photo is to blame for, after which something else is wrong."""
 
 
 class Attempt:

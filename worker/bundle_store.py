@@ -1,5 +1,6 @@
 """The models that jobs are pinned to, by digest: a bundle that is moved or replaced elsewhere cannot strand a job."""
 
+import hashlib
 import shutil
 import uuid
 from pathlib import Path
@@ -27,20 +28,25 @@ class BundleStore:
         self._storage = storage
 
     def put(self, model: Path, digest: str) -> None:
-        """Keep a bundle, or a lone ``.onnx`` file; nothing happens where it is kept already.
+        """Keep a bundle, or a lone ``.onnx`` file; what is kept of it already is checked, and mended where it is wrong.
 
         Raises:
-            BundleError: a file of it is not the one that was exported.
+            BundleError: it is not the one of that digest, or a file of it is not the one that was exported.
         """
         if model.is_file():
-            self._storage.commit(f"{digest}/{_LONE_FILE}", model.read_bytes())
-            return
-        if self._storage.exists(f"{digest}/{MANIFEST_FILE}"):
+            data = model.read_bytes()
+            _check_digest(model, hashlib.sha256(data).hexdigest(), digest)
+            self._keep(f"{digest}/{_LONE_FILE}", data)
             return
         bundle = open_bundle(model)
+        _check_digest(model, bundle.digest, digest)
         for name in bundle.manifest.files:
-            self._storage.commit(f"{digest}/{name}", bundle.read(name))
-        self._storage.commit(f"{digest}/{MANIFEST_FILE}", (model / MANIFEST_FILE).read_bytes())
+            self._keep(f"{digest}/{name}", bundle.read(name))
+        self._keep(f"{digest}/{MANIFEST_FILE}", (model / MANIFEST_FILE).read_bytes())
+
+    def _keep(self, key: str, data: bytes) -> None:
+        if not self._storage.commit(key, data) and self._storage.read(key) != data:
+            self._storage.replace(key, data)
 
     def fetch(self, digest: str) -> Path:
         """The path of a bundle or a lone file on this machine; it is copied here first where it is elsewhere.
@@ -76,3 +82,9 @@ class BundleStore:
         source = f"{self._storage.place}/{digest}/{MANIFEST_FILE}"
         manifest = parse_manifest(self._storage.read(f"{digest}/{MANIFEST_FILE}"), source)
         return [*manifest.files, MANIFEST_FILE]
+
+
+def _check_digest(model: Path, found: str, expected: str) -> None:
+    if found != expected:
+        msg = f"{model} was replaced while the job was being submitted; submit it again."
+        raise BundleError(msg)

@@ -5,9 +5,10 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -22,7 +23,9 @@ from worker.results import RowResult, failed_row, labeled_row, results_of
 from worker.retry import RETRYABLE
 from worker.sandbox import decode_in_sandbox
 
-__all__ = ["run_chunk"]
+__all__ = ["Guard", "run_chunk"]
+
+_WARY: Final = 3
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,20 @@ class Decoded:
     outcome: Pixels | ImageError
 
 
-def _go_on() -> None:
-    """Nothing stands against the next photos."""
+class Guard:
+    """May stop a chunk by raising; this one never does."""
+
+    def before_photo(self) -> None:
+        """Called before each photo is read."""
+
+    def before_commit(self, rows: Sequence[RowResult]) -> None:
+        """Called with the chunk's results before they are committed."""
 
 
-def run_chunk(job: Job, chunk: int, classifier: Classifier, between_batches: Callable[[], None] = _go_on) -> bool:
+_FREE: Final = Guard()
+
+
+def run_chunk(job: Job, chunk: int, classifier: Classifier, guard: Guard = _FREE) -> bool:
     """Label a chunk and commit its part; harmless when it was done before, or is being done elsewhere.
 
     Where the chunk is part of a retry, only its failed rows that are worth another try are done again. The calling
@@ -54,7 +66,7 @@ def run_chunk(job: Job, chunk: int, classifier: Classifier, between_batches: Cal
         job: the job.
         chunk: its number.
         classifier: the model that the job is pinned to.
-        between_batches: called every few photos; what it raises gives the chunk up.
+        guard: what it raises gives the chunk up.
 
     Returns:
         Whether this call committed the part.
@@ -68,12 +80,12 @@ def run_chunk(job: Job, chunk: int, classifier: Classifier, between_batches: Cal
     earlier = earlier_attempts(job.storage, chunk)
     with attempt_on(job.storage, chunk) as attempt:
         decoder = _Decoder(attempt, classifier.metadata.preprocess, job.spec.options.timeout_s, earlier.rows)
-        for batch in _batches(_decoded_photos(job, chunk, decoder, rows.keys())):
-            between_batches()
+        for batch in _batches(_decoded_photos(job, chunk, decoder, guard, rows.keys())):
             labelled = _label_batch(batch, classifier, job.spec.options.top_k)
             rows |= zip((photo.row for photo in batch), labelled, strict=True)
         worker = f"{socket.gethostname()}:{os.getpid()}"
         ordered = [rows[number] for number in range(len(rows))]
+        guard.before_commit(ordered)
         data = part_bytes(ordered, job.spec.id, worker, time.monotonic() - start, earlier.deaths)
         committed = job.storage.commit(key, data)
     forget_attempts(job.storage, chunk)
@@ -89,7 +101,11 @@ def _rows_to_keep(job: Job, chunk: int) -> dict[int, RowResult]:
 
 @dataclass(frozen=True)
 class _Decoder:
-    """How the photos of one try at a chunk become pixels; suspects do so in a throw-away process."""
+    """How the photos of one try at a chunk become pixels; suspects do so in a throw-away process.
+
+    With a few suspects in a chunk all its photos do: otherwise each bad photo would cost a process, and each try would
+    take up all the earlier suspects again.
+    """
 
     attempt: Attempt
     spec: PreprocessSpec
@@ -97,7 +113,7 @@ class _Decoder:
     suspects: frozenset[int]
 
     def decode(self, row: int, data: bytes) -> Pixels:
-        if row in self.suspects:
+        if row in self.suspects or len(self.suspects) >= _WARY:
             return decode_in_sandbox(data, self.spec, self.timeout_s)
         self.attempt.take(row)
         signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
@@ -108,11 +124,12 @@ class _Decoder:
             self.attempt.put_down()
 
 
-def _decoded_photos(job: Job, chunk: int, decoder: _Decoder, known: Container[int]) -> Iterator[Decoded]:
+def _decoded_photos(job: Job, chunk: int, decoder: _Decoder, guard: Guard, known: Container[int]) -> Iterator[Decoded]:
     root = Path(job.spec.image_root)
     for row, name in enumerate(job.chunk_images(chunk)):
         if row in known:
             continue
+        guard.before_photo()
         sha256 = None
         try:
             data = read_photo(_photo_path(root, name))

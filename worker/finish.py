@@ -1,19 +1,27 @@
 """The end of a job: its parts become one result, a receipt, and a page to look at."""
 
 import shutil
+import signal
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from models.errors import JobError
 from worker.job import Job
 from worker.merge import merge_parts
 from worker.page.contact_sheet import SheetPhoto
 from worker.page.receipt_page import receipt_page
+from worker.parts import latest_parts, part_key, part_work
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
 from worker.results import Status
+from worker.retry import Retry
 
 __all__ = ["PAGE_FILE", "RESULT_FILE", "finish_job", "finished_receipt", "write_receipt"]
 
@@ -21,6 +29,8 @@ RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
 _TEMPORARY: Final = ".finish-"
 _OLD_S: Final = 3600.0
+_DRAWING: Final = ".drawing"
+_DRAWING_S: Final = 120.0
 
 
 def finish_job(job: Job) -> Receipt:
@@ -33,23 +43,40 @@ def finish_job(job: Job) -> Receipt:
         JobError: a chunk has no part, or a part is not what it should be.
     """
     retry = job.retry()
-    begun = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
+    _check_done(job, retry)
     tally = Tally()
     _remove_remains(job.storage.scratch)
     with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=job.storage.scratch) as folder:
         merged = Path(folder) / RESULT_FILE
         merge_parts(job, merged, tally.add)
+        if job.retry() != retry:
+            msg = "A retry began while the job was being merged; it is merged again when that is done."
+            raise JobError(msg)
         job.storage.upload(RESULT_FILE, merged)
-    ended = max(entry.modified for entry in job.storage.entries("parts"))
-    run = RunFigures(
-        images=retry.rows or job.spec.rows,
-        seconds=round(max(0.001, ended - begun), 3),
-        workers=len(tally.processes),
-        restarts=tally.deaths,
-    )
-    receipt = tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", run).model_copy(update={"retry": retry.number})
+    receipt = tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", _run_figures(job, retry, tally), retry.number)
     write_receipt(job, receipt, tally)
     return receipt
+
+
+def _check_done(job: Job, retry: Retry) -> None:
+    missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
+    if missing:
+        msg = f"Expected a part of every chunk, {len(missing):,} have none yet; hangtag jobs resume queues them."
+        raise JobError(msg)
+
+
+def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
+    """Of the whole job, or of its latest retry alone."""
+    begun = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
+    ended = max(entry.modified for entry in job.storage.entries("parts"))
+    keys = [part_key(chunk, retry.number) for chunk in retry.chunks]
+    works = [part_work(pq.read_schema(job.storage.source(key))) for key in keys]
+    return RunFigures(
+        images=retry.rows or job.spec.rows,
+        seconds=round(max(0.001, ended - begun), 3),
+        workers=len({work.worker for work in works} or tally.processes),
+        restarts=sum(work.deaths for work in works) if works else tally.deaths,
+    )
 
 
 def _remove_remains(scratch: Path) -> None:
@@ -62,9 +89,22 @@ def _remove_remains(scratch: Path) -> None:
 
 def write_receipt(job: Job, receipt: Receipt, tally: Tally) -> None:
     """Write the page, and then ``receipt.json``."""
-    photos = [_sheet_photo(row, Path(job.spec.image_root)) for row in (*tally.sample, *tally.failed_sample)]
-    job.storage.replace(PAGE_FILE, receipt_page(receipt, [], photos).encode())
+    job.storage.replace(PAGE_FILE, _page(job, receipt, (*tally.sample, *tally.failed_sample)).encode())
     job.storage.replace(RECEIPT_FILE, receipt.model_dump_json(indent=1).encode())
+
+
+def _page(job: Job, receipt: Receipt, rows: Sequence[SampleRow]) -> str:
+    """The page; without photos where drawing them has ended a process before, as one that changed since may do."""
+    marker = job.storage.scratch / _DRAWING
+    if marker.exists():
+        marker.unlink(missing_ok=True)
+        return receipt_page(receipt, [])
+    marker.touch()
+    signal.setitimer(signal.ITIMER_REAL, _DRAWING_S)  # by default the process ends, with the marker left
+    page = receipt_page(receipt, [], [_sheet_photo(row, Path(job.spec.image_root)) for row in rows])
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    marker.unlink(missing_ok=True)
+    return page
 
 
 def _sheet_photo(row: SampleRow, root: Path) -> SheetPhoto:
@@ -78,5 +118,12 @@ def finished_receipt(job: Job) -> Receipt | None:
     """The receipt of a job that is finished, its latest retry included."""
     if not job.storage.exists(RECEIPT_FILE):
         return None
-    receipt = Receipt.model_validate_json(job.storage.read(RECEIPT_FILE))
+    try:
+        receipt = Receipt.model_validate_json(job.storage.read(RECEIPT_FILE))
+    except ValidationError as error:
+        msg = (
+            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version of Hangtag than this one; delete "
+            "it, and it is written anew."
+        )
+        raise JobError(msg) from error
     return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None

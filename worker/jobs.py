@@ -33,7 +33,8 @@ class Jobs:
 
     def identity(self) -> str:
         """What tells this folder from every other, wherever it is mounted; made when first asked for."""
-        self._storage.commit(_IDENTITY, uuid.uuid4().hex.encode())
+        if not self._storage.exists(_IDENTITY):
+            self._storage.commit(_IDENTITY, uuid.uuid4().hex.encode())
         return self._storage.read(_IDENTITY).decode()
 
     def names(self) -> list[str]:

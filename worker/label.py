@@ -13,7 +13,8 @@ from typing import Final
 from models.errors import InputError, JobError
 from worker.catalogue import Catalogue, open_catalogue
 from worker.finish import write_receipt
-from worker.job import Job, JobOptions, ModelPin, create_job, job_digest, open_job
+from worker.job import Job, JobOptions, ModelPin, open_job
+from worker.job_writer import create_job, job_digest
 from worker.merge import check_columns, check_output, merge_parts
 from worker.pin import verified_pin
 from worker.pool import run_pool

@@ -7,7 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import JobError
 from worker.results import RowResult, Status, results_table
@@ -72,9 +72,10 @@ def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
     Raises:
         JobError: it is damaged, another job's (then it is removed), or has another number of rows.
     """
+    data = storage.read(key)
     try:
-        table = pq.read_table(io.BytesIO(storage.read(key)))
-    except pa.ArrowInvalid as error:
+        table = pq.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as error:
         msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."
         raise JobError(msg) from error
     if (table.schema.metadata or {}).get(JOB_KEY) != job.encode():
@@ -88,5 +89,13 @@ def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
 
 
 def part_work(schema: pa.Schema) -> PartWork:
-    """What a part's schema says of how it was made."""
-    return PartWork.model_validate_json(schema.metadata[WORK_KEY])
+    """What a part's schema says of how it was made.
+
+    Raises:
+        JobError: it is of another version of Hangtag.
+    """
+    try:
+        return PartWork.model_validate_json(schema.metadata[WORK_KEY])
+    except (ValidationError, KeyError, TypeError) as error:
+        msg = f"Expected a part that this version of Hangtag wrote, it is another's ({error})."
+        raise JobError(msg) from error

@@ -3,16 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from models.errors import JobError
-from worker.attempt import earlier_attempts
+from worker.attempt import MAX_STRIKES, earlier_attempts
 from worker.farm import Death, Farm
 from worker.job import Job
 
 __all__ = ["run_pool"]
-
-MAX_STRIKES: Final = 4
 
 
 class _Strikes:

@@ -1,6 +1,8 @@
 """How far a job is, as its folder says."""
 
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -9,12 +11,13 @@ import pyarrow.parquet as pq
 
 from worker.finish import finished_receipt
 from worker.job import Job
-from worker.parts import latest_parts, part_key, part_work
+from worker.parts import PartWork, latest_parts, part_key, part_work
 from worker.results import Status
 
 __all__ = ["JobProgress", "JobState", "ProgressReader"]
 
 _RECENT_S: Final = 60.0
+_AT_ONCE: Final = 16
 
 
 class JobState(StrEnum):
@@ -74,7 +77,8 @@ class ProgressReader:
         written = {entry.name: entry.modified for entry in job.storage.entries("parts")}
         latest = latest_parts(written)
         keys = {chunk: part_key(chunk, retry) for chunk, retry in latest.items()}
-        counts = [self._count(key) for key in keys.values()]
+        self._open(key for key in keys.values() if key not in self._counts)
+        counts = [self._counts[key] for key in keys.values()]
         missing = job.missing_from(latest, job.retry())
         recent = self._recent({chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()})
         return JobProgress(
@@ -93,11 +97,14 @@ class ProgressReader:
             return JobState.MERGING
         return JobState.RUNNING if rate else JobState.WAITING
 
-    def _count(self, key: str) -> tuple[int, int]:
-        if key not in self._counts:
-            work = part_work(pq.read_schema(self._job.storage.source(key)))
-            self._counts[key] = (work.failed, work.deaths)
-        return self._counts[key]
+    def _open(self, keys: Iterable[str]) -> None:
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            works = {key: threads.submit(self._work, key) for key in keys}
+        for key, work in works.items():
+            self._counts[key] = (work.result().failed, work.result().deaths)
+
+    def _work(self, key: str) -> PartWork:
+        return part_work(pq.read_schema(self._job.storage.source(key)))
 
     def _recent(self, written: dict[int, float]) -> float:
         """Rows a second in the parts of the last minute, or since the first of them."""

@@ -180,8 +180,8 @@ class Tally:
         if len(self.failed_sample) < _SAMPLE_FAILED:
             self.failed_sample.append(SampleRow(example.image, Status.FAILED, None, None, kind))
 
-    def receipt(self, job: Job, output: str, run: RunFigures) -> Receipt:
-        """The receipt of a merged job."""
+    def receipt(self, job: Job, output: str, run: RunFigures, retry: int = 0) -> Receipt:
+        """The receipt of a merged job, after the retry of that number."""
         return Receipt(
             job=job.spec.id,
             source=job.spec.source,
@@ -197,7 +197,7 @@ class Tally:
             },
             confidence_histogram=tuple(int(count) for count in self.histogram),
             left_out=job.spec.left_out,
-            retry=job.retry().number,
+            retry=retry,
             work=WorkFigures(
                 hosts=dict(self.hosts.most_common()),
                 processes=len(self.processes),

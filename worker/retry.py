@@ -1,6 +1,7 @@
 """A retry: the failed rows of a finished job that are worth another try, as a list of the chunks they are in."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -9,7 +10,7 @@ from typing import Final
 from models.errors import ImageFault
 from worker.storage import Storage
 
-__all__ = ["NO_RETRY", "RETRYABLE", "Retry", "commit_retry", "read_retry"]
+__all__ = ["NO_RETRY", "RETRYABLE", "Retry", "commit_retry", "latest_retry", "read_retry"]
 
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
 """Faults that may be gone at another time; the others are in the file itself."""
@@ -36,6 +37,7 @@ class Retry:
         return self.number if chunk in self.chunks else 0
 
 
+_NAME: Final = re.compile(r"(\d{5,})\.json")
 NO_RETRY: Final = Retry(0, frozenset(), 0, "")
 
 
@@ -43,6 +45,12 @@ def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) ->
     """Begin a retry; ``False`` when somebody has begun one of that number already."""
     begun_at = datetime.now(UTC).isoformat()
     return storage.commit(_key(number), json.dumps({"begun_at": begun_at, "rows": rows, "chunks": chunks}).encode())
+
+
+def latest_retry(storage: Storage) -> int:
+    """Number of the latest retry; 0 where there was none."""
+    found = (_NAME.fullmatch(name) for name in storage.names("retries"))
+    return max((int(match[1]) for match in found if match), default=0)
 
 
 @lru_cache(maxsize=8)

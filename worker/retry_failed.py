@@ -2,11 +2,10 @@
 
 from collections import Counter
 
-import pyarrow.parquet as pq
-
 from models.errors import JobError
-from worker.finish import RESULT_FILE, finished_receipt
-from worker.job import Job
+from worker.finish import finished_receipt
+from worker.job import CANCELLED, Job
+from worker.parts import read_part
 from worker.retry import RETRYABLE, commit_retry
 
 __all__ = ["retry_failed"]
@@ -21,20 +20,24 @@ def retry_failed(job: Job) -> Counter[str]:
     Raises:
         JobError: the job is not finished, or somebody else has just begun a retry.
     """
-    if finished_receipt(job) is None:
+    receipt = finished_receipt(job)
+    if receipt is None:
         msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."
         raise JobError(msg)
     kinds: Counter[str] = Counter()
-    chunks: set[int] = set()
-    row = 0
-    column = job.spec.options.prefix + "error"
-    for batch in pq.ParquetFile(job.storage.source(RESULT_FILE)).iter_batches(columns=[column]):
-        for number, error in enumerate(batch.column(0).to_pylist()):
-            if error in RETRYABLE:
-                kinds[error] += 1
-                chunks.add((row + number) // job.spec.chunk_rows)
-        row += batch.num_rows
-    if chunks and not commit_retry(job.storage, job.retry().number + 1, sorted(chunks), kinds.total()):
+    chunks: list[int] = []
+    for chunk, key in sorted(job.part_keys().items()):
+        part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk))
+        found = [error for error in part.column("error").to_pylist() if error in RETRYABLE]
+        kinds.update(found)
+        chunks += [chunk] if found else []
+    if chunks:
+        job.storage.delete(CANCELLED)  # it came too late to stop anything
+        _begin(job, receipt.retry + 1, chunks, kinds.total())
+    return kinds
+
+
+def _begin(job: Job, number: int, chunks: list[int], rows: int) -> None:
+    if not commit_retry(job.storage, number, chunks, rows):
         msg = "Somebody else has just begun a retry of this job; watch it with hangtag jobs watch."
         raise JobError(msg)
-    return kinds

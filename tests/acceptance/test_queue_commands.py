@@ -275,7 +275,7 @@ def test_an_unfinished_job_has_no_receipt_and_is_not_retried(place: Place, few) 
         place.must(*few("waiting"))
         receipt = place.run("jobs", "receipt", "waiting")
         retry = place.run("jobs", "retry-failed", "waiting")
-    watch = "waiting is not finished yet; watch it with hangtag jobs watch waiting."
+    watch = "waiting is not finished yet; watch it with hangtag jobs watch waiting"
     assert (receipt.returncode, receipt.stdout, receipt.stderr) == (1, "", f"hangtag: {watch}\n")
     assert retry.returncode == 1
     assert "Expected a finished job" in retry.stderr

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 from uuid import uuid4
 
 import pyarrow as pa
@@ -19,7 +20,8 @@ from models.errors import InputError, JobError
 from worker.catalogue import open_catalogue
 from worker.chunk import run_chunk
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, finished_receipt
-from worker.job import Job, JobOptions, ModelPin, create_job, open_job
+from worker.job import Job, JobOptions, ModelPin, open_job
+from worker.job_writer import create_job
 from worker.object_storage import ObjectStorage
 from worker.open_storage import open_storage
 from worker.storage import FolderStorage, Storage
@@ -358,9 +360,12 @@ class TestErrors:
 
 @pytest.fixture
 def silent_server() -> Iterator[str]:
-    """Takes what it is sent, and never answers."""
+    """Takes what it is sent, and does not answer; whoever still waits after ten seconds is cut off."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        end = Timer(10, server.close)
+        end.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        end.cancel()
 
 
 FORKS = """

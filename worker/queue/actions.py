@@ -1,5 +1,8 @@
 """What the queue's commands do, and what they say."""
 
+import shlex
+from dataclasses import replace
+
 from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.markup import escape
@@ -13,8 +16,8 @@ from worker.progress import JobState
 from worker.queue.console import print_job, print_jobs, read_rows, watch_with_progress
 from worker.queue.control import Control, open_control
 from worker.queue.ledger import RedisError
-from worker.queue.settings import QueueSettings
-from worker.queue.submit import SubmitRequest, Submitted, submit
+from worker.queue.settings import QueueSettings, read_settings
+from worker.queue.submit import SubmitRequest, Submitted, new_name, submit
 from worker.retry_failed import retry_failed
 
 __all__ = [
@@ -33,6 +36,7 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
     """Write a job, queue its first chunks, and say how to go on."""
     with open_control(settings) as control:
         control.check_redis()
+        request = replace(request, name=request.name or new_name(request.source))
         submitted = _submit_with_progress(request, control)
         spec = submitted.job.spec
         if as_json:
@@ -44,8 +48,21 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
             console.print(
                 f"{what}: [bold]{escape(submitted.name)}[/bold], {spec.rows:,} rows in {spec.chunks:,} chunks"
             )
-            console.print(f"Watch it with: hangtag jobs watch {submitted.name}", highlight=False)
+            _say(f"Watch it with: {_command('watch', submitted.name, settings)}")
         _supply(control, submitted.name)
+
+
+def _say(text: str) -> None:
+    """A line to a person; nothing in it is markup."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _command(verb: str, name: str, settings: QueueSettings) -> str:
+    """What to type, with the options that the environment does not give."""
+    usual = read_settings()
+    jobs = f" --jobs {shlex.quote(settings.jobs)}" if settings.jobs != usual.jobs else ""
+    asks_redis = verb in {"watch", "resume"} and settings.redis_url != usual.redis_url
+    return f"hangtag jobs {verb} {name}{jobs}" + (f" --redis {settings.redis_name}" if asks_redis else "")
 
 
 def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted:
@@ -55,13 +72,18 @@ def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted
         try:
             return submit(request, control.jobs, lambda rows: bars.update(task, completed=rows))
         except KeyboardInterrupt as stopped:
-            msg = "Stopped; nothing was submitted."
+            place = control.jobs.storage(request.name or "").place
+            msg = f"Stopped; nothing was submitted. What was read is in {place}: delete it, or submit the same again."
             raise StoppedError(msg) from stopped
 
 
 def _supply(control: Control, name: str) -> None:
     """Queue what is missing, and say who will not label it."""
     errors = Console(stderr=True)
+    if control.jobs.find(name).cancelled:
+        resume = _command("resume", name, control.settings)
+        errors.print(f"It is cancelled; {resume} goes on with it.", style="yellow", highlight=False, soft_wrap=True)
+        return
     try:
         control.reconciler.supply(name)
         workers = control.ledger.workers()
@@ -97,9 +119,9 @@ def watch_job(name: str, settings: QueueSettings) -> None:
     """Follow a job to its end, then print its receipt."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
-        progress = watch_with_progress(name, job, control.ledger, control.reconciler, control.jobs.identity())
+        progress = watch_with_progress(name, job, control)
     if progress.state is JobState.CANCELLED:
-        msg = f"The job is cancelled, with {progress.done:,} rows done; hangtag jobs resume {name} goes on."
+        msg = f"The job is cancelled, with {progress.done:,} rows done; {_command('resume', name, settings)} goes on."
         raise JobError(msg)
     show_receipt(name, settings, as_json=False)
 
@@ -109,12 +131,12 @@ def resume_job(name: str, settings: QueueSettings) -> None:
     with open_control(settings) as control:
         job = control.jobs.find(name)
         if finished_receipt(job):
-            Console().print(f"{name} is finished; hangtag jobs receipt {name} shows it.", markup=False, highlight=False)
+            _say(f"{name} is finished; {_command('receipt', name, settings)} shows it.")
             return
         control.check_redis()
         job.storage.delete(CANCELLED)
         missing = sum(map(job.rows_in_chunk, job.missing_chunks()))
-        Console().print(f"{name} goes on: {missing:,} of {job.spec.rows:,} rows are to be done.", markup=False)
+        _say(f"{name} goes on: {missing:,} of {job.spec.rows:,} rows are to be done.")
         _supply(control, name)
 
 
@@ -126,9 +148,11 @@ def cancel_job(name: str, settings: QueueSettings) -> None:
             msg = f"{name} is finished, there is nothing to cancel."
             raise JobError(msg)
         job.storage.commit(CANCELLED, b"")
+        if finished_receipt(job):  # it was being merged at that moment
+            job.storage.delete(CANCELLED)
         done = job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))
         kept = f"Cancelled with {done:,} of {job.spec.rows:,} rows done, which are kept"
-        Console().print(f"{kept}; hangtag jobs resume {name} goes on.", markup=False, highlight=False)
+        _say(f"{kept}; {_command('resume', name, settings)} goes on.")
 
 
 def retry_job(name: str, settings: QueueSettings) -> None:
@@ -141,7 +165,7 @@ def retry_job(name: str, settings: QueueSettings) -> None:
             Console().print("No failed row of it is worth another try.")
             return
         counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
-        Console().print(f"Trying {kinds.total():,} rows again: {counts}. Watch it with: hangtag jobs watch {name}")
+        _say(f"Trying {kinds.total():,} rows again: {counts}. Watch it with: {_command('watch', name, settings)}")
         _supply(control, name)
 
 
@@ -151,7 +175,7 @@ def show_receipt(name: str, settings: QueueSettings, *, as_json: bool) -> None:
         job = control.jobs.find(name)
     receipt = finished_receipt(job)
     if receipt is None:
-        msg = f"{name} is not finished yet; watch it with hangtag jobs watch {name}."
+        msg = f"{name} is not finished yet; watch it with {_command('watch', name, settings)}"
         raise JobError(msg)
     if as_json:
         print(receipt.model_dump_json(indent=1))

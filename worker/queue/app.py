@@ -1,6 +1,7 @@
 """The Celery app. docs/queue.md gives the reason for each setting."""
 
 import os
+import ssl
 from typing import Any, Final
 
 from celery import Celery
@@ -44,6 +45,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
             "queue_order_strategy": "sorted",
             "global_keyprefix": "",
         },
+        "broker_use_ssl": _verified_tls(settings.redis_url),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "task_queues": [Queue(name, exchange="", routing_key=name) for name in QUEUES.values()],
@@ -69,6 +71,13 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
     }
+
+
+def _verified_tls(url: str) -> dict[str, ssl.VerifyMode] | None:
+    """Celery trusts any server unless told otherwise; an ``ssl_cert_reqs`` in the URL is a person's own choice."""
+    if not url.startswith("rediss://") or "ssl_cert_reqs" in url:
+        return None
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
 class CeleryPublisher:

@@ -145,6 +145,8 @@ def worker_command(
       hangtag worker --concurrency 8 --redis redis://queue:6379/0 --jobs /mnt/shared/jobs
     """
     settings = _settings(redis, jobs)
+    # read once, when Celery and the numerical libraries are imported
+    os.environ.update(REMAP_SIGTERM="SIGQUIT", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     from worker.queue.start_worker import start_worker
 
     slots = concurrency or len(os.sched_getaffinity(0))
@@ -154,11 +156,15 @@ def worker_command(
 
 def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
     """A table of all jobs, when no command follows."""
-    if context.invoked_subcommand is None:
-        settings = _settings(None, jobs)
-        from worker.queue.actions import list_jobs
+    if context.invoked_subcommand is not None:
+        if jobs is not None or as_json:
+            msg = f"options of {context.invoked_subcommand} stand after it: hangtag jobs {context.invoked_subcommand} …"
+            raise typer.BadParameter(msg)
+        return
+    settings = _settings(None, jobs)
+    from worker.queue.actions import list_jobs
 
-        list_jobs(settings, as_json=as_json)
+    list_jobs(settings, as_json=as_json)
 
 
 def show_command(

@@ -3,18 +3,19 @@
 import json
 from dataclasses import asdict
 
+import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from models.errors import JobError, StoppedError
+from models.errors import HangtagError, StoppedError
 from worker.job import Job
 from worker.jobs import Jobs
 from worker.progress import JobProgress, JobState, ProgressReader
+from worker.queue.control import Control
 from worker.queue.ledger import Ledger
-from worker.queue.reconciler import Reconciler
 from worker.queue.watch import Situation, look_around, watch
 
 __all__ = ["Row", "print_job", "print_jobs", "read_rows", "watch_with_progress"]
@@ -38,11 +39,9 @@ def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
         for name in jobs.names():
             try:
                 job = jobs.get(name)
-            except JobError as error:
-                errors.print(f"{name}: {error}", style="red", markup=False)
-                continue
-            if job is not None:
-                rows.append((name, job, ProgressReader(job).read()))
+                rows += [(name, job, ProgressReader(job).read())] if job else []
+            except (HangtagError, OSError, pa.ArrowException) as error:
+                errors.print(f"{name}: {error}", style="red", markup=False, soft_wrap=True)
     return sorted(rows, key=lambda row: row[1].spec.created_at)
 
 
@@ -127,7 +126,7 @@ def _print_situation(console: Console, situation: Situation) -> None:
         console.print(f"[red]Trouble[/red] on {escape(host)}: {escape(message)}", highlight=False)
 
 
-def watch_with_progress(name: str, job: Job, ledger: Ledger, reconciler: Reconciler, jobs_id: str) -> JobProgress:
+def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
     """Follow a job with a bar on stderr.
 
     Raises:
@@ -143,9 +142,9 @@ def watch_with_progress(name: str, job: Job, ledger: Ledger, reconciler: Reconci
         TextColumn("{task.fields[failed]}", style="red"),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as bars:
-        view = _Bar(bars, name, jobs_id)
+        view = _Bar(bars, name, control.jobs.identity())
         try:
-            return watch(name, job, ledger, reconciler, view)
+            return watch(name, job, control, view)
         except KeyboardInterrupt as stopped:
             msg = f"Watching stopped; the job goes on where workers are. hangtag jobs watch {name} looks again."
             raise StoppedError(msg) from stopped
@@ -172,7 +171,7 @@ class _Bar:
             left=_duration(progress.seconds_left),
             failed=f"{progress.failed:,} failed" if progress.failed else "",
         )
-        if progress.state in {JobState.RUNNING, JobState.WAITING}:
+        if progress.state in {JobState.RUNNING, JobState.WAITING, JobState.MERGING}:
             for line in _remarks(situation, self._jobs_id):
                 self._say(line)
 

@@ -9,10 +9,10 @@ from worker.open_storage import open_storage
 
 
 def main(place: str, name: str) -> int:
-    """Merge a job, unless that has been done."""
+    """Merge a job, unless that has been done, or is not to be done yet."""
     try:
         job = Jobs(open_storage(place)).find(name)
-        if not finished_receipt(job):
+        if not (job.cancelled or job.missing_chunks() or finished_receipt(job)):
             finish_job(job)
     except (HangtagError, OSError) as error:
         print(error, file=sys.stderr)

@@ -17,7 +17,6 @@ from worker.queue.settings import QueueSettings
 __all__ = ["LEASE_S", "Ledger", "Presence", "RedisError", "connect"]
 
 LEASE_S: Final = 10
-RENEW_S: Final = 3.0
 SENT_S: Final = 5
 TICK_MS: Final = 900
 PRESENCE_S: Final = 10
@@ -55,6 +54,7 @@ def connect(settings: QueueSettings) -> redis.Redis:
         health_check_interval=5,
         socket_keepalive=True,
         decode_responses=True,
+        encoding_errors="replace",
     )
 
 
@@ -119,24 +119,28 @@ class Ledger:
 
     def announce(self, presence: Presence) -> None:
         """Note that a worker is there, for the next seconds."""
-        key = f"hangtag:worker:{presence.owner.host}:{presence.owner.pid}"
+        owner = presence.owner
+        key = f"hangtag:worker:{owner.host}:{owner.pid}:{owner.started}"
         self._redis.set(key, json.dumps(asdict(presence)), ex=PRESENCE_S)
 
     def workers(self) -> list[Presence]:
         """The workers that are there, by host."""
-        keys = sorted(self._redis.scan_iter("hangtag:worker:*", count=1000))
-        texts = self._redis.mget(keys) if keys else []
-        return [_presence(text) for text in texts if text]
+        found = (_presence(text) for text in self._values("hangtag:worker:*").values())
+        return [presence for presence in found if presence]
 
     def report_trouble(self, job: str, where: str, message: str) -> None:
         """Note what keeps a chunk from being done, for people who watch."""
-        key = f"hangtag:trouble:{job}"
-        self._redis.hset(key, where, message)
-        self._redis.expire(key, TROUBLE_S)
+        self._redis.set(f"hangtag:trouble:{job}:{where}", message, ex=TROUBLE_S)
 
     def trouble(self, job: str) -> dict[str, str]:
         """Host → what kept it from doing a chunk within the last minute."""
-        return {str(where): str(message) for where, message in self._redis.hgetall(f"hangtag:trouble:{job}").items()}
+        start = f"hangtag:trouble:{job}:"
+        return {key.removeprefix(start): text for key, text in self._values(f"{start}*").items()}
+
+    def _values(self, pattern: str) -> dict[str, str]:
+        keys = sorted(map(str, self._redis.scan_iter(pattern, count=1000)))
+        texts = self._redis.mget(keys) if keys else []
+        return {key: str(text) for key, text in zip(keys, texts, strict=True) if text is not None}
 
 
 def _lease(job: str, chunk: int) -> str:
@@ -148,9 +152,16 @@ def _sent(job: str, chunk: int) -> str:
 
 
 def _dead(text: bytes | str) -> bool:
-    return Owner.from_json(text).known_dead
+    try:
+        return Owner.from_json(text).known_dead
+    except (ValueError, TypeError):  # of another version of Hangtag; the lease ends by itself
+        return False
 
 
-def _presence(text: bytes | str) -> Presence:
-    record = json.loads(text)
-    return Presence(**{**record, "owner": Owner(**record["owner"])})
+def _presence(text: str) -> Presence | None:
+    """A worker's record; none where it is of another version of Hangtag that tells other things."""
+    try:
+        record = json.loads(text)
+        return Presence(**{**record, "owner": Owner(**record["owner"])})
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -4,8 +4,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -38,25 +38,24 @@ def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSetti
     with ExitStack() as stack:
         server = stack.enter_context(PrivateRedis(folder / "redis"))
         settings = read_settings(server.url, str(jobs))
-        for number in range(workers):
-            stack.enter_context(_worker(settings, folder / f"worker-{number}.log"))
-        _await_workers(settings, workers, folder)
+        logs = [folder / f"worker-{number}.log" for number in range(workers)]
+        processes = [stack.enter_context(_worker(settings, log)) for log in logs]
+        _await_workers(settings, processes, folder)
         yield settings
 
 
-def _await_workers(settings: QueueSettings, count: int, folder: Path) -> None:
-    ledger = Ledger(connect(settings))
+def _await_workers(settings: QueueSettings, processes: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
     deadline = time.monotonic() + _START_S
-    while len(ledger.workers()) < count:
-        if time.monotonic() > deadline:
-            msg = f"Expected {count} workers to start within {_START_S:g} s, they did not; see the logs in {folder}."
-            raise JobError(msg)
-        time.sleep(0.1)
-    ledger.close()
+    with closing(Ledger(connect(settings))) as ledger:
+        while len(ledger.workers()) < len(processes):
+            if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
+                msg = f"Expected {len(processes)} workers to start, they did not; see the logs in {folder}."
+                raise JobError(msg)
+            time.sleep(0.1)
 
 
 @contextmanager
-def _worker(settings: QueueSettings, log: Path) -> Iterator[None]:
+def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-P", "-m", "hangtag", "worker", "--concurrency", "1"]
     options = ["--redis", settings.redis_url, "--jobs", settings.jobs]
     with log.open("wb") as file:
@@ -64,7 +63,7 @@ def _worker(settings: QueueSettings, log: Path) -> Iterator[None]:
             [*command, *options], stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=python_environment()
         )
     try:
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()

@@ -106,11 +106,11 @@ class PrivateRedis:
         with redis.Redis(port=self.port, socket_timeout=1) as client:
             while time.monotonic() < deadline and self._process and self._process.poll() is None:
                 try:
-                    client.ping()
+                    if client.info("server")["process_id"] == self._process.pid:  # and not somebody else at that port
+                        return True
                 except redis.RedisError:
-                    time.sleep(0.05)
-                else:
-                    return True
+                    pass
+                time.sleep(0.05)
         return False
 
 

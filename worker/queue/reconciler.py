@@ -28,6 +28,9 @@ WINDOW_PER_SLOT: Final = 16
 """Chunks that wait, a slot: a tick comes once a second, and a chunk of small photos takes a tenth of one."""
 
 BLOCK: Final = 64
+TICK_S: Final = 2.0
+"""How long one tick may look at jobs; the others' turn comes in the next."""
+
 REST_S: Final = 5.0
 """How long a job that needs nothing is left alone."""
 
@@ -87,8 +90,9 @@ class Reconciler:
         if not self._ledger.win_tick():
             return 0
         names = self._jobs.names()
-        self._looks = {name: look for name, look in self._looks.items() if name in set(names)}
-        return self._supply(names)
+        there = set(names)
+        self._looks = {name: look for name, look in self._looks.items() if name in there}
+        return self._supply(sorted(names, key=lambda name: self._looks[name].again_at if name in self._looks else 0.0))
 
     def supply(self, name: str) -> int:
         """Look after one job at once, whoever else does."""
@@ -98,7 +102,8 @@ class Reconciler:
     def _supply(self, names: list[str]) -> int:
         waiting = self._waiting_chunks()
         window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(worker.slots for worker in self._ledger.workers()))
-        return sum(self._top_up(name, self._look(name), window, waiting[name]) for name in names)
+        until = time.monotonic() + TICK_S
+        return sum(self._top_up(name, self._look(name, until), window, waiting[name]) for name in names)
 
     def _waiting_chunks(self) -> dict[str, set[int]]:
         """Job → numbers of its chunks that wait in a queue."""
@@ -110,9 +115,12 @@ class Reconciler:
                     waiting[message.job].add(FINISH if message.chunk is None else message.chunk)
         return waiting
 
-    def _look(self, name: str) -> _Look:
+    def _look(self, name: str, until: float) -> _Look:
+        """The last look at a job, or a fresh one where that is due and there is time for it."""
         look = self._looks.get(name)
         start = time.monotonic()
+        if start > until:
+            return look or _Look(None)
         if look is None or start >= look.again_at:
             look = self._looks[name] = self._fresh_look(name)
             seconds = time.monotonic() - start
@@ -147,7 +155,7 @@ class Reconciler:
     def _candidates(self, name: str, look: _Look, waiting: set[int]) -> Iterator[int]:
         """Chunks without a part that nobody works on and that wait in no queue, in order."""
         job = look.job
-        if job is None:
+        if job is None or job.cancelled:
             return
         retry = job.retry()
         missing = [chunk for chunk in look.missing if chunk not in waiting]
@@ -159,7 +167,9 @@ class Reconciler:
                     yield chunk
 
     def _send_finish(self, name: str, job: Job, waiting: set[int]) -> int:
-        if FINISH in waiting or self._ledger.leased(name, [FINISH]) or not self._ledger.mark_sent(name, FINISH):
+        if FINISH in waiting or self._ledger.leased(name, [FINISH]):
+            return 0
+        if job.cancelled or job.missing_chunks() or not self._ledger.mark_sent(name, FINISH):  # since the last look
             return 0
         self._publisher.send_finish(name, job.spec.priority)
         return 1

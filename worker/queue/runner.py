@@ -1,21 +1,21 @@
 """What the queue's tasks do in a worker's process: take the lease, label the chunk, let the lease go."""
 
 import logging
+import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-
-from models.errors import HangtagError, JobError
+from models.errors import HangtagError, ImageFault, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
-from worker.chunk import run_chunk
+from worker.attempt import MAX_STRIKES, earlier_attempts, forget_attempts
+from worker.chunk import Guard, run_chunk
 from worker.job import Job
 from worker.jobs import Jobs
 from worker.open_storage import open_storage
@@ -25,13 +25,15 @@ from worker.queue.lease import held_lease
 from worker.queue.ledger import Ledger, RedisError, connect
 from worker.queue.loaded_models import LoadedModels
 from worker.queue.settings import QueueSettings
+from worker.results import RowResult
 
 __all__ = ["FINISH", "Runner"]
 
 FINISH: Final = -1
 """Stands for the end of the job where Redis knows chunks by their number."""
 
-_CANCEL_CHECK_S: Final = 1.0
+_LOOK_S: Final = 1.0
+_TROUBLE_PAUSE_S: Final = 1.0
 
 
 class _CancelledError(HangtagError):
@@ -69,18 +71,17 @@ class Runner:
             if not held:
                 return
             found = self._usable_job(job)
-            classifier = self._models.get(found.spec.model)
-            if run_chunk(found, chunk, classifier, _CancelCheck(found)):
+            _check_deaths(found, chunk)
+            if run_chunk(found, chunk, self._models.get(found.spec.model), _JobGuard(found)):
                 seconds = round(time.monotonic() - start, 3)
                 log_event("chunk_done", job=job, chunk=chunk, rows=found.rows_in_chunk(chunk), seconds=seconds)
 
     def _usable_job(self, name: str) -> Job:
         """A job that is not cancelled and that this machine can label, as it was within the last seconds."""
         job, seen = self._seen.get(name, (None, 0.0))
-        if job is None or seen < time.monotonic() - _CANCEL_CHECK_S:
+        if job is None or seen < time.monotonic() - _LOOK_S:
             job = self._jobs.find(name)
-            _CancelCheck(job).look()
-            _check_this_machine(job)
+            _JobGuard(job).look()
             self._seen[name] = (job, time.monotonic())
         return job
 
@@ -103,29 +104,48 @@ class Runner:
             yield
         except _CancelledError:
             log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
-        except (HangtagError, OSError, pa.ArrowException) as error:
-            log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, people must see it and the chunk must wait
+            text = str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"
+            log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=text)
             with suppress(RedisError):
-                self._ledger.report_trouble(job, socket.gethostname(), str(error))
+                self._ledger.report_trouble(job, socket.gethostname(), text)
                 self._ledger.hold_back(job, chunk)
+            time.sleep(_TROUBLE_PAUSE_S)  # so that machines without this trouble get the chunks
 
 
-class _CancelCheck:
-    """Looks every second whether a job has been cancelled; raises when it has."""
+def _check_deaths(job: Job, chunk: int) -> None:
+    """Refuse a chunk that keeps ending its process without a photo to blame; its count begins anew."""
+    earlier = earlier_attempts(job.storage, chunk)
+    if earlier.deaths - len(earlier.rows) >= MAX_STRIKES:
+        forget_attempts(job.storage, chunk)
+        msg = (
+            f"Chunk {chunk} ended its process {earlier.deaths} times, and no photo in it is to blame; "
+            "give the worker more memory, or fewer slots (--concurrency)."
+        )
+        raise JobError(msg)
+
+
+class _JobGuard(Guard):
+    """Looks every second whether a job has been cancelled, and whether this machine still has its photos."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._next = time.monotonic() + _CANCEL_CHECK_S
+        self._next = time.monotonic() + _LOOK_S
 
-    def __call__(self) -> None:
+    def before_photo(self) -> None:
         if time.monotonic() >= self._next:
             self.look()
-            self._next = time.monotonic() + _CANCEL_CHECK_S
+            self._next = time.monotonic() + _LOOK_S
+
+    def before_commit(self, rows: Sequence[RowResult]) -> None:
+        if any(row.error == ImageFault.MISSING for row in rows):
+            self.look()
 
     def look(self) -> None:
-        """Look now."""
+        """Raise when the job is not to be worked on here."""
         if self._job.cancelled:
             raise _CancelledError
+        _check_this_machine(self._job)
 
 
 def _check_this_machine(job: Job) -> None:
@@ -137,9 +157,18 @@ def _check_this_machine(job: Job) -> None:
             f"that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
         )
         raise JobError(msg)
-    if not Path(job.spec.image_root).is_dir():
+    if not _holds_something(Path(job.spec.image_root)):
         msg = (
-            f"Expected the job's photos under {job.spec.image_root}, {host} has no such folder; mount it there, "
-            "or submit with another --image-root."
+            f"Expected the job's photos under {job.spec.image_root}, {host} has nothing there; mount it, or submit "
+            "with another --image-root."
         )
         raise JobError(msg)
+
+
+def _holds_something(folder: Path) -> bool:
+    """Whether a folder is there and not empty, as a mount point is whose share is not mounted."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -6,14 +6,12 @@ from threading import Event, Thread
 from typing import Any, Final
 
 from celery.bootsteps import StartStopStep
-from kombu.exceptions import OperationalError
 
-from models.errors import HangtagError
 from worker.jobs import Jobs
 from worker.open_storage import open_storage
 from worker.queue.events import log_event
 from worker.queue.identity import Owner
-from worker.queue.ledger import Ledger, Presence, RedisError, connect
+from worker.queue.ledger import Ledger, Presence, connect
 from worker.queue.reconciler import Publisher, Reconciler
 from worker.queue.settings import QueueSettings
 
@@ -31,7 +29,7 @@ class _Service(Thread):
         self._publisher = publisher
         self._slots = slots
         self._ended = Event()
-        self._away = False
+        self._wrong = ""
 
     def run(self) -> None:
         jobs, ledger = Jobs(open_storage(self._settings.jobs)), Ledger(connect(self._settings))
@@ -39,7 +37,7 @@ class _Service(Thread):
         while not self._ended.wait(PERIOD_S):
             try:
                 self._turn(jobs, ledger, reconciler)
-            except (RedisError, OperationalError, HangtagError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - a reconciler that ended would strand every job
                 self._say_once(error)
         ledger.close()
 
@@ -49,14 +47,15 @@ class _Service(Thread):
         queued = reconciler.tick()
         if queued:
             log_event("queued", logging.DEBUG, messages=queued)
-        if self._away:
+        if self._wrong:
             log_event("reconciling_again")
-        self._away = False
+        self._wrong = ""
 
     def _say_once(self, error: Exception) -> None:
-        if not self._away:
-            log_event("cannot_reconcile", logging.WARNING, error=str(error), redis=self._settings.redis_name)
-        self._away = True
+        text = f"{type(error).__name__}: {error}"
+        if text != self._wrong:
+            log_event("cannot_reconcile", logging.WARNING, error=text, redis=self._settings.redis_name)
+        self._wrong = text
 
     def end(self) -> None:
         """Let the turn in hand end, and no other begin."""

@@ -3,14 +3,15 @@
 from typing import Final
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.connection import parse_url
 
 from models.errors import InputError
 
 __all__ = ["TIME_LIMIT_S", "QueueSettings", "read_settings"]
 
-TIME_LIMIT_S: Final = 3600
+TIME_LIMIT_S: Final = 7200
 """Seconds after which Celery ends a task; no chunk takes that long, since ``submit`` makes them small enough."""
 
 
@@ -18,7 +19,7 @@ class QueueSettings(BaseSettings):
     """Read from the environment: ``HANGTAG_REDIS_URL`` and so on.
 
     Attributes:
-        redis_url: ``redis://``, ``rediss://`` (TLS) or ``unix://``.
+        redis_url: ``redis://``, or ``rediss://`` for TLS.
         jobs: the folder of jobs, on a disk that submitters and workers share, or an ``s3://`` URL.
         grace_s: seconds that a worker has, once told to stop, to finish the chunks it has in hand.
         models_kept: how many models a process keeps loaded at once.
@@ -26,16 +27,23 @@ class QueueSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore")
 
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^(redis|rediss|unix)://")
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^rediss?://")
     jobs: str = Field(default="jobs", min_length=1)
     grace_s: float = Field(default=20.0, gt=0.0)
     models_kept: int = Field(default=3, ge=1)
 
+    @field_validator("redis_url")
+    @classmethod
+    def _leads_somewhere(cls, url: str) -> str:
+        """Refuse what redis-py cannot make sense of, such as a port that is no number."""
+        parse_url(url)  # type: ignore[no-untyped-call]
+        return url
+
     @property
     def redis_name(self) -> str:
-        """The URL without its password, for messages."""
+        """The URL without its user, password and options, for messages."""
         parts = urlsplit(self.redis_url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def read_settings(redis_url: str | None = None, jobs: str | None = None) -> QueueSettings:
@@ -50,5 +58,6 @@ def read_settings(redis_url: str | None = None, jobs: str | None = None) -> Queu
     except ValidationError as error:
         wrong = error.errors()[0]
         name = str(wrong["loc"][0])
-        msg = f"HANGTAG_{name.upper()} or its option is wrong ({wrong['msg']}), got {wrong['input']!r}."
+        value = "" if name == "redis_url" else f", got {wrong['input']!r}"  # it may hold a password
+        msg = f"HANGTAG_{name.upper()} or its option is wrong ({wrong['msg']}){value}; see hangtag worker --help."
         raise InputError(msg) from error

@@ -1,11 +1,18 @@
 """``hangtag worker``: Celery's worker with our settings."""
 
 import os
+import resource
+import signal
 import warnings
+from pathlib import Path
+
+from celery.platforms import SecurityWarning
+from celery.signals import worker_process_init
 
 from models.errors import JobError
 from worker.jobs import Jobs
 from worker.open_storage import open_storage
+from worker.queue.app import make_app
 from worker.queue.events import log_event, start_logging
 from worker.queue.settings import QueueSettings
 
@@ -23,14 +30,10 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
     Raises:
         JobError: the folder of jobs cannot be used.
     """
-    os.environ.update(REMAP_SIGTERM="SIGQUIT", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # read at import
-    from celery.platforms import SecurityWarning
-
-    from worker.queue.app import make_app
-
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: the queue carries JSON only
     start_logging(as_json=as_json)
     _check_jobs(settings)
+    worker_process_init.connect(_prepare_process, weak=False)
     app = make_app(settings)
     worker = app.Worker(
         concurrency=concurrency,
@@ -46,6 +49,15 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
     worker.start()
     log_event("worker_ends", status=worker.exitcode or 0)
     return int(worker.exitcode or 0)
+
+
+def _prepare_process(**_: object) -> None:
+    """In each process that labels: let nothing but our log lines out, and die when told to, even inside a decoder."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # what Celery ends processes with, its grace time over
 
 
 def _check_jobs(settings: QueueSettings) -> None:

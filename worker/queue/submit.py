@@ -11,17 +11,21 @@ import pyarrow as pa
 
 from models.errors import JobError
 from worker.catalogue import open_catalogue
-from worker.job import Job, JobOptions, create_job, job_digest
+from worker.job import Job, JobOptions
+from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
 from worker.pin import verified_pin
 from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
 from worker.results import check_no_clash
 
-__all__ = ["SubmitRequest", "Submitted", "submit"]
+__all__ = ["SubmitRequest", "Submitted", "new_name", "submit"]
 
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
+_TRIES: Final = 2
+_START_S: Final = 1.0
+"""What a photo that hangs costs at most: two tries in throw-away processes, and their start."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,17 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
         BundleError: the model is damaged or disagrees with itself on this machine.
         JobError: another job has that name.
     """
-    name = request.name or _new_name(request.source)
+    name = request.name or new_name(request.source)
     check_name(name)
     pin = verified_pin(request.model, request.variant)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)
     check_no_clash(catalogue.schema.names, request.options.prefix)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
+    jobs.bundles.put(request.model, pin.digest)
     earlier = jobs.get(name)
     if earlier is not None:
         _check_same(name, earlier, job_digest(catalogue, pin, request.options, earlier.spec.chunk_rows))
         return Submitted(name, earlier, new=False)
-    jobs.bundles.put(request.model, pin.digest)
     rows = chunk_rows(request.options.timeout_s)
     job = create_job(jobs.storage(name), catalogue, pin, request.options, rows, request.priority)
     return Submitted(name, job, new=True)
@@ -95,10 +99,11 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
 
 def chunk_rows(timeout_s: float) -> int:
     """How many rows a chunk has: as many as end within the time limit of a task even if each photo takes its whole."""
-    return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / timeout_s)))
+    return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / (_TRIES * timeout_s + _START_S))))
 
 
-def _new_name(source: Path) -> str:
+def new_name(source: Path) -> str:
+    """A name for a job of a source: what the source is called, and the time."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", source.resolve().stem).strip("-_")[:40] or "job"
     return f"{stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 

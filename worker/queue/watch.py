@@ -9,8 +9,11 @@ from kombu.exceptions import OperationalError
 from worker.finish import finish_job
 from worker.job import Job
 from worker.progress import JobProgress, JobState, ProgressReader
+from worker.queue.control import Control
+from worker.queue.lease import held_lease
 from worker.queue.ledger import Ledger, Presence, RedisError
 from worker.queue.reconciler import Reconciler
+from worker.queue.runner import FINISH
 
 __all__ = ["Situation", "WatchView", "watch"]
 
@@ -39,21 +42,23 @@ class WatchView(Protocol):
         """Called about once a second."""
 
 
-def watch(name: str, job: Job, ledger: Ledger, reconciler: Reconciler, view: WatchView) -> JobProgress:
+def watch(name: str, job: Job, control: Control, view: WatchView) -> JobProgress:
     """Follow a job until it is finished or cancelled.
 
     Where no worker is there to merge it, it is merged here.
     """
-    reader = ProgressReader(job)
+    reader, jobs_id = ProgressReader(job), control.jobs.identity()
     while True:
-        situation = look_around(name, ledger, reconciler)
+        situation = look_around(name, control.ledger, control.reconciler)
         progress = reader.read()
         view.show(progress, situation)
         if progress.state in {JobState.FINISHED, JobState.CANCELLED}:
             return progress
-        if progress.state is JobState.MERGING and not situation.workers:
-            finish_job(job)
-            continue
+        if progress.state is JobState.MERGING and all(worker.jobs_id != jobs_id for worker in situation.workers):
+            with held_lease(control.ledger, name, FINISH) as held:
+                if held:
+                    finish_job(job)
+                    continue
         time.sleep(PERIOD_S)
 
 

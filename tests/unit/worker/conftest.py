@@ -8,7 +8,8 @@ import pytest
 from models.classifier import load
 from models.errors import ImageError, ImageFault
 from worker.catalogue import open_catalogue
-from worker.job import Job, JobOptions, ModelPin, create_job
+from worker.job import Job, JobOptions, ModelPin
+from worker.job_writer import create_job
 from worker.jobs import Jobs
 from worker.parts import part_bytes, part_key
 from worker.priority import Priority

@@ -76,6 +76,22 @@ def test_a_model_that_is_gone_is_told(store: BundleStore, tmp_path: Path) -> Non
     assert not [path for path in tmp_path.rglob("*") if "d" * 64 in path.name]
 
 
+def test_what_is_wrong_in_what_is_kept_is_mended(store: BundleStore, tmp_path: Path, bundle: Path, digest: str) -> None:
+    store.put(bundle, digest)
+    (tmp_path / "_bundles" / digest / "model.onnx").write_bytes(b"no model")
+    store.put(bundle, digest)
+    assert load(store.fetch(digest)).digest == digest
+
+
+@pytest.mark.parametrize("name", [".", "model.onnx"])
+def test_a_model_that_was_replaced_meanwhile_is_not_kept(
+    store: BundleStore, tmp_path: Path, bundle: Path, name: str
+) -> None:
+    with pytest.raises(BundleError, match="was replaced while the job was being submitted"):
+        store.put(bundle / name, "d" * 64)
+    assert not (tmp_path / "_bundles").exists()
+
+
 def test_a_damaged_bundle_is_not_kept(store: BundleStore, tmp_path: Path, bundle: Path, digest: str) -> None:
     shutil.copytree(bundle, tmp_path / "copy")
     (tmp_path / "copy" / "model.onnx").write_bytes(b"no model")
@@ -83,6 +99,15 @@ def test_a_damaged_bundle_is_not_kept(store: BundleStore, tmp_path: Path, bundle
         store.put(tmp_path / "copy", digest)
     with pytest.raises(BundleError):
         load(store.fetch(digest))
+
+
+def test_a_bundle_is_brought_once(tmp_path: Path, bundle: Path, digest: str) -> None:
+    far = BundleStore(_FarStorage(tmp_path / "far", tmp_path / "machine"))
+    far.put(bundle, digest)
+    path = far.fetch(digest)
+    shutil.rmtree(tmp_path / "far")
+    assert far.fetch(digest) == path
+    assert load(path).digest == digest
 
 
 def test_a_bundle_that_cannot_be_brought_whole_is_not_brought(tmp_path: Path, bundle: Path, digest: str) -> None:

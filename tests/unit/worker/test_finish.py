@@ -55,7 +55,7 @@ def test_the_figures_of_the_run_are_those_of_its_parts(done_job: Job) -> None:
 def test_a_job_with_a_chunk_left_is_not_finished(paper_job, commit_part) -> None:
     job = paper_job(3)
     commit_part(job, 0, 2)
-    with pytest.raises(JobError, match="Chunk 1 has no part"):
+    with pytest.raises(JobError, match="Expected a part of every chunk, 1 have none yet"):
         finish_job(job)
     assert finished_receipt(job) is None
     assert sorted(entry.name for entry in job.storage.root.iterdir()) == ["job.json", "parts", "rows"]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from models.errors import JobError
 from worker.catalogue import open_catalogue
-from worker.job import JobOptions, JobSpec, ModelPin, create_job, job_digest, open_job
+from worker.job import JobOptions, JobSpec, ModelPin, open_job
+from worker.job_writer import create_job, job_digest
 from worker.priority import Priority
 from worker.storage import FolderStorage
 

@@ -58,7 +58,7 @@ def test_names_are_those_of_jobs_in_order(jobs: Jobs, paper_job) -> None:
     for name in ("b", "a", "c"):
         paper_job(1, name=name)
     jobs.identity()
-    jobs.bundles.put(jobs.storage("a").source("job.json"), "a" * 64)
+    jobs.storage("_bundles").commit("cafe/manifest.json", b"")
     assert jobs.names() == ["a", "b", "c"]
 
 

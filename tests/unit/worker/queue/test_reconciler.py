@@ -234,7 +234,6 @@ def test_messages_that_are_not_ours_are_passed_over(
     assert reconciler.tick() == 3
 
 
-@pytest.mark.xfail(raises=UnicodeDecodeError, reason="the ledger's client decodes every answer as UTF-8")
 def test_a_message_that_is_no_text_is_passed_over(reconciler: Reconciler, client: redis.Redis, paper_job) -> None:
     paper_job(3)
     client.lpush(QUEUES[Priority.NORMAL], b"\xff\xfe")

@@ -168,7 +168,7 @@ def take_the_job_away(job: Job) -> None:
 
 TROUBLE = [
     (refuse_another_version, "install the same Hangtag on both"),
-    (take_the_photos_away, "has no such folder; mount it there"),
+    (take_the_photos_away, "has nothing there; mount it"),
     (take_the_model_away, "it is gone; submit the job anew"),
     (take_the_rows_away, "they are gone; begin anew"),
     (damage_the_rows, "Parquet"),
@@ -219,10 +219,24 @@ def test_a_job_that_cannot_be_merged_is_told(
     runner: Runner, client: redis.Redis, ledger: Ledger, new_job: NewJob
 ) -> None:
     job = new_job()
+    job.storage.commit(part_key(0), b"no part")
     runner.finish_job("job")
     assert finished_receipt(job) is None
-    assert "Chunk 0 has no part" in "".join(ledger.trouble("job").values())
+    assert "parts/000000.r0.parquet" in "".join(ledger.trouble("job").values())
     assert client.exists(f"hangtag:sent:job:{FINISH}")
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_job_that_is_not_to_be_merged_yet_is_left_alone(
+    runner: Runner, client: redis.Redis, new_job: NewJob, cancelled: bool
+) -> None:
+    job = new_job()
+    if cancelled:
+        runner.label_chunk("job", 0)
+        job.storage.commit(CANCELLED, b"")
+    runner.finish_job("job")
+    assert finished_receipt(job) is None
+    assert not client.keys("hangtag:*")
 
 
 def test_a_job_that_another_process_merges_is_left_to_it(

@@ -163,9 +163,9 @@ def test_a_folder_gives_its_name_even_when_it_is_called_dot(
 @given(st.floats(0.1, 1000.0))
 def test_a_chunk_ends_within_the_time_limit_whatever_its_photos_do(timeout_s: float) -> None:
     assert 1 <= chunk_rows(timeout_s) <= CHUNK_ROWS
-    assert chunk_rows(timeout_s) * timeout_s <= TIME_LIMIT_S
+    assert chunk_rows(timeout_s) * (2 * timeout_s + 1.0) <= TIME_LIMIT_S, "two tries, each in a process of its own"
 
 
-@pytest.mark.parametrize(("timeout_s", "rows"), [(0.1, 256), (10.0, 256), (20.0, 162), (1000.0, 3), (5000.0, 1)])
+@pytest.mark.parametrize(("timeout_s", "rows"), [(0.1, 256), (10.0, 256), (20.0, 158), (1000.0, 3), (5000.0, 1)])
 def test_chunks_are_as_long_as_may_be(timeout_s: float, rows: int) -> None:
     assert chunk_rows(timeout_s) == rows

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import redis
 
@@ -8,6 +10,7 @@ from worker.queue.control import Control, open_control
 from worker.queue.identity import Owner
 from worker.queue.ledger import Presence
 from worker.queue.messages import QUEUES
+from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
 from worker.queue.watch import Situation, look_around, watch
 
@@ -39,7 +42,7 @@ def control(settings: QueueSettings):
 
 
 def follow(control: Control, view: View) -> JobProgress:
-    return watch("job", control.jobs.find("job"), control.ledger, control.reconciler, view)
+    return watch("job", control.jobs.find("job"), control, view)
 
 
 def test_a_finished_job_is_shown_once(control: Control, paper_job, commit_part) -> None:
@@ -70,11 +73,26 @@ def test_without_a_worker_the_end_is_made_here(control: Control, paper_job, comm
 def test_the_end_is_left_to_a_worker_that_is_there(control: Control, paper_job, commit_part) -> None:
     job = paper_job(2)
     commit_part(job, 0, 1)
-    control.ledger.announce(PRESENCE)
+    control.ledger.announce(replace(PRESENCE, jobs_id=control.jobs.identity()))
     view = View(stop_after=2)
     with pytest.raises(KeyboardInterrupt):
         follow(control, view)
     assert view.states == [JobState.MERGING, JobState.MERGING]
+    assert finished_receipt(job) is None
+
+
+def test_a_worker_of_another_folder_of_jobs_is_not_waited_for(control: Control, paper_job, commit_part) -> None:
+    commit_part(paper_job(2), 0, 1)
+    control.ledger.announce(PRESENCE)
+    assert follow(control, View()).state is JobState.FINISHED
+
+
+def test_the_end_is_left_to_who_makes_it(control: Control, paper_job, commit_part, living_process: Owner) -> None:
+    job = paper_job(2)
+    commit_part(job, 0, 1)
+    control.ledger.take_lease("job", FINISH, living_process)
+    with pytest.raises(KeyboardInterrupt):
+        follow(control, View(stop_after=2))
     assert finished_receipt(job) is None
 
 

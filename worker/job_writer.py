@@ -1,0 +1,150 @@
+"""Writes a catalogue into a job folder."""
+
+import hashlib
+import io
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.errors import JobError
+from models.preprocess import VERSION as PREPROCESS_VERSION
+from worker.catalogue import Catalogue
+from worker.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobOptions, JobSpec, ModelPin, rows_key
+from worker.priority import Priority
+from worker.storage import Storage
+
+__all__ = ["CHUNK_ROWS", "create_job", "job_digest"]
+
+CHUNK_ROWS: Final = 128
+
+
+def create_job(
+    storage: Storage,
+    catalogue: Catalogue,
+    model: ModelPin,
+    options: JobOptions,
+    chunk_rows: int = CHUNK_ROWS,
+    priority: Priority = Priority.NORMAL,
+) -> Job:
+    """Write a catalogue into a job folder; ``job.json`` comes last, so that a job is whole or absent.
+
+    Rows that a killed run left there are taken as they are when they are the same.
+
+    Returns:
+        The new job.
+
+    Raises:
+        JobError: the folder holds a job, or other rows.
+    """
+    hasher = _RowsHasher(catalogue.schema)
+    rows = chunks = 0
+    for number, file_chunks in enumerate(_groups(_chunk_tables(catalogue, chunk_rows), CHUNKS_PER_FILE)):
+        buffer = io.BytesIO()
+        with pq.ParquetWriter(buffer, catalogue.schema, compression="zstd") as writer:
+            for table in file_chunks:
+                writer.write_table(table, row_group_size=chunk_rows)
+                hasher.update(table)
+                rows += table.num_rows
+                chunks += 1
+        _commit_new(storage, rows_key(number), buffer.getvalue())
+    rows_digest = hasher.digest()
+    spec = JobSpec(
+        schema_version=2,
+        id=uuid.uuid4().hex[:12],
+        created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        source=str(catalogue.path.resolve()),
+        image_column=catalogue.image_column,
+        image_root=str(catalogue.image_root),
+        rows=rows,
+        chunk_rows=chunk_rows,
+        chunks=chunks,
+        rows_digest=rows_digest,
+        left_out=dict(catalogue.left_out),
+        priority=priority,
+        preprocess_version=PREPROCESS_VERSION,
+        model=model,
+        options=options,
+        digest=_digest(rows_digest, catalogue, model, options),
+    )
+    _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
+    return Job(spec, storage)
+
+
+def _commit_new(storage: Storage, key: str, data: bytes) -> None:
+    if not storage.commit(key, data) and storage.read(key) != data:
+        msg = f"Expected no {key} in {storage.place} yet, found another's; name another place, or delete that one."
+        raise JobError(msg)
+
+
+def job_digest(catalogue: Catalogue, model: ModelPin, options: JobOptions, chunk_rows: int = CHUNK_ROWS) -> str:
+    """The digest that a job of this catalogue, model and options has; reads the catalogue to its end."""
+    hasher = _RowsHasher(catalogue.schema)
+    for table in _chunk_tables(catalogue, chunk_rows):
+        hasher.update(table)
+    return _digest(hasher.digest(), catalogue, model, options)
+
+
+def _digest(rows_digest: str, catalogue: Catalogue, model: ModelPin, options: JobOptions) -> str:
+    asked = {
+        "rows": rows_digest,
+        "image_column": catalogue.image_column,
+        "image_root": str(catalogue.image_root),
+        "model": [model.digest, model.variant],
+        "options": options.model_dump(mode="json"),
+    }
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
+    """The catalogue's rows in tables of exactly ``chunk_rows``, but for the last."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in catalogue.batches:
+        held.append(batch)
+        count += batch.num_rows
+        if count < chunk_rows:
+            continue
+        table = pa.Table.from_batches(held, catalogue.schema).combine_chunks()
+        whole = count - count % chunk_rows
+        for start in range(0, whole, chunk_rows):
+            yield table.slice(start, chunk_rows)
+        held, count = table.slice(whole).to_batches(), count - whole
+    if count:
+        yield pa.Table.from_batches(held, catalogue.schema).combine_chunks()
+
+
+def _groups(tables: Iterator[pa.Table], size: int) -> Iterator[Iterator[pa.Table]]:
+    """Runs of ``size`` tables; each run must be read to its end before the next."""
+    for first in tables:
+        yield _run(first, tables, size)
+
+
+def _run(first: pa.Table, rest: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
+    yield first
+    for _, table in zip(range(size - 1), rest, strict=False):
+        yield table
+
+
+class _RowsHasher:
+    """SHA-256 of rows as an Arrow stream, so that nested and dictionary columns count too."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._sha256 = hashlib.sha256()
+        self._buffer = io.BytesIO()
+        self._writer = pa.ipc.new_stream(self._buffer, schema)
+
+    def update(self, table: pa.Table) -> None:
+        self._writer.write_table(table)
+        self._sha256.update(self._buffer.getvalue())
+        self._buffer.seek(0)
+        self._buffer.truncate()
+
+    def digest(self) -> str:
+        self._writer.close()
+        self._sha256.update(self._buffer.getvalue())
+        return self._sha256.hexdigest()
