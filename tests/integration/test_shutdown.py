@@ -47,7 +47,6 @@ def test_a_worker_ends_its_chunks_and_leaves_the_others_to_the_next(
     job.assert_one_part_a_chunk()
 
 
-@pytest.mark.xfail(reason="SIGQUIT, which ends the grace time, is not heard by a decode that holds the GIL")
 def test_a_chunk_that_takes_longer_than_the_grace_time_is_handed_back(
     farm: Farm, catalogue: Path, bundle: Path, names, truth
 ) -> None:

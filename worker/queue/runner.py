@@ -66,6 +66,7 @@ class Runner:
     def label_chunk(self, job: str, chunk: int) -> None:
         """Label one chunk of a job."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # so does Celery, the grace time over, even inside a decoder
         start = time.monotonic()
         with self._reported(job, chunk), held_lease(self._ledger, job, chunk) as held:
             if not held:

@@ -114,3 +114,20 @@ def test_a_retry_that_begins_during_the_merge_is_not_taken_as_done(done_job: Job
     assert done_job.missing_chunks() == [1]
     assert json.loads(done_job.storage.read(RECEIPT_FILE))["retry"] == 0
     assert finished_receipt(done_job) is None
+
+
+@dataclass(frozen=True)
+class _RetriedEarlier(FolderStorage):
+    """Somebody begins a retry while parts are being read."""
+
+    def read(self, key: str) -> bytes:
+        if key.startswith("parts/"):
+            commit_retry(self, 1, [1], 1)
+        return super().read(key)
+
+
+def test_a_result_is_not_written_once_a_retry_has_begun(done_job: Job) -> None:
+    with pytest.raises(JobError, match="A retry began while the job was being merged"):
+        finish_job(Job(done_job.spec, _RetriedEarlier(done_job.storage.root)))
+    assert not done_job.storage.exists(RESULT_FILE)
+    assert finished_receipt(done_job) is None
