@@ -101,10 +101,11 @@ def _page(job: Job, receipt: Receipt, rows: Sequence[SampleRow]) -> str:
         return receipt_page(receipt, [])
     marker.touch()
     signal.setitimer(signal.ITIMER_REAL, _DRAWING_S)  # by default the process ends, with the marker left
-    page = receipt_page(receipt, [], [_sheet_photo(row, Path(job.spec.image_root)) for row in rows])
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    marker.unlink(missing_ok=True)
-    return page
+    try:
+        return receipt_page(receipt, [], [_sheet_photo(row, Path(job.spec.image_root)) for row in rows])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        marker.unlink(missing_ok=True)
 
 
 def _sheet_photo(row: SampleRow, root: Path) -> SheetPhoto:

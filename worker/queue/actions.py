@@ -67,7 +67,8 @@ def _command(verb: str, name: str, settings: QueueSettings) -> str:
 
 def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted:
     columns = (SpinnerColumn(), TextColumn("Reading the catalogue: {task.completed:,.0f} rows"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("rows", total=None)
         try:
             return submit(request, control.jobs, lambda rows: bars.update(task, completed=rows))

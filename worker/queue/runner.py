@@ -16,6 +16,7 @@ from models.errors import HangtagError, ImageFault, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from worker.attempt import MAX_STRIKES, earlier_attempts, forget_attempts
 from worker.chunk import Guard, run_chunk
+from worker.finish import finished_receipt
 from worker.job import Job
 from worker.jobs import Jobs
 from worker.open_storage import open_storage
@@ -96,7 +97,8 @@ class Runner:
             if done.returncode:
                 msg = done.stderr.strip() or f"Merging ended with status {done.returncode}."
                 raise JobError(msg)
-            log_event("job_finished", job=job)
+            if finished_receipt(self._jobs.find(job)):
+                log_event("job_finished", job=job)
 
     @contextmanager
     def _reported(self, job: str, chunk: int) -> Iterator[None]:

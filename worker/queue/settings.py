@@ -1,7 +1,8 @@
 """What a worker, and who submits to it, must agree on."""
 
+import re
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,8 +36,15 @@ class QueueSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _leads_somewhere(cls, url: str) -> str:
-        """Refuse what redis-py cannot make sense of, such as a port that is no number."""
+        """Refuse what redis-py and kombu cannot both make sense of, such as a port that is no number."""
         parse_url(url)  # type: ignore[no-untyped-call]
+        parts = urlsplit(url)
+        if not re.fullmatch(r"(/\d*)?", parts.path):
+            msg = "expected the number of a database after the last /"
+            raise ValueError(msg)
+        if not all(name.startswith("ssl_") for name, _ in parse_qsl(parts.query)):
+            msg = "expected no options but ssl_… after the question mark"
+            raise ValueError(msg)
         return url
 
     @property
