@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import csv
 import json
+import os
 import random
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def _run(folder: Path, catalogue: Path, model: Path, chance: random.Random | Non
         environment = {
             "HANGTAG_REDIS_URL": server.url,
             "HANGTAG_JOBS": str(folder / "jobs"),
-            "PYTHONPATH": str(PLUGINS),
+            "PYTHONPATH": os.pathsep.join([str(PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
         with Workers(2, folder / "logs", environment) as workers:
             start = time.monotonic()

@@ -56,7 +56,6 @@ def test_a_wrong_setting_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch,
         ("redis://:secret@queue:6379/0", "redis://queue:6379/0"),
         ("rediss://worker:secret@queue/1?ssl_cert_reqs=none", "rediss://queue/1"),
         ("redis://:se@cret@queue", "redis://queue"),
-        ("redis://queue/0?password=secret", "redis://queue/0"),
     ],
 )
 def test_messages_name_redis_without_its_password(url: str, name: str) -> None:
@@ -69,7 +68,17 @@ def test_a_mistyped_url_is_told_without_its_password() -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["redis://queue:port/0", "redis://[queue/0", "redis://queue:99999/0"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://queue:port/0",
+        "redis://queue/0?password=secret",
+        "redis://queue/0?socket_timeout=3",
+        "redis://queue/abc",
+        "redis://[queue/0",
+        "redis://queue:99999/0",
+    ],
+)
 def test_a_url_that_leads_nowhere_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="HANGTAG_REDIS_URL"):
         read_settings(url)
