@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from models.classifier import load
 from models.errors import ImageFault
@@ -68,3 +69,19 @@ def test_a_suspect_photo_that_is_innocent_is_labelled_the_same(make_job, catalog
     result = read_part(job, 0)[2]
     assert result["label"] == load(bundle).classify(catalogue / job.chunk_images(0)[2]).label
     assert not marker.exists()
+
+
+def test_with_a_few_suspects_no_photo_is_trusted(
+    make_job, tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plugin is in the throw-away processes only: here the photo would be unreadable, there it crashes them."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "plugins"))
+    (tmp_path / "boom.jpg").write_bytes(b"BOOM")
+    source = tmp_path / "list.txt"
+    source.write_text("boom.jpg\n" * 4)
+    job = make_job(source)
+    (job.storage.root / "inhand").mkdir(parents=True)
+    for row in range(3):
+        (job.storage.root / "inhand" / f"000000.{row}dead").write_text(str(row))
+    run_chunk(job, 0, load(bundle))
+    assert [row["error"] for row in read_part(job, 0)] == ["crashed"] * 4

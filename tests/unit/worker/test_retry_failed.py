@@ -2,7 +2,7 @@ import pytest
 
 from models.errors import ImageFault, JobError
 from worker.finish import finish_job, finished_receipt
-from worker.job import JobOptions
+from worker.job import CANCELLED, JobOptions
 from worker.retry_failed import retry_failed
 
 
@@ -66,3 +66,9 @@ def test_a_retry_that_goes_on_is_not_begun_again(finished) -> None:
     with pytest.raises(JobError, match="Expected a finished job"):
         retry_failed(finished)
     assert finished.retry().number == 1
+
+
+def test_a_cancellation_that_came_too_late_does_not_stop_it(finished) -> None:
+    finished.storage.commit(CANCELLED, b"")
+    retry_failed(finished)
+    assert not finished.cancelled

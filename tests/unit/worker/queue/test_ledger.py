@@ -118,3 +118,10 @@ def test_a_redis_that_is_away_is_told(away: QueueSettings) -> None:
     with pytest.raises(RedisError, match="refused"):
         ledger.ping()
     ledger.close()
+
+
+def test_workers_and_leases_of_other_versions_are_passed_over(ledger: Ledger, client: redis.Redis) -> None:
+    client.set("hangtag:worker:new:1:1", '{"owner": {"host": "new"}, "colour": "blue"}')
+    client.set("hangtag:lease:job:3", '{"who": "me"}')
+    assert ledger.workers() == []
+    assert ledger.leased("job", [3]) == {3}

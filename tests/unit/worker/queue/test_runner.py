@@ -11,6 +11,7 @@ import pytest
 import redis
 from PIL import Image
 
+from worker.attempt import MAX_STRIKES
 from worker.finish import RESULT_FILE, finished_receipt
 from worker.job import CANCELLED, Job, JobOptions
 from worker.jobs import Jobs
@@ -247,3 +248,39 @@ def test_a_job_that_another_process_merges_is_left_to_it(
     ledger.take_lease("job", FINISH, living_process)
     runner.finish_job("job")
     assert finished_receipt(job) is None
+
+
+def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(
+    runner: Runner, ledger: Ledger, new_job: NewJob
+) -> None:
+    job = new_job()
+    folder = job.storage.scratch / "inhand"
+    folder.mkdir()
+    for number in range(MAX_STRIKES):
+        (folder / f"000000.{number}").write_text("")
+    runner.label_chunk("job", 0)
+    assert parts(job) == []
+    assert "no photo in it is to blame" in "".join(ledger.trouble("job").values())
+    runner.label_chunk("job", 0)
+    assert parts(job) == ["000000.r0.parquet"]
+
+
+def test_an_empty_mount_point_fails_no_row(runner: Runner, ledger: Ledger, new_job: NewJob, photos: Path) -> None:
+    job = new_job()
+    away = photos.rename(photos.with_name("away"))
+    photos.mkdir()
+    runner.label_chunk("job", 0)
+    assert parts(job) == []
+    assert "nothing there" in "".join(ledger.trouble("job").values())
+    photos.rmdir()
+    away.rename(photos)
+    runner.label_chunk("job", 0)
+    assert parts(job) == ["000000.r0.parquet"]
+
+
+def test_an_error_that_nobody_foresaw_is_told(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
+    """A chunk that the job does not have, from a message of another job of that name."""
+    job = new_job()
+    runner.label_chunk("job", 99)
+    assert parts(job) == []
+    assert ledger.trouble("job")
