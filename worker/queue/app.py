@@ -22,7 +22,7 @@ SOCKET_TIMEOUT_S: Final = 10
 
 def make_app(settings: QueueSettings) -> Celery:
     """A Celery app with our two tasks; nothing is connected yet."""
-    app = Celery("hangtag", set_as_current=False)
+    app = Celery("hangtag", amqp="worker.queue.connection:QuickAmqp", set_as_current=False)
     app.conf.update(_configuration(settings))
     runner = Runner(settings)
     app.task(name=CHUNK_TASK, Request=LOGGED, shared=False)(runner.label_chunk)

@@ -5,6 +5,7 @@ import resource
 import warnings
 from pathlib import Path
 
+from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init
 
@@ -30,6 +31,7 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
         JobError: the folder of jobs cannot be used.
     """
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: the queue carries JSON only
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of a setting that we choose on purpose
     start_logging(as_json=as_json)
     _check_jobs(settings)
     worker_process_init.connect(_prepare_process, weak=False)
