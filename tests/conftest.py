@@ -1,8 +1,16 @@
 """What several rooms' tests share: a drawn catalogue, and a small model that was really exported."""
 
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
+
+from models.errors import JobError
+from worker.queue.private_redis import redis_binary
+
+REDIS_MAJOR = 7
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +82,24 @@ def _export(folder: Path, run: Path) -> Path:
     from exporter.export import export_run
 
     return export_run(run, folder / "small").bundle
+
+
+@pytest.fixture(scope="session")
+def redis_installed() -> None:
+    """Without a redis-server of version 7 or newer what asks for this is skipped; in CI that is a failure."""
+    wrong = _redis_wrong()
+    if wrong and os.environ.get("CI"):
+        pytest.fail(wrong)
+    if wrong:
+        pytest.skip(wrong)
+
+
+def _redis_wrong() -> str | None:
+    try:
+        said = subprocess.run([redis_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    except JobError as error:
+        return str(error)
+    found = re.search(r"v=(\d+)", said)
+    if found and int(found[1]) >= REDIS_MAJOR:
+        return None
+    return f"Expected redis-server of version {REDIS_MAJOR} or newer, found {said.strip()!r}; install it."

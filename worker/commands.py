@@ -5,6 +5,15 @@ from typing import Annotated
 
 import typer
 
+from worker.options import (
+    ImageColumnOption,
+    ModelOption,
+    PrefixOption,
+    SourceArgument,
+    TimeoutOption,
+    TopKOption,
+    VariantOption,
+)
 from worker.queue.commands import register as register_queue
 
 __all__ = ["register"]
@@ -17,25 +26,18 @@ def register(app: typer.Typer) -> None:
 
 
 def label_command(
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="INPUT", help="A folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file."),
-    ],
-    model: Annotated[Path, typer.Option(help="A bundle, or a lone .onnx file that hangtag exported.")],
+    source: SourceArgument,
+    model: ModelOption,
     output: Annotated[Path, typer.Option(help="The result: ends in .parquet, .csv or .jsonl.")],
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
-    image_column: Annotated[
-        str | None, typer.Option(help="Column with the photo's path. Default: the obvious one.")
-    ] = None,
+    image_column: ImageColumnOption = None,
     image_root: Annotated[
         Path | None, typer.Option(help="Where relative paths start. Default: the catalogue's folder.")
     ] = None,
-    variant: Annotated[
-        str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")
-    ] = None,
-    prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = "",
-    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")] = 3,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that decoding one photo may take.")] = 10.0,
+    variant: VariantOption = None,
+    prefix: PrefixOption = "",
+    top_k: TopKOption = 3,
+    timeout: TimeoutOption = 10.0,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw an earlier run's work away and begin anew.")
     ] = False,

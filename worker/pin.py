@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from models.bundle import open_bundle
-from models.classifier import load
+from models.classifier import Classifier, load
+from models.errors import JobError
 from models.golden import check_golden
 from worker.job import ModelPin
 
-__all__ = ["verified_pin"]
+__all__ = ["load_pinned", "verified_pin"]
 
 
 def verified_pin(model: Path, variant: str | None) -> ModelPin:
@@ -29,3 +30,19 @@ def verified_pin(model: Path, variant: str | None) -> ModelPin:
         variant=classifier.metadata.variant,
         digest=classifier.digest,
     )
+
+
+def load_pinned(path: Path, pin: ModelPin) -> Classifier:
+    """Load the model that a job is pinned to, from where it is now, and run its golden samples.
+
+    Raises:
+        BundleError: it is damaged, or disagrees with itself on this machine.
+        JobError: another model is there.
+    """
+    classifier = load(path, pin.variant)
+    if classifier.digest != pin.digest:
+        msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; begin anew (--restart)."
+        raise JobError(msg)
+    if path.is_dir():
+        check_golden(open_bundle(path), classifier)
+    return classifier

@@ -10,13 +10,12 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from models.bundle import open_bundle
-from models.classifier import Classifier, load
+from models.classifier import Classifier
 from models.errors import HangtagError, JobError
-from models.golden import check_golden
 from worker.child import take_streams
 from worker.chunk import run_chunk
 from worker.job import Job, open_job
+from worker.pin import load_pinned
 from worker.storage import FolderStorage
 
 
@@ -30,7 +29,7 @@ def main(folder: str, model: str) -> int:
         if job is None:
             msg = f"Expected a job in {folder}, found none."
             raise JobError(msg)
-        _serve(job, _pinned_model(job, Path(model)), replies)
+        _serve(job, load_pinned(Path(model), job.spec.model), replies)
     except HangtagError as error:
         _say(replies, {"refused": str(error), "exit_code": int(error.exit_code)})
         return int(error.exit_code)
@@ -45,17 +44,6 @@ def _serve(job: Job, classifier: Classifier, replies: TextIO) -> None:
         chunk = int(line)
         run_chunk(job, chunk, classifier)
         _say(replies, {"done": chunk})
-
-
-def _pinned_model(job: Job, model: Path) -> Classifier:
-    pin = job.spec.model
-    classifier = load(model, pin.variant)
-    if classifier.digest != pin.digest:
-        msg = f"The job is pinned to {pin.reference}, but {model} now holds {classifier.reference}; pass --restart."
-        raise JobError(msg)
-    if model.is_dir():
-        check_golden(open_bundle(model), classifier)
-    return classifier
 
 
 def _say(replies: TextIO, message: dict[str, object]) -> None:

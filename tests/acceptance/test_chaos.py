@@ -1,28 +1,18 @@
 """Two workers and a Redis that are killed again and again: every row comes out right, once."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from models.errors import JobError
-from worker.queue.private_redis import redis_binary
-
 CHAOS = Path(__file__).parents[2] / "benchmarks" / "chaos.py"
 ROWS = 6000
 
 
 @pytest.mark.slow
-def test_a_job_under_fire_has_every_row_right_once(catalogue: Path, bundle: Path) -> None:
-    try:
-        redis_binary()
-    except JobError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+def test_a_job_under_fire_has_every_row_right_once(redis_installed: None, catalogue: Path, bundle: Path) -> None:
     material = ("--photos", str(catalogue), "--model", str(bundle))
     done = subprocess.run(
         [sys.executable, str(CHAOS), "--seed", "1", "--rows", str(ROWS), "--no-calm", *material],

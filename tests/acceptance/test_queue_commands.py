@@ -18,9 +18,8 @@ import pytest
 import redis
 from PIL import Image
 
-from models.errors import JobError
 from worker.queue.ledger import Ledger
-from worker.queue.private_redis import PrivateRedis, redis_binary
+from worker.queue.private_redis import PrivateRedis
 from worker.receipt import Receipt
 
 HANGTAG = (sys.executable, "-m", "hangtag")
@@ -102,13 +101,7 @@ def until(condition: Callable[[], object], what: str, within_s: float = 30.0) ->
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
-    try:
-        redis_binary()
-    except JobError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+def server(redis_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
     with PrivateRedis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 

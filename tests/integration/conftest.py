@@ -1,32 +1,19 @@
 """What these tests share: a Redis, a folder of jobs with workers, and what the labels must be."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from models.errors import JobError
 from worker.job import JobOptions
 from worker.label import LabelRequest, label
-from worker.queue.private_redis import PrivateRedis, redis_binary
+from worker.queue.private_redis import PrivateRedis
 
 from .farm import Farm
 from .jobs import QueuedJob, Row, photo_names, write_list
 
 Expected = Callable[[list[str]], list[Row]]
-
-
-@pytest.fixture(scope="session")
-def redis_installed() -> None:
-    """Without Redis these tests are skipped; in CI that is a failure."""
-    try:
-        redis_binary()
-    except JobError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture

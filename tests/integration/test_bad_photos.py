@@ -5,6 +5,7 @@ from pathlib import Path
 from .farm import Farm
 from .jobs import assert_same, photo_names, write_list
 from .processes import with_bad_formats
+from .until import until
 
 BAD = {
     100: ("boom.jpg", b"BOOM", "crashed"),
@@ -25,6 +26,7 @@ def test_photos_that_crash_or_hang_the_decoder_are_failed_rows(
     job = farm.submit(write_list(farm.folder / "list.txt", names), bundle, timeout_s=1.0)
     worker = farm.worker(env=with_bad_formats())
     receipt = job.wait_for_end()
+    until(farm.is_idle, "no process hangs on a photo any more", 5.0)
     rows = job.rows()
     assert [row["image"] for row in rows] == names
     bad = [(number, rows[number]["image"], rows[number]["error"]) for number in BAD]

@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.options import (
+    ImageColumnOption,
+    ModelOption,
+    PrefixOption,
+    SourceArgument,
+    TimeoutOption,
+    TopKOption,
+    VariantOption,
+)
 from worker.priority import Priority
 
 if TYPE_CHECKING:
@@ -65,31 +74,22 @@ def register(app: typer.Typer) -> None:
 
 
 def submit_command(
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="INPUT", help="A folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file."),
-    ],
-    model: Annotated[Path, typer.Option(help="A bundle, or a lone .onnx file that hangtag exported.")],
+    source: SourceArgument,
+    model: ModelOption,
     job: Annotated[
         str | None, typer.Option(help="Name of the job. Default: the source's, with the time.", show_default=False)
     ] = None,
     jobs: JobsOption = None,
     redis: RedisOption = None,
     priority: Annotated[Priority, typer.Option(help="Whose chunks workers take first.")] = Priority.NORMAL,
-    image_column: Annotated[
-        str | None, typer.Option(help="Column with the photo's path. Default: the obvious one.")
-    ] = None,
+    image_column: ImageColumnOption = None,
     image_root: Annotated[
         Path | None, typer.Option(help="Where relative paths start, on every worker. Default: the catalogue's folder.")
     ] = None,
-    variant: Annotated[
-        str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")
-    ] = None,
-    prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = "",
-    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")] = 3,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, max=1000.0, help="Seconds that decoding one photo may take.")
-    ] = 10.0,
+    variant: VariantOption = None,
+    prefix: PrefixOption = "",
+    top_k: TopKOption = 3,
+    timeout: TimeoutOption = 10.0,
     as_json: JsonOption = False,
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.

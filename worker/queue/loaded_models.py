@@ -2,12 +2,10 @@
 
 from collections import OrderedDict
 
-from models.bundle import open_bundle
-from models.classifier import Classifier, load
-from models.errors import BundleError
-from models.golden import check_golden
+from models.classifier import Classifier
 from worker.bundle_store import BundleStore
 from worker.job import ModelPin
+from worker.pin import load_pinned
 
 __all__ = ["LoadedModels"]
 
@@ -30,21 +28,12 @@ class LoadedModels:
 
         Raises:
             BundleError: it is gone, damaged, or disagrees with its golden samples on this machine.
+            JobError: another model is kept under its name.
         """
         key = (pin.digest, pin.variant)
         if key not in self._loaded:
-            self._loaded[key] = self._verified(pin)
+            self._loaded[key] = load_pinned(self._store.fetch(pin.digest), pin)
             while len(self._loaded) > self._kept:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(key)
         return self._loaded[key]
-
-    def _verified(self, pin: ModelPin) -> Classifier:
-        path = self._store.fetch(pin.digest)
-        classifier = load(path, pin.variant)
-        if classifier.digest != pin.digest:
-            msg = f"Expected the model {pin.reference} at {path}, found {classifier.reference}; submit the job anew."
-            raise BundleError(msg)
-        if path.is_dir():
-            check_golden(open_bundle(path), classifier)
-        return classifier

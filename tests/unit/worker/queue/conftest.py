@@ -1,6 +1,5 @@
 """A real Redis for the tests of what relies on one, and processes that live, or lived, beside this one."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,25 +8,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from models.errors import JobError
 from worker.jobs import Jobs
 from worker.queue.identity import Owner
 from worker.queue.ledger import Ledger, connect
-from worker.queue.private_redis import PrivateRedis, redis_binary
+from worker.queue.private_redis import PrivateRedis
 from worker.queue.settings import QueueSettings
 
 SAY_WHO = "import sys; from worker.queue.identity import Owner; print(Owner.this().to_json(), flush=True)"
-
-
-@pytest.fixture(scope="session")
-def redis_installed() -> None:
-    """Without Redis these tests are skipped; in CI that is a failure."""
-    try:
-        redis_binary()
-    except JobError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import BundleError
+from models.errors import BundleError, JobError
 from worker.bundle_store import BundleStore
 from worker.job import ModelPin
 from worker.pin import verified_pin
@@ -64,7 +64,7 @@ def test_a_model_that_is_not_the_pinned_one_is_refused(store: BundleStore, tmp_p
     root = tmp_path / "_bundles"
     shutil.rmtree(root / pins[0].digest)
     (root / pins[2].digest).rename(root / pins[0].digest)
-    with pytest.raises(BundleError, match=r"Expected the model .*, found .*; submit the job anew"):
+    with pytest.raises(JobError, match=r"pinned to .*, but .* now holds"):
         LoadedModels(store, kept=1).get(pins[0])
 
 
