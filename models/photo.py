@@ -33,7 +33,7 @@ def read_photo(path: Path) -> bytes:
         msg = f"Expected to read {path}, the system refused; check its permissions."
         raise ImageError(msg, ImageFault.REFUSED) from error
     except (OSError, ValueError) as error:
-        msg = f"Expected to read {path!r}, got {error}."
+        msg = f"Expected to read {str(path)!r}, got {error}."
         raise ImageError(msg, ImageFault.MISSING) from error
     try:
         _check_regular(os.fstat(handle), path)

@@ -12,6 +12,7 @@ from worker.storage import Storage
 __all__ = ["Jobs", "check_name"]
 
 _IDENTITY: Final = "_jobs.id"
+_NAMED: Final = 10
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -62,7 +63,8 @@ class Jobs:
         check_name(name)
         job = self.get(name)
         if job is None:
-            there = ", ".join(self.names()[-5:]) or "none"
+            names = self.names()
+            there = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "") or "none"
             msg = f"Expected {JOB_FILE} of job {name} in {self.place}, found none; jobs there: {there}. Check --jobs."
             raise JobError(msg)
         return job

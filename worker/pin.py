@@ -41,7 +41,7 @@ def load_pinned(path: Path, pin: ModelPin) -> Classifier:
     """
     classifier = load(path, pin.variant)
     if classifier.digest != pin.digest:
-        msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; begin anew (--restart)."
+        msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; begin anew."
         raise JobError(msg)
     if path.is_dir():
         check_golden(open_bundle(path), classifier)

@@ -87,7 +87,7 @@ class ProgressReader:
             done=job.spec.rows - sum(map(job.rows_in_chunk, missing)),
             failed=sum(failed for failed, _ in counts),
             deaths=sum(deaths for _, deaths in counts),
-            rate=recent,
+            rate=0.0 if job.cancelled else recent,
         )
 
     def _state(self, missing: list[int], rate: float) -> JobState:

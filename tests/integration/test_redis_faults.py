@@ -9,12 +9,20 @@ from worker.queue.private_redis import PrivateRedis
 
 from .farm import Farm
 from .jobs import QueuedJob, assert_same, write_list
+from .processes import WorkerProcess
 from .until import until
 
 
+def restart(server: PrivateRedis, worker: WorkerProcess) -> None:
+    """Kill Redis, and start it again once the worker has missed it."""
+    before = len(worker.events("cannot_reconcile"))
+    server.kill()
+    until(lambda: len(worker.events("cannot_reconcile")) > before, "the worker says that Redis is away")
+    server.start()
+
+
 def restart_empty(farm: Farm) -> None:
-    farm.server.kill()
-    farm.server.start()
+    restart(farm.server, farm.workers[0])
     assert not farm.client.exists("unacked"), "this Redis was to forget"
 
 
@@ -36,6 +44,16 @@ def test_a_redis_that_forgets_ends_no_job(
     job.assert_one_part_a_chunk()
 
 
+def test_a_worker_with_one_slot_is_back_when_redis_is(farm: Farm, job: QueuedJob, names, expected) -> None:
+    """The message of the chunk that ends meanwhile cannot be given up, and no other slot notices."""
+    worker = farm.worker(slots=1)
+    for parts in (1, 4, 7):
+        job.wait_for_parts(parts)
+        restart(farm.server, worker)
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))
+
+
 def test_a_redis_that_remembers_goes_on_where_it_was(
     redis_installed, tmp_path: Path, catalogue: Path, bundle: Path, names, expected
 ) -> None:
@@ -45,8 +63,7 @@ def test_a_redis_that_remembers_goes_on_where_it_was(
             job = farm.submit(write_list(tmp_path / "list.txt", names), bundle, root=catalogue)
             worker = farm.worker()
             job.wait_for_parts(2)
-            server.kill()
-            server.start()
+            restart(server, worker)
             job.wait_for_end()
             assert worker.alive
         finally:

@@ -109,5 +109,7 @@ def test_a_worker_of_another_folder_of_jobs_is_named(farm: Farm, catalogue: Path
     log = farm.folder / "watch.log"
     command = (*HANGTAG, "jobs", "watch", "mine", "--redis", farm.server.url, "--jobs", str(farm.jobs))
     with log.open("w") as file, subprocess.Popen(command, stderr=file, env=clean_environment()) as watching:
-        until(lambda: f"{others}, which is not this folder" in log.read_text(), "watch names the folder")
-        watching.kill()
+        try:
+            until(lambda: f"{others}, which is not this folder" in log.read_text(), "watch names the folder")
+        finally:
+            watching.kill()

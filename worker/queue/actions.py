@@ -36,7 +36,7 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
     """Write a job, queue its first chunks, and say how to go on."""
     with open_control(settings) as control:
         control.check_redis()
-        request = replace(request, name=request.name or new_name(request.source))
+        request = replace(request, name=new_name(request.source) if request.name is None else request.name)
         submitted = _submit_with_progress(request, control)
         spec = submitted.job.spec
         if as_json:
@@ -45,11 +45,14 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
         else:
             console = Console()
             what = "Submitted" if submitted.new else "Was submitted before"
-            console.print(
-                f"{what}: [bold]{escape(submitted.name)}[/bold], {spec.rows:,} rows in {spec.chunks:,} chunks"
-            )
+            size = f"{_count(spec.rows, 'row')} in {_count(spec.chunks, 'chunk')}"
+            console.print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
             _say(f"Watch it with: {_command('watch', submitted.name, settings)}")
         _supply(control, submitted.name)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _say(text: str) -> None:
@@ -62,7 +65,7 @@ def _command(verb: str, name: str, settings: QueueSettings) -> str:
     usual = read_settings()
     jobs = f" --jobs {shlex.quote(settings.jobs)}" if settings.jobs != usual.jobs else ""
     asks_redis = verb in {"watch", "resume"} and settings.redis_url != usual.redis_url
-    return f"hangtag jobs {verb} {name}{jobs}" + (f" --redis {settings.redis_name}" if asks_redis else "")
+    return f"hangtag jobs {verb} {name}{jobs}" + (f" --redis {settings.redis_hint}" if asks_redis else "")
 
 
 def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted:
@@ -74,7 +77,7 @@ def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted
             return submit(request, control.jobs, lambda rows: bars.update(task, completed=rows))
         except KeyboardInterrupt as stopped:
             place = control.jobs.storage(request.name or "").place
-            msg = f"Stopped; nothing was submitted. What was read is in {place}: delete it, or submit the same again."
+            msg = f"Stopped; nothing was submitted. What was read is in {place}, if anything: delete it."
             raise StoppedError(msg) from stopped
 
 

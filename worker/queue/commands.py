@@ -135,7 +135,7 @@ def worker_command(
 ) -> None:
     """Label what is submitted, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
 
-    SIGTERM: chunks in hand are finished within HANGTAG_GRACE_S (20) seconds, or handed back. Ctrl-C: they are finished.
+    SIGTERM: chunks in hand are finished within HANGTAG_GRACE_S (10) seconds, or handed back. Ctrl-C: they are finished.
     celery -A worker worker does the same with HANGTAG_REDIS_URL and HANGTAG_JOBS.
 
     Examples:

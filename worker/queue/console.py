@@ -56,9 +56,8 @@ def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
         return
     table = Table()
     for title in ("job", "state", "rows done", "", "rows/s", "time left", "failed", "model"):
-        table.add_column(
-            title, justify="right" if title in {"rows done", "", "rows/s", "time left", "failed"} else "left"
-        )
+        right = title in {"rows done", "", "rows/s", "time left", "failed"}
+        table.add_column(title, justify="right" if right else "left", no_wrap=title != "model", overflow="fold")
     for name, job, progress in rows:
         table.add_row(
             escape(name),
@@ -120,7 +119,7 @@ def _print_situation(console: Console, situation: Situation) -> None:
     elif not situation.workers:
         console.print("No worker is there; start one with hangtag worker.", style="yellow", highlight=False)
     for worker in situation.workers:
-        text = f"{worker.owner.host}, process {worker.owner.pid}, {worker.slots} slots, Hangtag {worker.version}"
+        text = f"{worker.owner.host}, process {worker.owner.pid}, slots: {worker.slots}, Hangtag {worker.version}"
         console.print(f"[bold]Worker[/bold]: {escape(text)}, jobs in {escape(worker.jobs)}", highlight=False)
     for host, message in situation.trouble.items():
         console.print(f"[red]Trouble[/red] on {escape(host)}: {escape(message)}", highlight=False)

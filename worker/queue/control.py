@@ -30,8 +30,8 @@ class Control:
             self.ledger.ping()
         except RedisError as error:
             msg = (
-                f"Expected Redis at {self.settings.redis_name}, it answered: {error}. Start it (redis-server), or pass "
-                "--redis or HANGTAG_REDIS_URL."
+                f"Expected Redis at {self.settings.redis_name}, got: {str(error).rstrip('.')}. Is it running, and is "
+                "that its URL, with its password if it has one? Pass --redis, or set HANGTAG_REDIS_URL."
             )
             raise JobError(msg) from error
 

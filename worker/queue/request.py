@@ -1,4 +1,4 @@
-"""How Celery's main process sees a chunk whose process has died."""
+"""How a worker's main process takes the end of a chunk: its message, and a process that died with it in hand."""
 
 import logging
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
+from kombu.asynchronous import get_event_loop
 
 from worker.queue.events import log_event
 
@@ -13,7 +14,12 @@ __all__ = ["LoggedRequest"]
 
 
 class LoggedRequest(Request):
-    """Names the job and the chunk when a process is lost; Celery then puts the message back on the queue."""
+    """Names the chunk when a process is lost, and has the connection made anew when a message cannot be given up.
+
+    Celery only logs the latter. The message then counts as in hand for ever, no other is asked for, and so nobody
+    notices that the connection is gone: a worker with one slot takes no more work, silently, until it is started again
+    (measured with Celery 5.7).
+    """
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Celery has no types
         """See Celery's ``Request.on_failure``."""
@@ -24,3 +30,28 @@ class LoggedRequest(Request):
             job, *chunk = self.args
             log_event("process_died", logging.WARNING, job=job, chunk=chunk[0] if chunk else "", reason=str(error))
         super().on_failure(exc_info, *arguments, **options)
+
+    def acknowledge(self) -> None:
+        """See Celery's ``Request.acknowledge``."""
+        self._until_connection_fails(super().acknowledge)
+
+    def reject(self, requeue: bool = False) -> None:
+        """See Celery's ``Request.reject``."""
+        self._until_connection_fails(super().reject, requeue)
+
+    def _until_connection_fails(self, give_up: Any, *arguments: object) -> None:  # noqa: ANN401 - a bound method
+        errors: Any = self._connection_errors
+        self._connection_errors: Any = ()  # which Celery would log and pass over
+        try:
+            give_up(*arguments)
+        except errors as error:
+            self.acknowledged = True
+            log_event("message_not_given_up", logging.WARNING, error=str(error))
+            get_event_loop().call_soon(_throw, error)
+        finally:
+            self._connection_errors = errors
+
+
+def _throw(error: Exception) -> None:
+    """In the event loop this is the loss of the connection, which Celery makes anew."""
+    raise error

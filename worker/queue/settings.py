@@ -30,7 +30,7 @@ class QueueSettings(BaseSettings):
 
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^rediss?://")
     jobs: str = Field(default="jobs", min_length=1)
-    grace_s: float = Field(default=20.0, gt=0.0)
+    grace_s: float = Field(default=10.0, gt=0.0)
     models_kept: int = Field(default=3, ge=1)
 
     @field_validator("redis_url")
@@ -52,6 +52,11 @@ class QueueSettings(BaseSettings):
         """The URL without its user, password and options, for messages."""
         parts = urlsplit(self.redis_url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def redis_hint(self) -> str:
+        """What to put after ``--redis`` in a command that we print."""
+        return "…" if "@" in self.redis_url else self.redis_url
 
 
 def read_settings(redis_url: str | None = None, jobs: str | None = None) -> QueueSettings:

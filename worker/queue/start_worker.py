@@ -1,5 +1,6 @@
 """``hangtag worker``: Celery's worker with our settings."""
 
+import logging
 import os
 import resource
 import warnings
@@ -46,7 +47,7 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
         without_mingle=True,
         without_heartbeat=True,
     )
-    log_event("worker_starts", redis=settings.redis_name, jobs=settings.jobs, slots=concurrency)
+    log_event("worker_starts", redis=settings.redis_name, jobs=open_storage(settings.jobs).place, slots=concurrency)
     worker.start()
     log_event("worker_ends", status=worker.exitcode or 0)
     return int(worker.exitcode or 0)
@@ -63,6 +64,8 @@ def _prepare_process(**_: object) -> None:
 def _check_jobs(settings: QueueSettings) -> None:
     jobs = Jobs(open_storage(settings.jobs))
     try:
+        if not jobs.names():
+            log_event("no_jobs_yet", logging.WARNING, jobs=jobs.place)
         jobs.identity()
     except OSError as error:
         msg = f"Expected a folder of jobs at {jobs.place} that can be written to, the system answered {error}."

@@ -81,7 +81,7 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
         BundleError: the model is damaged or disagrees with itself on this machine.
         JobError: another job has that name.
     """
-    name = request.name or new_name(request.source)
+    name = new_name(request.source) if request.name is None else request.name
     check_name(name)
     pin = verified_pin(request.model, request.variant)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import WorkerLostError
+from kombu.asynchronous import Hub, set_event_loop
 
 from worker.queue.app import make_app
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK
@@ -68,3 +69,35 @@ def test_any_other_error_is_celerys_to_tell(fail) -> None:
     lines, ends = fail(CHUNK_TASK, ["spring", 17], ValueError("wrong"))
     assert lines == []
     assert ends == ["done with"]
+
+
+@pytest.mark.parametrize("end", ["acknowledge", "reject"])
+def test_a_message_that_cannot_be_given_up_ends_the_connection(end: str) -> None:
+    """Celery would log the error, and then wait for ever for the message to be given up."""
+    hub = Hub()
+    set_event_loop(hub)
+    lost = ConnectionError("Redis is away")
+
+    def refuse(_logger: object, errors: tuple[type[Exception], ...], *_: object) -> None:
+        if not isinstance(lost, errors):
+            raise lost
+
+    try:
+        with make_app(QueueSettings()) as app:
+            app.finalize()
+            request = LoggedRequest(
+                Message(CHUNK_TASK, ["spring", 17]),
+                app=app,
+                task=app.tasks[CHUNK_TASK],
+                on_ack=refuse,
+                on_reject=refuse,
+                connection_errors=(ConnectionError,),
+                hostname="shop-7",
+            )
+            getattr(request, end)()
+            assert request.acknowledged
+            with pytest.raises(ConnectionError, match="Redis is away"):
+                hub.run_once()
+    finally:
+        hub.close()
+        set_event_loop(None)

@@ -12,7 +12,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_an_environment_all_is_on_this_machine() -> None:
     assert read_settings() == QueueSettings(
-        redis_url="redis://127.0.0.1:6379/0", jobs="jobs", grace_s=20.0, models_kept=3
+        redis_url="redis://127.0.0.1:6379/0", jobs="jobs", grace_s=10.0, models_kept=3
     )
 
 
