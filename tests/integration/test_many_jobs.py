@@ -57,7 +57,7 @@ def test_two_models_in_turn_give_each_job_its_own_labels(
         for chunk in range(one.chunks):
             for job in (one, other):
                 CeleryPublisher(app).send_chunk(job.name, chunk, Priority.NORMAL)
-    farm.worker()
+    farm.worker(slots=1)  # of two processes, each could do one job's chunks only
     one.wait_for_end()
     other.wait_for_end()
     assert_same(one.rows(), expected(names))
