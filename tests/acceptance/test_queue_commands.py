@@ -231,7 +231,7 @@ def test_a_job_and_its_workers_are_shown(place: Place, spring, products: Path, c
     text = place.must("jobs", "show", "spring")
     assert f"Catalogue: {products}, column image, photos under {catalogue}" in text
     assert "Chunks: 3 of 256 rows" in text
-    assert f"Worker: {os.uname().nodename}, process {place.worker.pid}, 2 slots" in text
+    assert f"Worker: {os.uname().nodename}, process {place.worker.pid}, slots: 2" in text
     record = json.loads(place.run("jobs", "show", "spring", "--json").stdout)
     assert (record["job"], record["redis_error"], record["trouble"]) == ("spring", None, {})
     assert [worker["slots"] for worker in record["workers"]] == [2]
@@ -344,8 +344,8 @@ def test_nothing_is_submitted_while_redis_is_away(place: Place, few, tmp_path: P
     url, name = secret_url(tmp_path)
     done = place.run(*few("lost"), "--redis", url)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"hangtag: Expected Redis at {name}, it answered: ")
-    assert "Start it (redis-server), or pass --redis or HANGTAG_REDIS_URL." in done.stderr
+    assert done.stderr.startswith(f"hangtag: Expected Redis at {name}, got: ")
+    assert "Pass --redis, or set HANGTAG_REDIS_URL." in done.stderr
     assert "secret" not in done.stderr
     assert not (place.jobs / "lost").exists()
 

@@ -12,8 +12,11 @@ from .until import until
 
 
 def mapped(pid: int) -> str:
-    """The files that a process has in its memory, libraries among them."""
-    return Path(f"/proc/{pid}/maps").read_text()
+    """The files that a process has in its memory, libraries among them; none where it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 @pytest.mark.parametrize("start", [Farm.worker, Farm.celery_worker])

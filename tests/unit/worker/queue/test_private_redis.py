@@ -37,11 +37,26 @@ def test_two_do_not_meet(redis_installed, tmp_path: Path) -> None:
         assert one.port != two.port
 
 
-def test_a_server_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    binary = tmp_path / "bin" / "redis-server"
+def false_server(folder: Path) -> Path:
+    """A server that ends at once."""
+    binary = folder / "redis-server"
     binary.parent.mkdir()
     binary.write_text("#!/bin/sh\nexit 1\n")
     binary.chmod(0o755)
+    return binary
+
+
+def test_the_server_of_the_system_goes_before_that_of_an_activated_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel, system = false_server(tmp_path / "venv"), false_server(tmp_path / "bin")
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(wheel.parent))
+    monkeypatch.setenv("PATH", os.pathsep.join((str(wheel.parent), str(system.parent))))
+    assert redis_binary() == str(system)
+
+
+def test_a_server_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    binary = false_server(tmp_path / "bin")
     monkeypatch.setenv("PATH", str(binary.parent))
     assert redis_binary() == str(binary)
     server = PrivateRedis(tmp_path / "redis")
