@@ -21,8 +21,8 @@ def read_photo(path: Path) -> bytes:
         The file's bytes, at most ``MAX_BYTES``.
 
     Raises:
-        ImageError: ``missing``, ``refused`` (no permission), ``too_large`` or ``unreadable`` (no regular file, or the
-            disk failed).
+        ImageError: ``missing`` (nothing there, or the disk failed, which may pass), ``refused`` (no permission),
+            ``too_large`` or ``unreadable`` (no regular file).
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -41,7 +41,7 @@ def read_photo(path: Path) -> bytes:
             return file.read()
     except OSError as error:
         msg = f"Expected to read {path}, the disk answered {error}."
-        raise ImageError(msg) from error
+        raise ImageError(msg, ImageFault.MISSING) from error
     finally:
         os.close(handle)
 

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from models.errors import InputError
-from worker.readers import Reader, read_delimited, read_folder, read_jsonl, read_list, read_parquet
+from worker.readers import JSON_FIELD, Reader, read_delimited, read_folder, read_jsonl, read_list, read_parquet
 
 __all__ = ["Catalogue", "open_catalogue"]
 
@@ -112,6 +112,12 @@ def _image_column(path: Path, schema: pa.Schema, wanted: str | None) -> str:
 
 
 def _check_text(path: Path, field: pa.Field) -> None:
+    if field.metadata == JSON_FIELD:
+        msg = (
+            f"Expected a path in every cell of the column {field.name} of {path}, some hold numbers or lists; mend "
+            "them, or name another --image-column."
+        )
+        raise InputError(msg)
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         msg = (

@@ -79,3 +79,25 @@ def test_a_worker_waits_for_a_redis_that_is_not_there_yet(farm: Farm, job: Queue
     farm.server.start()
     job.wait_for_end()
     assert_same(job.rows(), expected(names))
+
+
+def test_a_worker_waits_for_a_redis_whose_memory_is_full(farm: Farm, job: QueuedJob, names, expected) -> None:
+    farm.client.config_set("maxmemory", "1kb")
+    worker = farm.early_worker()
+    until(lambda: worker.events("cannot_reconcile"), "the worker says that Redis refuses work")
+    farm.client.config_set("maxmemory", "0")
+    job.wait_for_end()
+    assert worker.alive
+    assert_same(job.rows(), expected(names))
+
+
+def test_a_redis_that_is_full_for_a_moment_ends_no_worker(farm: Farm, job: QueuedJob, names, expected) -> None:
+    worker = farm.worker()
+    job.wait_for_parts(2)
+    farm.client.config_set("maxmemory", "1kb")
+    until(lambda: worker.events("cannot_reconcile"), "the worker says that Redis refuses work")
+    farm.client.config_set("maxmemory", "0")
+    job.wait_for_end()
+    assert worker.alive
+    assert_same(job.rows(), expected(names))
+    job.assert_one_part_a_chunk()

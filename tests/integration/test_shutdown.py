@@ -23,10 +23,11 @@ def terminate_all(worker: WorkerProcess) -> None:
 
 
 def assert_all_missing_chunks_wait(farm: Farm, job: QueuedJob) -> None:
-    """The worker that ended holds none back; one may wait twice, which is harmless."""
+    """The worker that ended holds none back; one that is done or waits twice is harmless."""
     messages = [parse_message(text) for text in farm.waiting()]
-    assert messages
-    assert {message.chunk for message in messages if message} == set(job.job.missing_chunks())
+    missing = set(job.job.missing_chunks())
+    assert missing
+    assert {message.chunk for message in messages if message} >= missing
 
 
 @pytest.mark.parametrize("tell", [WorkerProcess.terminate, terminate_all])

@@ -92,7 +92,7 @@ def _supply(control: Control, name: str) -> None:
         control.reconciler.supply(name)
         workers = control.ledger.workers()
     except (RedisError, OperationalError) as error:
-        errors.print(f"Redis cannot be reached ({error}); workers take the job up when it is back.", markup=False)
+        errors.print(f"Redis cannot be used ({error}); workers take the job up when it is back.", markup=False)
         return
     if not workers:
         errors.print("No worker is there yet; start one with hangtag worker.", style="yellow")

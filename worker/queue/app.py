@@ -48,6 +48,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
         "broker_use_ssl": _verified_tls(settings.redis_url),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
         "task_queues": [Queue(name, exchange="", routing_key=name) for name in QUEUES.values()],
         "task_default_queue": QUEUES[Priority.NORMAL],
         "task_acks_late": True,

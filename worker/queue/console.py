@@ -115,7 +115,7 @@ def _record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
 
 def _print_situation(console: Console, situation: Situation) -> None:
     if situation.redis_error:
-        console.print(f"Redis cannot be reached: {escape(situation.redis_error)}", style="yellow", highlight=False)
+        console.print(f"Redis cannot be used: {escape(situation.redis_error)}", style="yellow", highlight=False)
     elif not situation.workers:
         console.print("No worker is there; start one with hangtag worker.", style="yellow", highlight=False)
     for worker in situation.workers:
@@ -183,7 +183,7 @@ class _Bar:
 def _remarks(situation: Situation, jobs_id: str) -> list[str]:
     """What stands in a job's way, a line each."""
     if situation.redis_error:
-        return [f"Redis cannot be reached ({situation.redis_error}); the job goes on when it is back."]
+        return [f"Redis cannot be used ({situation.redis_error}); the job goes on when it is back."]
     if not situation.workers:
         return ["No worker is there; start one with hangtag worker, with the same --redis and --jobs."]
     strangers = [w for w in situation.workers if w.jobs_id != jobs_id]

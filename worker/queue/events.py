@@ -4,12 +4,14 @@ import json
 import logging
 import os
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Final
 
 __all__ = ["log_event", "start_logging"]
 
 _LOGGER: Final = logging.getLogger("hangtag")
+_REPEAT_S: Final = 10.0
 
 
 def log_event(event: str, level: int = logging.INFO, /, **fields: str | float) -> None:
@@ -37,6 +39,22 @@ def _is_news(record: logging.LogRecord) -> bool:
     return kind is None or kind.__name__ != "WorkerLostError"
 
 
+class _Repeats(logging.Filter):
+    """Passes over what was said last, and a moment ago; Celery tries a Redis that refuses work seven times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = ""
+        self._until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text, now = record.getMessage(), time.monotonic()
+        if text.startswith("Frequent restarts detected") or (text == self._last and now < self._until):
+            return False
+        self._last, self._until = text, now + _REPEAT_S
+        return True
+
+
 def start_logging(*, as_json: bool) -> None:
     """Log to a copy of stderr, so that what C libraries print there can be sent to nowhere."""
     handler = logging.StreamHandler(os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace"))
@@ -47,5 +65,6 @@ def start_logging(*, as_json: bool) -> None:
     pool.handlers, pool.propagate = [handler], False
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
     logging.getLogger("celery.worker.request").addFilter(_is_news)
+    logging.getLogger("celery.worker.consumer.consumer").addFilter(_Repeats())
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     sys.stderr.flush()

@@ -2,7 +2,8 @@
 
 Keys, each with an end of its own: ``hangtag:lease:JOB:CHUNK`` who works on a chunk; ``hangtag:sent:JOB:CHUNK`` it was
 queued a moment ago; ``hangtag:worker:…`` a worker is there; ``hangtag:trouble:JOB`` what keeps chunks from being done;
-``hangtag:tick`` somebody is reconciling.
+``hangtag:setbacks:JOB`` how often it did since a chunk was done; ``hangtag:trial:JOB`` it was tried again a moment
+ago; ``hangtag:tick`` somebody is reconciling.
 """
 
 import json
@@ -21,6 +22,7 @@ SENT_S: Final = 5
 TICK_MS: Final = 900
 PRESENCE_S: Final = 10
 TROUBLE_S: Final = 60
+LONGEST_TRIAL: Final = 4
 _UNLESS_OTHERS: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 RedisError = redis.RedisError
@@ -128,9 +130,29 @@ class Ledger:
         found = (_presence(text) for text in self._values("hangtag:worker:*").values())
         return [presence for presence in found if presence]
 
-    def report_trouble(self, job: str, where: str, message: str) -> None:
-        """Note what keeps a chunk from being done, for people who watch."""
-        self._redis.set(f"hangtag:trouble:{job}:{where}", message, ex=TROUBLE_S)
+    def report_trouble(self, job: str, where: str, message: str) -> int:
+        """Note what keeps a chunk from being done, for people who watch.
+
+        Returns:
+            The setbacks that the job has with this one.
+        """
+        with self._redis.pipeline() as both:
+            both.set(f"hangtag:trouble:{job}:{where}", message, ex=TROUBLE_S)
+            both.incr(_setbacks(job))
+            both.expire(_setbacks(job), TROUBLE_S)
+            return int(both.execute()[1])
+
+    def setbacks(self, job: str) -> int:
+        """How often something kept chunks of a job from being done since one was done."""
+        return int(self._redis.get(_setbacks(job)) or 0)
+
+    def win_trial(self, job: str, setbacks: int) -> bool:
+        """Whether a job with setbacks may be given one more try now: the more it had, the rarer, up to every 16 s."""
+        return bool(self._redis.set(_trial(job), "", nx=True, ex=2 ** min(setbacks, LONGEST_TRIAL)))
+
+    def forget_setbacks(self, job: str) -> None:
+        """A chunk was done, or somebody says that the trouble is over."""
+        self._redis.delete(_setbacks(job), _trial(job))
 
     def trouble(self, job: str) -> dict[str, str]:
         """Host → what kept it from doing a chunk within the last minute."""
@@ -149,6 +171,14 @@ def _lease(job: str, chunk: int) -> str:
 
 def _sent(job: str, chunk: int) -> str:
     return f"hangtag:sent:{job}:{chunk}"
+
+
+def _setbacks(job: str) -> str:
+    return f"hangtag:setbacks:{job}"
+
+
+def _trial(job: str) -> str:
+    return f"hangtag:trial:{job}"
 
 
 def _dead(text: bytes | str) -> bool:

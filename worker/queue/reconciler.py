@@ -95,8 +95,9 @@ class Reconciler:
         return self._supply(sorted(names, key=lambda name: self._looks[name].again_at if name in self._looks else 0.0))
 
     def supply(self, name: str) -> int:
-        """Look after one job at once, whoever else does."""
+        """Look after one job at once, whoever else does and whatever its setbacks."""
         self._looks.pop(name, None)
+        self._ledger.forget_setbacks(name)
         return self._supply([name])
 
     def _supply(self, names: list[str]) -> int:
@@ -140,9 +141,12 @@ class Reconciler:
     def _top_up(self, name: str, look: _Look, window: int, waiting: set[int]) -> int:
         if look.job is None:
             return 0
+        setbacks = self._ledger.setbacks(name)
+        if setbacks and (waiting or not self._ledger.win_trial(name, setbacks)):
+            return 0  # other jobs need the slots that its tries would take up
         if not look.missing:
             return self._send_finish(name, look.job, waiting)
-        room = window - len(waiting)
+        room = 1 if setbacks else window - len(waiting)
         sent = 0
         for chunk in self._candidates(name, look, waiting):
             if sent >= room:

@@ -35,6 +35,8 @@ FINISH: Final = -1
 
 _LOOK_S: Final = 1.0
 _TROUBLE_PAUSE_S: Final = 1.0
+_HOPELESS: Final = 8
+"""Setbacks, with no chunk done between them, after which no machine seems to be without the trouble."""
 
 
 class _CancelledError(HangtagError):
@@ -77,6 +79,8 @@ class Runner:
             if run_chunk(found, chunk, self._models.get(found.spec.model), _JobGuard(found)):
                 seconds = round(time.monotonic() - start, 3)
                 log_event("chunk_done", job=job, chunk=chunk, rows=found.rows_in_chunk(chunk), seconds=seconds)
+                with suppress(RedisError):
+                    self._ledger.forget_setbacks(job)
 
     def _usable_job(self, name: str) -> Job:
         """A job that is not cancelled and that this machine can label, as it was within the last seconds."""
@@ -110,10 +114,12 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - whatever it is, people must see it and the chunk must wait
             text = str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"
             log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=text)
+            setbacks = 0
             with suppress(RedisError):
-                self._ledger.report_trouble(job, socket.gethostname(), text)
                 self._ledger.hold_back(job, chunk)
-            time.sleep(_TROUBLE_PAUSE_S)  # so that machines without this trouble get the chunks
+                setbacks = self._ledger.report_trouble(job, socket.gethostname(), text)
+            if setbacks < _HOPELESS:
+                time.sleep(_TROUBLE_PAUSE_S)  # so that machines without this trouble get the chunks
 
 
 def _check_deaths(job: Job, chunk: int) -> None:

@@ -67,6 +67,11 @@ def test_a_device_without_end_is_unreadable():
     assert fault_of(Path("/dev/zero")) is ImageFault.UNREADABLE
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that cannot be read at its start")
+def test_a_photo_whose_disk_fails_is_worth_another_try():
+    assert fault_of(Path("/proc/self/mem")) is ImageFault.MISSING
+
+
 @pytest.mark.parametrize(("extra", "refused"), [(0, False), (1, True)])
 def test_one_byte_over_the_limit_is_too_large(tmp_path, extra, refused):
     photo = tmp_path / "huge.jpg"

@@ -48,6 +48,13 @@ def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
         open_catalogue(write(tmp_path / "a.xlsx", "x"))
 
 
+@pytest.mark.parametrize("cell", ["5", '["b.jpg", "c.jpg"]', '{"front": "b.jpg"}'])
+def test_a_json_cell_that_is_no_path_is_refused(tmp_path: Path, cell: str) -> None:
+    file = write(tmp_path / "a.jsonl", f'{{"image": "a.jpg"}}\n{{"image": {cell}}}\n')
+    with pytest.raises(InputError, match="Expected a path in every cell of the column image"):
+        open_catalogue(file)
+
+
 def test_paths_start_in_the_files_own_folder(tmp_path: Path) -> None:
     assert open_catalogue(write(tmp_path / "a.txt", "a.jpg\n")).image_root == tmp_path.resolve()
 

@@ -77,3 +77,13 @@ def test_an_event_has_a_name_and_fields(caplog) -> None:
         log_event("chunk_done", job="spring", chunk=17)
     (record,) = caplog.records
     assert (record.event, record.fields) == ("chunk_done", {"job": "spring", "chunk": 17})
+
+
+def test_what_celery_says_again_and_again_is_logged_once() -> None:
+    code = (
+        "logger = logging.getLogger('celery.worker.consumer.consumer')\n"
+        "for word in ('away', 'away', 'back', 'away'):\n"
+        "    logger.error('Redis is %s', word)\n"
+        "    logger.critical('Frequent restarts detected: %r', 5)\n"
+    )
+    assert [json.loads(line)["message"] for line in logged(code)] == ["Redis is away", "Redis is back", "Redis is away"]

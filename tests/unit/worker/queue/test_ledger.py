@@ -101,6 +101,25 @@ def test_the_last_trouble_of_each_host_is_shown_for_a_while(ledger: Ledger, clie
     assert all(0 < client.ttl(key) <= 60 for key in client.scan_iter("hangtag:trouble:*"))
 
 
+def test_setbacks_are_counted_until_they_are_forgotten(ledger: Ledger) -> None:
+    assert ledger.setbacks("spring") == 0
+    for host in ("shop-7", "shop-8", "shop-7"):
+        ledger.report_trouble("spring", host, "no folder")
+    assert (ledger.setbacks("spring"), ledger.setbacks("autumn")) == (3, 0)
+    ledger.forget_setbacks("spring")
+    assert ledger.setbacks("spring") == 0
+
+
+def test_the_more_setbacks_the_rarer_a_trial(ledger: Ledger, client: redis.Redis) -> None:
+    longest = []
+    for setbacks in (1, 3, 4, 1000):
+        assert ledger.win_trial("spring", setbacks)
+        assert not ledger.win_trial("spring", setbacks)
+        longest.append(client.ttl("hangtag:trial:spring"))
+        ledger.forget_setbacks("spring")
+    assert longest == [2, 8, 16, 16]
+
+
 def test_every_key_has_an_end(ledger: Ledger, client: redis.Redis) -> None:
     ledger.take_lease("spring", 3, Owner.this())
     ledger.mark_sent("spring", 4)
@@ -108,8 +127,9 @@ def test_every_key_has_an_end(ledger: Ledger, client: redis.Redis) -> None:
     ledger.win_tick()
     ledger.announce(Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe"))
     ledger.report_trouble("spring", "shop-7", "no folder")
+    ledger.win_trial("spring", 1)
     keys = list(client.scan_iter())
-    assert len(keys) == 6
+    assert len(keys) == 8
     assert all(client.ttl(key) > 0 for key in keys)
 
 

@@ -76,6 +76,13 @@ def test_a_chunk_is_labelled_and_its_lease_given_back(runner: Runner, client: re
     assert not client.keys("hangtag:*")
 
 
+def test_a_chunk_that_is_done_ends_the_setbacks(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
+    new_job()
+    ledger.report_trouble("job", "shop-7", "no folder")
+    runner.label_chunk("job", 0)
+    assert ledger.setbacks("job") == 0
+
+
 def test_a_chunk_that_came_twice_is_done_once(runner: Runner, new_job: NewJob) -> None:
     job = new_job()
     runner.label_chunk("job", 0)
@@ -188,6 +195,18 @@ def test_what_keeps_a_chunk_from_being_done_is_told_and_the_chunk_held_back(
     assert message in "".join(ledger.trouble("job").values())
     assert client.exists("hangtag:sent:job:0")
     assert not client.exists("hangtag:lease:job:0")
+
+
+def test_a_machine_pauses_for_the_others_until_none_seems_able(
+    runner: Runner, ledger: Ledger, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_the_model_away(new_job())
+    pauses: list[float] = []
+    monkeypatch.setattr("worker.queue.runner.time.sleep", pauses.append)
+    for _ in range(10):
+        runner.label_chunk("job", 0)
+    assert ledger.setbacks("job") == 10
+    assert pauses == [1.0] * 7
 
 
 def test_a_name_that_no_job_can_have_is_harmless(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
