@@ -8,6 +8,7 @@ from celery import Celery
 from kombu import Queue
 
 from worker.priority import Priority
+from worker.queue.gentle_worker import GentleCelery
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES
 from worker.queue.runner import Runner
 from worker.queue.service import service_step
@@ -18,13 +19,15 @@ __all__ = ["CeleryPublisher", "make_app"]
 LOGGED: Final = "worker.queue.request:LoggedRequest"
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
+LEAVE_S: Final = 2.0
+"""Of the grace time, what is left for handing back messages and for processes to end."""
 
 
 def make_app(settings: QueueSettings) -> Celery:
     """A Celery app with our two tasks; nothing is connected yet."""
-    app = Celery("hangtag", amqp="worker.queue.connection:QuickAmqp", set_as_current=False)
+    app = GentleCelery("hangtag", amqp="worker.queue.connection:QuickAmqp", set_as_current=False)
     app.conf.update(_configuration(settings))
-    runner = Runner(settings)
+    runner = Runner(settings, app.in_hand)
     app.task(name=CHUNK_TASK, Request=LOGGED, shared=False)(runner.label_chunk)
     app.task(name=FINISH_TASK, Request=LOGGED, shared=False)(runner.finish_job)
     app.steps["worker"].add(service_step(settings, CeleryPublisher(app)))
@@ -67,7 +70,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "worker_soft_shutdown_timeout": settings.grace_s,
+        "worker_soft_shutdown_timeout": max(settings.grace_s - LEAVE_S, settings.grace_s / 2),
         "worker_enable_soft_shutdown_on_idle": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,

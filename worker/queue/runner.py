@@ -22,6 +22,7 @@ from worker.jobs import Jobs
 from worker.open_storage import open_storage
 from worker.python_process import python_command, python_environment
 from worker.queue.events import log_event
+from worker.queue.gentle_worker import InHand
 from worker.queue.lease import held_lease
 from worker.queue.ledger import Ledger, RedisError, connect
 from worker.queue.loaded_models import LoadedModels
@@ -48,10 +49,12 @@ class Runner:
 
     Args:
         settings: where Redis and the jobs are.
+        in_hand: told while a task is being done.
     """
 
-    def __init__(self, settings: QueueSettings) -> None:
+    def __init__(self, settings: QueueSettings, in_hand: InHand) -> None:
         self._settings = settings
+        self._in_hand = in_hand
         self._seen: dict[str, tuple[Job, float]] = {}
 
     @cached_property
@@ -71,7 +74,7 @@ class Runner:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # so does Celery, the grace time over, even inside a decoder
         start = time.monotonic()
-        with self._reported(job, chunk), held_lease(self._ledger, job, chunk) as held:
+        with self._in_hand.taken(), self._reported(job, chunk), held_lease(self._ledger, job, chunk) as held:
             if not held:
                 return
             found = self._usable_job(job)
@@ -93,7 +96,7 @@ class Runner:
 
     def finish_job(self, job: str) -> None:
         """Merge a job whose chunks are all done, in a process of its own: its memory goes when it ends."""
-        with self._reported(job, FINISH), held_lease(self._ledger, job, FINISH) as held:
+        with self._in_hand.taken(), self._reported(job, FINISH), held_lease(self._ledger, job, FINISH) as held:
             if not held:
                 return
             command = python_command("worker.queue.finish_process", self._settings.jobs, job)

@@ -34,6 +34,8 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: the queue carries JSON only
     warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of a setting that we choose on purpose
     start_logging(as_json=as_json)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)  # Celery's plain words at the end; ours are log lines
     _check_jobs(settings)
     worker_process_init.connect(_prepare_process, weak=False)
     app = make_app(settings)

@@ -16,6 +16,7 @@ from worker.finish import RESULT_FILE, finished_receipt
 from worker.job import CANCELLED, Job, JobOptions
 from worker.jobs import Jobs
 from worker.parts import part_key
+from worker.queue.gentle_worker import InHand
 from worker.queue.identity import Owner
 from worker.queue.ledger import Ledger
 from worker.queue.runner import FINISH, Runner
@@ -58,7 +59,7 @@ def new_job(tmp_path: Path, jobs: Jobs, photos: Path, bundle: Path) -> NewJob:
 
 @pytest.fixture
 def runner(settings: QueueSettings) -> Runner:
-    return Runner(settings)
+    return Runner(settings, InHand())
 
 
 def parts(job: Job) -> list[str]:
@@ -113,7 +114,7 @@ def test_what_a_dead_process_worked_on_is_done(
 
 def test_without_redis_the_work_is_done(away: QueueSettings, new_job: NewJob) -> None:
     job = new_job()
-    runner = Runner(away)
+    runner = Runner(away, InHand())
     runner.label_chunk("job", 0)
     runner.finish_job("job")
     assert finished_receipt(job)
