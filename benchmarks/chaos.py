@@ -29,9 +29,9 @@ from material import make_material
 from workers import Workers
 
 from worker.queue.private_redis import PrivateRedis
+from worker.queue.submit import CHUNK_ROWS
 
 PLUGINS = Path(__file__).parents[1] / "tests" / "plugins"
-CHUNK_ROWS = 256
 MEAN_PAUSE_S = 1.2
 LIMIT_S = 1800
 FAULTS = {"child killed": 40, "worker killed": 20, "redis killed": 14, "redis wiped": 12, "connections cut": 14}

@@ -57,7 +57,7 @@ class Workers:
         """Process numbers of the workers' main processes."""
         return [process.pid for process in self._processes]
 
-    def descendants(self) -> list[psutil.Process]:
+    def _descendants(self) -> list[psutil.Process]:
         """All processes that the workers have started."""
         found: list[psutil.Process] = []
         for process in self._processes:
@@ -65,14 +65,12 @@ class Workers:
                 found += psutil.Process(process.pid).children(recursive=True)
         return found
 
-    def kill_one_child(self, chance: random.Random) -> bool:
-        """Kill a process that some worker has started, with SIGKILL; ``False`` when there is none."""
-        children = self.descendants()
-        if not children:
-            return False
-        with contextlib.suppress(psutil.NoSuchProcess):
-            chance.choice(children).kill()
-        return True
+    def kill_one_child(self, chance: random.Random) -> None:
+        """Kill a process that some worker has started, with SIGKILL."""
+        children = self._descendants()
+        if children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                chance.choice(children).kill()
 
     def kill_one_worker(self, chance: random.Random) -> None:
         """Kill all processes of a worker at once, with SIGKILL."""

@@ -17,13 +17,13 @@ from trainer.arch import Arch
 from trainer.console import train_and_show
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress
-from worker.finish import RESULT_FILE, finished_receipt
+from worker.finish import RESULT_FILE, finished_receipt, sheet_photo
 from worker.job import JobOptions
 from worker.jobs import Jobs
 from worker.label import LabelRequest
 from worker.page.contact_sheet import SheetPhoto, draw_contact_sheet
 from worker.page.receipt_page import PagePicture, receipt_page
-from worker.receipt import Receipt
+from worker.receipt import Receipt, SampleRow
 from worker.results import Status
 from worker.storage import FolderStorage
 
@@ -128,11 +128,5 @@ def _sheet_photos(labels: Path, root: Path) -> list[SheetPhoto]:
     others = [row for row in rows if row["status"] != Status.FAILED]
     room = SHEET_PHOTOS - len(failed)
     spread = [others[i * len(others) // room] for i in range(room)] if len(others) > room else others
-    return [_sheet_photo(row, root) for row in [*spread, *failed]]
-
-
-def _sheet_photo(row: dict[str, str], root: Path) -> SheetPhoto:
-    status = Status(row["status"])
-    title = row["label"] or Path(row["image"]).name
-    detail = row["error"] if status is Status.FAILED else f"{float(row['confidence']):.1%}"
-    return SheetPhoto(root / row["image"], status, title, f"{status} {detail}")
+    shown = (SampleRow(**{**row, "status": Status(row["status"])}) for row in [*spread, *failed])
+    return [sheet_photo(row, root) for row in shown]

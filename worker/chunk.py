@@ -18,7 +18,7 @@ from models.photo import read_photo
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from worker.attempt import Attempt, attempt_on, earlier_attempts, forget_attempts
 from worker.job import Job
-from worker.parts import latest_parts, part_bytes, part_key, read_part
+from worker.parts import part_bytes, part_key, read_part
 from worker.results import RowResult, failed_row, labeled_row, results_of
 from worker.retry import RETRYABLE
 from worker.sandbox import decode_in_sandbox
@@ -76,7 +76,7 @@ def run_chunk(job: Job, chunk: int, classifier: Classifier, guard: Guard = _FREE
     key = part_key(chunk, retry)
     if job.storage.exists(key):
         return False
-    rows = _rows_to_keep(job, chunk) if retry else {}
+    rows = _rows_to_keep(job, chunk, retry) if retry else {}
     earlier = earlier_attempts(job.storage, chunk)
     with attempt_on(job.storage, chunk) as attempt:
         decoder = _Decoder(attempt, classifier.metadata.preprocess, job.spec.options.timeout_s, earlier.rows)
@@ -92,10 +92,13 @@ def run_chunk(job: Job, chunk: int, classifier: Classifier, guard: Guard = _FREE
     return committed
 
 
-def _rows_to_keep(job: Job, chunk: int) -> dict[int, RowResult]:
-    """Rows of the chunk's latest part that a retry leaves as they are."""
-    latest = latest_parts(job.storage.names("parts"))[chunk]
-    part = read_part(job.storage, part_key(chunk, latest), job.spec.id, job.rows_in_chunk(chunk))
+def _rows_to_keep(job: Job, chunk: int, retry: int) -> dict[int, RowResult]:
+    """Rows of the chunk's latest part that a retry leaves as they are; none where a person has deleted that part."""
+    keys = (part_key(chunk, number) for number in reversed(range(retry)))
+    latest = next(filter(job.storage.exists, keys), None)
+    if latest is None:
+        return {}
+    part = read_part(job.storage, latest, job.spec.id, job.rows_in_chunk(chunk))
     return {number: row for number, row in enumerate(results_of(part)) if row.error not in RETRYABLE}
 
 

@@ -23,7 +23,7 @@ from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
 from worker.results import Status
 from worker.retry import Retry
 
-__all__ = ["PAGE_FILE", "RESULT_FILE", "finish_job", "finished_receipt", "write_receipt"]
+__all__ = ["PAGE_FILE", "RESULT_FILE", "finish_job", "finished_receipt", "sheet_photo", "write_receipt"]
 
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
@@ -102,13 +102,14 @@ def _page(job: Job, receipt: Receipt, rows: Sequence[SampleRow]) -> str:
     marker.touch()
     signal.setitimer(signal.ITIMER_REAL, _DRAWING_S)  # by default the process ends, with the marker left
     try:
-        return receipt_page(receipt, [], [_sheet_photo(row, Path(job.spec.image_root)) for row in rows])
+        return receipt_page(receipt, [], [sheet_photo(row, Path(job.spec.image_root)) for row in rows])
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         marker.unlink(missing_ok=True)
 
 
-def _sheet_photo(row: SampleRow, root: Path) -> SheetPhoto:
+def sheet_photo(row: SampleRow, root: Path) -> SheetPhoto:
+    """A row as it is shown: its photo under a folder, and what became of it."""
     if row.status is Status.FAILED:
         name = Path(row.image).name if row.image else "an empty cell"
         return SheetPhoto(None, row.status, name, f"{row.status}: {row.error}")

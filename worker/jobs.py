@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from contextlib import suppress
 from typing import Final
 
 from models.errors import InputError, JobError
@@ -34,8 +35,9 @@ class Jobs:
 
     def identity(self) -> str:
         """What tells this folder from every other, wherever it is mounted; made when first asked for."""
-        if not self._storage.exists(_IDENTITY):
-            self._storage.commit(_IDENTITY, uuid.uuid4().hex.encode())
+        with suppress(FileNotFoundError):
+            return self._storage.read(_IDENTITY).decode()
+        self._storage.commit(_IDENTITY, uuid.uuid4().hex.encode())
         return self._storage.read(_IDENTITY).decode()
 
     def names(self) -> list[str]:

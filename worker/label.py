@@ -12,13 +12,13 @@ from typing import Final
 
 from models.errors import InputError, JobError
 from worker.catalogue import Catalogue, open_catalogue
-from worker.finish import write_receipt
+from worker.finish import finished_receipt, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
 from worker.job_writer import create_job, job_digest
 from worker.merge import check_columns, check_output, merge_parts
 from worker.pin import verified_pin
 from worker.pool import run_pool
-from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, Tally
+from worker.receipt import Receipt, RunFigures, Tally
 from worker.results import check_no_clash
 from worker.storage import FolderStorage
 
@@ -141,9 +141,9 @@ def _prepared_job(catalogue: Catalogue, options: JobOptions, storage: FolderStor
 
 def _finished(job: Job, request: LabelRequest) -> Receipt | None:
     """The receipt of a job that was merged before; its result is left alone, since a person may have worked on it."""
-    if not job.storage.exists(RECEIPT_FILE) or not request.output.exists() or job.missing_chunks():
+    if not request.output.exists() or job.missing_chunks():
         return None
-    return Receipt.model_validate_json(job.storage.read(RECEIPT_FILE))
+    return finished_receipt(job)
 
 
 def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:

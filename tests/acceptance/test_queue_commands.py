@@ -387,10 +387,10 @@ def test_who_submits_is_told_when_nobody_will_label_it(place: Place, few, tmp_pa
     elsewhere = place.run(*few("elsewhere"), "--jobs", tmp_path)
     assert elsewhere.returncode == 0
     told = one_line(elsewhere.stderr)
-    assert f"looks for jobs in {place.jobs}, which is not {tmp_path}; it will not label this one." in told
+    assert f"looks for jobs in {place.jobs}, which is not this folder; share one, see --jobs." in told
     nobody = place.run(*few("nobody"), "--jobs", tmp_path, "--redis", place.server.url.removesuffix("0") + "1")
     assert nobody.returncode == 0
-    assert "No worker is there yet; start one with hangtag worker." in nobody.stderr
+    assert "No worker is there; start one with hangtag worker" in nobody.stderr
 
 
 @pytest.mark.slow

@@ -1,9 +1,7 @@
 """What the queue's commands do, and what they say."""
 
 import shlex
-from dataclasses import replace
 
-from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -13,11 +11,11 @@ from worker.console import print_receipt
 from worker.finish import PAGE_FILE, finished_receipt
 from worker.job import CANCELLED
 from worker.progress import JobState
-from worker.queue.console import print_job, print_jobs, read_rows, watch_with_progress
+from worker.queue.console import print_job, print_jobs, read_rows, remarks, watch_with_progress
 from worker.queue.control import Control, open_control
-from worker.queue.ledger import RedisError
 from worker.queue.settings import QueueSettings, read_settings
-from worker.queue.submit import SubmitRequest, Submitted, new_name, submit
+from worker.queue.submit import SubmitRequest, Submitted, submit
+from worker.queue.watch import look_around
 from worker.retry_failed import retry_failed
 
 __all__ = [
@@ -36,7 +34,6 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
     """Write a job, queue its first chunks, and say how to go on."""
     with open_control(settings) as control:
         control.check_redis()
-        request = replace(request, name=new_name(request.source) if request.name is None else request.name)
         submitted = _submit_with_progress(request, control)
         spec = submitted.job.spec
         if as_json:
@@ -76,35 +73,21 @@ def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted
         try:
             return submit(request, control.jobs, lambda rows: bars.update(task, completed=rows))
         except KeyboardInterrupt as stopped:
-            place = control.jobs.storage(request.name or "").place
+            place = control.jobs.storage(request.name).place
             msg = f"Stopped; nothing was submitted. What was read is in {place}, if anything: delete it."
             raise StoppedError(msg) from stopped
 
 
 def _supply(control: Control, name: str) -> None:
-    """Queue what is missing, and say who will not label it."""
+    """Queue what is missing, and say what stands in the job's way."""
     errors = Console(stderr=True)
     if control.jobs.find(name).cancelled:
         resume = _command("resume", name, control.settings)
         errors.print(f"It is cancelled; {resume} goes on with it.", style="yellow", highlight=False, soft_wrap=True)
         return
-    try:
-        control.reconciler.supply(name)
-        workers = control.ledger.workers()
-    except (RedisError, OperationalError) as error:
-        errors.print(f"Redis cannot be used ({error}); workers take the job up when it is back.", markup=False)
-        return
-    if not workers:
-        errors.print("No worker is there yet; start one with hangtag worker.", style="yellow")
-    mine = control.jobs.identity()
-    for worker in workers:
-        if worker.jobs_id != mine:
-            errors.print(
-                f"The worker on {worker.owner.host} looks for jobs in {worker.jobs}, which is not "
-                f"{control.jobs.place}; it will not label this one.",
-                style="yellow",
-                markup=False,
-            )
+    situation = look_around(name, control.ledger, lambda: control.reconciler.supply(name))
+    for line in remarks(situation, control.jobs.identity()):
+        errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def list_jobs(settings: QueueSettings, *, as_json: bool) -> None:

@@ -2,19 +2,22 @@
 
 import os
 import ssl
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery
 from kombu import Queue
 
 from worker.priority import Priority
-from worker.queue.gentle_worker import GentleCelery
+from worker.queue.in_hand import InHand
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES
 from worker.queue.runner import Runner
 from worker.queue.service import service_step
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
 
-__all__ = ["CeleryPublisher", "make_app"]
+if TYPE_CHECKING:
+    from worker.queue.gentle_worker import GentleWorker
+
+__all__ = ["CeleryPublisher", "GentleCelery", "make_app"]
 
 LOGGED: Final = "worker.queue.request:LoggedRequest"
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
@@ -23,7 +26,25 @@ LEAVE_S: Final = 2.0
 """Of the grace time, what is left for handing back messages and for processes to end."""
 
 
-def make_app(settings: QueueSettings) -> Celery:
+class GentleCelery(Celery):
+    """A Celery app whose workers are gentle.
+
+    Attributes:
+        in_hand: which processes of a worker have a task in hand.
+    """
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)
+        self.in_hand = InHand()
+
+    @property
+    def Worker(self) -> type["GentleWorker"]:
+        """See Celery's; imported when a worker is started, since who submits needs none of it."""
+        gentle: type[GentleWorker] = self.subclass_with_self("worker.queue.gentle_worker:GentleWorker", name="Worker")
+        return gentle
+
+
+def make_app(settings: QueueSettings) -> GentleCelery:
     """A Celery app with our two tasks; nothing is connected yet."""
     app = GentleCelery("hangtag", amqp="worker.queue.connection:QuickAmqp", set_as_current=False)
     app.conf.update(_configuration(settings))

@@ -108,13 +108,13 @@ def submit_command(
     settings = _settings(redis, jobs)
     from worker.job import JobOptions
     from worker.queue.actions import submit_and_show
-    from worker.queue.submit import SubmitRequest
+    from worker.queue.submit import SubmitRequest, new_name
 
     request = SubmitRequest(
         source=source,
         model=model,
         options=JobOptions(prefix=prefix, top_k=top_k, timeout_s=timeout),
-        name=job,
+        name=new_name(source) if job is None else job,
         variant=variant,
         image_column=image_column,
         image_root=image_root,

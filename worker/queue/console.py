@@ -18,7 +18,7 @@ from worker.queue.control import Control
 from worker.queue.ledger import Ledger
 from worker.queue.watch import Situation, look_around, watch
 
-__all__ = ["Row", "print_job", "print_jobs", "read_rows", "watch_with_progress"]
+__all__ = ["Row", "print_job", "print_jobs", "read_rows", "remarks", "watch_with_progress"]
 
 _COLOURS = {
     JobState.WAITING: "yellow",
@@ -27,7 +27,6 @@ _COLOURS = {
     JobState.FINISHED: "green",
     JobState.CANCELLED: "red",
 }
-_MINUTE, _HOUR = 60, 3600
 
 Row = tuple[str, Job, JobProgress]
 
@@ -171,7 +170,7 @@ class _Bar:
             failed=f"{progress.failed:,} failed" if progress.failed else "",
         )
         if progress.state in {JobState.RUNNING, JobState.WAITING, JobState.MERGING}:
-            for line in _remarks(situation, self._jobs_id):
+            for line in remarks(situation, self._jobs_id):
                 self._say(line)
 
     def _say(self, line: str) -> None:
@@ -180,7 +179,7 @@ class _Bar:
             self._bars.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def _remarks(situation: Situation, jobs_id: str) -> list[str]:
+def remarks(situation: Situation, jobs_id: str) -> list[str]:
     """What stands in a job's way, a line each."""
     if situation.redis_error:
         return [f"Redis cannot be used ({situation.redis_error}); the job goes on when it is back."]
@@ -199,5 +198,6 @@ def _remarks(situation: Situation, jobs_id: str) -> list[str]:
 def _duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    minutes, hours = divmod(int(seconds), _MINUTE)[0], int(seconds) // _HOUR
-    return f"{hours}:{minutes % 60:02}:{int(seconds) % 60:02}"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -22,7 +22,7 @@ from worker.jobs import Jobs
 from worker.open_storage import open_storage
 from worker.python_process import python_command, python_environment
 from worker.queue.events import log_event
-from worker.queue.gentle_worker import InHand
+from worker.queue.in_hand import InHand
 from worker.queue.lease import held_lease
 from worker.queue.ledger import Ledger, RedisError, connect
 from worker.queue.loaded_models import LoadedModels

@@ -28,6 +28,7 @@ class _Service(Thread):
         self._settings = settings
         self._publisher = publisher
         self._slots = slots
+        self._version = version("hangtag")
         self._ended = Event()
         self._wrong = ""
 
@@ -42,7 +43,7 @@ class _Service(Thread):
         ledger.close()
 
     def _turn(self, jobs: Jobs, ledger: Ledger, reconciler: Reconciler) -> None:
-        presence = Presence(Owner.this(), self._slots, version("hangtag"), jobs.place, jobs.identity())
+        presence = Presence(Owner.this(), self._slots, self._version, jobs.place, jobs.identity())
         ledger.announce(presence)
         queued = reconciler.tick()
         if queued:

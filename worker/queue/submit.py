@@ -36,7 +36,7 @@ class SubmitRequest:
         source: a folder of photos, or a file that names them.
         model: a bundle, or a lone ``.onnx`` file.
         options: what changes the results.
-        name: of the job; made from the source's name and the time where it is not given.
+        name: of the job.
         variant: which of the bundle's models; its default where none is named.
         image_column: the column with the paths; the obvious one where it is not given.
         image_root: where relative paths start, on every worker.
@@ -46,7 +46,7 @@ class SubmitRequest:
     source: Path
     model: Path
     options: JobOptions
-    name: str | None = None
+    name: str
     variant: str | None = None
     image_column: str | None = None
     image_root: Path | None = None
@@ -81,7 +81,7 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
         BundleError: the model is damaged or disagrees with itself on this machine.
         JobError: another job has that name.
     """
-    name = new_name(request.source) if request.name is None else request.name
+    name = request.name
     check_name(name)
     pin = verified_pin(request.model, request.variant)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)

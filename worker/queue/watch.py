@@ -1,6 +1,7 @@
 """Follow a job until it ends, and keep its queue supplied meanwhile."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -12,7 +13,6 @@ from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.control import Control
 from worker.queue.lease import held_lease
 from worker.queue.ledger import Ledger, Presence, RedisError
-from worker.queue.reconciler import Reconciler
 from worker.queue.runner import FINISH
 
 __all__ = ["Situation", "WatchView", "watch"]
@@ -49,7 +49,7 @@ def watch(name: str, job: Job, control: Control, view: WatchView) -> JobProgress
     """
     reader, jobs_id = ProgressReader(job), control.jobs.identity()
     while True:
-        situation = look_around(name, control.ledger, control.reconciler)
+        situation = look_around(name, control.ledger, control.reconciler.tick)
         progress = reader.read()
         view.show(progress, situation)
         if progress.state in {JobState.FINISHED, JobState.CANCELLED}:
@@ -62,11 +62,10 @@ def watch(name: str, job: Job, control: Control, view: WatchView) -> JobProgress
         time.sleep(PERIOD_S)
 
 
-def look_around(name: str, ledger: Ledger, reconciler: Reconciler | None = None) -> Situation:
-    """See who is there, and queue what is missing where a reconciler is given."""
+def look_around(name: str, ledger: Ledger, first: Callable[[], object] = lambda: None) -> Situation:
+    """See who is there, once something else has been done that Redis may refuse."""
     try:
-        if reconciler:
-            reconciler.tick()
+        first()
         return Situation(None, tuple(ledger.workers()), ledger.trouble(name))
     except (RedisError, OperationalError) as error:
         return Situation(str(error), (), {})

@@ -7,6 +7,7 @@ from models.classifier import load
 from models.errors import ImageFault
 from worker.attempt import earlier_attempts
 from worker.chunk import run_chunk
+from worker.retry import commit_retry
 
 
 def read_part(job, chunk: int) -> list[dict]:
@@ -85,3 +86,33 @@ def test_with_a_few_suspects_no_photo_is_trusted(
         (job.storage.root / "inhand" / f"000000.{row}dead").write_text(str(row))
     run_chunk(job, 0, load(bundle))
     assert [row["error"] for row in read_part(job, 0)] == ["crashed"] * 4
+
+
+def test_a_retry_keeps_the_rows_of_the_part_before_it(make_job, tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    good = next(catalogue.rglob("*.png"))
+    (tmp_path / "list.txt").write_text(f"{good}\nlate.png\n")
+    job = make_job(tmp_path / "list.txt")
+    run_chunk(job, 0, load(bundle))
+    commit_retry(job.storage, 1, [0], 1)
+    run_chunk(job, 0, load(bundle))
+    kept = read_part(job, 0)[0]
+    good.rename(tmp_path / "late.png")  # the first row would be missing if it were done again
+    commit_retry(job.storage, 2, [0], 1)
+    run_chunk(job, 0, load(bundle))
+    rows = read_part(job, 0)
+    (tmp_path / "late.png").rename(good)
+    assert rows[0] == kept
+    assert [row["error"] for row in rows] == [None, None]
+
+
+def test_a_retry_of_a_chunk_whose_part_a_person_deleted_does_all_of_it(
+    make_job, tmp_path: Path, catalogue: Path, bundle: Path
+) -> None:
+    (tmp_path / "list.txt").write_text(f"{next(catalogue.rglob('*.png'))}\ngone.png\n")
+    job = make_job(tmp_path / "list.txt")
+    run_chunk(job, 0, load(bundle))
+    job.storage.delete(job.part_keys()[0])
+    commit_retry(job.storage, 1, [0], 1)
+    run_chunk(job, 0, load(bundle))
+    assert job.storage.names("parts") == ["000000.r1.parquet"]
+    assert [row["error"] for row in read_part(job, 0)] == [None, "missing"]

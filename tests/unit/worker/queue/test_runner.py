@@ -16,8 +16,8 @@ from worker.finish import RESULT_FILE, finished_receipt
 from worker.job import CANCELLED, Job, JobOptions
 from worker.jobs import Jobs
 from worker.parts import part_key
-from worker.queue.gentle_worker import InHand
 from worker.queue.identity import Owner
+from worker.queue.in_hand import InHand
 from worker.queue.ledger import Ledger
 from worker.queue.runner import FINISH, Runner
 from worker.queue.settings import QueueSettings

@@ -12,7 +12,7 @@ from worker.job import JobOptions
 from worker.jobs import Jobs, check_name
 from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
-from worker.queue.submit import CHUNK_ROWS, SubmitRequest, chunk_rows, submit
+from worker.queue.submit import CHUNK_ROWS, SubmitRequest, chunk_rows, new_name, submit
 
 ROWS = 600
 
@@ -141,23 +141,16 @@ ODD_NAMES = {
 
 
 @pytest.mark.parametrize(("source", "stem"), ODD_NAMES.items(), ids=range(len(ODD_NAMES)))
-def test_a_job_without_a_name_is_called_after_its_source(
-    request_of: SubmitRequest, jobs: Jobs, source: str, stem: str
-) -> None:
-    file = request_of.source.rename(request_of.source.with_name(source))
-    name = submit(replace(request_of, source=file, name=None), jobs, ignore).name
+def test_a_new_name_is_the_sources_and_the_time(source: str, stem: str) -> None:
+    name = new_name(Path(source))
     assert re.fullmatch(rf"{re.escape(stem)}-\d{{8}}-\d{{6}}", name)
     check_name(name)
 
 
-def test_a_folder_gives_its_name_even_when_it_is_called_dot(
-    request_of: SubmitRequest, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_gives_its_name_even_when_it_is_called_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "a.jpg").touch()
     monkeypatch.chdir(tmp_path / "photos")
-    name = submit(replace(request_of, source=Path(), name=None), jobs, ignore).name
-    assert name.startswith("photos-")
+    assert new_name(Path()).startswith("photos-")
 
 
 @given(st.floats(0.1, 1000.0))
