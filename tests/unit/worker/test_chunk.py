@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -89,18 +90,18 @@ def test_with_a_few_suspects_no_photo_is_trusted(
 
 
 def test_a_retry_keeps_the_rows_of_the_part_before_it(make_job, tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    good = next(catalogue.rglob("*.png"))
-    (tmp_path / "list.txt").write_text(f"{good}\nlate.png\n")
+    first, late = tmp_path / "first.png", tmp_path / "late.png"
+    shutil.copyfile(next(catalogue.rglob("*.png")), first)
+    (tmp_path / "list.txt").write_text("first.png\nlate.png\n")
     job = make_job(tmp_path / "list.txt")
     run_chunk(job, 0, load(bundle))
     commit_retry(job.storage, 1, [0], 1)
     run_chunk(job, 0, load(bundle))
     kept = read_part(job, 0)[0]
-    good.rename(tmp_path / "late.png")  # the first row would be missing if it were done again
+    first.rename(late)  # the first row would be missing if it were done again
     commit_retry(job.storage, 2, [0], 1)
     run_chunk(job, 0, load(bundle))
     rows = read_part(job, 0)
-    (tmp_path / "late.png").rename(good)
     assert rows[0] == kept
     assert [row["error"] for row in rows] == [None, None]
 
