@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pytest
 import redis
 from PIL import Image
 
+from tests.until import until
 from worker.queue.ledger import Ledger
 from worker.queue.private_redis import PrivateRedis
 from worker.receipt import Receipt
@@ -91,13 +91,6 @@ def environment(url: str, jobs: Path) -> dict[str, str]:
 
 def one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def until(condition: Callable[[], object], what: str, within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, what
-        os.sched_yield()
 
 
 @pytest.fixture(scope="module")

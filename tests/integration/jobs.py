@@ -10,12 +10,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import redis
 
+from tests.until import until
 from worker.finish import finished_receipt
 from worker.job import Job
 from worker.queue.identity import Owner
 from worker.receipt import Receipt
-
-from .until import until
 
 __all__ = ["InHand", "QueuedJob", "Row", "assert_same", "photo_names", "write_list"]
 

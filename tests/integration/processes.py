@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from .until import until
+from tests.until import until
 
 __all__ = ["HANGTAG", "WorkerProcess", "clean_environment", "run_hangtag", "with_bad_formats"]
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from tests.until import until
+
 from .farm import Farm
 from .jobs import assert_same, photo_names, write_list
 from .processes import with_bad_formats
-from .until import until
 
 BAD = {
     100: ("boom.jpg", b"BOOM", "crashed"),

@@ -4,9 +4,10 @@ import signal
 import time
 from collections import Counter
 
+from tests.until import until
+
 from .farm import Farm
 from .jobs import QueuedJob, assert_same
-from .until import until
 
 SOON_S = 5.0
 LOOKS_EACH_S = 1.0

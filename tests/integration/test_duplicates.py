@@ -1,11 +1,11 @@
 """A message that arrives more than once."""
 
+from tests.until import until
 from worker.priority import Priority
 from worker.queue.app import CeleryPublisher, make_app
 
 from .farm import Farm
 from .jobs import QueuedJob, assert_same
-from .until import until
 
 TWICE_TOLD = 3
 

@@ -3,9 +3,10 @@
 import os
 import signal
 
+from tests.until import until
+
 from .farm import Farm
 from .jobs import InHand, QueuedJob, assert_same
-from .until import until
 
 SOON_S = 5.0
 """Far under the 10 s that a lease lasts, and the hours that Celery lets a message of a dead worker rest."""

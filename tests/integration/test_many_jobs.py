@@ -8,12 +8,12 @@ import onnx
 import pytest
 
 from models.classifier import load
+from tests.until import until
 from worker.priority import Priority
 from worker.queue.app import CeleryPublisher, make_app
 
 from .farm import Farm
 from .jobs import Row, assert_same, photo_names, write_list
-from .until import until
 
 SMALL_CHUNKS_S = 100.0
 """A time limit for a photo with which ``submit`` makes chunks of 32 rows."""

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.until import until
+
 from .farm import Farm
 from .jobs import QueuedJob, assert_same
 from .proxy import Proxy, open_proxy
-from .until import until
 
 HALF_OPEN_S = 60.0
 

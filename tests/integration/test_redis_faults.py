@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.until import until
 from worker.queue.private_redis import PrivateRedis
 
 from .farm import Farm
 from .jobs import QueuedJob, assert_same, write_list
 from .processes import WorkerProcess
-from .until import until
 
 
 def restart(server: PrivateRedis, worker: WorkerProcess) -> None:

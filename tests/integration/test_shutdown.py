@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.until import until
 from worker.queue.messages import parse_message
 
 from .farm import Farm
 from .jobs import QueuedJob, assert_same, write_list
 from .processes import WorkerProcess, with_bad_formats
-from .until import until
 
 GRACE_S = 5
 

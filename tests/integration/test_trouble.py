@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from models.preprocess import VERSION
+from tests.until import until
 from worker.finish import finished_receipt
 
 from .farm import Farm
 from .jobs import QueuedJob, assert_same, photo_names, write_list
 from .processes import HANGTAG, clean_environment
-from .until import until
 
 
 def is_troubled(farm: Farm, job: QueuedJob) -> bool:

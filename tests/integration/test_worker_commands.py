@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.until import until
+
 from .farm import Farm
 from .jobs import QueuedJob, assert_same
 from .processes import WorkerProcess
-from .until import until
 
 
 def mapped(pid: int) -> str:

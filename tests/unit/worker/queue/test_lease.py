@@ -2,13 +2,12 @@ from pathlib import Path
 
 import redis
 
+from tests.until import until
 from worker.queue.identity import Owner
 from worker.queue.lease import held_lease
 from worker.queue.ledger import Ledger, connect
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.settings import QueueSettings
-
-from .until import until
 
 LEASE = "hangtag:lease:spring:3"
 

@@ -11,6 +11,7 @@ import pytest
 import redis
 from PIL import Image
 
+from tests.until import until
 from worker.attempt import MAX_STRIKES
 from worker.finish import RESULT_FILE, finished_receipt
 from worker.job import CANCELLED, Job, JobOptions
@@ -22,8 +23,6 @@ from worker.queue.ledger import Ledger
 from worker.queue.runner import FINISH, Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import SubmitRequest, submit
-
-from .until import until
 
 NewJob = Callable[..., Job]
 
