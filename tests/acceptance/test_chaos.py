@@ -1,4 +1,4 @@
-"""Two workers and a Redis that are killed again and again: every row comes out right, once."""
+"""Two workers and a Redis, with faults at random times: every row comes out right, once."""
 
 import json
 import subprocess
@@ -15,11 +15,11 @@ ROWS = 6000
 def test_a_job_under_fire_has_every_row_right_once(redis_installed: None, catalogue: Path, bundle: Path) -> None:
     material = ("--photos", str(catalogue), "--model", str(bundle))
     done = subprocess.run(
-        [sys.executable, str(CHAOS), "--seed", "1", "--rows", str(ROWS), "--no-calm", *material],
+        [sys.executable, str(CHAOS), "--seed", "1", "--rows", str(ROWS), "--no-calm", "--limit", "120", *material],
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=180,
     )
     assert done.stdout, done.stderr
     verdict = json.loads(done.stdout.splitlines()[-1])

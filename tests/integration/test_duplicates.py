@@ -16,7 +16,7 @@ def send(farm: Farm, job: QueuedJob, chunk: int, times: int) -> None:
             CeleryPublisher(app).send_chunk(job.name, chunk, Priority.NORMAL)
 
 
-def test_a_chunk_that_is_sent_again_and_again_is_done_once(farm: Farm, job: QueuedJob, names, expected) -> None:
+def test_a_chunk_that_is_sent_again_and_again_adds_nothing(farm: Farm, job: QueuedJob, names, expected) -> None:
     farm.lose_waiting()
     send(farm, job, TWICE_TOLD, times=6)
     worker = farm.worker()

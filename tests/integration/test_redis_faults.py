@@ -12,6 +12,8 @@ from .farm import Farm
 from .jobs import QueuedJob, assert_same, write_list
 from .processes import WorkerProcess
 
+MARK = "told-before-the-kill"
+
 
 def restart(server: PrivateRedis, worker: WorkerProcess) -> None:
     """Kill Redis, and start it again once the worker has missed it."""
@@ -22,8 +24,9 @@ def restart(server: PrivateRedis, worker: WorkerProcess) -> None:
 
 
 def restart_empty(farm: Farm) -> None:
+    farm.client.set(MARK, "")
     restart(farm.server, farm.workers[0])
-    assert not farm.client.exists("unacked"), "this Redis was to forget"
+    assert not farm.client.exists(MARK), "this Redis was to forget"
 
 
 def forget_all(farm: Farm) -> None:
@@ -55,19 +58,19 @@ def test_a_worker_with_one_slot_is_back_when_redis_is(farm: Farm, job: QueuedJob
 
 
 def test_a_redis_that_remembers_goes_on_where_it_was(
-    redis_installed, tmp_path: Path, catalogue: Path, bundle: Path, names, expected
+    farm: Farm, catalogue: Path, bundle: Path, names, expected
 ) -> None:
-    with PrivateRedis(tmp_path / "redis", append_only=True) as server:
-        farm = Farm(tmp_path, server)
-        try:
-            job = farm.submit(write_list(tmp_path / "list.txt", names), bundle, root=catalogue)
-            worker = farm.worker()
-            job.wait_for_parts(2)
-            restart(server, worker)
-            job.wait_for_end()
-            assert worker.alive
-        finally:
-            farm.close()
+    farm.server.append_only = True
+    farm.server.kill()
+    farm.server.start()
+    job = farm.submit(write_list(farm.folder / "list.txt", names), bundle, root=catalogue)
+    worker = farm.worker()
+    job.wait_for_parts(2)
+    farm.client.set(MARK, "")
+    restart(farm.server, worker)
+    assert farm.client.exists(MARK), "this Redis was to remember"
+    job.wait_for_end()
+    assert worker.alive
     assert_same(job.rows(), expected(names))
     job.assert_one_part_a_chunk()
 

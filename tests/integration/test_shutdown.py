@@ -13,7 +13,7 @@ from .farm import Farm
 from .jobs import QueuedJob, assert_same, write_list
 from .processes import WorkerProcess, with_bad_formats
 
-GRACE_S = 5
+GRACE_S = 8
 
 
 def terminate_all(worker: WorkerProcess) -> None:

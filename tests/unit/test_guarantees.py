@@ -12,8 +12,8 @@ NAMED = re.findall(r"`((?:[\w/]+/)?test_\w+\.py)(?:::(test_\w+))?`", (ROOT / "do
 @pytest.mark.parametrize(("file", "test"), NAMED)
 def test_a_guarantee_names_a_test_that_is_there(file: str, test: str) -> None:
     found = [path for path in (ROOT / "tests").rglob("test_*.py") if str(path).endswith(f"/{file}")]
-    assert found
-    assert any(f"def {test}" in path.read_text() for path in found)
+    assert len(found) == 1 or test
+    assert not test or any(f"def {test}(" in path.read_text() for path in found)
 
 
 def test_guarantees_are_found() -> None:

@@ -22,7 +22,7 @@ __all__ = ["CeleryPublisher", "GentleCelery", "make_app"]
 LOGGED: Final = "worker.queue.request:LoggedRequest"
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
-LEAVE_S: Final = 2.0
+LEAVE_S: Final = 3.0
 """Of the grace time, what is left for handing back messages and for processes to end."""
 
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -50,10 +50,12 @@ class Runner:
     Args:
         settings: where Redis and the jobs are.
         in_hand: told while a task is being done.
+        pause: lets so many seconds go by, where a machine in trouble leaves work to others.
     """
 
-    def __init__(self, settings: QueueSettings, in_hand: InHand) -> None:
+    def __init__(self, settings: QueueSettings, in_hand: InHand, pause: Callable[[float], None] = time.sleep) -> None:
         self._settings = settings
+        self._pause = pause
         self._in_hand = in_hand
         self._seen: dict[str, tuple[Job, float]] = {}
 
@@ -122,7 +124,7 @@ class Runner:
                 self._ledger.hold_back(job, chunk)
                 setbacks = self._ledger.report_trouble(job, socket.gethostname(), text)
             if setbacks < _HOPELESS:
-                time.sleep(_TROUBLE_PAUSE_S)  # so that machines without this trouble get the chunks
+                self._pause(_TROUBLE_PAUSE_S)  # so that machines without this trouble get the chunks
 
 
 def _check_deaths(job: Job, chunk: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from models.classifier import load
 from models.errors import ImageFault
 from worker.attempt import earlier_attempts
-from worker.chunk import run_chunk
+from worker.chunk import Guard, run_chunk
 from worker.retry import commit_retry
 
 
@@ -30,11 +30,16 @@ def test_each_row_has_one_result_in_order(make_job, catalogue: Path, bundle: Pat
             assert abs(result["confidence"] - expected.confidence) < 1e-5
 
 
+class NoPhoto(Guard):
+    def before_photo(self) -> None:
+        pytest.fail("a chunk that is done is not done again")
+
+
 def test_a_redelivered_chunk_adds_nothing(make_job, catalogue: Path, bundle: Path) -> None:
     job = make_job(catalogue)
     assert run_chunk(job, 0, load(bundle))
     before = read_part(job, 0)
-    assert not run_chunk(job, 0, load(bundle))
+    assert not run_chunk(job, 0, load(bundle), NoPhoto())
     assert read_part(job, 0) == before
     assert job.storage.names("parts") == ["000000.r0.parquet"]
 

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import signal
 
+import pytest
+
 from worker.queue.in_hand import InHand
 
 FORK = multiprocessing.get_context("fork")
@@ -48,9 +50,6 @@ def test_a_process_that_is_killed_blocks_nobody() -> None:
 
 def test_an_error_ends_what_was_in_hand() -> None:
     in_hand = InHand()
-    try:
-        with in_hand.taken():
-            raise ValueError
-    except ValueError:
-        pass
+    with pytest.raises(ZeroDivisionError), in_hand.taken():
+        raise ZeroDivisionError
     assert not in_hand

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 import redis
 
 from tests.until import until
@@ -33,11 +34,9 @@ def test_what_a_dead_process_holds_is_taken(ledger: Ledger, ended_process: Owner
 
 
 def test_an_error_lets_the_lease_go(ledger: Ledger, client: redis.Redis) -> None:
-    try:
-        with held_lease(ledger, "spring", 3):
-            raise ZeroDivisionError
-    except ZeroDivisionError:
-        assert not client.exists(LEASE)
+    with pytest.raises(ZeroDivisionError), held_lease(ledger, "spring", 3):
+        1 / client.exists("no such key")
+    assert not client.exists(LEASE)
 
 
 def test_a_lease_is_renewed_while_it_is_held(ledger: Ledger, client: redis.Redis) -> None:

@@ -80,8 +80,9 @@ def test_a_chunk_that_is_held_back_is_not_sent(ledger: Ledger, client: redis.Red
 
 def test_one_may_reconcile_a_second(ledger: Ledger, client: redis.Redis) -> None:
     assert ledger.win_tick()
-    assert not ledger.win_tick()
     assert 0 < client.pttl("hangtag:tick") < 1000
+    client.persist("hangtag:tick")  # however slow this machine is
+    assert not ledger.win_tick()
 
 
 def test_workers_announce_themselves_for_a_while(ledger: Ledger, client: redis.Redis, ended_process: Owner) -> None:
@@ -111,13 +112,11 @@ def test_setbacks_are_counted_until_they_are_forgotten(ledger: Ledger) -> None:
 
 
 def test_the_more_setbacks_the_rarer_a_trial(ledger: Ledger, client: redis.Redis) -> None:
-    longest = []
-    for setbacks in (1, 3, 4, 1000):
+    for setbacks, longest in ((1, 2), (3, 8), (4, 16), (1000, 16)):
         assert ledger.win_trial("spring", setbacks)
+        assert longest / 2 < client.ttl("hangtag:trial:spring") <= longest
         assert not ledger.win_trial("spring", setbacks)
-        longest.append(client.ttl("hangtag:trial:spring"))
         ledger.forget_setbacks("spring")
-    assert longest == [2, 8, 16, 16]
 
 
 def test_every_key_has_an_end(ledger: Ledger, client: redis.Redis) -> None:

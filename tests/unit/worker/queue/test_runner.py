@@ -57,8 +57,13 @@ def new_job(tmp_path: Path, jobs: Jobs, photos: Path, bundle: Path) -> NewJob:
 
 
 @pytest.fixture
-def runner(settings: QueueSettings) -> Runner:
-    return Runner(settings, InHand())
+def pauses() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def runner(settings: QueueSettings, pauses: list[float]) -> Runner:
+    return Runner(settings, InHand(), pauses.append)
 
 
 def parts(job: Job) -> list[str]:
@@ -83,12 +88,17 @@ def test_a_chunk_that_is_done_ends_the_setbacks(runner: Runner, ledger: Ledger, 
     assert ledger.setbacks("job") == 0
 
 
-def test_a_chunk_that_came_twice_is_done_once(runner: Runner, new_job: NewJob) -> None:
+def test_a_chunk_that_came_twice_is_done_once(runner: Runner, ledger: Ledger, new_job: NewJob, photos: Path) -> None:
     job = new_job()
     runner.label_chunk("job", 0)
     before = job.storage.entries("parts")
+    for photo in photos.iterdir():  # which a second labelling would miss
+        photo.unlink()
+    (photos / "another.txt").touch()
     runner.label_chunk("job", 0)
     assert job.storage.entries("parts") == before
+    assert ledger.trouble("job") == {}
+    assert not list((job.storage.scratch / "inhand").iterdir())
 
 
 def test_what_another_process_works_on_is_left_to_it(
@@ -198,11 +208,9 @@ def test_what_keeps_a_chunk_from_being_done_is_told_and_the_chunk_held_back(
 
 
 def test_a_machine_pauses_for_the_others_until_none_seems_able(
-    runner: Runner, ledger: Ledger, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+    runner: Runner, pauses: list[float], ledger: Ledger, new_job: NewJob
 ) -> None:
     take_the_model_away(new_job())
-    pauses: list[float] = []
-    monkeypatch.setattr("worker.queue.runner.time.sleep", pauses.append)
     for _ in range(10):
         runner.label_chunk("job", 0)
     assert ledger.setbacks("job") == 10
