@@ -9,7 +9,7 @@ import pytest
 from tests.until import until
 
 from .farm import Farm
-from .jobs import InHand, QueuedJob, assert_same, photo_names
+from .jobs import InHand, QueuedJob, assert_same, photo_names, write_list
 
 SOON_S = 5.0
 """Far under the 10 s that a lease lasts, and the hours that Celery lets a message of a dead worker rest."""
@@ -43,8 +43,9 @@ def test_a_killed_childs_chunk_is_started_again_soon(farm: Farm, job: QueuedJob,
     job.assert_one_part_a_chunk()
 
 
-def test_a_killed_workers_chunks_go_to_another_soon(farm: Farm, job: QueuedJob, names, expected) -> None:
+def test_a_killed_workers_chunks_go_to_another_soon(farm: Farm, catalogue: Path, bundle: Path, names, expected) -> None:
     workers = [farm.worker(slots=1), farm.worker(slots=1)]
+    job = farm.submit(write_list(farm.folder / "list.txt", names), bundle, root=catalogue)
     held = job.freeze_one()
     next(worker for worker in workers if held.pid in worker.pids()).kill_all()
     wait_for_another_try(job, held)
