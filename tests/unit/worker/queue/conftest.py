@@ -9,10 +9,14 @@ import pytest
 import redis
 
 from worker.jobs import Jobs
+from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.identity import Owner
 from worker.queue.ledger import Ledger, connect
 from worker.queue.private_redis import PrivateRedis
+from worker.queue.reconciler import Publisher, Reconciler
 from worker.queue.settings import QueueSettings
+
+from .recorder import Recorder
 
 SAY_WHO = "import sys; from worker.queue.identity import Owner; print(Owner.this().to_json(), flush=True)"
 
@@ -67,3 +71,22 @@ def living_process() -> Iterator[Owner]:
         assert process.stdout
         yield Owner.from_json(process.stdout.readline())
         process.communicate()
+
+
+@pytest.fixture
+def sent() -> Recorder:
+    """Nobody gets these messages."""
+    return Recorder()
+
+
+@pytest.fixture
+def reconciler(jobs: Jobs, ledger: Ledger, sent: Recorder) -> Reconciler:
+    """Sends to the recorder."""
+    return Reconciler(jobs, ledger, sent)
+
+
+@pytest.fixture
+def queue(settings: QueueSettings) -> Iterator[Publisher]:
+    """Publishes for real."""
+    with make_app(settings) as app:
+        yield CeleryPublisher(app)

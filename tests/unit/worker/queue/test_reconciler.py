@@ -1,8 +1,6 @@
 """Against a real Redis; what is proved of waiting messages, with Celery's own messages in it."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from threading import Barrier
 
 import pytest
@@ -13,7 +11,6 @@ from worker.finish import finish_job
 from worker.job import CANCELLED
 from worker.jobs import Jobs
 from worker.priority import Priority
-from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.identity import Owner
 from worker.queue.ledger import Ledger, Presence, RedisError, connect
 from worker.queue.messages import QUEUES, parse_message
@@ -22,57 +19,7 @@ from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
 from worker.retry import commit_retry
 
-
-@dataclass
-class Recorder:
-    """A publisher whose messages nobody gets: as if a worker had taken each at once."""
-
-    chunks: list[tuple[str, int]] = field(default_factory=list)
-    finishes: list[str] = field(default_factory=list)
-    priorities: list[Priority] = field(default_factory=list)
-
-    def send_chunk(self, job: str, chunk: int, priority: Priority) -> None:
-        self.chunks.append((job, chunk))
-        self.priorities.append(priority)
-
-    def send_finish(self, job: str, priority: Priority) -> None:
-        self.finishes.append(job)
-        self.priorities.append(priority)
-
-    def numbers(self, job: str = "job") -> list[int]:
-        return [chunk for name, chunk in self.chunks if name == job]
-
-
-@pytest.fixture
-def sent() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
-def reconciler(jobs: Jobs, ledger: Ledger, sent: Recorder) -> Reconciler:
-    return Reconciler(jobs, ledger, sent)
-
-
-@pytest.fixture
-def queue(settings: QueueSettings) -> Iterator[Publisher]:
-    """Publishes for real."""
-    with make_app(settings) as app:
-        yield CeleryPublisher(app)
-
-
-def waiting(ledger: Ledger, priority: Priority = Priority.NORMAL) -> list[int | None]:
-    """The chunks in a queue, in the order in which workers take them."""
-    messages = [parse_message(text) for text in reversed(ledger.queued(QUEUES[priority]))]
-    return [message.chunk for message in messages if message]
-
-
-def next_second(client: redis.Redis) -> None:
-    client.delete("hangtag:tick")
-
-
-def a_moment_later(client: redis.Redis) -> None:
-    """The marks of what was sent a moment ago have come to their end."""
-    client.delete(*client.keys("hangtag:sent:*"), "hangtag:tick")
+from .recorder import Recorder, a_moment_later, next_second, waiting
 
 
 def test_every_chunk_of_a_new_job_is_queued(reconciler: Reconciler, sent: Recorder, paper_job) -> None:
@@ -97,9 +44,7 @@ def test_a_chunk_that_has_a_part_is_not_queued(reconciler: Reconciler, sent: Rec
     assert sent.numbers() == [0, 2, 3]
 
 
-def test_a_part_that_came_after_the_look_is_seen(
-    jobs: Jobs, ledger: Ledger, client: redis.Redis, paper_job, commit_part
-) -> None:
+def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, ledger: Ledger, paper_job, commit_part) -> None:
     """The list of missing chunks may be old by the time its end is reached."""
     job = paper_job(5)
 
@@ -136,7 +81,7 @@ def test_a_dead_owners_lease_does_not_count(
 
 
 def test_leases_are_looked_up_in_every_block(
-    jobs: Jobs, ledger: Ledger, client: redis.Redis, sent: Recorder, paper_job, living_process: Owner
+    jobs: Jobs, ledger: Ledger, sent: Recorder, paper_job, living_process: Owner
 ) -> None:
     """Chunk 70 lies in the second block of 64."""
     paper_job(80)
@@ -157,9 +102,7 @@ def test_a_waiting_chunk_is_not_queued_again(
     assert waiting(ledger) == [0, 1, 2, 3, 4]
 
 
-def test_a_chunk_sent_a_moment_ago_is_not_queued_again(
-    reconciler: Reconciler, sent: Recorder, client: redis.Redis, paper_job
-) -> None:
+def test_a_chunk_sent_a_moment_ago_is_not_queued_again(reconciler: Reconciler, client: redis.Redis, paper_job) -> None:
     paper_job(5)
     reconciler.tick()
     next_second(client)
@@ -190,7 +133,7 @@ def test_after_a_flush_every_missing_chunk_is_queued_again(
     assert waiting(ledger) == [0, 1, 3, 4]
 
 
-@pytest.mark.parametrize("slots", [(), (1,), (2, 3)])
+@pytest.mark.parametrize("slots", [(), (2, 3)])
 def test_no_more_than_a_window_of_chunks_waits(
     jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job, slots: tuple[int, ...]
 ) -> None:
@@ -207,65 +150,6 @@ def test_no_more_than_a_window_of_chunks_waits(
     next_second(client)
     assert reconciler.tick() == 3
     assert waiting(ledger) == list(range(3, window + 3))
-
-
-def next_trial(client: redis.Redis) -> None:
-    """The time has come when a job with setbacks may be tried again."""
-    client.delete("hangtag:trial:job")
-    a_moment_later(client)
-
-
-def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(
-    reconciler: Reconciler, ledger: Ledger, client: redis.Redis, sent: Recorder, paper_job
-) -> None:
-    paper_job(5, name="job")
-    paper_job(5, name="sound")
-    ledger.report_trouble("job", "shop-7", "no folder")
-    reconciler.tick()
-    assert (sent.numbers(), sent.numbers("sound")) == ([0], [0, 1, 2, 3, 4])
-    a_moment_later(client)
-    reconciler.tick()
-    assert sent.numbers() == [0]
-    next_trial(client)
-    reconciler.tick()
-    assert len(sent.numbers()) == 2
-    ledger.forget_setbacks("job")
-    a_moment_later(client)
-    reconciler.tick()
-    assert len(sent.numbers()) == 2 + 5
-
-
-def test_a_job_with_setbacks_whose_chunks_still_wait_gets_no_trial(
-    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job
-) -> None:
-    paper_job(3, name="job")
-    queue.send_chunk("job", 0, Priority.NORMAL)
-    ledger.report_trouble("job", "shop-7", "no folder")
-    Reconciler(jobs, ledger, queue).tick()
-    assert waiting(ledger) == [0]
-    assert not client.exists("hangtag:trial:job")
-
-
-def test_the_end_of_a_job_with_setbacks_is_tried_as_rarely(
-    reconciler: Reconciler, ledger: Ledger, client: redis.Redis, sent: Recorder, paper_job, commit_part
-) -> None:
-    commit_part(paper_job(1, name="job"), 0)
-    ledger.report_trouble("job", "shop-7", "no room on the disk")
-    reconciler.tick()
-    a_moment_later(client)
-    reconciler.tick()
-    assert sent.finishes == ["job"]
-    next_trial(client)
-    reconciler.tick()
-    assert sent.finishes == ["job", "job"]
-
-
-def test_who_asks_for_one_job_ends_its_setbacks(
-    reconciler: Reconciler, ledger: Ledger, sent: Recorder, paper_job
-) -> None:
-    paper_job(3, name="job")
-    ledger.report_trouble("job", "shop-7", "no folder")
-    assert reconciler.supply("job") == 3
 
 
 def test_the_window_is_each_jobs_own(jobs: Jobs, ledger: Ledger, sent: Recorder, queue: Publisher, paper_job) -> None:
@@ -285,9 +169,7 @@ def test_what_is_waiting_for_another_job_does_not_count(
     assert sent.numbers() == [0, 1, 2]
 
 
-def test_messages_that_are_not_ours_are_passed_over(
-    reconciler: Reconciler, sent: Recorder, client: redis.Redis, paper_job
-) -> None:
+def test_messages_that_are_not_ours_are_passed_over(reconciler: Reconciler, client: redis.Redis, paper_job) -> None:
     paper_job(3)
     client.lpush(QUEUES[Priority.NORMAL], "no message", '{"body": 1}')
     assert reconciler.tick() == 3
@@ -333,7 +215,7 @@ def test_one_reconciler_a_second_does_the_work(
     assert other.tick() == 5
 
 
-def test_a_cancelled_job_is_left_alone_until_it_goes_on(reconciler: Reconciler, sent: Recorder, paper_job) -> None:
+def test_a_cancelled_job_is_left_alone_until_it_goes_on(reconciler: Reconciler, paper_job) -> None:
     job = paper_job(3)
     job.storage.commit(CANCELLED, b"")
     assert reconciler.tick() == 0
