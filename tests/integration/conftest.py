@@ -1,17 +1,20 @@
-"""What these tests share: a Redis, a folder of jobs with workers, and what the labels must be."""
+"""What these tests share: a Redis, a folder of jobs with workers, and what the labels must be; and an S3."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow.parquet as pq
 import pytest
 
 from worker.job import JobOptions
 from worker.label import LabelRequest, label
+from worker.object_storage import ObjectStorage
 from worker.queue.private_redis import PrivateRedis
 
 from .farm import Farm
 from .jobs import QueuedJob, Row, photo_names, write_list
+from .s3_server import S3Server, lead_to, open_s3_server
 
 Expected = Callable[[list[str]], list[Row]]
 
@@ -55,3 +58,30 @@ def names(catalogue: Path) -> list[str]:
 def job(farm: Farm, catalogue: Path, bundle: Path, names: list[str]) -> QueuedJob:
     """A job of these rows, submitted; no worker is there yet."""
     return farm.submit(write_list(farm.folder / "list.txt", names), bundle, root=catalogue)
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[S3Server]:
+    with open_s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S3Server:
+    """An S3 that this test's environment leads to, and nothing else."""
+    lead_to(s3_process.endpoint, monkeypatch, tmp_path)
+    s3_process.fail()
+    return s3_process
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    """A bucket of this test's own."""
+    name = f"box-{uuid4().hex}"
+    s3.put(f"/{name}")
+    return name
+
+
+@pytest.fixture
+def in_s3(bucket: str) -> ObjectStorage:
+    return ObjectStorage(f"s3://{bucket}/jobs/spring")

@@ -16,7 +16,9 @@ from threading import Lock, Thread
 from typing import Any
 from urllib.request import Request, urlopen
 
-__all__ = ["PAGE_KEYS", "Fault", "Kind", "S3Server", "open_s3_server"]
+import pytest
+
+__all__ = ["PAGE_KEYS", "Fault", "Kind", "S3Server", "lead_to", "open_s3_server"]
 
 PAGE_KEYS = 5
 _FAULTS = "/_faults"
@@ -80,6 +82,22 @@ def open_s3_server() -> Iterator[S3Server]:
         yield S3Server(f"http://127.0.0.1:{int(process.stdout.readline())}")
     finally:
         process.communicate(timeout=20)
+
+
+def lead_to(endpoint: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the environment lead to an S3, with its credentials, and to nothing else; ``folder`` has no ``none``."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "tester",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(folder / "none"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "none"),
+    }.items():
+        monkeypatch.setenv(name, value)
 
 
 class _Failing:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from models.classifier import load
 from models.errors import ImageError, ImageFault
 from worker.catalogue import open_catalogue
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.jobs import Jobs
 from worker.parts import part_bytes, part_key
+from worker.pin import verified_pin
 from worker.priority import Priority
 from worker.results import RowResult, Status, failed_row
 from worker.storage import FolderStorage
@@ -27,11 +27,9 @@ def make_job(tmp_path: Path, bundle: Path) -> MakeJob:
     """Create a job of a catalogue in a folder of its own."""
 
     def make(source: Path, *, chunk_rows: int = 16, timeout_s: float = 10.0, prefix: str = "") -> Job:
-        classifier = load(bundle)
-        pin = ModelPin(path=str(bundle), reference=classifier.reference, variant="float32", digest=classifier.digest)
         options = JobOptions(timeout_s=timeout_s, prefix=prefix)
         storage = FolderStorage(tmp_path / "result.parquet.job")
-        return create_job(storage, open_catalogue(source), pin, options, chunk_rows)
+        return create_job(storage, open_catalogue(source), verified_pin(bundle, None), options, chunk_rows)
 
     return make
 

@@ -1,23 +1,7 @@
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from models.whole_file import replace_file
 from worker.storage import FolderStorage
-
-
-def test_the_first_commit_wins(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path)
-    assert storage.commit("parts/a", b"one")
-    assert not storage.commit("parts/a", b"two")
-    assert storage.read("parts/a") == b"one"
-
-
-def test_of_many_commits_at_once_exactly_one_wins(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path)
-    with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(lambda i: storage.commit("a", str(i).encode()), range(64)))
-    assert sum(won) == 1
-    assert storage.read("a") == str(won.index(True)).encode()
 
 
 def test_nothing_is_left_beside_a_commit(tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""What both storages do alike: a folder, and a folder in S3."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from worker.open_storage import open_storage
+from worker.storage import FolderStorage, Storage
+
+from .s3_server import PAGE_KEYS
+
+KEYS = ["plain", "with space", "žluťoučký 靴.parquet", "50%+1&a=b#c?d", "a'b\"c"]
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "folder":
+        return FolderStorage(tmp_path / "spring")
+    return request.getfixturevalue("in_s3")
+
+
+def test_the_first_commit_wins(storage: Storage) -> None:
+    assert storage.commit("parts/a", b"one")
+    assert not storage.commit("parts/a", b"two")
+    assert storage.read("parts/a") == b"one"
+
+
+def test_of_many_commits_at_once_exactly_one_wins(storage: Storage) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda i: storage.commit("a", str(i).encode()), range(64)))
+    assert sum(won) == 1
+    assert storage.read("a") == str(won.index(True)).encode()
+
+
+def test_equal_bytes_are_committed_once(storage: Storage) -> None:
+    assert storage.commit("cancelled", b"")
+    assert not storage.commit("cancelled", b"")
+    assert storage.exists("cancelled")
+
+
+def test_what_is_replaced_is_gone(storage: Storage) -> None:
+    storage.replace("receipt.json", b"one")
+    storage.replace("receipt.json", b"two")
+    assert storage.read("receipt.json") == b"two"
+    assert storage.names("") == ["receipt.json"]
+
+
+def test_an_upload_moves_the_file(storage: Storage) -> None:
+    storage.replace("labels.parquet", b"old")
+    file = storage.scratch / ".labels.tmp"
+    file.write_bytes(b"new")
+    storage.upload("labels.parquet", file)
+    assert storage.read("labels.parquet") == b"new"
+    assert not file.exists()
+
+
+def test_an_upload_of_no_file_changes_nothing(storage: Storage) -> None:
+    storage.replace("labels.parquet", b"old")
+    with pytest.raises(FileNotFoundError, match="none"):
+        storage.upload("labels.parquet", storage.scratch / "none")
+    assert storage.read("labels.parquet") == b"old"
+
+
+def test_what_is_deleted_can_be_committed_again(storage: Storage) -> None:
+    storage.commit("a", b"one")
+    storage.delete("a")
+    storage.delete("a")
+    assert not storage.exists("a")
+    assert storage.commit("a", b"two")
+
+
+def test_a_key_that_is_not_there(storage: Storage) -> None:
+    storage.commit("there", b"")
+    assert not storage.exists("her")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        storage.read("nowhere")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        pq.ParquetFile(storage.source("nowhere"))
+
+
+def test_entries_have_names_and_times(storage: Storage) -> None:
+    before = time.time() - 1  # S3 counts whole seconds
+    keys = [f"{number:06d}.r0.parquet" for number in range(2 * PAGE_KEYS + 1)]
+    for key in keys:
+        storage.commit(f"parts/{key}", b"")
+    storage.commit("partsofothers/a", b"")
+    entries = storage.entries("parts")
+    assert sorted(entry.name for entry in entries) == keys
+    assert all(before <= entry.modified <= time.time() for entry in entries)
+    assert sorted(storage.names("parts")) == keys
+
+
+def test_each_listing_is_new(storage: Storage) -> None:
+    names = []
+    for key in ("a", "b"):
+        storage.commit(f"parts/{key}", b"")
+        names.append(sorted(storage.names("parts")))
+    assert names == [["a"], ["a", "b"]]
+
+
+def test_a_folder_that_is_not_there_has_no_names(storage: Storage) -> None:
+    assert storage.names("parts") == storage.entries("parts") == storage.folders() == []
+
+
+def test_hidden_names_are_not_listed(storage: Storage) -> None:
+    for key in ("parts/.a.tmp", "parts/a", ".hidden/a"):
+        storage.commit(key, b"")
+    assert storage.names("parts") == ["a"]
+    assert storage.folders() == ["parts"]
+
+
+def test_folders_are_in_order_and_files_are_none(storage: Storage) -> None:
+    for name in "gcaebdf":
+        storage.commit(f"{name}/job.json", b"")
+        storage.commit(f"{name}/parts/1", b"")
+    storage.commit("file", b"")
+    assert storage.folders() == list("abcdefg")
+
+
+def test_a_child_is_a_folder_of_its_parent(storage: Storage) -> None:
+    child = storage.child("summer")
+    child.commit("parts/a", b"one")
+    assert storage.read("summer/parts/a") == b"one"
+    assert storage.folders() == ["summer"]
+    assert child.folders() == ["parts"]
+    assert child.place == f"{storage.place}/summer"
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_any_name_is_a_key(storage: Storage, key: str) -> None:
+    assert storage.commit(f"parts/{key}", key.encode())
+    assert not storage.commit(f"parts/{key}", b"")
+    assert storage.names("parts") == [key]
+    assert storage.read(f"parts/{key}") == key.encode()
+
+
+def test_pyarrow_reads_the_source(storage: Storage) -> None:
+    table = pa.table({"image": ["a.jpg", "b.jpg"]})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    storage.commit("rows", sink.getvalue().to_pybytes())
+    assert pq.ParquetFile(storage.source("rows")).read() == table
+
+
+def test_storages_of_one_place_are_equal(storage: Storage) -> None:
+    again, other = open_storage(storage.place + "/"), storage.child("a")
+    assert storage == again
+    assert hash(storage) == hash(again)
+    assert storage != other
+    assert len({storage, again, other}) == 2
+
+
+def test_scratch_is_a_folder_of_this_machine(storage: Storage) -> None:
+    assert storage.scratch == open_storage(storage.place).scratch
+    assert storage.scratch != storage.child("a").scratch
+    (storage.child("a").scratch / "note").parent.mkdir(parents=True, exist_ok=True)
