@@ -5,17 +5,9 @@ import pytest
 from PIL import Image
 
 from worker.page.contact_sheet import SheetPhoto, draw_contact_sheet, thumbnail
-from worker.page.tiles import photo_tiles
 from worker.results import Status
 
 STEP_X, STEP_Y, GAP, TILE, CAPTION = 170, 210, 10, 160, 40
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "blue.png"
-    Image.new("RGB", (300, 300), (0, 0, 255)).save(path)
-    return path
 
 
 def draw(folder: Path, *photos: SheetPhoto) -> np.ndarray:
@@ -105,12 +97,3 @@ def test_a_thumbnail_is_a_square(photo) -> None:
 
 def test_no_photos_make_an_empty_sheet(tmp_path) -> None:
     assert draw(tmp_path).size > 0
-
-
-def test_tiles_of_a_page_are_in_the_same_order(photo) -> None:
-    failed = SheetPhoto(None, Status.FAILED, "gone.jpg", "failed: missing")
-    tiles = photo_tiles([failed, SheetPhoto(photo, Status.REVIEW, '<b>"hat"', "review 40.0%")])
-    assert tiles.index('class="tile review"') < tiles.index('class="tile failed"')
-    assert tiles.count("data:image/jpeg;base64,") == tiles.count("no picture") == 1
-    assert '<b>"hat"' not in tiles
-    assert "&lt;b&gt;&quot;hat&quot;" in tiles

@@ -1,52 +1,20 @@
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from worker.finish import PAGE_FILE, finish_job
 from worker.job import ModelPin
 from worker.page.contact_sheet import SheetPhoto
-from worker.page.histogram_svg import histogram_svg
 from worker.page.receipt_page import PagePicture, receipt_page
-from worker.page.text import duration, share, visible
 from worker.pool import run_pool
 from worker.receipt import ErrorCount, ErrorExample, Receipt, RunFigures, WorkFigures
 from worker.results import Status
 
+from .html_page import Page
+
 NASTY = """</td></section><script>alert("1")</script><img src=x onerror='alert(2)'>&amp; ${rows} $title"""
-EMPTY = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta"}
-
-
-class Page(HTMLParser):
-    """Text, elements and attributes of a page, which must close what it opens."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-        assert self.open == []
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag, attrs) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in EMPTY:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data) -> None:
-        if "style" not in self.open:
-            self.text += f" {data}"
 
 
 def receipt(**changes: object) -> Receipt:
@@ -141,7 +109,7 @@ def test_nothing_in_a_catalogue_becomes_markup(tmp_path) -> None:
     assert "${rows} $title" in page.text
 
 
-def test_the_page_asks_for_no_other_file(tmp_path) -> None:
+def test_the_page_asks_for_no_other_file() -> None:
     html = receipt_page(receipt(), [])
     assert not re.findall(r"""https?:|url\(|@import|<link|<script""", html)
     assert "default-src 'none'" in html
@@ -154,9 +122,7 @@ def test_control_characters_and_stray_surrogates_can_be_seen_and_written() -> No
     assert html.encode().decode() == html
 
 
-def test_a_very_long_text_is_shown_by_its_ends() -> None:
-    assert visible("x" * 300) == "x" * 300
-    assert visible("a" * 150 + "b" * 1000 + "c" * 150) == "a" * 150 + " […1,000 characters…] " + "c" * 150
+def test_very_long_texts_make_no_long_page() -> None:
     example = ErrorExample(row=1, image="x" * 1_000_000, message="y" * 1_000_000)
     html = receipt_page(receipt(errors={"missing": ErrorCount(count=1, examples=(example,))}), [])
     assert len(html) < 30_000
@@ -207,47 +173,6 @@ def test_a_job_without_rows_or_errors_has_a_page() -> None:
     assert "No row failed." in text
     assert "Left out" not in text
     assert "machine" not in text
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"), [(0, "0%"), (1, "&lt;0.1%"), (1000, "0.1%"), (999_999, "&gt;99.9%"), (1_000_000, "100%")]
-)
-def test_a_share_is_all_or_nothing_only_when_it_is(count, shown) -> None:
-    assert share(count, 1_000_000) == shown
-
-
-def test_durations_have_the_unit_a_person_would_use() -> None:
-    assert [duration(s) for s in (1.25, 90.0, 9000.0)] == ["1.2 seconds", "1.5 minutes", "2.5 hours"]
-
-
-@pytest.mark.parametrize("most", [1, 3, 5, 6, 99, 101, 812, 7_654_321])
-def test_bars_are_as_high_as_their_counts_and_under_the_top_line(most) -> None:
-    counts = [0] * 20
-    counts[3], counts[19] = most, most // 2
-    elements = Page(histogram_svg(counts)).elements
-    bars = [attributes for tag, attributes in elements if tag == "rect"]
-    heights = [float(bar["height"] or 0) for bar in bars]
-    lines = [float(attributes["y1"] or 0) for tag, attributes in elements if tag == "line"]
-    assert len(bars) == 20
-    assert heights[0] == 0
-    assert heights[3] == max(heights)
-    assert most < 4 or heights[19] == pytest.approx(heights[3] * (most // 2) / most, abs=0.2)
-    assert float(bars[3]["y"] or 0) >= min(lines) - 0.1, "no bar is higher than the grid"
-    assert heights[3] > (max(lines) - min(lines)) / 2, "the grid is not much higher than the bars"
-    assert 3 <= len(set(lines)) <= 7 or most < 3
-
-
-def test_a_single_row_of_millions_can_be_seen() -> None:
-    bars = [a for tag, a in Page(histogram_svg([1, *[0] * 18, 5_000_000])).elements if tag == "rect"]
-    assert float(bars[0]["height"] or 0) >= 2
-
-
-def test_bars_stand_side_by_side_from_nought_to_one() -> None:
-    page = Page(histogram_svg([1] * 20))
-    lefts = [float(a["x"] or 0) for tag, a in page.elements if tag == "rect"]
-    assert np.allclose(np.diff(lefts), np.diff(lefts)[0], atol=0.2)
-    assert "0.95 to 1.00: 1 row" in page.text
-    assert "0.0 0.2 0.4 0.6 0.8 1.0 confidence rows" in page.text
 
 
 def test_a_finished_job_leaves_a_page_with_its_photos(make_job, bundle, tmp_path) -> None:

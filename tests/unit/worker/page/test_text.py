@@ -1,0 +1,19 @@
+import pytest
+
+from worker.page.text import duration, share, visible
+
+
+def test_a_very_long_text_is_shown_by_its_ends() -> None:
+    assert visible("x" * 300) == "x" * 300
+    assert visible("a" * 150 + "b" * 1000 + "c" * 150) == "a" * 150 + " […1,000 characters…] " + "c" * 150
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(0, "0%"), (1, "&lt;0.1%"), (1000, "0.1%"), (999_999, "&gt;99.9%"), (1_000_000, "100%")]
+)
+def test_a_share_is_all_or_nothing_only_when_it_is(count, shown) -> None:
+    assert share(count, 1_000_000) == shown
+
+
+def test_durations_have_the_unit_a_person_would_use() -> None:
+    assert [duration(s) for s in (1.25, 90.0, 9000.0)] == ["1.2 seconds", "1.5 minutes", "2.5 hours"]
