@@ -76,7 +76,7 @@ def test_failed_rows_are_tried_again(place: Place, bundle: Path, tmp_path: Path)
     before = place.rows("again")
     assert [row["error"] for row in before] == [None, "missing", "unreadable", None]
     Image.new("RGB", (40, 30), "teal").save(tmp_path / "late.png")
-    assert place.must("jobs", "retry-failed", "again").startswith("Trying 1 rows again: 1 missing.")
+    assert place.must("jobs", "retry-failed", "again").startswith("Trying 1 row again: 1 missing.")
     place.must("jobs", "watch", "again")
     after = place.rows("again")
     assert [row["error"] for row in after] == [None, None, "unreadable", None]

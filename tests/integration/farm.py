@@ -59,7 +59,12 @@ class Farm:
         return QueuedJob(name, job, self.jobs / name, self.client)
 
     def worker(
-        self, slots: int = 2, *, url: str | None = None, jobs: Path | None = None, env: dict[str, str] | None = None
+        self,
+        slots: int = 2,
+        *,
+        url: str | None = None,
+        jobs: Path | str | None = None,
+        env: dict[str, str] | None = None,
     ) -> WorkerProcess:
         """Start ``hangtag worker``, and wait until it takes tasks."""
         options = ("--concurrency", str(slots), "--redis", url or self.server.url, "--jobs", str(jobs or self.jobs))

@@ -152,7 +152,9 @@ def retry_job(name: str, settings: QueueSettings) -> None:
             Console().print("No failed row of it is worth another try.")
             return
         counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
-        _say(f"Trying {kinds.total():,} rows again: {counts}. Watch it with: {_command('watch', name, settings)}")
+        _say(
+            f"Trying {_count(kinds.total(), 'row')} again: {counts}. Watch it with: {_command('watch', name, settings)}"
+        )
         _supply(control, name)
 
 
