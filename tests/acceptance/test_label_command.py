@@ -220,6 +220,21 @@ def test_a_file_that_no_job_of_ours_made_is_not_overwritten(tmp_path: Path, cata
     assert output.read_text() == "precious"
 
 
+def test_a_damaged_receipt_is_told_and_written_anew(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    output = tmp_path / "labels.parquet"
+    assert run(catalogue, bundle, output).returncode == 0
+    before, receipt = results(output), tmp_path / "labels.parquet.job" / "receipt.json"
+    receipt.write_text("{")
+    done = run(catalogue, bundle, output)
+    assert done.returncode == 1
+    assert "receipt.json" in done.stderr
+    assert "delete it, and it is written anew" in " ".join(done.stderr.split())
+    receipt.unlink()
+    assert run(catalogue, bundle, output).returncode == 0
+    assert json.loads(receipt.read_text())["rows"] == len(before)
+    assert results(output) == before
+
+
 def test_a_damaged_bundle_labels_nothing(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
     import shutil
 
