@@ -27,6 +27,7 @@ class ExitCode(IntEnum):
     OK = 0
     FAILURE = 1
     USAGE = 2
+    DATA_REFUSED = 4
     BUNDLE_REFUSED = 5
     PARITY_FAILED = 6
     INTERRUPTED = 130

@@ -33,8 +33,11 @@ __all__ = [
     "Pixels",
     "PreprocessSpec",
     "fingerprint",
+    "opened",
+    "orientation_of",
     "preprocess",
     "preprocess_image",
+    "whole_rgb",
 ]
 
 Pixels = npt.NDArray[np.uint8]
@@ -123,11 +126,51 @@ def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
     Raises:
         ImageError: the bytes are no image, are truncated or damaged, or hold more than ``MAX_PIXELS`` pixels.
     """
+    with opened(data) as image:
+        if spec.decode is Decode.DCT:
+            image.draft(image.mode, _draft_size(image.size, spec))
+        return _pixels(image, spec)
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[Image.Image]:
+    """A photo as Pillow opens it: its header is read, its pixels are not decoded.
+
+    Args:
+        data: the bytes of an image file.
+
+    Raises:
+        ImageError: the bytes are no image, or hold more than ``MAX_PIXELS`` pixels. So does whatever goes wrong with
+            the image inside the block.
+    """
     if len(data) > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
     with _only_image_errors():
-        return _pixels(_open(data, spec), spec)
+        yield _identified(data)
+
+
+def whole_rgb(image: Image.Image) -> Image.Image:
+    """All of a photo as the network would see it if it took photos of any size.
+
+    Args:
+        image: as from :func:`opened`.
+
+    Returns:
+        An RGB image: upright, transparency laid over white, in sRGB.
+    """
+    image.load()
+    profile = image.info.get("icc_profile")
+    return _srgb(_opaque(_ready(_eight_bit(_upright(image)))), profile)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation tag, 1 (upright) to 8; of a TIFF that is loaded it is 1, since Pillow has turned it."""
+    try:
+        tag = image.getexif().get(_ORIENTATION_TAG, 1)
+        return int(tag) if tag in _TURNS else 1
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        return 1  # a damaged EXIF block says nothing about the photo; browsers show it as stored, so do we
 
 
 def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
@@ -177,15 +220,13 @@ def fingerprint(spec: PreprocessSpec) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _open(data: bytes, spec: PreprocessSpec) -> Image.Image:
+def _identified(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_accepted_formats())
     except UnidentifiedImageError as error:
         msg = f"Expected a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file, got {len(data):,} bytes that are none of them."
         raise ImageError(msg) from error
     _check_size(image)
-    if spec.decode is Decode.DCT:
-        image.draft(image.mode, _draft_size(image.size, spec))
     return image
 
 
@@ -225,10 +266,7 @@ def _inside(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        return image  # a damaged EXIF block says nothing about the photo; browsers show it as stored, so do we
+    turn = _TURNS.get(orientation_of(image))
     return image if turn is None else image.transpose(turn)
 
 
