@@ -1,6 +1,5 @@
 """Labelled photos as a person keeps them: class folders, split folders, or a CSV."""
 
-from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,18 +10,25 @@ from models.photo import walk_files
 from models.preprocess import IMAGE_SUFFIXES
 from worker.readers import read_delimited
 
-__all__ = ["MIN_PER_CLASS", "Dataset", "Exclusion", "LabeledPhoto", "Split", "check_classes", "read_dataset"]
-
-MIN_PER_CLASS: Final = 5
-"""Fewer photos of a class cannot be divided into training, validation and test."""
+__all__ = ["Dataset", "Exclusion", "LabeledPhoto", "Split", "read_dataset"]
 
 
 class Split(StrEnum):
-    """What a photo is used for."""
+    """What a photo is used for; the earlier, the more a network learns from it."""
 
     TRAIN = "train"
     VAL = "val"
     TEST = "test"
+
+    @property
+    def rank(self) -> int:
+        """0 for what most is learned from."""
+        return list(Split).index(self)
+
+    @property
+    def word(self) -> str:
+        """For people."""
+        return {"train": "training", "val": "validation", "test": "test"}[self.value]
 
 
 _SPLIT_NAMES: Final = {
@@ -42,20 +48,32 @@ class LabeledPhoto:
         path: the file.
         label: its class.
         split: where the person put it; none where that is left to Hangtag.
+        product: what it shows, a SKU or the like; photos of one product are kept in one split.
     """
 
     path: Path
     label: str
     split: Split | None = None
+    product: str | None = None
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A file that is set aside, and why."""
+    """A file that is set aside, and why.
+
+    Attributes:
+        path: the file.
+        reason: in a word; see docs/formats.md.
+        message: for people.
+        label: its class, where that is known.
+        split: where the person put it, if anywhere.
+    """
 
     path: Path
     reason: str
     message: str
+    label: str = ""
+    split: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +81,13 @@ class Dataset:
     """Labelled photos, in a fixed order.
 
     Attributes:
+        source: the folder or the CSV that they were found in.
         photos: files whose names say image.
         excluded: what was set aside before any photo was opened.
         classes: names, sorted, those without any photo too; the position is the class's index everywhere.
     """
 
+    source: Path
     photos: tuple[LabeledPhoto, ...]
     excluded: tuple[Exclusion, ...]
     classes: tuple[str, ...]
@@ -78,7 +98,8 @@ def read_dataset(path: Path) -> Dataset:
 
     Args:
         path: a folder of class folders; a folder with ``train``, ``val`` (or ``valid``, ``validation``) and ``test``
-            inside, each of class folders; or a CSV with the columns ``image`` and ``label``, and ``split`` if wanted.
+            inside, each of class folders; or a CSV with the columns ``image`` and ``label``, and ``split`` and
+            ``group`` (the product) if wanted.
 
     Raises:
         DataError: nothing is there, there are no images, or only one class.
@@ -99,11 +120,11 @@ def _read_folder(root: Path) -> Dataset:
     splits = {folder: _SPLIT_NAMES[folder.name.lower()] for folder in _folders(root) if _is_split(folder)}
     strangers = [folder.name for folder in _folders(root) if folder not in splits]
     if not splits or (strangers and Split.TRAIN not in splits.values()):
-        return _joined([_read_classes(root, None)])
+        return _read_classes(root, None)
     if strangers:
         msg = f"Expected only split folders beside {root / 'train'}, found {', '.join(strangers)}; move them away."
         raise DataError(msg)
-    return _joined([_read_classes(folder, split) for folder, split in splits.items()])
+    return _joined(root, [_read_classes(folder, split) for folder, split in splits.items()])
 
 
 def _is_split(folder: Path) -> bool:
@@ -114,8 +135,9 @@ def _folders(root: Path) -> list[Path]:
     return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _joined(parts: list[Dataset]) -> Dataset:
+def _joined(root: Path, parts: list[Dataset]) -> Dataset:
     return Dataset(
+        source=root,
         photos=tuple(photo for part in parts for photo in part.photos),
         excluded=tuple(exclusion for part in parts for exclusion in part.excluded),
         classes=tuple(sorted({name for part in parts for name in part.classes})),
@@ -131,8 +153,9 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
         elif file.suffix.lower() in IMAGE_SUFFIXES:
             photos.append(LabeledPhoto(file, file.relative_to(root).parts[0], split))
         else:
-            excluded.append(Exclusion(file, "not_an_image", f"Its name does not end like an image's: {file.name}"))
-    return Dataset(tuple(photos), tuple(excluded), tuple(folder.name for folder in _folders(root)))
+            message, label = f"Its name does not end like an image's: {file.name}", file.relative_to(root).parts[0]
+            excluded.append(Exclusion(file, "not_an_image", message, label, split))
+    return Dataset(root, tuple(photos), tuple(excluded), tuple(folder.name for folder in _folders(root)))
 
 
 def _read_csv(path: Path) -> Dataset:
@@ -143,7 +166,7 @@ def _read_csv(path: Path) -> Dataset:
         raise DataError(msg)
     rows = (row for batch in reader.batches for row in batch.to_pylist())
     photos = tuple(_csv_photo(path, row, number) for number, row in enumerate(rows, start=1))
-    return Dataset(photos, (), tuple(sorted({photo.label for photo in photos})))
+    return Dataset(path, photos, (), tuple(sorted({photo.label for photo in photos})))
 
 
 def _csv_photo(path: Path, row: dict[str, str], number: int) -> LabeledPhoto:
@@ -154,33 +177,33 @@ def _csv_photo(path: Path, row: dict[str, str], number: int) -> LabeledPhoto:
     if split and split.lower() not in _SPLIT_NAMES:
         msg = f"Expected a split of {', '.join(_SPLIT_NAMES)} in row {number} of {path}, got {split!r}."
         raise DataError(msg)
-    return LabeledPhoto(path.parent / image, label, _SPLIT_NAMES[split.lower()] if split else None)
+    product = (row.get("group") or "").strip() or None
+    return LabeledPhoto(path.parent / image, label, _SPLIT_NAMES[split.lower()] if split else None, product)
 
 
 def _check_any(path: Path, dataset: Dataset) -> None:
     if not dataset.photos:
         loose = any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.glob("*")) if path.is_dir() else False
         hint = "they lie in no class folder; make one folder a class" if loose else "found none"
-        msg = f"Expected images in class folders under {path}, {hint}."
+        where = f"in class folders under {path}" if path.is_dir() else f"in the rows of {path}"
+        msg = f"Expected images {where}, {hint}."
         raise DataError(msg)
     broken = [name for name in dataset.classes if "\n" in name or "\r" in name]
     if broken:
         msg = f"Expected class names without line breaks, got {broken[0]!r}; rename it."
+        raise DataError(msg)
+    unprintable = [name for name in dataset.classes if not _is_utf8(name)]
+    if unprintable:
+        msg = f"Expected class names in UTF-8, got {unprintable[0]!r}; rename it."
         raise DataError(msg)
     if len(dataset.classes) == 1:
         msg = f"Expected at least two classes in {path}, found one: {dataset.classes[0]}."
         raise DataError(msg)
 
 
-def check_classes(photos: list[LabeledPhoto], classes: tuple[str, ...]) -> None:
-    """Check that every class has photos enough to learn from, once the unreadable ones are set aside.
-
-    Raises:
-        DataError: a class has too few.
-    """
-    counts = Counter(photo.label for photo in photos)
-    few = {name: counts[name] for name in classes if counts[name] < MIN_PER_CLASS}
-    if few:
-        listed = ", ".join(f"{name} ({count})" for name, count in few.items())
-        msg = f"Expected at least {MIN_PER_CLASS} readable photos of each class, too few of: {listed}."
-        raise DataError(msg)
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

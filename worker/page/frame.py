@@ -3,9 +3,9 @@
 from string import Template
 from typing import Final
 
-__all__ = ["PAGE"]
+__all__ = ["framed"]
 
-PAGE: Final = Template("""<!doctype html>
+_PAGE: Final = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <meta name="color-scheme" content="light dark">
@@ -107,8 +107,19 @@ dd { margin: 0; min-width: 0; unicode-bidi: isolate }
   .wide img { max-width: 100% }
   .tiles { grid-template-columns: repeat(6, 1fr); gap: .5rem }
 }
-</style></head>
+$style</style></head>
 <body>
 $body
 </body></html>
 """)
+
+
+def framed(title: str, body: str, style: str = "") -> str:
+    """A whole page.
+
+    Args:
+        title: HTML, without elements.
+        body: HTML.
+        style: CSS besides that of every page.
+    """
+    return _PAGE.substitute(title=title, body=body, style=style)

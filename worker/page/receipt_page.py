@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from worker.page.contact_sheet import SheetPhoto
-from worker.page.frame import PAGE
+from worker.page.frame import framed
 from worker.page.sections import receipt_sections, section
 from worker.page.text import isolated, number_of, share, visible
 from worker.page.tiles import photo_tiles
@@ -47,7 +47,7 @@ def receipt_page(receipt: Receipt, pictures: Sequence[PagePicture], photos: Sequ
     shown = [section("Some of the photos", photo_tiles(photos), "long")] if photos else []
     shown += [_picture(picture) for picture in pictures]
     body = (f"<h1>{rows} of {isolated(source)}</h1>", _lead(receipt), _numbers(receipt), counts, *shown, details)
-    return PAGE.substitute(title=f"{rows} of {visible(source)}", body="\n".join(body))
+    return framed(f"{rows} of {visible(source)}", "\n".join(body))
 
 
 def _lead(receipt: Receipt) -> str:

@@ -30,15 +30,17 @@ def receipt_sections(receipt: Receipt) -> tuple[str, str]:
     return counts, details
 
 
-def section(title: str, content: str, kind: str = "") -> str:
+def section(title: str, content: str, kind: str = "", anchor: str = "") -> str:
     """A titled part of a page.
 
     Args:
         title: HTML.
         content: HTML.
         kind: ``long`` for one that may be broken between printed pages.
+        anchor: what a link to it says after its ``#``.
     """
-    return f'<section class="{kind}"><h2>{title}</h2>{content}</section>'
+    name = f' id="{anchor}"' if anchor else ""
+    return f'<section class="{kind}"{name}><h2>{title}</h2>{content}</section>'
 
 
 def _pair(*sections: str) -> str:

@@ -29,9 +29,9 @@ def visible(text: str, longest: int = _LONGEST) -> str:
     return escape(text.translate(_VISIBLE))
 
 
-def isolated(text: str) -> str:
+def isolated(text: str, longest: int = _LONGEST) -> str:
     """:func:`visible` in an element from which no right-to-left mark reaches the words around it."""
-    return f"<bdi>{visible(text)}</bdi>"
+    return f"<bdi>{visible(text, longest)}</bdi>"
 
 
 def number_of(count: int, one: str, many: str) -> str:

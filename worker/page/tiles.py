@@ -2,16 +2,20 @@
 
 import base64
 import io
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
+
+from PIL import Image
 
 from worker.page.contact_sheet import SheetPhoto, failed_last, thumbnail
 from worker.page.text import visible
 
-__all__ = ["photo_tiles"]
+__all__ = ["photo_tiles", "picture"]
 
 _SIDE: Final = 200
-_QUALITY: Final = 80
+_QUALITIES: Final = (80, 60, 40, 20, 5)
 
 
 def photo_tiles(photos: Sequence[SheetPhoto]) -> str:
@@ -26,15 +30,31 @@ def photo_tiles(photos: Sequence[SheetPhoto]) -> str:
 def _tile(photo: SheetPhoto) -> str:
     title, detail = visible(photo.title), visible(photo.detail)
     return (
-        f'<figure class="tile {photo.status}">{_picture(photo)}<figcaption><b dir="auto" title="{title}">{title}</b>'
+        f'<figure class="tile {photo.status}">{picture(photo.path, _SIDE)}'
+        f'<figcaption><b dir="auto" title="{title}">{title}</b>'
         f'<span title="{detail}">{detail}</span></figcaption></figure>'
     )
 
 
-def _picture(photo: SheetPhoto) -> str:
-    image = thumbnail(photo.path, _SIDE) if photo.path else None
+def picture(path: Path | None, side: int, most_bytes: int = sys.maxsize) -> str:
+    """A photo inside a white square, as an element that holds it; or one that says there is none.
+
+    Args:
+        path: the photo; none for one that is not to be opened.
+        side: of the square, in pixels.
+        most_bytes: of the JPEG in it; a photo of much detail is stored the worse for it.
+    """
+    image = thumbnail(path, side) if path else None
     if image is None:
         return '<div class="nothing">no picture</div>'
+    jpegs = (_jpeg(image, quality) for quality in _QUALITIES)
+    jpeg = next((jpeg for jpeg in jpegs if len(jpeg) <= most_bytes), None)
+    return (
+        f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg or _jpeg(image, _QUALITIES[-1])).decode()}">'
+    )
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    image.save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()

@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from models.errors import DataError, ExitCode, InputError
-from trainer.dataset import MIN_PER_CLASS, LabeledPhoto, Split, check_classes, read_dataset
+from trainer.dataset import LabeledPhoto, Split, read_dataset
 
 
 @pytest.fixture
@@ -189,6 +190,16 @@ def test_csv_may_leave_a_split_empty(csv_file):
     assert [photo.split for photo in read_dataset(path).photos] == [None, None]
 
 
+def test_csv_may_say_which_product_a_photo_shows(csv_file):
+    path = csv_file("image,label,group\n1.jpg,hat,00123\n2.jpg,hat, 00123 \n3.jpg,vase,\n4.jpg,vase,  \n")
+    assert [photo.product for photo in read_dataset(path).photos] == ["00123", "00123", None, None]
+
+
+def test_csv_may_give_some_splits_and_leave_others_to_the_earlier_training(csv_file):
+    path = csv_file("image,label,split\n1.jpg,hat,test\n2.jpg,vase,\n")
+    assert [photo.split for photo in read_dataset(path).photos] == [Split.TEST, None]
+
+
 def test_csv_may_have_more_columns_a_byte_order_mark_and_quotes(csv_file):
     path = csv_file('\ufeffsku,label,image\r\n00123,"hat, straw","a,b.jpg"\r\n7,vase,2.jpg\r\n')
     assert read_dataset(path).photos == (
@@ -227,12 +238,9 @@ def test_csv_in_another_encoding_is_refused_by_name(csv_file):
         read_dataset(csv_file("image,label\n1.jpg,béret\n2.jpg,vase\n", encoding="latin-1"))
 
 
-def test_a_class_with_too_few_readable_photos_is_named_with_its_count():
-    photos = [LabeledPhoto(Path(f"{i}.jpg"), "hat") for i in range(MIN_PER_CLASS)]
-    photos += [LabeledPhoto(Path(f"{i}.jpg"), "vase") for i in range(MIN_PER_CLASS - 1)]
-    with pytest.raises(DataError, match=r"at least 5 readable photos .* too few of: clock \(0\), vase \(4\)\."):
-        check_classes(photos, ("clock", "hat", "vase"))
-
-
-def test_just_enough_photos_of_each_class_pass():
-    check_classes([LabeledPhoto(Path(f"{i}.jpg"), name) for name in ("hat", "vase") for i in range(5)], ("hat", "vase"))
+def test_a_class_folder_whose_name_is_no_utf8_is_refused(tmp_path):
+    for name in ("hat", os.fsdecode(b"b\xff")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").touch()
+    with pytest.raises(DataError, match="class names in UTF-8"):
+        read_dataset(tmp_path)

@@ -1,0 +1,166 @@
+"""What the tests of a check share: photos as bytes, and a made-up checkup with a bit of everything."""
+
+from dataclasses import asdict, replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from models.errors import ImageError
+from trainer.check.checkup import Checkup, Faulty, Looked
+from trainer.check.issues import Issue, judge
+from trainer.check.look import Look, fault_of, look
+from trainer.check.near import NearPair
+from trainer.check.photo_fault import FaultKind, PhotoFault
+from trainer.check.relations import Leak, LeakKind, Relations
+from trainer.check.shortcuts import Guess
+from trainer.dataset import Dataset, Exclusion, LabeledPhoto, Split
+
+ORDINARY = Look(
+    format="JPEG",
+    mode="RGB",
+    width=400,
+    height=300,
+    bytes=20_000,
+    orientation=1,
+    exif=False,
+    animated=False,
+    transparent=False,
+    grey=False,
+    brightness_5=0.2,
+    brightness_99=0.9,
+    entropy=7.5,
+    edges=60.0,
+    histogram_spread=50.0,
+    steepest=20,
+    border_red=250.0,
+    border_green=249.5,
+    border_blue=248.0,
+    pixels="00",
+)
+
+
+@pytest.fixture(scope="session")
+def ordinary():
+    """What a photo shows that has no issue."""
+    return ORDINARY
+
+
+@pytest.fixture(scope="session")
+def table():
+    """Looks as a store gives them."""
+
+    def of(looks):
+        return pa.Table.from_pylist([asdict(one) for one in looks], pa.Table.from_pylist([asdict(ORDINARY)]).schema)
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def encode():
+    """An image as the bytes of a file."""
+
+    def save(image, file_format="PNG", **options):
+        buffer = BytesIO()
+        image.save(buffer, file_format, **options)
+        return buffer.getvalue()
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def tiles():
+    """Draws squares of many colours, which resemble those of no other seed."""
+
+    def draw(seed=0, size=(120, 90)):
+        colours = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), np.uint8)
+        return Image.fromarray(colours).resize(size, Image.Resampling.NEAREST)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def refused():
+    """The fault of bytes that cannot be looked at."""
+
+    def fault(data):
+        with pytest.raises(ImageError) as caught:
+            look(data)
+        return fault_of(data, caught.value)
+
+    return fault
+
+
+def photo(name, split=None, product=None):
+    return LabeledPhoto(Path("/shop", name), name.split("/")[0], split, product)
+
+
+PHOTOS = (
+    photo("hat/0.jpg", Split.TRAIN, "H1"),
+    photo("hat/1.jpg", Split.TEST),
+    photo("hat/2.jpg", Split.VAL),
+    photo("shoe/3.jpg", Split.TRAIN),
+    photo("hat/4.jpg", Split.TRAIN),
+    photo("shoe/5.jpg", Split.TEST),
+    photo("shoe/6.jpg", Split.TRAIN),
+    photo("shoe/7.png"),
+)
+FAULTY = (
+    Faulty(photo("hat/cut.jpg", Split.TRAIN), PhotoFault(FaultKind.TRUNCATED, "The file ends too early; fetch it.")),
+    Faulty(photo("hat/gone.jpg"), PhotoFault(FaultKind.MISSING, "Nothing is there.")),
+    Faulty(photo("shoe/page.jpg"), PhotoFault(FaultKind.UNSUPPORTED, "It is a web page.")),
+    Faulty(photo("shoe/x.txt"), PhotoFault(FaultKind.WRONG_EXTENSION, "Its content is JPEG; rename it.")),
+)
+
+
+@pytest.fixture
+def checkup(table):
+    """Eight photos: 0 and 1 have the same pixels, 2 nearly these, 3 and 4 too but two labels, 6 and 7 are placeholders.
+
+    7 is dark, its name says PNG, and it has no split; most shoes are light.
+    """
+    looks = table([*[replace(ORDINARY, pixels=f"{place}") for place in range(7)], replace(ORDINARY, brightness_99=0.1)])
+    return Checkup(
+        dataset=Dataset(Path("shop"), PHOTOS, (), ("hat", "scarf", "shoe")),
+        looked=Looked(PHOTOS, tuple(f"sha{place}" for place in range(8)), FAULTY),
+        ignored=(Exclusion(Path("/shop/hat/notes.txt"), "not_an_image", "Its name does not end like an image's"),),
+        looks=looks,
+        judgement=replace(
+            judge(looks, [one.path for one in PHOTOS], [one.label for one in PHOTOS]),
+            properties={"shoe": {Issue.LIGHT: 0.625}},
+        ),
+        relations=Relations(
+            exact=((0, 1), (3, 4)),
+            near=(NearPair(0, 2, 0.97), NearPair(1, 2, 1.0)),
+            pictures=np.array([0, 0, 0, 1, 1, 2, 3, 3]),
+            families=np.array([0, 0, 0, 1, 1, 2, 3, 4]),
+            placeholders=((6, 7),),
+            conflicts=((3, 4),),
+            leaks=(Leak(1, 0, LeakKind.EXACT), Leak(2, 0, LeakKind.NEAR), Leak(5, 3, LeakKind.PRODUCT)),
+        ),
+        guesses=(
+            Guess(
+                "width",
+                0.93,
+                0.58,
+                is_shortcut=True,
+                pair=("hat", "shoe"),
+                pair_accuracy=0.93,
+                pair_majority=0.58,
+                classes=2,
+            ),
+            Guess(
+                "EXIF",
+                0.6,
+                0.58,
+                is_shortcut=False,
+                pair=("hat", "shoe"),
+                pair_accuracy=0.6,
+                pair_majority=0.58,
+                classes=2,
+            ),
+        ),
+    )

@@ -1,0 +1,234 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.preprocess import IMAGE_SUFFIXES
+from trainer.check.issues import Issue, judge
+
+GRADED = (
+    Issue.ODD_SIZE,
+    Issue.ODD_ASPECT_RATIO,
+    Issue.DARK,
+    Issue.LIGHT,
+    Issue.BLURRY,
+    Issue.LOW_INFORMATION,
+    Issue.TOO_SMALL,
+)
+PLAIN = (
+    Issue.WRONG_EXTENSION,
+    Issue.ANIMATED,
+    Issue.TRANSPARENT,
+    Issue.EXIF_ROTATED,
+    Issue.CMYK,
+    Issue.GREY,
+)
+
+
+@pytest.fixture
+def judged(table):
+    """The judgement of some looks, each of a class of its own unless labels are given."""
+
+    def of(*looks, names=None, labels=None):
+        paths = [Path("/shop", name) for name in names or [f"{place}.jpg" for place in range(len(looks))]]
+        return judge(table(looks), paths, labels or [str(place) for place in range(len(looks))])
+
+    return of
+
+
+@pytest.fixture
+def issues_of(judged, ordinary):
+    """The issues of one photo among ordinary ones."""
+
+    def of(name="a.jpg", **changes):
+        found = judged(replace(ordinary, **changes), *[ordinary] * 9, names=[name, *["b.jpg"] * 9])
+        assert not any(flags[1:].any() for flags in found.flags.values())
+        return {issue for issue, flags in found.flags.items() if flags[0]}
+
+    return of
+
+
+def test_every_issue_of_a_photo_by_itself_has_a_score_and_a_flag(judged, ordinary):
+    found = judged(ordinary, ordinary)
+    assert set(found.scores) == set(found.flags) == {*GRADED, *PLAIN}
+    for issue in found.scores:
+        assert found.scores[issue].shape == found.flags[issue].shape == (2,)
+        assert found.flags[issue].dtype == bool
+
+
+def test_an_ordinary_photo_has_no_issue(issues_of):
+    assert issues_of() == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "issue"),
+    [
+        ({"animated": True}, Issue.ANIMATED),
+        ({"transparent": True}, Issue.TRANSPARENT),
+        ({"orientation": 2}, Issue.EXIF_ROTATED),
+        ({"orientation": 8}, Issue.EXIF_ROTATED),
+        ({"mode": "CMYK"}, Issue.CMYK),
+        ({"grey": True}, Issue.GREY),
+        ({"brightness_99": 0.31}, Issue.DARK),
+        ({"brightness_5": 0.96}, Issue.LIGHT),
+        ({"edges": 20.0, "histogram_spread": 10.0}, Issue.BLURRY),
+        ({"edges": 20.0, "histogram_spread": 15.0}, Issue.BLURRY),
+        ({"steepest": 19}, Issue.BLURRY),
+        ({"entropy": 2.9}, Issue.LOW_INFORMATION),
+        ({"width": 600, "height": 200}, Issue.ODD_ASPECT_RATIO),
+        ({"width": 200, "height": 600}, Issue.ODD_ASPECT_RATIO),
+    ],
+)
+def test_a_photo_that_has_one_issue(issues_of, changes, issue):
+    assert issues_of(**changes) == {issue}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"brightness_99": 0.32},
+        {"brightness_5": 0.95},
+        {"entropy": 3.0},
+        {"width": 350, "height": 350},
+        {"width": 598, "height": 210},
+        {"edges": 35.0, "histogram_spread": 10.0},
+        {"edges": 20.0, "histogram_spread": 10.0, "steepest": 36},
+    ],
+)
+def test_a_photo_at_the_limit_has_none(issues_of, changes):
+    assert issues_of(**changes) == set()
+
+
+def test_a_blurred_photo_of_few_greys_is_not_blurry(issues_of):
+    """cleanvision's rule: a plain backdrop has weak edges, and a histogram with a high peak."""
+    assert issues_of(edges=10.0, histogram_spread=60.0) == set()
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "small"), [(63, 63, True), (64, 48, False), (48, 64, False), (62, 40, True)]
+)
+def test_too_small_is_a_longer_side_below_64(issues_of, width, height, small):
+    assert (Issue.TOO_SMALL in issues_of(width=width, height=height)) is small
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "wrong"),
+    [
+        ("a.jpg", "JPEG", False),
+        ("a.JPEG", "JPEG", False),
+        ("a.jpe", "JPEG", False),
+        ("a.jfif", "JPEG", False),
+        ("a.mpo", "JPEG", False),
+        ("a.tif", "TIFF", False),
+        ("a.tiff", "TIFF", False),
+        ("a.bmp", "DIB", False),
+        ("a.dib", "BMP", False),
+        ("a.dib", "DIB", False),
+        ("a.apng", "PNG", False),
+        ("a.webp", "WEBP", False),
+        ("a.avif", "AVIF", False),
+        ("a.gif", "GIF", False),
+        ("photo", "JPEG", False),
+        ("a.jpg", "PNG", True),
+        ("a.png", "JPEG", True),
+        ("a.jpg", "WEBP", True),
+        ("a.gif", "PNG", True),
+        ("a.txt", "JPEG", True),
+        ("a.jpg.part", "JPEG", True),
+    ],
+)
+def test_a_name_that_says_another_format(issues_of, name, stored, wrong):
+    assert issues_of(name, format=stored) == ({Issue.WRONG_EXTENSION} if wrong else set())
+
+
+def test_every_suffix_that_is_taken_for_a_photo_is_known(issues_of):
+    formats = {".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF", ".avif": "AVIF"}
+    formats |= {".tif": "TIFF", ".tiff": "TIFF"}
+    for suffix in IMAGE_SUFFIXES:
+        assert issues_of(f"a{suffix}", format=formats.get(suffix, "JPEG")) == set(), suffix
+
+
+def sized(ordinary, sides):
+    return [replace(ordinary, width=side, height=side) for side in sides]
+
+
+def test_an_odd_size_is_three_quartile_distances_off(judged, ordinary):
+    usual = list(np.linspace(300, 500, 41).astype(int))  # quartiles at 355 and 455, with the two below
+    found = judged(*sized(ordinary, [*usual, 740, 790]))
+    assert found.flags[Issue.ODD_SIZE][-2:].tolist() == [False, True]
+    assert not found.flags[Issue.ODD_SIZE][:-2].any()
+    assert found.scores[Issue.ODD_SIZE][20] > 0.95
+
+
+def test_among_photos_of_one_size_a_somewhat_other_one_is_not_odd(judged, ordinary):
+    found = judged(*sized(ordinary, [400] * 20 + [440, 250, 590, 190, 610]))
+    assert found.flags[Issue.ODD_SIZE].tolist() == [False] * 23 + [True, True]
+
+
+@given(sides=st.lists(st.integers(1, 5000), min_size=1, max_size=30))
+def test_sizes_are_scored_from_0_to_1_and_never_are_most_of_them_odd(table, ordinary, sides):
+    found = judge(table(sized(ordinary, sides)), [Path("a.jpg")] * len(sides), [str(p) for p in range(len(sides))])
+    scores = found.scores[Issue.ODD_SIZE]
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert found.flags[Issue.ODD_SIZE].mean() <= 0.5
+
+
+def test_size_is_that_of_the_area(judged, ordinary):
+    square, wide = replace(ordinary, width=400, height=400), replace(ordinary, width=800, height=200)
+    scores = judged(*[ordinary] * 8, square, wide).scores[Issue.ODD_SIZE]
+    assert scores[-2] == scores[-1]
+
+
+def test_no_photo_at_all(table):
+    found = judge(table([]), [], [])
+    assert set(found.flags) == {*GRADED, *PLAIN}
+    assert all(len(flags) == 0 for flags in found.flags.values())
+    assert found.properties == {}
+
+
+LIGHT = {"brightness_5": 0.99}
+
+
+def of_class(ordinary, light, plain):
+    return [*[replace(ordinary, **LIGHT)] * light, *[ordinary] * plain]
+
+
+@pytest.mark.parametrize(
+    ("light", "plain", "is_property"),
+    [
+        (8, 0, True),
+        (5, 3, True),
+        (4, 4, False),
+        (7, 0, False),
+        (6, 1, False),
+        (5, 4, True),
+        (51, 49, True),
+        (50, 50, False),
+    ],
+)
+def test_a_property_is_what_more_than_half_of_a_class_of_eight_has(judged, ordinary, light, plain, is_property):
+    found = judged(*of_class(ordinary, light, plain), labels=["mug"] * (light + plain))
+    if is_property:
+        assert found.properties == {"mug": {Issue.LIGHT: round(light / (light + plain), 4)}}
+        assert not found.flags[Issue.LIGHT].any()
+    else:
+        assert found.properties == {}
+        assert found.flags[Issue.LIGHT].tolist() == [True] * light + [False] * plain
+    assert (found.scores[Issue.LIGHT][:light] < 0.05).all(), "the score stays"
+
+
+def test_a_property_of_one_class_is_an_issue_in_another(judged, ordinary):
+    looks = [*of_class(ordinary, 8, 0), *of_class(ordinary, 2, 8)]
+    found = judged(*looks, labels=["mug"] * 8 + ["hat"] * 10)
+    assert found.properties == {"mug": {Issue.LIGHT: 1.0}}
+    assert found.flags[Issue.LIGHT].tolist() == [False] * 8 + [True] * 2 + [False] * 8
+
+
+def test_one_issue_may_be_a_property_beside_another_that_is_none(judged, ordinary):
+    looks = [replace(ordinary, grey=True, animated=place == 0) for place in range(8)]
+    found = judged(*looks, labels=["mug"] * 8)
+    assert found.properties == {"mug": {Issue.GREY: 1.0}}
+    assert found.flags[Issue.ANIMATED].tolist() == [True] + [False] * 7

@@ -1,0 +1,470 @@
+import json
+import struct
+from dataclasses import asdict, fields
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageDraw, ImageFilter
+
+from models.errors import ImageError, ImageFault
+from models.preprocess import MAX_BYTES, PreprocessSpec, preprocess
+from trainer.check.look import COPY_SIDE, SAMPLED, Look, fault_of, look
+from trainer.check.photo_fault import FaultKind
+from trainer.sample import draw_catalogue
+
+ORIENTATION = 0x0112
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+RED_IS_BLUE = SRGB.replace(b"rXYZ", b"----").replace(b"bXYZ", b"rXYZ").replace(b"----", b"bXYZ")
+
+
+@pytest.fixture
+def seen(encode):
+    """What a photo of this image, stored like this, shows."""
+
+    def of(image, file_format="PNG", **options):
+        return look(encode(image, file_format, **options))[0]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def ramp():
+    """All brightnesses of grey, evenly."""
+    return Image.fromarray(np.tile(np.arange(256, dtype=np.uint8), (128, 1))).convert("RGB")
+
+
+def turned(tag):
+    exif = Image.Exif()
+    exif[ORIENTATION] = tag
+    return exif
+
+
+def test_an_ordinary_photo(encode, tiles):
+    data = encode(tiles(), "JPEG", quality=95)
+    found, copy = look(data)
+    assert (found.format, found.mode, found.width, found.height) == ("JPEG", "RGB", 120, 90)
+    assert found.bytes == len(data)
+    assert found.orientation == 1
+    assert [found.exif, found.animated, found.transparent, found.grey] == [False] * 4
+    assert copy.shape == (COPY_SIDE, COPY_SIDE, 3)
+    assert copy.dtype == np.uint8
+
+
+def test_the_small_copy_is_the_stretched_photo(encode, tiles):
+    copy = look(encode(tiles()))[1]
+    expected = tiles().resize((COPY_SIDE, COPY_SIDE), Image.Resampling.BILINEAR)
+    assert np.array_equal(copy, np.asarray(expected))
+
+
+def test_a_look_survives_its_record(seen, tiles):
+    found = seen(tiles())
+    assert Look.of({**json.loads(json.dumps(asdict(found))), "sha256": "of the file"}) == found
+    assert all(type(getattr(found, field.name)) is field.type for field in fields(Look))
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM"])
+def test_the_format_is_that_of_the_content(seen, tiles, file_format):
+    assert seen(tiles(), file_format).format == file_format
+
+
+def test_a_phones_jpeg_with_a_preview_is_a_jpeg_and_not_animated(encode, tiles):
+    data = encode(tiles(), "MPO", save_all=True, append_images=[tiles(1)])
+    with Image.open(BytesIO(data)) as image:
+        assert image.format == "MPO"
+    found = look(data)[0]
+    assert found.format == "JPEG"
+    assert not found.animated
+
+
+@pytest.mark.parametrize(
+    ("mode", "file_format"),
+    [("RGB", "PNG"), ("RGBA", "PNG"), ("L", "JPEG"), ("LA", "PNG"), ("P", "PNG"), ("CMYK", "JPEG"), ("1", "PNG")],
+)
+def test_the_mode_is_the_stored_one(seen, tiles, mode, file_format):
+    assert seen(tiles().convert(mode), file_format).mode == mode
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_a_turned_photo_is_measured_upright(seen, tiles, tag, file_format):
+    found = seen(tiles(), file_format, exif=turned(tag))
+    assert found.orientation == tag
+    assert (found.width, found.height) == ((90, 120) if tag > 4 else (120, 90))
+
+
+@pytest.mark.parametrize("tag", [0, 9, 4711])
+def test_an_orientation_that_is_none_turns_nothing(seen, tiles, tag):
+    found = seen(tiles(), "JPEG", exif=turned(tag))
+    assert (found.orientation, found.width) == (1, 120)
+
+
+def big_endian_exif(kind, payload):
+    """An EXIF block with an orientation tag of any type; what does not fit into four bytes follows."""
+    inline, rest = (payload, b"") if len(payload) <= 4 else (struct.pack(">I", 26), payload)
+    return (
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01"
+        + struct.pack(">HHI", ORIENTATION, kind, 1)
+        + inline.ljust(4, b"\0")
+        + (bytes(4) + rest)
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [(5, struct.pack(">II", 6, 1)), (11, struct.pack(">f", 6.0)), (12, struct.pack(">d", 6.0)), (1, b"\x06")],
+    ids=["rational", "float", "double", "byte"],
+)
+def test_an_orientation_of_an_odd_type_is_a_whole_number(seen, tiles, kind, payload):
+    found = seen(tiles(), "JPEG", exif=big_endian_exif(kind, payload))
+    assert type(found.orientation) is int
+    assert (found.orientation, found.width) in {(6, 90), (1, 120)}
+    assert json.loads(json.dumps(asdict(found)))["orientation"] == found.orientation
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "exif",
+    [b"Exif\0\0", b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0II*\0\xff\xff\xff\xff"],
+)
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of odd metadata as it writes it
+def test_a_photo_with_a_damaged_exif_block_is_as_usable_as_for_labelling(seen, tiles, file_format, exif):
+    found = seen(tiles(), file_format, exif=exif)
+    assert (found.orientation, found.exif) == (1, False)
+
+
+def test_half_a_png_is_no_photo_though_exif_is_looked_for_in_all_of_it(encode, tiles):
+    data = encode(tiles(size=(600, 600)), exif=turned(6))
+    with pytest.raises(ImageError):
+        look(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_is_what_a_camera_adds(seen, tiles, file_format):
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    assert seen(tiles(), file_format, exif=exif).exif
+    assert not seen(tiles(), file_format).exif
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+def test_several_pictures_in_a_file_are_animated(seen, tiles, file_format):
+    assert seen(tiles(), file_format, save_all=True, append_images=[tiles(1), tiles(2)]).animated
+    assert not seen(tiles(), file_format).animated
+
+
+def test_the_first_picture_of_an_animated_file_is_looked_at(seen, tiles):
+    first = tiles().quantize(64)
+    both = seen(first, "GIF", save_all=True, append_images=[tiles(1).quantize(64)])
+    assert both.pixels == seen(first, "GIF").pixels
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF", "GIF"])
+def test_what_shines_through_is_transparent(seen, tiles, file_format):
+    image = tiles().convert("RGBA")
+    assert not seen(image, file_format).transparent, "an alpha channel that hides nothing"
+    image.paste((0, 0, 0, 0), (0, 0, 30, 30))
+    assert seen(image, file_format).transparent
+
+
+@pytest.mark.parametrize(
+    ("mode", "key", "unused"),
+    [("RGB", (255, 0, 0), (1, 2, 3)), ("L", 255, 3), ("1", 255, None)],
+)
+def test_a_colour_marked_as_transparent_shines_through_where_it_is_used(seen, mode, key, unused):
+    image = Image.new(mode, (64, 64))
+    image.paste(1 if mode == "1" else key, (32, 0, 64, 64))
+    assert seen(image, transparency=key).transparent
+    assert unused is None or not seen(image, transparency=unused).transparent
+
+
+def test_so_it_does_in_sixteen_bits(seen):
+    deep = Image.fromarray(np.repeat(np.array([[40_000, 40_001]], np.uint16), 32, axis=1))
+    assert seen(deep, transparency=40_000).transparent
+    assert not seen(deep, transparency=40_002).transparent
+
+
+@pytest.mark.parametrize(
+    ("transparency", "transparent"), [(0, True), (bytes([128] * 32), True), (bytes([255] * 32), False), (None, False)]
+)
+def test_a_palette_with_transparency(seen, tiles, transparency, transparent):
+    options = {} if transparency is None else {"transparency": transparency}
+    found = seen(tiles().quantize(32), **options)
+    assert (found.mode, found.transparent) == ("P", transparent)
+
+
+def test_under_what_is_transparent_lies_white(seen):
+    clear = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
+    found = seen(clear)
+    assert (found.border_red, found.border_green, found.border_blue) == (255, 255, 255)
+    assert found.brightness_5 == 1
+    assert found.pixels == seen(Image.new("RGB", (64, 64), "white")).pixels
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1", "RGB", "CMYK"])
+def test_grey_is_what_has_no_colour_however_it_is_stored(seen, ramp, mode):
+    image = ramp.convert("L").convert("RGB").convert(mode)
+    assert seen(image, "TIFF" if mode == "CMYK" else "PNG").grey
+
+
+def test_a_grey_jpeg_in_colour_is_grey_and_a_tinted_one_is_not(seen, ramp):
+    assert seen(ramp, "JPEG", quality=60).grey
+    sepia = Image.fromarray((np.asarray(ramp) * [1.0, 0.95, 0.82]).astype(np.uint8))
+    assert not seen(sepia, "JPEG", quality=95).grey
+
+
+def test_a_scanners_tint_is_no_colour(seen):
+    assert seen(Image.new("RGB", (64, 64), (120, 122, 124))).grey
+    assert not seen(Image.new("RGB", (64, 64), (120, 122, 125))).grey
+
+
+def test_one_coloured_patch_is_colour(seen, ramp):
+    patched = ramp.copy()
+    patched.paste((255, 0, 0), (100, 50, 116, 66))
+    assert not seen(patched).grey
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(seen):
+    deep = Image.fromarray(np.tile(np.linspace(0, 65_535, 256).astype(np.uint16), (128, 1)))
+    found = seen(deep)
+    assert (found.mode, found.grey) == ("I;16", True)
+    assert found.brightness_5 == pytest.approx(0.05, abs=0.01)
+    assert found.brightness_99 == pytest.approx(0.99, abs=0.01)
+
+
+def test_a_colour_profile_is_honoured(seen):
+    red = Image.new("RGB", (64, 64), (200, 30, 30))
+    found = seen(red, icc_profile=RED_IS_BLUE)
+    assert found.border_blue > 190
+    assert found.border_red < 40
+    assert seen(red, icc_profile=SRGB).pixels == seen(red).pixels != found.pixels
+
+
+def test_brightness_is_that_of_the_darkest_and_the_brightest_pixels(seen, ramp):
+    found = seen(ramp)
+    grey = np.sqrt(0.241 + 0.691 + 0.068)
+    assert found.brightness_5 == pytest.approx(0.05 * grey, abs=0.005)
+    assert found.brightness_99 == pytest.approx(0.99 * grey, abs=0.005)
+
+
+@pytest.mark.parametrize(("colour", "brightness"), [("red", 0.241), ("lime", 0.691), ("blue", 0.068)])
+def test_green_is_brighter_than_red_and_red_than_blue(seen, colour, brightness):
+    found = seen(Image.new("RGB", (64, 64), colour))
+    assert found.brightness_5 == found.brightness_99 == pytest.approx(brightness**0.5, abs=1e-4)
+
+
+def test_a_dark_photo_has_no_bright_pixel_and_a_light_one_no_dark_pixel(seen, tiles):
+    assert seen(tiles().point(lambda value: value // 8)).brightness_99 < 0.13
+    assert seen(tiles().point(lambda value: 224 + value // 8)).brightness_5 > 0.87
+
+
+def test_the_brightness_of_a_large_photo_is_sampled_from_all_of_it(seen, ramp):
+    large = ramp.resize((1200, 800))
+    assert large.width * large.height > SAMPLED
+    assert seen(large).brightness_99 == pytest.approx(seen(ramp).brightness_99, abs=0.005)
+    bottom = Image.new("RGB", (1200, 800), "white")
+    bottom.paste("black", (0, 700, 1200, 800))
+    assert seen(bottom).brightness_5 == 0
+
+
+def test_a_blurred_photo_has_weaker_edges(seen, tiles):
+    sharp = tiles(size=(640, 480))
+    sharp_edges, blurred, more_blurred = (
+        seen(sharp.filter(ImageFilter.GaussianBlur(radius))).edges for radius in (0, 10, 40)
+    )
+    assert sharp_edges > 1.5 * blurred
+    assert blurred > more_blurred
+
+
+def test_an_edge_between_colours_of_one_lightness_is_steep_until_it_is_blurred(seen):
+    shirt = Image.new("RGB", (400, 400), (200, 60, 120))
+    ImageDraw.Draw(shirt).rectangle((100, 100, 300, 300), fill=(60, 120, 140))
+    assert seen(shirt).edges < 30
+    assert seen(shirt).steepest > 50
+    assert seen(shirt.filter(ImageFilter.GaussianBlur(4))).steepest < 36
+
+
+def test_one_colour_has_least_information(seen, tiles):
+    flat = seen(Image.new("RGB", (64, 64), (9, 90, 200)))
+    assert flat.entropy == pytest.approx(np.log2(3), abs=1e-3)
+    assert flat.edges < 20 < seen(tiles()).edges
+    assert seen(tiles()).entropy > 6
+    assert flat.histogram_spread > seen(tiles()).histogram_spread
+
+
+def test_a_photo_in_grey_tells_as_much_as_the_same_in_colour(seen, ramp):
+    grey, colour = asdict(seen(ramp.convert("L"))), asdict(seen(ramp))
+    differing = {name for name in grey if grey[name] != colour[name]}
+    assert differing == {"mode", "bytes"}
+
+
+def test_the_border_is_the_outermost_pixels(seen):
+    framed = Image.new("RGB", (640, 640), (10, 20, 30))
+    ImageDraw.Draw(framed).rectangle((30, 30, 609, 609), fill="white")
+    found = seen(framed)
+    assert (found.border_red, found.border_green, found.border_blue) == (10, 20, 30)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3000, 1), (1, 3000)])
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+def test_a_photo_one_pixel_thin_can_be_looked_at(seen, size, file_format):
+    found = seen(Image.new("RGB", size, (200, 30, 30)), file_format)
+    assert (found.width, found.height) == size
+    assert found.edges == 0
+
+
+LOSSLESS = {
+    "PNG": {},
+    "BMP": {},
+    "WEBP": {"lossless": True},
+    "TIFF": {"compression": "tiff_lzw"},
+    "PPM": {},
+}
+
+
+def test_the_same_pixels_have_one_digest_in_every_lossless_format(seen, tiles):
+    digests = {seen(tiles(), file_format, **options).pixels for file_format, options in LOSSLESS.items()}
+    assert len(digests) == 1
+    assert digests != {seen(tiles(1)).pixels}
+
+
+def test_the_digest_is_of_the_upright_photo(seen, tiles):
+    stored = tiles().transpose(Image.Transpose.ROTATE_90)
+    assert seen(stored, exif=turned(6)).pixels == seen(tiles()).pixels != seen(stored).pixels
+
+
+def test_one_pixel_makes_another_digest(seen, tiles):
+    other = tiles()
+    red, green, blue = other.getpixel((5, 5))
+    other.putpixel((5, 5), (red ^ 1, green, blue))
+    assert seen(other).pixels != seen(tiles()).pixels
+
+
+def test_the_shape_belongs_to_the_digest(seen):
+    assert seen(Image.new("RGB", (20, 30))).pixels != seen(Image.new("RGB", (30, 20))).pixels
+
+
+def test_metadata_does_not_belong_to_the_digest(seen, tiles):
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    assert seen(tiles(), exif=exif, icc_profile=SRGB, dpi=(300, 300)).pixels == seen(tiles()).pixels
+
+
+def test_every_drawn_photo_can_be_looked_at(tmp_path):
+    catalogue = draw_catalogue(tmp_path / "photos", 60, seed=5)
+    broken = {*catalogue.truncated, *catalogue.not_an_image}
+    files = [path for path in (tmp_path / "photos").rglob("*.*") if path.suffix in {".jpg", ".png", ".webp", ".bmp"}]
+    assert len(files) > 50
+    for path in files:
+        if path.relative_to(tmp_path / "photos") in broken:
+            with pytest.raises(ImageError):
+                look(path.read_bytes())
+        else:
+            assert look(path.read_bytes())[0].width >= 160
+
+
+FORMATS = {
+    "JPEG": {},
+    "progressive JPEG": {"progressive": True},
+    "PNG": {},
+    "GIF": {},
+    "WEBP": {},
+    "lossless WEBP": {"lossless": True},
+    "AVIF": {},
+    "BMP": {},
+    "TIFF": {},
+    "TIFF by LZW": {"compression": "tiff_lzw"},
+    "TIFF by JPEG": {"compression": "jpeg"},
+    "PPM": {},
+}
+CUT = "The file ends too early; fetch it again."
+
+
+@pytest.fixture(scope="module")
+def sound(encode, tiles):
+    """A photo in each format, of some kilobytes."""
+    names = {name: next(word for word in name.split() if word.isupper() and word != "LZW") for name in FORMATS}
+    names |= {"progressive JPEG": "JPEG", "lossless WEBP": "WEBP", "TIFF by LZW": "TIFF", "TIFF by JPEG": "TIFF"}
+    return {name: encode(tiles(), names[name], **options) for name, options in FORMATS.items()}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.75, 0.9])
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_photo_cut_short_is_truncated(refused, sound, name, share):
+    fault = refused(sound[name][: int(len(sound[name]) * share)])
+    assert (fault.kind, fault.message) == (FaultKind.TRUNCATED, CUT)
+
+
+def test_an_empty_file(refused):
+    fault = refused(b"")
+    assert (fault.kind, fault.message) == (FaultKind.UNREADABLE, "The file is empty; fetch it again.")
+
+
+def test_a_web_page_under_a_photos_name(refused):
+    fault = refused(b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>")
+    assert (fault.kind, fault.message) == (FaultKind.UNSUPPORTED, "It is a web page; fetch the photo itself.")
+
+
+def test_a_photo_that_is_damaged_inside_says_to_save_it_again(refused, encode, tiles):
+    data = bytearray(encode(tiles(size=(600, 400))))
+    start = data.index(b"IDAT") + 30
+    data[start : start + 400] = bytes(400)
+    fault = refused(bytes(data))
+    assert fault.kind is FaultKind.UNREADABLE
+    assert "save it again" in fault.message
+
+
+def test_floating_point_samples_are_unreadable_and_told_how_to_be_saved(refused, encode):
+    fault = refused(encode(Image.new("F", (20, 20)), "TIFF"))
+    assert fault.kind is FaultKind.UNREADABLE
+    assert "re-save it with 8" in fault.message
+
+
+def test_too_many_bytes_are_too_large(refused):
+    fault = refused(bytes(MAX_BYTES + 1))
+    assert fault.kind is FaultKind.TOO_LARGE
+    assert "save a smaller copy" in fault.message
+
+
+def test_too_many_pixels_are_too_large(refused, encode):
+    small = encode(Image.new("RGB", (4, 4)), "BMP")
+    fault = refused(small[:18] + struct.pack("<ii", 9_000, 9_000) + small[26:])
+    assert fault.kind is FaultKind.TOO_LARGE
+    assert "9000×9000" in fault.message
+
+
+@pytest.mark.parametrize("fault", [fault for fault in ImageFault if fault not in {"download", "unreadable"}])
+def test_what_keeps_a_file_from_being_read_keeps_its_name(fault):
+    assert fault_of(b"", ImageError("why", fault)).kind.value == fault.value
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.binary(max_size=400))
+def test_bytes_that_are_no_photo_have_a_fault_and_a_way_out(data):
+    with pytest.raises(ImageError) as caught:
+        look(data)
+    fault = fault_of(data, caught.value)
+    assert fault.kind in {FaultKind.UNREADABLE, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.TOO_LARGE}
+    assert ";" in fault.message
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+@pytest.mark.parametrize("name", FORMATS)
+def test_corrupt_photos_are_usable_exactly_where_labelling_can_use_them(sound, name, data):
+    whole = sound[name]
+    start = data.draw(st.integers(0, len(whole) - 1) | st.integers(0, 64), label="start")
+    noise = data.draw(st.binary(min_size=1, max_size=40), label="noise")
+    dropped = data.draw(st.integers(0, 40), label="dropped")
+    spoiled = whole[:start] + noise + whole[start + dropped :]
+    assert usable(look, spoiled) is usable(lambda one: preprocess(one, PreprocessSpec(size=64, decode="full")), spoiled)
+
+
+def usable(read, data):
+    try:
+        read(data)
+    except ImageError:
+        return False
+    return True

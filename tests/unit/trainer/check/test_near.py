@@ -1,0 +1,235 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
+
+from trainer.check.look import COPY_SIDE
+from trainer.check.near import NearPair, find_near
+from trainer.check.relations import joined
+from trainer.sample.photo import draw_photo
+from trainer.sample.products import PRODUCTS
+
+COUNT = 120
+
+
+def draw(number):
+    product = tuple(PRODUCTS)[number % len(PRODUCTS)]
+    return draw_photo(np.random.default_rng([11, number]), product, cut_out=number % 2 == 0).image.convert("RGB")
+
+
+def copied(image):
+    return np.asarray(image.convert("RGB").resize((COPY_SIDE, COPY_SIDE), Image.Resampling.BILINEAR))
+
+
+def encoded(image, quality):
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file)
+
+
+def resized(image, scale):
+    return encoded(image.resize((int(image.width * scale), int(image.height * scale))), 80)
+
+
+def cropped(image, left, top, right, bottom):
+    width, height = image.size
+    return encoded(
+        image.crop((int(left * width), int(top * height), int((1 - right) * width), int((1 - bottom) * height))), 85
+    )
+
+
+def recoloured(image, degrees):
+    hue, saturation, value = image.convert("HSV").split()
+    turned = hue.point([(shade + round(degrees * 256 / 360)) % 256 for shade in range(256)])
+    return Image.merge("HSV", (turned, saturation, value)).convert("RGB")
+
+
+def colourful(image):
+    """Whether a fair part of a photo has a colour; the hue of grey things cannot be told."""
+    pixels = np.asarray(image).astype(np.int16)
+    return np.ptp(pixels, axis=2).mean() >= 25
+
+
+def near(copies, **options):
+    pixels = np.stack(copies)
+    return find_near(len(pixels), lambda places: pixels[list(places)], lambda _: None, **options)
+
+
+def ends(pairs):
+    return {(pair.first, pair.second) for pair in pairs}
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return [draw(number) for number in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def copies(photos):
+    return [copied(photo) for photo in photos]
+
+
+EDITS = {
+    "saved at quality 30": lambda photo: encoded(photo, 30),
+    "halved": lambda photo: resized(photo, 0.5),
+    "enlarged": lambda photo: resized(photo, 1.3),
+    "1% off the left": lambda photo: cropped(photo, 0.01, 0, 0, 0),
+    "5% off two sides": lambda photo: cropped(photo, 0, 0.05, 0.05, 0),
+    "4% off all sides": lambda photo: cropped(photo, 0.04, 0.04, 0.04, 0.04),
+    "9% off the top": lambda photo: cropped(photo, 0, 0.09, 0, 0),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
+def test_an_edited_photo_is_found_and_nothing_else(photos, copies, edit):
+    found = ends(near([*copies, *(copied(edit(photo)) for photo in photos)]))
+
+    wanted = {(number, COUNT + number) for number in range(COUNT)}
+    assert found <= wanted
+    assert len(found) >= 0.9 * COUNT
+
+
+def test_photos_of_different_products_are_no_pairs(copies):
+    assert near(copies) == []
+
+
+def test_a_pair_tells_places_in_order_and_a_likeness_near_1(photos, copies):
+    [pair] = near([copied(encoded(photos[3], 60)), *copies[:10]])
+
+    assert (pair.first, pair.second) == (0, 4)
+    assert 0.96 <= pair.likeness <= 1
+
+
+@pytest.mark.parametrize("degrees", [40, 90, 180, 270])
+def test_the_same_photo_in_another_colour_is_no_pair(photos, degrees):
+    chosen = [photo for photo in photos if colourful(photo)]
+    assert len(chosen) >= 20
+
+    assert near([copied(photo) for photo in chosen] + [copied(recoloured(photo, degrees)) for photo in chosen]) == []
+
+
+@pytest.mark.parametrize("degrees", [60, 180])
+def test_a_dull_photo_in_another_colour_is_no_pair(photos, degrees):
+    dull = [ImageEnhance.Color(photo).enhance(0.3) for photo in photos if colourful(photo)]
+
+    assert near([copied(photo) for photo in dull] + [copied(recoloured(photo, degrees)) for photo in dull]) == []
+
+
+def test_twelve_colours_of_one_photo_do_not_hide_its_twin(photos, copies):
+    shown = next(photo for photo in photos if colourful(photo))
+    colours = [copied(recoloured(shown, degrees)) for degrees in range(30, 360, 30)]
+
+    found = ends(near([copied(shown), *colours, *copies[-20:], copied(cropped(shown, 0.05, 0.05, 0, 0))]))
+
+    assert (0, 32) in found
+
+
+def test_mirrored_photos_are_no_pairs(copies):
+    lopsided = [one for one in copies if np.abs(one.astype(np.int16) - one[:, ::-1]).mean() >= 10]
+    assert len(lopsided) >= 20
+
+    assert near([*lopsided, *(one[:, ::-1] for one in lopsided)]) == []
+
+
+def test_a_placeholder_saved_hundreds_of_times_is_one_group(photos, copies):
+    saved = [copied(encoded(photos[5].resize((150 + 2 * n, 150 + n)), 30 + n % 65)) for n in range(250)]
+
+    groups = joined(COUNT + 250, [(pair.first, pair.second) for pair in near([*copies, *saved])])
+
+    assert len({groups[5], *groups[COUNT:]}) == 1
+    assert len(set(groups)) == COUNT
+
+
+def test_crowds_of_which_each_sees_itself_alone_are_joined(photos):
+    rng = np.random.default_rng(1)
+    cuts = [(0.02 * a, 0.02 * b, 0.02 * c, 0) for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+    versions = [copied(cropped(photos[7], *cut)).astype(np.int16) for cut in cuts]
+    crowded = [
+        (version + rng.integers(-1, 2, version.shape)).clip(0, 255).astype(np.uint8)
+        for version in versions
+        for _ in range(15)
+    ]
+
+    groups = joined(len(crowded), [(pair.first, pair.second) for pair in near(crowded)])
+
+    assert set(groups) == {0}
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_so_few_photos_are_not_even_taken(count):
+    def refuse(places):
+        pytest.fail(f"took {places}")
+
+    assert find_near(count, refuse, lambda _: None) == []
+
+
+def test_blank_photos_do_no_harm(copies):
+    blanks = [np.full((COPY_SIDE, COPY_SIDE, 3), shade, np.uint8) for shade in (0, 128, 255)]
+
+    assert near([*blanks, *copies[:20]]) == []
+
+
+@pytest.fixture(scope="module")
+def edited(photos, copies):
+    some = [copied(cropped(photo, 0.03, 0, 0.02, 0.04)) for photo in photos[::4]]
+    return np.stack([*copies, *some, *(copied(encoded(photo, 50)) for photo in photos[::6])])
+
+
+def test_the_same_photos_give_the_same_pairs(edited):
+    pairs = near(edited)
+
+    assert len(pairs) >= 45
+    assert near(edited) == pairs
+
+
+@pytest.mark.parametrize("chunk", [7, 64, 1000])
+def test_chunks_do_not_change_the_pairs(edited, chunk):
+    whole = near(edited, chunk=len(edited))
+    parts = near(edited, chunk=chunk)
+
+    assert ends(parts) == ends(whole)
+    assert [pair.likeness for pair in parts] == pytest.approx([pair.likeness for pair in whole], abs=1e-3)
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_the_order_of_the_photos_does_not_change_the_groups(edited, seed):
+    order = np.random.default_rng(seed).permutation(len(edited)).tolist()
+
+    shuffled = near(edited[order])
+
+    there = joined(len(edited), [(order[pair.first], order[pair.second]) for pair in shuffled])
+    assert there.tolist() == joined(len(edited), list(ends(near(edited)))).tolist()
+
+
+def test_progress_grows_to_the_number_of_photos(edited):
+    told = []
+    find_near(len(edited), lambda places: edited[list(places)], told.append, chunk=64)
+
+    assert told[:3] == [32, 64, len(edited) // 2]
+    assert told == sorted(told)
+    assert told[-1] == len(edited)
+
+
+def test_among_thousands_pairs_are_found_as_well(photos, copies):
+    rng = np.random.default_rng(2)
+    pieces = []
+    for number in range(3900):
+        photo = photos[number % COUNT]
+        width, height = photo.width // 2, photo.height // 2
+        left, top = int(rng.integers(width)), int(rng.integers(height))
+        pieces.append(copied(photo.crop((left, top, left + width, top + height))))
+    twins = [copied(cropped(photo, 0.04, 0.02, 0, 0.05)) for photo in photos]
+
+    found = ends(near([*copies, *twins, *pieces]))
+
+    assert len(found & {(number, COUNT + number) for number in range(COUNT)}) >= 0.9 * COUNT
+    assert not {pair for pair in found if pair[1] < 2 * COUNT and pair[1] - pair[0] != COUNT}
+
+
+def test_a_pair_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        NearPair(0, 1, 0.99).first = 2

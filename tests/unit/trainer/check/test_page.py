@@ -1,0 +1,323 @@
+import os
+import re
+import shutil
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.unit.worker.page.html_page import Page
+from trainer.check.checkup import Checkup, check_up
+from trainer.check.findings import Findings, find
+from trainer.check.issues import Issue
+from trainer.check.look_store import LookStore
+from trainer.check.page import check_page
+from trainer.check.page.album import Album
+from trainer.check.sentences import MEANINGS
+from trainer.check.shortcuts import Guess
+from trainer.dataset import read_dataset
+
+NASTY = """hat"><img src=x onerror='alert(1)'>&amp;${rows}"""
+NASTY_FILE = b"\xff\xe2\x80\xae<script>gnp.png"
+GUESS = Guess(
+    "width", 0.93, 0.58, is_shortcut=True, pair=("dress", NASTY), pair_accuracy=0.97, pair_majority=0.6, classes=3
+)
+
+
+class Silent:
+    def advance(self, what: str, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Checked:
+    root: Path
+    checkup: Checkup
+    findings: Findings
+
+    @property
+    def html(self) -> str:
+        return check_page(self.checkup, self.findings)
+
+
+def check(root: Path, cache: Path) -> Checked:
+    checkup = check_up(read_dataset(root), LookStore(cache), Silent())
+    return Checked(root, checkup, find(checkup))
+
+
+def draw(path: Path, seed: int, brightest: int = 256) -> Path:
+    """Sixty-four tiles of many colours, which resemble no other photo's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tiles = np.random.default_rng(seed).integers(0, brightest, (8, 8, 3), np.uint8)
+    Image.fromarray(tiles).resize((96, 96), Image.Resampling.NEAREST).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("looks")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, cache) -> Checked:
+    """Two classes in train and test, with every kind of fault; not to be changed."""
+    root = tmp_path_factory.mktemp("data") / "shop <2026>"
+    for number in range(40):
+        for seed, label in ((number, NASTY), (1000 + number, "dress")):
+            draw(root / ("test" if number < 5 else "train") / label / f"{number}.png", seed)
+    train, test = root / "train", root / "test"
+    shutil.copy(train / "dress" / "10.png", test / "dress" / "seen.png")
+    shutil.copy(train / "dress" / "11.png", train / NASTY / "also.png")
+    with Image.open(train / "dress" / "12.png") as image:
+        image.resize((80, 80)).save(train / "dress" / "smaller.jpg", quality=85)
+    for number in range(12):
+        draw(train / ("dress" if number < 8 else NASTY) / f"none-{number}.png", 5000)
+    for number in range(26):
+        draw(train / "dress" / f"dark-{number}.png", 2000 + number, 30)
+    draw(train / NASTY / "png-inside.png", 3000).rename(train / NASTY / "png-inside.jpg")
+    draw(train / NASTY / "odd.png", 3001).rename(train / NASTY / os.fsdecode(NASTY_FILE))
+    whole = (train / "dress" / "smaller.jpg").read_bytes()
+    (train / "dress" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    for number in range(14):
+        (train / "dress" / f"nothing-{number}.jpg").write_bytes(b"no photo" * 40)
+    (train / "dress" / "sketch.psd").write_bytes(b"8BPS")
+    (train / "dress" / "notes.txt").write_text("measure them")
+    return check(root, cache)
+
+
+@pytest.fixture
+def few(tmp_path, cache) -> Checked:
+    """Twelve photos without a fault and without splits."""
+    for number in range(12):
+        draw(tmp_path / "few" / ("hat" if number % 2 else "dress") / f"{number}.png", 7000 + number)
+    return check(tmp_path / "few", cache)
+
+
+def part(html: str, anchor: str) -> str:
+    """One section."""
+    return re.findall(rf'<section class="\w*" id="{anchor}">.*?</section>', html, re.DOTALL)[0]
+
+
+def pictures(html: str) -> int:
+    return html.count('src="data:image/jpeg;base64,')
+
+
+def test_the_page_counts_what_was_found(shop) -> None:
+    text = Page(shop.html).text
+    for said in (
+        "139 images of shop <2026>",
+        "2 classes; train 112, test 11.",
+        "139 images 2 classes",
+        "16 cannot be used 11.5%",
+        "6 duplicates 4 exact, 2 near",
+        "2 label conflicts 1 picture under two labels",
+        "1 leak also in a split that is learned from",
+        "1 exact leak: 9% of your test images were seen in training.",
+        "unreadable 14 10.1%",
+        "Left out · 1 file not looked at",
+        "train/dress/notes.txt",
+    ):
+        assert said in text
+
+
+def test_every_issue_is_linked_to_its_section_those_first_that_matter_most(shop) -> None:
+    page = Page(shop.html)
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    sections = [attributes["id"] for tag, attributes in page.elements if tag == "section" and "id" in attributes]
+    found = [issue for issue in MEANINGS if shop.findings.count(issue)]
+    assert sections == found
+    assert links == [f"#{issue}" for issue in found]
+    absent = re.findall(r"Looked for and not found: ([^.]+)\.", page.text)[0]
+    assert len(absent.split(", ")) == len(MEANINGS) - len(found)
+
+
+def test_a_group_shows_some_and_counts_the_others(shop) -> None:
+    dark = part(shop.html, "dark")
+    assert pictures(dark) == 24
+    assert "Dark · 26 images: hardly any bright pixel" in Page(dark).text
+    assert "and 2 more images: see check.csv" in Page(dark).text
+    scores = [float(score) for score in re.findall(r"score (0\.\d\d)", dark)]
+    assert len(scores) == 24
+    assert scores == sorted(scores)
+
+
+def test_one_picture_under_many_rows_is_one_tile(shop) -> None:
+    placeholder = part(shop.html, "placeholder")
+    assert pictures(placeholder) == 1
+    assert f"12 images dress 8 {NASTY} 4" in Page(placeholder).text
+    flags = {issue: np.zeros_like(flags) for issue, flags in shop.findings.flags.items()}
+    light = replace(shop.findings, flags={**flags, Issue.LIGHT: shop.findings.flags[Issue.PLACEHOLDER]})
+    html = part(check_page(shop.checkup, light), "light")
+    assert pictures(html) == 1
+    assert "12 images like this" in Page(html).text
+    assert "more" not in Page(html).text
+
+
+@pytest.mark.parametrize(
+    ("issue", "said"),
+    [
+        (Issue.LEAK, "the same pixels in test and in train dress test · seen.png dress train · 10.png"),
+        (Issue.LABEL_CONFLICT, f"dress 1, {NASTY} 1 dress train · 11.png {NASTY} train · also.png"),
+        (Issue.EXACT_DUPLICATE, "2 images with the same pixels"),
+        (Issue.NEAR_DUPLICATE, "dress train · 12.png dress train · smaller.jpg"),
+    ],
+)
+def test_what_shows_the_same_stands_side_by_side(shop, issue, said) -> None:
+    html = part(shop.html, issue)
+    couples = html.count('class="couple"')
+    assert pictures(html) == 2 * couples >= 2
+    assert said in Page(html).text
+
+
+def test_of_many_pairs_the_first_are_shown(shop) -> None:
+    pairs = tuple(replace(shop.checkup.relations.near[0], likeness=0.97 + n / 10_000) for n in range(100))
+    checkup = replace(shop.checkup, relations=replace(shop.checkup.relations, near=pairs))
+    html = part(check_page(checkup, shop.findings), "near_duplicate")
+    likenesses = re.findall(r"likeness (0\.\d+)", html)
+    assert len(likenesses) == 12
+    assert likenesses[0] == "0.980"
+    assert "and 88 more pairs: see check.csv" in Page(html).text
+
+
+def test_tiles_tell_what_the_issue_is_about(shop) -> None:
+    text = Page(part(shop.html, "wrong_extension")).text
+    assert f"{NASTY} it is a PNG train · png-inside.jpg" in text
+    flags = {**shop.findings.flags, Issue.ODD_SIZE: shop.findings.flags[Issue.NEAR_DUPLICATE]}
+    text = Page(part(check_page(shop.checkup, replace(shop.findings, flags=flags)), "odd_size")).text
+    assert "80×80 px train · smaller.jpg" in text
+    assert "below 0.5 is an issue" in text
+
+
+def test_files_that_cannot_be_used_are_told_and_never_opened(tmp_path, shop) -> None:
+    text = Page(shop.html).text
+    assert "train/dress/cut.jpg The file ends too early; fetch it again." in text
+    assert "train/dress/sketch.psd It is a Photoshop document" in text
+    assert "and 2 more files: see check.csv" in text
+    good = draw(tmp_path / "good.png", 1)
+    faulty = tuple(replace(one, photo=replace(one.photo, path=good)) for one in shop.checkup.looked.faulty)
+    checkup = replace(shop.checkup, looked=replace(shop.checkup.looked, faulty=faulty))
+    html = check_page(checkup, find(checkup))
+    assert all(pictures(part(html, issue)) == 0 for issue in ("unreadable", "truncated", "unsupported"))
+
+
+def test_photos_that_are_gone_meanwhile_are_no_picture(few) -> None:
+    flags = {**few.findings.flags, Issue.BLURRY: np.ones(12, bool)}
+    findings = replace(few.findings, flags=flags)
+    assert pictures(check_page(few.checkup, findings)) == 12
+    shutil.rmtree(few.root / "hat")
+    html = check_page(few.checkup, findings)
+    assert pictures(html) == html.count(">no picture<") == 6
+
+
+def test_a_photo_is_opened_once(few) -> None:
+    album = Album(few.checkup)
+    first = album.tile(0)
+    shutil.rmtree(few.root)
+    assert album.tile(0) == first
+    assert pictures(first) == 1
+
+
+def test_names_do_nothing_but_name(shop) -> None:
+    judgement = replace(shop.checkup.judgement, properties={NASTY: {Issue.LIGHT: 0.97, Issue.GREY: 0.61}})
+    checkup = replace(shop.checkup, guesses=(GUESS,), judgement=judgement)
+    flags = {**shop.findings.flags, Issue.BLURRY: np.ones_like(shop.findings.flags[Issue.BLURRY])}
+    html = check_page(checkup, replace(shop.findings, flags=flags))
+    page = Page(html)
+    tags = Counter(tag for tag, _ in page.elements)
+    assert not tags["script"]
+    assert not tags["link"]
+    assert tags["img"] == pictures(html)
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert not re.findall(r"""https?:|url\(|@import|[\ud800-\udfff]""", html)
+    assert html.encode().decode() == html
+    assert "default-src 'none'" in html
+
+
+def test_no_mark_in_a_name_reaches_the_words_around_it(shop) -> None:
+    flags = {**shop.findings.flags, Issue.BLURRY: np.ones_like(shop.findings.flags[Issue.BLURRY])}
+    findings = replace(shop.findings, flags=flags, scores={**shop.findings.scores, Issue.BLURRY: _first(shop)})
+    html = check_page(shop.checkup, findings)
+    assert "�\u202e&lt;script&gt;gnp.png</bdi>" in html
+    outside = re.sub(r"<bdi[^>]*>[^<]*</bdi>", "", re.sub(r'title="[^"]*"', "", html))
+    assert "\u202e" not in outside
+
+
+def _first(shop: Checked) -> np.ndarray:
+    """Scores by which the photo with a strange name comes first."""
+    return np.array([float(photo.path.suffix != ".png" or "<" not in photo.path.name) for photo in _photos(shop)])
+
+
+def _photos(shop: Checked) -> tuple:
+    return shop.checkup.looked.photos
+
+
+def test_shortcuts_are_told_and_every_guess_is_listed(shop) -> None:
+    other = Guess(
+        "height", 0.6, 0.58, is_shortcut=False, pair=("dress", "hat"), pair_accuracy=0.61, pair_majority=0.6, classes=3
+    )
+    html = check_page(replace(shop.checkup, guesses=(GUESS, other)), shop.findings)
+    text = Page(html).text
+    assert "1 shortcut accidents that tell the class" in text
+    assert f"Width alone tells dress from {NASTY}: 0.97 against 0.60 (every class: 0.93 against 0.58)." in text
+    assert "height 0.60 0.58 dress from hat 0.61 against 0.60" in text
+    assert html.count('<tr class="shortcut">') == 1
+    assert "Height alone" not in text
+
+
+def test_what_most_of_a_class_is_stands_beside_it(shop) -> None:
+    judgement = replace(shop.checkup.judgement, properties={"dress": {Issue.LIGHT: 0.97, Issue.LOW_INFORMATION: 0.61}})
+    text = Page(check_page(replace(shop.checkup, judgement=judgement), shop.findings)).text
+    assert "class train test issues unusable what most of them are" in text
+    assert re.search(r"dress 70 6 \d+ 16 light \(97%\), low information \(61%\)", text)
+
+
+def test_of_thousands_of_classes_the_first_are_shown(shop) -> None:
+    names = tuple(f"class {n:04}" for n in range(1000))
+    checkup = replace(shop.checkup, dataset=replace(shop.checkup.dataset, classes=names))
+    text = Page(check_page(checkup, shop.findings)).text
+    assert "class 0099" in text
+    assert "class 0100" not in text
+    assert "and 900 more classes: see check.csv" in text
+
+
+def test_where_nothing_is_wrong_the_page_says_so(few) -> None:
+    page = Page(few.html)
+    assert "Every file can be used, and no picture stands under two labels. Issues Looked for" in page.text
+    assert "– leaks no splits given" in page.text
+    assert "– shortcuts too few images to tell" in page.text
+    assert "12 images of few" in page.text
+    assert "class images issues unusable dress 6 0 0 hat 6 0 0" in page.text
+    assert not [tag for tag, _ in page.elements if tag in {"img", "a"}]
+    assert few.html.count('class="labeled"') == 3
+
+
+def test_small_faults_are_no_alarm(few) -> None:
+    flags = {**few.findings.flags, Issue.BLURRY: np.ones(12, bool)}
+    text = Page(check_page(few.checkup, replace(few.findings, flags=flags))).text
+    assert "under two labels. What is listed below may be worth a look." in text
+
+
+def test_where_no_file_can_be_used_there_is_a_page(tmp_path, cache) -> None:
+    for label in ("hat", "dress"):
+        (tmp_path / "bad" / label).mkdir(parents=True)
+        (tmp_path / "bad" / label / "page.jpg").write_bytes(b"<html>404</html>")
+    checked = check(tmp_path / "bad", cache)
+    text = Page(checked.html).text
+    assert "2 images of bad 2 classes; no splits given. 2 images 2 classes 2 cannot be used 100%" in text
+    assert "Unsupported · 2 images" in text
+    assert "Every file" not in text
+
+
+def test_no_data_set_makes_a_large_page(tmp_path, cache) -> None:
+    for number in range(30):
+        folder = tmp_path / "noise" / ("hat" if number % 2 else "dress")
+        folder.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 256, (150, 150, 3), np.uint8)
+        Image.fromarray(noise).save(folder / f"{'&' * 100}{number}.png")
+    checked = check(tmp_path / "noise", cache)
+    flags = {issue: np.ones(30, bool) for issue in checked.findings.flags}
+    html = check_page(checked.checkup, replace(checked.findings, flags=flags))
+    assert pictures(html) > 12 * 24
+    assert len(html) < 3_000_000

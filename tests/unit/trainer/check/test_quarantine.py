@@ -1,0 +1,207 @@
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.errors import InputError
+from trainer.check.checkup import check_up
+from trainer.check.issues import Issue
+from trainer.check.look_store import LookStore
+from trainer.check.quarantine import LOG, BroughtBack, bring_back, check_quarantine, quarantine, worth_moving
+from trainer.dataset import read_dataset
+
+
+class SilentView:
+    def advance(self, what, done, total): ...
+
+
+def draw(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    Image.fromarray(coarse.repeat(12, axis=0).repeat(12, axis=1)).save(path)
+    return path
+
+
+def copied(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return target
+
+
+def checked(data, tmp_path):
+    return check_up(read_dataset(data), LookStore(tmp_path / "looks"), SilentView())
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Four sound photos, a web page, a picture under two labels."""
+    folder = tmp_path / "photos"
+    for seed in range(4):
+        draw(folder / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
+    (folder / "hat" / "page.jpg").write_text("<html>")
+    copied(draw(folder / "hat" / "both.png", 9), folder / "vase" / "both.png")
+    return folder
+
+
+def moved_aside(photos, tmp_path):
+    check_quarantine(photos, tmp_path / "aside")
+    return quarantine(checked(photos, tmp_path), tmp_path / "aside")
+
+
+def test_what_training_would_set_aside_is_moved_under_its_own_name(photos, tmp_path):
+    assert moved_aside(photos, tmp_path).moved == 3
+    aside = {str(path.relative_to(tmp_path / "aside")) for path in (tmp_path / "aside").rglob("*.*")}
+    assert aside == {"hat/page.jpg", "hat/both.png", "vase/both.png", LOG}
+    assert len(contents(photos)) == 4
+
+
+def test_undo_brings_everything_back(photos, tmp_path):
+    before = contents(photos)
+    moved_aside(photos, tmp_path)
+    assert bring_back(tmp_path / "aside") == BroughtBack(3, (), ())
+    assert contents(photos) == before
+    assert bring_back(tmp_path / "aside").moved == 0
+
+
+def test_a_move_that_was_logged_and_never_made_does_not_disturb_undo(photos, tmp_path):
+    before = contents(photos)
+    moved_aside(photos, tmp_path)
+    with (tmp_path / "aside" / LOG).open("a") as log:
+        log.write(f"{photos / 'hat' / '0.png'},hat/0.png,leak\n{photos / 'hat' / '2.png'},ha")
+    assert bring_back(tmp_path / "aside") == BroughtBack(3, (), ())
+    assert contents(photos) == before
+
+
+def test_undo_never_overwrites_and_moves_nothing_then(photos, tmp_path):
+    moved_aside(photos, tmp_path)
+    draw(photos / "vase" / "both.png", 30)
+    before = contents(tmp_path / "aside")
+    with pytest.raises(InputError, match=r"place of .*both\.png to be free"):
+        bring_back(tmp_path / "aside")
+    assert contents(tmp_path / "aside") == before
+
+
+def test_a_second_quarantine_keeps_what_the_first_one_has(photos, tmp_path):
+    moved_aside(photos, tmp_path)
+    (photos / "hat" / "page.jpg").write_text("<html>another")
+    moved_aside(photos, tmp_path)
+    names = {path.name: path.read_text() for path in (tmp_path / "aside" / "hat").glob("page*")}
+    assert names == {"page.jpg": "<html>", "page-2.jpg": "<html>another"}
+    back = bring_back(tmp_path / "aside")
+    assert (back.moved, back.renamed) == (4, (photos / "hat" / "page-2.jpg",))
+    names = {path.name: path.read_text() for path in (photos / "hat").glob("page*")}
+    assert names == {"page.jpg": "<html>", "page-2.jpg": "<html>another"}
+
+
+def test_a_file_that_is_gone_from_the_quarantine_is_told(photos, tmp_path):
+    moved_aside(photos, tmp_path)
+    (tmp_path / "aside" / "hat" / "page.jpg").unlink()
+    assert bring_back(tmp_path / "aside") == BroughtBack(2, (), (photos / "hat" / "page.jpg",))
+
+
+def test_a_quarantine_may_be_moved_before_it_is_undone(photos, tmp_path):
+    before = contents(photos)
+    moved_aside(photos, tmp_path)
+    (tmp_path / "aside").rename(tmp_path / "elsewhere")
+    assert bring_back(tmp_path / "elsewhere").moved == 3
+    assert contents(photos) == before
+
+
+def test_a_photo_that_vanishes_meanwhile_stops_nothing(photos, tmp_path):
+    checkup = checked(photos, tmp_path)
+    (photos / "hat" / "both.png").unlink()
+    check_quarantine(photos, tmp_path / "aside")
+    assert quarantine(checkup, tmp_path / "aside").moved == 2
+
+
+def test_a_file_that_cannot_be_moved_is_named_with_what_was_and_how_to_undo_it(photos, tmp_path):
+    checkup = checked(photos, tmp_path)
+    check_quarantine(photos, tmp_path / "aside")
+    (tmp_path / "aside" / "vase").write_text("in the way")
+    with pytest.raises(InputError, match=r"both\.png.* the 2 files before it are moved, and hangtag check --undo"):
+        quarantine(checkup, tmp_path / "aside")
+    assert bring_back(tmp_path / "aside").moved == 2
+
+
+def test_a_link_is_moved_and_not_what_it_leads_to(photos, tmp_path):
+    page = tmp_path / "elsewhere.jpg"
+    page.write_text("<html>")
+    (photos / "vase" / "link.jpg").symlink_to(page)
+    moved_aside(photos, tmp_path)
+    assert page.read_text() == "<html>"
+    assert (tmp_path / "aside" / "vase" / "link.jpg").is_symlink()
+
+
+def test_only_the_training_twin_of_a_leak_goes(tmp_path):
+    photos = tmp_path / "photos"
+    for seed in range(6):
+        draw(photos / ("train", "test")[seed // 4] / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
+    copied(photos / "train" / "hat" / "0.png", photos / "test" / "hat" / "seen.png")
+    going = worth_moving(checked(photos, tmp_path))
+    assert {photo.path: issue for photo, issue in going.items()} == {photos / "train" / "hat" / "0.png": Issue.LEAK}
+
+
+def test_of_a_conflict_across_splits_the_training_photo_goes(tmp_path):
+    photos = tmp_path / "photos"
+    for seed in range(6):
+        draw(photos / ("train", "test")[seed // 4] / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
+    copied(photos / "test" / "hat" / "4.png", photos / "train" / "vase" / "wrong.png")
+    going = worth_moving(checked(photos, tmp_path))
+    assert {photo.path for photo in going} == {photos / "train" / "vase" / "wrong.png"}
+
+
+def test_a_file_that_stands_in_two_splits_stays_and_its_training_row_goes(photos, tmp_path):
+    data = tmp_path / "shop.csv"
+    names = [f"{label}/{seed}.png" for label, seeds in (("hat", (0, 2)), ("vase", (1, 3))) for seed in seeds]
+    rows = [f"photos/{name},{name.split('/')[0]},train" for name in names]
+    data.write_text("image,label,split\n" + "\n".join([*rows, "photos/hat/0.png,hat,test"]))
+    moved = moved_aside(data, tmp_path)
+    assert moved.moved == 0
+    kept = [(Path(row["image"]).name, row["split"]) for row in csv.DictReader(moved.kept_csv.read_text().splitlines())]
+    assert kept == [("2.png", "train"), ("1.png", "train"), ("3.png", "train"), ("0.png", "test")]
+
+
+def test_a_csv_is_never_overwritten_whatever_it_is_called(photos, tmp_path):
+    data = photos / LOG
+    data.write_text("image,label\nhat/page.jpg,hat\nhat/0.png,hat\nvase/1.png,vase\n")
+    with pytest.raises(InputError, match="another folder"):
+        check_quarantine(data, photos)
+    assert moved_aside(data, tmp_path).kept_csv != tmp_path / "aside" / LOG
+    assert bring_back(tmp_path / "aside").moved == 1
+
+
+def test_of_a_csv_the_rows_that_are_left_are_written_down(photos, tmp_path):
+    data = photos / "shop.csv"
+    names = sorted(str(path.relative_to(photos)) for path in photos.rglob("*.*") if path != data)
+    data.write_text(
+        "sku,image,label\n" + "".join(f"{i:03},{name},{name.split('/')[0]}\n" for i, name in enumerate(names))
+    )
+    moved = moved_aside(data, tmp_path)
+    assert moved.kept_csv == tmp_path / "aside" / "shop.csv"
+    rows = list(csv.DictReader(moved.kept_csv.read_text().splitlines()))
+    assert [Path(row["image"]) for row in rows] == sorted(photos.rglob("[0-9].png"))
+    assert [row["sku"] for row in rows] == [f"{names.index(os.path.relpath(row['image'], photos)):03}" for row in rows]
+
+
+def test_a_quarantine_inside_the_data_or_at_a_file_is_refused(photos, tmp_path):
+    with pytest.raises(InputError, match="outside"):
+        check_quarantine(photos, photos / "aside")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file"):
+        check_quarantine(photos, tmp_path / "file")
+
+
+@pytest.mark.parametrize("log", [None, "what,is,this\n"])
+def test_undo_needs_the_log_of_a_quarantine(tmp_path, log):
+    if log:
+        (tmp_path / LOG).write_text(log + "a,b,c\n")
+    with pytest.raises(InputError, match=LOG):
+        bring_back(tmp_path)

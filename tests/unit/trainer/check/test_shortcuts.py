@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from trainer.check.shortcuts import TOGETHER, guess_from_accidents
+
+ROWS = 400
+
+
+def looks(**changed):
+    """Photos whose every accident is drawn at random, but for the columns given."""
+    rng = np.random.default_rng(0)
+    columns = {
+        "format": np.array(["JPEG"] * ROWS),
+        "mode": np.array(["RGB"] * ROWS),
+        "width": rng.integers(300, 900, ROWS),
+        "height": rng.integers(300, 900, ROWS),
+        "bytes": rng.integers(10_000, 90_000, ROWS),
+        "orientation": np.ones(ROWS, int),
+        "exif": rng.random(ROWS) < 0.5,
+        "border_red": rng.uniform(0, 255, ROWS),
+        "border_green": rng.uniform(0, 255, ROWS),
+        "border_blue": rng.uniform(0, 255, ROWS),
+    }
+    return pa.table(columns | changed)
+
+
+def guesses(table, labels, paths=None, groups=None):
+    paths = paths or [Path(f"{row}.jpg") for row in range(ROWS)]
+    found = guess_from_accidents(table, paths, labels, np.arange(ROWS) if groups is None else groups)
+    return {guess.feature: guess for guess in found}
+
+
+def labels_of(*names):
+    return [names[row % len(names)] for row in range(ROWS)]
+
+
+def test_accidents_that_say_nothing_are_no_shortcut():
+    found = guesses(looks(), labels_of("hat", "lamp", "vase"))
+    assert found
+    assert not any(guess.is_shortcut for guess in found.values())
+
+
+@pytest.mark.parametrize(
+    ("feature", "columns"),
+    [
+        ("width", {"width": np.where(np.arange(ROWS) % 2, 800, 400) + np.arange(ROWS) % 7}),
+        ("height", {"height": np.where(np.arange(ROWS) % 2, 800, 400) + np.arange(ROWS) % 7}),
+        ("file size", {"bytes": np.where(np.arange(ROWS) % 2, 50_000, 20_000) + np.arange(ROWS)}),
+        ("file format", {"format": np.where(np.arange(ROWS) % 2, "PNG", "JPEG")}),
+        ("pixel format", {"mode": np.where(np.arange(ROWS) % 2, "RGBA", "RGB")}),
+        ("EXIF", {"exif": np.arange(ROWS) % 2 == 1}),
+        ("border colour", {"border_blue": np.where(np.arange(ROWS) % 2, 250.0, 200.0)}),
+    ],
+)
+def test_an_accident_that_goes_with_the_class_is_found_by_itself(feature, columns):
+    found = guesses(looks(**columns), labels_of("hat", "vase"))
+    assert found[feature].is_shortcut
+    assert found[feature].accuracy == 1
+    assert found[feature].sentence().endswith("hat from vase: 1.00 against 0.50")
+
+
+def test_the_aspect_ratio_is_one_though_neither_side_is():
+    rng = np.random.default_rng(1)
+    width = rng.integers(300, 900, ROWS)
+    found = guesses(
+        looks(width=width, height=(width * np.where(np.arange(ROWS) % 2, 1.5, 0.8)).astype(int)), labels_of("a", "b")
+    )
+    assert found["aspect ratio"].accuracy > 0.98 > found["width"].accuracy
+    assert not found["width"].is_shortcut
+
+
+def test_the_extension_counts_as_the_name_says_it():
+    paths = [Path(f"{row}.{'jpeg' if row % 2 else 'JPG'}") for row in range(ROWS)]
+    assert guesses(looks(), labels_of("hat", "vase"), paths)["file extension"].is_shortcut
+
+
+def test_one_class_of_many_that_stands_out_is_a_shortcut_and_the_pair_is_named():
+    kinds = np.where(np.arange(ROWS) % 8 == 7, "PNG", "JPEG")
+    found = guesses(looks(format=kinds), labels_of("a", "b", "c", "d", "e", "f", "g", "png"))["file format"]
+    assert found.is_shortcut
+    assert found.pair[1] == "png"
+    assert "(every class: 0.2" in found.sentence()
+
+
+def test_all_together_are_tried_too():
+    found = guesses(looks(width=np.where(np.arange(ROWS) % 2, 800, 400)), labels_of("hat", "vase"))
+    assert found[TOGETHER].is_shortcut
+    assert found[TOGETHER].sentence().startswith("all of these together tell hat from vase")
+
+
+def test_copies_of_one_picture_do_not_prove_a_shortcut():
+    """Each class has one picture twenty times over: its size is known by heart, and by nobody who has not seen it."""
+    groups = np.arange(ROWS) // 20
+    rng = np.random.default_rng(2)
+    width = rng.permutation(np.arange(20) * 10 + 300)[groups]
+    labels = [("hat", "vase")[group % 2] for group in groups]
+    flat = looks(width=width, height=width, bytes=width, **{f"border_{c}": width for c in ("red", "green", "blue")})
+    assert not guesses(flat, labels, groups=groups)["width"].is_shortcut
+
+
+def test_too_few_photos_or_one_class_say_nothing():
+    assert guess_from_accidents(looks().slice(0, 20), [Path("a.jpg")] * 20, ["a", "b"] * 10, np.arange(20)) == []
+    assert guesses(looks(), ["hat"] * ROWS) == {}
+
+
+def test_a_class_of_one_photo_is_left_out_of_the_guessing():
+    labels = labels_of("hat", "vase")
+    labels[0] = "lamp"
+    assert guesses(looks(format=np.where(np.arange(ROWS) % 2, "PNG", "JPEG")), labels)["file format"].pair == (
+        "hat",
+        "vase",
+    )
+
+
+def test_the_same_seed_guesses_the_same():
+    table, labels = looks(), labels_of("hat", "vase")
+    assert guesses(table, labels) == guesses(table, labels)
+
+
+def test_fewer_products_than_folds_say_nothing():
+    assert guesses(looks(), labels_of("hat", "vase"), groups=np.arange(ROWS) % 4) == {}
+
+
+def test_progress_grows_to_the_number_of_features():
+    told = []
+    guess_from_accidents(
+        looks(),
+        [Path(f"{i}.jpg") for i in range(ROWS)],
+        labels_of("a", "b"),
+        np.arange(ROWS),
+        lambda *at: told.append(at),
+    )
+    assert [done for done, _ in told] == list(range(1, told[0][1] + 1))

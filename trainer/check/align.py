@@ -1,0 +1,171 @@
+"""Laying one picture over another: the cut and stretch under which they differ least, and how much they differ then.
+
+This is Lucas and Kanade's registration (1981) with four unknowns, the sides of the second picture within the first.
+"""
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Fitted", "Floats", "fit_pairs", "shrunk"]
+
+Floats = npt.NDArray[np.float32]
+
+_STEPS: Final = 5
+_LARGEST_STEP: Final = 0.05
+_DAMPING: Final = 1.5
+_COARSE: Final = 8
+_CELL: Final = 4
+_LEAST_COLOUR: Final = 20.0
+_GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How pairs of pictures fit; every array has a row a pair.
+
+    Attributes:
+        boxes: left, top, right and bottom of the second picture within the first, in its widths and heights.
+        likeness: correlation of the details in colour: of what is left without the coarse light and dark.
+        difference: mean of the absolute differences in the colour that differs most, 0 to 255.
+        worst: the largest difference of any square of four by four pixels.
+        tint: mean difference of the colours without their light, as a share of how colourful the second picture is.
+    """
+
+    boxes: Floats
+    likeness: Floats
+    difference: Floats
+    worst: Floats
+    tint: Floats
+
+
+def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> Fitted:
+    """Lay each second picture over its first.
+
+    Args:
+        firsts: ``float32 (n, S, S, 3)``, 0 to 255; ``S`` is a multiple of 8.
+        seconds: as many.
+        boxes: where to begin, ``(n, 4)``.
+    """
+    first, second = _softened(_planes(firsts)), _softened(_planes(seconds))
+    boxes = _registered(_grey(first), _grey(second), boxes)
+    laid = _cut(first, boxes)
+    return Fitted(boxes, _detail_likeness(laid, second), *_differences(laid, second), _tint(laid, second))
+
+
+def shrunk(pictures: Floats, factor: int) -> Floats:
+    """The means of squares of pixels: ``(n, S, S, c)`` to ``(n, S / factor, S / factor, c)``."""
+    rows = reduce(np.add, [pictures[:, start::factor] for start in range(factor)])
+    squares: Floats = reduce(np.add, [rows[:, :, start::factor] for start in range(factor)])
+    return squares / np.float32(factor**2)
+
+
+def _planes(pictures: Floats) -> Floats:
+    """A plane a colour, ``(n, 3, S, S)``: what products of matrices take."""
+    return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
+
+
+def _grey(planes: Floats) -> Floats:
+    grey: Floats = _GREY[0] * planes[:, 0] + _GREY[1] * planes[:, 1] + _GREY[2] * planes[:, 2]
+    return grey[:, None]
+
+
+def _softened(planes: Floats) -> Floats:
+    """A mean over 3 by 3 pixels: what two ways of resizing leave different must not count."""
+    padded = np.pad(planes, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
+    squares: Floats = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+    return squares / np.float32(9)
+
+
+def _registered(first: Floats, second: Floats, boxes: Floats) -> Floats:
+    """Gauss-Newton steps towards the boxes under which grey pictures ``(n, 1, S, S)`` differ least."""
+    side = first.shape[2]
+    slopes = np.concatenate([first, np.gradient(first, axis=2) * side, np.gradient(first, axis=3) * side], 1)
+    damping = _DAMPING * side**2 * np.eye(4, dtype=np.float32)
+    boxes = boxes.astype(np.float32)
+    for _ in range(_STEPS):
+        laid = _cut(slopes, boxes)
+        left = (second[:, 0] - laid[:, 0]).reshape(len(first), side**2, 1)
+        effects = _effects(laid[:, 1], laid[:, 2])
+        normal = effects @ effects.transpose(0, 2, 1) + damping
+        step = np.linalg.solve(normal, effects @ left)[..., 0]
+        boxes = boxes + step.clip(-_LARGEST_STEP, _LARGEST_STEP).astype(np.float32)
+    return boxes
+
+
+def _effects(down: Floats, right: Floats) -> Floats:
+    """How each pixel changes when a side of the box is moved, ``(n, 4, S * S)``; from the slopes that are laid."""
+    count, side, _ = down.shape
+    along = _middles(side)
+    effects = [right * (1 - along), down * (1 - along)[:, None], right * along, down * along[:, None]]
+    return np.stack(effects, 1).reshape(count, 4, side**2)
+
+
+def _middles(side: int) -> Floats:
+    middles: Floats = ((np.arange(side) + 0.5) / side).astype(np.float32)
+    return middles
+
+
+def _cut(planes: Floats, boxes: Floats) -> Floats:
+    """The part of each picture ``(n, c, S, S)`` that its box holds, as large as the picture; edges go on outwards."""
+    side = planes.shape[2]
+    rows, columns = _mixes(boxes[:, 1], boxes[:, 3], side), _mixes(boxes[:, 0], boxes[:, 2], side)
+    cut: Floats = np.matmul(rows[:, None] @ planes, columns[:, None].transpose(0, 1, 3, 2), dtype=np.float32)
+    return cut
+
+
+def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
+    """The matrices ``(n, S, S)`` that read a stretch of a side at ``S`` places, each between its two nearest pixels."""
+    places = (starts[:, None] + (stops - starts)[:, None] * _middles(side)) * side - np.float32(0.5)
+    distances = np.abs(places.clip(0, side - 1)[:, :, None] - np.arange(side, dtype=np.float32))
+    mixes: Floats = np.maximum(np.float32(1) - distances, np.float32(0))
+    return mixes
+
+
+def _detail_likeness(laid: Floats, second: Floats) -> Floats:
+    one, other = _details(laid), _details(second)
+    noise = one.shape[1]  # a grey level each way: pictures without details are not alike for their noise
+    product = _dot(one, other)
+    likeness: Floats = product / np.sqrt((_dot(one, one) + noise) * (_dot(other, other) + noise))
+    return likeness
+
+
+def _dot(ones: Floats, others: Floats) -> Floats:
+    products: Floats = np.einsum("ni,ni->n", ones, others)
+    return products
+
+
+def _details(planes: Floats) -> Floats:
+    count, colours, side, _ = planes.shape
+    cells = (count, colours, side // _COARSE, _COARSE, side // _COARSE, _COARSE)
+    squares = planes.reshape(cells)
+    details: Floats = squares - _cell_means(planes, _COARSE)[:, :, :, None, :, None]
+    return details.reshape(count, colours * side**2)
+
+
+def _cell_means(planes: Floats, factor: int) -> Floats:
+    return shrunk(planes.transpose(0, 2, 3, 1), factor).transpose(0, 3, 1, 2)
+
+
+def _differences(laid: Floats, second: Floats) -> tuple[Floats, Floats]:
+    difference = laid - second
+    mean = np.abs(difference).max(1).mean((1, 2))
+    uneven = difference - difference.mean((2, 3), keepdims=True)
+    worst = np.abs(_cell_means(uneven, _CELL)).max((1, 2, 3))
+    return mean, worst
+
+
+def _tint(laid: Floats, second: Floats) -> Floats:
+    one, other = _hues(laid), _hues(second)
+    difference, colour = (np.abs(hues).max(1).mean((1, 2)) for hues in (one - other, other))
+    tint: Floats = difference / (colour + np.float32(_LEAST_COLOUR))
+    return tint
+
+
+def _hues(planes: Floats) -> Floats:
+    cells = _cell_means(planes, _CELL)
+    return cells - _grey(cells)

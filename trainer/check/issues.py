@@ -1,0 +1,165 @@
+"""What may be wrong with a photo by itself, with cleanvision's words, scores and limits where it has them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
+
+__all__ = ["LIMITS", "Issue", "Judgement", "judge"]
+
+SMALLEST_SIDE: Final = 64
+"""A photo whose longer side is shorter has too little to show for a network of 128 pixels."""
+
+MOST_OF_A_CLASS: Final = 0.5
+LEAST_OF_A_CLASS: Final = 8
+"""What more than half of a class of at least so many photos has is a property of the class."""
+
+BLURRY: Final = 0.29
+SHARP_STEP: Final = 36
+BLURRED_STEP: Final = 20
+"""Steps between pixels: a photo that has steeper ones than the former is sharp, however few edges it has; one that has
+none of the latter is blurred, by three pixels at 500 or more."""
+
+_BLUR_SCALE: Final = 0.01
+_SPREAD_LIMIT: Final = 0.18
+_ENTROPY_SCALE: Final = 0.1
+_IQR_FACTOR: Final = 3.0
+
+
+class Issue(StrEnum):
+    """What may be wrong with a photo; the names of the columns of ``check.csv``."""
+
+    UNREADABLE = "unreadable"
+    TRUNCATED = "truncated"
+    UNSUPPORTED = "unsupported"
+    WRONG_EXTENSION = "wrong_extension"
+    ANIMATED = "animated"
+    TRANSPARENT = "transparent"
+    EXIF_ROTATED = "exif_rotated"
+    CMYK = "cmyk"
+    GREY = "grey"
+    TOO_SMALL = "too_small"
+    ODD_SIZE = "odd_size"
+    ODD_ASPECT_RATIO = "odd_aspect_ratio"
+    DARK = "dark"
+    LIGHT = "light"
+    BLURRY = "blurry"
+    LOW_INFORMATION = "low_information"
+    PLACEHOLDER = "placeholder"
+    EXACT_DUPLICATE = "exact_duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+    LABEL_CONFLICT = "label_conflict"
+    LEAK = "leak"
+
+
+LIMITS: Final[Mapping[Issue, float]] = {
+    Issue.ODD_SIZE: 0.5,
+    Issue.ODD_ASPECT_RATIO: 0.35,
+    Issue.DARK: 0.32,
+    Issue.LIGHT: 0.05,
+    Issue.BLURRY: BLURRY,
+    Issue.LOW_INFORMATION: 0.3,
+    Issue.TOO_SMALL: 1.0,
+}
+"""A score below its limit is an issue; the scores of other issues are 0 or 1."""
+
+Scores = npt.NDArray[Any]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The issues of some photos; every array has a value a photo.
+
+    Attributes:
+        scores: from 0, as bad as can be, to 1.
+        flags: whether it is an issue.
+        properties: class → issue → share of the class that has it, where that is most of the class: no fault of any one
+            photo, and flagged for none.
+    """
+
+    scores: Mapping[Issue, Scores]
+    flags: Mapping[Issue, Flags]
+    properties: Mapping[str, Mapping[Issue, float]]
+
+
+def judge(looks: pa.Table, paths: Sequence[Path], labels: Sequence[str]) -> Judgement:
+    """Judge each photo by itself.
+
+    Args:
+        looks: a row a photo, with the columns of :class:`trainer.check.look.Look`.
+        paths: of the photos.
+        labels: their classes.
+    """
+    seen = {name: looks[name].to_numpy(zero_copy_only=False) for name in looks.column_names}
+    scores = {**_graded(seen), **{issue: 1.0 - found for issue, found in _plain(seen, paths).items()}}
+    found = {issue: score < LIMITS.get(issue, 1.0) for issue, score in scores.items()}
+    properties: dict[str, dict[Issue, float]] = {}
+    named = np.array(labels, object)
+    for label in sorted(set(labels)):
+        members = named == label
+        for issue, flags in found.items():
+            share = float(flags[members].mean())
+            if share > MOST_OF_A_CLASS and members.sum() >= LEAST_OF_A_CLASS:
+                properties.setdefault(label, {})[issue] = round(share, 4)
+                flags[members] = False
+    return Judgement(scores, found, properties)
+
+
+def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
+    width, height = (seen[name].astype(np.float64) for name in ("width", "height"))
+    sharp, blurred = (seen["steepest"] / step * BLURRY for step in (SHARP_STEP, BLURRED_STEP))
+    return {
+        Issue.ODD_SIZE: _usualness(np.sqrt(width * height)),
+        Issue.ODD_ASPECT_RATIO: np.minimum(width / height, height / width),
+        Issue.DARK: seen["brightness_99"].astype(np.float64),
+        Issue.LIGHT: 1 - seen["brightness_5"].astype(np.float64),
+        Issue.BLURRY: np.minimum(1.0, np.minimum(blurred, np.maximum(sharp, _edginess(seen)))),
+        Issue.LOW_INFORMATION: np.minimum(1.0, _ENTROPY_SCALE * seen["entropy"].astype(np.float64)),
+        Issue.TOO_SMALL: np.minimum(1.0, np.maximum(width, height) / SMALLEST_SIDE),
+    }
+
+
+def _edginess(seen: Mapping[str, npt.NDArray[Any]]) -> Scores:
+    """The score of blur that cleanvision has, which sees no edge between two colours as light as each other."""
+    edges, spread = (1 - np.exp(-_BLUR_SCALE * seen[name]) for name in ("edges", "histogram_spread"))
+    edginess: Scores = edges + np.where(spread > _SPREAD_LIMIT, spread, 0.0)
+    return edginess
+
+
+def _usualness(sizes: Scores) -> Scores:
+    """1 in the middle of the usual sizes, one half where these end: three times the quartiles' distance beyond them."""
+    if not len(sizes):
+        return sizes
+    low, high = np.percentile(sizes, [25, 75])
+    middle = (low + high) / 2
+    breadth = max((high - low) * (1 + 2 * _IQR_FACTOR), middle)  # where nearly all are of one size, half of it at least
+    usualness: Scores = 1 - np.minimum(1.0, np.abs(sizes - middle) / breadth)
+    return usualness
+
+
+def _plain(seen: Mapping[str, npt.NDArray[Any]], paths: Sequence[Path]) -> dict[Issue, Flags]:
+    differs = [_differs(path.suffix.lower(), stored) for path, stored in zip(paths, seen["format"], strict=True)]
+    return {
+        Issue.WRONG_EXTENSION: np.array(differs, bool),
+        Issue.ANIMATED: seen["animated"].astype(bool),
+        Issue.TRANSPARENT: seen["transparent"].astype(bool),
+        Issue.EXIF_ROTATED: seen["orientation"] > 1,
+        Issue.CMYK: np.isin(seen["mode"].astype(str), ["CMYK", "YCCK"]),
+        Issue.GREY: seen["grey"].astype(bool),
+    }
+
+
+def _differs(suffix: str, stored: str) -> bool:
+    """Whether a name says another format than the content; one without a suffix says nothing."""
+    named = Image.registered_extensions().get(suffix, "")
+    return bool(suffix) and _SAME_FORMAT.get(named, named) != _SAME_FORMAT.get(stored, stored)
+
+
+_SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}

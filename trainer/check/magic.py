@@ -1,0 +1,133 @@
+"""What a file is by its first bytes, whatever it is called."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from models.errors import ImageError
+from models.photo import read_photo
+from trainer.check.photo_fault import FaultKind, PhotoFault
+
+__all__ = ["stray_fault", "unknown_fault"]
+
+_PHOTOS: Final = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+)
+_SUFFIXES: Final = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "TIFF": ".tif", "WebP": ".webp", "AVIF": ".avif"}
+_PICTURES: Final = (
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+)
+_MARKUP: Final = (
+    (b"<svg", "an SVG drawing", "save it as JPEG, PNG or WebP"),
+    (b"<!doctype html", "a web page", "fetch the photo itself"),
+    (b"<html", "a web page", "fetch the photo itself"),
+    (b"<?xml", "an XML document", "fetch the photo itself"),
+)
+_HEIF_BRANDS: Final = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+)
+_RAW_BRAND: Final = b"crx "
+_MEANT_FOR_PHOTOS: Final = frozenset(
+    {".heic", ".heif", ".svg", ".psd", ".pdf", ".jp2", ".jxl", ".ico", ".tga", ".eps", ".raw", ".cr2", ".nef", ".dng"}
+)
+_SHOWN: Final = 1024
+"""So many first bytes tell what a file is."""
+
+
+def unknown_fault(data: bytes) -> PhotoFault:
+    """What is wrong with a file that is none of our formats.
+
+    Args:
+        data: its bytes.
+    """
+    if not data:
+        return PhotoFault(FaultKind.UNREADABLE, "The file is empty; fetch it again.")
+    photo = _photo_format(data)
+    if photo:
+        return PhotoFault(FaultKind.UNREADABLE, f"It begins like {photo}, but is damaged; fetch it again.")
+    known = _known(data) or _pillow_kind(data)
+    if known:
+        return PhotoFault(FaultKind.UNSUPPORTED, known)
+    if _is_text(data[:_SHOWN]):
+        return PhotoFault(FaultKind.UNREADABLE, "It is a text and no photo; fetch the photo itself.")
+    return PhotoFault(FaultKind.UNREADABLE, "It is in none of the formats that Hangtag reads; fetch it again.")
+
+
+def stray_fault(path: Path) -> PhotoFault | None:
+    """What is wrong with a file whose name does not end like a photo's; none where nobody would take it for one."""
+    try:
+        data = read_photo(path)[:_SHOWN]
+    except ImageError:
+        return None
+    photo, suffix = _photo_format(data), path.suffix.lower()
+    if photo:
+        wanted = f"Its content is {photo}, its name is {path.name}; let the name end in {_SUFFIXES[photo]}."
+        return PhotoFault(FaultKind.WRONG_EXTENSION, wanted)
+    if suffix in _MEANT_FOR_PHOTOS:
+        return PhotoFault(FaultKind.UNSUPPORTED, _known(data) or _to_save(f"a file of the kind {suffix}"))
+    return None
+
+
+def _known(data: bytes) -> str | None:
+    """What a file is that is none of our formats, and what to do; none where its first bytes do not say."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        return _to_save("an HEIF photo")
+    if data[4:8] == b"ftyp" and data[8:12]:
+        return _to_save("a raw photo") if data[8:12] == _RAW_BRAND else "It is a video; fetch a photo."
+    if data.startswith(b"PK\x03\x04"):
+        return "It is a ZIP archive; unpack it."
+    picture = next((kind for magic, kind in _PICTURES if data.startswith(magic)), None)
+    if picture:
+        return _to_save(picture)
+    start = data[:_SHOWN].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not start.startswith(b"<"):
+        return None
+    return next((f"It is {kind}; {advice}." for mark, kind, advice in _MARKUP if mark in start), None)
+
+
+def _to_save(kind: str) -> str:
+    return f"It is {kind}; save it as JPEG, PNG or WebP."
+
+
+def _photo_format(data: bytes) -> str | None:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    if data[4:12] in {b"ftypavif", b"ftypavis"}:
+        return "AVIF"
+    return next((name for magic, name in _PHOTOS if data.startswith(magic)), None)
+
+
+def _pillow_kind(data: bytes) -> str | None:
+    """What Pillow takes a file for that is none of our formats; not those readers are asked that take any bytes."""
+    Image.init()
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=[name for name in Image.ID if Image.OPEN[name][1]]) as image,
+        ):
+            return _to_save(f"an image of the kind {image.format}")
+    except Exception:  # noqa: BLE001 - Pillow's readers raise a dozen kinds on damaged bytes
+        return None
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        text = start.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:  # a character may be cut at the end
+            return False
+        text = start[: error.start].decode()
+    return all(character.isprintable() or character.isspace() for character in text)

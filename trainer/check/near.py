@@ -1,0 +1,186 @@
+"""Near duplicates: the same picture saved again, resized, or with a little cut off its sides.
+
+Candidates are proved in two steps: one picture is laid over the other, shifted and stretched until they fit best, and
+compared in colour; first as small as an icon, which leaves few, and then at full size.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.preprocess import Pixels
+from trainer.check.align import Fitted, fit_pairs, shrunk
+from trainer.check.candidates import (
+    NEIGHBOURS,
+    Candidates,
+    Places,
+    Take,
+    best_of_each,
+    chunks,
+    find_candidates,
+    rank_within,
+)
+from trainer.check.components import joined
+from trainer.check.describe import BOXES
+
+__all__ = ["NearPair", "find_near"]
+
+LEAST_LIKENESS: Final = 0.96
+LARGEST_DIFFERENCE: Final = 8.0
+WORST_IN_PLACE: Final = 14.0
+WORST_OF_SHIFT: Final = 220.0
+LARGEST_WORST: Final = 32.0
+"""In a picture saved again no cell differs by much, or something else is printed there; in one that was cut a cell
+differs the more, the more was cut off."""
+
+LARGEST_TINT: Final = 0.1
+_SAME_DIFFERENCE: Final = 1.0
+_SAME_WORST: Final = 3.0
+_ICON_SHRINKING: Final = 4
+_HALF_SHRINKING: Final = 2
+_MOST_PROOFS: Final = 6
+"""Of one photo."""
+
+_CHUNK: Final = 1024
+_COPIES_AT_A_TIME: Final = 64
+
+
+@dataclass(frozen=True)
+class _Sieve:
+    """What a pair of shrunk photos must not exceed, once they fit, to be looked at larger."""
+
+    difference: float
+    worst: float
+    at_a_time: int
+
+
+_ICON_SIEVE: Final = _Sieve(difference=20.0, worst=45.0, at_a_time=1024)
+_HALF_SIEVE: Final = _Sieve(difference=20.0, worst=45.0, at_a_time=256)
+
+
+@dataclass(frozen=True)
+class NearPair:
+    """Two photos that show the same picture.
+
+    Attributes:
+        first: place of one; the smaller.
+        second: place of the other.
+        likeness: correlation of their details once they fit, up to 1.
+    """
+
+    first: int
+    second: int
+    likeness: float
+
+
+def find_near(
+    count: int, take: Callable[[Sequence[int]], Pixels], on_photo: Callable[[int], None], chunk: int = _CHUNK
+) -> list[NearPair]:
+    """Find near duplicates.
+
+    Args:
+        count: how many photos.
+        take: the small copies ``uint8 (n, 64, 64, 3)`` of the photos at some places.
+        on_photo: told how many photos are done; half of the work is the search, half the proof.
+        chunk: how many photos to hold at a time.
+
+    Returns:
+        The pairs that were proved, in order. Of a cluster of alike photos not every pair is found, but enough to hold
+        it together.
+    """
+    pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
+    while new:
+        new = _found_among(_crowds(count, pairs), take, lambda _: None, chunk)
+        pairs = pairs + new
+    return sorted(pairs, key=lambda pair: (pair.first, pair.second))
+
+
+def _crowds(count: int, pairs: Sequence[NearPair]) -> Places:
+    """The first photo of each group so large that its members may have seen no one but each other."""
+    groups = joined(count, [(pair.first, pair.second) for pair in pairs])
+    _, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
+    crowds: Places = firsts[sizes >= NEIGHBOURS]
+    return crowds
+
+
+def _found_among(
+    places: Places, take: Callable[[Sequence[int]], Pixels], on_photo: Callable[[int], None], chunk: int
+) -> list[NearPair]:
+    """The pairs among the photos at some places, which are in order."""
+    if len(places) < 2:  # noqa: PLR2004 - a pair
+        return []
+
+    def copies(rows: Places) -> Pixels:
+        return take(places[rows].tolist())
+
+    candidates = find_candidates(len(places), copies, lambda done: on_photo(done // 2), chunk)
+    icons = np.concatenate([_smaller(copies(rows), _ICON_SHRINKING) for rows in chunks(len(places), chunk)])
+    hopeful = _sifted(
+        candidates, lambda rows: icons[rows], _ICON_SIEVE, lambda done: on_photo((len(places) + done) // 2)
+    )
+    proved = _proved_in_turn(hopeful, copies, len(places))
+    on_photo(len(places))
+    return [NearPair(int(places[one]), int(places[other]), likeness) for (one, other), likeness in proved.items()]
+
+
+def _proved_in_turn(hopeful: Candidates, copies: Take, count: int) -> dict[tuple[int, int], float]:
+    """Each photo's best candidate, then its second best, and so on; between groups only that are not joined yet."""
+    hopeful = hopeful.at(best_of_each(hopeful.pairs[:, 0], hopeful.merit, _MOST_PROOFS))
+    turns = rank_within(hopeful.pairs[:, 0])
+    groups = np.arange(count)
+    proved: dict[tuple[int, int], float] = {}
+    for turn in range(_MOST_PROOFS):
+        apart = groups[hopeful.pairs[:, 0]] != groups[hopeful.pairs[:, 1]]
+        some = hopeful.at(np.flatnonzero((turns == turn) & apart))
+        some = _sifted(some, lambda rows: _smaller(copies(rows), _HALF_SHRINKING), _HALF_SIEVE)
+        proved.update(_proved(some, copies))
+        groups = joined(count, list(proved))
+    return proved
+
+
+def _smaller(copies: Pixels, factor: int) -> Pixels:
+    return shrunk(copies.astype(np.float32), factor).round().astype(np.uint8)
+
+
+def _sifted(
+    candidates: Candidates, take: Take, sieve: _Sieve, on_photo: Callable[[int], None] = lambda done: None
+) -> Candidates:
+    """The candidates that nearly fit, with the boxes that make them."""
+    parts = []
+    for some in candidates.by(sieve.at_a_time):
+        fitted = _fitted(some, take)
+        rows = np.flatnonzero((fitted.difference <= sieve.difference) & (fitted.worst <= sieve.worst))
+        parts.append(Candidates(some.pairs[rows], fitted.boxes[rows], -fitted.difference[rows]))
+        on_photo(int(some.pairs[-1, 0]) if len(some.pairs) else 0)
+    return Candidates.joined(parts)
+
+
+def _fitted(candidates: Candidates, take: Take) -> Fitted:
+    firsts, seconds = (take(candidates.pairs[:, side]).astype(np.float32) for side in (0, 1))
+    return fit_pairs(firsts, seconds, candidates.boxes)
+
+
+def _proved(candidates: Candidates, take: Take) -> dict[tuple[int, int], float]:
+    """Pair in order → likeness, of the candidates that show the same picture; the larger of both ways round."""
+    proved: dict[tuple[int, int], float] = {}
+    for some in candidates.by(_COPIES_AT_A_TIME):
+        fitted = _fitted(some, take)
+        for row in np.flatnonzero(_same_picture(fitted)):
+            first, second = sorted(some.pairs[row].tolist())
+            likeness = round(float(fitted.likeness[row]), 4)
+            proved[first, second] = max(likeness, proved.get((first, second), likeness))
+    return proved
+
+
+def _same_picture(fitted: Fitted) -> npt.NDArray[np.bool_]:
+    shift = np.abs(fitted.boxes - BOXES[0]).max(1)
+    alike: npt.NDArray[np.bool_] = (
+        (fitted.likeness >= LEAST_LIKENESS)
+        & (fitted.difference <= LARGEST_DIFFERENCE)
+        & (fitted.worst <= np.minimum(WORST_IN_PLACE + WORST_OF_SHIFT * shift, LARGEST_WORST))
+    )
+    identical = (fitted.difference <= _SAME_DIFFERENCE) & (fitted.worst <= _SAME_WORST)
+    return (alike | identical) & (fitted.tint <= LARGEST_TINT)

@@ -1,0 +1,245 @@
+"""Moving what should not be learned from out of the way, with a log that moves it back."""
+
+import csv
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from models.errors import InputError
+from trainer.check.checkup import Checkup
+from trainer.check.findings import issue_of
+from trainer.check.issues import Issue
+from trainer.csv_file import write_rows
+from trainer.dataset import LabeledPhoto
+from worker.csv_rows import CsvRows
+from worker.readers import read_delimited
+
+__all__ = ["LOG", "BroughtBack", "Quarantined", "bring_back", "check_quarantine", "quarantine", "worth_moving"]
+
+LOG: Final = "quarantine.csv"
+_COLUMNS: Final = ("from", "to", "reason")
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """What was moved.
+
+    Attributes:
+        moved: how many files.
+        kept_csv: for data in a CSV, a copy of it without the rows that went; none for a folder.
+    """
+
+    moved: int
+    kept_csv: Path | None
+
+
+@dataclass(frozen=True)
+class BroughtBack:
+    """What an undone quarantine has moved.
+
+    Attributes:
+        moved: how many files.
+        renamed: those among them whose name another of them had, by the names they have now.
+        lost: files that the log names, and that are neither here nor there any more.
+    """
+
+    moved: int
+    renamed: tuple[Path, ...]
+    lost: tuple[Path, ...]
+
+
+def check_quarantine(data: Path, folder: Path) -> None:
+    """Make the folder that files are to be moved to, or say why it cannot be used.
+
+    Raises:
+        InputError: it lies within the data, where its photos would be found again, or is none.
+        OSError: it cannot be made.
+    """
+    if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
+        msg = f"Expected a folder outside {data} for --quarantine, got {folder}; its photos would be found again."
+        raise InputError(msg)
+    if data.is_file() and folder.resolve() == data.resolve().parent:
+        msg = f"Expected another folder for --quarantine than that of {data}; give it one of its own."
+        raise InputError(msg)
+    if folder.exists() and not folder.is_dir():
+        msg = f"Expected a folder for --quarantine, {folder} is a file."
+        raise InputError(msg)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def worth_moving(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
+    """The photos that should not be learned from, and why.
+
+    Those are files that cannot be used, placeholders under several labels, photos of one picture under two labels, and
+    the twins that a split leaks from. Of photos under two labels in given splits, those of the split that most is
+    learned from go.
+    """
+    photos, relations = checkup.looked.photos, checkup.relations
+    chosen = {one.photo: issue_of(one) for one in checkup.looked.faulty}
+    for group in relations.placeholders:
+        if len({photos[place].label for place in group}) > 1:
+            chosen.update({photos[place]: Issue.PLACEHOLDER for place in group})
+    for group in relations.conflicts:
+        first = min(_rank(photos[place]) for place in group)
+        chosen.update({photos[p]: Issue.LABEL_CONFLICT for p in group if _rank(photos[p]) == first})
+    chosen.update(_training_twins(checkup))
+    return chosen
+
+
+def _training_twins(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
+    """All of a family but what stands in the split of it that least is learned from."""
+    photos, families = checkup.looked.photos, checkup.relations.families.tolist()
+    latest: dict[int, int] = {}
+    for leak in checkup.relations.leaks:
+        family = families[leak.photo]
+        latest[family] = max(latest.get(family, 0), _rank(photos[leak.photo]))
+    return {
+        photo: Issue.LEAK
+        for photo, family in zip(photos, families, strict=True)
+        if family in latest and _rank(photo) < latest[family]
+    }
+
+
+def _rank(photo: LabeledPhoto) -> int:
+    return -1 if photo.split is None else photo.split.rank
+
+
+def quarantine(checkup: Checkup, folder: Path) -> Quarantined:
+    """Move files into a folder, under the names they have in the data; each move is in the log before it is made.
+
+    A file goes when all rows of the data that name it go.
+
+    Args:
+        checkup: of the data.
+        folder: that :func:`check_quarantine` has made.
+
+    Raises:
+        InputError: a file cannot be moved; those before it have been, and can be brought back.
+    """
+    data, going = checkup.dataset.source, worth_moving(checkup)
+    staying = {_normal(photo.path) for photo in checkup.looked.photos if photo not in going}
+    files = {_normal(photo.path): issue for photo, issue in going.items() if _normal(photo.path) not in staying}
+    root = data if data.is_dir() else data.parent
+    _log(folder, [])
+    kept_csv = None if data.is_dir() else _write_rest(checkup, folder, set(going))
+    moved = 0
+    for path, issue in files.items():
+        if not os.path.lexists(path):  # it has vanished since
+            continue
+        place = _free(folder.absolute() / _within(path, root))
+        try:
+            _log(folder, [(path, place.relative_to(folder.absolute()), issue)])
+            _move(path, place)
+        except OSError as error:
+            msg = (
+                f"Expected to move {path} to {place}, the system answered {error.strerror}; the {moved:,} files before "
+                f"it are moved, and hangtag check --undo {folder} brings them back."
+            )
+            raise InputError(msg) from error
+        moved += 1
+    return Quarantined(moved, kept_csv)
+
+
+def _normal(path: Path) -> Path:
+    return Path(os.path.normpath(path))
+
+
+def _within(path: Path, root: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[1:])
+
+
+def _free(place: Path) -> Path:
+    """The place, or one beside it where there is a file."""
+    number = 1
+    free = place
+    while os.path.lexists(free):
+        number += 1
+        free = place.with_name(f"{place.stem}-{number}{place.suffix}")
+    return free
+
+
+def _log(folder: Path, moves: Iterable[tuple[Path, Path, Issue]]) -> None:
+    """Write down what is going to be moved, and wait until that is on the disk."""
+    with (folder / LOG).open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        log = CsvRows(file)
+        if file.tell() == 0:
+            log.write([_COLUMNS])
+        log.write(moves)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename a file; to another disk, copy it beside its place first, so that it is whole or absent there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            shutil.copy2(source, beside, follow_symlinks=False)
+            beside.rename(target)
+        finally:
+            beside.unlink(missing_ok=True)
+        try:
+            source.unlink()
+        except OSError:  # a disk that can only be read: nothing has been moved then
+            target.unlink()
+            raise
+
+
+def _write_rest(checkup: Checkup, folder: Path, going: set[LabeledPhoto]) -> Path:
+    """The rows of a CSV that stay; its images by their full paths, as it lies elsewhere now."""
+    data = checkup.dataset.source
+    reader = read_delimited(data)
+    names, rest = reader.schema.names, _free(folder / data.name)
+    rows = (row for batch in reader.batches for row in batch.to_pylist())
+    kept = (
+        {**row, "image": photo.path}
+        for row, photo in zip(rows, checkup.dataset.photos, strict=True)
+        if photo not in going
+    )
+    write_rows(rest, names, ([row[name] for name in names] for row in kept))
+    return rest
+
+
+def bring_back(folder: Path) -> BroughtBack:
+    """Move everything that the log of a quarantine names back to where it was.
+
+    Raises:
+        InputError: there is no log, it is damaged, or another file has taken a place; nothing is moved then.
+    """
+    log = _moves(folder)
+    moves = {there: back for there, back in log.items() if os.path.lexists(there)}
+    taken = next((back for back in moves.values() if os.path.lexists(back)), None)
+    if taken is not None:
+        msg = f"Expected the place of {taken} to be free, another file is there now; move it away first."
+        raise InputError(msg)
+    renamed = []
+    for there, back in moves.items():
+        place = _free(back)  # an earlier one of this name may just have come back
+        _move(there, place)
+        renamed += [place] if place != back else []
+    lost = [back for there, back in log.items() if there not in moves and not os.path.lexists(back)]
+    return BroughtBack(len(moves), tuple(renamed), tuple(lost))
+
+
+def _moves(folder: Path) -> dict[Path, Path]:
+    """Where each file is now → where it was. A record that a crash cut short was never acted on."""
+    try:
+        with (folder / LOG).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            header, *rows = [row for row in csv.reader(file) if row]
+    except (OSError, ValueError, csv.Error) as error:
+        msg = f"Expected the log {LOG} of a quarantine in {folder}, could not read it ({error})."
+        raise InputError(msg) from error
+    if tuple(header) != _COLUMNS:
+        msg = f"Expected the log of a quarantine in {folder / LOG}, found the columns {', '.join(header)}."
+        raise InputError(msg)
+    return {folder / row[1]: Path(row[0]) for row in rows if len(row) == len(_COLUMNS)}

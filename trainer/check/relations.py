@@ -1,0 +1,170 @@
+"""How photos relate: which show the same picture, under which labels, and in which splits."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.check.components import joined
+from trainer.check.look_store import LookStore
+from trainer.check.near import NearPair, find_near
+from trainer.dataset import LabeledPhoto, Split
+
+__all__ = ["Leak", "LeakKind", "Relations", "is_placeholder", "relate"]
+
+PLACEHOLDER_ROWS: Final = 10
+PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
+"""So many rows with one picture, under several labels or under one, are no photo of a product."""
+
+
+class LeakKind(StrEnum):
+    """How a photo and its twin are related."""
+
+    EXACT = "exact"
+    NEAR = "near"
+    PRODUCT = "product"
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A photo whose picture, or whose product, is also in a split that more is learned from.
+
+    Attributes:
+        photo: its place.
+        twin: the place of one that it is learned from.
+        kind: how they are related.
+    """
+
+    photo: int
+    twin: int
+    kind: LeakKind
+
+
+@dataclass(frozen=True)
+class Relations:
+    """What :func:`relate` found; places are those of the photos it was given.
+
+    Attributes:
+        exact: groups of photos with the same pixels.
+        near: pairs that show the same picture in other pixels.
+        pictures: for each photo the number of its picture.
+        families: for each photo the number of its family: of those that share a picture or a product.
+        placeholders: groups of photos of one picture that stands for a missing photo; they are not among the
+            duplicates. Those under several labels are no conflicts and no leaks, as nothing is learned from them.
+        conflicts: groups of photos of one picture under more than one label.
+        leaks: where the photos have splits.
+    """
+
+    exact: tuple[tuple[int, ...], ...]
+    near: tuple[NearPair, ...]
+    pictures: npt.NDArray[np.intp]
+    families: npt.NDArray[np.intp]
+    placeholders: tuple[tuple[int, ...], ...]
+    conflicts: tuple[tuple[int, ...], ...]
+    leaks: tuple[Leak, ...]
+
+    def links(self) -> list[tuple[int, int]]:
+        """Pairs of places that hold together each picture's photos."""
+        return _links(_places(self.pictures.tolist()).values())
+
+
+def relate(
+    photos: Sequence[LabeledPhoto],
+    sha256s: Sequence[str],
+    store: LookStore,
+    on_photo: Callable[[int, int], None],
+) -> Relations:
+    """Find out which photos show the same picture.
+
+    Args:
+        photos: that can be read.
+        sha256s: of their files.
+        store: what they show.
+        on_photo: told (searched for, to search for).
+    """
+    digests = store.looks(sha256s)["pixels"].to_pylist()
+    same = _places(digests)
+    near = _near([places[0] for places in same.values()], sha256s, store, on_photo)
+    pictures = joined(len(photos), [*_links(same.values()), *((pair.first, pair.second) for pair in near)])
+    groups = [tuple(places) for places in _places(pictures.tolist()).values() if len(places) > 1]
+    placeholders = [group for group in groups if is_placeholder(len(group), _labels(photos, group))]
+    missing = {place for group in placeholders for place in group}
+    apart = {place for group in placeholders if _labels(photos, group) > 1 for place in group}
+    groups = [group for group in groups if group[0] not in apart]
+    products = _places([photo.product or place for place, photo in enumerate(photos)])
+    families = joined(len(photos), [*_links(groups), *_links(products.values())])
+    return Relations(
+        exact=tuple(tuple(places) for places in same.values() if len(places) > 1 and places[0] not in missing),
+        near=tuple(pair for pair in near if pair.first not in missing),
+        pictures=pictures,
+        families=families,
+        placeholders=tuple(placeholders),
+        conflicts=tuple(group for group in groups if _labels(photos, group) > 1),
+        leaks=tuple(_leaks([photo.split for photo in photos], (digests, pictures.tolist(), families.tolist()), apart)),
+    )
+
+
+def _near(
+    firsts: Sequence[int], sha256s: Sequence[str], store: LookStore, on_photo: Callable[[int, int], None]
+) -> list[NearPair]:
+    """Near duplicates among the first photos of each kind of pixels."""
+    pairs = find_near(
+        len(firsts),
+        lambda places: store.copies([sha256s[firsts[place]] for place in places]),
+        lambda done: on_photo(done, len(firsts)),
+    )
+    return [NearPair(firsts[pair.first], firsts[pair.second], pair.likeness) for pair in pairs]
+
+
+def _places(keys: Iterable[object]) -> dict[object, list[int]]:
+    places: defaultdict[object, list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        places[key].append(place)
+    return places
+
+
+def _links(groups: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
+    return [(group[0], other) for group in groups for other in group[1:]]
+
+
+def is_placeholder(rows: int, labels: int) -> bool:
+    """Whether one picture under so many rows and labels is no photo of a product."""
+    return rows >= (PLACEHOLDER_ROWS if labels > 1 else PLACEHOLDER_ROWS_OF_ONE_LABEL)
+
+
+def _labels(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
+    return len({photos[place].label for place in group})
+
+
+def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
+    """The closest twin of each photo, among those that more is learned from.
+
+    Args:
+        splits: of the photos.
+        keys: for each kind of twin, the closest first, what a photo shares with its twins.
+        apart: places that count for nothing.
+    """
+    firsts: dict[tuple[LeakKind, Split, object], int] = {}
+    for kind, values in zip(LeakKind, keys, strict=True):
+        for place, (split, value) in enumerate(zip(splits, values, strict=True)):
+            if split is not None and place not in apart:
+                firsts.setdefault((kind, split, value), place)
+    leaks = []
+    for place, split in enumerate(splits):
+        wanted = [
+            (kind, earlier, values[place])
+            for kind, values in zip(LeakKind, keys, strict=True)
+            for earlier in _earlier_than(split)
+        ]
+        found = next((key for key in wanted if key in firsts), None)
+        if found and place not in apart:
+            leaks.append(Leak(place, firsts[found], found[0]))
+    return leaks
+
+
+def _earlier_than(split: Split | None) -> tuple[Split, ...]:
+    return () if split is None else tuple(Split)[: split.rank]

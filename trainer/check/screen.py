@@ -1,0 +1,174 @@
+"""How a check looks on a terminal."""
+
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from models.errors import ExitCode, InputError, StoppedError
+from models.whole_file import replace_file
+from trainer.cache import default_cache, looks_folder
+from trainer.check.checkup import Checkup, check_up
+from trainer.check.findings import GRAVE, Findings, find
+from trainer.check.issues import Issue
+from trainer.check.look_store import LookStore
+from trainer.check.page import check_page
+from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
+from trainer.check.rows import write_check_csv
+from trainer.check.sentences import MEANINGS, leak_sentences, property_sentences, shortcut_sentences
+from trainer.check.summary import Summary
+from trainer.dataset import read_dataset
+from worker.console import RateColumn
+
+__all__ = ["CheckScreen", "bring_back_and_show", "check_and_show"]
+
+_MOST_LINES: Final = 10
+
+
+class CheckScreen:
+    """A bar with rate and time left for each step of a check."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn())
+        self._progress = Progress(
+            *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """So much of one step is done."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
+
+
+def check_and_show(data: Path, out: Path, aside: Path | None, *, strict: bool, as_json: bool) -> ExitCode:
+    """Check, leave the reports in a folder, move files if asked, and say what was found."""
+    _check_out(data, out)
+    out.mkdir(parents=True, exist_ok=True)
+    if aside is not None:
+        check_quarantine(data, aside)
+    console = Console(stderr=as_json)
+    checkup, seconds = _check(data)
+    findings = find(checkup)
+    summary = Summary.of(checkup, findings, data, seconds)
+    _write(out, checkup, findings, summary)
+    if as_json:
+        print(summary.model_dump_json(indent=1))
+    else:
+        _show(console, checkup, findings, summary)
+    console.print(f"Look at it: [bold]{escape(str(out / 'check.html'))}[/bold]", highlight=False)
+    if aside is not None:
+        _show_moved(console, quarantine(checkup, aside), aside)
+    return _judge(console, summary) if strict else ExitCode.OK
+
+
+def bring_back_and_show(folder: Path) -> ExitCode:
+    """Undo a quarantine, and say how many files came back."""
+    console, back = Console(), bring_back(folder)
+    console.print(f"{back.moved:,} {'file is' if back.moved == 1 else 'files are'} back.", highlight=False)
+    for path in back.renamed:
+        console.print(f"Two files had one name; one is {escape(str(path))} now.", style="yellow", highlight=False)
+    for path in back.lost:
+        console.print(f"Neither here nor there any more: {escape(str(path))}", style="red", highlight=False)
+    return ExitCode.FAILURE if back.lost else ExitCode.OK
+
+
+def _check_out(data: Path, out: Path) -> None:
+    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        msg = f"Expected a folder outside {data} for --out, got {out}; it would be taken for a class."
+        raise InputError(msg)
+    if out.exists() and not out.is_dir():
+        msg = f"Expected a folder for --out, {out} is a file."
+        raise InputError(msg)
+
+
+def _check(data: Path) -> tuple[Checkup, float]:
+    """What a check finds, and the seconds it took."""
+    started, dataset = time.monotonic(), read_dataset(data)
+    try:
+        with CheckScreen(Console(stderr=True)) as screen:
+            checkup = check_up(dataset, LookStore(looks_folder(default_cache())), screen)
+    except KeyboardInterrupt as stopped:
+        msg = "Stopped, and nothing is written but the cache; the same command goes on where it was."
+        raise StoppedError(msg) from stopped
+    return checkup, time.monotonic() - started
+
+
+def _judge(console: Console, summary: Summary) -> ExitCode:
+    if not summary.strict_faults:
+        return ExitCode.OK
+    found = ", ".join(f"{count:,} {issue}" for issue, count in summary.strict_faults.items())
+    console.print(f"--strict: refused for {found}", style="red", highlight=False)
+    return ExitCode.DATA_REFUSED
+
+
+def _write(out: Path, checkup: Checkup, findings: Findings, summary: Summary) -> None:
+    write_check_csv(out / "check.csv", checkup, findings)
+    replace_file(out / "check.json", summary.model_dump_json(indent=1).encode(errors="surrogateescape"))
+    replace_file(out / "check.html", check_page(checkup, findings).encode())
+
+
+def _show(console: Console, checkup: Checkup, findings: Findings, summary: Summary) -> None:
+    splits = "".join(f", {count:,} {split}" for split, count in summary.splits.items())
+    console.print(
+        f"[bold]{summary.images:,} images[/bold] of {len(summary.classes)} classes{splits}; {summary.seconds:.0f} s",
+        highlight=False,
+    )
+    console.print(_issue_table(checkup, findings) if any(summary.issues.values()) else "[green]No issue found.[/green]")
+    for line in leak_sentences(checkup):
+        console.print(f"Leaks: {escape(line)}", style="red", highlight=False)
+    for line in _first(shortcut_sentences(checkup)):
+        console.print(f"Shortcut: {escape(line)}", style="yellow", highlight=False)
+    for line in _first(property_sentences(checkup)):
+        console.print(f"Most of {escape(line)}", style="dim", highlight=False)
+
+
+def _first(lines: list[str]) -> list[str]:
+    more = len(lines) - _MOST_LINES
+    return lines if more <= 0 else [*lines[:_MOST_LINES], f"and {more:,} more: see check.html"]
+
+
+def _issue_table(checkup: Checkup, findings: Findings) -> Table:
+    """A row an issue that was found, the grave ones first, with an example."""
+    table = Table(title_justify="left")
+    table.add_column("issue")
+    table.add_column("images", justify="right")
+    table.add_column("what it means")
+    table.add_column("for example", overflow="fold", style="dim")
+    for issue, meaning in MEANINGS.items():
+        count = findings.count(issue)
+        if count:
+            style = "red" if issue in GRAVE else ""
+            table.add_row(issue, f"{count:,}", meaning, escape(_example(checkup, findings, issue)), style=style)
+    return table
+
+
+def _example(checkup: Checkup, findings: Findings, issue: Issue) -> str:
+    places = findings.places(issue)
+    path = checkup.looked.photos[places[0]].path if places else findings.faulty[issue][0].photo.path
+    return os.path.join(*path.parts[-2:])  # noqa: PTH118 - of names, not of a place
+
+
+def _show_moved(console: Console, moved: Quarantined, folder: Path) -> None:
+    console.print(
+        f"{moved.moved:,} files moved to {escape(str(folder))}; to undo it: hangtag check --undo {escape(str(folder))}",
+        highlight=False,
+    )
+    if moved.kept_csv:
+        console.print(f"The rows that are left: {escape(str(moved.kept_csv))}", highlight=False)

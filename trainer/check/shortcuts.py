@@ -1,0 +1,199 @@
+"""Can the class be guessed from what is not the product? A network would learn that, and fail on the next catalogue.
+
+A small model is given one accidental feature at a time, and then all of them, and is cross-validated: photos of one
+group never stand on both sides.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.tree import DecisionTreeClassifier
+
+__all__ = ["TOGETHER", "Guess", "guess_from_accidents"]
+
+TOGETHER: Final = "all of these together"
+MOST_PHOTOS: Final = 20_000
+FOLDS: Final = 5
+LEAST_PHOTOS: Final = 50
+LEAST_GAIN: Final = 0.1
+LEAST_SHARE: Final = 0.25
+LEAST_SHARE_OF_PAIR: Final = 0.5
+"""A guess is a shortcut when it is right so much more often than always naming the commonest class, in accuracy and as
+a share of what that gets wrong, among all classes or among two of them; and when chance cannot explain it."""
+
+_ERRORS: Final = 3.0
+_ERRORS_OF_PAIR: Final = 5.0
+"""Standard errors that chance may be off by; more for the best of many pairs."""
+
+_MOST_CLASSES: Final = 50
+_MOST_CLASSES_PAIRED: Final = 20
+_TREES: Final = 40
+_LEAVES: Final = 512
+
+Matrix = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """How well the class is guessed from one accidental feature.
+
+    Attributes:
+        feature: in words.
+        accuracy: cross-validated.
+        majority: of always naming the commonest class.
+        is_shortcut: whether that is more than chance and small differences.
+        pair: the two classes that it tells apart best.
+        pair_accuracy: among the photos of these two.
+        pair_majority: of always naming the commoner of the two.
+        classes: how many classes there were to choose from.
+    """
+
+    feature: str
+    accuracy: float
+    majority: float
+    is_shortcut: bool
+    pair: tuple[str, str]
+    pair_accuracy: float
+    pair_majority: float
+    classes: int
+
+    def sentence(self) -> str:
+        """What was found, for people."""
+        alone = "" if self.feature == TOGETHER else " alone"
+        verb = "tell" if self.feature == TOGETHER else "tells"
+        one, other = self.pair
+        figures = f"{self.pair_accuracy:.2f} against {self.pair_majority:.2f}"
+        pair = f"{self.feature}{alone} {verb} {one} from {other}: {figures}"
+        if self.classes == len(self.pair):
+            return pair
+        return f"{pair} (every class: {self.accuracy:.2f} against {self.majority:.2f})"
+
+
+def guess_from_accidents(
+    looks: pa.Table,
+    paths: Sequence[Path],
+    labels: Sequence[str],
+    groups: Matrix,
+    on_feature: Callable[[int, int], None] = lambda done, total: None,
+    seed: int = 0,
+) -> list[Guess]:
+    """Guess the classes from each accidental feature, and from all.
+
+    Args:
+        looks: a row a photo, with the columns of :class:`trainer.check.look.Look`.
+        paths: of the photos.
+        labels: their classes.
+        groups: a number for each; photos of one group show the same picture.
+        on_feature: told (tried, to try).
+        seed: of the folds, and of the choice among more than ``MOST_PHOTOS``.
+
+    Returns:
+        The best first; none of a set with too few photos or groups, or with one class. Of more than ``_MOST_CLASSES``
+        classes the commonest are told apart.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.permutation(len(labels))[:MOST_PHOTOS])
+    named = np.array(labels, object)[chosen]
+    counts = Counter(named.tolist())
+    common = {label for label, count in counts.most_common(_MOST_CLASSES) if count >= FOLDS}
+    kept = np.array([label in common for label in named], bool)
+    chosen, named = chosen[kept], named[kept]
+    if len(named) < LEAST_PHOTOS or len(common) < 2 or len(set(groups[chosen].tolist())) < FOLDS:  # noqa: PLR2004
+        return []
+    features = {name: matrix[chosen] for name, matrix in _features(looks, paths).items()}
+    varied = {name: matrix for name, matrix in features.items() if (matrix != matrix[0]).any()}
+    if len(varied) > 1:
+        varied[TOGETHER] = np.concatenate(list(varied.values()), axis=1)
+    folds = _folds(named, groups[chosen], seed)
+    guesses = []
+    for done, (name, matrix) in enumerate(varied.items(), start=1):
+        guesses.append(_guess(name, matrix, named, folds, seed))
+        on_feature(done, len(varied))
+    return sorted(guesses, key=lambda guess: -guess.accuracy)
+
+
+def _features(looks: pa.Table, paths: Sequence[Path]) -> dict[str, Matrix]:
+    seen = {name: looks[name].to_numpy(zero_copy_only=False) for name in looks.column_names}
+    pixels = seen["width"] * seen["height"]
+    border = np.stack([seen[f"border_{colour}"] for colour in ("red", "green", "blue")], axis=1)
+    return {
+        "file format": _numbered(seen["format"]),
+        "file extension": _numbered(np.array([path.suffix.lower() for path in paths], object)),
+        "pixel format": _numbered(seen["mode"]),
+        "width": seen["width"][:, None],
+        "height": seen["height"][:, None],
+        "aspect ratio": (seen["width"] / seen["height"])[:, None],
+        "file size": seen["bytes"][:, None],
+        "bytes per pixel": (seen["bytes"] / pixels)[:, None],
+        "EXIF": np.stack([seen["exif"], seen["orientation"]], axis=1).astype(float),
+        "border colour": border,
+    }
+
+
+def _numbered(values: Matrix) -> Matrix:
+    """A column a value: a tree may then ask for any one of them."""
+    columns: Matrix = (values[:, None] == np.unique(values.astype(str))[None, :]).astype(float)
+    return columns
+
+
+def _folds(labels: Matrix, groups: Matrix, seed: int) -> list[tuple[Matrix, Matrix]]:
+    with warnings.catch_warnings(action="ignore"):  # of a class whose groups are too few for the folds
+        return list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels, groups))
+
+
+def _guess(name: str, features: Matrix, labels: Matrix, folds: list[tuple[Matrix, Matrix]], seed: int) -> Guess:
+    if name == TOGETHER:
+        model = ExtraTreesClassifier(_TREES, min_samples_leaf=3, max_leaf_nodes=_LEAVES, random_state=seed, n_jobs=-1)
+    else:
+        model = DecisionTreeClassifier(min_samples_leaf=max(5, len(labels) // 200), random_state=seed)
+    classes = np.unique(labels)
+    with warnings.catch_warnings(action="ignore"):  # of a class that a fold's training part lacks
+        shares = cross_val_predict(model, features, labels, cv=folds, method="predict_proba")
+    accuracy = float((classes[shares.argmax(1)] == labels).mean())
+    majority = float(max(Counter(labels.tolist()).values()) / len(labels))
+    pair, pair_accuracy, pair_majority = _best_pair(shares, labels, classes)
+    rows_of_pair = int(np.isin(labels, pair).sum())
+    is_shortcut = _is_more(accuracy, majority, len(labels), LEAST_SHARE, _ERRORS) or _is_more(
+        pair_accuracy, pair_majority, rows_of_pair, LEAST_SHARE_OF_PAIR, _ERRORS_OF_PAIR
+    )
+    return Guess(
+        name,
+        round(accuracy, 4),
+        round(majority, 4),
+        is_shortcut,
+        pair,
+        round(pair_accuracy, 4),
+        round(pair_majority, 4),
+        len(classes),
+    )
+
+
+def _is_more(accuracy: float, majority: float, count: int, least_share: float, errors: float) -> bool:
+    gain = accuracy - majority
+    error = (majority * (1 - majority) / count) ** 0.5
+    return gain >= LEAST_GAIN and gain >= least_share * (1 - majority) and gain >= errors * error
+
+
+def _best_pair(shares: Matrix, labels: Matrix, classes: Matrix) -> tuple[tuple[str, str], float, float]:
+    counts: Mapping[str, int] = Counter(labels.tolist())
+    common = [name for name, _ in Counter(counts).most_common(_MOST_CLASSES_PAIRED)]
+    place = {name: index for index, name in enumerate(classes.tolist())}
+    found = []
+    for one, other in combinations(sorted(common), 2):
+        rows = (labels == one) | (labels == other)
+        says_one = shares[rows, place[one]] >= shares[rows, place[other]]
+        accuracy = float((says_one == (labels[rows] == one)).mean())
+        majority = max(counts[one], counts[other]) / (counts[one] + counts[other])
+        found.append((accuracy - majority, (one, other), accuracy, majority))
+    _, pair, accuracy, majority = max(found)
+    return pair, accuracy, majority
