@@ -1,0 +1,122 @@
+import csv
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.errors import DataError
+from trainer.dataset import Split
+from trainer.splits.assigned import AssignedPhoto, read_splits, take_out, write_splits
+
+HEADER = "image,label,split,sha256,group,product,present\n"
+
+names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+file_names = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode).map(Path)
+photos = st.builds(
+    AssignedPhoto, file_names, names, st.sampled_from(Split), names, names, st.none() | names, st.booleans()
+)
+
+
+@settings(deadline=None)
+@given(st.lists(photos, min_size=1))
+def test_splits_are_read_as_they_were_written(tmp_path_factory, photos):
+    path = tmp_path_factory.getbasetemp() / "splits.csv"
+    write_splits(path, photos)
+    assert read_splits(path) == photos
+
+
+@pytest.mark.parametrize(
+    "name", [b"b\xe9ret.jpg", b"a,b.jpg", b'"quoted".jpg', b"two\nlines.jpg", b"a\rb.jpg", b" blank .jpg", b'\xff\n,"']
+)
+def test_odd_file_names_are_read_as_they_were_written(tmp_path, name):
+    photos = [AssignedPhoto(Path(os.fsdecode(name)), "hat", Split.VAL, "ab12", "cd34")]
+    write_splits(tmp_path / "splits.csv", photos)
+    assert read_splits(tmp_path / "splits.csv") == photos
+
+
+def test_splits_csv_is_a_plain_table(tmp_path):
+    photos = [
+        AssignedPhoto(Path("a/1.jpg"), "hat, straw", Split.VAL, "ab12", "cd34"),
+        AssignedPhoto(Path("a/2.jpg"), "vase", Split.TRAIN, "ab13", "cd35", "00123", present=False),
+    ]
+    write_splits(tmp_path / "splits.csv", photos)
+    assert (tmp_path / "splits.csv").read_text() == (
+        HEADER + 'a/1.jpg,"hat, straw",val,ab12,cd34,,true\na/2.jpg,vase,train,ab13,cd35,00123,false\n'
+    )
+
+
+def test_the_table_opens_in_any_csv_reader(tmp_path):
+    photos = [AssignedPhoto(Path(f"{i}.jpg"), "hat", split, f"{i}", f"{i}") for i, split in enumerate(Split)]
+    write_splits(tmp_path / "splits.csv", photos)
+    with (tmp_path / "splits.csv").open(newline="") as file:
+        assert [row["split"] for row in csv.DictReader(file)] == ["train", "val", "test"]
+
+
+def test_a_blank_line_at_the_end_is_no_photo(tmp_path):
+    (tmp_path / "splits.csv").write_text(HEADER + "a.jpg,hat,train,ab,cd,,true\n\n")
+    assert len(read_splits(tmp_path / "splits.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("image,label\na.jpg,hat\n", id="no splits"),
+        pytest.param("image,label,split,sha256,group\na.jpg,hat,train,ab,cd\n", id="two columns short"),
+        pytest.param(HEADER + "a.jpg,hat,dev,ab,cd,,true\n", id="unknown split"),
+        pytest.param(HEADER + "a.jpg,hat,train,ab,cd,,yes\n", id="neither present nor not"),
+        pytest.param(HEADER + "a.jpg,hat,train,ab,cd,,true,more\n", id="a cell too many"),
+        pytest.param(HEADER + "a.jpg,hat,train,ab,,,true\n", id="no group"),
+        pytest.param(HEADER + "a.jpg,hat,train,,cd,,true\n", id="no hash"),
+        pytest.param(HEADER + "a.jpg,hat,train,ab,cd,,true\nb.jpg,hat,tr", id="torn in the split"),
+        pytest.param(HEADER + "a.jpg,hat,train,ab,cd,,tr", id="torn in the last cell"),
+        pytest.param(HEADER + 'a.jpg,hat,train,ab,cd,"12', id="torn in a quoted cell"),
+    ],
+)
+def test_damaged_splits_are_refused_naming_the_file(tmp_path, text):
+    path = tmp_path / "splits.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"splits of a run in .*splits\.csv, could not read them: .*Mend the file"):
+        read_splits(path)
+
+
+def test_missing_splits_are_refused_naming_the_file(tmp_path):
+    with pytest.raises(DataError, match=r"splits\.csv"):
+        read_splits(tmp_path / "splits.csv")
+
+
+def test_what_is_taken_out_keeps_its_row_where_an_earlier_training_knew_it():
+    old, new, other = (AssignedPhoto(Path(name), "hat", Split.TRAIN, name, name) for name in ("old", "new", "other"))
+    assert take_out([old, new, other], {0, 1}, {"old", "other"}) == [
+        AssignedPhoto(Path("old"), "hat", Split.TRAIN, "old", "old", present=False),
+        other,
+    ]
+
+
+def test_a_file_that_a_spreadsheet_saved_with_its_mark_is_read(tmp_path):
+    path = tmp_path / "splits.csv"
+    photo = AssignedPhoto(Path("a.jpg"), "hat", Split.TRAIN, "1", "g")
+    write_splits(path, [photo])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_splits(path) == [photo]
+
+
+def test_a_damaged_row_is_named_by_its_line(tmp_path):
+    path = tmp_path / "splits.csv"
+    write_splits(path, [AssignedPhoto(Path("a.jpg"), "hat", Split.TRAIN, "1", "g")])
+    path.write_text(path.read_text() + "b.jpg,hat,banana,2,h,,true\n")
+    with pytest.raises(DataError, match=r"line 3 is not as a training has written it .*banana"):
+        read_splits(path)
+
+
+def test_a_folder_is_no_splits_file_and_the_right_one_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"is a folder; give .*splits\.csv"):
+        read_splits(tmp_path)
+
+
+def test_splits_without_a_row_are_refused(tmp_path):
+    write_splits(tmp_path / "splits.csv", [])
+    with pytest.raises(DataError, match="found no row"):
+        read_splits(tmp_path / "splits.csv")

@@ -1,0 +1,229 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.errors import DataError
+from trainer.dataset import LabeledPhoto, Split
+from trainer.splits.applicant import Applicant
+from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.earlier import match_earlier
+
+TRAIN, VAL, TEST = Split
+
+
+def row(path, split, sha256, label="hat", *, group=None, product=None, present=True):
+    return AssignedPhoto(Path(path), label, split, sha256, group or f"group of {sha256}", product, present)
+
+
+def matched(photos, earlier):
+    """Applicants for {path: sha256}, all hats, without given splits."""
+    return match_earlier([LabeledPhoto(Path(path), "hat") for path in photos], list(photos.values()), earlier)
+
+
+def fates(applicants):
+    return [(str(a.path), a.split, a.fixed, a.present) for a in applicants]
+
+
+def test_without_an_earlier_training_every_photo_is_new():
+    photos = [LabeledPhoto(Path("a"), "hat", VAL, "00123"), LabeledPhoto(Path("b"), "vase")]
+    assert match_earlier(photos, ["1", "2"], []) == [
+        Applicant(Path("a"), "hat", "1", product="00123", split=VAL),
+        Applicant(Path("b"), "vase", "2"),
+    ]
+
+
+def test_an_earlier_photo_keeps_its_split_and_its_group():
+    assert matched({"a": "1"}, [row("a", TEST, "1", group="g")]) == [
+        Applicant(Path("a"), "hat", "1", split=TEST, group="g", fixed=True, earlier_label="hat")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("photos", "earlier", "expected"),
+    [
+        pytest.param(
+            {"b": "1"}, [row("a", TEST, "1")], [("b", TEST, True, True)], id="renamed",
+        ),
+        pytest.param(
+            {"a": "2"}, [row("a", VAL, "1")], [("a", VAL, True, True)], id="saved anew",
+        ),
+        pytest.param(
+            {"a": "1"}, [row("b", TEST, "2"), row("a", VAL, "1")], [("a", VAL, True, True), ("b", TEST, True, False)],
+            id="one is gone",
+        ),
+        pytest.param(
+            {"a": "1"}, [row("a", VAL, "1", present=False)], [("a", VAL, True, True)], id="comes back",
+        ),
+        pytest.param(
+            {"a": "2", "b": "1"}, [row("a", TEST, "1"), row("b", VAL, "2")],
+            [("a", VAL, True, True), ("b", TEST, True, True)], id="two that changed names",
+        ),
+        pytest.param(
+            {"a": "2", "b": "1"}, [row("a", TEST, "1")], [("a", None, False, True), ("b", TEST, True, True)],
+            id="renamed, with a new photo at its old place",
+        ),
+        pytest.param(
+            {"a": "1", "b": "1"}, [row("b", VAL, "1")], [("a", None, False, True), ("b", VAL, True, True)],
+            id="a copy beside it is new",
+        ),
+        pytest.param(
+            {"a": "1", "b": "1"}, [row("b", VAL, "1"), row("a", TRAIN, "1")],
+            [("a", TRAIN, True, True), ("b", VAL, True, True)], id="of two alike the one at its path",
+        ),
+        pytest.param(
+            {"c": "1"}, [row("a", TRAIN, "1"), row("b", TEST, "1"), row("d", VAL, "1")],
+            [("c", TEST, True, True), ("a", TRAIN, True, False), ("d", VAL, True, False)],
+            id="of several alike the one least learned from",
+        ),
+        pytest.param(
+            {"c": "1", "d": "1"}, [row("a", TRAIN, "1"), row("b", TEST, "1")],
+            [("c", TEST, True, True), ("d", TEST, True, True), ("a", TRAIN, True, False)],
+            id="a copy of several in two splits goes where least is learned",
+        ),
+        pytest.param(
+            {"a": "2"}, [row("a", TRAIN, "1"), row("b", TEST, "2")],
+            [("a", TEST, True, True), ("a", TRAIN, True, False)], id="content counts for more than the path",
+        ),
+        pytest.param(
+            {"a": "3"}, [row("a", TEST, "1", present=False), row("a", TRAIN, "2")],
+            [("a", TRAIN, True, True), ("a", TEST, True, False)], id="saved anew, the one that was there last",
+        ),
+    ],
+)  # fmt: skip
+def test_which_photo_is_which(photos, earlier, expected):
+    assert fates(matched(photos, earlier)) == expected
+
+
+def test_todays_label_wins_and_the_correction_can_be_told():
+    earlier = [row("a", TEST, "1", "hat"), row("b", VAL, "2", "vase")]
+    photos = [LabeledPhoto(Path("a"), "vase"), LabeledPhoto(Path("b"), "vase"), LabeledPhoto(Path("c"), "hat")]
+    applicants = match_earlier(photos, ["1", "2", "3"], earlier)
+    assert [(a.label, a.split, a.relabeled) for a in applicants] == [
+        ("vase", TEST, True),
+        ("vase", VAL, False),
+        ("hat", None, False),
+    ]
+
+
+def test_a_copy_under_another_label_is_no_correction():
+    photos = [LabeledPhoto(Path("a"), "hat"), LabeledPhoto(Path("copy"), "vase")]
+    assert not any(a.relabeled for a in match_earlier(photos, ["1", "1"], [row("a", TEST, "1")]))
+
+
+def test_one_file_listed_under_two_labels_is_matched_label_by_label():
+    earlier = [row("a", TEST, "1", "hat"), row("a", TEST, "1", "vase")]
+    photos = [LabeledPhoto(Path("a"), "vase"), LabeledPhoto(Path("a"), "hat")]
+    applicants = match_earlier(photos, ["1", "1"], earlier)
+    assert [a.relabeled for a in applicants] == [False, False]
+
+
+def test_a_corrected_photo_with_a_copy_in_another_split_is_known_by_its_path():
+    earlier = [row("a", TRAIN, "1"), row("b", TEST, "1")]
+    photos = [LabeledPhoto(Path("a"), "vase"), LabeledPhoto(Path("b"), "hat")]
+    applicants = match_earlier(photos, ["1", "1"], earlier)
+    assert [(a.split, a.relabeled) for a in applicants] == [(TRAIN, True), (TEST, False)]
+
+
+@pytest.mark.parametrize("splits", [(TRAIN, TEST), (TEST, TRAIN)])
+def test_one_file_that_was_given_two_splits_may_be_given_both_again(splits):
+    applicants = match_earlier(
+        [LabeledPhoto(Path("a"), "hat", split) for split in splits],
+        ["1", "1"],
+        [row("a", TRAIN, "1"), row("a", TEST, "1")],
+    )
+    assert [a.split for a in applicants] == list(splits)
+
+
+@pytest.mark.parametrize(("today", "before", "expected"), [("x", "y", "x"), (None, "y", "y"), ("x", None, "x")])
+def test_todays_product_wins_where_there_is_one(today, before, expected):
+    (applicant,) = match_earlier(
+        [LabeledPhoto(Path("a"), "hat", product=today)], ["1"], [row("a", TEST, "1", product=before)]
+    )
+    assert applicant.product == expected
+
+
+def test_the_split_that_it_had_may_be_given_again():
+    (applicant,) = match_earlier([LabeledPhoto(Path("a"), "hat", TEST)], ["1"], [row("a", TEST, "1")])
+    assert applicant.fixed
+
+
+TESTED = LabeledPhoto(Path("tested"), "hat", TEST)
+
+
+@pytest.mark.parametrize(("place", "sha256"), [("a", "1"), ("a", "2"), ("train/a", "1")])
+def test_another_split_than_it_had_is_refused_with_what_to_do(place, sha256):
+    with pytest.raises(
+        DataError,
+        match=f"Expected {place} in test, as in the earlier training, got train; give it test again, or train without",
+    ):
+        match_earlier([LabeledPhoto(Path(place), "hat", TRAIN), TESTED], [sha256, "9"], [row("a", TEST, "1")])
+
+
+def test_a_photo_that_was_cut_from_training_may_be_given_as_training_again():
+    """The person has training and test folders; the earlier training has cut its validation photos from the former."""
+    earlier = [row("a", VAL, "1"), row("b", TRAIN, "2"), row("tested", TEST, "9")]
+    photos = [LabeledPhoto(Path("a"), "hat", TRAIN), LabeledPhoto(Path("b"), "hat", TRAIN), TESTED]
+    applicants = match_earlier(photos, ["1", "2", "9"], earlier)
+    assert [applicant.split for applicant in applicants] == [VAL, TRAIN, TEST]
+
+
+def test_of_many_moved_photos_one_is_named_and_the_others_counted():
+    photos = [TESTED, *(LabeledPhoto(Path(f"{i}"), "hat", TRAIN) for i in range(3))]
+    with pytest.raises(DataError, match=r"Expected 0 \(and 2 others\) in test"):
+        match_earlier(photos, list("9012"), [row(f"{i}", TEST, f"{i}") for i in range(3)])
+
+
+def test_a_copy_beside_an_earlier_photo_may_be_given_another_split():
+    photos = [LabeledPhoto(Path("test/a"), "hat", TEST), LabeledPhoto(Path("train/a"), "hat", TRAIN)]
+    applicants = match_earlier(photos, ["1", "1"], [row("test/a", TEST, "1")])
+    assert fates(applicants) == [("test/a", TEST, True, True), ("train/a", TRAIN, False, True)]
+
+
+def test_given_splits_that_leak_survive_a_move_of_the_whole_folder():
+    earlier = [row("old/train/a", TRAIN, "1"), row("old/test/a", TEST, "1")]
+    photos = [LabeledPhoto(Path("new/test/a"), "hat", TEST), LabeledPhoto(Path("new/train/a"), "hat", TRAIN)]
+    applicants = match_earlier(photos, ["1", "1"], earlier)
+    assert fates(applicants) == [("new/test/a", TEST, True, True), ("new/train/a", TRAIN, True, True)]
+
+
+shas = st.sampled_from("12345")
+paths = st.sampled_from("abcdef")
+labels = st.sampled_from(["hat", "vase"])
+rows = st.lists(st.builds(row, paths, st.sampled_from(Split), shas, labels, present=st.booleans()), max_size=8)
+files = st.lists(st.tuples(st.builds(LabeledPhoto, paths.map(Path), labels), shas), max_size=8)
+
+
+@settings(deadline=None)
+@given(files, rows)
+def test_every_photo_comes_out_in_order_and_no_earlier_row_twice(files, earlier):
+    photos, sha256s = [photo for photo, _ in files], [sha256 for _, sha256 in files]
+    applicants = match_earlier(photos, sha256s, earlier)
+    today, absent = applicants[: len(files)], applicants[len(files) :]
+    assert [(a.path, a.label, a.sha256, a.present) for a in today] == [
+        (photo.path, photo.label, sha256, True) for photo, sha256 in files
+    ]
+    claimed = sum(a.earlier_label is not None for a in today)
+    assert claimed + len(absent) == len(earlier)
+    assert all(a.fixed and not a.present for a in absent)
+
+
+@settings(deadline=None)
+@given(files, rows)
+def test_a_photo_whose_content_was_known_has_a_split_that_it_had_or_is_bound_to_one(files, earlier):
+    applicants = match_earlier([photo for photo, _ in files], [sha256 for _, sha256 in files], earlier)
+    for applicant in applicants[: len(files)]:
+        had = {p.split for p in earlier if p.sha256 == applicant.sha256}
+        assert applicant.split in had or not had or (applicant.split is None and len(had) == 1)
+
+
+@settings(deadline=None)
+@given(files, rows)
+def test_unchanged_photos_are_all_found_again(files, earlier):
+    photos = [LabeledPhoto(p.path, p.label, p.split) for p in earlier]
+    applicants = match_earlier(photos, [p.sha256 for p in earlier], earlier)
+    assert [(a.path, a.label, a.split, a.sha256) for a in applicants] == [
+        (p.path, p.label, p.split, p.sha256) for p in earlier
+    ]
+    assert all(a.fixed and a.present and not a.relabeled for a in applicants)

@@ -1,0 +1,170 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.dataset import Split
+from trainer.splits.applicant import Applicant
+from trainer.splits.groups import group_photos
+
+TRAIN, VAL, TEST = Split
+
+
+def asking(sha256, split=None, *, product=None, group=None):
+    return Applicant(Path(sha256), "hat", sha256, product, split, group, fixed=group is not None)
+
+
+def together(applicants, links=()):
+    """Groups as sets of places, and the bridging places."""
+    grouping = group_photos(applicants, links)
+    groups = {}
+    for place, group in enumerate(grouping.groups.tolist()):
+        groups.setdefault(group, set()).add(place)
+    assert groups.pop(-1, set()) == set(grouping.bridges)
+    return sorted(map(sorted, groups.values())), grouping.bridges
+
+
+@pytest.mark.parametrize(
+    ("applicants", "links", "groups"),
+    [
+        pytest.param([], [], [], id="none at all"),
+        pytest.param([asking("1"), asking("2")], [], [[0], [1]], id="strangers"),
+        pytest.param([asking("1"), asking("2"), asking("3")], [(0, 2)], [[0, 2], [1]], id="linked"),
+        pytest.param([asking("1"), asking("1")], [], [[0, 1]], id="one content"),
+        pytest.param(
+            [asking("1", product="x"), asking("2"), asking("3", product="x")], [], [[0, 2], [1]], id="one product"
+        ),
+        pytest.param(
+            [asking("1", TRAIN, group="g"), asking("2", TRAIN, group="g"), asking("3", TRAIN, group="h")],
+            [],
+            [[0, 1], [2]],
+            id="one earlier group",
+        ),
+        pytest.param(
+            [asking("1", TRAIN), asking("2", TEST), asking("3", TEST)], [(0, 1)], [[0, 1], [2]], id="a given leak"
+        ),
+        pytest.param(
+            [asking("1", TRAIN), asking("1")], [], [[0, 1]], id="a new copy of a photo in place"
+        ),
+        pytest.param(
+            [asking("f" * 64, TEST, group="0123456789abcdef"), asking("0123456789abcdef" + "0" * 48)],
+            [],
+            [[0, 1]],
+            id="the content that an earlier group is named after",
+        ),
+    ],
+)  # fmt: skip
+def test_what_belongs_together(applicants, links, groups):
+    assert together(applicants, links) == (groups, {})
+
+
+OLD = (asking("8", TRAIN, product="x"), asking("9", TEST, product="y"))
+
+
+@pytest.mark.parametrize(
+    ("new", "links", "groups", "bridging"),
+    [
+        pytest.param([asking("1")], [(2, 0), (2, 1)], [[0], [1]], {2}, id="a link to each"),
+        pytest.param([asking("1", product="y")], [(2, 0)], [[0], [1]], {2}, id="the product of one, a link to another"),
+        pytest.param([asking("8", product="y")], [], [[0], [1]], {2}, id="the content of one, the product of another"),
+        pytest.param(
+            [asking("1"), asking("2")], [(0, 2), (2, 3), (3, 1)], [[0], [1]], {2, 3}, id="a picture seen twice is one"
+        ),
+        pytest.param(
+            [asking("2"), asking("1"), asking("3")],
+            [(2, 0), (2, 1), (2, 3), (2, 4)],
+            [[0], [1]],
+            {2, 3, 4},
+            id="its copies go with it",
+        ),
+        pytest.param(
+            [asking("1", product="z"), asking("2", product="z")],
+            [(0, 2), (1, 3)],
+            [[0, 2], [1]],
+            {3},
+            id="the first of a new product decides",
+        ),
+        pytest.param(
+            [asking("2", product="z"), asking("1", product="z")],
+            [(0, 2), (1, 3)],
+            [[0], [1, 3]],
+            {2},
+            id="and first is the smallest content",
+        ),
+        pytest.param(
+            [asking("1", product="z"), asking("2", product="z"), asking("3", product="z")],
+            [(2, 0), (2, 1)],
+            [[0], [1], [3, 4]],
+            {2},
+            id="a product holds together without a photo that is set aside",
+        ),
+        pytest.param([asking("1", VAL), asking("2")], [(0, 2), (2, 3)], [[0, 2], [1]], {3}, id="into a given leak"),
+        pytest.param([asking("1"), asking("2")], [(2, 0), (3, 0)], [[0, 2, 3], [1]], set(), id="no bridge"),
+    ],
+)
+def test_what_would_join_two_splits_is_set_aside(new, links, groups, bridging):
+    found, bridges = together([*OLD, *new], links)
+    assert (found, set(bridges)) == (groups, bridging)
+
+
+def test_a_bridge_names_a_photo_of_each_split():
+    assert group_photos([*OLD, asking("1")], [(2, 0), (1, 2)]).bridges == {2: (0, 1)}
+
+
+applicants = st.lists(
+    st.builds(
+        asking,
+        st.sampled_from("123456789"),
+        st.none() | st.sampled_from(Split),
+        product=st.none() | st.sampled_from("xyz"),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@st.composite
+def linked(draw):
+    found = draw(applicants)
+    places = st.integers(0, len(found) - 1)
+    return found, draw(st.lists(st.tuples(places, places), max_size=12))
+
+
+@settings(deadline=None)
+@given(linked())
+def test_no_undecided_photo_is_in_a_group_of_two_splits(case):
+    found, links = case
+    for group in together(found, links)[0]:
+        splits = {found[place].split for place in group}
+        assert len(splits - {None}) <= 1 or None not in splits
+
+
+@settings(deadline=None)
+@given(linked())
+def test_whatever_is_bound_together_and_in_use_is_in_one_group(case):
+    found, links = case
+    groups = group_photos(found, links).groups
+    for one in range(len(found)):
+        for other in range(one):
+            bound = (
+                {(one, other), (other, one)} & set(links)
+                or found[one].sha256 == found[other].sha256
+                or found[one].product == found[other].product is not None
+            )
+            if bound and groups[one] >= 0 and groups[other] >= 0:
+                assert groups[one] == groups[other]
+
+
+@settings(deadline=None)
+@given(linked(), st.randoms(use_true_random=False))
+def test_the_order_of_the_photos_is_all_the_same(case, random):
+    found, links = case
+    order = list(range(len(found)))
+    random.shuffle(order)
+    moved = {place: order.index(place) for place in order}
+    shuffled = [found[place] for place in order]
+    groups, bridges = together(found, links)
+    again, bridges_again = together(shuffled, [(moved[one], moved[other]) for one, other in links])
+    assert sorted(sorted(moved[place] for place in group) for group in groups) == again
+    assert {moved[place] for place in bridges} == set(bridges_again)

@@ -1,0 +1,128 @@
+"""Which photo is for training, for validation and for test, and the file that keeps it from training to training."""
+
+import csv
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from models.errors import DataError
+from trainer.csv_file import write_rows
+from trainer.dataset import Exclusion, Split
+
+__all__ = ["AssignedPhoto", "Assignment", "read_splits", "take_out", "write_splits"]
+
+_COLUMNS: Final = ("image", "label", "split", "sha256", "group", "product", "present")
+_PRESENT: Final = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class AssignedPhoto:
+    """A photo with its split.
+
+    Attributes:
+        path: the file.
+        label: its class.
+        split: what it is used for, in this training and in every one that follows.
+        sha256: of the file.
+        group: a name that stays from training to training; photos of one group show the same picture, or belong to one
+            product.
+        product: as the person named it.
+        present: false for a photo of an earlier training that this one does not use; it keeps its row, and so its
+            split, for the day it comes back.
+    """
+
+    path: Path
+    label: str
+    split: Split
+    sha256: str
+    group: str
+    product: str | None = None
+    present: bool = True
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What came of giving photos their splits.
+
+    Attributes:
+        photos: with their splits; those that are not present, too.
+        set_aside: that cannot be used, with the reason.
+        notes: what a person should know, a line each.
+    """
+
+    photos: list[AssignedPhoto]
+    set_aside: list[Exclusion]
+    notes: tuple[str, ...]
+
+
+def take_out(
+    photos: Sequence[AssignedPhoto], places: Collection[int], earlier_groups: Collection[str]
+) -> list[AssignedPhoto]:
+    """Take photos out of a training; what an earlier training knew keeps its row, as not present.
+
+    Args:
+        photos: with their splits.
+        places: of those to take out.
+        earlier_groups: the groups of the earlier training.
+    """
+    return [
+        replace(photo, present=False) if place in places else photo
+        for place, photo in enumerate(photos)
+        if place not in places or photo.group in earlier_groups
+    ]
+
+
+def write_splits(path: Path, photos: Sequence[AssignedPhoto]) -> None:
+    """Write ``splits.csv``."""
+    write_rows(path, _COLUMNS, map(_row, photos))
+
+
+def _row(photo: AssignedPhoto) -> tuple[object, ...]:
+    present = "true" if photo.present else "false"
+    return (photo.path, photo.label, photo.split, photo.sha256, photo.group, photo.product or "", present)
+
+
+def read_splits(path: Path) -> list[AssignedPhoto]:
+    """Read ``splits.csv``.
+
+    Raises:
+        DataError: it is missing, or not as :func:`write_splits` wrote it.
+    """
+    if path.is_dir():
+        msg = f"Expected the splits of a run, {path} is a folder; give {path / 'splits.csv'}."
+        raise DataError(msg)
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            _check_header(next(rows, []))
+            photos = [_read_row(row, rows.line_num) for row in rows if row]
+    except (OSError, ValueError, csv.Error) as error:
+        msg = f"Expected the splits of a run in {path}, could not read them: {error}. Mend the file, or do without it."
+        raise DataError(msg) from error
+    if not photos:
+        msg = f"Expected the splits of a run in {path}, found no row in it."
+        raise DataError(msg)
+    return photos
+
+
+def _read_row(row: list[str], line: int) -> AssignedPhoto:
+    try:
+        return _photo(row)
+    except (KeyError, ValueError) as error:
+        msg = f"line {line} is not as a training has written it ({error})"
+        raise ValueError(msg) from error
+
+
+def _check_header(found: list[str]) -> None:
+    if tuple(found) != _COLUMNS:
+        msg = f"its columns are {','.join(found) or 'missing'}, not {','.join(_COLUMNS)}"
+        raise ValueError(msg)
+
+
+def _photo(row: list[str]) -> AssignedPhoto:
+    image, label, split, sha256, group, product, present = row
+    if not (image and label and sha256 and group):
+        msg = f"a cell is empty in the row of {image!r}"
+        raise ValueError(msg)
+    return AssignedPhoto(Path(image), label, Split(split), sha256, group, product or None, _PRESENT[present])
