@@ -49,7 +49,8 @@ def trained_run(folder: Path, catalogue: Path, cache: Path, arch: str = "cnn") -
 
     load_tensorflow()
     from trainer.arch import Arch
-    from trainer.train import TrainRequest, train
+    from trainer.request import TrainRequest
+    from trainer.train import train
 
     request = TrainRequest(
         data=catalogue,
@@ -69,7 +70,7 @@ def trained_run(folder: Path, catalogue: Path, cache: Path, arch: str = "cnn") -
 class SilentView:
     """A training view that shows nothing."""
 
-    def decoding(self, done: int, total: int) -> None: ...
+    def advance(self, what: str, done: int, total: int) -> None: ...
 
     def prepared(self, prepared: object, args: object) -> None: ...
 

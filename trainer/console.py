@@ -14,8 +14,9 @@ from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
 from models.errors import ExitCode, MissingExtraError, StoppedError
-from models.preprocess import PreprocessSpec
-from trainer.arch import Arch
+from trainer.cache import default_cache
+from trainer.dataset import Split
+from trainer.request import TrainRequest
 
 if TYPE_CHECKING:
     from trainer.evaluate import Figures
@@ -35,6 +36,7 @@ class TrainingScreen:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=console, transient=True, refresh_per_second=4)
         self._task: TaskID | None = None
+        self._what = ""
         self._seconds: list[float] = []
         self._epochs_done = 0
 
@@ -47,16 +49,16 @@ class TrainingScreen:
     ) -> None:
         self._progress.stop()
 
-    def decoding(self, done: int, total: int) -> None:
-        """Photos decoded so far."""
-        self._show("Decoding", done, total)
+    def advance(self, what: str, done: int, total: int) -> None:
+        """So much of one step of preparing the data is done."""
+        self._show(what, done, total)
 
     def prepared(self, prepared: "Prepared", args: "RunArgs") -> None:
         """What the data is."""
         self._clear()
-        splits = dict.fromkeys(photo.split for photo in prepared.photos)
-        counts = ", ".join(f"{len(prepared.of(split)):,} {split}" for split in splits)
-        self._console.print(f"[bold]{len(prepared.photos):,} photos[/bold], {len(args.classes)} classes: {counts}")
+        sizes = {split: len(prepared.of(split)) for split in Split}
+        counts = ", ".join(f"{size:,} {split}" for split, size in sizes.items() if size)
+        self._console.print(f"[bold]{sum(sizes.values()):,} photos[/bold], {len(args.classes)} classes: {counts}")
         for note in prepared.notes:
             self._console.print(f"  {escape(note)}", style="yellow", highlight=False)
         size = args.preprocess.size
@@ -84,9 +86,10 @@ class TrainingScreen:
         )
 
     def _show(self, what: str, done: int, total: int) -> None:
-        if self._task is None:
-            self._task = self._progress.add_task(what, total=total)
-        self._progress.update(self._task, description=what, completed=done, total=total)
+        if self._task is None or what != self._what:  # a new bar: its time left is not that of the step before
+            self._clear()
+            self._task, self._what = self._progress.add_task(what, total=total), what
+        self._progress.update(self._task, completed=done, total=total)
 
     def _clear(self) -> None:
         if self._task is not None:
@@ -94,18 +97,13 @@ class TrainingScreen:
         self._task = None
 
 
-def train_and_show(
-    data: Path, run: Path, *, arch: Arch, size: int, epochs: int, batch: int, patience: int, seed: int
-) -> ExitCode:
+def train_and_show(request: TrainRequest) -> ExitCode:
     """Train, show the figures, say what to do next."""
-    spec = PreprocessSpec(size=size)
     console = Console()
     _load(console)
-    from trainer.pixel_store import default_cache
-    from trainer.train import TrainRequest, train
+    from trainer.train import train
 
-    request = TrainRequest(data, run, arch, spec, epochs, batch, patience, seed, default_cache())
-    with _resumable(run), TrainingScreen(console) as screen:
+    with _resumable(request.run), TrainingScreen(console) as screen:
         result = train(request, screen)
     return _show_result(result, console)
 
@@ -114,7 +112,6 @@ def resume_and_show(path: Path) -> ExitCode:
     """Go on with a run, show the figures, say what to do next."""
     console = Console()
     _load(console)
-    from trainer.pixel_store import default_cache
     from trainer.run import RunState, open_run
     from trainer.train import resume
 
@@ -135,7 +132,7 @@ def _resumable(run: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stopped:
         if not run.exists():
-            msg = "Stopped before the training began; nothing was written but the pixel cache."
+            msg = "Stopped before the training began; nothing was written but the cache."
             raise StoppedError(msg) from stopped
         msg = f"Stopped before an epoch had ended; go on with: hangtag train --resume {shlex.quote(str(run))}"
         raise StoppedError(msg) from stopped
@@ -183,7 +180,6 @@ def measure_and_show(model: Path, data: Path, *, as_json: bool) -> None:
     except ImportError as error:
         msg = f"Evaluating needs scikit-learn ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
-    from trainer.pixel_store import default_cache
 
     with Console(stderr=True).status("Measuring"):
         measurement = measure(model, data, default_cache(), lambda done, total: None)

@@ -12,9 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from exporter.console import export_and_show
 from exporter.load_tensorflow import load_tensorflow
 from models.errors import InputError, JobError, StoppedError
+from models.preprocess import PreprocessSpec
 from models.whole_file import replace_file
 from trainer.arch import Arch
+from trainer.cache import default_cache
+from trainer.check.screen import check_and_show
 from trainer.console import train_and_show
+from trainer.request import TrainRequest
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress
 from worker.finish import RESULT_FILE, finished_receipt, sheet_photo
@@ -56,16 +60,16 @@ def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
     console.rule("1. Draw a catalogue")
     _draw(console, out / "photos", photos, seed)
     _draw(console, out / "new-photos", NEW_PHOTOS, seed + 1)
-    console.rule("2. Train")
+    console.rule("2. Look at it before learning from it")
+    check_and_show(out / "photos", out / "check", None, strict=False, as_json=False)
+    console.rule("3. Train")
     run, bundle = out / "runs" / "demo", out / "bundles" / "demo"
-    if train_and_show(
-        out / "photos", run, arch=Arch.CNN, size=IMAGE_SIZE, epochs=EPOCHS, batch=32, patience=EPOCHS, seed=seed
-    ):
+    if train_and_show(_request(out / "photos", run, seed)):
         msg = "The demo was stopped; hangtag demo starts it anew."
         raise StoppedError(msg)
-    console.rule("3. Export and prove")
+    console.rule("4. Export and prove")
     export_and_show(run, bundle, as_json=False)
-    console.rule("4. Label photos it has never seen")
+    console.rule("5. Label photos it has never seen")
     if queued:
         receipt, output = _label_on_a_queue(console, out, bundle)
     else:
@@ -81,7 +85,21 @@ def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
     ]
     replace_file(page, receipt_page(receipt, pictures, photos_shown).encode())
     console.rule("Look at")
-    console.print(f"  {sheet}\n  {page}\n  {output}", highlight=False)
+    console.print(f"  {sheet}\n  {page}\n  {out / 'check' / 'check.html'}\n  {output}", highlight=False)
+
+
+def _request(photos: Path, run: Path, seed: int) -> TrainRequest:
+    return TrainRequest(
+        data=photos,
+        run=run,
+        arch=Arch.CNN,
+        preprocess=PreprocessSpec(size=IMAGE_SIZE),
+        epochs=EPOCHS,
+        batch=32,
+        patience=EPOCHS,
+        seed=seed,
+        cache=default_cache(),
+    )
 
 
 def _label_on_a_queue(console: Console, out: Path, bundle: Path) -> tuple[Receipt, Path]:

@@ -10,11 +10,12 @@ import numpy.typing as npt
 from models.classifier import BATCH, Probabilities, load
 from models.errors import DataError, InputError
 from models.preprocess import Pixels, PreprocessSpec
+from trainer.cache import pixels_folder
 from trainer.dataset import LabeledPhoto, Split, read_dataset
 from trainer.evaluate import Figures, score
 from trainer.pixel_store import PixelStore
 from trainer.prepare import Advance, decode_all
-from trainer.splits import read_splits
+from trainer.splits.assigned import read_splits
 
 __all__ = ["Measurement", "measure"]
 
@@ -54,7 +55,7 @@ def measure(model_path: Path, data: Path, cache: Path, on_photo: Advance) -> Mea
         model_path: what to measure.
         data: labelled photos; their test split where there is one, else all of them. Photos that a run has learned from
             are left out.
-        cache: where decoded pixels are kept.
+        cache: where pixels and looks are kept.
         on_photo: told (decoded, to decode).
 
     Raises:
@@ -65,7 +66,7 @@ def measure(model_path: Path, data: Path, cache: Path, on_photo: Advance) -> Mea
     test = [photo for photo in dataset.photos if photo.split is Split.TEST]
     photos = test or list(dataset.photos)
     _check_known(model_path, model.classes, photos)
-    store = PixelStore(cache, model.spec)
+    store = PixelStore(pixels_folder(cache), model.spec)
     readable, unread = decode_all(photos, store, on_photo)
     fresh = [(photo, sha256) for photo, sha256 in readable if sha256 not in (model.learned_from or ())]
     figures = _score(model, store, fresh)
@@ -98,7 +99,9 @@ def _open_model(path: Path) -> _Model:
         return class_probabilities(network.predict_on_batch(pixels))
 
     args = run.args()
-    learned_from = frozenset(photo.sha256 for photo in read_splits(run.splits) if photo.split is not Split.TEST)
+    learned_from = frozenset(
+        photo.sha256 for photo in read_splits(run.splits) if photo.present and photo.split is not Split.TEST
+    )
     return _Model(predict, args.preprocess, args.classes, learned_from)
 
 

@@ -5,7 +5,6 @@ A store is a folder for one preprocessing and one version of Pillow. Each traini
 renamed into place once it is whole.
 """
 
-import hashlib
 import json
 import os
 import tempfile
@@ -25,15 +24,9 @@ from models.whole_file import replace_file, sync_file
 from worker.farm import Death, Farm
 from worker.sandbox import decode_in_sandbox
 
-__all__ = ["PixelStore", "default_cache"]
+__all__ = ["PixelStore"]
 
 TIMEOUT_S: Final = 20.0
-
-
-def default_cache() -> Path:
-    """Where pixels are kept: ``$XDG_CACHE_HOME/hangtag/pixels``, or ``~/.cache/hangtag/pixels``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "hangtag" / "pixels"
 
 
 @dataclass(frozen=True)
@@ -76,10 +69,6 @@ class PixelStore:
             shard, row = self._rows[sha256]
             place[:] = self._shards[shard][row]
         return pixels
-
-    def pixel_digest(self, sha256: str) -> str:
-        """Digest of a file's pixels: equal for copies, and for the same picture in another lossless format."""
-        return hashlib.blake2b(self.take([sha256]).tobytes(), digest_size=8).hexdigest()
 
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
         """Decode the files that are not in the store yet, a process a core.

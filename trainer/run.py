@@ -39,6 +39,8 @@ class RunArgs(BaseModel):
         batch: photos in a step.
         patience: epochs without a better one before training stops.
         seed: of splits, weights, order and augmentation.
+        splits: ``splits.csv`` of the earlier training whose photos stayed where they were; none for a first one.
+        fix_leaks: whether the training twins of validation and test photos were set aside.
         state: how far it came.
         epochs_done: whole epochs.
         best_epoch: the epoch behind ``weights/best.keras``, from 1; none before the first has ended.
@@ -57,6 +59,8 @@ class RunArgs(BaseModel):
     batch: int
     patience: int
     seed: int
+    splits: str | None = None
+    fix_leaks: bool = False
     state: RunState = Field(default=RunState.TRAINING, strict=False)
     epochs_done: int = 0
     best_epoch: int | None = None

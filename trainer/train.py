@@ -16,52 +16,27 @@ import numpy.typing as npt
 from exporter.evenly import evenly
 from exporter.parity import class_probabilities
 from models.errors import InputError
-from models.preprocess import PreprocessSpec
 from models.whole_file import replace_file
 from trainer.arch import Arch
 from trainer.architectures import build_network, compile_network
 from trainer.batches import Batches, one_hot, steps_per_epoch
+from trainer.cache import looks_folder, pixels_folder
+from trainer.check.look_store import LookStore
 from trainer.dataset import Split, read_dataset
 from trainer.evaluate import Figures, confusion, score
 from trainer.fit import EpochFigures, FitOutcome, fit, read_history
 from trainer.pixel_store import PixelStore
 from trainer.plots import plot_confusion, plot_history
-from trainer.prepare import Prepared, prepare, restore, write_excluded
+from trainer.prepare import Prepared, SplitWishes, prepare, restore, write_excluded
+from trainer.request import TrainRequest
 from trainer.run import Run, RunArgs, RunState
-from trainer.splits import AssignedPhoto, read_splits, write_splits
+from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
 
-__all__ = ["TrainRequest", "TrainResult", "TrainingView", "resume", "train"]
+__all__ = ["TrainResult", "TrainingView", "resume", "train"]
 
 TRAIN_SAMPLE: Final = 512
 ORIGINALS: Final = 256
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """What a person asks of ``hangtag train``.
-
-    Attributes:
-        data: labelled photos.
-        run: the folder to leave; must not exist.
-        arch: the architecture.
-        preprocess: what turns each photo into pixels.
-        epochs: at most.
-        batch: photos in a step.
-        patience: epochs without a better one before training stops.
-        seed: of splits, weights, order and augmentation.
-        cache: where decoded pixels are kept.
-    """
-
-    data: Path
-    run: Path
-    arch: Arch
-    preprocess: PreprocessSpec
-    epochs: int
-    batch: int
-    patience: int
-    seed: int
-    cache: Path
 
 
 @dataclass(frozen=True)
@@ -85,8 +60,8 @@ class TrainingView(Protocol):
     def prepared(self, prepared: Prepared, args: RunArgs) -> None:
         """The data is ready."""
 
-    def decoding(self, done: int, total: int) -> None:
-        """A photo has been decoded."""
+    def advance(self, what: str, done: int, total: int) -> None:
+        """So much of one step of preparing the data is done."""
 
     def step(self, done: int, total: int) -> None:
         """A step of the running epoch is done."""
@@ -105,8 +80,11 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     if request.run.exists():
         msg = f"{request.run} exists; pass another --name, or go on with it: hangtag train --resume {request.run}"
         raise InputError(msg)
-    store = PixelStore(request.cache, request.preprocess)
-    prepared = prepare(read_dataset(request.data), store, request.seed, view.decoding)
+    store = PixelStore(pixels_folder(request.cache), request.preprocess)
+    looks = LookStore(looks_folder(request.cache))
+    earlier = read_splits(request.splits) if request.splits else []
+    wishes = SplitWishes(request.seed, earlier, request.fix_leaks)
+    prepared = prepare(read_dataset(request.data), store, looks, wishes, view)
     keras.utils.set_random_seed(request.seed)
     network = build_network(request.arch, request.preprocess.size, len(prepared.classes))
     run, args = Run(request.run), _args(request, prepared.classes)
@@ -126,9 +104,9 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     """
     args = run.args()
     args = args.model_copy(update={"epochs_done": len(read_history(run.history)), "state": RunState.TRAINING})
-    store = PixelStore(cache, args.preprocess)
-    photos = read_splits(run.splits)
-    restore(photos, store, view.decoding)
+    store = PixelStore(pixels_folder(cache), args.preprocess)
+    photos = [photo for photo in read_splits(run.splits) if photo.present]
+    restore(photos, store, lambda done, total: view.advance("Decoding", done, total))
     view.prepared(Prepared(photos, [], args.classes, ()), args)
     if run.last.is_file():
         network = keras.saving.load_model(run.last)
@@ -150,6 +128,8 @@ def _args(request: TrainRequest, classes: tuple[str, ...]) -> RunArgs:
         batch=request.batch,
         patience=request.patience,
         seed=request.seed,
+        splits=str(request.splits.resolve()) if request.splits else None,
+        fix_leaks=request.fix_leaks,
         made_with={package: version(package) for package in _PACKAGES},
     )
 
@@ -166,7 +146,8 @@ class _Training:
         self._view = view
         self._by_split: defaultdict[Split, list[AssignedPhoto]] = defaultdict(list)
         for photo in photos:
-            self._by_split[photo.split].append(photo)
+            if photo.present:
+                self._by_split[photo.split].append(photo)
 
     def go(self, network: keras.Model) -> TrainResult:
         """Fit, then leave everything a run has."""

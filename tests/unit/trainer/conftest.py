@@ -5,7 +5,8 @@ import pytest
 
 from models.preprocess import PreprocessSpec
 from trainer.arch import Arch
-from trainer.train import TrainRequest, TrainResult, train
+from trainer.request import TrainRequest
+from trainer.train import TrainResult, train
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
@@ -25,13 +26,13 @@ class Diary:
     """A training view that writes down what it is told; it may end the training after an epoch."""
 
     kill_after: int | None = None
-    decoded: list = field(default_factory=list)
+    advanced: list = field(default_factory=list)
     prepared_as: list = field(default_factory=list)
     steps: list = field(default_factory=list)
     epochs: list = field(default_factory=list)
 
-    def decoding(self, done, total):
-        self.decoded.append((done, total))
+    def advance(self, what, done, total):
+        self.advanced.append((what, done, total))
 
     def prepared(self, prepared, args):
         self.prepared_as.append((prepared, args))

@@ -11,7 +11,7 @@ from trainer.dataset import Split
 from trainer.fit import EpochFigures
 from trainer.prepare import Prepared
 from trainer.run import RunArgs
-from trainer.splits import AssignedPhoto
+from trainer.splits.assigned import AssignedPhoto
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def test_the_data_is_summed_up_with_its_notes(console):
 
 def test_bars_leave_nothing_in_a_log(console):
     with TrainingScreen(console) as screen:
-        screen.decoding(1, 2)
-        screen.decoding(2, 2)
+        screen.advance("Decoding", 1, 2)
+        screen.advance("Decoding", 2, 2)
         screen.step(1, 2)
         screen.epoch(epoch(1), 1)
     assert len(shown(console)) == 1

@@ -8,7 +8,7 @@ from models.errors import DataError, InputError
 from trainer.console import measure_and_show
 from trainer.dataset import Split
 from trainer.measure import measure
-from trainer.splits import read_splits
+from trainer.splits.assigned import read_splits
 
 
 @pytest.fixture(scope="module")

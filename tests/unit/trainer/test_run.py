@@ -44,6 +44,8 @@ ARGS_JSON = """{
  "batch": 64,
  "patience": 15,
  "seed": 7,
+ "splits": null,
+ "fix_leaks": false,
  "state": "interrupted",
  "epochs_done": 3,
  "best_epoch": 2,

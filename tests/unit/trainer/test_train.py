@@ -8,6 +8,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from exporter.parity import class_probabilities
 from exporter.training_run import read_training_run
@@ -19,7 +20,9 @@ from trainer.dataset import Split
 from trainer.evaluate import score
 from trainer.fit import read_history
 from trainer.run import Run, RunState, open_run
-from trainer.splits import count_leaks, read_splits
+from trainer.sample import draw_catalogue
+from trainer.splits.assigned import read_splits
+from trainer.splits.leaks import count_leaks
 from trainer.train import resume, train
 
 CLASSES = ("clock", "cushion", "dress", "hat", "lamp", "t-shirt", "trousers", "vase")
@@ -137,8 +140,28 @@ def test_splits_csv_has_every_readable_photo_once_with_duplicates_together(train
         excluded = [row["image"] for row in csv.DictReader(file)]
     assert sorted([str(photo.path) for photo in photos] + excluded) == sorted(str(p) for p in catalogue.glob("*/*"))
     assert len({photo.group for photo in photos}) == len(photos) - 4
-    assert count_leaks(photos) == 0
+    assert count_leaks(photos).total() == 0
     assert {(p.label, p.split) for p in photos} == {(name, split) for name in CLASSES for split in Split}
+
+
+def test_a_second_training_with_a_fifth_more_photos_keeps_every_old_one_in_its_split(
+    trained, catalogue, tmp_path, diary
+):
+    data, more = shutil.copytree(catalogue, tmp_path / "photos"), tmp_path / "more"
+    draw_catalogue(more, 48, seed=11)
+    for photo in more.glob("*/*"):
+        shutil.copyfile(photo, data / photo.parent.name / f"new-{photo.name}")
+    tested = next(photo for photo in splits_of(trained, Split.TEST) if photo.path.suffix == ".jpg")
+    with Image.open(tested.path) as image:
+        image.save(data / tested.label / "again.jpg", quality=70)
+    request = replace(trained.request, data=data, run=tmp_path / "second", epochs=1, splits=trained.result.run.splits)
+    second = read_splits(train(request, diary).run.splits)
+    kept = {photo.sha256: photo.split for photo in second}
+    old = read_splits(trained.result.run.splits)
+    assert {photo.sha256: kept[photo.sha256] for photo in old} == {photo.sha256: photo.split for photo in old}
+    assert next(photo.split for photo in second if photo.path.name == "again.jpg") is Split.TEST
+    assert len(second) >= len(old) + 48
+    assert open_run(request.run).args().splits == str(trained.result.run.splits)
 
 
 def test_splits_csv_has_the_hash_of_each_file(trained):
@@ -150,11 +173,11 @@ def test_splits_csv_has_the_hash_of_each_file(trained):
 def test_excluded_csv_names_the_truncated_photo_and_the_web_page(trained):
     with (trained.path / "excluded.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["reason"] for row in rows] == ["unreadable"] * 2
+    assert sorted(row["reason"] for row in rows) == ["truncated", "unsupported"]
     assert {row["image"].rsplit("/", 1)[1] for row in rows} == {"0244.jpg", "0245.jpg"}
     messages = {row["image"].rsplit("/", 1)[1]: row["message"] for row in rows}
-    assert "truncated" in messages["0244.jpg"]
-    assert "none of them" in messages["0245.jpg"]
+    assert "ends too early" in messages["0244.jpg"]
+    assert "a web page" in messages["0245.jpg"]
 
 
 def test_validation_pixels_are_those_of_preprocess(trained):
@@ -310,4 +333,4 @@ def test_a_resume_with_another_photo_in_a_photos_place_is_refused(run_copy, tmp_
 def test_a_resume_with_a_lost_cache_decodes_again(run_copy, trained, tmp_path, diary):
     result = resume(run_copy, tmp_path / "empty", diary)
     assert result.test == trained.result.test
-    assert diary.decoded[-1][0] == diary.decoded[-1][1] == len({p.sha256 for p in read_splits(run_copy.splits)})
+    assert diary.advanced[-1][1] == diary.advanced[-1][2] == len({p.sha256 for p in read_splits(run_copy.splits)})
