@@ -1,0 +1,107 @@
+"""``hangtag check`` of 1,000, 10,000 and 50,000 photos: seconds, memory, and what it finds.
+
+    python benchmarks/checking.py [--photos PHOTOS] [--counts 1000 10000 50000] [--keep FOLDER]
+
+The photos that there are come back again and again with small edits, all of them different files: saved again, smaller,
+with a little cut off, lighter. Each check starts with an empty cache.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from memory import PeakMemory
+from PIL import Image, ImageEnhance
+from rich.console import Console
+from rich.table import Table
+
+from models.preprocess import IMAGE_SUFFIXES
+from trainer.sample import draw_catalogue
+
+DRAWN = 2000
+QUALITY = 88
+
+
+def main() -> None:
+    """Make the photos of each count, check them, and show a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, help="class folders; drawn where none are given")
+    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000, 50_000])
+    parser.add_argument("--keep", type=Path, help="a folder to keep the edited photos in")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.keep or Path(scratch)
+        photos = arguments.photos or _drawn(Path(scratch) / "drawn")
+        rows = [
+            _check(_edited(photos, folder / f"{count}", count), Path(scratch) / f"{count}-out")
+            for count in arguments.counts
+        ]
+    table = Table(
+        "images", "seconds", "ms an image", "peak MB of a process", "pairs", title="hangtag check, empty cache"
+    )
+    for images, seconds, peak, pairs in rows:
+        table.add_row(f"{images:,}", f"{seconds:.1f}", f"{1000 * seconds / images:.2f}", f"{peak:.0f}", f"{pairs:,}")
+    Console().print(table)
+
+
+def _drawn(folder: Path) -> Path:
+    draw_catalogue(folder, DRAWN)
+    return folder
+
+
+def _edited(photos: Path, folder: Path, count: int) -> Path:
+    """So many photos in class folders; whole once ``.whole`` is there."""
+    if (folder / ".whole").exists():
+        return folder
+    sources = sorted(path for path in photos.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    chosen = [sources[place] for place in np.random.default_rng(0).permutation(len(sources))]
+    for name in {path.parent.name for path in chosen}:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (chosen[n % len(chosen)], folder / chosen[n % len(chosen)].parent.name / f"{n:06}.jpg", n) for n in range(count)
+    ]
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(_edit, *zip(*jobs, strict=True), chunksize=64))
+    (folder / ".whole").touch()
+    return folder
+
+
+def _edit(source: Path, target: Path, number: int) -> None:
+    """A small edit that no other copy of the photo has."""
+    rng = np.random.default_rng(number)
+    with Image.open(source) as opened:
+        photo = opened.convert("RGB")
+    left, top, right, bottom = rng.uniform(0, 0.03, 4) * [photo.width, photo.height, photo.width, photo.height]
+    photo = photo.crop((int(left), int(top), photo.width - int(right), photo.height - int(bottom)))
+    scale = rng.uniform(0.7, 1)
+    photo = photo.resize((int(photo.width * scale), int(photo.height * scale)), Image.Resampling.LANCZOS)
+    ImageEnhance.Brightness(photo).enhance(rng.uniform(0.98, 1.02)).save(target, quality=QUALITY - number % 12)
+
+
+def _check(data: Path, out: Path) -> tuple[int, float, float, int]:
+    with tempfile.TemporaryDirectory() as cache:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hangtag", "check", str(data), "--out", str(out)],
+            env=os.environ | {"XDG_CACHE_HOME": cache},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        peak = PeakMemory(process.pid)
+        status = process.wait()
+        seconds, megabytes = time.monotonic() - started, peak.stop()
+    if status:
+        sys.exit(f"hangtag check ended with status {status}")
+    summary = json.loads((out / "check.json").read_text())
+    return summary["images"], seconds, megabytes, len(summary["near_duplicates"])
+
+
+if __name__ == "__main__":
+    main()
