@@ -21,7 +21,7 @@ from trainer.check.look_store import LookStore
 from trainer.check.page import check_page
 from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
 from trainer.check.rows import write_check_csv
-from trainer.check.sentences import MEANINGS, leak_sentences, property_sentences, shortcut_sentences
+from trainer.check.sentences import MEANINGS, doubt_sentences, leak_sentences, property_sentences, shortcut_sentences
 from trainer.check.summary import Summary
 from trainer.dataset import read_dataset
 from worker.console import RateColumn
@@ -133,6 +133,8 @@ def _show(console: Console, checkup: Checkup, findings: Findings, summary: Summa
     console.print(_issue_table(checkup, findings) if any(summary.issues.values()) else "[green]No issue found.[/green]")
     for line in leak_sentences(checkup):
         console.print(f"Leaks: {escape(line)}", style="red", highlight=False)
+    for line in doubt_sentences(checkup):
+        console.print(f"Mind: {escape(line)}", style="yellow", highlight=False)
     for line in _first(shortcut_sentences(checkup)):
         console.print(f"Shortcut: {escape(line)}", style="yellow", highlight=False)
     for line in _first(property_sentences(checkup)):

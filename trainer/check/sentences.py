@@ -1,14 +1,15 @@
 """What a check found, in plain words."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 from trainer.check.checkup import Checkup
 from trainer.check.issues import Issue
 from trainer.check.relations import Leak, LeakKind
-from trainer.dataset import Split
+from trainer.dataset import LabeledPhoto, Split
 
-__all__ = ["MEANINGS", "leak_sentences", "property_sentences", "shortcut_sentences"]
+__all__ = ["MEANINGS", "doubt_sentences", "leak_sentences", "property_sentences", "shortcut_sentences"]
 
 MEANINGS: Final = {
     Issue.UNREADABLE: "it is no image, or a damaged one, or cannot be read",
@@ -34,6 +35,9 @@ MEANINGS: Final = {
     Issue.GREY: "no colour",
 }
 """What each issue means, those first that matter most."""
+
+
+_MOST_NAMES: Final = 10
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
@@ -67,6 +71,41 @@ def _leak_sentence(checkup: Checkup, split: Split, leaks: list[Leak], size: int)
 def _sources(checkup: Checkup, leaks: list[Leak]) -> str:
     sources = {checkup.looked.photos[leak.twin].split for leak in leaks}
     return " or ".join(source.word for source in Split if source in sources)
+
+
+def doubt_sentences(checkup: Checkup) -> list[str]:
+    """What a training would refuse, or could not do."""
+    photos = checkup.looked.photos
+    sizes = Counter(photo.label for photo in photos)
+    empty = [label for label in checkup.dataset.classes if not sizes[label]]
+    single = [label for label in checkup.dataset.classes if sizes[label] == 1]
+    without = sum(photo.split is None for photo in photos)
+    doubts = []
+    if empty:
+        doubts.append(f"no usable photo of {_listed(empty)}: a model will not know it")
+    if single:
+        doubts.append(f"one photo only of {_listed(single)}: it can be trained on, and not tested")
+    if 0 < without < len(photos):
+        doubts.append(
+            f"{without:,} of {len(photos):,} photos have no split: hangtag train wants one for all or for none"
+        )
+    disputed = _products_of_several_labels(photos)
+    if disputed:
+        doubts.append(f"{len(disputed):,} products (column group) stand under several labels, such as {disputed[0]}")
+    return doubts
+
+
+def _products_of_several_labels(photos: Sequence[LabeledPhoto]) -> list[str]:
+    labels: defaultdict[str, set[str]] = defaultdict(set)
+    for photo in photos:
+        if photo.product is not None:
+            labels[photo.product].add(photo.label)
+    return [product for product, names in labels.items() if len(names) > 1]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 def property_sentences(checkup: Checkup) -> list[str]:

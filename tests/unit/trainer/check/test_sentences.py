@@ -6,7 +6,13 @@ import pytest
 from trainer.check.checkup import Looked
 from trainer.check.issues import Issue, Judgement
 from trainer.check.relations import Leak, LeakKind
-from trainer.check.sentences import MEANINGS, leak_sentences, property_sentences, shortcut_sentences
+from trainer.check.sentences import (
+    MEANINGS,
+    doubt_sentences,
+    leak_sentences,
+    property_sentences,
+    shortcut_sentences,
+)
 from trainer.dataset import LabeledPhoto, Split
 
 
@@ -14,6 +20,30 @@ def test_every_issue_has_a_meaning():
     assert set(MEANINGS) == set(Issue)
     assert all(meaning.strip(". ") == meaning for meaning in MEANINGS.values())
     assert len(set(MEANINGS.values())) == len(Issue)
+
+
+def test_what_a_training_would_refuse_or_could_not_do(checkup):
+    assert doubt_sentences(checkup) == [
+        "no usable photo of scarf: a model will not know it",
+        "1 of 8 photos have no split: hangtag train wants one for all or for none",
+    ]
+
+
+def test_products_under_several_labels_are_counted(checkup):
+    photos = [LabeledPhoto(Path(f"{n}.jpg"), ("hat", "shoe")[n % 2], None, f"sku{n // 2}") for n in range(6)]
+    photos += [LabeledPhoto(Path("x.jpg"), "hat", None, "sku9"), LabeledPhoto(Path("y.jpg"), "hat", None, "sku9")]
+    looked = Looked(tuple(photos), ("",) * 8, ())
+    disputed = replace(checkup, looked=looked, dataset=replace(checkup.dataset, classes=("hat", "shoe")))
+    assert doubt_sentences(disputed) == ["3 products (column group) stand under several labels, such as sku0"]
+
+
+def test_classes_of_one_photo_are_named_and_the_many_are_counted(checkup):
+    names = tuple(f"c{number:02}" for number in range(12))
+    looked = Looked(tuple(LabeledPhoto(Path(f"{name}.jpg"), name) for name in names), ("",) * 12, ())
+    alone = replace(checkup, looked=looked, dataset=replace(checkup.dataset, classes=names))
+    assert doubt_sentences(alone) == [
+        f"one photo only of {', '.join(names[:10])} and 2 more: it can be trained on, and not tested"
+    ]
 
 
 @pytest.fixture
