@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from trainer.check.sentences import listed
 from trainer.check.shortcuts import TOGETHER, Guess
 from trainer.dataset import Dataset, Exclusion, Split
 from trainer.splits.applicant import Applicant
@@ -12,7 +13,6 @@ from trainer.splits.leaks import count_leaks
 __all__ = ["preparation_notes"]
 
 _MOST_SHORTCUTS = 3
-_MOST_NAMES = 10
 
 
 def preparation_notes(
@@ -114,8 +114,7 @@ def _classes_left_out(
     told = {applicant.label for applicant in applicants if applicant.path in untrained}
     missing = sorted(set(dataset.classes) - told - {photo.label for photo in used})
     if missing:
-        more = f" and {len(missing) - _MOST_NAMES:,} more" if len(missing) > _MOST_NAMES else ""
-        yield f"no usable photo of {', '.join(missing[:_MOST_NAMES])}{more}: the model will not know it"
+        yield f"no usable photo of {listed(missing)}: the model will not know it"
 
 
 def _shortcuts(shortcuts: Sequence[Guess]) -> Iterator[str]:

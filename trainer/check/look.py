@@ -5,9 +5,8 @@ https://github.com/cleanlab/cleanvision. Brightness is that of at most ``SAMPLED
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final, Self
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -83,11 +82,6 @@ class Look:
     border_green: float
     border_blue: float
     pixels: str
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Self:
-        """From a record with at least these fields."""
-        return cls(**{field.name: record[field.name] for field in fields(cls)})
 
 
 def look(data: bytes) -> tuple[Look, Pixels]:

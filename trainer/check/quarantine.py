@@ -3,6 +3,7 @@
 import csv
 import errno
 import os
+import shlex
 import shutil
 import uuid
 from collections.abc import Iterable
@@ -138,7 +139,7 @@ def quarantine(checkup: Checkup, folder: Path) -> Quarantined:
         except OSError as error:
             msg = (
                 f"Expected to move {path} to {place}, the system answered {error.strerror}; the {moved:,} files before "
-                f"it are moved, and hangtag check --undo {folder} brings them back."
+                f"it are moved, and hangtag check --undo {shlex.quote(str(folder))} brings them back."
             )
             raise InputError(msg) from error
         moved += 1

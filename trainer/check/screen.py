@@ -1,6 +1,7 @@
 """How a check looks on a terminal."""
 
 import os
+import shlex
 import time
 from pathlib import Path
 from types import TracebackType
@@ -168,9 +169,7 @@ def _example(checkup: Checkup, findings: Findings, issue: Issue) -> str:
 
 
 def _show_moved(console: Console, moved: Quarantined, folder: Path) -> None:
-    console.print(
-        f"{moved.moved:,} files moved to {escape(str(folder))}; to undo it: hangtag check --undo {escape(str(folder))}",
-        highlight=False,
-    )
+    undo = escape(f"hangtag check --undo {shlex.quote(str(folder))}")
+    console.print(f"{moved.moved:,} files moved to {escape(str(folder))}; to undo it: {undo}", highlight=False)
     if moved.kept_csv:
         console.print(f"The rows that are left: {escape(str(moved.kept_csv))}", highlight=False)

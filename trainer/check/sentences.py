@@ -9,7 +9,7 @@ from trainer.check.issues import Issue
 from trainer.check.relations import Leak, LeakKind
 from trainer.dataset import LabeledPhoto, Split
 
-__all__ = ["MEANINGS", "doubt_sentences", "leak_sentences", "property_sentences", "shortcut_sentences"]
+__all__ = ["MEANINGS", "doubt_sentences", "leak_sentences", "listed", "property_sentences", "shortcut_sentences"]
 
 MEANINGS: Final = {
     Issue.UNREADABLE: "it is no image, or a damaged one, or cannot be read",
@@ -82,9 +82,9 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
     without = sum(photo.split is None for photo in photos)
     doubts = []
     if empty:
-        doubts.append(f"no usable photo of {_listed(empty)}: a model will not know it")
+        doubts.append(f"no usable photo of {listed(empty)}: a model will not know it")
     if single:
-        doubts.append(f"one photo only of {_listed(single)}: it can be trained on, and not tested")
+        doubts.append(f"one photo only of {listed(single)}: it can be trained on, and not tested")
     if 0 < without < len(photos):
         doubts.append(
             f"{without:,} of {len(photos):,} photos have no split: hangtag train wants one for all or for none"
@@ -103,7 +103,8 @@ def _products_of_several_labels(photos: Sequence[LabeledPhoto]) -> list[str]:
     return [product for product, names in labels.items() if len(names) > 1]
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names for a sentence: the first ten, and how many more there are."""
     more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(names[:_MOST_NAMES]) + more
 

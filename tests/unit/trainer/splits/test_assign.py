@@ -2,7 +2,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from models.errors import DataError
@@ -287,12 +287,12 @@ def tried(*arguments, **options):
 def test_no_group_spans_splits_and_every_photo_comes_out_once(training):
     photos, links, seed = training
     found = tried(photos, links, seed=seed)
-    if found is not None:
-        assert whole(found.photos) == set(groups_of(found.photos))
-        assert count_leaks(found.photos).total() == 0
-        paths = [p.path for p in found.photos] + [e.path for e in found.set_aside]
-        assert sorted(paths) == sorted(Path(name) for name, *_ in photos)
-        assert not {e.reason for e in found.set_aside} - {"class_not_trained"}
+    assume(found is not None)
+    assert whole(found.photos) == set(groups_of(found.photos))
+    assert count_leaks(found.photos).total() == 0
+    paths = [p.path for p in found.photos] + [e.path for e in found.set_aside]
+    assert sorted(paths) == sorted(Path(name) for name, *_ in photos)
+    assert not {e.reason for e in found.set_aside} - {"class_not_trained"}
 
 
 @settings(deadline=None)
@@ -300,14 +300,14 @@ def test_no_group_spans_splits_and_every_photo_comes_out_once(training):
 def test_a_class_of_three_groups_or_more_is_in_every_split(training):
     photos, links, seed = training
     found = tried(photos, links, seed=seed)
-    if found is not None:
-        pure = Counter()
-        for members in groups_of(found.photos).values():
-            classes = {p.label for p in members}
-            pure.update(classes if len(classes) == 1 else ())
-        for label, groups in pure.items():
-            if groups >= 3:
-                assert {p.split for p in found.photos if p.label == label} == set(Split)
+    assume(found is not None)
+    pure = Counter()
+    for members in groups_of(found.photos).values():
+        classes = {p.label for p in members}
+        pure.update(classes if len(classes) == 1 else ())
+    for label, groups in pure.items():
+        if groups >= 3:
+            assert {p.split for p in found.photos if p.label == label} == set(Split)
 
 
 @settings(deadline=None)
@@ -331,16 +331,16 @@ def test_a_second_training_moves_no_old_photo_and_divides_no_group(trainings):
     photos, links, seed, later, later_links = trainings
     first = tried(photos, links, seed=seed)
     second = first and tried(later, later_links, first.photos, seed=seed + 1)
-    if second is not None:
-        now = {p.path: p for p in second.photos}
-        names = {str(name) for name, *_ in later}
-        for old in first.photos:
-            assert now[old.path].split is old.split
-            assert now[old.path].present == (str(old.path) in names) or any(
-                e.path == old.path and e.reason == "class_not_trained" for e in second.set_aside
-            )
-        for members in groups_of(first.photos).values():
-            assert len({now[old.path].group for old in members}) == 1
+    assume(second is not None)
+    now = {p.path: p for p in second.photos}
+    names = {str(name) for name, *_ in later}
+    for old in first.photos:
+        assert now[old.path].split is old.split
+        assert now[old.path].present == (str(old.path) in names) or any(
+            e.path == old.path and e.reason == "class_not_trained" for e in second.set_aside
+        )
+    for members in groups_of(first.photos).values():
+        assert len({now[old.path].group for old in members}) == 1
 
 
 @settings(deadline=None, max_examples=300)
@@ -349,12 +349,12 @@ def test_a_new_photo_makes_no_leak_and_comes_out_once(trainings):
     photos, links, seed, later, later_links = trainings
     first = tried(photos, links, seed=seed)
     second = first and tried(later, later_links, first.photos, seed=seed)
-    if second is not None:
-        for members in groups_of(second.photos).values():
-            if any(str(p.path).startswith("new") for p in members):
-                assert len({p.split for p in members}) == 1
-        used = [p.path for p in second.photos if p.present] + [e.path for e in second.set_aside]
-        assert sorted(used) == sorted(Path(name) for name, *_ in later)
+    assume(second is not None)
+    for members in groups_of(second.photos).values():
+        if any(str(p.path).startswith("new") for p in members):
+            assert len({p.split for p in members}) == 1
+    used = [p.path for p in second.photos if p.present] + [e.path for e in second.set_aside]
+    assert sorted(used) == sorted(Path(name) for name, *_ in later)
 
 
 @settings(deadline=None)
@@ -363,13 +363,13 @@ def test_the_order_of_later_photos_is_all_the_same(trainings, random):
     photos, links, seed, later, later_links = trainings
     first = tried(photos, links, seed=seed)
     second = first and tried(later, later_links, first.photos, seed=seed)
-    if second is not None:
-        order = list(range(len(later)))
-        random.shuffle(order)
-        moved = [(order.index(one), order.index(other)) for one, other in later_links]
-        again = assign([later[place] for place in order], moved, first.photos, seed=seed)
-        assert set(again.photos) == set(second.photos)
-        assert {(e.path, e.reason) for e in again.set_aside} == {(e.path, e.reason) for e in second.set_aside}
+    assume(second is not None)
+    order = list(range(len(later)))
+    random.shuffle(order)
+    moved = [(order.index(one), order.index(other)) for one, other in later_links]
+    again = assign([later[place] for place in order], moved, first.photos, seed=seed)
+    assert set(again.photos) == set(second.photos)
+    assert {(e.path, e.reason) for e in again.set_aside} == {(e.path, e.reason) for e in second.set_aside}
 
 
 @settings(deadline=None)
@@ -378,8 +378,8 @@ def test_the_same_seed_gives_the_same_splits(trainings):
     photos, links, seed, later, later_links = trainings
     first = tried(photos, links, seed=seed)
     assert first == tried(photos, links, seed=seed)
-    if first is not None:
-        assert tried(later, later_links, first.photos, seed=5) == tried(later, later_links, first.photos, seed=5)
+    assume(first is not None)
+    assert tried(later, later_links, first.photos, seed=5) == tried(later, later_links, first.photos, seed=5)
 
 
 @settings(deadline=None)
@@ -387,8 +387,8 @@ def test_the_same_seed_gives_the_same_splits(trainings):
 def test_training_again_on_the_same_photos_changes_nothing(training):
     photos, links, seed = training
     first = tried(photos, links, seed=seed)
-    if first is not None and not first.set_aside:
-        assert tried(photos, links, first.photos, seed=seed + 1) == first
+    assume(first is not None and not first.set_aside)
+    assert tried(photos, links, first.photos, seed=seed + 1) == first
 
 
 @settings(deadline=None, max_examples=30)
