@@ -1,0 +1,80 @@
+"""How sure a model is: what was learned of it on photos that it had not learned from. Travels in the run and the bundle."""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["TARGETS", "Confidence", "PrecisionTarget", "Probability", "Thresholds", "UnknownLimit"]
+
+TARGETS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
+"""The precisions that a person can ask for."""
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
+"""For each class, in label order, the confidence under which a row goes to review; none: all of its rows do."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class PrecisionTarget(_Record):
+    """What it takes for the rows that are labelled by themselves to be right this often.
+
+    A row is labelled by itself where its confidence reaches the threshold of its likeliest class and its unknown score is
+    within the limit; every other row goes to review.
+
+    Attributes:
+        precision: the target.
+        thresholds: of each class.
+        coverage: expected share of all rows that are labelled by themselves; the others are the review load.
+        class_coverage: the same of the rows whose likeliest class this is; none where no row was.
+        rows: how many rows each class's threshold was found on: its own, or those of all classes without rows enough.
+    """
+
+    precision: Probability
+    thresholds: Thresholds
+    coverage: Probability
+    class_coverage: Annotated[tuple[Probability | None, ...], Field(strict=False)]
+    rows: Annotated[tuple[int, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _as_long_as_each_other(self) -> Self:
+        if not len(self.thresholds) == len(self.class_coverage) == len(self.rows):
+            msg = "thresholds, class_coverage and rows: expected one of each for every class"
+            raise ValueError(msg)
+        return self
+
+
+class UnknownLimit(_Record):
+    """Where "not one of my products" begins.
+
+    Attributes:
+        score: what the ONNX file's output ``unknown`` (``float32 [batch]``) is; the higher, the stranger.
+        limit: a row whose score is above goes to review.
+        kept: share of known rows within the limit.
+    """
+
+    score: Literal["energy", "distance"]
+    limit: float
+    kept: Probability
+
+
+class Confidence(_Record):
+    """The contents of a run's ``confidence.json``; a bundle has one for each variant.
+
+    Attributes:
+        temperature: what the logits are divided by.
+        precision: the target that rules where a person names none; none where no target can be promised.
+        targets: a row a target that can be asked for, in rising order.
+        unknown: none where it could not be learned.
+        rows: how many photos all of this was found on.
+        out_of_fold: how many of these rows were of the training split, predicted by networks that had not seen them.
+    """
+
+    temperature: float = Field(gt=0.0)
+    precision: Probability | None
+    targets: Annotated[tuple[PrecisionTarget, ...], Field(strict=False)]
+    unknown: UnknownLimit | None
+    rows: int
+    out_of_fold: int = 0
