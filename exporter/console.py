@@ -32,12 +32,17 @@ def export_and_show(run: Path, place: Path, *, as_json: bool) -> None:
         print(json.dumps({**asdict(result), "bundle": str(result.bundle)}, indent=1))
         return
     table = Table(title="ONNX Runtime against Keras", title_justify="left")
-    for heading in ("", "photos", "largest difference", "labels changed", "near-ties", ""):
+    for heading in ("", "photos", "largest difference", "decisions changed", "near-ties", ""):
         table.add_column(heading, justify="right" if heading else "left")
 
     def add(name: str, parity: Parity) -> None:
         figures = (f"{parity.photos:,}", f"{parity.largest:.1e}", str(len(parity.flips)), str(len(parity.near_ties)))
-        table.add_row(name, *figures, "[green]✓[/green]")
+        table.add_row(f"probabilities, {name}", *figures, "[green]✓[/green]")
+        if parity.unknown:
+            unknown = parity.unknown
+            sides = (str(len(unknown.crossed)), str(len(unknown.near_limit)))
+            largest = f"{unknown.largest:.1e} of it"
+            table.add_row(f"unknown score, {name}", f"{parity.photos:,}", largest, *sides, "[green]✓[/green]")
 
     add("in batches", result.many)
     add("one by one", result.one)

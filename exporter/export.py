@@ -10,15 +10,16 @@ from typing import Final
 import keras
 import numpy as np
 
-from exporter.evenly import evenly
+from exporter.ends import network_ends
 from exporter.golden_samples import golden_photos
 from exporter.graph import add_metadata, convert
-from exporter.parity import MANY, SINGLES, Parity, class_probabilities, compare, run_onnx
+from exporter.parity import MANY, Parity, run_onnx
+from exporter.prove import prove
 from exporter.publish import check_free, publish, sha256_of
 from exporter.training_run import TrainingRun, read_training_run
 from models.bundle import LABELS_FILE, labels_text, open_bundle
 from models.classifier import load
-from models.errors import InputError, ParityError
+from models.errors import InputError
 from models.golden import GOLDEN_FILE, GoldenSample, check_golden, dump_golden
 from models.manifest import Manifest, ModelMetadata, Variant
 from models.preprocess import Pixels, preprocess
@@ -27,7 +28,7 @@ __all__ = ["ExportResult", "export_run"]
 
 VARIANT: Final = "float32"
 REVIEW_UNDER: Final = 0.5
-"""Rows that are less sure than a coin toss go to a person."""
+"""Where no precision can be promised, rows that are less sure than a coin toss go to a person."""
 _MODEL_FILE: Final = "model.onnx"
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 
@@ -65,13 +66,13 @@ def export_run(run_path: Path, place: Path) -> ExportResult:
     run = read_training_run(run_path)
     metadata = _metadata(run)
     network = _load_network(run)
-    model = add_metadata(convert(network, run.preprocess.size), metadata)
+    model = add_metadata(convert(network, run.preprocess.size, metadata.temperature, run.unknown), metadata)
     photos = golden_photos(run.originals, run.preprocess)
     if not photos:
         msg = f"Expected readable photos in {run_path / 'export' / 'originals'}, found none; train anew."
         raise InputError(msg)
     samples = np.stack([preprocess(data, run.preprocess) for _, data in photos.values()])
-    many, one = _prove(network, model, np.concatenate([samples, run.pixels]))
+    many, one = prove(network, model, np.concatenate([samples, run.pixels]), metadata, run.unknown)
     files = {
         _MODEL_FILE: model,
         LABELS_FILE: labels_text(run.classes),
@@ -96,10 +97,24 @@ def _load_network(run: TrainingRun) -> keras.Model:
     if max(units, 2) != len(run.classes):
         msg = f"{run.network} tells {max(units, 2)} classes apart, but the run names {len(run.classes)}; train anew."
         raise InputError(msg)
+    _check_features(run, network)
     return network
 
 
+def _check_features(run: TrainingRun, network: keras.Model) -> None:
+    features = network_ends(network).outputs[0].shape[-1]
+    if run.unknown_head is not None and len(run.unknown_head.mean) != features:
+        msg = (
+            f"The unknown score of the run is of {len(run.unknown_head.mean)} features, but {run.network} has "
+            f"{features}; make it anew with hangtag train --resume {run.network.parent.parent}."
+        )
+        raise InputError(msg)
+
+
 def _metadata(run: TrainingRun) -> ModelMetadata:
+    sure = run.confidence
+    own = {target.precision: target.thresholds for target in sure.targets}
+    coin_toss = (REVIEW_UNDER,) * len(run.classes)
     return ModelMetadata(
         schema_version=1,
         name=run.name,
@@ -107,33 +122,23 @@ def _metadata(run: TrainingRun) -> ModelMetadata:
         variant=VARIANT,
         labels=run.classes,
         preprocess=run.preprocess,
-        temperature=1.0,
-        thresholds=(REVIEW_UNDER,) * len(run.classes),
+        temperature=sure.temperature,
+        thresholds=coin_toss if sure.precision is None else own[sure.precision],
+        precision=sure.precision,
+        targets=sure.targets,
+        unknown=sure.unknown,
     )
-
-
-def _prove(network: keras.Model, model: bytes, pixels: Pixels) -> tuple[Parity, Parity]:
-    expected = class_probabilities(network.predict(pixels, batch_size=64, verbose=0))
-    singles = evenly(len(pixels), SINGLES)
-    many = compare(expected, run_onnx(model, pixels, MANY))
-    one = compare(expected[singles], run_onnx(model, pixels[singles], 1))
-    for parity, batches in ((many, "in batches"), (one, "one by one")):
-        if not parity.passed:
-            msg = (
-                f"ONNX Runtime and Keras disagree {batches}: probabilities differ by up to {parity.largest:.2g} "
-                f"(at most {parity.tolerance:.0e} passes), and {len(parity.flips)} of {parity.photos} photos change "
-                "their label. Nothing was published; please report the architecture and the versions in args.json."
-            )
-            raise ParityError(msg)
-    return many, one
 
 
 def _golden_files(model: bytes, photos: dict[str, tuple[str, bytes]], samples: Pixels) -> dict[str, bytes]:
     files = {f"golden/{name}": data for name, (_, data) in photos.items()}
-    probabilities = run_onnx(model, samples, MANY)
+    scores = run_onnx(model, samples, MANY)
+    unknown = [{}] * len(samples) if scores.unknown is None else [{VARIANT: float(score)} for score in scores.unknown]
     expected = tuple(
-        GoldenSample(file=f"golden/{name}", kind=kind, probabilities={VARIANT: tuple(float(p) for p in row)})
-        for (name, (kind, _)), row in zip(photos.items(), probabilities, strict=True)
+        GoldenSample(
+            file=f"golden/{name}", kind=kind, probabilities={VARIANT: tuple(float(p) for p in row)}, unknown=strange
+        )
+        for (name, (kind, _)), row, strange in zip(photos.items(), scores.probabilities, unknown, strict=True)
     )
     return {**files, GOLDEN_FILE: dump_golden(expected)}
 
@@ -147,8 +152,19 @@ def _manifest(run: TrainingRun, metadata: ModelMetadata, files: dict[str, bytes]
         labels=run.classes,
         preprocess=run.preprocess,
         default_variant=VARIANT,
-        variants={VARIANT: Variant(file=_MODEL_FILE, temperature=metadata.temperature, thresholds=metadata.thresholds)},
+        variants={VARIANT: _variant(metadata)},
         files=sha256_of(files),
         accuracy=run.test_accuracy,
         made_with={package: version(package) for package in _PACKAGES},
+    )
+
+
+def _variant(metadata: ModelMetadata) -> Variant:
+    return Variant(
+        file=_MODEL_FILE,
+        temperature=metadata.temperature,
+        thresholds=metadata.thresholds,
+        precision=metadata.precision,
+        targets=metadata.targets,
+        unknown=metadata.unknown,
     )

@@ -1,18 +1,33 @@
 """The proof that ONNX Runtime says what Keras said, on the user's own photos."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from models.classifier import Probabilities
+from models.classifier import Probabilities, Scores
 from models.preprocess import Pixels
+from models.unknown_score import relative_difference
 
-__all__ = ["MANY", "SINGLES", "TOLERANCE", "NearTie", "Parity", "class_probabilities", "compare", "run_onnx"]
+__all__ = [
+    "MANY",
+    "SINGLES",
+    "TOLERANCE",
+    "NearTie",
+    "Parity",
+    "UnknownParity",
+    "class_probabilities",
+    "compare",
+    "compare_scores",
+    "compare_unknown",
+    "run_onnx",
+]
 
 TOLERANCE: Final = 1e-4
+UNKNOWN_TOLERANCE: Final = 1e-3
+"""Of unknown scores, as a part of their size: they are sums of as many squares as there are features."""
 MANY: Final = 32
 """Photos in a call, when all of them are compared in batches."""
 SINGLES: Final = 64
@@ -28,6 +43,28 @@ class NearTie:
 
 
 @dataclass(frozen=True)
+class UnknownParity:
+    """How far two sets of unknown scores agree.
+
+    Attributes:
+        largest: largest difference, as a part of the score's size (:func:`models.unknown_score.relative_difference`).
+        crossed: photos that are on the other side of the limit though they are not near it.
+        near_limit: photos whose score in Keras is within twice the tolerance of the limit, so that either side will do.
+        tolerance: the largest difference that passes.
+    """
+
+    largest: float
+    crossed: tuple[int, ...]
+    near_limit: tuple[int, ...]
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the export may ship."""
+        return self.largest <= self.tolerance and not self.crossed
+
+
+@dataclass(frozen=True)
 class Parity:
     """How far two sets of probabilities agree.
 
@@ -38,6 +75,7 @@ class Parity:
         flips: photos whose top label differs though they are no near-ties.
         near_ties: photos whose margin in Keras is within twice the tolerance.
         tolerance: the largest difference that passes.
+        unknown: how far the unknown scores agree; none where there are none.
     """
 
     photos: int
@@ -46,11 +84,55 @@ class Parity:
     flips: tuple[int, ...]
     near_ties: tuple[NearTie, ...]
     tolerance: float
+    unknown: UnknownParity | None = None
 
     @property
     def passed(self) -> bool:
         """Whether the export may ship."""
+        return self.probabilities_passed and (self.unknown is None or self.unknown.passed)
+
+    @property
+    def probabilities_passed(self) -> bool:
+        """Whether the probabilities agree, whatever the unknown scores do."""
         return self.photos > 0 and self.largest <= self.tolerance and not self.flips
+
+
+def compare_scores(expected: Scores, got: Scores, limit: float | None) -> Parity:
+    """Compare all that Keras says with all that ONNX Runtime says.
+
+    Args:
+        expected: Keras's.
+        got: ONNX Runtime's, of the same photos.
+        limit: above which a photo's unknown score sends it to review; none where there is no such score.
+    """
+    parity = compare(expected.probabilities, got.probabilities)
+    if limit is None or expected.unknown is None or got.unknown is None:
+        return parity
+    return replace(parity, unknown=compare_unknown(expected.unknown, got.unknown, limit))
+
+
+def compare_unknown(
+    expected: npt.NDArray[np.float32],
+    got: npt.NDArray[np.float32],
+    limit: float,
+    tolerance: float = UNKNOWN_TOLERANCE,
+) -> UnknownParity:
+    """Compare Keras's unknown scores with ONNX Runtime's.
+
+    Args:
+        expected: Keras's, ``float32 (n,)``.
+        got: ONNX Runtime's, of the same shape.
+        limit: above which a score sends its photo to review.
+        tolerance: the largest difference that passes, as a part of a score's size.
+    """
+    near = relative_difference(expected, np.full_like(expected, limit), limit) <= 2 * tolerance
+    crossed = ((expected <= limit) != (got <= limit)) & ~near
+    return UnknownParity(
+        largest=float(relative_difference(expected, got, limit).max(initial=0.0)),
+        crossed=tuple(int(i) for i in np.flatnonzero(crossed)),
+        near_limit=tuple(int(i) for i in np.flatnonzero(near)),
+        tolerance=tolerance,
+    )
 
 
 def compare(expected: Probabilities, got: Probabilities, tolerance: float = TOLERANCE) -> Parity:
@@ -82,7 +164,7 @@ def class_probabilities(output: npt.NDArray[np.float32]) -> Probabilities:
     return np.concatenate([1.0 - output, output], axis=1) if output.shape[1] == 1 else output
 
 
-def run_onnx(model: bytes, pixels: Pixels, batch: int) -> Probabilities:
+def run_onnx(model: bytes, pixels: Pixels, batch: int) -> Scores:
     """Run an ONNX model.
 
     Args:
@@ -91,14 +173,14 @@ def run_onnx(model: bytes, pixels: Pixels, batch: int) -> Probabilities:
         batch: how many photos in one call.
 
     Returns:
-        ``float32 (n, classes)``.
+        The probabilities, and the unknown scores where it gives some.
     """
     ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    parts = [
-        session.run(["probabilities"], {"image": pixels[start : start + batch]})[0]
-        for start in range(0, len(pixels), batch)
-    ]
-    return np.concatenate(parts)
+    given = {output.name for output in session.get_outputs()}
+    names = [name for name in ("probabilities", "unknown") if name in given]
+    parts = [session.run(names, {"image": pixels[start : start + batch]}) for start in range(0, len(pixels), batch)]
+    probabilities, *unknown = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Scores(probabilities, unknown[0] if unknown else None)

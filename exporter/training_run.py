@@ -9,6 +9,9 @@ from zipfile import BadZipFile
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from exporter.confidence.unknown import DistanceHead
+from exporter.unknown_kind import UnknownKind
+from models.confidence import Confidence
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
 
@@ -18,7 +21,7 @@ __all__ = ["TrainingRun", "read_training_run"]
 class _Args(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     name: str
     arch: str
     preprocess: PreprocessSpec
@@ -38,6 +41,8 @@ class TrainingRun:
         pixels: validation pixels, ``uint8 (n, S, S, 3)``.
         originals: validation photos as they were.
         test_accuracy: on the test split, if there was one.
+        confidence: how sure it is.
+        unknown_head: the arrays of the unknown score, where that is a distance.
     """
 
     name: str
@@ -48,6 +53,13 @@ class TrainingRun:
     pixels: Pixels
     originals: list[Path]
     test_accuracy: float | None
+    confidence: Confidence
+    unknown_head: DistanceHead | None
+
+    @property
+    def unknown(self) -> UnknownKind | None:
+        """What the unknown score is; none where it could not be learned."""
+        return self.unknown_head or ("energy" if self.confidence.unknown else None)
 
 
 def read_training_run(path: Path) -> TrainingRun:
@@ -63,6 +75,8 @@ def read_training_run(path: Path) -> TrainingRun:
             msg = f"Expected {file}, the run has not ended; finish it with hangtag train --resume {path}."
             raise InputError(msg)
     pixels = _read_pixels(kept)
+    confidence = _read_confidence(path, len(args.classes))
+    distance = confidence.unknown is not None and confidence.unknown.score == "distance"
     return TrainingRun(
         name=args.name,
         arch=args.arch,
@@ -72,6 +86,8 @@ def read_training_run(path: Path) -> TrainingRun:
         pixels=pixels,
         originals=sorted((path / "export" / "originals").glob("*")),
         test_accuracy=_test_accuracy(path / "evaluation.json"),
+        confidence=confidence,
+        unknown_head=_read_head(path / "export" / "unknown.npz") if distance else None,
     )
 
 
@@ -92,6 +108,34 @@ def _read_pixels(path: Path) -> Pixels:
             return np.asarray(arrays["pixels"])
     except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         msg = f"Expected validation pixels in {path}, it is damaged ({error}); train anew."
+        raise InputError(msg) from error
+
+
+def _read_confidence(path: Path, classes: int) -> Confidence:
+    file, again = path / "confidence.json", f"hangtag train --resume {path} evaluates the run again, and writes it."
+    try:
+        confidence = Confidence.model_validate_json(file.read_bytes())
+    except OSError as error:
+        msg = f"Expected {file}, there is none; {again}"
+        raise InputError(msg) from error
+    except ValidationError as error:
+        msg = f"{file} is damaged or of another version of Hangtag; {again}"
+        raise InputError(msg) from error
+    precisions = [target.precision for target in confidence.targets]
+    sound = len(set(precisions)) == len(precisions) and confidence.precision in {None, *precisions}
+    if not sound or any(len(target.thresholds) != classes for target in confidence.targets):
+        msg = f"{file} disagrees with itself, or with the {classes} classes of the run; {again}"
+        raise InputError(msg)
+    return confidence
+
+
+def _read_head(path: Path) -> DistanceHead:
+    try:
+        with path.open("rb") as file:
+            return DistanceHead.read(file)
+    except OSError as error:
+        again = f"hangtag train --resume {path.parent.parent} makes them anew"
+        msg = f"Expected the arrays of the unknown score in {path}, there are none; {again}."
         raise InputError(msg) from error
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, overload
 
@@ -12,52 +11,48 @@ import onnxruntime as ort
 from PIL import Image
 
 from models.bundle import open_bundle
+from models.decision import Prediction, Probabilities, Rules, Scores
 from models.errors import BundleError, ImageError, InputError
 from models.manifest import METADATA_KEY, ModelMetadata, parse_metadata
 from models.photo import read_photo
+from models.precision import thresholds_for
 from models.preprocess import Pixels, preprocess, preprocess_image
 
-__all__ = ["BATCH", "Classifier", "ImageInput", "Prediction", "Probabilities", "load"]
+__all__ = ["BATCH", "Classifier", "ImageInput", "Prediction", "Probabilities", "Scores", "load"]
 
 ImageInput = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
-Probabilities = npt.NDArray[np.float32]
 
 BATCH: Final = 8
 """Photos in one call: on one thread as fast as 32 is, with a third of the memory (docs/measurements.md)."""
 _QUIET: Final = 3
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says of one photo.
-
-    Attributes:
-        label: the likeliest class.
-        confidence: its probability.
-        review: whether the confidence is under the class's threshold, so that a person should look.
-        top_k: the likeliest classes with their probabilities, best first.
-    """
-
-    label: str
-    confidence: float
-    review: bool
-    top_k: tuple[tuple[str, float], ...]
-
-
 class Classifier:
     """A loaded model.
 
     Args:
-        session: an ONNX Runtime session whose input is ``image`` and whose output is ``probabilities``.
+        session: an ONNX Runtime session whose input is ``image`` and whose outputs are ``probabilities`` and, where the
+            metadata has a limit for it, ``unknown``.
         metadata: what the ONNX file says of itself.
         digest: SHA-256 of the bundle's manifest, or of the lone ONNX file.
+        precision: how often photos that need no review must be right; the model's own choice where it is not given.
+
+    Attributes:
+        precision: the target that rules; none where the model's own thresholds keep none.
+
+    Raises:
+        InputError: the model's table does not name this precision.
     """
 
-    def __init__(self, session: ort.InferenceSession, metadata: ModelMetadata, digest: str) -> None:
+    def __init__(
+        self, session: ort.InferenceSession, metadata: ModelMetadata, digest: str, precision: float | None = None
+    ) -> None:
+        limit = metadata.unknown.limit if metadata.unknown else None
         self._session = session
-        self._thresholds = np.asarray(metadata.thresholds, dtype=np.float32)
+        self._rules = Rules(metadata.labels, thresholds_for(metadata, precision), limit)
         self.metadata = metadata
         self.digest = digest
+        self.precision = metadata.precision if precision is None else precision
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -70,14 +65,23 @@ class Classifier:
         info = self.metadata
         return f"{info.name}/{info.version}/{info.variant}@{self.digest[:12]}"
 
+    @property
+    def all_to_review(self) -> bool:
+        """Whether the precision can be promised for no class, so that every row goes to review."""
+        return self._rules.all_to_review
+
     def predict(self, pixels: Pixels) -> Probabilities:
+        """The probabilities of :meth:`score`, ``float32 (batch, classes)``."""
+        return self.score(pixels).probabilities
+
+    def score(self, pixels: Pixels) -> Scores:
         """Run the network.
 
         Args:
             pixels: ``uint8 (batch, S, S, 3)`` as :func:`models.preprocess.preprocess` makes them.
 
         Returns:
-            ``float32 (batch, classes)``; rows sum to 1.
+            The scores of each photo, whatever else is in the batch.
 
         Raises:
             InputError: the shape or the dtype is another.
@@ -86,21 +90,13 @@ class Classifier:
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3):
             msg = f"Expected uint8 pixels (batch, {size}, {size}, 3), got {pixels.dtype} {pixels.shape}."
             raise InputError(msg)
-        return np.asarray(self._session.run(["probabilities"], {"image": pixels})[0], dtype=np.float32)
+        names = ["probabilities", "unknown"] if self.metadata.unknown else ["probabilities"]
+        probabilities, *unknown = self._session.run(names, {"image": pixels})
+        return Scores(np.asarray(probabilities, np.float32), np.asarray(unknown[0], np.float32) if unknown else None)
 
-    def decide(self, probabilities: Probabilities, top_k: int = 3) -> list[Prediction]:
-        """Turn probabilities ``(batch, classes)`` into predictions; equal ones go to the earlier class."""
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-        return [self._prediction(row, best) for row, best in zip(probabilities, order, strict=True)]
-
-    def _prediction(self, row: Probabilities, best: npt.NDArray[np.intp]) -> Prediction:
-        first = int(best[0])
-        return Prediction(
-            label=self.labels[first],
-            confidence=float(row[first]),
-            review=bool(row[first] < self._thresholds[first]),
-            top_k=tuple((self.labels[i], float(row[i])) for i in best),
-        )
+    def decide(self, scores: Scores, top_k: int = 3) -> list[Prediction]:
+        """Turn scores into predictions; of equal probabilities the earlier class's wins."""
+        return self._rules.decide(scores, top_k)
 
     @overload
     def classify(self, images: ImageInput, top_k: int = 3) -> Prediction: ...
@@ -135,7 +131,7 @@ class Classifier:
         ]
 
     def _classify_batch(self, images: Sequence[ImageInput], top_k: int) -> list[Prediction]:
-        return self.decide(self.predict(np.stack([self._pixels(image) for image in images])), top_k)
+        return self.decide(self.score(np.stack([self._pixels(image) for image in images])), top_k)
 
     def _pixels(self, image: ImageInput) -> Pixels:
         spec = self.metadata.preprocess
@@ -171,23 +167,29 @@ def _image_of(array: npt.NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def load(path: str | Path, variant: str | None = None, threads: int = 1) -> Classifier:
+def load(path: str | Path, variant: str | None = None, threads: int = 1, precision: float | None = None) -> Classifier:
     """Load a bundle, or a lone ``.onnx`` file that Hangtag exported.
 
     Args:
         path: a bundle folder or an ONNX file.
         variant: which of the bundle's models to use; its default where none is named.
         threads: how many threads one call may use; a process per core with one thread each is faster in bulk.
+        precision: how often photos that need no review must be right, 0.98 for example: one of the model's table; the
+            model's own choice where it is not given.
 
     Raises:
         BundleError: the bundle is damaged, incomplete or disagrees with itself, or the file is no model of ours.
-        InputError: the bundle has no such variant.
+        InputError: the bundle has no such variant, or its table no such precision.
     """
     place = Path(path)
-    return _load_file(place, variant, threads) if place.is_file() else _load_bundle(place, variant, threads)
+    opened = _open_file if place.is_file() else _open_bundle
+    return Classifier(*opened(place, variant, threads), precision)
 
 
-def _load_bundle(path: Path, variant: str | None, threads: int) -> Classifier:
+_Opened = tuple[ort.InferenceSession, ModelMetadata, str]
+
+
+def _open_bundle(path: Path, variant: str | None, threads: int) -> _Opened:
     bundle = open_bundle(path)
     chosen = variant or bundle.manifest.default_variant
     if chosen not in bundle.manifest.variants:
@@ -201,10 +203,10 @@ def _load_bundle(path: Path, variant: str | None, threads: int) -> Classifier:
         different = [k for k, v in bundle.manifest.metadata(chosen) if getattr(metadata, k) != v]
         msg = f"The manifest of {path} and the metadata of {file} disagree on {', '.join(different)}; export it again."
         raise BundleError(msg)
-    return Classifier(session, metadata, bundle.digest)
+    return session, metadata, bundle.digest
 
 
-def _load_file(path: Path, variant: str | None, threads: int) -> Classifier:
+def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -215,7 +217,7 @@ def _load_file(path: Path, variant: str | None, threads: int) -> Classifier:
     if variant not in {None, metadata.variant}:
         msg = f"Expected {path} to be {variant}, it is {metadata.variant}; name another file, or the bundle."
         raise InputError(msg)
-    return Classifier(session, metadata, hashlib.sha256(data).hexdigest())
+    return session, metadata, hashlib.sha256(data).hexdigest()
 
 
 def _session(data: bytes, source: str, threads: int) -> ort.InferenceSession:
@@ -241,5 +243,8 @@ def _metadata(session: ort.InferenceSession, source: str) -> ModelMetadata:
     columns = session.get_outputs()[0].shape[-1]
     if columns != len(metadata.labels):
         msg = f"{source} gives {columns} probabilities, but names {len(metadata.labels)} labels; export it again."
+        raise BundleError(msg)
+    if metadata.unknown and "unknown" not in {output.name for output in session.get_outputs()}:
+        msg = f"{source} has a limit for unknown photos, but gives no score for them; export it again."
         raise BundleError(msg)
     return metadata

@@ -20,6 +20,10 @@ def classify_command(
     variant: Annotated[
         str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")
     ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="How often photos that need no review must be right, as in 0.98. Default: the model's own."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Label a few photos.
@@ -31,7 +35,9 @@ def classify_command(
       hangtag classify shoe.jpg --model bundles/shop
 
       hangtag classify *.jpg --model bundles/shop --json --top-k 1
+
+      hangtag classify shoe.jpg --model bundles/shop --precision 0.98
     """
     from models.console import classify_and_show
 
-    raise typer.Exit(classify_and_show(images, model, variant, top_k, as_json=as_json))
+    raise typer.Exit(classify_and_show(images, model, variant, top_k, precision=precision, as_json=as_json))

@@ -1,4 +1,7 @@
-"""How sure a model is: what was learned of it on photos that it had not learned from. Travels in the run and the bundle."""
+"""How sure a model is, as learned on photos that it had not learned from.
+
+It travels in the run and in the bundle.
+"""
 
 from typing import Annotated, Final, Literal, Self
 
@@ -21,8 +24,8 @@ class _Record(BaseModel):
 class PrecisionTarget(_Record):
     """What it takes for the rows that are labelled by themselves to be right this often.
 
-    A row is labelled by itself where its confidence reaches the threshold of its likeliest class and its unknown score is
-    within the limit; every other row goes to review.
+    A row is labelled by itself where its confidence reaches the threshold of its likeliest class and its unknown score
+    is within the limit; every other row goes to review.
 
     Attributes:
         precision: the target.

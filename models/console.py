@@ -2,17 +2,29 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from models.classifier import Classifier, Prediction, load
 from models.errors import ExitCode, ImageError
+from models.precision import all_to_review_text
 
 __all__ = ["classify_and_show"]
 
 
-def classify_and_show(images: list[Path], model: Path, variant: str | None, top_k: int, *, as_json: bool) -> ExitCode:
+def classify_and_show(
+    images: list[Path],
+    model: Path,
+    variant: str | None,
+    top_k: int,
+    *,
+    as_json: bool,
+    precision: float | None = None,
+) -> ExitCode:
     """Print a line a photo; an unreadable photo does not stop the others."""
-    classifier = load(model, variant)
+    classifier = load(model, variant, precision=precision)
+    if classifier.all_to_review:
+        print(all_to_review_text(classifier.precision), file=sys.stderr)
     failed = False
     for image in images:
         answer = _classify(classifier, image, top_k)
@@ -35,7 +47,7 @@ def _json_line(image: Path, answer: Prediction | ImageError) -> str:
         )
     best = [{"label": label, "confidence": round(confidence, 6)} for label, confidence in answer.top_k]
     status = "review" if answer.review else "labeled"
-    return json.dumps({"image": str(image), "status": status, **best[0], "top_k": best})
+    return json.dumps({"image": str(image), "status": status, "reason": answer.reason, **best[0], "top_k": best})
 
 
 def _line(path: Path, answer: Prediction | ImageError) -> str:
@@ -43,5 +55,5 @@ def _line(path: Path, answer: Prediction | ImageError) -> str:
     if isinstance(answer, ImageError):
         return f"{image}  failed ({answer.fault}): {answer}".encode(errors="replace").decode()
     others = ", ".join(f"{label} {confidence:.1%}" for label, confidence in answer.top_k[1:])
-    doubt = "  (a person should look)" if answer.review else ""
+    doubt = f"  (a person should look: {answer.reason.words})" if answer.reason else ""
     return f"{image}  {answer.label} {answer.confidence:.1%}{f'  [{others}]' if others else ''}{doubt}"

@@ -6,9 +6,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from models.bundle import Bundle
-from models.classifier import Classifier, Probabilities
+from models.classifier import Classifier, Probabilities, Scores
 from models.errors import BundleError, ImageError
+from models.manifest import ModelMetadata
 from models.preprocess import Pixels, preprocess
+from models.unknown_score import relative_difference
 
 __all__ = ["GOLDEN_FILE", "GoldenSample", "check_golden", "dump_golden"]
 
@@ -16,6 +18,8 @@ GOLDEN_FILE: Final = "golden/expected.json"
 FLOAT32_TOLERANCE: Final = 1e-3
 INT8_TOLERANCE: Final = 0.05
 INT8_MARGIN: Final = 0.1
+UNKNOWN_TOLERANCE: Final = {"float32": 0.01, "int8": 0.1}
+"""How far an unknown score may be off, as a part of its size (:func:`models.unknown_score.relative_difference`)."""
 
 
 class GoldenSample(BaseModel):
@@ -25,6 +29,7 @@ class GoldenSample(BaseModel):
         file: name of the photo inside the bundle.
         kind: why it is there (``photo``, ``non_square``, ``exif_rotated``, ``transparent`` …).
         probabilities: variant → one probability a class, in label order.
+        unknown: variant → the unknown score; without the variants that have no such score.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -32,6 +37,7 @@ class GoldenSample(BaseModel):
     file: str
     kind: str
     probabilities: dict[str, Annotated[tuple[float, ...], Field(strict=False)]]
+    unknown: dict[str, float] = Field(default_factory=dict)
 
 
 _SAMPLES: Final = TypeAdapter(tuple[GoldenSample, ...])
@@ -52,21 +58,45 @@ def check_golden(bundle: Bundle, classifier: Classifier) -> int:
         BundleError: there are none, or one disagrees.
     """
     samples = _read_samples(bundle)
-    variant = classifier.metadata.variant
-    for sample in samples:
-        got = classifier.predict(_pixels(bundle, sample, classifier)[np.newaxis])[0]
-        expected = np.asarray(sample.probabilities.get(variant, ()), dtype=np.float32)
-        if expected.shape != got.shape:
-            msg = f"{bundle.path / GOLDEN_FILE} lacks probabilities of {variant} for {sample.file}; export it again."
-            raise BundleError(msg)
-        if not _agrees(got, expected, variant):
-            msg = (
-                f"{bundle.path / sample.file} ({sample.kind}): this machine's probabilities differ by "
-                f"{np.abs(got - expected).max():.2g} from those in the bundle; "
-                "install the pinned versions of Pillow and onnxruntime, or export the bundle again."
-            )
-            raise BundleError(msg)
+    scores = [classifier.score(_pixels(bundle, sample, classifier)[np.newaxis]) for sample in samples]
+    for sample, score in zip(samples, scores, strict=True):
+        _check_probabilities(bundle, sample, score.probabilities[0], classifier.metadata.variant)
+    if classifier.metadata.unknown:
+        _check_unknown(bundle, samples, scores, classifier.metadata)
     return len(samples)
+
+
+def _check_probabilities(bundle: Bundle, sample: GoldenSample, got: Probabilities, variant: str) -> None:
+    expected = np.asarray(sample.probabilities.get(variant, ()), dtype=np.float32)
+    if expected.shape != got.shape:
+        raise _lacks(bundle, sample, f"probabilities of {variant}")
+    if not _agrees(got, expected, variant):
+        raise _differs(bundle, sample, "probabilities", f"{np.abs(got - expected).max():.2g}")
+
+
+def _check_unknown(
+    bundle: Bundle, samples: tuple[GoldenSample, ...], scores: list[Scores], metadata: ModelMetadata
+) -> None:
+    variant, limit = metadata.variant, metadata.unknown.limit if metadata.unknown else 0.0
+    for sample in samples:
+        if variant not in sample.unknown:
+            raise _lacks(bundle, sample, f"the unknown score of {variant}")
+    expected = np.array([sample.unknown[variant] for sample in samples])
+    got = np.concatenate([score.unknown for score in scores if score.unknown is not None])
+    for sample, difference in zip(samples, relative_difference(expected, got, limit), strict=True):
+        if difference > UNKNOWN_TOLERANCE.get(variant, UNKNOWN_TOLERANCE["float32"]):
+            raise _differs(bundle, sample, "unknown scores", f"{difference:.2g} of their size")
+
+
+def _lacks(bundle: Bundle, sample: GoldenSample, what: str) -> BundleError:
+    return BundleError(f"{bundle.path / GOLDEN_FILE} lacks {what} for {sample.file}; export it again.")
+
+
+def _differs(bundle: Bundle, sample: GoldenSample, what: str, by: str) -> BundleError:
+    return BundleError(
+        f"{bundle.path / sample.file} ({sample.kind}): this machine's {what} differ by {by} from those in the bundle; "
+        "install the pinned versions of Pillow and onnxruntime, or export the bundle again."
+    )
 
 
 def _pixels(bundle: Bundle, sample: GoldenSample, classifier: Classifier) -> Pixels:

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from models.confidence import PrecisionTarget, Probability, Thresholds, UnknownLimit
 from models.errors import BundleError
 from models.preprocess import PreprocessSpec
 
@@ -26,7 +27,7 @@ def _stays_inside(name: str) -> str:
 
 FileName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_stays_inside)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Targets = Annotated[tuple[PrecisionTarget, ...], Field(strict=False)]
 Label = Annotated[str, Field(min_length=1, pattern=r"^[^\n\r]*$")]
 
 
@@ -50,12 +51,18 @@ class Variant(_Record):
     Attributes:
         file: name of the ONNX file inside the bundle.
         temperature: what the logits are divided by, inside the graph.
-        thresholds: for each class, in label order, the confidence under which a row goes to review.
+        thresholds: those that rule where a person names no precision.
+        precision: the target that they keep; none where they keep none.
+        targets: a row a precision that a person can name, in rising order.
+        unknown: where "not one of my products" begins; none where the graph has no output ``unknown``.
     """
 
     file: FileName
     temperature: float = Field(gt=0.0)
-    thresholds: Annotated[tuple[Probability, ...], Field(strict=False)]
+    thresholds: Thresholds
+    precision: Probability | None = None
+    targets: Targets = ()
+    unknown: UnknownLimit | None = None
 
 
 class ModelMetadata(_Record):
@@ -68,13 +75,14 @@ class ModelMetadata(_Record):
     labels: Labels
     preprocess: PreprocessSpec
     temperature: float = Field(gt=0.0)
-    thresholds: Annotated[tuple[Probability, ...], Field(strict=False)]
+    thresholds: Thresholds
+    precision: Probability | None = None
+    targets: Targets = ()
+    unknown: UnknownLimit | None = None
 
     @model_validator(mode="after")
     def _threshold_for_each_label(self) -> Self:
-        if len(self.thresholds) != len(self.labels):
-            msg = f"thresholds: expected {len(self.labels)}, got {len(self.thresholds)}"
-            raise ValueError(msg)
+        _check_thresholds(self, len(self.labels))
         return self
 
 
@@ -120,9 +128,7 @@ class Manifest(_Record):
         if variant.file not in self.files:
             msg = f"variants.{name}.file: {variant.file!r} is not listed under files"
             raise ValueError(msg)
-        if len(variant.thresholds) != len(self.labels):
-            msg = f"variants.{name}.thresholds: expected {len(self.labels)}, got {len(variant.thresholds)}"
-            raise ValueError(msg)
+        _check_thresholds(variant, len(self.labels), f"variants.{name}.")
 
     def metadata(self, variant: str) -> ModelMetadata:
         """What the ONNX file of a variant must carry."""
@@ -136,7 +142,27 @@ class Manifest(_Record):
             preprocess=self.preprocess,
             temperature=chosen.temperature,
             thresholds=chosen.thresholds,
+            precision=chosen.precision,
+            targets=chosen.targets,
+            unknown=chosen.unknown,
         )
+
+
+def _check_thresholds(rules: Variant | ModelMetadata, labels: int, place: str = "") -> None:
+    tables = {"thresholds": rules.thresholds} | {
+        f"targets.{number}.thresholds": target.thresholds for number, target in enumerate(rules.targets)
+    }
+    for name, thresholds in tables.items():
+        if len(thresholds) != labels:
+            msg = f"{place}{name}: expected {labels}, got {len(thresholds)}"
+            raise ValueError(msg)
+    precisions = [target.precision for target in rules.targets]
+    if len(set(precisions)) != len(precisions):
+        msg = f"{place}targets: expected each precision once, got {precisions}"
+        raise ValueError(msg)
+    if rules.precision is not None and rules.precision not in precisions:
+        msg = f"{place}precision: expected one of {precisions}, got {rules.precision}"
+        raise ValueError(msg)
 
 
 def parse_manifest(text: str | bytes, source: str) -> Manifest:

@@ -12,7 +12,6 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
@@ -23,6 +22,7 @@ from PIL import AvifImagePlugin, Image, ImageCms, TiffImagePlugin, UnidentifiedI
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import ImageError, ImageFault
+from models.fit import Decode, Fit
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -78,21 +78,6 @@ _TURNS: Final = {
 }
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
-
-
-class Fit(StrEnum):
-    """How a photo of any shape fills a square."""
-
-    PAD = "pad"
-    STRETCH = "stretch"
-    CROP = "crop"
-
-
-class Decode(StrEnum):
-    """How a JPEG is decoded: scaled by 1/2, 1/4 or 1/8 in the DCT domain, or in full."""
-
-    DCT = "dct"
-    FULL = "full"
 
 
 class PreprocessSpec(BaseModel):

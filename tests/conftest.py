@@ -2,11 +2,13 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from models.confidence import Confidence, PrecisionTarget, UnknownLimit
 from models.errors import JobError
 from worker.queue.private_redis import redis_binary
 
@@ -35,10 +37,64 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory, catalogue: Path, session_cache: Path) -> Path:
-    """A bundle of a small network, trained for ten epochs and exported by the real commands; not to be changed."""
-    return _export(
-        tmp_path_factory.mktemp("bundle"), trained_run(tmp_path_factory.mktemp("run"), catalogue, session_cache)
+def small_run(tmp_path_factory: pytest.TempPathFactory, catalogue: Path, session_cache: Path) -> Path:
+    """A run of a small network, trained for ten epochs; not to be changed."""
+    return trained_run(tmp_path_factory.mktemp("run"), catalogue, session_cache)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
+    """A bundle of it, exported by the real commands; it keeps no precision; not to be changed."""
+    run = tmp_path_factory.mktemp("run") / "small"
+    shutil.copytree(small_run, run)
+    unsure = Confidence(temperature=1.0, precision=None, targets=(), unknown=None, rows=0)
+    (run / "confidence.json").write_text(unsure.model_dump_json())
+    return _export(tmp_path_factory.mktemp("bundle"), run)
+
+
+@pytest.fixture(scope="session")
+def sure_bundle(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
+    """A bundle of the same network with a table of precisions and an unknown limit; not to be changed.
+
+    0.90, its own, sends some rows to review, 0.98 more, and all of the first class; 0.99 can be promised for no class.
+    Each is made up: it is where rows go that is tested, not whether they should.
+    """
+    run = tmp_path_factory.mktemp("run") / "small"
+    shutil.copytree(small_run, run)
+    (run / "confidence.json").write_text(_made_up_confidence(run).model_dump_json())
+    return _export(tmp_path_factory.mktemp("sure"), run)
+
+
+def _made_up_confidence(run: Path) -> Confidence:
+    from exporter.load_tensorflow import load_tensorflow
+
+    load_tensorflow()
+    import keras
+    import numpy as np
+
+    from exporter.expected import keras_says
+
+    with np.load(run / "export" / "val.npz") as kept:
+        said = keras_says(keras.saving.load_model(run / "weights" / "best.keras", compile=False), kept["pixels"])
+    scores = said.scores(2.0, "energy")
+    some, more = np.quantile(scores.probabilities.max(axis=1), [0.3, 0.6])
+    classes = scores.probabilities.shape[1]
+    tables = {0.90: (some,) * classes, 0.98: (None, *(more,) * (classes - 1)), 0.99: (None,) * classes}
+    return Confidence(
+        temperature=2.0,
+        precision=0.90,
+        targets=tuple(
+            PrecisionTarget(
+                precision=precision,
+                thresholds=table,
+                coverage=0.5,
+                class_coverage=(0.5,) * classes,
+                rows=(9,) * classes,
+            )
+            for precision, table in tables.items()
+        ),
+        unknown=UnknownLimit(score="energy", limit=float(np.quantile(scores.unknown, 0.8)), kept=0.8),
+        rows=len(scores.probabilities),
     )
 
 

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.confidence import Confidence
 from models.manifest import Manifest, Variant
 from models.preprocess import PreprocessSpec, preprocess
+
+UNSURE = Confidence(temperature=1.0, precision=None, targets=(), unknown=None, rows=0)
 
 
 @pytest.fixture(scope="session")
@@ -19,11 +22,13 @@ def make_network() -> Callable[[str, int], Any]:
     load_tensorflow()
     import keras
 
-    from trainer.architectures import build_network
+    from trainer.arch import Arch
+    from trainer.networks.build import build_network
+    from trainer.networks.weights import NamedWeights
 
     def make(arch: str, classes: int) -> Any:
         keras.utils.set_random_seed(7)
-        network = build_network(arch, 32, classes)
+        network = build_network(Arch(arch), 32, classes, weights=NamedWeights.NONE, alpha=None)
         logits = network.get_layer("logits")
         weights, biases = logits.get_weights()
         logits.set_weights([weights * 10, biases + np.linspace(-0.2, 0.2, len(biases))])
@@ -47,7 +52,7 @@ def originals(catalogue: Path) -> list[Path]:
 def make_run(tmp_path: Path, originals: list[Path]) -> Callable[..., Path]:
     """A run folder as a training leaves it, around a network that learned nothing."""
 
-    def make(network: Any, classes: Sequence[str] = ("bag", "hat", "shoe")) -> Path:
+    def make(network: Any, classes: Sequence[str] = ("bag", "hat", "shoe"), confidence: Confidence = UNSURE) -> Path:
         run, spec = tmp_path / "run", PreprocessSpec(size=32)
         (run / "export" / "originals").mkdir(parents=True)
         (run / "weights").mkdir()
@@ -56,8 +61,9 @@ def make_run(tmp_path: Path, originals: list[Path]) -> Callable[..., Path]:
             shutil.copy(photo, run / "export" / "originals")
         seen = np.stack([preprocess(photo.read_bytes(), spec) for photo in originals])
         np.savez(run / "export" / "val.npz", pixels=seen, labels=np.zeros(len(seen), int))
-        args = {"schema_version": 1, "name": "shop", "arch": network.name, "classes": list(classes)}
+        args = {"schema_version": 2, "name": "shop", "arch": network.name, "classes": list(classes)}
         (run / "args.json").write_text(json.dumps({**args, "preprocess": spec.model_dump()}))
+        (run / "confidence.json").write_text(confidence.model_dump_json())
         return run
 
     return make

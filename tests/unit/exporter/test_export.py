@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pytest
 
+from exporter.confidence.unknown import fit_distance
 from models.bundle import open_bundle
 from models.classifier import load
+from models.confidence import Confidence, PrecisionTarget, UnknownLimit
 from models.errors import HangtagError, InputError, ParityError
 
 
@@ -49,13 +51,65 @@ def test_a_binary_run_becomes_a_bundle_of_two_columns(export_run, make_network, 
     assert load(result.bundle).predict(pixels)[:, 1] == pytest.approx(second, abs=1e-4)
 
 
-def test_the_model_of_another_network_is_no_proof(export_run, make_network, pixels):
-    from exporter.export import _prove
-    from exporter.graph import convert
+def target(precision, *thresholds):
+    shares = (0.5,) * len(thresholds)
+    rows = (9,) * len(thresholds)
+    return PrecisionTarget(precision=precision, thresholds=thresholds, coverage=0.5, class_coverage=shares, rows=rows)
 
-    other = convert(make_network("cnn", 3), 32).SerializeToString()
-    with pytest.raises(ParityError, match=r"disagree in batches: probabilities differ by up to 0\.\d+ \(at most 1e-04"):
-        _prove(make_network("simple", 3), other, pixels)
+
+SURE = Confidence(
+    temperature=2.0,
+    precision=0.95,
+    targets=(target(0.90, 0.4, 0.5, None), target(0.95, 0.6, None, None)),
+    unknown=UnknownLimit(score="energy", limit=-1.0, kept=0.95),
+    rows=9,
+)
+
+
+def with_a_distance(run, size):
+    """A run whose unknown score is a distance among so many features."""
+    features = np.random.default_rng(1).normal(size=(60, size))
+    with (run / "export" / "unknown.npz").open("wb") as file:
+        fit_distance(features, np.arange(60) % 3).write(file)
+    return run
+
+
+DISTANT = SURE.model_copy(update={"unknown": UnknownLimit(score="distance", limit=30.0, kept=0.95)})
+
+
+@pytest.mark.parametrize("sure", [SURE, DISTANT], ids=lambda sure: sure.unknown.score)
+def test_how_sure_the_run_is_travels_in_manifest_metadata_and_proof(export_run, make_network, make_run, tmp_path, sure):
+    network = make_network("cnn", 3)
+    result = export_run(with_a_distance(make_run(network, confidence=sure), 320), tmp_path / "bundle")
+    variant = open_bundle(result.bundle).manifest.variants["float32"]
+    assert (variant.temperature, variant.precision, variant.targets) == (2.0, 0.95, sure.targets)
+    assert variant.thresholds == (0.6, None, None)
+    assert variant.unknown == sure.unknown
+    assert load(result.bundle / "model.onnx").metadata == open_bundle(result.bundle).manifest.metadata("float32")
+    proof = json.loads((result.bundle / "parity.json").read_text())
+    for batches, parity in (("batches", result.many), ("one_by_one", result.one)):
+        assert parity.passed
+        assert proof[batches]["unknown"]["largest"] == parity.unknown.largest <= 1e-3
+        assert proof[batches]["unknown"]["crossed"] == []
+    samples = json.loads((result.bundle / "golden" / "expected.json").read_text())
+    assert all(isinstance(sample["unknown"]["float32"], float) for sample in samples)
+
+
+def test_without_a_promised_precision_a_coin_toss_goes_to_review(export_run, make_network, make_run, tmp_path):
+    sure = SURE.model_copy(update={"precision": None, "unknown": None})
+    variant = open_bundle(
+        export_run(make_run(make_network("simple", 3), confidence=sure), tmp_path / "bundle").bundle
+    ).manifest.variants["float32"]
+    assert (variant.precision, variant.thresholds, variant.targets) == (None, (0.5,) * 3, sure.targets)
+    samples = json.loads((tmp_path / "bundle" / "golden" / "expected.json").read_text())
+    assert [sample["unknown"] for sample in samples] == [{}] * len(samples)
+
+
+def test_a_distance_among_other_features_is_refused(export_run, make_network, make_run, tmp_path):
+    run = with_a_distance(make_run(make_network("cnn", 3), confidence=DISTANT), 7)
+    with pytest.raises(InputError, match=rf"is of 7 features, but .* has 320; .* hangtag train --resume {run}"):
+        export_run(run, tmp_path / "bundle")
+    assert nowhere_but(run, tmp_path)
 
 
 def nowhere_but(run, tmp_path):
@@ -69,7 +123,7 @@ def test_a_network_that_onnx_does_not_repeat_is_not_published(export_run, make_r
     image = keras.Input((32, 32, 3))
     logits = layers.Dense(3, name="logits")(layers.Flatten()(layers.Rescaling(1 / 255)(image)))
     run = make_run(keras.Model(image, layers.Activation("sigmoid", name="probabilities")(logits), name="sigmoids"))
-    with pytest.raises(ParityError, match="Nothing was published"):
+    with pytest.raises(ParityError, match=r"no softmax .* of its layer logits: they differ .* Nothing was published"):
         export_run(run, tmp_path / "bundle")
     assert nowhere_but(run, tmp_path)
 

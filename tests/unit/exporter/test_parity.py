@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from exporter.parity import class_probabilities, compare, run_onnx
+from exporter.parity import class_probabilities, compare, compare_scores, compare_unknown, run_onnx
+from models.classifier import Scores
 
 KERAS = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]], np.float32)
 
@@ -119,10 +120,68 @@ def counting_model():
 def test_photos_are_run_in_batches_and_answered_in_order(counting_model, batch, sizes):
     pixels = np.arange(70, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
     said = run_onnx(counting_model, pixels, batch)
-    assert said[:, 0].tolist() == sizes
-    assert said[:, 1].tolist() == (np.arange(70) * 12).tolist()
+    assert said.probabilities[:, 0].tolist() == sizes
+    assert said.probabilities[:, 1].tolist() == (np.arange(70) * 12).tolist()
+    assert said.unknown is None
 
 
 def test_a_sigmoid_is_the_probability_of_the_second_class():
     assert class_probabilities(np.array([[0.25], [1.0]], np.float32)).tolist() == [[0.75, 0.25], [0.0, 1.0]]
     assert class_probabilities(KERAS) is KERAS
+
+
+UNKNOWN = np.array([10.0, 20.0, 30.0, -20.0], np.float32)
+
+
+@pytest.mark.parametrize(("part", "passed"), [(0.0, True), (0.9e-3, True), (-0.9e-3, True), (1.1e-3, False)])
+def test_an_unknown_score_may_be_off_by_a_thousandth_of_its_size(part, passed):
+    got = UNKNOWN * np.array([1, 1, 1 + part, 1], np.float32)
+    parity = compare_unknown(UNKNOWN, got, limit=15.0)
+    assert parity.passed is passed
+    assert parity.largest == pytest.approx(abs(part), abs=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_an_unknown_score_that_is_no_number_never_passes(wrong):
+    assert not compare_unknown(UNKNOWN, UNKNOWN * np.array([1, wrong, 1, 1], np.float32), limit=15.0).passed
+    assert not compare_unknown(np.full(1, wrong, np.float32), np.full(1, wrong, np.float32), limit=15.0).passed
+
+
+def test_photos_that_cross_the_limit_are_named_unless_they_are_near_it():
+    got = UNKNOWN.copy()
+    got[[0, 2]] = [16.0, 14.0]
+    parity = compare_unknown(UNKNOWN, got, limit=15.0, tolerance=1.0)
+    assert parity.crossed == ()
+    assert parity.near_limit == (0, 1, 2, 3)
+    parity = compare_unknown(UNKNOWN, got, limit=15.0, tolerance=0.1)
+    assert (parity.crossed, parity.near_limit) == ((0, 2), ())
+    assert not parity.passed
+
+
+def test_a_score_at_the_limit_may_be_on_either_side():
+    expected, got = np.array([15.0001, 30.0], np.float32), np.array([14.9999, 30.0], np.float32)
+    parity = compare_unknown(expected, got, limit=15.0)
+    assert (parity.crossed, parity.near_limit) == ((), (0,))
+    assert parity.passed
+
+
+@given(st.data())
+def test_a_photo_that_crosses_is_never_near_and_always_on_the_other_side(data):
+    scores = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=8)
+    expected = np.array(data.draw(scores), np.float32)
+    got = np.array(data.draw(st.lists(st.floats(-100, 100, width=32), min_size=len(expected), max_size=len(expected))))
+    limit = data.draw(st.floats(-100, 100, width=32))
+    parity = compare_unknown(expected, got.astype(np.float32), limit, data.draw(st.floats(1e-6, 1.0)))
+    other_side = set(np.flatnonzero((expected <= limit) != (got <= limit)))
+    assert set(parity.crossed) == other_side - set(parity.near_limit)
+    assert not (parity.passed and parity.crossed)
+
+
+@pytest.mark.parametrize(("unknown", "probabilities", "passed"), [(0, 0, True), (1, 0, False), (0, 0.1, False)])
+def test_all_passes_when_both_do(unknown, probabilities, passed):
+    expected = Scores(KERAS, UNKNOWN[:3])
+    got = Scores(moved(probabilities), UNKNOWN[:3] + np.float32(unknown))
+    parity = compare_scores(expected, got, limit=100.0)
+    assert parity.unknown is not None
+    assert parity.passed is passed
+    assert compare_scores(expected, got, limit=None).unknown is None

@@ -4,7 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from exporter.confidence.unknown import fit_distance
 from exporter.training_run import read_training_run
+from models.confidence import Confidence, PrecisionTarget, UnknownLimit
 from models.errors import InputError
 from models.preprocess import PreprocessSpec
 
@@ -40,6 +42,70 @@ def test_the_accuracy_on_test_is_kept_where_there_is_one(run, evaluation, accura
     assert read_training_run(run).test_accuracy == accuracy
 
 
+TARGET = PrecisionTarget(
+    precision=0.98,
+    thresholds=(0.5, None, 0.75),
+    coverage=0.5,
+    class_coverage=(0.5, None, 0.5),
+    rows=(4, 0, 4),
+)
+SURE = Confidence(temperature=2.0, precision=0.98, targets=(TARGET,), unknown=None, rows=8)
+
+
+@pytest.mark.parametrize("score", [None, "energy", "distance"])
+def test_how_sure_it_is_is_read_with_what_its_unknown_score_needs(run, score):
+    limit = UnknownLimit(score=score, limit=1.5, kept=0.95) if score else None
+    sure = SURE.model_copy(update={"unknown": limit})
+    (run / "confidence.json").write_text(sure.model_dump_json())
+    head = fit_distance(np.eye(6, 4), np.arange(6) % 3)
+    with (run / "export" / "unknown.npz").open("wb") as file:
+        head.write(file)
+    found = read_training_run(run)
+    assert found.confidence == sure
+    if score == "distance":
+        assert found.unknown is found.unknown_head
+        assert found.unknown_head.within.tolist() == head.within.tolist()
+    else:
+        assert (found.unknown, found.unknown_head) == (score, None)
+
+
+def without(run):
+    (run / "confidence.json").unlink()
+
+
+def damaged(run):
+    (run / "confidence.json").write_text("{")
+
+
+def of_two_classes(run):
+    two = TARGET.model_copy(update={"thresholds": (0.5, 0.5), "class_coverage": (0.5, 0.5), "rows": (4, 4)})
+    (run / "confidence.json").write_text(SURE.model_copy(update={"targets": (two,)}).model_dump_json())
+
+
+def with_a_target_twice(run):
+    (run / "confidence.json").write_text(SURE.model_copy(update={"targets": (TARGET, TARGET)}).model_dump_json())
+
+
+def with_a_precision_of_no_target(run):
+    (run / "confidence.json").write_text(SURE.model_copy(update={"precision": 0.9}).model_dump_json())
+
+
+@pytest.mark.parametrize(
+    "spoil", [without, damaged, of_two_classes, with_a_target_twice, with_a_precision_of_no_target]
+)
+def test_a_run_that_does_not_know_how_sure_it_is_says_how_to_learn_it(run, spoil):
+    spoil(run)
+    with pytest.raises(InputError, match=rf"confidence\.json.* hangtag train --resume {run} evaluates the run again"):
+        read_training_run(run)
+
+
+def test_a_distance_without_its_arrays_says_how_to_make_them(run):
+    limit = UnknownLimit(score="distance", limit=1.5, kept=0.95)
+    (run / "confidence.json").write_text(SURE.model_copy(update={"unknown": limit}).model_dump_json())
+    with pytest.raises(InputError, match=rf"unknown\.npz.* hangtag train --resume {run} makes them anew"):
+        read_training_run(run)
+
+
 @pytest.mark.parametrize("place", ["nowhere", "."])
 def test_what_is_no_run_is_refused_with_the_way_to_one(tmp_path, place):
     with pytest.raises(InputError, match=r"Expected a run .* make one with hangtag train"):
@@ -61,7 +127,7 @@ def test_a_damaged_run_is_an_input_error(run, file, data):
         read_training_run(run)
 
 
-@pytest.mark.parametrize("change", [{"schema_version": 2}, {"classes": "bag"}, {"preprocess": {"size": 3}}], ids=str)
+@pytest.mark.parametrize("change", [{"schema_version": 1}, {"classes": "bag"}, {"preprocess": {"size": 3}}], ids=str)
 def test_arguments_of_another_version_are_refused(run, change):
     args = json.loads((run / "args.json").read_text())
     (run / "args.json").write_text(json.dumps({**args, **change}))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from PIL import Image
 
-from models.classifier import Classifier, load
+from models.classifier import load
 from models.errors import BundleError, ImageError, ImageFault, InputError
 from models.manifest import METADATA_KEY
 from models.preprocess import preprocess
@@ -161,46 +161,68 @@ def test_a_truncated_pillow_image_is_unreadable(classifier, photo, tmp_path):
         classifier.classify(image)
 
 
-@given(st.data())
-def test_the_likeliest_classes_come_first(classifier, data):
-    count = len(classifier.labels)
-    row = data.draw(st.lists(st.floats(0, 1, width=32), min_size=count, max_size=count))
-    top_k = data.draw(st.integers(1, count + 2))
-    (prediction,) = classifier.decide(np.array([row], np.float32), top_k)
-    assert [confidence for _, confidence in prediction.top_k] == sorted(row, reverse=True)[:top_k]
-    assert all(row[classifier.labels.index(label)] == confidence for label, confidence in prediction.top_k)
-    assert prediction.top_k[0] == (prediction.label, prediction.confidence)
-
-
-def test_equal_probabilities_go_to_the_earlier_class(bundle, classifier):
-    labels = tuple(f"class {i}" for i in range(200))
-    metadata = classifier.metadata.model_copy(update={"labels": labels, "thresholds": (0.5,) * 200})
-    many = Classifier(ort.InferenceSession(bundle / "model.onnx"), metadata, "")
-    (prediction,) = many.decide(np.full((1, 200), 1 / 200, np.float32), 200)
-    assert tuple(label for label, _ in prediction.top_k) == labels
-
-
-@pytest.mark.parametrize(("confidence", "review"), [(0.49, True), (0.5, False), (0.51, False)])
-def test_a_person_looks_at_what_is_under_the_threshold(classifier, confidence, review):
-    row = np.zeros((1, len(classifier.labels)), np.float32)
-    row[0, :2] = confidence, 1 - confidence if confidence > 0.5 else 0
-    assert classifier.decide(row)[0].review is review
-
-
-def test_each_class_has_its_own_threshold(bundle, classifier):
-    thresholds = (0.9, *(0.1,) * (len(classifier.labels) - 1))
-    metadata = classifier.metadata.model_copy(update={"thresholds": thresholds})
-    strict = Classifier(ort.InferenceSession(bundle / "model.onnx"), metadata, "")
-    rows = np.eye(len(classifier.labels), dtype=np.float32)[:2] * 0.8
-    assert [prediction.review for prediction in strict.decide(rows)] == [True, False]
-
-
 def test_a_lone_onnx_file_says_what_the_bundle_says(bundle, classifier, photos, tmp_path):
     (tmp_path / "lone.onnx").write_bytes((bundle / "model.onnx").read_bytes())
     lone = load(str(tmp_path / "lone.onnx"))
     assert lone.metadata == classifier.metadata
     assert lone.classify(photos) == classifier.classify(photos)
     assert lone.digest == hashlib.sha256((bundle / "model.onnx").read_bytes()).hexdigest()
+
+
+def test_a_model_without_unknown_scores_gives_none(classifier, pixels, photo):
+    scores = classifier.score(pixels)
+    assert scores.unknown is None
+    assert np.array_equal(scores.probabilities, classifier.predict(pixels))
+    assert classifier.classify(photo).unknown is None
+
+
+def test_a_photo_has_the_unknown_score_of_the_graph(sure_bundle, pixels, photos):
+    sure = load(sure_bundle)
+    session = ort.InferenceSession(sure_bundle / "model.onnx", providers=["CPUExecutionProvider"])
+    (expected,) = session.run(["unknown"], {"image": pixels})
+    assert sure.score(pixels).unknown == pytest.approx(expected, abs=1e-5)
+    assert [prediction.unknown for prediction in sure.classify(photos)] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("lone", [False, True], ids=["bundle", "lone file"])
+@pytest.mark.parametrize("precision", [None, 0.90, 0.98, 0.99])
+def test_a_precision_rules_with_its_own_thresholds(sure_bundle, pixels, lone, precision):
+    sure = load(sure_bundle / "model.onnx" if lone else sure_bundle, precision=precision)
+    assert sure.precision == (precision or 0.90)
+    assert sure.all_to_review is (precision == 0.99)
+    table = {target.precision: target.thresholds for target in sure.metadata.targets}[precision or 0.90]
+    scores = sure.score(pixels)
+    strange = scores.unknown > sure.metadata.unknown.limit
+    limits = np.array([2.0 if table[i] is None else table[i] for i in scores.probabilities.argmax(axis=1)], np.float32)
+    expected = strange | (scores.probabilities.max(axis=1) < limits)
+    assert [prediction.review for prediction in sure.decide(scores)] == expected.tolist()
+
+
+def test_more_precision_means_more_review(sure_bundle, photos):
+    reviews = [sum(p.review for p in load(sure_bundle, precision=p).classify(photos)) for p in (0.90, 0.98, 0.99)]
+    assert 0 < reviews[0] < reviews[1] < reviews[2] == len(photos)
+
+
+@pytest.mark.parametrize("lone", [False, True], ids=["bundle", "lone file"])
+def test_another_precision_is_refused_naming_the_table(sure_bundle, lone):
+    with pytest.raises(InputError, match=r"Expected --precision to be one of 0\.90, 0\.98, 0\.99, got 0\.93"):
+        load(sure_bundle / "model.onnx" if lone else sure_bundle, precision=0.93)
+
+
+def test_a_model_without_a_table_has_no_precision(bundle):
+    with pytest.raises(InputError, match=r"Expected a table of precisions in the model cnn .* export it again"):
+        load(bundle, precision=0.98)
+    assert load(bundle).precision is None
+
+
+def test_a_limit_without_a_score_is_refused(bundle, tmp_path):
+    model = onnx.load(bundle / "model.onnx")
+    metadata = json.loads(next(prop.value for prop in model.metadata_props if prop.key == METADATA_KEY))
+    limit = {"score": "energy", "limit": 0.0, "kept": 0.95}
+    helper.set_model_props(model, {METADATA_KEY: json.dumps({**metadata, "unknown": limit})})
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(BundleError, match="has a limit for unknown photos, but gives no score"):
+        load(tmp_path / "model.onnx")
 
 
 def test_the_reference_names_model_and_bundle(bundle, classifier):

@@ -7,6 +7,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hangtag.cli import make_app
+from models.errors import InputError
 
 
 @pytest.fixture
@@ -44,3 +45,10 @@ def test_a_refused_bundle_is_one_line_on_stderr_and_5(tmp_path):
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("hangtag: Expected a bundle")
+
+
+def test_classify_refuses_a_precision_that_is_not_in_the_table(sure_bundle, photos):
+    result = classify(photos / "good.png", "--model", sure_bundle, "--precision", 0.93)
+    assert isinstance(result.exception, InputError)
+    assert "one of 0.90, 0.98, 0.99, got 0.93" in str(result.exception)
+    assert classify(photos / "good.png", "--model", sure_bundle, "--precision", 0.98).exit_code == 0

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from models.classifier import load
 from models.console import classify_and_show
+from models.decision import ReviewReason
 from models.errors import BundleError, ExitCode
 
 
@@ -28,6 +30,7 @@ def test_each_photo_has_a_line_of_json(bundle, classifier, good, capsys):
     expected = classifier.classify(good, 2)
     assert first["image"] == str(good)
     assert first["status"] == ("review" if expected.review else "labeled")
+    assert first["reason"] == expected.reason
     assert first["label"] == expected.label
     assert first["confidence"] == pytest.approx(expected.confidence, abs=1e-6)
     assert [best["label"] for best in first["top_k"]] == [label for label, _ in expected.top_k]
@@ -55,7 +58,7 @@ def test_a_person_reads_label_confidence_and_reasons(bundle, classifier, good, p
     labelled, failed = capsys.readouterr().out.splitlines()
     expected = classifier.classify(good)
     assert labelled.startswith(f"{good}  {expected.label} {expected.confidence:.1%}")
-    assert labelled.endswith("(a person should look)") is expected.review
+    assert labelled.endswith("(a person should look: not sure enough)") is expected.review
     assert "[" not in labelled
     assert failed.startswith(f"{page}  failed (unreadable): ")
 
@@ -73,3 +76,26 @@ def test_nothing_is_printed_without_a_model(good, tmp_path, capsys):
     with pytest.raises(BundleError):
         classify_and_show([good], tmp_path / "nowhere", None, 3, as_json=True)
     assert capsys.readouterr().out == ""
+
+
+def test_the_reason_for_a_look_is_said(sure_bundle, catalogue, capsys):
+    photos = sorted(catalogue.glob("*/*.png"))
+    reasons = [prediction.reason for prediction in load(sure_bundle, precision=0.98).classify(photos)]
+    assert {None, ReviewReason.THRESHOLD, ReviewReason.UNKNOWN} == set(reasons), "one of each, to prove something"
+    classify_and_show(photos, sure_bundle, None, 1, precision=0.98, as_json=True)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["reason"] for line in lines] == reasons
+    assert [line["status"] for line in lines] == ["review" if reason else "labeled" for reason in reasons]
+    classify_and_show(photos, sure_bundle, None, 1, precision=0.98, as_json=False)
+    text = capsys.readouterr()
+    assert ["unlike what the model knows" in line for line in text.out.splitlines()] == [
+        reason is ReviewReason.UNKNOWN for reason in reasons
+    ]
+    assert text.err == ""
+
+
+def test_a_precision_that_is_promised_for_no_class_is_said_beside_the_answers(sure_bundle, good, capsys):
+    classify_and_show([good], sure_bundle, None, 1, precision=0.99, as_json=True)
+    said = capsys.readouterr()
+    assert json.loads(said.out)["status"] == "review"
+    assert said.err == "Precision 0.99 can be promised for no class: every photo goes to review.\n"

@@ -1,12 +1,15 @@
+import hashlib
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
 from models.bundle import open_bundle
-from models.classifier import Classifier
+from models.classifier import Classifier, load
 from models.errors import BundleError
 from models.golden import GoldenSample, check_golden, dump_golden
 
@@ -18,10 +21,25 @@ def test_every_sample_of_a_sound_bundle_agrees(bundle, classifier):
 
 
 def test_the_format_on_disk_is_this_one():
-    sample = GoldenSample(file="golden/a.jpg", kind="photo", probabilities={"float32": (0.25, 0.75)})
+    sample = GoldenSample(
+        file="golden/a.jpg", kind="photo", probabilities={"float32": (0.25, 0.75)}, unknown={"float32": -2.5}
+    )
     assert json.loads(dump_golden((sample,))) == [
-        {"file": "golden/a.jpg", "kind": "photo", "probabilities": {"float32": [0.25, 0.75]}}
+        {
+            "file": "golden/a.jpg",
+            "kind": "photo",
+            "probabilities": {"float32": [0.25, 0.75]},
+            "unknown": {"float32": -2.5},
+        }
     ]
+
+
+def test_samples_from_before_there_were_unknown_scores_are_checked_too(bundle, copy, forge, classifier):
+    samples = json.loads((copy / "golden" / "expected.json").read_text())
+    for sample in samples:
+        del sample["unknown"]
+    forge("golden/expected.json", json.dumps(samples).encode())
+    assert check_golden(open_bundle(copy), classifier) == len(samples)
 
 
 @pytest.fixture
@@ -71,3 +89,42 @@ def test_a_golden_photo_out_of_the_list_is_refused(bundle, classifier):
     shorter = replace(opened, manifest=opened.manifest.model_copy(update={"files": listed}))
     with pytest.raises(BundleError, match=r"golden/transparent\.png .*not listed"):
         check_golden(shorter, classifier)
+
+
+@pytest.fixture
+def sure_copy(sure_bundle, tmp_path):
+    """A bundle with unknown scores, to be spoiled."""
+    return Path(shutil.copytree(sure_bundle, tmp_path / "sure"))
+
+
+@pytest.fixture
+def restate_unknown(sure_copy):
+    """Change the unknown score that each golden sample is to have."""
+
+    def change(how):
+        file = sure_copy / "golden" / "expected.json"
+        samples = json.loads(file.read_text())
+        for sample in samples:
+            sample["unknown"] = how(sample["unknown"])
+        file.write_text(json.dumps(samples))
+        manifest = json.loads((sure_copy / "manifest.json").read_text())
+        manifest["files"]["golden/expected.json"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        (sure_copy / "manifest.json").write_text(json.dumps(manifest))
+
+    return change
+
+
+@pytest.mark.parametrize(("part", "agrees"), [(0.0, True), (0.009, True), (-0.009, True), (0.05, False)])
+def test_unknown_scores_may_be_off_by_a_hundredth_of_their_size(sure_copy, restate_unknown, part, agrees):
+    restate_unknown(lambda unknown: {"float32": unknown["float32"] * (1 + part)})
+    if agrees:
+        assert check_golden(open_bundle(sure_copy), load(sure_copy)) > 3
+    else:
+        with pytest.raises(BundleError, match=r"this machine's unknown scores differ by 0\.0\d+ of their size"):
+            check_golden(open_bundle(sure_copy), load(sure_copy))
+
+
+def test_a_sample_without_an_unknown_score_is_refused(sure_copy, restate_unknown):
+    restate_unknown(lambda _: {})
+    with pytest.raises(BundleError, match="lacks the unknown score of float32 for golden/"):
+        check_golden(open_bundle(sure_copy), load(sure_copy))

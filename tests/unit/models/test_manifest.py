@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.confidence import PrecisionTarget, UnknownLimit
 from models.errors import BundleError
 from models.manifest import Manifest, Variant, parse_manifest, parse_metadata
 from models.preprocess import Decode, Fit, PreprocessSpec
@@ -21,13 +22,41 @@ SPEC = st.builds(
 )
 
 
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+LIMIT = st.builds(UnknownLimit, score=st.sampled_from(["energy", "distance"]), limit=FINITE, kept=PROBABILITY)
+
+
+def one_each(labels, values):
+    return st.lists(values, min_size=labels, max_size=labels).map(tuple)
+
+
+@st.composite
+def rules(draw, labels):
+    """A variant of so many labels."""
+    thresholds = one_each(labels, st.none() | PROBABILITY)
+    target = st.builds(
+        PrecisionTarget,
+        precision=PROBABILITY,
+        thresholds=thresholds,
+        coverage=PROBABILITY,
+        class_coverage=thresholds,
+        rows=one_each(labels, st.integers(0, 9)),
+    )
+    targets = tuple(draw(st.lists(target, max_size=3, unique_by=lambda target: target.precision)))
+    return Variant(
+        file=draw(FILE_NAME),
+        temperature=draw(st.floats(0.0, exclude_min=True, allow_infinity=False)),
+        thresholds=draw(thresholds),
+        precision=draw(st.sampled_from([None, *(target.precision for target in targets)])),
+        targets=targets,
+        unknown=draw(st.none() | LIMIT),
+    )
+
+
 @st.composite
 def manifests(draw):
     labels = tuple(draw(st.lists(LABEL, min_size=2, max_size=6, unique=True)))
-    thresholds = st.lists(PROBABILITY, min_size=len(labels), max_size=len(labels)).map(tuple)
-    temperature = st.floats(0.0, exclude_min=True, allow_infinity=False)
-    variant = st.builds(Variant, file=FILE_NAME, temperature=temperature, thresholds=thresholds)
-    variants = draw(st.dictionaries(st.text(), variant, min_size=1, max_size=3))
+    variants = draw(st.dictionaries(st.text(), rules(len(labels)), min_size=1, max_size=3))
     return Manifest(
         schema_version=1,
         name=draw(st.text(min_size=1)),
@@ -55,10 +84,32 @@ def test_the_metadata_of_each_variant_is_read_back_and_agrees(manifest):
         metadata = parse_metadata(manifest.metadata(name).model_dump_json(), "model.onnx")
         assert metadata == manifest.metadata(name)
         assert (metadata.labels, metadata.preprocess) == (manifest.labels, manifest.preprocess)
-        assert (metadata.temperature, metadata.thresholds) == (variant.temperature, variant.thresholds)
+        assert all(getattr(metadata, key) == value for key, value in variant if key != "file")
+
+
+TARGET = {
+    "precision": 0.98,
+    "thresholds": [0.75, None],
+    "coverage": 0.5,
+    "class_coverage": [0.8, None],
+    "rows": [40, 40],
+}
 
 
 def sound():
+    """As it is written now."""
+    manifest = older()
+    manifest["variants"]["float32"] |= {
+        "thresholds": [0.75, None],
+        "precision": 0.98,
+        "targets": [TARGET],
+        "unknown": {"score": "energy", "limit": -2.5, "kept": 0.95},
+    }
+    return manifest
+
+
+def older():
+    """As it was written before there were precisions."""
     return {
         "schema_version": 1,
         "name": "shop",
@@ -78,6 +129,16 @@ def test_the_format_on_disk_is_this_one():
     manifest = parse_manifest(json.dumps(sound()), "manifest.json")
     assert manifest.labels == ("bag", "shoe")
     assert json.loads(manifest.model_dump_json()) == sound()
+
+
+def test_a_manifest_from_before_there_were_precisions_still_loads():
+    manifest = parse_manifest(json.dumps(older()), "manifest.json")
+    variant = manifest.variants["float32"]
+    assert variant.thresholds == (0.5, 0.5)
+    assert (variant.precision, variant.targets, variant.unknown) == (None, (), None)
+    written = {"precision", "targets", "unknown"}
+    old_metadata = manifest.metadata("float32").model_dump_json(exclude=written)
+    assert parse_metadata(old_metadata, "model.onnx") == manifest.metadata("float32")
 
 
 def refusal(manifest):
@@ -151,7 +212,17 @@ def test_a_manifest_that_disagrees_with_itself_is_refused(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"thresholds": [0.5]}, "thresholds: expected 2, got 1"),
+        ({"thresholds": [0.5]}, "float32.thresholds: expected 2, got 1"),
+        ({"targets": [TARGET, TARGET]}, "float32.targets: expected each precision once"),
+        (
+            {"targets": [{**TARGET, "thresholds": [0.5], "class_coverage": [0.5], "rows": [1]}]},
+            "targets.0.thresholds: expected 2, got 1",
+        ),
+        ({"targets": [{**TARGET, "rows": [1]}]}, "expected one of each for every class"),
+        ({"precision": 0.9}, "float32.precision: expected one of [0.98], got 0.9"),
+        ({"targets": []}, "float32.precision: expected one of [], got 0.98"),
+        ({"unknown": {"score": "guess", "limit": 0.0, "kept": 0.95}}, "unknown.score"),
+        ({"unknown": {"score": "energy", "limit": float("nan"), "kept": 0.95}}, "unknown.limit"),
         ({"thresholds": [0.5, 1.5]}, "thresholds.1"),
         ({"thresholds": [0.5, float("nan")]}, "thresholds.1"),
         ({"temperature": 0.0}, "temperature"),

@@ -1,0 +1,1 @@
+"""Knowing how sure a model is: temperature, thresholds for a promised precision, and "not one of my products"."""

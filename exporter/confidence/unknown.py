@@ -1,0 +1,208 @@
+"""Not one of my products: how strange a photo looks to a network, the higher the stranger.
+
+Two scores. **Energy** says how little any class's logit stands out (Liu et al., 2020,
+https://arxiv.org/abs/2010.03759). **Distance** says how far the features lie from every class's mean (Mahalanobis: Lee
+et al., 2018, https://arxiv.org/abs/1807.03888), less how far they lie from the mean of all (relative: Ren et al., 2021,
+https://arxiv.org/abs/2106.09022).
+
+A distance is fitted on the features of training photos: they are many, and cover what the classes look like. Its limit
+must come from photos that the network has not learned from, which lie farther out: a limit at 95% of the photos that it
+was fitted on sent 13% of new ones of the same classes to review, even with frozen features.
+"""
+
+import math
+import zipfile
+from dataclasses import dataclass
+from typing import BinaryIO, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh
+from scipy.special import logsumexp
+from scipy.stats import rankdata
+
+from models.errors import InputError
+
+__all__ = ["KEPT", "SHORTEST", "DistanceHead", "auroc", "energy", "fit_distance", "unknown_limit"]
+
+KEPT: Final = 0.95
+"""Share of known rows within the limit."""
+_DIRECTIONS: Final = 512
+"""Features are compared along so many of their main directions, so that the head of a large network stays small."""
+_SHRINKAGE: Final = 0.2
+_CELLS_AT_ONCE: Final = 4_000_000
+SHORTEST: Final = 1e-12
+"""A length below which features point nowhere."""
+_SMALLEST_SHARE: Final = 0.01
+_ARRAYS: Final = ("mean", "within", "centres", "overall")
+
+Floats = npt.NDArray[np.floating]
+
+
+def energy(logits: Floats) -> npt.NDArray[np.float32]:
+    """How little the largest logits stand out from the mean one: ``mean(z) - logsumexp(z)``.
+
+    Liu et al. leave the mean out. But softmax does not see it, so training never sets it, and it is arbitrary: for two
+    classes, whose logits are ``[0, z]``, the score without it is ``-log(1 + exp(z))``, and every row of class 0 would
+    be stranger than any of class 1. With it, two classes get ``-log(2 cosh(z / 2))``: the confidence, the other way
+    round. Energy tells nothing new of two classes.
+
+    Args:
+        logits: a column a class, ``(n, classes)``, not divided by the temperature.
+
+    Returns:
+        ``float32 (n,)``.
+    """
+    double = logits.astype(np.float64)
+    return np.asarray(double.mean(axis=1) - logsumexp(double, axis=1), np.float32)
+
+
+@dataclass(frozen=True)
+class DistanceHead:
+    """Distance to the nearest class in the space of features.
+
+    With ``u = f / max(|f|, 1e-12)`` and ``g = u - mean``, the score is the least of ``|g within - centres[c]|²`` over
+    the classes c, less ``|g overall|²``.
+
+    Attributes:
+        mean: of all features, ``float32 (D,)``.
+        within: whitens what is left of features once their class's mean is taken away, ``float32 (D, K)``.
+        centres: each class's mean, whitened, ``float32 (classes, K)``; classes without photos have none.
+        overall: whitens features as a whole, ``float32 (D, K)``, or ``(D, 0)`` where the distance is not relative.
+    """
+
+    mean: npt.NDArray[np.float32]
+    within: npt.NDArray[np.float32]
+    centres: npt.NDArray[np.float32]
+    overall: npt.NDArray[np.float32]
+
+    def score(self, features: Floats) -> npt.NDArray[np.float32]:
+        """How strange features ``(n, D)`` are, ``float32 (n,)``."""
+        step = max(1, _CELLS_AT_ONCE // max(self.centres.shape))
+        parts = [self._score(features[start : start + step]) for start in range(0, len(features), step)]
+        return np.concatenate([np.empty(0), *parts]).astype(np.float32)
+
+    def _score(self, features: Floats) -> npt.NDArray[np.float64]:
+        offsets = _unit(features) - self.mean
+        points, centres = offsets @ self.within, self.centres.astype(np.float64)
+        nearest = ((centres**2).sum(axis=1) - 2 * points @ centres.T).min(axis=1) + (points**2).sum(axis=1)
+        background: npt.NDArray[np.float64] = ((offsets @ self.overall) ** 2).sum(axis=1)
+        return np.asarray(nearest - background)
+
+    def write(self, file: BinaryIO) -> None:
+        """Write the arrays as npz."""
+        np.savez(file, **{name: getattr(self, name) for name in _ARRAYS})
+
+    @classmethod
+    def read(cls, file: BinaryIO) -> Self:
+        """Read what :meth:`write` has written.
+
+        Raises:
+            InputError: it is damaged, or something else.
+        """
+        try:
+            with np.load(file, allow_pickle=False) as found:
+                head = cls(*(found[name] for name in _ARRAYS))
+        except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            msg = f"Expected the arrays of an unknown score (unknown.npz), they are damaged ({error}); train anew."
+            raise InputError(msg) from error
+        head._check()
+        return head
+
+    def _check(self) -> None:
+        arrays = (self.mean, self.within, self.centres, self.overall)
+        shapes = tuple(array.shape for array in arrays)
+        match shapes:
+            case ((size,), (inner, kept), (classes, across), (outer, _)):
+                fits = size == inner == outer and kept == across and classes > 0
+            case _:
+                fits = False
+        if not fits or any(array.dtype != np.float32 or not np.isfinite(array).all() for array in arrays):
+            msg = f"Expected finite float32 arrays that fit each other in unknown.npz, got shapes {shapes}; train anew."
+            raise InputError(msg)
+
+
+def fit_distance(features: Floats, labels: npt.NDArray[np.integer], *, relative: bool = True) -> DistanceHead:
+    """Learn where known features lie.
+
+    The covariances are shrunk towards a ball, the more the fewer the rows, so that they can be inverted whatever they
+    are of: fewer rows than features, a photo a class, features that never change.
+
+    Args:
+        features: of photos of known classes, ``(n, D)``, at least one row.
+        labels: class indices ``(n,)``.
+        relative: whether the distance from the mean of all is taken off.
+    """
+    unit = _unit(features)
+    mean = unit.mean(axis=0).astype(np.float32)
+    offsets = unit - mean
+    overall = offsets.T @ offsets / len(offsets)
+    directions = _main_directions(overall)
+    points = offsets @ directions
+    _, classes = np.unique(labels, return_inverse=True)
+    centres = _class_means(points, classes)
+    residuals = points - centres[classes]
+    spread = max(float(np.trace(overall)) / directions.shape[1], 1e-9)
+    within = directions @ _whitening(residuals, len(points) - len(centres), spread)
+    background = directions @ _whitening(points, len(points) - 1, spread) if relative else np.empty((len(mean), 0))
+    return DistanceHead(
+        mean=mean,
+        within=within.astype(np.float32),
+        centres=(centres @ directions.T @ within).astype(np.float32),
+        overall=background.astype(np.float32),
+    )
+
+
+def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float:
+    """The score that a known row stays within with a probability of ``kept`` or more, whatever scores look like.
+
+    Of n scores it is the ``ceil((n + 1) kept)``-th smallest, the quantile of conformal prediction (Vovk et al., 2005),
+    or the largest where there are fewer than 19 of them (for 0.95) and no score can promise that much.
+
+    Args:
+        scores: of known photos that neither the network nor the score has learned from, ``(n,)``, at least one.
+        kept: the share of known rows.
+    """
+    rank = min(len(scores), math.ceil((len(scores) + 1) * kept - 1e-9))
+    return float(np.sort(scores)[rank - 1])
+
+
+def auroc(known_scores: npt.NDArray[np.floating], unknown_scores: npt.NDArray[np.floating]) -> float:
+    """How often an unknown row scores higher than a known one; a tie counts half. At least one of each."""
+    known, unknown = len(known_scores), len(unknown_scores)
+    ranks = rankdata(np.concatenate([known_scores, unknown_scores]))
+    return float((ranks[known:].sum() - unknown * (unknown + 1) / 2) / (known * unknown))
+
+
+def _unit(features: Floats) -> npt.NDArray[np.float64]:
+    """Features of length 1; of length 0 where they are 0."""
+    double = features.astype(np.float64)
+    return np.asarray(double / np.maximum(np.linalg.norm(double, axis=1, keepdims=True), SHORTEST))
+
+
+def _main_directions(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    size = len(covariance)
+    _, vectors = eigh(covariance, subset_by_index=(max(0, size - _DIRECTIONS), size - 1))
+    return np.asarray(vectors)
+
+
+def _class_means(points: npt.NDArray[np.float64], classes: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    sums = np.zeros((classes.max() + 1, points.shape[1]))
+    np.add.at(sums, classes, points)
+    return np.asarray(sums / np.bincount(classes)[:, None])
+
+
+def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> npt.NDArray[np.float64]:
+    """A square root of the inverse of the covariance about 0, ``(K, K)``.
+
+    Args:
+        points: ``(n, K)``.
+        freedom: how many of the rows are free to differ.
+        spread: the variance of a direction where the rows say nothing, above 0.
+    """
+    size = points.shape[1]
+    covariance = points.T @ points / max(1, freedom)
+    share = max(_SHRINKAGE, size / (size + max(0, freedom)))
+    ball = max(float(np.trace(covariance)) / size, _SMALLEST_SHARE * spread)
+    values, vectors = eigh((1 - share) * covariance + share * ball * np.eye(size))
+    return np.asarray(vectors / np.sqrt(values))

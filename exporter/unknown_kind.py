@@ -1,0 +1,9 @@
+"""What the output ``unknown`` of a graph is: the energy of its logits, or a distance in the space of its features."""
+
+from typing import Literal
+
+from exporter.confidence.unknown import DistanceHead
+
+__all__ = ["UnknownKind"]
+
+UnknownKind = DistanceHead | Literal["energy"]

@@ -1,0 +1,20 @@
+"""The words for how a photo becomes a square; the command line lists them and loads neither numpy nor Pillow."""
+
+from enum import StrEnum
+
+__all__ = ["Decode", "Fit"]
+
+
+class Fit(StrEnum):
+    """How a photo of any shape fills a square."""
+
+    PAD = "pad"
+    STRETCH = "stretch"
+    CROP = "crop"
+
+
+class Decode(StrEnum):
+    """How a JPEG is decoded: scaled by 1/2, 1/4 or 1/8 in the DCT domain, or in full."""
+
+    DCT = "dct"
+    FULL = "full"

@@ -1,0 +1,137 @@
+"""What ONNX Runtime says of the output ``unknown``, against NumPy, over networks of any number of classes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from exporter.confidence.unknown import DistanceHead
+
+FEATURES = 12
+
+
+@pytest.fixture(scope="module")
+def make_network() -> Callable[..., Any]:
+    """A tiny network for photos of any size, whose logits and features can be set far from 0."""
+    from exporter.load_tensorflow import load_tensorflow
+
+    load_tensorflow()
+    import keras
+
+    def make(classes: int, logits_bias: float = 0.0, features_bias: float = 0.0) -> Any:
+        keras.utils.set_random_seed(5)
+        layers = keras.layers
+        image = keras.Input((None, None, 3))
+        x = layers.Conv2D(FEATURES, 3, strides=4)(layers.Rescaling(1 / 32)(image))
+        x = layers.GlobalAveragePooling2D()(x)
+        x = layers.Dense(FEATURES, name="features", bias_initializer=keras.initializers.Constant(features_bias))(x)
+        units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
+        bias = keras.initializers.Constant(logits_bias)
+        x = layers.Dense(units, name="logits", bias_initializer=bias)(layers.Dropout(0.2)(x))
+        return keras.Model(image, layers.Activation(activation, name="probabilities")(x), name="tiny")
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    """Photos that differ as a whole, not only from pixel to pixel."""
+    chance = np.random.default_rng(5)
+    noise = chance.integers(0, 64, (7, 32, 32, 3))
+    return (noise + chance.integers(0, 192, (7, 1, 1, 3))).astype(np.uint8)
+
+
+def head_of(classes: int, *, background: bool, spread: float = 1.0) -> DistanceHead:
+    chance = np.random.default_rng(11)
+    mean = chance.normal(size=FEATURES, scale=0.2).astype(np.float32)
+    within = chance.normal(size=(FEATURES, 6)).astype(np.float32)
+    centres = (spread * chance.normal(size=(classes, 6))).astype(np.float32)
+    overall = chance.normal(size=(FEATURES, 5 if background else 0)).astype(np.float32)
+    return DistanceHead(mean, within, centres, overall)
+
+
+def session_of(model: onnx.ModelProto) -> ort.InferenceSession:
+    return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def both_sides(network: Any, pixels: np.ndarray, unknown: Any, temperature: float = 1.0) -> tuple[Any, Any]:
+    from exporter.expected import keras_says
+    from exporter.graph import convert
+
+    session = session_of(convert(network, 32, temperature, unknown))
+    got = session.run(["probabilities", "unknown"], {"image": pixels})
+    return keras_says(network, pixels).scores(temperature, unknown), got
+
+
+@pytest.mark.parametrize("classes", [2, 3, 40])
+@pytest.mark.parametrize("kind", ["energy", "distance", "less background"])
+def test_onnx_runtime_says_what_numpy_says(make_network, pixels, classes: int, kind: str) -> None:
+    unknown = "energy" if kind == "energy" else head_of(classes, background=kind == "less background")
+    expected, (probabilities, scores) = both_sides(make_network(classes), pixels, unknown, temperature=1.7)
+    assert scores.shape == (7,)
+    assert scores.dtype == np.float32
+    assert np.ptp(expected.unknown) > 0.01, "scores that are all the same prove nothing"
+    assert scores == pytest.approx(expected.unknown, rel=1e-4, abs=1e-4)
+    assert probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+
+
+@pytest.mark.parametrize("unknown", ["energy", head_of(3, background=True)], ids=["energy", "distance"])
+def test_the_output_has_the_name_and_shape_of_the_contract(make_network, pixels, unknown) -> None:
+    from exporter.graph import convert
+
+    session = session_of(convert(make_network(3), 32, 1.0, unknown))
+    assert [(end.name, end.type, end.shape) for end in (*session.get_inputs(), *session.get_outputs())] == [
+        ("image", "tensor(uint8)", ["batch", 32, 32, 3]),
+        ("probabilities", "tensor(float)", ["batch", 3]),
+        ("unknown", "tensor(float)", ["batch"]),
+    ]
+    alone = [session.run(["unknown"], {"image": pixels[i : i + 1]})[0][0] for i in range(len(pixels))]
+    assert alone == pytest.approx(session.run(["unknown"], {"image": pixels})[0], rel=1e-5)
+    assert session.run(["unknown"], {"image": pixels[:0]})[0].shape == (0,)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_the_energy_is_not_divided_by_the_temperature(make_network, pixels, temperature: float) -> None:
+    network = make_network(3)
+    _, (_, at_one) = both_sides(network, pixels, "energy")
+    _, (_, scores) = both_sides(network, pixels, "energy", temperature)
+    assert np.array_equal(scores, at_one)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("bias", [-500.0, 500.0])
+def test_large_logits_have_a_finite_energy(make_network, pixels, classes: int, bias: float) -> None:
+    expected, (_, scores) = both_sides(make_network(classes, logits_bias=bias), pixels, "energy")
+    assert np.isfinite(scores).all()
+    assert scores == pytest.approx(expected.unknown, rel=1e-3)
+
+
+def test_a_close_centre_among_far_ones_keeps_its_digits(make_network, pixels) -> None:
+    """One of the centres is all but the photo's own place, the others are far: a rough search, an exact answer."""
+    from exporter.expected import keras_says
+
+    network, far = make_network(4), head_of(4, background=False, spread=1000.0)
+    features = keras_says(network, pixels).features.astype(float)
+    place = (features / np.linalg.norm(features, axis=1, keepdims=True) - far.mean) @ far.within
+    centres = np.concatenate([place[:1] + 0.01, far.centres]).astype(np.float32)
+    expected, (_, scores) = both_sides(network, pixels[:1], dataclasses.replace(far, centres=centres))
+    assert expected.unknown[0] < 0.01
+    assert scores == pytest.approx(expected.unknown, rel=1e-2)
+
+
+def test_thousands_of_classes_need_no_tensor_of_all_differences(make_network, pixels) -> None:
+    from exporter.graph import convert
+
+    classes = 3000
+    head = head_of(classes, background=False)
+    model = convert(make_network(3), 32, 1.0, head)
+    shapes = onnx.shape_inference.infer_shapes(model).graph.value_info
+    found = [[dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in shapes]
+    assert [shape for shape in found if classes in shape], "the search over the centres is seen"
+    assert not [shape for shape in found if classes in shape and len(shape) > 2]
+    expected, (_, scores) = both_sides(make_network(3), pixels, head)
+    assert scores == pytest.approx(expected.unknown, rel=1e-4)

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from exporter.confidence.intervals import bootstrap_interval, lower_bound, proportion_interval
+
+counts = st.integers(1, 500).flatmap(lambda rows: st.tuples(st.integers(0, rows), st.just(rows)))
+
+
+def share_of_first(drawn):
+    return drawn[:, :1] / drawn.sum(axis=1, keepdims=True)
+
+
+@given(counts)
+def test_the_interval_ends_where_so_many_hits_would_be_too_rare(pair):
+    hits, rows = pair
+    low, high = proportion_interval(hits, rows)
+    assert low <= hits / rows <= high
+    assert low == 0 if hits == 0 else binom.sf(hits - 1, rows, low) == pytest.approx(0.025, rel=1e-4)
+    assert high == 1 if hits == rows else binom.cdf(hits, rows, high) == pytest.approx(0.025, rel=1e-4)
+
+
+@given(counts)
+def test_the_bound_is_where_so_many_hits_would_be_too_rare(pair):
+    hits, rows = pair
+    bound = lower_bound(hits, rows)
+    assert bound == 0 if hits == 0 else binom.sf(hits - 1, rows, bound) == pytest.approx(0.05, rel=1e-4)
+    assert proportion_interval(hits, rows)[0] <= bound
+
+
+def test_of_no_rows_nothing_is_known():
+    assert proportion_interval(0, 0) == (0.0, 1.0)
+    assert lower_bound(0, 0) == 0.0
+
+
+def test_a_bootstrapped_proportion_is_about_the_exact_one():
+    [(low, high)] = bootstrap_interval(np.array([860, 140]), share_of_first)
+    assert (low, high) == pytest.approx(proportion_interval(860, 1000), abs=0.004)
+
+
+def test_it_is_the_same_each_time():
+    kinds = np.array([30, 10])
+    assert bootstrap_interval(kinds, share_of_first) == bootstrap_interval(kinds, share_of_first)
+    assert bootstrap_interval(kinds, share_of_first) != bootstrap_interval(kinds, share_of_first, seed=1)
+
+
+def test_a_figure_that_resampling_pushes_up_lies_within_its_interval():
+    """The share of distinct rows that are missing is 0 of the rows themselves, and about 0.37 of any resample."""
+    [(low, high)] = bootstrap_interval(np.ones(100, int), lambda drawn: (drawn == 0).mean(axis=1, keepdims=True))
+    assert low == 0.0
+    assert high < 0.1
+
+
+def test_many_kinds_are_drawn_in_parts_that_are_as_many_draws_together():
+    seen = []
+
+    def figure(drawn):
+        seen.append(drawn.shape)
+        return drawn[:, :1] / drawn.sum(axis=1, keepdims=True)
+
+    bootstrap_interval(np.ones(30_000, int), figure, resamples=150)
+    assert sum(rows for rows, _ in seen[1:]) == 150
+    assert max(rows * kinds for rows, kinds in seen) <= 2_000_000
+    assert len(seen) > 2

@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.confidence.calibrate import calibrated
+from exporter.confidence.intervals import lower_bound
+from exporter.confidence.thresholds import (
+    WITHOUT_PROMISE,
+    automatic,
+    default_precision,
+    precision_targets,
+    thresholds_at,
+)
+from models.confidence import TARGETS, Confidence, PrecisionTarget
+
+
+def sure(guesses, confidence, classes=3):
+    """Probabilities with these likeliest classes and confidences (above a half)."""
+    confidence = np.broadcast_to(np.asarray(confidence, np.float32), len(guesses))
+    rest = ((1 - confidence) / (classes - 1))[:, None]
+    return np.where(np.eye(classes, dtype=bool)[guesses], confidence[:, None], rest).astype(np.float32)
+
+
+def products(rows, seed, boast=1.0, classes=6, wrong_labels=0.0):
+    """What a model says of photos, and what they are: calibrated, or with logits that are so many times too large."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 6, (rows, classes)) + np.linspace(3, -3, classes)
+    labels = (rng.random((rows, 1)) > calibrated(logits, 1.0).cumsum(axis=1)).sum(axis=1).clip(max=classes - 1)
+    mislabelled = rng.random(rows) < wrong_labels
+    labels[mislabelled] = rng.integers(0, classes, mislabelled.sum())
+    return calibrated(logits * boast, 1.0), labels
+
+
+def everything(rows):
+    return np.ones(rows, bool)
+
+
+def at(targets, precision):
+    return next(row for row in targets if row.precision == precision)
+
+
+def confidence_of(targets, precision=0.95):
+    return Confidence(temperature=1.0, precision=precision, targets=targets, unknown=None, rows=1)
+
+
+def test_there_is_a_row_for_every_target_in_order():
+    probabilities, labels = products(200, 0)
+    targets = precision_targets(probabilities, labels, everything(200))
+    assert tuple(row.precision for row in targets) == TARGETS
+    assert all(len(row.thresholds) == 6 for row in targets)
+
+
+def test_few_classes_rows_are_pooled_and_share_a_threshold():
+    guesses = np.arange(300) % 3
+    target = at(precision_targets(sure(guesses, 0.9), guesses, everything(300)), 0.98)
+    assert target.thresholds == (np.float32(0.9),) * 3
+    assert target.rows == (300, 300, 300)
+    assert target.coverage == 1.0
+    assert target.class_coverage == (1.0, 1.0, 1.0)
+
+
+def test_a_class_with_rows_enough_has_a_threshold_of_its_own():
+    guesses = np.repeat([0, 1, 2], [1100, 700, 300])
+    confidence = np.where(guesses == 0, np.linspace(0.95, 0.6, 2100), 0.7)
+    target = at(precision_targets(sure(guesses, confidence), guesses, everything(2100)), 0.95)
+    assert target.rows == (1100, 1000, 1000)
+    assert target.thresholds[0] < 0.8
+    assert target.thresholds[1:] == (np.float32(0.7),) * 2
+
+
+def test_a_class_known_to_be_bad_goes_to_review_whatever_the_others_prove():
+    guesses = np.repeat([0, 1, 2], [1000, 1000, 700])
+    labels = guesses.copy()
+    labels[:200] = 1
+    target = at(precision_targets(sure(guesses, 0.9), labels, everything(2700)), 0.95)
+    assert target.thresholds == (None, np.float32(0.9), np.float32(0.9))
+    assert target.class_coverage == (0.0, 1.0, 1.0)
+    assert target.coverage == pytest.approx(1700 / 2700)
+
+
+def test_the_pool_has_only_the_rows_it_is_used_on():
+    """Two small classes are bad: a thousand rows of a good one prove nothing of them."""
+    guesses = np.repeat([0, 1, 2], [3000, 300, 300])
+    labels = guesses.copy()
+    labels[3000::5] = 0
+    target = at(precision_targets(sure(guesses, 0.9), labels, everything(3600)), 0.95)
+    assert target.rows == (3000, 600, 600)
+    assert target.thresholds == (np.float32(0.9), None, None)
+
+
+def test_a_pool_too_small_to_prove_anything_is_joined_by_the_smallest_class():
+    guesses = np.repeat([0, 1, 2], [2000, 1000, 20])
+    target = at(precision_targets(sure(guesses, 0.9), guesses, everything(3020)), 0.95)
+    assert target.rows == (2000, 1020, 1020)
+    assert target.thresholds == (np.float32(0.9),) * 3
+
+
+def test_rows_of_one_confidence_are_in_or_out_together():
+    guesses = np.zeros(400, np.intp)
+    labels = np.repeat([0, 1], [390, 10])
+    confidence = np.repeat([0.9, 0.8], [200, 200])
+    target = at(precision_targets(sure(guesses, confidence), labels, everything(400)), 0.98)
+    assert target.thresholds[0] == np.float32(0.9)
+    assert target.coverage == 0.5
+
+
+def test_unknown_rows_go_to_review_and_count_for_coverage_only():
+    guesses = np.zeros(400, np.intp)
+    labels = np.repeat([0, 1], [300, 100])
+    known = np.repeat([True, False], [300, 100])
+    probabilities = sure(guesses, 0.9)
+    target = at(precision_targets(probabilities, labels, known), 0.98)
+    assert target.coverage == 0.75
+    assert target.class_coverage == (0.75, None, None)
+    assert target.rows == (300, 300, 300)
+    assert (automatic(probabilities, known, target) == known).all()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 28])
+def test_too_few_rows_promise_nothing(rows):
+    guesses = np.zeros(rows, np.intp)
+    targets = precision_targets(sure(guesses, 0.9), guesses, everything(rows))
+    assert {row.coverage for row in targets} == {0.0}
+    assert {row.thresholds for row in targets} == {(None, None, None)}
+    assert default_precision(targets) is None
+
+
+def test_thousands_of_classes():
+    guesses = np.arange(6000) % 3000
+    targets = precision_targets(sure(guesses, 0.9, classes=3000), guesses, everything(6000))
+    assert {row.coverage for row in targets} == {1.0}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 900), st.integers(0, 2**16), st.floats(0.3, 3), st.floats(0, 1))
+def test_the_record_says_what_its_thresholds_do(rows, seed, boast, share):
+    probabilities, labels = products(rows, seed, boast)
+    known = np.random.default_rng(seed).random(rows) < share
+    for target in precision_targets(probabilities, labels, known):
+        chosen = automatic(probabilities, known, target)
+        assert target.coverage == pytest.approx(chosen.mean())
+        assert not chosen[~known].any()
+        for rows_used in set(target.rows):
+            group = np.isin(probabilities.argmax(axis=1), np.flatnonzero(np.array(target.rows) == rows_used)) & chosen
+            right = int((probabilities.argmax(axis=1) == labels)[group].sum())
+            assert not group.any() or lower_bound(right, int(group.sum())) >= target.precision
+        read = PrecisionTarget.model_validate_json(target.model_dump_json())
+        assert (automatic(probabilities, known, read) == chosen).all()
+
+
+@pytest.mark.parametrize(("boast", "wrong_labels"), [(1.0, 0.0), (2.5, 0.0), (1.0, 0.02)])
+def test_promises_hold_on_photos_never_seen(boast, wrong_labels):
+    """A promise is broken where rows that the thresholds choose are right less often than the target."""
+    sets, everyone = 40, products(40_000, 0, boast, wrong_labels=wrong_labels)
+    right = everyone[0].argmax(axis=1) == everyone[1]
+    promises = broken = 0
+    for seed in range(1, sets + 1):
+        for target in precision_targets(*products(600, seed, boast, wrong_labels=wrong_labels), everything(600)):
+            chosen = automatic(everyone[0], everything(40_000), target)
+            promises += 1
+            broken += bool(chosen.any()) and right[chosen].mean() < target.precision
+    assert promises == sets * len(TARGETS)
+    assert broken / promises < 0.07
+
+
+def targets_covering(*coverage):
+    return tuple(
+        PrecisionTarget(precision=p, thresholds=(p, None), coverage=c, class_coverage=(c, None), rows=(9, 0))
+        for p, c in zip(TARGETS, coverage, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("coverage", "precision"),
+    [((0.9, 0.5, 0.4, 0.2, 0.1), 0.95), ((0.3, 0, 0, 0, 0), 0.90), ((0, 0, 0.2, 0, 0), None), ((0,) * 5, None)],
+)
+def test_the_default_is_95_percent_or_the_next_that_any_row_reaches(coverage, precision):
+    assert default_precision(targets_covering(*coverage)) == precision
+
+
+def test_the_thresholds_of_a_target():
+    confidence = confidence_of(targets_covering(1, 1, 1, 1, 1))
+    assert thresholds_at(confidence, 0.98) == (0.98, None)
+    assert thresholds_at(confidence, None) == (WITHOUT_PROMISE, WITHOUT_PROMISE)
+    with pytest.raises(ValueError, match=r"Expected one of \[0.9, .*\], got 0.96"):
+        thresholds_at(confidence, 0.96)

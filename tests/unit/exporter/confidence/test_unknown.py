@@ -1,0 +1,176 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from exporter.confidence.calibrate import calibrated, class_logits
+from exporter.confidence.unknown import DistanceHead, auroc, energy, fit_distance, unknown_limit
+from models.errors import InputError
+
+scores = hnp.arrays(np.float64, st.integers(1, 60), elements=st.integers(0, 9).map(float))
+
+
+def clouds(rows, size=16, classes=3, seed=0, spread=0.3):
+    """Features around a centre a class; the centres of all seeds are the same."""
+    centres = np.random.default_rng(99).normal(0, 1, (classes + 1, size))
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, rows)
+    return (centres[labels] + rng.normal(0, spread, (rows, size))).astype(np.float32), labels, centres[classes]
+
+
+def saved(head):
+    buffer = io.BytesIO()
+    head.write(buffer)
+    return buffer.getvalue()
+
+
+def test_energy_is_the_lower_the_more_a_class_stands_out():
+    flat, leaning, clear = energy(np.array([[1, 1, 1], [2, 1, 1], [9, 1, 1]], np.float32))
+    assert flat > leaning > clear
+    assert flat == pytest.approx(-np.log(3))
+
+
+def test_energy_does_not_see_what_softmax_does_not_see():
+    logits = np.random.default_rng(0).normal(0, 5, (20, 4))
+    np.testing.assert_allclose(energy(logits), energy(logits + 7), rtol=1e-5)
+
+
+def test_energy_of_two_classes_ranks_as_confidence_does():
+    logits = class_logits(np.array([[-3], [-0.5], [0.1], [2]], np.float32))
+    assert energy(logits).argsort().tolist() == (-calibrated(logits, 1.0).max(axis=1)).argsort().tolist()
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_strange_cloud_scores_higher_than_known_ones(relative):
+    features, labels, strange = clouds(300)
+    head = fit_distance(features, labels, relative=relative)
+    known, _, _ = clouds(200, seed=1)
+    unknown = strange + np.random.default_rng(2).normal(0, 0.3, (200, 16))
+    assert auroc(head.score(known), head.score(unknown)) > 0.98
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_the_score_is_the_formula_of_the_graph(relative):
+    features, labels, _ = clouds(100)
+    head = fit_distance(features, labels, relative=relative)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    gaps = ((unit - head.mean) @ head.within)[:, None] - head.centres
+    expected = (gaps**2).sum(axis=2).min(axis=1) - (((unit - head.mean) @ head.overall) ** 2).sum(axis=1)
+    np.testing.assert_allclose(head.score(features), expected, rtol=1e-3, atol=1e-3)
+    assert head.score(features).dtype == np.float32
+
+
+def test_the_distance_of_plenty_of_rows_is_mahalanobis():
+    """Whitened residuals have the same spread in every direction, but for the shrinkage."""
+    features, labels, _ = clouds(5000, size=6, classes=2)
+    head = fit_distance(features, labels)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    residuals = (unit - head.mean) @ head.within - head.centres[labels]
+    assert 0.5 < np.linalg.eigvalsh(np.cov(residuals, rowvar=False)).max() <= 1.3
+
+
+@pytest.mark.parametrize(
+    ("features", "labels"),
+    [
+        (np.ones((1, 8), np.float32), [0]),
+        (np.zeros((5, 8), np.float32), [0, 0, 1, 1, 2]),
+        (np.full((6, 8), 3.0, np.float32), [0, 0, 1, 1, 2, 2]),
+        (np.random.default_rng(0).normal(size=(10, 64)).astype(np.float32), np.arange(10) // 2),
+        (np.random.default_rng(0).normal(size=(4000, 8)).astype(np.float32), np.arange(4000) % 3000),
+        (np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32), np.arange(40)),
+        (np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32) * 1e6, np.arange(40) // 20 * 7),
+        (np.random.default_rng(0).normal(size=(60, 530)).astype(np.float32), np.arange(60) // 20),
+    ],
+    ids=["one", "zeros", "constant", "wide", "thousands", "singles", "gaps", "very wide"],
+)
+@pytest.mark.parametrize("relative", [True, False])
+def test_poor_features_still_give_finite_scores(features, labels, relative):
+    head = fit_distance(features, np.array(labels), relative=relative)
+    assert len(head.centres) == len(set(np.array(labels).tolist()))
+    assert np.isfinite(head.score(features)).all()
+    assert np.isfinite(head.score(np.random.default_rng(1).normal(size=(3, features.shape[1])))).all()
+
+
+def test_no_features_no_scores():
+    head = fit_distance(*clouds(30)[:2])
+    assert head.score(np.empty((0, 16), np.float32)).shape == (0,)
+
+
+def test_the_head_of_a_large_network_stays_small():
+    features = np.random.default_rng(0).normal(size=(30, 600)).astype(np.float32)
+    assert fit_distance(features, np.arange(30) % 3).within.shape == (600, 512)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_what_is_written_is_read(relative):
+    features, labels, _ = clouds(50)
+    head = fit_distance(features, labels, relative=relative)
+    read = DistanceHead.read(io.BytesIO(saved(head)))
+    assert (read.score(features) == head.score(features)).all()
+
+
+def other(**arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def wrong(**changed):
+    good = {"mean": (4,), "within": (4, 4), "centres": (2, 4), "overall": (4, 4)} | changed
+    return other(**{name: np.zeros(shape, np.float32) for name, shape in good.items()})
+
+
+HEAD = saved(fit_distance(*clouds(50)[:2]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x03\x04",
+        HEAD[: len(HEAD) // 2],
+        HEAD[:-30],
+        other(mean=np.zeros(4, np.float32)),
+        other(**dict.fromkeys(("mean", "within", "centres", "overall"), np.array([{}]))),
+        wrong(mean=(4, 1)),
+        wrong(centres=(2, 3)),
+        wrong(centres=(0, 4)),
+        wrong(overall=(3, 4)),
+        wrong(within=()),
+        other(mean=np.zeros(4), within=np.zeros((4, 4)), centres=np.zeros((2, 4)), overall=np.zeros((4, 4))),
+    ],
+)
+def test_what_is_damaged_is_refused(data):
+    with pytest.raises(InputError, match="train anew"):
+        DistanceHead.read(io.BytesIO(data))
+
+
+def test_bytes_changed_on_the_disk_are_noticed():
+    middle = len(HEAD) // 2
+    with pytest.raises(InputError, match="damaged"):
+        DistanceHead.read(io.BytesIO(HEAD[:middle] + bytes(8) + HEAD[middle + 8 :]))
+
+
+def test_a_good_head_is_not_refused():
+    assert DistanceHead.read(io.BytesIO(wrong())).score(np.ones((2, 4))).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("count", "rank"), [(1, 1), (18, 18), (19, 19), (20, 20), (39, 38), (100, 96), (340, 324)])
+def test_the_limit_is_a_score_with_room_for_chance(count, rank):
+    values = np.random.default_rng(0).permutation(count) + 1.0
+    assert unknown_limit(values) == rank
+
+
+def test_new_known_rows_stay_within_the_limit_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    kept = [(rng.normal(size=1000) <= unknown_limit(rng.normal(size=60))).mean() for _ in range(400)]
+    assert 0.95 - 0.005 <= np.mean(kept) <= 0.95 + 0.02
+
+
+@given(scores, scores)
+def test_auroc_counts_pairs(known, unknown):
+    pairs = (unknown[:, None] > known) + 0.5 * (unknown[:, None] == known)
+    assert auroc(known, unknown) == pytest.approx(pairs.mean())

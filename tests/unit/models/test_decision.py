@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.decision import ReviewReason, Rules, Scores
+
+LABELS = ("bag", "hat", "shoe")
+RULES = Rules(LABELS, (0.5, 0.9, None), unknown_limit=None)
+STRICT = Rules(LABELS, (0.5, 0.9, None), unknown_limit=2.0)
+
+
+def reason(rules, row, unknown=None):
+    scores = Scores(np.array([row], np.float32), None if unknown is None else np.array([unknown], np.float32))
+    return rules.decide(scores, 1)[0].reason
+
+
+@given(row=st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3), top_k=st.integers(1, 5))
+def test_the_likeliest_classes_come_first(row, top_k):
+    (prediction,) = RULES.decide(Scores(np.array([row], np.float32), None), top_k)
+    assert [confidence for _, confidence in prediction.top_k] == sorted(row, reverse=True)[:top_k]
+    assert all(row[LABELS.index(label)] == confidence for label, confidence in prediction.top_k)
+    assert prediction.top_k[0] == (prediction.label, prediction.confidence)
+
+
+def test_equal_probabilities_go_to_the_earlier_class():
+    labels = tuple(f"class {i}" for i in range(200))
+    many = Rules(labels, (0.5,) * 200, None)
+    (prediction,) = many.decide(Scores(np.full((1, 200), 1 / 200, np.float32), None), 200)
+    assert tuple(label for label, _ in prediction.top_k) == labels
+
+
+@pytest.mark.parametrize(("confidence", "expected"), [(0.49, ReviewReason.THRESHOLD), (0.5, None), (0.51, None)])
+def test_a_person_looks_at_what_is_under_the_threshold(confidence, expected):
+    assert reason(RULES, [confidence, 0.3, 0.1]) == expected
+
+
+def test_each_class_has_its_own_threshold():
+    rows = np.eye(3, dtype=np.float32) * 0.8
+    assert [prediction.review for prediction in RULES.decide(Scores(rows, None), 1)] == [False, True, True]
+
+
+def test_a_class_without_a_threshold_is_never_sure_enough():
+    assert reason(RULES, [0.0, 0.0, 1.0]) is ReviewReason.THRESHOLD
+
+
+@given(threshold=st.floats(0, 1))
+def test_a_confidence_reaches_the_threshold_that_was_found_at_it(threshold):
+    """Thresholds are kept with more digits than a probability has."""
+    assert reason(Rules(("a", "b"), (threshold, None), None), [threshold, -1.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("unknown", "sure", "unsure"),
+    [
+        (1.9, None, ReviewReason.THRESHOLD),
+        (2.0, None, ReviewReason.THRESHOLD),
+        (2.1, ReviewReason.UNKNOWN, ReviewReason.UNKNOWN),
+        (np.nan, ReviewReason.UNKNOWN, ReviewReason.UNKNOWN),
+    ],
+)
+def test_beyond_the_limit_a_photo_is_unknown_whatever_its_confidence(unknown, sure, unsure):
+    assert reason(STRICT, [0.9, 0.1, 0.0], unknown) == sure
+    assert reason(STRICT, [0.4, 0.3, 0.3], unknown) == unsure
+
+
+def test_what_is_no_number_is_sure_of_nothing():
+    assert reason(RULES, [np.nan, np.nan, np.nan]) is ReviewReason.THRESHOLD
+
+
+def test_a_prediction_carries_its_unknown_score():
+    scores = Scores(np.eye(3, dtype=np.float32), np.array([0.5, 1.5, 2.5], np.float32))
+    assert [prediction.unknown for prediction in STRICT.decide(scores, 1)] == [0.5, 1.5, 2.5]
+
+
+def test_rules_without_any_threshold_send_all_to_review():
+    assert Rules(LABELS, (None, None, None), None).all_to_review
+    assert not RULES.all_to_review
+
+
+def test_every_reason_has_words():
+    assert len({reason.words for reason in ReviewReason}) == len(ReviewReason)
