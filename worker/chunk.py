@@ -170,7 +170,7 @@ def _batches(photos: Iterator[Decoded]) -> Iterator[list[Decoded]]:
 
 def _label_batch(batch: list[Decoded], classifier: Classifier, top_k: int) -> list[RowResult]:
     pixels = [photo.outcome for photo in batch if not isinstance(photo.outcome, ImageError)]
-    predictions = iter(classifier.decide(classifier.predict(np.stack(pixels)), top_k) if pixels else [])
+    predictions = iter(classifier.decide(classifier.score(np.stack(pixels)), top_k) if pixels else [])
     return [
         failed_row(photo.outcome, photo.sha256, classifier.reference)
         if isinstance(photo.outcome, ImageError)

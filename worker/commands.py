@@ -8,6 +8,7 @@ import typer
 from worker.options import (
     ImageColumnOption,
     ModelOption,
+    PrecisionOption,
     PrefixOption,
     SourceArgument,
     TimeoutOption,
@@ -35,6 +36,7 @@ def label_command(
         Path | None, typer.Option(help="Where relative paths start. Default: the catalogue's folder.")
     ] = None,
     variant: VariantOption = None,
+    precision: PrecisionOption = None,
     prefix: PrefixOption = "",
     top_k: TopKOption = 3,
     timeout: TimeoutOption = 10.0,
@@ -55,6 +57,8 @@ def label_command(
       hangtag label products.csv --model bundles/shop --output labels.csv --image-column main_photo
 
       hangtag label list.txt --model bundles/shop --output labels.jsonl --image-root /mnt/photos
+
+      hangtag label photos/ --model bundles/shop --output labels.parquet --precision 0.98
     """
     from models.errors import JobError
     from worker.console import label_with_progress
@@ -65,7 +69,7 @@ def label_command(
         source=source,
         model=model,
         output=output,
-        options=JobOptions(prefix=prefix, top_k=top_k, timeout_s=timeout),
+        options=JobOptions(prefix=prefix, top_k=top_k, timeout_s=timeout, precision=precision),
         variant=variant,
         image_column=image_column,
         image_root=image_root,

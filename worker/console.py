@@ -7,11 +7,13 @@ from rich.table import Table
 from rich.text import Text
 
 from models.errors import StoppedError
+from models.precision import all_to_review_text, precision_text
+from worker.job import ModelPin
 from worker.label import LabelRequest, label
 from worker.receipt import Receipt
 from worker.results import Status
 
-__all__ = ["RateColumn", "label_with_progress", "print_receipt"]
+__all__ = ["RateColumn", "label_with_progress", "print_receipt", "warn_of"]
 
 _WHOLE = 10
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
@@ -32,7 +34,7 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
     bar = _Bar(progress)
     try:
-        receipt = label(request, bar.show)
+        receipt = label(request, bar.show, lambda model: warn_of(model, errors))
     except KeyboardInterrupt as stopped:
         msg = f"Stopped with {bar.done:,} rows done; give the same command again to go on."
         raise StoppedError(msg) from stopped
@@ -49,6 +51,12 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     else:
         print_receipt(receipt, Console())
     return receipt
+
+
+def warn_of(model: ModelPin, console: Console) -> None:
+    """Say it where every row of a job goes to review."""
+    if model.all_to_review:
+        console.print(all_to_review_text(model.precision), style="yellow", highlight=False)
 
 
 class _Bar:
@@ -85,6 +93,8 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
     table.add_section()
     for status, count in receipt.by_status.items():
         table.add_row(Text(status.value, style=_COLOURS[status]), f"{count:,}", f"{count / receipt.rows:.1%}")
+        for reason, reviews in receipt.review_reasons.items() if status is Status.REVIEW else ():
+            table.add_row(f"  {reason.words}", f"{reviews:,}", f"{reviews / receipt.rows:.1%}", style="dim")
     for kind, errors in receipt.errors.items():
         table.add_row(f"  {kind}", f"{errors.count:,}", "", style="dim")
     console.print(table)
@@ -102,4 +112,9 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         rate = f"{run.images:,} images in {run.seconds:,.1f} s: {pace} images/s, {processes}"
         console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
     console.print(f"Model: {escape(receipt.model.reference)}", highlight=False)
+    if receipt.model.precision is not None:
+        console.print(
+            f"Precision: {precision_text(receipt.model.precision)}, expected of the labeled rows", highlight=False
+        )
+    warn_of(receipt.model, console)
     console.print(f"Results: [bold]{escape(receipt.output)}[/bold]", highlight=False, soft_wrap=True)

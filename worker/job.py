@@ -36,20 +36,32 @@ class _Record(BaseModel):
 
 
 class ModelPin(_Record):
-    """The model that a job is labelled with, whatever happens to the bundle's name later."""
+    """The model that a job is labelled with, whatever happens to the bundle's name later.
+
+    Attributes:
+        precision: the target that rules, asked for or the model's own; none where the model has none.
+        all_to_review: whether that target can be promised for no class.
+    """
 
     path: str
     reference: str
     variant: str
     digest: str
+    precision: float | None = None
+    all_to_review: bool = False
 
 
 class JobOptions(_Record):
-    """What changes the results."""
+    """What changes the results.
+
+    Attributes:
+        precision: the target that was asked for; none where the model's own rules.
+    """
 
     prefix: str = ""
     top_k: Annotated[int, Field(ge=1)] = 3
     timeout_s: Annotated[float, Field(gt=0.0)] = 10.0
+    precision: float | None = None
 
 
 class JobSpec(_Record):

@@ -95,7 +95,7 @@ def _digest(rows_digest: str, catalogue: Catalogue, model: ModelPin, options: Jo
         "image_column": catalogue.image_column,
         "image_root": str(catalogue.image_root),
         "model": [model.digest, model.variant],
-        "options": options.model_dump(mode="json"),
+        "options": options.model_dump(mode="json", exclude_none=True),  # so that jobs from before an option keep theirs
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 

@@ -26,6 +26,7 @@ __all__ = ["LabelRequest", "Progress", "job_folder", "label"]
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
+OnModel = Callable[[ModelPin], None]
 
 LOCK_FILE: Final = "lock"
 
@@ -62,12 +63,13 @@ def job_folder(output: Path) -> Path:
     return output.with_name(output.name + ".job")
 
 
-def label(request: LabelRequest, on_progress: Progress) -> Receipt:
+def label(request: LabelRequest, on_progress: Progress, on_model: OnModel = lambda _: None) -> Receipt:
     """Label a catalogue: one row in, one row out.
 
     Args:
         request: what to label, with what, into what.
         on_progress: told how far it is.
+        on_model: told what labels it, before anything is written.
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.
@@ -78,7 +80,8 @@ def label(request: LabelRequest, on_progress: Progress) -> Receipt:
         JobError: another run is at work on it, or an earlier run labelled something else.
     """
     check_output(request.output)
-    pin = verified_pin(request.model, request.variant)
+    pin = verified_pin(request.model, request.variant, request.options.precision)
+    on_model(pin)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)
     check_no_clash(catalogue.schema.names, request.options.prefix)
     check_columns(catalogue.schema, request.output)

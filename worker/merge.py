@@ -201,7 +201,7 @@ def _write_rows(tables: Iterator[pa.Table], writer: _Writer) -> int:
 def _joined(job: Job, schema: pa.Schema, on_part: OnPart) -> Iterator[pa.Table]:
     for table, part in _chunks(job):
         on_part(part, images_of(job, table))
-        yield pa.Table.from_arrays([*table.columns, *part.columns], schema=schema)
+        yield pa.Table.from_arrays([*table.columns, *part.select(RESULT_SCHEMA.names).columns], schema=schema)
 
 
 def _output_schema(job: Job) -> pa.Schema:

@@ -8,6 +8,7 @@ import typer
 __all__ = [
     "ImageColumnOption",
     "ModelOption",
+    "PrecisionOption",
     "PrefixOption",
     "SourceArgument",
     "TimeoutOption",
@@ -25,6 +26,13 @@ ModelOption = Annotated[Path, typer.Option(help="A bundle, or a lone .onnx file 
 ImageColumnOption = Annotated[str | None, typer.Option(help="Column with the photo's path. Default: the obvious one.")]
 VariantOption = Annotated[str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")]
 PrefixOption = Annotated[str, typer.Option(help="Put before the names of the columns that are added.")]
+PrecisionOption = Annotated[
+    float | None,
+    typer.Option(
+        help="How often rows without review must be right: 0.90, 0.95, 0.97, 0.98 or 0.99. Default: the model's own.",
+        show_default=False,
+    ),
+]
 TopKOption = Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")]
 TimeoutOption = Annotated[
     float, typer.Option(min=0.1, max=MAX_TIMEOUT_S, help="Seconds that decoding one photo may take.")

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.decision import ReviewReason
 from worker.job import Job, ModelPin
 from worker.parts import part_work
 from worker.results import Status
@@ -85,6 +86,7 @@ class Receipt(_Record):
     Attributes:
         retry: number of the retry of failed rows that it was written after; 0 where there was none.
         images_per_s: rows a second in the last run.
+        review_reasons: why rows went to review; parts from before there were reasons do not count.
     """
 
     job: str
@@ -102,6 +104,7 @@ class Receipt(_Record):
     work: WorkFigures
     run: RunFigures
     images_per_s: float
+    review_reasons: dict[ReviewReason, int] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ class Tally:
     rows: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
     by_label: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
     histogram: np.ndarray[tuple[int], np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
@@ -145,6 +149,8 @@ class Tally:
         self._count_work(part)
         self.by_status.update(part.column("status").to_pylist())
         self.by_label.update(part.column("label").drop_null().to_pylist())
+        if "reason" in part.column_names:
+            self.reasons.update(part.column("reason").drop_null().to_pylist())
         confidence = part.column("confidence").drop_null().to_numpy()
         self.histogram += np.histogram(confidence, bins=_BINS, range=(0.0, 1.0))[0]
         faults = zip(part.column("error").to_pylist(), part.column("error_message").to_pylist(), strict=True)
@@ -206,4 +212,5 @@ class Tally:
             ),
             run=run,
             images_per_s=round(run.images_per_s, 1),
+            review_reasons={reason: self.reasons[reason] for reason in ReviewReason if self.reasons[reason]},
         )

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from models.classifier import Prediction
+from models.decision import Prediction, ReviewReason
 from models.errors import ImageError, InputError
 
 __all__ = [
+    "PART_SCHEMA",
     "RESULT_SCHEMA",
     "RowResult",
     "Status",
@@ -41,11 +42,13 @@ RESULT_SCHEMA: Final = pa.schema(
         ("model", pa.string()),
     ]
 )
+PART_SCHEMA: Final = RESULT_SCHEMA.append(pa.field("reason", pa.string()))
+"""What a part holds, and the result does not: why a row went to review."""
 
 
 @dataclass(frozen=True)
 class RowResult:
-    """One row's result; the fields are the columns of :data:`RESULT_SCHEMA`."""
+    """One row's result; the fields are the columns of :data:`PART_SCHEMA`."""
 
     label: str | None
     confidence: float | None
@@ -55,6 +58,7 @@ class RowResult:
     top_k: tuple[tuple[str, float], ...] | None
     sha256: str | None
     model: str
+    reason: ReviewReason | None = None
 
 
 def labeled_row(prediction: Prediction, sha256: str, model: str) -> RowResult:
@@ -68,6 +72,7 @@ def labeled_row(prediction: Prediction, sha256: str, model: str) -> RowResult:
         top_k=prediction.top_k,
         sha256=sha256,
         model=model,
+        reason=prediction.reason,
     )
 
 
@@ -86,20 +91,22 @@ def failed_row(error: ImageError, sha256: str | None, model: str) -> RowResult:
 
 
 def results_table(rows: list[RowResult]) -> pa.Table:
-    """Results as a table of :data:`RESULT_SCHEMA`, in the order given."""
-    columns = [pa.array([_cell(row, field.name) for row in rows], field.type) for field in RESULT_SCHEMA]
-    return pa.Table.from_arrays(columns, schema=RESULT_SCHEMA)
+    """Results as a table of :data:`PART_SCHEMA`, in the order given."""
+    columns = [pa.array([_cell(row, field.name) for row in rows], field.type) for field in PART_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=PART_SCHEMA)
 
 
 def results_of(table: pa.Table) -> list[RowResult]:
-    """The inverse of :func:`results_table`."""
-    return [_result(row) for row in table.select(RESULT_SCHEMA.names).to_pylist()]
+    """The inverse of :func:`results_table`; a part from before there were reasons has none."""
+    names = [name for name in PART_SCHEMA.names if name in table.column_names]
+    return [_result(row) for row in table.select(names).to_pylist()]
 
 
 def _result(row: dict[str, Any]) -> RowResult:
     best = row["top_k"]
     top_k = None if best is None else tuple((entry["label"], entry["confidence"]) for entry in best)
-    return RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k})
+    reason = ReviewReason(row["reason"]) if row.get("reason") else None
+    return RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k, "reason": reason})
 
 
 def _cell(row: RowResult, name: str) -> object:

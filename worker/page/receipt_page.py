@@ -64,9 +64,10 @@ def _moment(finished_at: str) -> str:
 
 def _numbers(receipt: Receipt) -> str:
     statuses = receipt.by_status.items()
+    reasons = "".join(f"<br>{reason.words}: {count:,}" for reason, count in receipt.review_reasons.items())
     cards = "".join(
         f'<div class="{status}"><b>{count:,}</b>{status} ({share(count, receipt.rows)})'
-        f"<span>{_MEANING[status]}</span></div>"
+        f"<span>{_MEANING[status]}{reasons if status is Status.REVIEW else ''}</span></div>"
         for status, count in statuses
     )
     speed = f"<div><b>{receipt.images_per_s:,.0f}</b>images/s<span>in the last run</span></div>"

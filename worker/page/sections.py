@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from models.errors import ImageFault
+from models.precision import all_to_review_text, precision_text
+from worker.job import ModelPin
 from worker.page.histogram_svg import histogram_svg
 from worker.page.text import duration, isolated, number_of, share, visible
 from worker.receipt import ErrorCount, ErrorExample, Receipt
@@ -120,8 +122,15 @@ def _job(receipt: Receipt) -> str:
         "Model": visible(receipt.model.reference),
         "Variant": visible(receipt.model.variant),
         "Digest": f"<code>{visible(receipt.model.digest)}</code>",
+        "Precision": _precision(receipt.model),
     }
     return section("Job and model", _facts(facts))
+
+
+def _precision(model: ModelPin) -> str:
+    if model.all_to_review:
+        return all_to_review_text(model.precision)
+    return "" if model.precision is None else f"{precision_text(model.precision)}, expected of the labeled rows"
 
 
 def _work(receipt: Receipt) -> str:

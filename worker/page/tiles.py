@@ -12,7 +12,7 @@ from PIL import Image
 from worker.page.contact_sheet import SheetPhoto, failed_last, thumbnail
 from worker.page.text import visible
 
-__all__ = ["photo_tiles", "picture"]
+__all__ = ["embedded", "photo_tiles", "picture"]
 
 _SIDE: Final = 200
 _QUALITIES: Final = (80, 60, 40, 20, 5)
@@ -45,8 +45,16 @@ def picture(path: Path | None, side: int, most_bytes: int = sys.maxsize) -> str:
         most_bytes: of the JPEG in it; a photo of much detail is stored the worse for it.
     """
     image = thumbnail(path, side) if path else None
-    if image is None:
-        return '<div class="nothing">no picture</div>'
+    return '<div class="nothing">no picture</div>' if image is None else embedded(image, most_bytes)
+
+
+def embedded(image: Image.Image, most_bytes: int = sys.maxsize) -> str:
+    """A picture as an element that holds it.
+
+    Args:
+        image: RGB.
+        most_bytes: of the JPEG in it; a picture of much detail is stored the worse for it.
+    """
     jpegs = (_jpeg(image, quality) for quality in _QUALITIES)
     jpeg = next((jpeg for jpeg in jpegs if len(jpeg) <= most_bytes), None)
     return (

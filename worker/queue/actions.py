@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from models.errors import JobError, StoppedError
-from worker.console import print_receipt
+from worker.console import print_receipt, warn_of
 from worker.finish import PAGE_FILE, finished_receipt
 from worker.job import CANCELLED
 from worker.progress import JobState
@@ -45,6 +45,7 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
             size = f"{_count(spec.rows, 'row')} in {_count(spec.chunks, 'chunk')}"
             console.print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
             _say(f"Watch it with: {_command('watch', submitted.name, settings)}")
+        warn_of(spec.model, Console(stderr=True))
         _supply(control, submitted.name)
 
 

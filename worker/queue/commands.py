@@ -11,6 +11,7 @@ import typer
 from worker.options import (
     ImageColumnOption,
     ModelOption,
+    PrecisionOption,
     PrefixOption,
     SourceArgument,
     TimeoutOption,
@@ -87,6 +88,7 @@ def submit_command(
         Path | None, typer.Option(help="Where relative paths start, on every worker. Default: the catalogue's folder.")
     ] = None,
     variant: VariantOption = None,
+    precision: PrecisionOption = None,
     prefix: PrefixOption = "",
     top_k: TopKOption = 3,
     timeout: TimeoutOption = 10.0,
@@ -104,6 +106,8 @@ def submit_command(
       hangtag submit photos/ --model bundles/shop --jobs /mnt/shared/jobs --redis redis://queue:6379/0
 
       hangtag submit urgent.csv --model bundles/shop --priority high
+
+      hangtag submit products.csv --model bundles/shop --precision 0.98
     """
     settings = _settings(redis, jobs)
     from worker.job import JobOptions
@@ -113,7 +117,7 @@ def submit_command(
     request = SubmitRequest(
         source=source,
         model=model,
-        options=JobOptions(prefix=prefix, top_k=top_k, timeout_s=timeout),
+        options=JobOptions(prefix=prefix, top_k=top_k, timeout_s=timeout, precision=precision),
         name=new_name(source) if job is None else job,
         variant=variant,
         image_column=image_column,

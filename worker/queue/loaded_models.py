@@ -11,7 +11,7 @@ __all__ = ["LoadedModels"]
 
 
 class LoadedModels:
-    """Models by pin; each is fetched, verified and run on its golden samples once, and kept while it is in use.
+    """Models by pin and precision; each is fetched and verified (with its golden samples) once, and kept while in use.
 
     Args:
         store: where the models are.
@@ -21,18 +21,18 @@ class LoadedModels:
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
         self._kept = kept
-        self._loaded: OrderedDict[tuple[str, str], Classifier] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, str, float | None], Classifier] = OrderedDict()
 
-    def get(self, pin: ModelPin) -> Classifier:
-        """The model that a job is pinned to.
+    def get(self, pin: ModelPin, precision: float | None = None) -> Classifier:
+        """The model that a job is pinned to, with the thresholds of the precision that the job asks for.
 
         Raises:
             BundleError: it is gone, damaged, or disagrees with its golden samples on this machine.
             JobError: another model is kept under its name.
         """
-        key = (pin.digest, pin.variant)
+        key = (pin.digest, pin.variant, precision)
         if key not in self._loaded:
-            self._loaded[key] = load_pinned(self._store.fetch(pin.digest), pin)
+            self._loaded[key] = load_pinned(self._store.fetch(pin.digest), pin, precision)
             while len(self._loaded) > self._kept:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(key)

@@ -81,7 +81,8 @@ class Runner:
                 return
             found = self._usable_job(job)
             _check_deaths(found, chunk)
-            if run_chunk(found, chunk, self._models.get(found.spec.model), _JobGuard(found)):
+            model = self._models.get(found.spec.model, found.spec.options.precision)
+            if run_chunk(found, chunk, model, _JobGuard(found)):
                 seconds = round(time.monotonic() - start, 3)
                 log_event("chunk_done", job=job, chunk=chunk, rows=found.rows_in_chunk(chunk), seconds=seconds)
                 with suppress(RedisError):

@@ -83,7 +83,7 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
     """
     name = request.name
     check_name(name)
-    pin = verified_pin(request.model, request.variant)
+    pin = verified_pin(request.model, request.variant, request.options.precision)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)
     check_no_clash(catalogue.schema.names, request.options.prefix)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))

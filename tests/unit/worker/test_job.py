@@ -1,3 +1,5 @@
+import hashlib
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,8 +30,8 @@ SPEC = JobSpec(
     left_out={".heic": 2},
     priority=Priority.HIGH,
     preprocess_version="1",
-    model=PIN,
-    options=JobOptions(prefix="ht_", top_k=5, timeout_s=2.5),
+    model=PIN.model_copy(update={"precision": 0.98}),
+    options=JobOptions(prefix="ht_", top_k=5, timeout_s=2.5, precision=0.98),
     digest="c" * 64,
 )
 
@@ -53,12 +55,15 @@ JOB_JSON = f"""{{
   "path": "/models/shop",
   "reference": "shop/1/float32@abc",
   "variant": "float32",
-  "digest": "{"a" * 64}"
+  "digest": "{"a" * 64}",
+  "precision": 0.98,
+  "all_to_review": false
  }},
  "options": {{
   "prefix": "ht_",
   "top_k": 5,
-  "timeout_s": 2.5
+  "timeout_s": 2.5,
+  "precision": 0.98
  }},
  "digest": "{"c" * 64}"
 }}"""
@@ -114,6 +119,25 @@ def test_what_is_written_has_that_format(tmp_path: Path) -> None:
     assert job.storage.read("job.json").decode() == job.spec.model_dump_json(indent=1)
 
 
+def test_a_job_from_before_there_were_precisions_loads_and_keeps_its_digest(tmp_path: Path) -> None:
+    source, storage = write_csv(tmp_path, ["a.jpg", "b.jpg"]), FolderStorage(tmp_path / "job")
+    spec = json.loads(create_job(storage, open_catalogue(source), PIN, JobOptions()).spec.model_dump_json())
+    del spec["options"]["precision"], spec["model"]["precision"], spec["model"]["all_to_review"]
+    asked = {
+        "rows": spec["rows_digest"],
+        "image_column": "image",
+        "image_root": str(tmp_path),
+        "model": ["a" * 64, "float32"],
+        "options": {"prefix": "", "top_k": 3, "timeout_s": 10.0},
+    }
+    spec["digest"] = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    storage.replace("job.json", json.dumps(spec).encode())
+    job = open_job(storage)
+    assert job is not None
+    assert (job.spec.options.precision, job.spec.model.precision, job.spec.model.all_to_review) == (None, None, False)
+    assert job_digest(open_catalogue(source), PIN, JobOptions(), job.spec.chunk_rows) == job.spec.digest
+
+
 def test_a_job_of_another_version_is_refused(tmp_path: Path) -> None:
     older = JOB_JSON.replace('"schema_version": 2', '"schema_version": 1')
     FolderStorage(tmp_path).commit("job.json", older.encode())
@@ -165,6 +189,7 @@ def test_the_digest_is_of_rows_model_and_options(tmp_path: Path) -> None:
 
     assert digest() == job.spec.digest
     assert digest(options=JobOptions(top_k=5)) != job.spec.digest
+    assert len({digest(options=JobOptions(precision=p)) for p in (None, 0.90, 0.98)}) == 3
     assert digest(pin=PIN.model_copy(update={"digest": "b" * 64})) != job.spec.digest
     write_csv(tmp_path, ["a.jpg", "c.jpg"])
     assert digest() != job.spec.digest

@@ -10,6 +10,7 @@ from models.classifier import load
 from models.errors import InputError, JobError
 from worker.chunk import run_chunk
 from worker.merge import check_columns, check_output, merge_parts
+from worker.results import PART_SCHEMA, RESULT_SCHEMA
 
 
 @pytest.fixture
@@ -54,8 +55,18 @@ def test_parquet_adds_the_result_columns(done_job, tmp_path: Path) -> None:
     merge_parts(job, tmp_path / "out.parquet", lambda part, _: parts.append(part))
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.column_names[: len(lines[0])] == list(lines[0])
-    assert table.column_names[len(lines[0]) :] == pa.concat_tables(parts).column_names
+    assert table.column_names[len(lines[0]) :] == RESULT_SCHEMA.names
     assert table.num_rows == len(lines)
+    assert pa.concat_tables(parts).column_names == PART_SCHEMA.names
+
+
+def test_parts_from_before_there_were_reasons_are_merged(done_job, tmp_path: Path) -> None:
+    job, _ = done_job
+    merge_parts(job, tmp_path / "new.parquet", lambda *_: None)
+    for key in job.part_keys().values():
+        pq.write_table(pq.read_table(job.storage.source(key)).drop_columns(["reason"]), job.storage.root / key)
+    merge_parts(job, tmp_path / "old.parquet", lambda *_: None)
+    assert pq.read_table(tmp_path / "old.parquet").equals(pq.read_table(tmp_path / "new.parquet"))
 
 
 def test_a_missing_part_is_an_error_and_leaves_no_output(done_job, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.errors import JobError
 from worker.parts import PartWork, latest_parts, part_bytes, part_key, part_work, read_part
-from worker.results import RESULT_SCHEMA, RowResult, Status, results_of
+from worker.results import PART_SCHEMA, RowResult, Status, results_of
 from worker.storage import FolderStorage
 
 ROW = RowResult("shoe", 0.5, Status.LABELED, None, None, (("shoe", 0.5),), "5" * 64, "shop/1/float32@abc")
@@ -46,7 +46,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 
 def test_the_format_on_disk_is_this_one() -> None:
     schema = pq.read_schema(io.BytesIO(part_of(ROW, FAILED, ROW)))
-    assert schema.remove_metadata() == RESULT_SCHEMA
+    assert schema.remove_metadata() == PART_SCHEMA
     assert schema.metadata == {
         b"hangtag.job": b"cafe",
         b"hangtag.work": b'{"worker":"shop-7:42","seconds":1.235,"deaths":2,"rows":3,"failed":1}',

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from models.classifier import load
-from models.errors import BundleError, HangtagError
+from models.errors import BundleError, HangtagError, InputError
 from worker.job import ModelPin
-from worker.pin import verified_pin
+from worker.pin import load_pinned, verified_pin
 
 
 def test_a_pin_names_the_model_for_ever(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +35,21 @@ def test_a_bundle_whose_golden_samples_disagree_is_refused(tmp_path: Path, bundl
     assert load(copy).digest == load(bundle).digest, "loading alone does not look at golden samples"
     with pytest.raises(BundleError, match=r"exif-rotated\.jpg"):
         verified_pin(copy, None)
+
+
+def test_a_pin_names_the_precision_that_rules(sure_bundle: Path) -> None:
+    pins = [verified_pin(sure_bundle, None, precision) for precision in (None, 0.98, 0.99)]
+    assert [(pin.precision, pin.all_to_review) for pin in pins] == [(0.90, False), (0.98, False), (0.99, True)]
+
+
+def test_a_precision_that_is_not_in_the_table_is_refused(sure_bundle: Path, bundle: Path) -> None:
+    with pytest.raises(InputError, match=r"one of 0\.90, 0\.98, 0\.99, got 0\.93"):
+        verified_pin(sure_bundle, None, 0.93)
+    with pytest.raises(InputError, match="it has none; export it again"):
+        verified_pin(bundle, None, 0.98)
+
+
+def test_a_pinned_model_is_loaded_with_the_jobs_precision(sure_bundle: Path) -> None:
+    pin = verified_pin(sure_bundle, None, 0.98)
+    assert load_pinned(sure_bundle, pin, 0.98).precision == 0.98
+    assert load_pinned(sure_bundle, pin).precision == 0.90

@@ -1,11 +1,14 @@
 import io
+import json
+from collections.abc import Sequence
+from itertools import zip_longest
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from worker.parts import part_bytes
 from worker.receipt import Receipt, RunFigures, Tally
-from worker.results import RESULT_SCHEMA, results_of
+from worker.results import PART_SCHEMA, results_of
 
 RECEIPT_JSON = f"""{{
  "job": "0123456789ab",
@@ -16,7 +19,9 @@ RECEIPT_JSON = f"""{{
   "path": "/models/shop",
   "reference": "shop/1/float32@abc",
   "variant": "float32",
-  "digest": "{"a" * 64}"
+  "digest": "{"a" * 64}",
+  "precision": 0.98,
+  "all_to_review": false
  }},
  "rows": 3,
  "by_status": {{
@@ -79,16 +84,20 @@ RECEIPT_JSON = f"""{{
   "workers": 2,
   "restarts": 1
  }},
- "images_per_s": 2.0
+ "images_per_s": 2.0,
+ "review_reasons": {{
+  "unknown": 1
+ }}
 }}"""
 
 
-def part(*rows: tuple[str | None, float | None, str, str | None]) -> pa.Table:
+def part(*rows: tuple[str | None, float | None, str, str | None], reasons: Sequence[str | None] = ()) -> pa.Table:
     cells = [
         {"label": label, "confidence": confidence, "status": status, "error": error, "error_message": error}
-        for label, confidence, status, error in rows
+        | {"reason": reason}
+        for (label, confidence, status, error), reason in zip_longest(rows, reasons)
     ]
-    table = pa.Table.from_pylist([{**dict.fromkeys(RESULT_SCHEMA.names), **row} for row in cells], RESULT_SCHEMA)
+    table = pa.Table.from_pylist([{**dict.fromkeys(PART_SCHEMA.names), **row} for row in cells], PART_SCHEMA)
     return pq.read_table(io.BytesIO(part_bytes(results_of(table), "job", "shop-7:42", 0.5, deaths=1)))
 
 
@@ -127,6 +136,25 @@ def test_the_format_on_disk_is_this_one() -> None:
     assert receipt.errors["missing"].examples[0].image is None
     assert receipt.work.hosts == {"shop-7": 3}
     assert receipt.model_dump_json(indent=1) == RECEIPT_JSON
+
+
+def test_a_receipt_from_before_there_were_precisions_still_loads() -> None:
+    older = json.loads(RECEIPT_JSON)
+    del older["review_reasons"], older["model"]["precision"], older["model"]["all_to_review"]
+    receipt = Receipt.model_validate_json(json.dumps(older))
+    assert (receipt.review_reasons, receipt.model.precision) == ({}, None)
+
+
+def test_the_reasons_for_review_are_counted(make_job, catalogue) -> None:
+    tally = Tally()
+    review, labeled = ("shoe", 0.4, "review", None), ("shoe", 0.9, "labeled", None)
+    add(tally, part(review, labeled, review, reasons=("threshold", None, "unknown")))
+    add(tally, part(review, reasons=("threshold",)))
+    add(tally, part(review).drop_columns(["reason"]))  # from before there were reasons
+    figures = RunFigures(images=1, seconds=0.5, workers=2, restarts=0)
+    receipt = tally.receipt(make_job(catalogue), "out.csv", figures)
+    assert receipt.by_status["review"] == 4
+    assert receipt.review_reasons == {"threshold": 2, "unknown": 1}
 
 
 def test_a_receipt_survives_json(make_job, catalogue) -> None:

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.decision import ReviewReason
 from models.errors import ImageFault, InputError
-from worker.results import RESULT_SCHEMA, RowResult, Status, check_no_clash, results_of, results_table
+from worker.results import PART_SCHEMA, RESULT_SCHEMA, RowResult, Status, check_no_clash, results_of, results_table
 
 FLOAT = st.floats(0.0, 1.0, width=32)
 TEXT = st.none() | st.text()
@@ -17,14 +20,17 @@ RESULTS = st.builds(
     top_k=st.none() | st.lists(st.tuples(st.text(), FLOAT), max_size=4).map(tuple),
     sha256=TEXT,
     model=st.text(),
+    reason=st.none() | st.sampled_from(ReviewReason),
 )
 
 
 @given(st.lists(RESULTS, max_size=6))
 def test_results_are_read_from_a_table_as_they_were(rows: list[RowResult]) -> None:
     table = results_table(rows)
-    assert table.schema == RESULT_SCHEMA
+    assert table.schema == PART_SCHEMA
     assert results_of(table) == rows
+    older = table.select(RESULT_SCHEMA.names)
+    assert results_of(older) == [replace(row, reason=None) for row in rows]
 
 
 def test_a_column_of_ours_in_the_catalogue_is_refused_naming_prefix() -> None:

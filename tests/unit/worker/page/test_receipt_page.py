@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from models.decision import ReviewReason
 from worker.finish import PAGE_FILE, finish_job
 from worker.job import ModelPin
 from worker.page.contact_sheet import SheetPhoto
@@ -75,6 +76,19 @@ def test_the_page_says_all_that_the_receipt_says() -> None:
         "100% of the rows with a label have a confidence of 0.95 or more",
     ):
         assert said in text, said
+
+
+def test_the_precision_that_rules_is_said_and_why_rows_go_to_review() -> None:
+    assert "Precision" not in text_of(receipt_page(receipt(), []))
+    model = ModelPin(path="/b", reference="shop/7/int8@feed", variant="int8", digest="feed" * 16, precision=0.98)
+    reasons = {ReviewReason.THRESHOLD: 57, ReviewReason.UNKNOWN: 3}
+    text = text_of(receipt_page(receipt(model=model, review_reasons=reasons), []))
+    assert "Precision 0.98, expected of the labeled rows" in text
+    assert "not sure enough: 57" in text
+    assert "unlike what the model knows: 3" in text
+    none = model.model_copy(update={"precision": 0.99, "all_to_review": True})
+    said = "Precision 0.99 can be promised for no class: every photo goes to review."
+    assert said in text_of(receipt_page(receipt(model=none), []))
 
 
 def test_a_retry_is_named_only_where_there_was_one() -> None:

@@ -38,6 +38,16 @@ def test_a_model_is_loaded_once(store: BundleStore, pins: list[ModelPin]) -> Non
     assert all(models.get(pin) is model for pin, model in zip(pins, first, strict=True))
 
 
+def test_each_precision_has_its_own_thresholds(store: BundleStore, sure_bundle: Path) -> None:
+    pin = verified_pin(sure_bundle, None, 0.98)
+    store.put(sure_bundle, pin.digest)
+    models = LoadedModels(store, kept=2)
+    asked, own = models.get(pin, 0.98), models.get(pin, None)
+    assert (asked.precision, own.precision) == (0.98, 0.90)
+    assert models.get(pin, 0.98) is asked
+    assert models.get(pin, None) is own
+
+
 def test_the_least_recently_used_goes_first(store: BundleStore, pins: list[ModelPin]) -> None:
     models = LoadedModels(store, kept=2)
     a, b = models.get(pins[0]), models.get(pins[1])

@@ -121,6 +121,23 @@ def test_nothing_is_written_for_a_model_that_is_none(request_of: SubmitRequest, 
     assert not Path(jobs.place).exists()
 
 
+def test_the_precision_is_the_jobs(request_of: SubmitRequest, jobs: Jobs, sure_bundle: Path) -> None:
+    asked = replace(request_of, model=sure_bundle, options=JobOptions(precision=0.98))
+    spec = submit(asked, jobs, ignore).job.spec
+    assert (spec.options.precision, spec.model.precision) == (0.98, 0.98)
+    with pytest.raises(JobError, match="There is a job spring already"):
+        submit(replace(asked, options=JobOptions(precision=0.90)), jobs, ignore)
+
+
+def test_nothing_is_written_for_a_precision_that_the_model_does_not_have(
+    request_of: SubmitRequest, jobs: Jobs, sure_bundle: Path
+) -> None:
+    for model, wrong in ((sure_bundle, "one of 0.90, 0.98, 0.99, got 0.93"), (request_of.model, "it has none")):
+        with pytest.raises(InputError, match=wrong):
+            submit(replace(request_of, model=model, options=JobOptions(precision=0.93)), jobs, ignore)
+    assert not Path(jobs.place).exists()
+
+
 def test_a_column_that_labelling_adds_is_refused(request_of: SubmitRequest, jobs: Jobs) -> None:
     request_of.source.write_text("image,label\n1.jpg,shoe\n")
     with pytest.raises(InputError, match="--prefix"):
