@@ -1,0 +1,43 @@
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trainer.arch import Arch
+
+QUICK = {Arch.CNN, Arch.SIMPLE, Arch.MOBILENET}
+
+
+def by_speed(archs: Iterable[Arch]) -> list[Any]:
+    """Architectures as parameters; those that take seconds to build are slow."""
+    return [pytest.param(arch, id=arch.value, marks=[] if arch in QUICK else pytest.mark.slow) for arch in archs]
+
+
+@pytest.fixture(scope="module", params=by_speed(Arch))
+def arch(request: pytest.FixtureRequest) -> Arch:
+    """Every architecture."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=by_speed(arch for arch in Arch if arch.is_transfer))
+def family(request: pytest.FixtureRequest) -> Arch:
+    """Every one of ``keras.applications``."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def random_network() -> Callable[..., Any]:
+    """A network with random weights, 32 px."""
+    from trainer.networks.build import build_network
+    from trainer.networks.weights import NamedWeights
+
+    def build(arch: Arch, classes: int = 3, size: int = 32, alpha: float | None = None) -> Any:
+        return build_network(arch, size, classes, weights=NamedWeights.NONE, alpha=alpha)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)

@@ -1,0 +1,95 @@
+import keras
+import numpy as np
+import pytest
+
+from trainer.arch import Arch
+from trainer.networks.depth import body_layers, depth_groups, features_model, freeze_norms
+from trainer.report.grad_cam import last_spatial_layer
+
+
+@pytest.fixture
+def network(arch, random_network):
+    return random_network(arch)
+
+
+@pytest.fixture
+def cnn(random_network):
+    return random_network(Arch.CNN)
+
+
+def larger(pixels):
+    """Twice as large: maps of 32 px are one place only at the end."""
+    return pixels.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def ids(variables):
+    return [id(variable) for variable in variables]
+
+
+def test_body_and_head_make_the_network(network, pixels):
+    features = features_model(network)(pixels)
+    logits = np.asarray(network.get_layer("logits")(features))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert len(features.shape) == 2
+    assert probabilities == pytest.approx(np.asarray(network(pixels)), abs=1e-5)
+
+
+def test_the_body_ends_with_the_features(network):
+    names = [layer.name for layer in body_layers(network)]
+    assert names == [layer.name for layer in network.layers][: len(names)]
+    assert names[-1] == "features"
+    after = network.layers[len(names) :]
+    assert [layer.name for layer in after if layer.weights] == ["logits"]
+
+
+def test_every_variable_is_in_one_group(network):
+    groups = depth_groups(network)
+    assert len(groups) == 3
+    together = [variable for group in groups for variable in group]
+    assert sorted(ids(together)) == sorted(ids(network.trainable_variables))
+
+
+def test_groups_go_from_early_to_late(network):
+    first, last = network.trainable_variables[0], network.get_layer("logits").kernel
+    groups = depth_groups(network)
+    assert id(first) in ids(groups[0])
+    assert id(last) in ids(groups[-1])
+
+
+def test_groups_have_as_many_layers_each(cnn):
+    assert [len(group) for group in depth_groups(cnn, 2)] == [5 * 1 + 4 * 2, 4 * 1 + 5 * 2 + 2]
+
+
+def test_pooled_heat_maps_are_the_features(random_network, pixels):
+    network, pixels = random_network(Arch.MOBILENET, size=64), larger(pixels)
+    maps = keras.Model(network.inputs[0], network.get_layer(last_spatial_layer(network)).output)(pixels)
+    assert np.asarray(maps).mean(axis=(1, 2)) == pytest.approx(np.asarray(features_model(network)(pixels)), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_convnexts_heat_maps_are_those_that_it_pools(random_network, pixels):
+    """The last layer of Keras's own is a branch, to which the trunk is added outside of any layer."""
+    network, pixels = random_network(Arch.CONVNEXT_TINY, size=64), larger(pixels)
+    maps = np.asarray(keras.Model(network.inputs[0], network.get_layer(last_spatial_layer(network)).output)(pixels))
+    normed = network.get_layer("features")(maps.mean(axis=(1, 2)))
+    assert np.asarray(normed) == pytest.approx(np.asarray(features_model(network)(pixels)), abs=1e-5)
+
+
+def test_frozen_norms_stay_as_they_are_in_training(cnn, pixels):
+    freeze_norms(cnn)
+    cnn.compile("sgd", "categorical_crossentropy")
+    norms = [layer for layer in cnn.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    before = [[values.copy() for values in layer.get_weights()] for layer in norms]
+    kernel = np.array(cnn.get_layer("logits").kernel)
+    cnn.train_on_batch(pixels, np.eye(3))
+    assert len(norms) == 9
+    for layer, kept in zip(norms, before, strict=True):
+        assert all(np.array_equal(one, other) for one, other in zip(layer.get_weights(), kept, strict=True))
+    assert not np.array_equal(kernel, np.asarray(cnn.get_layer("logits").kernel))
+    assert not any(variable.name in {"gamma", "beta"} for group in depth_groups(cnn) for variable in group)
+
+
+def test_a_body_at_rest_leaves_the_head_to_the_last_group(cnn):
+    for layer in body_layers(cnn):
+        layer.trainable = False
+    assert [len(group) for group in depth_groups(cnn)] == [0, 0, 2]

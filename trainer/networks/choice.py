@@ -1,0 +1,84 @@
+"""Which network, and what it starts from: refused here, before any photo is looked at; loads no TensorFlow."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from models.errors import InputError
+from trainer.arch import Arch
+from trainer.networks.weights import NamedWeights, Weights
+
+__all__ = ["MAX_ALPHA", "MIN_ALPHA", "NetworkChoice"]
+
+MIN_ALPHA: Final = 0.1
+"""Below, the first layers of a mobilenet have a channel or two left, and then none."""
+MAX_ALPHA: Final = 2.0
+"""Above, it is no mobile network any more; the widest that was published is 1.4."""
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """A network that can be built.
+
+    With ImageNet weights ``alpha`` is one of those that have such; with others anything from 0.1 to 2.
+
+    Args:
+        arch: the architecture.
+        size: side S of the input in pixels.
+        weights: what it starts from.
+        alpha: the width multiplier, for architectures that have one; none is 1.
+
+    Raises:
+        InputError: there is no such network, and what there is instead.
+    """
+
+    arch: Arch
+    size: int
+    weights: Weights
+    alpha: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.size < self.arch.min_size:
+            msg = f"{self.arch} needs {self.arch.min_size} px or more, got {self.size}; pass a larger --image-size."
+            raise InputError(msg)
+        if self.alpha is not None:
+            _check_alpha(self.arch, self.alpha)
+        if self.weights is NamedWeights.IMAGENET:
+            _check_imagenet(self.arch, self.width)
+        if isinstance(self.weights, Path) and not self.arch.is_transfer and self.weights.suffix != ".keras":
+            msg = f"{self.arch} starts from a .keras file only (a run's weights/best.keras, say), got {self.weights}."
+            raise InputError(msg)
+
+    @property
+    def width(self) -> float:
+        """The width multiplier; 1 where none was asked for."""
+        return 1.0 if self.alpha is None else self.alpha
+
+    def __str__(self) -> str:
+        """As a person says it."""
+        return f"{self.arch} with alpha {self.width:g}" if self.arch.alphas else str(self.arch)
+
+
+def _check_alpha(arch: Arch, alpha: float) -> None:
+    if not arch.alphas:
+        msg = f"{arch} has no alpha; leave --alpha out, or choose one of {_listed(a for a in Arch if a.alphas)}."
+        raise InputError(msg)
+    if not MIN_ALPHA <= alpha <= MAX_ALPHA:
+        msg = f"Expected an alpha from {MIN_ALPHA:g} to {MAX_ALPHA:g}, got {alpha:g}."
+        raise InputError(msg)
+
+
+def _check_imagenet(arch: Arch, width: float) -> None:
+    if not arch.is_transfer:
+        having = _listed(other for other in Arch if other.is_transfer)
+        msg = f"{arch} has no ImageNet weights; leave --weights out, or choose one of {having}."
+        raise InputError(msg)
+    if arch.alphas and width not in arch.alphas:
+        having = _listed(f"{alpha:g}" for alpha in arch.alphas)
+        msg = f"{arch} has ImageNet weights for alpha {having}, got {width:g}; choose one, or pass --weights none."
+        raise InputError(msg)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,103 @@
+"""Where the ImageNet weights of ``keras.applications`` are; loads no TensorFlow.
+
+Keras itself asks for the same files, and keeps them in the same folder.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from trainer.arch import Arch
+from trainer.networks.choice import NetworkChoice
+
+__all__ = ["ImageNetFile", "imagenet_file", "models_folder"]
+
+_ROOT: Final = "https://storage.googleapis.com/tensorflow/keras-applications"
+_KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
+
+
+@dataclass(frozen=True)
+class ImageNetFile:
+    """A published file of weights without the classification top.
+
+    Attributes:
+        url: where it is published.
+        digest: its MD5 or SHA-256 in hex digits; none where Keras publishes none.
+    """
+
+    url: str
+    digest: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name, here and there."""
+        return self.url.rpartition("/")[2]
+
+
+def models_folder() -> Path:
+    """The folder where Keras keeps such files: ``$KERAS_HOME/models``, or ``~/.keras/models``."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+
+
+def imagenet_file(choice: NetworkChoice) -> ImageNetFile:
+    """The file for an architecture of ``keras.applications``.
+
+    Of those that were trained at several sizes, the one nearest to the network's is taken.
+    """
+    match choice.arch:
+        case Arch.MOBILENET:
+            return _mobilenet(choice.width, choice.size)
+        case Arch.MOBILENET_V2:
+            return _mobilenet_v2(choice.width, choice.size)
+        case Arch.MOBILENET_V3_SMALL | Arch.MOBILENET_V3_LARGE:
+            return _mobilenet_v3(choice.arch, choice.width)
+    return _FILES[choice.arch]
+
+
+def _mobilenet(alpha: float, size: int) -> ImageNetFile:
+    spelled = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}[alpha]
+    trained_at = _nearest(size, (128, 160, 192, 224))
+    return ImageNetFile(f"{_ROOT}/mobilenet/mobilenet_{spelled}_{trained_at}_tf_no_top.h5")
+
+
+def _mobilenet_v2(alpha: float, size: int) -> ImageNetFile:
+    """Keras asks for the wide ones at any size, but they are published at 224 only (keras issue 16452)."""
+    trained_at = _nearest(size, (96, 128, 160, 192, 224)) if alpha <= 1 else 224
+    return ImageNetFile(f"{_ROOT}/mobilenet_v2/mobilenet_v2_{_KERNELS}_{alpha}_{trained_at}_no_top.h5")
+
+
+def _nearest(size: int, sizes: tuple[int, ...]) -> int:
+    return min(sizes, key=lambda published: abs(published - size))
+
+
+def _mobilenet_v3(arch: Arch, alpha: float) -> ImageNetFile:
+    model = f"{arch.rpartition('_')[2]}_224_{alpha}_float"
+    return ImageNetFile(f"{_ROOT}/mobilenet_v3/weights_mobilenet_v3_{model}_no_top_v2.h5", _MOBILENET_V3[model])
+
+
+_MOBILENET_V3: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "large_224_0.75_float": "40af19a13ebea4e2ee0c676887f69a2e",
+        "large_224_1.0_float": "07fb09a5933dd0c8eaafa16978110389",
+        "small_224_0.75_float": "ebdb5cc8e0b497cd13a7c275d475c819",
+        "small_224_1.0_float": "d3e8ec802a04aa4fc771ee12a9a9b836",
+    }
+)
+_FILES: Final[Mapping[Arch, ImageNetFile]] = MappingProxyType(
+    {
+        Arch.EFFICIENTNET_V2_B0: ImageNetFile(
+            f"{_ROOT}/efficientnet_v2/efficientnetv2-b0_notop.h5", "893217f2bb855e2983157299931e43ff"
+        ),
+        Arch.RESNET50_V2: ImageNetFile(
+            f"{_ROOT}/resnet/resnet50v2_{_KERNELS}_notop.h5", "fac2f116257151a9d068a22e544a4917"
+        ),
+        Arch.VGG16: ImageNetFile(f"{_ROOT}/vgg16/vgg16_{_KERNELS}_notop.h5", "6d6bbae143d832006294945121d1f1fc"),
+        Arch.CONVNEXT_TINY: ImageNetFile(
+            f"{_ROOT}/convnext/convnext_tiny_notop.h5",
+            "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
+        ),
+    }
+)
