@@ -1,0 +1,188 @@
+"""Made-up trainings."""
+
+import io
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.special import logsumexp, softmax
+
+from models.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
+from models.preprocess import PreprocessSpec
+from trainer.arch import Arch
+from trainer.balance import Balance
+from trainer.dataset import Exclusion, Split
+from trainer.evaluate import OfSplits, Predictions, evaluate
+from trainer.label_issues import LabelIssue
+from trainer.learning.history import EpochFigures
+from trainer.report.material import Judged, ReportMaterial, Speed
+from trainer.report.shown import realised, ruling
+from trainer.run import RunArgs, RunState
+from trainer.splits.assigned import AssignedPhoto
+
+__all__ = ["SIDE", "hot_corner", "judge", "made", "noise", "target_of", "with_outcome"]
+
+SIDE = 48
+TEMPERATURE = 1.5
+
+
+def noise(sha256s: Sequence[str]) -> np.ndarray:
+    """A photo of its own for each hash: blobs of colour."""
+    found = np.zeros((len(sha256s), SIDE, SIDE, 3), np.uint8)
+    for place, sha256 in enumerate(sha256s):
+        blobs = np.random.default_rng(int(sha256, 16)).integers(0, 256, (4, 4, 3), np.uint8)
+        found[place] = np.asarray(Image.fromarray(blobs).resize((SIDE, SIDE)))
+    return found
+
+
+def hot_corner(pixels: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+    assert len(pixels) == len(classes)
+    heat = np.zeros((len(pixels), *pixels.shape[1:3]), np.float32)
+    heat[:, : pixels.shape[1] // 2, : pixels.shape[2] // 2] = 1.0
+    return heat
+
+
+def judge(classes: Sequence[str], labels: np.ndarray, split: Split, noise_level: float) -> Judged:
+    """A network that is mostly right, surer than it should be, and weak in the first class."""
+    rng = np.random.default_rng(len(labels) + split.rank)
+    logits = rng.normal(0, noise_level, (len(labels), len(classes)))
+    logits[np.arange(len(labels)), labels] += rng.normal(5.5, 2, len(labels)) - 2.5 * (labels == 0)
+    photos = [
+        AssignedPhoto(Path("shop", classes[label], f"{split}-{n}.jpg"), classes[label], split, f"{n:064x}", f"{n:016x}")
+        for n, label in enumerate(labels)
+    ]
+    unknown = -logsumexp(logits, axis=1).astype(np.float32)
+    probabilities = softmax(logits / TEMPERATURE, axis=1).astype(np.float32)
+    return Judged(photos, labels.astype(np.intp), logits.astype(np.float32), probabilities, unknown)
+
+
+def predictions_of(judged: Judged | None, *, unknown: bool) -> Predictions | None:
+    return judged and Predictions(judged.logits, judged.labels, judged.unknown if unknown else None)
+
+
+def target_of(judged: Judged, classes: int, precision: float) -> PrecisionTarget:
+    """The lowest threshold over which so many are right; one for all classes."""
+    sure, said = judged.probabilities.max(axis=1), judged.probabilities.argmax(axis=1)
+    order = np.argsort(-sure)
+    right = (said == judged.labels)[order].cumsum() / np.arange(1, len(order) + 1)
+    kept = np.flatnonzero(right >= precision)
+    threshold = float(sure[order][kept[-1]]) if len(kept) else None
+    automatic = sure >= threshold if threshold is not None else np.zeros(len(sure), bool)
+    coverage = [float(automatic[said == place].mean()) if (said == place).any() else None for place in range(classes)]
+    return PrecisionTarget(
+        precision=precision,
+        thresholds=(threshold,) * classes,
+        coverage=float(automatic.mean()),
+        class_coverage=tuple(coverage),
+        rows=(len(sure),) * classes,
+    )
+
+
+def made(
+    classes: Sequence[str] = ("dress", "hat", "shoes"),
+    *,
+    each: int = 30,
+    test: bool = True,
+    epochs: int = 6,
+    state: RunState = RunState.COMPLETE,
+    ruling: float | None = 0.98,
+    unknown: bool = True,
+    untested: int = 0,
+    issues: int = 3,
+    excluded: Sequence[Exclusion] = (),
+    notes: tuple[str, ...] = (),
+    name: str = "shop-cnn",
+    noise_level: float = 1.4,
+) -> ReportMaterial:
+    """A training of made-up photos; the last ``untested`` classes have no test photos."""
+    count = len(classes)
+    labels = {Split.VAL: np.repeat(np.arange(count), each)}
+    if test:
+        labels[Split.TEST] = np.repeat(np.arange(count - untested), each)
+    judged = {split: judge(classes, found, split, noise_level) for split, found in labels.items()}
+    targets = tuple(target_of(judged[Split.VAL], count, precision) for precision in TARGETS)
+    limit = UnknownLimit(score="energy", limit=-3.2, kept=0.95) if unknown else None
+    if ruling is None:
+        nothing = {"thresholds": (None,) * count, "coverage": 0.0, "class_coverage": (0.0,) * count}
+        targets = tuple(target.model_copy(update=nothing) for target in targets)
+    batch = io.BytesIO()
+    Image.fromarray(noise([f"{n:x}" for n in range(2)]).reshape(2 * SIDE, SIDE, 3)).save(batch, "JPEG")
+    rows = len(judged[Split.VAL].labels)
+    confidence = Confidence(temperature=TEMPERATURE, precision=ruling, targets=targets, unknown=limit, rows=rows)
+    return ReportMaterial(
+        args=RunArgs(
+            schema_version=2,
+            name=name,
+            data="/photos/shop",
+            arch=Arch.CNN,
+            preprocess=PreprocessSpec(size=SIDE),
+            classes=tuple(classes),
+            epochs=25,
+            batch=32,
+            patience=8,
+            weights="none",
+            alpha=None,
+            balance=Balance.NONE,
+            time_limit_s=None,
+            folds=0,
+            tensorboard=False,
+            seed=0,
+            state=state,
+            epochs_done=epochs,
+            best_epoch=max(1, epochs - 1),
+            made_with={"hangtag": "0.1.0", "keras": "3.15.1"},
+        ),
+        prepared_counts={
+            Split.TRAIN: {one: 10 * each - place for place, one in enumerate(classes)},
+            **{
+                split: {one: int((found == n).sum()) for n, one in enumerate(classes)}
+                for split, found in labels.items()
+            },
+        },
+        notes=notes,
+        excluded=excluded,
+        history=[
+            EpochFigures(n, 2 / n, 1 - 0.6 / n, 2.2 / n**0.8, 0.95 - 0.5 / n + 0.02 * (n == epochs - 1), 1e-3 / n)
+            for n in range(1, epochs + 1)
+        ],
+        judged=judged
+        if unknown
+        else {
+            split: Judged(one.photos, one.labels, one.logits, one.probabilities, None) for split, one in judged.items()
+        },
+        confidence=confidence,
+        evaluation=evaluate(
+            classes,
+            confidence,
+            *(predictions_of(judged.get(split), unknown=unknown) for split in (Split.VAL, Split.TEST)),
+        ),
+        issues=[
+            LabelIssue(photo, photo.label, suggested, 0.02, 0.95, 0.9)
+            for photo, suggested in zip(
+                judged[Split.VAL].photos[:issues], itertools.cycle(reversed(classes)), strict=False
+            )
+        ],
+        speed=Speed(
+            parameters=1_234_567,
+            model_bytes=5_000_000,
+            images_per_s=528.4,
+            threads=2,
+            train_seconds=844.0,
+            waiting=0.012,
+        ),
+        train_batch=batch.getvalue(),
+        pixels=noise,
+        heat=hot_corner,
+    )
+
+
+def with_outcome(material: ReportMaterial, **changes: object) -> ReportMaterial:
+    """The same, but that the ruling target came to something else on the test photos."""
+    target = ruling(material)
+    found = realised(material, target, Split.TEST)
+    came = OfSplits(val=realised(material, target, Split.VAL), test=found.model_copy(update=changes))
+    table = material.evaluation.coverage_at_precision | {f"{target.precision:.2f}": came}
+    return replace(material, evaluation=material.evaluation.model_copy(update={"coverage_at_precision": table}))

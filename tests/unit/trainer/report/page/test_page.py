@@ -1,0 +1,317 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.trainer.report.materials import made, noise, with_outcome
+from tests.unit.worker.page.html_page import Page
+from trainer.dataset import Exclusion, Split
+from trainer.evaluate import OfSplits
+from trainer.report.material import ReportMaterial
+from trainer.report.page import report_page
+from trainer.run import RunState
+
+NASTY = """hat"><img src=x onerror='alert(1)'>&amp;${rows}"""
+EXCLUDED = [Exclusion(Path("/shop", f"{n}.jpg"), "label_conflict" if n else "truncated", "it ends") for n in range(5)]
+ANCHORS = [
+    "thresholds",
+    "mistakes",
+    "labels",
+    "classes",
+    "confusion",
+    "precision-recall",
+    "calibration",
+    "unknown",
+    "curves",
+    "data",
+    "batch",
+    "making",
+]
+
+
+@pytest.fixture(scope="module")
+def shop() -> ReportMaterial:
+    """With calibration errors that can be told apart."""
+    material = made(excluded=EXCLUDED, notes=("12 photos repeat another",), noise_level=2.5)
+    errors = {
+        "ece_before": OfSplits(val=0.083, test=0.064),
+        "test": material.evaluation.test.model_copy(update={"ece": 0.021}),
+    }
+    return replace(material, evaluation=material.evaluation.model_copy(update=errors))
+
+
+@pytest.fixture(scope="module")
+def html(shop) -> str:
+    return report_page(shop)
+
+
+def part(html: str, anchor: str) -> str:
+    """One section."""
+    return re.findall(rf'<section class="\w*" id="{anchor}">.*?</section>', html, re.DOTALL)[0]
+
+
+def said(html: str, anchor: str) -> str:
+    return Page(part(html, anchor)).text
+
+
+def pictures(html: str) -> int:
+    return html.count('src="data:image/jpeg;base64,')
+
+
+def test_the_page_begins_with_what_matters_most(shop, html) -> None:
+    text = Page(html).text
+    for words in (
+        "shop-cnn cnn, 48×48 px, 3 classes; 6 of 25 epochs, the best of them 5.",
+        f"{shop.evaluation.test.accuracy:.1%} test accuracy",
+        "labelled by itself at 98% precision",
+        "0.021 calibration error 0.064 before the temperature",
+        "1,077 photos 897 to learn from",
+        "14.1 minutes of training, 6 epochs",
+        "At 98% precision Hangtag labels",
+        "Of the test photos it labels",
+    ):
+        assert words in text
+
+
+def test_every_section_is_there_and_linked_to(html) -> None:
+    for anchor in ANCHORS:
+        assert part(html, anchor)
+    links = re.findall(r'<a href="#([^"]+)">', html)
+    assert links == ANCHORS
+
+
+def test_the_page_needs_no_other_file_and_runs_no_script(html) -> None:
+    tags = Page(html).elements
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in tags}
+    for _, attributes in tags:
+        assert not (attributes.get("src") or "data:").startswith(("http", "/"))
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_figures_have_their_intervals(shop) -> None:
+    figures = shop.evaluation.test.model_copy(update={"accuracy": 0.912, "accuracy_95": (0.88, 0.94)})
+    html = report_page(replace(shop, evaluation=shop.evaluation.model_copy(update={"test": figures})))
+    assert "91.2% test accuracy 88.0 to 94.0% with 95% confidence" in Page(html).text
+    assert "test 90 91.2% 88.0 to 94.0%" in said(html, "figures")
+    assert "0.021 validation 90" in said(html, "figures")
+
+
+def test_every_target_is_there_and_one_rules(shop, html) -> None:
+    rows = re.findall(r"<tr[^>]*>.*?</tr>", part(html, "thresholds").split("By class")[0], re.DOTALL)[1:]
+    assert [Page(row).text.split("%")[0] for row in rows] == ["90", "95", "97", "98", "99"]
+    assert ["default" in Page(row).text for row in rows] == [False, False, False, True, False]
+    found = shop.evaluation.coverage_at_precision["0.98"].test
+    assert found.automatic
+    assert f"{found.automatic} photos, " in Page(rows[3]).text
+
+
+def test_a_target_that_was_missed_is_marked(shop) -> None:
+    html = report_page(with_outcome(shop, precision=0.9, precision_95=(0.86, 0.93)))
+    assert '<b class="missed">90.0% right</b>' in html
+    assert "which is less than was asked for" in Page(html).text
+    html = report_page(with_outcome(shop, precision=0.97, precision_95=(0.9, 0.99)))
+    assert '<b class="missed">97.0% right</b>' not in html
+    assert "<b>97.0% right</b>" in html
+
+
+def test_mistakes_are_shown_the_surest_first_with_their_heat(shop, html) -> None:
+    judged = shop.judged[Split.TEST]
+    guesses, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
+    wrong = sorted(np.flatnonzero(guesses != judged.labels), key=lambda place: -sure[place])[:24]
+    tiles = re.findall(r"<figure.*?</figure>", part(html, "mistakes"), re.DOTALL)
+    assert len(tiles) == len(wrong)
+    for tile, place in zip(tiles, wrong, strict=True):
+        expected = f"said {shop.args.classes[guesses[place]]} , {sure[place]:.2f} sure is {judged.photos[place].label}"
+        assert Page(tile).text.startswith(expected)
+        assert pictures(tile) == 2
+
+
+def test_heat_is_asked_for_what_was_said(shop) -> None:
+    asked = []
+
+    def heat(pixels, classes):
+        asked.extend(classes)
+        return np.zeros(pixels.shape[:3], np.float32)
+
+    report_page(replace(shop, heat=heat))
+    judged = shop.judged[Split.TEST]
+    guesses = judged.probabilities.argmax(axis=1)
+    wrong = sorted(np.flatnonzero(guesses != judged.labels), key=lambda place: -judged.probabilities[place].max())
+    assert asked == [guesses[place] for place in wrong[:24]]
+
+
+def test_the_matrix_counts_the_photos(shop, html) -> None:
+    judged = shop.judged[Split.TEST]
+    guesses = judged.probabilities.argmax(axis=1)
+    cells = re.findall(r'<td class="(right|wrong)[^"]*"[^>]*>([\d,]*)</td>', part(html, "confusion"))
+    counts = [int(text or 0) for _, text in cells[:9]]
+    expected = [int(((judged.labels == is_) & (guesses == taken)).sum()) for is_ in range(3) for taken in range(3)]
+    assert counts == expected
+    assert [place for place, (kind, _) in enumerate(cells[:9]) if kind == "right"] == [0, 4, 8]
+
+
+def test_classes_come_worst_first(shop, html) -> None:
+    names = re.findall(r"<tr><td><bdi>(\w+)</bdi>", part(html, "classes"))
+    assert names == sorted(names, key=lambda name: shop.evaluation.test.classes[name].f1)
+
+
+def test_a_perfect_class_has_an_average_precision_of_one() -> None:
+    material = made()
+    labels = material.judged[Split.TEST].labels
+    sure = np.eye(3, dtype=np.float32)[labels]
+    judged = replace(material.judged[Split.TEST], probabilities=sure)
+    html = report_page(replace(material, judged={**material.judged, Split.TEST: judged}))
+    assert said(html, "precision-recall").count("1.000") == 4
+    assert "No photo is taken for one of another class." in said(html, "confusion")
+    assert "Every photo was recognised." in said(html, "mistakes")
+
+
+def test_what_was_set_aside_is_said_by_reason(html) -> None:
+    text = said(html, "data")
+    assert "Set aside · 5 files, 0.5%" in text
+    assert "label conflict 4 1.jpg , 2.jpg , 3.jpg truncated 1 0.jpg" in text
+    assert "and 1 more file: see excluded.csv" in text
+    assert "12 photos repeat another" in text
+    assert "training 897" in text
+
+
+def test_the_share_beyond_the_limit_is_said(shop, html) -> None:
+    beyond = (shop.judged[Split.TEST].unknown > np.float32(-3.2)).mean()
+    assert 0 < beyond < 1
+    assert "What is above -3.2 goes to a person: a limit that 95.0% of the known photos keep." in said(html, "unknown")
+    assert f"Of the test photos, all known, it sends {beyond:.1%}." in said(html, "unknown")
+    bars = re.findall(r'<rect class="(\w+)"[^>]*><title>[^:]*: (\d+)', part(html, "unknown"))
+    assert sum(int(count) for _, count in bars) == 90
+    kinds = [kind for kind, _ in bars]
+    assert kinds == sorted(kinds)
+    assert set(kinds) == {"labeled", "review"}
+
+
+def test_bars_beyond_the_limit_are_the_photos_beyond_it(shop, html) -> None:
+    beyond = int((shop.judged[Split.TEST].unknown >= -3.2).sum())
+    bars = re.findall(r'<rect class="review"[^>]*><title>[^:]*: (\d+)', part(html, "unknown"))
+    assert sum(map(int, bars)) == beyond
+
+
+@pytest.mark.parametrize(
+    "scores", [[-3.2] * 90, [5.0] * 90, [-1e30] * 89 + [1e30], [float("inf")] * 90, [float("nan"), *[-4.0] * 89]]
+)
+def test_odd_unknown_scores_are_drawn(shop, scores) -> None:
+    judged = replace(shop.judged[Split.TEST], unknown=np.array(scores, np.float32))
+    section = part(report_page(replace(shop, judged={**shop.judged, Split.TEST: judged})), "unknown")
+    bars = re.findall(r"<rect[^>]*><title>[^:]*: (\d+)", section)
+    assert sum(map(int, bars)) == np.isfinite(scores).sum()
+    assert "nan" not in section
+
+
+def test_reliability_is_drawn_before_and_after(html) -> None:
+    section = part(html, "calibration")
+    assert "temperature 1.50" in section
+    assert "Before · ECE 0.064" in Page(section).text
+    assert "After · ECE 0.021" in Page(section).text
+    dots = re.findall(r"<title>(\d+) photos?: ([\d.]+) sure, ([\d.]+) right", section)
+    assert len(dots) == 30
+    assert sum(int(count) for count, _, _ in dots) == 180
+
+
+def test_every_setting_is_listed(shop, html) -> None:
+    text = said(html, "making")
+    for name in ("patience 8", "fit pad", "seed 0", "splits none", "fix leaks no", "keras 3.15.1"):
+        assert name in text
+    assert "1,234,567" in html
+    assert "528 images/s on 2 threads" in html
+    assert "1.2% of the training" in html
+
+
+def test_what_is_absent_reads_well() -> None:
+    html = report_page(
+        made(("dress", "hat"), test=False, epochs=1, ruling=None, unknown=False, issues=0, state=RunState.INTERRUPTED)
+    )
+    text = Page(html).text
+    for words in (
+        "It was interrupted.",
+        "validation accuracy",
+        "No precision can be promised: 60 photos",
+        "There are no test photos.",
+        "No unknown score could be learned",
+        "Likely label errors None was found.",
+        "No file was set aside.",
+    ):
+        assert words in text
+    for absent in ("None is", "nan", "default", "By class", "test accuracy"):
+        assert absent not in text
+    assert "<polyline" not in part(html, "curves")
+    assert part(html, "curves").count("<circle") == 7
+
+
+def test_a_class_without_test_photos_says_so() -> None:
+    html = report_page(made(("dress", "hat", "vase"), untested=1))
+    assert said(html, "classes").endswith("vase 0 no photo to measure it on")
+    assert "vase" not in said(html, "precision-recall")
+
+
+def test_losses_that_are_not_finite_do_not_break_the_curves(shop) -> None:
+    rows = [replace(row, train_loss=float("nan"), val_loss=float("inf")) for row in shop.history]
+    html = report_page(replace(shop, history=rows))
+    assert "nan" not in part(html, "curves")
+    assert "inf" not in part(html, "curves")
+
+
+def test_names_of_people_are_text(shop) -> None:
+    classes = ("dress", NASTY, "</section>")
+    material = made(classes, name=NASTY, notes=(NASTY,), excluded=[Exclusion(Path(NASTY), NASTY, NASTY)])
+    page = Page(report_page(material))
+    sources = [attributes.get("src") for tag, attributes in page.elements if tag == "img"]
+    assert all(source.startswith("data:") for source in sources)
+    assert not any("onerror" in attributes for _, attributes in page.elements)
+    assert "hat\"><img src=x onerror='alert(1)'>" in page.text
+    assert "${rows}" in page.text
+
+
+def test_a_name_that_is_no_utf8_can_be_written(shop) -> None:
+    html = report_page(made(("dress", "caf\udce9"), excluded=[Exclusion(Path("x\udce9.jpg"), "missing", "gone")]))
+    assert html.encode()
+
+
+@pytest.mark.parametrize(("classes", "each"), [(300, 4), (2500, 1)])
+def test_many_classes_are_a_picture_and_the_worst(classes, each) -> None:
+    names = [f"{'x' * 300} {n}" for n in range(classes)]
+    html = report_page(made(names, each=each, issues=60, noise_level=2.5))
+    assert len(html) < 4_000_000
+    assert part(html, "confusion").count('src="data:image/png') == 2
+    assert "<table" in part(html, "confusion")
+    assert part(html, "precision-recall").count("<svg") == 11
+    assert f"and {classes - 30:,} more classes" in said(html, "classes")
+    assert f"and {classes - 30:,} more classes" in said(html, "data")
+    assert pictures(part(html, "mistakes")) == 48
+    assert pictures(part(html, "labels")) == 24
+
+
+def test_twenty_classes_still_have_numbers() -> None:
+    html = report_page(made([f"class {n}" for n in range(20)], each=3))
+    assert part(html, "confusion").count('class="right') == 40
+
+
+def test_large_photos_are_made_small(shop) -> None:
+    def large(sha256s):
+        return noise(sha256s).repeat(10, axis=1).repeat(10, axis=2)
+
+    assert len(report_page(replace(shop, pixels=large))) < 1_000_000
+
+
+@pytest.mark.parametrize(("folds", "judge"), [(0, "A small classifier on features"), (5, "A network that had not")])
+def test_it_is_said_who_doubts_the_labels(shop, folds, judge) -> None:
+    html = report_page(replace(shop, args=shop.args.model_copy(update={"folds": folds})))
+    assert judge in said(html, "labels")
+
+
+@pytest.mark.parametrize(("folds", "advised"), [(0, True), (5, False)])
+def test_without_a_promise_it_is_said_what_may_bring_one(folds, advised) -> None:
+    material = made(ruling=None)
+    html = report_page(replace(material, args=material.args.model_copy(update={"folds": folds})))
+    assert "label more photos" in said(html, "thresholds")
+    assert ("--folds 5" in said(html, "thresholds")) is advised
+    assert "none precision promised 50% sure is labelled by itself" in Page(html).text

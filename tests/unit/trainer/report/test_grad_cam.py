@@ -1,0 +1,102 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from trainer.arch import Arch
+from trainer.networks.build import build_network
+from trainer.networks.weights import NamedWeights
+from trainer.report.grad_cam import heat_maps, last_spatial_layer
+
+SIDE, CORNER = 32, 12
+
+
+def corner_network(classes: int, weight: float = 1.0) -> keras.Model:
+    """Sees only the upper left corner; the second class and those after it thrive on what is bright there."""
+    image = keras.Input((SIDE, SIDE, 3))
+    rest = SIDE - CORNER
+    x = layers.Cropping2D(((0, rest), (0, rest)))(image)
+    x = layers.ZeroPadding2D(((0, rest), (0, rest)))(x)
+    x = layers.GlobalAveragePooling2D(name="features")(x)
+    units = 1 if classes == 2 else classes
+    logits = layers.Dense(units, name="logits", kernel_initializer=keras.initializers.Constant(weight))(x)
+    return keras.Model(image, layers.Activation("softmax" if units > 1 else "sigmoid", name="probabilities")(logits))
+
+
+def noise(count: int, side: int = SIDE) -> np.ndarray:
+    return np.random.default_rng(5).integers(1, 256, (count, side, side, 3), np.uint8)
+
+
+def maps(network: keras.Model, pixels: np.ndarray, classes: list[int]) -> np.ndarray:
+    return heat_maps(network, last_spatial_layer(network), pixels, classes)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_heat_lies_where_the_logit_comes_from(classes) -> None:
+    heat = maps(corner_network(classes), noise(3), [1, 1, 1])
+    assert heat.dtype == np.float32
+    assert heat.shape == (3, SIDE, SIDE)
+    assert np.all(heat[:, :CORNER, :CORNER] > 0)
+    assert heat[:, CORNER:].max() == 0
+    assert heat[:, :, CORNER:].max() == 0
+    np.testing.assert_allclose(heat.max(axis=(1, 2)), 1.0)
+
+
+def test_of_two_classes_what_speaks_for_one_does_not_speak_for_the_other() -> None:
+    network = corner_network(2)
+    assert maps(network, noise(1), [1]).max() == 1
+    assert maps(network, noise(1), [0]).max() == 0
+    assert maps(corner_network(2, weight=-1.0), noise(1), [0]).max() == 1
+
+
+def test_each_photo_is_asked_about_its_own_class() -> None:
+    network = corner_network(3)
+    kernel = np.zeros((3, 3), np.float32)
+    kernel[0, 0], kernel[1, 1] = 1.0, 1.0  # the first class thrives on red, the second on green
+    network.get_layer("logits").set_weights([kernel, np.zeros(3, np.float32)])
+    pixels = np.zeros((2, SIDE, SIDE, 3), np.uint8)
+    pixels[:, :4, :4, 0], pixels[:, 8:12, 8:12, 1] = 200, 200
+    red, green = maps(network, pixels, [0, 1])
+    assert red[:4, :4].min() == 1
+    assert red[8:12, 8:12].max() == 0
+    assert green[:4, :4].max() == 0
+    assert green[8:12, 8:12].min() == 1
+
+
+@pytest.mark.parametrize(("arch", "classes"), [(Arch.CNN, 3), (Arch.CNN, 2), (Arch.SIMPLE, 3)])
+def test_a_batch_changes_nothing(arch, classes) -> None:
+    keras.utils.set_random_seed(1)
+    network, pixels = build_network(arch, SIDE, classes, weights=NamedWeights.NONE, alpha=None), noise(18)
+    asked = [place % classes for place in range(18)]
+    together = maps(network, pixels, asked)
+    for place in (0, 17):
+        np.testing.assert_allclose(
+            maps(network, pixels[place : place + 1], [asked[place]])[0], together[place], atol=1e-4
+        )
+    assert together.min() >= 0
+    assert together.max() == 1
+
+
+def test_an_inlined_and_frozen_application_is_followed() -> None:
+    keras.utils.set_random_seed(1)
+    image = keras.Input((64, 64, 3))
+    scaled = layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+    body = keras.applications.MobileNet(input_tensor=scaled, include_top=False, weights=None, alpha=0.25)
+    x = layers.GlobalAveragePooling2D(name="features")(body.output)
+    logits = layers.Dense(4, name="logits")(layers.Dropout(0.2)(x))
+    network = keras.Model(image, layers.Softmax(name="probabilities")(logits))
+    network.trainable = False
+    assert last_spatial_layer(network) == "conv_pw_13_relu"
+    heat = maps(network, noise(2, 64), [0, 3])
+    assert heat.shape == (2, 64, 64)
+    assert heat.max() == 1
+
+
+def test_no_photos_give_no_maps() -> None:
+    assert maps(corner_network(3), noise(0), []).shape == (0, SIDE, SIDE)
+
+
+def test_a_network_without_places_is_refused() -> None:
+    flat = keras.Sequential([keras.Input((4,)), layers.Dense(1, name="logits")])
+    with pytest.raises(ValueError, match="Expected a layer with a 4-D output"):
+        last_spatial_layer(flat)

@@ -1,0 +1,111 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.trainer.report.materials import made
+from trainer.dataset import Exclusion, Split
+from trainer.report.model_card import model_card
+from trainer.run import RunState
+
+NASTY = """hat|<img src=x onerror='alert(1)'>[a](http://b)`*"""
+EXCLUDED = [Exclusion(Path("/secret/1.jpg"), "label_conflict", "two labels")] * 2
+
+
+def headings(card: str) -> list[str]:
+    return [line for line in card.splitlines() if line.startswith("#")]
+
+
+def test_a_card_says_what_it_should() -> None:
+    material = made(excluded=EXCLUDED, notes=("2 files set aside",))
+    card, sent = model_card(material), material.evaluation.unknown.review.test
+    for said in (
+        "# shop-cnn",
+        "into 3 classes",
+        "Classes: dress, hat, shoes.",
+        "**At 98% precision Hangtag labels",
+        "hangtag export RUN --out bundles/shop-cnn",
+        "--precision 0.98",
+        "hangtag.load('bundles/shop-cnn')",
+        "| test | 90 |",
+        "| validation | 90 |",
+        "| **98%** |",
+        "897 for training, 90 for validation, 90 for test. Set aside: 2 files (2 label conflict).",
+        "- 2 files set aside",
+        "found least often, with the share of their test photos: dress (",
+        f"energy score: what is above -3.2 goes to a person; of the test photos, all known, it sends {sent:.1%}",
+        "3 photos of the data may be labelled wrongly",
+        "| `patience` | 8 |",
+        "Made with hangtag 0.1.0, keras 3.15.1.",
+    ):
+        assert said in card
+    assert "interrupted" not in card
+    assert headings(card)[1:] == [
+        "## Intended use",
+        "## How to use it",
+        "## Figures",
+        "## Precision and coverage",
+        "## What it does not know",
+        "## Data",
+        "## Training",
+    ]
+
+
+def test_figures_have_their_intervals() -> None:
+    material = made()
+    figures = material.evaluation.test.model_copy(update={"accuracy": 0.912, "accuracy_95": (0.88, 0.94)})
+    card = model_card(replace(material, evaluation=material.evaluation.model_copy(update={"test": figures})))
+    assert "| test | 90 | 91.2% (88.0 to 94.0%) |" in card
+
+
+def test_no_folder_of_the_machine_is_in_it() -> None:
+    material = made(excluded=EXCLUDED)
+    args = material.args.model_copy(update={"splits": "/home/anna/runs/may/splits.csv"})
+    card = model_card(replace(material, args=args))
+    assert "photos from shop:" in card
+    assert "splits.csv" in card
+    for folder in ("/photos", "/home", "/secret"):
+        assert folder not in card
+
+
+def test_what_is_absent_reads_well() -> None:
+    card = model_card(
+        made(("dress", "hat"), test=False, epochs=1, ruling=None, unknown=False, issues=0, state=RunState.INTERRUPTED)
+    )
+    for said in (
+        "epoch 1 of 1. The training was interrupted.",
+        "No precision can be promised",
+        "There are no test photos",
+        "no unknown score could be learned",
+        "No file was set aside.",
+    ):
+        assert said in card
+    for absent in ("## Precision and coverage", "--precision", "| test |", "label_issues", "None", "nan"):
+        assert absent not in card
+
+
+def test_classes_of_which_little_is_known_are_named() -> None:
+    material = made(("dress", "hat", "vase"), untested=1)
+    counts = {**material.prepared_counts, Split.TRAIN: {"dress": 200, "hat": 4, "vase": 29}}
+    card = model_card(replace(material, prepared_counts=counts))
+    assert "Classes with fewer than 30 photos to learn from: hat (4), vase (29)." in card
+    assert "Classes without test photos, of which nothing is known: vase." in card
+
+
+def test_names_mean_nothing_but_themselves() -> None:
+    card = model_card(made(("dress", NASTY, "# head\n\n- x"), name="shop|<b>`", notes=("<script>",)))
+    card = re.sub(r"```.*?```", "", card, flags=re.DOTALL)
+    for meaning in (r"(?<!\\)<(img|b|script)", r"\](?<!\\\])\(", r"(?<!\\)\|<b"):
+        assert not re.search(meaning, card)
+    assert "# head" not in headings(card)
+    for line in card.splitlines():
+        if line.startswith("| hat"):
+            assert line.startswith(r"| hat\|\<img src=x")
+
+
+@pytest.mark.parametrize("classes", [300, 2000])
+def test_a_card_of_many_classes_stays_short(classes) -> None:
+    card = model_card(made([f"class {n}" for n in range(classes)], each=1))
+    assert len(card) < 40_000
+    assert f"and {classes - 100:,} more classes: see `splits.csv`." in card

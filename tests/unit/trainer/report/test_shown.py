@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.trainer.report.materials import made, with_outcome
+from trainer.dataset import Split
+from trainer.report.shown import caveat, outcome, promise, ruling, shown_split, weakest
+
+
+def test_a_promise_is_a_sentence_that_a_shop_understands() -> None:
+    material = made()
+    target = ruling(material).model_copy(update={"coverage": 0.61})
+    confidence = material.confidence.model_copy(update={"targets": (target,)})
+    said = "At 98% precision Hangtag labels 61% of your photos by itself and sends 39% to a person."
+    assert promise(replace(material, confidence=confidence)) == said
+
+
+def test_where_nothing_can_be_promised_nothing_is() -> None:
+    material = made(ruling=None)
+    assert promise(material).startswith("No precision can be promised: 90 photos")
+    assert "less than 50% sure of, or finds strange, goes to a person" in promise(material)
+    assert "finds strange" not in promise(made(ruling=None, unknown=False))
+    assert outcome(material) == ""
+
+
+@pytest.mark.parametrize(
+    ("precision", "interval", "ending"),
+    [
+        (0.99, (0.95, 1.0), "with 95% confidence)."),
+        (0.97, (0.93, 0.985), "by no more than chance may do."),
+        (0.9, (0.85, 0.94), "which is less than was asked for."),
+    ],
+)
+def test_an_outcome_says_whether_the_promise_was_kept(precision, interval, ending) -> None:
+    material = with_outcome(made(), precision=precision, precision_95=interval, automatic=100, wrong=7, coverage=0.5)
+    assert outcome(material).startswith("Of the test photos it labels 50% by itself, and 93 of these 100 are right:")
+    assert outcome(material).endswith(ending)
+
+
+def test_an_outcome_of_no_photos_is_said() -> None:
+    material = with_outcome(made(), precision=None, precision_95=None, automatic=0, wrong=0, coverage=0.0)
+    assert outcome(material) == "Of the test photos it would label none by itself."
+
+
+def test_without_test_photos_validation_is_shown_and_warned_of() -> None:
+    assert shown_split(made()) is Split.TEST
+    assert caveat(made()) == ""
+    assert shown_split(made(test=False)) is Split.VAL
+    assert "no test photos" in caveat(made(test=False))
+    assert outcome(made(test=False)) == ""
+
+
+def test_the_weakest_classes_are_those_found_least_often() -> None:
+    figures = made(("a", "b", "c", "d"), untested=1).evaluation.test
+    classes = {
+        name: figures.classes[name].model_copy(update={"recall": recall})
+        for name, recall in (("a", 0.9), ("b", 0.2), ("c", 1.0), ("d", 0.0))
+    }
+    assert weakest(figures.model_copy(update={"classes": classes})) == ["b", "a"]

@@ -1,0 +1,212 @@
+"""A model card (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993) as Markdown: what is known, and what is not."""
+
+import shlex
+from collections import Counter
+from pathlib import PurePath
+from typing import Final
+
+from models.confidence import PrecisionTarget
+from trainer.dataset import Split
+from trainer.evaluate import Figures
+from trainer.report.limits import limits
+from trainer.report.making import made_with, settings, size_and_speed
+from trainer.report.markdown import code_block, listed, plain, table
+from trainer.report.material import ReportMaterial
+from trainer.report.rates import between, percent, rounded, target_name
+from trainer.report.shown import caveat, of_split, outcome, promise, realised, ruling, shown_figures, shown_split
+from trainer.run import RunState
+from worker.page.text import number_of
+
+__all__ = ["model_card"]
+
+_MOST_CLASSES: Final = 100
+_HEADER: Final = """---
+library_name: keras
+pipeline_tag: image-classification
+tags: [image-classification, keras, onnx, hangtag]
+---"""
+
+
+def model_card(material: ReportMaterial) -> str:
+    """The contents of a run's ``README.md``.
+
+    Args:
+        material: of a training with one whole epoch or more.
+    """
+    sections = (
+        _HEADER,
+        f"# {plain(material.args.name)}",
+        _what_it_is(material),
+        _intended_use(material),
+        _how_to_use(material),
+        _figures(material),
+        _thresholds(material),
+        _unsure(material),
+        _data(material),
+        _training(material),
+    )
+    return "\n\n".join(part for part in sections if part) + "\n"
+
+
+def _what_it_is(material: ReportMaterial) -> str:
+    args = material.args
+    count, size = number_of(len(args.classes), "class", "classes"), args.preprocess.size
+    stopped = " The training was interrupted." if args.state is RunState.INTERRUPTED else ""
+    named = listed([plain(name) for name in args.classes], _MOST_CLASSES)
+    return (
+        f"A classifier of product photos into {count}, trained with Hangtag: architecture `{args.arch}`, input "
+        f"{size}×{size} pixels, epoch {args.best_epoch} of {args.epochs_done}.{stopped}\n\nClasses: {named}."
+    )
+
+
+def _intended_use(material: ReportMaterial) -> str:
+    count = number_of(len(material.args.classes), "class", "classes")
+    return (
+        "## Intended use\n\n"
+        f"To label photos of products that belong to one of its {count}, as those that it learned from do. What it is "
+        "not sure of is meant to go to a person. It was not made for photos of anything else, people least of all."
+        f"\n\n**{promise(material)}** {outcome(material)}".rstrip()
+    )
+
+
+def _how_to_use(material: ReportMaterial) -> str:
+    bundle = f"bundles/{material.args.name}"
+    target = ruling(material)
+    asked = f" --precision {target.precision:.2f}" if target else ""
+    commands = (
+        "hangtag evaluate RUN photos/                 # RUN is the folder that this file lies in",
+        f"hangtag export RUN --out {shlex.quote(bundle)}",
+        f"hangtag label catalogue.csv --model {shlex.quote(bundle)} --output labels.parquet{asked}",
+    )
+    python = (
+        "import hangtag",
+        "",
+        f"classifier = hangtag.load({bundle!a})",
+        'photos = ["shoe.jpg", "hat.png"]  # or bytes, Pillow images, uint8 arrays',
+        "for photo, prediction in zip(photos, classifier.classify(photos), strict=True):",
+        "    print(photo, prediction.label, prediction.confidence)",
+    )
+    return f"## How to use it\n\n{code_block(commands, 'console')}\n\n{code_block(python, 'python')}"
+
+
+def _figures(material: ReportMaterial) -> str:
+    splits = {Split.TEST: material.evaluation.test, Split.VAL: material.evaluation.val}
+    head = ("split", "photos", "accuracy", "precision", "recall", "F1", "top 5", "ECE")
+    rows = [_figures_row(split, figures) for split, figures in splits.items() if figures]
+    note = (
+        "Precision, recall and F1 are means over the classes; in brackets, where the figure lies with 95% confidence. "
+        "ECE is how far a confidence is from the share that is right, on average, after calibration with temperature "
+        f"{material.evaluation.temperature:.2f}{_before(material)}."
+    )
+    warning = f"\n\n**{caveat(material)}**" if caveat(material) else ""
+    return f"## Figures\n\n{table(head, rows)}\n\n{note}{warning}\n\n{_classes(material)}".rstrip()
+
+
+def _before(material: ReportMaterial) -> str:
+    before = of_split(material.evaluation.ece_before, shown_split(material))
+    return f" ({before:.3f} without it, on {shown_split(material).word})" if before is not None else ""
+
+
+def _figures_row(split: Split, figures: Figures) -> tuple[str, ...]:
+    return (
+        split.word,
+        f"{figures.n:,}",
+        f"{percent(figures.accuracy)} ({between(figures.accuracy_95)})",
+        f"{percent(figures.precision)} ({between(figures.precision_95)})",
+        f"{percent(figures.recall)} ({between(figures.recall_95)})",
+        f"{percent(figures.f1)} ({between(figures.f1_95)})",
+        percent(figures.top5) if figures.top5 is not None else "–",
+        f"{figures.ece:.3f}",
+    )
+
+
+def _classes(material: ReportMaterial) -> str:
+    """The classes, those with the lowest F1 first."""
+    figures = shown_figures(material)
+    if not figures:
+        return ""
+    order = sorted(
+        ((name, one) for name, one in figures.classes.items() if one.support), key=lambda item: (item[1].f1, item[0])
+    )
+    rows = (
+        (
+            plain(name),
+            f"{one.support:,}",
+            f"{percent(one.precision)} ({between(one.precision_95)})",
+            f"{percent(one.recall)} ({between(one.recall_95)})",
+            f"{percent(one.f1)} ({between(one.f1_95)})",
+        )
+        for name, one in order[:_MOST_CLASSES]
+    )
+    shown = table(("class", f"{shown_split(material).word} photos", "precision", "recall", "F1"), rows)
+    rest = len(order) - _MOST_CLASSES
+    return f"{shown}\n\nand {rest:,} more: see `evaluation.json`." if rest > 0 else shown
+
+
+def _thresholds(material: ReportMaterial) -> str:
+    targets = material.confidence.targets
+    if not any(target.coverage for target in targets):
+        return ""
+    head = ["precision asked for", "labelled by itself", "sent to a person"]
+    if Split.TEST in material.judged:
+        head.append("right on test photos")
+    rows = [_target_row(material, target)[: len(head)] for target in targets]
+    rules = " The one in bold rules where none is asked for." if ruling(material) else ""
+    found_on = number_of(material.confidence.rows, "photo", "photos")
+    return (
+        f"## Precision and coverage\n\n{table(head, rows)}\n\nThe thresholds of each class are in `confidence.json`; "
+        f"they were found on {found_on} that the network had not learned from.{rules}"
+    )
+
+
+def _target_row(material: ReportMaterial, target: PrecisionTarget) -> tuple[str, ...]:
+    found = realised(material, target, Split.TEST)
+    right = "–"
+    if found and found.automatic and found.precision is not None:
+        right = f"{percent(found.precision)} ({between(found.precision_95)}) of {found.automatic:,}"
+    name = target_name(target.precision)
+    asked = f"**{name}**" if target is ruling(material) else name
+    return asked, rounded(target.coverage), rounded(1 - target.coverage), right
+
+
+def _unsure(material: ReportMaterial) -> str:
+    lines = "\n".join(f"- {line}" for line in limits(material))
+    return f"## What it does not know\n\n{lines}"
+
+
+def _data(material: ReportMaterial) -> str:
+    counts = material.prepared_counts
+    total = sum(sum(split.values()) for split in counts.values())
+    splits = ", ".join(f"{sum(counts[split].values()):,} for {split.word}" for split in Split if split in counts)
+    name = plain(PurePath(material.args.data).name)
+    rows = [
+        (plain(one), *(f"{counts[split].get(one, 0):,}" for split in Split if split in counts))
+        for one in material.args.classes[:_MOST_CLASSES]
+    ]
+    shown = table(("class", *(split.word for split in Split if split in counts)), rows)
+    rest = len(material.args.classes) - _MOST_CLASSES
+    more = f"\n\nand {rest:,} more classes: see `splits.csv`." if rest > 0 else ""
+    notes = "".join(f"\n- {plain(note)}" for note in material.notes)
+    notes = f"\n{notes}" if notes else ""
+    return f"## Data\n\n{total:,} photos from {name}: {splits}. {_set_aside(material)}\n\n{shown}{more}{notes}"
+
+
+def _set_aside(material: ReportMaterial) -> str:
+    if not material.excluded:
+        return "No file was set aside."
+    kinds = Counter(one.reason for one in material.excluded).most_common()
+    said = ", ".join(f"{count:,} {plain(reason.replace('_', ' '))}" for reason, count in kinds)
+    return f"Set aside: {number_of(len(material.excluded), 'file', 'files')} ({said})."
+
+
+def _training(material: ReportMaterial) -> str:
+    rows = [(f"`{name}`", plain(_without_folder(value))) for name, value in settings(material).items()]
+    size = [(plain(name), plain(value)) for name, value in size_and_speed(material.speed).items()]
+    made = f"Made with {plain(made_with(material))}."
+    return f"## Training\n\n{table(('setting', 'value'), rows)}\n\n{table(('size and speed', ''), size)}\n\n{made}"
+
+
+def _without_folder(value: str) -> str:
+    """A card may be published; where files lay on the machine of the training is nobody's business."""
+    path = PurePath(value)
+    return path.name if path.is_absolute() else value

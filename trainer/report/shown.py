@@ -1,0 +1,119 @@
+"""Which split a report speaks of, and what it promises: the same on the page and in the model card."""
+
+from typing import Final, TypeVar
+
+from exporter.confidence.thresholds import WITHOUT_PROMISE
+from models.confidence import PrecisionTarget
+from trainer.dataset import Split
+from trainer.evaluate import Figures, OfSplits, Realised
+from trainer.report.material import Judged, ReportMaterial
+from trainer.report.rates import between, percent, rounded, target_name
+
+__all__ = [
+    "caveat",
+    "judged_of",
+    "of_split",
+    "outcome",
+    "promise",
+    "realised",
+    "ruling",
+    "shown_figures",
+    "shown_split",
+    "weakest",
+]
+
+_WEAK: Final = 5
+
+T = TypeVar("T")
+
+
+def shown_split(material: ReportMaterial) -> Split:
+    """Test where there are test photos, else validation."""
+    return Split.TEST if material.evaluation.test and Split.TEST in material.judged else Split.VAL
+
+
+def judged_of(material: ReportMaterial) -> Judged:
+    """The shown split as the best network sees it."""
+    return material.judged[shown_split(material)]
+
+
+def shown_figures(material: ReportMaterial) -> Figures | None:
+    """Of the shown split."""
+    evaluation = material.evaluation
+    return evaluation.test if shown_split(material) is Split.TEST else evaluation.val
+
+
+def caveat(material: ReportMaterial) -> str:
+    """What is wrong with figures that are not of test photos; empty where they are."""
+    if shown_split(material) is Split.TEST:
+        return ""
+    return (
+        "There are no test photos. The figures are of the validation photos, on which the best epoch and the "
+        "thresholds were chosen, so expect a little less of photos that are new."
+    )
+
+
+def of_split(figure: OfSplits[T], split: Split) -> T | None:
+    """What was measured on a split; none where it has no photos."""
+    return {Split.VAL: figure.val, Split.TEST: figure.test}[split]
+
+
+def ruling(material: ReportMaterial) -> PrecisionTarget | None:
+    """The target that rules where a person names none."""
+    asked = material.confidence.precision
+    return next((target for target in material.confidence.targets if target.precision == asked), None)
+
+
+def realised(material: ReportMaterial, target: PrecisionTarget, split: Split) -> Realised | None:
+    """What a target came to on a split; none where it was not measured."""
+    found = {float(asked): splits for asked, splits in material.evaluation.coverage_at_precision.items()}
+    return of_split(found[target.precision], split) if target.precision in found else None
+
+
+def promise(material: ReportMaterial) -> str:
+    """What a shop may expect, in a sentence of plain text."""
+    target = ruling(material)
+    if target is None:
+        return _no_promise(material)
+    return (
+        f"At {target_name(target.precision)} precision Hangtag labels {rounded(target.coverage)} of your photos by "
+        f"itself and sends {rounded(1 - target.coverage)} to a person."
+    )
+
+
+def _no_promise(material: ReportMaterial) -> str:
+    strange = ", or finds strange," if material.confidence.unknown else ""
+    return (
+        f"No precision can be promised: {material.confidence.rows:,} photos are too few, or too often wrong, to prove "
+        f"one. Only what it is less than {rounded(WITHOUT_PROMISE)} sure of{strange} goes to a person."
+    )
+
+
+def outcome(material: ReportMaterial) -> str:
+    """Whether the ruling target was kept on test photos, in a sentence of plain text; empty where none says so."""
+    target = ruling(material)
+    found = realised(material, target, Split.TEST) if target else None
+    if target is None or found is None:
+        return ""
+    if not found.automatic or found.precision is None:
+        return "Of the test photos it would label none by itself."
+    right = found.automatic - found.wrong
+    said = (
+        f"Of the test photos it labels {rounded(found.coverage)} by itself, and {right:,} of these {found.automatic:,} "
+        f"are right: {percent(found.precision)} ({between(found.precision_95)} with 95% confidence)"
+    )
+    return f"{said}{_kept(target.precision, found)}."
+
+
+def _kept(asked: float, found: Realised) -> str:
+    if found.precision is None or found.precision >= asked:
+        return ""
+    if found.precision_95 and found.precision_95[1] < asked:
+        return ", which is less than was asked for"
+    return ", which is under what was asked for by no more than chance may do"
+
+
+def weakest(figures: Figures, most: int = _WEAK) -> list[str]:
+    """The classes that are found least often, worst first; those that are always found are not among them."""
+    missed = [(one.recall, name) for name, one in figures.classes.items() if one.support and one.recall < 1.0]
+    return [name for _, name in sorted(missed)[:most]]
