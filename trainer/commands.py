@@ -6,11 +6,33 @@ from typing import Annotated
 import typer
 
 from models.errors import MissingExtraError
+from models.fit import Decode, Fit
 from trainer.arch import Arch
+from trainer.options import (
+    DATA_HELP,
+    MAX_SEED,
+    AlphaOption,
+    ArchOption,
+    BalanceOption,
+    BatchOption,
+    DecodeOption,
+    EpochsOption,
+    FitOption,
+    FixLeaksOption,
+    FoldsOption,
+    NameOption,
+    PatienceOption,
+    ResumeOption,
+    RunsOption,
+    SeedOption,
+    SizeOption,
+    SplitsOption,
+    TensorBoardOption,
+    TimeLimitOption,
+    WeightsOption,
+)
 
 __all__ = ["register"]
-
-MAX_SEED = 2**31 - 1
 
 
 def register(app: typer.Typer) -> None:
@@ -21,15 +43,9 @@ def register(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate_command)
 
 
-_DATA_HELP = (
-    "Class folders; or train, val and test folders of class folders; or a CSV with image,label[,split][,group]: "
-    "rows of one group (a SKU, say) show one product."
-)
-
-
 def check_command(
     context: typer.Context,
-    data: Annotated[Path | None, typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False)] = None,
+    data: Annotated[Path | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the reports. Default: runs/check/ and the data's name.")
     ] = None,
@@ -77,53 +93,60 @@ def check_command(
 
 def train_command(
     context: typer.Context,
-    data: Annotated[
-        Path | None,
-        typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run. Default: the data's and the architecture's.")
-    ] = None,
-    arch: Annotated[
-        Arch, typer.Option(help="cnn: our efficient network. simple: the classic three blocks.")
-    ] = Arch.CNN,
-    image_size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the network's input, in pixels.")] = 128,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training photos, at most.")] = 40,
-    batch: Annotated[int, typer.Option(min=1, help="Photos in a step.")] = 64,
-    patience: Annotated[int, typer.Option(min=1, help="Stop after so many epochs without a better one.")] = 15,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of splits, weights, order and augmentation.")] = 0,
-    splits: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="splits.csv of an earlier run: its photos stay in their splits, new ones are added."
-        ),
-    ] = None,
-    fix_leaks: Annotated[
-        bool, typer.Option("--fix-leaks", help="Set aside what is learned from and is in test (or validation) as well.")
-    ] = False,
-    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run instead of starting one.")] = None,
+    data: Annotated[Path | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)] = None,
+    name: NameOption = None,
+    arch: ArchOption = Arch.CNN,
+    weights: WeightsOption = None,
+    alpha: AlphaOption = None,
+    image_size: SizeOption = None,
+    fit: FitOption = Fit.PAD,
+    decode: DecodeOption = Decode.DCT,
+    epochs: EpochsOption = None,
+    time_limit: TimeLimitOption = None,
+    batch: BatchOption = None,
+    patience: PatienceOption = None,
+    balance: BalanceOption = None,
+    folds: FoldsOption = 0,
+    seed: SeedOption = 0,
+    splits: SplitsOption = None,
+    fix_leaks: FixLeaksOption = False,
+    tensorboard: TensorBoardOption = False,
+    out: RunsOption = Path("runs/train"),
+    resume: ResumeOption = None,
 ) -> None:
-    """Train a network on labelled photos.
+    """Train a network on labelled photos, and learn how sure it may be.
 
-    Ctrl-C leaves a usable run. Photos that cannot be learned from (unreadable, placeholders, one picture under two
-    labels) are set aside and listed in excluded.csv; duplicates stay in one split. See hangtag check.
+    Leaves a run with report.html to look at, README.md (a model card), and thresholds for a precision that you can ask
+    for. Ctrl-C leaves a usable run. Photos that cannot be learned from (unreadable, placeholders, one picture under
+    two labels) are set aside and listed in excluded.csv; duplicates stay in one split. See hangtag check.
 
     Examples:
 
-      hangtag train photos/
+      A folder for each class, and a network from nothing:
 
-      hangtag train products.csv --name shop --image-size 160 --epochs 60
+        hangtag train photos/
 
-      hangtag train photos/ --arch simple --epochs 15
+      To be done in a quarter of an hour, with thresholds that rest on all photos:
 
-      hangtag train photos/ --name june --splits runs/train/may/splits.csv
+        hangtag train products.csv --name shop --time-limit 15m --folds 3
 
-      hangtag train --resume runs/train/shop
+      A small network that has learned from ImageNet, whose weights lie here:
+
+        hangtag train photos/ --arch mobilenet --alpha 0.25 --weights w.h5
+
+      With new photos: those of May stay in their splits, rare classes count more:
+
+        hangtag train photos/ --splits runs/train/may/splits.csv --balance weights
+
+      Go on with a training that was stopped:
+
+        hangtag train --resume runs/train/shop
     """
     from models.preprocess import PreprocessSpec
     from trainer.cache import default_cache
     from trainer.console import resume_and_show, train_and_show
+    from trainer.duration import parse_duration
+    from trainer.learning.recipe import recipe_for
     from trainer.request import TrainRequest
 
     if resume is not None:
@@ -135,21 +158,30 @@ def train_command(
     if name is not None and Path(name).name != name:
         msg = f"--name is a name, not a path: {name}; choose the folder of runs with --out"
         raise typer.BadParameter(msg)
-    run = out / (name or f"{data.resolve().stem}-{arch}")
+    if folds == 1:
+        msg = "--folds 1 leaves nothing to learn from; give 0 (none), or 2 to 10"
+        raise typer.BadParameter(msg)
+    size = image_size or recipe_for(arch, pretrained=arch.is_transfer and weights != "none").size
     raise typer.Exit(
         train_and_show(
             TrainRequest(
                 data=data,
-                run=run,
+                run=out / (name or f"{data.resolve().stem}-{arch}"),
                 arch=arch,
-                preprocess=PreprocessSpec(size=image_size),
+                preprocess=PreprocessSpec(size=size, fit=fit, decode=decode),
+                seed=seed,
+                cache=default_cache(),
                 epochs=epochs,
                 batch=batch,
                 patience=patience,
-                seed=seed,
-                cache=default_cache(),
                 splits=splits,
                 fix_leaks=fix_leaks,
+                weights=weights,
+                alpha=alpha,
+                balance=balance,
+                time_limit_s=None if time_limit is None else parse_duration(time_limit),
+                folds=folds,
+                tensorboard=tensorboard,
             )
         )
     )

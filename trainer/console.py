@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,16 +16,23 @@ from exporter.load_tensorflow import load_tensorflow
 from models.errors import ExitCode, MissingExtraError, StoppedError
 from trainer.cache import default_cache
 from trainer.dataset import Split
+from trainer.report.rates import rounded
 from trainer.request import TrainRequest
 
 if TYPE_CHECKING:
-    from trainer.evaluate import Figures
-    from trainer.fit import EpochFigures
+    from trainer.evaluate import Evaluation, Figures, Realised
+    from trainer.learning.history import EpochFigures
     from trainer.prepare import Prepared
     from trainer.run import RunArgs
     from trainer.train import TrainResult
 
 __all__ = ["TrainingScreen", "measure_and_show", "resume_and_show", "train_and_show"]
+
+_PAIR: Final = f"{'loss':>5} {'right':>5}"
+_HEADINGS: Final = (
+    f"{'':16}{'training':>11}  {'validation':>11}\n"
+    f"{'epoch':>6}  {'size':>6}  {_PAIR}  {_PAIR}   {'speed':>12} {'wait':>4} {'left':>8}"
+)
 
 
 class TrainingScreen:
@@ -61,9 +68,8 @@ class TrainingScreen:
         self._console.print(f"[bold]{sum(sizes.values()):,} photos[/bold], {len(args.classes)} classes: {counts}")
         for note in prepared.notes:
             self._console.print(f"  {escape(note)}", style="yellow", highlight=False)
-        size = args.preprocess.size
-        self._console.print(f"{args.arch} at {size}×{size} px, at most {args.epochs} epochs, batch {args.batch}")
-        self._console.print("epoch    loss and accuracy of train and of validation; ★ the best so far", style="dim")
+        self._console.print(_plan(args), highlight=False)
+        self._console.print(_HEADINGS, style="dim", highlight=False)
         self._epochs_done = args.epochs_done
 
     def step(self, done: int, total: int) -> None:
@@ -78,10 +84,11 @@ class TrainingScreen:
         left = sum(self._seconds[-5:]) / len(self._seconds[-5:]) * (epochs - figures.epoch)
         minutes, seconds = divmod(int(left), 60)
         self._console.print(
-            f"{figures.epoch:>3}/{epochs}  train {figures.train_loss:.3f} {figures.train_accuracy:.3f}  "
-            f"val {figures.val_loss:.3f} [bold]{figures.val_accuracy:.3f}[/bold] "
+            f"{figures.epoch:>3}/{epochs:<3} {figures.size:>3} px  "
+            f"{_loss(figures.train_loss)} {figures.train_accuracy:.3f}  "
+            f"{_loss(figures.val_loss)} [bold]{figures.val_accuracy:.3f}[/bold] "
             f"{'[green]★[/green]' if figures.best else ' '} "
-            f"[dim]lr {figures.lr:.1e} {figures.images_per_s:>5,.0f} img/s {minutes:>3}:{seconds:02d} left",
+            f"[dim]{figures.images_per_s:>6,.0f} img/s {figures.waiting:>4.0%} {minutes:>5}:{seconds:02d}",
             highlight=False,
         )
 
@@ -134,7 +141,8 @@ def _resumable(run: Path) -> Iterator[None]:
         if not run.exists():
             msg = "Stopped before the training began; nothing was written but the cache."
             raise StoppedError(msg) from stopped
-        msg = f"Stopped before an epoch had ended; go on with: hangtag train --resume {shlex.quote(str(run))}"
+        so_far = "before all was written" if (run / "weights" / "state.npz").is_file() else "before an epoch had ended"
+        msg = f"Stopped {so_far}; go on with: hangtag train --resume {shlex.quote(str(run))}"
         raise StoppedError(msg) from stopped
 
 
@@ -144,18 +152,95 @@ def _load(console: Console) -> None:
 
 
 def _show_result(result: "TrainResult", console: Console) -> ExitCode:
-    path = escape(str(result.run.path))
     quoted = escape(shlex.quote(str(result.run.path)))
-    figures, split = (result.test, "test") if result.test else (result.val, "validation")
-    if figures:
-        console.print(_figures_table(figures, f"Epoch {result.args.best_epoch}, on {figures.n:,} {split} photos"))
-        console.print(f"{split} accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
-    console.print(f"Run: [bold]{path}[/bold]", highlight=False)
+    if result.evaluation:
+        _show_evaluation(result.evaluation, result.args, console)
+    _show_line(f"Run: [bold]{escape(str(result.run.path))}[/bold]", console)
+    if result.evaluation:
+        _show_line(f"Look at: {escape(str(result.run.report))}", console)
     if result.interrupted:
-        console.print(f"Interrupted. Go on with it: hangtag train --resume {quoted}", style="yellow", highlight=False)
+        _show_line(f"[yellow]Interrupted. Go on with it: hangtag train --resume {quoted}[/yellow]", console)
         return ExitCode.INTERRUPTED
-    console.print(f"Next: hangtag export {quoted}", style="dim", highlight=False)
+    _show_line(f"[dim]Next: hangtag export {quoted}[/dim]", console)
     return ExitCode.OK
+
+
+def _show_line(text: str, console: Console) -> None:
+    """In one line, however long a path in it is: it is there to be copied."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console) -> None:
+    split = Split.TEST if evaluation.test else Split.VAL
+    figures = evaluation.test or evaluation.val
+    if figures is None:
+        return
+    console.print(_figures_table(figures, f"Epoch {args.best_epoch}, on {figures.n:,} {split.word} photos"))
+    console.print()
+    console.print(_precisions(evaluation, args, split), highlight=False)
+    console.print()
+    low, high = figures.accuracy_95
+    before = evaluation.ece_before.test if split is Split.TEST else evaluation.ece_before.val
+    was = "" if before is None else f"{before:.3f} → "
+    console.print(
+        f"{split.word} accuracy [bold]{figures.accuracy:.4f}[/bold] (95%: {low:.3f}–{high:.3f}), "
+        f"calibration error {was}{figures.ece:.3f}",
+        highlight=False,
+    )
+
+
+def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Table | str:
+    """What each precision that can be asked for costs, or that none can."""
+    from exporter.confidence.thresholds import WITHOUT_PROMISE, default_precision
+
+    if not any(target.coverage for target in evaluation.thresholds):
+        return (
+            "No precision can be promised: the photos are too few, or too often wrong.\n"
+            f"What is at least {WITHOUT_PROMISE:.0%} sure is labelled by itself all the same.\n"
+            f"For a promise, label more photos{'' if args.folds else ', or train with --folds 5'}."
+        )
+    ruling = default_precision(evaluation.thresholds)
+    return _precision_table(evaluation, split, ruling)
+
+
+def _precision_table(evaluation: "Evaluation", split: Split, ruling: float | None) -> Table:
+    """A row a precision that can be asked for."""
+    table = Table(title="Share of photos that need no person, by the precision asked for", title_justify="left")
+    for heading in ("--precision", "expected", f"on {split.word}", "right", "95%", "wrong"):
+        table.add_column(heading, justify="right")
+    for target in evaluation.thresholds:
+        found = evaluation.coverage_at_precision[f"{target.precision:.2f}"]
+        realised = found.test if split is Split.TEST else found.val
+        style = "bold" if target.precision == ruling else None
+        table.add_row(f"{target.precision:.2f}", rounded(target.coverage), *_realised_cells(realised), style=style)
+    table.caption = "" if ruling is None else f"{ruling:.2f} rules where none is asked for"
+    table.caption_justify = "left"
+    return table
+
+
+def _realised_cells(realised: "Realised | None") -> tuple[str, str, str, str]:
+    """Share, how much of it is right, the interval of that, how many are wrong."""
+    if realised is None:
+        return "–", "–", "–", "–"
+    if realised.precision is None:
+        return rounded(realised.coverage), "–", "–", "–"
+    low, high = realised.precision_95
+    return rounded(realised.coverage), f"{realised.precision:.3f}", f"{low:.3f}–{high:.3f}", f"{realised.wrong:,}"
+
+
+def _plan(args: "RunArgs") -> str:
+    """In a line: what will be trained."""
+    size = args.preprocess.size
+    began = {"none": "random weights", "imagenet": "ImageNet weights"}.get(args.weights, f"weights of {args.weights}")
+    width = f" {args.alpha:g}" if args.alpha else ""
+    limit = f"{args.time_limit_s:.0f} s in all" if args.time_limit_s else f"at most {args.epochs} epochs"
+    folds = f", {args.folds} folds" if args.folds else ""
+    return f"{args.arch}{width} at {size}×{size} px, {escape(began)}, {limit}, batch {args.batch}{folds}"
+
+
+def _loss(loss: float) -> str:
+    """In five characters: ``2.360``, ``12.36``, ``  nan``."""
+    return f"{loss:.3f}"[:5].rstrip(".").rjust(5)
 
 
 def _figures_table(figures: "Figures", title: str) -> Table:

@@ -35,7 +35,7 @@ __all__ = ["run_demo"]
 
 NEW_PHOTOS: Final = 300
 IMAGE_SIZE: Final = 64
-EPOCHS: Final = 36
+EPOCHS: Final = 20
 SHEET_PHOTOS: Final = 48
 SHEET_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"

@@ -86,17 +86,19 @@ def _open_model(path: Path) -> _Model:
     load_tensorflow()
     import keras
 
-    from exporter.parity import class_probabilities
+    from exporter.confidence.calibrate import calibrated, class_logits
     from trainer.run import open_run
 
     run = open_run(path)
-    if not run.best.is_file():
-        msg = f"{path} has no whole epoch yet; go on with it: hangtag train --resume {path}"
+    if not run.confidence.is_file():
+        msg = f"{path} has not been judged yet; go on with it: hangtag train --resume {path}"
         raise InputError(msg)
     network = keras.saving.load_model(run.best, compile=False)
+    logits = keras.Model(network.inputs, network.get_layer("logits").output)
+    temperature = run.read_confidence().temperature
 
     def predict(pixels: Pixels) -> npt.NDArray[np.float32]:
-        return class_probabilities(network.predict_on_batch(pixels))
+        return calibrated(class_logits(logits.predict_on_batch(pixels)), temperature)
 
     args = run.args()
     learned_from = frozenset(

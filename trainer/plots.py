@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from trainer.fit import EpochFigures, best_of
+from trainer.learning.history import EpochFigures, best_of
 
 __all__ = ["plot_confusion", "plot_history"]
 

@@ -1,5 +1,6 @@
 """From labelled photos to pixels with splits: what cannot be used is set aside, with the reason."""
 
+import csv
 import itertools
 import os
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.earlier import match_earlier
 from trainer.splits.unlearnable import find_unlearnable
 
-__all__ = ["Advance", "Prepared", "SplitWishes", "decode_all", "prepare", "restore", "write_excluded"]
+__all__ = ["Advance", "Prepared", "SplitWishes", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
 
 Advance = Callable[[int, int], None]
 
@@ -239,3 +240,9 @@ def _divide(
 def write_excluded(path: Path, excluded: Sequence[Exclusion]) -> None:
     """Write ``excluded.csv``."""
     write_rows(path, ("image", "reason", "message"), ((e.path, e.reason, e.message) for e in excluded))
+
+
+def read_excluded(path: Path) -> list[Exclusion]:
+    """Read ``excluded.csv``."""
+    with path.open(errors="surrogateescape", newline="") as file:
+        return [Exclusion(Path(row["image"]), row["reason"], row["message"]) for row in csv.DictReader(file)]

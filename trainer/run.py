@@ -1,6 +1,7 @@
 """The folder that one training leaves: ``runs/train/<name>/``."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models.confidence import Confidence
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
 from models.whole_file import replace_file
 from trainer.arch import Arch
+from trainer.balance import Balance
 
 __all__ = ["Run", "RunArgs", "RunState", "open_run"]
 
@@ -38,6 +41,12 @@ class RunArgs(BaseModel):
         epochs: at most.
         batch: photos in a step.
         patience: epochs without a better one before training stops.
+        weights: what the network began with: ``none`` (random ones), ``imagenet``, or a file.
+        alpha: width of the network, where its architecture has such; none for its own.
+        balance: what was done about classes of unlike sizes.
+        time_limit_s: what the whole training was to take at most; none where time did not matter.
+        folds: how many networks were trained besides, each without a part of the training photos.
+        tensorboard: whether there are logs for TensorBoard.
         seed: of splits, weights, order and augmentation.
         splits: ``splits.csv`` of the earlier training whose photos stayed where they were; none for a first one.
         fix_leaks: whether the training twins of validation and test photos were set aside.
@@ -49,7 +58,7 @@ class RunArgs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     name: str
     data: str
     arch: Arch = Field(strict=False)
@@ -58,6 +67,12 @@ class RunArgs(BaseModel):
     epochs: int
     batch: int
     patience: int
+    weights: str
+    alpha: float | None
+    balance: Balance = Field(strict=False)
+    time_limit_s: float | None
+    folds: int
+    tensorboard: bool
     seed: int
     splits: str | None = None
     fix_leaks: bool = False
@@ -80,8 +95,13 @@ class Run:
 
     @property
     def last(self) -> Path:
-        """The Keras model of the last whole epoch, with its optimizer: what ``--resume`` goes on from."""
+        """The Keras model of the last whole epoch."""
         return self.path / "weights" / "last.keras"
+
+    @property
+    def state(self) -> Path:
+        """Weights, optimizers and averages after the last whole epoch: what ``--resume`` goes on from."""
+        return self.path / "weights" / "state.npz"
 
     @property
     def splits(self) -> Path:
@@ -104,9 +124,79 @@ class Run:
         return self.path / "evaluation.json"
 
     @property
+    def confidence(self) -> Path:
+        """Temperature, thresholds and limits: :class:`models.confidence.Confidence`."""
+        return self.path / "confidence.json"
+
+    @property
+    def unknown(self) -> Path:
+        """What gives the unknown score."""
+        return self.path / "export" / "unknown.npz"
+
+    @property
+    def predictions(self) -> Path:
+        """A row a photo of validation and test, with what the best network says of it."""
+        return self.path / "predictions.csv"
+
+    @property
+    def label_issues(self) -> Path:
+        """Photos whose label is likely wrong."""
+        return self.path / "label_issues.csv"
+
+    @property
+    def report(self) -> Path:
+        """The page to look at."""
+        return self.path / "report.html"
+
+    @property
+    def model_card(self) -> Path:
+        """What the model is, in Markdown."""
+        return self.path / "README.md"
+
+    @property
+    def train_batch(self) -> Path:
+        """What the network saw in its first step."""
+        return self.path / "train_batch.jpg"
+
+    @property
+    def answers(self) -> Path:
+        """What a fold's network said of the photos it was trained without."""
+        return self.path / "answers.npz"
+
+    def fold(self, number: int) -> "Run":
+        """The run of a network that is trained without a part of the training photos; from 1."""
+        return Run(self.path / "folds" / str(number))
+
+    @property
     def originals(self) -> Path:
         """Some validation photos as they were, for the bundle's golden samples."""
         return self.path / "export" / "originals"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Logs for TensorBoard."""
+        return self.path / "tensorboard"
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the data, a line each."""
+        path = self.path / "notes.txt"
+        return tuple(path.read_text().splitlines()) if path.is_file() else ()
+
+    def write_notes(self, notes: Sequence[str]) -> None:
+        """Keep what a person should know of the data."""
+        replace_file(self.path / "notes.txt", "".join(f"{note}\n" for note in notes).encode())
+
+    def read_confidence(self) -> Confidence:
+        """Read ``confidence.json``.
+
+        Raises:
+            InputError: it is of another version, or damaged.
+        """
+        try:
+            return Confidence.model_validate_json(self.confidence.read_bytes())
+        except (OSError, ValidationError) as error:
+            msg = f"{self.confidence} is damaged or of another version of Hangtag; hangtag train --resume {self.path}"
+            raise InputError(msg) from error
 
     def args(self) -> RunArgs:
         """Read ``args.json``.

@@ -1,11 +1,18 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
 from models.preprocess import PreprocessSpec
 from trainer.arch import Arch
+from trainer.balance import Balance
+from trainer.dataset import Split
+from trainer.lesson import Lesson
 from trainer.request import TrainRequest
+from trainer.run import Run, RunArgs
+from trainer.splits.assigned import AssignedPhoto
 from trainer.train import TrainResult, train
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
@@ -51,7 +58,12 @@ def diary():
     return Diary()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def make_diary():
+    return Diary
+
+
+@pytest.fixture(scope="session")
 def killed():
     return Killed
 
@@ -85,3 +97,104 @@ def trained(tmp_path_factory, catalogue, session_cache):
     )
     diary = Diary()
     return Trained(request, train(request, diary), diary)
+
+
+@dataclass(frozen=True)
+class MemoryStore:
+    """Pixels by name, without a disk; it writes down what is taken."""
+
+    spec: PreprocessSpec
+    pixels: dict[str, np.ndarray]
+    taken: list[list[str]] = field(default_factory=list)
+
+    def take(self, names):
+        self.taken.append(list(names))
+        size = self.spec.size
+        return np.stack([self.pixels[name] for name in names] or np.empty((0, size, size, 3), np.uint8))
+
+
+@pytest.fixture(scope="session")
+def make_store():
+    """A store of photos that are named by their numbers, ``uint8 (n, S, S, 3)``."""
+
+    def make(pixels):
+        return MemoryStore(PreprocessSpec(size=pixels.shape[1]), {str(i): photo for i, photo in enumerate(pixels)})
+
+    return make
+
+
+COLOURS = np.array([(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200)])
+
+
+@pytest.fixture
+def make_lesson(tmp_path, make_store):
+    """A lesson on 16 px photos of noise in their classes' colours; two photos after each other are of one group.
+
+    Args of what it gives:
+        labels: class indices of the training photos.
+        held: of those that are held back.
+        changes: to the run's args.
+    """
+
+    def make(labels=(0, 1, 2) * 8, held=(0, 1, 2) * 2, **changes):
+        both = [*labels, *held]
+        noise = np.random.default_rng(4).integers(-40, 41, (len(both), 16, 16, 3))
+        pixels = np.clip(COLOURS[both][:, None, None] + noise, 0, 255).astype(np.uint8)
+        classes = tuple("abcde"[: max(both) + 1])
+        photos = [
+            AssignedPhoto(
+                path=tmp_path / "photos" / f"{i}.png",
+                label=classes[label],
+                split=Split.TRAIN if i < len(labels) else Split.VAL,
+                sha256=str(i),
+                group=f"g{i // len(classes) // 2}-{label}",
+            )
+            for i, label in enumerate(both)
+        ]
+        return Lesson(
+            args=lesson_args(classes).model_copy(update=changes),
+            store=make_store(pixels),
+            photos=photos[: len(labels)],
+            held=photos[len(labels) :],
+            run=Run(tmp_path / "run"),
+        )
+
+    return make
+
+
+def lesson_args(classes):
+    return RunArgs(
+        schema_version=2,
+        name="lesson",
+        data="photos",
+        arch=Arch.SIMPLE,
+        preprocess=PreprocessSpec(size=16),
+        classes=classes,
+        epochs=3,
+        batch=8,
+        patience=3,
+        weights="none",
+        alpha=None,
+        balance=Balance.NONE,
+        time_limit_s=None,
+        folds=0,
+        tensorboard=False,
+        seed=1,
+        made_with={},
+    )
+
+
+@pytest.fixture
+def logits_network():
+    """Gives a network of one dense layer on all pixels: as many units as biases, all weights as given."""
+
+    def make(biases=(1.0,), weight=0.0, size=16):
+        image = keras.Input((size, size, 3), name="image")
+        features = keras.layers.Flatten(name="features")(keras.layers.Rescaling(1 / 255)(image))
+        logits = keras.layers.Dense(len(biases), name="logits")
+        activation = keras.layers.Activation("sigmoid" if len(biases) == 1 else "softmax", name="probabilities")
+        network = keras.Model(image, activation(logits(features)))
+        logits.set_weights([np.full((size * size * 3, len(biases)), weight), np.array(biases)])
+        return network
+
+    return make

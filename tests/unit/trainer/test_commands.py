@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from typer.testing import CliRunner
 
 from exporter.training_run import read_training_run
 from models.errors import ExitCode, InputError
+from models.fit import Decode, Fit
+from models.preprocess import PreprocessSpec
+from trainer.balance import Balance
 from trainer.commands import register
-from trainer.fit import read_history
+from trainer.learning.history import read_history
 from trainer.run import RunState, open_run
 from trainer.train import resume
 
@@ -73,6 +77,7 @@ def training(start, catalogue):
         (("photos", "--resume", "runs/train/shop"), "leave out data"),
         (("--resume", "runs/train/shop", "--epochs", "9"), "leave out epochs"),
         (("photos", "--name", "../../shop"), "not a path"),
+        (("photos", "--folds", "1"), "leaves nothing to learn from; give 0 (none), or 2 to 10"),
     ],
 )
 def test_either_data_or_a_run_to_resume_is_needed(invoke, arguments, said):
@@ -92,6 +97,11 @@ def test_either_data_or_a_run_to_resume_is_needed(invoke, arguments, said):
         ("--seed", -1),
         ("--seed", 2**31),
         ("--arch", "vgg"),
+        ("--folds", 11),
+        ("--balance", "even"),
+        ("--fit", "squeeze"),
+        ("--decode", "half"),
+        ("--alpha", 0),
     ],
 )
 def test_values_that_make_no_sense_are_refused_naming_the_option(invoke, option):
@@ -124,6 +134,39 @@ def test_a_table_gives_its_run_a_name_without_the_ending(invoke, tmp_path):
     assert str(result.exception).startswith(f"{tmp_path / 'products-cnn'} exists")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--alpha", 0.5), "cnn has no alpha"),
+        (("--weights", "imagenet"), "cnn has no ImageNet weights"),
+        (("--weights", "gone.keras"), "no such file"),
+        (("--arch", "mobilenet", "--weights", "none", "--alpha", 3.0), "Expected an alpha from 0.1 to 2"),
+        (("--arch", "vgg16", "--weights", "none", "--image-size", 16), "needs 32 px or more"),
+        (("--time-limit", "soon"), "Expected a time such as 90s, 10m or 1h30m"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(invoke, tmp_path, options, said):
+    """There are no photos at all: nobody has looked for them yet."""
+    result = invoke("train", tmp_path / "no-photos", "--out", tmp_path, *options)
+    assert isinstance(result.exception, InputError)
+    assert said in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_asked_for_is_what_args_json_says(invoke, catalogue, tmp_path):
+    for name in ("hat", "vase"):
+        shutil.copytree(catalogue / name, tmp_path / "photos" / name)
+    options = ("--arch", "simple", "--image-size", 16, "--fit", "stretch", "--decode", "full", "--epochs", 1)
+    more = ("--batch", 8, "--balance", "sample", "--folds", 2, "--time-limit", "1h", "--tensorboard", "--seed", 5)
+    result = invoke("train", tmp_path / "photos", "--out", tmp_path, *options, *more)
+    assert result.exit_code == ExitCode.OK, result.output
+    args = open_run(tmp_path / "photos-simple").args()
+    assert args.preprocess == PreprocessSpec(size=16, fit=Fit.STRETCH, decode=Decode.FULL)
+    assert (args.balance, args.folds, args.time_limit_s, args.tensorboard) == (Balance.SAMPLE, 2, 3600.0, True)
+    assert (args.epochs, args.batch, args.seed, args.weights) == (1, 8, 5, "none")
+    assert "report.html" in result.output
+
+
 def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(training, start, run):
     training.send_signal(signal.SIGINT)
     output, _ = training.communicate(timeout=60)
@@ -133,7 +176,9 @@ def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(training, start, run):
     assert stopped.state is RunState.INTERRUPTED
     assert 1 <= stopped.epochs_done < 20
     assert read_training_run(run).originals
-    assert {"val", "test"} == set(json.loads((run / "evaluation.json").read_text()))
+    assert {"val", "test", "thresholds"} <= set(json.loads((run / "evaluation.json").read_text()))
+    assert (run / "report.html").is_file()
+    assert open_run(run).read_confidence().rows
     table = (run / "results.csv").read_text()
 
     resumed = start("train", "--resume", run)
@@ -156,7 +201,7 @@ def test_a_killed_training_can_be_resumed(training, run, session_cache, diary):
     assert killed.args().state is RunState.TRAINING
     done = len(read_history(killed.history))
     assert 1 <= done < 20
-    result = resume(killed, session_cache / "hangtag" / "pixels", diary)
+    result = resume(killed, session_cache / "hangtag", diary)
     assert [row.epoch for row in diary.epochs] == list(range(done + 1, result.args.epochs_done + 1))
     assert result.args.state is RunState.COMPLETE
     assert [row.epoch for row in read_history(killed.history)] == list(range(1, result.args.epochs_done + 1))

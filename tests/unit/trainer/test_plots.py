@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.fit import EpochFigures
+from trainer.learning.history import EpochFigures
 from trainer.plots import plot_confusion, plot_history
 
 

@@ -13,7 +13,7 @@ from trainer.cache import looks_folder, pixels_folder
 from trainer.check.look_store import LookStore
 from trainer.dataset import Exclusion, Split, read_dataset
 from trainer.pixel_store import PixelStore
-from trainer.prepare import SplitWishes, prepare, write_excluded
+from trainer.prepare import SplitWishes, prepare, read_excluded, write_excluded
 
 SPEC = PreprocessSpec(size=16)
 
@@ -324,3 +324,14 @@ def test_excluded_csv_takes_a_file_name_that_is_not_utf8(tmp_path):
     path = tmp_path / "excluded.csv"
     write_excluded(path, [Exclusion(Path(os.fsdecode(b"b\xe9ret.jpg")), "unreadable", "cut")])
     assert b"ret.jpg,unreadable,cut" in path.read_bytes()
+
+
+def test_excluded_csv_is_read_as_it_was_written(tmp_path):
+    excluded = [
+        Exclusion(Path("a/1.jpg"), "unreadable", 'cut, and "bad"'),
+        Exclusion(Path(os.fsdecode(b"b\xe9ret.jpg")), "truncated", "two\nlines"),
+        Exclusion(Path("帽子.jpg"), "label_conflict", ""),
+    ]
+    for kept in (excluded, []):
+        write_excluded(tmp_path / "excluded.csv", kept)
+        assert read_excluded(tmp_path / "excluded.csv") == kept

@@ -6,10 +6,11 @@ import pytest
 from models.errors import InputError
 from models.preprocess import PreprocessSpec
 from trainer.arch import Arch
+from trainer.balance import Balance
 from trainer.run import Run, RunArgs, RunState, open_run
 
 ARGS = RunArgs(
-    schema_version=1,
+    schema_version=2,
     name="shop",
     data="/srv/photos",
     arch=Arch.CNN,
@@ -18,6 +19,12 @@ ARGS = RunArgs(
     epochs=40,
     batch=64,
     patience=15,
+    weights="none",
+    alpha=None,
+    balance=Balance.WEIGHTS,
+    time_limit_s=600.0,
+    folds=3,
+    tensorboard=True,
     seed=7,
     state=RunState.INTERRUPTED,
     epochs_done=3,
@@ -26,7 +33,7 @@ ARGS = RunArgs(
 )
 
 ARGS_JSON = """{
- "schema_version": 1,
+ "schema_version": 2,
  "name": "shop",
  "data": "/srv/photos",
  "arch": "cnn",
@@ -43,6 +50,12 @@ ARGS_JSON = """{
  "epochs": 40,
  "batch": 64,
  "patience": 15,
+ "weights": "none",
+ "alpha": null,
+ "balance": "weights",
+ "time_limit_s": 600.0,
+ "folds": 3,
+ "tensorboard": true,
  "seed": 7,
  "splits": null,
  "fix_leaks": false,
@@ -80,12 +93,16 @@ def test_args_are_replaced_whole_and_leave_no_temporary_file(run):
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema_version": 2},
+        {"schema_version": 1},
+        {"schema_version": 3},
         {"unheard_of": 1},
         {"epochs": "40"},
         {"classes": None},
         {"state": "asleep"},
         {"arch": "vgg"},
+        {"balance": "even"},
+        {"alpha": "wide"},
+        {"folds": None},
     ],
 )
 def test_args_of_another_version_are_refused(run, change):
@@ -114,3 +131,36 @@ def test_pixels_are_kept_without_pickle(run):
         assert sorted(arrays) == ["labels", "pixels"]
         assert np.array_equal(arrays["pixels"], pixels)
         assert np.array_equal(arrays["labels"], labels)
+
+
+def test_an_older_args_json_is_refused(run):
+    old = json.loads(ARGS_JSON) | {"schema_version": 1}
+    for name in ("weights", "alpha", "balance", "time_limit_s", "folds", "tensorboard"):
+        del old[name]
+    run.path.mkdir()
+    (run.path / "args.json").write_text(json.dumps(old))
+    with pytest.raises(InputError, match="of another version of Hangtag; train anew"):
+        run.args()
+
+
+@pytest.mark.parametrize("notes", [(), ("2 files set aside: see excluded.csv", "Largest class: béret, 帽子")])
+def test_notes_are_read_as_they_were_written(run, notes):
+    run.write_notes(notes)
+    assert run.notes() == notes
+
+
+def test_a_run_without_notes_has_none(run):
+    assert run.notes() == ()
+
+
+def test_confidence_that_is_damaged_or_absent_is_refused_with_what_to_do(run):
+    for text in (None, "", '{"temperature": 1}'):
+        run.path.mkdir(exist_ok=True)
+        if text is not None:
+            run.confidence.write_text(text)
+        with pytest.raises(InputError, match=f"hangtag train --resume {run.path}"):
+            run.read_confidence()
+
+
+def test_folds_are_runs_within_the_run(run):
+    assert run.fold(2).answers == run.path / "folds" / "2" / "answers.npz"

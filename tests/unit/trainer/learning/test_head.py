@@ -1,0 +1,79 @@
+import keras
+import numpy as np
+import pytest
+
+from trainer.arch import Arch
+from trainer.learning.head import train_head
+from trainer.networks.build import build_network
+from trainer.networks.weights import NamedWeights
+
+
+def network_for(classes):
+    keras.utils.set_random_seed(3)
+    return build_network(Arch.MOBILENET, 32, classes, weights=NamedWeights.NONE, alpha=0.25)
+
+
+def features_and_labels(classes, count=60):
+    """Features that lie about a place for each class."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % classes
+    places = rng.normal(size=(classes, 256))
+    return (places[labels] + 0.5 * rng.normal(size=(count, 256))).astype(np.float32), labels
+
+
+def taught(network, features, labels, class_weights=None, epochs=15, seed=0):
+    classes = max(2, network.output_shape[-1])
+    train_head(network, features, labels, classes=classes, epochs=epochs, seed=seed, class_weights=class_weights)
+    return network
+
+
+def head_says(network, features):
+    kernel, bias = network.get_layer("logits").get_weights()
+    logits = features @ kernel + bias
+    return (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_head_learns_and_the_body_stays(classes):
+    network = network_for(classes)
+    head = {variable.path for variable in network.get_layer("logits").weights}
+    before = {variable.path: np.array(variable) for variable in network.weights}
+    features, labels = features_and_labels(classes)
+    taught(network, features, labels)
+    changed = {v.path for v in network.weights if not np.array_equal(np.array(v), before[v.path])}
+    assert changed == head
+    assert (head_says(network, features) == labels).mean() > 0.95
+
+
+def test_the_network_says_what_its_head_has_learned():
+    network = taught(network_for(3), *features_and_labels(3))
+    pixels = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
+    both = keras.Model(network.inputs[0], [network.get_layer("features").output, network.outputs[0]])
+    features, probabilities = (np.asarray(part) for part in both(pixels))
+    assert np.array_equal(probabilities.argmax(axis=1), head_says(network, features))
+
+
+def test_the_same_seed_gives_the_same_head():
+    heads = [
+        taught(network_for(3), *features_and_labels(3, 300), seed=seed).get_layer("logits").get_weights()[0]
+        for seed in (1, 1, 2)
+    ]
+    assert np.array_equal(heads[0], heads[1])
+    assert not np.array_equal(heads[0], heads[2])
+
+
+def test_class_weights_count():
+    """Of photos that are all alike, the head says the class that weighs more, though it has fewer of them."""
+    features, labels = np.ones((12, 256), np.float32), np.array([0] * 9 + [1] * 2 + [2])
+    plain = taught(network_for(3), features, labels)
+    weighed = taught(network_for(3), features, labels, np.array([0.1, 10.0, 0.1], np.float32))
+    assert set(head_says(plain, features)) == {0}
+    assert set(head_says(weighed, features)) == {1}
+
+
+def test_more_features_than_a_batch_and_no_epoch_at_all():
+    features, labels = features_and_labels(3, 300)
+    before = network_for(3).get_layer("logits").get_weights()
+    untaught = taught(network_for(3), features, labels, epochs=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, untaught.get_layer("logits").get_weights(), strict=True))
+    assert (head_says(taught(network_for(3), features, labels), features) == labels).mean() > 0.95

@@ -1,0 +1,178 @@
+"""Figures of a model on labelled photos."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+from scipy.sparse import csr_array
+from sklearn.metrics import confusion_matrix
+
+from exporter.confidence.calibration_error import expected_calibration_error, mass_bins
+from exporter.confidence.intervals import Interval, bootstrap_interval, proportion_interval
+
+__all__ = ["ClassFigures", "Figures", "confusion", "score"]
+
+_TOP: Final = 5
+
+Probabilities = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.integer]
+Counts = npt.NDArray[np.int64]
+
+
+class ClassFigures(BaseModel):
+    """Of one class, with 95% intervals; ``support`` is how many photos it has."""
+
+    model_config = ConfigDict(frozen=True)
+
+    precision: float
+    precision_95: Interval
+    recall: float
+    recall_95: Interval
+    f1: float
+    f1_95: Interval
+    support: int
+
+
+class Figures(BaseModel):
+    """Of one split, with 95% intervals. Precision, recall and F1 are means over the classes that occur in it.
+
+    Attributes:
+        n: how many photos.
+        top5: share of photos whose true class is among the five likeliest; none where there are no more than five.
+        ece: expected calibration error of the likeliest class.
+        classes: the figures of each.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    n: int
+    accuracy: float
+    accuracy_95: Interval
+    top5: float | None
+    top5_95: Interval | None
+    precision: float
+    precision_95: Interval
+    recall: float
+    recall_95: Interval
+    f1: float
+    f1_95: Interval
+    ece: float
+    ece_95: Interval
+    classes: dict[str, ClassFigures]
+
+
+def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str]) -> Figures | None:
+    """Compare predictions with the truth.
+
+    Args:
+        probabilities: ``float32 (n, classes)``.
+        labels: class indices ``(n,)``.
+        classes: names, in index order.
+
+    Returns:
+        The figures; none where there are no photos.
+    """
+    if not len(labels):
+        return None
+    guesses = probabilities.argmax(axis=1)
+    per_class = _per_class(guesses, labels, classes)
+    present = [figures for figures in per_class.values() if figures.support]
+    hits = int((guesses == labels).sum())
+    precision_95, recall_95, f1_95 = _intervals_of_means(guesses, labels, len(classes))
+    top5, top5_95 = _top5(probabilities, labels)
+    return Figures(
+        n=len(labels),
+        accuracy=hits / len(labels),
+        accuracy_95=proportion_interval(hits, len(labels)),
+        top5=top5,
+        top5_95=top5_95,
+        precision=float(np.mean([f.precision for f in present])),
+        precision_95=precision_95,
+        recall=float(np.mean([f.recall for f in present])),
+        recall_95=recall_95,
+        f1=float(np.mean([f.f1 for f in present])),
+        f1_95=f1_95,
+        ece=expected_calibration_error(probabilities, labels),
+        ece_95=_interval_of_ece(probabilities, labels),
+        classes=per_class,
+    )
+
+
+def confusion(probabilities: Probabilities, labels: Labels, classes: int) -> Counts:
+    """Counts ``(classes, classes)``: row, the truth; column, the guess."""
+    matrix: Any = confusion_matrix(labels, probabilities.argmax(axis=1), labels=np.arange(classes))
+    return np.asarray(matrix, np.int64)
+
+
+def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str]) -> dict[str, ClassFigures]:
+    hits, guessed, support = (
+        np.bincount(found, minlength=len(classes)).tolist() for found in (labels[guesses == labels], guesses, labels)
+    )
+    return {name: _class_figures(*counts) for name, *counts in zip(classes, hits, guessed, support, strict=True)}
+
+
+def _class_figures(hits: int, guessed: int, support: int) -> ClassFigures:
+    """F1 is 2J / (1 + J), where J is the share of hits among the rows that are of the class or guessed to be."""
+    either = guessed + support - hits
+    low, high = (2 * j / (1 + j) for j in proportion_interval(hits, either))
+    return ClassFigures(
+        precision=hits / max(1, guessed),
+        precision_95=proportion_interval(hits, guessed),
+        recall=hits / max(1, support),
+        recall_95=proportion_interval(hits, support),
+        f1=2 * hits / max(1, guessed + support),
+        f1_95=(low, high),
+        support=support,
+    )
+
+
+def _top5(probabilities: Probabilities, labels: Labels) -> tuple[float, Interval] | tuple[None, None]:
+    """Rows whose true class is among the five likeliest, with the interval; of equals the first is the likelier."""
+    if probabilities.shape[1] <= _TOP:
+        return None, None
+    truths = probabilities[np.arange(len(labels)), labels][:, None]
+    before = np.arange(probabilities.shape[1]) < labels[:, None]
+    ahead = (probabilities > truths) | ((probabilities == truths) & before)
+    hits = int((ahead.sum(axis=1) < _TOP).sum())
+    return hits / len(labels), proportion_interval(hits, len(labels))
+
+
+def _intervals_of_means(guesses: Labels, labels: Labels, classes: int) -> list[Interval]:
+    """Of precision, recall and F1, over the classes that occur."""
+    kinds, counts = np.unique(labels.astype(np.int64) * classes + guesses, return_counts=True)
+    truth, guess = _columns(kinds // classes, classes), _columns(kinds % classes, classes)
+    right = _columns(kinds // classes, classes, kinds // classes == kinds % classes)
+
+    def means(drawn: Counts) -> npt.NDArray[np.float64]:
+        hits, guessed, support = drawn @ right, drawn @ guess, drawn @ truth
+        occur = support > 0
+        shares = (
+            hits / np.maximum(1, guessed),
+            hits / np.maximum(1, support),
+            2 * hits / np.maximum(1, guessed + support),
+        )
+        return np.stack([(share * occur).sum(axis=1) / occur.sum(axis=1) for share in shares], axis=1)
+
+    return bootstrap_interval(counts, means)
+
+
+def _interval_of_ece(probabilities: Probabilities, labels: Labels) -> Interval:
+    """The bins stay those of the rows themselves."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    members = mass_bins(confidence)
+    gaps = _columns(members, int(members.max()) + 1, confidence - (probabilities.argmax(axis=1) == labels))
+
+    def error(drawn: Counts) -> npt.NDArray[np.float64]:
+        return np.asarray(np.abs(drawn @ gaps).sum(axis=1, keepdims=True) / len(labels))
+
+    return bootstrap_interval(np.ones(len(labels), np.int64), error)[0]
+
+
+def _columns(columns: Labels, count: int, values: npt.NDArray[Any] | float = 1.0) -> Any:  # noqa: ANN401 - SciPy has no types
+    """A sparse matrix ``(n, count)`` with a value in one column of each row."""
+    rows = np.arange(len(columns))
+    return csr_array(
+        (np.broadcast_to(values, len(columns)).astype(np.float64), (rows, columns)), shape=(len(rows), count)
+    )

@@ -1,0 +1,39 @@
+"""What the export needs of a training, kept in its run, so that the photos may be gone by then."""
+
+import shutil
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import numpy as np
+
+from exporter.evenly import evenly
+from trainer.lesson import Lesson, labels_of
+from trainer.run import Run
+from trainer.splits.assigned import AssignedPhoto
+
+__all__ = ["keep_for_export"]
+
+TRAIN_SAMPLE: Final = 512
+VAL_SAMPLE: Final = 5_000
+ORIGINALS: Final = 256
+
+
+def keep_for_export(lesson: Lesson) -> None:
+    """Keep pixels of validation and of some training photos, and some validation photos as they were."""
+    held = [lesson.held[i] for i in evenly(len(lesson.held), VAL_SAMPLE)]
+    chosen = np.random.default_rng(lesson.args.seed).permutation(len(lesson.photos))[:TRAIN_SAMPLE]
+    _keep_pixels("val", held, lesson)
+    _keep_pixels("train_sample", [lesson.photos[i] for i in chosen], lesson)
+    _keep_originals(lesson.run, held)
+
+
+def _keep_pixels(name: Literal["val", "train_sample"], photos: Sequence[AssignedPhoto], lesson: Lesson) -> None:
+    pixels = lesson.store.take([photo.sha256 for photo in photos])
+    lesson.run.write_pixels(name, pixels, labels_of(photos, lesson.args.classes))
+
+
+def _keep_originals(run: Run, photos: Sequence[AssignedPhoto]) -> None:
+    run.originals.mkdir(parents=True, exist_ok=True)
+    for number, photo in enumerate(photos[i] for i in evenly(len(photos), ORIGINALS)):
+        if photo.path.is_file():
+            shutil.copyfile(photo.path, run.originals / f"{number:03d}{photo.path.suffix.lower()}")

@@ -1,0 +1,84 @@
+"""How sure a network may be: learned on photos that it has not learned from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from exporter.confidence.calibrate import calibrated, fit_temperature
+from exporter.confidence.thresholds import default_precision, precision_targets
+from exporter.confidence.unknown import KEPT, DistanceHead, fit_distance, unknown_limit
+from models.confidence import Confidence, UnknownLimit
+
+__all__ = ["HeldOut", "Strangeness", "know", "know_strangers"]
+
+
+@dataclass(frozen=True)
+class Strangeness:
+    """How strange a photo is to a network.
+
+    Attributes:
+        head: gives the score of a photo's features.
+        limit: the score above which a photo is none of the products.
+    """
+
+    head: DistanceHead
+    limit: float
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Photos that a network has not learned from.
+
+    Attributes:
+        logits: class logits, ``float32 (n, classes)``.
+        labels: class indices ``(n,)``.
+        known: whether the unknown score is within its limit, ``bool (n,)``.
+    """
+
+    logits: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.intp]
+    known: npt.NDArray[np.bool_]
+
+
+def know_strangers(
+    learned: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], held: npt.NDArray[np.float32]
+) -> Strangeness:
+    """Learn what the products look like.
+
+    Args:
+        learned: features of photos that the network has learned from, ``float32 (n, D)``.
+        labels: their class indices.
+        held: features of photos that it has not: the limit comes from these, since those above lie closer together.
+    """
+    head = fit_distance(learned, labels)
+    return Strangeness(head, unknown_limit(head.score(held)))
+
+
+def know(validation: HeldOut, strangeness: Strangeness | None, folds: list[HeldOut]) -> Confidence:
+    """Temperature, thresholds and limit.
+
+    Args:
+        validation: what the network itself said.
+        strangeness: none where it could not be learned.
+        folds: what networks that were trained without a fold said of it; each has a temperature of its own.
+    """
+    temperature = fit_temperature(validation.logits, validation.labels)
+    parts = [(validation, temperature), *((fold, fit_temperature(fold.logits, fold.labels)) for fold in folds)]
+    targets = precision_targets(
+        np.concatenate([calibrated(part.logits, heat) for part, heat in parts]),
+        np.concatenate([part.labels for part, _ in parts]),
+        np.concatenate([part.known for part, _ in parts]),
+    )
+    return Confidence(
+        temperature=temperature,
+        precision=default_precision(targets),
+        targets=targets,
+        unknown=_limit(strangeness),
+        rows=sum(len(part.labels) for part, _ in parts),
+        out_of_fold=sum(len(fold.labels) for fold in folds),
+    )
+
+
+def _limit(strangeness: Strangeness | None) -> UnknownLimit | None:
+    return None if strangeness is None else UnknownLimit(score="distance", limit=strangeness.limit, kept=KEPT)

@@ -1,0 +1,171 @@
+"""One step of learning, and the running average of what was learned."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from models.errors import InputError
+from trainer.learning.recipe import Recipe
+
+__all__ = ["Learner", "State"]
+
+State = dict[str, npt.NDArray[Any]]
+"""All that a training needs to go on as if it had never stopped."""
+_CHUNK = 128
+
+
+class Learner:
+    """A network, its optimizers and the running average of its weights (Polyak & Juditsky 1992).
+
+    Late in a training the average is what the weights swing around; early it is far better than they are.
+
+    Args:
+        network: ends in layers named ``logits`` and ``probabilities``.
+        recipe: how it learns.
+        groups: the variables that learn, early layers first; as many groups as the recipe has ``depth_rates``.
+        class_weights: what a photo of each class counts, ``float32 (classes,)``; none where all count the same.
+        logits: the part of the network that gives the logits; all of it, where none is given.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        recipe: Recipe,
+        groups: Sequence[Sequence[keras.Variable]],
+        class_weights: npt.NDArray[np.float32] | None = None,
+        logits: keras.Model | None = None,
+    ) -> None:
+        self.network = network
+        self._recipe = recipe
+        self._logits = logits or keras.Model(network.inputs, network.get_layer("logits").output)
+        self._optimizers = [(_optimizer(recipe, group), times, group) for group, times in _paired(groups, recipe)]
+        self._binary = self._logits.output_shape[-1] == 1
+        self._class_weights = None if class_weights is None else tf.constant(class_weights)
+        self._average = [tf.Variable(v.value, trainable=False) for v in self._averaged_variables()]
+        self._steps = 0
+        self._step = tf.function(self._one_step, reduce_retracing=False)
+        self._answer = tf.function(lambda pixels: self._logits(pixels, training=False), reduce_retracing=True)
+
+    def step(self, pixels: tf.Tensor, targets: tf.Tensor, rate: float, share: float) -> tuple[tf.Tensor, tf.Tensor]:
+        """Learn from a batch.
+
+        Args:
+            pixels: ``float32 (batch, s, s, 3)`` in 0..255.
+            targets: ``float32 (batch, units)``.
+            rate: learning rate.
+            share: of the whole training that this step is.
+
+        Returns:
+            The mean loss, and the share of photos that were guessed right, before the step.
+        """
+        self._steps += 1
+        keep = tf.constant(self._kept(share), tf.float32)
+        loss, right = self._step(pixels, targets, tf.constant(rate, tf.float32), keep)
+        return loss, right
+
+    def logits(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """The network's logits ``float32 (n, units)`` for pixels ``uint8 (n, S, S, 3)``."""
+        chunks = (tf.cast(pixels[i : i + _CHUNK], tf.float32) for i in range(0, len(pixels), _CHUNK))
+        return np.concatenate([self._answer(chunk).numpy() for chunk in chunks])
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within the block the network has the average of its weights."""
+        own = [v.numpy() for v in self._averaged_variables()]
+        self._give(self._average)
+        try:
+            yield
+        finally:
+            self._give(own)
+
+    def settle(self) -> None:
+        """Give the network the average of its weights for good."""
+        self._give(self._average)
+
+    def state(self) -> State:
+        """A copy of everything that changes while it learns."""
+        arrays = [*self._variables(), *self._average]
+        return {"steps": np.array(self._steps), **{f"v{i}": _array(v) for i, v in enumerate(arrays)}}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take up a state.
+
+        Raises:
+            InputError: it is of another network.
+        """
+        arrays = [*self._variables(), *self._average]
+        if any(f"v{i}" not in state or state[f"v{i}"].shape != tuple(v.shape) for i, v in enumerate(arrays)):
+            msg = "The kept state is of another network; train anew."
+            raise InputError(msg)
+        for i, variable in enumerate(arrays):
+            variable.assign(state[f"v{i}"])
+        self._steps = int(state["steps"])
+
+    def _kept(self, share: float) -> float:
+        if not self._recipe.average:
+            return 0.0
+        young = (1.0 + self._steps) / (10.0 + self._steps)
+        return min(young, math.exp(-share / self._recipe.average))
+
+    def _one_step(
+        self, pixels: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor, keep: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            logits = self._logits(pixels, training=True)
+            loss = tf.reduce_mean(self._losses(targets, logits))
+        gradients = tape.gradient(loss, [[v.value for v in group] for _, _, group in self._optimizers])
+        for (optimizer, times, group), found in zip(self._optimizers, gradients, strict=True):
+            optimizer.learning_rate.assign(rate * times)
+            optimizer.apply(found, group)
+        for average, own in zip(self._average, self._averaged_variables(), strict=True):
+            average.assign(keep * average + (1.0 - keep) * own.value)
+        return loss, self._right(targets, logits)
+
+    def _losses(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        smoothing = self._recipe.smoothing
+        if self._binary:
+            soft = targets * (1.0 - smoothing) + smoothing / 2.0
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(soft, logits)[:, 0]
+            weights = self._class_weights
+            both = tf.concat([1.0 - targets, targets], axis=1)
+        else:
+            soft = targets * (1.0 - smoothing) + smoothing / logits.shape[-1]
+            losses = tf.nn.softmax_cross_entropy_with_logits(soft, logits)
+            weights, both = self._class_weights, targets
+        return losses if weights is None else losses * tf.linalg.matvec(both, weights)
+
+    def _right(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        if self._binary:
+            return tf.reduce_mean(tf.cast((targets > 0.5) == (logits > 0.0), tf.float32))  # noqa: PLR2004 - half-way
+        return tf.reduce_mean(tf.cast(tf.argmax(targets, 1) == tf.argmax(logits, 1), tf.float32))
+
+    def _averaged_variables(self) -> list[keras.Variable]:
+        return [v for v in self.network.variables if v.dtype == "float32"] if self._recipe.average else []
+
+    def _give(self, values: Sequence[Any]) -> None:
+        for variable, value in zip(self._averaged_variables(), values, strict=True):
+            variable.assign(value)
+
+    def _variables(self) -> list[Any]:
+        return [*self.network.variables, *(v for optimizer, _, _ in self._optimizers for v in optimizer.variables)]
+
+
+def _paired(groups: Sequence[Sequence[keras.Variable]], recipe: Recipe) -> list[tuple[Sequence[keras.Variable], float]]:
+    return [pair for pair in zip(groups, recipe.depth_rates, strict=True) if pair[0]]
+
+
+def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Optimizer:
+    optimizer = keras.optimizers.AdamW(recipe.rate, weight_decay=recipe.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.build(variables)
+    return optimizer
+
+
+def _array(variable: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - of TensorFlow or of Keras
+    return np.array(variable.numpy())

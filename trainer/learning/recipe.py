@@ -1,0 +1,145 @@
+"""How each architecture is best taught, where a person asks for nothing else."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from trainer.arch import Arch
+
+__all__ = ["Augmentation", "Recipe", "Stage", "recipe_for"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a photo may be changed before the network sees it; 0 leaves it as it is.
+
+    Attributes:
+        flip: whether half of the photos are mirrored.
+        shift: share of the side, each way.
+        zoom: smallest and largest part of the photo that fills the square, as a share of its side.
+        stretch: of width against height, as an exponent of e.
+        rotation_rad: each way.
+        colour: of brightness and contrast, as a share; half as much of white balance.
+        erase: share of the photos that lose a rectangle.
+        mixup: share of the photos that another one shines through (Zhang et al. 2018), by half at most.
+    """
+
+    flip: bool = True
+    shift: float = 0.1
+    zoom: tuple[float, float] = (0.8, 1.12)
+    stretch: float = 0.1
+    rotation_rad: float = 0.1
+    colour: float = 0.2
+    erase: float = 0.0
+    mixup: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training in which photos are smaller than they will be: such epochs cost less.
+
+    Attributes:
+        until: share of the training at which it ends.
+        scale: side of the photos, as a share of S.
+    """
+
+    until: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides how a network learns.
+
+    Attributes:
+        size: side S of the input in pixels.
+        epochs: passes over the training photos.
+        batch: photos in a step.
+        rate: the highest learning rate.
+        weight_decay: of AdamW (Loshchilov & Hutter 2019); none decays no weight.
+        cosine: whether the rate rises over the first tenth and falls to nothing along a cosine, or stays.
+        smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
+        average: time constant of the running average of the weights, as a share of the training; 0 for none.
+        augmentation: none leaves photos as they are.
+        stages: with smaller photos, in order; the rest of the training has full ones.
+        head_epochs: passes over the features of the frozen body, before the whole is fine-tuned.
+        depth_rates: what the rate is multiplied by in early, middle and late layers.
+        keep_norms: whether batch norms keep the statistics that they came with.
+    """
+
+    size: int
+    epochs: int
+    batch: int
+    rate: float
+    weight_decay: float
+    cosine: bool
+    smoothing: float
+    average: float
+    augmentation: Augmentation | None
+    stages: tuple[Stage, ...] = ()
+    head_epochs: int = 0
+    depth_rates: tuple[float, ...] = (1.0,)
+    keep_norms: bool = False
+
+
+_CNN: Final = Recipe(
+    size=128,
+    epochs=70,
+    batch=64,
+    rate=2e-3,
+    weight_decay=0.05,
+    cosine=True,
+    smoothing=0.1,
+    average=0.05,
+    augmentation=Augmentation(zoom=(0.65, 1.12), stretch=0.15, colour=0.3, erase=0.25),
+    stages=(Stage(until=0.6, scale=0.75),),
+)
+_SIMPLE: Final = Recipe(
+    size=128,
+    epochs=15,
+    batch=64,
+    rate=1e-3,
+    weight_decay=0.0,
+    cosine=False,
+    smoothing=0.0,
+    average=0.0,
+    augmentation=None,
+)
+_FROM_NOTHING: Final = Recipe(
+    size=128,
+    epochs=40,
+    batch=64,
+    rate=2e-3,
+    weight_decay=0.05,
+    cosine=True,
+    smoothing=0.1,
+    average=0.05,
+    augmentation=Augmentation(),
+)
+_PRETRAINED: Final = Recipe(
+    size=160,
+    epochs=12,
+    batch=32,
+    rate=5e-4,
+    weight_decay=0.02,
+    cosine=True,
+    smoothing=0.1,
+    average=0.05,
+    augmentation=Augmentation(),
+    head_epochs=30,
+    depth_rates=(0.1, 0.3, 1.0),
+    keep_norms=True,
+)
+
+
+def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
+    """The recipe of an architecture.
+
+    Args:
+        arch: which one.
+        pretrained: whether its weights have learned from other photos before.
+    """
+    if arch is Arch.SIMPLE:
+        return _SIMPLE
+    if pretrained:
+        return _PRETRAINED
+    return _CNN if arch is Arch.CNN else _FROM_NOTHING

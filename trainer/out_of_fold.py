@@ -1,0 +1,158 @@
+"""What a small classifier says of photos that it has not learned from: each fold in turn is predicted by the others."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+__all__ = ["FOLDS", "assign_folds", "out_of_fold"]
+
+FOLDS: Final = 5
+
+_SHRINKAGE: Final = 0.3
+"""Of the covariance towards that of independent features; measured on clothing photos among 0.1, 0.3 and 0.6."""
+
+_TEMPERATURES: Final = (1.0, 100.0)
+_TEMPERATURE_PHOTOS: Final = 5_000
+_ROWS: Final = 4_096
+_LEAST: Final = np.finfo(np.float32).tiny
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+
+
+def out_of_fold(
+    features: npt.NDArray[np.floating], labels: Indices, groups: Sequence[str], classes: int, seed: int
+) -> Floats:
+    """Predict each photo by linear discriminant analysis learned from the photos of other folds.
+
+    The features are standardised after a signed square root (Perronnin et al. 2010); the covariance, which the classes
+    share, is shrunk; one temperature (Guo et al. 2017) makes the probabilities those that the labels bear out. All of
+    this is in closed form, so thousands of classes cost little more than two: n·D² + n·D·classes operations, and
+    n·classes floats to hold.
+
+    The network that made the features must not have learned from these labels, or the features remember them and the
+    predictions are out of fold in name only. Features of a network with ImageNet weights that stay frozen are safe.
+    Those of a network trained from scratch, or fine-tuned, on these very photos are not: where networks were trained
+    without each fold, their predictions are the ones to use.
+
+    Args:
+        features: ``(n, D)``, of a network that stays as it is.
+        labels: class indices ``(n,)``.
+        groups: of each photo; photos of one group are in one fold.
+        classes: how many there are, those without photos too.
+        seed: of the folds.
+
+    Returns:
+        ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, as with one whose
+        photos are all of one group, and above 0 wherever it was learned. Rows sum to 1, but for those predicted from no
+        photo at all, which are 0 throughout.
+    """
+    logits = np.full((len(labels), classes), -np.inf, np.float32)
+    if len(labels):
+        _Statistics(_standardised(features), labels, assign_folds(labels, groups, seed), classes).predict(logits)
+    _temper(logits, labels, seed)
+    return logits
+
+
+def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int = FOLDS) -> Indices:
+    """Deal the groups of each class to the fold that has fewest photos of it, large groups first.
+
+    Args:
+        labels: class indices ``(n,)``; a group counts as of its commonest class.
+        groups: of each photo.
+        seed: of the order in which groups of one size are dealt.
+        folds: how many.
+
+    Returns:
+        A number from 0 to folds - 1 for each photo ``(n,)``.
+    """
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    for group, label in zip(groups, labels.tolist(), strict=True):
+        members[group].append(label)
+    names = sorted(members)
+    shuffled = [names[place] for place in np.random.default_rng(seed).permutation(len(names))]
+    total = np.zeros(folds, np.intp)
+    of_class: defaultdict[int, npt.NDArray[np.intp]] = defaultdict(lambda: np.zeros(folds, np.intp))
+    chosen = {}
+    for name in sorted(shuffled, key=lambda name: -len(members[name])):
+        own = of_class[min(Counter(members[name]).items(), key=lambda item: (-item[1], item[0]))[0]]
+        chosen[name] = fold = int(np.lexsort((total, own))[0])
+        own[fold] += len(members[name])
+        total[fold] += len(members[name])
+    return np.array([chosen[group] for group in groups], np.intp)
+
+
+def _standardised(features: npt.NDArray[np.floating]) -> Floats:
+    """No label is looked at, so all photos may count."""
+    rooted = np.sign(features) * np.sqrt(np.abs(features.astype(np.float32)))
+    spread = rooted.std(axis=0)
+    standardised: Floats = (rooted - rooted.mean(axis=0)) / np.where(spread > 0, spread, 1.0).astype(np.float32)
+    return standardised
+
+
+class _Statistics:
+    """Counts, sums and products of each fold, which make those of any other folds together by subtraction."""
+
+    def __init__(self, features: Floats, labels: Indices, folds: Indices, classes: int) -> None:
+        self._features = features
+        self._places = [np.flatnonzero(folds == fold) for fold in range(FOLDS)]
+        width = features.shape[1]
+        self._counts = np.zeros((FOLDS, classes))
+        self._sums = np.zeros((FOLDS, classes, width))
+        self._products = np.zeros((FOLDS, width, width))
+        for fold, places in enumerate(self._places):
+            block, own = features[places].astype(np.float64), labels[places]
+            self._counts[fold] = np.bincount(own, minlength=classes)
+            np.add.at(self._sums[fold], own, block)
+            self._products[fold] = block.T @ block
+
+    def predict(self, logits: Floats) -> None:
+        """Fill in each fold's rows ``(n, classes)``, by the other folds."""
+        for fold, places in enumerate(self._places):
+            counts = self._counts.sum(axis=0) - self._counts[fold]
+            learned = np.flatnonzero(counts)
+            if not len(places) or not len(learned):
+                continue
+            means = (self._sums.sum(axis=0) - self._sums[fold])[learned] / counts[learned, None]
+            products = self._products.sum(axis=0) - self._products[fold]
+            weights, biases = _discriminant(counts[learned], means, products)
+            logits[np.ix_(places, learned)] = self._features[places] @ weights + biases
+
+
+def _discriminant(
+    counts: npt.NDArray[np.float64], means: npt.NDArray[np.float64], products: npt.NDArray[np.float64]
+) -> tuple[Floats, Floats]:
+    """Weights ``(D, classes)`` and biases ``(classes,)`` (Hastie et al. 2009, section 4.3)."""
+    width = means.shape[1]
+    freedom = max(counts.sum() - len(counts), 1.0)
+    within = (products - (means * counts[:, None]).T @ means) / freedom
+    floor = _SHRINKAGE * max(np.trace(within) / width, 1e-6)
+    weights = np.linalg.solve((1 - _SHRINKAGE) * within + floor * np.eye(width), means.T)
+    biases = np.log(counts / counts.sum()) - 0.5 * (means.T * weights).sum(axis=0)
+    return weights.astype(np.float32), biases.astype(np.float32)
+
+
+def _temper(logits: Floats, labels: Indices, seed: int) -> None:
+    """Make probabilities of logits, in their place, at the temperature under which the given labels are likeliest."""
+    able = np.flatnonzero(np.isfinite(logits[np.arange(len(labels)), labels]))
+    sample = np.random.default_rng(seed).permutation(able)[:_TEMPERATURE_PHOTOS]
+    temperature = np.float32(_temperature(logits[sample], labels[sample]) if len(sample) else 1.0)
+    for start in range(0, len(logits), _ROWS):
+        rows = logits[start : start + _ROWS]
+        learned = np.isfinite(rows)
+        rows[~learned.any(axis=1)] = 0
+        rows[:] = np.where(learned, np.maximum(softmax(rows / temperature, axis=1), _LEAST), 0)
+
+
+def _temperature(logits: Floats, labels: Indices) -> float:
+    def surprise(log_temperature: float) -> float:
+        said = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -float(said[np.arange(len(labels)), labels].mean(dtype=np.float64))
+
+    found = minimize_scalar(surprise, bounds=np.log(_TEMPERATURES), method="bounded", options={"xatol": 1e-3})
+    return float(np.exp(found.x))
