@@ -32,6 +32,8 @@ test: install
 prove: install
 	tests/install_system_packages.sh
 	for seed in 0 1 2 3 4 5 6 7 8 9; do $(BIN)/python benchmarks/chaos.py --seed $$seed --material .prove || exit 1; done
+	$(BIN)/python benchmarks/architectures.py
+	$(BIN)/python benchmarks/feeding.py
 	$(BIN)/python benchmarks/checking.py
 	$(BIN)/python benchmarks/million.py
 	$(BIN)/python benchmarks/labelling.py

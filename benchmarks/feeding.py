@@ -1,0 +1,145 @@
+"""How long an epoch takes: photos from Hangtag's store, and from Keras's ``image_dataset_from_directory``.
+
+    python benchmarks/feeding.py photos/train --epochs 4
+
+The same network takes the same steps on the same photos with the same augmentation; only what feeds it differs. Epochs
+of the two take turns, so that a slow minute of the machine falls on both; the first of each, which decodes and traces,
+does not count. ``--size`` is what both are fed with; Hangtag's own schedule also has epochs of smaller photos, which
+are measured apart.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporter.load_tensorflow import load_tensorflow
+
+if TYPE_CHECKING:
+    from trainer.learning.learner import Learner
+    from trainer.learning.recipe import Augmentation
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, nargs="?", help="class folders; photos are drawn if there are none")
+    parser.add_argument("--arch", default="cnn")
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=4, help="of each, the first included")
+    parser.add_argument("--augment", action=argparse.BooleanOptionalAction, default=True)
+    asked = parser.parse_args()
+    load_tensorflow()
+    with tempfile.TemporaryDirectory() as folder:
+        photos = asked.photos or _drawn(Path(folder) / "drawn")
+        _compare(photos, asked, Path(folder))
+
+
+def _drawn(folder: Path) -> Path:
+    from trainer.sample import draw_catalogue
+
+    draw_catalogue(folder, 1000, seed=3)
+    for broken in (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".jpg"):
+        broken.unlink()  # Keras stops at a file that is no photo
+    return folder
+
+
+def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
+    import keras
+    import numpy as np
+
+    from models.preprocess import PreprocessSpec
+    from trainer.arch import Arch
+    from trainer.dataset import read_dataset
+    from trainer.learning.batches import Batches
+    from trainer.learning.learner import Learner
+    from trainer.learning.recipe import recipe_for
+    from trainer.networks.build import build_network
+    from trainer.networks.depth import depth_groups
+    from trainer.networks.weights import NamedWeights
+    from trainer.pixel_store import PixelStore
+    from trainer.prepare import decode_all
+
+    arch = Arch(asked.arch)
+    recipe = recipe_for(arch, pretrained=False)
+    store = PixelStore(folder / "pixels", PreprocessSpec(size=asked.size))
+    began = time.monotonic()
+    readable, _ = decode_all(read_dataset(photos).photos, store, lambda done, total: None)
+    decoded = time.monotonic() - began
+    classes = sorted({photo.label for photo, _ in readable})
+    labels = np.array([classes.index(photo.label) for photo, _ in readable], np.intp)
+    keras.utils.set_random_seed(0)
+    network = build_network(arch, asked.size, len(classes), weights=NamedWeights.NONE, alpha=None)
+    learner = Learner(network, recipe, depth_groups(network, 1))
+    augmentation = recipe.augmentation if asked.augment else None
+    batches = Batches(
+        store,
+        [sha256 for _, sha256 in readable],
+        labels,
+        classes=len(classes),
+        batch=recipe.batch,
+        seed=0,
+        augmentation=augmentation,
+    )
+    smaller = sorted({max(16, round(stage.scale * asked.size / 16) * 16) for stage in recipe.stages})
+    feeds: dict[str, Callable[[int], Any]] = {
+        "Keras image_dataset_from_directory": _from_directory(photos, asked.size, recipe.batch, augmentation),
+        "Hangtag": lambda epoch: batches.epoch(epoch, asked.size),
+        **{
+            f"Hangtag, its epochs at {size} px": lambda epoch, size=size: batches.epoch(epoch, size) for size in smaller
+        },
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in feeds}
+    for epoch in range(asked.epochs):
+        for name, feed in feeds.items():
+            began = time.monotonic()
+            waited = sum(_steps(learner, feed(epoch), batches.steps))
+            seconds[name].append(time.monotonic() - began)
+            print(f"epoch {epoch + 1}: {name} {seconds[name][-1]:.2f} s, waited {waited:.2f} s", file=sys.stderr)
+    _print(seconds, len(readable), decoded)
+
+
+def _from_directory(photos: Path, size: int, batch: int, augmentation: "Augmentation | None") -> Callable[[int], Any]:
+    import keras
+    import tensorflow as tf
+
+    from trainer.learning.augment import augmented
+
+    dataset = keras.utils.image_dataset_from_directory(
+        photos, label_mode="categorical", batch_size=batch, image_size=(size, size), seed=0, verbose=False
+    )
+    if augmentation is not None:
+        number = tf.data.Dataset.counter()
+        dataset = tf.data.Dataset.zip(dataset, number).map(
+            lambda pair, step: augmented(pair[0], pair[1], tf.stack([step, step]), size, augmentation),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    return lambda epoch: dataset
+
+
+def _steps(learner: "Learner", batches: Any, steps: int) -> Iterator[float]:  # noqa: ANN401 - tf.data has no types
+    """One epoch; how long each step waited for its photos."""
+    feed = iter(batches)
+    for _ in range(steps):
+        asked = time.monotonic()
+        pixels, targets = next(feed)
+        yield time.monotonic() - asked
+        learner.step(pixels, targets, 1e-4, 1e-4)
+
+
+def _print(seconds: dict[str, list[float]], photos: int, decoded: float) -> None:
+    medians = {name: statistics.median(found[1:]) for name, found in seconds.items()}
+    slowest = next(iter(medians.values()))
+    print(f"{photos:,} photos; decoding them once took {decoded:.1f} s")
+    for name, median in medians.items():
+        spread = f"{min(seconds[name][1:]):.2f} to {max(seconds[name][1:]):.2f}"
+        print(f"{name:<36} {median:6.2f} s an epoch ({spread}), {slowest / median:.2f} times as fast as Keras's")
+
+
+if __name__ == "__main__":
+    main()
