@@ -2,13 +2,15 @@
 
     python benchmarks/feeding.py photos/train --epochs 4
 
-The same network takes the same steps on the same photos with the same augmentation; only what feeds it differs. Epochs
-of the two take turns, so that a slow minute of the machine falls on both; the first of each, which decodes and traces,
-does not count. ``--size`` is what both are fed with; Hangtag's own schedule also has epochs of smaller photos, which
-are measured apart.
+The same network takes the same steps on the same photos; only what feeds it differs. Epochs of the two take turns, so
+that a slow minute of the machine falls on both; the first of each, which decodes and traces, does not count.
+``--augment same`` gives both Hangtag's augmentation; ``layers`` gives Keras's dataset Keras's own layers for the same
+changes, as its guides do; ``none`` gives neither any. ``--size`` is what both are fed with; Hangtag's own schedule also
+has epochs of smaller photos, which are measured apart.
 """
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from trainer.learning.recipe import Augmentation
 
 
+Change = Callable[[Any, Any, Any], Any]
+"""Pixels, targets and the number of the batch → pixels and targets."""
+
+
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -31,7 +37,7 @@ def main() -> None:
     parser.add_argument("--arch", default="cnn")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=4, help="of each, the first included")
-    parser.add_argument("--augment", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--augment", choices=("same", "layers", "none"), default="same")
     asked = parser.parse_args()
     load_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +81,8 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     keras.utils.set_random_seed(0)
     network = build_network(arch, asked.size, len(classes), weights=NamedWeights.NONE, alpha=None)
     learner = Learner(network, recipe, depth_groups(network, 1))
-    augmentation = recipe.augmentation if asked.augment else None
+    augmentation = None if asked.augment == "none" else recipe.augmentation
+    changed = _by_layers if asked.augment == "layers" else _by_hangtag
     batches = Batches(
         store,
         [sha256 for _, sha256 in readable],
@@ -87,7 +94,9 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     )
     smaller = sorted({max(16, round(stage.scale * asked.size / 16) * 16) for stage in recipe.stages})
     feeds: dict[str, Callable[[int], Any]] = {
-        "Keras image_dataset_from_directory": _from_directory(photos, asked.size, recipe.batch, augmentation),
+        "Keras image_dataset_from_directory": _from_directory(
+            photos, asked.size, recipe.batch, changed(asked.size, augmentation)
+        ),
         "Hangtag": lambda epoch: batches.epoch(epoch, asked.size),
         **{
             f"Hangtag, its epochs at {size} px": lambda epoch, size=size: batches.epoch(epoch, size) for size in smaller
@@ -103,23 +112,48 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     _print(seconds, len(readable), decoded)
 
 
-def _from_directory(photos: Path, size: int, batch: int, augmentation: "Augmentation | None") -> Callable[[int], Any]:
+def _from_directory(photos: Path, size: int, batch: int, change: Change) -> Callable[[int], Any]:
     import keras
     import tensorflow as tf
-
-    from trainer.learning.augment import augmented
 
     dataset = keras.utils.image_dataset_from_directory(
         photos, label_mode="categorical", batch_size=batch, image_size=(size, size), seed=0, verbose=False
     )
-    if augmentation is not None:
-        number = tf.data.Dataset.counter()
-        dataset = tf.data.Dataset.zip(dataset, number).map(
-            lambda pair, step: augmented(pair[0], pair[1], tf.stack([step, step]), size, augmentation),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-    dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    return lambda epoch: dataset
+    numbered = tf.data.Dataset.zip(dataset, tf.data.Dataset.counter())
+    changed = numbered.map(lambda pair, step: change(*pair, step), num_parallel_calls=tf.data.AUTOTUNE)
+    ready = changed.prefetch(tf.data.AUTOTUNE)
+    return lambda epoch: ready
+
+
+def _by_hangtag(size: int, wish: "Augmentation | None") -> Change:
+    import tensorflow as tf
+
+    from trainer.learning.augment import augmented
+
+    if wish is None:
+        return lambda pixels, targets, step: (pixels, targets)
+    return lambda pixels, targets, step: augmented(pixels, targets, tf.stack([step, step]), size, wish)
+
+
+def _by_layers(size: int, wish: "Augmentation | None") -> Change:
+    """Keras's layers for the same changes, but for white balance, stretching and erasing."""
+    import keras
+
+    if wish is None:
+        return _by_hangtag(size, wish)
+    layers = keras.layers
+    nearer, farther = wish.zoom
+    change = keras.Sequential(
+        [
+            layers.RandomFlip("horizontal"),
+            layers.RandomTranslation(wish.shift, wish.shift, fill_mode="nearest"),
+            layers.RandomZoom((nearer - 1.0, farther - 1.0), fill_mode="nearest"),
+            layers.RandomRotation(wish.rotation_rad / (2 * math.pi), fill_mode="nearest"),
+            layers.RandomBrightness(wish.colour),
+            layers.RandomContrast(wish.colour),
+        ]
+    )
+    return lambda pixels, targets, step: (change(pixels, training=True), targets)
 
 
 def _steps(learner: "Learner", batches: Any, steps: int) -> Iterator[float]:  # noqa: ANN401 - tf.data has no types

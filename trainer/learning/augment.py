@@ -81,13 +81,13 @@ def _moved(pixels: tf.Tensor, size: int, wish: Augmentation, draw: _Draw) -> tf.
 
 
 def _recoloured(pixels: tf.Tensor, wish: Augmentation, draw: _Draw) -> tf.Tensor:
-    """Brightness, white balance and contrast."""
+    """Brightness, white balance and contrast: a factor and an offset for each colour of each photo, in one pass."""
     brightness = draw.each(1 - wish.colour, 1 + wish.colour, shape=(1, 1, 1))
     balance = draw.each(1 - wish.colour / 2, 1 + wish.colour / 2, shape=(1, 1, 3))
     contrast = draw.each(1 - wish.colour, 1 + wish.colour, shape=(1, 1, 1))
-    lit = pixels * brightness * balance
-    mean = tf.reduce_mean(lit, axis=[1, 2], keepdims=True)
-    return mean + (lit - mean) * contrast
+    light = brightness * balance
+    mean = tf.reduce_mean(pixels, axis=[1, 2], keepdims=True)
+    return pixels * (light * contrast) + mean * light * (1.0 - contrast)
 
 
 def _erased(pixels: tf.Tensor, wish: Augmentation, draw: _Draw) -> tf.Tensor:
