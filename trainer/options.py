@@ -56,9 +56,7 @@ WeightsOption = Annotated[
         help="What the network begins with. Default: imagenet where the architecture has it, else none (random).",
     ),
 ]
-AlphaOption = Annotated[
-    float | None, typer.Option(min=0.1, max=2.0, help="Width of a mobilenet, as a share of its usual one.")
-]
+AlphaOption = Annotated[float | None, typer.Option(help="Width of a mobilenet, as a share of its usual one.")]
 SizeOption = Annotated[
     int | None,
     typer.Option(min=16, max=1024, help="Side of the network's input, in pixels. Default: what suits it, 128 or 160."),
