@@ -101,7 +101,6 @@ def test_either_data_or_a_run_to_resume_is_needed(invoke, arguments, said):
         ("--balance", "even"),
         ("--fit", "squeeze"),
         ("--decode", "half"),
-        ("--alpha", 0),
     ],
 )
 def test_values_that_make_no_sense_are_refused_naming_the_option(invoke, option):
@@ -141,6 +140,7 @@ def test_a_table_gives_its_run_a_name_without_the_ending(invoke, tmp_path):
         (("--weights", "imagenet"), "cnn has no ImageNet weights"),
         (("--weights", "gone.keras"), "no such file"),
         (("--arch", "mobilenet", "--weights", "none", "--alpha", 3.0), "Expected an alpha from 0.1 to 2"),
+        (("--arch", "mobilenet", "--weights", "none", "--alpha", 0), "Expected an alpha from 0.1 to 2"),
         (("--arch", "vgg16", "--weights", "none", "--image-size", 16), "needs 32 px or more"),
         (("--time-limit", "soon"), "Expected a time such as 90s, 10m or 1h30m"),
     ],
