@@ -25,13 +25,12 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="train, validation and test folders of class folders")
     parser.add_argument("--leave-out", nargs="+", required=True, metavar="CLASS")
     parser.add_argument("--runs", type=Path, help="folder for the runs; what is there already is not trained again")
-    parser.add_argument("options", nargs="*", help="for hangtag train, after --")
-    asked = parser.parse_args()
+    asked, options = parser.parse_known_args()  # what is not ours is for hangtag train
     load_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         runs = asked.runs or Path(folder)
         for left_out in asked.leave_out:
-            print(json.dumps({"left_out": left_out, **_measure(asked.photos, left_out, runs, asked.options)}))
+            print(json.dumps({"left_out": left_out, **_measure(asked.photos, left_out, runs, options)}))
 
 
 def _measure(photos: Path, left_out: str, runs: Path, options: list[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Final
 import keras
 import numpy as np
 
+from exporter.confidence.thresholds import ruling_thresholds
 from exporter.ends import network_ends
 from exporter.golden_samples import golden_photos
 from exporter.graph import add_metadata, convert
@@ -27,8 +28,6 @@ from models.preprocess import Pixels, preprocess
 __all__ = ["ExportResult", "export_run"]
 
 VARIANT: Final = "float32"
-REVIEW_UNDER: Final = 0.5
-"""Where no precision can be promised, rows that are less sure than a coin toss go to a person."""
 _MODEL_FILE: Final = "model.onnx"
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 
@@ -113,8 +112,6 @@ def _check_features(run: TrainingRun, network: keras.Model) -> None:
 
 def _metadata(run: TrainingRun) -> ModelMetadata:
     sure = run.confidence
-    own = {target.precision: target.thresholds for target in sure.targets}
-    coin_toss = (REVIEW_UNDER,) * len(run.classes)
     return ModelMetadata(
         schema_version=1,
         name=run.name,
@@ -123,7 +120,7 @@ def _metadata(run: TrainingRun) -> ModelMetadata:
         labels=run.classes,
         preprocess=run.preprocess,
         temperature=sure.temperature,
-        thresholds=coin_toss if sure.precision is None else own[sure.precision],
+        thresholds=ruling_thresholds(sure, len(run.classes)),
         precision=sure.precision,
         targets=sure.targets,
         unknown=sure.unknown,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from exporter.confidence.thresholds import thresholds_at
+from exporter.confidence.thresholds import ruling_thresholds
 from models.confidence import Confidence
 from models.decision import Rules, Scores
 from trainer.csv_file import write_rows
@@ -26,7 +26,7 @@ def write_predictions(
 
 def _rows(split: Split, judged: Judged, confidence: Confidence, classes: Sequence[str]) -> Iterator[Sequence[object]]:
     limit = confidence.unknown.limit if confidence.unknown else None
-    rules = Rules(tuple(classes), thresholds_at(confidence, confidence.precision), limit)
+    rules = Rules(tuple(classes), ruling_thresholds(confidence, len(classes)), limit)
     decided = rules.decide(Scores(judged.probabilities, judged.unknown), top_k=1)
     for photo, found in zip(judged.photos, decided, strict=True):
         strange = "" if found.unknown is None else f"{found.unknown:.6g}"

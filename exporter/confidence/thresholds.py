@@ -9,7 +9,7 @@ import numpy.typing as npt
 from exporter.confidence.proof import fewest_rows, proved_threshold
 from models.confidence import TARGETS, Confidence, PrecisionTarget, Thresholds
 
-__all__ = ["WITHOUT_PROMISE", "automatic", "default_precision", "precision_targets", "thresholds_at"]
+__all__ = ["WITHOUT_PROMISE", "automatic", "default_precision", "precision_targets", "ruling_thresholds"]
 
 WITHOUT_PROMISE: Final = 0.5
 """The threshold of every class where no precision can be promised: less sure than a coin toss goes to review."""
@@ -70,23 +70,18 @@ def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
     return max(reached, default=None)
 
 
-def thresholds_at(confidence: Confidence, precision: float | None) -> Thresholds:
-    """The thresholds of a target, or WITHOUT_PROMISE for every class where none is promised.
+def ruling_thresholds(confidence: Confidence, classes: int) -> Thresholds:
+    """The thresholds that rule where a person names no precision.
 
     Args:
         confidence: what was learned of the model.
-        precision: one of its targets, or none.
+        classes: how many there are.
 
-    Raises:
-        ValueError: there is no such target.
+    Returns:
+        Those of the model's own target, or WITHOUT_PROMISE for every class where none is promised.
     """
-    if precision is None:
-        return tuple(WITHOUT_PROMISE for _ in confidence.targets[0].thresholds)
-    for row in confidence.targets:
-        if row.precision == precision:
-            return row.thresholds
-    msg = f"Expected one of {[row.precision for row in confidence.targets]}, got {precision}."
-    raise ValueError(msg)
+    own = {row.precision: row.thresholds for row in confidence.targets}
+    return (WITHOUT_PROMISE,) * classes if confidence.precision is None else own[confidence.precision]
 
 
 def _target(

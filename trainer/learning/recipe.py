@@ -1,6 +1,6 @@
 """How each architecture is best taught, where a person asks for nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from trainer.arch import Arch
@@ -104,27 +104,14 @@ _SIMPLE: Final = Recipe(
     average=0.0,
     augmentation=None,
 )
-_FROM_NOTHING: Final = Recipe(
-    size=128,
-    epochs=40,
-    batch=64,
-    rate=2e-3,
-    weight_decay=0.05,
-    cosine=True,
-    smoothing=0.1,
-    average=0.05,
-    augmentation=Augmentation(),
-)
-_PRETRAINED: Final = Recipe(
+_FROM_NOTHING: Final = replace(_CNN, epochs=40, augmentation=Augmentation(), stages=())
+_PRETRAINED: Final = replace(
+    _FROM_NOTHING,
     size=160,
     epochs=12,
     batch=32,
     rate=5e-4,
     weight_decay=0.02,
-    cosine=True,
-    smoothing=0.1,
-    average=0.05,
-    augmentation=Augmentation(),
     head_epochs=30,
     depth_rates=(0.1, 0.3, 1.0),
     keep_norms=True,

@@ -4,13 +4,7 @@ from itertools import pairwise
 
 import keras
 
-__all__ = ["body_layers", "depth_groups", "features_model", "freeze_norms"]
-
-
-def body_layers(network: keras.Model) -> list[keras.Layer]:
-    """The layers from the image to ``features``, both included, in the order of the data."""
-    layers: list[keras.Layer] = network.layers
-    return layers[: layers.index(network.get_layer("features")) + 1]
+__all__ = ["depth_groups", "features_model", "freeze_norms"]
 
 
 def features_model(network: keras.Model) -> keras.Model:

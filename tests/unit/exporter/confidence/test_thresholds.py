@@ -10,7 +10,7 @@ from exporter.confidence.thresholds import (
     automatic,
     default_precision,
     precision_targets,
-    thresholds_at,
+    ruling_thresholds,
 )
 from models.confidence import TARGETS, Confidence, PrecisionTarget
 
@@ -179,9 +179,7 @@ def test_the_default_is_95_percent_or_the_next_that_any_row_reaches(coverage, pr
     assert default_precision(targets_covering(*coverage)) == precision
 
 
-def test_the_thresholds_of_a_target():
-    confidence = confidence_of(targets_covering(1, 1, 1, 1, 1))
-    assert thresholds_at(confidence, 0.98) == (0.98, None)
-    assert thresholds_at(confidence, None) == (WITHOUT_PROMISE, WITHOUT_PROMISE)
-    with pytest.raises(ValueError, match=r"Expected one of \[0.9, .*\], got 0.96"):
-        thresholds_at(confidence, 0.96)
+@pytest.mark.parametrize(("precision", "thresholds"), [(0.98, (0.98, None)), (None, (WITHOUT_PROMISE,) * 2)])
+def test_the_target_that_rules_gives_the_thresholds(precision, thresholds):
+    confidence = confidence_of(targets_covering(1, 1, 1, 1, 1)).model_copy(update={"precision": precision})
+    assert ruling_thresholds(confidence, 2) == thresholds
