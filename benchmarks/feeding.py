@@ -60,15 +60,15 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
 
     from models.preprocess import PreprocessSpec
     from trainer.arch import Arch
-    from trainer.dataset import read_dataset
+    from trainer.data.dataset import read_dataset
+    from trainer.data.pixel_store import PixelStore
+    from trainer.data.prepare import decode_all
     from trainer.learning.batches import Batches
     from trainer.learning.learner import Learner
     from trainer.learning.recipe import recipe_for
     from trainer.networks.build import build_network
     from trainer.networks.depth import depth_groups
     from trainer.networks.weights import NamedWeights
-    from trainer.pixel_store import PixelStore
-    from trainer.prepare import decode_all
 
     arch = Arch(asked.arch)
     recipe = recipe_for(arch, pretrained=False)

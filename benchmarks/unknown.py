@@ -63,7 +63,7 @@ def _scores(run_path: Path, photos: Path, left_out: str) -> dict[str, Any]:
     from exporter.confidence.calibrate import calibrated
     from exporter.confidence.unknown import DistanceHead, auroc, energy
     from models.preprocess import preprocess
-    from trainer.dataset import Split
+    from trainer.data.dataset import Split
     from trainer.run import open_run
     from trainer.splits.assigned import read_splits
 

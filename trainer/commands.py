@@ -143,8 +143,8 @@ def train_command(
         hangtag train --resume runs/train/shop
     """
     from models.preprocess import PreprocessSpec
-    from trainer.cache import default_cache
     from trainer.console import resume_and_show, train_and_show
+    from trainer.data.cache import default_cache
     from trainer.duration import parse_duration
     from trainer.learning.recipe import recipe_for
     from trainer.request import TrainRequest

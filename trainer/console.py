@@ -14,15 +14,15 @@ from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
 from models.errors import ExitCode, MissingExtraError, StoppedError
-from trainer.cache import default_cache
-from trainer.dataset import Split
+from trainer.data.cache import default_cache
+from trainer.data.dataset import Split
 from trainer.report.rates import rounded
 from trainer.request import TrainRequest
 
 if TYPE_CHECKING:
-    from trainer.evaluate import Evaluation, Figures, Realised
+    from trainer.data.prepare import Prepared
+    from trainer.judging.evaluate import Evaluation, Figures, Realised
     from trainer.learning.history import EpochFigures
-    from trainer.prepare import Prepared
     from trainer.run import RunArgs
     from trainer.train import TrainResult
 
@@ -261,7 +261,7 @@ def _figures_table(figures: "Figures", title: str) -> Table:
 def measure_and_show(model: Path, data: Path, *, as_json: bool) -> None:
     """Measure, and print a table or JSON on stdout."""
     try:
-        from trainer.measure import measure
+        from trainer.judging.measure import measure
     except ImportError as error:
         msg = f"Evaluating needs scikit-learn ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error

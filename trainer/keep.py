@@ -7,7 +7,7 @@ from typing import Final, Literal
 import numpy as np
 
 from exporter.evenly import evenly
-from trainer.lesson import Lesson, labels_of
+from trainer.learning.lesson import Lesson, labels_of
 from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto
 

@@ -7,7 +7,7 @@ import typer
 
 from models.fit import Decode, Fit
 from trainer.arch import Arch
-from trainer.balance import Balance
+from trainer.learning.balance import Balance
 
 __all__ = [
     "DATA_HELP",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from models.preprocess import PreprocessSpec
 from trainer.arch import Arch
-from trainer.balance import Balance
+from trainer.learning.balance import Balance
 
 __all__ = ["TrainRequest"]
 

@@ -15,7 +15,7 @@ from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
 from models.whole_file import replace_file
 from trainer.arch import Arch
-from trainer.balance import Balance
+from trainer.learning.balance import Balance
 
 __all__ = ["Run", "RunArgs", "RunState", "open_run"]
 

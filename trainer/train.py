@@ -11,28 +11,28 @@ import keras
 
 from models.errors import InputError
 from models.whole_file import replace_file
-from trainer.balance import balance_note, choose_balance
-from trainer.cache import looks_folder, pixels_folder
 from trainer.check.look_store import LookStore
-from trainer.dataset import Split, read_dataset
-from trainer.evaluate import Evaluation
-from trainer.first_batch import first_batch
-from trainer.folds import share_of_main, train_folds
+from trainer.data.cache import looks_folder, pixels_folder
+from trainer.data.dataset import Split, read_dataset
+from trainer.data.pixel_store import PixelStore
+from trainer.data.prepare import Prepared, SplitWishes, prepare, read_excluded, restore, write_excluded
+from trainer.judging.evaluate import Evaluation
+from trainer.judging.folds import share_of_main, train_folds
 from trainer.keep import keep_for_export
+from trainer.learning.balance import balance_note, choose_balance
+from trainer.learning.first_batch import first_batch
 from trainer.learning.fit import FitView
 from trainer.learning.history import EpochFigures, read_history
+from trainer.learning.lesson import Lesson, new_network
 from trainer.learning.recipe import recipe_for
-from trainer.leave import leave
-from trainer.lesson import Lesson, new_network
+from trainer.learning.tensorboard import TensorBoardView
 from trainer.networks.build import weights_file
 from trainer.networks.choice import NetworkChoice
 from trainer.networks.weights import default_weights, parse_weights
-from trainer.pixel_store import PixelStore
-from trainer.prepare import Prepared, SplitWishes, prepare, read_excluded, restore, write_excluded
+from trainer.report.leave import leave
 from trainer.request import TrainRequest
 from trainer.run import Run, RunArgs, RunState
 from trainer.splits.assigned import read_splits, write_splits
-from trainer.tensorboard import TensorBoardView
 
 __all__ = ["TrainResult", "TrainingView", "resume", "train"]
 

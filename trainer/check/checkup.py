@@ -14,8 +14,8 @@ from trainer.check.magic import stray_fault
 from trainer.check.photo_fault import FaultKind, PhotoFault
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import Guess, guess_from_accidents
-from trainer.dataset import Dataset, Exclusion, LabeledPhoto
-from trainer.hashing import hash_photos
+from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto
+from trainer.data.hashing import hash_photos
 
 __all__ = ["CheckView", "Checkup", "Faulty", "Looked", "check_up", "look_at"]
 

@@ -15,8 +15,8 @@ from models.errors import InputError
 from trainer.check.checkup import Checkup
 from trainer.check.findings import issue_of
 from trainer.check.issues import Issue
-from trainer.csv_file import write_rows
-from trainer.dataset import LabeledPhoto
+from trainer.data.csv_file import write_rows
+from trainer.data.dataset import LabeledPhoto
 from worker.csv_rows import CsvRows
 from worker.readers import read_delimited
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from trainer.check.components import joined
 from trainer.check.look_store import LookStore
 from trainer.check.near import NearPair, find_near
-from trainer.dataset import LabeledPhoto, Split
+from trainer.data.dataset import LabeledPhoto, Split
 
 __all__ = ["Leak", "LeakKind", "Relations", "is_placeholder", "relate"]
 

@@ -8,7 +8,7 @@ from typing import Final
 from trainer.check.checkup import Checkup
 from trainer.check.findings import Findings, issue_of
 from trainer.check.issues import Issue
-from trainer.csv_file import write_rows
+from trainer.data.csv_file import write_rows
 
 __all__ = ["write_check_csv"]
 

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from models.errors import ExitCode, InputError, StoppedError
 from models.whole_file import replace_file
-from trainer.cache import default_cache, looks_folder
 from trainer.check.checkup import Checkup, check_up
 from trainer.check.findings import GRAVE, Findings, find
 from trainer.check.issues import Issue
@@ -24,7 +23,8 @@ from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, 
 from trainer.check.rows import write_check_csv
 from trainer.check.sentences import MEANINGS, doubt_sentences, leak_sentences, property_sentences, shortcut_sentences
 from trainer.check.summary import Summary
-from trainer.dataset import read_dataset
+from trainer.data.cache import default_cache, looks_folder
+from trainer.data.dataset import read_dataset
 from worker.console import RateColumn
 
 __all__ = ["CheckScreen", "bring_back_and_show", "check_and_show"]

@@ -7,7 +7,7 @@ from typing import Final
 from trainer.check.checkup import Checkup
 from trainer.check.issues import Issue
 from trainer.check.relations import Leak, LeakKind
-from trainer.dataset import LabeledPhoto, Split
+from trainer.data.dataset import LabeledPhoto, Split
 
 __all__ = ["MEANINGS", "doubt_sentences", "leak_sentences", "listed", "property_sentences", "shortcut_sentences"]
 

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from trainer.data.pixel_store import PixelStore
 from trainer.learning.augment import augmented, resized
 from trainer.learning.recipe import Augmentation
-from trainer.pixel_store import PixelStore
 
 __all__ = ["Batches", "Order", "one_hot", "steps_per_epoch"]
 

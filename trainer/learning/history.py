@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import InputError
-from trainer.csv_file import write_rows
+from trainer.data.csv_file import write_rows
 
 __all__ = ["EpochFigures", "best_of", "goodness", "read_history", "write_history"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from trainer.dataset import Split
-from trainer.evaluate import Figures
+from trainer.data.dataset import Split
+from trainer.judging.evaluate import Figures
 from trainer.report.markdown import listed, plain
 from trainer.report.material import ReportMaterial
 from trainer.report.rates import percent

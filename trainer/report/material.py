@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from models.confidence import Confidence
 from models.preprocess import Pixels
-from trainer.dataset import Exclusion, Split
-from trainer.evaluate import Evaluation
-from trainer.label_issues import LabelIssue
+from trainer.data.dataset import Exclusion, Split
+from trainer.judging.evaluate import Evaluation
+from trainer.judging.label_issues import LabelIssue
 from trainer.learning.history import EpochFigures
 from trainer.run import RunArgs
 from trainer.splits.assigned import AssignedPhoto

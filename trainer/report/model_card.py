@@ -6,8 +6,8 @@ from pathlib import PurePath
 from typing import Final
 
 from models.confidence import PrecisionTarget
-from trainer.dataset import Split
-from trainer.evaluate import Figures
+from trainer.data.dataset import Split
+from trainer.judging.evaluate import Figures
 from trainer.report.limits import limits
 from trainer.report.making import made_with, settings, size_and_speed
 from trainer.report.markdown import code_block, listed, plain, table

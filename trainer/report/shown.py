@@ -4,8 +4,8 @@ from typing import Final, TypeVar
 
 from exporter.confidence.thresholds import WITHOUT_PROMISE
 from models.confidence import PrecisionTarget
-from trainer.dataset import Split
-from trainer.evaluate import Figures, OfSplits, Realised
+from trainer.data.dataset import Split
+from trainer.judging.evaluate import Figures, OfSplits, Realised
 from trainer.report.material import Judged, ReportMaterial
 from trainer.report.rates import between, percent, rounded, target_name
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.dataset import Split
+from trainer.data.dataset import Split
 
 __all__ = ["Applicant"]
 

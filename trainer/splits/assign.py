@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataError
-from trainer.dataset import Exclusion, Split
+from trainer.data.dataset import Exclusion, Split
 from trainer.splits.applicant import Applicant
 from trainer.splits.assigned import AssignedPhoto, Assignment
 from trainer.splits.coverage import keep_trained

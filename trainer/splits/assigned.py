@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import DataError
-from trainer.csv_file import write_rows
-from trainer.dataset import Exclusion, Split
+from trainer.data.csv_file import write_rows
+from trainer.data.dataset import Exclusion, Split
 
 __all__ = ["AssignedPhoto", "Assignment", "read_splits", "take_out", "write_splits"]
 

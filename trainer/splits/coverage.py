@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from models.errors import DataError
-from trainer.dataset import Exclusion, Split
+from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, Assignment, take_out
 
 __all__ = ["keep_trained"]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import NamedTuple
 
 from models.errors import DataError
-from trainer.dataset import LabeledPhoto, Split
+from trainer.data.dataset import LabeledPhoto, Split
 from trainer.splits.applicant import Applicant
 from trainer.splits.assigned import AssignedPhoto
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.check.components import joined
-from trainer.dataset import Split
+from trainer.data.dataset import Split
 from trainer.splits.applicant import Applicant
 
 __all__ = ["Grouping", "group_name", "group_photos"]

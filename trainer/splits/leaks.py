@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from trainer.dataset import Exclusion, Split
+from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, take_out
 
 __all__ = ["count_leaks", "drop_training_twins"]

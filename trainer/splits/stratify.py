@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trainer.dataset import Split
+from trainer.data.dataset import Split
 
 __all__ = ["FreeGroup", "Standing", "stratify"]
 

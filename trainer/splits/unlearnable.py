@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainer.check.relations import Relations, is_placeholder
-from trainer.dataset import Exclusion, Split
+from trainer.data.dataset import Exclusion, Split
 from trainer.splits.applicant import Applicant
 
 __all__ = ["Unlearnable", "find_unlearnable"]

@@ -7,9 +7,9 @@ import pytest
 
 from models.preprocess import PreprocessSpec
 from trainer.arch import Arch
-from trainer.balance import Balance
-from trainer.dataset import Split
-from trainer.lesson import Lesson
+from trainer.data.dataset import Split
+from trainer.learning.balance import Balance
+from trainer.learning.lesson import Lesson
 from trainer.request import TrainRequest
 from trainer.run import Run, RunArgs
 from trainer.splits.assigned import AssignedPhoto

@@ -14,8 +14,8 @@ from exporter.training_run import read_training_run
 from models.errors import ExitCode, InputError
 from models.fit import Decode, Fit
 from models.preprocess import PreprocessSpec
-from trainer.balance import Balance
 from trainer.commands import register
+from trainer.learning.balance import Balance
 from trainer.learning.history import read_history
 from trainer.run import RunState, open_run
 from trainer.train import resume

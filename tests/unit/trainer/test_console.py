@@ -6,11 +6,11 @@ from rich.console import Console
 
 from models.preprocess import PreprocessSpec
 from trainer.arch import Arch
-from trainer.balance import Balance
 from trainer.console import TrainingScreen
-from trainer.dataset import Split
+from trainer.data.dataset import Split
+from trainer.data.prepare import Prepared
+from trainer.learning.balance import Balance
 from trainer.learning.history import EpochFigures
-from trainer.prepare import Prepared
 from trainer.run import RunArgs
 from trainer.splits.assigned import AssignedPhoto
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from models.errors import ExitCode
 from tests.unit.trainer.report.materials import made, with_outcome
 from trainer.console import TrainingScreen, _show_evaluation, _show_result
-from trainer.dataset import Split
+from trainer.data.dataset import Split
+from trainer.data.prepare import Prepared
 from trainer.learning.history import EpochFigures
-from trainer.prepare import Prepared
 from trainer.report.material import ReportMaterial
 from trainer.run import Run, RunState
 from trainer.splits.assigned import AssignedPhoto

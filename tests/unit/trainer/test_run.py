@@ -6,7 +6,7 @@ import pytest
 from models.errors import InputError
 from models.preprocess import PreprocessSpec
 from trainer.arch import Arch
-from trainer.balance import Balance
+from trainer.learning.balance import Balance
 from trainer.run import Run, RunArgs, RunState, open_run
 
 ARGS = RunArgs(

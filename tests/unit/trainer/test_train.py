@@ -18,12 +18,12 @@ from models.errors import DataError, InputError
 from models.fit import Decode, Fit
 from models.preprocess import PreprocessSpec, preprocess
 from trainer.arch import Arch
-from trainer.balance import Balance
-from trainer.dataset import Split
-from trainer.evaluate import Evaluation
-from trainer.figures import ClassFigures, Figures
+from trainer.data.dataset import Split
+from trainer.judging.evaluate import Evaluation
+from trainer.judging.figures import ClassFigures, Figures
+from trainer.learning.balance import Balance
 from trainer.learning.history import read_history
-from trainer.lesson import new_network
+from trainer.learning.lesson import new_network
 from trainer.networks.build import build_network
 from trainer.networks.weights import NamedWeights
 from trainer.run import Run, RunState, open_run

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from trainer.check.checkup import Checkup
-from trainer.dataset import LabeledPhoto
+from trainer.data.dataset import LabeledPhoto
 from worker.page.text import isolated, visible
 from worker.page.tiles import picture
 

@@ -10,7 +10,7 @@ from trainer.check.issues import Issue
 from trainer.check.page.album import LONGEST_LABEL, Album
 from trainer.check.page.tables import more
 from trainer.check.relations import Leak, LeakKind
-from trainer.dataset import Split
+from trainer.data.dataset import Split
 from worker.page.text import isolated, number_of
 
 __all__ = ["COUPLES", "MOST_COUPLES", "Couple", "couples", "placeholders"]

@@ -6,7 +6,7 @@ from trainer.check.checkup import Checkup
 from trainer.check.findings import GRAVE, Findings
 from trainer.check.issues import Issue
 from trainer.check.sentences import MEANINGS, leak_sentences
-from trainer.dataset import Split
+from trainer.data.dataset import Split
 from worker.page.text import number_of, share, visible
 from worker.results import Status
 

@@ -13,7 +13,7 @@ from trainer.check.issues import Issue
 from trainer.check.page.album import LONGEST_LABEL, Album
 from trainer.check.sentences import MEANINGS
 from trainer.check.shortcuts import Guess
-from trainer.dataset import Split
+from trainer.data.dataset import Split
 from worker.page.text import isolated, number_of, share, visible
 
 __all__ = ["class_table", "file_table", "guess_table", "issue_table", "more", "words"]

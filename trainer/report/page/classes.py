@@ -3,7 +3,7 @@
 from typing import Final
 
 from trainer.check.page.tables import more
-from trainer.evaluate import ClassFigures
+from trainer.judging.evaluate import ClassFigures
 from trainer.report.material import ReportMaterial
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.table import rate_cell, table

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.check.page.tables import more
-from trainer.evaluate import confusion
+from trainer.judging.evaluate import confusion
 from trainer.report.material import ReportMaterial
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.matrix_picture import blocks_of, matrix_picture

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from trainer.check.page.tables import more
-from trainer.dataset import Exclusion, Split
+from trainer.data.dataset import Exclusion, Split
 from trainer.report.material import ReportMaterial
 from trainer.report.page.table import table
 from worker.page.sections import section

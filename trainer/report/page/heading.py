@@ -1,8 +1,8 @@
 """The top of a report's page: the numbers that matter most, and what they promise."""
 
 from exporter.confidence.thresholds import WITHOUT_PROMISE
-from trainer.dataset import Split
-from trainer.evaluate import Figures
+from trainer.data.dataset import Split
+from trainer.judging.evaluate import Figures
 from trainer.report.material import ReportMaterial
 from trainer.report.page.table import rate_cell, table
 from trainer.report.rates import between, percent, rounded, target_name

@@ -4,8 +4,8 @@ from typing import Final
 
 from models.confidence import PrecisionTarget
 from trainer.check.page.tables import more
-from trainer.dataset import Split
-from trainer.evaluate import Realised
+from trainer.data.dataset import Split
+from trainer.judging.evaluate import Realised
 from trainer.report.material import ReportMaterial
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.table import table

@@ -17,7 +17,7 @@ from trainer.check.near import NearPair
 from trainer.check.photo_fault import FaultKind, PhotoFault
 from trainer.check.relations import Leak, LeakKind, Relations
 from trainer.check.shortcuts import Guess
-from trainer.dataset import Dataset, Exclusion, LabeledPhoto, Split
+from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
 
 ORDINARY = Look(
     format="JPEG",

@@ -10,7 +10,7 @@ from trainer.check.issues import Issue, judge
 from trainer.check.near import NearPair
 from trainer.check.photo_fault import FaultKind, PhotoFault
 from trainer.check.relations import Leak, LeakKind
-from trainer.dataset import LabeledPhoto
+from trainer.data.dataset import LabeledPhoto
 
 
 @pytest.fixture

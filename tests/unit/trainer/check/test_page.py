@@ -18,7 +18,7 @@ from trainer.check.page import check_page
 from trainer.check.page.album import Album
 from trainer.check.sentences import MEANINGS
 from trainer.check.shortcuts import Guess
-from trainer.dataset import read_dataset
+from trainer.data.dataset import read_dataset
 
 NASTY = """hat"><img src=x onerror='alert(1)'>&amp;${rows}"""
 NASTY_FILE = b"\xff\xe2\x80\xae<script>gnp.png"

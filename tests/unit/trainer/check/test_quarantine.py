@@ -12,7 +12,7 @@ from trainer.check.checkup import check_up
 from trainer.check.issues import Issue
 from trainer.check.look_store import LookStore
 from trainer.check.quarantine import LOG, BroughtBack, bring_back, check_quarantine, quarantine, worth_moving
-from trainer.dataset import read_dataset
+from trainer.data.dataset import read_dataset
 
 
 class SilentView:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from trainer.check.relations import Leak, LeakKind, relate
-from trainer.dataset import LabeledPhoto, Split
+from trainer.data.dataset import LabeledPhoto, Split
 
 TRAIN, VAL, TEST = Split
 

@@ -13,7 +13,7 @@ from trainer.check.sentences import (
     property_sentences,
     shortcut_sentences,
 )
-from trainer.dataset import LabeledPhoto, Split
+from trainer.data.dataset import LabeledPhoto, Split
 
 
 def test_every_issue_has_a_meaning():

@@ -11,7 +11,7 @@ from trainer.check.findings import find
 from trainer.check.issues import Issue
 from trainer.check.photo_fault import FaultKind, PhotoFault
 from trainer.check.summary import Summary
-from trainer.dataset import LabeledPhoto
+from trainer.data.dataset import LabeledPhoto
 
 GOLDEN = Path(__file__).with_name("check.json")
 LATIN_1 = os.fsdecode(b"b\xe9ret")

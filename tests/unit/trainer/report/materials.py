@@ -13,10 +13,10 @@ from scipy.special import logsumexp, softmax
 from models.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.preprocess import PreprocessSpec
 from trainer.arch import Arch
-from trainer.balance import Balance
-from trainer.dataset import Exclusion, Split
-from trainer.evaluate import OfSplits, Predictions, evaluate
-from trainer.label_issues import LabelIssue
+from trainer.data.dataset import Exclusion, Split
+from trainer.judging.evaluate import OfSplits, Predictions, evaluate
+from trainer.judging.label_issues import LabelIssue
+from trainer.learning.balance import Balance
 from trainer.learning.history import EpochFigures
 from trainer.report.material import Judged, ReportMaterial, Speed
 from trainer.report.shown import realised, ruling

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.trainer.report.materials import made
-from trainer.dataset import Exclusion, Split
+from trainer.data.dataset import Exclusion, Split
 from trainer.report.model_card import model_card
 from trainer.run import RunState
 

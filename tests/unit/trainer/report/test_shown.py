@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.trainer.report.materials import made, with_outcome
-from trainer.dataset import Split
+from trainer.data.dataset import Split
 from trainer.report.shown import caveat, outcome, promise, ruling, shown_split, weakest
 
 

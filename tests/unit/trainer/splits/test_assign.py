@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from models.errors import DataError
-from trainer.dataset import LabeledPhoto, Split
+from trainer.data.dataset import LabeledPhoto, Split
 from trainer.splits.assign import assign_splits
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.earlier import match_earlier

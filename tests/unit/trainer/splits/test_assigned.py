@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import DataError
-from trainer.dataset import Split
+from trainer.data.dataset import Split
 from trainer.splits.assigned import AssignedPhoto, read_splits, take_out, write_splits
 
 HEADER = "image,label,split,sha256,group,product,present\n"

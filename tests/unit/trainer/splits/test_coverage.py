@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import DataError
-from trainer.dataset import Exclusion, Split
+from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.coverage import keep_trained
 

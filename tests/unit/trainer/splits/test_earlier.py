@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import DataError
-from trainer.dataset import LabeledPhoto, Split
+from trainer.data.dataset import LabeledPhoto, Split
 from trainer.splits.applicant import Applicant
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.earlier import match_earlier

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.dataset import Split
+from trainer.data.dataset import Split
 from trainer.splits.applicant import Applicant
 from trainer.splits.groups import group_photos
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.dataset import Exclusion, Split
+from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.leaks import count_leaks, drop_training_twins
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainer.check.relations import Relations
-from trainer.dataset import Split
+from trainer.data.dataset import Split
 from trainer.splits.applicant import Applicant
 from trainer.splits.unlearnable import find_unlearnable
 

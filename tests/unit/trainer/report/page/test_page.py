@@ -7,8 +7,8 @@ import pytest
 
 from tests.unit.trainer.report.materials import made, noise, with_outcome
 from tests.unit.worker.page.html_page import Page
-from trainer.dataset import Exclusion, Split
-from trainer.evaluate import OfSplits
+from trainer.data.dataset import Exclusion, Split
+from trainer.judging.evaluate import OfSplits
 from trainer.report.material import ReportMaterial
 from trainer.report.page import report_page
 from trainer.run import RunState

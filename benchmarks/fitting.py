@@ -1,0 +1,104 @@
+"""How photos are best fitted into the square (``--fit``) and decoded (``--decode``): accuracy and speed of each.
+
+    python benchmarks/fitting.py photos/ --frozen mobilenet.weights.h5 --alpha 0.25
+    python benchmarks/fitting.py photos/ --train --epochs 20
+
+With ``--frozen``, a small classifier on the features of a network that never learns, five-fold, over all photos but
+those of a test folder: it is quick, and every photo counts, so small differences show. With ``--train``, ``hangtag
+train`` learns each way and validation is counted; what else is passed goes to it. The test split is never looked at.
+"""
+
+import argparse
+import csv
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from exporter.load_tensorflow import load_tensorflow
+from models.fit import Decode, Fit
+
+WAYS = [(fit, decode) for decode, fit in itertools.product(Decode, Fit)]
+
+
+def main() -> None:
+    """Measure each way, and print a line for it; differences are those to the first."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, help="train, validation and test folders of class folders")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--frozen", type=Path, metavar="WEIGHTS", help="of keras.applications.MobileNet without its top")
+    how.add_argument("--train", action="store_true")
+    parser.add_argument("--alpha", type=float, default=1.0, help="of the frozen network")
+    parser.add_argument("--size", type=int, default=128)
+    asked, options = parser.parse_known_args()
+    first: npt.NDArray[np.bool_] | None = None
+    with tempfile.TemporaryDirectory() as folder:
+        for fit, decode in WAYS:
+            if asked.train:
+                figures, right = _trained(asked.photos, fit, decode, Path(folder), options)
+            else:
+                figures, right = _frozen(asked, fit, decode, Path(folder))
+            first = right if first is None else first
+            print(json.dumps({"fit": fit, "decode": decode, **figures, **_against(right, first)}), flush=True)
+
+
+def _against(right: npt.NDArray[np.bool_], first: npt.NDArray[np.bool_]) -> dict[str, float]:
+    difference = right.astype(float) - first
+    return {
+        "accuracy": round(float(right.mean()), 4),
+        "difference": round(float(difference.mean()), 4),
+        "standard_error": round(float(difference.std() / np.sqrt(len(difference))), 4),
+    }
+
+
+def _frozen(
+    asked: argparse.Namespace, fit: Fit, decode: Decode, folder: Path
+) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
+    load_tensorflow()
+    from models.preprocess import PreprocessSpec
+    from trainer.arch import Arch
+    from trainer.data.dataset import Split, read_dataset
+    from trainer.data.pixel_store import PixelStore
+    from trainer.data.prepare import decode_all
+    from trainer.judging.answers import features_of
+    from trainer.judging.out_of_fold import out_of_fold
+    from trainer.networks.build import build_network
+
+    photos = [photo for photo in read_dataset(asked.photos).photos if photo.split is not Split.TEST]
+    store = PixelStore(folder / "pixels", PreprocessSpec(size=asked.size, fit=fit, decode=decode))
+    began = time.monotonic()
+    readable, _ = decode_all(photos, store, lambda done, total: None)
+    seconds = time.monotonic() - began
+    classes = sorted({photo.label for photo, _ in readable})
+    labels = np.array([classes.index(photo.label) for photo, _ in readable], np.intp)
+    network = build_network(Arch.MOBILENET, asked.size, len(classes), weights=asked.frozen, alpha=asked.alpha)
+    sha256s = [sha256 for _, sha256 in readable]
+    said = out_of_fold(features_of(network, sha256s, store), labels, sha256s, len(classes), seed=0)
+    figures = {"photos": len(readable), "decoded_per_s": round(len(readable) / seconds)}
+    return figures, said.argmax(axis=1) == labels
+
+
+def _trained(
+    photos: Path, fit: Fit, decode: Decode, runs: Path, options: Sequence[str]
+) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
+    name = f"{fit}-{decode}"
+    command = [sys.executable, "-m", "hangtag.cli", "train", str(photos), "--out", str(runs), "--name", name]
+    began = time.monotonic()
+    subprocess.run([*command, "--fit", fit, "--decode", decode, *options], check=True, stdout=sys.stderr)
+    seconds = time.monotonic() - began
+    with (runs / name / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        rows = sorted((row for row in csv.DictReader(file) if row["split"] == "val"), key=lambda row: row["image"])
+    right = np.array([row["predicted"] == row["label"] for row in rows])
+    return {"photos": len(rows), "seconds": round(seconds)}, right
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from models.errors import DataError, ExitCode, InputError
+from trainer.data.dataset import LabeledPhoto, Split, read_dataset
+
+
+@pytest.fixture
+def lay(tmp_path):
+    """Lays empty files out; what is in a file does not matter yet when a dataset is read."""
+
+    def lay_files(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        return tmp_path
+
+    return lay_files
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    def write(text, encoding="utf-8"):
+        path = tmp_path / "shop" / "products.csv"
+        path.parent.mkdir()
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    return write
+
+
+def found(dataset, root):
+    return {(photo.path.relative_to(root).as_posix(), photo.label, photo.split) for photo in dataset.photos}
+
+
+def test_a_folder_is_a_class(lay):
+    root = lay("hat/1.jpg", "hat/2.PNG", "vase/1.webp")
+    dataset = read_dataset(root)
+    assert found(dataset, root) == {
+        ("hat/1.jpg", "hat", None),
+        ("hat/2.PNG", "hat", None),
+        ("vase/1.webp", "vase", None),
+    }
+    assert dataset.excluded == ()
+
+
+def test_classes_are_sorted_by_name(lay):
+    assert read_dataset(lay("vase/1.jpg", "Hat/1.jpg", "clock/1.jpg")).classes == ("Hat", "clock", "vase")
+
+
+def test_photos_come_in_the_same_order_whatever_order_the_files_were_made_in(lay):
+    root = lay("vase/2.jpg", "hat/9.jpg", "vase/1.jpg", "hat/10.jpg")
+    names = [photo.path.relative_to(root).as_posix() for photo in read_dataset(root).photos]
+    assert names == ["hat/10.jpg", "hat/9.jpg", "vase/1.jpg", "vase/2.jpg"]
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "VALID", "Validation"])
+def test_split_folders_say_what_each_photo_is_for(lay, name):
+    root = lay("train/hat/1.jpg", "train/vase/1.jpg", f"{name}/hat/2.jpg", "test/vase/3.jpg")
+    assert found(read_dataset(root), root) == {
+        ("train/hat/1.jpg", "hat", Split.TRAIN),
+        ("train/vase/1.jpg", "vase", Split.TRAIN),
+        (f"{name}/hat/2.jpg", "hat", Split.VAL),
+        ("test/vase/3.jpg", "vase", Split.TEST),
+    }
+
+
+def test_a_train_folder_alone_is_split_folders_too(lay):
+    root = lay("train/hat/1.jpg", "train/vase/1.jpg")
+    assert {photo.split for photo in read_dataset(root).photos} == {Split.TRAIN}
+
+
+def test_a_class_may_be_named_like_a_split_where_there_is_no_train_folder(lay):
+    assert read_dataset(lay("test/1.jpg", "strip/1.jpg")).classes == ("strip", "test")
+
+
+def test_split_folders_without_a_train_folder_are_not_taken_for_classes(lay):
+    root = lay("val/hat/1.jpg", "val/vase/1.jpg", "test/hat/2.jpg", "test/vase/2.jpg")
+    assert read_dataset(root).classes == ("hat", "vase")
+
+
+def test_a_stranger_beside_the_train_folder_is_refused_by_name(lay):
+    with pytest.raises(DataError, match=r"only split folders .* found backup, hat"):
+        read_dataset(lay("train/hat/1.jpg", "train/vase/1.jpg", "hat/1.jpg", "backup/vase/1.jpg"))
+
+
+def test_photos_in_nested_folders_belong_to_the_class_above(lay):
+    root = lay("hat/summer/straw/1.jpg", "hat/2.jpg", "vase/old/1.jpg")
+    assert found(read_dataset(root), root) == {
+        ("hat/summer/straw/1.jpg", "hat", None),
+        ("hat/2.jpg", "hat", None),
+        ("vase/old/1.jpg", "vase", None),
+    }
+
+
+@pytest.mark.parametrize("hidden", [".cache/1.jpg", "hat/.DS_Store", "hat/._1.jpg", "hat/.ipynb_checkpoints/1.jpg"])
+def test_what_is_hidden_is_no_photo_and_not_worth_a_word(lay, hidden):
+    root = lay("hat/1.jpg", "vase/1.jpg", hidden)
+    dataset = read_dataset(root)
+    assert found(dataset, root) == {("hat/1.jpg", "hat", None), ("vase/1.jpg", "vase", None)}
+    assert dataset.excluded == ()
+
+
+def test_a_file_that_is_not_named_like_an_image_is_set_aside_and_said(lay):
+    root = lay("hat/1.jpg", "vase/1.jpg", "hat/notes.txt", "vase/deep/catalogue")
+    excluded = read_dataset(root).excluded
+    assert [(e.path.relative_to(root).as_posix(), e.reason) for e in excluded] == [
+        ("hat/notes.txt", "not_an_image"),
+        ("vase/deep/catalogue", "not_an_image"),
+    ]
+    assert "notes.txt" in excluded[0].message
+
+
+def test_a_file_beside_the_class_folders_is_set_aside_and_said(lay):
+    root = lay("hat/1.jpg", "vase/1.jpg", "cover.jpg", "labels.csv")
+    dataset = read_dataset(root)
+    assert [(e.path.name, e.reason) for e in dataset.excluded] == [
+        ("cover.jpg", "no_class"),
+        ("labels.csv", "no_class"),
+    ]
+    assert len(dataset.photos) == 2
+
+
+def test_a_class_folder_without_photos_is_a_class_all_the_same(lay):
+    root = lay("hat/1.jpg", "vase/notes.txt")
+    (root / "clock").mkdir()
+    assert read_dataset(root).classes == ("clock", "hat", "vase")
+
+
+def test_a_class_name_with_a_line_break_is_refused(lay):
+    with pytest.raises(DataError, match=r"without line breaks, got 'va\\nse'"):
+        read_dataset(lay("hat/1.jpg", "va\nse/1.jpg"))
+
+
+def test_photos_of_a_relative_folder_have_absolute_paths(lay, monkeypatch):
+    monkeypatch.chdir(lay("photos/hat/1.jpg", "photos/vase/1.jpg"))
+    assert all(photo.path.is_absolute() for photo in read_dataset(Path("photos")).photos)
+
+
+def test_a_folder_named_like_an_image_is_no_photo(lay):
+    root = lay("hat/1.jpg", "vase/1.jpg", "vase/folder.jpg/2.jpg")
+    assert "vase/folder.jpg" not in {name for name, _, _ in found(read_dataset(root), root)}
+
+
+def test_images_in_no_class_folder_are_explained(lay):
+    with pytest.raises(DataError, match="they lie in no class folder; make one folder a class"):
+        read_dataset(lay("1.jpg", "2.jpg"))
+
+
+@pytest.mark.parametrize("names", [(), ("hat/notes.txt", "vase/notes.txt")])
+def test_a_folder_without_images_is_refused(lay, names):
+    with pytest.raises(DataError, match=r"Expected images in class folders under .*, found none"):
+        read_dataset(lay(*names))
+
+
+def test_one_class_is_not_enough_to_tell_apart(lay):
+    with pytest.raises(DataError, match=r"at least two classes in .*, found one: hat"):
+        read_dataset(lay("hat/1.jpg", "hat/2.jpg"))
+
+
+@pytest.mark.parametrize("name", ["nowhere", "photos.zip"])
+def test_what_is_neither_folder_nor_csv_is_refused_as_a_wrong_option(lay, name):
+    root = lay("photos.zip")
+    with pytest.raises(DataError, match="Expected a folder of class folders, or a CSV") as caught:
+        read_dataset(root / name)
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_csv_paths_are_relative_to_the_csv(csv_file):
+    path = csv_file("image,label\nphotos/1.jpg,hat\n../2.jpg,vase\n/srv/3.jpg,vase\n")
+    assert read_dataset(path).photos == (
+        LabeledPhoto(path.parent / "photos" / "1.jpg", "hat"),
+        LabeledPhoto(path.parent / ".." / "2.jpg", "vase"),
+        LabeledPhoto(Path("/srv/3.jpg"), "vase"),
+    )
+
+
+def test_csv_may_give_splits_in_any_spelling(csv_file):
+    path = csv_file(
+        "image,label,split\n1.jpg,hat,train\n2.jpg,hat,VAL\n3.jpg,vase,valid\n4.jpg,vase,Validation\n5.jpg,vase,test\n"
+    )
+    splits = [photo.split for photo in read_dataset(path).photos]
+    assert splits == [Split.TRAIN, Split.VAL, Split.VAL, Split.VAL, Split.TEST]
+
+
+def test_csv_may_leave_a_split_empty(csv_file):
+    path = csv_file("image,label,split\n1.jpg,hat,\n2.jpg,vase,\n")
+    assert [photo.split for photo in read_dataset(path).photos] == [None, None]
+
+
+def test_csv_may_say_which_product_a_photo_shows(csv_file):
+    path = csv_file("image,label,group\n1.jpg,hat,00123\n2.jpg,hat, 00123 \n3.jpg,vase,\n4.jpg,vase,  \n")
+    assert [photo.product for photo in read_dataset(path).photos] == ["00123", "00123", None, None]
+
+
+def test_csv_may_give_some_splits_and_leave_others_to_the_earlier_training(csv_file):
+    path = csv_file("image,label,split\n1.jpg,hat,test\n2.jpg,vase,\n")
+    assert [photo.split for photo in read_dataset(path).photos] == [Split.TEST, None]
+
+
+def test_csv_may_have_more_columns_a_byte_order_mark_and_quotes(csv_file):
+    path = csv_file('\ufeffsku,label,image\r\n00123,"hat, straw","a,b.jpg"\r\n7,vase,2.jpg\r\n')
+    assert read_dataset(path).photos == (
+        LabeledPhoto(path.parent / "a,b.jpg", "hat, straw"),
+        LabeledPhoto(path.parent / "2.jpg", "vase"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "found_names"), [("image,class", "image, class"), ("path,label", "path, label"), ("a,b", "a, b")]
+)
+def test_csv_without_a_column_names_those_it_has(csv_file, header, found_names):
+    with pytest.raises(DataError, match=f"columns image and label in .*, found {found_names}"):
+        read_dataset(csv_file(f"{header}\n1.jpg,hat\n"))
+
+
+@pytest.mark.parametrize("row", [",vase", "2.jpg,", "  ,vase"])
+def test_csv_with_an_empty_cell_names_the_row(csv_file, row):
+    with pytest.raises(DataError, match=r"in row 2 of .*, a cell is empty"):
+        read_dataset(csv_file(f"image,label\n1.jpg,hat\n{row}\n"))
+
+
+def test_csv_with_an_unknown_split_names_the_row_and_the_choices(csv_file):
+    with pytest.raises(DataError, match=r"train, val, valid, validation, test in row 2 of .*, got 'dev'"):
+        read_dataset(csv_file("image,label,split\n1.jpg,hat,train\n2.jpg,vase,dev\n"))
+
+
+@pytest.mark.parametrize("text", ["", "image,label\n"])
+def test_csv_without_rows_is_refused(csv_file, text):
+    with pytest.raises(InputError):
+        read_dataset(csv_file(text))
+
+
+def test_csv_in_another_encoding_is_refused_by_name(csv_file):
+    with pytest.raises(InputError, match="UTF-8"):
+        read_dataset(csv_file("image,label\n1.jpg,béret\n2.jpg,vase\n", encoding="latin-1"))
+
+
+def test_a_class_folder_whose_name_is_no_utf8_is_refused(tmp_path):
+    for name in ("hat", os.fsdecode(b"b\xff")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").touch()
+    with pytest.raises(DataError, match="class names in UTF-8"):
+        read_dataset(tmp_path)

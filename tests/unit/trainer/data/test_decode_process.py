@@ -1,0 +1,102 @@
+import json
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.preprocess import PreprocessSpec, preprocess
+from worker.python_process import python_command, python_environment
+
+SPEC = PreprocessSpec(size=16)
+PATIENT_S, HASTY_S = "60", "2"
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.linear_gradient("L").convert("RGB").save(path)
+    return path
+
+
+@pytest.fixture
+def pixels(tmp_path):
+    """A file with room for three photos, all black."""
+    path = tmp_path / "pixels"
+    path.write_bytes(bytes(3 * 16 * 16 * 3))
+    return path
+
+
+@pytest.fixture
+def start(pixels):
+    """Starts a decoding process; it is gone when the test is over."""
+    started = []
+
+    def start_one(timeout_s=PATIENT_S):
+        command = python_command("trainer.data.decode_process", SPEC.model_dump_json(), str(pixels), timeout_s)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=python_environment()
+        )
+        started.append(process)
+        assert json.loads(process.stdout.readline()) == {"ready": True}
+        return process
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def line(row, path):
+    return json.dumps([row, str(path)])
+
+
+def rows_of(pixels):
+    return np.fromfile(pixels, np.uint8).reshape(3, 16, 16, 3)
+
+
+def test_each_line_is_answered_and_its_row_filled(start, pixels, photo):
+    output, _ = start().communicate(f"{line(2, photo)}\n{line(0, photo)}\n", timeout=60)
+    expected = preprocess(photo.read_bytes(), SPEC)
+    assert [json.loads(answer) for answer in output.splitlines()] == [{}, {}]
+    assert np.array_equal(rows_of(pixels)[0], expected)
+    assert np.array_equal(rows_of(pixels)[2], expected)
+    assert not rows_of(pixels)[1].any()
+
+
+def test_a_bad_photo_is_answered_with_its_fault_and_the_next_one_decoded(start, pixels, photo, tmp_path):
+    text = tmp_path / "page.jpg"
+    text.write_text("<html>")
+    lines = [line(0, text), line(1, tmp_path / "gone.jpg"), line(2, photo)]
+    output, _ = start().communicate("".join(f"{each}\n" for each in lines), timeout=60)
+    answers = [json.loads(answer) for answer in output.splitlines()]
+    assert [answer.get("fault") for answer in answers] == ["unreadable", "missing", None]
+    assert "none of them" in answers[0]["message"]
+    assert "gone.jpg" in answers[1]["message"]
+    assert [bool(row.any()) for row in rows_of(pixels)] == [False, False, True]
+
+
+def test_it_ends_in_peace_when_there_is_no_more_to_do(start):
+    process = start()
+    process.communicate("", timeout=60)
+    assert process.returncode == 0
+
+
+def test_ctrl_c_is_left_to_the_command_that_started_it(start, photo):
+    process = start()
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(f"{line(0, photo)}\n", timeout=60)
+    assert json.loads(output) == {}
+    assert process.returncode == 0
+
+
+@pytest.mark.usefixtures("misbehaving_plugin")
+@pytest.mark.parametrize(("data", "death"), [(b"BOOM", signal.SIGSEGV), (b"HANG", signal.SIGALRM)])
+def test_a_photo_that_misbehaves_ends_the_process_without_an_answer(start, tmp_path, data, death):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(data)
+    process = start(HASTY_S)
+    output, _ = process.communicate(f"{line(0, bad)}\n", timeout=60)
+    assert output == ""
+    assert process.returncode == -death

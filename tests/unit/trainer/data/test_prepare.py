@@ -1,0 +1,337 @@
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.errors import DataError
+from models.preprocess import PreprocessSpec
+from trainer.check.look_store import LookStore
+from trainer.data.cache import looks_folder, pixels_folder
+from trainer.data.dataset import Exclusion, Split, read_dataset
+from trainer.data.pixel_store import PixelStore
+from trainer.data.prepare import SplitWishes, prepare, read_excluded, write_excluded
+
+SPEC = PreprocessSpec(size=16)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six photos of a hat and six of a vase, all different."""
+    for label, first in (("hat", 0), ("vase", 6)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for i in range(first, first + 6):
+            draw(tmp_path / "photos" / label / f"{i}.png", i)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache"
+
+
+@dataclass
+class Told:
+    """Steps of the preparation, as it tells of them."""
+
+    steps: dict = field(default_factory=dict)
+
+    def advance(self, what, done, total):
+        self.steps.setdefault(what, []).append((done, total))
+
+
+def draw(path, seed):
+    Image.fromarray(picture(seed)).save(path)
+
+
+def picture(seed):
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    return coarse.repeat(8, axis=0).repeat(8, axis=1)
+
+
+def prepared(photos, cache, told=None, **wishes):
+    pixels, looks = PixelStore(pixels_folder(cache), SPEC), LookStore(looks_folder(cache))
+    return prepare(read_dataset(photos), pixels, looks, SplitWishes(**wishes), told or Told())
+
+
+def given(photos, folder):
+    """The photos as a given training split, and an empty test split of hats."""
+    shutil.copytree(photos, folder / "train")
+    (folder / "test" / "hat").mkdir(parents=True)
+    return folder
+
+
+def test_every_photo_of_a_clean_folder_is_used_and_there_is_nothing_to_say(photos, cache):
+    data = prepared(photos, cache)
+    assert sorted(p.path for p in data.photos) == sorted(photos.rglob("*.png"))
+    assert (data.classes, data.excluded, data.notes) == (("hat", "vase"), [], ())
+    assert {len(data.of(split)) for split in Split} == {2, 8}
+
+
+def test_each_step_counts_up_to_its_number_of_photos(photos, cache):
+    told = Told()
+    prepared(photos, cache, told)
+    assert list(told.steps) == ["Reading", "Looking", "Decoding", "Comparing"]
+    for what in ("Reading", "Looking", "Decoding"):
+        assert told.steps[what] == [(i, 12) for i in range(1, 13)]
+    assert told.steps["Comparing"][-1] == (12, 12)
+
+
+def test_a_second_training_looks_at_and_decodes_only_what_is_new(photos, cache):
+    prepared(photos, cache)
+    draw(photos / "hat" / "new.png", 99)
+    told = Told()
+    prepared(photos, cache, told)
+    assert told.steps["Looking"] == told.steps["Decoding"] == [(1, 1)]
+
+
+def test_unreadable_missing_and_misnamed_files_are_set_aside_with_the_reason(photos, cache, tmp_path):
+    page, cut = tmp_path / "page.jpg", tmp_path / "cut.png"
+    page.write_text("<html>")
+    whole = (photos / "hat" / "0.png").read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    rows = [f"{path},{path.parent.name}" for path in photos.rglob("*.png")]
+    rows += [f"{page},hat", f"{cut},hat", f"{tmp_path / 'gone.jpg'},vase"]
+    table = tmp_path / "products.csv"
+    table.write_text("\n".join(["image,label", *rows]))
+    data = prepared(table, cache)
+    assert {(e.path.name, e.reason) for e in data.excluded} == {
+        ("page.jpg", "unsupported"),
+        ("cut.png", "truncated"),
+        ("gone.jpg", "missing"),
+    }
+    assert len(data.photos) == 12
+    assert data.notes == ("3 files set aside (1 missing, 1 unsupported, 1 truncated): see excluded.csv",)
+
+
+def test_exact_duplicates_are_counted_in_the_notes_and_stay_together(photos, cache):
+    shutil.copyfile(photos / "hat" / "0.png", photos / "hat" / "copy.png")
+    data = prepared(photos, cache)
+    assert data.notes == ("1 photo repeats the picture or the product of another",)
+    assert len({p.split for p in data.photos if p.path.name in {"0.png", "copy.png"}}) == 1
+
+
+def test_near_duplicates_are_counted_in_the_notes_and_stay_together(photos, cache):
+    Image.fromarray(picture(0)).save(photos / "hat" / "again.jpg", quality=92)
+    data = prepared(photos, cache)
+    assert data.notes == ("1 photo repeats the picture or the product of another",)
+    assert len({p.group for p in data.photos if p.path.name in {"0.png", "again.jpg"}}) == 1
+
+
+def test_the_same_picture_in_another_file_format_is_a_duplicate(photos, cache):
+    with Image.open(photos / "hat" / "0.png") as image:
+        image.save(photos / "hat" / "0.bmp")
+    groups = {p.path.name: p.group for p in prepared(photos, cache).photos}
+    assert groups["0.png"] == groups["0.bmp"]
+
+
+def test_a_picture_under_two_labels_is_set_aside_altogether(photos, cache):
+    shutil.copyfile(photos / "hat" / "0.png", photos / "vase" / "copy.png")
+    data = prepared(photos, cache)
+    assert {(e.path.name, e.reason) for e in data.excluded} == {
+        ("0.png", "label_conflict"),
+        ("copy.png", "label_conflict"),
+    }
+    assert data.notes == ("2 files set aside (2 label_conflict): see excluded.csv",)
+    assert len(data.photos) == 11
+
+
+def test_a_placeholder_under_several_labels_is_set_aside(photos, cache):
+    for number in range(10):
+        draw(photos / ("hat", "vase")[number % 2] / f"none-{number}.png", 77)
+    data = prepared(photos, cache)
+    assert [e.reason for e in data.excluded] == ["placeholder"] * 10
+    assert len(data.photos) == 12
+
+
+def test_a_file_that_is_known_by_its_content_alone_is_set_aside(photos, cache):
+    draw(photos / "hat" / "photo.png", 50)
+    (photos / "hat" / "photo.png").rename(photos / "hat" / "photo.dat")
+    data = prepared(photos, cache)
+    assert [(e.path.name, e.reason) for e in data.excluded] == [("photo.dat", "not_an_image")]
+
+
+def test_a_given_split_that_leaks_is_said_and_left_as_it_is(photos, cache, tmp_path):
+    folder = given(photos, tmp_path / "given")
+    shutil.copyfile(photos / "hat" / "0.png", folder / "test" / "hat" / "copy.png")
+    data = prepared(folder, cache)
+    assert [p.path.name for p in data.of(Split.TEST)] == ["copy.png"]
+    assert any(
+        note.startswith("1 of 1 test photos (100.0%) show a picture or a product that is learned from")
+        for note in data.notes
+    )
+
+
+def test_fix_leaks_drops_the_training_twin_and_never_the_test_photo(photos, cache, tmp_path):
+    folder = given(photos, tmp_path / "given")
+    shutil.copyfile(photos / "hat" / "0.png", folder / "test" / "hat" / "copy.png")
+    data = prepared(folder, cache, fix_leaks=True)
+    assert [(e.path, e.reason) for e in data.excluded] == [(folder / "train" / "hat" / "0.png", "leak")]
+    assert [p.path.name for p in data.of(Split.TEST)] == ["copy.png"]
+    assert not any("learned from" in note for note in data.notes)
+
+
+def test_a_second_training_with_more_photos_moves_none_of_the_old_ones(photos, cache):
+    first = prepared(photos, cache)
+    for seed in range(100, 103):
+        draw(photos / "hat" / f"{seed}.png", seed)
+    second = prepared(photos, cache, seed=5, earlier=first.photos)
+    kept = {p.path: p.split for p in second.photos}
+    assert {p.path: kept[p.path] for p in first.photos} == {p.path: p.split for p in first.photos}
+    assert len(second.photos) == 15
+
+
+def test_a_new_photo_of_an_old_picture_joins_its_split_though_the_old_one_is_gone(photos, cache):
+    first = prepared(photos, cache)
+    tested = next(p for p in first.photos if p.split is Split.TEST)
+    Image.open(tested.path).save(tested.path.with_name("again.jpg"), quality=80)
+    tested.path.unlink()
+    second = {p.path.name: p for p in prepared(photos, cache, earlier=first.photos).photos}
+    assert second["again.jpg"].split is Split.TEST
+    assert second["again.jpg"].present
+    assert not second[tested.path.name].present
+
+
+def test_a_new_photo_that_contradicts_an_old_one_goes_and_the_old_one_stays(photos, cache):
+    first = prepared(photos, cache)
+    shutil.copyfile(photos / "hat" / "0.png", photos / "vase" / "copy.png")
+    second = prepared(photos, cache, earlier=first.photos)
+    assert [(e.path.name, e.reason) for e in second.excluded] == [("copy.png", "label_conflict")]
+    assert [p for p in second.photos if p.present] == first.photos
+
+
+def test_an_old_training_photo_that_must_go_keeps_its_row_and_split(photos, cache):
+    for seed in range(6):
+        shutil.copyfile(photos / "hat" / f"{seed}.png", photos / "hat" / f"copy-{seed}.png")
+    first = prepared(photos, cache)
+    copy = next(p.path for p in first.of(Split.TRAIN) if p.path.name.startswith("copy"))
+    original, moved = copy.with_name(copy.name.removeprefix("copy-")), photos / "vase" / copy.name
+    copy.rename(moved)
+    second = prepared(photos, cache, earlier=first.photos)
+    assert {e.path for e in second.excluded} == {original, moved}
+    rows = {p.path: (p.split, p.present) for p in second.photos}
+    assert rows[original] == rows[moved] == (Split.TRAIN, False)
+
+
+def test_earlier_photos_that_are_gone_are_counted(photos, cache):
+    first = prepared(photos, cache)
+    next(iter(first.of(Split.TEST))).path.unlink()
+    assert (
+        "1 of 12 earlier photos are not in the data (1 of them in test)"
+        in prepared(photos, cache, earlier=first.photos).notes
+    )
+
+
+def test_photos_of_which_none_can_be_used_are_refused_with_the_first_reason(tmp_path, cache):
+    table = tmp_path / "shop.csv"
+    table.write_text("image,label\nhttps://shop.example/a.jpg,hat\ngone.jpg,vase\n")
+    with pytest.raises(DataError, match=r"found none among 2: .*a\.jpg, found nothing"):
+        prepared(table, cache)
+
+
+def test_how_many_photos_stay_and_how_many_are_new_is_said(photos, cache):
+    first = prepared(photos, cache)
+    draw(photos / "hat" / "new.png", 99)
+    notes = prepared(photos, cache, earlier=first.photos).notes
+    assert notes == ("12 photos stay in their splits of the earlier training, 1 is new",)
+
+
+def test_training_photos_that_serve_for_a_split_that_was_not_given_are_counted(photos, cache, tmp_path):
+    folder = given(photos, tmp_path / "given")
+    draw(folder / "test" / "hat" / "99.png", 99)
+    assert "2 of the training photos serve for validation, for which there are none" in prepared(folder, cache).notes
+
+
+def test_the_splits_of_other_photos_are_refused(photos, cache, tmp_path):
+    first = prepared(photos, cache)
+    for seed in range(40, 50):
+        (tmp_path / "others" / ("hat", "vase")[seed % 2]).mkdir(parents=True, exist_ok=True)
+        draw(tmp_path / "others" / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
+    with pytest.raises(DataError, match="12 photos of the earlier training among the data, found none"):
+        prepared(tmp_path / "others", cache, earlier=first.photos)
+
+
+def test_a_second_training_may_go_on_with_splits_that_were_cut_from_given_ones(photos, cache, tmp_path):
+    folder = given(photos, tmp_path / "given")
+    draw(folder / "test" / "hat" / "99.png", 99)
+    first = prepared(folder, cache)
+    assert first.of(Split.VAL)
+    assert prepared(folder, cache, earlier=first.photos).photos == first.photos
+
+
+def test_corrected_labels_are_said_and_move_nothing(photos, cache):
+    first = prepared(photos, cache)
+    tested = next(p for p in first.photos if p.split is Split.TEST and p.label == "hat")
+    tested.path.rename(photos / "vase" / "corrected.png")
+    second = prepared(photos, cache, earlier=first.photos)
+    assert "1 photo has another label than before (1 in test)" in second.notes
+    assert next(p for p in second.photos if p.path.name == "corrected.png").split is Split.TEST
+
+
+def test_an_empty_class_folder_is_said(photos, cache):
+    (photos / "lamp").mkdir()
+    data = prepared(photos, cache)
+    assert data.classes == ("hat", "vase")
+    assert data.notes == ("no usable photo of lamp: the model will not know it",)
+
+
+def test_an_accident_that_gives_classes_away_is_said(tmp_path, cache):
+    for seed in range(60):
+        folder = tmp_path / "photos" / ("hat", "vase")[seed % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        draw(folder / f"{seed}.{('bmp', 'png')[seed % 2]}", seed)
+    notes = prepared(tmp_path / "photos", cache).notes
+    assert any(note.startswith("Shortcut: file format alone tells hat from vase: 1.00") for note in notes)
+    assert not any("together" in note for note in notes)
+
+
+def test_a_class_that_a_given_split_lacks_is_named_in_the_notes(photos, cache, tmp_path):
+    shutil.copytree(photos, tmp_path / "given" / "train")
+    (tmp_path / "given" / "test" / "hat").mkdir(parents=True)
+    draw(tmp_path / "given" / "test" / "hat" / "99.png", 99)
+    assert prepared(tmp_path / "given", cache).notes[-1] == "no test photos of vase: its 6 photos are in other splits"
+
+
+def test_a_class_that_is_left_with_one_readable_photo_is_trained_on_it_alone(photos, cache):
+    for i in range(7, 12):
+        (photos / "vase" / f"{i}.png").write_text("<html>")
+    data = prepared(photos, cache)
+    assert [p.split for p in data.photos if p.label == "vase"] == [Split.TRAIN]
+    assert "no validation photos of vase: it has one photo" in data.notes
+
+
+def test_a_class_whose_photos_are_all_unreadable_is_refused_with_the_last_but_one(photos, cache):
+    for i in range(6, 12):
+        (photos / "vase" / f"{i}.png").write_text("<html>")
+    with pytest.raises(DataError, match="training photos of at least two classes, found of hat only"):
+        prepared(photos, cache)
+
+
+def test_preparing_again_gives_the_same_photos_in_the_same_splits(photos, cache):
+    assert prepared(photos, cache) == prepared(photos, cache)
+
+
+def test_excluded_csv_is_a_plain_table(tmp_path):
+    write_excluded(tmp_path / "excluded.csv", [Exclusion(Path("a/1.jpg"), "unreadable", 'cut, and "bad"')])
+    lines = (tmp_path / "excluded.csv").read_bytes().split(b"\n")
+    assert lines == [b"image,reason,message", b'a/1.jpg,unreadable,"cut, and ""bad"""', b""]
+
+
+def test_excluded_csv_takes_a_file_name_that_is_not_utf8(tmp_path):
+    path = tmp_path / "excluded.csv"
+    write_excluded(path, [Exclusion(Path(os.fsdecode(b"b\xe9ret.jpg")), "unreadable", "cut")])
+    assert b"ret.jpg,unreadable,cut" in path.read_bytes()
+
+
+def test_excluded_csv_is_read_as_it_was_written(tmp_path):
+    excluded = [
+        Exclusion(Path("a/1.jpg"), "unreadable", 'cut, and "bad"'),
+        Exclusion(Path(os.fsdecode(b"b\xe9ret.jpg")), "truncated", "two\nlines"),
+        Exclusion(Path("帽子.jpg"), "label_conflict", ""),
+    ]
+    for kept in (excluded, []):
+        write_excluded(tmp_path / "excluded.csv", kept)
+        assert read_excluded(tmp_path / "excluded.csv") == kept

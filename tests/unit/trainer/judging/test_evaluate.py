@@ -1,0 +1,128 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporter.confidence.calibrate import calibrated
+from exporter.confidence.calibration_error import expected_calibration_error
+from exporter.confidence.intervals import proportion_interval
+from models.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
+from trainer.judging.evaluate import Evaluation, Predictions, evaluate
+from trainer.judging.figures import score
+
+CLASSES = ("clock", "hat")
+GOLDEN = Path(__file__).with_name("evaluation.json")
+
+LOGITS = np.array([[4, 0], [3, 0], [0, 2], [0, 1], [1, 0], [0, 5]], np.float32)
+LABELS = np.array([0, 1, 1, 1, 0, 1])
+STRANGE = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 9.0], np.float32)
+VAL = Predictions(LOGITS, LABELS, STRANGE)
+TEST = Predictions(LOGITS[:4], LABELS[:4], STRANGE[:4])
+TEMPERATURE = 2.0
+
+
+def sure_of(logit):
+    """What the model says of a row with this logit and 0."""
+    return float(1 / (1 + np.exp(-logit / TEMPERATURE)))
+
+
+CONFIDENCE = Confidence(
+    temperature=TEMPERATURE,
+    precision=0.95,
+    targets=tuple(
+        PrecisionTarget(
+            precision=precision,
+            thresholds=(sure_of(2.5), None if precision == 0.99 else sure_of(1.5)),
+            coverage=0.5,
+            class_coverage=(0.5, None),
+            rows=(6, 6),
+        )
+        for precision in TARGETS
+    ),
+    unknown=UnknownLimit(score="energy", limit=1.0, kept=0.95),
+    rows=6,
+)
+
+
+def test_figures_are_of_calibrated_probabilities():
+    report = evaluate(CLASSES, CONFIDENCE, VAL, TEST)
+    assert report.val == score(calibrated(LOGITS, TEMPERATURE), LABELS, CLASSES)
+    assert report.test == score(calibrated(LOGITS[:4], TEMPERATURE), LABELS[:4], CLASSES)
+    assert report.temperature == TEMPERATURE
+    assert report.thresholds == CONFIDENCE.targets
+
+
+def test_the_error_before_is_that_of_temperature_1():
+    report = evaluate(CLASSES, CONFIDENCE, VAL, TEST)
+    assert report.ece_before.val == expected_calibration_error(calibrated(LOGITS, 1.0), LABELS)
+    assert report.ece_before.val != report.val.ece
+
+
+def test_what_a_target_came_to():
+    """Of validation, rows 0, 1 (wrong) and 2 are sure enough; so is row 5, but it is unknown."""
+    found = evaluate(CLASSES, CONFIDENCE, VAL, TEST).coverage_at_precision
+    assert list(found) == ["0.90", "0.95", "0.97", "0.98", "0.99"]
+    val, test = found["0.98"].val, found["0.98"].test
+    assert (val.coverage, val.automatic, val.wrong, val.precision) == (0.5, 3, 1, 2 / 3)
+    assert val.precision_95 == proportion_interval(2, 3)
+    assert (test.coverage, test.automatic, test.wrong) == (0.75, 3, 1)
+
+
+def test_a_class_without_a_threshold_goes_to_review():
+    found = evaluate(CLASSES, CONFIDENCE, VAL, None).coverage_at_precision["0.99"]
+    assert (found.val.automatic, found.val.wrong) == (2, 1)
+
+
+def test_where_no_row_is_automatic_there_is_no_precision():
+    none = tuple(target.model_copy(update={"thresholds": (None, None)}) for target in CONFIDENCE.targets)
+    found = evaluate(CLASSES, CONFIDENCE.model_copy(update={"targets": none}), VAL, TEST)
+    realised = found.coverage_at_precision["0.90"].test
+    assert (realised.coverage, realised.automatic, realised.precision) == (0.0, 0, None)
+    assert realised.precision_95 == (0.0, 1.0)
+
+
+def test_the_share_of_unknown_rows_is_said():
+    unknown = evaluate(CLASSES, CONFIDENCE, VAL, TEST).unknown
+    assert (unknown.score, unknown.limit, unknown.kept) == ("energy", 1.0, 0.95)
+    assert unknown.review.val == pytest.approx(1 / 6)
+    assert unknown.review.test == 0
+
+
+def test_a_score_at_the_limit_is_within():
+    at_limit = replace(VAL, unknown=np.ones(6, np.float32))
+    assert evaluate(CLASSES, CONFIDENCE, at_limit, None).unknown.review.val == 0
+
+
+def test_without_an_unknown_score_every_row_is_known():
+    report = evaluate(CLASSES, CONFIDENCE.model_copy(update={"unknown": None}), replace(VAL, unknown=None), None)
+    assert report.unknown is None
+    assert report.coverage_at_precision["0.98"].val.automatic == 4
+
+
+@pytest.mark.parametrize("test", [None, Predictions(np.empty((0, 2), np.float32), np.empty(0, np.intp))])
+def test_a_split_without_photos_is_none_everywhere(test):
+    report = evaluate(CLASSES, CONFIDENCE, VAL, test)
+    assert report.test is report.ece_before.test is report.unknown.review.test is None
+    assert {found.test for found in report.coverage_at_precision.values()} == {None}
+    assert report.val is not None
+
+
+def test_the_file_is_as_it_always_was():
+    written = evaluate(CLASSES, CONFIDENCE, VAL, None).model_dump_json(indent=1)
+    assert rounded(json.loads(written)) == json.loads(GOLDEN.read_text())
+
+
+def test_what_is_written_is_read():
+    report = evaluate(CLASSES, CONFIDENCE, VAL, TEST)
+    assert Evaluation.model_validate_json(report.model_dump_json()) == report
+
+
+def rounded(value):
+    """The same with six digits, which every machine agrees on."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return round(value, 6) if isinstance(value, float) else value

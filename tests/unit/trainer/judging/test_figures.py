@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.confidence.calibration_error import expected_calibration_error
+from exporter.confidence.intervals import proportion_interval
+from trainer.judging.figures import confusion, score
+
+CLASSES = ("clock", "hat", "lamp", "vase")
+TRUTH = np.array([0, 0, 0, 1, 1, 2])
+GUESS = np.array([0, 0, 1, 1, 2, 2])
+
+
+def sure(guesses, classes=4):
+    """Probabilities of a model that is fairly sure of these."""
+    return np.where(np.eye(classes, dtype=bool)[guesses], 0.7, 0.1).astype(np.float32)
+
+
+def of_class(figures, name):
+    row = figures.classes[name]
+    return (row.precision, row.recall, pytest.approx(row.f1), row.support)
+
+
+def test_figures_are_those_worked_out_by_hand():
+    figures = score(sure(GUESS), TRUTH, CLASSES)
+    assert figures.n == 6
+    assert figures.accuracy == pytest.approx(4 / 6)
+    assert of_class(figures, "clock") == (1.0, 2 / 3, 0.8, 3)
+    assert of_class(figures, "hat") == (0.5, 0.5, 0.5, 2)
+    assert of_class(figures, "lamp") == (0.5, 1.0, 2 / 3, 1)
+    assert figures.precision == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
+    assert figures.recall == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert figures.f1 == pytest.approx((4 / 5 + 1 / 2 + 2 / 3) / 3)
+
+
+def test_an_absent_class_is_listed_and_does_not_pull_the_means_down():
+    figures = score(sure(TRUTH), TRUTH, CLASSES)
+    assert of_class(figures, "vase") == (0.0, 0.0, 0.0, 0)
+    assert (figures.accuracy, figures.precision, figures.recall, figures.f1) == (1.0, 1.0, 1.0, 1.0)
+
+
+def test_an_absent_class_that_is_guessed_costs_recall_only():
+    figures = score(sure([0, 3]), np.array([0, 0]), CLASSES)
+    assert (figures.precision, figures.recall) == (1.0, 0.5)
+
+
+def test_classes_keep_the_order_of_their_indices():
+    assert tuple(score(sure(GUESS), TRUTH, CLASSES).classes) == CLASSES
+
+
+def test_no_photos_no_figures():
+    assert score(np.empty((0, 4), np.float32), np.empty(0, np.intp), CLASSES) is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
+def test_figures_agree_with_the_confusion_matrix(pairs):
+    truth, guess = np.array(pairs).T
+    figures, matrix = score(sure(guess), truth, CLASSES), confusion(sure(guess), truth, 4)
+    assert figures.accuracy == pytest.approx(np.trace(matrix) / matrix.sum())
+    assert [row.support for row in figures.classes.values()] == matrix.sum(axis=1).tolist()
+    for i, row in enumerate(figures.classes.values()):
+        assert row.recall == pytest.approx(matrix[i, i] / max(1, matrix[i].sum()))
+        assert row.precision == pytest.approx(matrix[i, i] / max(1, matrix[:, i].sum()))
+
+
+def test_the_confusion_matrix_has_truth_in_rows_and_guesses_in_columns():
+    assert confusion(sure(GUESS), TRUTH, 4).tolist() == [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_proportions_have_exact_intervals():
+    figures = score(sure(GUESS), TRUTH, CLASSES)
+    assert figures.accuracy_95 == proportion_interval(4, 6)
+    hat, vase = figures.classes["hat"], figures.classes["vase"]
+    assert (hat.precision_95, hat.recall_95) == (proportion_interval(1, 2), proportion_interval(1, 2))
+    assert (vase.precision_95, vase.recall_95, vase.f1_95) == ((0, 1), (0, 1), (0, 1))
+
+
+def test_the_interval_of_f1_is_that_of_hits_among_rows_of_either_kind():
+    low, high = proportion_interval(2, 3)
+    row = score(sure(GUESS), TRUTH, CLASSES).classes["clock"]
+    assert row.f1_95 == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
+def test_every_figure_lies_within_its_interval(pairs):
+    truth, guess = np.array(pairs).T
+    figures = score(sure(guess), truth, CLASSES)
+    for found in (figures, *figures.classes.values()):
+        for name in ("accuracy", "precision", "recall", "f1", "ece"):
+            if hasattr(found, name):
+                low, high = getattr(found, f"{name}_95")
+                assert 0 <= low <= getattr(found, name) + 1e-9
+                assert getattr(found, name) - 1e-9 <= high <= 1
+
+
+def random_figures(rows, seed=0):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 4, rows)
+    return score(sure(np.where(rng.random(rows) < 0.7, truth, (truth + 1) % 4)), truth, CLASSES)
+
+
+def test_more_photos_narrow_the_intervals():
+    few, many = random_figures(100), random_figures(2500)
+    for name in ("accuracy_95", "precision_95", "recall_95", "f1_95", "ece_95"):
+        assert np.ptp(getattr(many, name)) < 0.45 * np.ptp(getattr(few, name))
+
+
+def test_the_interval_of_a_mean_over_even_classes_is_near_that_of_accuracy():
+    figures = random_figures(1000)
+    assert figures.recall_95 == pytest.approx(figures.accuracy_95, abs=0.01)
+
+
+def test_intervals_of_means_hold_the_truth_about_as_often_as_they_say():
+    held = [low <= 0.7 <= high for low, high in (random_figures(200, seed).recall_95 for seed in range(60))]
+    assert 0.85 <= np.mean(held) <= 1
+
+
+def test_the_calibration_error_is_that_of_the_likeliest_class():
+    probabilities, labels = sure(GUESS), TRUTH
+    assert score(probabilities, labels, CLASSES).ece == expected_calibration_error(probabilities, labels)
+
+
+def test_top_5_counts_the_five_likeliest_of_more_classes():
+    names = tuple("abcdefg")
+    falling = np.array([[0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05]] * 4, np.float32)
+    figures = score(falling, np.array([0, 4, 5, 6]), names)
+    assert (figures.top5, figures.top5_95) == (0.5, proportion_interval(2, 4))
+
+
+def test_a_network_that_says_nothing_is_not_praised_for_its_top_5():
+    figures = score(np.full((7, 7), 1 / 7, np.float32), np.arange(7), tuple("abcdefg"))
+    assert figures.top5 == 5 / 7
+
+
+def test_of_five_classes_the_five_likeliest_say_nothing():
+    figures = score(sure(GUESS, 5), TRUTH, (*CLASSES, "dress"))
+    assert (figures.top5, figures.top5_95) == (None, None)
+
+
+def test_thousands_of_classes():
+    labels = np.arange(4000) % 2000
+    probabilities = np.full((4000, 2000), 1e-4, np.float32)
+    probabilities[np.arange(4000), labels] = 0.8
+    figures = score(probabilities, labels, [str(number) for number in range(2000)])
+    assert (figures.accuracy, figures.top5, figures.f1) == (1.0, 1.0, 1.0)
+    assert figures.f1_95 == (1.0, 1.0)

@@ -1,0 +1,207 @@
+import itertools
+import signal
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from models.errors import InputError
+from trainer.judging.folds import share_of_main, train_folds
+from trainer.learning.balance import Balance
+from trainer.learning.history import read_history
+from trainer.learning.lesson import labels_of
+
+FOLDS = 3
+
+
+@dataclass
+class Told:
+    """What is told of the folds' progress; something may be done then."""
+
+    then: object = None
+    lines: list = field(default_factory=list)
+
+    def __call__(self, what, done, total):
+        self.lines.append((what, done, total))
+        if self.then:
+            self.then(what)
+
+    @property
+    def folds(self):
+        return list(dict.fromkeys(what for what, _, _ in self.lines))
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A store that writes down what is taken while so many folds are done."""
+
+    lesson: object
+    taken: dict = field(default_factory=dict)
+
+    @property
+    def spec(self):
+        return self.lesson.store.spec
+
+    def take(self, asked):
+        done = len(list(self.lesson.run.path.glob("folds/*/answers.npz")))
+        self.taken.setdefault(done, []).append(list(asked))
+        return self.lesson.store.take(asked)
+
+
+def names(photos):
+    return [photo.sha256 for photo in photos]
+
+
+def answers(lesson, number):
+    return lesson.run.fold(number).answers
+
+
+def all_names(folds):
+    return sorted(itertools.chain.from_iterable(names(fold.photos) for fold in folds))
+
+
+def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_nor_its_group(make_lesson):
+    lesson = make_lesson(epochs=1)
+    watched = Watched(lesson)
+    folds = train_folds(replace(lesson, store=watched), FOLDS, None, Told())
+    assert all_names(folds) == sorted(names(lesson.photos))
+    for number, fold in enumerate(folds):
+        held = names(fold.photos)
+        learned = {name for asked in watched.taken[number] if asked != held for name in asked}
+        assert held in watched.taken[number]
+        assert learned == set(names(lesson.photos)) - set(held)
+        assert not {p.group for p in fold.photos} & {p.group for p in lesson.photos if p.sha256 in learned}
+
+
+def test_what_a_fold_says_is_of_its_photos_in_their_order(make_lesson):
+    lesson = make_lesson(epochs=12)
+    folds = train_folds(lesson, FOLDS, None, Told())
+    for fold in folds:
+        labels = labels_of(fold.photos, lesson.args.classes)
+        assert np.array_equal(fold.said.labels, labels)
+        assert fold.said.logits.shape == (len(labels), 3)
+        assert (fold.said.logits.argmax(axis=1) == labels).mean() > 0.8
+        assert fold.said.known.mean() >= 0.75
+        assert fold.probabilities.sum(axis=1) == pytest.approx(np.ones(len(labels)), abs=1e-5)
+        assert fold.taught.all()
+
+
+def test_progress_is_told_fold_by_fold_up_to_its_end(make_lesson):
+    told = Told()
+    train_folds(make_lesson(), FOLDS, None, told)
+    assert told.folds == ["Fold 1 of 3", "Fold 2 of 3", "Fold 3 of 3"]
+    for what in told.folds:
+        steps = [(done, total) for name, done, total in told.lines if name == what]
+        assert steps == [(done, len(steps)) for done in range(1, len(steps) + 1)]
+
+
+def test_a_fold_leaves_its_answers_and_figures_and_no_weights(make_lesson):
+    lesson = make_lesson()
+    train_folds(lesson, 2, None, Told())
+    files = {path.relative_to(lesson.run.path).as_posix() for path in lesson.run.path.rglob("*") if path.is_file()}
+    assert files == {f"folds/{n}/{name}" for n in (1, 2) for name in ("answers.npz", "results.csv")}
+    assert len(read_history(lesson.run.fold(1).history)) == 3
+
+
+def test_folds_that_were_trained_before_are_taken_from_disk(make_lesson):
+    lesson = make_lesson(epochs=1)
+    first = train_folds(lesson, FOLDS, None, Told())
+    told = Told()
+    again = train_folds(lesson, FOLDS, None, told)
+    assert told.lines == []
+    for one, other in zip(first, again, strict=True):
+        assert names(one.photos) == names(other.photos)
+        for name in ("logits", "labels", "known"):
+            assert np.array_equal(getattr(one.said, name), getattr(other.said, name))
+
+
+def test_only_a_fold_that_is_not_there_is_trained_and_it_says_the_same(make_lesson):
+    lesson = make_lesson(epochs=1)
+    first = train_folds(lesson, FOLDS, None, Told())
+    answers(lesson, 2).unlink()
+    lesson.run.fold(2).history.unlink()
+    told = Told()
+    again = train_folds(lesson, FOLDS, None, told)
+    assert told.folds == ["Fold 2 of 3"]
+    assert np.array_equal(first[1].said.logits, again[1].said.logits)
+
+
+def test_a_fold_that_was_killed_goes_on_where_it_was(make_lesson, killed):
+    lesson = make_lesson()
+    moments = []
+
+    def kill(what):
+        moments.append(what)
+        if moments.count("Fold 2 of 3") == 4:  # in its second epoch of two steps
+            raise killed
+
+    with pytest.raises(killed):
+        train_folds(lesson, FOLDS, None, Told(kill))
+    told = Told()
+    resumed = train_folds(lesson, FOLDS, None, told)
+    assert told.folds == ["Fold 2 of 3", "Fold 3 of 3"]
+    assert told.lines[0][1] > 1
+    unbroken = train_folds(replace(lesson, run=type(lesson.run)(lesson.run.path / "unbroken")), FOLDS, None, Told())
+    for one, other in zip(resumed, unbroken, strict=True):
+        assert np.array_equal(one.said.logits, other.said.logits)
+
+
+def test_ctrl_c_gives_none_and_keeps_the_folds_that_are_done(make_lesson):
+    lesson = make_lesson(epochs=1)
+    told = Told(lambda what: what == "Fold 2 of 3" and signal.raise_signal(signal.SIGINT))
+    assert train_folds(lesson, FOLDS, None, told) is None
+    assert answers(lesson, 1).is_file()
+    assert not answers(lesson, 2).exists()
+    assert told.folds == ["Fold 1 of 3", "Fold 2 of 3"]
+
+
+@pytest.mark.parametrize("keep", [0, 50, -10])
+def test_damaged_answers_are_refused_in_words(make_lesson, keep):
+    lesson = make_lesson(epochs=1)
+    train_folds(lesson, 2, None, Told())
+    path = answers(lesson, 1)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"Expected what a fold's network said in .*answers\.npz, it is damaged"):
+        train_folds(lesson, 2, None, Told())
+
+
+def test_without_folds_nothing_is_trained(make_lesson):
+    lesson = make_lesson()
+    assert train_folds(lesson, 0, None, Told()) == []
+    assert not lesson.run.path.exists()
+
+
+def test_there_are_no_more_folds_than_groups(make_lesson):
+    lesson, told = make_lesson(labels=(0, 0, 1, 1), held=(0, 1), epochs=1), Told()
+    groups = {photo.group for photo in lesson.photos}
+    folds = train_folds(lesson, 10, None, told)
+    assert len(folds) == len(groups) < 10
+    assert all_names(folds) == sorted(names(lesson.photos))
+    assert told.folds == [f"Fold {n} of {len(folds)}" for n in range(1, len(folds) + 1)]
+
+
+def test_a_class_that_a_network_was_not_taught_is_exactly_nothing_to_it(make_lesson):
+    lesson = make_lesson(labels=(0, 1) * 6 + (2,), epochs=1, balance=Balance.WEIGHTS)
+    folds = train_folds(lesson, 2, None, Told())
+    (untaught,) = [fold for fold in folds if not fold.taught.all()]
+    assert untaught.taught.tolist() == [True, True, False]
+    assert untaught.photos[-1].label == "c"
+    assert not untaught.probabilities[:, 2].any()
+    assert (untaught.probabilities[:, :2] > 0).all()
+
+
+def test_two_classes_have_two_columns(make_lesson):
+    (fold, _) = train_folds(make_lesson(labels=(0, 1) * 6, held=(0, 1), epochs=1), 2, None, Told())
+    assert fold.said.logits.shape[1] == 2
+
+
+@pytest.mark.parametrize(("folds", "share"), [(0, 1), (2, 1 / 2), (3, 1 / 3), (10, 1 / 10)])
+def test_a_network_beside_folds_has_the_share_of_time_that_it_takes(folds, share):
+    """Each of k folds learns from (k - 1) / k of the photos: k networks' worth of work in all."""
+    assert share_of_main(folds) == pytest.approx(share)
+
+
+def test_a_deadline_that_has_passed_leaves_an_epoch_a_fold(make_lesson):
+    lesson = make_lesson(epochs=50)
+    assert len(train_folds(lesson, 2, 0.0, Told())) == 2
+    assert [len(read_history(lesson.run.fold(n).history)) for n in (1, 2)] == [1, 1]

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from exporter.confidence.calibrate import calibrated, fit_temperature
+from exporter.confidence.thresholds import precision_targets
+from models.confidence import TARGETS
+from trainer.judging.knowing import HeldOut, know, know_strangers
+
+CLASSES = 3
+
+
+def held_out(count, heat=1.0, seed=0):
+    """Rows of a network whose logits are as many times too large as it is told; with ``heat`` 1 it is calibrated."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (count, CLASSES))
+    chances = calibrated(logits, 1.0).astype(np.float64)
+    labels = (chances.cumsum(axis=1) < rng.random((count, 1))).sum(axis=1).clip(max=CLASSES - 1)
+    return HeldOut((logits * heat).astype(np.float32), labels, np.ones(count, np.bool_))
+
+
+@pytest.mark.parametrize("heat", [3.0, 1.0, 0.4])
+def test_the_temperature_undoes_how_much_too_sure_a_network_is(heat):
+    assert know(held_out(4000, heat), None, []).temperature == pytest.approx(heat, rel=0.1)
+
+
+def test_a_network_that_is_too_sure_has_a_temperature_above_one():
+    assert know(held_out(100, 5.0), None, []).temperature > 1
+
+
+def test_there_is_a_row_for_every_target_and_thresholds_for_every_class():
+    found = know(held_out(500), None, [])
+    assert tuple(row.precision for row in found.targets) == TARGETS
+    assert {len(row.thresholds) for row in found.targets} == {CLASSES}
+    assert (found.rows, found.out_of_fold, found.unknown) == (500, 0, None)
+    assert found.precision is None or found.precision <= 0.95
+
+
+def test_folds_join_the_rows_each_at_a_temperature_of_its_own():
+    validation, folds = held_out(300, 2.0), [held_out(400, 4.0, 1), held_out(500, 0.5, 2)]
+    found = know(validation, None, folds)
+    assert (found.rows, found.out_of_fold) == (1200, 900)
+    assert found.temperature == know(validation, None, []).temperature
+    parts = [validation, *folds]
+    expected = precision_targets(
+        np.concatenate([calibrated(part.logits, fit_temperature(part.logits, part.labels)) for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.ones(1200, np.bool_),
+    )
+    assert found.targets == expected
+
+
+def test_more_rows_prove_more():
+    few = know(held_out(60), None, [])
+    many = know(held_out(60), None, [held_out(2000, seed=n) for n in range(1, 4)])
+    assert many.targets[0].coverage > few.targets[0].coverage
+
+
+def test_rows_beyond_the_limit_are_never_labelled_by_themselves():
+    sure = HeldOut(np.eye(CLASSES, dtype=np.float32)[[0] * 400] * 20, np.zeros(400, int), np.arange(400) % 4 > 0)
+    assert know(sure, None, []).targets[0].coverage == pytest.approx(0.75)
+
+
+def features(count, seed=0, spread=0.1):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    return (np.eye(8)[labels] + spread * rng.normal(size=(count, 8))).astype(np.float32), labels
+
+
+def test_the_limit_keeps_95_of_100_photos_that_were_held_back():
+    learned, labels = features(300)
+    held, _ = features(400, seed=1)
+    strangeness = know_strangers(learned, labels, held)
+    assert (strangeness.head.score(held) <= strangeness.limit).mean() == pytest.approx(0.95, abs=0.01)
+    others = np.eye(8)[[5, 6, 7] * 20].astype(np.float32)
+    assert (strangeness.head.score(others) > strangeness.limit).mean() > 0.95
+    found = know(held_out(100), strangeness, []).unknown
+    assert (found.score, found.limit, found.kept) == ("distance", strangeness.limit, 0.95)
+
+
+def test_few_photos_and_a_class_of_one_photo_are_enough():
+    learned, labels = features(4)
+    strangeness = know_strangers(learned, labels, learned[:1])
+    assert np.isfinite(strangeness.limit)
+    assert know(held_out(1), strangeness, []).rows == 1

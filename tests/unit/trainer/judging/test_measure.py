@@ -1,0 +1,134 @@
+import json
+import shutil
+
+import pytest
+
+from exporter.export import export_run
+from models.errors import DataError, InputError
+from trainer.console import measure_and_show
+from trainer.data.dataset import Split
+from trainer.judging.measure import measure
+from trainer.splits.assigned import read_splits
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    """The trained run as a bundle; not to be changed."""
+    return export_run(trained.path, tmp_path_factory.mktemp("exported") / "small").bundle
+
+
+@pytest.fixture
+def some_photos(trained, tmp_path):
+    """The test photos of two of the classes."""
+    for photo in read_splits(trained.result.run.splits):
+        if photo.split is Split.TEST and photo.label in {"hat", "vase"}:
+            (tmp_path / "some" / photo.label).mkdir(parents=True, exist_ok=True)
+            shutil.copy(photo.path, tmp_path / "some" / photo.label)
+    return tmp_path / "some"
+
+
+@pytest.fixture
+def measured(session_cache):
+    return lambda model, data: measure(model, data, session_cache, lambda done, total: None)
+
+
+def agree(some, others):
+    """Whether figures are the same; the calibration error sees the last digits of probabilities."""
+    plain = [found.model_copy(update={"ece": 0.0, "ece_95": (0.0, 0.0)}) for found in (some, others)]
+    errors = [(found.ece, *found.ece_95) for found in (some, others)]
+    return plain[0] == plain[1] and errors[0] == pytest.approx(errors[1], abs=1e-4)
+
+
+def test_a_run_its_bundle_and_the_lone_onnx_file_agree(trained, exported, some_photos, measured):
+    (lone,) = exported.glob("*.onnx")
+    figures = [measured(model, some_photos).figures for model in (trained.path, exported, lone)]
+    assert agree(figures[0], figures[1])
+    assert agree(figures[1], figures[2])
+
+
+def test_a_run_is_measured_on_photos_that_it_has_not_learned_from(trained, catalogue, measured):
+    splits = [photo.split for photo in read_splits(trained.result.run.splits)]
+    found = measured(trained.path, catalogue)
+    assert agree(found.figures, trained.result.evaluation.test)
+    assert found.learned_from == len(splits) - splits.count(Split.TEST)
+
+
+def test_a_run_has_nothing_to_say_of_photos_that_it_has_all_learned_from(trained, tmp_path, measured):
+    for photo in read_splits(trained.result.run.splits):
+        if photo.split is Split.TRAIN:
+            (tmp_path / photo.label).mkdir(exist_ok=True)
+            shutil.copy(photo.path, tmp_path / photo.label)
+    with pytest.raises(DataError, match="has not learned from, found none; bring others"):
+        measured(trained.path, tmp_path)
+
+
+def test_a_bundle_is_measured_on_every_photo_but_the_unreadable_ones(exported, catalogue, measured):
+    found = measured(exported, catalogue)
+    assert (found.unread, found.learned_from, found.whole) == (2, None, True)
+    assert found.figures.n == sum(row.support for row in found.figures.classes.values()) == 245
+
+
+def test_the_test_split_is_what_counts_where_there_is_one(trained, exported, tmp_path, measured):
+    rows = [f"{p.path},{p.label},{p.split}" for p in read_splits(trained.result.run.splits)]
+    table = tmp_path / "products.csv"
+    table.write_text("\n".join(["image,label,split", *rows]))
+    found = measured(exported, table)
+    assert agree(found.figures, trained.result.evaluation.test)
+    assert (found.unread, found.whole) == (0, False)
+
+
+def test_some_of_the_classes_are_enough(exported, some_photos, measured):
+    figures = measured(exported, some_photos).figures
+    assert {name for name, row in figures.classes.items() if row.support} == {"hat", "vase"}
+    assert figures.recall == pytest.approx((figures.classes["hat"].recall + figures.classes["vase"].recall) / 2)
+
+
+def test_a_class_that_the_model_does_not_know_is_refused_naming_those_it_knows(exported, some_photos, measured):
+    (some_photos / "vase").rename(some_photos / "vases")
+    with pytest.raises(DataError, match="does not know vases; it knows clock, cushion, dress, hat, lamp"):
+        measured(exported, some_photos)
+
+
+def test_photos_that_are_all_unreadable_are_refused(exported, some_photos, measured):
+    for path in some_photos.rglob("*.*"):
+        path.write_text("<html>")
+    with pytest.raises(DataError, match="found none"):
+        measured(exported, some_photos)
+
+
+@pytest.mark.usefixtures("misbehaving_plugin")
+def test_a_photo_that_kills_its_decoder_is_one_that_could_not_be_read(exported, some_photos, measured):
+    before = measured(exported, some_photos)
+    (some_photos / "hat" / "bad.jpg").write_bytes(b"BOOM")
+    after = measured(exported, some_photos)
+    assert (before.unread, after.unread) == (0, 1)
+    assert before.figures == after.figures
+
+
+def test_a_run_without_a_whole_epoch_is_refused_with_what_to_do(trained, some_photos, tmp_path, measured):
+    run = tmp_path / "young"
+    run.mkdir()
+    shutil.copyfile(trained.path / "args.json", run / "args.json")
+    with pytest.raises(InputError, match=f"has not been judged yet; go on with it: hangtag train --resume {run}"):
+        measured(run, some_photos)
+
+
+def test_json_on_stdout_is_the_figures_and_nothing_else(exported, some_photos, measured, capsys):
+    measure_and_show(exported, some_photos, as_json=True)
+    assert json.loads(capsys.readouterr().out) == measured(exported, some_photos).figures.model_dump(mode="json")
+
+
+def test_the_table_of_a_bundle_says_what_does_not_count_and_what_may_flatter(exported, catalogue, capsys):
+    measure_and_show(exported, catalogue, as_json=False)
+    shown = capsys.readouterr().out
+    assert "2 photos could not be read and do not count" in shown
+    assert "the figures flatter it" in shown
+    for name in ("clock", "t-shirt", "mean", "accuracy"):
+        assert name in shown
+
+
+def test_the_table_of_a_run_says_how_many_photos_it_has_learned_from(trained, catalogue, measured, capsys):
+    measure_and_show(trained.path, catalogue, as_json=False)
+    shown = capsys.readouterr().out
+    assert f"{measured(trained.path, catalogue).learned_from} photos that the run has learned from" in shown
+    assert "flatter" not in shown

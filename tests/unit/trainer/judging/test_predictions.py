@@ -1,0 +1,91 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporter.confidence.calibrate import calibrated
+from exporter.confidence.thresholds import automatic
+from models.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
+from trainer.data.dataset import Split
+from trainer.judging.predictions import write_predictions
+from trainer.report.material import Judged
+from trainer.splits.assigned import AssignedPhoto
+
+CLASSES = ("hat", "lamp", "vase")
+
+
+def confidence(precision, thresholds, limit=None):
+    """The target of 0.95 has these thresholds; in the others every class reaches only 1."""
+    targets = tuple(
+        PrecisionTarget(
+            precision=target,
+            thresholds=thresholds if target == 0.95 else (1.0,) * len(CLASSES),
+            coverage=0.5,
+            class_coverage=(0.5,) * len(CLASSES),
+            rows=(9,) * len(CLASSES),
+        )
+        for target in TARGETS
+    )
+    unknown = None if limit is None else UnknownLimit(score="distance", limit=limit, kept=0.95)
+    return Confidence(temperature=1.0, precision=precision, targets=targets, unknown=unknown, rows=9)
+
+
+def judged(count, split=Split.VAL, *, strange=True):
+    rng = np.random.default_rng(count)
+    labels = rng.integers(0, 3, count)
+    logits = rng.normal(0, 2, (count, 3)).astype(np.float32)
+    photos = [
+        AssignedPhoto(Path(f"{split}/{i}.jpg"), CLASSES[label], split, str(i), str(i)) for i, label in enumerate(labels)
+    ]
+    unknown = rng.normal(size=count).astype(np.float32) if strange else None
+    return Judged(photos, labels, logits, calibrated(logits, 1.0), unknown)
+
+
+def rows_of(path, found, sure):
+    write_predictions(path, found, sure, CLASSES)
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "predictions.csv"
+
+
+def test_there_is_a_row_for_every_photo_of_validation_and_test(path):
+    found = {Split.VAL: judged(7), Split.TEST: judged(5, Split.TEST)}
+    rows = rows_of(path, found, confidence(0.95, (0.5, 0.5, 0.5), 1.0))
+    assert path.read_text().splitlines()[0] == "image,split,label,predicted,confidence,unknown,status"
+    photos = [*found[Split.VAL].photos, *found[Split.TEST].photos]
+    assert [row["image"] for row in rows] == [str(photo.path) for photo in photos]
+    assert [row["split"] for row in rows] == ["val"] * 7 + ["test"] * 5
+    assert [row["label"] for row in rows] == [photo.label for photo in photos]
+
+
+def test_what_is_predicted_is_the_likeliest_class_and_how_sure_that_is(path):
+    found = judged(20)
+    rows = rows_of(path, {Split.VAL: found}, confidence(0.95, (0.5, 0.5, 0.5), 1.0))
+    assert [row["predicted"] for row in rows] == [CLASSES[i] for i in found.probabilities.argmax(axis=1)]
+    assert [float(row["confidence"]) for row in rows] == pytest.approx(found.probabilities.max(axis=1), abs=1e-6)
+    assert [float(row["unknown"]) for row in rows] == pytest.approx(found.unknown, rel=1e-5)
+
+
+@pytest.mark.parametrize("thresholds", [(0.4, 0.6, 0.8), (0.7, None, 0.5), (None, None, None), (0.0, 0.0, 0.0)])
+@pytest.mark.parametrize("limit", [None, 0.3])
+def test_the_status_is_what_labelling_makes_of_a_row(path, thresholds, limit):
+    found, sure = judged(200), confidence(0.95, thresholds, limit)
+    known = np.ones(200, np.bool_) if limit is None else found.unknown <= limit
+    by_itself = automatic(found.probabilities, known, sure.targets[1])
+    assert [row["status"] == "labeled" for row in rows_of(path, {Split.VAL: found}, sure)] == by_itself.tolist()
+
+
+def test_where_no_precision_is_promised_a_half_is_enough(path):
+    found = judged(100)
+    rows = rows_of(path, {Split.VAL: found}, confidence(None, (1.0, 1.0, 1.0)))
+    assert [row["status"] == "labeled" for row in rows] == (found.probabilities.max(axis=1) >= 0.5).tolist()
+
+
+def test_without_an_unknown_score_its_cell_is_empty(path):
+    found = judged(3, strange=False)
+    assert {row["unknown"] for row in rows_of(path, {Split.VAL: found}, confidence(0.95, (0.0,) * 3))} == {""}

@@ -1,0 +1,1 @@
+"""Labelled photos on disk, and their pixels: found, decoded once, kept, and made ready for learning."""

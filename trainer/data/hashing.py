@@ -1,0 +1,62 @@
+"""The SHA-256 of photos' files: what a photo is known by, whatever it is called."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from models.errors import ImageError
+from models.photo import read_photo
+from trainer.data.dataset import LabeledPhoto
+
+__all__ = ["file_sha256", "hash_photos"]
+
+_THREADS: Final = 8
+_AT_A_TIME: Final = 1024
+
+
+def hash_photos(
+    photos: Sequence[LabeledPhoto], on_photo: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, ImageError]]]:
+    """The photos that can be read, each with the SHA-256 of its file, and those that cannot, each with the reason.
+
+    Args:
+        photos: to read.
+        on_photo: told (read, to read).
+    """
+    hashed: list[tuple[LabeledPhoto, str]] = []
+    unread: list[tuple[LabeledPhoto, ImageError]] = []
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for done, (photo, answer) in enumerate(_answers(pool, photos), start=1):
+            if isinstance(answer, str):
+                hashed.append((photo, answer))
+            else:
+                unread.append((photo, answer))
+            on_photo(done, len(photos))
+    return hashed, unread
+
+
+def _answers(
+    pool: ThreadPoolExecutor, photos: Sequence[LabeledPhoto]
+) -> Iterator[tuple[LabeledPhoto, str | ImageError]]:
+    """In order; some at a time, since a pool keeps a record of all that it is given."""
+    for start in range(0, len(photos), _AT_A_TIME):
+        some = photos[start : start + _AT_A_TIME]
+        yield from zip(some, pool.map(_read, some), strict=True)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a photo's file, in hex.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    return hashlib.sha256(read_photo(path)).hexdigest()
+
+
+def _read(photo: LabeledPhoto) -> str | ImageError:
+    try:
+        return file_sha256(photo.path)
+    except ImageError as error:
+        return error

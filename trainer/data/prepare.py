@@ -1,0 +1,248 @@
+"""From labelled photos to pixels with splits: what cannot be used is set aside, with the reason."""
+
+import csv
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import DataError, ImageError
+from trainer.check.checkup import CheckView, look_at
+from trainer.check.look_store import LookStore
+from trainer.check.relations import Relations, relate
+from trainer.check.shortcuts import Guess, guess_from_accidents
+from trainer.data.csv_file import write_rows
+from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
+from trainer.data.hashing import file_sha256, hash_photos
+from trainer.data.pixel_store import PixelStore
+from trainer.data.preparation_notes import preparation_notes
+from trainer.splits.applicant import Applicant
+from trainer.splits.assign import assign_splits
+from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.earlier import match_earlier
+from trainer.splits.unlearnable import find_unlearnable
+
+__all__ = ["Advance", "Prepared", "SplitWishes", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
+
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SplitWishes:
+    """How photos are to be divided.
+
+    Attributes:
+        seed: same seed, same splits.
+        earlier: the photos of an earlier training, which stay where they are.
+        fix_leaks: whether the training twins of validation and test photos are set aside.
+    """
+
+    seed: int = 0
+    earlier: Sequence[AssignedPhoto] = ()
+    fix_leaks: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training needs of the data.
+
+    Attributes:
+        photos: with their splits; also those of an earlier training that this one does not use.
+        excluded: set aside.
+        classes: names, sorted.
+        notes: what a person should know, a line each.
+    """
+
+    photos: list[AssignedPhoto]
+    excluded: list[Exclusion]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def of(self, split: Split) -> list[AssignedPhoto]:
+        """The photos of one split that are used, in order."""
+        return [photo for photo in self.photos if photo.split is split and photo.present]
+
+
+def prepare(dataset: Dataset, pixels: PixelStore, looks: LookStore, wishes: SplitWishes, view: CheckView) -> Prepared:
+    """Look at the photos, decode them, set aside what cannot be learned from, and give every other photo a split.
+
+    Args:
+        dataset: what was found on disk.
+        pixels: where pixels are kept.
+        looks: where it is kept what photos show.
+        wishes: how photos are to be divided.
+        view: who is told how it goes.
+
+    Raises:
+        DataError: too little is left to learn from, or the data do not fit the earlier splits.
+    """
+    readable, unusable = _usable(dataset.photos, pixels, looks, view)
+    if not readable:
+        first = unusable[0].message
+        msg = f"Expected photos that can be used in {dataset.source}, found none among {len(unusable):,}: {first}"
+        raise DataError(msg)
+    applicants = match_earlier([photo for photo, _ in readable], [sha256 for _, sha256 in readable], wishes.earlier)
+    _check_same_data(applicants, wishes.earlier)
+    applicants, relations = _relate(applicants, looks, view)
+    unlearnable = find_unlearnable(applicants, relations)
+    remaining, links = _without(applicants, relations.links(), unlearnable.excluded)
+    assignment = assign_splits(remaining, links, wishes.seed, fix_leaks=wishes.fix_leaks)
+    excluded = [*dataset.excluded, *unusable, *unlearnable.excluded.values(), *assignment.set_aside]
+    used = [photo for photo in assignment.photos if photo.present]
+    classes = tuple(sorted({photo.label for photo in used}))
+    notes = preparation_notes(dataset, excluded, applicants, unlearnable.kept, used, _shortcuts(used, looks, view))
+    return Prepared(assignment.photos, excluded, classes, (*notes, *assignment.notes))
+
+
+def _usable(
+    photos: Sequence[LabeledPhoto], pixels: PixelStore, looks: LookStore, view: CheckView
+) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
+    looked = look_at(photos, looks, view)
+    faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in looked.faulty]
+    hashed = list(zip(looked.photos, looked.sha256s, strict=True))
+    readable, undecoded = _decode(hashed, pixels, lambda done, total: view.advance("Decoding", done, total))
+    return readable, [*faulty, *undecoded]
+
+
+def _check_same_data(applicants: Sequence[Applicant], earlier: Sequence[AssignedPhoto]) -> None:
+    if earlier and not any(applicant.present and applicant.fixed for applicant in applicants):
+        msg = (
+            f"Expected some of the {len(earlier):,} photos of the earlier training among the data, found none, not "
+            f"even {earlier[0].path}; give the splits of a training on these photos."
+        )
+        raise DataError(msg)
+
+
+def _relate(applicants: Sequence[Applicant], looks: LookStore, view: CheckView) -> tuple[list[Applicant], Relations]:
+    """What the photos have to do with each other, and with those of earlier that have been looked at on this machine.
+
+    Returns:
+        The applicants that the places of the relations mean first, then the others.
+    """
+    known = [a for a in applicants if a.present or not (looks.lacks(a.sha256) or looks.fault(a.sha256))]
+    photos = [LabeledPhoto(a.path, a.label, a.split, a.product) for a in known]
+    relations = relate(
+        photos, [a.sha256 for a in known], looks, lambda done, total: view.advance("Comparing", done, total)
+    )
+    among = {id(applicant) for applicant in known}
+    return [*known, *(applicant for applicant in applicants if id(applicant) not in among)], relations
+
+
+def _without(
+    applicants: Sequence[Applicant], links: Sequence[tuple[int, int]], excluded: dict[int, Exclusion]
+) -> tuple[list[Applicant], list[tuple[int, int]]]:
+    """The applicants that are left, and the links between them; one with a split of earlier keeps it, absent."""
+    gone = {place for place in excluded if not applicants[place].fixed}
+    left = [place for place in range(len(applicants)) if place not in gone]
+    places = {place: number for number, place in enumerate(left)}
+    remaining = [replace(applicants[p], present=applicants[p].present and p not in excluded) for p in left]
+    return remaining, _relinked(links, places)
+
+
+def _relinked(links: Sequence[tuple[int, int]], places: dict[int, int]) -> list[tuple[int, int]]:
+    """Links hang on the first photo of a picture; where that is gone, they hang on the next one."""
+    heirs: dict[int, int] = {}
+    relinked = []
+    for first, other in links:
+        if other not in places:
+            continue
+        head = first if first in places else heirs.setdefault(first, other)
+        if head != other:
+            relinked.append((places[head], places[other]))
+    return relinked
+
+
+def _shortcuts(used: Sequence[AssignedPhoto], looks: LookStore, view: CheckView) -> list[Guess]:
+    groups = {name: number for number, name in enumerate(dict.fromkeys(photo.group for photo in used))}
+    guesses = guess_from_accidents(
+        looks.looks([photo.sha256 for photo in used]),
+        [photo.path for photo in used],
+        [photo.label for photo in used],
+        np.array([groups[photo.group] for photo in used], np.intp),
+        lambda done, total: view.advance("Guessing", done, total),
+    )
+    return [guess for guess in guesses if guess.is_shortcut]
+
+
+def decode_all(
+    photos: Sequence[LabeledPhoto], store: PixelStore, on_photo: Advance
+) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
+    """Decode what the store lacks.
+
+    Args:
+        photos: to decode.
+        store: where pixels are kept.
+        on_photo: told (decoded, to decode).
+
+    Returns:
+        The readable photos with the SHA-256 of their files, and the others.
+    """
+    hashed, unread = hash_photos(photos)
+    readable, faulty = _decode(hashed, store, on_photo)
+    return readable, [*(Exclusion(photo.path, error.fault.value, str(error)) for photo, error in unread), *faulty]
+
+
+def _decode(
+    hashed: Sequence[tuple[LabeledPhoto, str]], store: PixelStore, on_photo: Advance
+) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
+    files = {sha256: photo.path for photo, sha256 in hashed}
+    store.add(files, len(os.sched_getaffinity(0)), _counter(on_photo, sum(map(store.lacks, files))))
+    return _divide(hashed, store)
+
+
+def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advance) -> None:
+    """Decode a run's photos again, where the cache has lost them since.
+
+    Args:
+        photos: of the run.
+        store: where pixels are kept.
+        on_photo: told (decoded, to decode).
+
+    Raises:
+        DataError: a photo that the cache lacks is gone, or is another one now.
+    """
+    lost = {photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)}
+    for sha256, path in lost.items():
+        if not _holds(path, sha256):
+            msg = f"{path} is gone or has changed since the run began, and its pixels are cached no more; train anew."
+            raise DataError(msg)
+    store.add(lost, len(os.sched_getaffinity(0)), _counter(on_photo, len(lost)))
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    try:
+        return file_sha256(path) == sha256
+    except ImageError:
+        return False
+
+
+def _counter(on_photo: Advance, total: int) -> Callable[[], None]:
+    decoded = itertools.count(1)
+    return lambda: on_photo(next(decoded), total)
+
+
+def _divide(
+    hashed: Sequence[tuple[LabeledPhoto, str]], store: PixelStore
+) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
+    readable, faulty = [], []
+    for photo, sha256 in hashed:
+        fault = store.fault(sha256)
+        if fault is None:
+            readable.append((photo, sha256))
+        else:
+            faulty.append(Exclusion(photo.path, fault.fault.value, str(fault)))
+    return readable, faulty
+
+
+def write_excluded(path: Path, excluded: Sequence[Exclusion]) -> None:
+    """Write ``excluded.csv``."""
+    write_rows(path, ("image", "reason", "message"), ((e.path, e.reason, e.message) for e in excluded))
+
+
+def read_excluded(path: Path) -> list[Exclusion]:
+    """Read ``excluded.csv``."""
+    with path.open(errors="surrogateescape", newline="") as file:
+        return [Exclusion(Path(row["image"]), row["reason"], row["message"]) for row in csv.DictReader(file)]

@@ -1,0 +1,169 @@
+"""Networks that are trained besides, each without a part of the photos: what they say of that part is honest."""
+
+import io
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from zipfile import BadZipFile
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from exporter.confidence.calibrate import calibrated, fit_temperature
+from models.errors import InputError
+from models.whole_file import replace_file
+from trainer.judging.answers import answer, features_of
+from trainer.judging.knowing import HeldOut, Strangeness, know_strangers
+from trainer.judging.out_of_fold import assign_folds
+from trainer.learning.history import EpochFigures, read_history
+from trainer.learning.lesson import Lesson, labels_of, new_network
+from trainer.splits.assigned import AssignedPhoto
+
+__all__ = ["Fold", "share_of_main", "strangeness_of", "train_folds"]
+
+Advance = Callable[[str, int, int], None]
+
+LEARNED: Final = 20_000
+"""At most so many photos say what the products look like."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Training photos, and what a network that was trained without them says of them.
+
+    Attributes:
+        photos: that it was trained without.
+        said: of them.
+        taught: whether it has seen photos of the class, ``bool (classes,)``.
+    """
+
+    photos: Sequence[AssignedPhoto]
+    said: HeldOut
+    taught: npt.NDArray[np.bool_]
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float32]:
+        """Calibrated, ``float32 (n, classes)``; exactly 0 for a class that the network was not taught."""
+        return calibrated(self.said.logits, fit_temperature(self.said.logits, self.said.labels)) * self.taught
+
+
+def share_of_main(folds: int) -> float:
+    """Share of all the work that the network itself is; each fold's network learns from fewer photos."""
+    return 1.0 / max(1, folds)
+
+
+def train_folds(lesson: Lesson, count: int, deadline: float | None, advance: Advance) -> list[Fold] | None:
+    """Train a network for each fold; those that an earlier run has trained are taken from disk.
+
+    Args:
+        lesson: of the network itself.
+        count: how many folds; 0 or at least 2.
+        deadline: by :func:`time.monotonic`, for all of them; none where time does not matter.
+        advance: told (what, done, total) of the running fold's epochs.
+
+    Returns:
+        The folds; none where somebody stopped it.
+    """
+    folds, parts = [], _divide(lesson, count)
+    for number, (learned, held) in enumerate(parts, 1):
+        part = replace(lesson, photos=learned, held=held, run=lesson.run.fold(number))
+        now = time.monotonic()
+        until = None if deadline is None else now + (deadline - now) / (len(parts) - number + 1)
+        view = _FoldView(
+            advance, f"Fold {number} of {len(parts)}", lesson.args.epochs, len(read_history(part.run.history))
+        )
+        said = _kept(part)
+        if said is None:
+            said = _train(part, until, view)
+        if said is None:
+            return None
+        folds.append(Fold(held, said, _taught(part)))
+    return folds
+
+
+def _divide(lesson: Lesson, count: int) -> list[tuple[list[AssignedPhoto], list[AssignedPhoto]]]:
+    """Each class in every fold as far as it goes, each group in one; there are no more folds than groups."""
+    if not count:
+        return []
+    photos = lesson.photos
+    labels = labels_of(photos, lesson.args.classes)
+    fold_of = assign_folds(labels, [photo.group for photo in photos], lesson.args.seed, count)
+    parts = [
+        (
+            [photo for photo, fold in zip(photos, fold_of, strict=True) if fold != number],
+            [photo for photo, fold in zip(photos, fold_of, strict=True) if fold == number],
+        )
+        for number in range(count)
+    ]
+    return [(learned, held) for learned, held in parts if learned and held]
+
+
+def _taught(part: Lesson) -> npt.NDArray[np.bool_]:
+    labels = labels_of(part.photos, part.args.classes)
+    return np.bincount(labels, minlength=len(part.args.classes)) > 0
+
+
+def _train(part: Lesson, deadline: float | None, view: "_FoldView") -> HeldOut | None:
+    network = new_network(part.args)
+    if part.teach(network, deadline, view).interrupted:
+        return None
+    said = _ask(part, network)
+    buffer = io.BytesIO()
+    np.savez(buffer, logits=said.logits, labels=said.labels, known=said.known)
+    replace_file(part.run.answers, buffer.getvalue())
+    shutil.rmtree(part.run.best.parent)  # what it said is all that is needed of it
+    return said
+
+
+def _ask(part: Lesson, network: keras.Model) -> HeldOut:
+    """What the network says at its end: to take its best epoch by these very photos would flatter it."""
+    held = answer(network, [photo.sha256 for photo in part.held], part.store)
+    strangeness = strangeness_of(network, part, held.features)
+    known = strangeness.head.score(held.features) <= strangeness.limit
+    return HeldOut(held.logits, labels_of(part.held, part.args.classes), known)
+
+
+def strangeness_of(network: keras.Model, lesson: Lesson, held: npt.NDArray[np.float32]) -> Strangeness:
+    """What a network's products look like to it, and where they end.
+
+    Args:
+        network: taught.
+        lesson: that it was taught.
+        held: features of photos that it has not learned from, ``float32 (n, D)``.
+    """
+    chosen = np.random.default_rng(lesson.args.seed).permutation(len(lesson.photos))[:LEARNED]
+    photos = [lesson.photos[i] for i in chosen]
+    learned = features_of(network, [photo.sha256 for photo in photos], lesson.store)
+    return know_strangers(learned, labels_of(photos, lesson.args.classes), held)
+
+
+def _kept(part: Lesson) -> HeldOut | None:
+    try:
+        with part.run.answers.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return HeldOut(arrays["logits"], arrays["labels"], arrays["known"])
+    except FileNotFoundError:
+        return None
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        msg = f"Expected what a fold's network said in {part.run.answers}, it is damaged ({error}); delete it."
+        raise InputError(msg) from error
+
+
+class _FoldView:
+    """Shows the epochs of a fold as one piece of work."""
+
+    def __init__(self, advance: Advance, what: str, epochs: int, done: int) -> None:
+        self._advance = advance
+        self._what = what
+        self._epochs = epochs
+        self._done = done
+
+    def step(self, done: int, total: int) -> None:
+        """A step is done."""
+        self._advance(self._what, self._done * total + done, max(self._epochs, self._done + 1) * total)
+
+    def epoch(self, figures: EpochFigures, epochs: int) -> None:
+        """An epoch is done."""
+        self._done, self._epochs = figures.epoch, epochs

@@ -1,0 +1,144 @@
+"""What a training leaves besides the network: how good it is, how sure it may be, and pages to look at."""
+
+from collections import Counter
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Protocol
+
+import keras
+import numpy as np
+
+from models.whole_file import replace_file
+from trainer.data.dataset import Split
+from trainer.data.prepare import Prepared
+from trainer.judging.answers import features_of
+from trainer.judging.evaluate import Evaluation, Predictions, confusion, evaluate
+from trainer.judging.folds import Fold
+from trainer.judging.label_issues import LabelIssue, find_label_issues, write_label_issues
+from trainer.judging.out_of_fold import out_of_fold
+from trainer.judging.predictions import write_predictions
+from trainer.judging.verdict import Verdict, judge
+from trainer.learning.history import read_history
+from trainer.learning.lesson import Lesson, labels_of
+from trainer.report.grad_cam import heat_maps, last_spatial_layer
+from trainer.report.material import Judged, ReportMaterial, Speed
+from trainer.report.model_card import model_card
+from trainer.report.page import report_page
+from trainer.report.plots import plot_confusion, plot_history
+
+__all__ = ["LeaveView", "leave"]
+
+_PARTS = 4
+
+
+class LeaveView(Protocol):
+    """Who is told what is being done."""
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """So much of a piece of work is done."""
+
+
+def leave(lesson: Lesson, prepared: Prepared, folds: Sequence[Fold], seconds: float, view: LeaveView) -> Evaluation:
+    """Judge the best network on validation and test, learn how sure it may be, and write it all down.
+
+    Args:
+        lesson: that was taught; its ``args`` as they are to be.
+        prepared: the data.
+        folds: what other networks said of training photos that they had not seen; may be none.
+        seconds: that the training took.
+        view: told what is being done.
+    """
+    network = keras.saving.load_model(lesson.run.best, compile=False)
+    view.advance("Judging", 0, _PARTS)
+    verdict = judge(network, lesson, prepared, folds)
+    evaluation = _write_figures(lesson, verdict)
+    view.advance("Looking for wrong labels", 1, _PARTS)
+    issues = _label_issues(network, lesson, folds)
+    write_label_issues(lesson.run.label_issues, issues)
+    view.advance("Drawing", 2, _PARTS)
+    _draw(lesson, verdict)
+    view.advance("Writing the report", 3, _PARTS)
+    material = _material(network, lesson, prepared, verdict, evaluation, issues, seconds)
+    replace_file(lesson.run.report, report_page(material).encode())
+    replace_file(lesson.run.model_card, model_card(material).encode())
+    return evaluation
+
+
+def _write_figures(lesson: Lesson, verdict: Verdict) -> Evaluation:
+    run, classes = lesson.run, lesson.args.classes
+    replace_file(run.confidence, verdict.confidence.model_dump_json(indent=1).encode())
+    head = BytesIO()
+    verdict.strangeness.head.write(head)
+    replace_file(run.unknown, head.getvalue())
+    val, test = (_predictions(verdict.judged.get(split)) for split in (Split.VAL, Split.TEST))
+    evaluation = evaluate(classes, verdict.confidence, val, test)
+    replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
+    write_predictions(run.predictions, verdict.judged, verdict.confidence, classes)
+    return evaluation
+
+
+def _predictions(judged: Judged | None) -> Predictions | None:
+    return None if judged is None else Predictions(judged.logits, judged.labels, judged.unknown)
+
+
+def _label_issues(network: keras.Model, lesson: Lesson, folds: Sequence[Fold]) -> list[LabelIssue]:
+    """By networks that have not seen the labels in question, where there are such.
+
+    Else by a small classifier on the network's features. These have seen the labels, but a network that is augmented
+    and stopped in time remembers few of the wrong ones: its own features told more of them than those it had before it
+    was fine-tuned (docs/measurements.md).
+    """
+    classes = lesson.args.classes
+    if folds:
+        photos = [photo for fold in folds for photo in fold.photos]
+        return find_label_issues(photos, np.concatenate([fold.probabilities for fold in folds]), classes)
+    photos = [*lesson.photos, *lesson.held]
+    features = features_of(network, [photo.sha256 for photo in photos], lesson.store)
+    groups = [photo.group for photo in photos]
+    guesses = out_of_fold(features, labels_of(photos, classes), groups, len(classes), lesson.args.seed)
+    return find_label_issues(photos, guesses, classes)
+
+
+def _draw(lesson: Lesson, verdict: Verdict) -> None:
+    run, classes = lesson.run, lesson.args.classes
+    split = Split.TEST if Split.TEST in verdict.judged else Split.VAL
+    judged = verdict.judged[split]
+    matrix = confusion(judged.probabilities, judged.labels, len(classes))
+    plot_confusion(matrix, classes, f"{lesson.args.name}: {split}", run.path / "confusion_matrix.png")
+    plot_history(read_history(run.history), run.path / "results.png")
+
+
+def _material(
+    network: keras.Model,
+    lesson: Lesson,
+    prepared: Prepared,
+    verdict: Verdict,
+    evaluation: Evaluation,
+    issues: Sequence[LabelIssue],
+    seconds: float,
+) -> ReportMaterial:
+    run, history = lesson.run, read_history(lesson.run.history)
+    waited = sum(row.waiting * row.seconds for row in history) / sum(row.seconds for row in history)
+    heat_name = last_spatial_layer(network)
+    return ReportMaterial(
+        args=lesson.args,
+        prepared_counts={split: Counter(photo.label for photo in prepared.of(split)) for split in Split},
+        notes=prepared.notes,
+        excluded=prepared.excluded,
+        history=history,
+        judged=verdict.judged,
+        confidence=verdict.confidence,
+        evaluation=evaluation,
+        issues=issues,
+        speed=Speed(
+            parameters=network.count_params(),
+            model_bytes=run.best.stat().st_size,
+            images_per_s=verdict.images_per_s,
+            threads=verdict.threads,
+            train_seconds=seconds,
+            waiting=waited,
+        ),
+        train_batch=run.train_batch.read_bytes(),
+        pixels=lesson.store.take,
+        heat=lambda pixels, classes: heat_maps(network, heat_name, pixels, classes),
+    )
