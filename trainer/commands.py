@@ -106,7 +106,7 @@ def train_command(
     batch: BatchOption = None,
     patience: PatienceOption = None,
     balance: BalanceOption = None,
-    folds: FoldsOption = 0,
+    folds: FoldsOption = None,
     seed: SeedOption = 0,
     splits: SplitsOption = None,
     fix_leaks: FixLeaksOption = False,
@@ -126,9 +126,9 @@ def train_command(
 
         hangtag train photos/
 
-      To be done in a quarter of an hour, with thresholds that rest on all photos:
+      To be done in a quarter of an hour:
 
-        hangtag train products.csv --name shop --time-limit 15m --folds 3
+        hangtag train products.csv --name shop --time-limit 15m
 
       A small network that has learned from ImageNet, whose weights lie here:
 

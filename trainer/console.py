@@ -197,7 +197,7 @@ def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Tabl
         return (
             "No precision can be promised: the photos are too few, or too often wrong.\n"
             f"What is at least {WITHOUT_PROMISE:.0%} sure is labelled by itself all the same.\n"
-            f"For a promise, label more photos{'' if args.folds else ', or train with --folds 5'}."
+            f"For a promise, label more photos{'' if args.folds else ', or train with --folds 2'}."
         )
     ruling = default_precision(evaluation.thresholds)
     return _precision_table(evaluation, split, ruling)

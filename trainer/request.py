@@ -30,7 +30,8 @@ class TrainRequest:
         alpha: width of the network, where its architecture has such.
         balance: what is done about classes of unlike sizes; none to choose by how unlike they are.
         time_limit_s: what the whole training may take; its schedule is planned to that.
-        folds: how many networks to train besides, each without a part of the training photos.
+        folds: how many networks to train besides, each without a part of the training photos; none for as many as
+            the number of validation photos asks for.
         tensorboard: whether to leave logs for TensorBoard.
     """
 
@@ -49,5 +50,5 @@ class TrainRequest:
     alpha: float | None = None
     balance: Balance | None = None
     time_limit_s: float | None = None
-    folds: int = 0
+    folds: int | None = None
     tensorboard: bool = False

@@ -17,7 +17,7 @@ from trainer.data.dataset import Split, read_dataset
 from trainer.data.pixel_store import PixelStore
 from trainer.data.prepare import Prepared, SplitWishes, prepare, read_excluded, restore, write_excluded
 from trainer.judging.evaluate import Evaluation
-from trainer.judging.folds import share_of_main, train_folds
+from trainer.judging.folds import choose_folds, share_of_main, train_folds
 from trainer.keep import keep_for_export
 from trainer.learning.balance import balance_note, choose_balance
 from trainer.learning.first_batch import first_batch
@@ -154,13 +154,19 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
         alpha=request.alpha,
         balance=choose_balance(_counts(prepared), request.balance),
         time_limit_s=request.time_limit_s,
-        folds=request.folds,
+        folds=_folds(request, prepared),
         tensorboard=request.tensorboard,
         seed=request.seed,
         splits=str(request.splits.resolve()) if request.splits else None,
         fix_leaks=request.fix_leaks,
         made_with={package: version(package) for package in _PACKAGES},
     )
+
+
+def _folds(request: TrainRequest, prepared: Prepared) -> int:
+    if request.folds is not None:
+        return request.folds
+    return choose_folds(len(prepared.of(Split.VAL)), len(prepared.of(Split.TRAIN)))
 
 
 _MORE_EPOCHS: Final = 3

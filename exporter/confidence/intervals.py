@@ -14,7 +14,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta
 
-__all__ = ["MISTRUST", "RESAMPLES", "Interval", "bootstrap_interval", "lower_bound", "proportion_interval"]
+__all__ = [
+    "MISTRUST",
+    "RESAMPLES",
+    "Interval",
+    "bootstrap_interval",
+    "lower_bound",
+    "proportion_interval",
+    "upper_bound",
+]
 
 Interval = tuple[float, float]
 
@@ -40,6 +48,17 @@ def lower_bound(hits: int, rows: int, mistrust: float = MISTRUST) -> float:
         mistrust: how often the bound may be wrong.
     """
     return float(beta.ppf(mistrust, hits, rows - hits + 1)) if hits else 0.0
+
+
+def upper_bound(hits: int, rows: int, mistrust: float = MISTRUST) -> float:
+    """What a proportion is at most: the one-sided upper Clopper-Pearson bound; 1 where every row counts.
+
+    Args:
+        hits: rows that count.
+        rows: all of them.
+        mistrust: how often the bound may be wrong.
+    """
+    return float(beta.ppf(1 - mistrust, hits + 1, rows - hits)) if hits < rows else 1.0
 
 
 def bootstrap_interval(

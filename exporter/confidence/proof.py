@@ -22,7 +22,7 @@ def fewest_rows(precision: float, mistrust: float = MISTRUST) -> int:
 
 
 def proved_threshold(
-    confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_], precision: float
+    confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_], precision: float, mistrust: float = MISTRUST
 ) -> float | None:
     """The lowest confidence down to which the precision is proved.
 
@@ -51,6 +51,7 @@ def proved_threshold(
         confidence: of each row, ``(n,)``.
         right: whether the row's likeliest class is the true one, ``(n,)``.
         precision: what is to be proved of the rows at or above the threshold.
+        mistrust: how often the promise may be broken.
 
     Returns:
         The threshold, a confidence of one of the rows; none where nothing is proved. Rows of one confidence are above
@@ -59,18 +60,18 @@ def proved_threshold(
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]
     hits = np.cumsum(right[order].astype(np.intp))
-    starts = _starts(len(falling), precision)
-    proved = [_walk(falling, hits, start, precision, MISTRUST / len(starts)) for start in starts]
+    starts = _starts(len(falling), precision, mistrust)
+    proved = [_walk(falling, hits, start, precision, mistrust / len(starts)) for start in starts]
     rows = max(proved, default=0)
     return float(falling[rows - 1]) if rows else None
 
 
-def _starts(rows: int, precision: float) -> list[int]:
+def _starts(rows: int, precision: float, mistrust: float) -> list[int]:
     """How many rows the first set of each walk has. It depends on nothing else than how many there are."""
     late = int(rows * _LATE_START)
-    if late >= _LATE_MARGIN * fewest_rows(precision):
-        return [fewest_rows(precision, MISTRUST / 2), late]
-    return [fewest_rows(precision)]
+    if late >= _LATE_MARGIN * fewest_rows(precision, mistrust):
+        return [fewest_rows(precision, mistrust / 2), late]
+    return [fewest_rows(precision, mistrust)]
 
 
 def _walk(

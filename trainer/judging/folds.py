@@ -22,12 +22,21 @@ from trainer.learning.history import EpochFigures, read_history
 from trainer.learning.lesson import Lesson, labels_of, new_network
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["Fold", "share_of_main", "strangeness_of", "train_folds"]
+__all__ = ["Fold", "choose_folds", "share_of_main", "strangeness_of", "train_folds"]
 
 Advance = Callable[[str, int, int], None]
 
 LEARNED: Final = 20_000
 """At most so many photos say what the products look like."""
+EPOCHS: Final = 1 / 3
+"""Of a training's epochs, how many a fold's network gets.
+
+It need not be as good as the network itself, only know how good it is: what it is sure of by so much is right as often.
+"""
+FEW: Final = 1_500
+"""Fewer validation photos prove a precision of 0.98 for so few of them that folds are worth their time: a network with
+an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
+ENOUGH_FOLDS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,22 @@ class Fold:
         return calibrated(self.said.logits, fit_temperature(self.said.logits, self.said.labels)) * self.taught
 
 
+def choose_folds(held: int, learned: int) -> int:
+    """How many folds there are where a person asks for no number.
+
+    Args:
+        held: photos of validation.
+        learned: photos of training.
+
+    Returns:
+        2 where validation is small, and what they add is more than it: they cost a third of the time besides. Else 0.
+    """
+    return ENOUGH_FOLDS if held < min(FEW, learned) else 0
+
+
 def share_of_main(folds: int) -> float:
-    """Share of all the work that the network itself is; each fold's network learns from fewer photos."""
-    return 1.0 / max(1, folds)
+    """Share of all the work that the network itself is; each fold's network learns from fewer photos, and shorter."""
+    return 1.0 / (1.0 + EPOCHS * max(0, folds - 1))
 
 
 def train_folds(lesson: Lesson, count: int, deadline: float | None, advance: Advance) -> list[Fold] | None:
@@ -68,13 +90,12 @@ def train_folds(lesson: Lesson, count: int, deadline: float | None, advance: Adv
         The folds; none where somebody stopped it.
     """
     folds, parts = [], _divide(lesson, count)
+    args = lesson.args.model_copy(update={"epochs": max(1, round(lesson.args.epochs * EPOCHS))})
     for number, (learned, held) in enumerate(parts, 1):
-        part = replace(lesson, photos=learned, held=held, run=lesson.run.fold(number))
+        part = replace(lesson, args=args, photos=learned, held=held, run=lesson.run.fold(number))
         now = time.monotonic()
         until = None if deadline is None else now + (deadline - now) / (len(parts) - number + 1)
-        view = _FoldView(
-            advance, f"Fold {number} of {len(parts)}", lesson.args.epochs, len(read_history(part.run.history))
-        )
+        view = _FoldView(advance, f"Fold {number} of {len(parts)}", args.epochs, len(read_history(part.run.history)))
         said = _kept(part)
         if said is None:
             said = _train(part, until, view)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.confidence.calibrate import calibrated, fit_temperature
-from exporter.confidence.thresholds import default_precision, precision_targets
+from exporter.confidence.thresholds import HeldRows, default_precision, precision_targets
 from exporter.confidence.unknown import KEPT, DistanceHead, fit_distance, unknown_limit
 from models.confidence import Confidence, UnknownLimit
 
@@ -64,20 +64,20 @@ def know(validation: HeldOut, strangeness: Strangeness | None, folds: list[HeldO
         folds: what networks that were trained without a fold said of it; each has a temperature of its own.
     """
     temperature = fit_temperature(validation.logits, validation.labels)
-    parts = [(validation, temperature), *((fold, fit_temperature(fold.logits, fold.labels)) for fold in folds)]
-    targets = precision_targets(
-        np.concatenate([calibrated(part.logits, heat) for part, heat in parts]),
-        np.concatenate([part.labels for part, _ in parts]),
-        np.concatenate([part.known for part, _ in parts]),
-    )
+    others = [_rows(fold, fit_temperature(fold.logits, fold.labels)) for fold in folds]
+    targets = precision_targets(_rows(validation, temperature), others)
     return Confidence(
         temperature=temperature,
         precision=default_precision(targets),
         targets=targets,
         unknown=_limit(strangeness),
-        rows=sum(len(part.labels) for part, _ in parts),
+        rows=sum(len(part.labels) for part in (validation, *folds)),
         out_of_fold=sum(len(fold.labels) for fold in folds),
     )
+
+
+def _rows(said: HeldOut, temperature: float) -> HeldRows:
+    return HeldRows(calibrated(said.logits, temperature), said.labels, said.known)
 
 
 def _limit(strangeness: Strangeness | None) -> UnknownLimit | None:

@@ -64,6 +64,7 @@ class Recipe:
         head_epochs: passes over the features of the frozen body, before the whole is fine-tuned.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
         keep_norms: whether batch norms keep the statistics that they came with.
+        bfloat16: whether it learns in bfloat16 where that is faster; not so for depthwise convolutions.
     """
 
     size: int
@@ -79,6 +80,7 @@ class Recipe:
     head_epochs: int = 0
     depth_rates: tuple[float, ...] = (1.0,)
     keep_norms: bool = False
+    bfloat16: bool = False
 
 
 _CNN: Final = Recipe(
@@ -92,6 +94,7 @@ _CNN: Final = Recipe(
     average=0.05,
     augmentation=Augmentation(zoom=(0.65, 1.12), stretch=0.15, colour=0.3, erase=0.25),
     stages=(Stage(until=0.6, scale=0.75),),
+    bfloat16=True,
 )
 _SIMPLE: Final = Recipe(
     size=128,
@@ -103,6 +106,7 @@ _SIMPLE: Final = Recipe(
     smoothing=0.0,
     average=0.0,
     augmentation=None,
+    bfloat16=True,
 )
 _FROM_NOTHING: Final = replace(_CNN, epochs=40, augmentation=Augmentation(), stages=())
 _PRETRAINED: Final = replace(

@@ -1,4 +1,5 @@
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
@@ -10,6 +11,8 @@ from trainer.arch import Arch
 from trainer.data.dataset import Split
 from trainer.learning.balance import Balance
 from trainer.learning.lesson import Lesson
+from trainer.networks.build import build_network
+from trainer.networks.weights import NamedWeights
 from trainer.request import TrainRequest
 from trainer.run import Run, RunArgs
 from trainer.splits.assigned import AssignedPhoto
@@ -94,6 +97,7 @@ def trained(tmp_path_factory, catalogue, session_cache):
         patience=3,
         seed=1,
         cache=session_cache,
+        folds=0,
     )
     diary = Diary()
     return Trained(request, train(request, diary), diary)
@@ -198,3 +202,38 @@ def logits_network():
         return network
 
     return make
+
+
+@pytest.fixture(scope="module")
+def two_classes(tmp_path_factory, catalogue):
+    """The hats and vases of the catalogue, to be taken away by a test if need be."""
+    folder = tmp_path_factory.mktemp("two") / "photos"
+    for name in ("hat", "vase"):
+        shutil.copytree(catalogue / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def binary(trained, two_classes, tmp_path):
+    """A request for three epochs of the classic recipe on two classes."""
+    return replace(
+        trained.request, data=two_classes, run=tmp_path / "binary", arch=Arch.SIMPLE, cache=tmp_path / "cache"
+    )
+
+
+@pytest.fixture(scope="module")
+def pretrained(trained, two_classes, tmp_path_factory, make_diary):
+    """A small mobilenet that began with weights of an earlier run, two epochs long; not to be changed."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    build_network(Arch.MOBILENET, 32, 5, weights=NamedWeights.NONE, alpha=0.25).save(folder / "earlier.keras")
+    weights = str(folder / "earlier.keras")
+    request = replace(
+        trained.request,
+        data=two_classes,
+        run=folder / "run",
+        arch=Arch.MOBILENET,
+        alpha=0.25,
+        weights=weights,
+        epochs=2,
+    )
+    return request, train(request, make_diary())

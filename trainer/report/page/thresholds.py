@@ -44,16 +44,20 @@ _KEY: Final = (
 
 def _advice(material: ReportMaterial) -> str:
     """What may bring a promise."""
-    folds = "" if material.args.folds else ", or train with <code>--folds 5</code>, which proves it on more of them"
+    folds = "" if material.args.folds else ", or train with <code>--folds 2</code>, which proves it on more of them"
     return f'<span class="faint">For a promise, label more photos{folds}.</span>'
 
 
 def _found_on(material: ReportMaterial) -> str:
     confidence = material.confidence
     rows = number_of(confidence.rows, "photo", "photos")
-    folds = f", {confidence.out_of_fold:,} of them of the training split," if confidence.out_of_fold else ""
+    folds = (
+        f" ({confidence.out_of_fold:,} of them by networks that were trained without these)"
+        if confidence.out_of_fold
+        else ""
+    )
     return (
-        f'<span class="faint">The thresholds were found on {rows}{folds} that the network had not learned from, so '
+        f'<span class="faint">The thresholds were found on {rows} that had not been learned from{folds}, so '
         "that each target holds with 95% confidence. Ask for another with <code>--precision</code>.</span>"
     )
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from exporter.confidence.intervals import bootstrap_interval, lower_bound, proportion_interval
+from exporter.confidence.intervals import bootstrap_interval, lower_bound, proportion_interval, upper_bound
 
 counts = st.integers(1, 500).flatmap(lambda rows: st.tuples(st.integers(0, rows), st.just(rows)))
 
@@ -30,7 +30,14 @@ def test_the_bound_is_where_so_many_hits_would_be_too_rare(pair):
     assert proportion_interval(hits, rows)[0] <= bound
 
 
+@given(counts)
+def test_the_upper_bound_is_the_lower_bound_of_what_does_not_count(pair):
+    hits, rows = pair
+    assert upper_bound(hits, rows) == pytest.approx(1 - lower_bound(rows - hits, rows))
+
+
 def test_of_no_rows_nothing_is_known():
+    assert upper_bound(0, 0) == 1.0
     assert proportion_interval(0, 0) == (0.0, 1.0)
     assert lower_bound(0, 0) == 0.0
 

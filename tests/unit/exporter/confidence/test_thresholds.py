@@ -7,6 +7,7 @@ from exporter.confidence.calibrate import calibrated
 from exporter.confidence.intervals import lower_bound
 from exporter.confidence.thresholds import (
     WITHOUT_PROMISE,
+    HeldRows,
     automatic,
     default_precision,
     precision_targets,
@@ -36,6 +37,10 @@ def everything(rows):
     return np.ones(rows, bool)
 
 
+def targets_of(probabilities, labels, known):
+    return precision_targets(HeldRows(probabilities, labels, known))
+
+
 def at(targets, precision):
     return next(row for row in targets if row.precision == precision)
 
@@ -46,14 +51,14 @@ def confidence_of(targets, precision=0.95):
 
 def test_there_is_a_row_for_every_target_in_order():
     probabilities, labels = products(200, 0)
-    targets = precision_targets(probabilities, labels, everything(200))
+    targets = targets_of(probabilities, labels, everything(200))
     assert tuple(row.precision for row in targets) == TARGETS
     assert all(len(row.thresholds) == 6 for row in targets)
 
 
 def test_few_classes_rows_are_pooled_and_share_a_threshold():
     guesses = np.arange(300) % 3
-    target = at(precision_targets(sure(guesses, 0.9), guesses, everything(300)), 0.98)
+    target = at(targets_of(sure(guesses, 0.9), guesses, everything(300)), 0.98)
     assert target.thresholds == (np.float32(0.9),) * 3
     assert target.rows == (300, 300, 300)
     assert target.coverage == 1.0
@@ -63,7 +68,7 @@ def test_few_classes_rows_are_pooled_and_share_a_threshold():
 def test_a_class_with_rows_enough_has_a_threshold_of_its_own():
     guesses = np.repeat([0, 1, 2], [1100, 700, 300])
     confidence = np.where(guesses == 0, np.linspace(0.95, 0.6, 2100), 0.7)
-    target = at(precision_targets(sure(guesses, confidence), guesses, everything(2100)), 0.95)
+    target = at(targets_of(sure(guesses, confidence), guesses, everything(2100)), 0.95)
     assert target.rows == (1100, 1000, 1000)
     assert target.thresholds[0] < 0.8
     assert target.thresholds[1:] == (np.float32(0.7),) * 2
@@ -73,7 +78,7 @@ def test_a_class_known_to_be_bad_goes_to_review_whatever_the_others_prove():
     guesses = np.repeat([0, 1, 2], [1000, 1000, 700])
     labels = guesses.copy()
     labels[:200] = 1
-    target = at(precision_targets(sure(guesses, 0.9), labels, everything(2700)), 0.95)
+    target = at(targets_of(sure(guesses, 0.9), labels, everything(2700)), 0.95)
     assert target.thresholds == (None, np.float32(0.9), np.float32(0.9))
     assert target.class_coverage == (0.0, 1.0, 1.0)
     assert target.coverage == pytest.approx(1700 / 2700)
@@ -84,14 +89,14 @@ def test_the_pool_has_only_the_rows_it_is_used_on():
     guesses = np.repeat([0, 1, 2], [3000, 300, 300])
     labels = guesses.copy()
     labels[3000::5] = 0
-    target = at(precision_targets(sure(guesses, 0.9), labels, everything(3600)), 0.95)
+    target = at(targets_of(sure(guesses, 0.9), labels, everything(3600)), 0.95)
     assert target.rows == (3000, 600, 600)
     assert target.thresholds == (np.float32(0.9), None, None)
 
 
 def test_a_pool_too_small_to_prove_anything_is_joined_by_the_smallest_class():
     guesses = np.repeat([0, 1, 2], [2000, 1000, 20])
-    target = at(precision_targets(sure(guesses, 0.9), guesses, everything(3020)), 0.95)
+    target = at(targets_of(sure(guesses, 0.9), guesses, everything(3020)), 0.95)
     assert target.rows == (2000, 1020, 1020)
     assert target.thresholds == (np.float32(0.9),) * 3
 
@@ -100,7 +105,7 @@ def test_rows_of_one_confidence_are_in_or_out_together():
     guesses = np.zeros(400, np.intp)
     labels = np.repeat([0, 1], [390, 10])
     confidence = np.repeat([0.9, 0.8], [200, 200])
-    target = at(precision_targets(sure(guesses, confidence), labels, everything(400)), 0.98)
+    target = at(targets_of(sure(guesses, confidence), labels, everything(400)), 0.98)
     assert target.thresholds[0] == np.float32(0.9)
     assert target.coverage == 0.5
 
@@ -110,7 +115,7 @@ def test_unknown_rows_go_to_review_and_count_for_coverage_only():
     labels = np.repeat([0, 1], [300, 100])
     known = np.repeat([True, False], [300, 100])
     probabilities = sure(guesses, 0.9)
-    target = at(precision_targets(probabilities, labels, known), 0.98)
+    target = at(targets_of(probabilities, labels, known), 0.98)
     assert target.coverage == 0.75
     assert target.class_coverage == (0.75, None, None)
     assert target.rows == (300, 300, 300)
@@ -120,7 +125,7 @@ def test_unknown_rows_go_to_review_and_count_for_coverage_only():
 @pytest.mark.parametrize("rows", [0, 1, 28])
 def test_too_few_rows_promise_nothing(rows):
     guesses = np.zeros(rows, np.intp)
-    targets = precision_targets(sure(guesses, 0.9), guesses, everything(rows))
+    targets = targets_of(sure(guesses, 0.9), guesses, everything(rows))
     assert {row.coverage for row in targets} == {0.0}
     assert {row.thresholds for row in targets} == {(None, None, None)}
     assert default_precision(targets) is None
@@ -128,7 +133,7 @@ def test_too_few_rows_promise_nothing(rows):
 
 def test_thousands_of_classes():
     guesses = np.arange(6000) % 3000
-    targets = precision_targets(sure(guesses, 0.9, classes=3000), guesses, everything(6000))
+    targets = targets_of(sure(guesses, 0.9, classes=3000), guesses, everything(6000))
     assert {row.coverage for row in targets} == {1.0}
 
 
@@ -137,7 +142,7 @@ def test_thousands_of_classes():
 def test_the_record_says_what_its_thresholds_do(rows, seed, boast, share):
     probabilities, labels = products(rows, seed, boast)
     known = np.random.default_rng(seed).random(rows) < share
-    for target in precision_targets(probabilities, labels, known):
+    for target in targets_of(probabilities, labels, known):
         chosen = automatic(probabilities, known, target)
         assert target.coverage == pytest.approx(chosen.mean())
         assert not chosen[~known].any()
@@ -156,7 +161,7 @@ def test_promises_hold_on_photos_never_seen(boast, wrong_labels):
     right = everyone[0].argmax(axis=1) == everyone[1]
     promises = broken = 0
     for seed in range(1, sets + 1):
-        for target in precision_targets(*products(600, seed, boast, wrong_labels=wrong_labels), everything(600)):
+        for target in targets_of(*products(600, seed, boast, wrong_labels=wrong_labels), everything(600)):
             chosen = automatic(everyone[0], everything(40_000), target)
             promises += 1
             broken += bool(chosen.any()) and right[chosen].mean() < target.precision
@@ -183,3 +188,48 @@ def test_the_default_is_95_percent_or_the_next_that_any_row_reaches(coverage, pr
 def test_the_target_that_rules_gives_the_thresholds(precision, thresholds):
     confidence = confidence_of(targets_covering(1, 1, 1, 1, 1)).model_copy(update={"precision": precision})
     assert ruling_thresholds(confidence, 2) == thresholds
+
+
+def held(rows, seed, boast=1.0, wrong_labels=0.0):
+    return HeldRows(*products(rows, seed, boast, wrong_labels=wrong_labels), everything(rows))
+
+
+def test_other_networks_prove_what_few_rows_cannot():
+    own = held(100, 0)
+    assert at(precision_targets(own), 0.98).coverage == 0
+    assert at(precision_targets(own, [held(2000, 1), held(2000, 2)]), 0.98).coverage > 0.4
+
+
+def test_coverage_is_of_the_networks_own_rows_whoever_proves_it():
+    own, other = held(200, 0), held(3000, 1)
+    target = at(precision_targets(own, [other]), 0.98)
+    assert max(target.rows) > 200
+    assert target.coverage == automatic(own.probabilities, own.known, target).mean()
+    assert target.coverage != automatic(other.probabilities, other.known, target).mean()
+
+
+def test_other_networks_that_know_little_take_little_away():
+    own = held(3000, 0)
+    guessing = HeldRows(np.full((500, 6), 1 / 6, np.float32), np.arange(500) % 6, everything(500))
+    alone, beside = (at(precision_targets(own, others), 0.95).coverage for others in ((), (guessing,)))
+    assert beside > alone - 0.05
+
+
+def test_what_other_networks_prove_is_not_believed_against_the_networks_own_rows():
+    guesses = np.zeros(200, int)
+    own = HeldRows(sure(guesses, 0.99), np.arange(200) % 2, everything(200))
+    others = HeldRows(sure(np.zeros(5000, int), 0.99), np.zeros(5000, int), everything(5000))
+    assert at(precision_targets(own, [others]), 0.90).coverage == 0
+
+
+def test_the_promise_of_two_proofs_is_kept():
+    """Where others are calibrated like the network itself, promises are broken in one data set of twenty at most."""
+    broken = 0
+    for seed in range(60):
+        own, others = held(300, seed), [held(1500, seed + 1000)]
+        fresh = held(4000, seed + 5000)
+        target = at(precision_targets(own, others), 0.97)
+        chosen = automatic(fresh.probabilities, fresh.known, target)
+        right = fresh.probabilities.argmax(axis=1) == fresh.labels
+        broken += bool(chosen.any()) and right[chosen].mean() < 0.97
+    assert broken <= 3

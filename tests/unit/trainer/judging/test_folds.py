@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from trainer.judging.folds import share_of_main, train_folds
+from trainer.judging.folds import choose_folds, share_of_main, train_folds
 from trainer.learning.balance import Balance
 from trainer.learning.history import read_history
 from trainer.learning.lesson import labels_of
@@ -74,7 +74,7 @@ def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_
 
 
 def test_what_a_fold_says_is_of_its_photos_in_their_order(make_lesson):
-    lesson = make_lesson(epochs=12)
+    lesson = make_lesson(epochs=36)
     folds = train_folds(lesson, FOLDS, None, Told())
     for fold in folds:
         labels = labels_of(fold.photos, lesson.args.classes)
@@ -96,7 +96,7 @@ def test_progress_is_told_fold_by_fold_up_to_its_end(make_lesson):
 
 
 def test_a_fold_leaves_its_answers_and_figures_and_no_weights(make_lesson):
-    lesson = make_lesson()
+    lesson = make_lesson(epochs=9)
     train_folds(lesson, 2, None, Told())
     files = {path.relative_to(lesson.run.path).as_posix() for path in lesson.run.path.rglob("*") if path.is_file()}
     assert files == {f"folds/{n}/{name}" for n in (1, 2) for name in ("answers.npz", "results.csv")}
@@ -127,7 +127,7 @@ def test_only_a_fold_that_is_not_there_is_trained_and_it_says_the_same(make_less
 
 
 def test_a_fold_that_was_killed_goes_on_where_it_was(make_lesson, killed):
-    lesson = make_lesson()
+    lesson = make_lesson(epochs=9)
     moments = []
 
     def kill(what):
@@ -195,10 +195,24 @@ def test_two_classes_have_two_columns(make_lesson):
     assert fold.said.logits.shape[1] == 2
 
 
-@pytest.mark.parametrize(("folds", "share"), [(0, 1), (2, 1 / 2), (3, 1 / 3), (10, 1 / 10)])
+@pytest.mark.parametrize(("folds", "share"), [(0, 1), (2, 3 / 4), (4, 1 / 2), (10, 1 / 4)])
 def test_a_network_beside_folds_has_the_share_of_time_that_it_takes(folds, share):
-    """Each of k folds learns from (k - 1) / k of the photos: k networks' worth of work in all."""
+    """Each of k folds learns from (k - 1) / k of the photos, for a third of the epochs."""
     assert share_of_main(folds) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("held", "learned", "folds"), [(341, 3066, 2), (1499, 9000, 2), (1500, 9000, 0), (50_000, 400_000, 0), (60, 50, 0)]
+)
+def test_there_are_folds_where_validation_is_small_and_training_gives_more(held, learned, folds):
+    assert choose_folds(held, learned) == folds
+
+
+@pytest.mark.parametrize(("epochs", "fewer"), [(1, 1), (3, 1), (60, 20)])
+def test_a_fold_learns_for_a_third_of_the_epochs(make_lesson, epochs, fewer):
+    lesson = make_lesson(labels=(0, 1) * 3, held=(0, 1), epochs=epochs, patience=99)
+    train_folds(lesson, 2, None, Told())
+    assert len(read_history(lesson.run.fold(1).history)) == fewer
 
 
 def test_a_deadline_that_has_passed_leaves_an_epoch_a_fold(make_lesson):

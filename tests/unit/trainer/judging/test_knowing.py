@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from exporter.confidence.calibrate import calibrated, fit_temperature
-from exporter.confidence.thresholds import precision_targets
+from exporter.confidence.thresholds import HeldRows, precision_targets
 from models.confidence import TARGETS
 from trainer.judging.knowing import HeldOut, know, know_strangers
 
@@ -40,12 +40,11 @@ def test_folds_join_the_rows_each_at_a_temperature_of_its_own():
     found = know(validation, None, folds)
     assert (found.rows, found.out_of_fold) == (1200, 900)
     assert found.temperature == know(validation, None, []).temperature
-    parts = [validation, *folds]
-    expected = precision_targets(
-        np.concatenate([calibrated(part.logits, fit_temperature(part.logits, part.labels)) for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.ones(1200, np.bool_),
+    own, *others = (
+        HeldRows(calibrated(part.logits, fit_temperature(part.logits, part.labels)), part.labels, part.known)
+        for part in (validation, *folds)
     )
+    expected = precision_targets(own, others)
     assert found.targets == expected
 
 

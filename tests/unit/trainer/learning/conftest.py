@@ -1,0 +1,32 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.unit.trainer.learning.fits import PHOTOS, SIZE, STEADY, View, batches_of, learner_of
+from trainer.learning.fit import Held, Limits, fit
+from trainer.run import Run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path / "run")
+
+
+@pytest.fixture
+def photos(make_store):
+    return make_store(np.random.default_rng(0).integers(0, 256, (PHOTOS, SIZE, SIZE, 3), np.uint8))
+
+
+@pytest.fixture
+def fit_once(run, photos, logits_network):
+    """Fits a network that always says 0.7 for the second class to photos that are all of it."""
+
+    def fit_with(rate=1e-4, epochs=5, patience=99, view=None, truths=(1, 1, 1)):
+        recipe = replace(STEADY, rate=rate)
+        held = Held(lambda start, end: np.full((end - start, SIZE, SIZE, 3), 128, np.uint8), np.array(truths))
+        limits = Limits(epochs, patience)
+        learner = learner_of(logits_network(), recipe)
+        return fit(learner, recipe, batches_of(photos, recipe), held, run, limits, view or View())
+
+    return fit_with

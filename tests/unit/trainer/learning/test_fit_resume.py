@@ -1,0 +1,240 @@
+import math
+import shutil
+import signal
+from dataclasses import astuple, replace
+
+import keras
+import numpy as np
+import pytest
+
+from models.errors import InputError
+from tests.unit.trainer.learning.fits import SIZE, STEADY, View, batches_of, learner_of, same_weights
+from trainer.learning.fit import Held, Limits, fit
+from trainer.learning.history import read_history
+from trainer.learning.recipe import Augmentation, Stage
+from trainer.run import Run
+
+
+def test_out_of_patience_is_out_of_patience_when_it_is_resumed(fit_once):
+    first = fit_once(rate=0.0, epochs=9, patience=2)
+    view = View()
+    again = fit_once(rate=0.0, epochs=9, patience=2, view=view)
+    assert (view.epochs, view.steps) == ([], [])
+    assert len(again.history) == len(first.history) == 3
+
+
+def kill_after(epoch, killed):
+    def kill(row):
+        if row.epoch == epoch:
+            raise killed
+
+    return View(on_epoch=kill)
+
+
+def test_a_resumed_fit_goes_on_with_the_next_epoch(fit_once, run, killed):
+    with pytest.raises(killed):
+        fit_once(epochs=4, view=kill_after(2, killed))
+    before = run.history.read_text()
+    outcome = fit_once(epochs=4)
+    assert [row.epoch for row in outcome.history] == [1, 2, 3, 4]
+    assert run.history.read_text().startswith(before)
+    assert outcome.best_epoch == 4
+
+
+def test_a_resumed_fit_of_all_epochs_trains_nothing(fit_once, run):
+    fit_once(epochs=2)
+    kept = [run.state, run.best, run.history]
+    times = [path.stat().st_mtime_ns for path in kept]
+    view = View()
+    assert len(fit_once(epochs=2, view=view).history) == 2
+    assert [path.stat().st_mtime_ns for path in kept] == times
+    assert view.steps == []
+
+
+@pytest.mark.parametrize("truths", [(1, 0, 0), (1, 1, 0), (1, 1, 1, 1, 1, 1, 0)])
+def test_an_epoch_that_only_equals_the_best_is_not_the_best_after_a_resume(fit_once, killed, truths):
+    with pytest.raises(killed):
+        fit_once(rate=0.0, epochs=2, truths=truths, view=kill_after(1, killed))
+    outcome = fit_once(rate=0.0, epochs=2, truths=truths)
+    assert [row.best for row in outcome.history[1:]] == [False]
+    assert outcome.best_epoch == 1
+
+
+LIVELY = replace(
+    STEADY,
+    rate=2e-3,
+    weight_decay=0.05,
+    cosine=True,
+    smoothing=0.1,
+    average=0.1,
+    augmentation=Augmentation(erase=0.5, mixup=0.5),
+    stages=(Stage(0.5, 0.5),),
+)
+
+
+def lively_network():
+    """Has all that a state has to hold; takes photos of any size."""
+    keras.utils.set_random_seed(5)
+    image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Conv2D(8, 3, strides=4)(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    x = keras.layers.Dropout(0.3)(keras.layers.GlobalAveragePooling2D(name="features")(x))
+    x = keras.layers.Dense(3, name="logits")(x)
+    return keras.Model(image, keras.layers.Activation("softmax", name="probabilities")(x))
+
+
+@pytest.fixture
+def fit_lively(tmp_path, make_store):
+    """Fits a lively network for four epochs in a folder."""
+    return lambda name, view=None: lively_fit(tmp_path / name, make_store, view or View())
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, make_store):
+    """The same, never stopped."""
+    return lively_fit(tmp_path_factory.mktemp("lively") / "unbroken", make_store, View())
+
+
+def lively_fit(folder, make_store, view):
+    """Run, network and outcome of four epochs, two of them on smaller photos."""
+    store = make_store(np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), np.uint8))
+    network, run = lively_network(), Run(folder)
+    held = Held(lambda start, end: store.take([str(i) for i in range(start, end)]), np.array([0, 1, 2] * 2))
+    batches = batches_of(store, LIVELY, [0, 1, 2] * 4, 3)
+    return run, network, fit(learner_of(network, LIVELY), LIVELY, batches, held, run, Limits(4, 9), view)
+
+
+def figures_of(run):
+    """The figures that do not depend on the clock."""
+    return [astuple(row)[:7] for row in read_history(run.history)]
+
+
+def same_arrays(one, other):
+    with np.load(one) as first, np.load(other) as second:
+        return set(first) == set(second) and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def assert_same_end(one, other):
+    assert figures_of(one[0]) == figures_of(other[0])
+    assert same_arrays(one[0].state, other[0].state)
+    assert same_weights(one[1], other[1])
+    for path in ("weights/best.keras", "weights/last.keras"):
+        assert same_weights(*(keras.saving.load_model(run.path / path) for run, *_ in (one, other)))
+
+
+def test_the_first_epochs_have_smaller_photos_and_the_rate_ends_at_nothing(unbroken):
+    _, _, outcome = unbroken
+    assert [row.size for row in outcome.history] == [16, 16, 32, 32]
+    assert [row.lr for row in outcome.history] == sorted((row.lr for row in outcome.history), reverse=True)
+    assert outcome.history[-1].lr == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_killed_after_an_epoch_and_resumed_is_to_the_bit_as_if_never_stopped(fit_lively, unbroken, killed, epoch):
+    with pytest.raises(killed):
+        fit_lively("killed", kill_after(epoch, killed))
+    assert_same_end(fit_lively("killed"), unbroken)
+
+
+def test_killed_within_an_epoch_costs_that_epoch_and_nothing_else(fit_lively, unbroken, killed):
+    view = View()
+
+    def kill():
+        if len(view.steps) == 5:
+            raise killed
+
+    view.on_step = kill
+    with pytest.raises(killed):
+        fit_lively("killed", view)
+    again = View()
+    resumed = fit_lively("killed", again)
+    assert [row.epoch for row in again.epochs] == [2, 3, 4]
+    assert_same_end(resumed, unbroken)
+
+
+def test_an_epoch_whose_state_was_not_written_before_a_kill_is_trained_again(fit_lively, unbroken, killed, tmp_path):
+    def keep_or_kill(row):
+        if row.epoch == 1:
+            shutil.copyfile(tmp_path / "killed" / "weights" / "state.npz", tmp_path / "state.npz")
+        else:
+            raise killed
+
+    with pytest.raises(killed):
+        fit_lively("killed", View(on_epoch=keep_or_kill))
+    shutil.copyfile(tmp_path / "state.npz", tmp_path / "killed" / "weights" / "state.npz")
+    again = View()
+    resumed = fit_lively("killed", again)
+    assert [row.epoch for row in again.epochs] == [2, 3, 4]
+    assert_same_end(resumed, unbroken)
+
+
+def test_stopped_by_ctrl_c_and_resumed_is_as_if_never_stopped(fit_lively, unbroken):
+    view = View(on_step=ctrl_c_at(5))
+    run, network, outcome = fit_lively("stopped", view)
+    assert outcome.interrupted
+    assert len(outcome.history) == 1
+    first = read_history(run.history)[0]
+    last = keras.saving.load_model(run.last)
+    assert same_weights(last, network)
+    assert same_weights(last, keras.saving.load_model(run.best))
+    assert first.epoch == 1
+    assert_same_end(fit_lively("stopped"), unbroken)
+
+
+def ctrl_c_at(moment, times=1):
+    """Presses Ctrl-C when it has been called so often."""
+    calls = []
+
+    def press(*_):
+        calls.append(None)
+        if len(calls) == moment:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+
+    return press
+
+
+def test_ctrl_c_stops_after_the_step_and_keeps_the_whole_epochs(fit_once, run):
+    earlier = signal.getsignal(signal.SIGINT)
+    view = View(on_step=ctrl_c_at(3))
+    outcome = fit_once(view=view)
+    assert outcome.interrupted
+    assert view.steps == [(1, 2), (2, 2), (1, 2)]
+    assert [row.epoch for row in outcome.history] == [row.epoch for row in read_history(run.history)] == [1]
+    assert signal.getsignal(signal.SIGINT) is earlier
+
+
+def test_after_ctrl_c_the_last_network_is_that_of_the_last_whole_epoch(fit_once, run):
+    outcome = fit_once(view=View(on_step=ctrl_c_at(4)))
+    grey = np.full((1, SIZE, SIZE, 3), 128, np.uint8)
+    (said,) = keras.saving.load_model(run.last).predict(grey, verbose=0)[0]
+    assert -math.log(said) == pytest.approx(outcome.history[-1].val_loss, rel=1e-4)
+
+
+def test_ctrl_c_in_the_first_epoch_leaves_no_epoch(fit_once, run):
+    outcome = fit_once(view=View(on_step=ctrl_c_at(1)))
+    assert outcome.interrupted
+    assert outcome.history == read_history(run.history) == []
+    assert not run.best.exists()
+    assert not run.last.exists()
+
+
+def test_ctrl_c_between_two_epochs_keeps_the_one_that_is_over(fit_once):
+    outcome = fit_once(view=View(on_epoch=ctrl_c_at(2)))
+    assert outcome.interrupted
+    assert [row.epoch for row in outcome.history] == [1, 2]
+
+
+def test_a_second_ctrl_c_does_not_wait(fit_once):
+    earlier = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit_once(view=View(on_step=ctrl_c_at(1, times=2)))
+    assert signal.getsignal(signal.SIGINT) is earlier
+
+
+@pytest.mark.parametrize("keep", [0, 100, -10])
+def test_a_damaged_state_is_refused_in_words(fit_once, run, keep):
+    fit_once(epochs=1)
+    run.state.write_bytes(run.state.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"Expected the state of a training in .*state\.npz, it is damaged"):
+        fit_once(epochs=2)

@@ -1,0 +1,67 @@
+"""What tests of a training read of a run."""
+
+import csv
+
+import keras
+import numpy as np
+
+from exporter.confidence.calibrate import class_logits
+from trainer.splits.assigned import read_splits
+
+CLASSES = ("clock", "cushion", "dress", "hat", "lamp", "t-shirt", "trousers", "vase")
+
+
+def splits_of(trained, split):
+    return [photo for photo in read_splits(trained.result.run.splits) if photo.split is split]
+
+
+def arrays(path):
+    with np.load(path, allow_pickle=False) as found:
+        return found["pixels"], found["labels"]
+
+
+def files_of(folder):
+    """All of them, but for the copies of validation photos."""
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {name for name in files if not name.startswith("export/originals/")}
+
+
+FILES = {
+    "README.md",
+    "args.json",
+    "confidence.json",
+    "confusion_matrix.png",
+    "evaluation.json",
+    "excluded.csv",
+    "export/train_sample.npz",
+    "export/unknown.npz",
+    "export/val.npz",
+    "label_issues.csv",
+    "notes.txt",
+    "predictions.csv",
+    "report.html",
+    "results.csv",
+    "results.png",
+    "splits.csv",
+    "train_batch.jpg",
+    "weights/best.keras",
+    "weights/last.keras",
+    "weights/state.npz",
+}
+
+
+def best_logits(run, pixels):
+    """Class logits of the best network."""
+    network = keras.saving.load_model(run.best, compile=False)
+    logits = keras.Model(network.inputs, network.get_layer("logits").output)
+    return class_logits(logits.predict(pixels, verbose=0))
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def figures_of(path):
+    """The rows of results.csv, but for what depends on the clock."""
+    return [row.split(",")[:7] for row in (path / "results.csv").read_text().splitlines()]

@@ -1,0 +1,202 @@
+import csv
+import hashlib
+import json
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from exporter.confidence.calibrate import calibrated
+from exporter.confidence.unknown import DistanceHead
+from exporter.training_run import read_training_run
+from models.preprocess import preprocess
+from tests.unit.trainer.run_files import CLASSES, FILES, arrays, best_logits, files_of, splits_of, table
+from trainer.data.dataset import Split
+from trainer.judging.evaluate import Evaluation
+from trainer.judging.figures import ClassFigures, Figures
+from trainer.learning.history import read_history
+from trainer.run import RunState, open_run
+from trainer.splits.assigned import read_splits
+from trainer.splits.leaks import count_leaks
+
+
+def test_a_run_is_these_files_and_no_others(trained):
+    assert files_of(trained.path) == FILES
+    assert list(trained.result.run.originals.iterdir())
+
+
+def test_args_json_says_what_was_learned_and_how_far_it_came(trained):
+    args = open_run(trained.path).args()
+    assert (args.name, args.data, args.arch) == ("small", str(trained.request.data), "cnn")
+    assert (args.preprocess, args.classes) == (trained.request.preprocess, CLASSES)
+    assert (args.epochs, args.batch, args.patience, args.seed) == (3, 16, 3, 1)
+    assert (args.weights, args.alpha, args.time_limit_s, args.folds, args.tensorboard) == ("none", None, None, 0, False)
+    assert (args.state, args.epochs_done) == (RunState.COMPLETE, 3)
+    assert set(args.made_with) == {"hangtag", "tensorflow", "keras", "numpy", "pillow"}
+    assert args == trained.result.args
+
+
+def test_results_csv_has_a_row_for_each_epoch_that_was_told(trained):
+    lines = (trained.path / "results.csv").read_text().splitlines()
+    assert lines[0] == "epoch,train/loss,train/accuracy,val/loss,val/accuracy,lr,size,seconds,waiting,images_per_s"
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
+    assert [row.epoch for row in trained.diary.epochs] == [1, 2, 3]
+
+
+def test_the_network_learns(trained):
+    losses = [row.train_loss for row in trained.diary.epochs]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_evaluation_json_has_figures_of_both_splits_and_of_every_class(trained):
+    report = json.loads((trained.path / "evaluation.json").read_text())
+    assert set(report) == set(Evaluation.model_fields)
+    for split in ("val", "test"):
+        figures = report[split]
+        assert set(figures) == set(Figures.model_fields)
+        assert tuple(figures["classes"]) == CLASSES
+        for row in figures["classes"].values():
+            assert set(row) == set(ClassFigures.model_fields)
+        counts = Counter(photo.label for photo in splits_of(trained, Split(split)))
+        assert {name: row["support"] for name, row in figures["classes"].items()} == counts
+        assert figures["n"] == counts.total()
+    assert report == trained.result.evaluation.model_dump(mode="json")
+
+
+def test_best_keras_is_the_network_of_the_best_row(trained):
+    rows = read_history(trained.result.run.history)
+    best = max(rows, key=lambda row: (row.val_accuracy, -row.val_loss))
+    pixels, labels = arrays(trained.path / "export" / "val.npz")
+    logits = best_logits(trained.result.run, pixels)
+    assert (logits.argmax(axis=1) == labels).mean() == pytest.approx(best.val_accuracy, abs=1e-5)
+    assert trained.result.evaluation.val.accuracy == pytest.approx(best.val_accuracy, abs=1e-5)
+    assert trained.result.args.best_epoch == best.epoch
+
+
+def test_confidence_json_is_what_the_evaluation_was_made_with(trained):
+    confidence = trained.result.run.read_confidence()
+    validated = len(splits_of(trained, Split.VAL))
+    assert (confidence.rows, confidence.out_of_fold) == (validated, 0)
+    assert confidence.temperature == trained.result.evaluation.temperature
+    assert confidence.targets == trained.result.evaluation.thresholds
+    assert {len(target.thresholds) for target in confidence.targets} == {len(CLASSES)}
+
+
+def test_the_unknown_score_of_the_run_keeps_95_of_100_validation_photos(trained):
+    run = trained.result.run
+    pixels, _ = arrays(trained.path / "export" / "val.npz")
+    with run.unknown.open("rb") as file:
+        head = DistanceHead.read(file)
+    network = keras.saving.load_model(run.best, compile=False)
+    features = keras.Model(network.inputs, network.get_layer("features").output).predict(pixels, verbose=0)
+    kept = (head.score(features) <= run.read_confidence().unknown.limit * (1 + 1e-4)).mean()
+    assert kept >= 0.94
+    assert kept == pytest.approx(1 - trained.result.evaluation.unknown.review.val, abs=0.05)
+
+
+def test_predictions_csv_is_what_the_figures_are_made_of(trained):
+    rows = table(trained.result.run.predictions)
+    for split, figures in ((Split.VAL, trained.result.evaluation.val), (Split.TEST, trained.result.evaluation.test)):
+        found = [row for row in rows if row["split"] == split]
+        assert [(row["image"], row["label"]) for row in found] == [
+            (str(photo.path), photo.label) for photo in splits_of(trained, split)
+        ]
+        assert np.mean([row["label"] == row["predicted"] for row in found]) == pytest.approx(figures.accuracy)
+    pixels, _ = arrays(trained.path / "export" / "val.npz")
+    run = trained.result.run
+    sure = calibrated(best_logits(run, pixels), run.read_confidence().temperature).max(axis=1)
+    assert [float(row["confidence"]) for row in rows if row["split"] == "val"] == pytest.approx(sure, abs=1e-4)
+
+
+def test_what_is_labelled_by_itself_is_what_the_evaluation_counts(trained):
+    rows, run = table(trained.result.run.predictions), trained.result.run
+    ruling = run.read_confidence().precision
+    if ruling is None:
+        assert all(float(row["confidence"]) >= 0.5 for row in rows if row["status"] == "labeled")
+    else:
+        expected = trained.result.evaluation.coverage_at_precision[f"{ruling:.2f}"]
+        for split in ("val", "test"):
+            counted = sum(row["status"] == "labeled" for row in rows if row["split"] == split)
+            assert counted == getattr(expected, split).automatic
+
+
+def test_label_issues_are_of_photos_that_were_learned_from_or_held_back(trained):
+    assert (trained.path / "label_issues.csv").read_text().startswith("image,split,label,suggested,score,")
+    used = {str(photo.path) for split in (Split.TRAIN, Split.VAL) for photo in splits_of(trained, split)}
+    for row in table(trained.result.run.label_issues):
+        assert row["image"] in used
+        assert row["suggested"] != row["label"]
+
+
+def test_pages_and_pictures_are_what_their_names_say(trained):
+    run = trained.result.run
+    assert run.report.read_text().lstrip().lower().startswith("<!doctype html>")
+    assert "small" in run.model_card.read_text()
+    for path, kind in ((run.train_batch, "JPEG"), (run.path / "results.png", "PNG")):
+        with Image.open(path) as image:
+            assert image.format == kind
+
+
+def test_what_the_view_was_told_of_the_data_is_in_notes_txt(trained):
+    ((prepared, _),) = trained.diary.prepared_as
+    assert trained.result.run.notes() == prepared.notes
+    assert any(note.startswith("2 files set aside") for note in prepared.notes)
+
+
+def test_splits_csv_has_every_readable_photo_once_with_duplicates_together(trained, catalogue):
+    photos = read_splits(trained.path / "splits.csv")
+    with (trained.path / "excluded.csv").open(newline="") as file:
+        excluded = [row["image"] for row in csv.DictReader(file)]
+    assert sorted([str(photo.path) for photo in photos] + excluded) == sorted(str(p) for p in catalogue.glob("*/*"))
+    assert len({photo.group for photo in photos}) == len(photos) - 4
+    assert count_leaks(photos).total() == 0
+    assert {(p.label, p.split) for p in photos} == {(name, split) for name in CLASSES for split in Split}
+
+
+def test_splits_csv_has_the_hash_of_each_file(trained):
+    for photo in splits_of(trained, Split.TEST):
+        assert photo.sha256 == hashlib.sha256(photo.path.read_bytes()).hexdigest()
+        assert photo.label == photo.path.parent.name
+
+
+def test_excluded_csv_names_the_truncated_photo_and_the_web_page(trained):
+    with (trained.path / "excluded.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["reason"] for row in rows) == ["truncated", "unsupported"]
+    assert {row["image"].rsplit("/", 1)[1] for row in rows} == {"0244.jpg", "0245.jpg"}
+    messages = {row["image"].rsplit("/", 1)[1]: row["message"] for row in rows}
+    assert "ends too early" in messages["0244.jpg"]
+    assert "a web page" in messages["0245.jpg"]
+
+
+def test_validation_pixels_are_those_of_preprocess(trained):
+    pixels, labels = arrays(trained.path / "export" / "val.npz")
+    photos = splits_of(trained, Split.VAL)
+    assert [CLASSES[i] for i in labels] == [photo.label for photo in photos]
+    assert np.array_equal(
+        pixels, np.stack([preprocess(p.path.read_bytes(), trained.request.preprocess) for p in photos])
+    )
+
+
+def test_the_training_sample_is_of_training_photos_with_their_labels(trained):
+    pixels, labels = arrays(trained.path / "export" / "train_sample.npz")
+    photos = splits_of(trained, Split.TRAIN)
+    assert len(pixels) == len(labels) == len(photos)
+    known = {
+        (preprocess(p.path.read_bytes(), trained.request.preprocess).tobytes(), CLASSES.index(p.label)) for p in photos
+    }
+    assert {(photo.tobytes(), int(label)) for photo, label in zip(pixels, labels, strict=True)} == known
+
+
+def test_originals_are_validation_photos_byte_for_byte(trained):
+    kept = {path.read_bytes() for path in trained.result.run.originals.iterdir()}
+    assert kept == {photo.path.read_bytes() for photo in splits_of(trained, Split.VAL)}
+
+
+def test_the_exporter_can_read_what_the_trainer_left(trained):
+    read = read_training_run(trained.path)
+    assert (read.name, read.classes, read.preprocess) == ("small", CLASSES, trained.request.preprocess)
+    assert read.test_accuracy == trained.result.evaluation.test.accuracy
+    assert len(read.originals) == len(list(trained.result.run.originals.iterdir()))
