@@ -235,7 +235,8 @@ def _plan(args: "RunArgs") -> str:
     width = f" {args.alpha:g}" if args.alpha else ""
     limit = f"{args.time_limit_s:.0f} s in all" if args.time_limit_s else f"at most {args.epochs} epochs"
     folds = f", {args.folds} folds" if args.folds else ""
-    return f"{args.arch}{width} at {size}×{size} px, {escape(began)}, {limit}, batch {args.batch}{folds}"
+    half = ", in bfloat16" if args.bfloat16 else ""
+    return f"{args.arch}{width} at {size}×{size} px, {escape(began)}, {limit}, batch {args.batch}{folds}{half}"
 
 
 def _loss(loss: float) -> str:

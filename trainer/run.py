@@ -46,6 +46,7 @@ class RunArgs(BaseModel):
         balance: what was done about classes of unlike sizes.
         time_limit_s: what the whole training was to take at most; none where time did not matter.
         folds: how many networks were trained besides, each without a part of the training photos.
+        bfloat16: whether it learned in bfloat16, as far as its architecture does; it is judged in float32 always.
         tensorboard: whether there are logs for TensorBoard.
         seed: of splits, weights, order and augmentation.
         splits: ``splits.csv`` of the earlier training whose photos stayed where they were; none for a first one.
@@ -72,6 +73,7 @@ class RunArgs(BaseModel):
     balance: Balance = Field(strict=False)
     time_limit_s: float | None
     folds: int
+    bfloat16: bool = False
     tensorboard: bool
     seed: int
     splits: str | None = None

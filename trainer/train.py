@@ -22,6 +22,7 @@ from trainer.keep import keep_for_export
 from trainer.learning.balance import balance_note, choose_balance
 from trainer.learning.first_batch import first_batch
 from trainer.learning.fit import FitView
+from trainer.learning.half import is_bfloat16_fast
 from trainer.learning.history import EpochFigures, read_history
 from trainer.learning.lesson import Lesson, new_network
 from trainer.learning.recipe import recipe_for
@@ -155,6 +156,7 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
         balance=choose_balance(_counts(prepared), request.balance),
         time_limit_s=request.time_limit_s,
         folds=_folds(request, prepared),
+        bfloat16=recipe.bfloat16 and is_bfloat16_fast(),
         tensorboard=request.tensorboard,
         seed=request.seed,
         splits=str(request.splits.resolve()) if request.splits else None,

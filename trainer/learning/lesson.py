@@ -1,7 +1,7 @@
 """One network, taught on some photos and held against others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import keras
@@ -31,7 +31,7 @@ HEAD_PHOTOS: Final = 20_000
 
 def recipe_of(args: RunArgs) -> Recipe:
     """How a run's network learns."""
-    return recipe_for(args.arch, pretrained=args.weights != "none")
+    return replace(recipe_for(args.arch, pretrained=args.weights != "none"), bfloat16=args.bfloat16)
 
 
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
