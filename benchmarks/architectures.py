@@ -56,7 +56,8 @@ def _drawn(scratch: Path) -> list[Path]:
 
 def _try(arch: Arch, photos: Path, runs: Path, size: int) -> list[float | None]:
     """Seconds of each command; none from the first that fails on."""
-    train = ["train", str(photos), "--arch", arch, "--image-size", str(size), "--epochs", "1", "--out", str(runs)]
+    train = ["train", str(photos), "--arch", arch, "--image-size", str(size), "--out", str(runs)]
+    train += ["--epochs", "1", "--folds", "0"]
     first, second = runs / "first", runs / "second"
     commands = [
         [*train, "--name", "first", "--weights", "none"],

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     from trainer.data.pixel_store import PixelStore
     from trainer.data.prepare import decode_all
     from trainer.learning.batches import Batches
+    from trainer.learning.half import is_bfloat16_fast
     from trainer.learning.learner import Learner
     from trainer.learning.recipe import recipe_for
     from trainer.networks.build import build_network
@@ -72,6 +74,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
 
     arch = Arch(asked.arch)
     recipe = recipe_for(arch, pretrained=False)
+    recipe = replace(recipe, bfloat16=recipe.bfloat16 and is_bfloat16_fast())
     store = PixelStore(folder / "pixels", PreprocessSpec(size=asked.size))
     began = time.monotonic()
     readable, _ = decode_all(read_dataset(photos).photos, store, lambda done, total: None)
@@ -116,8 +119,9 @@ def _from_directory(photos: Path, size: int, batch: int, change: Change) -> Call
     import keras
     import tensorflow as tf
 
+    mode = "binary" if sum(folder.is_dir() for folder in photos.iterdir()) == 2 else "categorical"
     dataset = keras.utils.image_dataset_from_directory(
-        photos, label_mode="categorical", batch_size=batch, image_size=(size, size), seed=0, verbose=False
+        photos, label_mode=mode, batch_size=batch, image_size=(size, size), seed=0, verbose=False
     )
     numbered = tf.data.Dataset.zip(dataset, tf.data.Dataset.counter())
     changed = numbered.map(lambda pair, step: change(*pair, step), num_parallel_calls=tf.data.AUTOTUNE)

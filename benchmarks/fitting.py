@@ -68,8 +68,8 @@ def _frozen(
     from trainer.data.dataset import Split, read_dataset
     from trainer.data.pixel_store import PixelStore
     from trainer.data.prepare import decode_all
-    from trainer.judging.answers import features_of
     from trainer.judging.out_of_fold import out_of_fold
+    from trainer.learning.answers import features_of
     from trainer.networks.build import build_network
 
     photos = [photo for photo in read_dataset(asked.photos).photos if photo.split is not Split.TEST]
@@ -92,7 +92,9 @@ def _trained(
     name = f"{fit}-{decode}"
     command = [sys.executable, "-m", "hangtag.cli", "train", str(photos), "--out", str(runs), "--name", name]
     began = time.monotonic()
-    subprocess.run([*command, "--fit", fit, "--decode", decode, *options], check=True, stdout=sys.stderr)
+    subprocess.run(
+        [*command, "--folds", "0", "--fit", fit, "--decode", decode, *options], check=True, stdout=sys.stderr
+    )
     seconds = time.monotonic() - began
     with (runs / name / "predictions.csv").open(newline="", encoding="utf-8") as file:
         rows = sorted((row for row in csv.DictReader(file) if row["split"] == "val"), key=lambda row: row["image"])

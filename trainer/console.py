@@ -197,10 +197,18 @@ def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Tabl
         return (
             "No precision can be promised: the photos are too few, or too often wrong.\n"
             f"What is at least {WITHOUT_PROMISE:.0%} sure is labelled by itself all the same.\n"
-            f"For a promise, label more photos{'' if args.folds else ', or train with --folds 2'}."
+            f"For a promise, label more photos{_or_else(args)}."
         )
     ruling = default_precision(evaluation.thresholds)
     return _precision_table(evaluation, split, ruling)
+
+
+def _or_else(args: "RunArgs") -> str:
+    from trainer.run import RunState
+
+    if args.state is RunState.INTERRUPTED:
+        return ", or go on with the training"
+    return "" if args.folds else ", or train with --folds 2"
 
 
 def _precision_table(evaluation: "Evaluation", split: Split, ruling: float | None) -> Table:

@@ -1,7 +1,9 @@
 """One training, from labelled photos to a run folder."""
 
+import itertools
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +22,6 @@ from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import choose_folds, share_of_main, train_folds
 from trainer.keep import keep_for_export
 from trainer.learning.balance import balance_note, choose_balance
-from trainer.learning.first_batch import first_batch
 from trainer.learning.fit import FitView
 from trainer.learning.half import is_bfloat16_fast
 from trainer.learning.history import EpochFigures, read_history
@@ -30,6 +31,7 @@ from trainer.learning.tensorboard import TensorBoardView
 from trainer.networks.build import weights_file
 from trainer.networks.choice import NetworkChoice
 from trainer.networks.weights import default_weights, parse_weights
+from trainer.report.first_batch import first_batch
 from trainer.report.leave import leave
 from trainer.request import TrainRequest
 from trainer.run import Run, RunArgs, RunState
@@ -82,8 +84,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     """
     began = time.monotonic()
     if request.run.exists():
-        msg = f"{request.run} exists; pass another --name, or go on with it: hangtag train --resume {request.run}"
-        raise InputError(msg)
+        raise _there_already(request.run)
     weights = _weights(request)
     store = PixelStore(pixels_folder(request.cache), request.preprocess)
     looks = LookStore(looks_folder(request.cache))
@@ -94,11 +95,25 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     run, args = Run(request.run), _args(request, prepared, weights)
     network = new_network(args)
     view.prepared(prepared, args)
-    run.write_args(args)
+    _begin(run, prepared, args)
+    return _Training(run, args, prepared, store, view).go(network, began)
+
+
+def _there_already(folder: Path) -> InputError:
+    msg = f"{folder} exists; pass another --name, or go on with it: hangtag train --resume {folder}"
+    return InputError(msg)
+
+
+def _begin(run: Run, prepared: Prepared, args: RunArgs) -> None:
+    """Write what a resume needs; ``args.json`` comes last, and makes a run of the folder."""
+    try:
+        run.path.mkdir(parents=True)  # by one training only, should two have looked at the photos meanwhile
+    except FileExistsError as error:
+        raise _there_already(run.path) from error
     run.write_notes(prepared.notes)
     write_splits(run.splits, prepared.photos)
     write_excluded(run.excluded, prepared.excluded)
-    return _Training(run, args, prepared, store, view).go(network, began)
+    run.write_args(args)
 
 
 def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
@@ -110,18 +125,25 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     """
     args = run.args()
     history = read_history(run.history)
-    args = args.model_copy(update={"epochs_done": len(history), "state": RunState.TRAINING})
+    still = {"epochs_done": len(history), "state": RunState.TRAINING, "bfloat16": args.bfloat16 and is_bfloat16_fast()}
+    args = args.model_copy(update=still)
     store = PixelStore(pixels_folder(cache), args.preprocess)
     photos = [photo for photo in read_splits(run.splits) if photo.present]
     restore(photos, store, lambda done, total: view.advance("Decoding", done, total))
     prepared = Prepared(photos, read_excluded(run.excluded), args.classes, run.notes())
     view.prepared(prepared, args)
-    began = time.monotonic() - sum(row.seconds for row in history)
+    run.write_args(args)
+    began = time.monotonic() - sum(row.seconds for row in [*history, *_of_folds(run, args.folds)])
     return _Training(run, args, prepared, store, view).go(new_network(args, begun=run.state.is_file()), began)
 
 
+def _of_folds(run: Run, folds: int) -> Iterator[EpochFigures]:
+    """The epochs of all folds so far."""
+    return itertools.chain.from_iterable(read_history(run.fold(number).history) for number in range(1, folds + 1))
+
+
 def _weights(request: TrainRequest) -> str:
-    """What the network begins with; refused, or downloaded, before the long work."""
+    """What the network begins with, downloaded if need be; a file is read when the classes are known."""
     weights = parse_weights(request.weights) if request.weights else default_weights(request.arch)
     weights_file(NetworkChoice(request.arch, request.preprocess.size, weights, request.alpha))
     return str(weights.resolve() if isinstance(weights, Path) else weights)

@@ -80,7 +80,7 @@ def _walk(
     """The size of the last set before the first that does not prove the precision; 0 where that is the first of all."""
     proved = 0
     step = max(1, len(falling) // _STEPS)
-    for size in range(start, len(falling) + 1, step):
+    for size in (*range(start, len(falling), step), *([len(falling)] if start <= len(falling) else ())):
         rows = int(np.searchsorted(-falling, -falling[size - 1], side="right"))
         if lower_bound(int(hits[rows - 1]), rows, mistrust) < precision:
             break

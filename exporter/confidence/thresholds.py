@@ -147,7 +147,7 @@ def _proof(rows: HeldRows, precision: float, mistrust: float) -> _Proof:
     guesses = rows.probabilities.argmax(axis=1)
     confidence = rows.probabilities.max(axis=1, initial=0.0)
     classes = rows.probabilities.shape[1]
-    enough = _ENOUGH * fewest_rows(precision)
+    enough = _ENOUGH * fewest_rows(precision, mistrust)
     group_of = _groups(np.bincount(guesses[rows.known], minlength=classes), enough)
     found: dict[int, tuple[float | None, int]] = {}
     for group in np.unique(group_of):

@@ -202,7 +202,7 @@ def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advanc
         on_photo: told (decoded, to decode).
 
     Raises:
-        DataError: a photo that the cache lacks is gone, or is another one now.
+        DataError: a photo that the cache lacks is gone, is another one now, or cannot be decoded any more.
     """
     lost = {photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)}
     for sha256, path in lost.items():
@@ -210,6 +210,11 @@ def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advanc
             msg = f"{path} is gone or has changed since the run began, and its pixels are cached no more; train anew."
             raise DataError(msg)
     store.add(lost, len(os.sched_getaffinity(0)), _counter(on_photo, len(lost)))
+    for sha256, path in lost.items():
+        fault = store.fault(sha256)
+        if fault is not None:
+            msg = f"{path} was decoded when the run began, and cannot be now: {fault}; try again, or train anew."
+            raise DataError(msg)
 
 
 def _holds(path: Path, sha256: str) -> bool:

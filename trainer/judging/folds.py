@@ -15,9 +15,9 @@ import numpy.typing as npt
 from exporter.confidence.calibrate import calibrated, fit_temperature
 from models.errors import InputError
 from models.whole_file import replace_file
-from trainer.judging.answers import answer, features_of
 from trainer.judging.knowing import HeldOut, Strangeness, know_strangers
 from trainer.judging.out_of_fold import assign_folds
+from trainer.learning.answers import answer, features_of
 from trainer.learning.history import EpochFigures, read_history
 from trainer.learning.lesson import Lesson, labels_of, new_network
 from trainer.splits.assigned import AssignedPhoto
@@ -26,17 +26,17 @@ __all__ = ["Fold", "choose_folds", "share_of_main", "strangeness_of", "train_fol
 
 Advance = Callable[[str, int, int], None]
 
-LEARNED: Final = 20_000
+_MOST_LEARNED: Final = 20_000
 """At most so many photos say what the products look like."""
-EPOCHS: Final = 1 / 3
+_SHARE_OF_EPOCHS: Final = 1 / 3
 """Of a training's epochs, how many a fold's network gets.
 
 It need not be as good as the network itself, only know how good it is: what it is sure of by so much is right as often.
 """
-FEW: Final = 1_500
+_ENOUGH_HELD: Final = 1_500
 """Fewer validation photos prove a precision of 0.98 for so few of them that folds are worth their time: a network with
 an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
-ENOUGH_FOLDS: Final = 2
+_FOLDS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ def choose_folds(held: int, learned: int) -> int:
     Returns:
         2 where validation is small, and what they add is more than it: they cost a third of the time besides. Else 0.
     """
-    return ENOUGH_FOLDS if held < min(FEW, learned) else 0
+    return _FOLDS if held < min(_ENOUGH_HELD, learned) else 0
 
 
 def share_of_main(folds: int) -> float:
     """Share of all the work that the network itself is; each fold's network learns from fewer photos, and shorter."""
-    return 1.0 / (1.0 + EPOCHS * max(0, folds - 1))
+    return 1.0 / (1.0 + _SHARE_OF_EPOCHS * max(0, folds - 1))
 
 
 def train_folds(lesson: Lesson, count: int, deadline: float | None, advance: Advance) -> list[Fold] | None:
@@ -90,7 +90,7 @@ def train_folds(lesson: Lesson, count: int, deadline: float | None, advance: Adv
         The folds; none where somebody stopped it.
     """
     folds, parts = [], _divide(lesson, count)
-    args = lesson.args.model_copy(update={"epochs": max(1, round(lesson.args.epochs * EPOCHS))})
+    args = lesson.args.model_copy(update={"epochs": max(1, round(lesson.args.epochs * _SHARE_OF_EPOCHS))})
     for number, (learned, held) in enumerate(parts, 1):
         part = replace(lesson, args=args, photos=learned, held=held, run=lesson.run.fold(number))
         now = time.monotonic()
@@ -101,6 +101,7 @@ def train_folds(lesson: Lesson, count: int, deadline: float | None, advance: Adv
             said = _train(part, until, view)
         if said is None:
             return None
+        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # what it said is all that is needed of it
         folds.append(Fold(held, said, _taught(part)))
     return folds
 
@@ -128,14 +129,13 @@ def _taught(part: Lesson) -> npt.NDArray[np.bool_]:
 
 
 def _train(part: Lesson, deadline: float | None, view: "_FoldView") -> HeldOut | None:
-    network = new_network(part.args)
+    network = new_network(part.args, begun=part.run.state.is_file())
     if part.teach(network, deadline, view).interrupted:
         return None
     said = _ask(part, network)
     buffer = io.BytesIO()
     np.savez(buffer, logits=said.logits, labels=said.labels, known=said.known)
     replace_file(part.run.answers, buffer.getvalue())
-    shutil.rmtree(part.run.best.parent)  # what it said is all that is needed of it
     return said
 
 
@@ -155,7 +155,7 @@ def strangeness_of(network: keras.Model, lesson: Lesson, held: npt.NDArray[np.fl
         lesson: that it was taught.
         held: features of photos that it has not learned from, ``float32 (n, D)``.
     """
-    chosen = np.random.default_rng(lesson.args.seed).permutation(len(lesson.photos))[:LEARNED]
+    chosen = np.random.default_rng(lesson.args.seed).permutation(len(lesson.photos))[:_MOST_LEARNED]
     photos = [lesson.photos[i] for i in chosen]
     learned = features_of(network, [photo.sha256 for photo in photos], lesson.store)
     return know_strangers(learned, labels_of(photos, lesson.args.classes), held)

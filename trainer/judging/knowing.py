@@ -55,12 +55,12 @@ def know_strangers(
     return Strangeness(head, unknown_limit(head.score(held)))
 
 
-def know(validation: HeldOut, strangeness: Strangeness | None, folds: list[HeldOut]) -> Confidence:
+def know(validation: HeldOut, strangeness: Strangeness, folds: list[HeldOut]) -> Confidence:
     """Temperature, thresholds and limit.
 
     Args:
         validation: what the network itself said.
-        strangeness: none where it could not be learned.
+        strangeness: what the products look like to it.
         folds: what networks that were trained without a fold said of it; each has a temperature of its own.
     """
     temperature = fit_temperature(validation.logits, validation.labels)
@@ -70,7 +70,7 @@ def know(validation: HeldOut, strangeness: Strangeness | None, folds: list[HeldO
         temperature=temperature,
         precision=default_precision(targets),
         targets=targets,
-        unknown=_limit(strangeness),
+        unknown=UnknownLimit(score="distance", limit=strangeness.limit, kept=KEPT),
         rows=sum(len(part.labels) for part in (validation, *folds)),
         out_of_fold=sum(len(fold.labels) for fold in folds),
     )
@@ -78,7 +78,3 @@ def know(validation: HeldOut, strangeness: Strangeness | None, folds: list[HeldO
 
 def _rows(said: HeldOut, temperature: float) -> HeldRows:
     return HeldRows(calibrated(said.logits, temperature), said.labels, said.known)
-
-
-def _limit(strangeness: Strangeness | None) -> UnknownLimit | None:
-    return None if strangeness is None else UnknownLimit(score="distance", limit=strangeness.limit, kept=KEPT)

@@ -8,7 +8,7 @@ from models.confidence import Confidence
 from models.decision import Rules, Scores
 from trainer.data.csv_file import write_rows
 from trainer.data.dataset import Split
-from trainer.report.material import Judged
+from trainer.judging.judged import Judged
 
 __all__ = ["write_predictions"]
 

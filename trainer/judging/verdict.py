@@ -10,11 +10,11 @@ from exporter.confidence.calibrate import calibrated
 from models.confidence import Confidence
 from trainer.data.dataset import Split
 from trainer.data.prepare import Prepared
-from trainer.judging.answers import Answers, answer, images_per_s
 from trainer.judging.folds import Fold, strangeness_of
+from trainer.judging.judged import Judged
 from trainer.judging.knowing import HeldOut, Strangeness, know
+from trainer.learning.answers import Answers, answer, images_per_s
 from trainer.learning.lesson import Lesson, labels_of
-from trainer.report.material import Judged
 from trainer.splits.assigned import AssignedPhoto
 
 __all__ = ["Verdict", "judge"]

@@ -1,28 +1,25 @@
 """The training loop: epochs until they are over, the time is, or nothing gets better."""
 
-import io
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
-from zipfile import BadZipFile
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from exporter.confidence.calibrate import class_logits
-from models.errors import InputError
-from models.whole_file import replace_file
+from models.errors import DataError
 from trainer.learning.batches import Batches
 from trainer.learning.history import EpochFigures, best_of, goodness, read_history, write_history
 from trainer.learning.learner import Learner
 from trainer.learning.recipe import Recipe
 from trainer.learning.schedule import epochs_left_in, rate_at, scale_at
+from trainer.learning.state import read_state, save_network, write_state
 from trainer.run import Run
 
 __all__ = ["FitOutcome", "FitView", "Held", "Limits", "fit"]
@@ -177,7 +174,7 @@ class _Training:
         """What an earlier run has left; what is not in its state is trained again."""
         if not self._run.state.is_file():
             return
-        state = _read_state(self._run.state)
+        state = read_state(self._run.state)
         self._learner.restore(state)
         self._progress = float(state["progress"])
         self.history = [row for row in read_history(self._run.history) if row.epoch <= int(state["epoch"])]
@@ -201,7 +198,8 @@ class _Training:
         for _ in range(_REHEARSED):
             begin = self._clock()
             pixels, targets = next(batches)
-            self._learner.step(pixels, targets, 0.0, 0.0)
+            loss, _ = self._learner.step(pixels, targets, 0.0, 0.0)
+            float(loss)  # waits for it
             seconds.append(self._clock() - begin)
         self._learner.restore(state)
         self._full_epoch_s = min(seconds) * self._batches.steps / self._share_of_full(size)
@@ -252,8 +250,10 @@ class _Training:
             pixels, targets = next(batches)
             got = self._clock()
             rate = rate_at(begin + (end - begin) * done / total, self._recipe)
-            loss, right = self._learner.step(pixels, targets, rate, (end - begin) / total)
-            taken.add(float(loss), float(right), got - asked, self._clock() - asked)
+            loss, right = (float(one) for one in self._learner.step(pixels, targets, rate, (end - begin) / total))
+            if not math.isfinite(loss):
+                raise DataError(_diverged(len(self.history) + 1, self._run))
+            taken.add(loss, right, got - asked, self._clock() - asked)
             self._view.step(done, total)
             if self.interrupted:
                 return None
@@ -275,14 +275,23 @@ class _Training:
     def _keep(self, figures: EpochFigures) -> None:
         self.history.append(figures)
         if figures.best:
+            self._run.confidence.unlink(missing_ok=True)  # it was of another network
             with self._learner.averaged():
                 save_network(self._learner.network, self._run.best)
         write_history(self._run.history, self.history)
         state = {**self._learner.state(), "progress": np.array(self._progress), "epoch": np.array(figures.epoch)}
-        _write_state(self._run.state, state)  # comes last: what is not in it is trained again
+        write_state(self._run.state, state)  # comes last: what is not in it is trained again
 
 
 _HELD_CHUNK = 1024
+
+
+def _diverged(epoch: int, run: Run) -> str:
+    kept = f"what was learned before is in {run.path}" if epoch > 1 else "nothing was learned before"
+    return (
+        f"Expected a finite loss, it is none in epoch {epoch}; {kept}. Train anew with another --seed, "
+        "a larger --batch, or other --weights."
+    )
 
 
 def _whole(scale: float, full: int) -> float:
@@ -307,26 +316,3 @@ def _ctrl_c(interrupt: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, earlier)
-
-
-def save_network(network: keras.Model, path: Path) -> None:
-    """Write a ``.keras`` file, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.keras")
-    network.save(temporary)
-    temporary.replace(path)
-
-
-def _write_state(path: Path, state: dict[str, npt.NDArray[Any]]) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **state)  # type: ignore[arg-type]
-    replace_file(path, buffer.getvalue())
-
-
-def _read_state(path: Path) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, EOFError, ValueError, BadZipFile) as error:
-        msg = f"Expected the state of a training in {path}, it is damaged ({error}); train anew."
-        raise InputError(msg) from error

@@ -1,6 +1,7 @@
 """``results.csv``: a row an epoch."""
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +59,9 @@ def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
     return max(history, key=goodness)
 
 
-def goodness(figures: EpochFigures) -> tuple[float, float, int]:
+def goodness(figures: EpochFigures) -> tuple[bool, float, float, int]:
     """What the best epoch has most of."""
-    return (figures.val_accuracy, -figures.val_loss, -figures.epoch)
+    return (math.isfinite(figures.val_loss), figures.val_accuracy, -figures.val_loss, -figures.epoch)
 
 
 def read_history(path: Path) -> list[EpochFigures]:

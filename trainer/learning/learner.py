@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from models.errors import InputError
-from trainer.learning.half import in_bfloat16, is_bfloat16_fast
+from trainer.learning.half import in_bfloat16
 from trainer.learning.recipe import Recipe
 
 __all__ = ["Learner", "State"]
@@ -49,7 +49,6 @@ class Learner:
         self._binary = self._logits.output_shape[-1] == 1
         self._class_weights = None if class_weights is None else tf.constant(class_weights)
         self._average = [tf.Variable(v.value, trainable=False) for v in self._averaged_variables()]
-        self._bfloat16 = recipe.bfloat16 and is_bfloat16_fast()
         self._steps = 0
         self._step = tf.function(self._one_step, reduce_retracing=False)
         self._answer = tf.function(lambda pixels: self._logits(pixels, training=False), reduce_retracing=True)
@@ -119,7 +118,7 @@ class Learner:
         self, pixels: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor, keep: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            with in_bfloat16(self.network) if self._bfloat16 else nullcontext():
+            with in_bfloat16(self.network) if self._recipe.bfloat16 else nullcontext():
                 logits = self._logits(pixels, training=True)
             loss = tf.reduce_mean(self._losses(targets, logits))
         gradients = tape.gradient(loss, [[v.value for v in group] for _, _, group in self._optimizers])

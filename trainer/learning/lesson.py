@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.data.pixel_store import PixelStore
-from trainer.judging.answers import features_of
+from trainer.learning.answers import features_of
 from trainer.learning.balance import Balance
 from trainer.learning.batches import Batches
 from trainer.learning.class_weights import class_weights, sampling_order

@@ -64,7 +64,8 @@ class Recipe:
         head_epochs: passes over the features of the frozen body, before the whole is fine-tuned.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
         keep_norms: whether batch norms keep the statistics that they came with.
-        bfloat16: whether it learns in bfloat16 where that is faster; not so for depthwise convolutions.
+        bfloat16: whether it learns in bfloat16, which a training does only where that is fast; it gains depthwise
+            convolutions nothing.
     """
 
     size: int
@@ -108,7 +109,7 @@ _SIMPLE: Final = Recipe(
     augmentation=None,
     bfloat16=True,
 )
-_FROM_NOTHING: Final = replace(_CNN, epochs=40, augmentation=Augmentation(), stages=())
+_FROM_NOTHING: Final = replace(_CNN, epochs=40, augmentation=Augmentation(), stages=(), bfloat16=False)
 _PRETRAINED: Final = replace(
     _FROM_NOTHING,
     size=160,
@@ -132,5 +133,5 @@ def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
     if arch is Arch.SIMPLE:
         return _SIMPLE
     if pretrained:
-        return _PRETRAINED
+        return replace(_PRETRAINED, bfloat16=arch is Arch.CNN)
     return _CNN if arch is Arch.CNN else _FROM_NOTHING

@@ -11,17 +11,18 @@ import numpy as np
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
 from trainer.data.prepare import Prepared
-from trainer.judging.answers import features_of
 from trainer.judging.evaluate import Evaluation, Predictions, confusion, evaluate
 from trainer.judging.folds import Fold
+from trainer.judging.judged import Judged
 from trainer.judging.label_issues import LabelIssue, find_label_issues, write_label_issues
 from trainer.judging.out_of_fold import out_of_fold
 from trainer.judging.predictions import write_predictions
 from trainer.judging.verdict import Verdict, judge
+from trainer.learning.answers import features_of
 from trainer.learning.history import read_history
 from trainer.learning.lesson import Lesson, labels_of
 from trainer.report.grad_cam import heat_maps, last_spatial_layer
-from trainer.report.material import Judged, ReportMaterial, Speed
+from trainer.report.material import ReportMaterial, Speed
 from trainer.report.model_card import model_card
 from trainer.report.page import report_page
 from trainer.report.plots import plot_confusion, plot_history
@@ -66,7 +67,6 @@ def leave(lesson: Lesson, prepared: Prepared, folds: Sequence[Fold], seconds: fl
 
 def _write_figures(lesson: Lesson, verdict: Verdict) -> Evaluation:
     run, classes = lesson.run, lesson.args.classes
-    replace_file(run.confidence, verdict.confidence.model_dump_json(indent=1).encode())
     head = BytesIO()
     verdict.strangeness.head.write(head)
     replace_file(run.unknown, head.getvalue())
@@ -74,6 +74,8 @@ def _write_figures(lesson: Lesson, verdict: Verdict) -> Evaluation:
     evaluation = evaluate(classes, verdict.confidence, val, test)
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
     write_predictions(run.predictions, verdict.judged, verdict.confidence, classes)
+    # Last: an export needs it, and only then is all of this of best.keras.
+    replace_file(run.confidence, verdict.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
 

@@ -10,31 +10,12 @@ from models.confidence import Confidence
 from models.preprocess import Pixels
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Evaluation
+from trainer.judging.judged import Judged
 from trainer.judging.label_issues import LabelIssue
 from trainer.learning.history import EpochFigures
 from trainer.run import RunArgs
-from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["Judged", "ReportMaterial", "Speed"]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One split as the best network sees it.
-
-    Attributes:
-        photos: n of them.
-        labels: class indices ``(n,)``.
-        logits: class logits ``float32 (n, classes)``, before the temperature.
-        probabilities: calibrated, ``float32 (n, classes)``.
-        unknown: the unknown score ``float32 (n,)``; none where it could not be learned.
-    """
-
-    photos: Sequence[AssignedPhoto]
-    labels: NDArray[np.intp]
-    logits: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
-    unknown: NDArray[np.float32] | None
+__all__ = ["ReportMaterial", "Speed"]
 
 
 @dataclass(frozen=True)

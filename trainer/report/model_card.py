@@ -13,7 +13,17 @@ from trainer.report.making import made_with, settings, size_and_speed
 from trainer.report.markdown import code_block, listed, plain, table
 from trainer.report.material import ReportMaterial
 from trainer.report.rates import between, percent, rounded, target_name
-from trainer.report.shown import caveat, of_split, outcome, promise, realised, ruling, shown_figures, shown_split
+from trainer.report.shown import (
+    caveat,
+    found_on,
+    of_split,
+    outcome,
+    promise,
+    realised,
+    ruling,
+    shown_figures,
+    shown_split,
+)
 from trainer.run import RunState
 from worker.page.text import number_of
 
@@ -152,10 +162,9 @@ def _thresholds(material: ReportMaterial) -> str:
         head.append("right on test photos")
     rows = [_target_row(material, target)[: len(head)] for target in targets]
     rules = " The one in bold rules where none is asked for." if ruling(material) else ""
-    found_on = number_of(material.confidence.rows, "photo", "photos")
     return (
         f"## Precision and coverage\n\n{table(head, rows)}\n\nThe thresholds of each class are in `confidence.json`; "
-        f"they were found on {found_on} that the network had not learned from.{rules}"
+        f"they were found on {found_on(material)}.{rules}"
     )
 
 

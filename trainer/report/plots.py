@@ -13,6 +13,7 @@ from trainer.learning.history import EpochFigures, best_of
 __all__ = ["plot_confusion", "plot_history"]
 
 _NAMED_CELLS = 20
+_NAMED_CLASSES = 100
 
 
 def plot_history(history: Sequence[EpochFigures], output: Path) -> None:
@@ -48,8 +49,9 @@ def plot_confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str], title:
     axes.set_title(_plain(title))
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_xticks(range(len(classes)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), names)
+    if len(classes) <= _NAMED_CLASSES:
+        axes.set_xticks(range(len(classes)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(classes)), names)
     if len(classes) <= _NAMED_CELLS:
         for (row, column), count in np.ndenumerate(matrix):
             colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004 - half-way between

@@ -6,8 +6,10 @@ from exporter.confidence.thresholds import WITHOUT_PROMISE
 from models.confidence import PrecisionTarget
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Figures, OfSplits, Realised
-from trainer.report.material import Judged, ReportMaterial
+from trainer.judging.judged import Judged
+from trainer.report.material import ReportMaterial
 from trainer.report.rates import between, percent, rounded, target_name
+from worker.page.text import number_of
 
 __all__ = [
     "caveat",
@@ -51,6 +53,16 @@ def caveat(material: ReportMaterial) -> str:
         "There are no test photos. The figures are of the validation photos, on which the best epoch and the "
         "thresholds were chosen, so expect a little less of photos that are new."
     )
+
+
+def found_on(material: ReportMaterial) -> str:
+    """What the thresholds rest on."""
+    confidence = material.confidence
+    rows = number_of(confidence.rows - confidence.out_of_fold, "photo", "photos")
+    if not confidence.out_of_fold:
+        return f"{rows} that the network had not learned from"
+    others = number_of(confidence.out_of_fold, "photo", "photos")
+    return f"{rows} that the network had not learned from, and {others} of which networks trained without them judged"
 
 
 def of_split(figure: OfSplits[T], split: Split) -> T | None:

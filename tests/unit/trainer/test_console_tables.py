@@ -109,7 +109,7 @@ def test_where_nothing_can_be_promised_it_is_said_instead_of_a_table(console) ->
     text = "\n".join(said)
     assert "No precision can be promised" in text
     assert "at least 50% sure is labelled by itself" in text
-    assert "--folds 5" in text
+    assert "--folds 2" in text
     assert "--precision" not in text
     assert max(map(len, said)) <= WIDTH
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.report.material import Judged, ReportMaterial
+from trainer.judging.judged import Judged
+from trainer.report.material import ReportMaterial
 from trainer.report.page.chart import Axis, Chart
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.shown import judged_of, shown_split

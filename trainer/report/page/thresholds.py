@@ -10,7 +10,7 @@ from trainer.report.material import ReportMaterial
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.table import table
 from trainer.report.rates import between, percent, rounded, target_name
-from trainer.report.shown import promise, realised, ruling
+from trainer.report.shown import found_on, promise, realised, ruling
 from worker.page.sections import section
 from worker.page.text import isolated, number_of, visible
 
@@ -44,20 +44,13 @@ _KEY: Final = (
 
 def _advice(material: ReportMaterial) -> str:
     """What may bring a promise."""
-    folds = "" if material.args.folds else ", or train with <code>--folds 2</code>, which proves it on more of them"
-    return f'<span class="faint">For a promise, label more photos{folds}.</span>'
+    also = "" if material.confidence.out_of_fold else ", or train with <code>--folds 2</code>, which proves it on more"
+    return f'<span class="faint">For a promise, label more photos{also}.</span>'
 
 
 def _found_on(material: ReportMaterial) -> str:
-    confidence = material.confidence
-    rows = number_of(confidence.rows, "photo", "photos")
-    folds = (
-        f" ({confidence.out_of_fold:,} of them by networks that were trained without these)"
-        if confidence.out_of_fold
-        else ""
-    )
     return (
-        f'<span class="faint">The thresholds were found on {rows} that had not been learned from{folds}, so '
+        f'<span class="faint">The thresholds were found on {found_on(material)}, so '
         "that each target holds with 95% confidence. Ask for another with <code>--precision</code>.</span>"
     )
 

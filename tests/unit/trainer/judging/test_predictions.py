@@ -8,8 +8,8 @@ from exporter.confidence.calibrate import calibrated
 from exporter.confidence.thresholds import automatic
 from models.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from trainer.data.dataset import Split
+from trainer.judging.judged import Judged
 from trainer.judging.predictions import write_predictions
-from trainer.report.material import Judged
 from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = ("hat", "lamp", "vase")

@@ -229,12 +229,11 @@ def test_logits_are_those_of_the_network_in_whatever_chunks(pixels):
     assert learner_of(network).logits(many) == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_step_in_bfloat16_is_nearly_a_step_in_float32_and_judges_in_float32(pixels, monkeypatch):
+def test_a_step_in_bfloat16_is_nearly_a_step_in_float32_and_judges_in_float32(pixels):
     ends, losses = [], []
-    for fast in (False, True):
-        monkeypatch.setattr("trainer.learning.learner.is_bfloat16_fast", lambda fast=fast: fast)
+    for bfloat16 in (False, True):
         network = forgetful()
-        learner = learner_of(network, bfloat16=True)
+        learner = learner_of(network, bfloat16=bfloat16)
         keras.utils.set_random_seed(1)
         losses.append([step(learner, pixels, eye(8))[0] for _ in range(3)])
         ends.append(learner.logits(pixels.astype(np.uint8)))
@@ -242,14 +241,3 @@ def test_a_step_in_bfloat16_is_nearly_a_step_in_float32_and_judges_in_float32(pi
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
     assert ends[1].dtype == np.float32
-
-
-def test_a_recipe_that_does_not_ask_for_bfloat16_has_none(pixels, monkeypatch):
-    ends = []
-    for fast in (False, True):
-        monkeypatch.setattr("trainer.learning.learner.is_bfloat16_fast", lambda fast=fast: fast)
-        learner = learner_of(forgetful())
-        keras.utils.set_random_seed(1)
-        step(learner, pixels, eye(8))
-        ends.append(learner.logits(pixels.astype(np.uint8)))
-    assert np.array_equal(ends[0], ends[1])

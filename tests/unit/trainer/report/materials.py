@@ -15,10 +15,11 @@ from models.preprocess import PreprocessSpec
 from trainer.arch import Arch
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import OfSplits, Predictions, evaluate
+from trainer.judging.judged import Judged
 from trainer.judging.label_issues import LabelIssue
 from trainer.learning.balance import Balance
 from trainer.learning.history import EpochFigures
-from trainer.report.material import Judged, ReportMaterial, Speed
+from trainer.report.material import ReportMaterial, Speed
 from trainer.report.shown import realised, ruling
 from trainer.run import RunArgs, RunState
 from trainer.splits.assigned import AssignedPhoto

@@ -308,10 +308,11 @@ def test_it_is_said_who_doubts_the_labels(shop, folds, judge) -> None:
     assert judge in said(html, "labels")
 
 
-@pytest.mark.parametrize(("folds", "advised"), [(0, True), (5, False)])
-def test_without_a_promise_it_is_said_what_may_bring_one(folds, advised) -> None:
+@pytest.mark.parametrize(("out_of_fold", "advised"), [(0, True), (400, False)])
+def test_without_a_promise_it_is_said_what_may_bring_one(out_of_fold, advised) -> None:
     material = made(ruling=None)
-    html = report_page(replace(material, args=material.args.model_copy(update={"folds": folds})))
+    confidence = material.confidence.model_copy(update={"out_of_fold": out_of_fold})
+    html = report_page(replace(material, confidence=confidence))
     assert "label more photos" in said(html, "thresholds")
-    assert ("--folds 5" in said(html, "thresholds")) is advised
+    assert ("--folds 2" in said(html, "thresholds")) is advised
     assert "none precision promised 50% sure is labelled by itself" in Page(html).text

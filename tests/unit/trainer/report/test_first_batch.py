@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from trainer.arch import Arch
-from trainer.learning.first_batch import first_batch
+from trainer.report.first_batch import first_batch
 
 
 def picture(jpeg):

@@ -1,0 +1,45 @@
+"""What is kept of a training after each epoch."""
+
+import io
+from pathlib import Path
+from zipfile import BadZipFile
+
+import keras
+import numpy as np
+
+from models.errors import InputError
+from models.whole_file import replace_file, sync_file, sync_folder
+from trainer.learning.learner import State
+
+__all__ = ["read_state", "save_network", "write_state"]
+
+
+def save_network(network: keras.Model, path: Path) -> None:
+    """Write a ``.keras`` file, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.tmp.keras")
+    network.save(temporary)
+    sync_file(temporary)
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def write_state(path: Path, state: State) -> None:
+    """Write ``state.npz``, whole."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **state)  # type: ignore[arg-type]
+    replace_file(path, buffer.getvalue())
+
+
+def read_state(path: Path) -> State:
+    """Read ``state.npz``.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
+        msg = f"Expected the state of a training in {path}, it is damaged ({error}); train anew."
+        raise InputError(msg) from error
