@@ -86,7 +86,7 @@ class Recipe:
 
 _CNN: Final = Recipe(
     size=128,
-    epochs=60,
+    epochs=70,
     batch=64,
     rate=2e-3,
     weight_decay=0.05,

@@ -66,6 +66,16 @@ def test_a_run_that_exists_is_refused_and_left_alone(trained, diary):
     assert diary.prepared_as == []
 
 
+def test_of_two_trainings_of_one_name_the_later_gives_way(binary, diary):
+    def another_begins(prepared, args):
+        binary.run.mkdir()
+
+    diary.prepared = another_begins
+    with pytest.raises(InputError, match=rf"{binary.run} exists; "):
+        train(binary, diary)
+    assert list(binary.run.iterdir()) == []
+
+
 def test_photos_that_cannot_be_learned_from_leave_no_run(trained, diary, tmp_path):
     (tmp_path / "photos" / "hat").mkdir(parents=True)
     with pytest.raises(DataError):

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.errors import DataError
+from models.errors import DataError, ImageError, ImageFault
 from models.preprocess import PreprocessSpec
 from trainer.check.look_store import LookStore
 from trainer.data.cache import looks_folder, pixels_folder
 from trainer.data.dataset import Exclusion, Split, read_dataset
+from trainer.data.hashing import file_sha256
 from trainer.data.pixel_store import PixelStore
-from trainer.data.prepare import SplitWishes, prepare, read_excluded, write_excluded
+from trainer.data.prepare import SplitWishes, prepare, read_excluded, restore, write_excluded
+from trainer.splits.assigned import AssignedPhoto
 
 SPEC = PreprocessSpec(size=16)
 
@@ -335,3 +337,23 @@ def test_excluded_csv_is_read_as_it_was_written(tmp_path):
     for kept in (excluded, []):
         write_excluded(tmp_path / "excluded.csv", kept)
         assert read_excluded(tmp_path / "excluded.csv") == kept
+
+
+class BrokenDisk:
+    """A store that has lost everything and can decode nothing."""
+
+    def lacks(self, sha256):
+        return True
+
+    def add(self, files, processes, on_photo):
+        pass
+
+    def fault(self, sha256):
+        return ImageError("the disk is broken", ImageFault.UNREADABLE)
+
+
+def test_a_photo_that_can_be_decoded_no_more_is_named(photos):
+    path = photos / "hat" / "0.png"
+    photo = AssignedPhoto(path=path, label="hat", split=Split.TRAIN, sha256=file_sha256(path), group="g")
+    with pytest.raises(DataError, match=r"hat/0\.png was decoded .* cannot be now: the disk is broken"):
+        restore([photo], BrokenDisk(), lambda done, total: None)

@@ -158,3 +158,12 @@ def test_an_order_may_show_rare_photos_oftener_and_differs_by_epoch(batches):
 def test_every_seed_of_the_command_line_lasts_for_99_999_epochs(batches, seed):
     made = batches(seed=seed, augmentation=Augmentation())
     assert [len(seen(made, epoch)[1]) for epoch in (99_997, 99_998)] == [8, 8]
+
+
+def test_tensorflow_tunes_nothing_behind_the_batches(make_store):
+    """Its thread keeps an epoch that is over waiting until it wakes."""
+    store = make_store(np.zeros((4, 16, 16, 3), np.uint8))
+    batches = Batches(
+        store, ["0", "1", "2", "3"], np.array([0, 1, 0, 1]), classes=2, batch=2, seed=0, augmentation=None
+    )
+    assert batches.epoch(0, 16).options().autotune.enabled is False

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from models.errors import DataError
 from tests.unit.trainer.learning.fits import SIZE, STEADY, View, batches_of, learner_of
 from trainer.learning.fit import FitOutcome, Held, Limits, fit
 from trainer.learning.history import read_history
@@ -146,3 +147,32 @@ def test_nothing_temporary_is_left(fit_once, run):
         "weights/last.keras",
         "weights/state.npz",
     ]
+
+
+def test_a_better_epoch_takes_away_what_was_known_of_the_network_before(fit_once, run):
+    run.path.mkdir()
+    run.confidence.write_text("of another network")
+    fit_once(epochs=1)
+    assert not run.confidence.exists()
+
+
+def test_an_epoch_that_is_no_better_leaves_what_is_known_of_the_best(fit_once, run):
+    fit_once(epochs=1, rate=0.0)
+    run.confidence.write_text("of the first epoch")
+    fit_once(epochs=2, rate=0.0)
+    assert run.confidence.read_text() == "of the first epoch"
+
+
+def test_a_loss_that_is_no_number_ends_the_training_in_words_and_keeps_the_best(run, photos, logits_network):
+    held = Held(lambda start, end: np.zeros((end - start, SIZE, SIZE, 3), np.uint8), np.array((1, 1)))
+    learner = learner_of(logits_network(), STEADY)
+    batches = batches_of(photos, STEADY)
+
+    def spoil(figures):
+        if figures.epoch == 2:
+            learner.network.get_layer("logits").kernel.assign(np.full((SIZE * SIZE * 3, 1), np.nan))
+
+    with pytest.raises(DataError, match=r"finite loss, it is none in epoch 3; what was learned before is in .*run\."):
+        fit(learner, STEADY, batches, held, run, Limits(5, 9), View(on_epoch=spoil))
+    assert [row.epoch for row in read_history(run.history)] == [1, 2]
+    assert run.best.is_file()

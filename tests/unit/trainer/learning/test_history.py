@@ -35,8 +35,9 @@ def figures(epoch, val_accuracy, val_loss):
         ([(0.5, 1.0), (0.7, 2.0), (0.6, 0.1)], 2),
         ([(0.7, 1.0), (0.7, 0.9), (0.7, 0.95)], 2),
         ([(0.7, 0.9), (0.7, 0.9)], 1),
+        ([(0.5, 1.0), (0.7, float("nan"))], 1),
     ],
-    ids=["accuracy first", "then loss", "then the earlier"],
+    ids=["accuracy first", "then loss", "then the earlier", "no number is never best"],
 )
 def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss(history, best):
     assert best_of([figures(i, *pair) for i, pair in enumerate(history, 1)]).epoch == best
