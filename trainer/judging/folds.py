@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from exporter.confidence.calibrate import calibrated, fit_temperature
 from models.errors import InputError
 from models.whole_file import replace_file
 from trainer.judging.knowing import HeldOut, Strangeness, know_strangers
@@ -46,17 +45,10 @@ class Fold:
     Attributes:
         photos: that it was trained without.
         said: of them.
-        taught: whether it has seen photos of the class, ``bool (classes,)``.
     """
 
     photos: Sequence[AssignedPhoto]
     said: HeldOut
-    taught: npt.NDArray[np.bool_]
-
-    @property
-    def probabilities(self) -> npt.NDArray[np.float32]:
-        """Calibrated, ``float32 (n, classes)``; exactly 0 for a class that the network was not taught."""
-        return calibrated(self.said.logits, fit_temperature(self.said.logits, self.said.labels)) * self.taught
 
 
 def choose_folds(held: int, learned: int) -> int:
@@ -102,7 +94,7 @@ def train_folds(lesson: Lesson, count: int, deadline: float | None, advance: Adv
         if said is None:
             return None
         shutil.rmtree(part.run.best.parent, ignore_errors=True)  # what it said is all that is needed of it
-        folds.append(Fold(held, said, _taught(part)))
+        folds.append(Fold(held, said))
     return folds
 
 
@@ -121,11 +113,6 @@ def _divide(lesson: Lesson, count: int) -> list[tuple[list[AssignedPhoto], list[
         for number in range(count)
     ]
     return [(learned, held) for learned, held in parts if learned and held]
-
-
-def _taught(part: Lesson) -> npt.NDArray[np.bool_]:
-    labels = labels_of(part.photos, part.args.classes)
-    return np.bincount(labels, minlength=len(part.args.classes)) > 0
 
 
 def _train(part: Lesson, deadline: float | None, view: "_FoldView") -> HeldOut | None:

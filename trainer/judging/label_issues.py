@@ -1,6 +1,6 @@
 """Photos whose label is likely wrong, by what a model that has not seen the label thinks of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from trainer.data.csv_file import write_rows
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["LEAST_ODDS", "LabelIssue", "find_label_issues", "write_label_issues"]
+__all__ = ["LEAST_ODDS", "LabelIssue", "find_label_issues", "ranked", "write_label_issues"]
 
 LEAST_ODDS: Final = 9.0
 """How many times as likely as the label another class must be."""
@@ -74,6 +74,11 @@ def find_label_issues(
         _issue(photos[place], classes[likeliest[place]], float(own[place]), float(best[place]))
         for place in np.flatnonzero(wrong).tolist()
     ]
+    return ranked(issues)
+
+
+def ranked(issues: Iterable[LabelIssue]) -> list[LabelIssue]:
+    """The most likely wrong first."""
     return sorted(issues, key=lambda issue: (issue.given_probability / issue.suggested_probability, issue.photo.path))
 
 

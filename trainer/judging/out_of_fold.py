@@ -37,8 +37,8 @@ def out_of_fold(
 
     The network that made the features must not have learned from these labels, or the features remember them and the
     predictions are out of fold in name only. Features of a network with ImageNet weights that stay frozen are safe.
-    Those of a network trained from scratch, or fine-tuned, on these very photos are not: where networks were trained
-    without each fold, their predictions are the ones to use.
+    Those of a network trained from scratch, or fine-tuned, on these very photos are not: they serve to doubt labels, as
+    far as the network was kept from remembering them, and for no promise.
 
     Args:
         features: ``(n, D)``, of a network that stays as it is.

@@ -6,21 +6,19 @@ from io import BytesIO
 from typing import Protocol
 
 import keras
-import numpy as np
 
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
 from trainer.data.prepare import Prepared
+from trainer.judging.doubted import doubted_labels
 from trainer.judging.evaluate import Evaluation, Predictions, confusion, evaluate
 from trainer.judging.folds import Fold
 from trainer.judging.judged import Judged
-from trainer.judging.label_issues import LabelIssue, find_label_issues, write_label_issues
-from trainer.judging.out_of_fold import out_of_fold
+from trainer.judging.label_issues import LabelIssue, write_label_issues
 from trainer.judging.predictions import write_predictions
 from trainer.judging.verdict import Verdict, judge
-from trainer.learning.answers import features_of
 from trainer.learning.history import read_history
-from trainer.learning.lesson import Lesson, labels_of
+from trainer.learning.lesson import Lesson
 from trainer.report.grad_cam import heat_maps, last_spatial_layer
 from trainer.report.material import ReportMaterial, Speed
 from trainer.report.model_card import model_card
@@ -54,7 +52,7 @@ def leave(lesson: Lesson, prepared: Prepared, folds: Sequence[Fold], seconds: fl
     verdict = judge(network, lesson, prepared, folds)
     evaluation = _write_figures(lesson, verdict)
     view.advance("Looking for wrong labels", 1, _PARTS)
-    issues = _label_issues(network, lesson, folds)
+    issues = doubted_labels(network, lesson)
     write_label_issues(lesson.run.label_issues, issues)
     view.advance("Drawing", 2, _PARTS)
     _draw(lesson, verdict)
@@ -81,24 +79,6 @@ def _write_figures(lesson: Lesson, verdict: Verdict) -> Evaluation:
 
 def _predictions(judged: Judged | None) -> Predictions | None:
     return None if judged is None else Predictions(judged.logits, judged.labels, judged.unknown)
-
-
-def _label_issues(network: keras.Model, lesson: Lesson, folds: Sequence[Fold]) -> list[LabelIssue]:
-    """By networks that have not seen the labels in question, where there are such.
-
-    Else by a small classifier on the network's features. These have seen the labels, but a network that is augmented
-    and stopped in time remembers few of the wrong ones: its own features told more of them than those it had before it
-    was fine-tuned (docs/measurements.md).
-    """
-    classes = lesson.args.classes
-    if folds:
-        photos = [photo for fold in folds for photo in fold.photos]
-        return find_label_issues(photos, np.concatenate([fold.probabilities for fold in folds]), classes)
-    photos = [*lesson.photos, *lesson.held]
-    features = features_of(network, [photo.sha256 for photo in photos], lesson.store)
-    groups = [photo.group for photo in photos]
-    guesses = out_of_fold(features, labels_of(photos, classes), groups, len(classes), lesson.args.seed)
-    return find_label_issues(photos, guesses, classes)
 
 
 def _draw(lesson: Lesson, verdict: Verdict) -> None:

@@ -16,6 +16,12 @@ __all__ = ["suspects_section"]
 _MOST: Final = 24
 
 
+_NOTE: Final = (
+    "A small classifier on the network's features, fitted without the photo, thinks little of its label: its "
+    "probabilities are shown. Look, and correct what is wrong."
+)
+
+
 def suspects_section(material: ReportMaterial) -> str:
     """The likeliest errors first."""
     issues = material.issues
@@ -27,17 +33,8 @@ def suspects_section(material: ReportMaterial) -> str:
     pixels = material.pixels([issue.photo.sha256 for issue in shown])
     tiles = "".join(_tile(issue, photo) for issue, photo in zip(shown, pixels, strict=True))
     rest = more(len(issues) - len(shown), "photo", "photos", "label_issues.csv")
-    body = f'<p class="faint">{_note(material)}</p><div class="tiles">{tiles}</div>{rest}'
+    body = f'<p class="faint">{_NOTE}</p><div class="tiles">{tiles}</div>{rest}'
     return section(title, body, "long", "labels")
-
-
-def _note(material: ReportMaterial) -> str:
-    judge = (
-        "A network that had not learned from the photo"
-        if material.args.folds
-        else "A small classifier on features, fitted without the photo,"
-    )
-    return f"{judge} thinks little of its label: its probabilities are shown. Look, and correct what is wrong."
 
 
 def _tile(issue: LabelIssue, pixels: Pixels) -> str:

@@ -302,10 +302,8 @@ def test_large_photos_are_made_small(shop) -> None:
     assert len(report_page(replace(shop, pixels=large))) < 1_000_000
 
 
-@pytest.mark.parametrize(("folds", "judge"), [(0, "A small classifier on features"), (5, "A network that had not")])
-def test_it_is_said_who_doubts_the_labels(shop, folds, judge) -> None:
-    html = report_page(replace(shop, args=shop.args.model_copy(update={"folds": folds})))
-    assert judge in said(html, "labels")
+def test_it_is_said_who_doubts_the_labels(shop) -> None:
+    assert "A small classifier on the network's features" in said(report_page(shop), "labels")
 
 
 @pytest.mark.parametrize(("out_of_fold", "advised"), [(0, True), (400, False)])
