@@ -10,7 +10,7 @@ has epochs of smaller photos, which are measured apart.
 
 TensorFlow's thread that tunes a dataset holds up the end of an epoch until it wakes, up to 20 s after the epoch began.
 Hangtag has none. Keras's dataset is measured with it, begun anew each epoch as ``fit`` does, and in an iterator that
-never ends.
+never ends; where Hangtag learns in bfloat16, also as Keras learns, in float32.
 """
 
 import argparse
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from trainer.learning.learner import Learner
     from trainer.learning.recipe import Augmentation
 
+
+_IN_FLOAT32 = "the same, in float32 as Keras learns"
 
 Change = Callable[[Any, Any, Any], Any]
 """Pixels, targets and the number of the batch → pixels and targets."""
@@ -88,6 +90,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     keras.utils.set_random_seed(0)
     network = build_network(arch, asked.size, len(classes), weights=NamedWeights.NONE, alpha=None)
     learner = Learner(network, recipe, depth_groups(network, 1))
+    exact = Learner(network, replace(recipe, bfloat16=False), depth_groups(network, 1))
     augmentation = None if asked.augment == "none" else recipe.augmentation
     changed = _by_layers if asked.augment == "layers" else _by_hangtag
     batches = Batches(
@@ -104,6 +107,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     endless = iter(keras_photos.repeat())
     feeds: dict[str, Callable[[int], Any]] = {
         "Keras image_dataset_from_directory": lambda epoch: keras_photos,
+        _IN_FLOAT32: lambda epoch: keras_photos,
         "the same, in one endless iterator": lambda epoch: endless,
         "Hangtag": lambda epoch: batches.epoch(epoch, asked.size),
         **{
@@ -114,7 +118,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     for epoch in range(asked.epochs):
         for name, feed in feeds.items():
             began = time.monotonic()
-            waited = sum(_steps(learner, feed(epoch), batches.steps))
+            waited = sum(_steps(exact if name == _IN_FLOAT32 else learner, feed(epoch), batches.steps))
             seconds[name].append(time.monotonic() - began)
             print(f"epoch {epoch + 1}: {name} {seconds[name][-1]:.2f} s, waited {waited:.2f} s", file=sys.stderr)
     _print(seconds, len(readable), decoded)

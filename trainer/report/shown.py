@@ -62,7 +62,7 @@ def found_on(material: ReportMaterial) -> str:
     if not confidence.out_of_fold:
         return f"{rows} that the network had not learned from"
     others = number_of(confidence.out_of_fold, "photo", "photos")
-    return f"{rows} that the network had not learned from, and {others} of which networks trained without them judged"
+    return f"{rows} that the network had not learned from, and on {others} by networks that were trained without them"
 
 
 def of_split(figure: OfSplits[T], split: Split) -> T | None:
