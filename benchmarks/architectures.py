@@ -67,9 +67,7 @@ def _try(arch: Arch, photos: Path, runs: Path, size: int) -> list[float | None]:
     seconds: list[float | None] = []
     for command in commands:
         began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "hangtag.cli", *command], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([sys.executable, "-m", "hangtag", *command], capture_output=True, text=True, check=False)
         if done.returncode:
             print(done.stdout[-2000:], done.stderr[-4000:], file=sys.stderr)
             return [*seconds, *[None] * (len(commands) - len(seconds))]

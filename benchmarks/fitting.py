@@ -92,7 +92,7 @@ def _trained(
     photos: Path, fit: Fit, decode: Decode, runs: Path, options: Sequence[str]
 ) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
     name = f"{fit}-{decode}"
-    command = [sys.executable, "-m", "hangtag.cli", "train", str(photos), "--out", str(runs), "--name", name]
+    command = [sys.executable, "-m", "hangtag", "train", str(photos), "--out", str(runs), "--name", name]
     began = time.monotonic()
     subprocess.run(
         [*command, "--folds", "0", "--fit", fit, "--decode", decode, *options], check=True, stdout=sys.stderr

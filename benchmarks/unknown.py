@@ -39,7 +39,7 @@ def _measure(photos: Path, left_out: str, runs: Path, options: list[str]) -> dic
         table = runs / f"without-{left_out}.csv"
         runs.mkdir(parents=True, exist_ok=True)
         _write_table(photos, left_out, table)
-        command = [sys.executable, "-m", "hangtag.cli", "train", str(table), "--out", str(runs), "--name", run.name]
+        command = [sys.executable, "-m", "hangtag", "train", str(table), "--out", str(runs), "--name", run.name]
         subprocess.run([*command, *options], check=True, stdout=sys.stderr)
     return _scores(run, photos, left_out)
 

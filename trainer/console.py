@@ -259,7 +259,8 @@ def _figures_table(figures: "Figures", title: str) -> Table:
     for heading in ("precision", "recall", "F1", "photos"):
         table.add_column(heading, justify="right")
     for name, row in figures.classes.items():
-        table.add_row(escape(name), f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", f"{row.support:,}")
+        shown = (f"{figure:.3f}" for figure in (row.precision, row.recall, row.f1)) if row.support else ("–",) * 3
+        table.add_row(escape(name), *shown, f"{row.support:,}")
     table.add_section()
     table.add_row(
         "mean", f"{figures.precision:.3f}", f"{figures.recall:.3f}", f"{figures.f1:.3f}", f"{figures.n:,}", style="bold"

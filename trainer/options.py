@@ -90,7 +90,7 @@ FoldsOption = Annotated[
         max=10,
         help="Train so many networks besides, each without a part of the photos and for a third of the epochs: "
         "thresholds then rest on all of them. Default: 2 (a third more time) where validation has fewer than 1,500 "
-        "photos, else 0.",
+        "photos and there are 12 epochs or more, else 0.",
     ),
 ]
 TensorBoardOption = Annotated[bool, typer.Option("--tensorboard", help="Leave logs for TensorBoard in the run.")]

@@ -1,7 +1,10 @@
 """The folder that one training leaves: ``runs/train/<name>/``."""
 
+import fcntl
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -89,6 +92,35 @@ class Run:
     """Where everything of a run is."""
 
     path: Path
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Train one at a time; the lock goes with the process, however it ends, and leaves nothing behind.
+
+        Raises:
+            InputError: another process trains it.
+        """
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            msg = f"{self.path} is being trained by another process; wait for it, or pass another --name."
+            raise InputError(msg) from error
+        finally:
+            os.close(folder)
+
+    def forget_judgement(self) -> None:
+        """Take away what was said of a network that is the best no more."""
+        for path in (
+            self.confidence,
+            self.evaluation,
+            self.predictions,
+            self.label_issues,
+            self.report,
+            self.model_card,
+        ):
+            path.unlink(missing_ok=True)
 
     @property
     def best(self) -> Path:

@@ -96,7 +96,8 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     network = new_network(args)
     view.prepared(prepared, args)
     _begin(run, prepared, args)
-    return _Training(run, args, prepared, store, view).go(network, began)
+    with run.alone():
+        return _Training(run, args, prepared, store, view).go(network, began)
 
 
 def _there_already(folder: Path) -> InputError:
@@ -120,9 +121,14 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     """Go on with a training that was stopped, from its last whole epoch; a complete one is only evaluated again.
 
     Raises:
-        InputError: the run is damaged.
+        InputError: the run is damaged, or is being trained.
         DataError: its photos are gone or have changed.
     """
+    with run.alone():
+        return _resume(run, cache, view)
+
+
+def _resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     args = run.args()
     history = read_history(run.history)
     still = {"epochs_done": len(history), "state": RunState.TRAINING, "bfloat16": args.bfloat16 and is_bfloat16_fast()}
@@ -177,7 +183,7 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
         alpha=request.alpha,
         balance=choose_balance(_counts(prepared), request.balance),
         time_limit_s=request.time_limit_s,
-        folds=_folds(request, prepared),
+        folds=_folds(request, prepared, epochs),
         bfloat16=recipe.bfloat16 and is_bfloat16_fast(),
         tensorboard=request.tensorboard,
         seed=request.seed,
@@ -187,12 +193,16 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
     )
 
 
-def _folds(request: TrainRequest, prepared: Prepared) -> int:
+def _folds(request: TrainRequest, prepared: Prepared, epochs: int) -> int:
     if request.folds is not None:
         return request.folds
-    return choose_folds(len(prepared.of(Split.VAL)), len(prepared.of(Split.TRAIN)))
+    if request.time_limit_s is not None and request.time_limit_s < _TIME_FOR_FOLDS_S:
+        return 0
+    return choose_folds(len(prepared.of(Split.VAL)), len(prepared.of(Split.TRAIN)), epochs)
 
 
+_TIME_FOR_FOLDS_S: Final = 120
+"""With less, folds would learn next to nothing."""
 _MORE_EPOCHS: Final = 3
 """With a time limit, how many times a recipe's epochs a fast machine may fit into it."""
 

@@ -16,6 +16,8 @@ __all__ = ["doubted_labels"]
 
 _TOGETHER: Final = 20_000
 """So many photos are compared with each other: their features are held in memory."""
+_AGREED: Final = 0.5
+"""Who is right about fewer labels than that has nothing to say of the others."""
 
 
 def doubted_labels(network: keras.Model, lesson: Lesson) -> list[LabelIssue]:
@@ -41,5 +43,7 @@ def _doubted(network: keras.Model, lesson: Lesson, photos: Sequence[AssignedPhot
     classes = lesson.args.classes
     features = features_of(network, [photo.sha256 for photo in photos], lesson.store)
     groups = [photo.group for photo in photos]
-    guesses = out_of_fold(features, labels_of(photos, classes), groups, len(classes), lesson.args.seed)
-    return find_label_issues(photos, guesses, classes)
+    labels = labels_of(photos, classes)
+    guesses = out_of_fold(features, labels, groups, len(classes), lesson.args.seed)
+    agreed = (guesses.argmax(axis=1) == labels).mean()
+    return find_label_issues(photos, guesses, classes) if agreed >= _AGREED else []

@@ -36,6 +36,8 @@ _ENOUGH_HELD: Final = 1_500
 """Fewer validation photos prove a precision of 0.98 for so few of them that folds are worth their time: a network with
 an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
 _FOLDS: Final = 2
+_FEWEST_EPOCHS: Final = 4
+"""In fewer, a network learns too little to prove anything."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,19 @@ class Fold:
     said: HeldOut
 
 
-def choose_folds(held: int, learned: int) -> int:
+def choose_folds(held: int, learned: int, epochs: int) -> int:
     """How many folds there are where a person asks for no number.
 
     Args:
         held: photos of validation.
         learned: photos of training.
+        epochs: of the training.
 
     Returns:
-        2 where validation is small, and what they add is more than it: they cost a third of the time besides. Else 0.
+        2 where validation is small, what they add is more than it, and they can learn something: they cost a third of
+        the time besides. Else 0.
     """
-    return _FOLDS if held < min(_ENOUGH_HELD, learned) else 0
+    return _FOLDS if held < min(_ENOUGH_HELD, learned) and epochs * _SHARE_OF_EPOCHS >= _FEWEST_EPOCHS else 0
 
 
 def share_of_main(folds: int) -> float:

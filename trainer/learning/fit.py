@@ -275,7 +275,7 @@ class _Training:
     def _keep(self, figures: EpochFigures) -> None:
         self.history.append(figures)
         if figures.best:
-            self._run.confidence.unlink(missing_ok=True)  # it was of another network
+            self._run.forget_judgement()
             with self._learner.averaged():
                 save_network(self._learner.network, self._run.best)
         write_history(self._run.history, self.history)

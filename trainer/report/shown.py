@@ -2,6 +2,7 @@
 
 from typing import Final, TypeVar
 
+from exporter.confidence.intervals import proportion_interval
 from exporter.confidence.thresholds import WITHOUT_PROMISE
 from models.confidence import PrecisionTarget
 from trainer.data.dataset import Split
@@ -87,9 +88,11 @@ def promise(material: ReportMaterial) -> str:
     target = ruling(material)
     if target is None:
         return _no_promise(material)
+    rows = material.confidence.rows - material.confidence.out_of_fold
+    interval = proportion_interval(round(target.coverage * rows), rows)
     return (
-        f"At {target_name(target.precision)} precision Hangtag labels {rounded(target.coverage)} of your photos by "
-        f"itself and sends {rounded(1 - target.coverage)} to a person."
+        f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your photos "
+        f"by itself ({between(interval)} with 95% confidence) and sends the others to a person."
     )
 
 

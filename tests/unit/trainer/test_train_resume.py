@@ -157,3 +157,10 @@ def test_a_pretrained_training_resumes_to_the_bit(pretrained, diary, killed, tmp
     resume(open_run(request.run), request.cache, diary)
     assert figures_of(request.run) == figures_of(unbroken.run)
     assert same_weights(request.run / "weights" / "last.keras", unbroken.run / "weights" / "last.keras")
+
+
+def test_a_run_that_is_being_trained_is_refused_and_left_alone(run_copy, trained, diary):
+    with run_copy.alone(), pytest.raises(InputError, match=r"is being trained by another process; wait for it"):
+        resume(run_copy, trained.request.cache, diary)
+    assert files_of(run_copy.path) == FILES
+    resume(run_copy, trained.request.cache, diary)

@@ -49,9 +49,10 @@ def _advice(material: ReportMaterial) -> str:
 
 
 def _found_on(material: ReportMaterial) -> str:
+    honest = ", as far as these are as honest about themselves as it is" if material.confidence.out_of_fold else ""
     return (
-        f'<span class="faint">The thresholds were found on {found_on(material)}, so '
-        "that each target holds with 95% confidence. Ask for another with <code>--precision</code>.</span>"
+        f'<span class="faint">The thresholds were found on {found_on(material)}, so that a target that has any holds '
+        f"with 95% confidence{honest}. Ask for another with <code>--precision</code>.</span>"
     )
 
 

@@ -189,10 +189,18 @@ def test_a_network_beside_folds_has_the_share_of_time_that_it_takes(folds, share
 
 
 @pytest.mark.parametrize(
-    ("held", "learned", "folds"), [(341, 3066, 2), (1499, 9000, 2), (1500, 9000, 0), (50_000, 400_000, 0), (60, 50, 0)]
+    ("held", "learned", "epochs", "folds"),
+    [
+        (341, 3066, 70, 2),
+        (1499, 9000, 12, 2),
+        (1500, 9000, 70, 0),
+        (50_000, 400_000, 70, 0),
+        (60, 50, 70, 0),
+        (341, 3066, 11, 0),
+    ],
 )
-def test_there_are_folds_where_validation_is_small_and_training_gives_more(held, learned, folds):
-    assert choose_folds(held, learned) == folds
+def test_there_are_folds_where_validation_is_small_and_training_gives_more(held, learned, epochs, folds):
+    assert choose_folds(held, learned, epochs) == folds
 
 
 @pytest.mark.parametrize(("epochs", "fewer"), [(1, 1), (3, 1), (60, 20)])

@@ -151,9 +151,11 @@ def test_nothing_temporary_is_left(fit_once, run):
 
 def test_a_better_epoch_takes_away_what_was_known_of_the_network_before(fit_once, run):
     run.path.mkdir()
-    run.confidence.write_text("of another network")
+    judged = (run.confidence, run.evaluation, run.predictions, run.label_issues, run.report, run.model_card)
+    for path in judged:
+        path.write_text("of another network")
     fit_once(epochs=1)
-    assert not run.confidence.exists()
+    assert not any(path.exists() for path in judged)
 
 
 def test_an_epoch_that_is_no_better_leaves_what_is_known_of_the_best(fit_once, run):

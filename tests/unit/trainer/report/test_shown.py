@@ -10,9 +10,11 @@ from trainer.report.shown import caveat, outcome, promise, ruling, shown_split, 
 def test_a_promise_is_a_sentence_that_a_shop_understands() -> None:
     material = made()
     target = ruling(material).model_copy(update={"coverage": 0.61})
-    confidence = material.confidence.model_copy(update={"targets": (target,)})
-    said = "At 98% precision Hangtag labels 61% of your photos by itself and sends 39% to a person."
-    assert promise(replace(material, confidence=confidence)) == said
+    confidence = material.confidence.model_copy(update={"targets": (target,), "rows": 1300, "out_of_fold": 1200})
+    assert promise(replace(material, confidence=confidence)) == (
+        "At 98% precision Hangtag labels about 61% of your photos by itself (50.7 to 70.6% with 95% confidence) and "
+        "sends the others to a person."
+    )
 
 
 def test_where_nothing_can_be_promised_nothing_is() -> None:
