@@ -34,6 +34,8 @@ _CELLS_AT_ONCE: Final = 4_000_000
 SHORTEST: Final = 1e-12
 """A length below which features point nowhere."""
 _SMALLEST_SHARE: Final = 0.01
+_SMALLEST: Final = 1e-6
+"""Variance along a direction, of features of length 1: less is the rounding of float32, which differs by runtime."""
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
 
 Floats = npt.NDArray[np.floating]
@@ -203,6 +205,6 @@ def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> 
     size = points.shape[1]
     covariance = points.T @ points / max(1, freedom)
     share = max(_SHRINKAGE, size / (size + max(0, freedom)))
-    ball = max(float(np.trace(covariance)) / size, _SMALLEST_SHARE * spread)
+    ball = max(float(np.trace(covariance)) / size, _SMALLEST_SHARE * spread, _SMALLEST)
     values, vectors = eigh((1 - share) * covariance + share * ball * np.eye(size))
     return np.asarray(vectors / np.sqrt(values))

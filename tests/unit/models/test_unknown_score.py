@@ -31,3 +31,7 @@ def test_what_is_no_number_is_infinitely_far(wrong):
 def test_scores_that_are_all_nothing_can_be_compared():
     assert relative_difference(np.zeros(2), np.zeros(2), 0.0).tolist() == [0.0, 0.0]
     assert relative_difference(np.zeros(0), np.zeros(0), 0.0).tolist() == []
+
+
+def test_scores_that_are_nothing_but_rounding_agree():
+    assert relative_difference(np.full(3, 1e-10), np.full(3, -2e-9), 1e-10).max() < 1e-3
