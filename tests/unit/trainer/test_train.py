@@ -222,3 +222,19 @@ def test_a_network_that_has_learned_before_teaches_all_but_its_norms(pretrained)
     same = {path for path in before if np.array_equal(before[path], after[path])}
     assert same == {path for path in before if "_bn/" in path}
     assert files_of(result.run.path) == FILES
+
+
+def test_a_short_time_limit_leaves_no_time_for_folds(binary, make_diary, tmp_path):
+    told = []
+    for limit in (119.0, 120.0):
+        diary = make_diary()
+
+        def stop(prepared, args):
+            told.append(args.folds)
+            raise KeyboardInterrupt
+
+        diary.prepared = stop
+        request = replace(binary, run=tmp_path / f"{limit:.0f}", folds=None, epochs=30, time_limit_s=limit)
+        with pytest.raises(KeyboardInterrupt):
+            train(request, diary)
+    assert told == [0, 2]

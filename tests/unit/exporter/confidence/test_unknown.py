@@ -174,3 +174,12 @@ def test_new_known_rows_stay_within_the_limit_as_often_as_it_says():
 def test_auroc_counts_pairs(known, unknown):
     pairs = (unknown[:, None] > known) + 0.5 * (unknown[:, None] == known)
     assert auroc(known, unknown) == pytest.approx(pairs.mean())
+
+
+def test_of_features_that_are_all_the_same_rounding_makes_nothing_strange():
+    rng = np.random.default_rng(0)
+    same = np.full((60, 64), 0.5)
+    rounded = (same * (1 + 3e-8 * rng.normal(size=same.shape))).astype(np.float32)
+    head = fit_distance(rounded, np.arange(60) % 3)
+    other = (same * (1 + 3e-8 * rng.normal(size=same.shape))).astype(np.float32)
+    assert np.abs(head.score(other)).max() < 1e-4
