@@ -71,7 +71,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     from trainer.data.pixel_store import PixelStore
     from trainer.data.prepare import decode_all
     from trainer.learning.batches import Batches
-    from trainer.learning.half import is_bfloat16_fast
+    from trainer.learning.bfloat16 import is_bfloat16_fast
     from trainer.learning.learner import Learner
     from trainer.learning.recipe import recipe_for
     from trainer.networks.build import build_network

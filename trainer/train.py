@@ -22,8 +22,8 @@ from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import choose_folds, share_of_main, train_folds
 from trainer.keep import keep_for_export
 from trainer.learning.balance import balance_note, choose_balance
+from trainer.learning.bfloat16 import is_bfloat16_fast
 from trainer.learning.fit import FitView
-from trainer.learning.half import is_bfloat16_fast
 from trainer.learning.history import EpochFigures, read_history
 from trainer.learning.lesson import Lesson, new_network
 from trainer.learning.recipe import recipe_for

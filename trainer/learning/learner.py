@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from models.errors import InputError
-from trainer.learning.half import in_bfloat16
+from trainer.learning.bfloat16 import in_bfloat16
 from trainer.learning.recipe import Recipe
 
 __all__ = ["Learner", "State"]

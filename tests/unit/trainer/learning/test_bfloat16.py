@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.learning.half import in_bfloat16, is_bfloat16_fast
+from trainer.learning.bfloat16 import in_bfloat16, is_bfloat16_fast
 from trainer.networks.cnn import cnn
 
 IMAGE = tf.constant(np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32))
