@@ -13,10 +13,11 @@ from PIL import Image
 from models.bundle import open_bundle
 from models.decision import Prediction, Probabilities, Rules, Scores
 from models.errors import BundleError, ImageError, InputError
-from models.manifest import METADATA_KEY, ModelMetadata, parse_metadata
+from models.manifest import ModelMetadata
 from models.photo import read_photo
 from models.precision import thresholds_for
 from models.preprocess import Pixels, preprocess, preprocess_image
+from models.session import open_session, read_metadata
 
 __all__ = ["BATCH", "Classifier", "ImageInput", "Prediction", "Probabilities", "Scores", "load"]
 
@@ -24,7 +25,6 @@ ImageInput = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
 BATCH: Final = 8
 """Photos in one call: on one thread as fast as 32 is, with a third of the memory (docs/measurements.md)."""
-_QUIET: Final = 3
 
 
 class Classifier:
@@ -197,8 +197,8 @@ def _open_bundle(path: Path, variant: str | None, threads: int) -> _Opened:
         raise InputError(msg)
     bundle.check_labels()
     file = bundle.manifest.variants[chosen].file
-    session = _session(bundle.read(file), str(path / file), threads)
-    metadata = _metadata(session, str(path / file))
+    session = open_session(bundle.read(file), str(path / file), threads)
+    metadata = read_metadata(session, str(path / file))
     if metadata != bundle.manifest.metadata(chosen):
         different = [k for k, v in bundle.manifest.metadata(chosen) if getattr(metadata, k) != v]
         msg = f"The manifest of {path} and the metadata of {file} disagree on {', '.join(different)}; export it again."
@@ -212,39 +212,9 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
     except OSError as error:
         msg = f"Expected to read {path}, the system answered {error}."
         raise BundleError(msg) from error
-    session = _session(data, str(path), threads)
-    metadata = _metadata(session, str(path))
+    session = open_session(data, str(path), threads)
+    metadata = read_metadata(session, str(path))
     if variant not in {None, metadata.variant}:
         msg = f"Expected {path} to be {variant}, it is {metadata.variant}; name another file, or the bundle."
         raise InputError(msg)
     return session, metadata, hashlib.sha256(data).hexdigest()
-
-
-def _session(data: bytes, source: str, threads: int) -> ort.InferenceSession:
-    ort.disable_telemetry_events()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _QUIET
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors share no class of their own
-        msg = f"Expected an ONNX model in {source}, ONNX Runtime refused it ({error}); export it again."
-        raise BundleError(msg) from error
-
-
-def _metadata(session: ort.InferenceSession, source: str) -> ModelMetadata:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        msg = f"Expected a model that Hangtag exported in {source}, it carries no {METADATA_KEY} metadata."
-        raise BundleError(msg)
-    metadata = parse_metadata(text, source)
-    columns = session.get_outputs()[0].shape[-1]
-    if columns != len(metadata.labels):
-        msg = f"{source} gives {columns} probabilities, but names {len(metadata.labels)} labels; export it again."
-        raise BundleError(msg)
-    if metadata.unknown and "unknown" not in {output.name for output in session.get_outputs()}:
-        msg = f"{source} has a limit for unknown photos, but gives no score for them; export it again."
-        raise BundleError(msg)
-    return metadata

@@ -30,6 +30,8 @@ class GoldenSample(BaseModel):
         kind: why it is there (``photo``, ``non_square``, ``exif_rotated``, ``transparent`` …).
         probabilities: variant → one probability a class, in label order.
         unknown: variant → the unknown score; without the variants that have no such score.
+        edge: variant → the probabilities that its edge graph gave for the whole photo
+            (:func:`models.preprocess.whole_rgb`); without the variants that have no such graph.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -38,6 +40,7 @@ class GoldenSample(BaseModel):
     kind: str
     probabilities: dict[str, Annotated[tuple[float, ...], Field(strict=False)]]
     unknown: dict[str, float] = Field(default_factory=dict)
+    edge: dict[str, Annotated[tuple[float, ...], Field(strict=False)]] = Field(default_factory=dict)
 
 
 _SAMPLES: Final = TypeAdapter(tuple[GoldenSample, ...])

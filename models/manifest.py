@@ -10,7 +10,7 @@ from models.confidence import PrecisionTarget, Probability, Thresholds, UnknownL
 from models.errors import BundleError
 from models.preprocess import PreprocessSpec
 
-__all__ = ["METADATA_KEY", "Manifest", "ModelMetadata", "Variant", "parse_manifest", "parse_metadata"]
+__all__ = ["METADATA_KEY", "Manifest", "ModelMetadata", "Quantization", "Variant", "parse_manifest", "parse_metadata"]
 
 SCHEMA_VERSION: Final = 1
 METADATA_KEY: Final = "hangtag"
@@ -45,11 +45,31 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class Quantization(_Record):
+    """How a variant came to compute with 8-bit integers.
+
+    Attributes:
+        weight_bits: 7 is safe on every processor; 8 only where there are instructions like VNNI: without them sums of
+            two products of unsigned activations and signed weights are cut off at 16 bits (AVX2, SSE).
+        float_layers: nodes that still compute in floating point, since the labels suffered without.
+        photos: how many training photos the ranges of the activations were found on.
+    """
+
+    weight_bits: Literal[7, 8]
+    float_layers: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    photos: int = Field(ge=1)
+
+
 class Variant(_Record):
-    """One ONNX file of a bundle (``float32``, ``int8``).
+    """One model of a bundle (``float32``, ``int8``, ``float16``).
 
     Attributes:
         file: name of the ONNX file inside the bundle.
+        edge: name of the ONNX file of the same model that takes one photo of any size; none where there is none.
+        ort: name of the same as ``file`` in ONNX Runtime's own format, for its mobile build; none where there is none.
+        edge_ort: the same of ``edge``.
+        quantization: how it came to compute with integers; none where it does not.
+        accuracy: share of the run's validation photos that it labels right.
         temperature: what the logits are divided by, inside the graph.
         thresholds: those that rule where a person names no precision.
         precision: the target that they keep; none where they keep none.
@@ -58,11 +78,22 @@ class Variant(_Record):
     """
 
     file: FileName
+    edge: FileName | None = None
+    ort: FileName | None = None
+    edge_ort: FileName | None = None
+    quantization: Quantization | None = None
+    accuracy: Probability | None = None
     temperature: float = Field(gt=0.0)
     thresholds: Thresholds
     precision: Probability | None = None
     targets: Targets = ()
     unknown: UnknownLimit | None = None
+
+    @property
+    def files(self) -> dict[str, FileName]:
+        """Field → file name, of every file of this variant that is there."""
+        named = {"file": self.file, "edge": self.edge, "ort": self.ort, "edge_ort": self.edge_ort}
+        return {field: name for field, name in named.items() if name is not None}
 
 
 class ModelMetadata(_Record):
@@ -125,9 +156,10 @@ class Manifest(_Record):
         return self
 
     def _check_variant(self, name: str, variant: Variant) -> None:
-        if variant.file not in self.files:
-            msg = f"variants.{name}.file: {variant.file!r} is not listed under files"
-            raise ValueError(msg)
+        for field, file in variant.files.items():
+            if file not in self.files:
+                msg = f"variants.{name}.{field}: {file!r} is not listed under files"
+                raise ValueError(msg)
         _check_thresholds(variant, len(self.labels), f"variants.{name}.")
 
     def metadata(self, variant: str) -> ModelMetadata:

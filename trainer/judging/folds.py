@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from exporter.confidence.knowing import HeldOut, Strangeness, know_strangers
 from models.errors import InputError
 from models.whole_file import replace_file
-from trainer.judging.knowing import HeldOut, Strangeness, know_strangers
 from trainer.judging.out_of_fold import assign_folds
 from trainer.learning.answers import answer, features_of
 from trainer.learning.history import EpochFigures, read_history

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import keras
 
 from exporter.confidence.calibrate import calibrated
+from exporter.confidence.knowing import HeldOut, Strangeness, know
 from models.confidence import Confidence
 from trainer.data.dataset import Split
 from trainer.data.prepare import Prepared
 from trainer.judging.folds import Fold, strangeness_of
 from trainer.judging.judged import Judged
-from trainer.judging.knowing import HeldOut, Strangeness, know
 from trainer.learning.answers import Answers, answer, images_per_s
 from trainer.learning.lesson import Lesson, labels_of
 from trainer.splits.assigned import AssignedPhoto

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from exporter.confidence.calibrate import calibrated, fit_temperature
+from exporter.confidence.knowing import HeldOut, know, know_strangers
 from exporter.confidence.thresholds import HeldRows, automatic, precision_targets
 from models.confidence import TARGETS
-from trainer.judging.knowing import HeldOut, know, know_strangers
 
 CLASSES = 3
 

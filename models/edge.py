@@ -1,0 +1,93 @@
+"""A model that takes one photo of any size: resizing and fitting are inside its graph (``edge.onnx``)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+
+from models.decision import Probabilities
+from models.errors import BundleError, InputError
+from models.manifest import ModelMetadata
+from models.preprocess import Pixels
+from models.session import open_session, read_metadata
+
+__all__ = ["EDGE_OUTPUTS", "EdgeAnswer", "EdgeModel", "is_edge", "load_edge"]
+
+EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities")
+"""Beside these, ``unknown`` where the metadata has a limit for it."""
+_PHOTO_AXES: Final = 3
+_CHANNELS: Final = 3
+
+
+@dataclass(frozen=True)
+class EdgeAnswer:
+    """What the graph says of one photo.
+
+    Attributes:
+        label: index of the likeliest class; of equal ones the earlier.
+        confidence: its probability.
+        probabilities: ``float32 (classes,)``, calibrated.
+        unknown: the higher, the stranger; none where the graph gives no such score.
+    """
+
+    label: int
+    confidence: float
+    probabilities: Probabilities
+    unknown: float | None
+
+
+class EdgeModel:
+    """A loaded edge graph.
+
+    Args:
+        session: input ``image``, ``uint8 [height, width, 3]``; outputs EDGE_OUTPUTS and, where the metadata has a limit
+            for it, ``unknown``.
+        metadata: what the ONNX file says of itself.
+    """
+
+    def __init__(self, session: ort.InferenceSession, metadata: ModelMetadata) -> None:
+        self._session = session
+        self.metadata = metadata
+
+    def run(self, photo: Pixels) -> EdgeAnswer:
+        """Label one photo.
+
+        Args:
+            photo: ``uint8 (height, width, 3)`` RGB, upright, opaque, of any size: see
+                :func:`models.preprocess.whole_rgb`.
+
+        Raises:
+            InputError: the shape or the dtype is another.
+        """
+        if photo.dtype != np.uint8 or photo.ndim != _PHOTO_AXES or photo.shape[2] != _CHANNELS or not photo.size:
+            msg = f"Expected a uint8 photo (height, width, 3), got {photo.dtype} {photo.shape}."
+            raise InputError(msg)
+        names = [*EDGE_OUTPUTS, *(["unknown"] if self.metadata.unknown else [])]
+        label, confidence, probabilities, *unknown = self._session.run(names, {"image": photo})
+        return EdgeAnswer(int(label), float(confidence), probabilities, float(unknown[0]) if unknown else None)
+
+
+def is_edge(session: ort.InferenceSession) -> bool:
+    """Whether a graph takes one photo of any size rather than a batch of squares."""
+    return len(session.get_inputs()[0].shape) == _PHOTO_AXES
+
+
+def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
+    """Load an edge graph.
+
+    Args:
+        data: the bytes of the ONNX (or ``.ort``) file.
+        source: its path, for messages.
+        threads: how many threads one call may use.
+
+    Raises:
+        BundleError: it is no model that Hangtag exported, or no edge graph.
+    """
+    session = open_session(data, source, threads)
+    metadata = read_metadata(session, source)
+    missing = set(EDGE_OUTPUTS) - {output.name for output in session.get_outputs()}
+    if missing or not is_edge(session):
+        msg = f"Expected an edge graph in {source}, it takes squares of pixels; name edge.onnx instead."
+        raise BundleError(msg)
+    return EdgeModel(session, metadata)
