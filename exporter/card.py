@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from exporter.proof import Proof
-from exporter.variant import MadeVariant
 from models.benchmark.measured import Measured
 from models.benchmark.record import BenchmarkRecord
+
+from exporter.proof import Proof
+from exporter.variant import MadeVariant
 from models.manifest import Manifest, Variant
 from models.precision import precision_text
 
@@ -107,7 +108,8 @@ def _files(manifest: Manifest, record: BenchmarkRecord) -> str:
     named = f"{machine.cpu}, {machine.cores} cores, ONNX Runtime {machine.onnxruntime}"
     instructions = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
     return (
-        _table(head, rows) + f"\n\nMeasured on {named}{instructions}. A photo: one by one, on one thread; of edge graphs "
+        _table(head, rows)
+        + f"\n\nMeasured on {named}{instructions}. A photo: one by one, on one thread; of edge graphs "
         f"a photo of {record.edge_photo[1]}×{record.edge_photo[0]} px, resizing included. Memory: of a whole process. "
         "Measure it on your own machine with `hangtag benchmark`." + _quantized(manifest)
     )
@@ -130,7 +132,9 @@ def _quantized(manifest: Manifest) -> str:
     quantization = next((v.quantization for v in manifest.variants.values() if v.quantization), None)
     if quantization is None:
         return ""
-    safe = "right on every processor" if quantization.weight_bits == 7 else "**only for processors with VNNI or the like**"  # noqa: PLR2004 - bits
+    safe = (
+        "right on every processor" if quantization.weight_bits == 7 else "**only for processors with VNNI or the like**"
+    )  # noqa: PLR2004 - bits
     left = f", {len(quantization.float_layers)} layers still in floating point" if quantization.float_layers else ""
     return (
         f"\n\nint8 keeps weights in {quantization.weight_bits} bits: {safe}{left}. Ranges were found on "

@@ -28,7 +28,7 @@ from exporter.variant import FLOAT32, MadeVariant, Refusal, finished, metadata_o
 from models.bundle import Bundle, open_bundle
 from models.classifier import Classifier, load
 from models.edge import load_edge
-from models.errors import InputError, ParityError
+from models.errors import InputError
 from models.golden import check_golden, check_golden_edge
 from models.photo import read_photo
 from models.preprocess import preprocess
@@ -55,11 +55,13 @@ class ExportResult:
     Attributes:
         bundle: the folder.
         proof: that it says what Keras said.
+        labels: class names, in the order of the probabilities.
         sizes: file name → bytes, of the models.
     """
 
     bundle: Path
     proof: Proof
+    labels: tuple[str, ...]
     sizes: dict[str, int]
 
 
@@ -104,7 +106,9 @@ def export_run(
     view.advance("Measuring speed", 0, 1)
     files, manifest = assemble(run, made, photos, proof, options)
     publish(place, files, manifest, _check_itself)
-    return ExportResult(place, proof, {name: len(data) for variant in made for name, data in variant.files.items()})
+    return ExportResult(
+        place, proof, run.classes, {name: len(data) for variant in made for name, data in variant.files.items()}
+    )
 
 
 def _golden(run: TrainingRun, run_path: Path) -> GoldenPhotos:

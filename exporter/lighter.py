@@ -41,9 +41,7 @@ def make_int8(
     if search.model is None:
         return Refusal(INT8, _int8_reason(search, wanted), search.attempts)
     chosen = search.attempts[-1]
-    quantization = Quantization(
-        weight_bits=wanted.weight_bits, float_layers=chosen.float_layers, photos=search.photos
-    )
+    quantization = Quantization(weight_bits=wanted.weight_bits, float_layers=chosen.float_layers, photos=search.photos)
     return _made(search.model, run, INT8, version, chosen.drop, chosen.gain, quantization)
 
 
@@ -61,7 +59,9 @@ def make_float16(
     half = to_float16(model)
     check_plain(half)
     data, reference = half.SerializeToString(), model.SerializeToString()
-    cost = drop(onnx_logits(reference, run.pixels).probabilities, onnx_logits(data, run.pixels).probabilities, run.labels)
+    cost = drop(
+        onnx_logits(reference, run.pixels).probabilities, onnx_logits(data, run.pixels).probabilities, run.labels
+    )
     if cost.points > options.max_drop:
         return Refusal(FLOAT16, _too_much(cost, options.max_drop))
     return _made(half, run, FLOAT16, version, cost, speed_gain(reference, data, run.pixels), None)

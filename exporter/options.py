@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.parity import TOLERANCE
 from models.benchmark.measure import Effort
+
+from exporter.parity import TOLERANCE
 
 __all__ = ["ExportOptions"]
 

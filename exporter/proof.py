@@ -60,7 +60,9 @@ class Proof:
             "keras": {"batches": _shown(self.many, labels), "one_by_one": _shown(self.one, labels)},
             "golden": self.golden,
             "variants": {variant.name: _variant(variant) for variant in self.variants},
-            "refused": {one.name: {**asdict(one), "attempts": [asdict(a) for a in one.attempts]} for one in self.refusals},
+            "refused": {
+                one.name: {**asdict(one), "attempts": [asdict(a) for a in one.attempts]} for one in self.refusals
+            },
         }
 
     def dump(self, labels: Sequence[str]) -> bytes:

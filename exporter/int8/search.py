@@ -16,7 +16,7 @@ from exporter.graph import check_plain
 from exporter.int8.body import layers_of
 from exporter.int8.distance import Yardstick
 from exporter.int8.quantize import Quantizer, Ranges
-from exporter.int8.shrink import with_half_weights
+from exporter.half_weights import with_half_weights
 from exporter.onnx_says import onnx_logits
 from exporter.speed import speed_gain
 from models.errors import InputError
