@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from models.benchmark.contestants import Contestant, Field, open_field
 from models.benchmark.judge import Judged, Judging, judge
+from models.benchmark.lineup import Contestant, Lineup, open_lineup
 from models.benchmark.machine import usable_cores
 from models.benchmark.measure import THOROUGH, Effort, measure
 from models.benchmark.photo_set import PhotoSet, find_photos
@@ -22,7 +22,7 @@ Show = Callable[[str, int, int], None]
 _GOLDEN: Final = "golden/"
 
 
-def open_and_find(path: Path, images: Path | None) -> tuple[Field, PhotoSet | None]:
+def open_and_find(path: Path, images: Path | None) -> tuple[Lineup, PhotoSet | None]:
     """Load what is to be compared, and find the photos to compare it on: what can be refused is refused here.
 
     Args:
@@ -33,12 +33,12 @@ def open_and_find(path: Path, images: Path | None) -> tuple[Field, PhotoSet | No
         BundleError: the bundle is damaged.
         InputError: the folder is not as it should be.
     """
-    field = open_field(path, usable_cores())
-    return field, None if images is None else find_photos(images, field.metadata.labels)
+    lineup = open_lineup(path, usable_cores())
+    return lineup, None if images is None else find_photos(images, lineup.metadata.labels)
 
 
 def benchmark(
-    field: Field,
+    lineup: Lineup,
     photos: PhotoSet | None,
     effort: Effort = THOROUGH,
     show: Show = lambda what, done, total: None,
@@ -46,7 +46,7 @@ def benchmark(
     """Judge and measure.
 
     Args:
-        field: the models.
+        lineup: the models.
         photos: to judge them by; without them the bundle's golden photos tell agreement, and its manifest accuracy.
         effort: how much is measured.
         show: told how far it has come.
@@ -55,29 +55,29 @@ def benchmark(
         BundleError: a model cannot be measured.
         InputError: no photo can be read.
     """
-    judging = _judge(field, photos, show)
+    judging = _judge(lineup, photos, show)
     measured = measure(
-        {one.variant: one.path for one in field.contestants if not one.edge},
-        field.metadata.preprocess.size,
-        {one.variant: one.path for one in field.contestants if one.edge},
+        {one.variant: one.path for one in lineup.contestants if not one.edge},
+        lineup.metadata.preprocess.size,
+        {one.variant: one.path for one in lineup.contestants if one.edge},
         effort,
         on_turn=partial(show, "Measuring"),
     )
-    return new_record(field.metadata.name, field.metadata.version, measured, judging)
+    return new_record(lineup.metadata.name, lineup.metadata.version, measured, judging)
 
 
-def _judge(field: Field, photos: PhotoSet | None, show: Show) -> Judging | None:
+def _judge(lineup: Lineup, photos: PhotoSet | None, show: Show) -> Judging | None:
     if photos is not None:
-        return _judge_on([partial(read_photo, path) for path in photos.paths], field, photos.truths, show)
-    if field.bundle is None:
+        return _judge_on([partial(read_photo, path) for path in photos.paths], lineup, photos.truths, show)
+    if lineup.bundle is None:
         return None
-    return _from_manifest(_judge_on(_golden(field.bundle), field, None, show), field.contestants)
+    return _from_manifest(_judge_on(_golden(lineup.bundle), lineup, None, show), lineup.contestants)
 
 
-def _judge_on(reads: list[Callable[[], bytes]], field: Field, truths: tuple[int, ...] | None, show: Show) -> Judging:
+def _judge_on(reads: list[Callable[[], bytes]], lineup: Lineup, truths: tuple[int, ...] | None, show: Show) -> Judging:
     count = iter(range(1, len(reads) + 1))
-    spec = field.metadata.preprocess
-    return judge(field.contestants, spec, reads, truths, lambda: show("Looking at photos", next(count), len(reads)))
+    spec = lineup.metadata.preprocess
+    return judge(lineup.contestants, spec, reads, truths, lambda: show("Looking at photos", next(count), len(reads)))
 
 
 def _golden(bundle: Bundle) -> list[Callable[[], bytes]]:

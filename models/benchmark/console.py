@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from models.benchmark.benchmark import Show, benchmark, open_and_find
-from models.benchmark.contestants import Field
 from models.benchmark.judge import Judging
+from models.benchmark.lineup import Lineup
 from models.benchmark.measured import Measured, Speed
 from models.benchmark.photo_set import PhotoSet
 from models.benchmark.plot import check_matplotlib, plot_record
@@ -33,11 +33,11 @@ def benchmark_and_show(path: Path, images: Path | None, plot: Path | None, *, as
     """Benchmark with a bar on stderr, then print the record on stdout, as tables or as JSON."""
     if plot is not None:
         check_matplotlib()
-    field, photos = open_and_find(path, images)
+    lineup, photos = open_and_find(path, images)
     if plot is not None:
-        _check_accuracy(field, photos)
+        _check_drawable(lineup, photos, plot)
     with _bar() as show:
-        record = benchmark(field, photos, show=show)
+        record = benchmark(lineup, photos, show=show)
     if as_json:
         print(dump_record(record).decode())
     else:
@@ -46,11 +46,14 @@ def benchmark_and_show(path: Path, images: Path | None, plot: Path | None, *, as
         plot_record(record, plot)
 
 
-def _check_accuracy(field: Field, photos: PhotoSet | None) -> None:
+def _check_drawable(lineup: Lineup, photos: PhotoSet | None, plot: Path) -> None:
     """Minutes of measuring are not for nothing: what cannot be drawn is said before."""
-    known = any(one.accuracy is not None for one in field.contestants)
-    if all(one.edge for one in field.contestants) or not (known if photos is None else photos.truths):
+    known = any(one.accuracy is not None for one in lineup.contestants)
+    if all(one.edge for one in lineup.contestants) or not (known if photos is None else photos.truths):
         msg = "Expected models of known accuracy for --plot; name class folders with --images."
+        raise InputError(msg)
+    if plot.is_dir() or not plot.parent.is_dir():
+        msg = f"Expected --plot to name a file in a folder that is there, got {plot}; make the folder, or name another."
         raise InputError(msg)
 
 

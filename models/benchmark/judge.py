@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.benchmark.contestants import REFERENCE, Contestant
+from models.benchmark.lineup import REFERENCE, Contestant
 from models.confidence import Probability
 from models.errors import ImageError, InputError
 from models.preprocess import Pixels, PreprocessSpec, opened, preprocess, whole_rgb

@@ -81,8 +81,8 @@ def test_a_lone_file_that_is_not_float32_s_has_nothing_to_agree_with(make_bundle
 
 def test_it_is_told_how_far_it_has_come(make_bundle, photos):
     told = []
-    field, found = open_and_find(make_bundle(edges=False), photos)
-    benchmark(field, found, QUICK, lambda *so_far: told.append(so_far))
+    lineup, found = open_and_find(make_bundle(edges=False), photos)
+    benchmark(lineup, found, QUICK, lambda *so_far: told.append(so_far))
     looked = [("Looking at photos", n, 6) for n in range(1, 7)]
     assert told == [*looked, ("Measuring", 1, 2), ("Measuring", 2, 2)]
 

@@ -66,3 +66,10 @@ def test_what_cannot_be_drawn_is_said_before_anything_is_measured(make_bundle, p
     assert isinstance(result.exception, InputError)
     assert "name class folders with --images" in str(result.exception)
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("place", ["nowhere/speed.png", "."])
+def test_a_picture_that_cannot_be_saved_is_refused_before_anything_is_measured(make_bundle, tmp_path, place):
+    result = run(make_bundle(), "--plot", tmp_path / place)
+    assert isinstance(result.exception, InputError)
+    assert result.stdout == ""

@@ -14,7 +14,7 @@ from models.manifest import ModelMetadata
 from models.preprocess import Pixels
 from models.session import open_session
 
-__all__ = ["REFERENCE", "Contestant", "Field", "open_field"]
+__all__ = ["REFERENCE", "Contestant", "Lineup", "open_lineup"]
 
 REFERENCE: Final = "float32"
 """The variant that the others are held against."""
@@ -54,7 +54,7 @@ class Contestant:
 
 
 @dataclass(frozen=True)
-class Field:
+class Lineup:
     """All that are compared.
 
     Attributes:
@@ -68,7 +68,7 @@ class Field:
     bundle: Bundle | None
 
 
-def open_field(path: Path, threads: int) -> Field:
+def open_lineup(path: Path, threads: int) -> Lineup:
     """Load a bundle's models, or a lone ONNX file.
 
     Args:
@@ -80,10 +80,10 @@ def open_field(path: Path, threads: int) -> Field:
     """
     if path.is_file():
         network = _open_lone(path, threads)
-        return Field(network.metadata, (Contestant(network.metadata.variant, path, network),), None)
+        return Lineup(network.metadata, (Contestant(network.metadata.variant, path, network),), None)
     bundle = open_bundle(path)
     contestants = (*_squares(bundle, threads), *_edges(bundle, threads))
-    return Field(contestants[0].network.metadata, contestants, bundle)
+    return Lineup(contestants[0].network.metadata, contestants, bundle)
 
 
 def _open_lone(path: Path, threads: int) -> Classifier | EdgeModel:
@@ -109,10 +109,9 @@ def _squares(bundle: Bundle, threads: int) -> list[Contestant]:
 
 
 def _edges(bundle: Bundle, threads: int) -> list[Contestant]:
-    known = bundle.manifest.variants
-    named = [(name, file) for name in _variants(bundle) if (file := known[name].edge)]
+    edges = {name: bundle.manifest.variants[name].edge for name in _variants(bundle)}
     return [
-        Contestant(name, path, load_edge(bundle.read(file), str(path), threads))
-        for name, file in named
-        for path in [bundle.path / file]
+        Contestant(name, bundle.path / file, load_edge(bundle.read(file), str(bundle.path / file), threads))
+        for name, file in edges.items()
+        if file
     ]
