@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from models.benchmark.measure import Effort, measure
-from models.benchmark.record import BENCHMARK_FILE, BenchmarkRecord, dump_record, new_record
 
 from exporter.card import bundle_card
 from exporter.mobile import OPERATORS_FILE, to_ort
@@ -19,6 +17,8 @@ from exporter.proof import Proof
 from exporter.publish import sha256_of
 from exporter.training_run import TrainingRun
 from exporter.variant import FLOAT16, FLOAT32, MadeVariant, file_of
+from models.benchmark.measure import Effort, measure
+from models.benchmark.record import BENCHMARK_FILE, BenchmarkRecord, dump_record, new_record
 from models.bundle import LABELS_FILE, labels_text
 from models.edge import load_edge
 from models.golden import GOLDEN_FILE, GoldenSample, dump_golden

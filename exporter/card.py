@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-from models.benchmark.measured import Measured
-from models.benchmark.record import BenchmarkRecord
-
 from exporter.proof import Proof
 from exporter.variant import MadeVariant
+from models.benchmark.measured import Measured
+from models.benchmark.record import BenchmarkRecord
 from models.manifest import Manifest, Variant
 from models.precision import precision_text
 
@@ -120,7 +119,7 @@ def _file_row(variant: Variant, measured: Measured) -> tuple[str, ...]:
     return (
         f"`{measured.file}`",
         f"{measured.bytes / 1e6:.2f} MB",
-        "–" if variant.accuracy is None else f"{variant.accuracy:.3f}",
+        "–" if variant.accuracy is None or measured.edge else f"{variant.accuracy:.3f}",
         f"{speed.p50_ms:.1f} ms",
         "–" if speed.images_per_s is None else f"{speed.images_per_s:,.0f}",
         f"{measured.peak_memory_mb:.0f} MB",
@@ -164,8 +163,8 @@ def _variant_lines(variant: MadeVariant) -> list[str]:
         )
     if variant.edge_parity is not None:
         lines.append(
-            f"- The edge graph of {variant.name} labels {variant.edge_parity.full.agreement:.1%} of "
-            f"{variant.edge_parity.photos} photos as the model does."
+            f"- The edge graph of {variant.name} labels {variant.edge_parity.agreement:.1%} of "
+            f"{variant.edge_parity.photos} photos as the model does after Hangtag's own preprocessing."
         )
     return lines
 

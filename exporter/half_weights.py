@@ -16,8 +16,8 @@ _LARGEST: Final = 65_504.0
 def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """Keep large arrays as float16 and compute with them as float32 all the same.
 
-    ONNX Runtime widens them once, when it loads the model: nothing is quicker, nothing slower, and every processor gives
-    the same answers. An array with a number that float16 cannot hold stays as it is.
+    ONNX Runtime widens them once, when it loads the model: nothing is quicker, nothing slower, and every processor
+    gives the same answers. An array with a number that float16 cannot hold stays as it is.
 
     Args:
         model: left as it is.

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import onnx
 
 from exporter.drop import Drop, drop
-from exporter.half_weights import with_half_weights
 from exporter.graph import check_plain
+from exporter.half_weights import with_half_weights
 from exporter.int8.search import Attempt, Int8Search, Wanted, find_int8
 from exporter.known_variant import know_variant
 from exporter.onnx_says import onnx_logits

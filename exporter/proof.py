@@ -73,8 +73,9 @@ class Proof:
         for parity, batches in ((self.many, "in batches"), (self.one, "one by one")):
             if not parity.passed:
                 return _of_keras(parity, batches)
-        name = next(v.name for v in self.variants if v.edge_parity is not None and not v.edge_parity.passed)
-        return f"The edge graph of {name} and its model disagree on the run's own photos. Nothing was published."
+        found = [(v.name, v.edge_parity.reasons) for v in self.variants if v.edge_parity and not v.edge_parity.passed]
+        name, reasons = found[0]
+        return f"The edge graph of {name} and its model disagree: {'; '.join(reasons)}. Nothing was published."
 
 
 class DisprovedError(ParityError):

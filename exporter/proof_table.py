@@ -9,7 +9,7 @@ from rich.table import Table
 
 from exporter.parity import Parity
 from exporter.proof import Proof
-from exporter.variant import MadeVariant
+from exporter.variant import MadeVariant, file_of
 
 __all__ = ["print_proof"]
 
@@ -30,24 +30,24 @@ def print_proof(proof: Proof, labels: Sequence[str], console: Console) -> None:
     edges = [variant for variant in proof.variants if variant.edge_parity is not None]
     if edges:
         console.print(_edges(edges))
+        _print_edge_flips(edges, console)
     for refusal in proof.refusals:
         console.print(f"[yellow]{refusal.name} is left out:[/yellow] {escape(refusal.reason)}.", highlight=False)
 
 
 def _keras(proof: Proof) -> Table:
-    table = _table(
-        "ONNX Runtime against Keras", "photos", "largest difference", "mean", "decisions changed", "near-ties"
-    )
-    for name, parity in (("in batches", proof.many), ("one by one", proof.one)):
+    headings = ("photos", "largest difference", "mean", "decisions changed", "near-ties")
+    table = _table("ONNX Runtime against Keras", *headings)
+    for name, parity in (("batches", proof.many), ("one by one", proof.one)):
         figures = (f"{parity.largest:.1e}", f"{parity.mean:.1e}", str(len(parity.flips)), str(len(parity.near_ties)))
         table.add_row(
-            f"probabilities, {name}", f"{parity.photos:,}", *figures, _mark(passed=parity.probabilities_passed)
+            f"probabilities\n{name}", f"{parity.photos:,}", *figures, _mark(passed=parity.probabilities_passed)
         )
         if parity.unknown:
             unknown = parity.unknown
             sides = (str(len(unknown.crossed)), str(len(unknown.near_limit)))
-            largest = f"{unknown.largest:.1e} of it"
-            row = (f"unknown score, {name}", f"{parity.photos:,}", largest, "", *sides)
+            largest = f"{unknown.largest:.1e} of size"
+            row = (f"unknown score\n{name}", f"{parity.photos:,}", largest, "", *sides)
             table.add_row(*row, _mark(passed=unknown.passed))
     table.caption = f"Of these photos {proof.golden} are golden samples: the bundle carries them."
     table.caption_justify = "left"
@@ -76,19 +76,38 @@ def _lighter(variants: Sequence[MadeVariant]) -> Table:
 
 
 def _edges(variants: Sequence[MadeVariant]) -> Table:
-    table = _table("Edge graphs against models", "photos", "same labels", "with dct", "of sure ones", "accuracy, dct")
+    """Edge graphs resize photos that are decoded in full; what differs from ``dct`` differs there."""
+    decode = variants[0].metadata.preprocess.decode
+    headings = ("photos", "same labels", f"as with {decode}", "of sure ones", "accuracy", f"with {decode}")
+    table = _table("Edge graphs against models behind Python preprocessing", *headings)
     for variant in variants:
         edge = variant.edge_parity
         if edge is not None:
-            accuracy = "–"
-            table.add_row(variant.name, f"{edge.photos:,}", f"{edge.full.agreement:.1%}", "", "", accuracy)
+            shares = (edge.agreement, edge.own_agreement, edge.sure_agreement)
+            right = (_share(edge.right, edge.photos), _share(edge.own_right, edge.photos))
+            figures = (f"{edge.photos:,}", *(f"{share:.1%}" for share in shares), *right)
+            table.add_row(file_of("edge", variant.name), *figures, _mark(passed=edge.passed))
     return table
+
+
+def _share(right: int | None, photos: int) -> str:
+    return "–" if right is None or not photos else f"{right / photos:.3f}"
+
+
+def _print_edge_flips(variants: Sequence[MadeVariant], console: Console) -> None:
+    for variant in variants:
+        edge = variant.edge_parity
+        flips = [] if edge is None else [*edge.flips, *(flip for flip in edge.own_flips if flip not in edge.flips)]
+        for flip in flips:
+            change = escape(f"{flip.expected} → {flip.got}")
+            where = f"  {file_of('edge', variant.name)}: validation photo {flip.index}"
+            console.print(f"{where}: {change} (margin {flip.margin:.2f})", highlight=False)
 
 
 def _table(title: str, *headings: str) -> Table:
     table = Table(title=title, title_justify="left")
     for heading in ("", *headings, ""):
-        table.add_column(heading, justify="right" if heading else "left")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
     return table
 
 

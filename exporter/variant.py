@@ -7,7 +7,7 @@ import onnx
 
 from exporter.confidence.thresholds import ruling_thresholds
 from exporter.drop import Drop
-from exporter.edge.prove import EdgeParity
+from exporter.edge.parity import EdgeParity
 from exporter.graph import add_metadata, with_probabilities
 from exporter.int8.search import Attempt
 from exporter.training_run import TrainingRun

@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from exporter.console import export_and_show
 from exporter.load_tensorflow import load_tensorflow
+from exporter.options import ExportOptions
+from models.benchmark.measure import BRIEF
 from models.errors import InputError, JobError, StoppedError
 from models.preprocess import PreprocessSpec
 from models.whole_file import replace_file
@@ -68,7 +70,7 @@ def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
         msg = "The demo was stopped; hangtag demo starts it anew."
         raise StoppedError(msg)
     console.rule("4. Export and prove")
-    export_and_show(run, bundle, as_json=False)
+    export_and_show(run, bundle, ExportOptions(int8=True, effort=BRIEF), as_json=False)
     console.rule("5. Label photos it has never seen")
     if queued:
         receipt, output = _label_on_a_queue(console, out, bundle)

@@ -13,10 +13,10 @@ import onnx
 from exporter.drop import Drop, drop
 from exporter.evenly import evenly
 from exporter.graph import check_plain
+from exporter.half_weights import with_half_weights
 from exporter.int8.body import layers_of
 from exporter.int8.distance import Yardstick
 from exporter.int8.quantize import Quantizer, Ranges
-from exporter.half_weights import with_half_weights
 from exporter.onnx_says import onnx_logits
 from exporter.speed import speed_gain
 from models.errors import InputError

@@ -16,13 +16,14 @@ def export(*args):
 @pytest.mark.parametrize("as_json", [True, False])
 def test_export_shows_its_proof(make_network, make_run, tmp_path, as_json):
     run = make_run(make_network("simple", 3))
-    result = export(run, "--out", tmp_path / "bundle", *(["--json"] if as_json else []))
+    result = export(run, "--no-int8", "--out", tmp_path / "bundle", *(["--json"] if as_json else []))
     assert result.exit_code == 0
     assert open_bundle(tmp_path / "bundle").manifest.name == "shop"
     if as_json:
         shown = json.loads(result.stdout)
         assert shown["bundle"] == str(tmp_path / "bundle")
-        assert shown["many"]["flips"] == []
+        assert shown["keras"]["batches"]["flips"] == []
+        assert shown["passed"]
     else:
         assert "ONNX Runtime against Keras" in result.stdout
         assert "hangtag label PHOTOS" in result.stdout
@@ -36,14 +37,16 @@ def test_a_place_that_is_taken_is_one_line_on_stderr_and_2(tmp_path):
     assert line.startswith(f"hangtag: {tmp_path} exists")
 
 
-def test_a_network_that_cannot_be_proved_is_one_line_on_stderr_and_6(make_network, make_run, tmp_path):
+def test_a_network_that_cannot_be_proved_shows_why_and_is_one_line_on_stderr_and_1(make_network, make_run, tmp_path):
     import numpy as np
 
     network = make_network("simple", 3)
     network.get_layer("logits").set_weights([np.nan * weights for weights in network.get_layer("logits").get_weights()])
     command = [sys.executable, "-m", "hangtag", "export", make_run(network), "--out", tmp_path / "bundle"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 6
+    assert done.returncode == 1
+    assert "✗" in done.stdout
+    assert "✓" not in done.stdout
     assert not (tmp_path / "bundle").exists()
     assert done.stderr.splitlines()[-1].startswith("hangtag: ONNX Runtime and Keras disagree")
     assert "Traceback" not in done.stderr

@@ -23,13 +23,13 @@ def test_a_run_becomes_a_bundle_that_says_what_keras_says(export_run, make_netwo
     (run / "evaluation.json").write_text('{"test": {"accuracy": 0.5}}')
     result = export_run(run, tmp_path / "bundle")
     assert result.bundle == tmp_path / "bundle"
-    assert result.many.passed
-    assert result.one.passed
-    assert result.golden == len(json.loads((result.bundle / "golden" / "expected.json").read_text())) > 3
-    assert result.model_bytes == (result.bundle / "model.onnx").stat().st_size
+    proof = result.proof
+    assert proof.passed
+    assert proof.golden == len(json.loads((result.bundle / "golden" / "expected.json").read_text())) > 3
+    assert result.sizes == {"model.onnx": (result.bundle / "model.onnx").stat().st_size}
     with np.load(run / "export" / "val.npz") as kept:
         pixels = kept["pixels"]
-    assert result.many.photos == len(pixels) + result.golden
+    assert proof.many.photos == len(pixels) + proof.golden
     assert np.abs(load(result.bundle).predict(pixels) - network.predict(pixels, verbose=0)).max() <= 1e-4
 
 
@@ -87,10 +87,10 @@ def test_how_sure_the_run_is_travels_in_manifest_metadata_and_proof(export_run, 
     assert variant.unknown == sure.unknown
     assert load(result.bundle / "model.onnx").metadata == open_bundle(result.bundle).manifest.metadata("float32")
     proof = json.loads((result.bundle / "parity.json").read_text())
-    for batches, parity in (("batches", result.many), ("one_by_one", result.one)):
+    for batches, parity in (("batches", result.proof.many), ("one_by_one", result.proof.one)):
         assert parity.passed
-        assert proof[batches]["unknown"]["largest"] == parity.unknown.largest <= 1e-3
-        assert proof[batches]["unknown"]["crossed"] == []
+        assert proof["keras"][batches]["unknown"]["largest"] == parity.unknown.largest <= 1e-3
+        assert proof["keras"][batches]["unknown"]["crossed"] == []
     samples = json.loads((result.bundle / "golden" / "expected.json").read_text())
     assert all(isinstance(sample["unknown"]["float32"], float) for sample in samples)
 

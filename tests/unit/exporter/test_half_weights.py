@@ -1,8 +1,9 @@
 import numpy as np
 import onnx
 import pytest
-from exporter.half_weights import with_half_weights
 from onnx import TensorProto, helper, numpy_helper
+
+from exporter.half_weights import with_half_weights
 
 
 def model_of(*arrays):

@@ -59,6 +59,7 @@ def test_a_changed_label_is_a_flip():
     got = KERAS[:, [1, 0, 2]]
     parity = compare(KERAS, got, tolerance=0.01)
     assert parity.flips == (0, 1, 2)
+    assert parity.changed == tuple(zip(KERAS.argmax(axis=1).tolist(), got.argmax(axis=1).tolist(), strict=True))
     parity = compare(KERAS[:1], np.array([[0.3, 0.6, 0.1]], np.float32), tolerance=0.2)
     assert parity.flips == (0,)
     assert not parity.passed
