@@ -1,5 +1,6 @@
 """An ONNX file that Hangtag exported, loaded on the CPU."""
 
+import os
 from typing import Final
 
 import onnxruntime as ort
@@ -29,6 +30,8 @@ def open_session(data: bytes, source: str, threads: int) -> ort.InferenceSession
     options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Weights that lie in a file of their own have no SHA-256: where they are looked for, there are none.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     try:
         return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no class of their own
@@ -51,6 +54,7 @@ def read_metadata(session: ort.InferenceSession, source: str) -> ModelMetadata:
         msg = f"Expected a model that Hangtag exported in {source}, it carries no {METADATA_KEY} metadata."
         raise BundleError(msg)
     metadata = parse_metadata(text, source)
+    _check_input(session, metadata, source)
     outputs = {output.name: output.shape for output in session.get_outputs()}
     columns = outputs.get("probabilities", [0])[-1]
     if columns != len(metadata.labels):
@@ -60,3 +64,20 @@ def read_metadata(session: ort.InferenceSession, source: str) -> ModelMetadata:
         msg = f"{source} has a limit for unknown photos, but gives no score for them; export it again."
         raise BundleError(msg)
     return metadata
+
+
+def _check_input(session: ort.InferenceSession, metadata: ModelMetadata, source: str) -> None:
+    """A batch of squares of the size that the metadata names, or one photo of any size."""
+    found = [(given.name, given.type, given.shape) for given in session.get_inputs()]
+    size = metadata.preprocess.size
+    name, kind, shape = found[0] if len(found) == 1 else ("", "", [])
+    if (name, kind) != ("image", "tensor(uint8)") or shape[-3:] != [size, size, 3] and not _any_size(shape):
+        msg = (
+            f"Expected one input image, uint8 [batch, {size}, {size}, 3] or [height, width, 3], in {source}, "
+            f"got {found}; export it again."
+        )
+        raise BundleError(msg)
+
+
+def _any_size(shape: list[int | str | None]) -> bool:
+    return len(shape) == len(("height", "width", "channels")) and not any(isinstance(side, int) for side in shape[:2])
