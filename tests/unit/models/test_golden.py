@@ -22,7 +22,11 @@ def test_every_sample_of_a_sound_bundle_agrees(bundle, classifier):
 
 def test_the_format_on_disk_is_this_one():
     sample = GoldenSample(
-        file="golden/a.jpg", kind="photo", probabilities={"float32": (0.25, 0.75)}, unknown={"float32": -2.5}
+        file="golden/a.jpg",
+        kind="photo",
+        probabilities={"float32": (0.25, 0.75)},
+        unknown={"float32": -2.5},
+        edge={"float32": (0.5, 0.5)},
     )
     assert json.loads(dump_golden((sample,))) == [
         {
@@ -30,6 +34,7 @@ def test_the_format_on_disk_is_this_one():
             "kind": "photo",
             "probabilities": {"float32": [0.25, 0.75]},
             "unknown": {"float32": -2.5},
+            "edge": {"float32": [0.5, 0.5]},
         }
     ]
 
@@ -37,7 +42,7 @@ def test_the_format_on_disk_is_this_one():
 def test_samples_from_before_there_were_unknown_scores_are_checked_too(bundle, copy, forge, classifier):
     samples = json.loads((copy / "golden" / "expected.json").read_text())
     for sample in samples:
-        del sample["unknown"]
+        del sample["unknown"], sample["edge"]
     forge("golden/expected.json", json.dumps(samples).encode())
     assert check_golden(open_bundle(copy), classifier) == len(samples)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models.confidence import PrecisionTarget, UnknownLimit
 from models.errors import BundleError
-from models.manifest import Manifest, Variant, parse_manifest, parse_metadata
+from models.manifest import Manifest, Quantization, Variant, parse_manifest, parse_metadata
 from models.preprocess import Decode, Fit, PreprocessSpec
 
 SHA = "0" * 64
@@ -24,6 +24,11 @@ SPEC = st.builds(
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 LIMIT = st.builds(UnknownLimit, score=st.sampled_from(["energy", "distance"]), limit=FINITE, kept=PROBABILITY)
+
+
+QUANTIZATION = st.builds(
+    Quantization, weight_bits=st.sampled_from([7, 8]), float_layers=st.lists(st.text()), photos=st.integers(1, 512)
+)
 
 
 def one_each(labels, values):
@@ -45,6 +50,11 @@ def rules(draw, labels):
     targets = tuple(draw(st.lists(target, max_size=3, unique_by=lambda target: target.precision)))
     return Variant(
         file=draw(FILE_NAME),
+        edge=draw(st.none() | FILE_NAME),
+        ort=draw(st.none() | FILE_NAME),
+        edge_ort=draw(st.none() | FILE_NAME),
+        quantization=draw(st.none() | QUANTIZATION),
+        accuracy=draw(st.none() | PROBABILITY),
         temperature=draw(st.floats(0.0, exclude_min=True, allow_infinity=False)),
         thresholds=draw(thresholds),
         precision=draw(st.sampled_from([None, *(target.precision for target in targets)])),
@@ -66,7 +76,7 @@ def manifests(draw):
         preprocess=draw(SPEC),
         default_variant=draw(st.sampled_from(sorted(variants))),
         variants=variants,
-        files={variant.file: SHA for variant in variants.values()},
+        files={name: SHA for variant in variants.values() for name in variant.files.values()},
         accuracy=draw(st.none() | PROBABILITY),
         made_with=draw(st.dictionaries(st.text(), st.text(), max_size=3)),
     )
@@ -84,7 +94,7 @@ def test_the_metadata_of_each_variant_is_read_back_and_agrees(manifest):
         metadata = parse_metadata(manifest.metadata(name).model_dump_json(), "model.onnx")
         assert metadata == manifest.metadata(name)
         assert (metadata.labels, metadata.preprocess) == (manifest.labels, manifest.preprocess)
-        assert all(getattr(metadata, key) == value for key, value in variant if key != "file")
+        assert all(getattr(metadata, key) == value for key, value in variant if key in type(metadata).model_fields)
 
 
 TARGET = {
@@ -99,7 +109,13 @@ TARGET = {
 def sound():
     """As it is written now."""
     manifest = older()
+    manifest["files"] |= {"edge.onnx": SHA, "model.ort": SHA}
     manifest["variants"]["float32"] |= {
+        "edge": "edge.onnx",
+        "ort": "model.ort",
+        "edge_ort": None,
+        "quantization": {"weight_bits": 7, "float_layers": ["conv_1"], "photos": 512},
+        "accuracy": 0.75,
         "thresholds": [0.75, None],
         "precision": 0.98,
         "targets": [TARGET],
