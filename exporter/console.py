@@ -2,20 +2,26 @@
 
 import json
 import shlex
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from exporter.load_tensorflow import load_tensorflow
+
+if TYPE_CHECKING:
+    from exporter.export import ExportResult
+    from exporter.options import ExportOptions
 
 __all__ = ["export_and_show"]
 
 
-def export_and_show(run: Path, place: Path, *, as_json: bool) -> None:
-    """Export with a spinner on stderr, then show the proof on stdout."""
+def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
+    """Export with progress on stderr, then show the proof on stdout; also of what was not published."""
     from exporter.publish import check_free
     from exporter.training_run import read_training_run
 
@@ -24,35 +30,58 @@ def export_and_show(run: Path, place: Path, *, as_json: bool) -> None:
     with Console(stderr=True).status("Loading TensorFlow"):
         load_tensorflow()
     from exporter.export import export_run
-    from exporter.parity import Parity
+    from exporter.proof import DisprovedError
+    from exporter.proof_table import print_proof
 
-    with Console(stderr=True).status("Converting and comparing with Keras"):
-        result = export_run(run, place)
+    try:
+        with _progress() as view:
+            result = export_run(run, place, options, view)
+    except DisprovedError as error:
+        if as_json:
+            print(json.dumps({"bundle": None, **error.proof.as_json(error.labels)}, indent=1))
+        else:
+            print_proof(error.proof, error.labels, Console())
+        raise
+    _show(result, place, as_json=as_json)
+
+
+def _show(result: "ExportResult", place: Path, *, as_json: bool) -> None:
+    from exporter.proof_table import print_proof
+
     if as_json:
-        print(json.dumps({**asdict(result), "bundle": str(result.bundle)}, indent=1))
+        shown = {"bundle": str(result.bundle), "bytes": result.sizes, **result.proof.as_json(result.labels)}
+        print(json.dumps(shown, indent=1))
         return
-    table = Table(title="ONNX Runtime against Keras", title_justify="left")
-    for heading in ("", "photos", "largest difference", "decisions changed", "near-ties", ""):
-        table.add_column(heading, justify="right" if heading else "left")
-
-    def add(name: str, parity: Parity) -> None:
-        figures = (f"{parity.photos:,}", f"{parity.largest:.1e}", str(len(parity.flips)), str(len(parity.near_ties)))
-        table.add_row(f"probabilities, {name}", *figures, "[green]✓[/green]")
-        if parity.unknown:
-            unknown = parity.unknown
-            sides = (str(len(unknown.crossed)), str(len(unknown.near_limit)))
-            largest = f"{unknown.largest:.1e} of it"
-            table.add_row(f"unknown score, {name}", f"{parity.photos:,}", largest, *sides, "[green]✓[/green]")
-
-    add("in batches", result.many)
-    add("one by one", result.one)
-    table.add_row("golden samples", str(result.golden), "", "", "", "[green]✓[/green]")
     console = Console()
-    console.print(table)
-    shown = escape(str(place))
-    console.print(f"Bundle: [bold]{shown}[/bold] ({result.model_bytes / 1e6:.1f} MB model)", highlight=False)
-    console.print(
-        f"Next: hangtag label PHOTOS --model {escape(shlex.quote(str(place)))} --output labels.parquet",
-        highlight=False,
-        style="dim",
-    )
+    print_proof(result.proof, result.labels, console)
+    console.print(f"Bundle: [bold]{escape(str(place))}[/bold] ({_sizes(result.sizes)})", highlight=False)
+    for line in _next(result, shlex.quote(str(place))):
+        console.print(escape(line), highlight=False, style="dim")
+
+
+def _sizes(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{escape(name)} {size / 1e6:.1f} MB" for name, size in sizes.items())
+
+
+def _next(result: "ExportResult", place: str) -> Sequence[str]:
+    label = f"Next: hangtag label PHOTOS --model {place} --output labels.parquet"
+    int8 = next((variant for variant in result.proof.variants if variant.name == "int8"), None)
+    if int8 is None or int8.gain is None:
+        return [label]
+    return [label, f"      with --variant int8 it is {int8.gain:.1f} times as fast"]
+
+
+class _View:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None)
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        self._progress.update(self._task, description=what, completed=done, total=total if total > 1 else None)
+
+
+@contextmanager
+def _progress() -> Iterator[_View]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield _View(progress)

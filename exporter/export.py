@@ -1,35 +1,51 @@
 """A run in, a bundle out: published only when ONNX Runtime has agreed with Keras on the run's own photos."""
 
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Protocol
 
 import keras
 import numpy as np
+import onnx
 
-from exporter.confidence.thresholds import ruling_thresholds
+from exporter.assemble import GoldenPhotos, assemble
+from exporter.drop import drop
+from exporter.edge.build import edge_graph
+from exporter.edge.prove import prove_edge
 from exporter.ends import network_ends
 from exporter.golden_samples import golden_photos
-from exporter.graph import add_metadata, convert
-from exporter.parity import MANY, Parity, run_onnx
+from exporter.graph import to_logits
+from exporter.lighter import make_float16, make_int8
+from exporter.onnx_says import onnx_logits
+from exporter.options import ExportOptions
+from exporter.proof import Proof
 from exporter.prove import prove
-from exporter.publish import check_free, publish, sha256_of
+from exporter.publish import check_free, publish
 from exporter.training_run import TrainingRun, read_training_run
-from models.bundle import LABELS_FILE, labels_text, open_bundle
-from models.classifier import load
+from exporter.variant import FLOAT32, MadeVariant, Refusal, finished, metadata_of
+from models.bundle import Bundle, open_bundle
+from models.classifier import Classifier, load
+from models.edge import load_edge
 from models.errors import InputError
-from models.golden import GOLDEN_FILE, GoldenSample, check_golden, dump_golden
-from models.manifest import Manifest, ModelMetadata, Variant
-from models.preprocess import Pixels, preprocess
+from models.golden import check_golden, check_golden_edge
+from models.photo import read_photo
+from models.preprocess import preprocess
+from models.session import open_session
 
-__all__ = ["ExportResult", "export_run"]
+__all__ = ["ExportResult", "ExportView", "export_run"]
 
-VARIANT: Final = "float32"
-_MODEL_FILE: Final = "model.onnx"
-_PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
+
+class ExportView(Protocol):
+    """Who is told what is being done."""
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """So much of a piece of work is done."""
+
+
+class _Unseen:
+    def advance(self, what: str, done: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -38,52 +54,109 @@ class ExportResult:
 
     Attributes:
         bundle: the folder.
-        many, one: agreement with Keras in batches of many photos, and of one.
-        golden: how many golden samples it carries.
-        model_bytes: size of the ONNX file.
+        proof: that it says what Keras said.
+        labels: class names, in the order of the probabilities.
+        sizes: file name → bytes, of the models.
     """
 
     bundle: Path
-    many: Parity
-    one: Parity
-    golden: int
-    model_bytes: int
+    proof: Proof
+    labels: tuple[str, ...]
+    sizes: dict[str, int]
 
 
-def export_run(run_path: Path, place: Path) -> ExportResult:
+def export_run(
+    run_path: Path, place: Path, options: ExportOptions | None = None, view: ExportView | None = None
+) -> ExportResult:
     """Convert a run's best network and prove it.
 
     Args:
         run_path: a run folder.
         place: where the bundle will be; nothing may be there.
+        options: what is made besides ``model.onnx``; nothing where they are not given.
+        view: told what is being done.
 
     Raises:
         InputError: the run cannot be read, or something is at ``place``.
-        ParityError: ONNX Runtime and Keras disagree; nothing is published.
+        ParityError: ONNX Runtime and Keras disagree, or an edge graph and its model; nothing is published. It is a
+            :class:`exporter.proof.DisprovedError` where there are figures to show.
     """
+    options, view = options or ExportOptions(), view or _Unseen()
     check_free(place)
     run = read_training_run(run_path)
-    metadata = _metadata(run)
+    photos = _golden(run, run_path)
+    view.advance("Converting", 0, 1)
     network = _load_network(run)
-    model = add_metadata(convert(network, run.preprocess.size, metadata.temperature, run.unknown), metadata)
-    photos = golden_photos(run.originals, run.preprocess)
-    if not photos:
+    model = to_logits(network, run.preprocess.size, run.unknown)
+    version = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    float32 = _float32(model, run, version)
+    view.advance("Comparing with Keras", 0, 1)
+    pixels = np.concatenate([photos.pixels, run.pixels])
+    many, one = prove(network, float32.model, pixels, float32.metadata, run.unknown, options.atol)
+    proof = Proof(many, one, len(photos.raw))
+    proof.check(run.classes)
+    lighter = list(_lighter(model, run, version, options, view))
+    proof = replace(proof, refusals=tuple(one for one in lighter if isinstance(one, Refusal)))
+    made = [float32, *(one for one in lighter if isinstance(one, MadeVariant))]
+    if options.edge:
+        view.advance("Comparing edge graphs", 0, 1)
+        made = [_with_edge(variant, run) for variant in made]
+    proof = replace(proof, variants=tuple(made))
+    proof.check(run.classes)
+    view.advance("Measuring speed", 0, 1)
+    files, manifest = assemble(run, made, photos, proof, options)
+    publish(place, files, manifest, _check_itself)
+    return ExportResult(
+        place, proof, run.classes, {name: len(data) for variant in made for name, data in variant.files.items()}
+    )
+
+
+def _golden(run: TrainingRun, run_path: Path) -> GoldenPhotos:
+    raw = golden_photos(run.originals, run.preprocess)
+    if not raw:
         msg = f"Expected readable photos in {run_path / 'export' / 'originals'}, found none; train anew."
         raise InputError(msg)
-    samples = np.stack([preprocess(data, run.preprocess) for _, data in photos.values()])
-    many, one = prove(network, model, np.concatenate([samples, run.pixels]), metadata, run.unknown)
-    files = {
-        _MODEL_FILE: model,
-        LABELS_FILE: labels_text(run.classes),
-        "parity.json": json.dumps({"batches": asdict(many), "one_by_one": asdict(one)}, indent=1).encode(),
-        **_golden_files(model, photos, samples),
-    }
-    publish(place, files, _manifest(run, metadata, files), _check_itself)
-    return ExportResult(place, many, one, len(photos), len(model))
+    return GoldenPhotos(raw, np.stack([preprocess(data, run.preprocess) for _, data in raw.values()]))
 
 
-def _check_itself(bundle: Path) -> None:
-    check_golden(open_bundle(bundle), load(bundle))
+def _float32(model: onnx.ModelProto, run: TrainingRun, version: str) -> MadeVariant:
+    metadata = metadata_of(run, FLOAT32, version, run.confidence)
+    logits = onnx_logits(model.SerializeToString(), run.pixels).probabilities
+    return MadeVariant(metadata, finished(model, metadata), drop(logits, logits, run.labels).accuracy)
+
+
+def _lighter(
+    model: onnx.ModelProto, run: TrainingRun, version: str, options: ExportOptions, view: ExportView
+) -> "Sequence[MadeVariant | Refusal]":
+    made: list[MadeVariant | Refusal] = []
+    if options.int8:
+        made.append(make_int8(model, run, version, options, view.advance))
+    if options.float16:
+        view.advance("Halving weights", 0, 1)
+        made.append(make_float16(model, run, version, options))
+    return made
+
+
+def _with_edge(variant: MadeVariant, run: TrainingRun) -> MadeVariant:
+    edge = edge_graph(variant.model, run.preprocess)
+    classifier = Classifier(open_session(variant.model, "the model", threads=1), variant.metadata, "")
+    photos = [read_photo(path) for path in run.originals]
+    parity = prove_edge(load_edge(edge, "the edge graph"), classifier, photos, run.original_labels())
+    return replace(variant, edge=edge, edge_parity=parity)
+
+
+def _check_itself(place: Path) -> None:
+    bundle = open_bundle(place)
+    for name, variant in bundle.manifest.variants.items():
+        check_golden(bundle, load(place, name))
+        for file in filter(None, (variant.edge, variant.edge_ort)):
+            check_golden_edge(bundle, load_edge(bundle.read(file), file))
+        if variant.ort:
+            check_golden(bundle, _of_ort(bundle, name, variant.ort))
+
+
+def _of_ort(bundle: Bundle, variant: str, file: str) -> Classifier:
+    return Classifier(open_session(bundle.read(file), file, threads=1), bundle.manifest.metadata(variant), "")
 
 
 def _load_network(run: TrainingRun) -> keras.Model:
@@ -108,60 +181,3 @@ def _check_features(run: TrainingRun, network: keras.Model) -> None:
             f"{features}; make it anew with hangtag train --resume {run.network.parent.parent}."
         )
         raise InputError(msg)
-
-
-def _metadata(run: TrainingRun) -> ModelMetadata:
-    sure = run.confidence
-    return ModelMetadata(
-        schema_version=1,
-        name=run.name,
-        version=datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"),
-        variant=VARIANT,
-        labels=run.classes,
-        preprocess=run.preprocess,
-        temperature=sure.temperature,
-        thresholds=ruling_thresholds(sure, len(run.classes)),
-        precision=sure.precision,
-        targets=sure.targets,
-        unknown=sure.unknown,
-    )
-
-
-def _golden_files(model: bytes, photos: dict[str, tuple[str, bytes]], samples: Pixels) -> dict[str, bytes]:
-    files = {f"golden/{name}": data for name, (_, data) in photos.items()}
-    scores = run_onnx(model, samples, MANY)
-    unknown = [{}] * len(samples) if scores.unknown is None else [{VARIANT: float(score)} for score in scores.unknown]
-    expected = tuple(
-        GoldenSample(
-            file=f"golden/{name}", kind=kind, probabilities={VARIANT: tuple(float(p) for p in row)}, unknown=strange
-        )
-        for (name, (kind, _)), row, strange in zip(photos.items(), scores.probabilities, unknown, strict=True)
-    )
-    return {**files, GOLDEN_FILE: dump_golden(expected)}
-
-
-def _manifest(run: TrainingRun, metadata: ModelMetadata, files: dict[str, bytes]) -> Manifest:
-    return Manifest(
-        schema_version=1,
-        name=metadata.name,
-        version=metadata.version,
-        arch=run.arch,
-        labels=run.classes,
-        preprocess=run.preprocess,
-        default_variant=VARIANT,
-        variants={VARIANT: _variant(metadata)},
-        files=sha256_of(files),
-        accuracy=run.test_accuracy,
-        made_with={package: version(package) for package in _PACKAGES},
-    )
-
-
-def _variant(metadata: ModelMetadata) -> Variant:
-    return Variant(
-        file=_MODEL_FILE,
-        temperature=metadata.temperature,
-        thresholds=metadata.thresholds,
-        precision=metadata.precision,
-        targets=metadata.targets,
-        unknown=metadata.unknown,
-    )

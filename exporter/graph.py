@@ -3,10 +3,11 @@
 from typing import Final
 
 import keras
+import numpy as np
 import onnx
 import tensorflow as tf
 import tf2onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from exporter.confidence.unknown import DistanceHead
@@ -17,7 +18,7 @@ from exporter.unknown_kind import UnknownKind
 from models.errors import ParityError
 from models.manifest import METADATA_KEY, ModelMetadata
 
-__all__ = ["OPSET", "add_metadata", "convert"]
+__all__ = ["OPSET", "add_metadata", "check_plain", "convert", "to_logits", "with_probabilities"]
 
 OPSET: Final = 18
 _DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
@@ -29,20 +30,33 @@ def convert(
     temperature: float = 1.0,
     unknown: UnknownKind | None = None,
 ) -> onnx.ModelProto:
-    """Convert a network.
+    """Convert a network: :func:`to_logits`, then :func:`with_probabilities`.
 
-    The graph is frozen first: tf2onnx cannot read Keras 3 models, nor the variables of some of their layers.
+    Returns:
+        Input ``image``, ``uint8 [batch, S, S, 3]``; output ``probabilities``, ``float32 [batch, classes]``, with two
+        columns for a sigmoid; output ``unknown``, ``float32 [batch]``, the higher, the stranger.
+
+    Raises:
+        ParityError: the converted graph holds something that plain ONNX Runtime does not have.
+    """
+    return with_probabilities(to_logits(network, size, unknown), temperature)
+
+
+def to_logits(network: keras.Model, size: int, unknown: UnknownKind | None = None) -> onnx.ModelProto:
+    """Convert a network up to its class logits.
+
+    The graph is frozen and inlined first: tf2onnx cannot read Keras 3 models, nor the variables of some of their
+    layers.
 
     Args:
         network: takes ``(batch, S, S, 3)`` in 0..255, for this S or for any, and ends in layers named ``logits`` and
             ``probabilities``.
         size: side S in pixels.
-        temperature: what the logits are divided by before they become probabilities.
         unknown: what the output ``unknown`` is; without it there is none.
 
     Returns:
-        Input ``image``, ``uint8 [batch, S, S, 3]``; output ``probabilities``, ``float32 [batch, classes]``, with two
-        columns for a sigmoid; output ``unknown``, ``float32 [batch]``, the higher, the stranger.
+        Input ``image``, ``uint8 [batch, S, S, 3]``; output ``logits``, ``float32 [batch, classes]``, a column a class
+        (of a sigmoid's logit ``z`` they are ``[0, z]``); output ``unknown``, ``float32 [batch]``.
 
     Raises:
         ParityError: the converted graph holds something that plain ONNX Runtime does not have.
@@ -52,7 +66,7 @@ def convert(
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, name="image")])  # type: ignore[untyped-decorator]
     def outputs(image: tf.Tensor) -> list[tf.Tensor]:
         features, logits = ends(tf.cast(image, tf.float32), training=False)
-        return [_probabilities(logits / temperature), *_unknown(features, logits, unknown)]
+        return [_class_logits(logits), *_unknown(features, logits, unknown)]
 
     with silent_stderr():
         frozen = convert_variables_to_constants_v2(outputs.get_concrete_function())
@@ -64,15 +78,31 @@ def convert(
             opset=OPSET,
         )
     _rename(model)
-    _check_plain(model)
+    check_plain(model)
     return model
 
 
-def _probabilities(logits: tf.Tensor) -> tf.Tensor:
+def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.ModelProto:
+    """Replace the output ``logits`` by calibrated ``probabilities``.
+
+    Args:
+        model: as :func:`to_logits` gives it; left as it is.
+        temperature: what the logits are divided by before they become probabilities.
+    """
+    calibrated = onnx.ModelProto()
+    calibrated.CopyFrom(model)
+    graph = calibrated.graph
+    graph.initializer.append(numpy_helper.from_array(np.array(temperature, np.float32), "temperature"))
+    graph.node.append(helper.make_node("Div", ["logits", "temperature"], ["cooled"], name="cooled"))
+    graph.node.append(helper.make_node("Softmax", ["cooled"], ["probabilities"], name="probabilities", axis=-1))
+    next(value for value in graph.output if value.name == "logits").name = "probabilities"
+    return calibrated
+
+
+def _class_logits(logits: tf.Tensor) -> tf.Tensor:
     if logits.shape[1] > 1:
-        return tf.nn.softmax(logits)
-    second = tf.sigmoid(logits)
-    return tf.concat([1.0 - second, second], axis=1)
+        return tf.identity(logits)
+    return tf.concat([tf.zeros_like(logits), logits], axis=1)
 
 
 def _unknown(features: tf.Tensor, logits: tf.Tensor, unknown: UnknownKind | None) -> list[tf.Tensor]:
@@ -89,7 +119,7 @@ def _rename(model: onnx.ModelProto) -> None:
     """Give input, outputs and batch axis the names that the contract has."""
     graph = model.graph
     ends = [graph.input[0], *graph.output]
-    names = dict(zip((value.name for value in ends), ("image", "probabilities", "unknown"), strict=False))
+    names = dict(zip((value.name for value in ends), ("image", "logits", "unknown"), strict=False))
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
@@ -98,17 +128,42 @@ def _rename(model: onnx.ModelProto) -> None:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
 
 
-def _check_plain(model: onnx.ModelProto) -> None:
+def check_plain(model: onnx.ModelProto) -> None:
+    """Check that a graph holds nothing but what every ONNX Runtime has.
+
+    Raises:
+        ParityError: it is no valid ONNX, or holds an operator of another domain, a function call, an operator that only
+            training has, or an input besides the photo; the message names it.
+    """
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as error:
         msg = f"The converted graph is no valid ONNX, and nothing was published: {error}"
         raise ParityError(msg) from error
-    strange = sorted({f"{node.domain}:{node.op_type}" for node in model.graph.node if node.domain not in _DOMAINS})
-    if strange or model.functions or len(model.graph.input) != 1:
-        found = strange or [function.name for function in model.functions] or [i.name for i in model.graph.input]
+    found = [*_foreign(model), *_training_only(model), *_inputs_too_many(model)]
+    if found:
         msg = f"The converted graph holds what ONNX Runtime does not have: {', '.join(found)}; nothing was published."
         raise ParityError(msg)
+
+
+def _foreign(model: onnx.ModelProto) -> list[str]:
+    operators = {f"{node.domain}:{node.op_type}" for node in model.graph.node if node.domain not in _DOMAINS}
+    return [*sorted(operators), *(f"function {function.name}" for function in model.functions)]
+
+
+def _training_only(model: onnx.ModelProto) -> list[str]:
+    """Batch norms that would learn, and dropouts that would drop."""
+    learning = [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "BatchNormalization" and any(a.name == "training_mode" and a.i for a in node.attribute)
+    ]
+    dropping = [node.name for node in model.graph.node if node.op_type == "Dropout"]
+    return [f"{name} (training only)" for name in (*learning, *dropping)]
+
+
+def _inputs_too_many(model: onnx.ModelProto) -> list[str]:
+    return [f"input {value.name}" for value in model.graph.input if value.name != "image"]
 
 
 def add_metadata(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:

@@ -5,14 +5,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from models.classifier import Probabilities, Scores
-from models.preprocess import Pixels
 from models.unknown_score import relative_difference
 
 __all__ = [
-    "MANY",
     "SINGLES",
     "TOLERANCE",
     "NearTie",
@@ -22,14 +19,11 @@ __all__ = [
     "compare",
     "compare_scores",
     "compare_unknown",
-    "run_onnx",
 ]
 
 TOLERANCE: Final = 1e-4
 UNKNOWN_TOLERANCE: Final = 1e-3
 """Of unknown scores, as a part of their size: they are sums of as many squares as there are features."""
-MANY: Final = 32
-"""Photos in a call, when all of them are compared in batches."""
 SINGLES: Final = 64
 """How many photos, evenly spread, are also compared one at a time."""
 
@@ -73,6 +67,7 @@ class Parity:
         largest: largest absolute difference of a probability.
         mean: mean absolute difference.
         flips: photos whose top label differs though they are no near-ties.
+        changed: for each flip the class index that Keras gives the photo, and the one that it has got.
         near_ties: photos whose margin in Keras is within twice the tolerance.
         tolerance: the largest difference that passes.
         unknown: how far the unknown scores agree; none where there are none.
@@ -82,6 +77,7 @@ class Parity:
     largest: float
     mean: float
     flips: tuple[int, ...]
+    changed: tuple[tuple[int, int], ...]
     near_ties: tuple[NearTie, ...]
     tolerance: float
     unknown: UnknownParity | None = None
@@ -97,15 +93,16 @@ class Parity:
         return self.photos > 0 and self.largest <= self.tolerance and not self.flips
 
 
-def compare_scores(expected: Scores, got: Scores, limit: float | None) -> Parity:
+def compare_scores(expected: Scores, got: Scores, limit: float | None, tolerance: float = TOLERANCE) -> Parity:
     """Compare all that Keras says with all that ONNX Runtime says.
 
     Args:
         expected: Keras's.
         got: ONNX Runtime's, of the same photos.
         limit: above which a photo's unknown score sends it to review; none where there is no such score.
+        tolerance: the largest difference of a probability that passes.
     """
-    parity = compare(expected.probabilities, got.probabilities)
+    parity = compare(expected.probabilities, got.probabilities, tolerance)
     if limit is None or expected.unknown is None or got.unknown is None:
         return parity
     return replace(parity, unknown=compare_unknown(expected.unknown, got.unknown, limit))
@@ -147,13 +144,15 @@ def compare(expected: Probabilities, got: Probabilities, tolerance: float = TOLE
     ranked = np.sort(expected, axis=1)
     margins = ranked[:, -1] - ranked[:, -2]
     ties = margins <= 2 * tolerance
-    flips = (expected.argmax(axis=1) != got.argmax(axis=1)) & ~ties
+    before, after = expected.argmax(axis=1), got.argmax(axis=1)
+    flips = (before != after) & ~ties
     largest = float(difference.max(initial=0.0))
     return Parity(
         photos=len(expected),
         largest=largest if np.isfinite(largest) else float("inf"),
         mean=float(difference.mean()) if difference.size else 0.0,
         flips=tuple(int(i) for i in np.flatnonzero(flips)),
+        changed=tuple((int(was), int(now)) for was, now in zip(before[flips], after[flips], strict=True)),
         near_ties=tuple(NearTie(int(i), float(margins[i])) for i in np.flatnonzero(ties)),
         tolerance=tolerance,
     )
@@ -162,25 +161,3 @@ def compare(expected: Probabilities, got: Probabilities, tolerance: float = TOLE
 def class_probabilities(output: npt.NDArray[np.float32]) -> Probabilities:
     """A Keras network's output with a column a class: a sigmoid's ``(n, 1)`` becomes ``(n, 2)``."""
     return np.concatenate([1.0 - output, output], axis=1) if output.shape[1] == 1 else output
-
-
-def run_onnx(model: bytes, pixels: Pixels, batch: int) -> Scores:
-    """Run an ONNX model.
-
-    Args:
-        model: the ONNX file.
-        pixels: ``uint8 (n, S, S, 3)``, at least one photo.
-        batch: how many photos in one call.
-
-    Returns:
-        The probabilities, and the unknown scores where it gives some.
-    """
-    ort.disable_telemetry_events()
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    given = {output.name for output in session.get_outputs()}
-    names = [name for name in ("probabilities", "unknown") if name in given]
-    parts = [session.run(names, {"image": pixels[start : start + batch]}) for start in range(0, len(pixels), batch)]
-    probabilities, *unknown = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Scores(probabilities, unknown[0] if unknown else None)

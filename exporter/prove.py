@@ -6,7 +6,8 @@ import numpy as np
 from exporter.confidence.calibrate import calibrated
 from exporter.evenly import evenly
 from exporter.expected import Said, keras_says
-from exporter.parity import MANY, SINGLES, Parity, class_probabilities, compare, compare_scores, run_onnx
+from exporter.onnx_says import onnx_says
+from exporter.parity import SINGLES, TOLERANCE, Parity, class_probabilities, compare, compare_scores
 from exporter.unknown_kind import UnknownKind
 from models.classifier import Scores
 from models.errors import ParityError
@@ -22,6 +23,7 @@ def prove(
     pixels: Pixels,
     metadata: ModelMetadata,
     unknown: UnknownKind | None,
+    atol: float = TOLERANCE,
 ) -> tuple[Parity, Parity]:
     """Compare an ONNX model with the Keras model that it came from.
 
@@ -31,23 +33,21 @@ def prove(
         pixels: ``uint8 (n, S, S, 3)``, at least one photo.
         metadata: of the model: its temperature, and the limit of its unknown score.
         unknown: what its unknown score is; none where it has none.
+        atol: the largest difference of a probability that passes.
 
     Returns:
         How far they agree on all photos in batches, and on some of them one by one.
 
     Raises:
-        ParityError: they disagree.
+        ParityError: the network itself is not what it should be.
     """
     said = keras_says(network, pixels)
     _check_last_layer(said)
     expected = said.scores(metadata.temperature, unknown)
     limit = metadata.unknown.limit if metadata.unknown else None
     singles = evenly(len(pixels), SINGLES)
-    many = compare_scores(expected, run_onnx(model, pixels, MANY), limit)
-    one = compare_scores(_some(expected, singles), run_onnx(model, pixels[singles], 1), limit)
-    for parity, batches in ((many, "in batches"), (one, "one by one")):
-        if not parity.passed:
-            raise ParityError(_disagreement(parity, batches))
+    many = compare_scores(expected, onnx_says(model, pixels), limit, atol)
+    one = compare_scores(_some(expected, singles), onnx_says(model, pixels[singles], 1), limit, atol)
     return many, one
 
 
@@ -64,21 +64,3 @@ def _check_last_layer(said: Said) -> None:
 
 def _some(scores: Scores, photos: list[int]) -> Scores:
     return Scores(scores.probabilities[photos], None if scores.unknown is None else scores.unknown[photos])
-
-
-def _disagreement(parity: Parity, batches: str) -> str:
-    if parity.unknown is None or not parity.probabilities_passed:
-        what = (
-            f"probabilities differ by up to {parity.largest:.2g} (at most {parity.tolerance:.0e} passes), and "
-            f"{len(parity.flips)} of {parity.photos} photos change their label."
-        )
-    else:
-        what = (
-            f"unknown scores differ by up to {parity.unknown.largest:.2g} of their size (at most "
-            f"{parity.unknown.tolerance:.0e} passes), and {len(parity.unknown.crossed)} of {parity.photos} photos "
-            "change sides of the limit."
-        )
-    return (
-        f"ONNX Runtime and Keras disagree {batches}: {what} Nothing was published; please report the architecture "
-        "and the versions in args.json."
-    )

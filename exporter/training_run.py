@@ -3,19 +3,25 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from exporter.confidence.knowing import HeldOut
 from exporter.confidence.unknown import DistanceHead
+from exporter.evenly import evenly
 from exporter.unknown_kind import UnknownKind
 from models.confidence import Confidence
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
 
-__all__ = ["TrainingRun", "read_training_run"]
+__all__ = ["ORIGINALS", "TrainingRun", "read_training_run"]
+
+ORIGINALS: Final = 256
+"""At most so many validation photos are kept as they were, evenly spread over those whose pixels are."""
 
 
 class _Args(BaseModel):
@@ -39,10 +45,13 @@ class TrainingRun:
         classes: names; the position is the class's index.
         network: the Keras model of the best epoch.
         pixels: validation pixels, ``uint8 (n, S, S, 3)``.
+        labels: their class indices, ``(n,)``.
+        sample: file of pixels of some training photos.
         originals: validation photos as they were.
         test_accuracy: on the test split, if there was one.
         confidence: how sure it is.
         unknown_head: the arrays of the unknown score, where that is a distance.
+        folds: what networks that were trained without a fold said of it; may be none.
     """
 
     name: str
@@ -51,10 +60,26 @@ class TrainingRun:
     classes: tuple[str, ...]
     network: Path
     pixels: Pixels
+    labels: npt.NDArray[np.intp]
+    sample: Path
     originals: list[Path]
     test_accuracy: float | None
     confidence: Confidence
     unknown_head: DistanceHead | None
+    folds: tuple[HeldOut, ...]
+
+    def original_labels(self) -> list[int]:
+        """The class index of each original, whose name is a number that says which of the validation photos it is."""
+        places = evenly(len(self.pixels), ORIGINALS)
+        return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
+
+    def training_pixels(self) -> Pixels:
+        """Pixels of some training photos, ``uint8 (n, S, S, 3)``.
+
+        Raises:
+            InputError: they are not there, or damaged.
+        """
+        return _read_pixels(self.sample)[0]
 
     @property
     def unknown(self) -> UnknownKind | None:
@@ -74,7 +99,7 @@ def read_training_run(path: Path) -> TrainingRun:
         if not file.is_file():
             msg = f"Expected {file}, the run has not ended; finish it with hangtag train --resume {path}."
             raise InputError(msg)
-    pixels = _read_pixels(kept)
+    pixels, labels = _read_pixels(kept)
     confidence = _read_confidence(path, len(args.classes))
     distance = confidence.unknown is not None and confidence.unknown.score == "distance"
     return TrainingRun(
@@ -84,10 +109,13 @@ def read_training_run(path: Path) -> TrainingRun:
         classes=args.classes,
         network=network,
         pixels=pixels,
+        labels=labels,
+        sample=path / "export" / "train_sample.npz",
         originals=sorted((path / "export" / "originals").glob("*")),
         test_accuracy=_test_accuracy(path / "evaluation.json"),
         confidence=confidence,
         unknown_head=_read_head(path / "export" / "unknown.npz") if distance else None,
+        folds=_read_folds(path) if confidence.out_of_fold else (),
     )
 
 
@@ -102,12 +130,25 @@ def _read_args(path: Path) -> _Args:
         raise InputError(msg) from error
 
 
-def _read_pixels(path: Path) -> Pixels:
+def _read_pixels(path: Path) -> tuple[Pixels, npt.NDArray[np.intp]]:
     try:
-        with np.load(path) as arrays:
-            return np.asarray(arrays["pixels"])
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.asarray(arrays["pixels"]), np.asarray(arrays["labels"], np.intp)
     except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
-        msg = f"Expected validation pixels in {path}, it is damaged ({error}); train anew."
+        msg = f"Expected pixels and labels in {path}, it is damaged ({error}); train anew."
+        raise InputError(msg) from error
+
+
+def _read_folds(path: Path) -> tuple[HeldOut, ...]:
+    return tuple(_read_fold(answers) for answers in sorted(path.glob("folds/*/answers.npz")))
+
+
+def _read_fold(path: Path) -> HeldOut:
+    try:
+        with path.open("rb") as file:
+            return HeldOut.read(file)
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+        msg = f"Expected what a fold's network said in {path}, it is damaged ({error}); train anew."
         raise InputError(msg) from error
 
 

@@ -17,6 +17,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "classify": "models",
         "verify": "models",
+        "benchmark": "models",
         "demo": "trainer",
         "check": "trainer",
         "train": "trainer",

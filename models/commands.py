@@ -1,4 +1,4 @@
-"""``hangtag classify`` and ``hangtag verify``."""
+"""``hangtag classify``, ``hangtag verify`` and ``hangtag benchmark``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,7 @@ def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command line."""
     app.command("classify")(classify_command)
     app.command("verify")(verify_command)
+    app.command("benchmark")(benchmark_command)
 
 
 def classify_command(
@@ -70,3 +71,35 @@ def verify_command(
     from models.verify_console import verify_and_show
 
     raise typer.Exit(verify_and_show(bundle, as_json=as_json))
+
+
+def benchmark_command(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, or a lone .onnx file.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Class folders of photos to judge the models by; a flat folder tells agreement alone. At most 2,000 "
+            "photos are looked at. Default: the bundle's golden photos, and its accuracies at export.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw accuracy against speed (needs matplotlib).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON instead of a table.")] = False,
+) -> None:
+    """Measure each of a bundle's models on this machine: size, accuracy, speed, memory, load time.
+
+    Each turn loads one model in a fresh process, and the models take turns; figures are medians.
+
+    Examples:
+
+      hangtag benchmark bundles/shop
+
+      hangtag benchmark bundles/shop --images photos/test --plot speed.png
+
+      hangtag benchmark model.int8.onnx --json
+    """
+    from models.benchmark.console import benchmark_and_show
+
+    benchmark_and_show(bundle, images, plot, as_json=as_json)

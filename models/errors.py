@@ -29,7 +29,6 @@ class ExitCode(IntEnum):
     USAGE = 2
     DATA_REFUSED = 4
     BUNDLE_REFUSED = 5
-    PARITY_FAILED = 6
     INTERRUPTED = 130
 
 
@@ -64,7 +63,7 @@ class BundleError(HangtagError):
 class ParityError(HangtagError):
     """An exported model that does not agree with the Keras model it came from."""
 
-    exit_code = ExitCode.PARITY_FAILED
+    exit_code = ExitCode.FAILURE
 
 
 class JobError(HangtagError):

@@ -1,16 +1,12 @@
 """An ONNX file that Hangtag exported, loaded on the CPU."""
 
-import os
-from typing import Final
-
 import onnxruntime as ort
 
+from models.bare_session import bare_session
 from models.errors import BundleError
 from models.manifest import METADATA_KEY, ModelMetadata, parse_metadata
 
 __all__ = ["open_session", "read_metadata"]
-
-_QUIET: Final = 3
 
 
 def open_session(data: bytes, source: str, threads: int) -> ort.InferenceSession:
@@ -24,16 +20,8 @@ def open_session(data: bytes, source: str, threads: int) -> ort.InferenceSession
     Raises:
         BundleError: it is no model.
     """
-    ort.disable_telemetry_events()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _QUIET
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Weights that lie in a file of their own have no SHA-256: where they are looked for, there are none.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return bare_session(data, threads)
     except Exception as error:  # ONNX Runtime's errors share no class of their own
         msg = f"Expected an ONNX model in {source}, ONNX Runtime refused it ({error}); export it again."
         raise BundleError(msg) from error

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import numpy as np
 
 from exporter.evenly import evenly
+from exporter.training_run import ORIGINALS
 from trainer.learning.lesson import Lesson, labels_of
 from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto
@@ -15,7 +16,6 @@ __all__ = ["keep_for_export"]
 
 TRAIN_SAMPLE: Final = 512
 VAL_SAMPLE: Final = 5_000
-ORIGINALS: Final = 256
 
 
 def keep_for_export(lesson: Lesson) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Self, cast
 
 from models.errors import ExitCode, HangtagError, JobError
-from worker.python_process import python_command, python_environment
+from models.python_process import python_command, python_environment
 
 __all__ = ["Death", "Farm"]
 

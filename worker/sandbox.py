@@ -10,8 +10,8 @@ import numpy as np
 
 from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels, PreprocessSpec
+from models.python_process import python_command, python_environment
 from worker.decode_once import REFUSED
-from worker.python_process import python_command, python_environment
 
 __all__ = ["decode_in_sandbox"]
 

@@ -1,6 +1,7 @@
 """How sure a network may be: learned on photos that it has not learned from."""
 
 from dataclasses import dataclass
+from typing import BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,11 @@ class Strangeness:
     head: DistanceHead
     limit: float
 
+    @property
+    def unknown(self) -> UnknownLimit:
+        """The limit, as it travels with the model."""
+        return UnknownLimit(score="distance", limit=self.limit, kept=KEPT)
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -39,6 +45,20 @@ class HeldOut:
     logits: npt.NDArray[np.float32]
     labels: npt.NDArray[np.intp]
     known: npt.NDArray[np.bool_]
+
+    def write(self, file: BinaryIO) -> None:
+        """Write the arrays as ``.npz``."""
+        np.savez(file, logits=self.logits, labels=self.labels, known=self.known)
+
+    @classmethod
+    def read(cls, file: BinaryIO) -> Self:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            OSError, EOFError, ValueError, KeyError, BadZipFile: the file is damaged.
+        """
+        with np.load(file, allow_pickle=False) as arrays:
+            return cls(arrays["logits"], arrays["labels"], arrays["known"])
 
 
 def know_strangers(
@@ -55,12 +75,12 @@ def know_strangers(
     return Strangeness(head, unknown_limit(head.score(held)))
 
 
-def know(validation: HeldOut, strangeness: Strangeness, folds: list[HeldOut]) -> Confidence:
-    """Temperature, thresholds and limit.
+def know(validation: HeldOut, unknown: UnknownLimit | None, folds: list[HeldOut]) -> Confidence:
+    """Temperature and thresholds.
 
     Args:
         validation: what the network itself said.
-        strangeness: what the products look like to it.
+        unknown: which photos are none of the products; none where there is no telling.
         folds: what networks that were trained without a fold said of it; each has a temperature of its own.
     """
     temperature = fit_temperature(validation.logits, validation.labels)
@@ -70,7 +90,7 @@ def know(validation: HeldOut, strangeness: Strangeness, folds: list[HeldOut]) ->
         temperature=temperature,
         precision=default_precision(targets),
         targets=targets,
-        unknown=UnknownLimit(score="distance", limit=strangeness.limit, kept=KEPT),
+        unknown=unknown,
         rows=sum(len(part.labels) for part in (validation, *folds)),
         out_of_fold=sum(len(fold.labels) for fold in folds),
     )

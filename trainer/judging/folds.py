@@ -125,7 +125,7 @@ def _train(part: Lesson, deadline: float | None, view: "_FoldView") -> HeldOut |
         return None
     said = _ask(part, network)
     buffer = io.BytesIO()
-    np.savez(buffer, logits=said.logits, labels=said.labels, known=said.known)
+    said.write(buffer)
     replace_file(part.run.answers, buffer.getvalue())
     return said
 
@@ -154,8 +154,8 @@ def strangeness_of(network: keras.Model, lesson: Lesson, held: npt.NDArray[np.fl
 
 def _kept(part: Lesson) -> HeldOut | None:
     try:
-        with part.run.answers.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return HeldOut(arrays["logits"], arrays["labels"], arrays["known"])
+        with part.run.answers.open("rb") as file:
+            return HeldOut.read(file)
     except FileNotFoundError:
         return None
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:

@@ -69,7 +69,7 @@ def _know(
 ) -> Confidence:
     known = strangeness.head.score(said.features) <= strangeness.limit
     validation = HeldOut(said.logits, labels_of(photos, classes), known)
-    return know(validation, strangeness, [fold.said for fold in folds])
+    return know(validation, strangeness.unknown, [fold.said for fold in folds])
 
 
 def _judged(

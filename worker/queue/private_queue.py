@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import JobError
-from worker.python_process import python_environment
+from models.python_process import python_environment
 from worker.queue.ledger import Ledger, connect
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.settings import QueueSettings, read_settings

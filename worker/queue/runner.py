@@ -14,13 +14,13 @@ from typing import Final
 
 from models.errors import HangtagError, ImageFault, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
+from models.python_process import python_command, python_environment
 from worker.attempt import MAX_STRIKES, earlier_attempts, forget_attempts
 from worker.chunk import Guard, run_chunk
 from worker.finish import finished_receipt
 from worker.job import Job
 from worker.jobs import Jobs
 from worker.open_storage import open_storage
-from worker.python_process import python_command, python_environment
 from worker.queue.events import log_event
 from worker.queue.in_hand import InHand
 from worker.queue.lease import held_lease

@@ -1,0 +1,138 @@
+"""The files of a bundle, and the manifest that lists them."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from models.benchmark.measure import Effort, measure
+from models.benchmark.record import BENCHMARK_FILE, BenchmarkRecord, dump_record, new_record
+
+from exporter.card import bundle_card
+from exporter.mobile import OPERATORS_FILE, to_ort
+from exporter.onnx_says import onnx_says
+from exporter.options import ExportOptions
+from exporter.proof import Proof
+from exporter.publish import sha256_of
+from exporter.training_run import TrainingRun
+from exporter.variant import FLOAT16, FLOAT32, MadeVariant, file_of
+from models.bundle import LABELS_FILE, labels_text
+from models.edge import load_edge
+from models.golden import GOLDEN_FILE, GoldenSample, dump_golden
+from models.manifest import Manifest
+from models.preprocess import Pixels, opened, whole_rgb
+
+__all__ = ["CARD_FILE", "PARITY_FILE", "GoldenPhotos", "assemble"]
+
+CARD_FILE: Final = "README.md"
+PARITY_FILE: Final = "parity.json"
+_PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class GoldenPhotos:
+    """The photos that a bundle proves itself with.
+
+    Attributes:
+        raw: file name → (kind, bytes).
+        pixels: of each, in that order, ``uint8 (n, S, S, 3)``.
+    """
+
+    raw: dict[str, tuple[str, bytes]]
+    pixels: Pixels
+
+
+def assemble(
+    run: TrainingRun, made: Sequence[MadeVariant], photos: GoldenPhotos, proof: Proof, options: ExportOptions
+) -> tuple[dict[str, bytes], Manifest]:
+    """All that a bundle holds.
+
+    Args:
+        run: that was exported.
+        made: its variants, float32 first.
+        photos: for its golden samples.
+        proof: of its variants.
+        options: what was asked.
+
+    Returns:
+        File name → contents, without the manifest; and the manifest.
+    """
+    models = {name: data for variant in made for name, data in variant.files.items()}
+    mobile = _mobile(made) if options.ort else {}
+    record = _measured(run, made, options.effort)
+    files = {
+        **models,
+        **mobile,
+        LABELS_FILE: labels_text(run.classes),
+        PARITY_FILE: proof.dump(run.classes),
+        BENCHMARK_FILE: dump_record(record),
+        **_golden_files(made, photos),
+    }
+    files[CARD_FILE] = bundle_card(_manifest(run, made, files, options), record, proof).encode()
+    return files, _manifest(run, made, files, options)
+
+
+def _has_ort(variant: MadeVariant, options: ExportOptions) -> bool:
+    """ONNX Runtime's own format holds what its optimizer made: of float16, on a processor without it, float32 again."""
+    return options.ort and variant.name != FLOAT16
+
+
+def _mobile(made: Sequence[MadeVariant]) -> dict[str, bytes]:
+    models = {name: data for variant in made if variant.name != FLOAT16 for name, data in variant.files.items()}
+    files = to_ort(models)
+    return {**files.models, OPERATORS_FILE: files.operators}
+
+
+def _measured(run: TrainingRun, made: Sequence[MadeVariant], effort: Effort) -> BenchmarkRecord:
+    with tempfile.TemporaryDirectory() as scratch:
+        for variant in made:
+            for name, data in variant.files.items():
+                Path(scratch, name).write_bytes(data)
+        measured = measure(
+            {variant.name: Path(scratch, file_of("model", variant.name)) for variant in made},
+            run.preprocess.size,
+            {variant.name: Path(scratch, file_of("edge", variant.name)) for variant in made if variant.edge},
+            effort,
+        )
+    return new_record(made[0].metadata.name, made[0].metadata.version, measured, None)
+
+
+def _golden_files(made: Sequence[MadeVariant], photos: GoldenPhotos) -> dict[str, bytes]:
+    scores = {variant.name: onnx_says(variant.model, photos.pixels) for variant in made}
+    edges = {variant.name: load_edge(variant.edge, "the edge graph") for variant in made if variant.edge}
+    samples = []
+    for number, (name, (kind, data)) in enumerate(photos.raw.items()):
+        with opened(data) as image:
+            whole = np.asarray(whole_rgb(image))
+        samples.append(
+            GoldenSample(
+                file=f"golden/{name}",
+                kind=kind,
+                probabilities={of: tuple(map(float, said.probabilities[number])) for of, said in scores.items()},
+                unknown={of: float(said.unknown[number]) for of, said in scores.items() if said.unknown is not None},
+                edge={of: tuple(map(float, edge.run(whole).probabilities)) for of, edge in edges.items()},
+            )
+        )
+    raw = {f"golden/{name}": data for name, (_, data) in photos.raw.items()}
+    return {**raw, GOLDEN_FILE: dump_golden(tuple(samples))}
+
+
+def _manifest(
+    run: TrainingRun, made: Sequence[MadeVariant], files: dict[str, bytes], options: ExportOptions
+) -> Manifest:
+    return Manifest(
+        schema_version=1,
+        name=run.name,
+        version=made[0].metadata.version,
+        arch=run.arch,
+        labels=run.classes,
+        preprocess=run.preprocess,
+        default_variant=FLOAT32,
+        variants={variant.name: variant.listed(ort=_has_ort(variant, options)) for variant in made},
+        files=sha256_of(files),
+        accuracy=run.test_accuracy,
+        made_with={package: version(package) for package in _PACKAGES},
+    )

@@ -1,0 +1,1 @@
+"""A network that computes with 8-bit integers, as long as its labels do not suffer."""

@@ -1,0 +1,128 @@
+"""Static quantization: weights and activations as 8-bit integers, with ranges that are found on training photos.
+
+ONNX Runtime's own tools do it, in the form that it recommends: ``QuantizeLinear`` and ``DequantizeLinear`` around each
+operator (QDQ), weights per channel and symmetric, activations unsigned.
+"""
+
+import contextlib
+import io
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from exporter.int8.body import QUANTIZED, body_nodes
+from models.preprocess import Pixels
+
+__all__ = ["Quantizer", "Ranges"]
+
+_AT_ONCE: Final = 8
+
+
+class Ranges(StrEnum):
+    """How the range of an activation is found in what it was on the photos."""
+
+    PERCENTILE = "percentile"
+    MINMAX = "minmax"
+    ENTROPY = "entropy"
+
+
+_METHODS: Final = {
+    Ranges.PERCENTILE: CalibrationMethod.Percentile,
+    Ranges.MINMAX: CalibrationMethod.MinMax,
+    Ranges.ENTROPY: CalibrationMethod.Entropy,
+}
+
+
+class Quantizer:
+    """Quantizes one model, in several ways.
+
+    Batch norms are folded into the convolutions before them, once. The ranges of the activations are found once for
+    each method.
+
+    Args:
+        model: has an output ``logits``.
+        pixels: training photos, ``uint8 (n, S, S, 3)``: what the ranges are found on. Eight at a time: what is
+            left over is left out.
+        weight_bits: 7 is safe on every processor (see :class:`models.manifest.Quantization`).
+        scratch: a folder for what it keeps meanwhile.
+    """
+
+    def __init__(self, model: onnx.ModelProto, pixels: Pixels, weight_bits: Literal[7, 8], scratch: Path) -> None:
+        self._scratch = scratch
+        self._pixels = pixels[: max(_AT_ONCE, len(pixels) // _AT_ONCE * _AT_ONCE)]
+        self._weight_bits = weight_bits
+        self._folded = scratch / "folded.onnx"
+        plain = scratch / "plain.onnx"
+        onnx.save(model, plain)
+        with _quiet():
+            quant_pre_process(str(plain), str(self._folded), skip_symbolic_shape=True)
+        self.folded: onnx.ModelProto = onnx.load(self._folded)
+        self.body = body_nodes(self.folded)
+
+    def quantize(self, ranges: Ranges, nodes: Collection[str]) -> onnx.ModelProto:
+        """Quantize some nodes; the others compute as before.
+
+        Args:
+            ranges: how the ranges of the activations are found.
+            nodes: names, of those in ``body``.
+
+        Returns:
+            A model with the same inputs and outputs.
+        """
+        place = self._scratch / "quantized.onnx"
+        with _quiet():
+            quantize_static(
+                str(self._folded),
+                str(place),
+                _Reader(self._pixels),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(QUANTIZED),
+                per_channel=True,
+                reduce_range=self._weight_bits == 7,  # noqa: PLR2004 - bits
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in set(nodes)],
+                calibrate_method=_METHODS[ranges],
+                calibration_cache_path=self._scratch / f"{ranges}.json",
+                extra_options={"CalibStridedMinMax": min(_AT_ONCE, len(self._pixels))},
+            )
+        return onnx.load(place)
+
+
+class _Reader(CalibrationDataReader):
+    """Photos by the handful: what every layer says of them is kept until the range has been asked for."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self._pixels = pixels
+        self._waiting: Iterator[Pixels] = iter([pixels])
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._waiting = iter([self._pixels[start_index:end_index]])
+
+    def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
+        batch: Any = next(self._waiting, None)
+        return None if batch is None else {"image": batch}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """ONNX Runtime's tools print what they do, and advise what has been done."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(disabled)

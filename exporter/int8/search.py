@@ -1,0 +1,187 @@
+"""The search for a quantized model that is quick and loses next to nothing."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from exporter.drop import Drop, drop
+from exporter.evenly import evenly
+from exporter.graph import check_plain
+from exporter.int8.body import layers_of
+from exporter.int8.distance import Yardstick
+from exporter.int8.quantize import Quantizer, Ranges
+from exporter.half_weights import with_half_weights
+from exporter.onnx_says import onnx_logits
+from exporter.speed import speed_gain
+from models.errors import InputError
+from models.preprocess import Pixels
+
+__all__ = ["Attempt", "Int8Search", "Wanted", "find_int8"]
+
+_FEWEST_PHOTOS: Final = 16
+_MOST_GROUPS: Final = 24
+"""Layers are measured in so many groups at most: a hundred by themselves would take minutes."""
+
+Advance = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a quantized model must keep to.
+
+    Attributes:
+        max_drop: at most so many points of accuracy less than float32, on the run's validation photos.
+        min_gain: at least so many times as fast, on this machine.
+        weight_bits: see :class:`models.manifest.Quantization`.
+    """
+
+    max_drop: float
+    min_gain: float = 1.0
+    weight_bits: Literal[7, 8] = 7
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One quantized model.
+
+    Attributes:
+        ranges: how the ranges of its activations were found.
+        float_layers: nodes with weights that still compute in floating point.
+        drop: what it costs.
+        gain: how many times as fast as float32 it is on one thread.
+    """
+
+    ranges: Ranges
+    float_layers: tuple[str, ...]
+    drop: Drop
+    gain: float
+
+    def passes(self, wanted: Wanted) -> bool:
+        """Whether it may ship."""
+        return self.drop.points <= wanted.max_drop and self.gain > wanted.min_gain
+
+
+@dataclass(frozen=True)
+class Int8Search:
+    """What came of a search.
+
+    Attributes:
+        model: the model that passed, ending in ``logits``; none where none did.
+        attempts: all that were made, the last is that of the model; none where there was nothing to quantize.
+        photos: how many training photos the ranges were found on.
+    """
+
+    model: onnx.ModelProto | None
+    attempts: tuple[Attempt, ...]
+    photos: int
+
+
+def find_int8(
+    model: onnx.ModelProto,
+    training: Pixels,
+    validation: Pixels,
+    labels: npt.NDArray[np.intp],
+    wanted: Wanted,
+    advance: Advance,
+) -> Int8Search:
+    """Quantize a model.
+
+    Half of the training photos give the ranges. The other half chooses between the ways to find them, and tells which
+    layers are sensitive: what counts there is how far the probabilities are from float32's. Validation only judges.
+    Where the whole body of the network costs too much, or is no quicker, the 1, 2, 4, 8 … most sensitive layers stay
+    in floating point, up to half of them.
+
+    Args:
+        model: ends in ``logits``.
+        training: photos that the network has learned from, ``uint8 (n, S, S, 3)``.
+        validation: photos that it has not, likewise.
+        labels: of these.
+        wanted: what the result must keep to.
+        advance: told what is being done.
+
+    Raises:
+        InputError: there are too few training photos.
+    """
+    if len(training) < _FEWEST_PHOTOS:
+        msg = f"Expected {_FEWEST_PHOTOS} training photos or more to quantize with, got {len(training)}; say --no-int8."
+        raise InputError(msg)
+    with tempfile.TemporaryDirectory() as scratch:
+        found, others = training[::2], training[1::2]
+        quantizer = Quantizer(model, found, wanted.weight_bits, Path(scratch))
+        search = _Search(quantizer, Yardstick(model, others), _Judge(model, validation, labels), advance)
+        return Int8Search(*search.run(wanted), len(found))
+
+
+class _Judge:
+    """Says what a quantized model costs and gains."""
+
+    def __init__(self, model: onnx.ModelProto, pixels: Pixels, labels: npt.NDArray[np.intp]) -> None:
+        self._reference = model.SerializeToString()
+        self._pixels = pixels
+        self._labels = labels
+        self._expected = onnx_logits(self._reference, pixels).probabilities
+
+    def attempt(self, model: onnx.ModelProto, ranges: Ranges, float_layers: tuple[str, ...]) -> Attempt:
+        data = model.SerializeToString()
+        cost = drop(self._expected, onnx_logits(data, self._pixels).probabilities, self._labels)
+        return Attempt(ranges, float_layers, cost, speed_gain(self._reference, data, self._pixels))
+
+
+class _Search:
+    def __init__(self, quantizer: Quantizer, yardstick: Yardstick, judge: _Judge, advance: Advance) -> None:
+        self._quantizer = quantizer
+        self._yardstick = yardstick
+        self._judge = judge
+        self._advance = advance
+
+    def run(self, wanted: Wanted) -> tuple[onnx.ModelProto | None, tuple[Attempt, ...]]:
+        if not self._quantizer.body:
+            return None, ()
+        ranges = self._best_ranges()
+        attempts: list[Attempt] = []
+        for float_layers in self._left_out(ranges):
+            model = self._quantized(ranges, float_layers)
+            attempts.append(self._judge.attempt(model, ranges, float_layers))
+            if attempts[-1].passes(wanted):
+                return model, tuple(attempts)
+        return None, tuple(attempts)
+
+    def _quantized(self, ranges: Ranges, float_layers: Sequence[str]) -> onnx.ModelProto:
+        nodes = [name for name in self._quantizer.body if name not in set(float_layers)]
+        model = with_half_weights(self._quantizer.quantize(ranges, nodes))
+        check_plain(model)
+        return model
+
+    def _best_ranges(self) -> Ranges:
+        distances = {}
+        for number, ranges in enumerate(Ranges):
+            self._advance("Finding ranges", number, len(Ranges))
+            distances[ranges] = self._yardstick.distance(self._quantized(ranges, ()))
+        return min(distances, key=lambda ranges: distances[ranges])
+
+    def _left_out(self, ranges: Ranges) -> Iterator[tuple[str, ...]]:
+        """Layers that stay in floating point: none at first, then more and more of the sensitive ones."""
+        yield ()
+        layers = self._by_sensitivity(ranges)
+        count = 1
+        while count <= len(layers) // 2:
+            yield tuple(layers[:count])
+            count *= 2
+
+    def _by_sensitivity(self, ranges: Ranges) -> list[str]:
+        """Layers, those first whose rounding alone moves the probabilities most."""
+        layers = layers_of(self._quantizer.folded, self._quantizer.body)
+        starts = evenly(len(layers), _MOST_GROUPS)
+        groups = [layers[start:end] for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)]
+        moved = []
+        for number, group in enumerate(groups):
+            self._advance("Measuring layers", number, len(groups))
+            moved.append(self._yardstick.distance(self._quantizer.quantize(ranges, group)))
+        ranked = sorted(range(len(groups)), key=lambda number: -moved[number])
+        return [name for number in ranked for name in groups[number]]

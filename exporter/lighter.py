@@ -1,0 +1,106 @@
+"""The variants that are lighter than float32, made if they lose next to nothing."""
+
+from collections.abc import Callable
+
+import onnx
+
+from exporter.drop import Drop, drop
+from exporter.float16 import to_float16
+from exporter.graph import check_plain
+from exporter.int8.search import Attempt, Int8Search, Wanted, find_int8
+from exporter.known_variant import know_variant
+from exporter.onnx_says import onnx_logits
+from exporter.options import ExportOptions
+from exporter.speed import speed_gain
+from exporter.training_run import TrainingRun
+from exporter.variant import FLOAT16, INT8, MadeVariant, Refusal, finished, metadata_of
+from models.manifest import Quantization
+
+__all__ = ["make_float16", "make_int8"]
+
+Advance = Callable[[str, int, int], None]
+
+
+def make_int8(
+    model: onnx.ModelProto, run: TrainingRun, version: str, options: ExportOptions, advance: Advance
+) -> MadeVariant | Refusal:
+    """Quantize a model, if it loses next to nothing and is quicker.
+
+    Args:
+        model: float32's, ends in ``logits``.
+        run: that it was converted of.
+        version: of the bundle.
+        options: what it must keep to.
+        advance: told what is being done.
+
+    Raises:
+        InputError: the run has too few training photos to quantize with.
+    """
+    wanted = Wanted(options.max_drop, weight_bits=8 if options.vnni else 7)
+    search = find_int8(model, run.training_pixels(), run.pixels, run.labels, wanted, advance)
+    if search.model is None:
+        return Refusal(INT8, _int8_reason(search, wanted), search.attempts)
+    chosen = search.attempts[-1]
+    quantization = Quantization(weight_bits=wanted.weight_bits, float_layers=chosen.float_layers, photos=search.photos)
+    return _made(search.model, run, INT8, version, chosen.drop, chosen.gain, quantization)
+
+
+def make_float16(
+    model: onnx.ModelProto, run: TrainingRun, version: str, options: ExportOptions
+) -> MadeVariant | Refusal:
+    """Halve the weights of a model, if it loses next to nothing.
+
+    Args:
+        model: float32's, ends in ``logits``.
+        run: that it was converted of.
+        version: of the bundle.
+        options: what it must keep to.
+    """
+    half = to_float16(model)
+    check_plain(half)
+    data, reference = half.SerializeToString(), model.SerializeToString()
+    cost = drop(
+        onnx_logits(reference, run.pixels).probabilities, onnx_logits(data, run.pixels).probabilities, run.labels
+    )
+    if cost.points > options.max_drop:
+        return Refusal(FLOAT16, _too_much(cost, options.max_drop))
+    return _made(half, run, FLOAT16, version, cost, speed_gain(reference, data, run.pixels), None)
+
+
+def _made(
+    model: onnx.ModelProto,
+    run: TrainingRun,
+    name: str,
+    version: str,
+    cost: Drop,
+    gain: float,
+    quantization: Quantization | None,
+) -> MadeVariant:
+    metadata = metadata_of(run, name, version, know_variant(model, run))
+    return MadeVariant(metadata, finished(model, metadata), cost.accuracy, cost, gain, quantization)
+
+
+def _int8_reason(search: Int8Search, wanted: Wanted) -> str:
+    if not search.attempts:
+        return "it has no layers that integers would make quicker"
+    first, best = search.attempts[0], _best(search.attempts)
+    slow = first.gain <= wanted.min_gain
+    reason = f"it is {first.gain:.2f} times as fast as float32" if slow else _too_much(first.drop, wanted.max_drop)
+    if best is first:
+        return reason
+    return (
+        f"{reason}; with the {len(best.float_layers)} most sensitive layers in floating point it loses "
+        f"{best.drop.points:.2f} points and is {best.gain:.2f} times as fast"
+    )
+
+
+def _best(attempts: tuple[Attempt, ...]) -> Attempt:
+    return min(attempts, key=lambda attempt: (attempt.drop.points, -attempt.gain))
+
+
+def _too_much(cost: Drop, allowed: float) -> str:
+    low, high = cost.points_95
+    return (
+        f"it loses {cost.points:.2f} points of accuracy on {cost.photos} validation photos (95%: {low:.2f} to "
+        f"{high:.2f}), and {allowed:g} are allowed"
+    )

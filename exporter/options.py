@@ -1,0 +1,37 @@
+"""What a person may ask of an export."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from models.benchmark.measure import Effort
+
+from exporter.parity import TOLERANCE
+
+__all__ = ["ExportOptions"]
+
+_SKETCH: Final = Effort(rounds=1, calls=5, batches=1, seconds=0.05)
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What is made besides ``model.onnx``, and what it must keep to.
+
+    Attributes:
+        int8: a variant that computes with 8-bit integers, if it loses next to nothing and is quicker.
+        float16: a variant whose weights take half the room.
+        edge: of each variant a graph that takes one photo of any size.
+        ort: of each of these files (float16 has none) another in ONNX Runtime's own format, for its mobile build.
+        vnni: whether int8 need only be right on processors with VNNI or the like.
+        atol: the largest difference to a probability of Keras's that passes.
+        max_drop: at most so many points of accuracy may int8 and float16 lose.
+        effort: how thoroughly speeds are measured for the bundle's card.
+    """
+
+    int8: bool = False
+    float16: bool = False
+    edge: bool = False
+    ort: bool = False
+    vnni: bool = False
+    atol: float = TOLERANCE
+    max_drop: float = 0.5
+    effort: Effort = _SKETCH

@@ -1,0 +1,96 @@
+"""The proof of an export as tables."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from exporter.parity import Parity
+from exporter.proof import Proof
+from exporter.variant import MadeVariant
+
+__all__ = ["print_proof"]
+
+
+def print_proof(proof: Proof, labels: Sequence[str], console: Console) -> None:
+    """Print what was compared, with ✓ and ✗.
+
+    Args:
+        proof: of an export, published or not.
+        labels: class names.
+        console: where to.
+    """
+    console.print(_keras(proof))
+    _print_flips(proof.many, labels, console)
+    lighter = [variant for variant in proof.variants if variant.cost is not None]
+    if lighter:
+        console.print(_lighter(lighter))
+    edges = [variant for variant in proof.variants if variant.edge_parity is not None]
+    if edges:
+        console.print(_edges(edges))
+    for refusal in proof.refusals:
+        console.print(f"[yellow]{refusal.name} is left out:[/yellow] {escape(refusal.reason)}.", highlight=False)
+
+
+def _keras(proof: Proof) -> Table:
+    table = _table(
+        "ONNX Runtime against Keras", "photos", "largest difference", "mean", "decisions changed", "near-ties"
+    )
+    for name, parity in (("in batches", proof.many), ("one by one", proof.one)):
+        figures = (f"{parity.largest:.1e}", f"{parity.mean:.1e}", str(len(parity.flips)), str(len(parity.near_ties)))
+        table.add_row(
+            f"probabilities, {name}", f"{parity.photos:,}", *figures, _mark(passed=parity.probabilities_passed)
+        )
+        if parity.unknown:
+            unknown = parity.unknown
+            sides = (str(len(unknown.crossed)), str(len(unknown.near_limit)))
+            largest = f"{unknown.largest:.1e} of it"
+            row = (f"unknown score, {name}", f"{parity.photos:,}", largest, "", *sides)
+            table.add_row(*row, _mark(passed=unknown.passed))
+    table.caption = f"Of these photos {proof.golden} are golden samples: the bundle carries them."
+    table.caption_justify = "left"
+    return table
+
+
+def _print_flips(parity: Parity, labels: Sequence[str], console: Console) -> None:
+    counts = Counter(f"{labels[expected]} → {labels[got]}" for expected, got in parity.changed)
+    for change, count in counts.most_common():
+        console.print(f"  {escape(change)}: {count}", highlight=False)
+
+
+def _lighter(variants: Sequence[MadeVariant]) -> Table:
+    table = _table("Lighter models against float32", "accuracy", "points lost", "95%", "same labels", "times as fast")
+    for variant in variants:
+        if variant.cost is not None and variant.gain is not None:
+            cost, (low, high) = variant.cost, variant.cost.points_95
+            figures = (
+                f"{cost.accuracy:.3f}",
+                f"{cost.points:.2f}",
+                f"{low:.2f} to {high:.2f}",
+                f"{cost.agreement:.1%}",
+            )
+            table.add_row(variant.name, *figures, f"{variant.gain:.2f}", _mark(passed=True))
+    return table
+
+
+def _edges(variants: Sequence[MadeVariant]) -> Table:
+    table = _table("Edge graphs against models", "photos", "same labels", "with dct", "of sure ones", "accuracy, dct")
+    for variant in variants:
+        edge = variant.edge_parity
+        if edge is not None:
+            accuracy = "–"
+            table.add_row(variant.name, f"{edge.photos:,}", f"{edge.full.agreement:.1%}", "", "", accuracy)
+    return table
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in ("", *headings, ""):
+        table.add_column(heading, justify="right" if heading else "left")
+    return table
+
+
+def _mark(*, passed: bool) -> str:
+    return "[green]✓[/green]" if passed else "[red]✗[/red]"

@@ -1,0 +1,127 @@
+"""The variants of a bundle: float32, and the lighter ones that are made of it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import onnx
+
+from exporter.confidence.thresholds import ruling_thresholds
+from exporter.drop import Drop
+from exporter.edge.prove import EdgeParity
+from exporter.graph import add_metadata, with_probabilities
+from exporter.int8.search import Attempt
+from exporter.training_run import TrainingRun
+from models.confidence import Confidence
+from models.manifest import ModelMetadata, Quantization, Variant
+
+__all__ = ["FLOAT16", "FLOAT32", "INT8", "MadeVariant", "Refusal", "file_of", "finished", "metadata_of"]
+
+FLOAT32: Final = "float32"
+FLOAT16: Final = "float16"
+INT8: Final = "int8"
+
+
+@dataclass(frozen=True)
+class MadeVariant:
+    """A variant that may ship.
+
+    Attributes:
+        metadata: what its ONNX file says of itself.
+        model: the ONNX file.
+        accuracy: share of the validation photos that it labels right.
+        cost: what it loses against float32; none of float32 itself.
+        gain: how many times as fast as float32 it is on one thread of this machine; none of float32 itself.
+        quantization: how it came to compute with integers; none where it does not.
+        edge: the ONNX file that takes one photo of any size; none where there is none.
+        edge_parity: how far that agrees with the variant.
+    """
+
+    metadata: ModelMetadata
+    model: bytes
+    accuracy: float
+    cost: Drop | None = None
+    gain: float | None = None
+    quantization: Quantization | None = None
+    edge: bytes | None = None
+    edge_parity: EdgeParity | None = None
+
+    @property
+    def name(self) -> str:
+        """``float32``, ``int8`` or ``float16``."""
+        return self.metadata.variant
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """File name → contents, of its ONNX files."""
+        edge = {} if self.edge is None else {file_of("edge", self.name): self.edge}
+        return {file_of("model", self.name): self.model, **edge}
+
+    def listed(self, *, ort: bool) -> Variant:
+        """Its entry in the manifest.
+
+        Args:
+            ort: whether its files are there in ONNX Runtime's own format, too.
+        """
+        edge = None if self.edge is None else file_of("edge", self.name)
+        return Variant(
+            file=file_of("model", self.name),
+            edge=edge,
+            ort=file_of("model", self.name, "ort") if ort else None,
+            edge_ort=file_of("edge", self.name, "ort") if ort and edge else None,
+            quantization=self.quantization,
+            accuracy=self.accuracy,
+            temperature=self.metadata.temperature,
+            thresholds=self.metadata.thresholds,
+            precision=self.metadata.precision,
+            targets=self.metadata.targets,
+            unknown=self.metadata.unknown,
+        )
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A variant that was wanted and may not ship.
+
+    Attributes:
+        name: of the variant.
+        reason: why not, for a person.
+        attempts: what was tried.
+    """
+
+    name: str
+    reason: str
+    attempts: tuple[Attempt, ...] = ()
+
+
+def file_of(what: str, variant: str, suffix: str = "onnx") -> str:
+    """``model.onnx`` and ``edge.onnx`` of float32, ``model.int8.onnx`` and so on of the others."""
+    return f"{what}.{suffix}" if variant == FLOAT32 else f"{what}.{variant}.{suffix}"
+
+
+def metadata_of(run: TrainingRun, variant: str, version: str, sure: Confidence) -> ModelMetadata:
+    """What a variant's ONNX file says of itself.
+
+    Args:
+        run: that it is made of.
+        variant: its name.
+        version: of the bundle.
+        sure: how sure the variant may be.
+    """
+    return ModelMetadata(
+        schema_version=1,
+        name=run.name,
+        version=version,
+        variant=variant,
+        labels=run.classes,
+        preprocess=run.preprocess,
+        temperature=sure.temperature,
+        thresholds=ruling_thresholds(sure, len(run.classes)),
+        precision=sure.precision,
+        targets=sure.targets,
+        unknown=sure.unknown,
+    )
+
+
+def finished(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:
+    """The ONNX file of a model that ends in ``logits``: calibrated, and with its metadata."""
+    return add_metadata(with_probabilities(model, metadata.temperature), metadata)

@@ -1,0 +1,101 @@
+"""A bare process that measures one model: a turn in on stdin, its figures out on stdout, both JSON.
+
+Run as ``python -P -m models.benchmark.child``. It imports NumPy and ONNX Runtime and no more, so that memory and load
+time are what a device pays for the model.
+"""
+
+import json
+import resource
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from models.bare_session import bare_session
+from models.benchmark.turn import BATCH, ThreadTimes, Turn, TurnFigures
+
+__all__ = ["photo_like"]
+
+_STATUS: Final = Path("/proc/self/status")
+_WARM_UP: Final = 2
+"""Calls that are not timed: the first plans its memory, the second is the first to use the plan."""
+_MB: Final = 1e6
+
+_Pixels = npt.NDArray[np.uint8]
+
+
+def photo_like(count: int, size: tuple[int, int]) -> _Pixels:
+    """Slow waves of colour under a little noise, ``uint8 (count, height, width, 3)``, the same each time."""
+    photo, row, column, colour = np.ogrid[:count, : size[0], : size[1], :3]
+    waves = np.sin(row / 17 + photo) * np.cos(column / 23 + 2 * colour)
+    noise = (row * 7919 + column * 104_729 + photo * 1299 + colour * 31) % 33 - 16
+    pixels: _Pixels = (128 + 90 * waves + noise).astype(np.uint8)
+    return pixels
+
+
+def _take(turn: Turn) -> TurnFigures:
+    one = photo_like(1, turn.size)[0 if turn.edge else slice(None)]
+    baseline = _peak_memory_mb()
+    began = time.perf_counter()
+    session = bare_session(Path(turn.file).read_bytes(), turn.threads[0])
+    load_ms = _ms_since(began)
+    one_ms = _timed(session, one, turn.calls, turn.seconds)
+    peak = _peak_memory_mb()
+    times = [ThreadTimes(_threads_of(session), one_ms, _batch_times(session, turn))]
+    for threads in turn.threads[1:]:
+        session = bare_session(Path(turn.file).read_bytes(), threads)
+        one_ms = _timed(session, one, turn.calls, turn.seconds)
+        times.append(ThreadTimes(_threads_of(session), one_ms, _batch_times(session, turn)))
+    return TurnFigures(load_ms, baseline, peak, tuple(times))
+
+
+def _threads_of(session: ort.InferenceSession) -> int:
+    return int(session.get_session_options().intra_op_num_threads)
+
+
+def _batch_times(session: ort.InferenceSession, turn: Turn) -> tuple[float, ...]:
+    return () if turn.edge else _timed(session, photo_like(BATCH, turn.size), turn.batches, turn.seconds)
+
+
+def _timed(session: ort.InferenceSession, image: _Pixels, calls: int, seconds: float) -> tuple[float, ...]:
+    """Milliseconds of each call: at least one."""
+    for _ in range(_WARM_UP):
+        session.run(None, {"image": image})
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while not times or (len(times) < calls and time.perf_counter() < end):
+        began = time.perf_counter()
+        session.run(None, {"image": image})
+        times.append(_ms_since(began))
+    return tuple(times)
+
+
+def _ms_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000
+
+
+def _peak_memory_mb() -> float:
+    """The most this process has held: of Linux's own count, since ``getrusage`` inherits that of the process before."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        lines = []
+    kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    unit = 1 if sys.platform == "darwin" else 1024
+    held = kilobytes[0] * 1024 if kilobytes else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return held / _MB
+
+
+def _main() -> None:
+    asked = json.load(sys.stdin)
+    turn = Turn(**{**asked, "size": tuple(asked["size"]), "threads": tuple(asked["threads"])})
+    print(json.dumps(asdict(_take(turn))))
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,80 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from exporter.int8.search import Wanted, find_int8
+from models.errors import InputError
+
+
+def unseen(what, done, total): ...
+
+
+@pytest.fixture(scope="module")
+def search(to_logits, trained, training):
+    def find(wanted, advance=unseen):
+        return find_int8(to_logits, training, trained.pixels, trained.labels, wanted, advance)
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def passed(search):
+    return search(Wanted(max_drop=100.0, min_gain=0.0))
+
+
+@pytest.fixture(scope="module")
+def refused(search):
+    """Nobody loses less than all there is to lose."""
+    return search(Wanted(max_drop=-101.0, min_gain=0.0))
+
+
+def test_the_first_that_passes_ends_the_search(passed, trained, says):
+    (attempt,) = passed.attempts
+    assert attempt.float_layers == ()
+    assert passed.photos == 48
+    accuracy = (says(passed.model, trained.pixels).probabilities.argmax(axis=1) == trained.labels).mean()
+    assert attempt.drop.accuracy == pytest.approx(accuracy)
+    assert attempt.drop.photos == len(trained.pixels)
+    assert attempt.gain > 0
+
+
+def test_a_model_that_costs_too_much_is_refused_after_more_and_more_layers_were_left_alone(refused):
+    assert refused.model is None
+    counts = [len(attempt.float_layers) for attempt in refused.attempts]
+    assert counts == [0, 1, 2, 4]
+    for fewer, more in pairwise(refused.attempts):
+        assert set(fewer.float_layers) < set(more.float_layers)
+
+
+def test_a_model_that_is_no_quicker_is_refused_however_right_it_is(search):
+    assert search(Wanted(max_drop=100.0, min_gain=1e9)).model is None
+
+
+def test_the_layer_that_goes_first_is_the_one_that_moves_the_probabilities_most(to_logits, trained, training, tmp_path):
+    """A network is made in which rounding one layer hurts: one of its weights dwarfs the others of its channel."""
+    import onnx
+    from onnx import numpy_helper
+
+    spoiled = onnx.ModelProto.FromString(to_logits.SerializeToString())
+    convolutions = [node for node in spoiled.graph.node if node.op_type == "Conv"]
+    victim = convolutions[4]
+    (array,) = (array for array in spoiled.graph.initializer if array.name == victim.input[1])
+    weights = numpy_helper.to_array(array).copy()
+    weights[:, 0, 0, 0] = 60 * np.abs(weights).max()
+    array.CopyFrom(numpy_helper.from_array(weights, array.name))
+    wanted = Wanted(max_drop=-101.0, min_gain=0.0)
+    found = find_int8(spoiled, training, trained.pixels, trained.labels, wanted, unseen)
+    assert found.attempts[1].float_layers == (victim.name,)
+
+
+def test_progress_is_told_and_ends_before_its_total(search):
+    told = []
+    search(Wanted(max_drop=-101.0, min_gain=0.0), lambda *step: told.append(step))
+    assert {what for what, _, _ in told} == {"Finding ranges", "Measuring layers"}
+    assert all(0 <= done < total for _, done, total in told)
+
+
+def test_too_few_training_photos_are_refused(to_logits, trained):
+    with pytest.raises(InputError, match=r"16 training photos or more .* got 15; say --no-int8"):
+        find_int8(to_logits, trained.pixels[:15], trained.pixels, trained.labels, Wanted(0.5), unseen)

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from exporter.speed import speed_gain
+
+
+def busy(layers):
+    """A model of so many matrix products."""
+    value = helper.make_tensor_value_info
+    names = [f"x{number}" for number in range(layers + 1)]
+    nodes = [helper.make_node("Cast", ["image"], ["flat"], to=TensorProto.FLOAT)]
+    nodes.append(helper.make_node("ReduceMean", ["flat", "axes"], [names[0]], keepdims=0))
+    nodes += [helper.make_node("MatMul", [a, "w"], [b]) for a, b in zip(names, names[1:], strict=False)]
+    constants = [
+        numpy_helper.from_array(np.array([1], np.int64), "axes"),
+        numpy_helper.from_array(np.eye(256, dtype=np.float32), "w"),
+    ]
+    ends = (
+        [value("image", TensorProto.UINT8, ["batch", 2, 64, 256])],
+        [value(names[-1], TensorProto.FLOAT, ["batch", 64, 256])],
+    )
+    graph = helper.make_graph(nodes, "busy", *ends, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+
+
+PIXELS = np.zeros((3, 2, 64, 256), np.uint8)
+
+
+def test_a_model_with_a_tenth_of_the_work_is_quicker_and_the_other_way_round():
+    assert speed_gain(busy(40), busy(2), PIXELS, rounds=3) > 2
+    assert speed_gain(busy(2), busy(40), PIXELS, rounds=3) < 0.5
+
+
+@pytest.mark.parametrize("photos", [1, 3, 40])
+def test_any_number_of_photos_will_do(photos):
+    assert speed_gain(busy(1), busy(1), np.zeros((photos, 2, 64, 256), np.uint8), rounds=1) > 0

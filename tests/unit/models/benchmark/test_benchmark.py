@@ -1,0 +1,95 @@
+import pytest
+
+from models.benchmark.benchmark import benchmark, open_and_find
+from models.classifier import load
+from models.errors import BundleError, InputError
+from tests.unit.models.benchmark.colours import QUICK
+
+
+def judged(path, images=None):
+    return benchmark(*open_and_find(path, images), QUICK).judging
+
+
+def test_every_file_has_its_row_in_measured_and_judged_alike(make_bundle, photos):
+    record = benchmark(*open_and_find(make_bundle(), photos), QUICK)
+    files = ["model.onnx", "model.int8.onnx", "edge.onnx", "edge.int8.onnx"]
+    assert [row.file for row in record.measured] == [row.file for row in record.judging.files] == files
+    assert (record.name, record.version) == ("colours", "20260101T000000Z")
+
+
+def test_accuracy_is_what_labelling_gives(make_bundle, photos):
+    bundle = make_bundle()
+    judging = judged(bundle, photos)
+    paths = sorted(photos.rglob("*.png"))
+    for row in judging.files[:2]:
+        said = [load(bundle, row.variant).classify(path).label for path in paths]
+        right = sum(label == path.parent.name for label, path in zip(said, paths, strict=True))
+        assert row.accuracy == right / len(paths)
+    assert [row.accuracy for row in judging.files] == pytest.approx([1, 2 / 3, 1, 2 / 3])
+    assert judging.accuracy_on == judging.agreement_on == "images"
+
+
+def test_agreement_is_with_float32_s_file_for_squares(make_bundle, photos):
+    assert [row.agreement for row in judged(make_bundle(), photos).files] == pytest.approx([1, 2 / 3, 1, 2 / 3])
+
+
+def test_a_flat_folder_tells_agreement_alone(make_bundle, photos):
+    judging = judged(make_bundle(), photos / "green")
+    assert judging.accuracy_on is None
+    assert [(row.accuracy, row.agreement) for row in judging.files] == [(None, 1), (None, 0.5), (None, 1), (None, 0.5)]
+
+
+def test_unreadable_photos_are_passed_over_and_counted(make_bundle, photos):
+    bundle = make_bundle()
+    (photos / "green" / "near.png").write_bytes(b"<html>")
+    judging = judged(bundle, photos)
+    assert (judging.photos, judging.unreadable) == (5, 1)
+    assert judging.files[1].accuracy == pytest.approx(4 / 5)
+
+
+def test_photos_none_of_which_can_be_read_are_refused(make_bundle, photos):
+    for path in photos.rglob("*.png"):
+        path.write_bytes(b"<html>")
+    with pytest.raises(InputError, match="none of 6 could be read"):
+        judged(make_bundle(), photos)
+
+
+def test_without_photos_the_golden_ones_tell_agreement_and_the_manifest_accuracy(make_bundle):
+    judging = judged(make_bundle(accuracy=0.75))
+    assert (judging.photos, judging.agreement_on, judging.accuracy_on) == (3, "golden", "validation")
+    assert [row.accuracy for row in judging.files] == [0.75, 0.75, None, None]
+    assert [row.agreement for row in judging.files] == [1.0] * 4
+
+
+def test_a_manifest_that_says_no_accuracy_is_not_said_to(make_bundle):
+    assert judged(make_bundle(accuracy=None)).accuracy_on is None
+
+
+def test_a_lone_file_is_one_row(make_bundle, photos):
+    bundle = make_bundle()
+    assert judged(bundle / "model.onnx") is None
+    (row,) = judged(bundle / "model.onnx", photos).files
+    assert (row.accuracy, row.agreement) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("file", ["model.int8.onnx", "edge.onnx"])
+def test_a_lone_file_that_is_not_float32_s_has_nothing_to_agree_with(make_bundle, photos, file):
+    judging = judged(make_bundle() / file, photos)
+    assert judging.files[0].agreement is judging.agreement_on is None
+    assert judging.files[0].accuracy == pytest.approx(2 / 3 if "int8" in file else 1)
+
+
+def test_it_is_told_how_far_it_has_come(make_bundle, photos):
+    told = []
+    lineup, found = open_and_find(make_bundle(edges=False), photos)
+    benchmark(lineup, found, QUICK, lambda *so_far: told.append(so_far))
+    looked = [("Looking at photos", n, 6) for n in range(1, 7)]
+    assert told == [*looked, ("Measuring", 1, 2), ("Measuring", 2, 2)]
+
+
+@pytest.mark.parametrize("file", ["model.int8.onnx", "edge.int8.onnx", "golden/red.png"])
+def test_a_damaged_bundle_is_refused(make_bundle, file):
+    bundle = make_bundle()
+    (bundle / file).write_bytes(b"other")
+    with pytest.raises(BundleError, match="is not the file that was exported"):
+        judged(bundle)
