@@ -2,8 +2,8 @@
 
     python benchmarks/cold_start.py BUNDLE PHOTO [--times 25]
 
-The two take turns, so that whatever else the machine does slows both; the first of each is not counted. The ratio is the median of each
-turn's own.
+The two take turns, so that whatever else the machine does slows both; the first turn is not counted. The ratio is the
+median of each turn's own.
 """
 
 import argparse

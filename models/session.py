@@ -59,7 +59,8 @@ def _check_input(session: ort.InferenceSession, metadata: ModelMetadata, source:
     found = [(given.name, given.type, given.shape) for given in session.get_inputs()]
     size = metadata.preprocess.size
     name, kind, shape = found[0] if len(found) == 1 else ("", "", [])
-    if (name, kind) != ("image", "tensor(uint8)") or shape[-3:] != [size, size, 3] and not _any_size(shape):
+    takes_squares = shape[1:] == [size, size, 3]
+    if (name, kind) != ("image", "tensor(uint8)") or not (takes_squares or _any_size(shape)):
         msg = (
             f"Expected one input image, uint8 [batch, {size}, {size}, 3] or [height, width, 3], in {source}, "
             f"got {found}; export it again."

@@ -109,8 +109,7 @@ def _model(bundle: Bundle, name: str, variant: Variant, field: str, faults: dict
         yield _not_looked_at(Aspect.GOLDEN, file, [file])
         return
     golden_faults = [other for other in faults if other.startswith(_GOLDEN_FOLDER)]
-    for check in check_bundled_model(bundle, name, file, edge=field.startswith("edge"), golden=not golden_faults):
-        yield check
+    yield from check_bundled_model(bundle, name, file, edge=field.startswith("edge"), golden=not golden_faults)
     if golden_faults:
         yield _not_looked_at(Aspect.GOLDEN, file, golden_faults)
 
