@@ -76,7 +76,7 @@ def assemble(
 
 
 def _has_ort(variant: MadeVariant, options: ExportOptions) -> bool:
-    """ONNX Runtime's own format holds what its optimizer made: of float16, on a processor without it, float32 again."""
+    """ONNX Runtime's own format holds what its optimizer made, and that has widened float16's weights."""
     return options.ort and variant.name != FLOAT16
 
 

@@ -132,9 +132,8 @@ def _quantized(manifest: Manifest) -> str:
     quantization = next((v.quantization for v in manifest.variants.values() if v.quantization), None)
     if quantization is None:
         return ""
-    safe = (
-        "right on every processor" if quantization.weight_bits == 7 else "**only for processors with VNNI or the like**"
-    )  # noqa: PLR2004 - bits
+    everywhere = quantization.weight_bits < 8  # noqa: PLR2004 - bits
+    safe = "right on every processor" if everywhere else "**only for processors with VNNI or the like**"
     left = f", {len(quantization.float_layers)} layers still in floating point" if quantization.float_layers else ""
     return (
         f"\n\nint8 keeps weights in {quantization.weight_bits} bits: {safe}{left}. Ranges were found on "
@@ -149,8 +148,8 @@ def _proof(proof: Proof) -> str:
         f"{proof.one.photos}: {proof.one.largest:.1e}.",
         *(line for variant in proof.variants for line in _variant_lines(variant)),
         *(f"- {refusal.name} was left out: {refusal.reason}." for refusal in proof.refusals),
-        f"- {proof.golden} golden samples lie in `golden/`; `hangtag verify` repeats them on any machine, with the SHA-256 "
-        "of every file. `parity.json` has all figures.",
+        f"- {proof.golden} golden samples lie in `golden/`; `hangtag verify` repeats them on any machine, with the "
+        "SHA-256 of every file. `parity.json` has all figures.",
     ]
     return "\n".join(lines)
 

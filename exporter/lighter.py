@@ -5,7 +5,7 @@ from collections.abc import Callable
 import onnx
 
 from exporter.drop import Drop, drop
-from exporter.float16 import to_float16
+from exporter.half_weights import with_half_weights
 from exporter.graph import check_plain
 from exporter.int8.search import Attempt, Int8Search, Wanted, find_int8
 from exporter.known_variant import know_variant
@@ -56,12 +56,11 @@ def make_float16(
         version: of the bundle.
         options: what it must keep to.
     """
-    half = to_float16(model)
+    half = with_half_weights(model)
     check_plain(half)
     data, reference = half.SerializeToString(), model.SerializeToString()
-    cost = drop(
-        onnx_logits(reference, run.pixels).probabilities, onnx_logits(data, run.pixels).probabilities, run.labels
-    )
+    before, after = (onnx_logits(one, run.pixels).probabilities for one in (reference, data))
+    cost = drop(before, after, run.labels)
     if cost.points > options.max_drop:
         return Refusal(FLOAT16, _too_much(cost, options.max_drop))
     return _made(half, run, FLOAT16, version, cost, speed_gain(reference, data, run.pixels), None)

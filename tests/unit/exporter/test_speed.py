@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -11,7 +13,7 @@ def busy(layers):
     names = [f"x{number}" for number in range(layers + 1)]
     nodes = [helper.make_node("Cast", ["image"], ["flat"], to=TensorProto.FLOAT)]
     nodes.append(helper.make_node("ReduceMean", ["flat", "axes"], [names[0]], keepdims=0))
-    nodes += [helper.make_node("MatMul", [a, "w"], [b]) for a, b in zip(names, names[1:], strict=False)]
+    nodes += [helper.make_node("MatMul", [a, "w"], [b]) for a, b in pairwise(names)]
     constants = [
         numpy_helper.from_array(np.array([1], np.int64), "axes"),
         numpy_helper.from_array(np.eye(256, dtype=np.float32), "w"),
