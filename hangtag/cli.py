@@ -1,19 +1,44 @@
 """The one command. Each room owns its commands; this gathers them, and renders every error once."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import version
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Final
 
 import typer
 
 from hangtag.layout import ROOMS, check_layout
+from hangtag.quick import begin_quickly, end_quickly
 
-__all__ = ["main", "make_app"]
+__all__ = ["COMMANDS", "main", "make_app", "rooms_for"]
+
+COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "classify": "models",
+        "verify": "models",
+        "benchmark": "models",
+        "demo": "trainer",
+        "check": "trainer",
+        "train": "trainer",
+        "evaluate": "trainer",
+        "export": "exporter",
+        "label": "worker",
+        "submit": "worker",
+        "worker": "worker",
+        "jobs": "worker",
+    }
+)
+"""Command → the room that owns it, so that a command imports no other room's options."""
 
 
-def make_app() -> typer.Typer:
-    """The command line with the commands of every room."""
+def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
+    """The rooms whose commands may be asked for: one where the first word names its command, else all of them."""
+    return [COMMANDS[word] for word in arguments[:1] if word in COMMANDS] or ROOMS
+
+
+def make_app(rooms: Sequence[str] = ROOMS) -> typer.Typer:
+    """The command line with the commands of some rooms."""
     app = typer.Typer(
         name="hangtag",
         help="Train on your labelled product photos, prove the ONNX model, label millions on plain CPUs.",
@@ -23,13 +48,15 @@ def make_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
-    for room in ROOMS:
+    for room in rooms:
         import_module(f"{room}.commands").register(app)
     return app
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         print(f"hangtag {version('hangtag')}")
         raise typer.Exit
 
@@ -44,6 +71,15 @@ def _root(
 
 def main() -> None:
     """Run the command; errors that Hangtag raises on purpose become one line and an exit status."""
+    rooms = rooms_for(sys.argv[1:])
+    begin_quickly(rooms)
+    try:
+        _run(rooms)
+    finally:
+        end_quickly()
+
+
+def _run(rooms: Sequence[str]) -> None:
     try:
         check_layout()
     except ImportError as error:
@@ -51,7 +87,7 @@ def main() -> None:
     from models.errors import HangtagError
 
     try:
-        make_app()()
+        make_app(rooms)()
     except HangtagError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:

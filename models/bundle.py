@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import BundleError
-from models.manifest import Manifest, parse_manifest
+from models.manifest import Manifest, ModelMetadata, parse_manifest
 
-__all__ = ["LABELS_FILE", "MANIFEST_FILE", "Bundle", "labels_text", "open_bundle"]
+__all__ = ["LABELS_FILE", "MANIFEST_FILE", "Bundle", "labels_text", "open_bundle", "read_manifest"]
 
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
+MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
+"""Of a hundred thousand classes it has less."""
+MAX_FILE_BYTES: Final = 2 * 1024**3
+"""An ONNX file cannot be larger: protobuf's own limit."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose manifest has been read and whose files are all there.
+    """A bundle whose manifest has been read.
 
     Attributes:
         path: the folder.
@@ -32,12 +36,13 @@ class Bundle:
         """Read one of the bundle's files and check it against the manifest.
 
         Raises:
-            BundleError: the file is not listed, is gone, or is not the one that was exported.
+            BundleError: the file is not listed, is gone, is elsewhere, or is not the one that was exported.
         """
         expected = self.manifest.files.get(name)
         if expected is None:
             msg = f"Expected {name} in the manifest of {self.path}, it is not listed; export the bundle again."
             raise BundleError(msg)
+        self.check_place(name)
         try:
             data = (self.path / name).read_bytes()
         except OSError as error:
@@ -52,6 +57,14 @@ class Bundle:
             raise BundleError(msg)
         return data
 
+    def check_place(self, name: str) -> None:
+        """Check that a file is there, inside the folder, and of a size that a model or a photo can have.
+
+        Raises:
+            BundleError: it is not.
+        """
+        _check_place(self.path.resolve(), name, MAX_FILE_BYTES)
+
     def check_labels(self) -> None:
         """Check that ``labels.txt`` names the manifest's labels in the same order.
 
@@ -62,6 +75,25 @@ class Bundle:
             msg = f"{self.path / LABELS_FILE} and the manifest name different labels; export the bundle again."
             raise BundleError(msg)
 
+    def check_metadata(self, metadata: ModelMetadata, variant: str, file: str) -> None:
+        """Check that a model says of itself what the manifest says of it.
+
+        Args:
+            metadata: that the file carries.
+            variant: which of the bundle's models it is one file of.
+            file: its name inside the bundle, for messages.
+
+        Raises:
+            BundleError: it does not.
+        """
+        different = [name for name, value in self.manifest.metadata(variant) if getattr(metadata, name) != value]
+        if different:
+            msg = (
+                f"The manifest of {self.path} and the metadata of {file} disagree on {', '.join(different)}; "
+                "export it again."
+            )
+            raise BundleError(msg)
+
 
 def open_bundle(path: Path) -> Bundle:
     """Read a bundle's manifest and check that every file it lists is there, and inside the folder.
@@ -69,25 +101,39 @@ def open_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: there is no bundle, its manifest is wrong, or a file is missing.
     """
-    try:
-        text = (path / MANIFEST_FILE).read_bytes()
-    except OSError as error:
+    bundle = read_manifest(path)
+    for name in bundle.manifest.files:
+        bundle.check_place(name)
+    return bundle
+
+
+def read_manifest(path: Path) -> Bundle:
+    """Read a bundle's manifest, and look at none of its files.
+
+    Raises:
+        BundleError: there is no bundle, or its manifest is wrong.
+    """
+    place = path / MANIFEST_FILE
+    if not place.is_file():
         if (path / "args.json").is_file():
             msg = f"{path} is a run, not a bundle; make one of it with hangtag export {path}"
-            raise BundleError(msg) from error
+            raise BundleError(msg)
         msg = f"Expected a bundle (a folder with {MANIFEST_FILE}) at {path}, found none; make one with hangtag export."
+        raise BundleError(msg)
+    _check_place(path.resolve(), MANIFEST_FILE, MAX_MANIFEST_BYTES)
+    try:
+        text = place.read_bytes()
+    except OSError as error:
+        msg = f"Expected to read {place}, the system answered {error}; copy the bundle again."
         raise BundleError(msg) from error
-    manifest = parse_manifest(text, str(path / MANIFEST_FILE))
-    root = path.resolve()
-    for name in manifest.files:
-        _check_file(root, name)
-    return Bundle(path=path, manifest=manifest, digest=hashlib.sha256(text).hexdigest())
+    return Bundle(path, parse_manifest(text, str(place)), hashlib.sha256(text).hexdigest())
 
 
-def _check_file(root: Path, name: str) -> None:
+def _check_place(root: Path, name: str, most: int) -> None:
     try:
         file = (root / name).resolve()
         found = file.is_file()
+        size = file.stat().st_size if found else 0
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that no file can have
         msg = f"Expected {name!r} in the bundle {root}, the system answered {error}; copy the bundle again."
         raise BundleError(msg) from error
@@ -96,6 +142,9 @@ def _check_file(root: Path, name: str) -> None:
         raise BundleError(msg)
     if not found:
         msg = f"Expected {name} in the bundle {root}, it is missing; copy the bundle again."
+        raise BundleError(msg)
+    if size > most:
+        msg = f"Expected at most {most:,} bytes in {name} of the bundle {root}, found {size:,}; refuse it."
         raise BundleError(msg)
 
 

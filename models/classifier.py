@@ -12,6 +12,7 @@ from PIL import Image
 
 from models.bundle import open_bundle
 from models.decision import Prediction, Probabilities, Rules, Scores
+from models.edge import is_edge
 from models.errors import BundleError, ImageError, InputError
 from models.manifest import ModelMetadata
 from models.photo import read_photo
@@ -178,12 +179,20 @@ def load(path: str | Path, variant: str | None = None, threads: int = 1, precisi
             model's own choice where it is not given.
 
     Raises:
-        BundleError: the bundle is damaged, incomplete or disagrees with itself, or the file is no model of ours.
+        BundleError: the bundle is damaged, incomplete or disagrees with itself, or the file is no model of ours, or an
+            edge graph.
         InputError: the bundle has no such variant, or its table no such precision.
     """
     place = Path(path)
     opened = _open_file if place.is_file() else _open_bundle
-    return Classifier(*opened(place, variant, threads), precision)
+    session, metadata, digest = opened(place, variant, threads)
+    if is_edge(session):
+        msg = (
+            f"Expected a model that takes squares of pixels in {place}, got an edge graph, which takes whole photos; "
+            "name the bundle that it is of, or the bundle's model.onnx."
+        )
+        raise BundleError(msg)
+    return Classifier(session, metadata, digest, precision)
 
 
 _Opened = tuple[ort.InferenceSession, ModelMetadata, str]
@@ -199,10 +208,7 @@ def _open_bundle(path: Path, variant: str | None, threads: int) -> _Opened:
     file = bundle.manifest.variants[chosen].file
     session = open_session(bundle.read(file), str(path / file), threads)
     metadata = read_metadata(session, str(path / file))
-    if metadata != bundle.manifest.metadata(chosen):
-        different = [k for k, v in bundle.manifest.metadata(chosen) if getattr(metadata, k) != v]
-        msg = f"The manifest of {path} and the metadata of {file} disagree on {', '.join(different)}; export it again."
-        raise BundleError(msg)
+    bundle.check_metadata(metadata, chosen, file)
     return session, metadata, bundle.digest
 
 

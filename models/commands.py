@@ -1,4 +1,4 @@
-"""``hangtag classify`` and ``hangtag benchmark``."""
+"""``hangtag classify``, ``hangtag verify`` and ``hangtag benchmark``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +11,7 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command line."""
     app.command("classify")(classify_command)
+    app.command("verify")(verify_command)
     app.command("benchmark")(benchmark_command)
 
 
@@ -42,6 +43,34 @@ def classify_command(
     from models.console import classify_and_show
 
     raise typer.Exit(classify_and_show(images, model, variant, top_k, precision=precision, as_json=as_json))
+
+
+def verify_command(
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="A bundle, or a lone .onnx file that hangtag exported.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON instead of a table.")] = False,
+) -> None:
+    """Prove on this machine that a bundle is as it was exported.
+
+    Looks at the SHA-256 of every file, at labels.txt, at what each model says of itself, and runs the golden samples
+    through each. Of a lone file it looks at what it says of itself, and whether it answers. Everything that is wrong is
+    shown; exit status 5 if anything is. Needs no training package.
+
+    Who changes all files of a bundle can make one that agrees with itself: compare the SHA-256 that is printed last
+    with that of the machine that exported it.
+
+    Examples:
+
+      hangtag verify bundles/shop
+
+      hangtag verify bundles/shop --json
+
+      hangtag verify edge.onnx
+    """
+    from models.verify_console import verify_and_show
+
+    raise typer.Exit(verify_and_show(bundle, as_json=as_json))
 
 
 def benchmark_command(

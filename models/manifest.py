@@ -2,7 +2,8 @@
 
 import json
 from pathlib import PurePosixPath
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
+from unicodedata import normalize
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,6 +28,19 @@ def _stays_inside(name: str) -> str:
 
 FileName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_stays_inside)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def _one_file_each(files: dict[str, str]) -> dict[str, str]:
+    alone: dict[str, str] = {}
+    for name in files:
+        other = alone.setdefault(normalize("NFC", name).casefold(), name)
+        if other != name:
+            msg = f"expected names that every disk tells apart, got {other!r} and {name!r}"
+            raise ValueError(msg)
+    return files
+
+
+Files = Annotated[dict[FileName, Sha256], AfterValidator(_one_file_each)]
 Targets = Annotated[tuple[PrecisionTarget, ...], Field(strict=False)]
 Label = Annotated[str, Field(min_length=1, pattern=r"^[^\n\r]*$")]
 
@@ -142,7 +156,7 @@ class Manifest(_Record):
     preprocess: PreprocessSpec
     default_variant: str
     variants: dict[str, Variant] = Field(min_length=1)
-    files: dict[FileName, Sha256]
+    files: Files
     accuracy: Probability | None
     made_with: dict[str, str]
 
@@ -229,7 +243,7 @@ def parse_metadata(text: str, source: str) -> ModelMetadata:
 
 def _check_schema_version(text: str | bytes, source: str) -> None:
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_each_name_once)
     except (ValueError, RecursionError) as error:
         msg = f"Expected JSON in {source}, got something else ({error}); export the bundle again."
         raise BundleError(msg) from error
@@ -240,6 +254,16 @@ def _check_schema_version(text: str | bytes, source: str) -> None:
             "upgrade Hangtag, or export the bundle again."
         )
         raise BundleError(msg)
+
+
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name that comes twice one reader takes the first and another the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for number, (name, _) in enumerate(pairs) if name in dict(pairs[:number]))
+        msg = f"{twice!r} comes twice"
+        raise ValueError(msg)
+    return found
 
 
 def _explain(error: ValidationError, source: str) -> str:

@@ -42,6 +42,7 @@ def read_metadata(session: ort.InferenceSession, source: str) -> ModelMetadata:
         msg = f"Expected a model that Hangtag exported in {source}, it carries no {METADATA_KEY} metadata."
         raise BundleError(msg)
     metadata = parse_metadata(text, source)
+    _check_input(session, metadata, source)
     outputs = {output.name: output.shape for output in session.get_outputs()}
     columns = outputs.get("probabilities", [0])[-1]
     if columns != len(metadata.labels):
@@ -51,3 +52,21 @@ def read_metadata(session: ort.InferenceSession, source: str) -> ModelMetadata:
         msg = f"{source} has a limit for unknown photos, but gives no score for them; export it again."
         raise BundleError(msg)
     return metadata
+
+
+def _check_input(session: ort.InferenceSession, metadata: ModelMetadata, source: str) -> None:
+    """A batch of squares of the size that the metadata names, or one photo of any size."""
+    found = [(given.name, given.type, given.shape) for given in session.get_inputs()]
+    size = metadata.preprocess.size
+    name, kind, shape = found[0] if len(found) == 1 else ("", "", [])
+    takes_squares = shape[1:] == [size, size, 3]
+    if (name, kind) != ("image", "tensor(uint8)") or not (takes_squares or _any_size(shape)):
+        msg = (
+            f"Expected one input image, uint8 [batch, {size}, {size}, 3] or [height, width, 3], in {source}, "
+            f"got {found}; export it again."
+        )
+        raise BundleError(msg)
+
+
+def _any_size(shape: list[int | str | None]) -> bool:
+    return len(shape) == len(("height", "width", "channels")) and not any(isinstance(side, int) for side in shape[:2])

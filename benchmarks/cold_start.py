@@ -1,0 +1,46 @@
+"""``hangtag classify`` of one photo as a whole process, against one that only imports what it cannot do without.
+
+    python benchmarks/cold_start.py BUNDLE PHOTO [--times 25]
+
+The two take turns, so that whatever else the machine does slows both; the first turn is not counted. The ratio is the
+median of each turn's own.
+"""
+
+import argparse
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+from statistics import median
+
+BARE = "import numpy, PIL.Image, onnxruntime"
+
+
+def main() -> None:
+    """Print both medians and the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle")
+    parser.add_argument("photo")
+    parser.add_argument("--times", type=int, default=25)
+    arguments = parser.parse_args()
+    hangtag = Path(sysconfig.get_path("scripts")) / "hangtag"
+    commands = (
+        [sys.executable, "-c", BARE],
+        [str(hangtag), "classify", arguments.photo, "--model", arguments.bundle],
+    )
+    turns = [[_seconds(command) for command in commands] for _ in range(arguments.times + 1)][1:]
+    bare, classify = (median(turn[i] for turn in turns) for i in range(len(commands)))
+    print(f'python -c "{BARE}"    {1000 * bare:5.0f} ms')
+    print(f"hangtag classify one.jpg                          {1000 * classify:5.0f} ms")
+    print(f"ratio (median of {len(turns)} turns)                         {median(b / a for a, b in turns):5.2f}")
+
+
+def _seconds(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
