@@ -7,14 +7,19 @@ from uuid import uuid4
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.example_runs.chromium import chromium_binary
+from benchmarks.example_runs.page import Page, build, open_page
+from tests.missing import skip_outside_ci
 from worker.job import JobOptions
 from worker.label import LabelRequest, label
 from worker.object_storage import ObjectStorage
 from worker.queue.private_redis import PrivateRedis
 
+from .examples import EdgeSays, edge_speaker, install_or_skip
 from .farm import Farm
 from .jobs import QueuedJob, Row, photo_names, write_list
 from .s3_server import S3Server, lead_to, open_s3_server
+from .sample_photos import odd_photos, readable_photos
 
 Expected = Callable[[list[str]], list[Row]]
 
@@ -85,3 +90,41 @@ def bucket(s3: S3Server) -> str:
 @pytest.fixture
 def in_s3(bucket: str) -> ObjectStorage:
     return ObjectStorage(f"s3://{bucket}/jobs/spring")
+
+
+@pytest.fixture(scope="session")
+def ordinary(catalogue: Path) -> list[Path]:
+    """Twelve photos that everybody can read, of several classes."""
+    return readable_photos(catalogue, 12)
+
+
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory: pytest.TempPathFactory, ordinary: list[Path]) -> list[Path]:
+    """One photo in ways that are often read wrongly."""
+    return odd_photos(tmp_path_factory.mktemp("odd"), ordinary[0])
+
+
+@pytest.fixture(scope="session")
+def edge_says(edge_bundle: Path) -> EdgeSays:
+    """What the edge graph says of photos that Hangtag decoded."""
+    return edge_speaker(edge_bundle)
+
+
+@pytest.fixture(scope="session")
+def node_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``examples/node``, installed."""
+    return install_or_skip("node", tmp_path_factory.mktemp("node"))
+
+
+@pytest.fixture(scope="session")
+def built_page(tmp_path_factory: pytest.TempPathFactory, edge_bundle: Path) -> Path:
+    """``examples/browser``, installed and built for a small bundle."""
+    skip_outside_ci(None if chromium_binary() else "chromium is not installed; install it.")
+    return build(install_or_skip("browser", tmp_path_factory.mktemp("browser")), edge_bundle)
+
+
+@pytest.fixture
+def page(built_page: Path, tmp_path: Path) -> Iterator[Page]:
+    """The page, opened in a new browser; the model is loaded."""
+    with open_page(built_page, tmp_path / "profile") as page:
+        yield page

@@ -1,0 +1,86 @@
+"""Memory of labelling one photo in a bare Python process: ONNX Runtime, NumPy and Pillow, one thread, read-only disk.
+
+    python benchmarks/bare_process.py BUNDLE PHOTO [--no-arena]
+
+Each model file of the bundle has a process of its own, in a mount namespace of its own where the bundle is read-only
+(root may do that; ``unshare`` of util-linux does it). Printed, in megabytes: the peak of resident memory after the
+imports, after loading, after the first photo and after ten; then milliseconds of loading, and of the tenth photo.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+LABEL = """
+import io, json, sys, time
+from pathlib import Path
+import numpy as np
+import onnxruntime as ort
+from PIL import Image, ImageOps
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
+
+model, photo = map(Path, sys.argv[1:3])
+try:
+    (model.parent / "touched").touch()
+    sys.exit(f"{model.parent} can be written to")
+except OSError:
+    pass
+peaks, start = [peak()], time.perf_counter()
+options = ort.SessionOptions()
+options.intra_op_num_threads = options.inter_op_num_threads = 1
+options.enable_cpu_mem_arena = sys.argv[3] == "True"
+session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+load_ms = (time.perf_counter() - start) * 1000
+peaks.append(peak())
+shape = session.get_inputs()[0].shape
+for number in range(10):
+    start = time.perf_counter()
+    image = ImageOps.exif_transpose(Image.open(photo)).convert("RGB")
+    if len(shape) == 4:
+        image = ImageOps.pad(image, (shape[2], shape[1]), Image.Resampling.BILINEAR, "white")
+    pixels = np.asarray(image)
+    session.run(None, {"image": pixels[np.newaxis] if len(shape) == 4 else pixels})
+    if number in (0, 9):
+        peaks.append(peak())
+print(json.dumps([*peaks, load_ms, (time.perf_counter() - start) * 1000]))
+"""
+
+
+def main() -> None:
+    """A process for each model file, a row for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--no-arena", action="store_true", help="give memory back after each photo (slower)")
+    asked = parser.parse_args()
+    print(f"{'file':<18} {'MB':>6} {'imports':>8} {'load':>6} {'photo':>6} {'ten':>6} {'load ms':>8} {'photo ms':>9}")
+    for model in sorted(path for path in asked.bundle.resolve().iterdir() if path.suffix in {".onnx", ".ort"}):
+        imports, load, one, ten, load_ms, photo_ms = _measure(model, asked.photo.resolve(), arena=not asked.no_arena)
+        print(
+            f"{model.name:<18} {model.stat().st_size / 1e6:>6.1f} {imports:>8.0f} {load:>6.0f} {one:>6.0f} {ten:>6.0f} "
+            f"{load_ms:>8.0f} {photo_ms:>9.1f}"
+        )
+
+
+def _measure(model: Path, photo: Path, *, arena: bool) -> list[float]:
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        sys.exit("unshare is not installed; install util-linux")
+    script = [sys.executable, "-P", "-c", LABEL, str(model), str(photo), str(arena)]
+    command = [unshare, "--mount", "sh", "-c", READ_ONLY, str(model.parent), *script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr or f"{model.name}: the process failed")
+    figures: list[float] = json.loads(done.stdout)
+    return figures
+
+
+if __name__ == "__main__":
+    main()

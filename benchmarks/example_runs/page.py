@@ -1,0 +1,107 @@
+"""The example that is a page: built, served on this machine, and used in a browser as a person would."""
+
+import functools
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from .chromium import Tab, open_chromium
+from .programs import run_program
+from .said import Said
+
+__all__ = ["Card", "Page", "build", "open_page"]
+
+CARDS = """JSON.stringify([...document.querySelectorAll(".card")].map((card) => ({
+    file: card.querySelector(".file").textContent, text: card.innerText, state: card.dataset.state,
+    label: card.dataset.label, confidence: Number(card.dataset.confidence), doubt: card.dataset.doubt,
+})))"""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the page shows of a photo.
+
+    Attributes:
+        file: the photo's name.
+        text: all that a person reads.
+        state: ``labeled``, ``review`` or ``failed``.
+        label: the likeliest class; none where the photo cannot be read.
+        confidence: its probability.
+        doubt: why a person should look: ``threshold``, ``unknown``, or nothing.
+    """
+
+    file: str
+    text: str
+    state: str
+    label: str | None = None
+    confidence: float | None = None
+    doubt: str | None = None
+
+
+class Page:
+    """The page in a tab."""
+
+    def __init__(self, tab: Tab, url: str) -> None:
+        self.tab = tab
+        self.url = url
+        tab.open(url)
+        tab.wait("document.querySelector('#status').textContent.includes('ready')")
+
+    def choose(self, photos: list[Path]) -> list[Card]:
+        """Choose photos in the dialog; the cards of all photos so far, the first on top."""
+        return self._after(photos, self.tab.choose, "input[type=file]")
+
+    def drop(self, photos: list[Path]) -> list[Card]:
+        """Drop photos on the page; the cards of all photos so far, the first on top."""
+        return self._after(photos, self.tab.drop, "#drop")
+
+    def says(self, photos: list[Path]) -> list[Said]:
+        """The labels of photos."""
+        cards = self.choose(photos)[: len(photos)]
+        return [Said(card.label or "", card.confidence or 0.0) for card in cards]
+
+    def _after(self, photos: list[Path], give: Callable[[str, list[Path]], None], place: str) -> list[Card]:
+        ready = "document.querySelectorAll('.card:not([data-state=waiting])').length"
+        before = int(self.tab.run(ready))
+        give(place, photos)
+        self.tab.wait(f"{ready} === {before + len(photos)}")
+        return [Card(**card) for card in json.loads(self.tab.run(CARDS))]
+
+
+def build(place: Path, bundle: Path) -> Path:
+    """Build the page for a bundle.
+
+    Args:
+        place: where the example is installed.
+        bundle: holds ``edge.onnx``.
+    """
+    run_program("npm", "run", "build", "--", str(bundle.resolve()), folder=place)
+    return place
+
+
+@contextmanager
+def open_page(place: Path, profile: Path) -> Iterator[Page]:
+    """The built page, served to this machine only and opened in Chromium.
+
+    Args:
+        place: where it was built.
+        profile: an empty folder for the browser.
+    """
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_QuietHandler, directory=str(place)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with open_chromium(profile) as browser:
+            yield Page(browser.open_tab(), f"http://127.0.0.1:{server.server_port}/")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...

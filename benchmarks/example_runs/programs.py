@@ -1,0 +1,67 @@
+"""The examples that are commands: Python and Node."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .said import Said, parse
+
+__all__ = ["EXAMPLES", "install", "node_says", "python_says", "run_program"]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def install(example: str, folder: Path) -> Path:
+    """A copy of an example, what it needs from npm beside it.
+
+    Args:
+        example: its folder's name.
+        folder: where to; the example's own folder stays as it is.
+
+    Raises:
+        CalledProcessError: npm could not.
+    """
+    made = ("node_modules", "vendor", "model")
+    place = Path(shutil.copytree(EXAMPLES / example, folder / example, ignore=shutil.ignore_patterns(*made)))
+    run_program("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=place)
+    return place
+
+
+def node_says(place: Path, edge: Path, photos: list[Path]) -> list[Said]:
+    """What ``label.mjs`` prints.
+
+    Args:
+        place: where the example is installed.
+        edge: an ``edge.onnx``, ``labels.txt`` beside it.
+        photos: their paths.
+    """
+    return parse(run_program("node", "label.mjs", edge, *photos, folder=place), photos)
+
+
+def python_says(edge: Path, photos: list[Path]) -> list[Said]:
+    """What ``label.py`` prints, where it can import nothing of Hangtag.
+
+    Args:
+        edge: an ``edge.onnx``; nothing need be beside it.
+        photos: their paths.
+    """
+    script = EXAMPLES / "python" / "label.py"
+    return parse(run_program(sys.executable, "-P", script, edge, *photos, folder=edge.parent), photos)
+
+
+def run_program(program: str, *arguments: str | Path, folder: Path) -> str:
+    """What a command prints, run in a folder, without this process's PYTHONPATH.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+        CalledProcessError: it failed.
+    """
+    binary = shutil.which(program)
+    if binary is None:
+        msg = f"{program} is not installed."
+        raise FileNotFoundError(msg)
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [binary, *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=alone, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,19 @@
+// npm run build -- path/to/bundle    puts all that the page needs beside it: ONNX Runtime and the model.
+import { cpSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+
+const runtime = ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"];
+const model = ["edge.onnx", "labels.txt", "manifest.json"];
+
+const [bundle] = process.argv.slice(2);
+if (!bundle) {
+  console.error("Expected a bundle; say: npm run build -- path/to/bundle");
+  process.exit(2);
+}
+copy(runtime, "node_modules/onnxruntime-web/dist", "vendor");
+copy(model, bundle, "model");
+
+function copy(names, from, to) {
+  mkdirSync(to, { recursive: true });
+  for (const name of names) cpSync(join(from, name), join(to, name));
+}

@@ -1,0 +1,17 @@
+// node label.mjs bundle/edge.onnx photo.jpg ...    prints a line a photo: its name, its label, how sure the model is.
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import sharp from "sharp";
+
+const [model, ...photos] = process.argv.slice(2);
+const labels = (await readFile(join(dirname(model), "labels.txt"), "utf8")).split("\n");
+const session = await InferenceSession.create(model);
+
+for (const photo of photos) {
+  const decoded = sharp(photo).autoOrient().flatten({ background: "white" }).toColourspace("srgb").raw();
+  const { data, info } = await decoded.toBuffer({ resolveWithObject: true }); // 8-bit RGB, row by row
+  const image = new Tensor("uint8", data, [info.height, info.width, 3]);
+  const { label, confidence } = await session.run({ image });
+  console.log([photo, labels[label.data[0]], confidence.data[0].toFixed(3)].join("\t"));
+}

@@ -1,0 +1,41 @@
+"""``examples/python`` and ``examples/node``, run as a person runs them."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.example_runs.programs import node_says, python_says
+from benchmarks.example_runs.said import Said, hangtag_says
+from models.classifier import load
+
+from .examples import EdgeSays
+
+Example = Callable[[list[Path]], list[Said]]
+
+
+@pytest.fixture(params=["python", "node"])
+def example(request: pytest.FixtureRequest, edge_bundle: Path) -> Example:
+    edge = edge_bundle / "edge.onnx"
+    if request.param == "python":
+        return lambda photos: python_says(edge, photos)
+    place = request.getfixturevalue("node_example")
+    return lambda photos: node_says(place, edge, photos)
+
+
+def test_the_labels_are_hangtags(example: Example, edge_bundle: Path, ordinary: list[Path]) -> None:
+    expected = hangtag_says(load(edge_bundle), ordinary)
+    assert len({said.label for said in expected}) > 1, "a label that is always the same proves nothing"
+    assert [said.label for said in example(ordinary)] == [said.label for said in expected]
+
+
+def test_odd_photos_are_read_as_hangtag_reads_them(example: Example, edge_says: EdgeSays, odd: list[Path]) -> None:
+    said, expected = example(odd), edge_says(odd)
+    assert [answer.label for answer in said] == [answer.label for answer in expected]
+    assert [answer.confidence for answer in said] == pytest.approx([e.confidence for e in expected], abs=0.01)
+
+
+def test_a_lone_file_is_enough_for_python(edge_bundle: Path, ordinary: list[Path], tmp_path: Path) -> None:
+    lone = Path(shutil.copy(edge_bundle / "edge.onnx", tmp_path))
+    assert python_says(lone, ordinary[:1]) == python_says(edge_bundle / "edge.onnx", ordinary[:1])

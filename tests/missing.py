@@ -1,0 +1,19 @@
+"""What a test needs and this machine may lack."""
+
+import os
+
+import pytest
+
+__all__ = ["skip_outside_ci"]
+
+
+def skip_outside_ci(missing: str | None) -> None:
+    """Skip the test for want of something; in CI that is a failure.
+
+    Args:
+        missing: what is lacking, and what to do about it; none where nothing is.
+    """
+    if missing and os.environ.get("CI"):
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
