@@ -44,7 +44,6 @@ def float16(run, model):
 
 
 def test_int8_has_a_temperature_thresholds_and_a_limit_of_its_own(int8, run):
-    from exporter.known_variant import know_variant  # noqa: F401 - what is compared is what it found
     from models.session import open_session, read_metadata
 
     made = int8(max_drop=100.0)

@@ -1,3 +1,4 @@
+
 import numpy as np
 import pytest
 from rich.console import Console
