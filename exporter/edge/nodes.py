@@ -28,13 +28,14 @@ class Nodes:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._numbers: Iterator[int] = count()
+        self._known: dict[tuple[bytes, str, tuple[int, ...]], str] = {}
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
     def inside(self) -> "Nodes":
         """The nodes of a loop's body: they may take what was added here, and their constants lie here."""
         body = Nodes(self._prefix)
-        body._numbers, body.constants = self._numbers, self.constants
+        body._numbers, body._known, body.constants = self._numbers, self._known, self.constants
         return body
 
     def name(self, what: str) -> str:
@@ -43,9 +44,12 @@ class Nodes:
 
     def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
         """A tensor that is known beforehand."""
-        name = self.name("constant")
-        self.constants.append(numpy_helper.from_array(np.array(value, dtype), name))
-        return name
+        array = np.array(value, dtype)
+        key = (array.tobytes(), array.dtype.str, array.shape)
+        if key not in self._known:
+            self._known[key] = self.name("constant")
+            self.constants.append(numpy_helper.from_array(array, self._known[key]))
+        return self._known[key]
 
     def ints(self, *values: int) -> str:
         """An ``int64 [n]``, which sizes and axes are."""

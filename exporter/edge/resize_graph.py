@@ -6,14 +6,14 @@ weights are three unsigned bytes each, and ``MatMulInteger`` adds up exactly wha
 unsigned bytes, which no processor cuts off. ONNX's own ``Resize`` gives other pixels for one or two in a hundred.
 
 Which axis comes first matters to the rounding. Since version 13 Pillow begins with the height where it shrinks much
-more than the width; an older one's very tall photos differ from these by a level here and there.
+more than the width; an older one's very tall photos differ from these by a level here and there. Both orders are the
+same nodes: what differs are the shapes that the pixels are given on the way.
 
 A matrix of weights for a whole axis would be nearly all zeros. The outputs are made a few at a time instead, from the
 slice of the photo that lies under their triangles: quicker than Pillow, and little memory beside the photo.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
 import numpy as np
@@ -79,36 +79,25 @@ def resized(nodes: Nodes, image: str, rows: Axis, columns: Axis, tall: str) -> s
     Returns:
         ``uint8 [out height, out width, 3]``.
     """
-    branches = {
-        name: _branch(nodes.inside(), order, image, rows, columns)
-        for name, order in (("then_branch", _rows_first), ("else_branch", _columns_first))
-    }
-    return nodes.add("If", tall, **branches)
+    first, second = _chosen(nodes, tall, rows, columns), _chosen(nodes, tall, columns, rows)
+    one, three = nodes.ints(1), nodes.ints(_CHANNELS)
+    row = nodes.add("Mul", columns.length, three)
+    out_row = nodes.add("Mul", columns.out, three)
+
+    def shaped(value: str, if_tall: tuple[str, ...], if_not: tuple[str, ...]) -> str:
+        shapes = (nodes.add("Concat", *shape, axis=0) for shape in (if_tall, if_not))
+        return nodes.add("Reshape", value, nodes.add("Where", tall, *shapes))
+
+    whole = shaped(image, (one, rows.length, row), (rows.length, columns.length, three))
+    half = _resized_axis(nodes, whole, first, nodes.add("Where", tall, row, three))
+    apart = shaped(half, (rows.out, columns.length, three), (out_row, rows.length, one))
+    made = _resized_axis(nodes, apart, second, nodes.add("Where", tall, three, one))
+    turned = nodes.add("Transpose", shaped(made, (out_row, rows.out), (one, nodes.ints(-1))), perm=[1, 0])
+    return nodes.add("Reshape", turned, nodes.add("Concat", rows.out, columns.out, three, axis=0))
 
 
-def _branch(
-    nodes: Nodes, order: Callable[[Nodes, str, Axis, Axis], str], image: str, rows: Axis, columns: Axis
-) -> onnx.GraphProto:
-    made = order(nodes, image, rows, columns)
-    output = helper.make_tensor_value_info(made, TensorProto.UINT8, [None, None, _CHANNELS])
-    return helper.make_graph(nodes.nodes, nodes.name("branch"), [], [output])
-
-
-def _columns_first(nodes: Nodes, image: str, rows: Axis, columns: Axis) -> str:
-    narrow = _resized_axis(nodes, image, columns, nodes.ints(_CHANNELS))  # [out width, 3 · height]
-    apart = nodes.add("Reshape", narrow, nodes.add("Concat", nodes.ints(-1), rows.length, nodes.ints(1), axis=0))
-    small = _resized_axis(nodes, apart, rows, nodes.ints(1))  # [out height, out width · 3]
-    return nodes.add("Reshape", small, nodes.add("Concat", rows.out, columns.out, nodes.ints(_CHANNELS), axis=0))
-
-
-def _rows_first(nodes: Nodes, image: str, rows: Axis, columns: Axis) -> str:
-    row = nodes.add("Mul", columns.length, nodes.ints(_CHANNELS))
-    flat = nodes.add("Reshape", image, nodes.add("Concat", nodes.ints(1), rows.length, row, axis=0))
-    low = _resized_axis(nodes, flat, rows, row)  # [out height, width · 3]
-    apart = nodes.add("Reshape", low, nodes.add("Concat", rows.out, columns.length, nodes.ints(_CHANNELS), axis=0))
-    small = _resized_axis(nodes, apart, columns, nodes.ints(_CHANNELS))  # [out width, 3 · out height]
-    turned = nodes.add("Concat", columns.out, nodes.ints(_CHANNELS), rows.out, axis=0)
-    return nodes.add("Transpose", nodes.add("Reshape", small, turned), perm=[2, 0, 1])
+def _chosen(nodes: Nodes, tall: str, if_tall: Axis, if_not: Axis) -> Axis:
+    return Axis(*(nodes.add("Where", tall, *pair) for pair in zip(astuple(if_tall), astuple(if_not), strict=True)))
 
 
 def _resized_axis(nodes: Nodes, pixels: str, axis: Axis, channels: str) -> str:
