@@ -7,12 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from models.bundle import Bundle
 from models.classifier import Classifier, Probabilities, Scores
+from models.edge import EdgeModel
 from models.errors import BundleError, ImageError
 from models.manifest import ModelMetadata
-from models.preprocess import Pixels, preprocess
+from models.preprocess import Pixels, opened, preprocess, whole_rgb
 from models.unknown_score import relative_difference
 
-__all__ = ["GOLDEN_FILE", "GoldenSample", "check_golden", "dump_golden"]
+__all__ = ["GOLDEN_FILE", "GoldenSample", "check_golden", "check_golden_edge", "dump_golden"]
 
 GOLDEN_FILE: Final = "golden/expected.json"
 FLOAT32_TOLERANCE: Final = 1e-3
@@ -63,18 +64,46 @@ def check_golden(bundle: Bundle, classifier: Classifier) -> int:
     samples = _read_samples(bundle)
     scores = [classifier.score(_pixels(bundle, sample, classifier)[np.newaxis]) for sample in samples]
     for sample, score in zip(samples, scores, strict=True):
-        _check_probabilities(bundle, sample, score.probabilities[0], classifier.metadata.variant)
+        variant = classifier.metadata.variant
+        _check_probabilities(bundle, sample, sample.probabilities, score.probabilities[0], variant)
     if classifier.metadata.unknown:
         _check_unknown(bundle, samples, scores, classifier.metadata)
     return len(samples)
 
 
-def _check_probabilities(bundle: Bundle, sample: GoldenSample, got: Probabilities, variant: str) -> None:
-    expected = np.asarray(sample.probabilities.get(variant, ()), dtype=np.float32)
+def check_golden_edge(bundle: Bundle, edge: EdgeModel) -> int:
+    """Run a bundle's golden samples, whole, through an edge graph, on this very machine.
+
+    Args:
+        bundle: the folder.
+        edge: the graph of one of its variants, whose tolerance counts.
+
+    Returns:
+        How many samples agreed: all of them.
+
+    Raises:
+        BundleError: there are none, or one disagrees.
+    """
+    samples, variant = _read_samples(bundle), edge.metadata.variant
+    for sample in samples:
+        got = edge.run(_whole(bundle, sample)).probabilities
+        _check_probabilities(bundle, sample, sample.edge, got, variant, "edge ")
+    return len(samples)
+
+
+def _check_probabilities(
+    bundle: Bundle,
+    sample: GoldenSample,
+    golden: dict[str, tuple[float, ...]],
+    got: Probabilities,
+    variant: str,
+    kind: str = "",
+) -> None:
+    expected = np.asarray(golden.get(variant, ()), dtype=np.float32)
     if expected.shape != got.shape:
-        raise _lacks(bundle, sample, f"probabilities of {variant}")
+        raise _lacks(bundle, sample, f"{kind}probabilities of {variant}")
     if not _agrees(got, expected, variant):
-        raise _differs(bundle, sample, "probabilities", f"{np.abs(got - expected).max():.2g}")
+        raise _differs(bundle, sample, f"{kind}probabilities", f"{np.abs(got - expected).max():.2g}")
 
 
 def _check_unknown(
@@ -106,8 +135,19 @@ def _pixels(bundle: Bundle, sample: GoldenSample, classifier: Classifier) -> Pix
     try:
         return preprocess(bundle.read(sample.file), classifier.metadata.preprocess)
     except ImageError as error:
-        msg = f"{bundle.path / sample.file} ({sample.kind}) cannot be decoded on this machine: {error}"
-        raise BundleError(msg) from error
+        raise _undecodable(bundle, sample, error) from error
+
+
+def _whole(bundle: Bundle, sample: GoldenSample) -> Pixels:
+    try:
+        with opened(bundle.read(sample.file)) as image:
+            return np.asarray(whole_rgb(image))
+    except ImageError as error:
+        raise _undecodable(bundle, sample, error) from error
+
+
+def _undecodable(bundle: Bundle, sample: GoldenSample, error: ImageError) -> BundleError:
+    return BundleError(f"{bundle.path / sample.file} ({sample.kind}) cannot be decoded on this machine: {error}")
 
 
 def _read_samples(bundle: Bundle) -> tuple[GoldenSample, ...]:

@@ -10,8 +10,11 @@ import pytest
 
 from models.bundle import open_bundle
 from models.classifier import Classifier, load
+from models.edge import EdgeModel, load_edge
 from models.errors import BundleError
-from models.golden import GoldenSample, check_golden, dump_golden
+from models.golden import GoldenSample, check_golden, check_golden_edge, dump_golden
+from models.preprocess import opened, whole_rgb
+from models.session import open_session
 
 
 def test_every_sample_of_a_sound_bundle_agrees(bundle, classifier):
@@ -22,7 +25,11 @@ def test_every_sample_of_a_sound_bundle_agrees(bundle, classifier):
 
 def test_the_format_on_disk_is_this_one():
     sample = GoldenSample(
-        file="golden/a.jpg", kind="photo", probabilities={"float32": (0.25, 0.75)}, unknown={"float32": -2.5}
+        file="golden/a.jpg",
+        kind="photo",
+        probabilities={"float32": (0.25, 0.75)},
+        unknown={"float32": -2.5},
+        edge={"float32": (0.5, 0.5)},
     )
     assert json.loads(dump_golden((sample,))) == [
         {
@@ -30,6 +37,7 @@ def test_the_format_on_disk_is_this_one():
             "kind": "photo",
             "probabilities": {"float32": [0.25, 0.75]},
             "unknown": {"float32": -2.5},
+            "edge": {"float32": [0.5, 0.5]},
         }
     ]
 
@@ -128,3 +136,66 @@ def test_a_sample_without_an_unknown_score_is_refused(sure_copy, restate_unknown
     restate_unknown(lambda _: {})
     with pytest.raises(BundleError, match="lacks the unknown score of float32 for golden/"):
         check_golden(open_bundle(sure_copy), load(sure_copy))
+
+
+@pytest.fixture(scope="session")
+def edge_bytes(bundle):
+    """The edge graph of the bundle's model."""
+    from exporter.edge.build import edge_graph
+
+    opened = open_bundle(bundle)
+    return edge_graph(opened.read("model.onnx"), opened.manifest.preprocess)
+
+
+@pytest.fixture
+def with_edge(copy, forge, edge_bytes):
+    """Write what the edge graph is to say of each golden sample: what it says, after a change."""
+
+    def put(variant="float32", change=lambda probabilities: probabilities):
+        edge = load_edge(edge_bytes, "edge.onnx")
+        samples = json.loads((copy / "golden" / "expected.json").read_text())
+        for sample in samples:
+            with opened((copy / sample["file"]).read_bytes()) as image:
+                said = edge.run(np.asarray(whole_rgb(image))).probabilities
+            sample["edge"] = {variant: [float(p) for p in change(said)]}
+        forge("golden/expected.json", json.dumps(samples).encode())
+        return EdgeModel(open_session(edge_bytes, "", 1), edge.metadata.model_copy(update={"variant": variant}))
+
+    return put
+
+
+def test_every_sample_agrees_with_the_edge_graph_that_was_exported(copy, with_edge):
+    edge = with_edge()
+    samples = json.loads((copy / "golden" / "expected.json").read_text())
+    assert check_golden_edge(open_bundle(copy), edge) == len(samples)
+
+
+@pytest.mark.parametrize(
+    ("variant", "shift", "agrees"),
+    [
+        ("float32", 9e-4, True),
+        ("float32", 2e-3, False),
+        ("float32", np.nan, False),
+        ("int8", 0.049, True),
+        ("int8", 0.051, False),
+    ],
+)
+def test_an_edge_graph_has_the_tolerance_of_its_variant(copy, with_edge, variant, shift, agrees):
+    edge = with_edge(variant, lambda said: said + shift * (said == said.max()))
+    if agrees:
+        assert check_golden_edge(open_bundle(copy), edge) > 3
+    else:
+        with pytest.raises(BundleError, match="this machine's edge probabilities differ"):
+            check_golden_edge(open_bundle(copy), edge)
+
+
+def test_samples_without_the_edge_graphs_probabilities_are_refused(bundle, edge_bytes):
+    with pytest.raises(BundleError, match="lacks edge probabilities of float32 for golden/"):
+        check_golden_edge(open_bundle(bundle), load_edge(edge_bytes, "edge.onnx"))
+
+
+def test_a_golden_photo_that_cannot_be_decoded_whole_is_refused(copy, forge, with_edge):
+    edge = with_edge()
+    forge("golden/transparent.png", b"no photo")
+    with pytest.raises(BundleError, match=r"transparent\.png \(transparent\) cannot be decoded on this machine"):
+        check_golden_edge(open_bundle(copy), edge)

@@ -1,0 +1,140 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+from PIL import Image
+
+from exporter.edge.build import edge_graph
+from models.edge import load_edge
+from models.errors import ParityError
+from models.fit import Fit
+from models.manifest import METADATA_KEY
+from models.preprocess import PreprocessSpec, preprocess_image
+from tests.unit.exporter.edge.materials import LABELS, SIZE, classifier_of, metadata_of, model_of
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("fit", Fit)
+@pytest.mark.parametrize("unknown", [False, True])
+@pytest.mark.parametrize("classes", [2, 3, 40])
+def test_it_says_of_a_photo_what_the_model_says_of_its_pixels(classes, unknown, fit):
+    metadata = metadata_of(classes, fit, unknown)
+    model = model_of(metadata)
+    edge, classifier = load_edge(edge_graph(model, metadata.preprocess), "edge"), classifier_of(model, metadata)
+    for height, width in ((40, 30), (1, 1), (3000, 7), (7, 3000), (SIZE, SIZE)):
+        photo = noise(height, width)
+        answer = edge.run(photo)
+        scores = classifier.score(preprocess_image(Image.fromarray(photo), metadata.preprocess)[np.newaxis])
+        assert answer.probabilities == pytest.approx(scores.probabilities[0], abs=1e-6)
+        assert answer.label == scores.probabilities[0].argmax()
+        assert answer.confidence == answer.probabilities[answer.label]
+        assert answer.unknown == (pytest.approx(scores.unknown[0], abs=1e-6) if unknown else None)
+
+
+def test_of_equal_classes_the_first_is_the_label():
+    metadata = metadata_of(4)
+    model = onnx.load_from_string(model_of(metadata))
+    weights = next(constant for constant in model.graph.initializer if constant.name == "weights")
+    columns = np.zeros((SIZE * SIZE * 3, 4), np.float32)
+    columns[:, 0] = -1.0
+    weights.CopyFrom(onnx.numpy_helper.from_array(columns, "weights"))
+    edge = load_edge(edge_graph(model.SerializeToString(), metadata.preprocess), "edge")
+    answer = edge.run(np.full((20, 20, 3), 255, np.uint8))
+    assert answer.probabilities[1] == answer.probabilities[2] == answer.probabilities[3]
+    assert answer.label == 1
+
+
+def test_the_metadata_comes_along():
+    metadata = metadata_of(3, unknown=True)
+    model = onnx.load_from_string(model_of(metadata))
+    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.model_dump_json(), "shop": "ours"})
+    data = edge_graph(model.SerializeToString(), metadata.preprocess)
+    assert load_edge(data, "edge").metadata == metadata
+    edge = onnx.load_from_string(data)
+    assert {entry.key: entry.value for entry in edge.metadata_props}["shop"] == "ours"
+    assert edge.producer_name == "hangtag"
+
+
+def test_names_and_shapes_are_those_of_an_edge_graph():
+    metadata = metadata_of(3, unknown=True)
+    graph = onnx.load_from_string(edge_graph(model_of(metadata), metadata.preprocess)).graph
+    shapes = {
+        value.name: [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    assert shapes == {
+        "image": ["height", "width", 3],
+        "label": [],
+        "confidence": [],
+        "probabilities": [len(LABELS)],
+        "unknown": [],
+    }
+
+
+def test_a_model_may_use_the_very_names_that_the_graph_before_it_has():
+    metadata = metadata_of(3)
+    taken = onnx.load_from_string(edge_graph(model_of(metadata), metadata.preprocess))
+    names = {name for node in taken.graph.node for name in (node.name, *node.output)} - {"", "probabilities"}
+    model = onnx.load_from_string(model_of(metadata))
+    for name in sorted(names):
+        model.graph.node.append(onnx.helper.make_node("Identity", ["floats"], [name], name=name))
+    assert {"pixels", "label", "confidence"} < names
+    edge = load_edge(edge_graph(model.SerializeToString(), metadata.preprocess), "edge")
+    plain = load_edge(taken.SerializeToString(), "edge")
+    assert np.array_equal(edge.run(noise(20, 30)).probabilities, plain.run(noise(20, 30)).probabilities)
+
+
+def test_half_precision_is_answered_in_single():
+    metadata = metadata_of(3, variant="float16")
+    edge = load_edge(edge_graph(model_of(metadata, TensorProto.FLOAT16), metadata.preprocess), "edge")
+    answer = edge.run(noise(20, 30))
+    assert answer.probabilities.dtype == np.float32
+    assert answer.probabilities.sum() == pytest.approx(1.0, abs=2e-3)
+
+
+def test_a_model_of_integers_goes_in_too(tmp_path):
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    class Photos(CalibrationDataReader):
+        def __init__(self):
+            self._batches = iter([{"image": noise(SIZE, SIZE, seed)[np.newaxis]} for seed in range(3)])
+
+        def get_next(self):
+            return next(self._batches, None)
+
+    metadata = metadata_of(3)
+    (tmp_path / "model.onnx").write_bytes(model_of(metadata))
+    quantize_static(
+        tmp_path / "model.onnx", tmp_path / "int8.onnx", Photos(), quant_format=QuantFormat.QDQ, per_channel=True
+    )
+    model = (tmp_path / "int8.onnx").read_bytes()
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load_from_string(model).graph.node}
+    edge, photo = load_edge(edge_graph(model, metadata.preprocess), "edge"), noise(40, 30)
+    pixels = preprocess_image(Image.fromarray(photo), metadata.preprocess)[np.newaxis]
+    expected = classifier_of(model, metadata).predict(pixels)[0]
+    assert edge.run(photo).probabilities == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [SIZE + 1, 32])
+def test_a_spec_of_another_size_is_refused(size):
+    metadata = metadata_of(3)
+    with pytest.raises(ParityError, match=rf"takes image \[batch, {size}, {size}, 3\]"):
+        edge_graph(model_of(metadata), PreprocessSpec(size=size))
+
+
+def test_an_edge_graph_is_no_model_for_another():
+    metadata = metadata_of(3)
+    edge = edge_graph(model_of(metadata), metadata.preprocess)
+    with pytest.raises(ParityError, match="height"):
+        edge_graph(edge, metadata.preprocess)
+
+
+def test_an_older_opset_is_refused():
+    metadata = metadata_of(3)
+    model = onnx.load_from_string(model_of(metadata))
+    model.opset_import[0].version = 17
+    with pytest.raises(ParityError, match="opset 18 or later, got 17"):
+        edge_graph(model.SerializeToString(), metadata.preprocess)
