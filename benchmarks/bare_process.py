@@ -16,8 +16,9 @@ from pathlib import Path
 
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
 LABEL = """
-import io, json, sys, time
+import json, os, sys, time
 from pathlib import Path
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime as ort
 from PIL import Image, ImageOps

@@ -21,7 +21,7 @@ def install(example: str, folder: Path) -> Path:
         folder: where to; the example's own folder stays as it is.
 
     Raises:
-        CalledProcessError: npm could not.
+        RuntimeError: npm could not.
     """
     made = ("node_modules", "vendor", "model")
     place = Path(shutil.copytree(EXAMPLES / example, folder / example, ignore=shutil.ignore_patterns(*made)))
@@ -56,7 +56,7 @@ def run_program(program: str, *arguments: str | Path, folder: Path) -> str:
 
     Raises:
         FileNotFoundError: it is not installed.
-        CalledProcessError: it failed.
+        RuntimeError: it failed; the message ends with what it said.
     """
     binary = shutil.which(program)
     if binary is None:
@@ -64,4 +64,8 @@ def run_program(program: str, *arguments: str | Path, folder: Path) -> str:
         raise FileNotFoundError(msg)
     alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [binary, *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=alone, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, cwd=folder, env=alone, capture_output=True, text=True, check=False)
+    if done.returncode:
+        msg = f"{program} ended with status {done.returncode}: {done.stderr}"
+        raise RuntimeError(msg)
+    return done.stdout

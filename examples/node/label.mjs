@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import sharp from "sharp";
 
+process.env.ORT_DISABLE_TELEMETRY = "1"; // else ONNX Runtime reports to Microsoft
 const [model, ...photos] = process.argv.slice(2);
 const labels = (await readFile(join(dirname(model), "labels.txt"), "utf8")).split("\n");
 const session = await InferenceSession.create(model);

@@ -2,11 +2,14 @@
 
 import io
 import json
+import os
 import sys
 
 import numpy as np
-import onnxruntime as ort
 from PIL import Image, ImageCms, ImageOps
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else ONNX Runtime reports to Microsoft; it looks when it is imported
+import onnxruntime as ort
 
 session = ort.InferenceSession(sys.argv[1])
 labels = json.loads(session.get_modelmeta().custom_metadata_map["hangtag"])["labels"]

@@ -39,3 +39,20 @@ def test_odd_photos_are_read_as_hangtag_reads_them(example: Example, edge_says: 
 def test_a_lone_file_is_enough_for_python(edge_bundle: Path, ordinary: list[Path], tmp_path: Path) -> None:
     lone = Path(shutil.copy(edge_bundle / "edge.onnx", tmp_path))
     assert python_says(lone, ordinary[:1]) == python_says(edge_bundle / "edge.onnx", ordinary[:1])
+
+
+def test_nothing_is_reported_or_left_behind(
+    example: Example, ordinary: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime leaves an identity for its reports in the home folder where its telemetry is on."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    example(ordinary[:1])
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_hundreds_of_photos_may_be_named(example: Example, ordinary: list[Path]) -> None:
+    many = ordinary * 60
+    assert sum(len(str(photo)) for photo in many) > 40_000, "long enough to break what reads its own command line"
+    assert example(many) == example(ordinary) * 60
