@@ -37,7 +37,9 @@ def _show(found: Verification, console: Console) -> None:
         table.add_row(_MARKS[check.sound], check.aspect, escape(check.subject), escape(said))
     console.print(table)
     for fault in found.faults:
-        console.print(f"{_MARKS[False]} {escape(fault.subject)}: {escape(fault.detail)}", highlight=False, soft_wrap=True)
+        console.print(
+            f"{_MARKS[False]} {escape(fault.subject)}: {escape(fault.detail)}", highlight=False, soft_wrap=True
+        )
     if found.unlisted:
         names = escape(", ".join(found.unlisted))
         console.print(f"Not in the manifest, so that nothing is known of them: {names}", style="yellow")
