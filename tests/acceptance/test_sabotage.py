@@ -1,4 +1,4 @@
-"""A sabotaged bundle is refused by ``hangtag verify``, ``hangtag label`` and ``hangtag.load``, each time with the reason.
+"""A sabotaged bundle is refused by ``verify``, ``label`` and ``hangtag.load``, each time with the reason.
 
 What no machine can see without a signature: whoever changes every file, the golden samples and the manifest too, has
 made another bundle, which agrees with itself. Its SHA-256, which ``verify`` prints, is another.
