@@ -75,8 +75,9 @@ def main() -> None:
     begin_quickly(rooms)
     try:
         _run(rooms)
-    finally:
-        end_quickly()
+    except SystemExit as end:
+        end_quickly(rooms, end)
+        raise
 
 
 def _run(rooms: Sequence[str]) -> None:

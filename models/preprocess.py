@@ -13,16 +13,20 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 import PIL
-from PIL import AvifImagePlugin, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import ImageError, ImageFault
 from models.fit import Decode, Fit
+
+if TYPE_CHECKING:
+    from PIL.ImageCms import ImageCmsTransform
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -52,20 +56,9 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_PIXELS: Final = 50_000_000
 """Photos above either limit are refused before they are decoded: a decoded pixel takes up to eight bytes."""
 
-_OWN_FORMATS: Final = frozenset(
-    {
-        "JPEG",
-        "MPO",
-        "PNG",
-        "BMP",
-        "DIB",
-        "GIF",
-        "PPM",
-        TiffImagePlugin.TiffImageFile.format,
-        WebPImagePlugin.WebPImageFile.format,
-        AvifImagePlugin.AvifImageFile.format,
-    }
-)
+_OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
+_LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
+"""Those that Pillow's ``preinit`` leaves out: loaded when a photo is none of the others."""
 _ORIENTATION_TAG: Final = 0x0112
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -207,12 +200,20 @@ def fingerprint(spec: PreprocessSpec) -> str:
 
 def _identified(data: bytes) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(data), formats=_accepted_formats())
+        image = _of_common_format(data) or Image.open(io.BytesIO(data), formats=_accepted_formats())
     except UnidentifiedImageError as error:
         msg = f"Expected a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file, got {len(data):,} bytes that are none of them."
         raise ImageError(msg) from error
     _check_size(image)
     return image
+
+
+def _of_common_format(data: bytes) -> Image.Image | None:
+    """What the plugins that are loaded by now open; the first bytes tell formats apart, so another order will do."""
+    try:
+        return Image.open(io.BytesIO(data), formats=_loaded_formats())
+    except UnidentifiedImageError:
+        return None
 
 
 def _check_size(image: Image.Image) -> None:
@@ -227,6 +228,12 @@ def _check_size(image: Image.Image) -> None:
 
 def _accepted_formats() -> list[str]:
     """Our formats, and those of plugins that somebody registered; not Pillow's rare ones: EPS runs a program."""
+    for plugin in _LATER_PLUGINS:
+        import_module(plugin)
+    return _loaded_formats()
+
+
+def _loaded_formats() -> list[str]:
     Image.preinit()
     return [f for f in Image.ID if f in _OWN_FORMATS or not Image.OPEN[f][0].__module__.startswith("PIL.")]
 
@@ -298,13 +305,17 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     transform = _profile_transform(profile, image.mode) if profile else None
     if transform is None:
         return image.convert("RGB")
+    from PIL import ImageCms
+
     converted = ImageCms.applyTransform(image, transform)
     return image if converted is None else converted
 
 
 @lru_cache(maxsize=16)
-def _profile_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
     """The transform to sRGB; none for a damaged profile, or one of another colour space than the image has."""
+    from PIL import ImageCms
+
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space != _PROFILE_SPACES[mode]:

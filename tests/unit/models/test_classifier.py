@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from PIL import Image
 
+from exporter.edge.build import edge_graph
+from models.bundle import open_bundle
 from models.classifier import load
 from models.errors import BundleError, ImageError, ImageFault, InputError
 from models.manifest import METADATA_KEY
@@ -275,3 +277,16 @@ def test_a_lone_model_whose_labels_are_not_its_columns_is_refused(bundle, tmp_pa
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(BundleError, match=key):
         load(tmp_path / "model.onnx")
+
+
+@pytest.fixture
+def with_edge(copy, forge):
+    """A bundle whose model is an edge graph."""
+    forge("model.onnx", edge_graph((copy / "model.onnx").read_bytes(), open_bundle(copy).manifest.preprocess))
+    return copy
+
+
+@pytest.mark.parametrize("name", ["", "model.onnx"], ids=["bundle", "lone file"])
+def test_an_edge_graph_is_refused_naming_what_to_load_instead(with_edge, name):
+    with pytest.raises(BundleError, match=r"got an edge graph, which takes whole photos; name the bundle"):
+        load(with_edge / name)

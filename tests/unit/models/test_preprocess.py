@@ -1,4 +1,6 @@
 import struct
+import subprocess
+import sys
 import zlib
 from io import BytesIO
 
@@ -522,3 +524,15 @@ def test_an_orientation_is_one_of_eight(quarters, tag, orientation):
 def test_a_damaged_exif_block_is_upright(quarters, exif, file_format):
     with opened(encoded(quarters, file_format, exif=exif)) as image:
         assert orientation_of(image) == 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "AVIF"])
+def test_the_first_photo_of_a_process_may_be_of_any_format(tmp_path, kind):
+    """Pillow's plugins are loaded when they are needed."""
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "photo", format=kind)
+    code = (
+        "import pathlib, sys; from models.preprocess import PreprocessSpec, preprocess\n"
+        "print(preprocess(pathlib.Path(sys.argv[1]).read_bytes(), PreprocessSpec(size=16)).sum())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "photo"], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == preprocess((tmp_path / "photo").read_bytes(), PreprocessSpec(size=16)).sum()

@@ -1,0 +1,87 @@
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from hangtag.cli import COMMANDS, make_app, rooms_for
+from hangtag.layout import ROOMS
+
+HEAVY = (
+    *("trainer", "exporter", "worker", "models.golden", "models.verify", "models.benchmark"),
+    *("rich", "pyarrow", "tensorflow", "keras", "onnx", "matplotlib", "scipy", "sklearn", "faiss", "celery", "redis"),
+    *("asyncio", "unittest", "multiprocessing", "concurrent.futures", "http.client", "sqlite3"),
+)
+
+
+def said(code: str, *arguments: object, **environment: str) -> str:
+    """What a fresh process prints last."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=env | environment).stdout.split(
+        "\n"
+    )[-2]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_table_of_commands_names_the_rooms_that_own_them(room: str) -> None:
+    owned = typer.main.get_command(make_app([room])).commands
+    assert sorted(owned) == sorted(name for name, owner in COMMANDS.items() if owner == room)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version"], ["--help", "classify"], ["clasify"]])
+def test_what_is_no_command_of_a_room_is_asked_of_all(arguments: list[str]) -> None:
+    assert list(rooms_for(arguments)) == list(ROOMS)
+
+
+def test_a_command_is_asked_of_its_room_alone() -> None:
+    assert rooms_for(["label", "classify", "--help"]) == ["worker"]
+
+
+def test_help_lists_the_commands_of_every_room() -> None:
+    listed = CliRunner().invoke(make_app(), ["--help"], env={"COLUMNS": "200"}).output
+    assert [name for name in COMMANDS if f" {name} " not in listed] == []
+
+
+def test_classify_loads_nothing_that_it_does_not_need(bundle: Path, tmp_path: Path) -> None:
+    Image.linear_gradient("L").save(tmp_path / "one.jpg")
+    code = (
+        "import atexit, sys; from hangtag.cli import main\n"
+        f"atexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules]))\n"
+        "main()"
+    )
+    assert ast.literal_eval(said(code, "classify", tmp_path / "one.jpg", "--model", bundle)) == []
+
+
+def test_cycles_are_sought_as_usual_after_the_first_time() -> None:
+    code = (
+        "import gc; usual = gc.get_threshold(), list(gc.callbacks)\n"
+        "from hangtag.quick import begin_quickly; begin_quickly(['models'])\n"
+        "late = gc.get_threshold()[0] > 100 * usual[0][0]; gc.collect()\n"
+        "print(late, (gc.get_threshold(), gc.callbacks) == usual)"
+    )
+    assert said(code) == "True True"
+
+
+@pytest.mark.parametrize(
+    ("rooms", "threads"), [(["models"], "1"), (["worker"], "1"), (["trainer"], None), (ROOMS, None)]
+)
+def test_numpy_has_threads_of_its_own_only_where_something_is_learned(rooms: list[str], threads: str | None) -> None:
+    code = (
+        f"import os; from hangtag.quick import begin_quickly; begin_quickly({rooms})\n"
+        "print(repr(os.environ.get('OPENBLAS_NUM_THREADS')))"
+    )
+    assert said(code) == repr(threads)
+
+
+def test_what_a_person_has_set_stays() -> None:
+    code = (
+        "import os; from hangtag.quick import begin_quickly; begin_quickly(['models'])\n"
+        "print(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    assert said(code, OPENBLAS_NUM_THREADS="3") == "3"
