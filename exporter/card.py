@@ -23,7 +23,10 @@ print(answer.label, answer.confidence, answer.review)
 
 _PYTHON: Final = """\
 ```python
-import json, numpy, onnxruntime
+import json, os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime reports to its maker otherwise
+import numpy, onnxruntime
 from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession("edge.onnx")
@@ -39,6 +42,7 @@ import * as ort from "onnxruntime-node"; // in a browser: onnxruntime-web, and t
 import sharp from "sharp";
 import { readFile } from "node:fs/promises";
 
+process.env.ORT_DISABLE_TELEMETRY = "1"; // ONNX Runtime reports to its maker otherwise
 const labels = (await readFile("labels.txt", "utf8")).trimEnd().split("\\n");
 const session = await ort.InferenceSession.create("edge.onnx");
 const { data, info } = await sharp("shoe.jpg").rotate().toColourspace("srgb").removeAlpha().raw()

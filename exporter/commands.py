@@ -31,7 +31,7 @@ def export_command(
     ] = False,
     atol: Annotated[float, typer.Option(min=0.0, help="The largest difference to a probability of Keras's.")] = 1e-4,
     max_drop: Annotated[
-        float, typer.Option(min=0.0, help="Points of validation accuracy that int8 and float16 may lose.")
+        float, typer.Option(min=0.0, help="Points of validation accuracy that int8, float16 and edge graphs may lose.")
     ] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON instead of tables.")] = False,
 ) -> None:
@@ -54,10 +54,9 @@ def export_command(
 
         hangtag export runs/train/shop --max-drop 1
     """
-    from models.benchmark.measure import BRIEF
-
     from exporter.console import export_and_show
     from exporter.options import ExportOptions
+    from models.benchmark.measure import BRIEF
 
     options = ExportOptions(
         int8=int8, float16=float16, edge=edge, ort=ort, vnni=vnni, atol=atol, max_drop=max_drop, effort=BRIEF

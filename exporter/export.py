@@ -100,7 +100,7 @@ def export_run(
     made = [float32, *(one for one in lighter if isinstance(one, MadeVariant))]
     if options.edge:
         view.advance("Comparing edge graphs", 0, 1)
-        made = [_with_edge(variant, run) for variant in made]
+        made = [_with_edge(variant, run, options.max_drop) for variant in made]
     proof = replace(proof, variants=tuple(made))
     proof.check(run.classes)
     view.advance("Measuring speed", 0, 1)
@@ -137,12 +137,12 @@ def _lighter(
     return made
 
 
-def _with_edge(variant: MadeVariant, run: TrainingRun) -> MadeVariant:
+def _with_edge(variant: MadeVariant, run: TrainingRun, max_drop: float) -> MadeVariant:
     edge = edge_graph(variant.model, run.preprocess)
     classifier = Classifier(open_session(variant.model, "the model", threads=1), variant.metadata, "")
     photos = [read_photo(path) for path in run.originals]
     parity = prove_edge(load_edge(edge, "the edge graph"), classifier, photos, run.original_labels())
-    return replace(variant, edge=edge, edge_parity=parity)
+    return replace(variant, edge=edge, edge_parity=replace(parity, max_drop=max_drop))
 
 
 def _check_itself(place: Path) -> None:

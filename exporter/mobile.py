@@ -3,6 +3,7 @@
 import contextlib
 import io
 import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ def to_ort(models: Mapping[str, bytes]) -> MobileFiles:
         source.mkdir()
         for name, data in models.items():
             (source / name).write_bytes(data)
-        with contextlib.redirect_stdout(io.StringIO()), silent_stderr():
+        with contextlib.redirect_stdout(io.StringIO()), silent_stderr(), warnings.catch_warnings(action="ignore"):
             convert_onnx_models_to_ort(source, target, [OptimizationStyle.Fixed])
         made = {f"{Path(name).stem}.ort": (target / f"{Path(name).stem}.ort").read_bytes() for name in models}
         (operators,) = target.glob("*.config")

@@ -35,7 +35,6 @@ def onnx_logits(model: bytes, pixels: Pixels) -> Scores:
 
 
 def _run(model: bytes, pixels: Pixels, batch: int, wanted: str) -> Scores:
-    ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

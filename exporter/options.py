@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from models.benchmark.measure import Effort
-
 from exporter.parity import TOLERANCE
+from models.benchmark.measure import Effort
 
 __all__ = ["ExportOptions"]
 
@@ -23,7 +22,8 @@ class ExportOptions:
         ort: of each of these files (float16 has none) another in ONNX Runtime's own format, for its mobile build.
         vnni: whether int8 need only be right on processors with VNNI or the like.
         atol: the largest difference to a probability of Keras's that passes.
-        max_drop: at most so many points of accuracy may int8 and float16 lose.
+        max_drop: at most so many points of accuracy may int8 and float16 lose against float32, and an edge graph
+            against the model behind its own decoding.
         effort: how thoroughly speeds are measured for the bundle's card.
     """
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +13,8 @@ from exporter.proof import Proof
 from exporter.variant import MadeVariant, file_of
 
 __all__ = ["print_proof"]
+
+_SHOWN: Final = 8
 
 
 def print_proof(proof: Proof, labels: Sequence[str], console: Console) -> None:
@@ -98,10 +101,12 @@ def _print_edge_flips(variants: Sequence[MadeVariant], console: Console) -> None
     for variant in variants:
         edge = variant.edge_parity
         flips = [] if edge is None else [*edge.flips, *(flip for flip in edge.own_flips if flip not in edge.flips)]
-        for flip in flips:
+        for flip in flips[:_SHOWN]:
             change = escape(f"{flip.expected} → {flip.got}")
             where = f"  {file_of('edge', variant.name)}: validation photo {flip.index}"
             console.print(f"{where}: {change} (margin {flip.margin:.2f})", highlight=False)
+        if len(flips) > _SHOWN:
+            console.print(f"  and {len(flips) - _SHOWN} more", highlight=False)
 
 
 def _table(title: str, *headings: str) -> Table:

@@ -86,7 +86,9 @@ def _run(rooms: Sequence[str]) -> None:
     except ImportError as error:
         _fail(str(error), 1)
     from models.errors import HangtagError
+    from models.telemetry import refuse_telemetry
 
+    refuse_telemetry()
     try:
         make_app(rooms)()
     except HangtagError as error:

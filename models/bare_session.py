@@ -17,7 +17,6 @@ def bare_session(data: bytes, threads: int) -> ort.InferenceSession:
         data: its bytes, in ONNX's format or in ONNX Runtime's own (``.ort``).
         threads: how many threads one call may use.
     """
-    ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -1,8 +1,10 @@
 """The Celery app, where ``celery -A worker worker`` looks for it; settings come from the environment."""
 
+from models.telemetry import refuse_telemetry
 from worker.queue.app import make_app
 from worker.queue.settings import read_settings
 
 __all__ = ["app"]
 
+refuse_telemetry()
 app = make_app(read_settings())

@@ -1,3 +1,4 @@
+import io
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ def show(make_network):  # loads TensorFlow, which the records import
     from exporter.variant import Refusal
 
     def shown(many, *refusals):
-        console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+        console = Console(width=160, record=True, file=io.StringIO())
         print_proof(Proof(many, many, 3, refusals=refusals), ("bag", "hat", "shoe"), console)
         return console.export_text()
 

@@ -1,0 +1,44 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def watched(program, home):
+    """Run a program with a home of its own; what ONNX Runtime leaves there."""
+    environment = {
+        key: value for key, value in os.environ.items() if key not in {"ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}
+    }
+    environment |= {"HOME": str(home)}
+    subprocess.run([sys.executable, *program], env=environment, check=True, capture_output=True)
+    return [path for path in Path(home).rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def photo(catalogue):
+    return min(catalogue.glob("*/*.jpg"))
+
+
+def test_the_command_leaves_nothing_of_onnx_runtimes_behind(bundle, photo, tmp_path):
+    assert watched(["-m", "hangtag", "classify", photo, "--model", bundle], tmp_path) == []
+
+
+def test_neither_does_the_api(bundle, photo, tmp_path):
+    program = f"import hangtag; hangtag.load({str(bundle)!r}).classify({str(photo)!r})"
+    assert watched(["-c", program], tmp_path) == []
+
+
+def test_without_the_variable_it_would(bundle, tmp_path):
+    """Else the tests above prove nothing."""
+    program = f"import onnxruntime; onnxruntime.InferenceSession({str(bundle / 'model.onnx')!r})"
+    assert watched(["-c", program], tmp_path)
+
+
+def test_what_a_person_has_set_is_left_alone(monkeypatch):
+    from models.telemetry import refuse_telemetry
+
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    refuse_telemetry()
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "0"
