@@ -52,7 +52,6 @@ def test_int8_has_a_temperature_thresholds_and_a_limit_of_its_own(int8, run):
     assert made.metadata.temperature == pytest.approx(run.confidence.temperature, rel=0.5)
     assert made.metadata.unknown.limit != run.confidence.unknown.limit
     assert made.metadata.unknown.limit == pytest.approx(run.confidence.unknown.limit, rel=0.5)
-    assert made.metadata.targets != run.confidence.targets
     assert read_metadata(open_session(made.model, "model.int8.onnx", 1), "model.int8.onnx") == made.metadata
 
 
