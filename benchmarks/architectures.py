@@ -1,10 +1,10 @@
 """Every architecture, with two classes and with many: trained from nothing, fine-tuned from that, exported.
 
-    python benchmarks/architectures.py [--arch cnn mobilenet ...] [--size 64]
+    python benchmarks/architectures.py [--arch cnn mobilenet ...] [--size 64] [--once]
 
 Each is trained for an epoch on drawn photos by ``hangtag train --weights none``; then another run begins with what it
 has learned (``--weights best.keras``: the head first, then the whole, batch norms at rest), and that one is exported
-with its proof. Exits with status 1 if any of it fails.
+with its proof; ``--once`` leaves the fine-tuning out. Exits with status 1 if any of it fails.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -30,17 +31,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", nargs="+", type=Arch, default=list(Arch), metavar="ARCH")
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--once", action="store_true", help="export what was trained from nothing")
     asked = parser.parse_args()
-    table = Table("architecture", "classes", "from nothing", "fine-tuned", "export", title="One epoch each, seconds")
+    steps = ("from nothing", *(() if asked.once else ("fine-tuned",)), "export")
+    headings = ("architecture", "classes", *steps, "photos", "largest difference", "flips", "")
+    table = Table(*headings, title="One epoch each, seconds; ONNX Runtime against Keras")
     failed = False
     with tempfile.TemporaryDirectory() as scratch:
         for folder in _drawn(Path(scratch)):
             for arch in asked.arch:
                 classes = len(list(folder.iterdir()))
-                row = _try(arch, folder, Path(scratch) / f"{arch}-{classes}", asked.size)
-                failed |= None in row
-                table.add_row(arch, str(classes), *("failed" if cell is None else f"{cell:.0f}" for cell in row))
-                print(json.dumps({"arch": arch, "classes": classes, "seconds": row}), file=sys.stderr)
+                tried = _try(arch, folder, Path(scratch) / f"{arch}-{classes}", asked.size, once=asked.once)
+                failed |= tried.parity is None
+                table.add_row(arch, str(classes), *_cells(tried, len(steps)))
+                print(json.dumps({"arch": arch, "classes": classes, **asdict(tried)}), file=sys.stderr)
     Console().print(table)
     sys.exit(1 if failed else 0)
 
@@ -54,26 +58,50 @@ def _drawn(scratch: Path) -> list[Path]:
     return [many, two]
 
 
-def _try(arch: Arch, photos: Path, runs: Path, size: int) -> list[float | None]:
-    """Seconds of each command; none from the first that fails on."""
+@dataclass(frozen=True)
+class Tried:
+    """What came of one architecture.
+
+    Attributes:
+        seconds: of each command that did not fail.
+        parity: largest difference, flips and photos of the proof, in batches; none where something failed.
+    """
+
+    seconds: tuple[float, ...]
+    parity: tuple[float, int, int] | None
+
+
+def _cells(tried: Tried, steps: int) -> list[str]:
+    seconds = [f"{cell:.0f}" for cell in tried.seconds] + ["failed"] * (steps - len(tried.seconds))
+    if tried.parity is None:
+        return [*seconds, "", "", "", "✗"]
+    largest, flips, photos = tried.parity
+    return [*seconds, str(photos), f"{largest:.1e}", str(flips), "✓"]
+
+
+def _try(arch: Arch, photos: Path, runs: Path, size: int, *, once: bool) -> Tried:
+    """Train, fine-tune and export."""
     train = ["train", str(photos), "--arch", arch, "--image-size", str(size), "--out", str(runs)]
     train += ["--epochs", "1", "--folds", "0"]
     first, second = runs / "first", runs / "second"
     commands = [
         [*train, "--name", "first", "--weights", "none"],
-        [*train, "--name", "second", "--weights", str(first / "weights" / "best.keras")],
-        ["export", str(second), "--out", str(runs / "bundle")],
+        *([] if once else [[*train, "--name", "second", "--weights", str(first / "weights" / "best.keras")]]),
+        ["export", str(first if once else second), "--no-int8", "--json", "--out", str(runs / "bundle")],
     ]
-    seconds: list[float | None] = []
+    seconds: list[float] = []
+    shown = ""
     for command in commands:
         began = time.monotonic()
         done = subprocess.run([sys.executable, "-m", "hangtag", *command], capture_output=True, text=True, check=False)
         if done.returncode:
             print(done.stdout[-2000:], done.stderr[-4000:], file=sys.stderr)
-            return [*seconds, *[None] * (len(commands) - len(seconds))]
+            return Tried(tuple(seconds), None)
         seconds.append(time.monotonic() - began)
+        shown = done.stdout
     shutil.rmtree(runs)
-    return seconds
+    batches = json.loads(shown)["keras"]["batches"]
+    return Tried(tuple(seconds), (batches["largest"], len(batches["flips"]), batches["photos"]))
 
 
 if __name__ == "__main__":

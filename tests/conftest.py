@@ -1,6 +1,5 @@
 """What several rooms' tests share: a drawn catalogue, and a small model that was really exported."""
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import open_bundle
 from models.confidence import Confidence, PrecisionTarget, UnknownLimit
 from models.errors import JobError
 from tests.missing import skip_outside_ci
@@ -55,8 +53,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sure_bundle(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
-    """A bundle of the same network with a table of precisions and an unknown limit; not to be changed.
+def sure_run(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
+    """A run of the same network with a table of precisions and an unknown limit; not to be changed.
 
     0.90, its own, sends some rows to review, 0.98 more, and all of the first class; 0.99 can be promised for no class.
     Each is made up: it is where rows go that is tested, not whether they should.
@@ -64,7 +62,13 @@ def sure_bundle(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Pa
     run = tmp_path_factory.mktemp("run") / "small"
     shutil.copytree(small_run, run)
     (run / "confidence.json").write_text(_made_up_confidence(run).model_dump_json())
-    return _export(tmp_path_factory.mktemp("sure"), run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def sure_bundle(tmp_path_factory: pytest.TempPathFactory, sure_run: Path) -> Path:
+    """A bundle of it; not to be changed."""
+    return _export(tmp_path_factory.mktemp("sure"), sure_run)
 
 
 def _made_up_confidence(run: Path) -> Confidence:
@@ -138,29 +142,16 @@ class SilentView:
 
 
 @pytest.fixture(scope="session")
-def edge_bundle(tmp_path_factory: pytest.TempPathFactory, sure_bundle: Path) -> Path:
+def edge_bundle(tmp_path_factory: pytest.TempPathFactory, sure_run: Path) -> Path:
     """The same bundle, with ``edge.onnx``; not to be changed."""
-    return _with_edge(Path(shutil.copytree(sure_bundle, tmp_path_factory.mktemp("edge") / "small")))
+    return _export(tmp_path_factory.mktemp("edge"), sure_run, edge=True)
 
 
-def _export(folder: Path, run: Path) -> Path:
+def _export(folder: Path, run: Path, *, edge: bool = False) -> Path:
     from exporter.export import export_run
+    from exporter.options import ExportOptions
 
-    return export_run(run, folder / "small").bundle
-
-
-def _with_edge(bundle: Path) -> Path:
-    """Put an edge graph into a bundle: once ``export_run`` can, it shall."""
-    from exporter.edge.build import edge_graph
-
-    manifest = open_bundle(bundle).manifest
-    edge = edge_graph((bundle / "model.onnx").read_bytes(), manifest.preprocess)
-    (bundle / "edge.onnx").write_bytes(edge)
-    files = {**manifest.files, "edge.onnx": hashlib.sha256(edge).hexdigest()}
-    variants = {"float32": manifest.variants["float32"].model_copy(update={"edge": "edge.onnx"})}
-    changed = manifest.model_copy(update={"files": files, "variants": variants})
-    (bundle / "manifest.json").write_text(changed.model_dump_json())
-    return bundle
+    return export_run(run, folder / "small", ExportOptions(edge=edge)).bundle
 
 
 @pytest.fixture(scope="session")
