@@ -39,7 +39,7 @@ def make_int8(
     wanted = Wanted(options.max_drop, weight_bits=8 if options.vnni else 7)
     search = find_int8(model, run.training_pixels(), run.pixels, run.labels, wanted, advance)
     if search.model is None:
-        return Refusal(INT8, _int8_reason(search, wanted), search.attempts)
+        return Refusal(INT8, _int8_reason(search, options.max_drop), search.attempts)
     chosen = search.attempts[-1]
     quantization = Quantization(weight_bits=wanted.weight_bits, float_layers=chosen.float_layers, photos=search.photos)
     return _made(search.model, run, INT8, version, chosen.drop, chosen.gain, quantization)
@@ -79,18 +79,22 @@ def _made(
     return MadeVariant(metadata, finished(model, metadata), cost.accuracy, cost, gain, quantization)
 
 
-def _int8_reason(search: Int8Search, wanted: Wanted) -> str:
+def _int8_reason(search: Int8Search, allowed: float) -> str:
     if not search.attempts:
         return "it has no layers that integers would make quicker"
-    first, best = search.attempts[0], _best(search.attempts)
-    slow = first.gain <= wanted.min_gain
-    reason = f"it is {first.gain:.2f} times as fast as float32" if slow else _too_much(first.drop, wanted.max_drop)
-    if best is first:
+    first, *others = search.attempts
+    reason = f"{_too_much(first.drop, allowed)}; it is {_times(first.gain)} float32"
+    if not others:
         return reason
-    return (
-        f"{reason}; with the {len(best.float_layers)} most sensitive layers in floating point it loses "
-        f"{best.drop.points:.2f} points and is {best.gain:.2f} times as fast"
-    )
+    best = _best(search.attempts)
+    if best is first:
+        return f"{reason}. Leaving sensitive layers in floating point did not help"
+    layers = f"{len(best.float_layers)} sensitive layers" if len(best.float_layers) > 1 else "the most sensitive layer"
+    return f"{reason}. With {layers} in floating point it loses {best.drop.points:.2f} and is {_times(best.gain)} it"
+
+
+def _times(gain: float) -> str:
+    return f"{gain:.2f} times as fast as"
 
 
 def _best(attempts: tuple[Attempt, ...]) -> Attempt:
@@ -101,5 +105,5 @@ def _too_much(cost: Drop, allowed: float) -> str:
     low, high = cost.points_95
     return (
         f"it loses {cost.points:.2f} points of accuracy on {cost.photos} validation photos (95%: {low:.2f} to "
-        f"{high:.2f}), and {allowed:g} are allowed"
+        f"{high:.2f}; {allowed:g} are allowed)"
     )
