@@ -81,20 +81,17 @@ def _lighter(variants: Sequence[MadeVariant]) -> Table:
 def _edges(variants: Sequence[MadeVariant]) -> Table:
     """Edge graphs resize photos that are decoded in full; what differs from ``dct`` differs there."""
     decode = variants[0].metadata.preprocess.decode
-    headings = ("photos", "same labels", f"as with {decode}", "of sure ones", "accuracy", f"with {decode}")
+    headings = ("photos", "same labels", f"as with {decode}", "of sure ones", "accuracy", f"points lost to {decode}")
     table = _table("Edge graphs against models behind Python preprocessing", *headings)
     for variant in variants:
         edge = variant.edge_parity
         if edge is not None:
             shares = (edge.agreement, edge.own_agreement, edge.sure_agreement)
-            right = (_share(edge.right, edge.photos), _share(edge.own_right, edge.photos))
-            figures = (f"{edge.photos:,}", *(f"{share:.1%}" for share in shares), *right)
+            accuracy = "–" if edge.right is None else f"{edge.right / edge.photos:.3f}"
+            points = "–" if edge.right is None else "{:.1f} ({:.1f} to {:.1f})".format(*edge.points)
+            figures = (f"{edge.photos:,}", *(f"{share:.1%}" for share in shares), accuracy, points)
             table.add_row(file_of("edge", variant.name), *figures, _mark(passed=edge.passed))
     return table
-
-
-def _share(right: int | None, photos: int) -> str:
-    return "–" if right is None or not photos else f"{right / photos:.3f}"
 
 
 def _print_edge_flips(variants: Sequence[MadeVariant], console: Console) -> None:

@@ -5,6 +5,8 @@ from typing import Final
 
 import numpy as np
 
+from exporter.confidence.intervals import difference_interval
+
 __all__ = ["NEAR_TIE", "EdgeParity", "Flip"]
 
 NEAR_TIE: Final = 0.02
@@ -51,8 +53,9 @@ class EdgeParity:
         sure_flips: those of ``own_flips`` that are among them.
         crossed: photos whose unknown score is on the other side of the limit than with ``decode=full``.
         right: photos that the edge graph labels right; none where no labels are given.
-        own_right: the same with the model's own spec.
-        max_drop: so many points of accuracy less than that may it have; a single photo always.
+        lost, won: photos that are labelled right with the model's own spec and not by the edge graph, and the other way
+            round.
+        max_drop: so many points of accuracy may the edge graph have less than the model with its own spec.
     """
 
     photos: int
@@ -66,7 +69,8 @@ class EdgeParity:
     sure_flips: tuple[Flip, ...]
     crossed: tuple[int, ...]
     right: int | None
-    own_right: int | None
+    lost: int | None
+    won: int | None
     max_drop: float = 0.5
 
     @property
@@ -85,6 +89,21 @@ class EdgeParity:
         return _share(self.sure, self.sure_flips)
 
     @property
+    def own_right(self) -> int | None:
+        """Photos that are labelled right with the model's own spec."""
+        return (
+            None if self.right is None or self.lost is None or self.won is None else self.right + self.lost - self.won
+        )
+
+    @property
+    def points(self) -> tuple[float, float, float]:
+        """Points of accuracy less than with the model's own spec, and the ends of their 95% interval; 0 if unknown."""
+        if self.lost is None or self.won is None or not self.photos:
+            return (0.0, 0.0, 0.0)
+        low, high = difference_interval(self.lost, self.won, self.photos)
+        return (100 * (self.lost - self.won) / self.photos, 100 * low, 100 * high)
+
+    @property
     def passed(self) -> bool:
         """Whether the edge graph may ship."""
         return not self.reasons
@@ -100,7 +119,7 @@ class EdgeParity:
             f"{len(self.crossed)} of {self.photos} unknown scores cross the limit": not self._unknown_passed,
             f"{len(self.sure_flips)} of {self.sure} labels differ that need no review": not self._sure_passed,
             f"{self.right} of {self.photos} labels are right instead of {self.own_right} with the model's own decoding "
-            "(allow more with --max-drop, or train with --decode full)": not self._accuracy_passed,
+            "and that is no chance (allow more with --max-drop, or train with --decode full)": not self._accuracy_passed,
         }
         return tuple(reason for reason, so in found.items() if so)
 
@@ -119,9 +138,9 @@ class EdgeParity:
 
     @property
     def _accuracy_passed(self) -> bool:
-        if self.right is None or self.own_right is None:
-            return True
-        return self.own_right - self.right <= max(1.0, self.max_drop / 100 * self.photos)
+        """A few hundred photos cannot tell half a point from chance: what chance may do is let through, and shown."""
+        points, low, _ = self.points
+        return points <= self.max_drop or low <= self.max_drop
 
 
 def _share(photos: int, flips: tuple[Flip, ...]) -> float:

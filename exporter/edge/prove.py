@@ -29,7 +29,7 @@ def prove_edge(
     """
     said = {index: answers for index, data in enumerate(photos) if (answers := _answers(edge, classifier, data))}
     if not said:
-        return EdgeParity(0, tuple(range(len(photos))), np.inf, np.inf, (), (), (), 0, (), (), None, None)
+        return EdgeParity(0, tuple(range(len(photos))), np.inf, np.inf, (), (), (), 0, (), (), None, None, None)
     return _compared(list(said), list(said.values()), classifier, len(photos), labels)
 
 
@@ -74,7 +74,8 @@ def _compared(
     difference = np.abs(edge.probabilities - full.probabilities).astype(np.float64)
     own_flips = _flips(indices, own, edge, classifier.labels)
     sure = _sure(indices, classifier, own) | _sure(indices, classifier, edge)
-    right = None if labels is None else np.array([labels[index] for index in indices])
+    truths = None if labels is None else np.array([labels[index] for index in indices])
+    right, lost, won = _accuracy(edge, own, truths)
     return EdgeParity(
         photos=len(indices),
         passed_over=tuple(sorted(set(range(given)) - set(indices))),
@@ -86,8 +87,9 @@ def _compared(
         sure=len(sure),
         sure_flips=tuple(flip for flip in own_flips if flip.index in sure),
         crossed=_crossed(indices, full, edge, classifier),
-        right=_right(edge, right),
-        own_right=_right(own, right),
+        right=right,
+        lost=lost,
+        won=won,
     )
 
 
@@ -125,5 +127,11 @@ def _crossed(indices: list[int], expected: Scores, got: Scores, classifier: Clas
     return tuple(index for index, other_side in zip(indices, crossed, strict=True) if other_side)
 
 
-def _right(scores: Scores, labels: npt.NDArray[np.int_] | None) -> int | None:
-    return None if labels is None else int((scores.probabilities.argmax(axis=1) == labels).sum())
+def _accuracy(
+    edge: Scores, own: Scores, labels: npt.NDArray[np.int_] | None
+) -> tuple[int | None, int | None, int | None]:
+    """Photos that the edge graph labels right; that only the model's own spec does; that only the edge graph does."""
+    if labels is None:
+        return None, None, None
+    here, there = (scores.probabilities.argmax(axis=1) == labels for scores in (edge, own))
+    return int(here.sum()), int((there & ~here).sum()), int((here & ~there).sum())

@@ -130,7 +130,7 @@ def test_photos_that_need_no_review_count_by_themselves():
     assert {flip.index for flip in parity.sure_flips} == sure
 
 
-FAIR = EdgeParity(1000, (), 0.01, 0.001, (), (), (), 800, (), (), 900, 900)
+FAIR = EdgeParity(1000, (), 0.01, 0.001, (), (), (), 800, (), (), 900, 0, 0)
 
 
 def flips(count, margin=0.5):
@@ -154,12 +154,14 @@ def flips(count, margin=0.5):
         ({"sure": 20, "sure_flips": flips(1)}, True),
         ({"sure": 20, "sure_flips": flips(2)}, False),
         ({"own_flips": flips(50)}, True),
-        ({"right": 895}, True),
-        ({"right": 894}, False),
-        ({"right": 1000}, True),
-        ({"photos": 100, "right": 89, "own_right": 90}, True),
-        ({"photos": 100, "right": 88, "own_right": 90}, False),
-        ({"right": None, "own_right": None}, True),
+        ({"lost": 5}, True),
+        ({"lost": 15}, False),
+        ({"lost": 15, "max_drop": 1.5}, True),
+        ({"lost": 15, "won": 10}, True),
+        ({"won": 100}, True),
+        ({"photos": 256, "lost": 6, "won": 1}, True),
+        ({"photos": 256, "lost": 12, "won": 1}, False),
+        ({"right": None, "lost": None, "won": None}, True),
         ({"crossed": (1, 2)}, True),
         ({"crossed": (1, 2, 3)}, False),
         ({"photos": 50, "crossed": (1,)}, True),
