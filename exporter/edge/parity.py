@@ -118,7 +118,7 @@ class EdgeParity:
             f"{len(self.flips)} of {self.photos} labels differ from decode=full": not self._full_passed,
             f"{len(self.crossed)} of {self.photos} unknown scores cross the limit": not self._unknown_passed,
             f"{len(self.sure_flips)} of {self.sure} labels differ that need no review": not self._sure_passed,
-            f"{self.right} of {self.photos} labels are right instead of {self.own_right} with the model's own decoding, "
+            f"{self.right} of {self.photos} labels are right instead of {self.own_right} with the model's own decode, "
             "more than chance (allow more with --max-drop, or train with --decode full)": not self._accuracy_passed,
         }
         return tuple(reason for reason, so in found.items() if so)
