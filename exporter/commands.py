@@ -23,15 +23,20 @@ def export_command(
         bool, typer.Option("--edge", help="Graphs that take one photo of any size: phones, browsers, tills.")
     ] = False,
     ort: Annotated[
-        bool, typer.Option("--ort", help="The models in the format of ONNX Runtime Mobile too, with its operators.")
+        bool, typer.Option("--ort", help="The models (not float16) for ONNX Runtime Mobile too, with its operators.")
     ] = False,
     float16: Annotated[bool, typer.Option("--fp16", help="A model whose weights take half the room.")] = False,
     vnni: Annotated[
         bool, typer.Option("--vnni", help="int8 with full weights: right only on processors with VNNI or the like.")
     ] = False,
-    atol: Annotated[float, typer.Option(min=0.0, help="The largest difference to a probability of Keras's.")] = 1e-4,
+    atol: Annotated[
+        float, typer.Option(min=0.0, max=0.01, help="The largest difference to a probability of Keras's.")
+    ] = 1e-4,
     max_drop: Annotated[
-        float, typer.Option(min=0.0, help="Points of validation accuracy that int8, float16 and edge graphs may lose.")
+        float,
+        typer.Option(
+            min=0.0, max=100.0, help="Points of validation accuracy that int8, float16 and edge graphs may lose."
+        ),
     ] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON instead of tables.")] = False,
 ) -> None:
@@ -57,7 +62,11 @@ def export_command(
     from exporter.console import export_and_show
     from exporter.options import ExportOptions
     from models.benchmark.measure import BRIEF
+    from models.errors import InputError
 
+    if vnni and not int8:
+        msg = "Expected int8 with --vnni, got --no-int8; leave out one of them."
+        raise InputError(msg)
     options = ExportOptions(
         int8=int8, float16=float16, edge=edge, ort=ort, vnni=vnni, atol=atol, max_drop=max_drop, effort=BRIEF
     )

@@ -1,6 +1,5 @@
 """A run in, a bundle out: published only when ONNX Runtime has agreed with Keras on the run's own photos."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +27,7 @@ from exporter.variant import FLOAT32, MadeVariant, Refusal, finished, metadata_o
 from models.bundle import Bundle, open_bundle
 from models.classifier import Classifier, load
 from models.edge import load_edge
-from models.errors import InputError
+from models.errors import BundleError, ImageError, InputError, ParityError
 from models.golden import check_golden, check_golden_edge
 from models.photo import read_photo
 from models.preprocess import preprocess
@@ -95,7 +94,7 @@ def export_run(
     many, one = prove(network, float32.model, pixels, float32.metadata, run.unknown, options.atol)
     proof = Proof(many, one, len(photos.raw))
     proof.check(run.classes)
-    lighter = list(_lighter(model, run, version, options, view))
+    lighter = _lighter(model, run, version, options, view)
     proof = replace(proof, refusals=tuple(one for one in lighter if isinstance(one, Refusal)))
     made = [float32, *(one for one in lighter if isinstance(one, MadeVariant))]
     if options.edge:
@@ -127,7 +126,7 @@ def _float32(model: onnx.ModelProto, run: TrainingRun, version: str) -> MadeVari
 
 def _lighter(
     model: onnx.ModelProto, run: TrainingRun, version: str, options: ExportOptions, view: ExportView
-) -> "Sequence[MadeVariant | Refusal]":
+) -> list[MadeVariant | Refusal]:
     made: list[MadeVariant | Refusal] = []
     if options.int8:
         made.append(make_int8(model, run, version, options, view.advance))
@@ -140,15 +139,30 @@ def _lighter(
 def _with_edge(variant: MadeVariant, run: TrainingRun, max_drop: float) -> MadeVariant:
     edge = edge_graph(variant.model, run.preprocess)
     classifier = Classifier(open_session(variant.model, "the model", threads=1), variant.metadata, "")
-    photos = [read_photo(path) for path in run.originals]
-    parity = prove_edge(load_edge(edge, "the edge graph"), classifier, photos, run.original_labels())
-    return replace(variant, edge=edge, edge_parity=replace(parity, max_drop=max_drop))
+    photos = map(_bytes_of, run.originals)
+    parity = prove_edge(load_edge(edge, "the edge graph"), classifier, photos, run.original_labels(), max_drop)
+    return replace(variant, edge=edge, edge_parity=parity)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Of a photo that has gone bad since the training there are none: it is passed over like one without a picture."""
+    try:
+        return read_photo(path)
+    except ImageError:
+        return b""
 
 
 def _check_itself(place: Path) -> None:
-    bundle = open_bundle(place)
+    try:
+        _check_golden(open_bundle(place))
+    except BundleError as error:
+        msg = f"The bundle does not repeat its own golden samples: {error} Nothing was published."
+        raise ParityError(msg) from error
+
+
+def _check_golden(bundle: Bundle) -> None:
     for name, variant in bundle.manifest.variants.items():
-        check_golden(bundle, load(place, name))
+        check_golden(bundle, load(bundle.path, name))
         for file in filter(None, (variant.edge, variant.edge_ort)):
             check_golden_edge(bundle, load_edge(bundle.read(file), file))
         if variant.ort:

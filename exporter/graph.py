@@ -1,5 +1,6 @@
 """A Keras network as an ONNX graph: pixels in, probabilities out, and how strange the photo is."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import keras
@@ -137,7 +138,7 @@ def check_plain(model: onnx.ModelProto) -> None:
     """
     try:
         onnx.checker.check_model(model, full_check=True)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         msg = f"The converted graph is no valid ONNX, and nothing was published: {error}"
         raise ParityError(msg) from error
     found = [*_foreign(model), *_training_only(model), *_inputs_too_many(model)]
@@ -146,8 +147,17 @@ def check_plain(model: onnx.ModelProto) -> None:
         raise ParityError(msg)
 
 
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """All nodes, those inside loops and branches too."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
+
+
 def _foreign(model: onnx.ModelProto) -> list[str]:
-    operators = {f"{node.domain}:{node.op_type}" for node in model.graph.node if node.domain not in _DOMAINS}
+    operators = {f"{node.domain}:{node.op_type}" for node in _nodes(model.graph) if node.domain not in _DOMAINS}
     return [*sorted(operators), *(f"function {function.name}" for function in model.functions)]
 
 
@@ -155,10 +165,10 @@ def _training_only(model: onnx.ModelProto) -> list[str]:
     """Batch norms that would learn, and dropouts that would drop."""
     learning = [
         node.name
-        for node in model.graph.node
+        for node in _nodes(model.graph)
         if node.op_type == "BatchNormalization" and any(a.name == "training_mode" and a.i for a in node.attribute)
     ]
-    dropping = [node.name for node in model.graph.node if node.op_type == "Dropout"]
+    dropping = [node.name for node in _nodes(model.graph) if node.op_type == "Dropout"]
     return [f"{name} (training only)" for name in (*learning, *dropping)]
 
 

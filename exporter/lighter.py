@@ -1,12 +1,14 @@
 """The variants that are lighter than float32, made if they lose next to nothing."""
 
-from collections.abc import Callable
+from typing import Final
 
 import onnx
 
+from exporter.advance import Advance
 from exporter.drop import Drop, drop
 from exporter.graph import check_plain
 from exporter.half_weights import with_half_weights
+from exporter.int8.quantize import QuantizeError
 from exporter.int8.search import Attempt, Int8Search, Wanted, find_int8
 from exporter.known_variant import know_variant
 from exporter.onnx_says import onnx_logits
@@ -14,11 +16,12 @@ from exporter.options import ExportOptions
 from exporter.speed import speed_gain
 from exporter.training_run import TrainingRun
 from exporter.variant import FLOAT16, INT8, MadeVariant, Refusal, finished, metadata_of
-from models.manifest import Quantization
+from models.manifest import ModelMetadata, Quantization
 
 __all__ = ["make_float16", "make_int8"]
 
-Advance = Callable[[str, int, int], None]
+_SAME_SIDE: Final = 0.97
+"""A score that knows nothing of float32's would put some 90% on the same side: 5% are beyond the limit of either."""
 
 
 def make_int8(
@@ -34,15 +37,18 @@ def make_int8(
         advance: told what is being done.
 
     Raises:
-        InputError: the run has too few training photos to quantize with.
+        InputError: the run's training photos cannot be read.
     """
     wanted = Wanted(options.max_drop, weight_bits=8 if options.vnni else 7)
-    search = find_int8(model, run.training_pixels(), run.pixels, run.labels, wanted, advance)
+    try:
+        search = find_int8(model, run.training_pixels(), run.pixels, run.labels, wanted, advance)
+    except QuantizeError as error:
+        return Refusal(INT8, str(error))
     if search.model is None:
         return Refusal(INT8, _int8_reason(search, options.max_drop), search.attempts)
     chosen = search.attempts[-1]
     quantization = Quantization(weight_bits=wanted.weight_bits, float_layers=chosen.float_layers, photos=search.photos)
-    return _made(search.model, run, INT8, version, chosen.drop, chosen.gain, quantization)
+    return _made(model, search.model, run, INT8, version, chosen.drop, chosen.gain, quantization)
 
 
 def make_float16(
@@ -63,10 +69,11 @@ def make_float16(
     cost = drop(before, after, run.labels)
     if cost.points > options.max_drop:
         return Refusal(FLOAT16, _too_much(cost, options.max_drop))
-    return _made(half, run, FLOAT16, version, cost, speed_gain(reference, data, run.pixels), None)
+    return _made(model, half, run, FLOAT16, version, cost, speed_gain(reference, data, run.pixels), None)
 
 
 def _made(
+    reference: onnx.ModelProto,
     model: onnx.ModelProto,
     run: TrainingRun,
     name: str,
@@ -74,9 +81,26 @@ def _made(
     cost: Drop,
     gain: float,
     quantization: Quantization | None,
-) -> MadeVariant:
+) -> MadeVariant | Refusal:
     metadata = metadata_of(run, name, version, know_variant(model, run))
-    return MadeVariant(metadata, finished(model, metadata), cost.accuracy, cost, gain, quantization)
+    agreement = _unknown_agreement(reference, model, run, metadata)
+    if agreement is not None and agreement < _SAME_SIDE:
+        reason = (
+            f"its unknown score puts {1 - agreement:.1%} of the validation photos on the other side of its limit than "
+            f"float32's does; {1 - _SAME_SIDE:.0%} are allowed"
+        )
+        return Refusal(name, reason)
+    return MadeVariant(metadata, finished(model, metadata), cost.accuracy, cost, gain, agreement, quantization)
+
+
+def _unknown_agreement(
+    reference: onnx.ModelProto, model: onnx.ModelProto, run: TrainingRun, metadata: ModelMetadata
+) -> float | None:
+    """Share of the validation photos that both put on the same side of their limit."""
+    before, after = (onnx_logits(one.SerializeToString(), run.pixels).unknown for one in (reference, model))
+    if before is None or after is None or run.confidence.unknown is None or metadata.unknown is None:
+        return None
+    return float(((before <= run.confidence.unknown.limit) == (after <= metadata.unknown.limit)).mean())
 
 
 def _int8_reason(search: Int8Search, allowed: float) -> str:
@@ -89,8 +113,9 @@ def _int8_reason(search: Int8Search, allowed: float) -> str:
     best = _best(search.attempts)
     if best is first:
         return f"{reason}. Leaving sensitive layers in floating point did not help"
-    layers = f"{len(best.float_layers)} sensitive layers" if len(best.float_layers) > 1 else "the most sensitive layer"
-    return f"{reason}. With {layers} in floating point it loses {best.drop.points:.2f} and is {_times(best.gain)} it"
+    layers = f"{len(best.float_layers)} sensitive layers" if len(best.float_layers) > 1 else "a sensitive layer"
+    times = _times(best.gain)
+    return f"{reason}. With {layers} in floating point it loses {best.drop.points:.2f} and is {times} float32"
 
 
 def _times(gain: float) -> str:

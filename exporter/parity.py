@@ -1,5 +1,6 @@
 """The proof that ONNX Runtime says what Keras said, on the user's own photos."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -90,7 +91,7 @@ class Parity:
     @property
     def probabilities_passed(self) -> bool:
         """Whether the probabilities agree, whatever the unknown scores do."""
-        return self.photos > 0 and self.largest <= self.tolerance and not self.flips
+        return self.photos > 0 and math.isfinite(self.largest) and self.largest <= self.tolerance and not self.flips
 
 
 def compare_scores(expected: Scores, got: Scores, limit: float | None, tolerance: float = TOLERANCE) -> Parity:

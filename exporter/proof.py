@@ -1,6 +1,7 @@
 """All that was compared before a bundle was published."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -54,20 +55,21 @@ class Proof:
         Args:
             labels: class names, in the order of the probabilities.
         """
-        return {
-            "schema_version": 1,
-            "passed": self.passed,
-            "keras": {"batches": _shown(self.many, labels), "one_by_one": _shown(self.one, labels)},
-            "golden": self.golden,
-            "variants": {variant.name: _variant(variant) for variant in self.variants},
-            "refused": {
-                one.name: {**asdict(one), "attempts": [asdict(a) for a in one.attempts]} for one in self.refusals
-            },
-        }
+        shown: dict[str, Any] = _finite(
+            {
+                "schema_version": 1,
+                "passed": self.passed,
+                "keras": {"batches": _shown(self.many, labels), "one_by_one": _shown(self.one, labels)},
+                "golden": self.golden,
+                "variants": {variant.name: _variant(variant) for variant in self.variants},
+                "refused": {refusal.name: asdict(refusal) for refusal in self.refusals},
+            }
+        )
+        return shown
 
     def dump(self, labels: Sequence[str]) -> bytes:
         """The contents of ``parity.json``."""
-        return json.dumps(self.as_json(labels), indent=1).encode()
+        return json.dumps(self.as_json(labels), indent=1, allow_nan=False).encode()
 
     def _disagreement(self) -> str:
         for parity, batches in ((self.many, "in batches"), (self.one, "one by one")):
@@ -93,6 +95,19 @@ class DisprovedError(ParityError):
         self.labels = tuple(labels)
 
 
+def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """The same, with null for what is no number: JSON has neither infinity nor not-a-number."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+        case _:
+            return value
+
+
 def _shown(parity: Parity, labels: Sequence[str]) -> dict[str, Any]:
     counts = Counter(f"{labels[expected]} → {labels[got]}" for expected, got in parity.changed)
     return {**asdict(parity), "flips_by_class": dict(counts.most_common()), "passed": parity.passed}
@@ -104,6 +119,7 @@ def _variant(variant: MadeVariant) -> dict[str, Any]:
         "accuracy": variant.accuracy,
         "cost": None if variant.cost is None else asdict(variant.cost),
         "times_as_fast": variant.gain,
+        "unknown_agreement": variant.unknown_agreement,
         "edge": None if edge is None else {**asdict(edge), "passed": edge.passed},
     }
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from exporter.drop import Drop
 from exporter.parity import Parity
 from exporter.proof import Proof
 from exporter.variant import MadeVariant, file_of
@@ -87,11 +88,16 @@ def _edges(variants: Sequence[MadeVariant]) -> Table:
         edge = variant.edge_parity
         if edge is not None:
             shares = (edge.agreement, edge.own_agreement, edge.sure_agreement)
-            accuracy = "–" if edge.right is None else f"{edge.right / edge.photos:.3f}"
-            points = "–" if edge.right is None else "{:.1f} ({:.1f} to {:.1f})".format(*edge.points)
-            figures = (f"{edge.photos:,}", *(f"{share:.1%}" for share in shares), accuracy, points)
+            figures = (f"{edge.photos:,}", *(f"{share:.1%}" for share in shares), *_cost(edge.cost))
             table.add_row(file_of("edge", variant.name), *figures, _mark(passed=edge.passed))
     return table
+
+
+def _cost(cost: Drop | None) -> tuple[str, str]:
+    if cost is None:
+        return "–", "–"
+    low, high = cost.points_95
+    return f"{cost.accuracy:.3f}", f"{cost.points:.1f} ({low:.1f} to {high:.1f})"
 
 
 def _print_edge_flips(variants: Sequence[MadeVariant], console: Console) -> None:

@@ -100,6 +100,9 @@ def read_training_run(path: Path) -> TrainingRun:
             msg = f"Expected {file}, the run has not ended; finish it with hangtag train --resume {path}."
             raise InputError(msg)
     pixels, labels = _read_pixels(kept)
+    if not len(pixels):
+        msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train anew."
+        raise InputError(msg)
     confidence = _read_confidence(path, len(args.classes))
     distance = confidence.unknown is not None and confidence.unknown.score == "distance"
     return TrainingRun(
@@ -111,7 +114,7 @@ def read_training_run(path: Path) -> TrainingRun:
         pixels=pixels,
         labels=labels,
         sample=path / "export" / "train_sample.npz",
-        originals=sorted((path / "export" / "originals").glob("*")),
+        originals=sorted((path / "export" / "originals").glob("[0-9]*")),
         test_accuracy=_test_accuracy(path / "evaluation.json"),
         confidence=confidence,
         unknown_head=_read_head(path / "export" / "unknown.npz") if distance else None,

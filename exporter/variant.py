@@ -31,6 +31,8 @@ class MadeVariant:
         accuracy: share of the validation photos that it labels right.
         cost: what it loses against float32; none of float32 itself.
         gain: how many times as fast as float32 it is on one thread of this machine; none of float32 itself.
+        unknown_agreement: share of the validation photos that its unknown score puts on the same side of its limit as
+            float32's does; none where there is no such score.
         quantization: how it came to compute with integers; none where it does not.
         edge: the ONNX file that takes one photo of any size; none where there is none.
         edge_parity: how far that agrees with the variant.
@@ -41,6 +43,7 @@ class MadeVariant:
     accuracy: float
     cost: Drop | None = None
     gain: float | None = None
+    unknown_agreement: float | None = None
     quantization: Quantization | None = None
     edge: bytes | None = None
     edge_parity: EdgeParity | None = None

@@ -39,7 +39,12 @@ class Arch(StrEnum):
     @property
     def min_size(self) -> int:
         """The smallest side of the input, in pixels."""
-        return _MIN_SIZES.get(self, 32 if self.is_transfer else 16)
+        return 32 if self.is_transfer else 16
+
+    @property
+    def min_exported_size(self) -> int:
+        """The smallest side of an input that the network can be exported with."""
+        return _MIN_EXPORTED_SIZES.get(self, self.min_size)
 
 
 _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
@@ -50,5 +55,5 @@ _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
         Arch.MOBILENET_V3_LARGE: (0.75, 1.0),
     }
 )
-_MIN_SIZES: Final[Mapping[Arch, int]] = MappingProxyType({Arch.CONVNEXT_TINY: 64})
+_MIN_EXPORTED_SIZES: Final[Mapping[Arch, int]] = MappingProxyType({Arch.CONVNEXT_TINY: 64})
 """Of a smaller photo, the last maps of ConvNeXt are one pixel: tf2onnx converts the norms of such maps wrongly."""

@@ -150,8 +150,12 @@ def _of_folds(run: Run, folds: int) -> Iterator[EpochFigures]:
 
 def _weights(request: TrainRequest) -> str:
     """What the network begins with, downloaded if need be; a file is read when the classes are known."""
-    weights = parse_weights(request.weights) if request.weights else default_weights(request.arch)
-    weights_file(NetworkChoice(request.arch, request.preprocess.size, weights, request.alpha))
+    arch, size = request.arch, request.preprocess.size
+    weights = parse_weights(request.weights) if request.weights else default_weights(arch)
+    if arch.min_size <= size < arch.min_exported_size:
+        msg = f"{arch} cannot be exported below {arch.min_exported_size} px, got {size}; pass a larger --image-size."
+        raise InputError(msg)
+    weights_file(NetworkChoice(arch, size, weights, request.alpha))
     return str(weights.resolve() if isinstance(weights, Path) else weights)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from exporter.confidence.intervals import difference_interval
+from exporter.drop import Drop
 
 __all__ = ["NEAR_TIE", "EdgeParity", "Flip"]
 
@@ -52,9 +52,7 @@ class EdgeParity:
         sure: photos that need no review, with the model's own spec or by the edge graph's scores.
         sure_flips: those of ``own_flips`` that are among them.
         crossed: photos whose unknown score is on the other side of the limit than with ``decode=full``.
-        right: photos that the edge graph labels right; none where no labels are given.
-        lost, won: photos that are labelled right with the model's own spec and not by the edge graph, and the other way
-            round.
+        cost: what that costs against the model with its own spec; none where no labels are given.
         max_drop: so many points of accuracy may the edge graph have less than the model with its own spec.
     """
 
@@ -68,10 +66,8 @@ class EdgeParity:
     sure: int
     sure_flips: tuple[Flip, ...]
     crossed: tuple[int, ...]
-    right: int | None
-    lost: int | None
-    won: int | None
-    max_drop: float = 0.5
+    cost: Drop | None
+    max_drop: float
 
     @property
     def agreement(self) -> float:
@@ -89,21 +85,6 @@ class EdgeParity:
         return _share(self.sure, self.sure_flips)
 
     @property
-    def own_right(self) -> int | None:
-        """Photos that are labelled right with the model's own spec."""
-        return (
-            None if self.right is None or self.lost is None or self.won is None else self.right + self.lost - self.won
-        )
-
-    @property
-    def points(self) -> tuple[float, float, float]:
-        """Points of accuracy less than with the model's own spec, and the ends of their 95% interval; 0 if unknown."""
-        if self.lost is None or self.won is None or not self.photos:
-            return (0.0, 0.0, 0.0)
-        low, high = difference_interval(self.lost, self.won, self.photos)
-        return (100 * (self.lost - self.won) / self.photos, 100 * low, 100 * high)
-
-    @property
     def passed(self) -> bool:
         """Whether the edge graph may ship."""
         return not self.reasons
@@ -118,10 +99,17 @@ class EdgeParity:
             f"{len(self.flips)} of {self.photos} labels differ from decode=full": not self._full_passed,
             f"{len(self.crossed)} of {self.photos} unknown scores cross the limit": not self._unknown_passed,
             f"{len(self.sure_flips)} of {self.sure} labels differ that need no review": not self._sure_passed,
-            f"{self.right} of {self.photos} labels are right instead of {self.own_right} with the model's own decode, "
-            "more than chance (allow more with --max-drop, or train with --decode full)": not self._accuracy_passed,
+            self._too_much: not self._accuracy_passed,
         }
         return tuple(reason for reason, so in found.items() if so)
+
+    @property
+    def _too_much(self) -> str:
+        points, low = (0.0, 0.0) if self.cost is None else (self.cost.points, self.cost.points_95[0])
+        return (
+            f"{points:.1f} points of accuracy are lost against the model's own decoding, {low:.1f} at least (allow "
+            "more with --max-drop, or train with --decode full)"
+        )
 
     @property
     def _full_passed(self) -> bool:
@@ -139,8 +127,7 @@ class EdgeParity:
     @property
     def _accuracy_passed(self) -> bool:
         """A few hundred photos cannot tell half a point from chance: what chance may do is let through, and shown."""
-        points, low, _ = self.points
-        return points <= self.max_drop or low <= self.max_drop
+        return self.cost is None or self.cost.points_95[0] <= self.max_drop
 
 
 def _share(photos: int, flips: tuple[Flip, ...]) -> float:

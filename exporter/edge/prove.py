@@ -1,11 +1,12 @@
 """The proof of an edge graph, on photo files: against Python preprocessing, in full and as the model's spec says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from exporter.drop import Drop, drop
 from exporter.edge.parity import NEAR_TIE, EdgeParity, Flip
 from models.classifier import Classifier, Scores
 from models.edge import EdgeAnswer, EdgeModel
@@ -17,20 +18,26 @@ __all__ = ["prove_edge"]
 
 
 def prove_edge(
-    edge: EdgeModel, classifier: Classifier, photos: Sequence[bytes], labels: Sequence[int] | None
+    edge: EdgeModel,
+    classifier: Classifier,
+    photos: Iterable[bytes],
+    labels: Sequence[int] | None,
+    max_drop: float = 0.5,
 ) -> EdgeParity:
     """Compare an edge graph with its model behind Python preprocessing.
 
     Args:
         edge: the graph.
         classifier: the same model; its spec and its rules count.
-        photos: bytes of image files; those that cannot be decoded are passed over.
+        photos: bytes of image files, one at a time; those that cannot be decoded are passed over.
         labels: the right label of each photo, if they are known.
+        max_drop: so many points of accuracy may the edge graph have less than the model with its own spec.
     """
-    said = {index: answers for index, data in enumerate(photos) if (answers := _answers(edge, classifier, data))}
+    tried = [_answers(edge, classifier, data) for data in photos]
+    said = {index: answers for index, answers in enumerate(tried) if answers is not None}
     if not said:
-        return EdgeParity(0, tuple(range(len(photos))), np.inf, np.inf, (), (), (), 0, (), (), None, None, None)
-    return _compared(list(said), list(said.values()), classifier, len(photos), labels)
+        return EdgeParity(0, tuple(range(len(tried))), np.inf, np.inf, (), (), (), 0, (), (), None, max_drop)
+    return _compared(said, classifier, len(tried), labels, max_drop)
 
 
 @dataclass(frozen=True)
@@ -64,18 +71,13 @@ def _batch_of_one(answer: EdgeAnswer) -> Scores:
 
 
 def _compared(
-    indices: list[int],
-    answers: list[_Answers],
-    classifier: Classifier,
-    given: int,
-    labels: Sequence[int] | None,
+    said: Mapping[int, _Answers], classifier: Classifier, given: int, labels: Sequence[int] | None, max_drop: float
 ) -> EdgeParity:
+    indices, answers = list(said), list(said.values())
     edge, full, own = (_joined([getattr(answer, which) for answer in answers]) for which in ("edge", "full", "own"))
     difference = np.abs(edge.probabilities - full.probabilities).astype(np.float64)
     own_flips = _flips(indices, own, edge, classifier.labels)
     sure = _sure(indices, classifier, own) | _sure(indices, classifier, edge)
-    truths = None if labels is None else np.array([labels[index] for index in indices])
-    right, lost, won = _accuracy(edge, own, truths)
     return EdgeParity(
         photos=len(indices),
         passed_over=tuple(sorted(set(range(given)) - set(indices))),
@@ -87,10 +89,15 @@ def _compared(
         sure=len(sure),
         sure_flips=tuple(flip for flip in own_flips if flip.index in sure),
         crossed=_crossed(indices, full, edge, classifier),
-        right=right,
-        lost=lost,
-        won=won,
+        cost=None
+        if labels is None
+        else drop(own.probabilities, edge.probabilities, np.array([labels[i] for i in indices])),
+        max_drop=max_drop,
     )
+
+
+def _cost(own: Scores, edge: Scores, labels: npt.NDArray[np.int_]) -> Drop:
+    return drop(own.probabilities, edge.probabilities, labels)
 
 
 def _joined(scores: list[Scores]) -> Scores:
@@ -125,13 +132,3 @@ def _crossed(indices: list[int], expected: Scores, got: Scores, classifier: Clas
         return ()
     crossed = (expected.unknown <= limit.limit) != (got.unknown <= limit.limit)
     return tuple(index for index, other_side in zip(indices, crossed, strict=True) if other_side)
-
-
-def _accuracy(
-    edge: Scores, own: Scores, labels: npt.NDArray[np.int_] | None
-) -> tuple[int | None, int | None, int | None]:
-    """Photos that the edge graph labels right; that only the model's own spec does; that only the edge graph does."""
-    if labels is None:
-        return None, None, None
-    here, there = (scores.probabilities.argmax(axis=1) == labels for scores in (edge, own))
-    return int(here.sum()), int((there & ~here).sum()), int((here & ~there).sum())

@@ -20,11 +20,16 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from exporter.int8.body import QUANTIZED, body_nodes
+from models.errors import ParityError
 from models.preprocess import Pixels
 
-__all__ = ["Quantizer", "Ranges"]
+__all__ = ["QuantizeError", "Quantizer", "Ranges"]
 
 _AT_ONCE: Final = 8
+
+
+class QuantizeError(ParityError):
+    """A model that ONNX Runtime's tools cannot quantize."""
 
 
 class Ranges(StrEnum):
@@ -51,10 +56,13 @@ class Quantizer:
 
     Args:
         model: has an output ``logits``.
-        pixels: training photos, ``uint8 (n, S, S, 3)``: what the ranges are found on. Eight at a time: what is
-            left over is left out.
+        pixels: training photos, ``uint8 (n, S, S, 3)``, eight at least: what the ranges are found on. Eight at a time:
+            what is left over is left out.
         weight_bits: 7 is safe on every processor (see :class:`models.manifest.Quantization`).
         scratch: a folder for what it keeps meanwhile.
+
+    Raises:
+        QuantizeError: ONNX Runtime's tools cannot read the model.
     """
 
     def __init__(self, model: onnx.ModelProto, pixels: Pixels, weight_bits: Literal[7, 8], scratch: Path) -> None:
@@ -64,7 +72,7 @@ class Quantizer:
         self._folded = scratch / "folded.onnx"
         plain = scratch / "plain.onnx"
         onnx.save(model, plain)
-        with _quiet():
+        with _tools():
             quant_pre_process(str(plain), str(self._folded), skip_symbolic_shape=True)
         self.folded: onnx.ModelProto = onnx.load(self._folded)
         self.body = body_nodes(self.folded)
@@ -78,9 +86,12 @@ class Quantizer:
 
         Returns:
             A model with the same inputs and outputs.
+
+        Raises:
+            QuantizeError: the tools cannot.
         """
         place = self._scratch / "quantized.onnx"
-        with _quiet():
+        with _tools():
             quantize_static(
                 str(self._folded),
                 str(place),
@@ -118,12 +129,15 @@ class _Reader(CalibrationDataReader):
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """ONNX Runtime's tools print what they do, and advise what has been done."""
+def _tools() -> Iterator[None]:
+    """ONNX Runtime's tools print what they do, advise what has been done, and raise whatever NumPy raises."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
+    except Exception as error:
+        msg = f"ONNX Runtime's tools cannot quantize it ({type(error).__name__}: {error})"
+        raise QuantizeError(msg) from error
     finally:
         logging.disable(disabled)

@@ -1,7 +1,7 @@
 """The search for a quantized model that is quick and loses next to nothing."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from exporter.advance import Advance
 from exporter.drop import Drop, drop
 from exporter.evenly import evenly
 from exporter.graph import check_plain
 from exporter.half_weights import with_half_weights
 from exporter.int8.body import layers_of
 from exporter.int8.distance import Yardstick
-from exporter.int8.quantize import Quantizer, Ranges
+from exporter.int8.quantize import QuantizeError, Quantizer, Ranges
 from exporter.onnx_says import onnx_logits
 from exporter.speed import speed_gain
-from models.errors import InputError
 from models.preprocess import Pixels
 
 __all__ = ["Attempt", "Int8Search", "Wanted", "find_int8"]
@@ -27,8 +27,6 @@ __all__ = ["Attempt", "Int8Search", "Wanted", "find_int8"]
 _FEWEST_PHOTOS: Final = 16
 _MOST_GROUPS: Final = 24
 """Layers are measured in so many groups at most: a hundred by themselves would take minutes."""
-
-Advance = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -106,11 +104,11 @@ def find_int8(
         advance: told what is being done.
 
     Raises:
-        InputError: there are too few training photos.
+        QuantizeError: there are too few training photos, or ONNX Runtime's tools cannot quantize the model.
     """
     if len(training) < _FEWEST_PHOTOS:
-        msg = f"Expected {_FEWEST_PHOTOS} training photos or more to quantize with, got {len(training)}; say --no-int8."
-        raise InputError(msg)
+        msg = f"it takes {_FEWEST_PHOTOS} training photos to quantize with, and the run keeps {len(training)}"
+        raise QuantizeError(msg)
     with tempfile.TemporaryDirectory() as scratch:
         found, others = training[::2], training[1::2]
         quantizer = Quantizer(model, found, wanted.weight_bits, Path(scratch))
@@ -159,10 +157,16 @@ class _Search:
         return model
 
     def _best_ranges(self) -> Ranges:
-        distances = {}
+        distances: dict[Ranges, float] = {}
+        failures: list[QuantizeError] = []
         for number, ranges in enumerate(Ranges):
             self._advance("Finding ranges", number, len(Ranges))
-            distances[ranges] = self._yardstick.distance(self._quantized(ranges, ()))
+            try:
+                distances[ranges] = self._yardstick.distance(self._quantized(ranges, ()))
+            except QuantizeError as error:
+                failures.append(error)
+        if not distances:
+            raise failures[0]
         return min(distances, key=lambda ranges: distances[ranges])
 
     def _left_out(self, ranges: Ranges) -> Iterator[tuple[str, ...]]:

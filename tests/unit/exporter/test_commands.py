@@ -50,3 +50,46 @@ def test_a_network_that_cannot_be_proved_shows_why_and_is_one_line_on_stderr_and
     assert not (tmp_path / "bundle").exists()
     assert done.stderr.splitlines()[-1].startswith("hangtag: ONNX Runtime and Keras disagree")
     assert "Traceback" not in done.stderr
+
+
+def test_every_option_does_what_it_says(small_run, tmp_path):
+    asked = ("--edge", "--ort", "--fp16", "--vnni", "--atol", "0.002", "--max-drop", "100", "--json")
+    result = export(small_run, "--out", tmp_path / "bundle", *asked)
+    assert result.exit_code == 0
+    shown = json.loads(result.stdout)
+    assert shown["keras"]["batches"]["tolerance"] == 0.002
+    names = [f"{what}{variant}.onnx" for what in ("model", "edge") for variant in ("", ".int8", ".float16")]
+    assert set(shown["bytes"]) == set(names)
+    manifest = open_bundle(tmp_path / "bundle").manifest
+    assert manifest.variants["int8"].quantization.weight_bits == 8
+    assert manifest.variants["float32"].ort == "model.ort"
+    assert shown["variants"]["float32"]["edge"]["max_drop"] == 100
+
+
+NONSENSE = [("--no-int8", "--vnni"), ("--atol", "1"), ("--max-drop", "-1"), ("--max-drop", "101")]
+
+
+@pytest.mark.parametrize("asked", NONSENSE)
+def test_options_that_make_no_sense_are_refused(tmp_path, asked):
+    command = [sys.executable, "-m", "hangtag", "export", tmp_path / "run", "--out", tmp_path / "bundle", *asked]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert asked[-1] in done.stderr or asked[0] in done.stderr
+
+
+def test_the_json_of_a_failed_export_is_json(make_network, make_run, tmp_path):
+    import numpy as np
+
+    network = make_network("simple", 3)
+    network.get_layer("logits").set_weights([np.nan * weights for weights in network.get_layer("logits").get_weights()])
+    command = [sys.executable, "-m", "hangtag", "export", make_run(network), "--json", "--out", tmp_path / "bundle"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    shown = json.loads(done.stdout, parse_constant=refuse)
+    assert shown["bundle"] is None
+    assert not shown["passed"]
+    assert shown["keras"]["batches"]["largest"] is None

@@ -139,9 +139,61 @@ def test_an_edge_graph_that_disagrees_is_not_published(small_run, tmp_path, monk
 
     monkeypatch.setattr(export, "edge_graph", stretched)
     with pytest.raises(
-        DisprovedError, match=r"edge graph of float32 and its model disagree: \d+ of \d+ labels"
+        DisprovedError, match=r"edge graph of float32 and its model disagree: .*\d+ of \d+ labels"
     ) as caught:
         export.export_run(small_run, tmp_path / "bundle", ExportOptions(edge=True))
     assert isinstance(caught.value, ParityError)
     assert not caught.value.proof.passed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_float32_ships_alone_where_int8_loses_too_much_and_says_why(small_run, tmp_path):
+    from exporter.export import export_run
+
+    result = export_run(small_run, tmp_path / "bundle", ExportOptions(int8=True, max_drop=-101.0))
+    assert set(open_bundle(result.bundle).manifest.variants) == {"float32"}
+    assert not (result.bundle / "model.int8.onnx").exists()
+    refused = json.loads((result.bundle / "parity.json").read_text())["refused"]["int8"]
+    assert "points of accuracy" in refused["reason"]
+    assert len(refused["attempts"]) > 1
+    assert "int8 was left out: it loses" in (result.bundle / "README.md").read_text()
+
+
+def test_float32_ships_alone_where_there_is_too_little_to_quantize_with(small_run, tmp_path):
+    import shutil
+
+    from exporter.export import export_run
+
+    run = shutil.copytree(small_run, tmp_path / "run")
+    np.savez(run / "export" / "train_sample.npz", pixels=np.zeros((3, 32, 32, 3), np.uint8), labels=np.zeros(3, int))
+    result = export_run(run, tmp_path / "bundle", ExportOptions(int8=True))
+    (refusal,) = result.proof.refusals
+    assert refusal.reason == "it takes 16 training photos to quantize with, and the run keeps 3"
+    assert load(result.bundle).labels
+
+
+def test_an_original_that_has_gone_bad_is_passed_over(small_run, tmp_path):
+    import shutil
+
+    from exporter.export import export_run
+
+    run = shutil.copytree(small_run, tmp_path / "run")
+    originals = sorted((run / "export" / "originals").iterdir())
+    originals[3].write_bytes(b"gone")
+    (run / "export" / "originals" / ".DS_Store").write_bytes(b"stray")
+    proof = export_run(run, tmp_path / "bundle", ExportOptions(edge=True)).proof
+    assert proof.variants[0].edge_parity.passed_over == (3,)
+
+
+def test_a_bundle_that_does_not_repeat_its_golden_samples_is_not_published(small_run, tmp_path, monkeypatch):
+    from exporter import assemble, export
+
+    def spoiled(samples):
+        wrong = [sample.model_copy(update={"probabilities": {"float32": (1.0,) + (0.0,) * 7}}) for sample in samples]
+        return dump(tuple(wrong))
+
+    dump = assemble.dump_golden
+    monkeypatch.setattr(assemble, "dump_golden", spoiled)
+    with pytest.raises(ParityError, match=r"does not repeat its own golden samples: .* Nothing was published"):
+        export.export_run(small_run, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []

@@ -111,3 +111,54 @@ def test_the_file_carries_its_metadata(model):
     found = ort.InferenceSession(file).get_modelmeta()
     assert found.producer_name == "hangtag"
     assert parse_metadata(found.custom_metadata_map[METADATA_KEY], "model.onnx") == metadata
+
+
+def with_dropout_in_a_branch(graph):
+    inner = onnx.helper.make_node("Dropout", ["logits"], ["inner"], name="drop")
+    branch = onnx.helper.make_graph([inner], "branch", [], [onnx.helper.make_empty_tensor_value_info("inner")])
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "always"))
+    graph.node.append(onnx.helper.make_node("If", ["always"], ["beside"], then_branch=branch, else_branch=branch))
+
+
+def with_an_input_more(graph):
+    graph.input.append(onnx.helper.make_tensor_value_info("phase", onnx.TensorProto.BOOL, [1]))
+
+
+def with_a_learning_norm(graph):
+    names = ["scale", "bias", "mean", "variance"]
+    graph.initializer.extend(onnx.numpy_helper.from_array(np.ones(3, np.float32), name) for name in names)
+    outputs = ["normed", "new_mean", "new_variance"]
+    graph.node.append(
+        onnx.helper.make_node("BatchNormalization", ["logits", *names], outputs, name="norm", training_mode=1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (with_dropout_in_a_branch, r"drop \(training only\)"),
+        (with_an_input_more, "input phase"),
+        (with_a_learning_norm, r"norm \(training only\)"),
+    ],
+)
+def test_what_only_training_has_and_inputs_too_many_are_refused_by_name(make_network, spoil, named):
+    from exporter.graph import check_plain, to_logits
+
+    model = to_logits(make_network("simple", 3), 32)
+    check_plain(model)
+    spoil(model.graph)
+    with pytest.raises(ParityError, match=named):
+        check_plain(model)
+
+
+def test_a_function_call_is_refused_by_name(make_network):
+    from exporter.graph import check_plain, to_logits
+
+    model = to_logits(make_network("simple", 3), 32)
+    opset = onnx.helper.make_opsetid("", 18)
+    body = onnx.helper.make_node("Identity", ["x"], ["y"])
+    model.functions.append(onnx.helper.make_function("ours", "call", ["x"], ["y"], [body], [opset]))
+    model.graph.node.append(onnx.helper.make_node("call", ["logits"], ["called"], domain="ours"))
+    model.opset_import.append(onnx.helper.make_opsetid("ours", 1))
+    with pytest.raises(ParityError, match=r"ours:call, function call"):
+        check_plain(model)

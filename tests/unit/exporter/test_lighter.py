@@ -87,8 +87,8 @@ def test_int8_that_costs_too_much_is_refused_with_what_it_costs(int8, monkeypatc
     assert refusal.name == "int8"
     assert refusal.reason == (
         "it loses 3.00 points of accuracy on 200 validation photos (95%: 2.00 to 4.00; 0.5 are allowed); it is 2.00 "
-        "times as fast as float32. With the most sensitive layer in floating point it loses 1.50 and is 2.00 times as "
-        "fast as it"
+        "times as fast as float32. With a sensitive layer in floating point it loses 1.50 and is 2.00 times as fast as "
+        "float32"
     )
     assert refusal.attempts == found.attempts
 

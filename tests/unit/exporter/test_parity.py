@@ -187,3 +187,7 @@ def test_all_passes_when_both_do(unknown, probabilities, passed):
     assert parity.unknown is not None
     assert parity.passed is passed
     assert compare_scores(expected, got, limit=None).unknown is None
+
+
+def test_what_is_no_number_passes_no_tolerance():
+    assert not compare(KERAS, KERAS * np.nan, float("inf")).passed

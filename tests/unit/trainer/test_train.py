@@ -136,6 +136,7 @@ def test_folds_join_what_thresholds_rest_on_whenever_they_were_trained(folded):
         ({"arch": Arch.MOBILENET, "alpha": 0.3}, "ImageNet weights for alpha 0.25, 0.5"),
         ({"arch": Arch.MOBILENET, "alpha": 5.0, "weights": "none"}, "Expected an alpha from 0.1 to 2"),
         ({"arch": Arch.VGG16, "preprocess": PreprocessSpec(size=16)}, "vgg16 needs 32 px or more"),
+        ({"arch": Arch.CONVNEXT_TINY, "preprocess": PreprocessSpec(size=63)}, "cannot be exported below 64 px, got 63"),
     ],
 )
 def test_a_network_that_does_not_exist_is_refused_before_any_photo_is_looked_at(

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from exporter.drop import drop
 from exporter.edge.build import edge_graph
 from exporter.edge.parity import EdgeParity, Flip
 from exporter.edge.prove import prove_edge
@@ -30,7 +31,7 @@ def test_a_true_graph_passes(fit, unknown):
     assert (parity.photos, parity.passed_over, parity.flips, parity.own_flips) == (20, (), (), ())
     assert parity.largest < 1e-6
     assert (parity.agreement, parity.own_agreement, parity.sure_agreement) == (1.0, 1.0, 1.0)
-    assert (parity.right, parity.own_right) == (None, None)
+    assert parity.cost is None
 
 
 @pytest.mark.parametrize(("fit", "wrong"), [(Fit.PAD, Fit.STRETCH), (Fit.STRETCH, Fit.CROP), (Fit.CROP, Fit.PAD)])
@@ -98,7 +99,7 @@ def test_photos_that_cannot_be_decoded_are_passed_over_and_keep_their_places():
     parity = prove_edge(Wrong(edge, turned), classifier, photos, [9, tops[0], 9, tops[1]])
     assert (parity.photos, parity.passed_over) == (2, (0, 2))
     assert [flip.index for flip in parity.flips] == [1]
-    assert (parity.right, parity.own_right) == (1, 2)
+    assert (parity.cost.accuracy, parity.cost.reference) == (1 / parity.photos, 2 / parity.photos)
 
 
 def test_without_a_photo_nothing_is_proved():
@@ -130,7 +131,14 @@ def test_photos_that_need_no_review_count_by_themselves():
     assert {flip.index for flip in parity.sure_flips} == sure
 
 
-FAIR = EdgeParity(1000, (), 0.01, 0.001, (), (), (), 800, (), (), 900, 0, 0)
+FAIR = EdgeParity(1000, (), 0.01, 0.001, (), (), (), 800, (), (), None, 0.5)
+
+
+def cost(lost, won, photos=1000):
+    truths = np.zeros(photos, int)
+    own, edge = np.tile([1.0, 0.0], (photos, 1)), np.tile([1.0, 0.0], (photos, 1))
+    edge[:lost] = own[lost : lost + won] = [0.0, 1.0]
+    return drop(own, edge, truths)
 
 
 def flips(count, margin=0.5):
@@ -154,14 +162,13 @@ def flips(count, margin=0.5):
         ({"sure": 20, "sure_flips": flips(1)}, True),
         ({"sure": 20, "sure_flips": flips(2)}, False),
         ({"own_flips": flips(50)}, True),
-        ({"lost": 5}, True),
-        ({"lost": 15}, False),
-        ({"lost": 15, "max_drop": 1.5}, True),
-        ({"lost": 15, "won": 10}, True),
-        ({"won": 100}, True),
-        ({"photos": 256, "lost": 6, "won": 1}, True),
-        ({"photos": 256, "lost": 12, "won": 1}, False),
-        ({"right": None, "lost": None, "won": None}, True),
+        ({"cost": cost(5, 0)}, True),
+        ({"cost": cost(20, 0)}, False),
+        ({"cost": cost(20, 0), "max_drop": 1.5}, True),
+        ({"cost": cost(20, 15)}, True),
+        ({"cost": cost(0, 100)}, True),
+        ({"cost": cost(6, 1, 256)}, True),
+        ({"cost": cost(12, 1, 256)}, False),
         ({"crossed": (1, 2)}, True),
         ({"crossed": (1, 2, 3)}, False),
         ({"photos": 50, "crossed": (1,)}, True),

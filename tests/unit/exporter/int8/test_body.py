@@ -3,12 +3,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from exporter.int8.body import body_nodes, layers_of
+from exporter.int8.quantize import Quantizer
 
 
 @pytest.fixture(scope="module")
-def folded(to_logits, tmp_path_factory):
-    """As quantization sees it, with the names that a person would give the nodes."""
-    return to_logits
+def folded(to_logits, training, tmp_path_factory):
+    """As quantization sees it."""
+    return Quantizer(to_logits, training, 7, tmp_path_factory.mktemp("scratch")).folded
 
 
 def test_a_body_begins_with_the_first_convolution_and_ends_with_the_features(folded):

@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from exporter.int8.quantize import Quantizer, Ranges
+from exporter.int8.quantize import QuantizeError, Quantizer, Ranges
 
 
 @pytest.fixture(scope="module", params=[7, 8])
@@ -71,3 +71,9 @@ def test_no_batch_norm_is_left(quantizer):
 def test_the_tools_say_nothing(quantizer, capfd):
     quantizer.quantize(Ranges.MINMAX, quantizer.body)
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_the_tools_cannot_do_is_an_error_with_their_words(to_logits, tmp_path):
+    quantizer = Quantizer(to_logits, np.zeros((16, 3, 3, 3), np.uint8), 7, tmp_path)
+    with pytest.raises(QuantizeError, match=r"ONNX Runtime's tools cannot quantize it \(InvalidArgument: "):
+        quantizer.quantize(Ranges.MINMAX, quantizer.body)

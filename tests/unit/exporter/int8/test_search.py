@@ -3,8 +3,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from exporter.int8.quantize import QuantizeError
 from exporter.int8.search import Wanted, find_int8
-from models.errors import InputError
 
 
 def unseen(what, done, total): ...
@@ -76,5 +76,5 @@ def test_progress_is_told_and_ends_before_its_total(search):
 
 
 def test_too_few_training_photos_are_refused(to_logits, trained):
-    with pytest.raises(InputError, match=r"16 training photos or more .* got 15; say --no-int8"):
+    with pytest.raises(QuantizeError, match=r"it takes 16 training photos .* the run keeps 15"):
         find_int8(to_logits, trained.pixels[:15], trained.pixels, trained.labels, Wanted(0.5), unseen)
