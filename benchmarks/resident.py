@@ -1,4 +1,4 @@
-"""The resident memory of this process, of Linux's own count; of the standard library alone, so that it costs nothing."""
+"""The resident memory of this process, as Linux counts it; of the standard library alone, so that it costs nothing."""
 
 from pathlib import Path
 

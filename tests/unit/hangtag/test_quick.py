@@ -105,7 +105,7 @@ def speak():
     print('the thread is done')
 threading.Thread(target=speak).start()
 """
-BROKEN_PIPE = "input(); print('what nobody reads')"
+BROKEN_PIPE = "sys.stdin.readline(); print('what nobody reads')"
 
 
 def ended(code: object, before: str = "", *, quickly: bool = True) -> subprocess.CompletedProcess[str]:
@@ -117,7 +117,10 @@ def ended(code: object, before: str = "", *, quickly: bool = True) -> subprocess
 def ended_unread(*, quickly: bool) -> tuple[int, str]:
     """The same, where nobody reads any more what it prints."""
     script = END.format(code=3, before=BROKEN_PIPE, quickly=quickly)
-    with subprocess.Popen([sys.executable, "-c", script], stdin=-1, stdout=-1, stderr=-1, text=True) as process:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=-1, stdout=-1, stderr=-1, text=True, env=buffered
+    ) as process:
         process.stdout.close()
         process.stdin.write("now\n")
         process.stdin.close()
