@@ -75,7 +75,8 @@ def test_no_request_leaves_the_host_and_none_is_needed(page: Page, ordinary: lis
 def test_a_photo_that_is_shown_is_not_held(page: Page, ordinary: list[Path]) -> None:
     page.choose(ordinary[:1])
     let_go = """new Promise((done) => {
-        const look = () => fetch(document.querySelector(".card img").src).then(() => setTimeout(look, 20), () => done(1));
+        const { src } = document.querySelector(".card img");
+        const look = () => fetch(src).then(() => setTimeout(look, 20), () => done(1));
         look();
     })"""
     assert page.tab.run(let_go) == "1"
