@@ -9,6 +9,7 @@ imports, after loading, after the first photo and after ten; then milliseconds o
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,10 +23,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime as ort
 from PIL import Image, ImageOps
-
-def peak():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
+from resident import resident_mb
 
 model, photo = map(Path, sys.argv[1:3])
 try:
@@ -33,13 +31,13 @@ try:
     sys.exit(f"{model.parent} can be written to")
 except OSError:
     pass
-peaks, start = [peak()], time.perf_counter()
+peaks, start = [resident_mb("VmHWM")], time.perf_counter()
 options = ort.SessionOptions()
 options.intra_op_num_threads = options.inter_op_num_threads = 1
 options.enable_cpu_mem_arena = sys.argv[3] == "True"
 session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 load_ms = (time.perf_counter() - start) * 1000
-peaks.append(peak())
+peaks.append(resident_mb("VmHWM"))
 shape = session.get_inputs()[0].shape
 for number in range(10):
     start = time.perf_counter()
@@ -49,7 +47,7 @@ for number in range(10):
     pixels = np.asarray(image)
     session.run(None, {"image": pixels[np.newaxis] if len(shape) == 4 else pixels})
     if number in (0, 9):
-        peaks.append(peak())
+        peaks.append(resident_mb("VmHWM"))
 print(json.dumps([*peaks, load_ms, (time.perf_counter() - start) * 1000]))
 """
 
@@ -76,7 +74,8 @@ def _measure(model: Path, photo: Path, *, arena: bool) -> list[float]:
         sys.exit("unshare is not installed; install util-linux")
     script = [sys.executable, "-P", "-c", LABEL, str(model), str(photo), str(arena)]
     command = [unshare, "--mount", "sh", "-c", READ_ONLY, str(model.parent), *script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    beside = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent)}  # where resident.py lies
+    done = subprocess.run(command, env=beside, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr or f"{model.name}: the process failed")
     figures: list[float] = json.loads(done.stdout)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from material import photo_list
 from PIL import Image
+from resident import resident_mb
 
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
@@ -125,15 +126,10 @@ def _peak_of(graph: Path, height: int, width: int) -> float:
 def _peak_mb(graph: Path, height: int, width: int) -> float:
     """By how much labelling one photo raises the memory of a process that has loaded the graph and holds the photo."""
     edge, photo = load_edge(graph.read_bytes(), str(graph)), _noise(height, width)
-    before = _resident_mb("VmRSS")
+    before = resident_mb("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak counts from here
     edge.run(photo)
-    return round(_resident_mb("VmHWM") - before, 1)
-
-
-def _resident_mb(which: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(which)) / 1024
+    return round(resident_mb("VmHWM") - before, 1)
 
 
 if __name__ == "__main__":

@@ -107,13 +107,15 @@ def _golden_files(made: Sequence[MadeVariant], photos: GoldenPhotos) -> dict[str
     for number, (name, (kind, data)) in enumerate(photos.raw.items()):
         with opened(data) as image:
             whole = np.asarray(whole_rgb(image))
+        answers = {of: edge.run(whole) for of, edge in edges.items()}
         samples.append(
             GoldenSample(
                 file=f"golden/{name}",
                 kind=kind,
                 probabilities={of: tuple(map(float, said.probabilities[number])) for of, said in scores.items()},
                 unknown={of: float(said.unknown[number]) for of, said in scores.items() if said.unknown is not None},
-                edge={of: tuple(map(float, edge.run(whole).probabilities)) for of, edge in edges.items()},
+                edge={of: tuple(map(float, answer.probabilities)) for of, answer in answers.items()},
+                edge_unknown={of: answer.unknown for of, answer in answers.items() if answer.unknown is not None},
             )
         )
     raw = {f"golden/{name}": data for name, (_, data) in photos.raw.items()}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from exporter.mobile import OPERATORS_FILE
 from exporter.proof import Proof
 from exporter.variant import MadeVariant
 from models.benchmark.measured import Measured
@@ -31,7 +32,8 @@ from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession("edge.onnx")
 labels = json.loads(session.get_modelmeta().custom_metadata_map["hangtag"])["labels"]
-photo = ImageOps.exif_transpose(Image.open("shoe.jpg")).convert("RGB")
+photo = ImageOps.exif_transpose(Image.open("shoe.jpg")).convert("RGBA")
+photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo).convert("RGB")
 label, confidence = session.run(["label", "confidence"], {"image": numpy.asarray(photo)})
 print(labels[label], float(confidence))
 ```"""
@@ -45,8 +47,8 @@ import { readFile } from "node:fs/promises";
 process.env.ORT_DISABLE_TELEMETRY = "1"; // ONNX Runtime reports to its maker otherwise
 const labels = (await readFile("labels.txt", "utf8")).trimEnd().split("\\n");
 const session = await ort.InferenceSession.create("edge.onnx");
-const { data, info } = await sharp("shoe.jpg").rotate().toColourspace("srgb").removeAlpha().raw()
-  .toBuffer({ resolveWithObject: true });
+const photo = sharp("shoe.jpg").rotate().flatten({ background: "white" }).toColourspace("srgb").raw();
+const { data, info } = await photo.toBuffer({ resolveWithObject: true });
 const image = new ort.Tensor("uint8", new Uint8Array(data), [info.height, info.width, 3]);
 const { label, confidence } = await session.run({ image });
 console.log(labels[Number(label.data[0])], confidence.data[0]);
@@ -54,8 +56,10 @@ console.log(labels[Number(label.data[0])], confidence.data[0]);
 
 _CPP: Final = """\
 ```cpp
+#include <cstdlib>
 #include <onnxruntime_cxx_api.h>  // pixels: height × width × 3 bytes of RGB, from any decoder
 
+setenv("ORT_DISABLE_TELEMETRY", "1", 1);  // ONNX Runtime reports to its maker otherwise
 Ort::Env env;
 Ort::Session session(env, "edge.onnx", Ort::SessionOptions{});
 int64_t shape[] = {height, width, 3};
@@ -115,7 +119,25 @@ def _files(manifest: Manifest, record: BenchmarkRecord) -> str:
         + f"\n\nMeasured on {named}{instructions}. A photo: one by one, on one thread; of edge graphs "
         f"a photo of {record.edge_photo[1]}×{record.edge_photo[0]} px, resizing included. Memory: of a whole process. "
         "Measure it on your own machine with `hangtag benchmark`." + _quantized(manifest)
-    )
+    ) + f"\n\n{_beside(manifest)}"
+
+
+def _beside(manifest: Manifest) -> str:
+    """The files that are not measured."""
+    mobile = [f"`{name}`" for v in manifest.variants.values() for name in (v.ort, v.edge_ort) if name]
+    lines = [
+        "`labels.txt`: a label a line, in the order of the probabilities.",
+        "`manifest.json`: what Hangtag reads, with the SHA-256 of every file.",
+        "`parity.json`, `benchmark.json`, `golden/`: what was compared and measured; photos to compare it anew.",
+        "`README.md`: this card.",
+    ]
+    if mobile:
+        lines.insert(
+            0,
+            f"{', '.join(mobile)}: the same in ONNX Runtime's own format, for phones; `{OPERATORS_FILE}` names the "
+            "operators that a build of it for them alone needs.",
+        )
+    return "Beside them:\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
 def _file_row(variant: Variant, measured: Measured) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities")
 """Beside these, ``unknown`` where the metadata has a limit for it."""
 _PHOTO_AXES: Final = 3
 _CHANNELS: Final = 3
+_ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,36 @@ class EdgeModel:
 
         Raises:
             InputError: the shape or the dtype is another.
+            BundleError: the label is not the likeliest class, or the confidence not its probability.
         """
         if photo.dtype != np.uint8 or photo.ndim != _PHOTO_AXES or photo.shape[2] != _CHANNELS or not photo.size:
             msg = f"Expected a uint8 photo (height, width, 3), got {photo.dtype} {photo.shape}."
             raise InputError(msg)
         names = [*EDGE_OUTPUTS, *(["unknown"] if self.metadata.unknown else [])]
         label, confidence, probabilities, *unknown = self._session.run(names, {"image": photo})
-        return EdgeAnswer(int(label), float(confidence), probabilities, float(unknown[0]) if unknown else None)
+        answer = EdgeAnswer(int(label), float(confidence), probabilities, float(unknown[0]) if unknown else None)
+        self._check(answer)
+        return answer
+
+    def _check(self, answer: EdgeAnswer) -> None:
+        """Of what is no number there is no likeliest: whoever asks sees that in the probabilities."""
+        if not np.isfinite(answer.probabilities).all():
+            return
+        likeliest = int(answer.probabilities.argmax())
+        probability = float(answer.probabilities[likeliest])
+        if answer.label != likeliest or not abs(answer.confidence - probability) <= _ROUNDING:
+            msg = (
+                f"Expected label {likeliest} with confidence {probability:.6f} of the edge graph of "
+                f"{self.metadata.variant}, as its probabilities say, got label {answer.label} with "
+                f"{answer.confidence:.6f}; export it again."
+            )
+            raise BundleError(msg)
 
 
 def is_edge(session: ort.InferenceSession) -> bool:
     """Whether a graph takes one photo of any size rather than a batch of squares."""
-    return len(session.get_inputs()[0].shape) == _PHOTO_AXES
+    inputs = session.get_inputs()
+    return len(inputs) == 1 and len(inputs[0].shape) == _PHOTO_AXES
 
 
 def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
@@ -86,8 +105,12 @@ def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
     """
     session = open_session(data, source, threads)
     metadata = read_metadata(session, source)
-    missing = set(EDGE_OUTPUTS) - {output.name for output in session.get_outputs()}
-    if missing or not is_edge(session):
+    if not is_edge(session):
         msg = f"Expected an edge graph in {source}, it takes squares of pixels; name edge.onnx instead."
+        raise BundleError(msg)
+    given = {output.name for output in session.get_outputs()}
+    missing = [name for name in EDGE_OUTPUTS if name not in given]
+    if missing:
+        msg = f"Expected an edge graph in {source}, it does not give {' and '.join(missing)}; export it again."
         raise BundleError(msg)
     return EdgeModel(session, metadata)

@@ -1,12 +1,13 @@
 """Golden samples: raw photos in a bundle with the probabilities that the exported model gave for them."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from models.bundle import Bundle
-from models.classifier import Classifier, Probabilities, Scores
+from models.classifier import Classifier, Probabilities
 from models.edge import EdgeModel
 from models.errors import BundleError, ImageError
 from models.manifest import ModelMetadata
@@ -33,6 +34,7 @@ class GoldenSample(BaseModel):
         unknown: variant → the unknown score; without the variants that have no such score.
         edge: variant → the probabilities that its edge graph gave for the whole photo
             (:func:`models.preprocess.whole_rgb`); without the variants that have no such graph.
+        edge_unknown: variant → the unknown score that it gave; empty in bundles of before there were any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -42,6 +44,7 @@ class GoldenSample(BaseModel):
     probabilities: dict[str, Annotated[tuple[float, ...], Field(strict=False)]]
     unknown: dict[str, float] = Field(default_factory=dict)
     edge: dict[str, Annotated[tuple[float, ...], Field(strict=False)]] = Field(default_factory=dict)
+    edge_unknown: dict[str, float] = Field(default_factory=dict)
 
 
 _SAMPLES: Final = TypeAdapter(tuple[GoldenSample, ...])
@@ -67,7 +70,8 @@ def check_golden(bundle: Bundle, classifier: Classifier) -> int:
         variant = classifier.metadata.variant
         _check_probabilities(bundle, sample, sample.probabilities, score.probabilities[0], variant)
     if classifier.metadata.unknown:
-        _check_unknown(bundle, samples, scores, classifier.metadata)
+        got = np.concatenate([score.unknown for score in scores if score.unknown is not None])
+        _check_unknown(bundle, samples, [sample.unknown for sample in samples], got, classifier.metadata)
     return len(samples)
 
 
@@ -85,9 +89,12 @@ def check_golden_edge(bundle: Bundle, edge: EdgeModel) -> int:
         BundleError: there are none, or one disagrees.
     """
     samples, variant = _read_samples(bundle), edge.metadata.variant
-    for sample in samples:
-        got = edge.run(_whole(bundle, sample)).probabilities
-        _check_probabilities(bundle, sample, sample.edge, got, variant, "edge ")
+    answers = [edge.run(_whole(bundle, sample)) for sample in samples]
+    for sample, answer in zip(samples, answers, strict=True):
+        _check_probabilities(bundle, sample, sample.edge, answer.probabilities, variant, "edge ")
+    if edge.metadata.unknown and any(sample.edge_unknown for sample in samples):
+        got = np.array([answer.unknown for answer in answers])
+        _check_unknown(bundle, samples, [sample.edge_unknown for sample in samples], got, edge.metadata, "edge ")
     return len(samples)
 
 
@@ -107,17 +114,21 @@ def _check_probabilities(
 
 
 def _check_unknown(
-    bundle: Bundle, samples: tuple[GoldenSample, ...], scores: list[Scores], metadata: ModelMetadata
+    bundle: Bundle,
+    samples: tuple[GoldenSample, ...],
+    golden: list[dict[str, float]],
+    got: npt.NDArray[np.floating[Any]],
+    metadata: ModelMetadata,
+    kind: str = "",
 ) -> None:
     variant, limit = metadata.variant, metadata.unknown.limit if metadata.unknown else 0.0
-    for sample in samples:
-        if variant not in sample.unknown:
-            raise _lacks(bundle, sample, f"the unknown score of {variant}")
-    expected = np.array([sample.unknown[variant] for sample in samples])
-    got = np.concatenate([score.unknown for score in scores if score.unknown is not None])
+    for sample, known in zip(samples, golden, strict=True):
+        if variant not in known:
+            raise _lacks(bundle, sample, f"the {kind}unknown score of {variant}")
+    expected = np.array([known[variant] for known in golden])
     for sample, difference in zip(samples, relative_difference(expected, got, limit), strict=True):
         if difference > UNKNOWN_TOLERANCE.get(variant, UNKNOWN_TOLERANCE["float32"]):
-            raise _differs(bundle, sample, "unknown scores", f"{difference:.2g} of their size")
+            raise _differs(bundle, sample, f"{kind}unknown scores", f"{difference:.2g} of their size")
 
 
 def _lacks(bundle: Bundle, sample: GoldenSample, what: str) -> BundleError:

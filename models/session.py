@@ -44,7 +44,7 @@ def read_metadata(session: ort.InferenceSession, source: str) -> ModelMetadata:
     metadata = parse_metadata(text, source)
     _check_input(session, metadata, source)
     outputs = {output.name: output.shape for output in session.get_outputs()}
-    columns = outputs.get("probabilities", [0])[-1]
+    columns = (outputs.get("probabilities") or [0])[-1]  # a lone number has no columns
     if columns != len(metadata.labels):
         msg = f"{source} gives {columns} probabilities, but names {len(metadata.labels)} labels; export it again."
         raise BundleError(msg)

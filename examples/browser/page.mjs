@@ -35,6 +35,7 @@ function addCard(file) {
   const card = document.querySelector("template").content.cloneNode(true).firstElementChild;
   const image = card.querySelector("img");
   image.src = URL.createObjectURL(file);
+  image.onload = image.onerror = () => URL.revokeObjectURL(image.src); // else the file is held while the page is open
   image.alt = file.name;
   card.querySelector(".file").textContent = file.name;
   cards.prepend(card);

@@ -1,19 +1,17 @@
 """``benchmark.json``: how large, quick and right each of a bundle's models is, and on what machine."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.benchmark.judge import Judging
 from models.benchmark.machine import Machine, this_machine
 from models.benchmark.measured import Measured
 from models.benchmark.turn import BATCH, EDGE_PHOTO
-from models.errors import BundleError
 
-__all__ = ["BENCHMARK_FILE", "BenchmarkRecord", "dump_record", "new_record", "parse_record"]
+__all__ = ["BENCHMARK_FILE", "BenchmarkRecord", "dump_record", "new_record"]
 
 BENCHMARK_FILE: Final = "benchmark.json"
 _SCHEMA_VERSION: Final = 1
@@ -64,29 +62,3 @@ def new_record(name: str, version: str, measured: Sequence[Measured], judging: J
 def dump_record(record: BenchmarkRecord) -> bytes:
     """As JSON."""
     return record.model_dump_json(indent=1).encode()
-
-
-def parse_record(text: str | bytes, source: str) -> BenchmarkRecord:
-    """Parse ``benchmark.json``.
-
-    Args:
-        text: its contents.
-        source: its path, for messages.
-
-    Raises:
-        BundleError: it is not JSON, of another schema version, or breaks the schema.
-    """
-    try:
-        found = json.loads(text)
-        version = found.get("schema_version") if isinstance(found, dict) else None
-        if version != _SCHEMA_VERSION:
-            msg = f"Expected schema_version {_SCHEMA_VERSION} in {source}, got {version}; export the bundle again."
-            raise BundleError(msg)
-        return BenchmarkRecord.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        msg = f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}; export the bundle again."
-        raise BundleError(msg) from error
-    except (ValueError, RecursionError) as error:
-        msg = f"Expected JSON in {source}, got something else ({error}); export the bundle again."
-        raise BundleError(msg) from error

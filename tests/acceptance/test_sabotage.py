@@ -1,5 +1,8 @@
 """A sabotaged bundle is refused by ``verify``, ``label`` and ``hangtag.load``, each time with the reason.
 
+``label`` and ``hangtag.load`` look at the files that they use: the manifest, the labels, one model; ``label`` at the
+golden samples, too.
+
 What no machine can see without a signature: whoever changes every file, the golden samples and the manifest too, has
 made another bundle, which agrees with itself. Its SHA-256, which ``verify`` prints, is another.
 """
@@ -64,10 +67,10 @@ def change_model(copy: Path, how: Callable[[onnx.ModelProto], None]) -> None:
     list_anew(copy, "model.onnx")
 
 
-def flip_a_byte(copy: Path) -> None:
-    model = bytearray((copy / "model.onnx").read_bytes())
+def flip_a_byte(copy: Path, name: str = "model.onnx") -> None:
+    model = bytearray((copy / name).read_bytes())
     model[len(model) // 2] ^= 1
-    (copy / "model.onnx").write_bytes(model)
+    (copy / name).write_bytes(model)
 
 
 def reorder_labels(copy: Path) -> None:
@@ -189,6 +192,15 @@ def test_a_sabotaged_bundle_is_refused(
     status, said = entry(copy)
     assert status == 5
     assert re.search(message, said), said
+
+
+def test_a_file_that_is_not_used_is_looked_at_by_verify_alone(edge_bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(edge_bundle, tmp_path / "copy"))
+    flip_a_byte(copy, "edge.onnx")
+    status, said = verify(copy)
+    assert status == 5
+    assert re.search(r"edge\.onnx is not the file that was exported: expected SHA-256 \w+…, got \w+…", said), said
+    assert hangtag.load(copy).labels
 
 
 def change_the_weights(copy: Path) -> None:

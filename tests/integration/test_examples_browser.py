@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.example_runs.page import Page
+from benchmarks.example_runs.page import Page, build
 from benchmarks.example_runs.said import hangtag_says
 from models.classifier import load
 from models.preprocess import Pixels
@@ -70,6 +70,22 @@ def test_no_request_leaves_the_host_and_none_is_needed(page: Page, ordinary: lis
     asked = page.tab.requests()
     assert f"{page.url}vendor/ort-wasm-simd-threaded.wasm" in asked, "requests are seen"
     assert [url for url in asked if not url.startswith((page.url, f"blob:{page.url}"))] == []
+
+
+def test_a_photo_that_is_shown_is_not_held(page: Page, ordinary: list[Path]) -> None:
+    page.choose(ordinary[:1])
+    let_go = """new Promise((done) => {
+        const { src } = document.querySelector(".card img");
+        const look = () => fetch(src).then(() => setTimeout(look, 20), () => done(1));
+        look();
+    })"""
+    assert page.tab.run(let_go) == "1"
+    assert page.tab.run("document.querySelector('.card img').naturalWidth") != "0", "it is still shown"
+
+
+def test_a_bundle_without_edge_graph_is_refused_with_what_to_do(built_page: Path, bundle: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"Expected edge\.onnx in \S+; export the bundle with --edge"):
+        build(built_page, bundle)
 
 
 def test_a_page_without_its_model_says_so(page: Page) -> None:

@@ -85,3 +85,77 @@ def test_what_a_person_has_set_stays() -> None:
         "print(os.environ['OPENBLAS_NUM_THREADS'])"
     )
     assert said(code, OPENBLAS_NUM_THREADS="3") == "3"
+
+
+END = """
+import atexit, sys, threading
+from hangtag.quick import end_quickly
+{before}
+try:
+    sys.exit({code!r})
+except SystemExit as end:
+    if {quickly}:
+        end_quickly(['models'], end)
+        print('not quickly', file=sys.stderr)
+    raise
+"""
+LATER = """
+def speak():
+    threading.main_thread().join()
+    print('the thread is done')
+threading.Thread(target=speak).start()
+"""
+BROKEN_PIPE = "sys.stdin.readline(); print('what nobody reads')"
+
+
+def ended(code: object, before: str = "", *, quickly: bool = True) -> subprocess.CompletedProcess[str]:
+    """How a fresh process ends, its output in a pipe."""
+    script = END.format(code=code, before=before, quickly=quickly)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+def ended_unread(*, quickly: bool) -> tuple[int, str]:
+    """The same, where nobody reads any more what it prints."""
+    script = END.format(code=3, before=BROKEN_PIPE, quickly=quickly)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=-1, stdout=-1, stderr=-1, text=True, env=buffered
+    ) as process:
+        process.stdout.close()
+        process.stdin.write("now\n")
+        process.stdin.close()
+        return process.wait(), process.stderr.read()
+
+
+@pytest.mark.parametrize("status", [0, 3, 5])
+def test_a_quick_end_keeps_the_status(status: int) -> None:
+    done = ended(status)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
+
+
+def test_all_that_was_printed_arrives_before_a_quick_end() -> None:
+    done = ended(0, "sys.stdout.write('x' * 10_000_000); sys.stderr.write('y' * 1_000_000)")
+    assert (done.returncode, len(done.stdout), len(done.stderr)) == (0, 10_000_000, 1_000_000)
+
+
+def test_what_is_to_be_done_at_the_end_is_done_once() -> None:
+    done = ended(0, "atexit.register(print, 'at the end')")
+    assert (done.stdout, done.stderr) == ("at the end\n", "")
+
+
+def test_a_process_with_a_thread_ends_as_usual() -> None:
+    done = ended(4, LATER)
+    assert (done.returncode, done.stdout, done.stderr) == (4, "the thread is done\n", "not quickly\n")
+
+
+@pytest.mark.parametrize("code", [None, "No room is left.", 3.5])
+def test_what_is_no_status_ends_as_usual(code: object) -> None:
+    done, usual = ended(code), ended(code, quickly=False)
+    assert done.returncode == usual.returncode == (code is not None)
+    assert done.stderr == f"not quickly\n{usual.stderr}"
+
+
+def test_a_process_that_nobody_reads_ends_as_usual() -> None:
+    (status, told), usual = ended_unread(quickly=True), ended_unread(quickly=False)
+    assert (status, told) == (usual[0], f"not quickly\n{usual[1]}")
+    assert "BrokenPipeError" in told

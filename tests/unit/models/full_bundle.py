@@ -11,7 +11,7 @@ from onnx import helper
 
 from exporter.edge.build import edge_graph
 from models.bundle import open_bundle
-from models.edge import load_edge
+from models.edge import EdgeAnswer, load_edge
 from models.manifest import Manifest
 from models.preprocess import opened, whole_rgb
 
@@ -39,7 +39,10 @@ def complete(bundle: Path) -> None:
             sample["probabilities"][variant] = sample["probabilities"]["float32"]
             if "float32" in sample["unknown"]:
                 sample["unknown"][variant] = sample["unknown"]["float32"]
-            sample.setdefault("edge", {})[variant] = _said(edge, bundle / sample["file"])
+            said = _said(edge, bundle / sample["file"])
+            sample.setdefault("edge", {})[variant] = said.probabilities.tolist()
+            if said.unknown is not None:
+                sample.setdefault("edge_unknown", {})[variant] = said.unknown
     (bundle / EXPECTED).write_text(json.dumps(samples))
     written = json.loads((bundle / "manifest.json").read_text())
     written["variants"] = {variant: written["variants"]["float32"] | files for variant, files in FILES.items()}
@@ -72,7 +75,6 @@ def _save_ort(model: Path, place: Path) -> None:
     ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _said(edge: bytes, photo: Path) -> list[float]:
+def _said(edge: bytes, photo: Path) -> EdgeAnswer:
     with opened(photo.read_bytes()) as image:
-        said: list[float] = load_edge(edge, photo.name).run(np.asarray(whole_rgb(image))).probabilities.tolist()
-    return said
+        return load_edge(edge, photo.name).run(np.asarray(whole_rgb(image)))

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from exporter.edge.build import edge_graph
 from models.bundle import open_bundle
 from models.classifier import Classifier, load
 from models.edge import EdgeModel, load_edge
@@ -30,6 +31,7 @@ def test_the_format_on_disk_is_this_one():
         probabilities={"float32": (0.25, 0.75)},
         unknown={"float32": -2.5},
         edge={"float32": (0.5, 0.5)},
+        edge_unknown={"float32": -1.5},
     )
     assert json.loads(dump_golden((sample,))) == [
         {
@@ -38,6 +40,7 @@ def test_the_format_on_disk_is_this_one():
             "probabilities": {"float32": [0.25, 0.75]},
             "unknown": {"float32": -2.5},
             "edge": {"float32": [0.5, 0.5]},
+            "edge_unknown": {"float32": -1.5},
         }
     ]
 
@@ -45,7 +48,7 @@ def test_the_format_on_disk_is_this_one():
 def test_samples_from_before_there_were_unknown_scores_are_checked_too(bundle, copy, forge, classifier):
     samples = json.loads((copy / "golden" / "expected.json").read_text())
     for sample in samples:
-        del sample["unknown"], sample["edge"]
+        del sample["unknown"], sample["edge"], sample["edge_unknown"]
     forge("golden/expected.json", json.dumps(samples).encode())
     assert check_golden(open_bundle(copy), classifier) == len(samples)
 
@@ -141,8 +144,6 @@ def test_a_sample_without_an_unknown_score_is_refused(sure_copy, restate_unknown
 @pytest.fixture(scope="session")
 def edge_bytes(bundle):
     """The edge graph of the bundle's model."""
-    from exporter.edge.build import edge_graph
-
     opened = open_bundle(bundle)
     return edge_graph(opened.read("model.onnx"), opened.manifest.preprocess)
 
@@ -199,3 +200,49 @@ def test_a_golden_photo_that_cannot_be_decoded_whole_is_refused(copy, forge, wit
     forge("golden/transparent.png", b"no photo")
     with pytest.raises(BundleError, match=r"transparent\.png \(transparent\) cannot be decoded on this machine"):
         check_golden_edge(open_bundle(copy), edge)
+
+
+@pytest.fixture
+def sure_edge(sure_copy):
+    """The edge graph of a bundle with unknown scores."""
+    opened = open_bundle(sure_copy)
+    return load_edge(edge_graph(opened.read("model.onnx"), opened.manifest.preprocess), "edge.onnx")
+
+
+@pytest.fixture
+def state_edge(sure_copy, sure_edge, restate_unknown):
+    """Write what the edge graph is to say: its probabilities, and an unknown score after a change."""
+
+    def change(how):
+        file = sure_copy / "golden" / "expected.json"
+        samples = json.loads(file.read_text())
+        for sample in samples:
+            with opened((sure_copy / sample["file"]).read_bytes()) as image:
+                said = sure_edge.run(np.asarray(whole_rgb(image)))
+            sample["edge"] = {"float32": said.probabilities.tolist()}
+            sample["edge_unknown"] = how({"float32": said.unknown})
+        file.write_text(json.dumps(samples))
+        restate_unknown(lambda unknown: unknown)  # lists it anew
+
+    return change
+
+
+@pytest.mark.parametrize(("part", "agrees"), [(0.0, True), (0.009, True), (0.05, False), (np.nan, False)])
+def test_unknown_scores_of_edge_graphs_have_the_same_tolerance(sure_copy, sure_edge, state_edge, part, agrees):
+    state_edge(lambda unknown: {"float32": unknown["float32"] * (1 + part)})
+    if agrees:
+        assert check_golden_edge(open_bundle(sure_copy), sure_edge) > 3
+    else:
+        with pytest.raises(BundleError, match=r"this machine's edge unknown scores differ by \S+ of their size"):
+            check_golden_edge(open_bundle(sure_copy), sure_edge)
+
+
+def test_another_variants_unknown_score_is_not_enough_for_an_edge_graph(sure_copy, sure_edge, state_edge):
+    state_edge(lambda unknown: {"int8": unknown["float32"]})
+    with pytest.raises(BundleError, match="lacks the edge unknown score of float32 for golden/"):
+        check_golden_edge(open_bundle(sure_copy), sure_edge)
+
+
+def test_samples_from_before_edge_graphs_had_unknown_scores_are_checked_too(sure_copy, sure_edge, state_edge):
+    state_edge(lambda _: {})
+    assert check_golden_edge(open_bundle(sure_copy), sure_edge) > 3

@@ -1,12 +1,9 @@
 import json
 
-import pytest
-
 from models.benchmark.judge import Judged, Judging
 from models.benchmark.machine import Machine
 from models.benchmark.measured import Measured, Speed
-from models.benchmark.record import BenchmarkRecord, dump_record, new_record, parse_record
-from models.errors import BundleError
+from models.benchmark.record import BenchmarkRecord, dump_record, new_record
 
 RECORD = BenchmarkRecord(
     schema_version=1,
@@ -78,28 +75,14 @@ ON_DISK = {
 
 def test_the_format_on_disk_is_this_one():
     assert json.loads(dump_record(RECORD)) == ON_DISK
-    assert parse_record(json.dumps(ON_DISK), "benchmark.json") == RECORD
 
 
-def test_a_record_of_now_comes_back(tmp_path):
-    record = new_record("shop", "1", RECORD.measured, None)
-    assert parse_record(dump_record(record), "") == record
+def test_a_record_of_now_has_the_same_format():
+    record = json.loads(dump_record(new_record("shop", "1", RECORD.measured, None)))
+    assert set(record) == set(ON_DISK)
+    assert record["measured"] == ON_DISK["measured"]
+    assert record["judging"] is None
 
 
 def test_images_of_a_core_are_those_of_all_threads_shared_out():
     assert RECORD.measured[0].speeds[0].images_per_s_per_core == 150.0
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("{", "Expected JSON in there.json"),
-        ("[]", "Expected schema_version 1 in there.json, got None"),
-        (json.dumps({**ON_DISK, "schema_version": 2}), "Expected schema_version 1 in there.json, got 2"),
-        (json.dumps({**ON_DISK, "batch": 0}), "there.json: batch: "),
-        (json.dumps({**ON_DISK, "mood": "good"}), "there.json: mood: "),
-    ],
-)
-def test_another_file_is_refused(text, why):
-    with pytest.raises(BundleError, match=why):
-        parse_record(text, "there.json")

@@ -1,0 +1,170 @@
+"""What an edge graph is refused for: by loading it, by running it, and by the commands that are given it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from typer.testing import CliRunner
+
+import hangtag
+from exporter.edge.build import edge_graph
+from exporter.edge.prove import prove_edge
+from hangtag.cli import make_app
+from models.edge import is_edge, load_edge
+from models.errors import BundleError
+from models.manifest import METADATA_KEY
+from models.session import open_session
+from models.verify import verify
+from tests.unit.exporter.edge.materials import classifier_of, metadata_of, model_of, photo_file
+
+METADATA = metadata_of(3)
+MODEL = model_of(METADATA)
+EDGE = edge_graph(MODEL, METADATA.preprocess)
+PHOTO = np.random.default_rng(1).integers(0, 256, (30, 20, 3), dtype=np.uint8)
+
+
+def changed(how: Callable[[onnx.GraphProto], None]) -> bytes:
+    model = onnx.load_from_string(EDGE)
+    how(model.graph)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def take_the_least_likely(graph: onnx.GraphProto) -> None:
+    next(node for node in graph.node if node.op_type == "ArgMax").op_type = "ArgMin"
+
+
+def take_the_last_of_equals(graph: onnx.GraphProto) -> None:
+    """All classes are alike."""
+    weights = next(constant for constant in graph.initializer if constant.name.endswith("weights"))
+    weights.raw_data = bytes(len(weights.raw_data))
+    largest = next(node for node in graph.node if node.op_type == "ArgMax")
+    next(entry for entry in largest.attribute if entry.name == "select_last_index").i = 1
+
+
+def put_between(graph: onnx.GraphProto, name: str, operator: str, other: str) -> None:
+    """Give what an operator makes of an output instead of it."""
+    last = next(node for node in graph.node if name in node.output)
+    last.output[0] = "before"
+    graph.node.append(helper.make_node(operator, ["before", other], [name]))
+
+
+def claim_half_the_confidence(graph: onnx.GraphProto) -> None:
+    graph.initializer.append(helper.make_tensor("two", TensorProto.FLOAT, [], [2.0]))
+    put_between(graph, "confidence", "Div", "two")
+
+
+def claim_no_number(graph: onnx.GraphProto) -> None:
+    graph.initializer.append(helper.make_tensor("nan", TensorProto.FLOAT, [], [float("nan")]))
+    put_between(graph, "confidence", "Add", "nan")
+
+
+LIES = [take_the_least_likely, claim_half_the_confidence, claim_no_number]
+LIE = r"Expected label \d with confidence 0\.\d+ of the edge graph of float32, as its probabilities say, got label \d"
+
+
+@pytest.mark.parametrize("lie", LIES, ids=[lie.__name__ for lie in LIES])
+def test_a_label_that_its_probabilities_do_not_bear_out_is_refused(lie, tmp_path):
+    data = changed(lie)
+    edge = load_edge(data, "edge.onnx")
+    with pytest.raises(BundleError, match=LIE):
+        edge.run(PHOTO)
+    with pytest.raises(BundleError, match=LIE):
+        prove_edge(edge, classifier_of(MODEL, METADATA), [photo_file(30, 20)], None)
+    (tmp_path / "edge.onnx").write_bytes(data)
+    (fault,) = verify(tmp_path / "edge.onnx").faults
+    assert "as its probabilities say" in fault.detail
+
+
+def test_of_equal_classes_only_the_first_may_be_the_label():
+    with pytest.raises(BundleError, match=r"Expected label 0 with .* got label 2"):
+        load_edge(changed(take_the_last_of_equals), "edge.onnx").run(PHOTO)
+
+
+def test_of_what_is_no_number_nothing_is_said_here():
+    """Golden samples, ``verify`` and ``prove_edge`` refuse it with their own words."""
+
+    def spoil(graph: onnx.GraphProto) -> None:
+        graph.initializer.append(helper.make_tensor("nan", TensorProto.FLOAT, [], [float("nan")]))
+        put_between(graph, "probabilities", "Add", "nan")
+
+    assert np.isnan(load_edge(changed(spoil), "edge.onnx").run(PHOTO).probabilities).all()
+
+
+@pytest.mark.parametrize(
+    ("gone", "named"), [({"label"}, "label"), ({"confidence", "label"}, "label and confidence")], ids=["one", "two"]
+)
+def test_an_output_that_is_missing_is_named(gone, named):
+    def lose(graph: onnx.GraphProto) -> None:
+        kept = [output for output in graph.output if output.name not in gone]
+        del graph.output[:]
+        graph.output.extend(kept)
+
+    with pytest.raises(BundleError, match=rf"Expected an edge graph in e\.onnx, it does not give {named}; export"):
+        load_edge(changed(lose), "e.onnx")
+
+
+def test_a_model_that_takes_squares_is_told_from_one():
+    with pytest.raises(BundleError, match=r"it takes squares of pixels; name edge\.onnx instead"):
+        load_edge(MODEL, "model.onnx")
+
+
+def without_inputs() -> bytes:
+    """A constant for every photo, which is not even asked for."""
+    given = {"label": (TensorProto.INT64, [], [0]), "confidence": (TensorProto.FLOAT, [], [1.0])}
+    given["probabilities"] = (TensorProto.FLOAT, [3], [1.0, 0.0, 0.0])
+    return saved(
+        [
+            helper.make_node("Constant", [], [name], value=helper.make_tensor(name, kind, shape, values))
+            for name, (kind, shape, values) in given.items()
+        ],
+        [],
+        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape, _) in given.items()],
+    )
+
+
+def with_one_number(*image: int | str) -> bytes:
+    """The mean of all pixels, called probabilities."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], ["probabilities"], keepdims=0),
+    ]
+    taken = helper.make_tensor_value_info("image", TensorProto.UINT8, image)
+    return saved(nodes, [taken], [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [])])
+
+
+def saved(nodes: list[onnx.NodeProto], taken: list[onnx.ValueInfoProto], given: list[onnx.ValueInfoProto]) -> bytes:
+    graph = helper.make_graph(nodes, "odd", taken, given)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, {METADATA_KEY: METADATA.model_dump_json()})
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+ODD = [
+    pytest.param(without_inputs(), r"Expected one input image, .* got \[\]; export it again", id="no input"),
+    pytest.param(with_one_number("batch", 16, 16, 3), "gives 0 probabilities, but names 3 labels", id="squares"),
+    pytest.param(with_one_number("height", "width", 3), "gives 0 probabilities, but names 3 labels", id="whole photo"),
+]
+
+
+def test_what_takes_nothing_is_no_edge_graph():
+    assert not is_edge(open_session(without_inputs(), "odd.onnx", 1))
+
+
+@pytest.mark.parametrize(("data", "message"), ODD)
+def test_an_odd_graph_is_refused_by_everything_that_loads_one(data: bytes, message: str, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.onnx"
+    odd.write_bytes(data)
+    with pytest.raises(BundleError, match=message):
+        hangtag.load(odd)
+    with pytest.raises(BundleError, match=message):
+        load_edge(data, str(odd))
+    refused = CliRunner().invoke(make_app(), ["benchmark", str(odd)])
+    assert isinstance(refused.exception, BundleError)
+    verified = CliRunner().invoke(make_app(), ["verify", str(odd)], env={"COLUMNS": "500"})
+    assert (verified.exit_code, verified.exception.__class__) == (5, SystemExit), verified.output
