@@ -13,17 +13,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 import PIL
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import ImageError, ImageFault
 from models.fit import Decode, Fit
+from models.image_format import accepted_formats, identified
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
@@ -56,9 +56,6 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_PIXELS: Final = 50_000_000
 """Photos above either limit are refused before they are decoded: a decoded pixel takes up to eight bytes."""
 
-_OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
-_LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
-"""Those that Pillow's ``preinit`` leaves out: loaded when a photo is none of the others."""
 _ORIENTATION_TAG: Final = 0x0112
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -125,7 +122,9 @@ def opened(data: bytes) -> Iterator[Image.Image]:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
     with _only_image_errors():
-        yield _identified(data)
+        image = identified(data)
+        _check_size(image)
+        yield image
 
 
 def whole_rgb(image: Image.Image) -> Image.Image:
@@ -194,26 +193,8 @@ def _pixels(image: Image.Image, spec: PreprocessSpec) -> Pixels:
 
 def fingerprint(spec: PreprocessSpec) -> str:
     """What a photo's pixels depend on besides its bytes: the spec, this function, Pillow and its plugins."""
-    parts = (spec.model_dump_json(), VERSION, PIL.__version__, *sorted(_accepted_formats()))
+    parts = (spec.model_dump_json(), VERSION, PIL.__version__, *sorted(accepted_formats()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _identified(data: bytes) -> Image.Image:
-    try:
-        image = _of_common_format(data) or Image.open(io.BytesIO(data), formats=_accepted_formats())
-    except UnidentifiedImageError as error:
-        msg = f"Expected a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file, got {len(data):,} bytes that are none of them."
-        raise ImageError(msg) from error
-    _check_size(image)
-    return image
-
-
-def _of_common_format(data: bytes) -> Image.Image | None:
-    """What the plugins that are loaded by now open; the first bytes tell formats apart, so another order will do."""
-    try:
-        return Image.open(io.BytesIO(data), formats=_loaded_formats())
-    except UnidentifiedImageError:
-        return None
 
 
 def _check_size(image: Image.Image) -> None:
@@ -224,18 +205,6 @@ def _check_size(image: Image.Image) -> None:
     if not pixels:
         msg = f"Expected at least one pixel, got {image.width}×{image.height}."
         raise ImageError(msg)
-
-
-def _accepted_formats() -> list[str]:
-    """Our formats, and those of plugins that somebody registered; not Pillow's rare ones: EPS runs a program."""
-    for plugin in _LATER_PLUGINS:
-        import_module(plugin)
-    return _loaded_formats()
-
-
-def _loaded_formats() -> list[str]:
-    Image.preinit()
-    return [f for f in Image.ID if f in _OWN_FORMATS or not Image.OPEN[f][0].__module__.startswith("PIL.")]
 
 
 def _draft_size(size: tuple[int, int], spec: PreprocessSpec) -> tuple[int, int]:
