@@ -9,7 +9,8 @@ from exporter.drop import Drop, drop
 from exporter.graph import check_plain
 from exporter.half_weights import with_half_weights
 from exporter.int8.quantize import QuantizeError
-from exporter.int8.search import Attempt, Int8Search, Wanted, find_int8
+from exporter.int8.reason import too_much, why_refused
+from exporter.int8.search import Wanted, find_int8
 from exporter.known_variant import know_variant
 from exporter.onnx_says import onnx_logits
 from exporter.options import ExportOptions
@@ -45,7 +46,7 @@ def make_int8(
     except QuantizeError as error:
         return Refusal(INT8, str(error))
     if search.model is None:
-        return Refusal(INT8, _int8_reason(search, options.max_drop), search.attempts)
+        return Refusal(INT8, why_refused(search, options.max_drop), search.attempts)
     chosen = search.attempts[-1]
     quantization = Quantization(weight_bits=wanted.weight_bits, float_layers=chosen.float_layers, photos=search.photos)
     return _made(model, search.model, run, INT8, version, chosen.drop, chosen.gain, quantization)
@@ -68,7 +69,7 @@ def make_float16(
     before, after = (onnx_logits(one, run.pixels).probabilities for one in (reference, data))
     cost = drop(before, after, run.labels)
     if cost.points > options.max_drop:
-        return Refusal(FLOAT16, _too_much(cost, options.max_drop))
+        return Refusal(FLOAT16, too_much(cost, options.max_drop))
     return _made(model, half, run, FLOAT16, version, cost, speed_gain(reference, data, run.pixels), None)
 
 
@@ -101,34 +102,3 @@ def _unknown_agreement(
     if before is None or after is None or run.confidence.unknown is None or metadata.unknown is None:
         return None
     return float(((before <= run.confidence.unknown.limit) == (after <= metadata.unknown.limit)).mean())
-
-
-def _int8_reason(search: Int8Search, allowed: float) -> str:
-    if not search.attempts:
-        return "it has no layers that integers would make quicker"
-    first, *others = search.attempts
-    reason = f"{_too_much(first.drop, allowed)}; it is {_times(first.gain)} float32"
-    if not others:
-        return reason
-    best = _best(search.attempts)
-    if best is first:
-        return f"{reason}. Leaving sensitive layers in floating point did not help"
-    layers = f"{len(best.float_layers)} sensitive layers" if len(best.float_layers) > 1 else "a sensitive layer"
-    times = _times(best.gain)
-    return f"{reason}. With {layers} in floating point it loses {best.drop.points:.2f} and is {times} float32"
-
-
-def _times(gain: float) -> str:
-    return f"{gain:.2f} times as fast as"
-
-
-def _best(attempts: tuple[Attempt, ...]) -> Attempt:
-    return min(attempts, key=lambda attempt: (attempt.drop.points, -attempt.gain))
-
-
-def _too_much(cost: Drop, allowed: float) -> str:
-    low, high = cost.points_95
-    return (
-        f"it loses {cost.points:.2f} points of accuracy on {cost.photos} validation photos (95%: {low:.2f} to "
-        f"{high:.2f}; {allowed:g} are allowed)"
-    )

@@ -24,9 +24,14 @@ def passed(search):
 
 
 @pytest.fixture(scope="module")
-def refused(search):
+def told():
+    return []
+
+
+@pytest.fixture(scope="module")
+def refused(search, told):
     """Nobody loses less than all there is to lose."""
-    return search(Wanted(max_drop=-101.0, min_gain=0.0))
+    return search(Wanted(max_drop=-101.0, min_gain=0.0), lambda *step: told.append(step))
 
 
 def test_the_first_that_passes_ends_the_search(passed, trained, says):
@@ -68,9 +73,8 @@ def test_the_layer_that_goes_first_is_the_one_that_moves_the_probabilities_most(
     assert found.attempts[1].float_layers == (victim.name,)
 
 
-def test_progress_is_told_and_ends_before_its_total(search):
-    told = []
-    search(Wanted(max_drop=-101.0, min_gain=0.0), lambda *step: told.append(step))
+def test_progress_is_told_and_ends_before_its_total(refused, told):
+    assert refused.model is None
     assert {what for what, _, _ in told} == {"Finding ranges", "Measuring layers"}
     assert all(0 <= done < total for _, done, total in told)
 
