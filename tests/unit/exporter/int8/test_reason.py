@@ -12,8 +12,8 @@ def attempt(points, gain, *layers):
 
 
 FIRST = (
-    "it loses 3.00 points of accuracy on 200 validation photos (95%: 2.00 to 4.00; 0.5 are allowed); it is 2.00 times as "
-    "fast as float32"
+    "it loses 3.00 points of accuracy on 200 validation photos (95%: 2.00 to 4.00; 0.5 are allowed); it is 2.00 times "
+    "as fast as float32"
 )
 NO_HELP = f"{FIRST}. Leaving sensitive layers in floating point did not help"
 
