@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from exporter.drop import Drop
 from exporter.mobile import OPERATORS_FILE
 from exporter.proof import Proof
 from exporter.variant import MadeVariant
@@ -190,9 +191,18 @@ def _variant_lines(variant: MadeVariant) -> list[str]:
     if variant.edge_parity is not None:
         lines.append(
             f"- The edge graph of {variant.name} labels {variant.edge_parity.agreement:.1%} of "
-            f"{variant.edge_parity.photos} photos as the model does after Hangtag's own preprocessing."
+            f"{variant.edge_parity.photos} photos as the model does where Hangtag decodes them in full, and "
+            f"{variant.edge_parity.own_agreement:.1%} where it decodes them as the manifest says"
+            f"{_edge_cost(variant.edge_parity.cost)}."
         )
     return lines
+
+
+def _edge_cost(cost: Drop | None) -> str:
+    if cost is None:
+        return ""
+    low, high = cost.points_95
+    return f"; against that it loses {cost.points:.1f} points of accuracy (95%: {low:.1f} to {high:.1f})"
 
 
 def _sure(manifest: Manifest) -> str:

@@ -35,7 +35,7 @@ def export_command(
     max_drop: Annotated[
         float,
         typer.Option(
-            min=0.0, max=100.0, help="Points of validation accuracy that int8, float16 and edge graphs may lose."
+            min=0.0, max=100.0, help="Points of accuracy that int8 and float16 may lose, edge graphs beyond chance."
         ),
     ] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON instead of tables.")] = False,

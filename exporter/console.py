@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from exporter.load_tensorflow import load_tensorflow
+from models.errors import StoppedError
 
 if TYPE_CHECKING:
     from exporter.export import ExportResult
@@ -22,10 +23,10 @@ __all__ = ["export_and_show"]
 
 def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
     """Export with progress on stderr, then show the proof on stdout; also of what was not published."""
-    from exporter.publish import check_free
+    from exporter.publish import check_place
     from exporter.training_run import read_training_run
 
-    check_free(place)
+    check_place(place)
     read_training_run(run)
     with Console(stderr=True).status("Loading TensorFlow"):
         load_tensorflow()
@@ -42,6 +43,9 @@ def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json
         else:
             print_proof(error.proof, error.labels, Console())
         raise
+    except KeyboardInterrupt as error:
+        msg = "Stopped; nothing was published."
+        raise StoppedError(msg) from error
     _show(result, place, as_json=as_json)
 
 
@@ -49,12 +53,18 @@ def _show(result: "ExportResult", place: Path, *, as_json: bool) -> None:
     from exporter.proof_table import print_proof
 
     if as_json:
-        shown = {"bundle": str(result.bundle), "bytes": result.sizes, **result.proof.as_json(result.labels)}
+        shown = {
+            "bundle": str(result.bundle),
+            "sha256": result.digest,
+            "bytes": result.sizes,
+            **result.proof.as_json(result.labels),
+        }
         print(json.dumps(shown, indent=1))
         return
     console = Console()
     print_proof(result.proof, result.labels, console)
     console.print(f"Bundle: [bold]{escape(str(place))}[/bold] ({_sizes(result.sizes)})", highlight=False)
+    console.print(f"SHA-256 {result.digest}", highlight=False, soft_wrap=True)
     for line in _next(result, shlex.quote(str(place))):
         console.print(escape(line), highlight=False, style="dim")
 

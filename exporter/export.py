@@ -56,12 +56,14 @@ class ExportResult:
         proof: that it says what Keras said.
         labels: class names, in the order of the probabilities.
         sizes: file name → bytes, of the models.
+        digest: SHA-256 of the manifest.
     """
 
     bundle: Path
     proof: Proof
     labels: tuple[str, ...]
     sizes: dict[str, int]
+    digest: str
 
 
 def export_run(
@@ -105,9 +107,8 @@ def export_run(
     view.advance("Measuring speed", 0, 1)
     files, manifest = assemble(run, made, photos, proof, options)
     publish(place, files, manifest, _check_itself)
-    return ExportResult(
-        place, proof, run.classes, {name: len(data) for variant in made for name, data in variant.files.items()}
-    )
+    sizes = {name: len(data) for variant in made for name, data in variant.files.items()}
+    return ExportResult(place, proof, run.classes, sizes, open_bundle(place).digest)
 
 
 def _golden(run: TrainingRun, run_path: Path) -> GoldenPhotos:

@@ -82,8 +82,10 @@ def _lighter(variants: Sequence[MadeVariant]) -> Table:
 def _edges(variants: Sequence[MadeVariant]) -> Table:
     """Edge graphs resize photos that are decoded in full; what differs from ``dct`` differs there."""
     decode = variants[0].metadata.preprocess.decode
-    headings = ("photos", "same labels", f"as with {decode}", "of sure ones", "accuracy", f"points lost to {decode}")
-    table = _table("Edge graphs against models behind Python preprocessing", *headings)
+    headings = ("photos", "labels as full", f"as {decode}", f"sure, as {decode}", "correct", f"points lost to {decode}")
+    table = _table("Edge graphs against models whose photos Hangtag decodes: full, or as the manifest says", *headings)
+    table.caption = "Sure: photos that need no review. A loss is refused where it is more than --max-drop and chance."
+    table.caption_justify = "left"
     for variant in variants:
         edge = variant.edge_parity
         if edge is not None:
@@ -104,9 +106,14 @@ def _print_edge_flips(variants: Sequence[MadeVariant], console: Console) -> None
     for variant in variants:
         edge = variant.edge_parity
         flips = [] if edge is None else [*edge.flips, *(flip for flip in edge.own_flips if flip not in edge.flips)]
+        if flips:
+            decode = variant.metadata.preprocess.decode
+            console.print(
+                f"Labels of {file_of('edge', variant.name)} that differ from full or {decode}:", highlight=False
+            )
         for flip in flips[:_SHOWN]:
             change = escape(f"{flip.expected} → {flip.got}")
-            where = f"  {file_of('edge', variant.name)}: validation photo {flip.index}"
+            where = f"  export/originals, photo {flip.index}"
             console.print(f"{where}: {change} (margin {flip.margin:.2f})", highlight=False)
         if len(flips) > _SHOWN:
             console.print(f"  and {len(flips) - _SHOWN} more", highlight=False)

@@ -11,7 +11,7 @@ from models.errors import InputError
 from models.manifest import Manifest
 from models.whole_file import write_synced
 
-__all__ = ["check_free", "publish", "sha256_of"]
+__all__ = ["check_free", "check_place", "publish", "sha256_of"]
 
 
 def check_free(place: Path) -> None:
@@ -23,6 +23,21 @@ def check_free(place: Path) -> None:
     if os.path.lexists(place):
         msg = f"{place} exists, and a bundle is never overwritten; pass another --out, or delete it."
         raise InputError(msg)
+
+
+def check_place(place: Path) -> None:
+    """Refuse a place that cannot be written to, before the work and not after it.
+
+    Raises:
+        InputError: something is there, or nothing can be made there.
+    """
+    check_free(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(prefix=".bundle.", dir=place.parent).cleanup()
+    except OSError as error:
+        msg = f"Expected to write into {place.parent}, the system answered {error.strerror}; pass another --out."
+        raise InputError(msg) from error
 
 
 def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:
@@ -51,6 +66,7 @@ def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: 
                 (whole / name).parent.mkdir(parents=True, exist_ok=True)
                 write_synced(whole / name, data)
             check(whole)
+            check_free(place)
             whole.rename(place)
     except OSError as error:
         msg = f"Could not write the bundle {place}: {error}."

@@ -14,6 +14,7 @@ from exporter.confidence.knowing import HeldOut
 from exporter.confidence.unknown import DistanceHead
 from exporter.evenly import evenly
 from exporter.unknown_kind import UnknownKind
+from models.bundle import MANIFEST_FILE
 from models.confidence import Confidence
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
@@ -126,7 +127,8 @@ def _read_args(path: Path) -> _Args:
     try:
         return _Args.model_validate_json((path / "args.json").read_bytes())
     except OSError as error:
-        msg = f"Expected a run (a folder with args.json) at {path}, found none; make one with hangtag train."
+        found = "a bundle, which is exported already" if (path / MANIFEST_FILE).is_file() else "none"
+        msg = f"Expected a run (a folder with args.json) at {path}, found {found}; make one with hangtag train."
         raise InputError(msg) from error
     except ValidationError as error:
         msg = f"{path / 'args.json'} is damaged or of another version of Hangtag; train anew."

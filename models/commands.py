@@ -57,8 +57,8 @@ def verify_command(
     through each. Of a lone file it looks at what it says of itself, and whether it answers. Everything that is wrong is
     shown; exit status 5 if anything is. Needs no training package.
 
-    Who changes all files of a bundle can make one that agrees with itself: compare the SHA-256 that is printed last
-    with that of the machine that exported it.
+    The manifest vouches for every other file, and nothing here for the manifest (its default variant and accuracies,
+    say): compare the SHA-256 that is printed last with that which the export printed.
 
     Examples:
 

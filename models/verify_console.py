@@ -43,8 +43,10 @@ def _show(found: Verification, console: Console) -> None:
     if found.unlisted:
         names = escape(", ".join(found.unlisted))
         console.print(f"Not in the manifest, so that nothing is known of them: {names}", style="yellow")
-    console.print(f"SHA-256 {found.digest}", style="dim", highlight=False, soft_wrap=True)
     console.print(_verdict(found), highlight=False, soft_wrap=True)
+    if found.sound:
+        console.print(f"SHA-256 {found.digest}", highlight=False, soft_wrap=True)
+        console.print("Compare it with what the export printed: nothing else vouches for the manifest.", style="dim")
 
 
 def _verdict(found: Verification) -> str:

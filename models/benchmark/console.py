@@ -44,6 +44,7 @@ def benchmark_and_show(path: Path, images: Path | None, plot: Path | None, *, as
         print_record(record, Console())
     if plot is not None:
         plot_record(record, plot)
+        Console(stderr=True).print(f"Picture: {escape(str(plot))}", highlight=False)
 
 
 def _check_drawable(lineup: Lineup, photos: PhotoSet | None, plot: Path) -> None:

@@ -93,3 +93,29 @@ def test_the_json_of_a_failed_export_is_json(make_network, make_run, tmp_path):
     assert shown["bundle"] is None
     assert not shown["passed"]
     assert shown["keras"]["batches"]["largest"] is None
+
+
+def test_a_bundle_is_no_run(bundle, tmp_path):
+    command = [sys.executable, "-m", "hangtag", "export", bundle, "--out", tmp_path / "again"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "found a bundle, which is exported already" in done.stderr
+
+
+def test_ctrl_c_leaves_nothing_and_says_so(make_network, make_run, tmp_path, monkeypatch):
+    from exporter import export as exporting
+    from models.errors import StoppedError
+
+    def pressed(*asked):
+        raise KeyboardInterrupt
+
+    run = make_run(make_network("simple", 3))
+    monkeypatch.setattr(exporting, "to_logits", pressed)
+    with pytest.raises(StoppedError, match="nothing was published"):
+        export(run, "--no-int8", "--out", tmp_path / "bundle")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
+def test_the_digest_to_compare_is_shown(make_network, make_run, tmp_path):
+    result = export(make_run(make_network("simple", 3)), "--no-int8", "--out", tmp_path / "bundle")
+    assert f"SHA-256 {open_bundle(tmp_path / 'bundle').digest}" in result.stdout

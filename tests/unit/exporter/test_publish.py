@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from exporter.publish import check_free, publish, sha256_of
+from exporter.publish import check_free, check_place, publish, sha256_of
 from models.bundle import open_bundle
 from models.errors import BundleError, InputError
 
@@ -95,3 +95,24 @@ def test_digests_are_listed_by_name():
     digests = sha256_of(FILES)
     assert list(digests) == sorted(FILES)
     assert digests["model.onnx"] == hashlib.sha256(b"model").hexdigest()
+
+
+def test_a_place_that_another_export_took_meanwhile_is_refused_like_any_other(manifest, tmp_path):
+    def overtaken(bundle):
+        (tmp_path / "shop").mkdir()
+
+    with pytest.raises(InputError, match="exists, and a bundle is never overwritten"):
+        publish(tmp_path / "shop", FILES, manifest, overtaken)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shop"]
+
+
+@pytest.mark.parametrize("parent", ["file", "file/deeper"])
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tmp_path, parent):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(InputError, match=r"Expected to write into .*file.*; pass another --out"):
+        check_place(tmp_path / parent / "shop")
+
+
+def test_a_place_that_is_free_is_left_as_it_was(tmp_path):
+    check_place(tmp_path / "shop")
+    assert list(tmp_path.iterdir()) == []
