@@ -179,7 +179,7 @@ def test_a_photo_that_crosses_is_never_near_and_always_on_the_other_side(data):
     assert not (parity.passed and parity.crossed)
 
 
-@pytest.mark.parametrize(("unknown", "probabilities", "passed"), [(0, 0, True), (1, 0, False), (0, 0.1, False)])
+@pytest.mark.parametrize(("unknown", "probabilities", "passed"), [(0, 0, True), (2, 0, False), (0, 0.1, False)])
 def test_all_passes_when_both_do(unknown, probabilities, passed):
     expected = Scores(KERAS, UNKNOWN[:3])
     got = Scores(moved(probabilities), UNKNOWN[:3] + np.float32(unknown))
