@@ -35,8 +35,8 @@ session = onnxruntime.InferenceSession("edge.onnx")
 labels = json.loads(session.get_modelmeta().custom_metadata_map["hangtag"])["labels"]
 photo = ImageOps.exif_transpose(Image.open("shoe.jpg")).convert("RGBA")
 photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo).convert("RGB")
-label, confidence = session.run(["label", "confidence"], {"image": numpy.asarray(photo)})
-print(labels[label], float(confidence))
+label, confidence, review = session.run(["label", "confidence", "review"], {"image": numpy.asarray(photo)})
+print(labels[label], float(confidence), "review" if review else "labeled")
 ```"""
 
 _JAVASCRIPT: Final = """\
@@ -51,8 +51,8 @@ const session = await ort.InferenceSession.create("edge.onnx");
 const photo = sharp("shoe.jpg").rotate().flatten({ background: "white" }).toColourspace("srgb").raw();
 const { data, info } = await photo.toBuffer({ resolveWithObject: true });
 const image = new ort.Tensor("uint8", new Uint8Array(data), [info.height, info.width, 3]);
-const { label, confidence } = await session.run({ image });
-console.log(labels[Number(label.data[0])], confidence.data[0]);
+const { label, confidence, review } = await session.run({ image });
+console.log(labels[Number(label.data[0])], confidence.data[0], review.data[0] ? "review" : "labeled");
 ```"""
 
 _CPP: Final = """\
@@ -66,10 +66,11 @@ Ort::Session session(env, "edge.onnx", Ort::SessionOptions{});
 int64_t shape[] = {height, width, 3};
 auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
 auto image = Ort::Value::CreateTensor<uint8_t>(memory, pixels, height * width * 3, shape, 3);
-const char *in[] = {"image"}, *out[] = {"label", "confidence"};
-auto said = session.Run(Ort::RunOptions{}, in, &image, 1, out, 2);
+const char *in[] = {"image"}, *out[] = {"label", "confidence", "review"};
+auto said = session.Run(Ort::RunOptions{}, in, &image, 1, out, 3);
 int64_t label = *said[0].GetTensorData<int64_t>();
 float confidence = *said[1].GetTensorData<float>();
+bool review = *said[2].GetTensorData<bool>();
 ```"""
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import onnxruntime as ort
 
-from models.decision import Probabilities
+from models.decision import Probabilities, Rules, Scores
 from models.errors import BundleError, InputError
 from models.manifest import ModelMetadata
 from models.preprocess import Pixels
@@ -14,7 +14,7 @@ from models.session import open_session, read_metadata
 
 __all__ = ["EDGE_OUTPUTS", "EdgeAnswer", "EdgeModel", "is_edge", "load_edge"]
 
-EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities")
+EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities", "review")
 """Beside these, ``unknown`` where the metadata has a limit for it."""
 _PHOTO_AXES: Final = 3
 _CHANNELS: Final = 3
@@ -29,12 +29,15 @@ class EdgeAnswer:
         label: index of the likeliest class; of equal ones the earlier.
         confidence: its probability.
         probabilities: ``float32 (classes,)``, calibrated.
+        review: whether a person should look: the confidence is under the class's threshold, or the photo unlike what
+            the model knows. The thresholds are those that rule where nobody names a precision.
         unknown: the higher, the stranger; none where the graph gives no such score.
     """
 
     label: int
     confidence: float
     probabilities: Probabilities
+    review: bool
     unknown: float | None
 
 
@@ -48,7 +51,9 @@ class EdgeModel:
     """
 
     def __init__(self, session: ort.InferenceSession, metadata: ModelMetadata) -> None:
+        limit = metadata.unknown.limit if metadata.unknown else None
         self._session = session
+        self._rules = Rules(metadata.labels, metadata.thresholds, limit)
         self.metadata = metadata
 
     def run(self, photo: Pixels) -> EdgeAnswer:
@@ -60,14 +65,16 @@ class EdgeModel:
 
         Raises:
             InputError: the shape or the dtype is another.
-            BundleError: the label is not the likeliest class, or the confidence not its probability.
+            BundleError: the label is not the likeliest class, the confidence not its probability, or what goes to
+                review is not what the thresholds send there.
         """
         if photo.dtype != np.uint8 or photo.ndim != _PHOTO_AXES or photo.shape[2] != _CHANNELS or not photo.size:
             msg = f"Expected a uint8 photo (height, width, 3), got {photo.dtype} {photo.shape}."
             raise InputError(msg)
         names = [*EDGE_OUTPUTS, *(["unknown"] if self.metadata.unknown else [])]
-        label, confidence, probabilities, *unknown = self._session.run(names, {"image": photo})
-        answer = EdgeAnswer(int(label), float(confidence), probabilities, float(unknown[0]) if unknown else None)
+        label, confidence, probabilities, review, *unknown = self._session.run(names, {"image": photo})
+        strange = float(unknown[0]) if unknown else None
+        answer = EdgeAnswer(int(label), float(confidence), probabilities, bool(review), strange)
         self._check(answer)
         return answer
 
@@ -84,6 +91,17 @@ class EdgeModel:
                 f"{answer.confidence:.6f}; export it again."
             )
             raise BundleError(msg)
+        if answer.review != self._needs_review(answer):
+            msg = (
+                f"Expected review to be {not answer.review} where the edge graph of {self.metadata.variant} says label "
+                f"{answer.label} with {answer.confidence:.6f}, as its thresholds do; export it again."
+            )
+            raise BundleError(msg)
+
+    def _needs_review(self, answer: EdgeAnswer) -> bool:
+        unknown = None if answer.unknown is None else np.array([answer.unknown], np.float32)
+        (decided,) = self._rules.decide(Scores(answer.probabilities[np.newaxis], unknown), top_k=1)
+        return decided.review
 
 
 def is_edge(session: ort.InferenceSession) -> bool:

@@ -62,7 +62,7 @@ class Page:
     def says(self, photos: list[Path]) -> list[Said]:
         """The labels of photos."""
         cards = self.choose(photos)[: len(photos)]
-        return [Said(card.label or "", card.confidence or 0.0) for card in cards]
+        return [Said(card.label or "", card.confidence or 0.0, card.state == "review") for card in cards]
 
     def _after(self, photos: list[Path], give: Callable[[str, list[Path]], None], place: str) -> list[Card]:
         ready = "document.querySelectorAll('.card:not([data-state=waiting])').length"

@@ -1,4 +1,4 @@
-// node label.mjs bundle/edge.onnx photo.jpg ...    prints a line a photo: its name, its label, how sure the model is.
+// node label.mjs bundle/edge.onnx photo.jpg ...    a line a photo: name, label, confidence, labeled or review (a person should look)
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
@@ -13,6 +13,7 @@ for (const photo of photos) {
   const decoded = sharp(photo).autoOrient().flatten({ background: "white" }).toColourspace("srgb").raw();
   const { data, info } = await decoded.toBuffer({ resolveWithObject: true }); // 8-bit RGB, row by row
   const image = new Tensor("uint8", data, [info.height, info.width, 3]);
-  const { label, confidence } = await session.run({ image });
-  console.log([photo, labels[label.data[0]], confidence.data[0].toFixed(3)].join("\t"));
+  const { label, confidence, review } = await session.run({ image });
+  const status = review.data[0] ? "review" : "labeled";
+  console.log([photo, labels[label.data[0]], confidence.data[0].toFixed(3), status].join("\t"));
 }

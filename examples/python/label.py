@@ -1,4 +1,7 @@
-"""python label.py edge.onnx photo.jpg ...    prints a line a photo: its name, its label, how sure the model is."""
+"""python label.py edge.onnx photo.jpg ...    a line a photo: name, label, confidence, labeled or review.
+
+Review means that a person should look.
+"""
 
 import io
 import json
@@ -20,5 +23,5 @@ for name in sys.argv[2:]:
         ImageCms.profileToProfile(photo, io.BytesIO(profile), ImageCms.createProfile("sRGB"), inPlace=True)
     photo = photo.convert("RGBA")
     photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo).convert("RGB")
-    label, confidence = session.run(["label", "confidence"], {"image": np.asarray(photo)})
-    print(name, labels[label], f"{confidence:.3f}", sep="\t")
+    label, confidence, review = session.run(["label", "confidence", "review"], {"image": np.asarray(photo)})
+    print(name, labels[label], f"{confidence:.3f}", "review" if review else "labeled", sep="\t")

@@ -2,12 +2,14 @@
 
 from typing import Final
 
+import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper
 
 from exporter.edge.fit_graph import OPSET, PIXELS, fit_graph
 from exporter.edge.nodes import Nodes
 from models.errors import ParityError
+from models.manifest import METADATA_KEY, ModelMetadata, parse_metadata
 from models.preprocess import PreprocessSpec
 
 __all__ = ["edge_graph"]
@@ -22,7 +24,7 @@ def edge_graph(model: bytes, spec: PreprocessSpec) -> bytes:
     Args:
         model: an ONNX file; input ``image``, ``uint8 [batch, S, S, 3]``; outputs ``probabilities``, ``[batch,
             classes]``, and maybe ``unknown``, ``[batch]``. It may compute with integers or with half precision.
-        spec: the model's.
+        spec: the model's; its thresholds are in the file's metadata.
 
     Returns:
         An ONNX file as :class:`models.edge.EdgeModel` takes it, with the model's metadata.
@@ -34,7 +36,7 @@ def edge_graph(model: bytes, spec: PreprocessSpec) -> bytes:
     _check_fits(inner, spec)
     inner = compose.add_prefix(inner, _MODEL)
     fit = fit_graph(spec).graph
-    answer = _Answer(inner.graph)
+    answer = _Answer(inner.graph, _rules_of(inner))
     graph = helper.make_graph(
         [*fit.node, helper.make_node("Identity", [PIXELS], [f"{_MODEL}image"]), *inner.graph.node, *answer.nodes],
         inner.graph.name,
@@ -59,6 +61,14 @@ def _check_fits(model: onnx.ModelProto, spec: PreprocessSpec) -> None:
         raise ParityError(msg)
 
 
+def _rules_of(model: onnx.ModelProto) -> ModelMetadata:
+    told = {entry.key: entry.value for entry in model.metadata_props}
+    if METADATA_KEY not in told:
+        msg = f"Expected a model that carries {METADATA_KEY} metadata, with the thresholds of its classes; it has none."
+        raise ParityError(msg)
+    return parse_metadata(told[METADATA_KEY], "the model")
+
+
 def _shape(value: onnx.ValueInfoProto) -> list[int | str]:
     return [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
 
@@ -66,17 +76,20 @@ def _shape(value: onnx.ValueInfoProto) -> list[int | str]:
 class _Answer:
     """What is made of the outputs that a model has for a batch of one photo."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, rules: ModelMetadata) -> None:
         self._nodes = Nodes("answer/")
         given = {value.name.removeprefix(_MODEL): value for value in graph.output}
         self.outputs: list[onnx.ValueInfoProto] = []
         probabilities = self._squeezed(given["probabilities"])
         label = self._nodes.add("ArgMax", probabilities, axis=0, keepdims=0, select_last_index=0)
         self._give("label", label, TensorProto.INT64, [])
-        self._give("confidence", self._nodes.add("Gather", probabilities, label, axis=0), TensorProto.FLOAT, [])
+        confidence = self._nodes.add("Gather", probabilities, label, axis=0)
+        self._give("confidence", confidence, TensorProto.FLOAT, [])
         self._give("probabilities", probabilities, TensorProto.FLOAT, _shape(given["probabilities"])[1:])
-        if "unknown" in given:
-            self._give("unknown", self._squeezed(given["unknown"]), TensorProto.FLOAT, [])
+        unknown = self._squeezed(given["unknown"]) if "unknown" in given else None
+        if unknown is not None:
+            self._give("unknown", unknown, TensorProto.FLOAT, [])
+        self._give("review", self._review(label, confidence, unknown, rules), TensorProto.BOOL, [])
 
     @property
     def nodes(self) -> list[onnx.NodeProto]:
@@ -85,6 +98,17 @@ class _Answer:
     @property
     def constants(self) -> list[onnx.TensorProto]:
         return self._nodes.constants
+
+    def _review(self, label: str, confidence: str, unknown: str | None, rules: ModelMetadata) -> str:
+        """As :class:`models.decision.Rules` has it: what is no number is within no limit."""
+        thresholds = [np.inf if threshold is None else threshold for threshold in rules.thresholds]
+        needed = self._nodes.add("Gather", self._nodes.constant(thresholds, np.float32), label, axis=0)
+        sure = self._nodes.add("GreaterOrEqual", confidence, needed)
+        if unknown is not None and rules.unknown is not None:
+            limit = self._nodes.constant(rules.unknown.limit, np.float64)
+            known = self._nodes.add("LessOrEqual", self._nodes.cast(unknown, TensorProto.DOUBLE), limit)
+            sure = self._nodes.add("And", sure, known)
+        return self._nodes.add("Not", sure)
 
     def _squeezed(self, value: onnx.ValueInfoProto) -> str:
         one = self._nodes.add("Squeeze", value.name, self._nodes.ints(0))

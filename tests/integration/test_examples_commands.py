@@ -29,7 +29,10 @@ def example(request: pytest.FixtureRequest, edge_bundle: Path) -> Example:
 def test_the_labels_are_hangtags(example: Example, edge_bundle: Path, ordinary: list[Path]) -> None:
     expected = hangtag_says(load(edge_bundle), ordinary)
     assert len({said.label for said in expected}) > 1, "a label that is always the same proves nothing"
-    assert [said.label for said in example(ordinary)] == [said.label for said in expected]
+    assert len({said.review for said in expected}) > 1, "and so does a status"
+    got = example(ordinary)
+    assert [said.label for said in got] == [said.label for said in expected]
+    assert [said.review for said in got] == [said.review for said in expected]
 
 
 def test_odd_photos_are_read_as_hangtag_reads_them(example: Example, edge_says: EdgeSays, odd: list[Path]) -> None:
@@ -75,8 +78,8 @@ def card_example(request: pytest.FixtureRequest, edge_bundle: Path, tmp_path: Pa
     def says(photo: Path) -> Said:
         shutil.copy(photo, tmp_path / "shoe.jpg")
         command = ["node"] if request.param == "js" else [sys.executable, "-P"]
-        label, confidence = run_program(*command, script, folder=tmp_path).split()
-        return Said(label, float(confidence))
+        label, confidence, status = run_program(*command, script, folder=tmp_path).split()
+        return Said(label, float(confidence), status == "review")
 
     return lambda photos: [says(photo) for photo in photos]
 

@@ -31,6 +31,8 @@ def test_it_says_of_a_photo_what_the_model_says_of_its_pixels(classes, unknown, 
         assert answer.probabilities == pytest.approx(scores.probabilities[0], abs=1e-6)
         assert answer.label == scores.probabilities[0].argmax()
         assert answer.confidence == answer.probabilities[answer.label]
+        (decided,) = classifier.decide(scores, 1)
+        assert answer.review == decided.review
         assert answer.unknown == (pytest.approx(scores.unknown[0], abs=1e-6) if unknown else None)
 
 
@@ -71,6 +73,7 @@ def test_names_and_shapes_are_those_of_an_edge_graph():
         "confidence": [],
         "probabilities": [len(LABELS)],
         "unknown": [],
+        "review": [],
     }
 
 
@@ -138,3 +141,35 @@ def test_an_older_opset_is_refused():
     model.opset_import[0].version = 17
     with pytest.raises(ParityError, match="opset 18 or later, got 17"):
         edge_graph(model.SerializeToString(), metadata.preprocess)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "limit", "review"),
+    [
+        ((0.0, 0.0, 0.0), 1.0, False),
+        ((1.0, 1.0, 1.0), 1.0, True),
+        ((None, None, None), 1.0, True),
+        ((0.0, 0.0, 0.0), -1.0, True),
+        ((0.0, 0.0, 0.0), None, False),
+    ],
+)
+def test_the_thresholds_and_the_limit_say_whether_a_person_should_look(thresholds, limit, review):
+    metadata = metadata_of(3, unknown=limit is not None).model_copy(update={"thresholds": thresholds})
+    if limit is not None:
+        metadata = metadata.model_copy(update={"unknown": metadata.unknown.model_copy(update={"limit": limit})})
+    assert load_edge(edge_graph(model_of(metadata), metadata.preprocess), "edge").run(noise(30, 20)).review is review
+
+
+def test_a_confidence_at_its_threshold_is_enough():
+    metadata = metadata_of(3)
+    confidence = load_edge(edge_graph(model_of(metadata), metadata.preprocess), "edge").run(noise(30, 20)).confidence
+    for threshold, review in ((confidence, False), (float(np.nextafter(np.float32(confidence), np.float32(1))), True)):
+        exact = metadata.model_copy(update={"thresholds": (threshold,) * 3})
+        assert load_edge(edge_graph(model_of(exact), exact.preprocess), "edge").run(noise(30, 20)).review is review
+
+
+def test_a_model_without_thresholds_is_refused():
+    model = onnx.load_from_string(model_of(metadata_of(3)))
+    del model.metadata_props[:]
+    with pytest.raises(ParityError, match="carries hangtag metadata"):
+        edge_graph(model.SerializeToString(), metadata_of(3).preprocess)
