@@ -48,6 +48,26 @@ def originals(catalogue: Path) -> list[Path]:
     return sorted(catalogue.glob("*/*.png"))[:6]
 
 
+@pytest.fixture(scope="session")
+def trained(small_run):
+    """The run of a network that tells the classes apart somewhat."""
+    from exporter.load_tensorflow import load_tensorflow
+    from exporter.training_run import read_training_run
+
+    load_tensorflow()
+    return read_training_run(small_run)
+
+
+@pytest.fixture(scope="session")
+def to_logits(trained):
+    """Its network, converted."""
+    import keras
+
+    from exporter.graph import to_logits
+
+    return to_logits(keras.saving.load_model(trained.network, compile=False), 32, trained.unknown)
+
+
 @pytest.fixture
 def make_run(tmp_path: Path, originals: list[Path]) -> Callable[..., Path]:
     """A run folder as a training leaves it, around a network that learned nothing."""

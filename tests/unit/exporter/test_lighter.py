@@ -12,56 +12,38 @@ def unseen(what, done, total): ...
 
 
 @pytest.fixture(scope="module")
-def run(small_run):
-    from exporter.load_tensorflow import load_tensorflow
-    from exporter.training_run import read_training_run
-
-    load_tensorflow()
-    return read_training_run(small_run)
-
-
-@pytest.fixture(scope="module")
-def model(run):
-    import keras
-
-    from exporter.graph import to_logits
-
-    return to_logits(keras.saving.load_model(run.network, compile=False), 32, run.unknown)
-
-
-@pytest.fixture(scope="module")
-def int8(run, model):
+def int8(trained, to_logits):
     """A variant by the bits of its weights, each made once."""
     from exporter.lighter import make_int8
 
     asked = {7: ExportOptions(max_drop=100.0), 8: ExportOptions(max_drop=100.0, vnni=True)}
-    return {bits: make_int8(model, run, VERSION, options, unseen) for bits, options in asked.items()}
+    return {bits: make_int8(to_logits, trained, VERSION, options, unseen) for bits, options in asked.items()}
 
 
 @pytest.fixture
-def float16(run, model):
+def float16(trained, to_logits):
     from exporter.lighter import make_float16
 
-    return lambda changed=run, **asked: make_float16(model, changed, VERSION, ExportOptions(**asked))
+    return lambda changed=trained, **asked: make_float16(to_logits, changed, VERSION, ExportOptions(**asked))
 
 
-def test_int8_has_a_temperature_thresholds_and_a_limit_of_its_own(int8, run):
+def test_int8_has_a_temperature_thresholds_and_a_limit_of_its_own(int8, trained):
     from models.session import open_session, read_metadata
 
     made = int8[7]
     assert made.name == made.metadata.variant == "int8"
-    assert made.metadata.temperature != run.confidence.temperature
-    assert made.metadata.temperature == pytest.approx(run.confidence.temperature, rel=0.5)
-    assert made.metadata.unknown.limit != run.confidence.unknown.limit
-    assert made.metadata.unknown.limit == pytest.approx(run.confidence.unknown.limit, rel=0.5)
+    assert made.metadata.temperature != trained.confidence.temperature
+    assert made.metadata.temperature == pytest.approx(trained.confidence.temperature, rel=0.5)
+    assert made.metadata.unknown.limit != trained.confidence.unknown.limit
+    assert made.metadata.unknown.limit == pytest.approx(trained.confidence.unknown.limit, rel=0.5)
     assert read_metadata(open_session(made.model, "model.int8.onnx", 1), "model.int8.onnx") == made.metadata
 
 
-def test_its_limit_keeps_as_many_of_the_known_as_it_says(int8, run):
+def test_its_limit_keeps_as_many_of_the_known_as_it_says(int8, trained):
     from exporter.onnx_says import onnx_says
 
     made = int8[7]
-    unknown = onnx_says(made.model, run.pixels).unknown
+    unknown = onnx_says(made.model, trained.pixels).unknown
     assert (unknown <= made.metadata.unknown.limit + 1e-3).mean() >= made.metadata.unknown.kept
 
 
@@ -73,16 +55,19 @@ def test_the_manifest_says_whether_it_is_safe_without_vnni(int8, bits):
     assert (listed.file, listed.edge, listed.ort) == ("model.int8.onnx", None, None)
 
 
-def test_float16_takes_half_the_room_and_says_the_same(float16, run, model):
+def test_float16_takes_half_the_room_and_says_the_same(float16, trained, to_logits):
     from exporter.onnx_says import onnx_says
     from exporter.variant import finished
 
     made = float16()
     assert made.name == "float16"
-    full = finished(model, made.metadata)
+    full = finished(to_logits, made.metadata)
     assert len(made.model) < 0.6 * len(full)
     assert (
-        np.abs(onnx_says(made.model, run.pixels).probabilities - onnx_says(full, run.pixels).probabilities).max() < 5e-3
+        np.abs(
+            onnx_says(made.model, trained.pixels).probabilities - onnx_says(full, trained.pixels).probabilities
+        ).max()
+        < 5e-3
     )
     assert made.cost.agreement > 0.98
 
@@ -91,10 +76,10 @@ def test_float16_that_costs_too_much_is_refused(float16):
     assert "points of accuracy" in float16(max_drop=-101.0).reason
 
 
-def test_a_variant_whose_unknown_score_sees_other_strangers_is_refused(float16, run):
+def test_a_variant_whose_unknown_score_sees_other_strangers_is_refused(float16, trained):
     """To float32, as this run says, every photo is a stranger."""
-    everyone = run.confidence.unknown.model_copy(update={"limit": -1e9})
-    strict = replace(run, confidence=run.confidence.model_copy(update={"unknown": everyone}))
+    everyone = trained.confidence.unknown.model_copy(update={"limit": -1e9})
+    strict = replace(trained, confidence=trained.confidence.model_copy(update={"unknown": everyone}))
     assert "on the other side of its limit than float32's does; 3% are allowed" in float16(strict).reason
 
 
