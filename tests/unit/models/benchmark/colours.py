@@ -37,6 +37,9 @@ def model_bytes(manifest: Manifest, variant: str, bias: float, edge: bool = Fals
     if edge:
         nodes.append(helper.make_node("ArgMax", ["probabilities"], ["label"], axis=-1, keepdims=0))
         nodes.append(helper.make_node("ReduceMax", ["probabilities", "last"], ["confidence"], keepdims=0))
+        constants["threshold"] = np.array(0.5, np.float32)
+        nodes.append(helper.make_node("Less", ["confidence", "threshold"], ["review"]))
+        outputs.append(helper.make_tensor_value_info("review", TensorProto.BOOL, []))
         outputs.append(helper.make_tensor_value_info("label", TensorProto.INT64, []))
         outputs.append(helper.make_tensor_value_info("confidence", TensorProto.FLOAT, []))
     graph = helper.make_graph(
