@@ -1,9 +1,10 @@
 """The bundle's ``README.md``: what the model is, what it was proved to be, and how to use it anywhere."""
 
-from collections.abc import Sequence
+import json
 from typing import Final
 
 from exporter.drop import Drop
+from exporter.markdown import plain, table
 from exporter.mobile import OPERATORS_FILE
 from exporter.proof import Proof
 from exporter.variant import MadeVariant
@@ -18,7 +19,7 @@ _HANGTAG: Final = """\
 ```python
 import hangtag
 
-model = hangtag.load("{place}")  # variant="int8" for another of its models
+model = hangtag.load({place})  # variant="int8" for another of its models
 answer = model.classify("shoe.jpg")
 print(answer.label, answer.confidence, answer.review)
 ```"""
@@ -83,7 +84,7 @@ def bundle_card(manifest: Manifest, record: BenchmarkRecord, proof: Proof) -> st
         proof: how far they agree with Keras.
     """
     parts = [
-        f"# {manifest.name}\n\n{_what(manifest)}",
+        f"# {plain(manifest.name)}\n\n{_what(manifest)}",
         "## Files\n\n" + _files(manifest, record),
         "## Proof\n\n" + _proof(proof),
         "## How sure it is\n\n" + _sure(manifest),
@@ -94,10 +95,11 @@ def bundle_card(manifest: Manifest, record: BenchmarkRecord, proof: Proof) -> st
 
 def _what(manifest: Manifest) -> str:
     spec = manifest.preprocess
+    labels = ", ".join(map(plain, manifest.labels))
     tested = "" if manifest.accuracy is None else f" Accuracy on test photos: {manifest.accuracy:.3f}."
     return (
-        f"Labels product photos as one of {len(manifest.labels)} classes: {', '.join(manifest.labels)}. Version "
-        f"{manifest.version}, architecture `{manifest.arch}`, photos as {spec.size}×{spec.size} px "
+        f"Labels product photos as one of {len(manifest.labels)} classes: {labels}. Version {manifest.version}, "
+        f"architecture `{manifest.arch}`, photos as {spec.size}×{spec.size} px "
         f"(`fit` {spec.fit}, `decode` {spec.decode}).{tested}"
     )
 
@@ -117,7 +119,7 @@ def _files(manifest: Manifest, record: BenchmarkRecord) -> str:
     named = f"{machine.cpu}, {machine.cores} cores, ONNX Runtime {machine.onnxruntime}"
     instructions = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
     return (
-        _table(head, rows)
+        table(head, rows)
         + f"\n\nMeasured on {named}{instructions}. A photo: one by one, on one thread; of edge graphs "
         f"a photo of {record.edge_photo[1]}×{record.edge_photo[0]} px, resizing included. Memory: of a whole process. "
         "Measure it on your own machine with `hangtag benchmark`." + _quantized(manifest)
@@ -218,18 +220,13 @@ def _sure(manifest: Manifest) -> str:
         else f"Where none is asked for, {precision_text(variant.precision)} rules."
     )
     unknown = " Photos beyond the limit of the unknown score go to review as well." if variant.unknown else ""
-    table = _table(("precision asked for", "labelled by itself", "to review"), rows) + "\n\n" if rows else ""
-    return f"{table}{own}{unknown} The thresholds of each class are in `manifest.json` and in each file's metadata."
+    promised = table(("precision asked for", "labelled by itself", "to review"), rows) + "\n\n" if rows else ""
+    return f"{promised}{own}{unknown} The thresholds of each class are in `manifest.json` and in each file's metadata."
 
 
 def _using(manifest: Manifest) -> str:
-    with_hangtag = "With Hangtag:\n\n" + _HANGTAG.format(place=manifest.name)
+    with_hangtag = "With Hangtag:\n\n" + _HANGTAG.format(place=json.dumps(manifest.name))
     if manifest.variants[manifest.default_variant].edge is None:
         return with_hangtag + "\n\nWithout it, export with `--edge`: `edge.onnx` takes a photo of any size."
     without = "`edge.onnx` takes one photo of any size, RGB, upright, and needs nothing else."
     return "\n\n".join([with_hangtag, without, "Python:", _PYTHON, "JavaScript:", _JAVASCRIPT, "C++:", _CPP])
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

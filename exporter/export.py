@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 
 from exporter.assemble import GoldenPhotos, assemble
-from exporter.drop import drop
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
 from exporter.ends import network_ends
@@ -25,7 +24,7 @@ from exporter.publish import check_free, publish
 from exporter.training_run import TrainingRun, read_training_run
 from exporter.variant import FLOAT32, MadeVariant, Refusal, finished, metadata_of
 from models.bundle import Bundle, open_bundle
-from models.classifier import Classifier, load
+from models.classifier import Classifier, Scores, load
 from models.edge import load_edge
 from models.errors import BundleError, ImageError, InputError, ParityError
 from models.golden import check_golden, check_golden_edge
@@ -90,13 +89,14 @@ def export_run(
     network = _load_network(run)
     model = to_logits(network, run.preprocess.size, run.unknown)
     version = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    float32 = _float32(model, run, version)
+    said = onnx_logits(model.SerializeToString(), run.pixels)
+    float32 = _float32(model, said, run, version)
     view.advance("Comparing with Keras", 0, 1)
     pixels = np.concatenate([photos.pixels, run.pixels])
     many, one = prove(network, float32.model, pixels, float32.metadata, run.unknown, options.atol)
     proof = Proof(many, one, len(photos.raw))
     proof.check(run.classes)
-    lighter = _lighter(model, run, version, options, view)
+    lighter = _lighter(model, said, run, version, options, view)
     proof = replace(proof, refusals=tuple(one for one in lighter if isinstance(one, Refusal)))
     made = [float32, *(one for one in lighter if isinstance(one, MadeVariant))]
     if options.edge:
@@ -119,21 +119,21 @@ def _golden(run: TrainingRun, run_path: Path) -> GoldenPhotos:
     return GoldenPhotos(raw, np.stack([preprocess(data, run.preprocess) for _, data in raw.values()]))
 
 
-def _float32(model: onnx.ModelProto, run: TrainingRun, version: str) -> MadeVariant:
+def _float32(model: onnx.ModelProto, said: Scores, run: TrainingRun, version: str) -> MadeVariant:
     metadata = metadata_of(run, FLOAT32, version, run.confidence)
-    logits = onnx_logits(model.SerializeToString(), run.pixels).probabilities
-    return MadeVariant(metadata, finished(model, metadata), drop(logits, logits, run.labels).accuracy)
+    accuracy = float((said.probabilities.argmax(axis=1) == run.labels).mean())
+    return MadeVariant(metadata, finished(model, metadata), accuracy)
 
 
 def _lighter(
-    model: onnx.ModelProto, run: TrainingRun, version: str, options: ExportOptions, view: ExportView
+    model: onnx.ModelProto, said: Scores, run: TrainingRun, version: str, options: ExportOptions, view: ExportView
 ) -> list[MadeVariant | Refusal]:
     made: list[MadeVariant | Refusal] = []
     if options.int8:
-        made.append(make_int8(model, run, version, options, view.advance))
+        made.append(make_int8(model, said, run, version, options, view.advance))
     if options.float16:
         view.advance("Halving weights", 0, 1)
-        made.append(make_float16(model, run, version, options))
+        made.append(make_float16(model, said, run, version, options))
     return made
 
 

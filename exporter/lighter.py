@@ -17,6 +17,7 @@ from exporter.options import ExportOptions
 from exporter.speed import speed_gain
 from exporter.training_run import TrainingRun
 from exporter.variant import FLOAT16, INT8, MadeVariant, Refusal, finished, metadata_of
+from models.classifier import Scores
 from models.manifest import ModelMetadata, Quantization
 
 __all__ = ["make_float16", "make_int8"]
@@ -26,12 +27,18 @@ _SAME_SIDE: Final = 0.97
 
 
 def make_int8(
-    model: onnx.ModelProto, run: TrainingRun, version: str, options: ExportOptions, advance: Advance
+    model: onnx.ModelProto,
+    said: Scores,
+    run: TrainingRun,
+    version: str,
+    options: ExportOptions,
+    advance: Advance,
 ) -> MadeVariant | Refusal:
     """Quantize a model, if it loses next to nothing and is quicker.
 
     Args:
         model: float32's, ends in ``logits``.
+        said: by it, of the run's validation photos; logits in the place of probabilities.
         run: that it was converted of.
         version: of the bundle.
         options: what it must keep to.
@@ -49,16 +56,18 @@ def make_int8(
         return Refusal(INT8, why_refused(search, options.max_drop), search.attempts)
     chosen = search.attempts[-1]
     quantization = Quantization(weight_bits=wanted.weight_bits, float_layers=chosen.float_layers, photos=search.photos)
-    return _made(model, search.model, run, INT8, version, chosen.drop, chosen.gain, quantization)
+    got = onnx_logits(search.model.SerializeToString(), run.pixels)
+    return _made(search.model, said, got, run, INT8, version, chosen.drop, chosen.gain, quantization)
 
 
 def make_float16(
-    model: onnx.ModelProto, run: TrainingRun, version: str, options: ExportOptions
+    model: onnx.ModelProto, said: Scores, run: TrainingRun, version: str, options: ExportOptions
 ) -> MadeVariant | Refusal:
     """Halve the weights of a model, if it loses next to nothing.
 
     Args:
         model: float32's, ends in ``logits``.
+        said: by it, of the run's validation photos; logits in the place of probabilities.
         run: that it was converted of.
         version: of the bundle.
         options: what it must keep to.
@@ -66,16 +75,17 @@ def make_float16(
     half = with_half_weights(model)
     check_plain(half)
     data, reference = half.SerializeToString(), model.SerializeToString()
-    before, after = (onnx_logits(one, run.pixels).probabilities for one in (reference, data))
-    cost = drop(before, after, run.labels)
+    got = onnx_logits(data, run.pixels)
+    cost = drop(said.probabilities, got.probabilities, run.labels)
     if cost.points > options.max_drop:
         return Refusal(FLOAT16, too_much(cost, options.max_drop))
-    return _made(model, half, run, FLOAT16, version, cost, speed_gain(reference, data, run.pixels), None)
+    return _made(half, said, got, run, FLOAT16, version, cost, speed_gain(reference, data, run.pixels), None)
 
 
 def _made(
-    reference: onnx.ModelProto,
     model: onnx.ModelProto,
+    said: Scores,
+    got: Scores,
     run: TrainingRun,
     name: str,
     version: str,
@@ -83,8 +93,8 @@ def _made(
     gain: float,
     quantization: Quantization | None,
 ) -> MadeVariant | Refusal:
-    metadata = metadata_of(run, name, version, know_variant(model, run))
-    agreement = _unknown_agreement(reference, model, run, metadata)
+    metadata = metadata_of(run, name, version, know_variant(got, run))
+    agreement = _unknown_agreement(said, got, run, metadata)
     if agreement is not None and agreement < _SAME_SIDE:
         reason = (
             f"its unknown score puts {1 - agreement:.1%} of the validation photos on the other side of its limit than "
@@ -94,11 +104,9 @@ def _made(
     return MadeVariant(metadata, finished(model, metadata), cost.accuracy, cost, gain, agreement, quantization)
 
 
-def _unknown_agreement(
-    reference: onnx.ModelProto, model: onnx.ModelProto, run: TrainingRun, metadata: ModelMetadata
-) -> float | None:
+def _unknown_agreement(said: Scores, got: Scores, run: TrainingRun, metadata: ModelMetadata) -> float | None:
     """Share of the validation photos that both put on the same side of their limit."""
-    before, after = (onnx_logits(one.SerializeToString(), run.pixels).unknown for one in (reference, model))
-    if before is None or after is None or run.confidence.unknown is None or metadata.unknown is None:
+    limit = run.confidence.unknown
+    if said.unknown is None or got.unknown is None or limit is None or metadata.unknown is None:
         return None
-    return float(((before <= run.confidence.unknown.limit) == (after <= metadata.unknown.limit)).mean())
+    return float(((said.unknown <= limit.limit) == (got.unknown <= metadata.unknown.limit)).mean())

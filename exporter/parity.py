@@ -25,7 +25,7 @@ __all__ = [
 TOLERANCE: Final = 1e-4
 UNKNOWN_TOLERANCE: Final = 1e-2
 """Of unknown scores, as a part of their size: as golden samples allow. They are differences of sums of as many squares
-as there are features. Trained networks agree to 1e-5; one that has hardly learned, and whose features are nearly all
+as there are features. Trained networks agree to 1e-4; one that has hardly learned, and whose features are nearly all
 the same, to 9e-3."""
 SINGLES: Final = 64
 """How many photos, evenly spread, are also compared one at a time."""

@@ -38,5 +38,4 @@ def __getattr__(name: str) -> object:
     from hangtag.layout import check_layout
 
     check_layout()
-    import_module("models.telemetry").refuse_telemetry()
     return getattr(import_module(_HOMES[name]), name)

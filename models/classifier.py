@@ -3,11 +3,10 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, overload
+from typing import TYPE_CHECKING, Final, overload
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from PIL import Image
 
 from models.bundle import open_bundle
@@ -19,6 +18,9 @@ from models.photo import read_photo
 from models.precision import thresholds_for
 from models.preprocess import Pixels, preprocess, preprocess_image
 from models.session import open_session, read_metadata
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 __all__ = ["BATCH", "Classifier", "ImageInput", "Prediction", "Probabilities", "Scores", "load"]
 
@@ -46,7 +48,7 @@ class Classifier:
     """
 
     def __init__(
-        self, session: ort.InferenceSession, metadata: ModelMetadata, digest: str, precision: float | None = None
+        self, session: "ort.InferenceSession", metadata: ModelMetadata, digest: str, precision: float | None = None
     ) -> None:
         limit = metadata.unknown.limit if metadata.unknown else None
         self._session = session
@@ -195,7 +197,7 @@ def load(path: str | Path, variant: str | None = None, threads: int = 1, precisi
     return Classifier(session, metadata, digest, precision)
 
 
-_Opened = tuple[ort.InferenceSession, ModelMetadata, str]
+_Opened = tuple["ort.InferenceSession", ModelMetadata, str]
 
 
 def _open_bundle(path: Path, variant: str | None, threads: int) -> _Opened:

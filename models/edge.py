@@ -1,16 +1,18 @@
 """A model that takes one photo of any size: resizing and fitting are inside its graph (``edge.onnx``)."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import onnxruntime as ort
 
 from models.decision import Probabilities, Rules, Scores
 from models.errors import BundleError, InputError
 from models.manifest import ModelMetadata
 from models.preprocess import Pixels
 from models.session import open_session, read_metadata
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 __all__ = ["EDGE_OUTPUTS", "EdgeAnswer", "EdgeModel", "is_edge", "load_edge"]
 
@@ -50,7 +52,7 @@ class EdgeModel:
         metadata: what the ONNX file says of itself.
     """
 
-    def __init__(self, session: ort.InferenceSession, metadata: ModelMetadata) -> None:
+    def __init__(self, session: "ort.InferenceSession", metadata: ModelMetadata) -> None:
         limit = metadata.unknown.limit if metadata.unknown else None
         self._session = session
         self._rules = Rules(metadata.labels, metadata.thresholds, limit)
@@ -104,7 +106,7 @@ class EdgeModel:
         return decided.review
 
 
-def is_edge(session: ort.InferenceSession) -> bool:
+def is_edge(session: "ort.InferenceSession") -> bool:
     """Whether a graph takes one photo of any size rather than a batch of squares."""
     inputs = session.get_inputs()
     return len(inputs) == 1 and len(inputs[0].shape) == _PHOTO_AXES

@@ -1,15 +1,18 @@
 """An ONNX file that Hangtag exported, loaded on the CPU."""
 
-import onnxruntime as ort
+from typing import TYPE_CHECKING
 
 from models.bare_session import bare_session
 from models.errors import BundleError
 from models.manifest import METADATA_KEY, ModelMetadata, parse_metadata
 
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
 __all__ = ["open_session", "read_metadata"]
 
 
-def open_session(data: bytes, source: str, threads: int) -> ort.InferenceSession:
+def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSession":
     """Load an ONNX file.
 
     Args:
@@ -27,7 +30,7 @@ def open_session(data: bytes, source: str, threads: int) -> ort.InferenceSession
         raise BundleError(msg) from error
 
 
-def read_metadata(session: ort.InferenceSession, source: str) -> ModelMetadata:
+def read_metadata(session: "ort.InferenceSession", source: str) -> ModelMetadata:
     """What an ONNX file says of itself.
 
     Args:
@@ -54,7 +57,7 @@ def read_metadata(session: ort.InferenceSession, source: str) -> ModelMetadata:
     return metadata
 
 
-def _check_input(session: ort.InferenceSession, metadata: ModelMetadata, source: str) -> None:
+def _check_input(session: "ort.InferenceSession", metadata: ModelMetadata, source: str) -> None:
     """A batch of squares of the size that the metadata names, or one photo of any size."""
     found = [(given.name, given.type, given.shape) for given in session.get_inputs()]
     size = metadata.preprocess.size

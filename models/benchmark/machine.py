@@ -2,10 +2,10 @@
 
 import os
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
 
-import onnxruntime as ort
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = ["Machine", "this_machine", "usable_cores"]
@@ -65,7 +65,7 @@ def this_machine(cpuinfo: Path = _CPUINFO, board: Path = _BOARD) -> Machine:
         instructions=tuple(name for flag, name in _INSTRUCTIONS.items() if flag in flags),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
-        onnxruntime=ort.__version__,
+        onnxruntime=version("onnxruntime"),
     )
 
 

@@ -5,12 +5,12 @@ from collections import Counter
 from pathlib import PurePath
 from typing import Final
 
+from exporter.markdown import code_block, listed, plain, table
 from models.confidence import PrecisionTarget
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Figures
 from trainer.report.limits import limits
 from trainer.report.making import made_with, settings, size_and_speed
-from trainer.report.markdown import code_block, listed, plain, table
 from trainer.report.material import ReportMaterial
 from trainer.report.rates import between, percent, rounded, target_name
 from trainer.report.shown import (

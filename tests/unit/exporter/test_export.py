@@ -195,3 +195,9 @@ def test_a_class_name_with_a_line_separator_is_published_whole_or_not_at_all(
         assert nowhere_but(run, tmp_path)
     else:
         assert load(bundle).labels[2] == "shoe\u2028sock"
+
+
+def test_a_class_name_means_nothing_but_itself_in_the_card(export_run, make_network, make_run, tmp_path):
+    run = make_run(make_network("simple", 3), ("bag", "<script>", "| hat |"))
+    card = (export_run(run, tmp_path / "bundle").bundle / "README.md").read_text()
+    assert "bag, \\<script\\>, \\| hat \\|" in card

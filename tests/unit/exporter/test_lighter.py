@@ -12,19 +12,27 @@ def unseen(what, done, total): ...
 
 
 @pytest.fixture(scope="module")
-def int8(trained, to_logits):
+def said(trained, to_logits):
+    """What float32 says of the validation photos."""
+    from exporter.onnx_says import onnx_logits
+
+    return onnx_logits(to_logits.SerializeToString(), trained.pixels)
+
+
+@pytest.fixture(scope="module")
+def int8(trained, to_logits, said):
     """A variant by the bits of its weights, each made once."""
     from exporter.lighter import make_int8
 
     asked = {7: ExportOptions(max_drop=100.0), 8: ExportOptions(max_drop=100.0, vnni=True)}
-    return {bits: make_int8(to_logits, trained, VERSION, options, unseen) for bits, options in asked.items()}
+    return {bits: make_int8(to_logits, said, trained, VERSION, options, unseen) for bits, options in asked.items()}
 
 
 @pytest.fixture
-def float16(trained, to_logits):
+def float16(trained, to_logits, said):
     from exporter.lighter import make_float16
 
-    return lambda changed=trained, **asked: make_float16(to_logits, changed, VERSION, ExportOptions(**asked))
+    return lambda changed=trained, **asked: make_float16(to_logits, said, changed, VERSION, ExportOptions(**asked))
 
 
 def test_int8_has_a_temperature_thresholds_and_a_limit_of_its_own(int8, trained):

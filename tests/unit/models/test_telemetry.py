@@ -33,7 +33,7 @@ def test_neither_does_the_api(bundle, photo, tmp_path):
 
 def test_neither_does_a_worker_that_celery_starts(bundle, tmp_path):
     model = str(bundle / "model.onnx")
-    program = f"import worker.celery, onnxruntime; onnxruntime.InferenceSession({model!r})"
+    program = f"import worker.celery; from models.classifier import load; load({model!r})"
     assert watched(["-c", program], tmp_path) == []
 
 

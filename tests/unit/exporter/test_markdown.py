@@ -1,6 +1,6 @@
 import pytest
 
-from trainer.report.markdown import code_block, listed, plain, table
+from exporter.markdown import code_block, listed, plain, table
 
 
 @pytest.mark.parametrize(
