@@ -14,18 +14,25 @@ Probabilities = npt.NDArray[np.float32]
 
 
 class ReviewReason(StrEnum):
-    """Why a person should look: a confidence under the class's threshold, or an unknown score beyond the limit.
+    """Why a person should look.
 
-    Where both are so it is the latter: what is none of the products has no class to be sure of.
+    A confidence under the class's threshold, or an unknown score beyond the limit; where both are so it is the latter:
+    what is none of the products has no class to be sure of. The model says these two; that photos of one product
+    disagree is found when a job's parts are merged, of photos that were sure by themselves.
     """
 
     THRESHOLD = "threshold"
     UNKNOWN = "unknown"
+    DISAGREEMENT = "disagreement"
 
     @property
     def words(self) -> str:
         """As a person reads it."""
-        return {"threshold": "not sure enough", "unknown": "unlike what the model knows"}[self]
+        return {
+            "threshold": "not sure enough",
+            "unknown": "unlike what the model knows",
+            "disagreement": "photos of one product disagree",
+        }[self]
 
 
 @dataclass(frozen=True)

@@ -50,17 +50,21 @@ class Catalogue:
     left_out: Counter[str]
 
 
-def open_catalogue(path: Path, image_column: str | None = None, image_root: Path | None = None) -> Catalogue:
+def open_catalogue(
+    source: Path | str, image_column: str | None = None, image_root: Path | str | None = None
+) -> Catalogue:
     """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
 
     Args:
-        path: the folder or file; the kind is told by the name's ending.
+        source: the folder or file; the kind is told by the name's ending.
         image_column: the column with the paths; the obvious one where it is not given.
         image_root: where relative paths start; the folder itself, or the one that the file is in.
 
     Raises:
         InputError: it is missing, of another kind, has no rows, or no column is obviously the photo's.
     """
+    path = Path(source)
+    image_root = None if image_root is None else Path(image_root)
     reader = _reader(path)
     column = _image_column(path, reader.schema, image_column)
     _check_text(path, reader.schema.field(column))

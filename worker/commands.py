@@ -6,8 +6,13 @@ from typing import Annotated
 import typer
 
 from worker.options import (
+    AllowHostOption,
+    DownloadTimeoutOption,
+    EncodingOption,
+    GroupColumnOption,
     ImageColumnOption,
     ModelOption,
+    PerHostOption,
     PrecisionOption,
     PrefixOption,
     SourceArgument,
@@ -33,13 +38,26 @@ def label_command(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
     image_column: ImageColumnOption = None,
     image_root: Annotated[
-        Path | None, typer.Option(help="Where relative paths start. Default: the catalogue's folder.")
+        str | None,
+        typer.Option(help="Where relative paths start: a folder or a URL. Default: the catalogue's folder."),
     ] = None,
+    encoding: EncodingOption = None,
+    group_column: GroupColumnOption = None,
     variant: VariantOption = None,
     precision: PrecisionOption = None,
     prefix: PrefixOption = "",
     top_k: TopKOption = 3,
     timeout: TimeoutOption = 10.0,
+    allow_host: AllowHostOption = None,
+    per_host: PerHostOption = None,
+    download_timeout: DownloadTimeoutOption = None,
+    previous: Annotated[
+        Path | None,
+        typer.Option(help="An earlier result of hangtag label: rows whose photo it knows are taken from there."),
+    ] = None,
+    excel_safe: Annotated[
+        bool, typer.Option("--excel-safe", help="Let no cell of a .csv result start a spreadsheet formula.")
+    ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw an earlier run's work away and begin anew.")
     ] = False,
@@ -59,6 +77,10 @@ def label_command(
       hangtag label list.txt --model bundles/shop --output labels.jsonl --image-root /mnt/photos
 
       hangtag label photos/ --model bundles/shop --output labels.parquet --precision 0.98
+
+      hangtag label s3://shop/urls.csv --model bundles/shop --output labels.parquet --group-column sku
+
+      hangtag label tonight.csv --model bundles/shop --output tonight.parquet --previous yesterday.parquet
     """
     from models.errors import JobError
     from worker.console import label_with_progress
@@ -69,10 +91,22 @@ def label_command(
         source=source,
         model=model,
         output=output,
-        options=JobOptions(prefix=prefix, top_k=top_k, timeout_s=timeout, precision=precision),
+        options=JobOptions(
+            prefix=prefix,
+            top_k=top_k,
+            timeout_s=timeout,
+            precision=precision,
+            group_column=group_column,
+            allow_hosts=tuple(allow_host) if allow_host else None,
+            download_timeout_s=download_timeout,
+            excel_safe=excel_safe or None,
+        ),
         variant=variant,
         image_column=image_column,
         image_root=image_root,
+        encoding=encoding,
+        per_host=per_host,
+        previous=previous,
         workers=workers,
         restart=restart,
     )

@@ -56,23 +56,36 @@ class JobOptions(_Record):
 
     Attributes:
         precision: the target that was asked for; none where the model's own rules.
+        group_column: the column that says which rows are photos of one product; none where nobody said.
+        allow_hosts: ``HOST:PORT`` of the hosts that may be asked for photos though their addresses are not public.
+        download_timeout_s: seconds that one photo's download may take, tries and waits included; none where the usual
+            time will do.
+        excel_safe: whether no cell of a CSV result may start a spreadsheet formula, not even one of the catalogue's.
     """
 
     prefix: str = ""
     top_k: Annotated[int, Field(ge=1)] = 3
     timeout_s: Annotated[float, Field(gt=0.0)] = 10.0
     precision: float | None = None
+    group_column: str | None = None
+    allow_hosts: tuple[str, ...] | None = Field(default=None, strict=False)
+    download_timeout_s: Annotated[float, Field(gt=0.0)] | None = None
+    excel_safe: Literal[True] | None = None
 
 
 class JobSpec(_Record):
     """The contents of ``job.json``; never changed once written.
 
     Attributes:
+        image_root: where relative paths start: a folder, or an ``s3://`` or ``http(s)://`` URL.
         left_out: ending → how many files of a folder do not say image.
         preprocess_version: of ``models/preprocess.py``; workers of another version refuse the job.
+        confined: whether photos on disk may be read from under ``image_root`` only; not so where a person labels on
+            their own machine. Jobs of version 2 are not.
+        per_host: downloads from one host at once, of each process; none where the usual number will do.
     """
 
-    schema_version: Literal[2]
+    schema_version: Literal[2, 3]
     id: str
     created_at: str
     source: str
@@ -88,6 +101,8 @@ class JobSpec(_Record):
     model: ModelPin
     options: JobOptions
     digest: str
+    confined: bool = False
+    per_host: Annotated[int, Field(ge=1)] | None = None
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,23 @@ def create_job(
     options: JobOptions,
     chunk_rows: int = CHUNK_ROWS,
     priority: Priority = Priority.NORMAL,
+    *,
+    confined: bool = False,
+    per_host: int | None = None,
 ) -> Job:
     """Write a catalogue into a job folder; ``job.json`` comes last, so that a job is whole or absent.
 
     Rows that a killed run left there are taken as they are when they are the same.
+
+    Args:
+        storage: the folder.
+        catalogue: read to its end.
+        model: the job is pinned to it.
+        options: what changes the results.
+        chunk_rows: rows in a chunk.
+        priority: which jobs' chunks workers take first.
+        confined: whether workers may read photos from under the image root only.
+        per_host: downloads from one host at once, of each process.
 
     Returns:
         The new job.
@@ -54,7 +67,7 @@ def create_job(
         _commit_new(storage, rows_key(number), buffer.getvalue())
     rows_digest = hasher.digest()
     spec = JobSpec(
-        schema_version=2,
+        schema_version=3,
         id=uuid.uuid4().hex[:12],
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         source=str(catalogue.path.resolve()),
@@ -70,6 +83,8 @@ def create_job(
         model=model,
         options=options,
         digest=_digest(rows_digest, catalogue, model, options),
+        confined=confined,
+        per_host=per_host,
     )
     _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)

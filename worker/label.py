@@ -36,24 +36,30 @@ class LabelRequest:
     """What a person asks of ``hangtag label``.
 
     Attributes:
-        source: a folder of photos, or a file that names them.
+        source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
         model: a bundle, or a lone ``.onnx`` file.
         output: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
         options: what changes the results.
         variant: which of the bundle's models; its default where none is named.
         image_column: the column with the paths; the obvious one where it is not given.
-        image_root: where relative paths start.
+        image_root: where relative paths start: a folder or a URL.
+        encoding: of a text catalogue; found from its first bytes where it is not given.
+        per_host: downloads from one host at once, of each process.
+        previous: an earlier result, whose rows are taken over where the photo is the same.
         workers: how many processes; one a core where it is not given.
         restart: throw an earlier run's work away.
     """
 
-    source: Path
+    source: Path | str
     model: Path
     output: Path
     options: JobOptions
     variant: str | None = None
     image_column: str | None = None
-    image_root: Path | None = None
+    image_root: Path | str | None = None
+    encoding: str | None = None
+    per_host: int | None = None
+    previous: Path | None = None
     workers: int | None = None
     restart: bool = False
 

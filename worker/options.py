@@ -6,8 +6,13 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "AllowHostOption",
+    "DownloadTimeoutOption",
+    "EncodingOption",
+    "GroupColumnOption",
     "ImageColumnOption",
     "ModelOption",
+    "PerHostOption",
     "PrecisionOption",
     "PrefixOption",
     "SourceArgument",
@@ -19,11 +24,37 @@ __all__ = [
 MAX_TIMEOUT_S = 1000.0
 
 SourceArgument = Annotated[
-    Path,
-    typer.Argument(metavar="INPUT", help="A folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file."),
+    str,
+    typer.Argument(
+        metavar="INPUT",
+        help="Folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file; a path, or an s3:// or http(s):// URL.",
+    ),
 ]
 ModelOption = Annotated[Path, typer.Option(help="A bundle, or a lone .onnx file that hangtag exported.")]
-ImageColumnOption = Annotated[str | None, typer.Option(help="Column with the photo's path. Default: the obvious one.")]
+ImageColumnOption = Annotated[
+    str | None, typer.Option(help="Column with the photo's path, URL or data URI. Default: the obvious one.")
+]
+EncodingOption = Annotated[
+    str | None, typer.Option(help="Of a text catalogue, such as cp1252. Default: UTF-8, or what its first bytes say.")
+]
+GroupColumnOption = Annotated[
+    str | None,
+    typer.Option(help="Column that says which photos are of one product, such as sku; adds a vote for each product."),
+]
+AllowHostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        metavar="HOST:PORT",
+        help="Fetch photos from this host too, though its address is not public. May be given again.",
+    ),
+]
+PerHostOption = Annotated[
+    int | None, typer.Option(min=1, help="Downloads from one host at once, of each process. Default: 8.")
+]
+DownloadTimeoutOption = Annotated[
+    float | None, typer.Option(min=0.1, help="Seconds that one photo's download may take, tries included. Default: 60.")
+]
 VariantOption = Annotated[str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")]
 PrefixOption = Annotated[str, typer.Option(help="Put before the names of the columns that are added.")]
 PrecisionOption = Annotated[

@@ -13,10 +13,11 @@ from models.errors import JobError
 from worker.results import RowResult, Status, results_table
 from worker.storage import Storage
 
-__all__ = ["PartWork", "latest_parts", "part_bytes", "part_key", "part_work", "read_part"]
+__all__ = ["PartWork", "PhotoWork", "latest_parts", "part_bytes", "part_key", "part_work", "photo_work", "read_part"]
 
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
+PHOTOS_KEY: Final = b"hangtag.photos"
 _PART_NAME: Final = re.compile(r"(\d{6,})\.r(\d+)\.parquet")
 
 
@@ -40,6 +41,37 @@ class PartWork(BaseModel):
     failed: int
 
 
+class PhotoWork(BaseModel):
+    """What the photos of a part took; in its schema's metadata, beside :class:`PartWork`.
+
+    Attributes:
+        downloaded: rows whose photo was fetched over a network for them.
+        unchanged: rows of which the host said that their photo is the one it gave before (by its ETag).
+        bytes: that came over a network.
+        decoded: photos that were decoded.
+        repeated: rows that took the result of the same bytes in this job.
+        carried: rows that took the result of the same bytes in the job named by ``--previous``.
+        download_s: seconds of all downloads, added up; they overlap.
+        decode_s: seconds of decoding.
+        inference_s: seconds of the network.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    downloaded: int = 0
+    unchanged: int = 0
+    bytes: int = 0
+    decoded: int = 0
+    repeated: int = 0
+    carried: int = 0
+    download_s: float = 0.0
+    decode_s: float = 0.0
+    inference_s: float = 0.0
+
+
+NO_PHOTO_WORK: Final = PhotoWork()
+
+
 def part_key(chunk: int, retry: int = 0) -> str:
     """Key of the part that holds a chunk's results."""
     return f"parts/{chunk:06d}.r{retry}.parquet"
@@ -56,11 +88,14 @@ def latest_parts(names: Iterable[str]) -> dict[int, int]:
     return latest
 
 
-def part_bytes(rows: list[RowResult], job: str, worker: str, seconds: float, deaths: int) -> bytes:
+def part_bytes(
+    rows: list[RowResult], job: str, worker: str, seconds: float, deaths: int, photos: PhotoWork = NO_PHOTO_WORK
+) -> bytes:
     """A part as the bytes of a Parquet file."""
     failed = sum(row.status is Status.FAILED for row in rows)
     work = PartWork(worker=worker, seconds=round(seconds, 3), deaths=deaths, rows=len(rows), failed=failed)
-    table = results_table(rows).replace_schema_metadata({JOB_KEY: job, WORK_KEY: work.model_dump_json()})
+    facts = {JOB_KEY: job, WORK_KEY: work.model_dump_json(), PHOTOS_KEY: photos.model_dump_json()}
+    table = results_table(rows).replace_schema_metadata(facts)
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
@@ -99,3 +134,9 @@ def part_work(schema: pa.Schema) -> PartWork:
     except (ValidationError, KeyError, TypeError) as error:
         msg = f"Expected a part that this version of Hangtag wrote, it is another's ({error})."
         raise JobError(msg) from error
+
+
+def photo_work(schema: pa.Schema) -> PhotoWork:
+    """What a part's schema says of its photos; nothing in parts from before this was written down."""
+    text = (schema.metadata or {}).get(PHOTOS_KEY)
+    return PhotoWork.model_validate_json(text) if text else NO_PHOTO_WORK

@@ -42,8 +42,8 @@ RESULT_SCHEMA: Final = pa.schema(
         ("model", pa.string()),
     ]
 )
-PART_SCHEMA: Final = RESULT_SCHEMA.append(pa.field("reason", pa.string()))
-"""What a part holds, and the result does not: why a row went to review."""
+PART_SCHEMA: Final = RESULT_SCHEMA.append(pa.field("reason", pa.string())).append(pa.field("etag", pa.string()))
+"""What a part holds, and the result does not: why a row went to review, and what the host calls the photo's bytes."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,10 @@ class RowResult:
     sha256: str | None
     model: str
     reason: ReviewReason | None = None
+    etag: str | None = None
 
 
-def labeled_row(prediction: Prediction, sha256: str, model: str) -> RowResult:
+def labeled_row(prediction: Prediction, sha256: str, model: str, etag: str | None = None) -> RowResult:
     """The result of a photo that the model has seen."""
     return RowResult(
         label=prediction.label,
@@ -73,6 +74,7 @@ def labeled_row(prediction: Prediction, sha256: str, model: str) -> RowResult:
         sha256=sha256,
         model=model,
         reason=prediction.reason,
+        etag=etag,
     )
 
 
@@ -97,7 +99,7 @@ def results_table(rows: list[RowResult]) -> pa.Table:
 
 
 def results_of(table: pa.Table) -> list[RowResult]:
-    """The inverse of :func:`results_table`; a part from before there were reasons has none."""
+    """The inverse of :func:`results_table`; a part from before there were reasons or ETags has none."""
     names = [name for name in PART_SCHEMA.names if name in table.column_names]
     return [_result(row) for row in table.select(names).to_pylist()]
 

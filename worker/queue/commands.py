@@ -3,14 +3,18 @@
 import os
 from enum import StrEnum
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.options import (
+    AllowHostOption,
+    DownloadTimeoutOption,
+    EncodingOption,
+    GroupColumnOption,
     ImageColumnOption,
     ModelOption,
+    PerHostOption,
     PrecisionOption,
     PrefixOption,
     SourceArgument,
@@ -85,13 +89,25 @@ def submit_command(
     priority: Annotated[Priority, typer.Option(help="Whose chunks workers take first.")] = Priority.NORMAL,
     image_column: ImageColumnOption = None,
     image_root: Annotated[
-        Path | None, typer.Option(help="Where relative paths start, on every worker. Default: the catalogue's folder.")
+        str | None,
+        typer.Option(
+            help="Where relative paths start, on every worker: a folder or a URL. Default: the catalogue's folder."
+        ),
     ] = None,
+    encoding: EncodingOption = None,
+    group_column: GroupColumnOption = None,
     variant: VariantOption = None,
     precision: PrecisionOption = None,
     prefix: PrefixOption = "",
     top_k: TopKOption = 3,
     timeout: TimeoutOption = 10.0,
+    allow_host: AllowHostOption = None,
+    per_host: PerHostOption = None,
+    download_timeout: DownloadTimeoutOption = None,
+    previous: Annotated[
+        str | None,
+        typer.Option(metavar="JOB", help="An earlier job: rows whose photo it knows are taken from there."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
@@ -108,6 +124,8 @@ def submit_command(
       hangtag submit urgent.csv --model bundles/shop --priority high
 
       hangtag submit products.csv --model bundles/shop --precision 0.98
+
+      hangtag submit urls.csv --model bundles/shop --group-column sku --previous nightly-2026-11-20
     """
     settings = _settings(redis, jobs)
     from worker.job import JobOptions
@@ -117,11 +135,22 @@ def submit_command(
     request = SubmitRequest(
         source=source,
         model=model,
-        options=JobOptions(prefix=prefix, top_k=top_k, timeout_s=timeout, precision=precision),
+        options=JobOptions(
+            prefix=prefix,
+            top_k=top_k,
+            timeout_s=timeout,
+            precision=precision,
+            group_column=group_column,
+            allow_hosts=tuple(allow_host) if allow_host else None,
+            download_timeout_s=download_timeout,
+        ),
         name=new_name(source) if job is None else job,
         variant=variant,
         image_column=image_column,
         image_root=image_root,
+        encoding=encoding,
+        per_host=per_host,
+        previous=previous,
         priority=priority,
     )
     submit_and_show(request, settings, as_json=as_json)

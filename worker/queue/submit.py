@@ -33,23 +33,29 @@ class SubmitRequest:
     """What a person asks of ``hangtag submit``.
 
     Attributes:
-        source: a folder of photos, or a file that names them.
+        source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
         model: a bundle, or a lone ``.onnx`` file.
         options: what changes the results.
         name: of the job.
         variant: which of the bundle's models; its default where none is named.
         image_column: the column with the paths; the obvious one where it is not given.
-        image_root: where relative paths start, on every worker.
+        image_root: where relative paths start, on every worker: a folder or a URL.
+        encoding: of a text catalogue; found from its first bytes where it is not given.
+        per_host: downloads from one host at once, of each process.
+        previous: name of an earlier job, whose rows are taken over where the photo is the same.
         priority: which jobs' chunks are taken first.
     """
 
-    source: Path
+    source: Path | str
     model: Path
     options: JobOptions
     name: str
     variant: str | None = None
     image_column: str | None = None
-    image_root: Path | None = None
+    image_root: Path | str | None = None
+    encoding: str | None = None
+    per_host: int | None = None
+    previous: str | None = None
     priority: Priority = Priority.NORMAL
 
 
@@ -93,7 +99,16 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
         _check_same(name, earlier, job_digest(catalogue, pin, request.options, earlier.spec.chunk_rows))
         return Submitted(name, earlier, new=False)
     rows = chunk_rows(request.options.timeout_s)
-    job = create_job(jobs.storage(name), catalogue, pin, request.options, rows, request.priority)
+    job = create_job(
+        jobs.storage(name),
+        catalogue,
+        pin,
+        request.options,
+        rows,
+        request.priority,
+        confined=True,
+        per_host=request.per_host,
+    )
     return Submitted(name, job, new=True)
 
 
@@ -102,9 +117,9 @@ def chunk_rows(timeout_s: float) -> int:
     return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / (_TRIES * timeout_s + _START_S))))
 
 
-def new_name(source: Path) -> str:
+def new_name(source: Path | str) -> str:
     """A name for a job of a source: what the source is called, and the time."""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", source.resolve().stem).strip("-_")[:40] or "job"
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(source).resolve().stem).strip("-_")[:40] or "job"
     return f"{stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 

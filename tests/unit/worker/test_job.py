@@ -17,7 +17,7 @@ from worker.storage import FolderStorage
 PIN = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
 
 SPEC = JobSpec(
-    schema_version=2,
+    schema_version=3,
     id="0123456789ab",
     created_at="2026-11-21T05:00:00.000+00:00",
     source="/srv/products.csv",
@@ -36,7 +36,7 @@ SPEC = JobSpec(
 )
 
 JOB_JSON = f"""{{
- "schema_version": 2,
+ "schema_version": 3,
  "id": "0123456789ab",
  "created_at": "2026-11-21T05:00:00.000+00:00",
  "source": "/srv/products.csv",
@@ -63,9 +63,15 @@ JOB_JSON = f"""{{
   "prefix": "ht_",
   "top_k": 5,
   "timeout_s": 2.5,
-  "precision": 0.98
+  "precision": 0.98,
+  "group_column": null,
+  "allow_hosts": null,
+  "download_timeout_s": null,
+  "excel_safe": null
  }},
- "digest": "{"c" * 64}"
+ "digest": "{"c" * 64}",
+ "confined": false,
+ "per_host": null
 }}"""
 
 
@@ -139,7 +145,7 @@ def test_a_job_from_before_there_were_precisions_loads_and_keeps_its_digest(tmp_
 
 
 def test_a_job_of_another_version_is_refused(tmp_path: Path) -> None:
-    older = JOB_JSON.replace('"schema_version": 2', '"schema_version": 1')
+    older = JOB_JSON.replace('"schema_version": 3', '"schema_version": 1')
     FolderStorage(tmp_path).commit("job.json", older.encode())
     with pytest.raises(JobError, match="use the version that made it"):
         open_job(FolderStorage(tmp_path))
