@@ -1,10 +1,12 @@
 """Several processes of ours, each fed one line at a time; a dead one is replaced, and its line is not forgotten.
 
 The protocol: a process says ``{"ready": true}`` as a JSON line, then answers each line it is given with one JSON line,
-and ends when its stdin closes. ``{"refused": message}`` ends the whole.
+and ends when its stdin closes. ``{"refused": message}`` ends the whole. A process that has room for more than the lines
+it has in hand says ``{"more": true}``, and names the line that it answers under ``line``.
 """
 
 import json
+import os
 import selectors
 import subprocess
 from collections import deque
@@ -21,28 +23,34 @@ __all__ = ["Death", "Farm"]
 
 _MAX_FALSE_STARTS: Final = 3
 _LOG_TAIL: Final = 2000
+_PIECE: Final = 65_536
 
 
 @dataclass(frozen=True)
 class Death:
-    """A process that ended with a line in hand.
+    """A process that ended with lines in hand.
 
     Attributes:
-        line: the line.
+        lines: the lines, the one it was given first before the others.
         status: exit status; minus the signal's number where a signal ended it.
         log: the end of what it wrote to stderr.
     """
 
-    line: str
+    lines: tuple[str, ...]
     status: int
     log: str
 
+    @property
+    def line(self) -> str:
+        """The line, of a process that has one at a time."""
+        return self.lines[0]
+
 
 class _Child:
-    """A running process, and the line it has in hand."""
+    """A running process, and the lines it has in hand."""
 
     def __init__(self, command: list[str], log: Path) -> None:
-        self.line: str | None = None
+        self.lines: list[str] = []
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as file:
@@ -51,23 +59,30 @@ class _Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
-                text=True,
-                bufsize=1,
+                bufsize=0,
                 env=python_environment(),
             )
-        self._lines = cast("IO[str]", self._process.stdin)
-        self.replies = cast("IO[str]", self._process.stdout)
+        self._text = b""
+        self._input = cast("IO[bytes]", self._process.stdin)
+        self.replies = cast("IO[bytes]", self._process.stdout)
 
     def give(self, line: str) -> None:
         """Hand it a line; a process that has just died is found out when its stdout closes."""
-        self.line = line
+        self.lines.append(line)
         with suppress(BrokenPipeError):
-            self._lines.write(line + "\n")
+            self._input.write(f"{line}\n".encode())
 
-    def reply(self) -> dict[str, Any] | None:
-        """Its next message; none when it is gone."""
-        text = self.replies.readline()
-        return json.loads(text) if text.endswith("\n") else None
+    def messages(self) -> list[dict[str, Any]] | None:
+        """The whole messages in what it has just said; none when it is gone."""
+        piece = os.read(self.replies.fileno(), _PIECE)
+        *lines, self._text = (self._text + piece).split(b"\n")
+        return [json.loads(line) for line in lines] if piece else None
+
+    def answered(self, message: dict[str, Any]) -> str:
+        """The line that a message answers, which it has no more."""
+        line = str(message.get("line", self.lines[0]))
+        self.lines.remove(line)
+        return line
 
     def wait(self) -> int:
         """Wait for the end of a process that has closed its stdout; its exit status."""
@@ -79,7 +94,7 @@ class _Child:
         self._process.wait()
         self.replies.close()
         with suppress(BrokenPipeError):
-            self._lines.close()
+            self._input.close()
 
 
 class Farm:
@@ -90,7 +105,7 @@ class Farm:
         workers: how many at once.
         logs: folder for what they write to stderr.
         on_reply: called with each line and the answer to it.
-        on_death: called when a process dies; says whether the line is to be given to another process. May raise.
+        on_death: called when a process dies; says whether its lines are to be given to another process. May raise.
     """
 
     def __init__(
@@ -141,20 +156,23 @@ class Farm:
         self._selector.register(child.replies, selectors.EVENT_READ, child)
 
     def _listen(self, child: _Child) -> None:
-        message = child.reply()
-        if message is None:
+        messages = child.messages()
+        if messages is None:
             self._bury(child)
             return
+        for message in messages:
+            self._take(child, message)
+        if messages and not child.lines:
+            self._dismiss(child)
+
+    def _take(self, child: _Child, message: dict[str, Any]) -> None:
         if "refused" in message:
             raise _refusal(message)
         self._false_starts = 0
-        if child.line is not None:
-            self._on_reply(child.line, message)
-            child.line = None
+        if child.lines and "more" not in message:
+            self._on_reply(child.answered(message), message)
         if self._waiting:
             child.give(self._waiting.popleft())
-        else:
-            self._dismiss(child)
 
     def _dismiss(self, child: _Child) -> None:
         self._selector.unregister(child.replies)
@@ -165,12 +183,12 @@ class Farm:
         status = child.wait()
         self._dismiss(child)
         log = child.log.read_text(errors="replace")[-_LOG_TAIL:].strip()
-        if child.line is None:
+        if not child.lines:
             self._false_start(status, log)
             return
         self.deaths += 1
-        if self._on_death(Death(child.line, status, log)):
-            self._waiting.appendleft(child.line)
+        if self._on_death(Death(tuple(child.lines), status, log)):
+            self._waiting.extendleft(reversed(child.lines))
         if self._waiting:
             self._start()
 

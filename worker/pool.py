@@ -27,19 +27,26 @@ class _Strikes:
         Raises:
             JobError: the chunk keeps killing its process, and no photo in it is to blame.
         """
-        chunk = int(death.line)
-        suspects = len(earlier_attempts(self._job.storage, chunk).rows)
-        if suspects > self._suspects[chunk]:
-            self._deaths[chunk] = 0
-        self._suspects[chunk] = suspects
-        self._deaths[chunk] += 1
-        if self._deaths[chunk] < MAX_STRIKES:
+        chunks = [int(line) for line in death.lines]
+        named = [self._names_a_photo(chunk) for chunk in chunks]
+        if any(named):
+            self._deaths.subtract({chunk: self._deaths[chunk] for chunk in chunks})
+        self._deaths.update(chunks)
+        worst = max(chunks, key=self._deaths.__getitem__)
+        if self._deaths[worst] < MAX_STRIKES:
             return True
         msg = (
-            f"Chunk {chunk} ended its process {MAX_STRIKES} times (status {death.status}), and no photo in it is to "
+            f"Chunk {worst} ended its process {MAX_STRIKES} times (status {death.status}), and no photo in it is to "
             f"blame. What is done is kept; free some memory and run the same command again. {death.log}"
         )
         raise JobError(msg)
+
+    def _names_a_photo(self, chunk: int) -> bool:
+        """Whether a photo of a chunk is suspected that was not before."""
+        suspects = len(earlier_attempts(self._job.storage, chunk).rows)
+        grown = suspects > self._suspects[chunk]
+        self._suspects[chunk] = suspects
+        return grown
 
 
 def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]) -> int:

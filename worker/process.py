@@ -1,20 +1,25 @@
 """A labelling process: chunk numbers in on stdin, a JSON line out for each chunk that is done.
 
 Run as ``python -P -m worker.process JOB_FOLDER MODEL``. It says ``{"ready": true}`` when the model has been verified,
-and ends when stdin closes, so that it never outlives the command that started it by more than a chunk.
+and ends when stdin closes, so that it never outlives the command that started it by more than the chunks in hand.
 """
 
 import json
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TextIO
 
 from models.classifier import Classifier
 from models.errors import HangtagError, JobError
 from worker.child import take_streams
-from worker.chunk import run_chunk
+from worker.chunk import Finished
 from worker.job import Job, open_job
+from worker.known.open_known import open_known
+from worker.labeller import Labeller, run_chunks
+from worker.line_feed import LineFeed
+from worker.photos.source import open_photos
 from worker.pin import load_pinned
 from worker.storage import FolderStorage
 
@@ -39,11 +44,17 @@ def main(folder: str, model: str) -> int:
 
 
 def _serve(job: Job, classifier: Classifier, replies: TextIO) -> None:
+    def done(finished: Finished) -> None:
+        _say(replies, {"done": finished.chunk, "line": str(finished.chunk)})
+
     _say(replies, {"ready": True})
-    for line in sys.stdin:
-        chunk = int(line)
-        run_chunk(job, chunk, classifier)
-        _say(replies, {"done": chunk})
+    feed = LineFeed(sys.stdin.fileno(), lambda: _say(replies, {"more": True}))
+    with (
+        closing(open_photos(job)) as photos,
+        closing(open_known(job)) as known,
+        Labeller(job, classifier, photos, done, known) as labeller,
+    ):
+        run_chunks(labeller, feed)
 
 
 def _say(replies: TextIO, message: dict[str, object]) -> None:

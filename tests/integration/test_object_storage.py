@@ -10,8 +10,8 @@ import pytest
 
 from models.classifier import load
 from models.errors import JobError
+from tests.label_chunk import run_chunk
 from worker.catalogue import open_catalogue
-from worker.chunk import run_chunk
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, finished_receipt
 from worker.job import Job, JobOptions, open_job
 from worker.job_writer import create_job

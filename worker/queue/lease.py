@@ -3,49 +3,78 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
-from typing import Final
+from typing import Final, Self
 
 from worker.queue.identity import Owner
 from worker.queue.ledger import Ledger, RedisError
 
-__all__ = ["held_lease"]
+__all__ = ["HeldLeases", "held_lease"]
 
 RENEW_S: Final = 3.0
 
 
-@contextmanager
-def held_lease(ledger: Ledger, job: str, chunk: int) -> Iterator[bool]:
-    """Hold the lease of a chunk for as long as the block runs.
+class HeldLeases:
+    """The leases of chunks of a job that this process holds, renewed as long as a ``with`` block lasts.
 
     Where Redis cannot be reached the work goes on: the first commit of a part wins, whoever makes it.
+
+    Args:
+        ledger: where they are.
+        job: its name.
+    """
+
+    def __init__(self, ledger: Ledger, job: str) -> None:
+        self._ledger = ledger
+        self._job = job
+        self._owner = Owner.this()
+        self._held: dict[int, None] = {}
+        self._ended = Event()
+        self._renewal = Thread(target=self._renew, name="leases", daemon=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._ended.set()
+        if self._renewal.is_alive():
+            self._renewal.join()
+        for chunk in list(self._held):
+            self.end(chunk)
+
+    def take(self, chunk: int) -> bool:
+        """Take the lease of a chunk; ``False`` when another process, not known to be dead, holds it."""
+        try:
+            taken = self._ledger.take_lease(self._job, chunk, self._owner)
+        except RedisError:
+            taken = True
+        if taken:
+            self._held[chunk] = None
+            if not self._renewal.is_alive():
+                self._renewal.start()
+        return taken
+
+    def end(self, chunk: int) -> None:
+        """Give a lease back that is held."""
+        del self._held[chunk]
+        with suppress(RedisError):
+            self._ledger.end_lease(self._job, chunk, self._owner)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(RENEW_S):
+            for chunk in list(self._held):
+                with suppress(RedisError):
+                    self._ledger.renew_lease(self._job, chunk, self._owner)
+                if chunk not in self._held:  # it was given back at this moment
+                    with suppress(RedisError):
+                        self._ledger.end_lease(self._job, chunk, self._owner)
+
+
+@contextmanager
+def held_lease(ledger: Ledger, job: str, chunk: int) -> Iterator[bool]:
+    """Hold the lease of one chunk for as long as the block runs.
 
     Yields:
         ``False`` when another process, not known to be dead, holds it.
     """
-    owner = Owner.this()
-    if not _taken(ledger, job, chunk, owner):
-        yield False
-        return
-    ended = Event()
-    renewal = Thread(target=_renew, args=(ledger, job, chunk, owner, ended), name="lease", daemon=True)
-    renewal.start()
-    try:
-        yield True
-    finally:
-        ended.set()
-        renewal.join()
-        with suppress(RedisError):
-            ledger.end_lease(job, chunk, owner)
-
-
-def _taken(ledger: Ledger, job: str, chunk: int, owner: Owner) -> bool:
-    try:
-        return ledger.take_lease(job, chunk, owner)
-    except RedisError:
-        return True
-
-
-def _renew(ledger: Ledger, job: str, chunk: int, owner: Owner, ended: Event) -> None:
-    while not ended.wait(RENEW_S):
-        with suppress(RedisError):
-            ledger.renew_lease(job, chunk, owner)
+    with HeldLeases(ledger, job) as leases:
+        yield leases.take(chunk)

@@ -16,16 +16,19 @@ from models.errors import HangtagError, ImageFault, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.python_process import python_command, python_environment
 from worker.attempt import MAX_STRIKES, earlier_attempts, forget_attempts
-from worker.chunk import Guard, run_chunk
+from worker.chunk import Finished
 from worker.finish import finished_receipt
 from worker.job import Job
 from worker.jobs import Jobs
+from worker.labeller import Guard, Labeller, run_chunks
 from worker.open_storage import open_storage
 from worker.queue.events import log_event
 from worker.queue.in_hand import InHand
-from worker.queue.lease import held_lease
+from worker.queue.job_tools import JobTools
+from worker.queue.lease import HeldLeases, held_lease
 from worker.queue.ledger import Ledger, RedisError, connect
 from worker.queue.loaded_models import LoadedModels
+from worker.queue.neighbours import Neighbours
 from worker.queue.settings import QueueSettings
 from worker.results import RowResult
 
@@ -71,22 +74,37 @@ class Runner:
     def _models(self) -> LoadedModels:
         return LoadedModels(self._jobs.bundles, self._settings.models_kept)
 
+    @cached_property
+    def _tools(self) -> JobTools:
+        return JobTools()
+
     def label_chunk(self, job: str, chunk: int) -> None:
         """Label one chunk of a job."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # so does Celery, the grace time over, even inside a decoder
-        start = time.monotonic()
-        with self._in_hand.taken(), self._reported(job, chunk), held_lease(self._ledger, job, chunk) as held:
-            if not held:
-                return
-            found = self._usable_job(job)
-            _check_deaths(found, chunk)
-            model = self._models.get(found.spec.model, found.spec.options.precision)
-            if run_chunk(found, chunk, model, _JobGuard(found)):
-                seconds = round(time.monotonic() - start, 3)
-                log_event("chunk_done", job=job, chunk=chunk, rows=found.rows_in_chunk(chunk), seconds=seconds)
-                with suppress(RedisError):
-                    self._ledger.forget_setbacks(job)
+        with self._in_hand.taken(), self._reported(job, chunk), HeldLeases(self._ledger, job) as leases:
+            if leases.take(chunk):
+                self._label(job, chunk, leases)
+
+    def _label(self, name: str, chunk: int, leases: HeldLeases) -> None:
+        job = self._usable_job(name)
+        _check_deaths(job, chunk)
+        model = self._models.get(job.spec.model, job.spec.options.precision)
+
+        def finished(done: Finished) -> None:
+            leases.end(done.chunk)
+            if done.committed:
+                self._report_done(name, done)
+
+        feed = Neighbours(name, job, chunk, leases, self._ledger)
+        photos, known = self._tools.of(job)
+        with Labeller(job, model, photos, finished, known, _JobGuard(job)) as labeller:
+            run_chunks(labeller, feed)
+
+    def _report_done(self, name: str, done: Finished) -> None:
+        log_event("chunk_done", job=name, chunk=done.chunk, rows=len(done.rows), seconds=round(done.seconds, 3))
+        with suppress(RedisError):
+            self._ledger.forget_setbacks(name)
 
     def _usable_job(self, name: str) -> Job:
         """A job that is not cancelled and that this machine can label, as it was within the last seconds."""

@@ -6,8 +6,9 @@ import pytest
 
 from models.classifier import load
 from models.errors import ImageFault
+from tests.label_chunk import run_chunk
 from worker.attempt import earlier_attempts
-from worker.chunk import Guard, run_chunk
+from worker.labeller import Guard
 from worker.retry import commit_retry
 
 

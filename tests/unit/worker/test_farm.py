@@ -78,3 +78,52 @@ def test_a_refusal_ends_it(farm_of) -> None:
     ):
         farm.run(["1"])
     assert refusal.value.exit_code == 5
+
+
+HOARD = """
+import json, os, signal, sys
+say = lambda **message: print(json.dumps(message), flush=True)
+say(ready=True)
+held = []
+for line in sys.stdin:
+    held.append(line.strip())
+    if "die" in held and len(held) == 3:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if len(held) < 3 and "last" not in held:
+        say(more=True)
+    else:
+        while held:
+            say(line=held.pop())
+"""
+
+
+def test_a_process_may_have_several_lines_in_hand_and_answers_them_in_any_order(farm_of) -> None:
+    answers: list[str] = []
+    with farm_of(HOARD, lambda line, reply: answers.append(line), lambda _: True, workers=1) as farm:
+        farm.run(["1", "2", "3", "4", "5", "last"])
+    assert answers[:3] == ["3", "2", "1"]
+    assert sorted(answers) == ["1", "2", "3", "4", "5", "last"]
+
+
+def test_messages_that_come_at_once_are_all_heard(farm_of) -> None:
+    code = ECHO.replace(
+        'print(json.dumps({"echo": word}), flush=True)', 'print(\'{"more": 1}\\n{"echo": 1}\', flush=True)'
+    )
+    answers: list[str] = []
+    with farm_of(code, lambda line, _: answers.append(line), lambda _: True, workers=1) as farm:
+        farm.run(str(i) for i in range(20))
+    assert sorted(map(int, answers)) == list(range(20))
+
+
+def test_all_lines_of_a_dead_process_are_given_to_another_in_their_order(farm_of) -> None:
+    deaths: list[Death] = []
+    answers: list[str] = []
+
+    def twice(death: Death) -> bool:
+        deaths.append(death)
+        return len(deaths) < 2
+
+    with farm_of(HOARD, lambda line, _: answers.append(line), twice, workers=1) as farm:
+        farm.run(["1", "die", "2", "last"])
+    assert [death.lines for death in deaths] == [("1", "die", "2")] * 2
+    assert answers == ["last"]

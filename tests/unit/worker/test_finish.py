@@ -10,7 +10,7 @@ import pytest
 
 from models.classifier import load
 from models.errors import ImageFault, JobError
-from worker.chunk import run_chunk
+from tests.label_chunk import run_chunk
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, finished_receipt
 from worker.job import Job
 from worker.receipt import RECEIPT_FILE

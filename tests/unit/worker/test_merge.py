@@ -8,7 +8,7 @@ import pytest
 
 from models.classifier import load
 from models.errors import InputError, JobError
-from worker.chunk import run_chunk
+from tests.label_chunk import run_chunk
 from worker.merge import check_columns, check_output, merge_parts
 from worker.results import PART_SCHEMA, RESULT_SCHEMA
 

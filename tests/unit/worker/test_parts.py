@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import JobError
-from worker.parts import PartWork, latest_parts, part_bytes, part_key, part_work, read_part
+from worker.parts import PartWork, PhotoWork, latest_parts, part_bytes, part_key, part_work, photo_work, read_part
 from worker.results import PART_SCHEMA, RowResult, Status, results_of
 from worker.storage import FolderStorage
 
@@ -17,7 +17,7 @@ FAILED = RowResult(None, None, Status.FAILED, "missing", "It is gone.", None, No
 
 
 def part_of(*rows: RowResult, job: str = "cafe") -> bytes:
-    return part_bytes(list(rows), job, "shop-7:42", 1.23456, deaths=2)
+    return part_bytes(list(rows), job, "shop-7:42", 1.23456, 2, PhotoWork(decoded=3, decode_s=0.25))
 
 
 def written(folder: Path, data: bytes) -> FolderStorage:
@@ -50,6 +50,8 @@ def test_the_format_on_disk_is_this_one() -> None:
     assert schema.metadata == {
         b"hangtag.job": b"cafe",
         b"hangtag.work": b'{"worker":"shop-7:42","seconds":1.235,"deaths":2,"rows":3,"failed":1}',
+        b"hangtag.photos": b'{"downloaded":0,"unchanged":0,"bytes":0,"decoded":3,"repeated":0,"carried":0,'
+        b'"download_s":0.0,"decode_s":0.25,"inference_s":0.0}',
     }
     assert part_key(17) == "parts/000017.r0.parquet"
     assert part_key(1_234_567, 3) == "parts/1234567.r3.parquet"
@@ -58,6 +60,11 @@ def test_the_format_on_disk_is_this_one() -> None:
 def test_a_part_says_what_it_took(tmp_path: Path) -> None:
     table = read_part(written(tmp_path, part_of(ROW, FAILED)), part_key(0), "cafe", 2)
     assert part_work(table.schema) == PartWork(worker="shop-7:42", seconds=1.235, deaths=2, rows=2, failed=1)
+    assert photo_work(table.schema) == PhotoWork(decoded=3, decode_s=0.25)
+
+
+def test_a_part_from_before_photos_were_counted_says_nothing_of_them() -> None:
+    assert photo_work(PART_SCHEMA) == PhotoWork()
 
 
 def test_a_part_of_another_number_of_rows_is_refused(tmp_path: Path) -> None:

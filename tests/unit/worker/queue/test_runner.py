@@ -3,6 +3,7 @@
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
 
@@ -48,9 +49,9 @@ def photos(tmp_path: Path, catalogue: Path) -> Path:
 def new_job(tmp_path: Path, jobs: Jobs, photos: Path, bundle: Path) -> NewJob:
     """Submit rows of these photos, as the job called ``job``."""
 
-    def make(rows: int = 8) -> Job:
+    def make(rows: int = 8, *, distinct: int = 8) -> Job:
         source = tmp_path / "list.txt"
-        source.write_text("".join(f"{row % 8}.png\n" for row in range(rows)))
+        source.write_text("".join(f"{row % distinct}.png\n" for row in range(rows)))
         return submit(SubmitRequest(source, bundle, JobOptions(), "job", image_root=photos), jobs, lambda _: None).job
 
     return make
@@ -141,9 +142,11 @@ def test_a_chunk_in_hand_is_given_up_when_the_job_is_cancelled(
     runner: Runner, client: redis.Redis, ledger: Ledger, new_job: NewJob, photos: Path
 ) -> None:
     """Photos of 16 megapixels: a chunk of them takes several seconds."""
-    for photo in photos.iterdir():
-        Image.new("RGB", (4000, 4000), "teal").save(photo)
-    job = new_job(256)
+    large = BytesIO()
+    Image.new("RGB", (4000, 4000), "teal").save(large, "PNG")
+    for number in range(64):
+        (photos / f"{number}.png").write_bytes(large.getvalue() + bytes([number]))
+    job = new_job(256, distinct=64)
 
     def cancel() -> None:
         until(lambda: any((job.storage.scratch / "inhand").glob("000000.*")), "the chunk is in hand")

@@ -1,0 +1,35 @@
+"""One chunk of a job, labelled as a process of its own would."""
+
+from contextlib import closing
+
+from models.classifier import Classifier
+from worker.chunk import Finished
+from worker.job import Job
+from worker.known.known import NOTHING_KNOWN, KnownPhotos
+from worker.labeller import Guard, Labeller, run_chunks
+from worker.photos.source import open_photos
+
+
+class OneChunk:
+    """A feed of one chunk."""
+
+    def __init__(self, chunk: int) -> None:
+        self._chunk: int | None = chunk
+
+    def next(self, *, wait: bool) -> int | None:
+        chunk, self._chunk = self._chunk, None
+        return chunk
+
+
+def run_chunk(
+    job: Job,
+    chunk: int,
+    classifier: Classifier,
+    guard: Guard | None = None,
+    known: KnownPhotos = NOTHING_KNOWN,
+) -> bool:
+    """Label a chunk and commit its part; whether this call committed it."""
+    finished: list[Finished] = []
+    with closing(open_photos(job)) as photos, Labeller(job, classifier, photos, finished.append, known, guard) as one:
+        run_chunks(one, OneChunk(chunk))
+    return finished[0].committed

@@ -1,0 +1,255 @@
+"""With a real model, and photos that come when and how a test likes."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from models.classifier import Classifier, load
+from models.errors import ImageError, ImageFault, JobError
+from worker.catalogue import open_catalogue
+from worker.chunk import Finished
+from worker.job import Job, JobOptions
+from worker.job_writer import create_job
+from worker.known.known import NOTHING_KNOWN, Known, KnownPhotos, Labelled
+from worker.labeller import Guard, Labeller, run_chunks
+from worker.parts import part_key, photo_work
+from worker.photos.photo import Photo, Wanted
+from worker.pin import verified_pin
+from worker.results import RowResult, Status
+from worker.storage import FolderStorage
+
+
+class Post:
+    """A source that brings what it is asked for in an order of its own, and nothing at some moments.
+
+    ``order`` picks the next photo among those that wait; ``gaps`` says at which takes none comes.
+    """
+
+    def __init__(self, bring: Mapping[str, bytes | ImageError], order: Iterable[int] = (), gaps: Iterable[int] = ()):
+        self._bring = bring
+        self._order = deque(order)
+        self._gaps = set(gaps)
+        self._takes = 0
+        self.waiting: list[tuple[Wanted, str | None]] = []
+        self.asked: list[tuple[str | None, str | None]] = []
+        self.hungry = True
+
+    def want(self, photos: Sequence[Wanted], etags: Mapping[str, str]) -> None:
+        for wanted in photos:
+            etag = etags.get(wanted.cell or "")
+            self.asked.append((wanted.cell, etag))
+            self.waiting.append((wanted, etag))
+
+    def take(self, timeout_s: float) -> Photo | None:
+        self._takes += 1
+        if self._takes in self._gaps or not self.waiting:
+            return None
+        place = self._order.popleft() % len(self.waiting) if self._order else 0
+        wanted, etag = self.waiting.pop(place)
+        data = None if etag else self._bring[wanted.cell or ""]
+        return Photo(wanted, data, wanted.cell, etag or f'"{wanted.cell}"', 0.5, 0 if data is None else 7)
+
+    def forget(self, chunk: int) -> None:
+        self.waiting = [(wanted, etag) for wanted, etag in self.waiting if wanted.chunk != chunk]
+
+    def url_of(self, cell: str | None) -> str | None:
+        return cell
+
+    def close(self) -> None:
+        pass
+
+
+class Photos(dict[str, bytes]):
+    """What a failing test prints of them is short."""
+
+    def __repr__(self) -> str:
+        return f"{len(self)} photos"
+
+
+class Memory:
+    """Knows what it is told, and what was told before."""
+
+    def __init__(self, earlier: Mapping[str, Known] | None = None, etags: Mapping[str, str] | None = None) -> None:
+        self.by_sha256: dict[str, Known] = dict(earlier or {})
+        self.etags_of = dict(etags or {})
+        self.at_etag: dict[tuple[str, str], Known] = {}
+
+    def find(self, sha256: str) -> Known | None:
+        return self.by_sha256.get(sha256)
+
+    def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
+        return {url: self.etags_of[url] for url in urls if url in self.etags_of}
+
+    def at(self, url: str, etag: str) -> Known | None:
+        return self.at_etag.get((url, etag))
+
+    def add(self, rows: Iterable[Labelled]) -> None:
+        for row in rows:
+            self.by_sha256[row.result.sha256 or ""] = Known(row.result, carried=False)
+
+    def close(self) -> None:
+        pass
+
+
+class Chunks:
+    """A feed of chunks that are all there."""
+
+    def __init__(self, chunks: Iterable[int]) -> None:
+        self._chunks = deque(chunks)
+
+    def next(self, *, wait: bool) -> int | None:
+        return self._chunks.popleft() if self._chunks else None
+
+
+@pytest.fixture(scope="module")
+def model(bundle: Path) -> Classifier:
+    return load(bundle)
+
+
+@pytest.fixture(scope="module")
+def photos(catalogue: Path) -> Photos:
+    """Twelve photos by the names that rows call them."""
+    files = sorted(catalogue.rglob("*.png"))[:12]
+    return Photos((f"https://shop.example/{number}.png", file.read_bytes()) for number, file in enumerate(files))
+
+
+@pytest.fixture
+def job_of(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[str]], Job]:
+    """A job of such cells, 16 in a chunk, in a folder of its own."""
+    pin = verified_pin(bundle, None)
+
+    def make(cells: Sequence[str]) -> Job:
+        folder = tmp_path_factory.mktemp("job")
+        (folder / "list.txt").write_text("".join(f"{cell}\n" for cell in cells))
+        return create_job(FolderStorage(folder / "job"), open_catalogue(folder / "list.txt"), pin, JobOptions(), 16)
+
+    return make
+
+
+def labelled(job: Job, model: Classifier, post: Post, known: KnownPhotos = NOTHING_KNOWN) -> list[Finished]:
+    finished: list[Finished] = []
+    with Labeller(job, model, post, finished.append, known) as labeller:
+        run_chunks(labeller, Chunks(range(job.spec.chunks)))
+    return finished
+
+
+def rows_of(job: Job) -> list[dict]:
+    return [
+        row
+        for chunk in range(job.spec.chunks)
+        for row in pq.read_table(job.storage.source(part_key(chunk))).to_pylist()
+    ]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.lists(st.integers(0, 40), max_size=40), gaps=st.sets(st.integers(1, 40), max_size=8))
+def test_neither_order_nor_pauses_change_a_row(order, gaps, job_of, model, photos) -> None:
+    cells = [list(photos)[number % 12] for number in range(40)]
+    bring: dict[str, bytes | ImageError] = {**photos, cells[3]: ImageError("The host is away.", ImageFault.DOWNLOAD)}
+    job = job_of(cells)
+    labelled(job, model, Post(bring, order, gaps))
+    for cell, row in zip(cells, rows_of(job), strict=True):
+        if cell == cells[3]:
+            assert (row["error"], row["error_message"], row["sha256"]) == ("download", "The host is away.", None)
+        else:
+            assert row["label"] == model.classify(photos[cell]).label
+            assert row["sha256"] == hashlib.sha256(photos[cell]).hexdigest()
+            assert row["etag"] == f'"{cell}"'
+
+
+def test_a_photo_that_several_rows_show_is_decoded_once(job_of, model, photos) -> None:
+    cells = list(photos)[:2] * 20
+    finished = labelled(job_of(cells), model, Post(photos), Memory())
+    assert sum(done.photos.decoded for done in finished) == 2
+    assert sum(done.photos.repeated for done in finished) == 38
+    assert sum(done.photos.downloaded for done in finished) == 40
+    assert [row.sha256 for done in finished for row in done.rows] == [
+        hashlib.sha256(photos[cell]).hexdigest() for cell in cells
+    ]
+
+
+def test_a_photo_that_is_unreadable_is_tried_once(job_of, model) -> None:
+    job = job_of(["https://shop.example/text"] * 3)
+    done = labelled(job, model, Post({"https://shop.example/text": b"no image"}), Memory())
+    assert done[0].photos.decoded == 1
+    assert [row["error"] for row in rows_of(job)] == ["unreadable"] * 3
+
+
+def result_of(label: str, sha256: str) -> RowResult:
+    return RowResult(label, 0.75, Status.LABELED, None, None, ((label, 0.75),), sha256, "shop/1")
+
+
+def test_what_an_earlier_job_knows_is_carried_over(job_of, model, photos) -> None:
+    cells = list(photos)[:3]
+    sha256 = hashlib.sha256(photos[cells[1]]).hexdigest()
+    memory = Memory({sha256: Known(result_of("carried", sha256), carried=True)})
+    job = job_of(cells)
+    (done,) = labelled(job, model, Post(photos), memory)
+    assert (done.photos.carried, done.photos.repeated, done.photos.decoded) == (1, 0, 2)
+    assert [row["label"] == "carried" for row in rows_of(job)] == [False, True, False]
+
+
+def test_what_the_host_calls_unchanged_is_not_read(job_of, model, photos) -> None:
+    first, second = list(photos)[:2]
+    memory = Memory(etags={first: '"a1"'})
+    memory.at_etag[first, '"a1"'] = Known(result_of("carried", "5" * 64), carried=True)
+    job, post = job_of([first, second]), Post(photos)
+    (done,) = labelled(job, model, post, memory)
+    assert post.asked == [(first, '"a1"'), (second, None)]
+    assert (done.photos.unchanged, done.photos.carried, done.photos.downloaded) == (1, 1, 1)
+    assert (rows_of(job)[0]["label"], rows_of(job)[0]["etag"]) == ("carried", '"a1"')
+
+
+def test_what_was_unchanged_and_is_known_no_more_is_asked_for_again(job_of, model, photos) -> None:
+    cell = next(iter(photos))
+    job, post = job_of([cell]), Post(photos)
+    labelled(job, model, post, Memory(etags={cell: '"a1"'}))
+    assert post.asked == [(cell, '"a1"'), (cell, None)]
+    assert rows_of(job)[0]["label"] == model.classify(photos[cell]).label
+
+
+def test_a_part_says_what_its_photos_took(job_of, model, photos) -> None:
+    job = job_of(list(photos))
+    (done,) = labelled(job, model, Post(photos))
+    found = photo_work(pq.read_schema(job.storage.source(part_key(0))))
+    assert found == done.photos
+    assert (found.downloaded, found.bytes, found.download_s, found.decoded) == (12, 12 * 7, 12 * 0.5, 12)
+    assert found.decode_s > 0
+    assert found.inference_s > 0
+
+
+def test_while_one_chunk_waits_others_are_labelled(job_of, model, photos) -> None:
+    cells = list(photos) * 4
+    post = Post(photos, order=[1] * 47)  # the first photo that was asked for comes last
+    done = [chunk.chunk for chunk in labelled(job_of(cells), model, post)]
+    assert done == [1, 2, 0]
+
+
+class Refusing(Guard):
+    """Stops at the n-th photo."""
+
+    def __init__(self, photo: int) -> None:
+        self._left = photo
+
+    def before_photo(self) -> None:
+        self._left -= 1
+        if not self._left:
+            raise JobError("Enough.")  # noqa: EM101
+
+
+def test_what_is_given_up_leaves_nothing(job_of, model, photos) -> None:
+    job, post = job_of(list(photos) * 2), Post(photos)
+    with (
+        pytest.raises(JobError, match="Enough"),
+        Labeller(job, model, post, lambda _: None, guard=Refusing(5)) as labeller,
+    ):
+        run_chunks(labeller, Chunks([0, 1]))
+    assert not job.part_keys()
+    assert not list((job.storage.scratch / "inhand").iterdir())
+    assert not post.waiting

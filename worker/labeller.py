@@ -1,0 +1,231 @@
+"""Chunks of a job become parts: photos are taken as they come, and labelled in batches whichever chunk they are of."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, Self
+
+import numpy as np
+
+from models.classifier import BATCH, Classifier
+from models.errors import ImageError
+from models.preprocess import Pixels
+from worker.chunk import Finished, OpenChunk, is_done
+from worker.job import Job
+from worker.known.known import NOTHING_KNOWN, Known, KnownPhotos, Labelled
+from worker.parts import NO_PHOTO_WORK
+from worker.photos.photo import Photo, PhotoSource
+from worker.results import RowResult, failed_row, labeled_row
+from worker.retry import RETRYABLE
+
+__all__ = ["Feed", "Guard", "Labeller", "run_chunks"]
+
+_LINGER_S: Final = 0.01
+"""How long a batch that is not full waits for another photo."""
+
+_WAIT_S: Final = 0.2
+
+
+class Guard:
+    """May stop the work by raising; this one never does."""
+
+    def before_photo(self) -> None:
+        """Called before each photo is taken, and now and then while none comes."""
+
+    def before_commit(self, rows: Sequence[RowResult]) -> None:
+        """Called with a chunk's results before they are committed."""
+
+
+class Feed(Protocol):
+    """Where a labelling process gets its chunks from."""
+
+    def next(self, *, wait: bool) -> int | None:
+        """Another chunk to begin.
+
+        Args:
+            wait: there is nothing else to do until there is one.
+
+        Returns:
+            Its number; none where there is none at the moment, or, if it may wait, none any more.
+        """
+
+
+@dataclass
+class _Pixels:
+    """A photo in the batch, and all the rows that show it."""
+
+    sha256: str
+    pixels: Pixels
+    photos: list[Photo]
+
+
+class Labeller:
+    """Has chunks of one job in hand, and labels their photos; used in a ``with`` block, which gives up what is left.
+
+    Args:
+        job: the job.
+        classifier: the model that it is pinned to.
+        photos: brings the photos.
+        known: results that need not be made again.
+        on_finished: called with each chunk that has its part.
+        guard: what it raises goes through.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        classifier: Classifier,
+        photos: PhotoSource,
+        on_finished: Callable[[Finished], None],
+        known: KnownPhotos = NOTHING_KNOWN,
+        guard: Guard | None = None,
+    ) -> None:
+        self._job = job
+        self._classifier = classifier
+        self._photos = photos
+        self._known = known
+        self._on_finished = on_finished
+        self._guard = guard or Guard()
+        self._open: dict[int, OpenChunk] = {}
+        self._batch: dict[str, _Pixels] = {}
+        self._awaited = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for chunk in self._open.values():
+            self._photos.forget(chunk.number)
+            chunk.give_up()
+        self._open = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a chunk is in hand."""
+        return bool(self._open)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether another chunk would be work for now, instead of waiting for what is far away."""
+        return not self._open or self._photos.hungry
+
+    def begin(self, number: int) -> None:
+        """Take a chunk in hand; one that is done already is finished at once."""
+        if is_done(self._job, number):
+            self._on_finished(Finished(number, committed=False, rows=(), seconds=0.0, photos=NO_PHOTO_WORK))
+            return
+        chunk = OpenChunk(self._job, number, self._classifier.metadata.preprocess)
+        self._open[number] = chunk
+        urls = [url for url in (self._photos.url_of(wanted.cell) for wanted in chunk.wanted) if url]
+        self._photos.want(chunk.wanted, self._known.etags(urls) if urls else {})
+        self._awaited += len(chunk.wanted)
+        self._finish_if_whole(chunk)
+
+    def step(self) -> None:
+        """Take one photo and see to it; label what waits where none comes."""
+        self._guard.before_photo()
+        photo = self._photos.take(_LINGER_S if self._batch else _WAIT_S) if self._awaited else None
+        if photo is not None:
+            self._awaited -= 1
+            self._see(photo)
+        if len(self._batch) == BATCH or (photo is None and self._batch):
+            self._label()
+
+    def _see(self, photo: Photo) -> None:
+        chunk = self._open[photo.wanted.chunk]
+        chunk.effort["downloaded"] += photo.downloaded > 0
+        chunk.effort["bytes"] += photo.downloaded
+        chunk.effort["download_s"] += photo.seconds
+        match photo.outcome:
+            case ImageError() as error:
+                self._settle(photo, failed_row(error, None, self._classifier.reference))
+            case bytes() as data:
+                self._see_bytes(photo, chunk, data)
+            case None:
+                self._see_unchanged(photo, chunk)
+
+    def _see_unchanged(self, photo: Photo, chunk: OpenChunk) -> None:
+        known = self._known.at(photo.url or "", photo.etag or "")
+        if known is None:  # it was known when the host was asked, and is not any more
+            self._photos.want([photo.wanted], {})
+            self._awaited += 1
+            return
+        chunk.effort["unchanged"] += 1
+        self._take_over(photo, chunk, known)
+
+    def _see_bytes(self, photo: Photo, chunk: OpenChunk, data: bytes) -> None:
+        sha256 = hashlib.sha256(data).hexdigest()
+        waiting = self._batch.get(sha256)
+        if waiting is not None:
+            waiting.photos.append(photo)
+            chunk.effort["repeated"] += 1
+            return
+        known = self._known.find(sha256)
+        if known is not None:
+            self._take_over(photo, chunk, known)
+            return
+        outcome = _decoded(photo, chunk, data)
+        if isinstance(outcome, ImageError):
+            self._fail(photo, sha256, outcome)
+        else:
+            self._batch[sha256] = _Pixels(sha256, outcome, [photo])
+
+    def _take_over(self, photo: Photo, chunk: OpenChunk, known: Known) -> None:
+        chunk.effort["carried" if known.carried else "repeated"] += 1
+        self._settle(photo, replace(known.result, etag=photo.etag))
+
+    def _fail(self, photo: Photo, sha256: str, error: ImageError) -> None:
+        row = replace(failed_row(error, sha256, self._classifier.reference), etag=photo.etag)
+        if error.fault not in RETRYABLE:
+            self._known.add([Labelled(row, photo.url)])
+        self._settle(photo, row)
+
+    def _label(self) -> None:
+        start = time.perf_counter()
+        batch, self._batch = list(self._batch.values()), {}
+        scores = self._classifier.score(np.stack([waiting.pixels for waiting in batch]))
+        predictions = self._classifier.decide(scores, self._job.spec.options.top_k)
+        seconds = (time.perf_counter() - start) / len(batch)
+        done: list[Labelled] = []
+        for waiting, prediction in zip(batch, predictions, strict=True):
+            row = labeled_row(prediction, waiting.sha256, self._classifier.reference)
+            self._open[waiting.photos[0].wanted.chunk].effort["inference_s"] += seconds
+            done += [Labelled(replace(row, etag=photo.etag), photo.url) for photo in waiting.photos]
+        self._known.add(done)
+        for photo, labelled in zip((photo for waiting in batch for photo in waiting.photos), done, strict=True):
+            self._settle(photo, labelled.result)
+
+    def _settle(self, photo: Photo, result: RowResult) -> None:
+        chunk = self._open[photo.wanted.chunk]
+        chunk.settle(photo.wanted.row, result)
+        self._finish_if_whole(chunk)
+
+    def _finish_if_whole(self, chunk: OpenChunk) -> None:
+        if not chunk.is_whole:
+            return
+        self._guard.before_commit(chunk.rows)
+        finished = chunk.commit()
+        del self._open[chunk.number]
+        self._on_finished(finished)
+
+
+def _decoded(photo: Photo, chunk: OpenChunk, data: bytes) -> Pixels | ImageError:
+    start = time.perf_counter()
+    chunk.effort["decoded"] += 1
+    try:
+        return chunk.decoder.decode(photo.wanted.row, data)
+    except ImageError as error:
+        return error
+    finally:
+        chunk.effort["decode_s"] += time.perf_counter() - start
+
+
+def run_chunks(labeller: Labeller, feed: Feed) -> None:
+    """Label the chunks of a feed until it has no more."""
+    while True:
+        while labeller.hungry and (chunk := feed.next(wait=not labeller.busy)) is not None:
+            labeller.begin(chunk)
+        if not labeller.busy:
+            return
+        labeller.step()

@@ -1,0 +1,95 @@
+"""More chunks for a process whose photos are far away: others of the same job, by their leases."""
+
+import random
+import time
+from typing import Final
+
+from worker.attempt import earlier_attempts
+from worker.chunk import is_done
+from worker.job import Job
+from worker.queue.lease import HeldLeases
+from worker.queue.ledger import Ledger, RedisError
+
+__all__ = ["Neighbours"]
+
+MOST: Final = 64
+"""Chunks that one task works on; what they hold in memory is their rows' results."""
+
+BEGIN_S: Final = 20.0
+"""How long a task takes up others, so that it ends, and more urgent jobs have their turn."""
+
+_LOOK_S: Final = 0.5
+_BLOCK: Final = 16
+
+
+class Neighbours:
+    """The feed of a queued task: the chunk of its message, and others while downloads leave the processor idle.
+
+    A message only says that a chunk might be worth a look; the part and the lease say whether it is. A chunk that has
+    been in hand of a process that died is left to a task of its own, and such a task takes up no others: a photo that
+    ends processes must not end the work on its neighbours.
+
+    Args:
+        name: of the job.
+        job: the job.
+        first: the chunk of the message; its lease is held.
+        leases: takes those of the others.
+        ledger: knows which are taken.
+    """
+
+    def __init__(self, name: str, job: Job, first: int, leases: HeldLeases, ledger: Ledger) -> None:
+        self._name = name
+        self._job = job
+        self._leases = leases
+        self._ledger = ledger
+        self._first: int | None = first
+        self._begun = 0
+        alone = earlier_attempts(job.storage, first).deaths > 0
+        self._until = time.monotonic() if alone else time.monotonic() + BEGIN_S
+        self._again_at = 0.0
+        self._candidates: list[int] | None = None
+
+    def next(self, *, wait: bool) -> int | None:
+        """See :class:`worker.labeller.Feed`."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        now = time.monotonic()
+        if wait or self._begun >= MOST or now >= self._until or now < self._again_at:
+            return None
+        chunk = self._another()
+        if chunk is None:
+            self._again_at = time.monotonic() + _LOOK_S
+        else:
+            self._begun += 1
+        return chunk
+
+    def _another(self) -> int | None:
+        if self._candidates is None:
+            self._candidates = _from_anywhere(self._job.missing_chunks())
+        while self._candidates:
+            block, self._candidates = self._candidates[:_BLOCK], self._candidates[_BLOCK:]
+            try:
+                taken = self._ledger.leased(self._name, block)
+            except RedisError:  # nobody can say who works on what
+                return None
+            free = [chunk for chunk in block if chunk not in taken]
+            for place, chunk in enumerate(free):
+                if self._takes(chunk):
+                    self._candidates = free[place + 1 :] + self._candidates
+                    return chunk
+        return None
+
+    def _takes(self, chunk: int) -> bool:
+        if earlier_attempts(self._job.storage, chunk).deaths or not self._leases.take(chunk):
+            return False
+        if is_done(self._job, chunk):
+            self._leases.end(chunk)
+            return False
+        return True
+
+
+def _from_anywhere(chunks: list[int]) -> list[int]:
+    """The same order from a random place on: processes that look at one moment should not all want the same chunk."""
+    start = random.randrange(len(chunks)) if chunks else 0  # noqa: S311 - no secret
+    return chunks[start:] + chunks[:start]
