@@ -1,0 +1,90 @@
+"""With a real Redis; the job's photos are names only."""
+
+import pytest
+import redis
+
+from worker.job import Job
+from worker.queue.identity import Owner
+from worker.queue.lease import HeldLeases
+from worker.queue.ledger import Ledger, connect
+from worker.queue.neighbours import MOST, Neighbours
+from worker.queue.settings import QueueSettings
+
+
+@pytest.fixture
+def job(paper_job) -> Job:
+    return paper_job(6)
+
+
+def all_of(feed: Neighbours, most: int = 100) -> list[int]:
+    """What it gives until it has none at the moment."""
+    found: list[int] = []
+    while len(found) < most and (chunk := feed.next(wait=not found)) is not None:
+        found.append(chunk)
+    return found
+
+
+def test_the_chunk_of_the_message_comes_first_and_then_each_other_once(ledger: Ledger, job: Job) -> None:
+    with HeldLeases(ledger, "job") as leases:
+        leases.take(3)
+        found = all_of(Neighbours("job", job, 3, leases, ledger))
+        assert found[0] == 3
+        assert sorted(found) == list(range(6))
+        assert ledger.leased("job", list(range(6))) == set(range(6))
+    assert ledger.leased("job", list(range(6))) == set()
+
+
+def test_what_is_done_or_in_other_hands_is_left_alone(
+    ledger: Ledger, job: Job, commit_part, living_process: Owner
+) -> None:
+    commit_part(job, 1, 2)
+    ledger.take_lease("job", 4, living_process)
+    with HeldLeases(ledger, "job") as leases:
+        leases.take(0)
+        feed = Neighbours("job", job, 0, leases, ledger)
+        assert feed.next(wait=True) == 0
+        first = feed.next(wait=False)
+        commit_part(job, ({3, 5} - {first}).pop())  # somebody was quicker
+        assert [first, feed.next(wait=False)] in ([3, None], [5, None])
+        assert ledger.leased("job", [1, 2, 3, 5]) == {first}
+
+
+def test_nothing_is_taken_up_where_a_chunk_ended_its_process_before(ledger: Ledger, job: Job) -> None:
+    inhand = job.storage.scratch / "inhand"
+    inhand.mkdir()
+    (inhand / "000002.0dead").write_text("1")
+    with HeldLeases(ledger, "job") as leases:
+        leases.take(2)
+        assert all_of(Neighbours("job", job, 2, leases, ledger)) == [2]
+        leases.take(0)
+        assert sorted(all_of(Neighbours("job", job, 0, leases, ledger))) == [0, 1, 3, 4, 5]
+
+
+def test_it_ends_when_there_is_nothing_else_in_hand(ledger: Ledger, job: Job) -> None:
+    with HeldLeases(ledger, "job") as leases:
+        leases.take(0)
+        feed = Neighbours("job", job, 0, leases, ledger)
+        assert [feed.next(wait=True), feed.next(wait=True)] == [0, None]
+
+
+def test_there_is_a_limit(ledger: Ledger, paper_job) -> None:
+    job = paper_job(MOST + 5, chunk_rows=1)
+    with HeldLeases(ledger, "job") as leases:
+        leases.take(0)
+        assert len(all_of(Neighbours("job", job, 0, leases, ledger))) == MOST + 1
+
+
+def test_without_redis_it_takes_no_others(away: QueueSettings, job: Job) -> None:
+    ledger = Ledger(connect(away))
+    with HeldLeases(ledger, "job") as leases:
+        assert leases.take(0)
+        assert all_of(Neighbours("job", job, 0, leases, ledger)) == [0]
+    ledger.close()
+
+
+def test_several_leases_are_renewed_and_given_back_one_by_one(ledger: Ledger, client: redis.Redis) -> None:
+    with HeldLeases(ledger, "spring") as leases:
+        assert all(leases.take(chunk) for chunk in (1, 2))
+        leases.end(1)
+        assert ledger.leased("spring", [1, 2]) == {2}
+    assert not client.keys("hangtag:lease:*")
