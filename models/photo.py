@@ -11,19 +11,23 @@ from models.preprocess import MAX_BYTES
 __all__ = ["read_photo", "walk_files"]
 
 
-def read_photo(path: Path) -> bytes:
+def read_photo(path: Path, within: Path | None = None) -> bytes:
     """Read a photo's bytes.
 
     Args:
         path: a regular file (a pipe or a device would block for ever and is refused).
+        within: a folder, with no link in its path; what lies elsewhere, by ``..`` or a link, is refused. What was
+            opened is asked where it lies, so nobody can exchange it in between.
 
     Returns:
         The file's bytes, at most ``MAX_BYTES``.
 
     Raises:
-        ImageError: ``missing`` (nothing there, or the disk failed, which may pass), ``refused`` (no permission),
-            ``too_large`` or ``unreadable`` (no regular file).
+        ImageError: ``missing`` (nothing there, or the disk failed, which may pass), ``refused`` (no permission, or not
+            ``within``), ``too_large`` or ``unreadable`` (no regular file).
     """
+    if within:
+        _check_words(path, within)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -36,6 +40,8 @@ def read_photo(path: Path) -> bytes:
         msg = f"Expected to read {str(path)!r}, got {error}."
         raise ImageError(msg, ImageFault.MISSING) from error
     try:
+        if within:
+            _check_place(handle, path, within)
         _check_regular(os.fstat(handle), path)
         with os.fdopen(handle, "rb", closefd=False) as file:
             return file.read()
@@ -44,6 +50,26 @@ def read_photo(path: Path) -> bytes:
         raise ImageError(msg, ImageFault.MISSING) from error
     finally:
         os.close(handle)
+
+
+def _check_words(path: Path, within: Path) -> None:
+    """Refuse what says itself that it lies elsewhere, unopened."""
+    if ".." in path.parts or not path.is_relative_to(within):
+        raise _elsewhere(path, within)
+
+
+def _check_place(handle: int, path: Path, within: Path) -> None:
+    try:
+        lies_at = Path(f"/proc/self/fd/{handle}").readlink()
+    except OSError as error:
+        raise _elsewhere(path, within) from error
+    if not lies_at.is_relative_to(within):
+        raise _elsewhere(path, within)
+
+
+def _elsewhere(path: Path, within: Path) -> ImageError:
+    msg = f"Expected a photo under {within}, got {str(path)[:200]!r}, which lies elsewhere; put a copy there."
+    return ImageError(msg, ImageFault.REFUSED)
 
 
 def _check_regular(status: os.stat_result, path: Path) -> None:

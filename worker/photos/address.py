@@ -1,0 +1,163 @@
+"""Which addresses photos may be fetched from: public ones, and those of hosts that a person named."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+from models.errors import ImageError, ImageFault, InputError
+from worker.photos.target import AUTHORITY, Target, canonical_host
+
+__all__ = ["Addresses", "check_allow_hosts", "is_public"]
+
+_NOT_PUBLIC: Final = tuple(
+    map(
+        IPv4Network,
+        (
+            "0.0.0.0/8",  # this network
+            "10.0.0.0/8",  # private
+            "100.64.0.0/10",  # carriers' NAT; metadata of Alibaba
+            "127.0.0.0/8",  # loopback
+            "168.63.129.16/32",  # metadata of Azure
+            "169.254.0.0/16",  # link-local; metadata of most clouds
+            "172.16.0.0/12",  # private
+            "192.0.0.0/24",  # protocols; metadata of Oracle
+            "192.0.2.0/24",  # documentation
+            "192.88.99.0/24",  # 6to4 relays
+            "192.168.0.0/16",  # private
+            "198.18.0.0/15",  # benchmarks
+            "198.51.100.0/24",  # documentation
+            "203.0.113.0/24",  # documentation
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # reserved, broadcast
+        ),
+    )
+)
+"""IANA's registry of special-purpose IPv4 addresses, and clouds' metadata."""
+
+_PUBLIC_6: Final = IPv6Network("2000::/3")
+_NOT_PUBLIC_6: Final = tuple(
+    map(
+        IPv6Network,
+        (
+            "2001::/23",  # protocols; Teredo, which holds an IPv4 address, among them
+            "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4, which holds an IPv4 address
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_NEVER_BY_NAME: Final = tuple(
+    map(
+        IPv4Network,
+        ("0.0.0.0/8", "100.100.100.200/32", "168.63.129.16/32", "169.254.0.0/16", "192.0.0.0/24", "224.0.0.0/3"),
+    )
+)
+_NEVER_BY_NAME_6: Final = tuple(map(IPv6Network, ("::/128", "fd00:ec2::/32", "fe80::/10", "ff00::/8")))
+"""Metadata, link-local, multicast: a name that leads here is not what whoever allowed it had in mind."""
+
+_Address = IPv4Address | IPv6Address
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the internet at large. IPv6 that wraps IPv4 counts as what is in it."""
+    return _is_public(_unwrapped(address))
+
+
+def check_allow_hosts(hosts: Sequence[str]) -> None:
+    """Refuse what is not ``HOST:PORT``.
+
+    Raises:
+        InputError: one of them is not; the message names it.
+    """
+    for host in hosts:
+        _canonical(host)
+
+
+class Addresses:
+    """What may be connected to.
+
+    Args:
+        allow_hosts: ``HOST:PORT`` of hosts whose addresses need not be public.
+
+    Raises:
+        InputError: one of them is something else.
+    """
+
+    def __init__(self, allow_hosts: Sequence[str] = ()) -> None:
+        self._allowed = frozenset(map(_canonical, allow_hosts))
+        self._approved: set[tuple[str, int]] = set()
+
+    def check_literal(self, target: Target) -> None:
+        """Refuse a URL whose host is an IP address that may not be connected to; names are left to :meth:`usable`.
+
+        Raises:
+            ImageError: ``refused``.
+        """
+        try:
+            address = ip_address(target.host)
+        except ValueError:
+            return
+        if target.place in self._allowed:
+            self._approved.add((str(address), target.port))
+        elif not is_public(target.host):
+            raise _refused(target.host, target.port, [target.host])
+
+    def usable(self, host: str, port: int, addresses: Sequence[str]) -> list[str]:
+        """Those of a name's addresses that may be connected to, at least one.
+
+        Raises:
+            ImageError: ``refused``: there are none.
+        """
+        named = f"{host}:{port}" in self._allowed
+        good = [address for address in addresses if is_public(address) or (named and _may_be_named(address))]
+        if not good:
+            raise _refused(host, port, addresses)
+        if named:
+            self._approved.update((str(ip_address(address)), port) for address in good)
+        return good
+
+    def may_connect(self, address: str, port: int) -> bool:
+        """Asked of each socket once more, just before it connects."""
+        return is_public(address) or (str(ip_address(address)), port) in self._approved
+
+
+def _unwrapped(address: str) -> _Address:
+    found = ip_address(address)
+    if isinstance(found, IPv4Address):
+        return found
+    if found.ipv4_mapped:
+        return found.ipv4_mapped
+    return IPv4Address(int(found) & 0xFFFFFFFF) if found in _NAT64 else found
+
+
+def _is_public(address: _Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _NOT_PUBLIC)
+    return address in _PUBLIC_6 and not any(address in network for network in _NOT_PUBLIC_6)
+
+
+def _may_be_named(address: str) -> bool:
+    found = _unwrapped(address)
+    if isinstance(found, IPv4Address):
+        return not any(found in network for network in _NEVER_BY_NAME)
+    return not any(found in network for network in _NEVER_BY_NAME_6)
+
+
+def _canonical(text: str) -> str:
+    found = AUTHORITY.fullmatch(text)
+    host = found and canonical_host(found)
+    if not found or not host or not found[3] or not 0 < int(found[3]) < 65536:  # noqa: PLR2004 - all ports there are
+        msg = (
+            f"Expected --allow-host HOST:PORT with one exact host, such as photos.internal:8080 or [fd00::7]:443, "
+            f"got {text!r}."
+        )
+        raise InputError(msg)
+    return f"[{host}]:{int(found[3])}" if ":" in host else f"{host}:{int(found[3])}"
+
+
+def _refused(host: str, port: int, addresses: Sequence[str]) -> ImageError:
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    led = "" if list(addresses) == [host] else f" leads to {', '.join(addresses[:4])} and"
+    msg = f"Expected a host with a public address, {host}{led} is not one; if you trust it, pass --allow-host {place}."
+    return ImageError(msg, ImageFault.REFUSED)

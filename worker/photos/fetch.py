@@ -1,0 +1,86 @@
+"""One photo on its way, for all the rows that want it."""
+
+from dataclasses import dataclass, field
+
+from models.errors import ImageError
+from worker.photos.photo import Wanted
+from worker.photos.room import Intake
+from worker.photos.target import Target
+
+__all__ = ["Arrival", "Ask", "Chunk", "Fetch"]
+
+
+@dataclass(eq=False)
+class Chunk:
+    """A chunk whose photos are asked for.
+
+    Attributes:
+        left: photos that have not been taken.
+        downloading: those of them that come over a network.
+        given_up: whether they are still wanted.
+    """
+
+    left: int = 0
+    downloading: int = 0
+    given_up: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """A row that wants a photo."""
+
+    wanted: Wanted
+    chunk: Chunk
+
+
+@dataclass(eq=False)
+class Fetch:
+    """A download.
+
+    Attributes:
+        url: that was asked for.
+        etag: what the host called the bytes that are known.
+        target: where it is asked for now; another place than ``url`` after a redirect.
+        intake: what has come.
+        asks: who wants it.
+        tries: how many have begun.
+        silences: how many of them the host said nothing to.
+        redirects: that were followed.
+        deadline: by the loop's clock; none before the first try.
+        seconds: that its tries took.
+        slow: whether it has left its place to others.
+    """
+
+    url: str
+    etag: str | None
+    target: Target
+    intake: Intake
+    asks: list[Ask] = field(default_factory=list)
+    tries: int = 0
+    silences: int = 0
+    redirects: int = 0
+    deadline: float | None = None
+    seconds: float = 0.0
+    slow: bool = False
+
+    @property
+    def known_as(self) -> str | None:
+        """The ETag to ask with: what is elsewhere may be called the same and be something else."""
+        return None if self.redirects else self.etag
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A download that is over, on its way to the thread that takes photos.
+
+    Attributes:
+        held: bytes that make room once nobody waits for them any more.
+    """
+
+    asks: tuple[Ask, ...]
+    url: str
+    outcome: bytes | ImageError | None
+    etag: str | None
+    seconds: float
+    downloaded: int
+    held: int

@@ -1,0 +1,85 @@
+"""What one host is asked for, and whether it may be asked now."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from worker.photos.fetch import Fetch
+from worker.photos.limits import Limits
+from worker.photos.outcome import Trouble
+
+__all__ = ["Host"]
+
+
+@dataclass(eq=False)
+class Host:
+    """A host's queue. Times are those of the event loop's clock, in seconds.
+
+    A host in which nothing but trouble was met for a while is left alone ("rests"); then one photo tries it again.
+
+    Attributes:
+        place: ``HOST:PORT`` or ``s3://BUCKET``.
+        limits: of all downloads.
+        per_host: how many at once.
+        waiting: what it will be asked for.
+        running: how many downloads are under way.
+        asked: how many there have been.
+        not_before: when it wants to be asked again.
+        rests_until: when it is tried again.
+        in_line: whether it waits for its turn among the hosts.
+    """
+
+    place: str
+    limits: Limits
+    per_host: int
+    waiting: deque[Fetch] = field(default_factory=deque)
+    running: int = 0
+    asked: int = 0
+    not_before: float = 0.0
+    rests_until: float = 0.0
+    in_line: bool = False
+    _rests: int = 0
+    _troubles: int = 0
+    _since: float = 0.0
+    _silent: bool = True
+    _why: str = ""
+
+    def may_start(self, now: float) -> bool:
+        """Whether it may be asked for one more photo now."""
+        limit = 1 if self._rests else self.per_host
+        return bool(self.waiting) and self.running < limit and now >= self.not_before
+
+    def refusal(self, now: float) -> str | None:
+        """Why it is not asked at all for now; none where it is."""
+        if now < self.rests_until:
+            return f"its host {self.place} {self._why} and is left alone for a while; see that it is up, and try again"
+        if self.not_before - now > self.limits.total_s:
+            return f"its host {self.place} wants not to be asked for {self.not_before - now:,.0f} s; come back then"
+        return None
+
+    def answered(self) -> None:
+        """It has said something useful."""
+        self._troubles = self._rests = 0
+
+    def troubled(self, trouble: Trouble, began: float, now: float) -> None:
+        """A try that began at ``began`` ended in trouble."""
+        if trouble.after_s is not None:
+            self.not_before = max(self.not_before, now + trouble.after_s)
+        if not self._troubles:
+            self._since, self._silent = began, True
+        self._troubles += 1
+        self._silent = self._silent and trouble.silent
+        if trouble.lasting or self._rests or self._is_hopeless(now):
+            self._rest(trouble.why, now)
+
+    def _is_hopeless(self, now: float) -> bool:
+        """Who answers, if only that it is overloaded, is given as long as a photo may take."""
+        patience_s = self.limits.silent_s if self._silent else self.limits.total_s
+        return self._troubles >= self.limits.silences and now - self._since >= patience_s
+
+    def _rest(self, why: str, now: float) -> None:
+        if now < self.rests_until:
+            return  # others that were under way when it began to
+        rest_s = min(self.limits.rest_s * 2**self._rests, self.limits.longest_rest_s)
+        self.rests_until = now + rest_s
+        self._rests += 1
+        self._why = why

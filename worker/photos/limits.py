@@ -1,0 +1,53 @@
+"""What downloading may take: connections, seconds, bytes."""
+
+from dataclasses import dataclass
+
+from models.preprocess import MAX_BYTES
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one process asks of networks and hosts.
+
+    Attributes:
+        at_once: downloads that bring bytes, at once.
+        in_all: downloads at once, those included that bring next to nothing, such as of hosts that are dead.
+        per_host: downloads from one host at once.
+        per_bucket: the same of an S3 bucket.
+        connect_s: until there is a connection; finding a host's address takes as long again at most.
+        idle_s: without a byte.
+        total_s: for one photo, tries and pauses included; waiting for its turn is not.
+        tries: of one photo.
+        silent_tries: of one photo whose host says nothing at all.
+        redirects: that are followed.
+        pause_s: before the second try; doubles with each, and varies.
+        slow_s: after so long a download is judged: under ``slow_rate`` bytes a second it leaves its place to others.
+        room: bytes that may have come and not been taken; a photo is begun only where there is room.
+        max_bytes: of one photo.
+        silences: tries in a row, with ``silent_s`` from the first to the last, after which a silent host is left alone.
+        rest_s: for how long, at first; doubles with each trial that fails, up to ``longest_rest_s``.
+        names_s: for how long a host's addresses are kept.
+    """
+
+    at_once: int = 64
+    in_all: int = 512
+    per_host: int = 8
+    per_bucket: int = 32
+    connect_s: float = 5.0
+    idle_s: float = 10.0
+    total_s: float = 60.0
+    tries: int = 4
+    silent_tries: int = 2
+    redirects: int = 5
+    pause_s: float = 0.5
+    slow_s: float = 1.0
+    slow_rate: int = 4096
+    room: int = 64 * 1024 * 1024
+    max_bytes: int = MAX_BYTES
+    silences: int = 5
+    silent_s: float = 4.0
+    rest_s: float = 10.0
+    longest_rest_s: float = 300.0
+    names_s: int = 30

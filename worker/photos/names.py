@@ -1,0 +1,111 @@
+"""The addresses of hosts, each checked, and sockets that go to checked addresses only."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from threading import Thread
+from typing import Final
+
+from aiohttp import AddrInfoType
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from models.errors import ImageError, ImageFault
+from worker.photos.address import Addresses
+
+__all__ = ["CheckedNames", "Lookup", "checked_socket", "system_lookup"]
+
+Lookup = Callable[[str], list[str]]
+"""Host name → IP addresses; raises ``OSError`` where there are none. May block."""
+
+_AT_ONCE: Final = 32
+
+
+def system_lookup(host: str) -> list[str]:
+    """What this machine makes of a host name."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class CheckedNames(AbstractResolver):
+    """Finds addresses, in threads that nobody waits for at the end, and leaves out those that are not allowed.
+
+    Args:
+        addresses: which are.
+        lookup: finds them.
+        timeout_s: for one host.
+    """
+
+    def __init__(self, addresses: Addresses, lookup: Lookup, timeout_s: float) -> None:
+        self._addresses = addresses
+        self._lookup = lookup
+        self._timeout_s = timeout_s
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses that may be connected to.
+
+        Raises:
+            ImageError: ``refused``: there are addresses, and none of them may.
+            OSError: there are none, or nobody answers.
+        """
+        async with self._turn:
+            found = await asyncio.wait_for(_in_thread(partial(self._lookup, host)), self._timeout_s)
+        return [_result(host, address, port) for address in self._addresses.usable(host, port, found)]
+
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def checked_socket(addresses: Addresses, info: AddrInfoType) -> socket.socket:
+    """A socket for an address that may be connected to: the second lock, whatever found the address.
+
+    Raises:
+        ImageError: ``refused``: it may not.
+    """
+    family, kind, protocol, _, where = info
+    if not addresses.may_connect(str(where[0]), int(where[1])):
+        msg = f"Expected to connect to an address that was checked, got {where[0]}; nothing was sent there."
+        raise ImageError(msg, ImageFault.REFUSED)
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    return made
+
+
+def _result(host: str, address: str, port: int) -> ResolveResult:
+    return ResolveResult(
+        hostname=host,
+        host=address,
+        port=port,
+        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+        proto=socket.IPPROTO_TCP,
+        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    )
+
+
+async def _in_thread(call: Callable[[], list[str]]) -> list[str]:
+    """Like ``asyncio.to_thread``, whose threads hold up the end of the process for as long as a name server is slow."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[str]] = loop.create_future()
+
+    def settle(found: list[str] | OSError) -> None:
+        if answer.done():
+            return
+        if isinstance(found, OSError):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
+
+    def run() -> None:
+        try:
+            found: list[str] | OSError = call()
+        except (OSError, UnicodeError) as error:
+            found = error if isinstance(error, OSError) else OSError(str(error))
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, found)
+
+    Thread(target=run, name="hangtag-name", daemon=True).start()
+    return await answer

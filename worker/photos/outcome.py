@@ -1,0 +1,59 @@
+"""What comes of one try at a download."""
+
+from dataclasses import dataclass
+
+from models.errors import ImageError, ImageFault
+from worker.photos.target import Target
+
+__all__ = ["Came", "Failed", "Moved", "Outcome", "Trouble", "download_error"]
+
+
+@dataclass(frozen=True)
+class Came:
+    """A photo's bytes; none where they are those that were known.
+
+    Attributes:
+        etag: strong, or none.
+    """
+
+    data: bytes | None
+    etag: str | None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The host names another place."""
+
+    target: Target
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What may be gone at the next try.
+
+    Attributes:
+        why: to be read after "the host".
+        silent: whether the host said nothing at all.
+        after_s: when to come again, where the host says so.
+        lasting: whether another try within the minute would be in vain.
+    """
+
+    why: str
+    silent: bool = False
+    after_s: float | None = None
+    lasting: bool = False
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What another try would not change."""
+
+    error: ImageError
+
+
+Outcome = Came | Moved | Trouble | Failed
+
+
+def download_error(url: str, came: str) -> ImageError:
+    """A photo that could not be downloaded, and why: ``came`` is to be read after a comma."""
+    return ImageError(f"Expected a photo at {url[:300]}, {came}.", ImageFault.DOWNLOAD)

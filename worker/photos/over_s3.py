@@ -1,0 +1,102 @@
+"""Photos in S3: one try at a time, with aiobotocore; the environment says who asks, and where."""
+
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from aiohttp import ClientError as ConnectionFault
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+)
+
+from models.errors import ImageError, ImageFault, JobError
+from worker.photos.fetch import Fetch
+from worker.photos.limits import Limits
+from worker.photos.outcome import Came, Failed, Outcome, Trouble, download_error
+
+__all__ = ["S3Client"]
+
+_PIECE: Final = 256 * 1024
+_UNCHANGED: Final = "304"
+_NO_OBJECT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
+_PASSING: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "429"})
+_SERVER_FAULT: Final = 500
+
+
+class S3Client:
+    """Asks S3; connects when it is first asked.
+
+    Args:
+        limits: connections and seconds.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._open = AsyncExitStack()
+        self._client: Any = None
+
+    async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
+        """See :meth:`worker.photos.downloads.Client.ask`.
+
+        Raises:
+            JobError: this machine has no credentials, or its settings make no sense.
+        """
+        del keep
+        try:
+            return await self._get(fetch)
+        except ClientError as error:
+            return _refusal(fetch, error)
+        except (HTTPClientError, IncompleteReadError, ResponseStreamingError, ConnectionFault, OSError) as error:
+            return Trouble(f"cannot be reached ({type(error).__name__})", silent=not fetch.intake.size)
+        except (BotoCoreError, ValueError) as error:
+            msg = (
+                f"Expected to ask S3 for {fetch.url[:300]}, got {type(error).__name__}: {error}; check the credentials "
+                "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL on this machine."
+            )
+            raise JobError(msg) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._open.aclose()
+
+    async def _get(self, fetch: Fetch) -> Outcome:
+        known = {"IfNoneMatch": fetch.known_as} if fetch.known_as else {}
+        client = self._client or await self._connected()
+        answer = await client.get_object(Bucket=fetch.target.host, Key=fetch.target.key, **known)
+        fetch.intake.check(answer["ContentLength"])
+        async with answer["Body"] as body:
+            while chunk := await body.read(_PIECE):
+                await fetch.intake.add(chunk)
+        return Came(fetch.intake.whole(), answer.get("ETag"))
+
+    async def _connected(self) -> Any:  # noqa: ANN401 - botocore makes its clients' classes as it goes
+        config = AioConfig(
+            connect_timeout=self._limits.connect_s,
+            read_timeout=self._limits.idle_s,
+            max_pool_connections=self._limits.per_bucket,
+            retries={"total_max_attempts": 1},  # whoever calls tries again
+            response_checksum_validation="when_required",  # who labels these bytes notes their SHA-256
+        )
+        made = await self._open.enter_async_context(AioSession().create_client("s3", config=config))
+        self._client = self._client or made
+        return self._client
+
+
+def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
+    said = error.response.get("Error", {})
+    code = str(said.get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code == _UNCHANGED and fetch.known_as:
+        return Came(None, fetch.known_as)
+    if code in _NO_OBJECT:
+        msg = f"Expected a photo at {fetch.url[:300]}, S3 answered {code}; check bucket and key."
+        return Failed(ImageError(msg, ImageFault.MISSING))
+    if code in _PASSING or status >= _SERVER_FAULT:
+        return Trouble(f"answered {status} {code}")
+    came = f"S3 answered {code}: {str(said.get('Message', '')).rstrip('.')}; check what these credentials may read"
+    return Failed(download_error(fetch.url, came))
