@@ -87,6 +87,17 @@ RECEIPT_JSON = f"""{{
  "images_per_s": 2.0,
  "review_reasons": {{
   "unknown": 1
+ }},
+ "photos": {{
+  "downloaded": 2,
+  "unchanged": 0,
+  "bytes": 56000,
+  "decoded": 1,
+  "repeated": 1,
+  "carried": 0,
+  "download_s": 0.4,
+  "decode_s": 0.0,
+  "inference_s": 0.1
  }}
 }}"""
 
@@ -140,7 +151,7 @@ def test_the_format_on_disk_is_this_one() -> None:
 
 def test_a_receipt_from_before_there_were_precisions_still_loads() -> None:
     older = json.loads(RECEIPT_JSON)
-    del older["review_reasons"], older["model"]["precision"], older["model"]["all_to_review"]
+    del older["review_reasons"], older["photos"], older["model"]["precision"], older["model"]["all_to_review"]
     receipt = Receipt.model_validate_json(json.dumps(older))
     assert (receipt.review_reasons, receipt.model.precision) == ({}, None)
 
