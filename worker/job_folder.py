@@ -32,8 +32,8 @@ def earlier_job(result: Path) -> Job:
             check_done(job, result.name)
             return job
     msg = (
-        f"Expected an earlier result of hangtag label as --previous, with its job folder {job_folder(result)} beside "
-        "it, found none there; a result whose job folder is gone cannot be carried over from."
+        f"Expected an earlier result of hangtag label as --previous, with its job folder {result}.job beside it, "
+        "found none there; a result whose job folder is gone cannot be carried over from."
     )
     raise InputError(msg)
 

@@ -93,11 +93,12 @@ class _KnownPhotos:
     def close(self) -> None:
         for shelf, _ in self._shelves:
             shelf.close()
-        if self._folder is None:
+        folder, self._folder = self._folder, None
+        if folder is None:
             return
-        self._folder.release()
+        folder.release()
         if self._own is None or self._own.damaged or _is_done(self._job):
-            OwnFolder.remove(self._folder.path)
+            OwnFolder.remove(folder.path)
 
 
 def _is_done(job: Job) -> bool:

@@ -56,7 +56,7 @@ class OwnFolder:
         raise FileNotFoundError(msg)
 
     def release(self) -> None:
-        """Let it be removed by whoever likes."""
+        """Let it be removed by whoever likes; once."""
         os.close(self._lock)
 
     @staticmethod

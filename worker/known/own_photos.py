@@ -13,7 +13,7 @@ __all__ = ["OWN_FILE", "open_own_photos"]
 
 OWN_FILE: Final = "photos.sqlite"
 _MAX_BYTES: Final = 1 << 30
-"""About three million photos; then nothing more is added."""
+"""About four million photos; then nothing more is added."""
 _BUSY_S: Final = 2.0
 
 

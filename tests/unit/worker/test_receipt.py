@@ -6,7 +6,7 @@ from itertools import zip_longest
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worker.parts import part_bytes
+from worker.parts import NO_PHOTO_WORK, PhotoWork, part_bytes
 from worker.receipt import Receipt, RunFigures, Tally
 from worker.results import PART_SCHEMA, results_of
 
@@ -183,6 +183,14 @@ def test_the_work_is_added_up_over_parts() -> None:
     assert tally.hosts == {"shop-7": 6}
     assert tally.processes == {"shop-7:42"}
     assert (tally.deaths, tally.busy_s) == (3, 1.5)
+
+
+def test_the_work_on_photos_is_added_up_over_parts(make_job, catalogue) -> None:
+    tally, rows = Tally(), results_of(part(("shoe", 0.99, "labeled", None)))
+    for work in (PhotoWork(carried=3, decode_s=0.12), PhotoWork(carried=1, repeated=2, decode_s=0.1), NO_PHOTO_WORK):
+        add(tally, pq.read_table(io.BytesIO(part_bytes(rows, "job", "shop-7:42", 0.5, 0, work))))
+    receipt = tally.receipt(make_job(catalogue), "out.csv", RunFigures(images=1, seconds=0.5, workers=2, restarts=0))
+    assert receipt.photos == PhotoWork(carried=4, repeated=2, decode_s=0.2)
 
 
 def test_the_sample_is_spread_over_all_rows() -> None:
