@@ -37,6 +37,7 @@ prove: install
 	$(BIN)/python benchmarks/checking.py
 	$(BIN)/python benchmarks/million.py
 	$(BIN)/python benchmarks/labelling.py
+	$(BIN)/python benchmarks/nightly.py
 	$(BIN)/python benchmarks/queued.py throughput
 	$(BIN)/python benchmarks/queued.py memory --out .prove/memory.png
 

@@ -142,9 +142,9 @@ def train_command(
 
         hangtag train --resume runs/train/shop
     """
+    from models.cache import default_cache
     from models.preprocess import PreprocessSpec
     from trainer.console import resume_and_show, train_and_show
-    from trainer.data.cache import default_cache
     from trainer.duration import parse_duration
     from trainer.learning.recipe import recipe_for
     from trainer.request import TrainRequest

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
+from models.cache import default_cache
 from models.errors import ExitCode, MissingExtraError, StoppedError
-from trainer.data.cache import default_cache
 from trainer.data.dataset import Split
 from trainer.report.rates import rounded
 from trainer.request import TrainRequest

@@ -13,13 +13,13 @@ from exporter.console import export_and_show
 from exporter.load_tensorflow import load_tensorflow
 from exporter.options import ExportOptions
 from models.benchmark.measure import BRIEF
+from models.cache import default_cache
 from models.errors import InputError, JobError, StoppedError
 from models.preprocess import PreprocessSpec
 from models.whole_file import replace_file
 from trainer.arch import Arch
 from trainer.check.screen import check_and_show
 from trainer.console import train_and_show
-from trainer.data.cache import default_cache
 from trainer.request import TrainRequest
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress

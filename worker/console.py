@@ -10,6 +10,7 @@ from models.errors import StoppedError
 from models.precision import all_to_review_text, precision_text
 from worker.job import ModelPin
 from worker.label import LabelRequest, label
+from worker.photos_text import photos_text
 from worker.receipt import Receipt
 from worker.results import Status
 
@@ -34,7 +35,9 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
     bar = _Bar(progress)
     try:
-        receipt = label(request, bar.show, lambda model: warn_of(model, errors))
+        receipt = label(
+            request, bar.show, lambda model: warn_of(model, errors), lambda carried: _say(carried.words, errors)
+        )
     except KeyboardInterrupt as stopped:
         msg = f"Stopped with {bar.done:,} rows done; give the same command again to go on."
         raise StoppedError(msg) from stopped
@@ -51,6 +54,11 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     else:
         print_receipt(receipt, Console())
     return receipt
+
+
+def _say(text: str, console: Console) -> None:
+    """A line to a person; nothing in it is markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def warn_of(model: ModelPin, console: Console) -> None:
@@ -111,6 +119,8 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         pace = f"{run.images_per_s:,.0f}" if run.images_per_s >= _WHOLE else f"{run.images_per_s:.1f}"
         rate = f"{run.images:,} images in {run.seconds:,.1f} s: {pace} images/s, {processes}"
         console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
+    if photos_text(receipt.photos):
+        console.print(photos_text(receipt.photos), highlight=False)
     console.print(f"Model: {escape(receipt.model.reference)}", highlight=False)
     if receipt.model.precision is not None:
         console.print(

@@ -1,11 +1,7 @@
 """The end of a job: its parts become one result, a receipt, and a page to look at."""
 
-import shutil
 import signal
-import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -15,6 +11,7 @@ from pydantic import ValidationError
 
 from models.errors import JobError
 from worker.job import Job
+from worker.known.open_known import forget_known
 from worker.merge import merge_parts
 from worker.page.contact_sheet import SheetPhoto
 from worker.page.receipt_page import receipt_page
@@ -22,13 +19,13 @@ from worker.parts import latest_parts, part_key, part_work
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
 from worker.results import Status
 from worker.retry import Retry
+from worker.temporary_folder import temporary_folder
 
 __all__ = ["PAGE_FILE", "RESULT_FILE", "finish_job", "finished_receipt", "sheet_photo", "write_receipt"]
 
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
 _TEMPORARY: Final = ".finish-"
-_OLD_S: Final = 3600.0
 _DRAWING: Final = ".drawing"
 _DRAWING_S: Final = 120.0
 
@@ -45,9 +42,8 @@ def finish_job(job: Job) -> Receipt:
     retry = job.retry()
     _check_done(job, retry)
     tally = Tally()
-    _remove_remains(job.storage.scratch)
-    with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=job.storage.scratch) as folder:
-        merged = Path(folder) / RESULT_FILE
+    with temporary_folder(job.storage.scratch, _TEMPORARY) as folder:
+        merged = folder / RESULT_FILE
         merge_parts(job, merged, tally.add)
         if job.retry() != retry:
             msg = "A retry began while the job was being merged; it is merged again when that is done."
@@ -55,6 +51,7 @@ def finish_job(job: Job) -> Receipt:
         job.storage.upload(RESULT_FILE, merged)
     receipt = tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", _run_figures(job, retry, tally), retry.number)
     write_receipt(job, receipt, tally)
+    forget_known(job)
     return receipt
 
 
@@ -77,14 +74,6 @@ def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
         workers=len({work.worker for work in works} or tally.processes),
         restarts=sum(work.deaths for work in works) if works else tally.deaths,
     )
-
-
-def _remove_remains(scratch: Path) -> None:
-    """Delete what merging left that was killed; another may be at work right now, so only what is old."""
-    for folder in scratch.glob(f"{_TEMPORARY}*"):
-        with suppress(FileNotFoundError):  # that other has just ended
-            if folder.stat().st_mtime < time.time() - _OLD_S:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_receipt(job: Job, receipt: Receipt, tally: Tally) -> None:

@@ -14,7 +14,11 @@ from models.errors import InputError, JobError
 from worker.catalogue import Catalogue, open_catalogue
 from worker.finish import finished_receipt, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
+from worker.job_folder import earlier_job, job_folder
 from worker.job_writer import create_job, job_digest
+from worker.known.open_known import forget_known
+from worker.known.previous import Carried, carry_over
+from worker.known.terms import Terms
 from worker.merge import check_columns, check_output, merge_parts
 from worker.pin import verified_pin
 from worker.pool import run_pool
@@ -22,11 +26,12 @@ from worker.receipt import Receipt, RunFigures, Tally
 from worker.results import check_no_clash
 from worker.storage import FolderStorage
 
-__all__ = ["LabelRequest", "Progress", "job_folder", "label"]
+__all__ = ["LabelRequest", "Progress", "label"]
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
 OnModel = Callable[[ModelPin], None]
+OnCarried = Callable[[Carried], None]
 
 LOCK_FILE: Final = "lock"
 
@@ -64,18 +69,19 @@ class LabelRequest:
     restart: bool = False
 
 
-def job_folder(output: Path) -> Path:
-    """Where the job of an output lives: beside it."""
-    return output.with_name(output.name + ".job")
-
-
-def label(request: LabelRequest, on_progress: Progress, on_model: OnModel = lambda _: None) -> Receipt:
+def label(
+    request: LabelRequest,
+    on_progress: Progress,
+    on_model: OnModel = lambda _: None,
+    on_carried: OnCarried = lambda _: None,
+) -> Receipt:
     """Label a catalogue: one row in, one row out.
 
     Args:
         request: what to label, with what, into what.
         on_progress: told how far it is.
         on_model: told what labels it, before anything is written.
+        on_carried: told what may be taken over from an earlier result, where one is named.
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.
@@ -83,7 +89,8 @@ def label(request: LabelRequest, on_progress: Progress, on_model: OnModel = lamb
     Raises:
         InputError: the source, an option or the output cannot be used.
         BundleError: the model is damaged or disagrees with itself on this machine.
-        JobError: another run is at work on it, or an earlier run labelled something else.
+        JobError: another run is at work on it, an earlier run labelled something else, or the job to carry over from is
+            not done.
     """
     check_output(request.output)
     pin = verified_pin(request.model, request.variant, request.options.precision)
@@ -93,11 +100,27 @@ def label(request: LabelRequest, on_progress: Progress, on_model: OnModel = lamb
     check_columns(catalogue.schema, request.output)
     folder = job_folder(request.output)
     _check_places(request, folder)
+    previous = _previous_job(request, folder)
     with _only_run(folder):
         if request.restart:
             _empty(folder)
         job = _prepared_job(catalogue, request.options, FolderStorage(folder), pin)
-        return _finished(job, request) or _run(job, request, on_progress)
+        receipt = _finished(job, request)
+        if receipt:
+            return receipt
+        if previous and job.missing_chunks():
+            on_carried(carry_over(previous, job.storage, Terms.of(job.spec)))
+        return _run(job, request, on_progress)
+
+
+def _previous_job(request: LabelRequest, folder: Path) -> Job | None:
+    if request.previous is None:
+        return None
+    job = earlier_job(request.previous)
+    if job.storage == FolderStorage(folder.resolve()):
+        msg = f"{request.output} cannot be carried over from itself; name another --output than --previous."
+        raise InputError(msg)
+    return job
 
 
 def _check_places(request: LabelRequest, folder: Path) -> None:
@@ -174,4 +197,5 @@ def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:
     merge_parts(job, request.output, tally.add)
     receipt = tally.receipt(job, str(request.output), run)
     write_receipt(job, receipt, tally)
+    forget_known(job)
     return receipt

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeVar
 
 from aiobotocore.session import AioSession
@@ -17,6 +17,7 @@ from aiohttp import ClientPayloadError
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 from s3fs import S3FileSystem
 
+from models.cache import default_cache
 from models.errors import InputError, JobError
 from worker.storage import Entry
 
@@ -117,9 +118,7 @@ class ObjectStorage:
     @property
     def scratch(self) -> Path:
         """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same under ``~/.cache``; made when asked for."""
-        base = os.environ.get("XDG_CACHE_HOME")
-        digest = hashlib.sha256(self.url.encode()).hexdigest()[:16]
-        folder = (Path(base) if base else Path.home() / ".cache") / "hangtag" / "jobs" / digest
+        folder = default_cache() / "jobs" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -160,6 +159,19 @@ class ObjectStorage:
     def source(self, key: str) -> BytesIO:
         """See :meth:`Storage.source`: all of the bytes."""
         return BytesIO(self.read(key))
+
+    def local(self, key: str, folder: Path) -> Path:
+        """See :meth:`Storage.local`; it comes in pieces."""
+        here = folder / PurePosixPath(key).name
+        if here.exists():
+            return here
+        temporary = folder / f".{here.name}.{uuid.uuid4().hex}"
+        try:
+            _patiently(lambda: self._bring(key, temporary))
+            temporary.rename(here)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return here
 
     def exists(self, key: str) -> bool:
         """See :meth:`Storage.exists`."""
@@ -204,6 +216,10 @@ class ObjectStorage:
         with self._asking(key) as files:
             data: bytes = files.cat_file(self._path(key))
         return data
+
+    def _bring(self, key: str, file: Path) -> None:
+        with self._asking(key) as files:
+            files.get_file(self._path(key), str(file))
 
     def _put(self, key: str, data: bytes, **conditions: object) -> None:
         _patiently(lambda: self._call("put_object", key, Body=data, **conditions))

@@ -13,7 +13,17 @@ from models.errors import JobError
 from worker.results import RowResult, Status, results_table
 from worker.storage import Storage
 
-__all__ = ["PartWork", "PhotoWork", "latest_parts", "part_bytes", "part_key", "part_work", "photo_work", "read_part"]
+__all__ = [
+    "NO_PHOTO_WORK",
+    "PartWork",
+    "PhotoWork",
+    "latest_parts",
+    "part_bytes",
+    "part_key",
+    "part_work",
+    "photo_work",
+    "read_part",
+]
 
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
@@ -67,6 +77,15 @@ class PhotoWork(BaseModel):
     download_s: float = 0.0
     decode_s: float = 0.0
     inference_s: float = 0.0
+
+    def __add__(self, other: "PhotoWork") -> "PhotoWork":
+        """Of two parts together."""
+        mine, others = self.model_dump(), other.model_dump()
+        return PhotoWork(**{name: mine[name] + others[name] for name in mine})
+
+    def rounded(self) -> "PhotoWork":
+        """With times to the tenth of a second."""
+        return PhotoWork(**{name: round(value, 1) for name, value in self.model_dump().items()})
 
 
 NO_PHOTO_WORK: Final = PhotoWork()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.decision import ReviewReason
 from worker.job import Job, ModelPin
-from worker.parts import part_work
+from worker.parts import NO_PHOTO_WORK, PhotoWork, part_work, photo_work
 from worker.results import Status
 
 __all__ = ["RECEIPT_FILE", "Receipt", "RunFigures", "SampleRow", "Tally"]
@@ -87,6 +87,7 @@ class Receipt(_Record):
         retry: number of the retry of failed rows that it was written after; 0 where there was none.
         images_per_s: rows a second in the last run.
         review_reasons: why rows went to review; parts from before there were reasons do not count.
+        photos: what the photos took, over all parts; nothing in parts from before this was written down.
     """
 
     job: str
@@ -105,6 +106,7 @@ class Receipt(_Record):
     run: RunFigures
     images_per_s: float
     review_reasons: dict[ReviewReason, int] = Field(default_factory=dict)
+    photos: PhotoWork = NO_PHOTO_WORK
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class Tally:
     processes: set[str] = field(default_factory=set)
     deaths: int = 0
     busy_s: float = 0.0
+    photos: PhotoWork = NO_PHOTO_WORK
     _readable: int = 0
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
 
@@ -168,6 +171,7 @@ class Tally:
         self.processes.add(work.worker)
         self.deaths += work.deaths
         self.busy_s += work.seconds
+        self.photos += photo_work(part.schema)
 
     def _consider(self, part: pa.Table, number: int, image: str | None) -> None:
         """Reservoir sampling: Vitter, "Random sampling with a reservoir", algorithm R (1985)."""
@@ -213,4 +217,5 @@ class Tally:
             run=run,
             images_per_s=round(run.images_per_s, 1),
             review_reasons={reason: self.reasons[reason] for reason in ReviewReason if self.reasons[reason]},
+            photos=self.photos.rounded(),
         )

@@ -54,6 +54,14 @@ class Storage(Protocol):
     def source(self, key: str) -> Path | BinaryIO:
         """The bytes under ``key`` as pyarrow likes to open them; ``FileNotFoundError`` now or later where none are."""
 
+    def local(self, key: str, folder: Path) -> Path:
+        """A file of this machine with the bytes under ``key``; ``FileNotFoundError`` now or later where none are.
+
+        Args:
+            key: of what never changes.
+            folder: of this machine; a copy is made there, once, where the key is not on a disk of this machine.
+        """
+
     def exists(self, key: str) -> bool:
         """Whether there is something under ``key``."""
 
@@ -124,6 +132,10 @@ class FolderStorage:
 
     def source(self, key: str) -> Path:
         """See :meth:`Storage.source`."""
+        return self.root / key
+
+    def local(self, key: str, folder: Path) -> Path:
+        """See :meth:`Storage.local`."""
         return self.root / key
 
     def exists(self, key: str) -> bool:

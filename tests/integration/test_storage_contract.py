@@ -154,6 +154,16 @@ def test_storages_of_one_place_are_equal(storage: Storage) -> None:
     assert len({storage, again, other}) == 2
 
 
+def test_what_never_changes_is_a_file_of_this_machine(storage: Storage, tmp_path: Path) -> None:
+    storage.commit("a/previous.sqlite", b"one" * 100_000)
+    file = storage.local("a/previous.sqlite", tmp_path)
+    assert file.read_bytes() == b"one" * 100_000
+    assert storage.local("a/previous.sqlite", tmp_path) == file
+    with pytest.raises(FileNotFoundError):
+        storage.local("b", tmp_path).read_bytes()
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
 def test_scratch_is_a_folder_of_this_machine(storage: Storage) -> None:
     assert storage.scratch == open_storage(storage.place).scratch
     assert storage.scratch != storage.child("a").scratch

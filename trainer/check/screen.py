@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from models.cache import default_cache
 from models.errors import ExitCode, InputError, StoppedError
 from models.whole_file import replace_file
 from trainer.check.checkup import Checkup, check_up
@@ -23,7 +24,7 @@ from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, 
 from trainer.check.rows import write_check_csv
 from trainer.check.sentences import MEANINGS, doubt_sentences, leak_sentences, property_sentences, shortcut_sentences
 from trainer.check.summary import Summary
-from trainer.data.cache import default_cache, looks_folder
+from trainer.data.cache import looks_folder
 from trainer.data.dataset import read_dataset
 from worker.console import RateColumn
 

@@ -1,15 +1,8 @@
 """Where what was made of photos is kept from one command to the next."""
 
-import os
 from pathlib import Path
 
-__all__ = ["default_cache", "looks_folder", "pixels_folder"]
-
-
-def default_cache() -> Path:
-    """``$XDG_CACHE_HOME/hangtag``, or ``~/.cache/hangtag``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "hangtag"
+__all__ = ["looks_folder", "pixels_folder"]
 
 
 def pixels_folder(cache: Path) -> Path:

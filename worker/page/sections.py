@@ -8,6 +8,7 @@ from models.precision import all_to_review_text, precision_text
 from worker.job import ModelPin
 from worker.page.histogram_svg import histogram_svg
 from worker.page.text import duration, isolated, number_of, share, visible
+from worker.photos_text import photos_text
 from worker.receipt import ErrorCount, ErrorExample, Receipt
 
 __all__ = ["receipt_sections", "section"]
@@ -145,6 +146,7 @@ def _work(receipt: Receipt) -> str:
         "Processes": f"{work.processes:,}",
         "Busy": duration(work.busy_s),
         "Deaths": f"{number_of(work.deaths, 'try', 'tries')} that ended with their process",
+        "Photos": photos_text(receipt.photos),
     }
     machines = _count_table("machine", work.hosts, receipt.rows) if work.hosts else ""
     return section("Work", f"<h3>Last run</h3>{_facts(last_run)}<h3>All runs</h3>{_facts(all_runs)}{machines}")

@@ -44,6 +44,8 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
             what = "Submitted" if submitted.new else "Was submitted before"
             size = f"{_count(spec.rows, 'row')} in {_count(spec.chunks, 'chunk')}"
             console.print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
+            if submitted.carried:
+                _say(submitted.carried.words)
             _say(f"Watch it with: {_command('watch', submitted.name, settings)}")
         warn_of(spec.model, Console(stderr=True))
         _supply(control, submitted.name)

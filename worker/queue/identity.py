@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
+from worker.boot import boot_id
+
 __all__ = ["Owner"]
 
 
@@ -50,8 +52,7 @@ class Owner:
 
 @lru_cache(maxsize=1)
 def _machine() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    return f"{boot_id()}/{Path('/proc/self/ns/pid').readlink()}"
 
 
 def _start_of(pid: int) -> int | None:

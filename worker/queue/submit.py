@@ -9,11 +9,14 @@ from typing import Final
 
 import pyarrow as pa
 
-from models.errors import JobError
+from models.errors import InputError, JobError
 from worker.catalogue import open_catalogue
 from worker.job import Job, JobOptions
+from worker.job_folder import check_done
 from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
+from worker.known.previous import Carried, carry_over
+from worker.known.terms import Terms
 from worker.pin import verified_pin
 from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
@@ -67,11 +70,13 @@ class Submitted:
         name: of the job.
         job: the job.
         new: whether this call wrote it; the same job may have been submitted before.
+        carried: what may be taken over from an earlier job, where one was named for a new one.
     """
 
     name: str
     job: Job
     new: bool
+    carried: Carried | None = None
 
 
 def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -> Submitted:
@@ -85,10 +90,11 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
     Raises:
         InputError: the source or an option cannot be used.
         BundleError: the model is damaged or disagrees with itself on this machine.
-        JobError: another job has that name.
+        JobError: another job has that name, or the job to carry over from is not done.
     """
     name = request.name
     check_name(name)
+    previous = _previous_job(request, jobs)
     pin = verified_pin(request.model, request.variant, request.options.precision)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)
     check_no_clash(catalogue.schema.names, request.options.prefix)
@@ -98,6 +104,7 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
     if earlier is not None:
         _check_same(name, earlier, job_digest(catalogue, pin, request.options, earlier.spec.chunk_rows))
         return Submitted(name, earlier, new=False)
+    carried = carry_over(previous, jobs.storage(name), Terms.of_new(pin, request.options)) if previous else None
     rows = chunk_rows(request.options.timeout_s)
     job = create_job(
         jobs.storage(name),
@@ -109,7 +116,18 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
         confined=True,
         per_host=request.per_host,
     )
-    return Submitted(name, job, new=True)
+    return Submitted(name, job, new=True, carried=carried)
+
+
+def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
+    if request.previous is None:
+        return None
+    if request.previous == request.name:
+        msg = f"The job {request.name} cannot be carried over from itself; name another --job than --previous."
+        raise InputError(msg)
+    job = jobs.find(request.previous)
+    check_done(job, request.previous)
+    return job
 
 
 def chunk_rows(timeout_s: float) -> int:

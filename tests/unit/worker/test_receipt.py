@@ -6,7 +6,7 @@ from itertools import zip_longest
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worker.parts import part_bytes
+from worker.parts import NO_PHOTO_WORK, PhotoWork, part_bytes
 from worker.receipt import Receipt, RunFigures, Tally
 from worker.results import PART_SCHEMA, results_of
 
@@ -87,6 +87,17 @@ RECEIPT_JSON = f"""{{
  "images_per_s": 2.0,
  "review_reasons": {{
   "unknown": 1
+ }},
+ "photos": {{
+  "downloaded": 2,
+  "unchanged": 0,
+  "bytes": 56000,
+  "decoded": 1,
+  "repeated": 1,
+  "carried": 0,
+  "download_s": 0.4,
+  "decode_s": 0.0,
+  "inference_s": 0.1
  }}
 }}"""
 
@@ -140,7 +151,7 @@ def test_the_format_on_disk_is_this_one() -> None:
 
 def test_a_receipt_from_before_there_were_precisions_still_loads() -> None:
     older = json.loads(RECEIPT_JSON)
-    del older["review_reasons"], older["model"]["precision"], older["model"]["all_to_review"]
+    del older["review_reasons"], older["photos"], older["model"]["precision"], older["model"]["all_to_review"]
     receipt = Receipt.model_validate_json(json.dumps(older))
     assert (receipt.review_reasons, receipt.model.precision) == ({}, None)
 
@@ -172,6 +183,14 @@ def test_the_work_is_added_up_over_parts() -> None:
     assert tally.hosts == {"shop-7": 6}
     assert tally.processes == {"shop-7:42"}
     assert (tally.deaths, tally.busy_s) == (3, 1.5)
+
+
+def test_the_work_on_photos_is_added_up_over_parts(make_job, catalogue) -> None:
+    tally, rows = Tally(), results_of(part(("shoe", 0.99, "labeled", None)))
+    for work in (PhotoWork(carried=3, decode_s=0.12), PhotoWork(carried=1, repeated=2, decode_s=0.1), NO_PHOTO_WORK):
+        add(tally, pq.read_table(io.BytesIO(part_bytes(rows, "job", "shop-7:42", 0.5, 0, work))))
+    receipt = tally.receipt(make_job(catalogue), "out.csv", RunFigures(images=1, seconds=0.5, workers=2, restarts=0))
+    assert receipt.photos == PhotoWork(carried=4, repeated=2, decode_s=0.2)
 
 
 def test_the_sample_is_spread_over_all_rows() -> None:

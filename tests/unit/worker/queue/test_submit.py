@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.classifier import load
-from models.errors import BundleError, InputError, JobError
+from models.errors import BundleError, HangtagError, InputError, JobError
 from worker.job import JobOptions
 from worker.jobs import Jobs, check_name
+from worker.known.previous import PREVIOUS_FILE, Carried
 from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
 from worker.queue.submit import CHUNK_ROWS, SubmitRequest, chunk_rows, new_name, submit
@@ -107,6 +109,34 @@ def test_what_another_submit_left_is_not_mixed_with_this_one(request_of: SubmitR
     with pytest.raises(JobError, match=r"Expected no rows/00000\.parquet"):
         submit(request_of, jobs, ignore)
     assert jobs.get("spring") is None
+
+
+def test_the_results_of_an_earlier_job_lie_beside_the_rows(
+    request_of: SubmitRequest, jobs: Jobs, commit_part: Callable[..., None]
+) -> None:
+    earlier = submit(replace(request_of, name="winter"), jobs, ignore).job
+    commit_part(earlier, *range(earlier.spec.chunks))
+    submitted = submit(replace(request_of, previous="winter"), jobs, ignore)
+    assert submitted.carried == Carried(jobs.storage("winter").place, ROWS)
+    assert submitted.job.storage.exists(PREVIOUS_FILE)
+    assert submitted.job.spec.digest == earlier.spec.digest
+    again = submit(request_of, jobs, ignore)
+    assert (again.new, again.job) == (False, submitted.job)
+
+
+def test_a_job_that_is_not_done_is_not_carried_over(
+    request_of: SubmitRequest, jobs: Jobs, commit_part: Callable[..., None]
+) -> None:
+    commit_part(submit(replace(request_of, name="winter"), jobs, ignore).job, 0)
+    for previous, said in (
+        ("winter", "Expected winter, .* to be finished; 344 of its 600 rows are not done"),
+        ("autumn", r"Expected job\.json of job autumn .*; jobs there: winter"),
+        ("spring", "cannot be carried over from itself"),
+        ("../spring", "Expected a job's name"),
+    ):
+        with pytest.raises(HangtagError, match=said):
+            submit(replace(request_of, previous=previous), jobs, ignore)
+    assert jobs.names() == ["winter"]
 
 
 def test_nothing_is_written_for_a_name_that_no_job_can_have(request_of: SubmitRequest, jobs: Jobs) -> None:

@@ -1,0 +1,183 @@
+"""A nightly run: a catalogue of which a little changed is labelled anew, with ``--previous`` and in full.
+
+    python benchmarks/nightly.py --photos PHOTOS --model BUNDLE [--rows 100000] [--changed 0.02]
+
+Every row has a photo of its own: one of PHOTOS with a few bytes of its own after its end, which no decoder reads.
+Tonight half of the changed rows have another photo, the other half are new, and as many of yesterday's are gone. Both
+of tonight's runs must give the same rows, and the one with ``--previous`` must decode the changed photos and no others.
+Printed: photos decoded and carried over, seconds of each command, and how many times as fast the nightly one was.
+Without ``--photos`` and ``--model`` a drawn catalogue and a small model are made first.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from material import make_material, photo_list
+
+from models.errors import ImageError
+from models.preprocess import PreprocessSpec, preprocess
+
+WORKERS = 2
+DISTINCT = 2_000
+MAX_DISK_BYTES = 4_000_000_000
+FLOAT_TOLERANCE = 1e-5
+A_FOLDER = 1_000
+
+
+@dataclass(frozen=True)
+class Night:
+    """Numbers of photos, a row each.
+
+    Attributes:
+        yesterday: one for every row.
+        tonight: the same, but for what changed.
+        fresh: how many of tonight's nobody has seen.
+    """
+
+    yesterday: list[int]
+    tonight: list[int]
+    fresh: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One command: its receipt, and seconds from its start to its end."""
+
+    output: Path
+    receipt: dict[str, Any]
+    seconds: float
+
+
+def main() -> None:
+    """Yesterday, tonight, tonight in full; compare and print."""
+    arguments = _arguments()
+    night = _night(arguments.rows, arguments.changed)
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
+        scratch = Path(folder)
+        photos, model = make_material(arguments.photos, arguments.model, scratch)
+        _write_photos(scratch, _readable(photo_list(photos)), sorted({*night.yesterday, *night.tonight}))
+        yesterday = _label(_catalogue(scratch, "yesterday", night.yesterday), model)
+        nightly = _label(_catalogue(scratch, "nightly", night.tonight), model, yesterday.output)
+        full = _label(_catalogue(scratch, "full", night.tonight), model)
+        _compare(nightly, full)
+        _report(night, yesterday, nightly, full)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--changed", type=float, default=0.02)
+    parser.add_argument("--scratch", type=Path, help="Where there is room for the photos. Default: the system's place.")
+    arguments = parser.parse_args()
+    if bool(arguments.photos) != bool(arguments.model):
+        parser.error("give --photos and --model, or neither")
+    if arguments.rows < 100 or not 0.01 <= arguments.changed <= 0.5:
+        parser.error("give 100 --rows or more, of which 0.01 to 0.5 are --changed")
+    return arguments
+
+
+def _night(rows: int, share: float) -> Night:
+    half = round(rows * share / 2)
+    yesterday = list(range(rows))
+    tonight = yesterday[:-half]
+    for number, row in enumerate(range(0, len(tonight), len(tonight) // half)[:half]):
+        tonight[row] = rows + number
+    return Night(yesterday, [*tonight, *range(rows + half, rows + 2 * half)], 2 * half)
+
+
+def _readable(names: list[str]) -> list[bytes]:
+    """Photos that can be decoded: a broken one could break in another way with bytes after its end."""
+    readable = []
+    for name in names[:DISTINCT]:
+        data = Path(name).read_bytes()
+        try:
+            preprocess(data, PreprocessSpec(size=32))
+        except ImageError:
+            continue
+        readable.append(data)
+    return readable
+
+
+def _write_photos(scratch: Path, originals: list[bytes], numbers: list[int]) -> None:
+    size = sum(map(len, originals)) / len(originals)
+    if size * len(numbers) > MAX_DISK_BYTES:
+        sys.exit(f"{len(numbers):,} photos of {size / 1e3:.0f} kB need more than {MAX_DISK_BYTES / 1e9:.0f} GB")
+    for number, data in zip(numbers, cycle(originals), strict=False):
+        file = scratch / _name(number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data + number.to_bytes(8, "big"))
+
+
+def _name(number: int) -> str:
+    return f"photos/{number // A_FOLDER}/{number}.jpg"
+
+
+def _catalogue(scratch: Path, name: str, numbers: list[int]) -> Path:
+    file = scratch / f"{name}.csv"
+    file.write_text("sku,image\n" + "".join(f"{number:07},{_name(number)}\n" for number in numbers))
+    return file
+
+
+def _label(source: Path, model: Path, previous: Path | None = None) -> Run:
+    output = source.with_suffix(".parquet")
+    command = [sys.executable, "-m", "hangtag", "label", str(source), "--model", str(model), "--output", str(output)]
+    command += ["--workers", str(WORKERS), "--json", *(["--previous", str(previous)] if previous else [])]
+    start = time.monotonic()
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit("hangtag label failed")
+    return Run(output, json.loads(done.stdout), time.monotonic() - start)
+
+
+def _compare(nightly: Run, full: Run) -> None:
+    """Row for row; probabilities may differ in their last digits, since batches are cut otherwise."""
+    rows, expected = (pq.read_table(run.output).to_pylist() for run in (nightly, full))
+    if len(rows) != len(expected):
+        sys.exit(f"the full run has {len(expected):,} rows, the nightly one {len(rows):,}")
+    wrong = sum(not _same(one, other) for one, other in zip(rows, expected, strict=True))
+    if wrong:
+        sys.exit(f"{wrong:,} of {len(rows):,} rows differ from those of the full run")
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    exact = all(one[name] == other[name] for name in one if name not in {"confidence", "top_k"})
+    return exact and all(
+        label == expected and abs(share - sure) < FLOAT_TOLERANCE
+        for (label, share), (expected, sure) in zip(_shares(one), _shares(other), strict=True)
+    )
+
+
+def _shares(row: dict[str, Any]) -> list[tuple[str, float]]:
+    best = [(entry["label"], entry["confidence"]) for entry in row["top_k"] or []]
+    return best if row["confidence"] is None else [(row["label"], row["confidence"]), *best]
+
+
+def _report(night: Night, yesterday: Run, nightly: Run, full: Run) -> None:
+    print(
+        f"{len(night.tonight):,} rows, {night.fresh:,} of them with a photo that nobody has seen; {WORKERS} processes"
+    )
+    print("run         decoded   carried over   seconds")
+    for name, run in (("yesterday", yesterday), ("nightly", nightly), ("in full", full)):
+        photos = run.receipt["photos"]
+        print(f"{name:<9}   {photos['decoded']:>7,}   {photos['carried']:>12,}   {run.seconds:>7.1f}")
+    print(
+        f"the rows are the same; the nightly run was {full.seconds / nightly.seconds:.1f} times as fast as the full one"
+    )
+    decoded = nightly.receipt["photos"]["decoded"]
+    if decoded != night.fresh:
+        sys.exit(f"the nightly run decoded {decoded:,} photos, {night.fresh:,} were to be")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What ``--previous`` changes of a run, and what not; the rest is told by the acceptance tests of the command."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from models.errors import InputError
+from worker.job import JobOptions, open_job
+from worker.job_folder import job_folder
+from worker.known.open_known import open_known
+from worker.known.own_folder import own_folder
+from worker.known.previous import Carried
+from worker.label import LabelRequest, label
+from worker.receipt import Receipt
+from worker.storage import FolderStorage
+
+
+def run(request: LabelRequest) -> tuple[Receipt, list[Carried]]:
+    carried: list[Carried] = []
+    return label(request, lambda _done, _total: None, on_carried=carried.append), carried
+
+
+@pytest.fixture
+def yesterday(tmp_path: Path, catalogue: Path, bundle: Path) -> LabelRequest:
+    """A run over forty photos, one of which is none."""
+    photos = sorted(str(photo) for photo in catalogue.rglob("*.*"))[:39]
+    source, wrong = tmp_path / "yesterday.txt", tmp_path / "wrong.jpg"
+    wrong.write_bytes(b"no photo")
+    source.write_text("".join(f"{photo}\n" for photo in [*photos, str(wrong)]))
+    return LabelRequest(source, bundle, tmp_path / "yesterday.parquet", JobOptions(), workers=1)
+
+
+def test_a_result_that_is_carried_over_is_that_of_a_full_run(yesterday: LabelRequest, tmp_path: Path) -> None:
+    run(yesterday)
+    today = tmp_path / "today.txt"
+    today.write_text("".join(reversed(yesterday.source.read_text().splitlines(keepends=True)[5:])))
+    full = replace(yesterday, source=today, output=tmp_path / "full.parquet")
+    nightly = replace(full, output=tmp_path / "nightly.parquet", previous=yesterday.output)
+    assert run(full)[1] == []
+    assert run(nightly)[1] == [Carried(str(job_folder(yesterday.output)), 40)]
+    assert pq.read_table(nightly.output).equals(pq.read_table(full.output))
+    jobs = [open_job(FolderStorage(job_folder(each.output))) for each in (full, nightly)]
+    assert len({job.spec.digest for job in jobs}) == 1
+    known = open_known(jobs[1])
+    rows = pq.read_table(nightly.output).to_pylist()
+    assert all((known.find(row["sha256"]) is not None) == bool(row["sha256"]) for row in rows)
+    known.close()
+
+
+def test_another_model_carries_nothing(yesterday: LabelRequest, tmp_path: Path) -> None:
+    run(yesterday)
+    lone = replace(yesterday, model=yesterday.model / "model.onnx", output=tmp_path / "b.csv")
+    carried = run(replace(lone, previous=yesterday.output))[1]
+    assert [each.changed for each in carried] == ["the model"]
+
+
+def test_what_cannot_be_carried_over_is_refused_before_anything_is_written(
+    yesterday: LabelRequest, tmp_path: Path
+) -> None:
+    for previous, said in (
+        (tmp_path / "none.csv", "Expected an earlier result"),
+        (yesterday.output, "found none"),
+    ):
+        with pytest.raises(InputError, match=said):
+            run(replace(yesterday, previous=previous))
+    assert not job_folder(yesterday.output).exists()
+    run(yesterday)
+    with pytest.raises(InputError, match="cannot be carried over from itself"):
+        run(replace(yesterday, previous=yesterday.output))
+
+
+def test_a_run_leaves_nothing_in_the_cache(yesterday: LabelRequest) -> None:
+    receipt, _ = run(yesterday)
+    assert not own_folder(receipt.job).exists()

@@ -1,0 +1,108 @@
+"""What a labelling process knows of a job's photos: what this machine has labelled of it, and the previous job's."""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from models.errors import HangtagError
+from worker.job import Job
+from worker.known.known import Known, KnownPhotos, Labelled
+from worker.known.own_folder import OwnFolder, own_folder
+from worker.known.own_photos import open_own_photos
+from worker.known.previous import open_previous
+from worker.known.shelf import Shelf
+from worker.queue.events import log_event
+from worker.receipt import RECEIPT_FILE
+from worker.results import RowResult
+
+__all__ = ["forget_known", "open_known"]
+
+
+def open_known(job: Job) -> KnownPhotos:
+    """What is known of a job's photos; opened, used and closed by one thread of the process that labels.
+
+    Whatever fails of it is logged and is not known, so that rows are labelled anew.
+    """
+    folder = _held(job)
+    previous = open_previous(job, folder.path if folder else job.storage.scratch)
+    return _KnownPhotos(job, folder, _own(folder.path, job.spec.model.reference) if folder else None, previous)
+
+
+def forget_known(job: Job) -> None:
+    """Remove what this machine has kept of a job that is done; what another process still uses goes when that ends."""
+    with suppress(OSError, RuntimeError):
+        OwnFolder.remove(own_folder(job.spec.id))
+
+
+def _held(job: Job) -> OwnFolder | None:
+    try:
+        path = own_folder(job.spec.id)
+        OwnFolder.remove_remains(path.parent)
+        return OwnFolder.hold(path)
+    except (OSError, RuntimeError) as error:  # the latter: nobody knows where home is
+        _tell(job.spec.id, error)
+        return None
+
+
+def _own(folder: Path, model: str) -> Shelf | None:
+    try:
+        return open_own_photos(folder, model)
+    except (OSError, sqlite3.Error) as error:
+        _tell(str(folder), error)
+        return None
+
+
+def _tell(place: str, error: Exception) -> None:
+    log_event("known_photos_lost", logging.WARNING, place=place, error=f"{type(error).__name__}: {error}")
+
+
+class _KnownPhotos:
+    """Both, the previous job's first: whether a row is carried over must not depend on which row came before."""
+
+    def __init__(self, job: Job, folder: OwnFolder | None, own: Shelf | None, previous: Shelf | None) -> None:
+        self._job = job
+        self._folder = folder
+        self._own = own
+        self._shelves = [(shelf, carried) for shelf, carried in ((previous, True), (own, False)) if shelf]
+
+    def find(self, sha256: str) -> Known | None:
+        return self._first(lambda shelf: shelf.find(sha256))
+
+    def at(self, url: str, etag: str) -> Known | None:
+        return self._first(lambda shelf: shelf.at(url, etag))
+
+    def _first(self, ask: Callable[[Shelf], RowResult | None]) -> Known | None:
+        for shelf, carried in self._shelves:
+            result = ask(shelf)
+            if result is not None:
+                return Known(result, carried)
+        return None
+
+    def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for shelf, _ in self._shelves:  # the latest last
+            found |= shelf.etags(urls)
+        return found
+
+    def add(self, rows: Iterable[Labelled]) -> None:
+        if self._own:
+            self._own.add(rows)
+
+    def close(self) -> None:
+        for shelf, _ in self._shelves:
+            shelf.close()
+        folder, self._folder = self._folder, None
+        if folder is None:
+            return
+        folder.release()
+        if self._own is None or self._own.damaged or _is_done(self._job):
+            OwnFolder.remove(folder.path)
+
+
+def _is_done(job: Job) -> bool:
+    try:
+        return job.storage.exists(RECEIPT_FILE)
+    except (OSError, HangtagError):
+        return False

@@ -1,0 +1,87 @@
+"""Where the processes of a machine keep what they know of a job's photos, in the cache; gone when nobody needs it."""
+
+import fcntl
+import os
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Self
+
+from models.cache import default_cache
+from worker.boot import boot_id
+
+__all__ = ["OwnFolder", "own_folder"]
+
+_LOCK: Final = "lock"
+_TRIES: Final = 3
+_OLD_S: Final = 7 * 24 * 3600.0
+
+
+def own_folder(job: str) -> Path:
+    """Of a job on this machine as it runs now: machines may share a home, and what is not synced ends with a boot."""
+    return default_cache() / "known" / f"{job}-{boot_id()[:8]}"
+
+
+class OwnFolder:
+    """A folder that stays while it is held, by any number of processes; use :meth:`hold`.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def hold(cls, path: Path) -> Self:
+        """Make the folder if need be, and keep it from being removed.
+
+        Raises:
+            OSError: the system does not let us.
+        """
+        for _ in range(_TRIES):
+            path.mkdir(parents=True, exist_ok=True)
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                if _is_at(lock, path / _LOCK):
+                    return cls(path, lock)
+            except OSError:
+                os.close(lock)
+                raise
+            os.close(lock)  # somebody removed the folder between the two
+        msg = f"Expected to keep {path}, it is removed again and again."
+        raise FileNotFoundError(msg)
+
+    def release(self) -> None:
+        """Let it be removed by whoever likes; once."""
+        os.close(self._lock)
+
+    @staticmethod
+    def remove(path: Path) -> None:
+        """Remove a folder, unless somebody holds it."""
+        with suppress(OSError):
+            lock = os.open(path / _LOCK, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(lock, path / _LOCK):
+                    shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+    @staticmethod
+    def remove_remains(place: Path) -> None:
+        """Remove those of jobs that nobody has worked on here for a week."""
+        for path in place.glob("*"):
+            with suppress(OSError):
+                if path.stat().st_mtime < time.time() - _OLD_S:
+                    OwnFolder.remove(path)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

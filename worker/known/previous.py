@@ -1,0 +1,130 @@
+"""The results of an earlier job, laid beside the rows of a new one before anything of it is labelled."""
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from models.errors import HangtagError, JobError
+from worker.job import Job
+from worker.known.known import Labelled
+from worker.known.photo_table import PLAIN_TABLES, PLAIN_TABLES_KEYS, PhotoTable
+from worker.known.shelf import Shelf
+from worker.known.terms import Terms
+from worker.parts import read_part
+from worker.photos.place import url_of
+from worker.queue.events import log_event
+from worker.results import results_of
+from worker.storage import Storage
+from worker.temporary_folder import temporary_folder
+
+__all__ = ["PREVIOUS_FILE", "Carried", "carry_over", "open_previous"]
+
+PREVIOUS_FILE: Final = "previous.sqlite"
+_TEMPORARY: Final = ".previous-"
+_MEMORY_KB: Final = 32_768
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a new job may take over.
+
+    Attributes:
+        place: of the earlier job.
+        rows: how many of its rows have a result that can be carried over.
+        changed: what differs between the jobs, so that nothing can; empty where all is the same.
+    """
+
+    place: str
+    rows: int
+    changed: str = ""
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        if self.changed:
+            return f"Nothing is carried over from {self.place}: {self.changed} changed; every row is labelled anew."
+        return f"Rows whose photo is the same as one of the {self.rows:,} of {self.place} are carried over from there."
+
+
+def carry_over(previous: Job, storage: Storage, terms: Terms) -> Carried:
+    """Write what an earlier job's parts hold into the place of a new job; memory does not grow with the rows.
+
+    Args:
+        previous: the earlier job, all of whose rows are done.
+        storage: the new job's.
+        terms: the new job's.
+
+    Raises:
+        JobError: a part of the earlier job is damaged.
+    """
+    changed = terms.changes_from(Terms.of(previous.spec))
+    if changed:
+        return Carried(previous.storage.place, 0, changed)
+    with temporary_folder(storage.scratch, _TEMPORARY) as folder:
+        file = folder / PREVIOUS_FILE
+        rows = _written(previous, file, terms)
+        storage.upload(PREVIOUS_FILE, file)
+    return Carried(previous.storage.place, rows)
+
+
+def _written(previous: Job, file: Path, terms: Terms) -> int:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-{_MEMORY_KB};")
+        connection.executescript(PLAIN_TABLES)
+        table = PhotoTable(connection, previous.spec.model.reference)
+        with table.transaction():
+            table.say(_text(terms))
+            for rows in _chunks(previous):
+                table.put(rows)
+        connection.executescript(PLAIN_TABLES_KEYS)
+        return table.count()
+
+
+def _chunks(job: Job) -> Iterator[list[Labelled]]:
+    keys = job.part_keys()
+    for chunk in range(job.spec.chunks):
+        try:
+            part = read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk))
+        except (KeyError, FileNotFoundError, JobError) as error:
+            msg = (
+                f"Expected all results of {job.storage.place}, the job to carry over from, those of chunk {chunk} are "
+                f"gone or damaged ({error}); go without --previous."
+            )
+            raise JobError(msg) from error
+        results = results_of(part)
+        if any(result.etag for result in results):
+            urls = [url_of(cell, job.spec.image_root) for cell in job.chunk_images(chunk)]
+        else:
+            urls = [None] * len(results)
+        yield [Labelled(result, url) for result, url in zip(results, urls, strict=True)]
+
+
+def open_previous(job: Job, folder: Path) -> Shelf | None:
+    """The results that a job may take over; none where it was made without ``--previous``.
+
+    Args:
+        job: the job.
+        folder: on this machine, for a copy where the job is elsewhere.
+    """
+    try:
+        if not job.storage.exists(PREVIOUS_FILE):
+            return None
+        place = job.storage.local(PREVIOUS_FILE, folder).absolute()
+        connection = sqlite3.connect(f"{place.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        said = PhotoTable(connection, "").said()
+    except (OSError, sqlite3.Error, HangtagError) as error:
+        log_event("known_photos_lost", logging.WARNING, place=PREVIOUS_FILE, error=f"{type(error).__name__}: {error}")
+        return None
+    if said == _text(Terms.of(job.spec)):
+        return Shelf(connection, job.spec.model.reference, str(place))
+    connection.close()  # left by a submit that was killed, of a job with another model
+    return None
+
+
+def _text(terms: Terms) -> str:
+    return json.dumps(asdict(terms), sort_keys=True)
