@@ -42,7 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, server: PrivateRedis) -> Ite
 @pytest.fixture(scope="session")
 def products(place: Place, catalogue: Path) -> Path:
     """A CSV of 600 rows, three of them without a photo; three chunks on the queue, five on this machine."""
-    cells = [*photo_names(catalogue, SPRING_ROWS - 3), "gone.jpg", "", "https://shop.example/a.jpg"]
+    cells = [*photo_names(catalogue, SPRING_ROWS - 3), "gone.jpg", "", "ftp://shop.example/a.jpg"]
     source = place.folder / "products.csv"
     source.write_text("sku,image\n" + "".join(f"{row:05},{cell}\n" for row, cell in enumerate(cells)))
     return source

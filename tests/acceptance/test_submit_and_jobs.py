@@ -100,4 +100,4 @@ def test_a_receipt_is_printed(place: Place, spring: tuple[str, str]) -> None:
     printed = Receipt.model_validate_json(place.run("jobs", "receipt", "spring", "--json").stdout)
     assert printed == Receipt.model_validate_json((place.jobs / "spring" / "receipt.json").read_text())
     assert (printed.rows, sum(printed.by_status.values())) == (SPRING_ROWS, SPRING_ROWS)
-    assert printed.errors["refused"].examples[0].image == "https://shop.example/a.jpg"
+    assert printed.errors["refused"].examples[0].image == "ftp://shop.example/a.jpg"

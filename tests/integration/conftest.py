@@ -1,6 +1,7 @@
 """What these tests share: a Redis, a folder of jobs with workers, and what the labels must be; and an S3."""
 
 from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,6 +22,8 @@ from .jobs import QueuedJob, Row, photo_names, write_list
 from .s3_server import S3Server, lead_to, open_s3_server
 from .sample_photos import odd_photos, readable_photos
 
+MANY = 4000
+
 Expected = Callable[[list[str]], list[Row]]
 
 
@@ -40,6 +43,18 @@ def farm(server: PrivateRedis, tmp_path: Path) -> Iterator[Farm]:
 
 
 @pytest.fixture(scope="session")
+def catalogue(tmp_path_factory: pytest.TempPathFactory, catalogue: Path) -> Path:
+    """4,000 photos: the drawn ones again and again, a few bytes after each, since the same photo is labelled once."""
+    folder = tmp_path_factory.mktemp("many") / "photos"
+    drawn = sorted(photo for photo in catalogue.rglob("*.*"))
+    for number, photo in enumerate(islice(cycle(drawn), MANY)):
+        place = folder / photo.relative_to(catalogue)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.with_stem(f"{number:04d}-{place.stem}").write_bytes(photo.read_bytes() + number.to_bytes(2))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def truth(tmp_path_factory: pytest.TempPathFactory, catalogue: Path, bundle: Path) -> dict[str, Row]:
     """Photo → what ``hangtag label`` says of it."""
     output = tmp_path_factory.mktemp("truth") / "labels.parquet"
@@ -56,7 +71,7 @@ def expected(truth: dict[str, Row]) -> Expected:
 @pytest.fixture
 def names(catalogue: Path) -> list[str]:
     """4,000 rows, or 16 chunks: some seconds of work."""
-    return photo_names(catalogue, 4000)
+    return photo_names(catalogue, MANY)
 
 
 @pytest.fixture

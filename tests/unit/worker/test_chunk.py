@@ -58,7 +58,7 @@ def test_every_kind_of_bad_cell_is_a_failed_row(make_job, tmp_path: Path, catalo
     good = next(catalogue.rglob("*.png"))
     (tmp_path / "text.jpg").write_text("not an image")
     (tmp_path / "folder.jpg").mkdir()
-    cells = [str(good), "gone.jpg", "text.jpg", "folder.jpg", "", "https://shop.example/a.jpg", "\x00"]
+    cells = [str(good), "gone.jpg", "text.jpg", "folder.jpg", "", "ftp://shop.example/a.jpg", "\x00"]
     (tmp_path / "list.csv").write_text("image,n\n" + "".join(f'"{cell}",{i}\n' for i, cell in enumerate(cells)))
     job = make_job(tmp_path / "list.csv")
     run_chunk(job, 0, load(bundle))
