@@ -9,6 +9,7 @@ from worker.finish import PAGE_FILE, finish_job
 from worker.job import ModelPin
 from worker.page.contact_sheet import SheetPhoto
 from worker.page.receipt_page import PagePicture, receipt_page
+from worker.parts import PhotoWork
 from worker.pool import run_pool
 from worker.receipt import ErrorCount, ErrorExample, Receipt, RunFigures, WorkFigures
 from worker.results import Status
@@ -36,6 +37,7 @@ def receipt(**changes: object) -> Receipt:
         "work": WorkFigures(hosts={"till-1": 600, "till-2": 400}, processes=5, deaths=2, busy_s=9000.0),
         "run": RunFigures(images=1000, seconds=8.0, workers=4, restarts=1),
         "images_per_s": 125.0,
+        "photos": PhotoWork(carried=800, decoded=200),
     }
     return Receipt.model_validate(facts | changes)
 
@@ -69,6 +71,7 @@ def test_the_page_says_all_that_the_receipt_says() -> None:
         "Processes 5",
         "Busy 2.5 hours",
         "Deaths 2 tries that ended with their process",
+        "Photos 800 rows carried over from the previous result; 200 photos were decoded",
         "till-1 600 60.0%",
         "till-2 400 40.0%",
         "4 files of the folder whose names do not say image",
