@@ -56,7 +56,7 @@ def test_a_json_cell_that_is_no_path_is_refused(tmp_path: Path, cell: str) -> No
 
 
 def test_paths_start_in_the_files_own_folder(tmp_path: Path) -> None:
-    assert open_catalogue(write(tmp_path / "a.txt", "a.jpg\n")).image_root == tmp_path.resolve()
+    assert open_catalogue(write(tmp_path / "a.txt", "a.jpg\n")).image_root == str(tmp_path.resolve())
 
 
 def test_a_list_made_in_another_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,4 +66,4 @@ def test_a_list_made_in_another_folder_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(InputError, match=r"pass --image-root \."):
         open_catalogue(file)
-    assert open_catalogue(file, image_root=Path()).image_root == (tmp_path / "here").resolve()
+    assert open_catalogue(file, image_root=Path()).image_root == str((tmp_path / "here").resolve())

@@ -71,7 +71,9 @@ JOB_JSON = f"""{{
  }},
  "digest": "{"c" * 64}",
  "confined": false,
- "per_host": null
+ "per_host": null,
+ "needs_root": true,
+ "chunks_per_file": 256
 }}"""
 
 
