@@ -122,14 +122,16 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
 
 def _delimiter(text: TextFile) -> str:
     """What makes the most columns of the header; names may hold the others in quotes."""
-    return max((",", ";", "\t"), key=lambda delimiter: _header_cells(text, delimiter))
+    return max((",", ";", "\t"), key=lambda delimiter: _header_fit(text, delimiter))
 
 
-def _header_cells(text: TextFile, delimiter: str) -> int:
+def _header_fit(text: TextFile, delimiter: str) -> tuple[bool, int]:
+    """How well a delimiter fits: whether it leaves quotes around names, not in them, and how many names it makes."""
     try:
-        return len(next(csv.reader(text.lines(newline=""), delimiter=delimiter, strict=True), []))
+        names = next(csv.reader(text.lines(newline=""), delimiter=delimiter, strict=True), [])
     except csv.Error:
-        return 0
+        return False, 0
+    return not any('"' in name for name in names), len(names)
 
 
 def _records(text: TextFile, delimiter: str) -> Iterator[list[str]]:

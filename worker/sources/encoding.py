@@ -45,6 +45,9 @@ _SAMPLE_BYTES: Final = 256 * 1024
 _JUDGED_BYTES: Final = 32 * 1024
 _BLOCK_BYTES: Final = 1024 * 1024
 _MANY_NULS: Final = 0.2
+_SAME_MESS: Final = 0.05
+_SAME_SENSE: Final = 0.1
+"""How far two of charset-normalizer's figures may be apart on a few words and mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,12 @@ def check_encoding(name: str) -> str:
         InputError: there is no such encoding.
     """
     try:
-        b"".decode(name)  # refuses what turns no bytes into text, such as base64
+        "a".encode(name)  # refuses what turns no text into bytes, such as base64
         known = codecs.lookup(name).name
     except (LookupError, ValueError):  # or a name that no codec can have
         known = ""
     if not known or known.replace("_", "-") in _NO_FILES:
-        names = sorted({alias.replace("_", "-") for alias in aliases} | set(aliases.values()))
+        names = sorted({alias.replace("_", "-") for alias in [*aliases, *aliases.values()]})
         near = get_close_matches(name.lower(), names, n=3) or ["utf-8", "utf-16", "cp1252", "cp932"]
         msg = f"Expected an encoding that Python knows as --encoding, such as {', '.join(near)}, got {name!r}."
         raise InputError(msg)
@@ -88,9 +91,10 @@ def marked_encoding(head: bytes) -> tuple[str, str] | None:
 
 def unmarked_utf16(head: bytes) -> str | None:
     """The UTF-16 that a file's first bytes are in, though it has no mark: every other byte of Latin letters is 0."""
-    if head.count(0) < _MANY_NULS * len(head) or not head:
+    first, second = head[0::2].count(0), head[1::2].count(0)
+    if max(first, second) <= _MANY_NULS * len(head) or min(first, second) > _MANY_NULS * max(first, second):
         return None
-    return "utf-16-le" if head[1::2].count(0) > head[0::2].count(0) else "utf-16-be"
+    return "utf-16-le" if second > first else "utf-16-be"
 
 
 def first_bad_byte(path: Path, codec: str) -> BadByte:
@@ -126,16 +130,20 @@ def likely_encoding(path: Path, bad: BadByte) -> tuple[str, str] | None:
     if start:
         del lines[0]  # cut in two, perhaps in the middle of a character
     telling = b"".join(line for line in lines if not line.isascii())[:_JUDGED_BYTES]
-    matches = [
-        (round(match.percent_chaos / 5), -round(match.percent_coherence / 10), _LIKELY.index(name), name)
-        for match in from_bytes(telling, cp_isolation=list(_LIKELY))
-        for name in match.could_be_from_charset
-        if name in _LIKELY
-    ]
+    matches = list(from_bytes(telling, cp_isolation=list(_LIKELY)))
     if not matches:
         return None
-    name = min(matches)[-1]
-    return name, _line_at(path, bad.offset).decode(name, "replace")
+    least_mess = min(match.chaos for match in matches)
+    clean = [match for match in matches if match.chaos <= least_mess + _SAME_MESS]
+    most_sense = max(match.coherence for match in clean)
+    fitting = {
+        name
+        for match in clean
+        if match.coherence >= most_sense - _SAME_SENSE
+        for name in match.could_be_from_charset  # those that read these bytes alike
+    }
+    name = next((name for name in _LIKELY if name in fitting), None)
+    return None if name is None else (name, _line_at(path, bad.offset).decode(name, "replace"))
 
 
 def _line_at(path: Path, offset: int, most: int = 60) -> bytes:

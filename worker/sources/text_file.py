@@ -59,7 +59,8 @@ class TextFile:
                 raise self._undecodable(first_bad_byte(self.path, self.codec)) from error
 
     def _undecodable(self, bad: BadByte) -> InputError:
-        came = "it ends inside a character" if bad.value is None else f"got byte 0x{bad.value:02x} in line {bad.line:,}"
+        what = "it ends inside a character" if bad.value is None else f"got byte 0x{bad.value:02x}"
+        came = f"{what} in line {bad.line:,}"
         likely = likely_encoding(self.path, bad)
         looks = f"it looks like {likely[0]}, which reads {likely[1]!r} there" if likely else "no other encoding fits"
         return self.refusal(came, looks, likely and likely[0])

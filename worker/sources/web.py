@@ -103,12 +103,13 @@ async def _once(
 
 
 def _moved_to(answer: ClientResponse, here: URL, url: str) -> URL:
+    location = answer.headers.get("Location", "")
     try:
-        there = here.join(URL(answer.headers.get("Location", "")))
+        there = here.join(URL(location)) if location else URL()
     except ValueError:
         there = URL()
     if there.scheme not in {"http", "https"} or not there.host or (here.scheme == "https" and there.scheme == "http"):
-        said = shown(str(there)) if there.host else repr(answer.headers.get("Location"))
+        said = shown(str(there)) if there.host else "a place without a name"
         msg = f"Expected a catalogue at {shown(url)}, the host redirected to {said}, where we do not go; check the URL."
         raise InputError(msg)
     return there
