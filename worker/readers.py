@@ -268,16 +268,23 @@ def read_parquet(path: Path, name: str | None = None) -> Reader:
         InputError: it is not Parquet.
     """
     try:
-        file = pq.ParquetFile(path, buffer_size=PARQUET_BUFFER)
+        file = pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False)
     except (pa.ArrowInvalid, OSError) as error:
         msg = f"Expected a Parquet file at {name or path}, got {error}."
         raise InputError(msg) from error
     return Reader(file.schema_arrow.remove_metadata(), _row_batches(file, name or str(path)))
 
 
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    """How many rows a batch may have, by what a row takes on average."""
+    characters = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    rows: int = metadata.num_rows
+    return max(1, min(BATCH_ROWS, BATCH_CHARACTERS * rows // max(1, characters)))
+
+
 def _row_batches(file: pq.ParquetFile, name: str) -> Iterator[pa.RecordBatch]:
     try:
-        for batch in file.iter_batches(BATCH_ROWS):
+        for batch in file.iter_batches(_batch_rows(file.metadata)):
             yield batch.replace_schema_metadata()
     except (pa.ArrowException, OSError) as error:
         msg = f"Expected to read the Parquet file {name}, got {error}; write it anew."

@@ -53,12 +53,16 @@ def test_what_is_quoted_in_the_header_is_no_delimiter(tmp_path: Path, header: st
     assert read_delimited(file).schema.names == names
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_batches_of_large_rows_are_small(tmp_path: Path, kind: str) -> None:
     file, cell = tmp_path / f"a.{kind}", "data:image/jpeg;base64," + "A" * 1_000_000
+    read = {"csv": read_delimited, "jsonl": read_jsonl, "parquet": read_parquet}[kind]
     line = f'"{cell}"\n' if kind == "csv" else json.dumps({"image": cell}) + "\n"
-    file.write_text(("image\n" if kind == "csv" else "") + line * 20)
-    batches = list((read_delimited if kind == "csv" else read_jsonl)(file).batches)
+    if kind == "parquet":
+        pq.write_table(pa.table({"image": [cell] * 20}), file, use_dictionary=False)
+    else:
+        file.write_text(("image\n" if kind == "csv" else "") + line * 20)
+    batches = list(read(file).batches)
     assert sum(batch.num_rows for batch in batches) == 20
     assert max(batch.nbytes for batch in batches) < 10_000_000
 
@@ -185,3 +189,23 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("image\n")
     with pytest.raises(InputError, match="Expected a Parquet file"):
         read_parquet(tmp_path / "a.parquet")
+
+
+def test_a_large_row_group_is_not_held_as_a_whole(tmp_path: Path) -> None:
+    cells = pa.array([f"https://shop.example/{n:090}.jpg" for n in range(200_000)])
+    pq.write_table(pa.table({"image": cells}), tmp_path / "a.parquet", compression="none", use_dictionary=False)
+    assert pq.read_metadata(tmp_path / "a.parquet").num_row_groups == 1
+    del cells
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in read_parquet(tmp_path / "a.parquet").batches]
+    assert len(held) == 49
+    assert max(held) < (tmp_path / "a.parquet").stat().st_size / 3
+
+
+def test_a_parquet_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [f"{n}.jpg" for n in range(50_000)]}), tmp_path / "a.parquet")
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    data[1000:60_000] = bytes(59_000)
+    (tmp_path / "a.parquet").write_bytes(data)
+    with pytest.raises(InputError, match=r"Expected to read the Parquet file .*a\.parquet"):
+        rows(read_parquet(tmp_path / "a.parquet"))
