@@ -277,7 +277,7 @@ def read_parquet(path: Path, name: str | None = None) -> Reader:
 
 def _batch_rows(metadata: pq.FileMetaData) -> int:
     """How many rows a batch may have, by what a row takes on average."""
-    characters = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    characters: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     rows: int = metadata.num_rows
     return max(1, min(BATCH_ROWS, BATCH_CHARACTERS * rows // max(1, characters)))
 
