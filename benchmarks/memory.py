@@ -3,30 +3,31 @@
 import threading
 
 import psutil
+from resident import resident_mb
 
 __all__ = ["PeakMemory"]
 
 
 class PeakMemory:
-    """Largest resident memory of any process of a command, looked at ten times a second."""
+    """Largest resident memory of any process of a command; how much that was is asked twenty times a second."""
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
-        self._peak = 0
+        self._peak = 0.0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
 
     def _watch(self) -> None:
-        while not self._done.wait(0.1):
+        while not self._done.wait(0.05):
             try:
                 for process in [self._root, *self._root.children(recursive=True)]:
-                    self._peak = max(self._peak, process.memory_info().rss)
-            except psutil.NoSuchProcess:
+                    self._peak = max(self._peak, resident_mb("VmHWM", process.pid))
+            except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, StopIteration):  # it has just ended
                 continue
 
     def stop(self) -> float:
         """Megabytes."""
         self._done.set()
         self._thread.join()
-        return self._peak / 1e6
+        return self._peak

@@ -7,21 +7,17 @@ The parts are made up here, since only their merging is measured. Nothing labels
 
 import argparse
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from made_up_parts import make_up_parts
 from material import make_material
 from memory import PeakMemory
 
-from worker.jobs import Jobs
-from worker.parts import part_bytes, part_key
 from worker.queue.private_redis import PrivateRedis
-from worker.results import RowResult, Status
-from worker.storage import FolderStorage
 
 NAME = "million"
 
@@ -43,7 +39,7 @@ def main() -> None:
             os.environ.update(HANGTAG_REDIS_URL=server.url, HANGTAG_JOBS=str(jobs))
             submit = ["hangtag", "submit", str(catalogue), "--model", str(model), "--job", NAME]
             _measured("submit", submit)
-        _make_up_parts(jobs)
+        make_up_parts(jobs, NAME)
         _measured("merge", ["worker.queue.finish_process", str(jobs), NAME])
         size = (jobs / NAME / "labels.parquet").stat().st_size
         print(f"labels.parquet: {size / 1e6:.0f} MB")
@@ -63,23 +59,6 @@ def _measured(what: str, words: list[str]) -> None:
     status = process.wait()
     seconds = time.monotonic() - start
     print(f"{what}: {seconds:.1f} s, {peak.stop():.0f} MB at most, exit status {status}", flush=True)
-
-
-def _make_up_parts(jobs: Path) -> None:
-    job = Jobs(FolderStorage(jobs)).find(NAME)
-    model = job.spec.model.reference
-    chance = random.Random(0)
-    for chunk in range(job.spec.chunks):
-        rows = [_row(chance, model) for _ in range(job.rows_in_chunk(chunk))]
-        path = jobs / NAME / part_key(chunk)
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(part_bytes(rows, job.spec.id, "somewhere:1", 0.3, 0))
-
-
-def _row(chance: random.Random, model: str) -> RowResult:
-    label, confidence = chance.choice(["shoes", "hat", "dress"]), chance.random()
-    best = ((label, confidence), ("skirt", 0.125), ("shirt", 0.0625))
-    return RowResult(label, confidence, Status.LABELED, None, None, best, f"{chance.getrandbits(256):064x}", model)
 
 
 if __name__ == "__main__":

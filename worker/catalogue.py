@@ -1,16 +1,39 @@
 """The rows to label: where they come from, and which column names the photo."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Final
 
 import pyarrow as pa
 
-from models.errors import InputError
-from worker.readers import JSON_FIELD, Reader, read_delimited, read_folder, read_jsonl, read_list, read_parquet
+from models.errors import InputError, JobError
+from worker.readers import (
+    JSON_FIELD,
+    Reader,
+    read_delimited,
+    read_folder,
+    read_jsonl,
+    read_list,
+    read_names,
+    read_parquet,
+)
+from worker.sources.address import (
+    S3_SCHEME,
+    checked_root,
+    checked_url,
+    folder_of,
+    is_elsewhere,
+    is_url,
+    shown,
+    suffix_of,
+)
+from worker.sources.bucket import bucket_images, fetch_object
+from worker.sources.text_file import text_file
+from worker.sources.unnamed_file import UnnamedFile
 
 __all__ = ["Catalogue", "open_catalogue"]
 
@@ -27,6 +50,8 @@ IMAGE_COLUMNS: Final = (
     "url",
 )
 _SNIFFED_ROWS: Final = 20
+_KINDS: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"})
+_OF_A_KIND: Final = "of a .csv, .tsv, .jsonl, .parquet or .txt"
 
 
 @dataclass(frozen=True)
@@ -34,76 +59,185 @@ class Catalogue:
     """A catalogue that is ready to be read once.
 
     Attributes:
-        path: what the person named.
+        source: what the person named: an absolute path, or a URL without user, password, query and fragment.
         schema: its columns, in order.
         image_column: the column that names each row's photo.
-        image_root: where relative paths in it start.
+        image_root: where relative paths in it start: an absolute path, or a URL without a slash at its end.
         batches: its rows, in order.
         left_out: ending → how many files of a folder do not say image; full once the batches are read.
     """
 
-    path: Path
+    source: str
     schema: pa.Schema
     image_column: str
-    image_root: Path
+    image_root: str
     batches: Iterator[pa.RecordBatch]
     left_out: Counter[str]
 
+    def check_column(self, name: str | None, option: str) -> None:
+        """Refuse the name of a column that is not there.
+
+        Args:
+            name: of the column; none where nobody named one.
+            option: that named it.
+
+        Raises:
+            InputError: there is no such column.
+        """
+        if name is not None and name not in self.schema.names:
+            msg = f"Expected the column {name!r} ({option}) in {self.source}, found {', '.join(self.schema.names)}."
+            raise InputError(msg)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A source whose rows can be read.
+
+    Attributes:
+        source: as in :class:`Catalogue`.
+        reader: its columns and rows.
+        root: where relative paths start, unless the person says otherwise.
+        rows: what its rows are called.
+    """
+
+    source: str
+    reader: Reader
+    root: str
+    rows: str = "rows"
+
 
 def open_catalogue(
-    source: Path | str, image_column: str | None = None, image_root: Path | str | None = None
+    source: Path | str,
+    image_column: str | None = None,
+    image_root: Path | str | None = None,
+    encoding: str | None = None,
+    allow_hosts: Sequence[str] | None = None,
 ) -> Catalogue:
     """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
 
+    A file at a URL is fetched first, into a file without a name in the system's folder for temporary files
+    (``TMPDIR``); it is gone when all rows are read, and also when the process ends before.
+
     Args:
-        source: the folder or file; the kind is told by the name's ending.
+        source: the folder or file, by its path or its ``s3://`` or ``http(s)://`` URL; the kind is told by the ending.
         image_column: the column with the paths; the obvious one where it is not given.
-        image_root: where relative paths start; the folder itself, or the one that the file is in.
+        image_root: where relative paths start, a folder or a URL; the folder itself, or the one that the file is in.
+        encoding: of a text file; UTF-8, or what its byte order mark says, where it is not given.
+        allow_hosts: ``HOST:PORT`` of the hosts that a catalogue may come from though their addresses are not public.
 
     Raises:
-        InputError: it is missing, of another kind, has no rows, or no column is obviously the photo's.
+        InputError: it is missing, of another kind or encoding, has no rows, or no column is obviously the photo's.
+        JobError: it is elsewhere and does not come.
+        MissingExtraError: it is in S3, and what talks to S3 is not installed.
     """
-    path = Path(source)
-    image_root = None if image_root is None else Path(image_root)
-    reader = _reader(path)
-    column = _image_column(path, reader.schema, image_column)
-    _check_text(path, reader.schema.field(column))
-    if image_root is not None and not image_root.is_dir():
-        msg = f"Expected a folder as --image-root, found none at {image_root}."
-        raise InputError(msg)
-    root = (image_root or (path if path.is_dir() else path.parent)).resolve()
-    first, batches = _first_batch(path, reader)
-    if image_root is None:
-        _check_root(path, root, first.column(column).to_pylist()[:_SNIFFED_ROWS])
-    return Catalogue(path, reader.schema, column, root, batches, reader.left_out)
+    place = str(source)
+    opened = _open_url(place, encoding, allow_hosts) if is_url(place) else _open_path(Path(source), encoding)
+    reader = opened.reader
+    column = _image_column(opened.source, reader.schema, image_column)
+    _check_text(opened.source, reader.schema.field(column))
+    root = opened.root if image_root is None else _image_root(str(image_root))
+    first, batches = _first_batch(opened)
+    if image_root is None and not is_url(root):
+        _check_root(opened.source, Path(root), first.column(column)[:_SNIFFED_ROWS].to_pylist())
+    return Catalogue(opened.source, reader.schema, column, root, batches, reader.left_out)
 
 
-def _reader(path: Path) -> Reader:
+def _open_path(path: Path, encoding: str | None) -> _Opened:
+    name = str(path.resolve())
     if path.is_dir():
-        return read_folder(path)
+        _check_no_encoding(name, encoding)
+        return _Opened(name, read_folder(path), name, "image files")
     if not path.is_file():
         msg = f"Expected a folder or a catalogue file at {path}, found nothing; check the path."
         raise InputError(msg)
-    match path.suffix.lower():
+    return _Opened(name, _file_reader(path, str(path), path.suffix.lower(), encoding), str(path.resolve().parent))
+
+
+def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str] | None) -> _Opened:
+    url = checked_url(place)
+    name, suffix = shown(url), suffix_of(url)
+    if suffix in _KINDS:
+        file = _fetched(url, allow_hosts)
+        reader = _file_reader(file.path, name, suffix, encoding)
+        reader.batches = _closing(reader.batches, file)
+        return _Opened(name, reader, folder_of(url))
+    if not url.startswith(S3_SCHEME):
+        msg = f"Expected the URL {_OF_A_KIND} file, or of a folder in S3, got {name}."
+        raise InputError(msg)
+    _check_no_encoding(name, encoding)
+    left_out: Counter[str] = Counter()
+    root = checked_root(url)
+    return _Opened(root, read_names(bucket_images(root, left_out), left_out), root, "image files")
+
+
+def _fetched(url: str, allow_hosts: Sequence[str] | None) -> UnnamedFile:
+    file = UnnamedFile()
+    try:
+        if url.startswith(S3_SCHEME):
+            fetch_object(url, file.path)
+        else:
+            from worker.sources.web import download  # aiohttp takes a while to import
+
+            download(url, file.file, allow_hosts)
+    except OSError as error:
+        msg = f"Expected to keep {shown(url)} in {gettempdir()}, got {error}; set TMPDIR to a folder with room."
+        raise JobError(msg) from error
+    return file
+
+
+def _closing(batches: Iterable[pa.RecordBatch], file: UnnamedFile) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    finally:
+        file.close()
+
+
+def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Reader:
+    """The reader of a file that is on this machine.
+
+    Args:
+        path: where it is.
+        name: what messages call it.
+        suffix: which tells its kind.
+        encoding: of its text, as the person named it.
+    """
+    if suffix not in _KINDS:
+        msg = f"Expected a folder or {_OF_A_KIND.removeprefix('of ')} file, got {name}."
+        raise InputError(msg)
+    if suffix == ".parquet":
+        _check_no_encoding(name, encoding)
+        return read_parquet(path, name)
+    text = text_file(path, name, encoding, option=True)
+    match suffix:
         case ".csv":
-            return read_delimited(path)
+            return read_delimited(text)
         case ".tsv":
-            return read_delimited(path, "\t")
-        case ".jsonl" | ".ndjson":
-            return read_jsonl(path)
-        case ".parquet":
-            return read_parquet(path)
+            return read_delimited(text, "\t")
         case ".txt":
-            return read_list(path)
-    msg = f"Expected a folder or a .csv, .tsv, .jsonl, .parquet or .txt file, got {path}."
-    raise InputError(msg)
+            return read_list(text)
+    return read_jsonl(text)
 
 
-def _image_column(path: Path, schema: pa.Schema, wanted: str | None) -> str:
+def _check_no_encoding(name: str, encoding: str | None) -> None:
+    if encoding is not None:
+        msg = f"Expected no --encoding for {name}, which is no text file; leave it out."
+        raise InputError(msg)
+
+
+def _image_root(place: str) -> str:
+    if is_url(place):
+        return checked_root(place)
+    if not Path(place).is_dir():
+        msg = f"Expected a folder or a URL as --image-root, found no folder at {place}."
+        raise InputError(msg)
+    return str(Path(place).resolve())
+
+
+def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
     if wanted is not None:
         if wanted in schema.names:
             return wanted
-        msg = f"Expected a column {wanted!r} in {path}, found {', '.join(schema.names)}."
+        msg = f"Expected a column {wanted!r} in {source}, found {', '.join(schema.names)}."
         raise InputError(msg)
     if len(schema.names) == 1:
         return str(schema.names[0])
@@ -111,43 +245,44 @@ def _image_column(path: Path, schema: pa.Schema, wanted: str | None) -> str:
     for known in IMAGE_COLUMNS:
         if known in by_name:
             return str(by_name[known])
-    msg = f"Which column of {path} names the photo? Pass --image-column, one of: {', '.join(schema.names)}."
+    msg = f"Which column of {source} names the photo? Pass --image-column, one of: {', '.join(schema.names)}."
     raise InputError(msg)
 
 
-def _check_text(path: Path, field: pa.Field) -> None:
+def _check_text(source: str, field: pa.Field) -> None:
     if field.metadata == JSON_FIELD:
         msg = (
-            f"Expected a path in every cell of the column {field.name} of {path}, some hold numbers or lists; mend "
+            f"Expected a path in every cell of the column {field.name} of {source}, some hold numbers or lists; mend "
             "them, or name another --image-column."
         )
         raise InputError(msg)
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         msg = (
-            f"Expected paths in the column {field.name} of {path}, it holds {field.type}; name another --image-column."
+            f"Expected paths in the column {field.name} of {source}, it holds {field.type}; "
+            "name another --image-column."
         )
         raise InputError(msg)
 
 
-def _first_batch(path: Path, reader: Reader) -> tuple[pa.RecordBatch, Iterator[pa.RecordBatch]]:
-    batches = iter(reader.batches)
+def _first_batch(opened: _Opened) -> tuple[pa.RecordBatch, Iterator[pa.RecordBatch]]:
+    batches = iter(opened.reader.batches)
     first = next(batches, None)
     if first is None:
-        wanted = "image files" if path.is_dir() else "rows"
-        msg = f"Expected {wanted} in {path}, found none."
+        msg = f"Expected {opened.rows} in {opened.source}, found none."
         raise InputError(msg)
     return first, chain([first], batches)
 
 
-def _check_root(path: Path, root: Path, cells: list[object]) -> None:
+def _check_root(source: str, root: Path, cells: list[object]) -> None:
     """Refuse a list of paths that start in the current folder, not in the list's: all of them would be missing."""
-    names = [cell for cell in islice(cells, _SNIFFED_ROWS) if isinstance(cell, str) and cell]
+    names = [cell for cell in cells if isinstance(cell, str) and cell and not is_elsewhere(cell)]
     if any(_is_there(root / name) for name in names):
         return
     if any(_is_there(Path(name)) for name in names):
         msg = (
-            f"The paths in {path} are not relative to {root} but to the current folder; pass --image-root . to say so."
+            f"The paths in {source} are not relative to {root} but to the current folder; "
+            "pass --image-root . to say so."
         )
         raise InputError(msg)
 

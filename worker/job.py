@@ -83,6 +83,8 @@ class JobSpec(_Record):
         confined: whether photos on disk may be read from under ``image_root`` only; not so where a person labels on
             their own machine. Jobs of version 2 are not.
         per_host: downloads from one host at once, of each process; none where the usual number will do.
+        needs_root: whether a row names a path under ``image_root``, and that is a folder: then workers must have it.
+        chunks_per_file: chunks in a file of rows; fewer where rows are large, as those that hold their photos are.
     """
 
     schema_version: Literal[2, 3]
@@ -103,6 +105,8 @@ class JobSpec(_Record):
     digest: str
     confined: bool = False
     per_host: Annotated[int, Field(ge=1)] | None = None
+    needs_root: bool = True
+    chunks_per_file: Annotated[int, Field(ge=1)] = CHUNKS_PER_FILE
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,8 @@ class Job:
 
     def chunk_table(self, chunk: int, columns: list[str] | None = None) -> pa.Table:
         """The catalogue rows of a chunk."""
-        file = _rows_file(self.storage, rows_key(chunk // CHUNKS_PER_FILE), self.spec.id)
-        return file.read_row_group(chunk % CHUNKS_PER_FILE, columns=columns)
+        number, group = divmod(chunk, self.spec.chunks_per_file)
+        return _rows_file(self.storage, rows_key(number), self.spec.id).read_row_group(group, columns=columns)
 
     def part_keys(self) -> dict[int, str]:
         """Chunk → key of its part, the latest retry's, for every chunk that has one."""

@@ -6,9 +6,11 @@ import json
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.errors import JobError
@@ -16,11 +18,14 @@ from models.preprocess import VERSION as PREPROCESS_VERSION
 from worker.catalogue import Catalogue
 from worker.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobOptions, JobSpec, ModelPin, rows_key
 from worker.priority import Priority
+from worker.sources.address import ELSEWHERE, is_url
 from worker.storage import Storage
 
 __all__ = ["CHUNK_ROWS", "create_job", "job_digest"]
 
 CHUNK_ROWS: Final = 128
+FILE_BYTES: Final = 64 * 1024 * 1024
+"""Of rows in one file, which is built in memory; more where a chunk is larger than those before it."""
 
 
 def create_job(
@@ -56,7 +61,10 @@ def create_job(
     """
     hasher = _RowsHasher(catalogue.schema)
     rows = chunks = 0
-    for number, file_chunks in enumerate(_groups(_chunk_tables(catalogue, chunk_rows), CHUNKS_PER_FILE)):
+    needs_root = False
+    first, tables = _peeked(_chunk_tables(catalogue, chunk_rows))
+    chunks_per_file = max(1, min(CHUNKS_PER_FILE, FILE_BYTES // max(1, first.nbytes)))
+    for number, file_chunks in enumerate(_groups(tables, chunks_per_file)):
         buffer = io.BytesIO()
         with pq.ParquetWriter(buffer, catalogue.schema, compression="zstd") as writer:
             for table in file_chunks:
@@ -64,15 +72,16 @@ def create_job(
                 hasher.update(table)
                 rows += table.num_rows
                 chunks += 1
+                needs_root = needs_root or _names_paths(table.column(catalogue.image_column))
         _commit_new(storage, rows_key(number), buffer.getvalue())
     rows_digest = hasher.digest()
     spec = JobSpec(
         schema_version=3,
         id=uuid.uuid4().hex[:12],
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        source=str(catalogue.path.resolve()),
+        source=catalogue.source,
         image_column=catalogue.image_column,
-        image_root=str(catalogue.image_root),
+        image_root=catalogue.image_root,
         rows=rows,
         chunk_rows=chunk_rows,
         chunks=chunks,
@@ -85,9 +94,24 @@ def create_job(
         digest=_digest(rows_digest, catalogue, model, options),
         confined=confined,
         per_host=per_host,
+        needs_root=needs_root and not is_url(catalogue.image_root),
+        chunks_per_file=chunks_per_file,
     )
     _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)
+
+
+def _peeked(tables: Iterator[pa.Table]) -> tuple[pa.Table, Iterator[pa.Table]]:
+    """The first of some tables, and all of them."""
+    first = next(tables)
+    return first, chain([first], tables)
+
+
+def _names_paths(cells: pa.ChunkedArray) -> bool:
+    """Whether some cells are paths on a disk, and not empty, URLs or data URIs."""
+    text = cells.cast(pa.string())
+    paths = pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring_regex(text, ELSEWHERE)))
+    return bool(pc.any(paths).as_py())
 
 
 def _commit_new(storage: Storage, key: str, data: bytes) -> None:
@@ -108,7 +132,7 @@ def _digest(rows_digest: str, catalogue: Catalogue, model: ModelPin, options: Jo
     asked = {
         "rows": rows_digest,
         "image_column": catalogue.image_column,
-        "image_root": str(catalogue.image_root),
+        "image_root": catalogue.image_root,
         "model": [model.digest, model.variant],
         "options": options.model_dump(mode="json", exclude_none=True),  # so that jobs from before an option keep theirs
     }

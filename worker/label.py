@@ -24,6 +24,7 @@ from worker.pin import verified_pin
 from worker.pool import run_pool
 from worker.receipt import Receipt, RunFigures, Tally
 from worker.results import check_no_clash
+from worker.sources.address import is_url
 from worker.storage import FolderStorage
 
 __all__ = ["LabelRequest", "Progress", "label"]
@@ -95,8 +96,12 @@ def label(
     check_output(request.output)
     pin = verified_pin(request.model, request.variant, request.options.precision)
     on_model(pin)
-    catalogue = open_catalogue(request.source, request.image_column, request.image_root)
-    check_no_clash(catalogue.schema.names, request.options.prefix)
+    options = request.options
+    catalogue = open_catalogue(
+        request.source, request.image_column, request.image_root, request.encoding, options.allow_hosts
+    )
+    catalogue.check_column(options.group_column, "--group-column")
+    check_no_clash(catalogue.schema.names, options.prefix)
     check_columns(catalogue.schema, request.output)
     folder = job_folder(request.output)
     _check_places(request, folder)
@@ -104,7 +109,7 @@ def label(
     with _only_run(folder):
         if request.restart:
             _empty(folder)
-        job = _prepared_job(catalogue, request.options, FolderStorage(folder), pin)
+        job = _prepared_job(catalogue, options, FolderStorage(folder), pin)
         receipt = _finished(job, request)
         if receipt:
             return receipt
@@ -124,7 +129,7 @@ def _previous_job(request: LabelRequest, folder: Path) -> Job | None:
 
 
 def _check_places(request: LabelRequest, folder: Path) -> None:
-    if request.output.exists() and request.output.samefile(request.source):
+    if request.output.exists() and not is_url(str(request.source)) and request.output.samefile(request.source):
         msg = f"The output {request.output} is the catalogue itself; name another --output."
         raise InputError(msg)
     if folder.exists() and not (folder / LOCK_FILE).exists():

@@ -5,9 +5,8 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,15 +14,28 @@ import pyarrow.parquet as pq
 from models.errors import InputError
 from models.photo import walk_files
 from models.preprocess import IMAGE_SUFFIXES
+from worker.sources.text_file import TextFile, text_file
 
-__all__ = ["JSON_FIELD", "Reader", "read_delimited", "read_folder", "read_jsonl", "read_list", "read_parquet"]
+__all__ = [
+    "JSON_FIELD",
+    "Reader",
+    "read_delimited",
+    "read_folder",
+    "read_jsonl",
+    "read_list",
+    "read_names",
+    "read_parquet",
+]
 
 BATCH_ROWS: Final = 4096
+BATCH_CHARACTERS: Final = 8 * 1024 * 1024
+PARQUET_BUFFER: Final = 1024 * 1024
 JSON_FIELD: Final = {b"hangtag": b"json"}
 """Field metadata of a column whose cells are kept as JSON text, because they are nested or of several types."""
 
 MAX_CELL_BYTES: Final = 64 * 1024 * 1024
 _INT64: Final = range(-(2**63), 2**63)
+_Row = TypeVar("_Row")
 
 
 class Reader:
@@ -42,9 +54,8 @@ class Reader:
 
 def read_folder(path: Path) -> Reader:
     """Every file under a folder whose name says image, sorted by path; column ``image`` is relative to the folder."""
-    schema = pa.schema([("image", pa.string())])
     left_out: Counter[str] = Counter()
-    return Reader(schema, _string_batches(schema, ([name] for name in _walk(path, left_out))), left_out)
+    return read_names(_walk(path, left_out), left_out)
 
 
 def _walk(root: Path, left_out: Counter[str]) -> Iterator[str]:
@@ -64,109 +75,139 @@ def _decodable(path: str) -> str:
     return path
 
 
-def read_list(path: Path) -> Reader:
+def read_list(file: TextFile | Path) -> Reader:
     """A text file with one path a line; column ``image``. An empty line is a row without a photo."""
     schema = pa.schema([("image", pa.string())])
-    return Reader(schema, _string_batches(schema, ([line.rstrip("\r\n")] for line in _lines(path))))
+    return Reader(schema, _string_batches(schema, ([line.rstrip("\r\n")] for line in _text(file).lines())))
 
 
-def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8-sig", newline="\n") as file:
-        try:
-            yield from file
-        except UnicodeDecodeError as error:
-            raise _not_utf8(path, error) from error
+def read_names(names: Iterable[str], left_out: Counter[str]) -> Reader:
+    """Photos that are listed elsewhere; column ``image``.
+
+    Args:
+        names: of the photos.
+        left_out: what is counted while ``names`` are read.
+    """
+    schema = pa.schema([("image", pa.string())])
+    return Reader(schema, _string_batches(schema, ([name] for name in names)), left_out)
 
 
-def read_delimited(path: Path, delimiter: str | None = None) -> Reader:
+def _text(file: TextFile | Path) -> TextFile:
+    return file if isinstance(file, TextFile) else text_file(file)
+
+
+def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reader:
     """A CSV or TSV file with a header; every cell stays a string.
 
     Args:
-        path: the file, in UTF-8.
+        file: the file; in UTF-8, or with a byte order mark, where only its path is given.
         delimiter: between cells; found from the header where it is not given.
 
     Raises:
         InputError: there is no header, a name stands in it twice, or a row has more or fewer cells.
     """
-    records = _records(path, delimiter or _delimiter(path))
+    text = _text(file)
+    records = _records(text, delimiter or _delimiter(text))
     header = next(records, None)
     if not header:
-        msg = f"Expected a header with column names in {path}, found an empty file."
+        msg = f"Expected a header with column names in {text.name}, found an empty file."
         raise InputError(msg)
     repeated = {name for name in header if header.count(name) > 1}
     if repeated:
-        msg = f"Expected each column once in the header of {path}, found {', '.join(sorted(repeated))} twice."
+        msg = f"Expected each column once in the header of {text.name}, found {', '.join(sorted(repeated))} twice."
         raise InputError(msg)
     schema = pa.schema([(name, pa.string()) for name in header])
     return Reader(schema, _string_batches(schema, records))
 
 
-def _delimiter(path: Path) -> str:
-    header = next(_lines(path), "")
-    return max((",", ";", "\t"), key=header.count)
+def _delimiter(text: TextFile) -> str:
+    """What makes the most columns of the header; names may hold the others in quotes."""
+    return max((",", ";", "\t"), key=lambda delimiter: _header_fit(text, delimiter))
 
 
-def _records(path: Path, delimiter: str) -> Iterator[list[str]]:
+def _header_fit(text: TextFile, delimiter: str) -> tuple[bool, int]:
+    """How well a delimiter fits: whether it leaves quotes around names, not in them, and how many names it makes."""
+    try:
+        names = next(csv.reader(text.lines(newline=""), delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        return False, 0
+    return not any('"' in name for name in names), len(names)
+
+
+def _records(text: TextFile, delimiter: str) -> Iterator[list[str]]:
     csv.field_size_limit(MAX_CELL_BYTES)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, delimiter=delimiter, strict=True)
-        try:
-            width = 0
-            for cells in rows:
-                width = width or len(cells)
-                if cells and len(cells) != width:
-                    msg = (
-                        f"Expected {width} cells in the record that ends at line {rows.line_num} of {path}, "
-                        f"got {len(cells)}; quote cells that hold {delimiter!r}."
-                    )
-                    raise InputError(msg)
-                if cells:
-                    yield cells
-        except UnicodeDecodeError as error:
-            raise _not_utf8(path, error) from error
-        except csv.Error as error:
-            msg = f"Expected CSV at line {rows.line_num} of {path}, got {error}."
-            raise InputError(msg) from error
-
-
-def _not_utf8(path: Path, error: UnicodeDecodeError) -> InputError:
-    return InputError(f"Expected UTF-8 in {path}, got byte 0x{error.object[error.start]:02x}; save it as UTF-8.")
+    rows = csv.reader(text.lines(newline=""), delimiter=delimiter, strict=True)
+    try:
+        width = 0
+        for cells in rows:
+            width = width or len(cells)
+            if cells and len(cells) != width:
+                msg = (
+                    f"Expected {width} cells in the record that ends at line {rows.line_num} of {text.name}, "
+                    f"got {len(cells)}; quote cells that hold {delimiter!r}."
+                )
+                raise InputError(msg)
+            if cells:
+                yield cells
+    except csv.Error as error:
+        msg = f"Expected CSV at line {rows.line_num} of {text.name}, got {error}."
+        raise InputError(msg) from error
 
 
 def _string_batches(schema: pa.Schema, records: Iterable[list[str]]) -> Iterator[pa.RecordBatch]:
-    records = iter(records)
-    while rows := list(islice(records, BATCH_ROWS)):
+    for rows in _bounded((cells, sum(map(len, cells))) for cells in records):
         columns = [pa.array(cells, pa.string()) for cells in zip(*rows, strict=True)]
         yield pa.record_batch(columns, schema=schema)
 
 
-def read_jsonl(path: Path) -> Reader:
+def _bounded(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
+    """Runs of rows: few where they are large, as rows that hold their photos are.
+
+    Args:
+        sized: rows, and how many characters each has.
+    """
+    rows: list[_Row] = []
+    size = 0
+    for row, characters in sized:
+        rows.append(row)
+        size += characters
+        if len(rows) == BATCH_ROWS or size >= BATCH_CHARACTERS:
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
+
+
+def read_jsonl(file: TextFile | Path) -> Reader:
     """A JSON object a line; a column whose cells are nested or of several types is kept as JSON text.
+
+    The file is read twice: first for its columns, then for its rows.
 
     Raises:
         InputError: a line holds no JSON object.
     """
-    kinds: dict[str, str] = {}
-    for record in _objects(path):
+    text, kinds = _text(file), dict[str, str]()
+    for record, _ in _objects(text):
         for name, value in record.items():
             kinds[name] = _joined(kinds.get(name, "null"), _kind(value))
     schema = pa.schema([_field(name, kind) for name, kind in kinds.items()])
-    return Reader(schema, _object_batches(schema, path))
+    return Reader(schema, _object_batches(schema, text))
 
 
-def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(_lines(path), start=1):
+def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each line's object, and how many characters the line has."""
+    for number, line in enumerate(text.lines(), start=1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
         except ValueError as error:
-            msg = f"Expected a JSON object at line {number} of {path}, got {error}."
+            msg = f"Expected a JSON object at line {number} of {text.name}, got {error}."
             raise InputError(msg) from error
         if not isinstance(record, dict):
-            msg = f"Expected a JSON object at line {number} of {path}, got {type(record).__name__}."
+            msg = f"Expected a JSON object at line {number} of {text.name}, got {type(record).__name__}."
             raise InputError(msg)
-        yield record
+        yield record, len(line)
 
 
 def _kind(value: object) -> str:
@@ -197,13 +238,13 @@ def _field(name: str, kind: str) -> pa.Field:
     return pa.field(name, types.get(kind, pa.string()), metadata=JSON_FIELD if kind == "json" else None)
 
 
-def _object_batches(schema: pa.Schema, path: Path) -> Iterator[pa.RecordBatch]:
-    objects = _objects(path)
-    while rows := list(islice(objects, BATCH_ROWS)):
+def _object_batches(schema: pa.Schema, text: TextFile) -> Iterator[pa.RecordBatch]:
+    for rows in _bounded(_objects(text)):
         try:
             columns = [pa.array([_cell(field, row) for row in rows], field.type) for field in schema]
         except UnicodeEncodeError as error:
-            msg = f"Expected text in {path}, got the lone surrogate {error.object[error.start]!r}; write it as UTF-8."
+            lone = error.object[error.start]
+            msg = f"Expected text in {text.name}, got the lone surrogate {lone!r}; write it as UTF-8."
             raise InputError(msg) from error
         yield pa.record_batch(columns, schema=schema)
 
@@ -214,15 +255,37 @@ def _cell(field: pa.Field, row: dict[str, Any]) -> object:
     return json.dumps(row[field.name], ensure_ascii=False) if field.name in row else None
 
 
-def read_parquet(path: Path) -> Reader:
+def read_parquet(path: Path, name: str | None = None) -> Reader:
     """A Parquet file; its columns keep their types.
+
+    It is read through a small buffer: row groups may be of any size, and are not held as a whole.
+
+    Args:
+        path: where it is.
+        name: what messages call it; its path where none is given.
 
     Raises:
         InputError: it is not Parquet.
     """
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False)
     except (pa.ArrowInvalid, OSError) as error:
-        msg = f"Expected a Parquet file at {path}, got {error}."
+        msg = f"Expected a Parquet file at {name or path}, got {error}."
         raise InputError(msg) from error
-    return Reader(file.schema_arrow.remove_metadata(), (b.replace_schema_metadata() for b in file.iter_batches(4096)))
+    return Reader(file.schema_arrow.remove_metadata(), _row_batches(file, name or str(path)))
+
+
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    """How many rows a batch may have, by what a row takes on average."""
+    characters: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    rows: int = metadata.num_rows
+    return max(1, min(BATCH_ROWS, BATCH_CHARACTERS * rows // max(1, characters)))
+
+
+def _row_batches(file: pq.ParquetFile, name: str) -> Iterator[pa.RecordBatch]:
+    try:
+        for batch in file.iter_batches(_batch_rows(file.metadata)):
+            yield batch.replace_schema_metadata()
+    except (pa.ArrowException, OSError) as error:
+        msg = f"Expected to read the Parquet file {name}, got {error}; write it anew."
+        raise InputError(msg) from error

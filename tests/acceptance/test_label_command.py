@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
+
 PLUGINS = Path(__file__).parents[1] / "plugins"
 RESULTS = ("image", "label", "confidence", "status", "error", "sha256")
 
 
-def command(source: Path, bundle: Path, output: Path, *options: str) -> list[str]:
+def command(source: Path | str, bundle: Path, output: Path, *options: str) -> list[str]:
     return [
         *(sys.executable, "-m", "hangtag", "label", str(source)),
         *("--model", str(bundle), "--output", str(output), "--workers", "2", *options),
@@ -258,3 +261,33 @@ def test_the_photos_columns_pass_through_untouched(tmp_path: Path, catalogue: Pa
     text = output.read_text()
     assert text.startswith("sku,picture,text,ht_label,ht_confidence,ht_status")
     assert f'00123,{photo},"a\nb",' in text
+
+
+def test_an_encoding_is_named_not_guessed(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    shutil.copy(next(catalogue.rglob("*.png")), tmp_path / "grün.png")
+    source = tmp_path / "list.csv"
+    source.write_bytes("image;titel\r\ngrün.png;Größe 42\r\n".encode("cp1252"))
+    refused = run(source, bundle, tmp_path / "labels.parquet")
+    assert refused.returncode == 2
+    assert "it looks like cp1252" in " ".join(refused.stderr.split())
+    assert not (tmp_path / "labels.parquet.job").exists()
+    assert run(source, bundle, tmp_path / "labels.parquet", "--encoding", "cp1252").returncode == 0
+    (row,) = pq.read_table(tmp_path / "labels.parquet").to_pylist()
+    assert (row["image"], row["titel"], row["error"]) == ("grün.png", "Größe 42", None)
+
+
+def test_a_catalogue_from_the_web_of_photos_on_this_disk(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    names = sorted(str(path.relative_to(catalogue)) for path in catalogue.rglob("*.png"))[:8]
+    options = ("--image-root", str(catalogue), "--group-column", "sku")
+    with open_scripted_server() as server:
+        server.answers["/feed.jsonl"] = [Answer("".join(f'{{"image": "{name}"}}\n' for name in names).encode())]
+        url, allow = server.url("/feed.jsonl"), ("--allow-host", server.host)
+        assert run(url, bundle, tmp_path / "a.parquet", *options[:2]).returncode == 2
+        refused = run(url, bundle, tmp_path / "a.parquet", *allow, *options)
+        assert refused.returncode == 2
+        assert "Expected the column 'sku' (--group-column)" in " ".join(refused.stderr.split())
+        assert not list(tmp_path.iterdir()), "nothing was written"
+        assert run(url, bundle, tmp_path / "a.parquet", *allow, *options[:2]).returncode == 0
+    rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert [row["image"] for row in rows] == names
+    assert json.loads((tmp_path / "a.parquet.job" / "job.json").read_text())["source"] == url

@@ -21,6 +21,7 @@ from worker.pin import verified_pin
 from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
 from worker.results import check_no_clash
+from worker.sources.address import is_url, stem_of
 
 __all__ = ["SubmitRequest", "Submitted", "new_name", "submit"]
 
@@ -96,8 +97,12 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
     check_name(name)
     previous = _previous_job(request, jobs)
     pin = verified_pin(request.model, request.variant, request.options.precision)
-    catalogue = open_catalogue(request.source, request.image_column, request.image_root)
-    check_no_clash(catalogue.schema.names, request.options.prefix)
+    options = request.options
+    catalogue = open_catalogue(
+        request.source, request.image_column, request.image_root, request.encoding, options.allow_hosts
+    )
+    catalogue.check_column(options.group_column, "--group-column")
+    check_no_clash(catalogue.schema.names, options.prefix)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
     jobs.bundles.put(request.model, pin.digest)
     earlier = jobs.get(name)
@@ -137,7 +142,8 @@ def chunk_rows(timeout_s: float) -> int:
 
 def new_name(source: Path | str) -> str:
     """A name for a job of a source: what the source is called, and the time."""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(source).resolve().stem).strip("-_")[:40] or "job"
+    called = stem_of(str(source)) if is_url(str(source)) else Path(source).resolve().stem
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", called).strip("-_")[:40] or "job"
     return f"{stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 

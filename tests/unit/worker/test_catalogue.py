@@ -1,9 +1,18 @@
-from pathlib import Path
+"""Which rows a source gives, and where their photos are."""
 
+import gc
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import gettempdir
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from models.errors import InputError
-from worker.catalogue import open_catalogue
+from tests.unit.worker.sources.scripted_server import Answer, ScriptedServer, open_scripted_server
+from worker.catalogue import Catalogue, open_catalogue
 
 
 def write(path: Path, text: str) -> Path:
@@ -56,7 +65,7 @@ def test_a_json_cell_that_is_no_path_is_refused(tmp_path: Path, cell: str) -> No
 
 
 def test_paths_start_in_the_files_own_folder(tmp_path: Path) -> None:
-    assert open_catalogue(write(tmp_path / "a.txt", "a.jpg\n")).image_root == tmp_path.resolve()
+    assert open_catalogue(write(tmp_path / "a.txt", "a.jpg\n")).image_root == str(tmp_path.resolve())
 
 
 def test_a_list_made_in_another_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,4 +75,101 @@ def test_a_list_made_in_another_folder_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(InputError, match=r"pass --image-root \."):
         open_catalogue(file)
-    assert open_catalogue(file, image_root=Path()).image_root == (tmp_path / "here").resolve()
+    assert open_catalogue(file, image_root=Path()).image_root == str((tmp_path / "here").resolve())
+
+
+@pytest.mark.parametrize("cell", ["https://shop.example/a.jpg", "s3://shop/a.jpg", "data:image/png;base64,AA=="])
+def test_cells_that_are_no_paths_say_nothing_of_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str
+) -> None:
+    (tmp_path / "here" / cell).parent.mkdir(parents=True)
+    (tmp_path / "here" / cell).touch()
+    monkeypatch.chdir(tmp_path / "here")
+    file = write(tmp_path / "a.txt", f"{cell}\n")
+    assert open_catalogue(file).image_root == str(tmp_path)
+
+
+def test_the_image_root_may_be_a_url(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.txt", "a.jpg\n")
+    assert open_catalogue(file, image_root="https://cdn.example/photos/").image_root == "https://cdn.example/photos"
+    with pytest.raises(InputError, match="found no folder at"):
+        open_catalogue(file, image_root=tmp_path / "nowhere")
+
+
+def test_a_column_that_an_option_names_must_be_there(tmp_path: Path) -> None:
+    catalogue = open_catalogue(write(tmp_path / "a.csv", "sku,image\n1,a.jpg\n"))
+    catalogue.check_column("sku", "--group-column")
+    catalogue.check_column(None, "--group-column")
+    with pytest.raises(InputError, match=r"'SKU' \(--group-column\) in .*a\.csv, found sku, image"):
+        catalogue.check_column("SKU", "--group-column")
+
+
+@pytest.mark.parametrize("place", ["ftp://shop.example/a.csv", "file:///etc/a.csv"])
+def test_other_schemes_are_refused(place: str) -> None:
+    with pytest.raises(InputError, match="s3:// or http"):
+        open_catalogue(place)
+
+
+KINDS = {
+    "csv": b"\xef\xbb\xbfimage;sku\r\na.jpg;1\r\nb.jpg;2\r\n",
+    "tsv": b"image\tsku\na.jpg\t1\nb.jpg\t2\n",
+    "jsonl": b'{"image": "a.jpg", "sku": "1"}\n{"image": "b.jpg", "sku": "2"}\n',
+    "parquet": b"",
+}
+ROWS = [{"image": "a.jpg", "sku": "1"}, {"image": "b.jpg", "sku": "2"}]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ScriptedServer]:
+    """The same two rows in every kind of file."""
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    with open_scripted_server() as script:
+        for kind, data in KINDS.items():
+            script.answers[f"/feeds/spring.{kind}"] = [Answer(data or (tmp_path / "a.parquet").read_bytes())]
+        yield script
+
+
+def rows(catalogue: Catalogue) -> list[dict[str, str]]:
+    return [row for batch in catalogue.batches for row in batch.to_pylist()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_from_the_web_is_read_like_one_on_disk(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    url = f"http://me:SECRET@{server.host}/feeds/spring.{kind}?sig=SECRET"
+    catalogue = open_catalogue(url, allow_hosts=[server.host])
+    assert rows(catalogue) == ROWS
+    assert catalogue.source == server.url(f"/feeds/spring.{kind}")
+    assert catalogue.image_root == server.url("/feeds")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def open_files() -> Counter[str]:
+    """What this process has open in the system's folder for temporary files, by path."""
+    links = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return Counter(str(path) for path in links if str(path).startswith(gettempdir()))
+
+
+def test_a_refused_file_from_the_web_is_named_by_its_url_and_let_go_of(server: ScriptedServer) -> None:
+    before = open_files()
+    server.answers["/a.csv"] = [Answer("image\ngr\u00fcn.jpg\n".encode("cp1252"))]
+    with pytest.raises(InputError) as refusal:
+        open_catalogue(server.url("/a.csv"), allow_hosts=[server.host])
+    assert f"Expected UTF-8 in {server.url('/a.csv')}, got byte 0xfc in line 2" in str(refusal.value)
+    assert "pass --encoding cp1252" in str(refusal.value)
+    del refusal
+    gc.collect()
+    assert open_files() == before
+
+
+def test_a_web_server_has_no_folders(server: ScriptedServer) -> None:
+    with pytest.raises(InputError, match=r"Expected the URL of a \.csv.* or of a folder in S3"):
+        open_catalogue(server.url("/photos/"), allow_hosts=[server.host])
+
+
+def test_a_private_address_is_refused_unless_it_is_allowed(server: ScriptedServer) -> None:
+    with pytest.raises(InputError, match=f"pass --allow-host {server.host}"):
+        open_catalogue(server.url("/feeds/spring.csv"))

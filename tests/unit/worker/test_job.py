@@ -71,7 +71,9 @@ JOB_JSON = f"""{{
  }},
  "digest": "{"c" * 64}",
  "confined": false,
- "per_host": null
+ "per_host": null,
+ "needs_root": true,
+ "chunks_per_file": 256
 }}"""
 
 
@@ -208,3 +210,31 @@ def test_the_latest_retry_of_a_part_counts(tmp_path: Path) -> None:
         job.storage.commit(key, b"")
     assert job.part_keys() == {1: "parts/000001.r10.parquet"}
     assert job.missing_chunks() == [0, 2]
+
+
+NEEDS_ROOT = {
+    ("https://shop.example/a.jpg", "s3://shop/b.jpg", "DATA:image/png;base64,AA==", ""): False,
+    ("https://shop.example/a.jpg", "b.jpg"): True,
+    ("", "/srv/b.jpg"): True,
+    ("",): False,
+}
+
+
+@pytest.mark.parametrize(("cells", "needed"), NEEDS_ROOT.items(), ids=range(len(NEEDS_ROOT)))
+def test_a_job_says_whether_workers_need_its_folder(tmp_path: Path, cells: tuple[str, ...], needed: bool) -> None:
+    source = tmp_path / "a.csv"
+    source.write_text("image,sku\n" + "".join(f'"{cell}",1\n' for cell in cells))
+    at_home = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions(), 1)
+    assert at_home.spec.needs_root == needed
+    elsewhere = open_catalogue(source, image_root="https://shop.example")
+    assert not create_job(FolderStorage(tmp_path / "other"), elsewhere, PIN, JobOptions(), 1).spec.needs_root
+
+
+def test_files_of_large_rows_hold_fewer_chunks(tmp_path: Path) -> None:
+    cell = "data:image/jpeg;base64," + "A" * 300_000
+    source = write_csv(tmp_path, [f'"{cell}{i}"' for i in range(700)])
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions(), 100)
+    assert job.spec.chunks_per_file == 2
+    assert sorted(job.storage.names("rows")) == [f"{number:05d}.parquet" for number in range(4)]
+    images = [image for chunk in range(job.spec.chunks) for image in job.chunk_images(chunk)]
+    assert images == [f"{cell}{i}" for i in range(700)]

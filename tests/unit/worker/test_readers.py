@@ -37,6 +37,47 @@ def test_the_delimiter_is_found_in_the_header(tmp_path: Path, delimiter: str) ->
     assert rows(read_delimited(file)) == [{"image": "a.jpg", "sku": "1"}]
 
 
+QUOTED_HEADERS = {
+    '"image, front";"a"': ["image, front", "a"],
+    '"image;front";x,a': ["image;front", "x,a"],
+    'image,"a;b;c;d"': ["image", "a;b;c;d"],
+    '"one\nname, or two";image': ["one\nname, or two", "image"],
+    'image\t"a, b, c"': ["image", "a, b, c"],
+}
+
+
+@pytest.mark.parametrize(("header", "names"), QUOTED_HEADERS.items(), ids=range(len(QUOTED_HEADERS)))
+def test_what_is_quoted_in_the_header_is_no_delimiter(tmp_path: Path, header: str, names: list[str]) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(header + "\n")
+    assert read_delimited(file).schema.names == names
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_batches_of_large_rows_are_small(tmp_path: Path, kind: str) -> None:
+    file, cell = tmp_path / f"a.{kind}", "data:image/jpeg;base64," + "A" * 1_000_000
+    read = {"csv": read_delimited, "jsonl": read_jsonl, "parquet": read_parquet}[kind]
+    line = f'"{cell}"\n' if kind == "csv" else json.dumps({"image": cell}) + "\n"
+    if kind == "parquet":
+        pq.write_table(pa.table({"image": [cell] * 20}), file, use_dictionary=False)
+    else:
+        file.write_text(("image\n" if kind == "csv" else "") + line * 20)
+    batches = list(read(file).batches)
+    assert sum(batch.num_rows for batch in batches) == 20
+    assert max(batch.nbytes for batch in batches) < 10_000_000
+
+
+@pytest.mark.parametrize("kind", ["csv", "txt", "jsonl"])
+def test_a_line_without_end_is_refused(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / f"a.{kind}"
+    with file.open("wb") as opened:
+        opened.write(b"image\n")
+        opened.truncate(80 * 1024 * 1024)  # nothing but NUL bytes, and no room on the disk
+    read = {"csv": read_delimited, "txt": read_list, "jsonl": read_jsonl}[kind]
+    with pytest.raises(InputError, match=r"characters in .*, one is longer|JSON object at line 1"):
+        rows(read(file))
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_bytes(b"\xef\xbb\xbfimage\na.jpg\n")
@@ -148,3 +189,23 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("image\n")
     with pytest.raises(InputError, match="Expected a Parquet file"):
         read_parquet(tmp_path / "a.parquet")
+
+
+def test_a_large_row_group_is_not_held_as_a_whole(tmp_path: Path) -> None:
+    cells = pa.array([f"https://shop.example/{n:090}.jpg" for n in range(200_000)])
+    pq.write_table(pa.table({"image": cells}), tmp_path / "a.parquet", compression="none", use_dictionary=False)
+    assert pq.read_metadata(tmp_path / "a.parquet").num_row_groups == 1
+    del cells
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in read_parquet(tmp_path / "a.parquet").batches]
+    assert len(held) == 49
+    assert max(held) < (tmp_path / "a.parquet").stat().st_size / 3
+
+
+def test_a_parquet_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [f"{n}.jpg" for n in range(50_000)]}), tmp_path / "a.parquet")
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    data[1000:60_000] = bytes(59_000)
+    (tmp_path / "a.parquet").write_bytes(data)
+    with pytest.raises(InputError, match=r"Expected to read the Parquet file .*a\.parquet"):
+        rows(read_parquet(tmp_path / "a.parquet"))

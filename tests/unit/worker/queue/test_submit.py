@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from models.classifier import load
 from models.errors import BundleError, HangtagError, InputError, JobError
+from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
 from worker.job import JobOptions
 from worker.jobs import Jobs, check_name
 from worker.known.previous import PREVIOUS_FILE, Carried
@@ -168,6 +169,33 @@ def test_nothing_is_written_for_a_precision_that_the_model_does_not_have(
     assert not Path(jobs.place).exists()
 
 
+def test_nothing_is_written_for_a_group_column_that_is_not_there(request_of: SubmitRequest, jobs: Jobs) -> None:
+    with pytest.raises(InputError, match=r"'product' \(--group-column\) in .*, found image, sku"):
+        submit(replace(request_of, options=JobOptions(group_column="product")), jobs, ignore)
+    assert not Path(jobs.place).exists()
+    assert submit(replace(request_of, options=JobOptions(group_column="sku")), jobs, ignore).new
+
+
+def test_a_catalogue_of_an_encoding_that_is_named(request_of: SubmitRequest, jobs: Jobs) -> None:
+    request_of.source.write_bytes("image,sku\ngr\u00fcn.jpg,1\n".encode("cp1252"))
+    with pytest.raises(InputError, match="pass --encoding cp1252"):
+        submit(request_of, jobs, ignore)
+    assert submit(replace(request_of, encoding="cp1252"), jobs, ignore).job.chunk_images(0) == ["gr\u00fcn.jpg"]
+
+
+def test_a_catalogue_from_the_web(request_of: SubmitRequest, jobs: Jobs) -> None:
+    with open_scripted_server() as server:
+        server.answers["/feeds/spring.csv"] = [Answer(request_of.source.read_bytes())]
+        url = server.url("/feeds/spring.csv?SECRET")
+        with pytest.raises(InputError, match="--allow-host"):
+            submit(replace(request_of, source=url), jobs, ignore)
+        options = JobOptions(allow_hosts=(server.host,))
+        job = submit(replace(request_of, source=url, options=options), jobs, ignore).job
+        assert (job.spec.source, job.spec.image_root) == (server.url("/feeds/spring.csv"), server.url("/feeds"))
+    assert (job.spec.rows, job.spec.needs_root) == (ROWS, False)
+    assert "SECRET" not in job.storage.read("job.json").decode()
+
+
 def test_a_column_that_labelling_adds_is_refused(request_of: SubmitRequest, jobs: Jobs) -> None:
     request_of.source.write_text("image,label\n1.jpg,shoe\n")
     with pytest.raises(InputError, match="--prefix"):
@@ -191,6 +219,21 @@ ODD_NAMES = {
 def test_a_new_name_is_the_sources_and_the_time(source: str, stem: str) -> None:
     name = new_name(Path(source))
     assert re.fullmatch(rf"{re.escape(stem)}-\d{{8}}-\d{{6}}", name)
+    check_name(name)
+
+
+URL_NAMES = {
+    "https://shop.example/feeds/spring%202026.csv?sig=abc": "spring-2026",
+    "s3://shop/photos/": "photos",
+    "s3://shop": "shop",
+    "https://me:secret@shop.example/": "shop-example",
+}
+
+
+@pytest.mark.parametrize(("source", "stem"), URL_NAMES.items(), ids=range(len(URL_NAMES)))
+def test_a_url_gives_a_name_too(source: str, stem: str) -> None:
+    name = new_name(source)
+    assert re.fullmatch(rf"{stem}-\d{{8}}-\d{{6}}", name)
     check_name(name)
 
 

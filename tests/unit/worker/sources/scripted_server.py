@@ -1,0 +1,77 @@
+"""A web server on this machine that answers as it is told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+__all__ = ["Answer", "ScriptedServer", "open_scripted_server"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request is answered with.
+
+    Attributes:
+        length: what is said of the body; its own where none is given.
+        endless: whether the body is sent again and again, until the other side has had enough.
+    """
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    length: int | None = None
+    endless: bool = False
+
+
+@dataclass
+class ScriptedServer:
+    """Path → its answers, the last of which stays; and the paths and authorizations that were asked with."""
+
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def host(self) -> str:
+        """As ``--allow-host`` wants it."""
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, path: str) -> str:
+        return f"http://{self.host}{path}"
+
+
+@contextmanager
+def open_scripted_server() -> Iterator[ScriptedServer]:
+    """Start one on a free port, and end it."""
+    script = ScriptedServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            script.asked.append((self.path, self.headers.get("Authorization")))
+            answers = script.answers[path]
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            if not answer.endless:
+                self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
+            self.end_headers()
+            try:
+                self.wfile.write(answer.body)
+                while answer.endless:
+                    self.wfile.write(answer.body)
+            except ConnectionError:
+                pass
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        script.port = server.server_port
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield script
+        server.shutdown()
+        thread.join()

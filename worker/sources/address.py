@@ -1,0 +1,109 @@
+"""Addresses of catalogues and photos as text: which are URLs, and what their parts are called."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from models.errors import InputError
+
+__all__ = [
+    "ELSEWHERE",
+    "S3_SCHEME",
+    "checked_root",
+    "checked_url",
+    "folder_of",
+    "is_elsewhere",
+    "is_url",
+    "shown",
+    "stem_of",
+    "suffix_of",
+]
+
+S3_SCHEME: Final = "s3://"
+SCHEMES: Final = (S3_SCHEME, "http://", "https://")
+ELSEWHERE: Final = r"(?i)^([a-z][a-z0-9+.-]*://|data:)"
+"""What the cells begin with that name no path on a disk: URLs of any scheme, and data URIs."""
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is given as a URL, of whatever scheme, and not as a path."""
+    return _SCHEME.match(place) is not None
+
+
+def is_elsewhere(cell: str) -> bool:
+    """Whether the cell of a catalogue names a URL or holds the photo itself, and so is no path on a disk."""
+    return re.match(ELSEWHERE, cell) is not None
+
+
+def checked_url(url: str) -> str:
+    """A URL that we know how to ask, its scheme in small letters.
+
+    Raises:
+        InputError: it is of another scheme, or names no host or bucket.
+    """
+    scheme, _, rest = url.partition("://")
+    known = f"{scheme.lower()}://{rest}"
+    if not known.startswith(SCHEMES):
+        msg = f"Expected a path, or an s3:// or http(s):// URL, got {shown(url)}."
+        raise InputError(msg)
+    if not _has_host(known):
+        msg = f"Expected the name of a {'bucket' if known.startswith(S3_SCHEME) else 'host'} in {shown(known)}."
+        raise InputError(msg)
+    return known
+
+
+def checked_root(url: str) -> str:
+    """A URL as an image root, without a slash at its end.
+
+    Raises:
+        InputError: as in :func:`checked_url`, or it holds more than a place, such as a password: it would stand in
+            ``job.json``.
+    """
+    root = checked_url(url).rstrip("/")
+    if root != shown(root):
+        msg = f"Expected a URL without user, password, ? and # as --image-root, as in {shown(root)}."
+        raise InputError(msg)
+    return root
+
+
+def shown(url: str) -> str:
+    """A URL as anybody may read it: user, password, query (where signatures stand) and fragment left out."""
+    if url.startswith(S3_SCHEME):
+        bucket, slash, key = url.removeprefix(S3_SCHEME).partition("/")
+        return f"{S3_SCHEME}{bucket.rpartition('@')[2]}{slash}{key}"
+    scheme, _, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def folder_of(url: str) -> str:
+    """The URL of the folder that a file's URL is in, without a slash at its end."""
+    return shown(url).rpartition("/")[0]
+
+
+def suffix_of(url: str) -> str:
+    """The ending of a URL's path, in small letters; empty where it has none."""
+    return _path(url).suffix.lower()
+
+
+def stem_of(url: str) -> str:
+    """What a URL's last part is called without its ending; its host or bucket where there is no path."""
+    return _path(url).stem or shown(url).partition("://")[2].partition("/")[0]
+
+
+def _path(url: str) -> PurePosixPath:
+    path = shown(url).partition("://")[2].partition("/")[2]
+    return PurePosixPath(path if url.startswith(S3_SCHEME) else unquote(path))
+
+
+def _has_host(url: str) -> bool:
+    if url.startswith(S3_SCHEME):
+        bucket = url.removeprefix(S3_SCHEME).partition("/")[0]
+        return bool(bucket) and "@" not in bucket
+    try:
+        return bool(urlsplit(url).hostname)
+    except ValueError:  # an IPv6 address whose bracket does not close
+        return False
