@@ -15,11 +15,15 @@ from worker.catalogue import Catalogue, open_catalogue
 from worker.finish import finished_receipt, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
 from worker.job_writer import create_job, job_digest
-from worker.merge import check_columns, check_output, merge_parts
+from worker.merged import merge_job, upload_lists
+from worker.output import check_columns, check_output
 from worker.pin import verified_pin
 from worker.pool import run_pool
-from worker.receipt import Receipt, RunFigures, Tally
+from worker.products.by_group import check_group_column
+from worker.receipt import Receipt, RunFigures
 from worker.results import check_no_clash
+from worker.review_list import check_review_columns
+from worker.scratch import scratch_folder
 from worker.storage import FolderStorage
 
 __all__ = ["LabelRequest", "Progress", "job_folder", "label"]
@@ -85,11 +89,13 @@ def label(request: LabelRequest, on_progress: Progress, on_model: OnModel = lamb
         BundleError: the model is damaged or disagrees with itself on this machine.
         JobError: another run is at work on it, or an earlier run labelled something else.
     """
-    check_output(request.output)
+    check_output(request.output, excel_safe=bool(request.options.excel_safe))
     pin = verified_pin(request.model, request.variant, request.options.precision)
     on_model(pin)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)
     check_no_clash(catalogue.schema.names, request.options.prefix)
+    check_group_column(catalogue.schema, request.options.group_column, request.options.prefix)
+    check_review_columns(catalogue.image_column, request.options)
     check_columns(catalogue.schema, request.output)
     folder = job_folder(request.output)
     _check_places(request, folder)
@@ -170,8 +176,9 @@ def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:
     start = time.monotonic()
     restarts = run_pool(job, request.model, workers, advance)
     run = RunFigures(images=to_do, seconds=time.monotonic() - start, workers=workers, restarts=restarts)
-    tally = Tally()
-    merge_parts(job, request.output, tally.add)
-    receipt = tally.receipt(job, str(request.output), run)
-    write_receipt(job, receipt, tally)
+    with scratch_folder(job.storage) as scratch:
+        merged = merge_job(job, request.output, scratch)
+        upload_lists(job, scratch)
+    receipt = merged.tally.receipt(job, str(request.output), run, groups=merged.groups)
+    write_receipt(job, receipt, merged)
     return receipt

@@ -16,8 +16,10 @@ from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
 from worker.pin import verified_pin
 from worker.priority import Priority
+from worker.products.by_group import check_group_column
 from worker.queue.settings import TIME_LIMIT_S
 from worker.results import check_no_clash
+from worker.review_list import check_review_columns
 
 __all__ = ["SubmitRequest", "Submitted", "new_name", "submit"]
 
@@ -92,6 +94,8 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
     pin = verified_pin(request.model, request.variant, request.options.precision)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)
     check_no_clash(catalogue.schema.names, request.options.prefix)
+    check_group_column(catalogue.schema, request.options.group_column, request.options.prefix)
+    check_review_columns(catalogue.image_column, request.options)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
     jobs.bundles.put(request.model, pin.digest)
     earlier = jobs.get(name)

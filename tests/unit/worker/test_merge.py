@@ -9,7 +9,8 @@ import pytest
 from models.classifier import load
 from models.errors import InputError, JobError
 from worker.chunk import run_chunk
-from worker.merge import check_columns, check_output, merge_parts
+from worker.merge import merge_parts
+from worker.output import check_columns, check_output
 from worker.results import PART_SCHEMA, RESULT_SCHEMA
 
 
