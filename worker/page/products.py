@@ -44,10 +44,10 @@ def products_section(counts: GroupCounts, shown: Sequence[ProductPhotos]) -> str
 def _disagreeing(count: int, shown: Sequence[ProductPhotos]) -> str:
     if not count:
         return '<p class="faint">Of no product do sure photos disagree.</p>'
-    which = "" if count <= len(shown) or not shown else f" The first {len(shown):,}:"
+    which = f" The first {len(shown):,}:" if 0 < len(shown) < count else ""
     note = (
-        f"Of {number_of(count, 'product', 'products')}, photos that are sure by themselves have different labels; all "
-        f"of their rows are to be looked at.{which}"
+        f"Of {number_of(count, 'product', 'products')}, photos that are sure by themselves have different labels; none "
+        f"of their rows is labeled.{which}"
     )
     return f'<p class="faint">{note}</p><div class="pair">{"".join(map(_product, shown))}</div>'
 
