@@ -127,4 +127,18 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
             f"Precision: {precision_text(receipt.model.precision)}, expected of the labeled rows", highlight=False
         )
     warn_of(receipt.model, console)
+    _print_lists(receipt, console)
     console.print(f"Results: [bold]{escape(receipt.output)}[/bold]", highlight=False, soft_wrap=True)
+
+
+def _print_lists(receipt: Receipt, console: Console) -> None:
+    """Where products and doubtful rows are listed, if there are some."""
+    groups, doubtful = receipt.groups, receipt.by_status[Status.REVIEW]
+    if groups:
+        disagreeing = f" ({groups.disagreeing:,} with photos that disagree)" if groups.disagreeing else ""
+        counts = f"{groups.labeled:,} labeled, {groups.review:,} to review{disagreeing}, {groups.failed:,} failed"
+        where = escape(receipt.groups_file or "")
+        console.print(f"Products: {groups.products:,}, {counts}: {where}", highlight=False, soft_wrap=True)
+    if receipt.review_file and doubtful:
+        rows = "1 row" if doubtful == 1 else f"{doubtful:,} rows, least sure first"
+        console.print(f"To review: {rows}: {escape(receipt.review_file)}", highlight=False, soft_wrap=True)

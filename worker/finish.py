@@ -1,7 +1,6 @@
 """The end of a job: its parts become one result, a receipt, and a page to look at."""
 
 import signal
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -12,20 +11,21 @@ from pydantic import ValidationError
 from models.errors import JobError
 from worker.job import Job
 from worker.known.open_known import forget_known
-from worker.merge import merge_parts
+from worker.merged import Merged, merge_job, upload_lists
 from worker.page.contact_sheet import SheetPhoto
+from worker.page.products import ProductPhotos
 from worker.page.receipt_page import receipt_page
 from worker.parts import latest_parts, part_key, part_work
+from worker.products.disagreement import DisagreeingProduct
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
 from worker.results import Status
 from worker.retry import Retry
-from worker.temporary_folder import temporary_folder
+from worker.scratch import scratch_folder
 
 __all__ = ["PAGE_FILE", "RESULT_FILE", "finish_job", "finished_receipt", "sheet_photo", "write_receipt"]
 
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
-_TEMPORARY: Final = ".finish-"
 _DRAWING: Final = ".drawing"
 _DRAWING_S: Final = 120.0
 
@@ -41,16 +41,16 @@ def finish_job(job: Job) -> Receipt:
     """
     retry = job.retry()
     _check_done(job, retry)
-    tally = Tally()
-    with temporary_folder(job.storage.scratch, _TEMPORARY) as folder:
-        merged = folder / RESULT_FILE
-        merge_parts(job, merged, tally.add)
+    with scratch_folder(job.storage) as folder:
+        merged = merge_job(job, folder / RESULT_FILE, folder)
         if job.retry() != retry:
             msg = "A retry began while the job was being merged; it is merged again when that is done."
             raise JobError(msg)
-        job.storage.upload(RESULT_FILE, merged)
-    receipt = tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", _run_figures(job, retry, tally), retry.number)
-    write_receipt(job, receipt, tally)
+        job.storage.upload(RESULT_FILE, folder / RESULT_FILE)
+        upload_lists(job, folder)
+    run = _run_figures(job, retry, merged.tally)
+    receipt = merged.tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", run, retry.number, merged.groups)
+    write_receipt(job, receipt, merged)
     forget_known(job)
     return receipt
 
@@ -76,13 +76,13 @@ def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
     )
 
 
-def write_receipt(job: Job, receipt: Receipt, tally: Tally) -> None:
+def write_receipt(job: Job, receipt: Receipt, merged: Merged) -> None:
     """Write the page, and then ``receipt.json``."""
-    job.storage.replace(PAGE_FILE, _page(job, receipt, (*tally.sample, *tally.failed_sample)).encode())
+    job.storage.replace(PAGE_FILE, _page(job, receipt, merged).encode())
     job.storage.replace(RECEIPT_FILE, receipt.model_dump_json(indent=1).encode())
 
 
-def _page(job: Job, receipt: Receipt, rows: Sequence[SampleRow]) -> str:
+def _page(job: Job, receipt: Receipt, merged: Merged) -> str:
     """The page; without photos where drawing them has ended a process before, as one that changed since may do."""
     marker = job.storage.scratch / _DRAWING
     if marker.exists():
@@ -90,11 +90,18 @@ def _page(job: Job, receipt: Receipt, rows: Sequence[SampleRow]) -> str:
         return receipt_page(receipt, [])
     marker.touch()
     signal.setitimer(signal.ITIMER_REAL, _DRAWING_S)  # by default the process ends, with the marker left
+    root = Path(job.spec.image_root)
+    rows = (*merged.tally.sample, *merged.tally.failed_sample)
+    products = [_product_photos(product, root) for product in merged.disagreeing]
     try:
-        return receipt_page(receipt, [], [sheet_photo(row, Path(job.spec.image_root)) for row in rows])
+        return receipt_page(receipt, [], [sheet_photo(row, root) for row in rows], products)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         marker.unlink(missing_ok=True)
+
+
+def _product_photos(found: DisagreeingProduct, root: Path) -> ProductPhotos:
+    return ProductPhotos(found.product, found.verdict, tuple(sheet_photo(row, root) for row in found.rows))
 
 
 def sheet_photo(row: SampleRow, root: Path) -> SheetPhoto:

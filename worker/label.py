@@ -19,11 +19,15 @@ from worker.job_writer import create_job, job_digest
 from worker.known.open_known import forget_known
 from worker.known.previous import Carried, carry_over
 from worker.known.terms import Terms
-from worker.merge import check_columns, check_output, merge_parts
+from worker.merged import merge_job, upload_lists
+from worker.output import check_columns, check_output
 from worker.pin import verified_pin
 from worker.pool import run_pool
-from worker.receipt import Receipt, RunFigures, Tally
+from worker.products.by_group import check_group_column
+from worker.receipt import Receipt, RunFigures
 from worker.results import check_no_clash
+from worker.review_list import check_review_columns
+from worker.scratch import scratch_folder
 from worker.sources.address import is_url
 from worker.storage import FolderStorage
 
@@ -93,7 +97,7 @@ def label(
         JobError: another run is at work on it, an earlier run labelled something else, or the job to carry over from is
             not done.
     """
-    check_output(request.output)
+    check_output(request.output, excel_safe=bool(request.options.excel_safe))
     pin = verified_pin(request.model, request.variant, request.options.precision)
     on_model(pin)
     options = request.options
@@ -102,6 +106,8 @@ def label(
     )
     catalogue.check_column(options.group_column, "--group-column")
     check_no_clash(catalogue.schema.names, options.prefix)
+    check_group_column(catalogue.schema, options.group_column, options.prefix)
+    check_review_columns(catalogue.image_column, options)
     check_columns(catalogue.schema, request.output)
     folder = job_folder(request.output)
     _check_places(request, folder)
@@ -198,9 +204,10 @@ def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:
     start = time.monotonic()
     restarts = run_pool(job, request.model, workers, advance)
     run = RunFigures(images=to_do, seconds=time.monotonic() - start, workers=workers, restarts=restarts)
-    tally = Tally()
-    merge_parts(job, request.output, tally.add)
-    receipt = tally.receipt(job, str(request.output), run)
-    write_receipt(job, receipt, tally)
+    with scratch_folder(job.storage) as scratch:
+        merged = merge_job(job, request.output, scratch)
+        upload_lists(job, scratch)
+    receipt = merged.tally.receipt(job, str(request.output), run, groups=merged.groups)
+    write_receipt(job, receipt, merged)
     forget_known(job)
     return receipt

@@ -15,9 +15,20 @@ from worker.job import Job, ModelPin
 from worker.parts import NO_PHOTO_WORK, PhotoWork, part_work, photo_work
 from worker.results import Status
 
-__all__ = ["RECEIPT_FILE", "Receipt", "RunFigures", "SampleRow", "Tally"]
+__all__ = [
+    "GROUPS_FILE",
+    "RECEIPT_FILE",
+    "REVIEW_FILE",
+    "GroupCounts",
+    "Receipt",
+    "RunFigures",
+    "SampleRow",
+    "Tally",
+]
 
 RECEIPT_FILE: Final = "receipt.json"
+REVIEW_FILE: Final = "review.csv"
+GROUPS_FILE: Final = "by_group.parquet"
 _EXAMPLES: Final = 5
 _BINS: Final = 20
 _SAMPLE: Final = 48
@@ -80,6 +91,24 @@ class WorkFigures(_Record):
     busy_s: float
 
 
+class GroupCounts(_Record):
+    """What became of products whose photos are several rows.
+
+    Attributes:
+        products: in all.
+        labeled: whose photos are sure enough, and agree.
+        review: that a person should look at.
+        failed: without a readable photo.
+        disagreeing: those of ``review`` whose sure photos have two labels.
+    """
+
+    products: int
+    labeled: int
+    review: int
+    failed: int
+    disagreeing: int
+
+
 class Receipt(_Record):
     """The contents of ``receipt.json``.
 
@@ -88,6 +117,9 @@ class Receipt(_Record):
         images_per_s: rows a second in the last run.
         review_reasons: why rows went to review; parts from before there were reasons do not count.
         photos: what the photos took, over all parts; nothing in parts from before this was written down.
+        groups: counts of products; none where no column says which rows are of one.
+        groups_file: where ``by_group.parquet`` is, if it is.
+        review_file: where ``review.csv`` is; none in receipts from before it was written.
     """
 
     job: str
@@ -107,6 +139,9 @@ class Receipt(_Record):
     images_per_s: float
     review_reasons: dict[ReviewReason, int] = Field(default_factory=dict)
     photos: PhotoWork = NO_PHOTO_WORK
+    groups: GroupCounts | None = None
+    groups_file: str | None = None
+    review_file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +225,9 @@ class Tally:
         if len(self.failed_sample) < _SAMPLE_FAILED:
             self.failed_sample.append(SampleRow(example.image, Status.FAILED, None, None, kind))
 
-    def receipt(self, job: Job, output: str, run: RunFigures, retry: int = 0) -> Receipt:
+    def receipt(
+        self, job: Job, output: str, run: RunFigures, retry: int = 0, groups: GroupCounts | None = None
+    ) -> Receipt:
         """The receipt of a merged job, after the retry of that number."""
         return Receipt(
             job=job.spec.id,
@@ -218,4 +255,7 @@ class Tally:
             images_per_s=round(run.images_per_s, 1),
             review_reasons={reason: self.reasons[reason] for reason in ReviewReason if self.reasons[reason]},
             photos=self.photos.rounded(),
+            groups=groups,
+            groups_file=f"{job.storage.place}/{GROUPS_FILE}" if groups else None,
+            review_file=f"{job.storage.place}/{REVIEW_FILE}",
         )

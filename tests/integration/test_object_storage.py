@@ -11,13 +11,16 @@ import pytest
 from models.classifier import load
 from models.errors import JobError
 from tests.label_chunk import run_chunk
+from tests.unit.worker.answers import failed, sure, unsure
 from worker.catalogue import open_catalogue
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, finished_receipt
 from worker.job import Job, JobOptions, open_job
 from worker.job_writer import create_job
 from worker.object_storage import ObjectStorage
 from worker.open_storage import open_storage
+from worker.parts import part_bytes, part_key
 from worker.pin import verified_pin
+from worker.receipt import GROUPS_FILE, REVIEW_FILE
 from worker.storage import FolderStorage, Storage
 
 from .s3_server import Fault, Kind, S3Server
@@ -172,6 +175,21 @@ def test_a_job_in_s3_ends_as_one_in_a_folder(
     results = [whole_job(storage, catalogue, bundle) for storage in (FolderStorage(tmp_path / "job"), in_s3)]
     assert results[0].num_rows > 200
     assert results[0] == results[1]
+
+
+def test_votes_and_doubtful_rows_of_a_job_in_s3_are_there_too(
+    in_s3: ObjectStorage, tmp_path: Path, bundle: Path
+) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_text("image,sku\na.jpg,A\nb.jpg,A\nc.jpg,B\nd.jpg,\n")
+    pin = verified_pin(bundle, None)
+    job = create_job(in_s3, open_catalogue(source), pin, JobOptions(group_column="sku"), chunk_rows=2)
+    for chunk, rows in enumerate(([sure("shoe"), sure("hat")], [unsure("hat"), failed()])):
+        in_s3.commit(part_key(chunk), part_bytes(rows, job.spec.id, "shop-7:42", 0.5, 0))
+    check_finished(job)
+    votes = pq.read_table(in_s3.source(GROUPS_FILE)).select(["sku", "status", "reason"]).to_pylist()
+    assert [tuple(vote.values()) for vote in votes] == [("A", "review", "disagreement"), ("B", "review", "threshold")]
+    assert [line.split(",")[0] for line in in_s3.read(REVIEW_FILE).decode().splitlines()] == ["row", "3", "1", "2"]
 
 
 def whole_job(storage: Storage, catalogue: Path, bundle: Path) -> pa.Table:

@@ -8,6 +8,7 @@ from typing import Final
 
 from worker.page.contact_sheet import SheetPhoto
 from worker.page.frame import framed
+from worker.page.products import PRODUCTS_STYLE, ProductPhotos, products_section
 from worker.page.sections import receipt_sections, section
 from worker.page.text import isolated, number_of, share, visible
 from worker.page.tiles import photo_tiles
@@ -31,23 +32,30 @@ class PagePicture:
     path: Path
 
 
-def receipt_page(receipt: Receipt, pictures: Sequence[PagePicture], photos: Sequence[SheetPhoto] = ()) -> str:
+def receipt_page(
+    receipt: Receipt,
+    pictures: Sequence[PagePicture],
+    photos: Sequence[SheetPhoto] = (),
+    products: Sequence[ProductPhotos] = (),
+) -> str:
     """A page with all that a receipt says, and pictures.
 
     Args:
         receipt: of a merged job.
         pictures: PNG files, which are put into the page.
         photos: some of the labelled photos, which become tiles.
+        products: some of the products whose photos disagree.
 
     Returns:
         HTML that needs no other file and runs no script.
     """
     rows, source = number_of(receipt.rows, "row", "rows"), PurePath(receipt.source).name
     counts, details = receipt_sections(receipt)
-    shown = [section("Some of the photos", photo_tiles(photos), "long")] if photos else []
+    shown = [products_section(receipt.groups, products)] if receipt.groups else []
+    shown += [section("Some of the photos", photo_tiles(photos), "long")] if photos else []
     shown += [_picture(picture) for picture in pictures]
     body = (f"<h1>{rows} of {isolated(source)}</h1>", _lead(receipt), _numbers(receipt), counts, *shown, details)
-    return framed(f"{rows} of {visible(source)}", "\n".join(body))
+    return framed(f"{rows} of {visible(source)}", "\n".join(body), PRODUCTS_STYLE if receipt.groups else "")
 
 
 def _lead(receipt: Receipt) -> str:

@@ -117,6 +117,8 @@ def _job(receipt: Receipt) -> str:
     facts = {
         "Source": f"<code>{visible(receipt.source)}</code>",
         "Output": f"<code>{visible(receipt.output)}</code>",
+        "To review": f"<code>{visible(receipt.review_file)}</code>" if receipt.review_file else "",
+        "Products": f"<code>{visible(receipt.groups_file)}</code>" if receipt.groups_file else "",
         "Job": f"<code>{visible(receipt.job)}</code>",
         "Finished": f"<code>{visible(receipt.finished_at)}</code>",
         "Retry": f"{receipt.retry} of the failed rows" if receipt.retry else "",

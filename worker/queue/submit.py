@@ -19,8 +19,10 @@ from worker.known.previous import Carried, carry_over
 from worker.known.terms import Terms
 from worker.pin import verified_pin
 from worker.priority import Priority
+from worker.products.by_group import check_group_column
 from worker.queue.settings import TIME_LIMIT_S
 from worker.results import check_no_clash
+from worker.review_list import check_review_columns
 from worker.sources.address import is_url, stem_of
 
 __all__ = ["SubmitRequest", "Submitted", "new_name", "submit"]
@@ -103,6 +105,8 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
     )
     catalogue.check_column(options.group_column, "--group-column")
     check_no_clash(catalogue.schema.names, options.prefix)
+    check_group_column(catalogue.schema, options.group_column, options.prefix)
+    check_review_columns(catalogue.image_column, options)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
     jobs.bundles.put(request.model, pin.digest)
     earlier = jobs.get(name)

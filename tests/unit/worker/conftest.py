@@ -1,8 +1,11 @@
 """Jobs to test with: of a few drawn photos, ready to be labelled, or of rows whose photos nobody reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from models.errors import ImageError, ImageFault
@@ -82,3 +85,32 @@ def _row(fault: ImageFault | None) -> RowResult:
         return failed_row(ImageError("It is no good.", fault), None, PIN.reference)
     best = (("shoe", 0.75), ("hat", 0.25))
     return RowResult("shoe", 0.75, Status.LABELED, None, None, best, "5" * 64, PIN.reference)
+
+
+@pytest.fixture
+def answered_job(tmp_path: Path) -> MakeJob:
+    """Create a job of rows that have all been answered; its catalogue has the columns ``image`` and ``sku``."""
+    numbers = count()
+
+    def make(
+        answers: Sequence[RowResult],
+        products: pa.Array | Sequence[object],
+        options: JobOptions | None = None,
+        *,
+        chunk_rows: int = 2,
+        columns: dict[str, Sequence[object]] | None = None,
+    ) -> Job:
+        """``columns``: of the catalogue, besides."""
+        folder = tmp_path / f"answered-{next(numbers)}"
+        folder.mkdir()
+        images = [f"{row}.jpg" for row in range(len(answers))]
+        pq.write_table(pa.table({"image": images, "sku": products, **(columns or {})}), folder / "rows.parquet")
+        options = options or JobOptions(group_column="sku")
+        catalogue = open_catalogue(folder / "rows.parquet", "image")
+        job = create_job(FolderStorage(folder / "job"), catalogue, PIN, options, chunk_rows)
+        for chunk in range(job.spec.chunks):
+            rows = list(answers[chunk * chunk_rows : (chunk + 1) * chunk_rows])
+            job.storage.commit(part_key(chunk), part_bytes(rows, job.spec.id, "shop-7:42", 0.5, 0))
+        return job
+
+    return make

@@ -11,9 +11,11 @@ import pytest
 from models.classifier import load
 from models.errors import ImageFault, JobError
 from tests.label_chunk import run_chunk
+from tests.unit.worker.answers import failed, sure, unsure
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, finished_receipt
-from worker.job import Job
-from worker.receipt import RECEIPT_FILE
+from worker.job import Job, JobOptions
+from worker.parts import part_bytes, part_key
+from worker.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE, GroupCounts
 from worker.retry import commit_retry
 from worker.storage import FolderStorage
 
@@ -77,6 +79,46 @@ def test_what_a_killed_merge_left_is_removed_once_it_is_old(done_job: Job) -> No
         os.utime(folder, (time.time() - age_s, time.time() - age_s))
     finish_job(done_job)
     assert [path.name for path in done_job.storage.root.glob(".finish-*")] == [".finish-young"]
+
+
+def test_a_job_of_products_leaves_its_votes_and_its_doubtful_rows(answered_job) -> None:
+    answers = [sure("shoe"), sure("hat"), unsure("hat", 0.25), failed()]
+    job = answered_job(answers, ["A", "A", "B", "B"])
+    receipt = finish_job(job)
+    assert receipt.groups == GroupCounts(products=2, labeled=0, review=2, failed=0, disagreeing=1)
+    assert receipt.review_reasons == {"threshold": 1, "disagreement": 2}
+    assert receipt.groups_file == f"{job.storage.place}/{GROUPS_FILE}"
+    assert receipt.review_file == f"{job.storage.place}/{REVIEW_FILE}"
+    assert pq.read_table(job.storage.source(GROUPS_FILE)).column("sku").to_pylist() == ["A", "B"]
+    assert [line.split(",")[0] for line in job.storage.read(REVIEW_FILE).decode().splitlines()] == [
+        "row",
+        "3",
+        "1",
+        "2",
+    ]
+    assert finished_receipt(job) == receipt
+    assert not [entry for entry in job.storage.root.iterdir() if entry.name.startswith(".")]
+
+
+def test_a_retry_votes_and_lists_anew(answered_job) -> None:
+    job = answered_job([sure("shoe"), failed(), failed()], ["A", "A", "A"])
+    finish_job(job)
+    assert job.storage.read(REVIEW_FILE).count(b"\n") == 1
+    commit_retry(job.storage, 1, [0, 1], 2)
+    for chunk, rows in enumerate(([sure("shoe"), unsure("shoe")], [sure("hat")])):
+        job.storage.commit(part_key(chunk, 1), part_bytes(rows, job.spec.id, "shop-7:42", 0.5, 0))
+    receipt = finish_job(job)
+    assert (receipt.groups.disagreeing, receipt.by_status["review"]) == (1, 3)
+    assert job.storage.read(REVIEW_FILE).count(b"\n") == 4
+    assert pq.read_table(job.storage.source(GROUPS_FILE)).column("readable").to_pylist() == [3]
+
+
+def test_a_job_without_products_lists_its_doubtful_rows_only(answered_job) -> None:
+    job = answered_job([sure("shoe"), unsure("hat")], ["A", "A"], JobOptions())
+    receipt = finish_job(job)
+    assert (receipt.groups, receipt.groups_file) == (None, None)
+    assert job.storage.read(REVIEW_FILE).startswith(b"row,image,label,")
+    assert not job.storage.exists(GROUPS_FILE)
 
 
 def test_a_job_is_not_finished_by_the_receipt_of_another(done_job: Job) -> None:

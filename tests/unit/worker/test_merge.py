@@ -7,9 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.classifier import load
-from models.errors import InputError, JobError
+from models.errors import JobError
 from tests.label_chunk import run_chunk
-from worker.merge import check_columns, check_output, merge_parts
+from tests.unit.worker.answers import failed, sure
+from worker.job import JobOptions
+from worker.merge import merge_parts
 from worker.results import PART_SCHEMA, RESULT_SCHEMA
 
 
@@ -86,12 +88,6 @@ def test_a_part_with_a_row_too_few_is_an_error(done_job, tmp_path: Path) -> None
     assert not (tmp_path / "out.parquet").exists()
 
 
-@pytest.mark.parametrize("name", ["out.xlsx", "out", "nowhere/out.csv"])
-def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError):
-        check_output(tmp_path / name)
-
-
 def test_typed_columns_become_text_that_says_the_same(make_job, tmp_path: Path, catalogue: Path, bundle: Path) -> None:
     photo = str(next(catalogue.rglob("*.png")))
     table = pa.table(
@@ -113,8 +109,54 @@ def test_typed_columns_become_text_that_says_the_same(make_job, tmp_path: Path, 
     assert "1970-01-01 00:00:00.000000001" in (tmp_path / "out.csv").read_text()
 
 
-def test_bytes_are_refused_for_a_text_output() -> None:
-    schema = pa.schema([("image", pa.string()), ("thumbnail", pa.binary())])
-    check_columns(schema, Path("out.parquet"))
-    with pytest.raises(InputError, match="thumbnail holds bytes"):
-        check_columns(schema, Path("out.csv"))
+COMMAND = "=cmd|' /C calc'!A0"
+
+
+@pytest.fixture
+def dangerous_job(answered_job):
+    """Cells, labels and names that a spreadsheet would compute."""
+
+    def make(excel_safe: bool | None):
+        answers = [sure(COMMAND), failed(COMMAND), sure("-5")]
+        columns = {"+text": [COMMAND, "-5", "- wool"], "weight": [-5.5, None, 1.0]}
+        options = JobOptions(prefix="@", excel_safe=excel_safe)
+        return answered_job(answers, [COMMAND, "+3.2", "\n=1"], options, columns=columns)
+
+    return make
+
+
+def csv_records(job, folder: Path) -> list[list[str]]:
+    merge_parts(job, folder / "out.csv", lambda *_: None)
+    with (folder / "out.csv").open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_what_labelling_writes_into_a_csv_starts_no_formula(dangerous_job, tmp_path: Path) -> None:
+    header, first, second, third = csv_records(dangerous_job(None), tmp_path)
+    assert header[:4] == ["image", "sku", "+text", "weight"]
+    assert header[4:] == [f"'@{name}" for name in RESULT_SCHEMA.names]
+    assert (first[1], first[2], second[1], third[1]) == (COMMAND, COMMAND, "+3.2", "\n=1"), "the catalogue's own"
+    assert first[header.index("'@label")] == f"'{COMMAND}"
+    assert json.loads(first[header.index("'@top_k")])[0]["label"] == COMMAND
+    assert second[header.index("'@error_message")] == f"'{COMMAND}"
+    assert third[header.index("'@label")] == "-5"
+
+
+def test_no_cell_of_an_excel_safe_csv_starts_a_formula(dangerous_job, tmp_path: Path) -> None:
+    records = csv_records(dangerous_job(True), tmp_path)
+    assert records[0][:4] == ["image", "sku", "'+text", "weight"]
+    assert [record[1:4] for record in records[1:]] == [
+        [f"'{COMMAND}", f"'{COMMAND}", "-5.5"],
+        ["+3.2", "-5", ""],
+        ["'\n=1", "'- wool", "1.0"],
+    ]
+    numbers = {"+3.2", "-5", "-5.5"}
+    assert not [cell for record in records for cell in record if cell[:1] in tuple("=+-@\n") and cell not in numbers]
+
+
+def test_other_formats_hold_cells_as_they_are(dangerous_job, tmp_path: Path) -> None:
+    job = dangerous_job(None)
+    for name in ("out.jsonl", "out.parquet"):
+        merge_parts(job, tmp_path / name, lambda *_: None)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert lines[0]["@label"] == pq.read_table(tmp_path / "out.parquet").column("@label")[0].as_py() == COMMAND

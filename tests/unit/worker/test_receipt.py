@@ -98,7 +98,16 @@ RECEIPT_JSON = f"""{{
   "download_s": 0.4,
   "decode_s": 0.0,
   "inference_s": 0.1
- }}
+ }},
+ "groups": {{
+  "products": 2,
+  "labeled": 1,
+  "review": 1,
+  "failed": 0,
+  "disagreeing": 0
+ }},
+ "groups_file": "/srv/jobs/spring/by_group.parquet",
+ "review_file": "/srv/jobs/spring/review.csv"
 }}"""
 
 
@@ -152,8 +161,10 @@ def test_the_format_on_disk_is_this_one() -> None:
 def test_a_receipt_from_before_there_were_precisions_still_loads() -> None:
     older = json.loads(RECEIPT_JSON)
     del older["review_reasons"], older["photos"], older["model"]["precision"], older["model"]["all_to_review"]
+    del older["groups"], older["groups_file"], older["review_file"]
     receipt = Receipt.model_validate_json(json.dumps(older))
     assert (receipt.review_reasons, receipt.model.precision) == ({}, None)
+    assert (receipt.groups, receipt.review_file) == (None, None)
 
 
 def test_the_reasons_for_review_are_counted(make_job, catalogue) -> None:

@@ -58,6 +58,15 @@ def test_the_same_job_again_is_the_one_that_is_there(request_of: SubmitRequest, 
     assert again.job == first.job
 
 
+@pytest.mark.parametrize("column", ["photos", "row"])
+def test_a_group_column_whose_name_is_taken_is_refused(request_of: SubmitRequest, jobs: Jobs, column: str) -> None:
+    request_of.source.write_text(f"image,{column}\na.jpg,A\n")
+    with pytest.raises(InputError, match="--prefix"):
+        submit(replace(request_of, options=JobOptions(group_column=column)), jobs, ignore)
+    assert not jobs.names()
+    assert submit(replace(request_of, options=JobOptions(group_column=column, prefix="our_")), jobs, ignore).new
+
+
 @pytest.mark.parametrize("change", ["a row", "an option", "the model", "the image root"])
 def test_another_job_of_the_same_name_is_refused(request_of: SubmitRequest, jobs: Jobs, change: str) -> None:
     first = submit(request_of, jobs, ignore)

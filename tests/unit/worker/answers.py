@@ -1,0 +1,34 @@
+"""Results of photos, as a model would give them."""
+
+from models.decision import ReviewReason
+from models.errors import ImageError, ImageFault
+from worker.results import RowResult, Status, failed_row
+
+__all__ = ["MODEL", "failed", "sure", "unsure"]
+
+MODEL = "shop/1/float32@aaaaaaaaaaaa"
+
+
+def sure(label: str, confidence: float = 0.75, *others: tuple[str, float]) -> RowResult:
+    """A photo that is labeled by itself; ``others`` are the classes after it."""
+    return _result(label, confidence, others, None)
+
+
+def unsure(
+    label: str, confidence: float = 0.5, *others: tuple[str, float], reason: ReviewReason = ReviewReason.THRESHOLD
+) -> RowResult:
+    """A photo that goes to review by itself."""
+    return _result(label, confidence, others, reason)
+
+
+def failed(message: str = "It is no image.") -> RowResult:
+    """A photo that cannot be read."""
+    return failed_row(ImageError(message, ImageFault.UNREADABLE), None, MODEL)
+
+
+def _result(
+    label: str, confidence: float, others: tuple[tuple[str, float], ...], reason: ReviewReason | None
+) -> RowResult:
+    status = Status.REVIEW if reason else Status.LABELED
+    best = ((label, confidence), *others)
+    return RowResult(label, confidence, status, None, None, best, "5" * 64, MODEL, reason)

@@ -1,0 +1,32 @@
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from tests.unit.worker.answers import failed, sure, unsure
+from worker.console import print_receipt
+from worker.finish import finish_job
+from worker.job import JobOptions
+
+
+def said(job) -> list[str]:
+    console = Console(file=StringIO(), width=400)
+    print_receipt(finish_job(job), console)
+    return console.file.getvalue().splitlines()
+
+
+def test_products_and_doubtful_rows_have_a_line(answered_job) -> None:
+    job = answered_job([sure("shoe"), sure("hat"), unsure("hat"), failed()], ["A", "A", "B", "C"])
+    lines = said(job)
+    counts = "Products: 3, 0 labeled, 2 to review (1 with photos that disagree), 1 failed"
+    assert f"{counts}: {job.storage.place}/by_group.parquet" in lines
+    assert f"To review: 3 rows, least sure first: {job.storage.place}/review.csv" in lines
+    assert any("photos of one product disagree" in line and "50.0%" in line for line in lines)
+
+
+@pytest.mark.parametrize(("answer", "line"), [(sure("hat"), None), (unsure("hat"), "To review: 1 row: ")])
+def test_what_there_is_none_of_has_no_line(answered_job, answer, line) -> None:
+    found = [
+        text for text in said(answered_job([answer], ["A"], JobOptions())) if "Products" in text or "To rev" in text
+    ]
+    assert [text[: len(line or "")] for text in found] == ([line] if line else [])

@@ -1,0 +1,65 @@
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from worker.scratch import scratch_database, scratch_folder
+from worker.storage import FolderStorage
+
+
+def test_a_database_has_no_file_that_could_be_left(tmp_path: Path) -> None:
+    with scratch_database(tmp_path) as one, scratch_database(tmp_path) as other:
+        for database, cells in ((one, 300_000), (other, 1)):
+            database.execute("CREATE TABLE a (b INT, c TEXT)")
+            database.executemany("INSERT INTO a VALUES (?, ?)", ((n, "x" * 200) for n in range(cells)))
+        assert one.execute("SELECT count(*), sum(length(c)) FROM a").fetchone() == (300_000, 60_000_000)
+        assert other.execute("SELECT count(*) FROM a").fetchone() == (1,)
+        assert not list(tmp_path.iterdir())
+    with pytest.raises(sqlite3.ProgrammingError):
+        one.execute("SELECT 1")
+
+
+HOLDS_MUCH = """
+import resource, sys
+from pathlib import Path
+from worker.scratch import scratch_database
+
+with scratch_database(Path(sys.argv[1])) as database:
+    database.execute("CREATE TABLE a (b INTEGER PRIMARY KEY, c TEXT)")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    database.executemany("INSERT INTO a (c) VALUES (?)", (("x" * 2000,) for _ in range(100_000)))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_process_leaves_nothing_and_held_little_in_memory(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDS_MUCH, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    grown_kib = int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+    assert grown_kib < 80 * 1024, "of 200 MB"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_gone_after_its_use_and_so_is_what_others_left_long_ago(tmp_path: Path) -> None:
+    with scratch_folder(FolderStorage(tmp_path)) as left:
+        (left / "labels.parquet").touch()
+        os.utime(left, (time.time() - 7200.0,) * 2)
+        with scratch_folder(FolderStorage(tmp_path)) as folder:
+            assert not left.exists()
+            assert list(tmp_path.iterdir()) == [folder]
+        assert not folder.exists()
+        left.mkdir()
+
+
+def test_a_folder_is_gone_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), scratch_folder(FolderStorage(tmp_path)):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,1 @@
+"""Photos of one product: what they say together."""

@@ -1,0 +1,38 @@
+"""What merging needs for a while and on this machine only: a folder, and a database in it; both go, come what may."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from worker.storage import Storage
+from worker.temporary_folder import temporary_folder
+
+__all__ = ["scratch_database", "scratch_folder"]
+
+_PREFIX: Final = ".finish-"
+_CACHE_KIB: Final = 32 * 1024
+
+
+def scratch_folder(storage: Storage) -> AbstractContextManager[Path]:
+    """A new folder in the storage's scratch, where files may be written that :meth:`Storage.upload` then moves."""
+    return temporary_folder(storage.scratch, _PREFIX)
+
+
+@contextmanager
+def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
+    """An empty SQLite database that holds in memory no more than a cache of 32 MiB.
+
+    Its file has no name from the moment it is open, so that it is gone with the process, however that ends. No query of
+    it may sort all rows: SQLite would do that in a folder of its own choice.
+    """
+    file = folder / "scratch.sqlite"
+    address = f"{file.resolve().as_uri()}?nolock=1"  # nobody else knows of it, and shared disks may lock nothing
+    with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        database.execute("BEGIN")
+        file.unlink()
+        yield database
