@@ -21,11 +21,13 @@ from worker.finish import finished_receipt
 from worker.job import Job
 from worker.jobs import Jobs
 from worker.open_storage import open_storage
+from worker.queue.chunk_report import committed_work, report_chunk
 from worker.queue.events import log_event
 from worker.queue.in_hand import InHand
 from worker.queue.lease import held_lease
 from worker.queue.ledger import Ledger, RedisError, connect
 from worker.queue.loaded_models import LoadedModels
+from worker.queue.metrics import Metrics
 from worker.queue.settings import QueueSettings
 from worker.results import RowResult
 
@@ -50,11 +52,19 @@ class Runner:
     Args:
         settings: where Redis and the jobs are.
         in_hand: told while a task is being done.
+        metrics: told how each ended.
         pause: lets so many seconds go by, where a machine in trouble leaves work to others.
     """
 
-    def __init__(self, settings: QueueSettings, in_hand: InHand, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: QueueSettings,
+        in_hand: InHand,
+        metrics: Metrics,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._pause = pause
         self._in_hand = in_hand
         self._seen: dict[str, tuple[Job, float]] = {}
@@ -82,9 +92,10 @@ class Runner:
             found = self._usable_job(job)
             _check_deaths(found, chunk)
             model = self._models.get(found.spec.model, found.spec.options.precision)
-            if run_chunk(found, chunk, model, _JobGuard(found)):
-                seconds = round(time.monotonic() - start, 3)
-                log_event("chunk_done", job=job, chunk=chunk, rows=found.rows_in_chunk(chunk), seconds=seconds)
+            guard = _JobGuard(found)
+            if run_chunk(found, chunk, model, guard):
+                seconds = time.monotonic() - start
+                report_chunk(self._metrics, job, chunk, seconds, guard.rows, committed_work(found, chunk))
                 with suppress(RedisError):
                     self._ledger.forget_setbacks(job)
 
@@ -116,8 +127,11 @@ class Runner:
         try:
             yield
         except _CancelledError:
+            self._metrics.chunk_given_up()
             log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
         except Exception as error:  # noqa: BLE001 - whatever it is, people must see it and the chunk must wait
+            if chunk != FINISH:
+                self._metrics.chunk_failed()
             text = str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"
             log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=text)
             setbacks = 0
@@ -146,6 +160,7 @@ class _JobGuard(Guard):
     def __init__(self, job: Job) -> None:
         self._job = job
         self._next = time.monotonic() + _LOOK_S
+        self.rows: Sequence[RowResult] = ()
 
     def before_photo(self) -> None:
         if time.monotonic() >= self._next:
@@ -153,6 +168,7 @@ class _JobGuard(Guard):
             self._next = time.monotonic() + _LOOK_S
 
     def before_commit(self, rows: Sequence[RowResult]) -> None:
+        self.rows = rows
         if any(row.error == ImageFault.MISSING for row in rows):
             self.look()
 
