@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from threading import Event, Lock, Thread
 from typing import Final
+from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -25,9 +26,6 @@ from worker.queue.settings import QueueSettings
 __all__ = ["Exposition", "WorkerCollector", "check_port"]
 
 _PERIOD_S: Final = 2.0
-_EFFORT: Final = 0.05
-"""The share of its time that looking at jobs may take, whatever they cost to look at."""
-
 _STALE_S: Final = 60.0
 
 
@@ -121,6 +119,7 @@ class Exposition:
     def __init__(self, settings: QueueSettings, metrics: Metrics, slots: int, version: str) -> None:
         self._settings = settings
         self._collector = WorkerCollector(metrics, slots, version, self._recent)
+        self._server: WSGIServer | None = None
         self._overview: tuple[float, Overview] | None = None
         self._opening = Lock()
         self._ended = Event()
@@ -135,10 +134,11 @@ class Exposition:
         registry.register(self._collector)
         host, port = self._settings.metrics_host, self._settings.metrics_port or 0
         try:
-            self._server, _ = start_http_server(port, host, registry)
+            server, _ = start_http_server(port, host, registry)
         except OSError as error:
             raise _refused(host, port, error) from error
-        os.register_at_fork(after_in_child=self._server.socket.close)  # it must not keep the port from the next worker
+        self._server = server
+        os.register_at_fork(after_in_child=server.socket.close)  # it must not keep the port from the next worker
         os.register_at_fork(
             before=self._opening.acquire,
             after_in_parent=self._opening.release,
@@ -149,8 +149,9 @@ class Exposition:
     def end(self) -> None:
         """Give the port back."""
         self._ended.set()
-        self._server.shutdown()
-        self._server.server_close()
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
 
     def _recent(self) -> Overview | None:
         """The last overview; none where it is too old to be shown as how things are."""
@@ -162,15 +163,14 @@ class Exposition:
         reader = OverviewReader(Jobs(open_storage(self._settings.jobs)), ledger, self._opening)
         wrong, pause = "", 0.0
         while not self._ended.wait(pause):
-            start = time.monotonic()
+            pause = _PERIOD_S
             try:
-                self._overview = (start, reader.read())
+                self._overview = (time.monotonic(), reader.read())
                 wrong = ""
             except Exception as error:  # noqa: BLE001 - the worker's own numbers are served whatever is wrong
                 if wrong != str(error):
                     log_event("cannot_look_around", logging.WARNING, error=f"{type(error).__name__}: {error}")
                 wrong = str(error)
-            pause = max(_PERIOD_S, (time.monotonic() - start) / _EFFORT)
         ledger.close()
 
 

@@ -23,6 +23,9 @@ __all__ = ["JobFigures", "Overview", "OverviewReader"]
 _TURN_S: Final = 1.0
 """How long one reading may look at jobs; it goes on where it stopped in the next."""
 
+_EFFORT: Final = 0.05
+"""The share of its time that looking at jobs may take: the slower their folder, the rarer."""
+
 _REST_S: Final = 30.0
 """How long a job that does not run is left alone."""
 
@@ -79,12 +82,15 @@ class OverviewReader:
         jobs: the folder of jobs.
         ledger: where messages wait.
         opening: held while a part is open; no process may be forked then, for Arrow's locks would stay locked in it.
+        effort: the share of the time that looking at jobs may take.
     """
 
-    def __init__(self, jobs: Jobs, ledger: Ledger, opening: Lock) -> None:
+    def __init__(self, jobs: Jobs, ledger: Ledger, opening: Lock, effort: float = _EFFORT) -> None:
         self._jobs = jobs
         self._ledger = ledger
         self._opening = opening
+        self._effort = effort
+        self._rest_until = 0.0
         self._looks: dict[str, _Look] = {}
 
     def read(self) -> Overview:
@@ -92,7 +98,10 @@ class OverviewReader:
         waiting: dict[str, int] = {}
         with suppress(RedisError):
             waiting = {queue: self._ledger.waiting(queue) for queue in QUEUES.values()}
-        self._look_at_jobs(time.monotonic() + _TURN_S)
+        start = time.monotonic()
+        if start >= self._rest_until:
+            self._look_at_jobs(start + _TURN_S)
+            self._rest_until = start + (time.monotonic() - start) / self._effort
         running = (look.figures for _, look in sorted(self._looks.items()))
         return Overview(bool(waiting), waiting, tuple(figures for figures in running if figures))
 

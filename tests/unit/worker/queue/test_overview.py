@@ -1,3 +1,4 @@
+import math
 from threading import Lock
 
 import pytest
@@ -16,7 +17,8 @@ from worker.queue.settings import QueueSettings
 
 @pytest.fixture
 def reader(jobs: Jobs, ledger: Ledger) -> OverviewReader:
-    return OverviewReader(jobs, ledger, Lock())
+    """Never rests."""
+    return OverviewReader(jobs, ledger, Lock(), effort=math.inf)
 
 
 def seen(reader: OverviewReader) -> list[tuple[str, int, int, int]]:
@@ -48,6 +50,14 @@ def test_a_running_job_is_followed(reader: OverviewReader, paper_job, commit_par
     commit_part(job, 1, faults={0: ImageFault.MISSING, 1: ImageFault.MISSING})
     assert seen(reader) == [("job", 9, 5, 3)]
     assert reader.read().jobs[0].model == job.spec.model
+
+
+def test_one_that_has_looked_at_jobs_rests(jobs: Jobs, ledger: Ledger, paper_job, commit_part) -> None:
+    reader = OverviewReader(jobs, ledger, Lock(), effort=1e-9)
+    job = paper_job(5)
+    assert seen(reader) == [("job", 9, 0, 0)]
+    commit_part(job, 0)
+    assert seen(reader) == [("job", 9, 0, 0)]
 
 
 def test_a_part_is_opened_once(reader: OverviewReader, paper_job, commit_part) -> None:

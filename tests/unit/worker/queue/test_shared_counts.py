@@ -55,12 +55,14 @@ def test_what_is_added_together_is_counted_together_or_not_at_all() -> None:
     for _ in range(10):
         before = counts.totals()[0]
         process = start(count, 1)
-        until(lambda before=before: counts.totals()[0] > before, "it counts")
-        deadline = time.monotonic() + 0.05
-        while time.monotonic() < deadline:
-            totals = counts.totals()
-            assert totals[0] == totals[39]
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
+        try:
+            until(lambda before=before: counts.totals()[0] > before, "it counts")
+            deadline = time.monotonic() + 0.05
+            while time.monotonic() < deadline:
+                totals = counts.totals()
+                assert totals[0] == totals[39]
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
         totals = counts.totals()
         assert totals[0] == totals[39]
