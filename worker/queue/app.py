@@ -2,14 +2,17 @@
 
 import os
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery
 from kombu import Queue
 
 from worker.priority import Priority
+from worker.queue.heartbeat import Heartbeat
 from worker.queue.in_hand import InHand
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES
+from worker.queue.metrics import Metrics
 from worker.queue.runner import Runner
 from worker.queue.service import service_step
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
@@ -31,11 +34,15 @@ class GentleCelery(Celery):
 
     Attributes:
         in_hand: which processes of a worker have a task in hand.
+        metrics: what they have done.
+        heartbeat: whether the main process works.
     """
 
-    def __init__(self, *arguments: object, **options: object) -> None:
+    def __init__(self, *arguments: object, heartbeat: Path | None = None, **options: object) -> None:
         super().__init__(*arguments, **options)
         self.in_hand = InHand()
+        self.metrics = Metrics()
+        self.heartbeat = Heartbeat(heartbeat)
 
     @property
     def Worker(self) -> type["GentleWorker"]:
@@ -46,12 +53,13 @@ class GentleCelery(Celery):
 
 def make_app(settings: QueueSettings) -> GentleCelery:
     """A Celery app with our two tasks; nothing is connected yet."""
-    app = GentleCelery("hangtag", amqp="worker.queue.connection:QuickAmqp", set_as_current=False)
+    amqp = "worker.queue.connection:QuickAmqp"
+    app = GentleCelery("hangtag", amqp=amqp, set_as_current=False, heartbeat=settings.heartbeat)
     app.conf.update(_configuration(settings))
-    runner = Runner(settings, app.in_hand)
+    runner = Runner(settings, app.in_hand, app.metrics)
     app.task(name=CHUNK_TASK, Request=LOGGED, shared=False)(runner.label_chunk)
     app.task(name=FINISH_TASK, Request=LOGGED, shared=False)(runner.finish_job)
-    app.steps["worker"].add(service_step(settings, CeleryPublisher(app)))
+    app.steps["worker"].add(service_step(settings, CeleryPublisher(app), app.metrics, app.heartbeat))
     return app
 
 
@@ -86,6 +94,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],
         "result_backend": None,
+        "worker_consumer": "worker.queue.connection:PatientConsumer",
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": len(os.sched_getaffinity(0)),
         "worker_enable_remote_control": False,

@@ -3,6 +3,7 @@
 import os
 from enum import StrEnum
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -162,6 +163,25 @@ def worker_command(
     ] = None,
     redis: RedisOption = None,
     jobs: JobsOption = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Serve /metrics for Prometheus there. Default: HANGTAG_METRICS_PORT, or not at all."
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address to serve them at; 0.0.0.0 in a container. Default: HANGTAG_METRICS_HOST, or 127.0.0.1."
+        ),
+    ] = None,
+    heartbeat: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Touched every second as long as the worker works. Default: HANGTAG_HEARTBEAT, or none.",
+        ),
+    ] = None,
     log: Annotated[
         LogFormat | None, typer.Option(help="Default: text on a terminal, json elsewhere.", show_default=False)
     ] = None,
@@ -176,8 +196,10 @@ def worker_command(
       hangtag worker
 
       hangtag worker --concurrency 8 --redis redis://queue:6379/0 --jobs /mnt/shared/jobs
+
+      hangtag worker --metrics-port 9108 --heartbeat /run/hangtag/heartbeat
     """
-    settings = _settings(redis, jobs)
+    settings = _settings(redis, jobs, metrics_port, metrics_host, heartbeat)
     # read once, when Celery and the numerical libraries are imported
     os.environ.update(REMAP_SIGTERM="SIGQUIT", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     from worker.queue.start_worker import start_worker
@@ -286,8 +308,15 @@ def receipt_command(job: JobArgument, jobs: JobsOption = None, as_json: JsonOpti
     show_receipt(job, settings, as_json=as_json)
 
 
-def _settings(redis: str | None, jobs: str | None) -> "QueueSettings":
-    missing = [package for package in ("celery", "redis", "pydantic_settings") if find_spec(package) is None]
+def _settings(
+    redis: str | None,
+    jobs: str | None,
+    metrics_port: int | None = None,
+    metrics_host: str | None = None,
+    heartbeat: Path | None = None,
+) -> "QueueSettings":
+    needed = ("celery", "redis", "pydantic_settings", "prometheus_client")
+    missing = [package for package in needed if find_spec(package) is None]
     if missing:
         from models.errors import MissingExtraError
 
@@ -295,4 +324,4 @@ def _settings(redis: str | None, jobs: str | None) -> "QueueSettings":
         raise MissingExtraError(msg)
     from worker.queue.settings import read_settings
 
-    return read_settings(redis, jobs)
+    return read_settings(redis, jobs, metrics_port=metrics_port, metrics_host=metrics_host, heartbeat=heartbeat)

@@ -26,4 +26,5 @@ class GentleWorker(Worker):
         log_event("worker_stops", within_s=seconds)
         until = time.monotonic() + seconds
         while self.app.in_hand and time.monotonic() < until:
+            self.app.heartbeat.beat()
             time.sleep(_PAUSE_S)

@@ -82,6 +82,10 @@ class Ledger:
         """The messages waiting in a queue; never those that somebody took: dead ones stay among these for hours."""
         return list(self._redis.lrange(queue, 0, -1))
 
+    def waiting(self, queue: str) -> int:
+        """How many messages :meth:`queued` would give."""
+        return int(self._redis.llen(queue))
+
     def win_tick(self) -> bool:
         """Whether this caller may reconcile now; one may every second, however many would."""
         return bool(self._redis.set("hangtag:tick", "", nx=True, px=TICK_MS))

@@ -1,11 +1,13 @@
 """The models that a process keeps loaded."""
 
+import time
 from collections import OrderedDict
 
 from models.classifier import Classifier
 from worker.bundle_store import BundleStore
 from worker.job import ModelPin
 from worker.pin import load_pinned
+from worker.queue.events import log_event
 
 __all__ = ["LoadedModels"]
 
@@ -32,7 +34,10 @@ class LoadedModels:
         """
         key = (pin.digest, pin.variant, precision)
         if key not in self._loaded:
+            start = time.monotonic()
             self._loaded[key] = load_pinned(self._store.fetch(pin.digest), pin, precision)
+            seconds = round(time.monotonic() - start, 3)
+            log_event("model_loaded", model=pin.reference, digest=pin.digest, seconds=seconds)
             while len(self._loaded) > self._kept:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(key)

@@ -28,6 +28,7 @@ class LoggedRequest(Request):
             error = error.exc
         if isinstance(error, WorkerLostError):
             job, *chunk = self.args
+            self.app.metrics.process_died()
             log_event("process_died", logging.WARNING, job=job, chunk=chunk[0] if chunk else "", reason=str(error))
         super().on_failure(exc_info, *arguments, **options)
 

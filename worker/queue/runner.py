@@ -22,12 +22,14 @@ from worker.job import Job
 from worker.jobs import Jobs
 from worker.labeller import Guard, Labeller, run_chunks
 from worker.open_storage import open_storage
+from worker.queue.chunk_report import report_chunk
 from worker.queue.events import log_event
 from worker.queue.in_hand import InHand
 from worker.queue.job_tools import JobTools
 from worker.queue.lease import HeldLeases, held_lease
 from worker.queue.ledger import Ledger, RedisError, connect
 from worker.queue.loaded_models import LoadedModels
+from worker.queue.metrics import Metrics
 from worker.queue.neighbours import Neighbours
 from worker.queue.settings import QueueSettings
 from worker.results import RowResult
@@ -53,11 +55,19 @@ class Runner:
     Args:
         settings: where Redis and the jobs are.
         in_hand: told while a task is being done.
+        metrics: told how each ended.
         pause: lets so many seconds go by, where a machine in trouble leaves work to others.
     """
 
-    def __init__(self, settings: QueueSettings, in_hand: InHand, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: QueueSettings,
+        in_hand: InHand,
+        metrics: Metrics,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._pause = pause
         self._in_hand = in_hand
         self._seen: dict[str, tuple[Job, float]] = {}
@@ -94,17 +104,14 @@ class Runner:
         def finished(done: Finished) -> None:
             leases.end(done.chunk)
             if done.committed:
-                self._report_done(name, done)
+                report_chunk(self._metrics, name, done)
+                with suppress(RedisError):
+                    self._ledger.forget_setbacks(name)
 
         feed = Neighbours(name, job, chunk, leases, self._ledger)
         photos, known = self._tools.of(job)
         with Labeller(job, model, photos, finished, known, _JobGuard(job)) as labeller:
             run_chunks(labeller, feed)
-
-    def _report_done(self, name: str, done: Finished) -> None:
-        log_event("chunk_done", job=name, chunk=done.chunk, rows=len(done.rows), seconds=round(done.seconds, 3))
-        with suppress(RedisError):
-            self._ledger.forget_setbacks(name)
 
     def _usable_job(self, name: str) -> Job:
         """A job that is not cancelled and that this machine can label, as it was within the last seconds."""
@@ -134,8 +141,11 @@ class Runner:
         try:
             yield
         except _CancelledError:
+            self._metrics.chunk_given_up()
             log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
         except Exception as error:  # noqa: BLE001 - whatever it is, people must see it and the chunk must wait
+            if chunk != FINISH:
+                self._metrics.chunk_failed()
             text = str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"
             log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=text)
             setbacks = 0
@@ -190,7 +200,7 @@ def _check_this_machine(job: Job) -> None:
             f"that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
         )
         raise JobError(msg)
-    if not _holds_something(Path(job.spec.image_root)):
+    if job.spec.needs_root and not _holds_something(Path(job.spec.image_root)):
         msg = (
             f"Expected the job's photos under {job.spec.image_root}, {host} has nothing there; mount it, or submit "
             "with another --image-root."

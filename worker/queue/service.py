@@ -1,19 +1,24 @@
-"""What a worker's main process does beside handing out tasks: it says that it is there, and reconciles."""
+"""What a worker's main process does beside handing out tasks: it says that it is there, how it is, and reconciles."""
 
 import logging
 from importlib.metadata import version
 from threading import Event, Thread
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery.bootsteps import StartStopStep
 
 from worker.jobs import Jobs
 from worker.open_storage import open_storage
 from worker.queue.events import log_event
+from worker.queue.heartbeat import BEAT_S, Heartbeat
 from worker.queue.identity import Owner
 from worker.queue.ledger import Ledger, Presence, connect
+from worker.queue.metrics import Metrics
 from worker.queue.reconciler import Publisher, Reconciler
 from worker.queue.settings import QueueSettings
+
+if TYPE_CHECKING:
+    from worker.queue.exposition import Exposition
 
 __all__ = ["service_step"]
 
@@ -23,10 +28,11 @@ PERIOD_S: Final = 1.0
 class _Service(Thread):
     """Once a second: announce the worker, and one tick of the reconciler."""
 
-    def __init__(self, settings: QueueSettings, publisher: Publisher, slots: int) -> None:
+    def __init__(self, settings: QueueSettings, publisher: Publisher, heartbeat: Heartbeat, slots: int) -> None:
         super().__init__(name="reconciler", daemon=True)
         self._settings = settings
         self._publisher = publisher
+        self._heartbeat = heartbeat
         self._slots = slots
         self._version = version("hangtag")
         self._ended = Event()
@@ -36,6 +42,7 @@ class _Service(Thread):
         jobs, ledger = Jobs(open_storage(self._settings.jobs)), Ledger(connect(self._settings))
         reconciler = Reconciler(jobs, ledger, self._publisher)
         while not self._ended.wait(PERIOD_S):
+            self._heartbeat.turned()
             try:
                 self._turn(jobs, ledger, reconciler)
             except Exception as error:  # noqa: BLE001 - a reconciler that ended would strand every job
@@ -63,7 +70,9 @@ class _Service(Thread):
         self._ended.set()
 
 
-def service_step(settings: QueueSettings, publisher: Publisher) -> type[StartStopStep]:
+def service_step(
+    settings: QueueSettings, publisher: Publisher, metrics: Metrics, heartbeat: Heartbeat
+) -> type[StartStopStep]:
     """A part of a Celery worker that runs the service as long as the worker takes tasks."""
 
     class ServiceStep(StartStopStep):
@@ -71,12 +80,27 @@ def service_step(settings: QueueSettings, publisher: Publisher) -> type[StartSto
 
         def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
             super().__init__(parent)
-            self._service = _Service(settings, publisher, parent.concurrency)
+            self._service = _Service(settings, publisher, heartbeat, parent.concurrency)
+            self._exposition = _exposition(settings, metrics, parent.concurrency)
 
         def start(self, parent: Any) -> None:  # noqa: ANN401
             self._service.start()
+            if parent.hub:  # Celery's event loop, which only processes of the prefork kind have
+                parent.hub.call_repeatedly(BEAT_S, heartbeat.beat)
+            if self._exposition:
+                self._exposition.start()
 
         def stop(self, parent: Any) -> None:  # noqa: ANN401
             self._service.end()
+            if self._exposition:
+                self._exposition.end()
 
     return ServiceStep
+
+
+def _exposition(settings: QueueSettings, metrics: Metrics, slots: int) -> "Exposition | None":
+    if settings.metrics_port is None:
+        return None
+    from worker.queue.exposition import Exposition
+
+    return Exposition(settings, metrics, slots, version("hangtag"))

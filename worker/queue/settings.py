@@ -1,6 +1,7 @@
 """What a worker, and who submits to it, must agree on."""
 
 import re
+from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,6 +25,9 @@ class QueueSettings(BaseSettings):
         jobs: the folder of jobs, on a disk that submitters and workers share, or an ``s3://`` URL.
         grace_s: seconds that a worker has, once told to stop, to finish the chunks it has in hand.
         models_kept: how many models a process keeps loaded at once.
+        metrics_port: where a worker serves its numbers; none where nobody asks.
+        metrics_host: the address of this machine that it serves them at.
+        heartbeat: a file that a worker touches as long as it works; none where nobody looks.
     """
 
     model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore")
@@ -32,6 +36,9 @@ class QueueSettings(BaseSettings):
     jobs: str = Field(default="jobs", min_length=1)
     grace_s: float = Field(default=10.0, gt=0.0)
     models_kept: int = Field(default=3, ge=1)
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    metrics_host: str = Field(default="127.0.0.1", min_length=1)
+    heartbeat: Path | None = None
 
     @field_validator("redis_url")
     @classmethod
@@ -59,13 +66,26 @@ class QueueSettings(BaseSettings):
         return "…" if "@" in self.redis_url else self.redis_url
 
 
-def read_settings(redis_url: str | None = None, jobs: str | None = None) -> QueueSettings:
+def read_settings(
+    redis_url: str | None = None,
+    jobs: str | None = None,
+    *,
+    metrics_port: int | None = None,
+    metrics_host: str | None = None,
+    heartbeat: Path | None = None,
+) -> QueueSettings:
     """The environment's settings, but for what a person gave on the command line.
 
     Raises:
         InputError: one of them is not what it should be.
     """
-    given = {"redis_url": redis_url, "jobs": jobs}
+    given = {
+        "redis_url": redis_url,
+        "jobs": jobs,
+        "metrics_port": metrics_port,
+        "metrics_host": metrics_host,
+        "heartbeat": heartbeat,
+    }
     try:
         return QueueSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

@@ -6,6 +6,7 @@ import resource
 import warnings
 from pathlib import Path
 
+from billiard.process import current_process
 from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init
@@ -15,6 +16,7 @@ from worker.jobs import Jobs
 from worker.open_storage import open_storage
 from worker.queue.app import make_app
 from worker.queue.events import log_event, start_logging
+from worker.queue.heartbeat import Heartbeat
 from worker.queue.settings import QueueSettings
 
 __all__ = ["start_worker"]
@@ -30,6 +32,7 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
 
     Raises:
         JobError: the folder of jobs cannot be used.
+        InputError: the heartbeat file or the port for metrics cannot.
     """
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: the queue carries JSON only
     warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of a setting that we choose on purpose
@@ -37,6 +40,7 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # Celery's plain words at the end; ours are log lines
     _check_jobs(settings)
+    _check_operations(settings)
     worker_process_init.connect(_prepare_process, weak=False)
     app = make_app(settings)
     worker = app.Worker(
@@ -61,6 +65,15 @@ def _prepare_process(**_: object) -> None:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    log_event("slot_started", slot=current_process().index, pid=os.getpid())
+
+
+def _check_operations(settings: QueueSettings) -> None:
+    Heartbeat(settings.heartbeat).check()
+    if settings.metrics_port is not None:
+        from worker.queue.exposition import check_port
+
+        check_port(settings.metrics_host, settings.metrics_port)
 
 
 def _check_jobs(settings: QueueSettings) -> None:

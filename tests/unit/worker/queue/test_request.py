@@ -9,6 +9,7 @@ from kombu.asynchronous import Hub, set_event_loop
 
 from worker.queue.app import make_app
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK
+from worker.queue.metrics import DIED
 from worker.queue.request import LoggedRequest
 from worker.queue.settings import QueueSettings
 
@@ -33,9 +34,9 @@ def info_of(error: Exception) -> ExceptionInfo:
 
 @pytest.fixture
 def fail(caplog: pytest.LogCaptureFixture):
-    """Let a task fail; returned are what was logged, and whether the message was put back or done with."""
+    """Let a task fail; returned are what was logged, what became of the message, and the deaths that were counted."""
 
-    def run(task: str, arguments: list[Any], error: Exception) -> tuple[list[dict[str, Any]], list[str]]:
+    def run(task: str, arguments: list[Any], error: Exception) -> tuple[list[dict[str, Any]], list[str], float]:
         ends: list[str] = []
         with make_app(QueueSettings()) as app:
             app.finalize()
@@ -48,27 +49,31 @@ def fail(caplog: pytest.LogCaptureFixture):
                 hostname="shop-7",
             )
             request.on_failure(info_of(error), send_failed_event=False)
-        return [record.fields | {"event": record.event} for record in caplog.records if hasattr(record, "event")], ends
+        lines = [record.fields | {"event": record.event} for record in caplog.records if hasattr(record, "event")]
+        return lines, ends, app.metrics.totals()[DIED, ()]
 
     return run
 
 
 def test_a_lost_process_is_a_line_with_its_chunk_and_the_message_is_put_back(fail) -> None:
-    lines, ends = fail(CHUNK_TASK, ["spring", 17], WorkerLostError("exited with signal 9"))
+    lines, ends, deaths = fail(CHUNK_TASK, ["spring", 17], WorkerLostError("exited with signal 9"))
     assert lines == [{"event": "process_died", "job": "spring", "chunk": 17, "reason": "exited with signal 9"}]
     assert ends == ["put back"]
+    assert deaths == 1
 
 
 def test_the_end_of_a_job_has_no_chunk(fail) -> None:
-    lines, ends = fail(FINISH_TASK, ["spring"], WorkerLostError("exited with signal 9"))
+    lines, ends, deaths = fail(FINISH_TASK, ["spring"], WorkerLostError("exited with signal 9"))
     assert lines == [{"event": "process_died", "job": "spring", "chunk": "", "reason": "exited with signal 9"}]
     assert ends == ["put back"]
+    assert deaths == 1
 
 
 def test_any_other_error_is_celerys_to_tell(fail) -> None:
-    lines, ends = fail(CHUNK_TASK, ["spring", 17], ValueError("wrong"))
+    lines, ends, deaths = fail(CHUNK_TASK, ["spring", 17], ValueError("wrong"))
     assert lines == []
     assert ends == ["done with"]
+    assert deaths == 0
 
 
 @pytest.mark.parametrize("end", ["acknowledge", "reject"])

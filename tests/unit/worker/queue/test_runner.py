@@ -21,6 +21,7 @@ from worker.parts import part_key
 from worker.queue.identity import Owner
 from worker.queue.in_hand import InHand
 from worker.queue.ledger import Ledger
+from worker.queue.metrics import CHUNKS, IMAGES, Metrics
 from worker.queue.runner import FINISH, Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import SubmitRequest, submit
@@ -63,8 +64,13 @@ def pauses() -> list[float]:
 
 
 @pytest.fixture
-def runner(settings: QueueSettings, pauses: list[float]) -> Runner:
-    return Runner(settings, InHand(), pauses.append)
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def runner(settings: QueueSettings, metrics: Metrics, pauses: list[float]) -> Runner:
+    return Runner(settings, InHand(), metrics, pauses.append)
 
 
 def parts(job: Job) -> list[str]:
@@ -80,6 +86,18 @@ def test_a_chunk_is_labelled_and_its_lease_given_back(runner: Runner, client: re
     assert len(rows) == 256
     assert {row["status"] for row in rows} <= {"labeled", "review"}
     assert not client.keys("hangtag:*")
+
+
+def test_what_was_committed_is_counted_once(runner: Runner, metrics: Metrics, new_job: NewJob, photos: Path) -> None:
+    (photos / "7.png").unlink()
+    new_job(16)
+    runner.label_chunk("job", 0)
+    runner.label_chunk("job", 0)
+    totals = metrics.totals()
+    images = {labels: value for (family, labels), value in totals.items() if family == IMAGES and value}
+    assert images.pop(("failed", "missing")) == 2
+    assert sum(images.values()) == 14
+    assert totals[CHUNKS, ("done",)] == 1
 
 
 def test_a_chunk_that_is_done_ends_the_setbacks(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
@@ -124,17 +142,18 @@ def test_what_a_dead_process_worked_on_is_done(
 
 def test_without_redis_the_work_is_done(away: QueueSettings, new_job: NewJob) -> None:
     job = new_job()
-    runner = Runner(away, InHand())
+    runner = Runner(away, InHand(), Metrics())
     runner.label_chunk("job", 0)
     runner.finish_job("job")
     assert finished_receipt(job)
 
 
-def test_of_a_cancelled_job_nothing_is_done(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
+def test_of_a_cancelled_job_nothing_is_done(runner: Runner, metrics: Metrics, ledger: Ledger, new_job: NewJob) -> None:
     job = new_job()
     job.storage.commit(CANCELLED, b"")
     runner.label_chunk("job", 0)
     assert parts(job) == []
+    assert metrics.totals()[CHUNKS, ("given_up",)] == 1
     assert ledger.trouble("job") == {}
 
 
@@ -199,13 +218,20 @@ TROUBLE = [
 
 @pytest.mark.parametrize(("harm", "message"), TROUBLE, ids=[harm.__name__ for harm, _ in TROUBLE])
 def test_what_keeps_a_chunk_from_being_done_is_told_and_the_chunk_held_back(
-    runner: Runner, client: redis.Redis, ledger: Ledger, new_job: NewJob, harm: Callable[[Job], None], message: str
+    runner: Runner,
+    metrics: Metrics,
+    client: redis.Redis,
+    ledger: Ledger,
+    new_job: NewJob,
+    harm: Callable[[Job], None],
+    message: str,
 ) -> None:
     job = new_job()
     harm(job)
     runner.label_chunk("job", 0)
     assert parts(job) == []
     assert message in "".join(ledger.trouble("job").values())
+    assert metrics.totals()[CHUNKS, ("failed",)] == 1
     assert client.exists("hangtag:sent:job:0")
     assert not client.exists("hangtag:lease:job:0")
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from models.errors import InputError
@@ -6,13 +8,19 @@ from worker.queue.settings import QueueSettings, read_settings
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("REDIS_URL", "JOBS", "GRACE_S", "MODELS_KEPT"):
+    for name in ("REDIS_URL", "JOBS", "GRACE_S", "MODELS_KEPT", "METRICS_PORT", "METRICS_HOST", "HEARTBEAT"):
         monkeypatch.delenv(f"HANGTAG_{name}", raising=False)
 
 
 def test_without_an_environment_all_is_on_this_machine() -> None:
     assert read_settings() == QueueSettings(
-        redis_url="redis://127.0.0.1:6379/0", jobs="jobs", grace_s=10.0, models_kept=3
+        redis_url="redis://127.0.0.1:6379/0",
+        jobs="jobs",
+        grace_s=10.0,
+        models_kept=3,
+        metrics_port=None,
+        metrics_host="127.0.0.1",
+        heartbeat=None,
     )
 
 
@@ -22,9 +30,20 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "JOBS": "/mnt/jobs",
         "GRACE_S": "5",
         "MODELS_KEPT": "1",
+        "METRICS_PORT": "9108",
+        "METRICS_HOST": "::1",
+        "HEARTBEAT": "/run/hangtag/heartbeat",
     }.items():
         monkeypatch.setenv(f"HANGTAG_{name}", value)
-    assert read_settings() == QueueSettings(redis_url="rediss://queue/1", jobs="/mnt/jobs", grace_s=5.0, models_kept=1)
+    assert read_settings() == QueueSettings(
+        redis_url="rediss://queue/1",
+        jobs="/mnt/jobs",
+        grace_s=5.0,
+        models_kept=1,
+        metrics_port=9108,
+        metrics_host="::1",
+        heartbeat=Path("/run/hangtag/heartbeat"),
+    )
 
 
 def test_options_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +58,8 @@ WRONG = {
     "JOBS": [""],
     "GRACE_S": ["0", "soon"],
     "MODELS_KEPT": ["0", "1.5"],
+    "METRICS_PORT": ["0", "65536", "http"],
+    "METRICS_HOST": [""],
 }
 
 

@@ -1,0 +1,245 @@
+"""A worker is killed while it downloads: what its log and the other's say, and what their metrics do.
+
+    python benchmarks/killed_downloads.py [--rows 4000] [--photos PHOTOS --model BUNDLE] [--delay 0.2]
+
+Two workers label photos that a local server gives slowly. Once a few chunks are done, one worker is killed with all its
+processes (SIGKILL) while it has chunks in hand; nobody starts it again. Printed: the log lines of both, the metrics
+before and after, and what the result is when compared row by row with what ``hangtag label`` gives for the same files.
+Exit status 1 when a row is missing, doubled or wrong.
+"""
+
+import argparse
+import csv
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from random import Random
+from threading import Thread
+from typing import Any
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import pyarrow.parquet as pq
+import redis
+from material import make_material, photo_list
+from prometheus_client.parser import text_string_to_metric_families
+from workers import Workers
+
+from worker.jobs import Jobs
+from worker.queue.identity import Owner
+from worker.queue.ledger import connect
+from worker.queue.private_redis import PrivateRedis
+from worker.queue.settings import QueueSettings
+from worker.storage import FolderStorage
+
+NAMES = ("killed", "other")
+SLOTS = 2
+DONE_BEFORE = 4
+SHOWN = ("images", "photos", "downloaded_bytes", "download_seconds", "chunks", "processes_died", "job_rows")
+EVENTS = {"chunk_done", "chunk_failed", "process_died", "slot_started", "downloads_failing", "job_finished"}
+SAME = ("label", "status", "error", "sha256")
+
+
+def main() -> None:
+    """Kill a worker once."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        folder = Path(scratch)
+        photos, model = make_material(arguments.photos, arguments.model, folder)
+        expected = _expected(folder, photos, model)
+        host = stack.enter_context(_slow_server(photos, arguments.delay))
+        catalogue, asked = _write_catalogue(folder, photos, host, list(expected), arguments.rows)
+        server = stack.enter_context(PrivateRedis(folder / "redis"))
+        settings = QueueSettings(redis_url=server.url, jobs=str(folder / "jobs"))
+        farm = {name: stack.enter_context(_Watched(name, folder, settings)) for name in NAMES}
+        _submit(catalogue, model, host, settings)
+        killed_at, in_hand = _kill(farm, settings)
+        seconds = _wait_for_end(folder / "jobs" / "job" / "receipt.json", arguments.limit)
+        verdict = _verdict(folder / "jobs" / "job" / "labels.parquet", asked, expected)
+        _report(farm, killed_at, in_hand)
+    print(json.dumps({**verdict, "seconds_after_the_kill": round(seconds, 1)}))
+    sys.exit(any(verdict[name] for name in ("missing", "doubled", "wrong")))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--delay", type=float, default=0.2, help="seconds that the server takes for a photo")
+    parser.add_argument("--limit", type=float, default=600, help="seconds that the job may take after the kill")
+    return parser.parse_args()
+
+
+def _expected(folder: Path, photos: Path, model: Path) -> dict[str, dict[str, Any]]:
+    """Photo, relative to its folder → what ``hangtag label`` says of the file; only photos that can be read."""
+    output = folder / "expected.parquet"
+    command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model), "--output", str(output)]
+    subprocess.run(command, check=True, capture_output=True)
+    rows = pq.read_table(output).to_pylist()
+    known = {str(Path(path).relative_to(photos.resolve())) for path in photo_list(photos)}
+    return {row["image"]: row for row in rows if row["image"] in known and row["status"] != "failed"}
+
+
+@contextmanager
+def _slow_server(photos: Path, delay_s: float) -> Iterator[str]:
+    """Serve a folder as ``HOST:PORT`` as long as the block runs."""
+
+    class Slow(SimpleHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            time.sleep(delay_s)
+            with suppress(ConnectionError):  # of a worker that was killed
+                super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Slow, directory=str(photos)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def _write_catalogue(folder: Path, photos: Path, host: str, names: list[str], rows: int) -> tuple[Path, dict[str, str]]:
+    """A CSV of ``id,image`` whose URLs are all different; returned with each id's photo."""
+    asked = {f"{row:08}": names[row % len(names)] for row in range(rows)}
+    catalogue = folder / "catalogue.csv"
+    with catalogue.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "image"])
+        writer.writerows((row, f"http://{host}/{quote(name)}?row={row}") for row, name in asked.items())
+    return catalogue, asked
+
+
+class _Watched(Workers):
+    """One worker whose metrics are asked for; started when the block begins.
+
+    Args:
+        name: for its log.
+        folder: for the same.
+        settings: where Redis and the jobs are.
+    """
+
+    def __init__(self, name: str, folder: Path, settings: QueueSettings) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self._port = listener.getsockname()[1]
+        self._log = folder / name / "worker-0.log"
+        self.before: Counter[str] = Counter()
+        environment = {
+            "HANGTAG_REDIS_URL": settings.redis_url,
+            "HANGTAG_JOBS": settings.jobs,
+            "HANGTAG_METRICS_PORT": str(self._port),
+        }
+        super().__init__(1, folder / name, environment, SLOTS)
+
+    def metrics(self) -> Counter[str]:
+        """Those to show that are not nought; none while it starts."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self._port}/metrics") as answer:
+                families = list(text_string_to_metric_families(answer.read().decode()))
+        except OSError:
+            return Counter()
+        samples = (sample for family in families for sample in family.samples if sample.value)
+        return Counter(
+            {
+                f"{sample.name}{{{','.join(f'{key}={value!r}' for key, value in sample.labels.items() if value)}}}": (
+                    sample.value
+                )
+                for sample in samples
+                if sample.name.removeprefix("hangtag_").startswith(SHOWN)
+            }
+        )
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of its log that are ours."""
+        texts = self._log.read_text(errors="replace").splitlines()
+        lines = (json.loads(text) for text in texts if text.startswith("{"))
+        return [line for line in lines if line["event"] in EVENTS]
+
+
+def _submit(catalogue: Path, model: Path, host: str, settings: QueueSettings) -> None:
+    command = [sys.executable, "-m", "hangtag", "submit", str(catalogue), "--model", str(model), "--job", "job"]
+    options = ["--allow-host", host, "--redis", settings.redis_url, "--jobs", settings.jobs]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+
+
+def _kill(farm: dict[str, _Watched], settings: QueueSettings) -> tuple[str, list[int]]:
+    """Kill the first worker while it has chunks in hand; returned are when, and which chunks these were."""
+    job = Jobs(FolderStorage(Path(settings.jobs))).find("job")
+    victim = farm["killed"]
+    client = connect(settings)
+    while True:
+        time.sleep(0.1)
+        done = job.spec.chunks - len(job.missing_chunks())
+        held = [chunk for chunk in job.missing_chunks() if _holds(victim, client, chunk)]
+        if done >= DONE_BEFORE and held and victim.metrics():
+            break
+        if done == job.spec.chunks:
+            sys.exit("the job was over before a worker could be killed; ask for more rows, or a longer delay")
+    for worker in farm.values():
+        worker.before = worker.metrics()
+    victim.kill_one_worker(Random())
+    return time.strftime("%H:%M:%S", time.gmtime()), held
+
+
+def _holds(worker: _Watched, client: redis.Redis, chunk: int) -> bool:
+    lease = client.get(f"hangtag:lease:job:{chunk}")
+    return bool(lease) and os.getpgid(Owner.from_json(str(lease)).pid) in worker.main_pids()
+
+
+def _wait_for_end(receipt: Path, limit_s: float) -> float:
+    start = time.monotonic()
+    while not receipt.exists():
+        if time.monotonic() > start + limit_s:
+            sys.exit("the job did not end in time")
+        time.sleep(0.1)
+    return time.monotonic() - start
+
+
+def _verdict(result: Path, asked: dict[str, str], expected: dict[str, dict[str, Any]]) -> dict[str, int]:
+    rows = pq.read_table(result).to_pylist()
+    seen = Counter(row["id"] for row in rows)
+    return {
+        "rows": len(rows),
+        "missing": sum(name not in seen for name in asked),
+        "doubled": sum(count - 1 for count in seen.values()),
+        "wrong": sum(not _same(row, expected[asked[row["id"]]]) for row in rows),
+        "failed": sum(row["status"] == "failed" for row in rows),
+    }
+
+
+def _same(row: dict[str, Any], expected: dict[str, Any]) -> bool:
+    """Probabilities may differ in their last digits, since batches are cut otherwise."""
+    near = row["confidence"] is not None and math.isclose(row["confidence"], expected["confidence"], abs_tol=1e-5)
+    return near and all(row[name] == expected[name] for name in SAME)
+
+
+def _report(farm: dict[str, _Watched], killed_at: str, in_hand: list[int]) -> None:
+    print(f"killed at {killed_at} UTC with chunks {in_hand} in hand")
+    for name, worker in farm.items():
+        print(f"\nlog of the {name} worker")
+        for line in worker.lines():
+            print(json.dumps(line))
+    for name, worker in farm.items():
+        after = worker.metrics()
+        print(f"\nmetrics of the {name} worker: before the kill, at the end")
+        for key in sorted(worker.before.keys() | after.keys()):
+            print(f"{key:60} {worker.before[key]:14.6g} {f'{after[key]:14.6g}' if after else '             –'}")
+
+
+if __name__ == "__main__":
+    main()

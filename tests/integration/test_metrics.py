@@ -1,0 +1,152 @@
+"""What a worker says of itself while it works, and when things go wrong."""
+
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.monitoring import metrics_named
+from tests.until import until
+from worker.queue.private_redis import PrivateRedis
+
+from .farm import Farm
+from .jobs import QueuedJob, photo_names
+from .processes import WorkerProcess
+
+YOUNG_S = 5.0
+
+
+class Watched:
+    """A worker whose numbers can be asked for.
+
+    Args:
+        farm: starts it.
+    """
+
+    def __init__(self, farm: Farm) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = listener.getsockname()[1]
+        self.heartbeat = farm.folder / "heartbeat"
+        named = {"HANGTAG_METRICS_PORT": str(self.port), "HANGTAG_HEARTBEAT": str(self.heartbeat)}
+        self.process: WorkerProcess = farm.worker(env=named)
+
+    def families(self) -> list[Metric]:
+        with urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
+            return list(text_string_to_metric_families(answer.read().decode()))
+
+    def numbers(self, name: str) -> dict[tuple[str, ...], float]:
+        """Values of the labels, in the order of their names → number."""
+        samples = [sample for family in self.families() for sample in family.samples if sample.name == name]
+        return {tuple(sample.labels.values()): sample.value for sample in samples}
+
+    def number(self, name: str) -> float:
+        return sum(self.numbers(name).values())
+
+    def age_s(self) -> float:
+        """Seconds since its heart beat."""
+        return time.time() - self.heartbeat.stat().st_mtime
+
+
+@pytest.fixture
+def names(catalogue: Path) -> list[str]:
+    """Eight chunks, with photos that are missing and one that is none."""
+    return [*photo_names(catalogue, 2000), "nobody.png", "nowhere.png"]
+
+
+def test_what_a_worker_tells_during_a_job_and_after_it_is_what_the_receipt_says(farm: Farm, job: QueuedJob) -> None:
+    worker = Watched(farm)
+    held = job.freeze_one()
+    rest = job.job.spec.rows - job.job.rows_in_chunk(held.chunk)
+    until(lambda: worker.number("hangtag_images_total") == rest, "all other chunks are counted")
+    until(lambda: worker.numbers("hangtag_job_rows_done") == {("job",): rest}, "they are seen to be done")
+    assert worker.numbers("hangtag_job_rows") == {("job",): job.job.spec.rows}
+    assert worker.number("hangtag_model_info") == 1
+    os.kill(held.pid, signal.SIGCONT)
+    receipt = job.wait_for_end()
+    until(lambda: worker.number("hangtag_chunks_total") == job.chunks, "all chunks are counted")
+    by_status: Counter[str] = Counter()
+    for (_, status), count in worker.numbers("hangtag_images_total").items():
+        by_status[status] += int(count)
+    assert by_status == {status.value: count for status, count in receipt.by_status.items()}
+    failed = {error: n for (error, status), n in worker.numbers("hangtag_images_total").items() if status == "failed"}
+    assert {error: count for error, count in failed.items() if count} == {
+        error: found.count for error, found in receipt.errors.items()
+    }
+    until(lambda: not worker.numbers("hangtag_job_rows"), "the finished job goes away")
+
+
+def test_a_killed_process_takes_no_counted_row_with_it(farm: Farm, job: QueuedJob) -> None:
+    worker = Watched(farm)
+    job.wait_for_parts(2)
+    held = job.freeze_one()
+    before = until(lambda: worker.number("hangtag_images_total"), "a chunk is counted")
+    os.kill(held.pid, signal.SIGKILL)
+    job.wait_for_end()
+    assert before < job.job.spec.rows
+    until(lambda: worker.number("hangtag_images_total") == job.job.spec.rows, "every row is counted once")
+    until(lambda: worker.number("hangtag_processes_died_total") == 1, "the death is counted")
+    assert len(worker.process.events("slot_started")) == 3
+
+
+def test_a_worker_that_was_killed_leaves_its_port_to_the_next(farm: Farm, job: QueuedJob) -> None:
+    """One of its processes was started after the port was taken, and outlives it for a while."""
+    worker = Watched(farm)
+    first = job.freeze_one()
+    os.kill(first.pid, signal.SIGKILL)
+    until(lambda: len(worker.process.events("slot_started")) == 3, "another is in its place")
+    os.kill(worker.process.events("slot_started")[-1]["pid"], signal.SIGSTOP)
+    os.kill(worker.process.pid, signal.SIGKILL)
+    worker.process.process.wait()
+    with socket.create_server(("127.0.0.1", worker.port)):
+        pass
+
+
+def test_the_heart_stops_with_the_main_process(farm: Farm) -> None:
+    worker = Watched(farm)
+    until(worker.heartbeat.exists, "its heart beats")
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    until(lambda: worker.age_s() > YOUNG_S, "the file grows old")
+    os.kill(worker.process.pid, signal.SIGCONT)
+    until(lambda: worker.age_s() < YOUNG_S / 2, "the heart beats again")
+
+
+def test_the_heart_beats_while_a_worker_waits_for_redis(farm: Farm, server: PrivateRedis) -> None:
+    worker = Watched(farm)
+    until(lambda: worker.numbers("hangtag_redis_up") == {(): 1}, "it has seen Redis")
+    server.kill()
+    until(lambda: worker.numbers("hangtag_redis_up") == {(): 0}, "it has seen that Redis is away")
+
+    def tries() -> int:
+        lines = worker.process.events("celery.worker.consumer.consumer")
+        return sum("Cannot connect" in line["message"] for line in lines)
+
+    until(lambda: tries() >= 8, "it has waited for some seconds")
+    assert worker.age_s() < YOUNG_S
+    server.start()
+    until(lambda: worker.numbers("hangtag_redis_up") == {(): 1}, "it has come back")
+
+
+def test_the_dashboard_and_the_alerts_ask_for_what_a_worker_serves(farm: Farm) -> None:
+    served = {family.name for family in Watched(farm).families()}
+    kinds = {suffix: {f"{name}{suffix}" for name in served} for suffix in ("", "_total", "_bucket", "_sum", "_count")}
+    assert metrics_named() - set().union(*kinds.values()) == set()
+
+
+def test_a_port_that_somebody_has_is_told_at_once(farm: Farm) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        done = farm.hangtag("worker", "--metrics-port", str(listener.getsockname()[1]))
+    assert done.returncode == 2
+    assert "choose another --metrics-port" in done.stderr
+
+
+def test_a_heartbeat_file_without_a_folder_is_told_at_once(farm: Farm) -> None:
+    done = farm.hangtag("worker", "--heartbeat", str(farm.folder / "nowhere" / "heartbeat"))
+    assert done.returncode == 2
+    assert "choose another" in done.stderr

@@ -1,0 +1,118 @@
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from models.errors import InputError
+from tests.until import until
+from worker.job import ModelPin
+from worker.parts import PhotoWork
+from worker.queue.exposition import Exposition, WorkerCollector, check_port
+from worker.queue.metrics import Metrics
+from worker.queue.overview import JobFigures, Overview
+from worker.queue.settings import QueueSettings
+from worker.results import Status
+
+PIN = ModelPin(path="/models/shop", reference="shop/1/int8@aaaa", variant="int8", digest="a" * 64)
+BUSY = Overview(
+    redis_up=True,
+    waiting={"hangtag.1.high": 3},
+    jobs=(JobFigures("autumn", PIN, 100, 40, 4), JobFigures("spring", PIN, 10, 0, 0)),
+)
+
+
+def samples(text: str) -> dict[tuple[str, ...], float]:
+    """Name and values of labels, in the order of the labels' names → value."""
+    families = text_string_to_metric_families(text)
+    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+
+
+def scrape(metrics: Metrics, overview: Overview | None) -> dict[tuple[str, ...], float]:
+    registry = CollectorRegistry()
+    registry.register(WorkerCollector(metrics, 2, "0.1.0", lambda: overview))
+    return samples(generate_latest(registry).decode())
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_a_worker_tells_what_it_has_done() -> None:
+    metrics = Metrics()
+    metrics.chunk_done(0.7, Counter({(Status.LABELED, None): 9, (Status.FAILED, "timeout"): 1}), PhotoWork(decoded=9))
+    found = scrape(metrics, None)
+    assert found["hangtag_images_total", "", "labeled"] == 9
+    assert found["hangtag_images_total", "timeout", "failed"] == 1
+    assert found["hangtag_photos_total", "decoded"] == 9
+    assert found["hangtag_chunks_total", "done"] == 1
+    assert found["hangtag_worker_info", "0.1.0"] == 1
+    assert found["hangtag_slots",] == 2
+
+
+def test_the_steps_of_the_histogram_are_added_up() -> None:
+    metrics = Metrics()
+    for seconds in (0.3, 0.7, 0.8, 9999.0):
+        metrics.chunk_done(seconds, Counter(), PhotoWork())
+    found = scrape(metrics, None)
+    steps = [found["hangtag_chunk_seconds_bucket", bound] for bound in ("0.25", "0.5", "1.0", "1800.0", "+Inf")]
+    assert steps == [0, 1, 3, 3, 4]
+    assert found["hangtag_chunk_seconds_count",] == 4
+    assert found["hangtag_chunk_seconds_sum",] == pytest.approx(10000.8)
+
+
+def test_running_jobs_and_what_waits_are_told() -> None:
+    found = scrape(Metrics(), BUSY)
+    assert found["hangtag_redis_up",] == 1
+    assert found["hangtag_queue_messages", "hangtag.1.high"] == 3
+    assert (found["hangtag_job_rows", "autumn"], found["hangtag_job_rows", "spring"]) == (100, 10)
+    assert found["hangtag_job_rows_done", "autumn"] == 40
+    assert found["hangtag_job_failed_rows", "autumn"] == 4
+    assert found["hangtag_model_info", PIN.digest, PIN.reference, PIN.variant] == 1
+
+
+def test_without_redis_the_queue_is_unknown_and_not_empty() -> None:
+    found = scrape(Metrics(), Overview(redis_up=False, waiting={}, jobs=()))
+    assert found["hangtag_redis_up",] == 0
+    assert not [name for name, *_ in found if name == "hangtag_queue_messages"]
+
+
+def test_nothing_is_said_of_what_nobody_has_seen() -> None:
+    names = {name for name, *_ in scrape(Metrics(), None)}
+    assert not names & {"hangtag_redis_up", "hangtag_queue_messages", "hangtag_job_rows"}
+
+
+def test_a_worker_serves_until_it_ends(settings: QueueSettings, free_port: int) -> None:
+    chosen = settings.model_copy(update={"metrics_port": free_port})
+    exposition = Exposition(chosen, Metrics(), 2, "0.1.0")
+    exposition.start()
+
+    def served() -> dict[tuple[str, ...], float]:
+        with urlopen(f"http://127.0.0.1:{free_port}/metrics") as answer:
+            return samples(answer.read().decode())
+
+    try:
+        until(lambda: ("hangtag_redis_up",) in served(), "it has looked around")
+        assert served()["hangtag_redis_up",] == 1
+        with pytest.raises(InputError, match=rf"port {free_port}.*choose another --metrics-port"):
+            Exposition(chosen, Metrics(), 2, "0.1.0").start()
+    finally:
+        exposition.end()
+    check_port("127.0.0.1", free_port)
+
+
+def test_a_port_that_somebody_has_is_refused(taken_port: int) -> None:
+    with pytest.raises(InputError, match=rf"port {taken_port}.*choose another --metrics-port"):
+        check_port("127.0.0.1", taken_port)

@@ -1,0 +1,68 @@
+import logging
+from collections import Counter
+
+import pytest
+
+from models.errors import ImageFault
+from worker.parts import PhotoWork
+from worker.queue.metrics import BYTES, CHUNK_SECONDS, CHUNK_SECONDS_SUM, CHUNKS, DIED, IMAGES, PHOTOS, Metrics
+from worker.results import Status
+
+WORK = PhotoWork(downloaded=5, repeated=2, bytes=1000, decoded=3, download_s=2.5, decode_s=0.5, inference_s=0.25)
+
+
+def counted(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    """What is not nought."""
+    return {(family.name, *labels): value for (family, labels), value in metrics.totals().items() if value}
+
+
+def test_all_is_nought_at_first_and_there() -> None:
+    totals = Metrics().totals()
+    assert set(totals.values()) == {0.0}
+    assert len([key for key in totals if key[0] == IMAGES]) == 2 + len(ImageFault)
+
+
+def test_a_chunk_that_is_done_counts_its_rows_and_its_photos() -> None:
+    metrics = Metrics()
+    rows = Counter({(Status.LABELED, None): 5, (Status.REVIEW, None): 1, (Status.FAILED, ImageFault.DOWNLOAD.value): 2})
+    for seconds in (0.2, 7.0):
+        metrics.chunk_done(seconds, rows, WORK)
+    assert counted(metrics) == {
+        (IMAGES.name, "labeled", ""): 10,
+        (IMAGES.name, "review", ""): 2,
+        (IMAGES.name, "failed", "download"): 4,
+        (PHOTOS.name, "downloaded"): 10,
+        (PHOTOS.name, "decoded"): 6,
+        (PHOTOS.name, "repeated"): 4,
+        (BYTES.name,): 2000,
+        ("hangtag_download_seconds_total",): 5,
+        ("hangtag_decode_seconds_total",): 1,
+        ("hangtag_inference_seconds_total",): 0.5,
+        (CHUNKS.name, "done"): 2,
+        (CHUNK_SECONDS.name, "0.25"): 1,
+        (CHUNK_SECONDS.name, "10.0"): 1,
+        (CHUNK_SECONDS_SUM.name,): 7.2,
+    }
+
+
+def test_other_ends_of_a_chunk_are_counted() -> None:
+    metrics = Metrics()
+    metrics.chunk_failed()
+    metrics.chunk_failed()
+    metrics.chunk_given_up()
+    metrics.process_died()
+    assert counted(metrics) == {(CHUNKS.name, "failed"): 2, (CHUNKS.name, "given_up"): 1, (DIED.name,): 1}
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 1e9])
+def test_every_chunk_is_in_one_step_of_the_histogram(seconds: float) -> None:
+    metrics = Metrics()
+    metrics.chunk_done(seconds, Counter(), PhotoWork())
+    assert sum(value for (family, _), value in metrics.totals().items() if family == CHUNK_SECONDS) == 1
+
+
+def test_what_cannot_be_counted_is_told_and_raises_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics()
+    metrics.chunk_done(1.0, Counter({(Status.FAILED, "sulking"): 1}), PhotoWork())
+    assert counted(metrics) == {}
+    assert [(record.levelno, record.event) for record in caplog.records] == [(logging.WARNING, "not_counted")]

@@ -1,0 +1,193 @@
+"""A worker's numbers as Prometheus reads them: ``/metrics`` in its text format."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+from threading import Event, Lock, Thread
+from typing import Final
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from models.errors import InputError
+from worker.jobs import Jobs
+from worker.open_storage import open_storage
+from worker.queue.events import log_event
+from worker.queue.ledger import Ledger, connect
+from worker.queue.metrics import CHUNK_BOUNDS_S, CHUNK_SECONDS, CHUNK_SECONDS_SUM, COUNTERS, Key, Metrics
+from worker.queue.overview import JobFigures, Overview, OverviewReader
+from worker.queue.settings import QueueSettings
+
+__all__ = ["Exposition", "WorkerCollector", "check_port"]
+
+_PERIOD_S: Final = 2.0
+_STALE_S: Final = 60.0
+
+
+class WorkerCollector(Collector):
+    """What a scrape gets; it asks nothing of Redis or the folder of jobs.
+
+    Args:
+        metrics: what the worker has done.
+        slots: how many chunks it works on at once.
+        version: of Hangtag.
+        overview: what there is beside it; none while nobody knows.
+    """
+
+    def __init__(self, metrics: Metrics, slots: int, version: str, overview: Callable[[], Overview | None]) -> None:
+        self._metrics = metrics
+        self._slots = slots
+        self._version = version
+        self._overview = overview
+
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client's ``Collector``."""
+        totals = self._metrics.totals()
+        yield from _counters(totals)
+        yield _chunk_seconds(totals)
+        yield _numbers("hangtag_worker_info", "The worker's version of Hangtag.", ("version",), [((self._version,), 1)])
+        yield _number("hangtag_slots", "Chunks that this worker works on at once.", self._slots)
+        overview = self._overview()
+        if overview:
+            yield from _surroundings(overview)
+            yield from _progress(overview.jobs)
+
+
+def _counters(totals: dict[Key, float]) -> Iterator[Metric]:
+    for family in COUNTERS:
+        metric = CounterMetricFamily(family.name, family.meaning, labels=family.labels)
+        for (of, labels), value in totals.items():
+            if of == family:
+                metric.add_metric(labels, value)
+        yield metric
+
+
+def _chunk_seconds(totals: dict[Key, float]) -> Metric:
+    metric = HistogramMetricFamily(CHUNK_SECONDS.name, CHUNK_SECONDS.meaning, labels=())
+    names = [str(bound).replace("inf", "+Inf") for bound in CHUNK_BOUNDS_S]
+    counts = accumulate(totals[CHUNK_SECONDS, (str(bound),)] for bound in CHUNK_BOUNDS_S)
+    metric.add_metric((), list(zip(names, counts, strict=True)), totals[CHUNK_SECONDS_SUM, ()])
+    return metric
+
+
+def _surroundings(overview: Overview) -> Iterator[Metric]:
+    yield _number("hangtag_redis_up", "Whether Redis answers this worker.", overview.redis_up)
+    waiting = (((queue,), count) for queue, count in overview.waiting.items())
+    yield _numbers("hangtag_queue_messages", "Messages that wait in a queue.", ("queue",), waiting)
+
+
+def _progress(jobs: tuple[JobFigures, ...]) -> Iterator[Metric]:
+    rows, done, failed = "hangtag_job_rows", "hangtag_job_rows_done", "hangtag_job_failed_rows"
+    yield _numbers(rows, "Rows of a running job's catalogue.", ("name",), (((job.name,), job.rows) for job in jobs))
+    yield _numbers(
+        done, "Rows of a running job in chunks that are done.", ("name",), (((job.name,), job.done) for job in jobs)
+    )
+    yield _numbers(failed, "Failed rows of a running job.", ("name",), (((job.name,), job.failed) for job in jobs))
+    models = sorted({(job.model.reference, job.model.variant, job.model.digest) for job in jobs})
+    labels = ("model", "variant", "digest")
+    yield _numbers("hangtag_model_info", "The models of running jobs.", labels, ((model, 1) for model in models))
+
+
+def _number(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, meaning, value=value)
+
+
+def _numbers(
+    name: str, meaning: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    metric = GaugeMetricFamily(name, meaning, labels=labels)
+    for key, value in values:
+        metric.add_metric(key, value)
+    return metric
+
+
+class Exposition:
+    """Serves a worker's numbers, and looks around every few seconds, until it is told to end.
+
+    Args:
+        settings: ``metrics_host`` and ``metrics_port``, and where Redis and the jobs are.
+        metrics: what the worker has done.
+        slots: how many chunks it works on at once.
+        version: of Hangtag.
+    """
+
+    def __init__(self, settings: QueueSettings, metrics: Metrics, slots: int, version: str) -> None:
+        self._settings = settings
+        self._collector = WorkerCollector(metrics, slots, version, self._recent)
+        self._server: WSGIServer | None = None
+        self._overview: tuple[float, Overview] | None = None
+        self._opening = Lock()
+        self._ended = Event()
+
+    def start(self) -> None:
+        """Serve, and look around, in threads.
+
+        Raises:
+            InputError: the port cannot be had.
+        """
+        registry = CollectorRegistry()
+        registry.register(self._collector)
+        host, port = self._settings.metrics_host, self._settings.metrics_port or 0
+        try:
+            server, _ = start_http_server(port, host, registry)
+        except OSError as error:
+            raise _refused(host, port, error) from error
+        self._server = server
+        os.register_at_fork(after_in_child=server.socket.close)  # it must not keep the port from the next worker
+        os.register_at_fork(
+            before=self._opening.acquire,
+            after_in_parent=self._opening.release,
+            after_in_child=self._opening.release,
+        )
+        Thread(target=self._look_around, name="overview", daemon=True).start()
+
+    def end(self) -> None:
+        """Give the port back."""
+        self._ended.set()
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def _recent(self) -> Overview | None:
+        """The last overview; none where it is too old to be shown as how things are."""
+        seen = self._overview
+        return seen[1] if seen and time.monotonic() < seen[0] + _STALE_S else None
+
+    def _look_around(self) -> None:
+        ledger = Ledger(connect(self._settings))
+        reader = OverviewReader(Jobs(open_storage(self._settings.jobs)), ledger, self._opening)
+        wrong, pause = "", 0.0
+        while not self._ended.wait(pause):
+            pause = _PERIOD_S
+            try:
+                self._overview = (time.monotonic(), reader.read())
+                wrong = ""
+            except Exception as error:  # noqa: BLE001 - the worker's own numbers are served whatever is wrong
+                if wrong != str(error):
+                    log_event("cannot_look_around", logging.WARNING, error=f"{type(error).__name__}: {error}")
+                wrong = str(error)
+        ledger.close()
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse a port before anything is started.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    try:
+        socket.create_server((host, port), family=socket.getaddrinfo(host, port)[0][0]).close()
+    except OSError as error:
+        raise _refused(host, port, error) from error
+
+
+def _refused(host: str, port: int, error: OSError) -> InputError:
+    msg = (
+        f"Expected to serve metrics at {host}, port {port}, the system answered {error}; choose another --metrics-port."
+    )
+    return InputError(msg)

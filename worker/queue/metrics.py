@@ -1,0 +1,140 @@
+"""What a worker has done since it started, in numbers; docs/metrics.md says what they mean."""
+
+import logging
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from models.errors import ImageFault
+from worker.parts import PhotoWork
+from worker.queue.events import log_event
+from worker.queue.shared_counts import SharedCounts
+from worker.results import Status
+
+__all__ = [
+    "BYTES",
+    "CHUNKS",
+    "CHUNK_BOUNDS_S",
+    "CHUNK_SECONDS",
+    "CHUNK_SECONDS_SUM",
+    "COUNTERS",
+    "DIED",
+    "IMAGES",
+    "PHOTOS",
+    "Family",
+    "Key",
+    "Metrics",
+    "Outcome",
+]
+
+
+class Outcome(StrEnum):
+    """How a chunk that was taken in hand ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    GIVEN_UP = "given_up"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Numbers of one name.
+
+    Attributes:
+        name: as Prometheus has it.
+        meaning: its HELP text.
+        labels: the names of what tells its numbers apart.
+    """
+
+    name: str
+    meaning: str
+    labels: tuple[str, ...] = ()
+
+
+Key = tuple[Family, tuple[str, ...]]
+"""A family, and a value for each of its labels."""
+
+IMAGES: Final = Family(
+    "hangtag_images_total", "Rows in the parts that this worker committed, by how they ended.", ("status", "error")
+)
+PHOTOS: Final = Family("hangtag_photos_total", "Photos by what had to be done for them.", ("work",))
+BYTES: Final = Family("hangtag_downloaded_bytes_total", "Bytes of photos that came over a network.")
+DOWNLOAD: Final = Family("hangtag_download_seconds_total", "Seconds of all downloads, added up; they overlap.")
+DECODE: Final = Family("hangtag_decode_seconds_total", "Seconds of decoding photos, of all processes.")
+INFERENCE: Final = Family("hangtag_inference_seconds_total", "Seconds of running the network, of all processes.")
+CHUNKS: Final = Family("hangtag_chunks_total", "Chunks that this worker took in hand, by how that ended.", ("outcome",))
+DIED: Final = Family("hangtag_processes_died_total", "Processes of this worker that died with a chunk in hand.")
+CHUNK_SECONDS: Final = Family("hangtag_chunk_seconds", "Seconds from taking a chunk to its committed part.", ("le",))
+CHUNK_SECONDS_SUM: Final = Family("hangtag_chunk_seconds_sum", "Of the same, the sum.")
+
+COUNTERS: Final = (IMAGES, PHOTOS, BYTES, DOWNLOAD, DECODE, INFERENCE, CHUNKS, DIED)
+CHUNK_BOUNDS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, float("inf"))
+_PHOTO_WORK: Final = ("downloaded", "unchanged", "decoded", "repeated", "carried")
+_KEYS: Final[tuple[Key, ...]] = (
+    *((IMAGES, (status.value, "")) for status in (Status.LABELED, Status.REVIEW)),
+    *((IMAGES, (Status.FAILED.value, fault.value)) for fault in ImageFault),
+    *((PHOTOS, (work,)) for work in _PHOTO_WORK),
+    *((CHUNKS, (outcome.value,)) for outcome in Outcome),
+    *((CHUNK_SECONDS, (str(bound),)) for bound in CHUNK_BOUNDS_S),
+    *((family, ()) for family in (BYTES, DOWNLOAD, DECODE, INFERENCE, DIED, CHUNK_SECONDS_SUM)),
+)
+
+
+class Metrics:
+    """Counts in a worker's processes, and adds up in its main process; none of its methods raises.
+
+    A process that is killed loses nothing that it has counted; the processes must be forked from the one that made
+    this. A number that cannot be counted is logged (``not_counted``), and the work goes on.
+    """
+
+    def __init__(self) -> None:
+        self._counts = SharedCounts(len(_KEYS))
+        self._places = {key: place for place, key in enumerate(_KEYS)}
+
+    def chunk_done(self, seconds: float, rows: Counter[tuple[Status, str | None]], photos: PhotoWork) -> None:
+        """This process has committed a part.
+
+        Args:
+            seconds: from taking the chunk in hand.
+            rows: how many there are of each status and error.
+            photos: what they took.
+        """
+        bound = CHUNK_BOUNDS_S[bisect_left(CHUNK_BOUNDS_S, seconds)]
+        self._count(
+            {
+                **{(IMAGES, (status.value, error or "")): count for (status, error), count in rows.items()},
+                **{(PHOTOS, (work,)): getattr(photos, work) for work in _PHOTO_WORK},
+                (BYTES, ()): photos.bytes,
+                (DOWNLOAD, ()): photos.download_s,
+                (DECODE, ()): photos.decode_s,
+                (INFERENCE, ()): photos.inference_s,
+                (CHUNKS, (Outcome.DONE.value,)): 1,
+                (CHUNK_SECONDS, (str(bound),)): 1,
+                (CHUNK_SECONDS_SUM, ()): seconds,
+            }
+        )
+
+    def chunk_failed(self) -> None:
+        """Something kept this process from doing a chunk."""
+        self._count({(CHUNKS, (Outcome.FAILED.value,)): 1})
+
+    def chunk_given_up(self) -> None:
+        """The job of the chunk in hand was cancelled."""
+        self._count({(CHUNKS, (Outcome.GIVEN_UP.value,)): 1})
+
+    def process_died(self) -> None:
+        """The main process has lost a process that had a chunk in hand."""
+        self._count({(DIED, ()): 1})
+
+    def totals(self) -> dict[Key, float]:
+        """Every number, those that are nought too; of :data:`CHUNK_SECONDS` the chunks between two bounds."""
+        return dict(zip(_KEYS, self._counts.totals().tolist(), strict=True))
+
+    def _count(self, amounts: Mapping[Key, float]) -> None:
+        try:
+            self._counts.add({self._places[key]: amount for key, amount in amounts.items()})
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not fail a chunk
+            log_event("not_counted", logging.WARNING, error=f"{type(error).__name__}: {error}")
