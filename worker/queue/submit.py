@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from models.errors import JobError
-from worker.catalogue import open_catalogue
+from worker.catalogue import Catalogue, open_catalogue
 from worker.job import Job, JobOptions
 from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
@@ -19,7 +19,7 @@ from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
 from worker.results import check_no_clash
 
-__all__ = ["SubmitRequest", "Submitted", "new_name", "submit"]
+__all__ = ["SubmitRequest", "Submitted", "new_name", "stem_of", "submit"]
 
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
@@ -74,13 +74,16 @@ class Submitted:
     new: bool
 
 
-def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -> Submitted:
+def submit(
+    request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None], catalogue: Catalogue | None = None
+) -> Submitted:
     """Write a job: its model, its rows in chunks, and then ``job.json``, from when on workers can see it.
 
     Args:
         request: what to label, with what.
         jobs: where to.
-        on_rows: called with the number of rows read so far.
+        on_rows: called with the number of rows read so far, before those that have just been read are written.
+        catalogue: the rows, where they are not to be read from the source.
 
     Raises:
         InputError: the source or an option cannot be used.
@@ -90,7 +93,7 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
     name = request.name
     check_name(name)
     pin = verified_pin(request.model, request.variant, request.options.precision)
-    catalogue = open_catalogue(request.source, request.image_column, request.image_root)
+    catalogue = catalogue or open_catalogue(request.source, request.image_column, request.image_root)
     check_no_clash(catalogue.schema.names, request.options.prefix)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
     jobs.bundles.put(request.model, pin.digest)
@@ -119,16 +122,20 @@ def chunk_rows(timeout_s: float) -> int:
 
 def new_name(source: Path | str) -> str:
     """A name for a job of a source: what the source is called, and the time."""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(source).resolve().stem).strip("-_")[:40] or "job"
-    return f"{stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    return f"{stem_of(Path(source).resolve())}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+def stem_of(source: Path) -> str:
+    """What a job's name may begin with: what its source is called, in characters that a name may have, at most 40."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", source.stem).strip("-_")[:40] or "job"
 
 
 def _counted(batches: Iterator[pa.RecordBatch], on_rows: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
     rows = 0
     for batch in batches:
-        yield batch
         rows += batch.num_rows
         on_rows(rows)
+        yield batch
 
 
 def _check_same(name: str, job: Job, digest: str) -> None:
