@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from models.errors import HangtagError, InputError
-from worker.finish import finished_receipt
+from models.errors import InputError
 from worker.jobs import Jobs
 from worker.pin import verified_pin
 from worker.queue.inbox.catalogue_marks import CatalogueMarks, Content
 from worker.queue.inbox.files import Found
 from worker.queue.inbox.make_job import make_job
+from worker.queue.inbox.previous import first_finished
 from worker.queue.inbox.request import InboxRequest
 from worker.queue.inbox.view import InboxView
 
@@ -98,15 +98,7 @@ class CatalogueTaker:
         """The last finished job of a file, if that is asked for."""
         if not self._request.previous_last:
             return None
-        names = self._marks.jobs_of(self._request.folder, file.path)
-        return next((name for name in names if self._is_finished(name)), None)
-
-    def _is_finished(self, name: str) -> bool:
-        try:
-            job = self._jobs.get(name)
-        except HangtagError:  # of another version, say: its results are not taken over
-            return False
-        return job is not None and finished_receipt(job) is not None
+        return first_finished(self._marks.jobs_of(self._request.folder, file.path), self._jobs)
 
 
 def _sha256(place: Path) -> str:

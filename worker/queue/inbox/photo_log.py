@@ -47,13 +47,15 @@ class PhotoLog:
     Args:
         storage: ``_watched`` of the folder of jobs.
         folder: that is watched, as an absolute path.
+        batch_photos: how many photos a batch holds at most.
 
     Raises:
         JobError: a batch in it is damaged.
     """
 
-    def __init__(self, storage: Storage, folder: Path) -> None:
+    def __init__(self, storage: Storage, folder: Path, batch_photos: int = BATCH_PHOTOS) -> None:
         self._storage = storage
+        self._batch_photos = batch_photos
         self._folder = folder
         self._place = hashlib.sha256(str(folder).encode()).hexdigest()[:32]
         self._known: set[bytes] = set()
@@ -69,7 +71,7 @@ class PhotoLog:
         """Put photos into batches of their own, but for those that somebody else has put into one meanwhile."""
         left = [photo for photo in photos if not self.knows(photo)]
         while left:
-            entries = [(photo.path, photo.size, photo.mtime_ns) for photo in left[:BATCH_PHOTOS]]
+            entries = [(photo.path, photo.size, photo.mtime_ns) for photo in left[: self._batch_photos]]
             if self._storage.commit(self._key(self._next), json.dumps(entries).encode()):
                 self._take_in(entries)
             else:
