@@ -37,6 +37,8 @@ prove: install
 	$(BIN)/python benchmarks/checking.py
 	$(BIN)/python benchmarks/million.py
 	$(BIN)/python benchmarks/labelling.py
+	$(BIN)/python benchmarks/downloads.py rate
+	$(BIN)/python benchmarks/downloads.py everything
 	$(BIN)/python benchmarks/queued.py throughput
 	$(BIN)/python benchmarks/queued.py memory --out .prove/memory.png
 
