@@ -164,3 +164,15 @@ def test_one_look_ends_by_itself_and_says_whether_all_went_well(farm: Farm, inbo
     assert (third.returncode, third.stdout) == (0, "")
     os.utime(inbox / "a.csv", (1, 1))
     assert farm.hangtag(*command).stdout == ""
+
+
+def test_notes_are_kept_in_s3_where_the_jobs_are(farm: Farm, inbox: Path, bundle: Path, bucket: str) -> None:
+    command = ("submit", "--watch", str(inbox), "--model", str(bundle), "--once", "--settle", "0", "--json")
+    (inbox / "a.csv").write_text("image\n1.jpg\n")
+    (inbox / "1.jpg").touch()
+    jobs = ("--jobs", f"s3://{bucket}/jobs")
+    first = farm.hangtag(*command, *jobs)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert [json.loads(line)["event"] for line in first.stdout.splitlines()] == ["submitted", "remark", "submitted"]
+    second = farm.hangtag(*command, *jobs)
+    assert (second.returncode, second.stdout) == (0, "")

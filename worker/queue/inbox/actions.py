@@ -34,18 +34,23 @@ def submit_what_comes(request: InboxRequest, settings: QueueSettings, *, once: b
         BundleError: the model is damaged or disagrees with itself on this machine.
         StoppedError: somebody pressed Ctrl-C.
     """
+    try:
+        with _ended_by_sigterm():
+            return _submit(request, settings, once=once, as_json=as_json)
+    except KeyboardInterrupt as stopped:
+        msg = "Watching stopped; jobs go on where workers are. The same command goes on with what is new."
+        raise StoppedError(msg) from stopped
+
+
+def _submit(request: InboxRequest, settings: QueueSettings, *, once: bool, as_json: bool) -> bool:
     _check(request, settings)
     view = inbox_view(as_json=as_json)
-    with _ended_by_sigterm(), open_control(settings) as control:
+    with open_control(settings) as control:
         inbox = Inbox(request, control.jobs, view, _Supply(control, view))
-        try:
-            if once:
-                return look_once(inbox, request.settle_s)
+        if not once:
             view.begins(str(request.folder), control.jobs.place)
             watch_folder(inbox, request.every_s)
-        except KeyboardInterrupt as stopped:
-            msg = "Watching stopped; jobs go on where workers are. The same command goes on with what is new."
-            raise StoppedError(msg) from stopped
+        return look_once(inbox, request.settle_s)
 
 
 def _check(request: InboxRequest, settings: QueueSettings) -> None:

@@ -1,6 +1,7 @@
 """One look at a watched folder, and what follows from it. The clock is passed in: seconds that never run backwards."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import PurePath
 from typing import Final
 
@@ -71,7 +72,7 @@ class Inbox:
         settled = self._settling.settled(new, now)
         for file in settled:
             if file.kind is Kind.CATALOGUE:
-                self._try(file.path, now, lambda file=file: self._take_catalogue(file))  # type: ignore[misc]
+                self._try(file.path, now, partial(self._take_catalogue, file))
             elif file.kind is Kind.OTHER:
                 self._leave_out(file)
         photos = [file for file in settled if file.kind is Kind.PHOTO]

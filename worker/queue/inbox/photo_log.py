@@ -75,7 +75,7 @@ class PhotoLog:
             if self._storage.commit(self._key(self._next), json.dumps(entries).encode()):
                 self._take_in(entries)
             else:
-                self._read_next()
+                self._read_next(done=self._storage.exists(self._done_key(self._next)))
             left = [photo for photo in left if not self.knows(photo)]
 
     def unfinished(self) -> list[Batch]:
@@ -90,13 +90,9 @@ class PhotoLog:
     def _read_all(self) -> None:
         names = set(self._storage.names(f"photos/{self._place}"))
         while f"{self._next:06d}.json" in names:
-            done = f"{self._next:06d}.done" in names
-            number = self._next
-            self._read_next()
-            if done:
-                del self._unfinished[number]
+            self._read_next(done=f"{self._next:06d}.done" in names)
 
-    def _read_next(self) -> None:
+    def _read_next(self, *, done: bool) -> None:
         key = self._key(self._next)
         try:
             entries = [(str(path), int(size), int(mtime_ns)) for path, size, mtime_ns in self._read(key)]
@@ -104,6 +100,8 @@ class PhotoLog:
             msg = f"Expected a list of photos at {key} in {self._storage.place}, got {error}; bring back a copy of it."
             raise JobError(msg) from error
         self._take_in(entries)
+        if done:
+            del self._unfinished[self._next - 1]
 
     def _read(self, key: str) -> list[tuple[str, int, int]]:
         read: list[tuple[str, int, int]] = json.loads(self._storage.read(key))

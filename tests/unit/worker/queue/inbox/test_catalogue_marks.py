@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from worker.jobs import check_name
@@ -48,3 +49,20 @@ def test_the_jobs_of_a_file_are_named_the_latest_first(tmp_path: Path) -> None:
     marks(tmp_path).taken(content("4" * 64, "other.csv"), "other")
     marks(tmp_path).refused(content("5" * 64), "It is empty.")
     assert marks(tmp_path).jobs_of(FOLDER, "nightly.csv") == ["job-2", "job-1", "job-0"]
+
+
+def test_marks_are_these_files(tmp_path: Path) -> None:
+    """The format: whoever comes later must read it."""
+    marks(tmp_path, "asked").taken(content(), "job")
+    marks(tmp_path, "asked").refused(content("b" * 64), "It is empty.")
+    written = {str(file.relative_to(tmp_path)): json.loads(file.read_text()) for file in tmp_path.rglob("*.json")}
+    assert all(mark.pop("at") for mark in written.values())
+    file = "files/d85f2c162f5aab5a5cb401f89fd6c1cd"
+    assert written == {
+        f"{file}/{'a' * 32}.json": {"folder": "/mnt/inbox", "file": "nightly.csv", "sha256": "a" * 64, "job": "job"},
+        f"{file}/{'b' * 32}.000b207d5f38.refused.json": {
+            "file": "nightly.csv",
+            "sha256": "b" * 64,
+            "reason": "It is empty.",
+        },
+    }

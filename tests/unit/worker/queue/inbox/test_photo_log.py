@@ -22,7 +22,7 @@ def test_photos_are_known_once_they_are_in_a_batch_and_after_a_restart(tmp_path:
     for reader in (log, log_in(tmp_path)):
         assert all(map(reader.knows, photos(1, 2)))
         assert not reader.knows(Found("1.jpg", Kind.PHOTO, 1, 99, 1)), "written anew"
-        ((batch,)) = reader.unfinished()
+        (batch,) = reader.unfinished()
         assert (batch.number, batch.paths) == (0, ("1.jpg", "2.jpg"))
         assert batch.job.startswith("inbox-")
 
@@ -73,5 +73,27 @@ def test_folders_have_logs_and_jobs_of_their_own(tmp_path: Path) -> None:
 def test_many_thousand_photos_are_one_batch(tmp_path: Path) -> None:
     log = log_in(tmp_path, batch_photos=100_000)
     log.add(photos(*range(30_000)))
-    ((batch,)) = log_in(tmp_path).unfinished()
+    (batch,) = log_in(tmp_path).unfinished()
     assert len(batch.paths) == 30_000
+
+
+def test_a_batch_that_somebody_else_has_finished_is_not_made_again(tmp_path: Path) -> None:
+    one, other = log_in(tmp_path), log_in(tmp_path)
+    one.add(photos(1))
+    one.finished(*one.unfinished())
+    other.add(photos(1, 2))
+    assert [batch.paths for batch in other.unfinished()] == [("2.jpg",)]
+
+
+def test_a_log_is_these_files(tmp_path: Path) -> None:
+    """The format: whoever comes later must read it."""
+    log = log_in(tmp_path)
+    log.add(photos(1, 22))
+    (batch,) = log.unfinished()
+    log.finished(batch)
+    written = {str(file.relative_to(tmp_path)): file.read_text() for file in tmp_path.rglob("*.*")}
+    place = "photos/525e286740f79e67176d6818ff3be4ff"
+    assert written == {
+        f"{place}/000000.json": '[["1.jpg", 1, 1], ["22.jpg", 22, 22]]',
+        f"{place}/000000.done": "inbox-8bcd138450e5",
+    }
