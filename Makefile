@@ -39,6 +39,8 @@ prove: install
 	$(BIN)/python benchmarks/memory_of_rows.py --out .prove/memory_of_rows.png
 	$(BIN)/python benchmarks/labelling.py
 	$(BIN)/python benchmarks/nightly.py
+	$(BIN)/python benchmarks/downloads.py rate
+	$(BIN)/python benchmarks/downloads.py everything
 	$(BIN)/python benchmarks/queued.py throughput
 	$(BIN)/python benchmarks/queued.py memory --out .prove/memory.png
 

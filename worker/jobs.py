@@ -22,11 +22,16 @@ class Jobs:
 
     Args:
         storage: the folder of jobs.
+
+    Attributes:
+        bundles: the models.
+        watched: notes on the folders whose files become jobs.
     """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self.bundles = BundleStore(storage.child("_bundles"))
+        self.watched = storage.child("_watched")
 
     @property
     def place(self) -> str:

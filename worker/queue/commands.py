@@ -1,6 +1,7 @@
 """``hangtag submit``, ``hangtag worker`` and ``hangtag jobs``."""
 
 import os
+from collections.abc import Mapping
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from models.errors import ExitCode
 from worker.options import (
     AllowHostOption,
     DownloadTimeoutOption,
@@ -18,12 +20,12 @@ from worker.options import (
     PerHostOption,
     PrecisionOption,
     PrefixOption,
-    SourceArgument,
     TimeoutOption,
     TopKOption,
     VariantOption,
 )
 from worker.priority import Priority
+from worker.queue.inbox.only import Only
 
 if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
@@ -80,8 +82,16 @@ def register(app: typer.Typer) -> None:
 
 
 def submit_command(
-    source: SourceArgument,
     model: ModelOption,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="INPUT",
+            help="Folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file; a path, or an s3:// or http(s):// "
+            "URL. Not with --watch.",
+            show_default=False,
+        ),
+    ] = None,
     job: Annotated[
         str | None, typer.Option(help="Name of the job. Default: the source's, with the time.", show_default=False)
     ] = None,
@@ -107,8 +117,27 @@ def submit_command(
     download_timeout: DownloadTimeoutOption = None,
     previous: Annotated[
         str | None,
-        typer.Option(metavar="JOB", help="An earlier job: rows whose photo it knows are taken from there."),
+        typer.Option(
+            metavar="JOB",
+            help="An earlier job: rows whose photo it knows are taken from there. With --watch also last: the last "
+            "finished job of the same file.",
+        ),
     ] = None,
+    watch: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Instead of INPUT: new files of this folder become jobs, each once."),
+    ] = None,
+    only: Annotated[
+        Only | None, typer.Option(help="With --watch: which files become jobs. Default: both.", show_default=False)
+    ] = None,
+    settle: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="With --watch: seconds that a file stays the same before it is taken. Default: 5."),
+    ] = None,
+    every: Annotated[
+        float | None, typer.Option(min=0.1, help="With --watch: seconds between looks. Default: 2.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="With --watch: look once, and end; for cron.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
@@ -127,14 +156,20 @@ def submit_command(
       hangtag submit products.csv --model bundles/shop --precision 0.98
 
       hangtag submit urls.csv --model bundles/shop --group-column sku --previous nightly-2026-11-20
+
+      hangtag submit --watch /mnt/inbox --model bundles/shop --previous last
     """
+    of_watch = {"--only": only, "--settle": settle, "--every": every, "--once": once}
+    _check_submit(source, job, watch, of_watch)
     settings = _settings(redis, jobs)
     from worker.job import JobOptions
     from worker.queue.actions import submit_and_show
+    from worker.queue.inbox.actions import submit_what_comes
+    from worker.queue.inbox.request import watched
     from worker.queue.submit import SubmitRequest, new_name
 
     request = SubmitRequest(
-        source=source,
+        source=source or "",
         model=model,
         options=JobOptions(
             prefix=prefix,
@@ -145,7 +180,7 @@ def submit_command(
             allow_hosts=tuple(allow_host) if allow_host else None,
             download_timeout_s=download_timeout,
         ),
-        name=new_name(source) if job is None else job,
+        name=new_name(source or "") if job is None else job,
         variant=variant,
         image_column=image_column,
         image_root=image_root,
@@ -154,7 +189,30 @@ def submit_command(
         previous=previous,
         priority=priority,
     )
-    submit_and_show(request, settings, as_json=as_json)
+    if watch is None:
+        submit_and_show(request, settings, as_json=as_json)
+        return
+    inbox = watched(watch, request, only, settle, every)
+    if not submit_what_comes(inbox, settings, once=once, as_json=as_json):
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+def _check_submit(source: str | None, job: str | None, watch: Path | None, of_watch: Mapping[str, object]) -> None:
+    """Refuse what can be said of a source or of a watched folder only, and is said of the other."""
+    if watch is None:
+        if source is None:
+            msg = "expected INPUT, or --watch FOLDER"
+            raise typer.BadParameter(msg)
+        wrong = [option for option, value in of_watch.items() if value is not None and value is not False]
+        if wrong:
+            msg = f"{wrong[0]} goes with --watch only"
+            raise typer.BadParameter(msg)
+    elif source is not None or job is not None:
+        wrong_one = "--job" if source is None else "INPUT"
+        msg = (
+            f"{wrong_one} and --watch exclude each other: jobs of a watched folder are of its files, and named by them"
+        )
+        raise typer.BadParameter(msg)
 
 
 def worker_command(

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from models.errors import InputError, JobError
-from worker.catalogue import open_catalogue
+from worker.catalogue import Catalogue, open_catalogue
 from worker.job import Job, JobOptions
 from worker.job_folder import check_done
 from worker.job_writer import create_job, job_digest
@@ -25,7 +25,7 @@ from worker.results import check_no_clash
 from worker.review_list import check_review_columns
 from worker.sources.address import is_url, stem_of
 
-__all__ = ["SubmitRequest", "Submitted", "new_name", "submit"]
+__all__ = ["SubmitRequest", "Submitted", "name_part", "new_name", "submit"]
 
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
@@ -82,13 +82,16 @@ class Submitted:
     carried: Carried | None = None
 
 
-def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -> Submitted:
+def submit(
+    request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None], catalogue: Catalogue | None = None
+) -> Submitted:
     """Write a job: its model, its rows in chunks, and then ``job.json``, from when on workers can see it.
 
     Args:
         request: what to label, with what.
         jobs: where to.
-        on_rows: called with the number of rows read so far.
+        on_rows: called with the number of rows read so far, before those that have just been read are written.
+        catalogue: the rows, where they are not to be read from the source.
 
     Raises:
         InputError: the source or an option cannot be used.
@@ -100,7 +103,7 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
     previous = _previous_job(request, jobs)
     pin = verified_pin(request.model, request.variant, request.options.precision)
     options = request.options
-    catalogue = open_catalogue(
+    catalogue = catalogue or open_catalogue(
         request.source, request.image_column, request.image_root, request.encoding, options.allow_hosts
     )
     catalogue.check_column(options.group_column, "--group-column")
@@ -147,16 +150,20 @@ def chunk_rows(timeout_s: float) -> int:
 def new_name(source: Path | str) -> str:
     """A name for a job of a source: what the source is called, and the time."""
     called = stem_of(str(source)) if is_url(str(source)) else Path(source).resolve().stem
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", called).strip("-_")[:40] or "job"
-    return f"{stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    return f"{name_part(called)}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+def name_part(called: str) -> str:
+    """What a job's name may begin with: what its source is called, in characters that a name may have, at most 40."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", called).strip("-_")[:40] or "job"
 
 
 def _counted(batches: Iterator[pa.RecordBatch], on_rows: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
     rows = 0
     for batch in batches:
-        yield batch
         rows += batch.num_rows
         on_rows(rows)
+        yield batch
 
 
 def _check_same(name: str, job: Job, digest: str) -> None:

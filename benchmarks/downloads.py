@@ -1,0 +1,225 @@
+"""Photos behind URLs against photos on this machine's disk, and hosts that do all that hosts should not.
+
+    python benchmarks/downloads.py rate [--photos PHOTOS --model BUNDLE] [--rows 8000] [--runs 5] [--ill deaf slow …]
+    python benchmarks/downloads.py everything [--photos PHOTOS --model BUNDLE]
+
+``rate``: rows whose photos are 20 hosts', one of which (5% of the rows) is not well: deaf (its connections are never
+answered), silent (it takes them and says nothing), slow (2 s an answer), flaky (a 500, and the photo at the second
+asking), or healthy as the others are. One labelling process on one core; the hosts are a process on another, which need
+not hurry. Local files, the same bytes, and each kind of hosts take turns in every run; no photo comes twice, and the
+first run does not count. Printed, in images a second: ``phase``, rows on healthy hosts (or local files) by the seconds
+of the labelling phase as the receipt says them, the last wait for the ill host included; ``fetching``, the same rows by
+the seconds from the first request to the last photo of a healthy host; and their ratios to the local files of the same
+run. Every row is looked at: those of hosts that never answer must have failed, all others must have the SHA-256 and the
+error (none) of the local file.
+
+``everything``: a row for each thing that a host can do wrong, and how it must end.
+"""
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from material import make_material, photo_list
+from nasty_hosts import nasty_hosts
+from photo_hosts import PhotoHosts, photo_hosts
+from photo_server import Figures, Health, photo_bytes
+
+HOSTS = 20
+NEVER = (Health.DEAF, Health.SILENT)
+FAULTS = {"download", "timeout"}
+CERTAIN = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+"""Student's t for 95%, by the number of runs."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One command.
+
+    Attributes:
+        phase: images a second of the labelling phase.
+        fetching: the same until the last healthy photo was sent; of local files as ``phase``.
+        seconds: of the labelling phase.
+        busy: share of its time that the hosts' process used its core, while they were asked.
+        errors: kind → rows.
+    """
+
+    phase: float
+    fetching: float
+    seconds: float
+    busy: float
+    errors: dict[str, int]
+
+
+def main() -> None:
+    """Run one of the two."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        photos, model = make_material(arguments.photos, arguments.model, folder)
+        if arguments.what == "everything":
+            sys.exit(_everything(Path(photo_list(photos)[0]).read_bytes(), model, folder))
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) < 2:
+            sys.exit("Expected two cores, one for labelling and one for the hosts, found one.")
+        with photo_hosts(photos, HOSTS, cores[1]) as hosts:
+            os.sched_setaffinity(0, {cores[0]})  # so that the labelling process stays there
+            _Rate(photos, model, folder, hosts, arguments.rows).run(arguments.ill, arguments.runs)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["rate", "everything"])
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--rows", type=int, default=8000)
+    parser.add_argument("--runs", type=int, choices=sorted(CERTAIN), default=5)
+    parser.add_argument("--ill", type=Health, choices=list(Health), nargs="+", default=list(Health))
+    arguments = parser.parse_args()
+    if bool(arguments.photos) != bool(arguments.model):
+        parser.error("give --photos and --model, or neither")
+    return arguments
+
+
+class _Rate:
+    """Local files and hosts in turns.
+
+    Args:
+        photos: a folder of photos that are given again and again, each time a little longer.
+        model: a bundle.
+        folder: an empty one, for the local files and the results.
+        hosts: that serve the same.
+        rows: of each catalogue.
+    """
+
+    def __init__(self, photos: Path, model: Path, folder: Path, hosts: PhotoHosts, rows: int) -> None:
+        self._model = model
+        self._folder = folder
+        self._hosts = hosts
+        self._rows = rows
+        bytes_of = [Path(name).read_bytes() for name in photo_list(photos)]
+        (folder / "local").mkdir()
+        for row in range(rows):
+            (folder / "local" / f"{row}.jpg").write_bytes(photo_bytes(bytes_of, row))
+        local = _write(folder / "local.csv", [str(folder / "local" / f"{row}.jpg") for row in range(rows)])
+        urls = {ill: [hosts.url(row, ill) for row in range(rows)] for ill in Health}
+        self._sources = {None: local} | {ill: _write(folder / f"{ill}.csv", cells) for ill, cells in urls.items()}
+
+    def run(self, ills: list[Health], runs: int) -> None:
+        """Take turns, print the table; end with a fault where a row did not end as it should."""
+        found: dict[Health | None, list[Measure]] = defaultdict(list)
+        ratios: dict[Health, list[tuple[float, float]]] = defaultdict(list)
+        print(f"{self._rows:,} rows, {HOSTS} hosts, {runs} runs, in turns; images a second")
+        print("run   host 20   phase   fetching   phase ratio   fetching ratio   seconds   hosts' core   errors")
+        for number in range(runs + 1):
+            sides: list[Health | None] = [None, *ills]
+            turned = sides[number % len(sides) :] + sides[: number % len(sides)]
+            measures = {ill: self._label(ill) for ill in turned}
+            self._check(measures)
+            if not number:
+                continue
+            for ill in sides:
+                found[ill].append(measures[ill])
+                ratio = measures[ill].phase / measures[None].phase, measures[ill].fetching / measures[None].fetching
+                if ill:
+                    ratios[ill].append(ratio)
+                _print_run(number, ill, measures[ill], ratio)
+        for ill in ills:
+            _print_ratios(ill, ratios[ill])
+
+    def _label(self, ill: Health | None) -> Measure:
+        hosts = [place for places in self._hosts.places.values() for place in places] if ill else []
+        output = self._output(ill)
+        self._hosts.take_figures()
+        receipt = _label(self._sources[ill], self._model, output, hosts)
+        figures = self._hosts.take_figures()
+        seconds = receipt["run"]["seconds"]
+        healthy = sum(ill is None or self._hosts.is_healthy(row, ill) for row in range(self._rows))
+        rate, errors = healthy / seconds, {kind: count["count"] for kind, count in receipt["errors"].items()}
+        if ill is None:
+            return Measure(rate, rate, seconds, 0.0, errors)
+        return Measure(rate, _fetching(figures), seconds, figures.busy_s / (figures.last - figures.first), errors)
+
+    def _output(self, ill: Health | None) -> Path:
+        return self._folder / f"{ill or 'local'}.parquet"
+
+    def _check(self, measures: dict[Health | None, Measure]) -> None:
+        local = pq.read_table(self._output(None)).to_pylist()
+        for ill in filter(None, measures):
+            for row, (here, there) in enumerate(zip(local, pq.read_table(self._output(ill)).to_pylist(), strict=True)):
+                lost = ill in NEVER and not self._hosts.is_healthy(row, ill)
+                good = there["error"] in FAULTS if lost else there["sha256"] == here["sha256"]
+                if not good or (not lost and there["error"] != here["error"]):
+                    sys.exit(
+                        f"row {row} of {ill}, {there['image']}, ended as {there['error']}: {there['error_message']}"
+                    )
+
+
+def _fetching(figures: Figures) -> float:
+    return figures.healthy / (figures.last - figures.first)
+
+
+def _print_run(number: int, ill: Health | None, measure: Measure, ratio: tuple[float, float]) -> None:
+    errors = ", ".join(f"{count:,} {kind}" for kind, count in measure.errors.items())
+    print(
+        f"{number:>3}   {ill or 'local':<7}   {measure.phase:>5,.0f}   {measure.fetching:>8,.0f}   {ratio[0]:>11.3f}   "
+        f"{ratio[1]:>14.3f}   {measure.seconds:>7.1f}   {measure.busy:>11.0%}   {errors or 'none'}",
+        flush=True,
+    )
+
+
+def _print_ratios(ill: Health, ratios: list[tuple[float, float]]) -> None:
+    for what, one in zip(("phase", "fetching"), zip(*ratios, strict=True), strict=True):
+        half = CERTAIN[len(one)] * statistics.stdev(one) / len(one) ** 0.5
+        mean = statistics.mean(one)
+        print(f"{ill}, {what}: ratio {mean:.3f}, 95% interval {mean - half:.3f} to {mean + half:.3f}")
+
+
+def _write(file: Path, cells: list[str]) -> Path:
+    with file.open("w", newline="") as opened:
+        csv.writer(opened).writerows([("row", "image"), *enumerate(cells)])
+    return file
+
+
+def _label(source: Path, model: Path, output: Path, hosts: list[str], *options: str) -> dict[str, dict[str, float]]:
+    """Label anew; the receipt, as JSON has it."""
+    command = [sys.executable, "-m", "hangtag", "label", str(source), "--model", str(model), "--output", str(output)]
+    allowed = [word for host in hosts for word in ("--allow-host", host)]
+    done = subprocess.run(
+        [*command, "--workers", "1", "--restart", "--json", *allowed, *options], stdout=subprocess.PIPE, check=True
+    )
+    receipt: dict[str, dict[str, float]] = json.loads(done.stdout)
+    return receipt
+
+
+def _everything(photo: bytes, model: Path, folder: Path) -> int:
+    """How many cases did not end as they should."""
+    with nasty_hosts(photo) as (places, cases):
+        source = _write(folder / "cases.csv", [case.url for case in cases])
+        output = folder / "cases.parquet"
+        _label(source, model, output, places, "--download-timeout", "20")
+    wrong = 0
+    rows = pq.read_table(output, columns=["error", "error_message"]).to_pylist()
+    for case, row in zip(cases, rows, strict=True):
+        good = row["error"] in case.ends
+        wrong += not good
+        ends = " or ".join(sorted(kind or "labelled" for kind in case.ends))
+        print(f"{'ok   ' if good else 'WRONG'} {case.what}: {row['error'] or 'labelled'} (expected {ends})")
+        if row["error"]:
+            print(f"        {row['error_message']}")
+    kinds = Counter(row["error"] or "labelled" for row in rows)
+    print(f"{len(rows)} rows, {wrong} wrong: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}")
+    return wrong
+
+
+if __name__ == "__main__":
+    main()

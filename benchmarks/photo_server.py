@@ -1,0 +1,174 @@
+"""Many web hosts on this machine that serve photos, as a process of its own; some of them are not well.
+
+    python benchmarks/photo_server.py --photos PHOTOS --hosts 20 --core 1
+
+Each host is an address of its own (127.0.0.2 and on); ``/17.jpg`` is photo 17 with its number after the image's end, so
+that no two are the same. Printed: a JSON line with ``HOST:PORT`` of each, and for each line on stdin another with
+figures, which begin anew then. The end of stdin ends it.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from material import photo_list
+
+__all__ = ["Figures", "Health", "photo_bytes"]
+
+SLOW_S: Final = 2.0
+_FIRST_ADDRESS: Final = 2
+_HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+_FAULT: Final = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+_END: Final = b"\r\n\r\n"
+_FILL: Final = 8
+
+
+class Health(StrEnum):
+    """How a host is."""
+
+    HEALTHY = "healthy"
+    DEAF = "deaf"  # its queue of connections is full: who connects hears nothing at all
+    SILENT = "silent"  # takes connections and says nothing
+    SLOW = "slow"  # 2 s an answer
+    FLAKY = "flaky"  # each photo comes at the second asking, after a 500
+
+
+@dataclass
+class Figures:
+    """What happened since the last figures.
+
+    Attributes:
+        healthy: photos that healthy hosts sent.
+        others: answers of others.
+        first: when the first photo was asked for, by the machine's monotonic clock.
+        last: when the last photo of a healthy host was sent.
+        busy_s: time of this process's core.
+    """
+
+    healthy: int = 0
+    others: int = 0
+    first: float = 0.0
+    last: float = 0.0
+    busy_s: float = field(default_factory=time.process_time)
+
+
+def photo_bytes(photos: list[bytes], row: int) -> bytes:
+    """A row's photo: one of those given, and the row's number after the end of the image."""
+    return photos[row % len(photos)] + row.to_bytes(8)
+
+
+class _Hosts:
+    """What all hosts share."""
+
+    def __init__(self, photos: list[bytes]) -> None:
+        self.photos = photos
+        self.figures = Figures()
+        self.asked: set[bytes] = set()
+
+    def answer(self, health: Health, path: bytes, transport: asyncio.Transport) -> None:
+        self.figures.first = self.figures.first or time.monotonic()
+        if health is Health.SLOW:
+            asyncio.get_running_loop().call_later(SLOW_S, self._send, health, path, transport)
+        elif health is Health.FLAKY and path not in self.asked:
+            self.asked.add(path)
+            transport.write(_FAULT)
+        elif health is not Health.SILENT:
+            self._send(health, path, transport)
+
+    def _send(self, health: Health, path: bytes, transport: asyncio.Transport) -> None:
+        photo = photo_bytes(self.photos, int(path[1:].partition(b".")[0]))
+        transport.writelines([_HEAD % len(photo), photo])
+        if health is Health.HEALTHY:
+            self.figures.healthy += 1
+            self.figures.last = time.monotonic()
+        else:
+            self.figures.others += 1
+
+    def take_figures(self) -> Figures:
+        done, self.figures = self.figures, Figures()
+        self.asked.clear()
+        done.busy_s = self.figures.busy_s - done.busy_s
+        return done
+
+
+class _Connection(asyncio.Protocol):
+    """Requests of one connection, one after the other; only their first line is read."""
+
+    def __init__(self, health: Health, hosts: _Hosts) -> None:
+        self._health = health
+        self._hosts = hosts
+        self._read = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._read += data
+        while _END in self._read:
+            request, _, self._read = self._read.partition(_END)
+            self._hosts.answer(self._health, request.split(b" ", 2)[1], self._transport)
+
+
+def main() -> None:
+    """Serve until nobody listens."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--hosts", type=int, default=20)
+    parser.add_argument("--core", type=int)
+    arguments = parser.parse_args()
+    if arguments.core is not None:
+        os.sched_setaffinity(0, {arguments.core})
+    photos = [Path(name).read_bytes() for name in photo_list(arguments.photos)]
+    asyncio.run(_serve(_Hosts(photos), arguments.hosts))
+
+
+async def _serve(hosts: _Hosts, count: int) -> None:
+    healths = [*([Health.HEALTHY] * count), *(health for health in Health if health is not Health.HEALTHY)]
+    async with contextlib.AsyncExitStack() as stack:
+        places: dict[Health, list[str]] = {health: [] for health in Health}
+        for number, health in enumerate(healths, start=_FIRST_ADDRESS):
+            listener = socket.create_server((f"127.0.0.{number}", 0), backlog=0 if health is Health.DEAF else 128)
+            places[health].append("{}:{}".format(*listener.getsockname()))
+            if health is Health.DEAF:
+                stack.enter_context(_filled(listener))
+            else:
+                await stack.enter_async_context(await _start(listener, health, hosts))
+        print(json.dumps(places), flush=True)
+        await _tell_figures(hosts)
+
+
+async def _start(listener: socket.socket, health: Health, hosts: _Hosts) -> asyncio.Server:
+    return await asyncio.get_running_loop().create_server(lambda: _Connection(health, hosts), sock=listener)
+
+
+@contextlib.contextmanager
+def _filled(listener: socket.socket) -> Iterator[None]:
+    """Fill a listener's queue, so that the system lets whoever connects wait."""
+    waiting = [socket.socket() for _ in range(_FILL)]
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex(listener.getsockname())
+    yield
+    for one in (*waiting, listener):
+        one.close()
+
+
+async def _tell_figures(hosts: _Hosts) -> None:
+    loop, lines = asyncio.get_running_loop(), asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    while await lines.readline():
+        print(json.dumps(asdict(hosts.take_figures())), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+import pytest
+
+from worker.job import JobOptions
+from worker.queue.inbox.request import InboxRequest
+from worker.queue.submit import SubmitRequest
+
+from .watched_place import Watched
+
+
+@pytest.fixture
+def place(tmp_path: Path, bundle: Path) -> Watched:
+    """An empty folder, watched for a lone model."""
+    (tmp_path / "inbox").mkdir()
+    each = SubmitRequest("", bundle / "model.onnx", JobOptions(), name="")
+    return Watched(tmp_path, InboxRequest(tmp_path / "inbox", each))

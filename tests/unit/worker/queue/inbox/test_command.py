@@ -1,0 +1,55 @@
+"""What may be said together of a source and of a watched folder."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hangtag.cli import make_app
+from models.errors import BundleError, InputError
+from worker.queue.inbox.actions import submit_what_comes
+from worker.queue.settings import QueueSettings
+
+from .watched_place import Watched
+
+WRONG = {
+    "neither": ([], "expected INPUT, or --watch FOLDER"),
+    "both": (["a.csv", "--watch", "inbox"], "INPUT and --watch exclude each other"),
+    "a name": (["--watch", "inbox", "--job", "spring"], "--job and --watch exclude each other"),
+    "once": (["a.csv", "--once"], "--once goes with --watch only"),
+    "settle": (["a.csv", "--settle", "0"], "--settle goes with --watch only"),
+    "every": (["a.csv", "--every", "1"], "--every goes with --watch only"),
+    "only": (["a.csv", "--only", "photos"], "--only goes with --watch only"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_does_not_go_together_is_refused(what: str) -> None:
+    arguments, said = WRONG[what]
+    done = CliRunner().invoke(make_app(["worker"]), ["submit", "--model", "shop", *arguments], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+
+
+def begin(place: Watched, jobs: Path) -> None:
+    settings = QueueSettings(jobs=str(jobs))
+    submit_what_comes(place.request, settings, once=True, as_json=False)
+
+
+def test_a_folder_that_is_not_there_is_refused(place: Watched, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Expected a folder to watch"):
+        begin(place.asked(folder=tmp_path / "none"), tmp_path / "jobs")
+
+
+def test_a_folder_that_holds_the_folder_of_jobs_is_refused(place: Watched) -> None:
+    with pytest.raises(InputError, match="lies in the watched folder"):
+        begin(place, place.folder / "jobs")
+
+
+def test_a_model_that_cannot_be_used_is_told_at_once(place: Watched, tmp_path: Path) -> None:
+    with pytest.raises(BundleError):
+        begin(place.asked(each=replace(place.request.each, model=tmp_path / "none")), tmp_path / "jobs")
+    with pytest.raises(InputError, match="--image-root"):
+        begin(place.asked(each=replace(place.request.each, image_root=tmp_path / "none")), tmp_path / "jobs")
+    assert not (tmp_path / "jobs").exists()

@@ -1,0 +1,256 @@
+"""One watch of a folder, by a clock of the tests' own."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.errors import HangtagError
+from worker.job import JobOptions
+from worker.queue.inbox.only import Only
+
+from .watched_place import Watched, rows_of
+
+
+def test_a_file_that_has_settled_becomes_a_job_once(place: Watched) -> None:
+    place.list("nightly.csv", "a.jpg", "b.jpg")
+    inbox = place.inbox()
+    inbox.look(0.0)
+    inbox.look(4.9)
+    assert place.jobs.names() == []
+    for now in (5.0, 7.0, 99.0):
+        inbox.look(now)
+    ((file, name),) = place.heard.new
+    assert file == "nightly.csv"
+    assert name.startswith("nightly-")
+    spec = place.jobs.find(name).spec
+    assert (spec.rows, spec.source, spec.image_root) == (2, str(place.folder / file), str(place.folder))
+    assert not inbox.faults
+
+
+def test_a_file_that_grows_is_taken_when_it_is_whole(place: Watched) -> None:
+    inbox = place.inbox()
+    for row in range(6):
+        place.list("nightly.csv", *(f"{number}.jpg" for number in range(row + 1)))
+        inbox.look(float(row * 3))
+    inbox.look(19.0)
+    assert not place.heard.new
+    inbox.look(20.0)
+    (job,) = (place.jobs.find(name) for _, name in place.heard.new)
+    assert job.spec.rows == 6
+
+
+def test_other_content_is_another_job_and_another_time_is_not(place: Watched) -> None:
+    inbox = place.inbox()
+    for night in range(3):
+        place.list("nightly.csv", f"{night}.jpg")
+        place.settle(inbox)
+        os.utime(place.folder / "nightly.csv", (night, night))
+        place.settle(inbox)
+    assert [file for file, _ in place.heard.new] == ["nightly.csv"] * 3
+    assert len({name for _, name in place.heard.new}) == 3
+    place.list("nightly.csv", "0.jpg")
+    place.settle(inbox)
+    assert len(place.heard.new) == 3, "that content was labelled before"
+
+
+def test_after_a_restart_nothing_is_taken_twice(place: Watched) -> None:
+    place.list("a.csv", "a.jpg")
+    place.write("cam/1.jpg", "")
+    place.settle(place.inbox())
+    place.settle(place.inbox())
+    assert [what for what, _ in place.heard.new] == ["a.csv", "1 photos"]
+    assert not place.heard.old
+
+
+def test_files_of_another_name_are_other_files(place: Watched) -> None:
+    place.list("a.csv", "a.jpg")
+    place.list("b.csv", "a.jpg")
+    place.settle(place.inbox())
+    assert sorted(file for file, _ in place.heard.new) == ["a.csv", "b.csv"]
+
+
+def test_a_job_that_was_deleted_does_not_come_back(place: Watched) -> None:
+    place.list("a.csv", "a.jpg")
+    place.settle(place.inbox())
+    ((_, name),) = place.heard.new
+    place.jobs.storage(name).delete("job.json")
+    place.settle(place.inbox())
+    assert place.jobs.get(name) is None
+
+
+BAD = {
+    "not utf-8": (b"image\n\xff.jpg\n", "UTF-8"),
+    "a cell too many": (b"sku,image\n1,2,3\n", "Expected 2 cells"),
+    "no photo's column": (b"a,b\n1,2\n", "Which column"),
+    "a column that labelling adds": (b"image,label\n1,2\n", "--prefix"),
+    "empty": (b"", "empty file"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_catalogue_is_refused_once_and_stops_nothing(place: Watched, what: str) -> None:
+    data, reason = BAD[what]
+    (place.folder / "bad.csv").write_bytes(data)
+    place.list("good.csv", "a.jpg")
+    inbox = place.inbox()
+    place.settle(inbox, looks=4)
+    place.settle(place.inbox())
+    ((file, said),) = place.heard.refusals
+    assert file == "bad.csv"
+    assert reason in said
+    assert [file for file, _ in place.heard.new] == ["good.csv"]
+    assert inbox.faults == 1
+    place.list("bad.csv", "a.jpg")
+    place.settle(inbox)
+    assert [file for file, _ in place.heard.new] == ["good.csv", "bad.csv"], "mended"
+
+
+def test_a_damaged_parquet_file_is_refused(place: Watched) -> None:
+    place.write("bad.parquet", "PAR1 and no more")
+    place.settle(place.inbox())
+    assert [file for file, _ in place.heard.refusals] == ["bad.parquet"]
+
+
+def test_a_refusal_holds_for_the_options_that_it_was_made_with(place: Watched) -> None:
+    place.write("bad.csv", "image,label\na.jpg,shoe\n")
+    place.settle(place.inbox())
+    place.settle(place.inbox())
+    other = place.asked(each=replace(place.request.each, options=JobOptions(prefix="ht_")))
+    other.settle(other.inbox())
+    assert len(place.heard.refusals) == 1
+    assert [file for file, _ in place.heard.new] == ["bad.csv"]
+
+
+def test_a_model_that_is_gone_refuses_no_file(place: Watched, tmp_path: Path, bundle: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes((bundle / "model.onnx").read_bytes())
+    gone = place.asked(each=replace(place.request.each, model=model))
+    inbox = gone.inbox()
+    model.unlink()
+    place.list("a.csv", "a.jpg")
+    place.write("bad.csv", "")
+    gone.settle(inbox, looks=4)
+    assert not place.heard.refusals
+    assert {what for what, _ in place.heard.troubles} == {"a.csv", "bad.csv"}
+    assert len(place.heard.troubles) == 2, "each is said once"
+    model.write_bytes((bundle / "model.onnx").read_bytes())
+    gone.settle(inbox, looks=1)
+    assert [file for file, _ in place.heard.new] == ["a.csv"]
+    assert [file for file, _ in place.heard.refusals] == ["bad.csv"]
+
+
+def test_an_image_root_that_is_away_refuses_no_file(place: Watched, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    rooted = place.asked(each=replace(place.request.each, image_root=tmp_path / "photos"))
+    inbox = rooted.inbox()
+    (tmp_path / "photos").rmdir()
+    place.list("a.csv", "a.jpg")
+    rooted.settle(inbox)
+    assert not place.heard.refusals
+    (tmp_path / "photos").mkdir()
+    rooted.settle(inbox, looks=1)
+    assert [file for file, _ in place.heard.new] == ["a.csv"]
+
+
+def test_a_folder_that_goes_away_for_a_while_is_waited_for(place: Watched) -> None:
+    place.list("a.csv", "a.jpg")
+    inbox = place.inbox()
+    away = place.folder.rename(place.root / "away")
+    place.settle(inbox, looks=3)
+    assert [what for what, _ in place.heard.troubles] == ["the folder"]
+    away.rename(place.folder)
+    place.settle(inbox)
+    assert [file for file, _ in place.heard.new] == ["a.csv"]
+
+
+def test_what_is_neither_catalogue_nor_photo_is_told_once_a_kind(place: Watched) -> None:
+    for path in ("a.xlsx", "b.xlsx", "old/a.csv", "README"):
+        place.write(path, "")
+    inbox = place.inbox()
+    place.settle(inbox, looks=4)
+    assert [path for path, _ in place.heard.others] == ["README", "a.xlsx", "old/a.csv"]
+    assert not inbox.faults
+
+
+def test_photos_are_gathered_into_one_job(place: Watched) -> None:
+    names = [f"cam/{number:03}.jpg" for number in range(300)]
+    inbox = place.inbox()
+    for number, name in enumerate(names):
+        place.write(name, "")
+        if number % 100 == 0:
+            inbox.look(number / 100)
+    inbox.look(6.5)
+    assert not place.heard.new, "the last came less than 5 s ago"
+    inbox.look(8.0)
+    inbox.look(13.0)
+    ((what, name),) = place.heard.new
+    assert what == "300 photos"
+    job = place.jobs.find(name)
+    assert [*job.chunk_images(0), *job.chunk_images(1)] == names
+    assert (job.spec.image_root, job.spec.source) == (str(place.folder), str(place.folder))
+
+
+def test_photos_that_keep_coming_wait_a_minute_at_most(place: Watched) -> None:
+    inbox = place.inbox()
+    for second in range(0, 140, 2):
+        place.write(f"{second}.jpg", "")
+        inbox.look(float(second))
+    assert [what for what, _ in place.heard.new] == ["31 photos", "31 photos"]
+
+
+def test_a_photo_that_is_written_anew_is_a_new_row(place: Watched) -> None:
+    inbox = place.inbox()
+    place.write("1.jpg", "")
+    place.write("2.jpg", "")
+    place.settle(inbox)
+    place.write("1.jpg", "other")
+    place.settle(inbox)
+    assert [what for what, _ in place.heard.new] == ["2 photos", "1 photos"]
+    assert rows_of(place.jobs) == {"1.jpg": 2, "2.jpg": 1}
+
+
+def test_photos_have_no_groups(place: Watched) -> None:
+    grouped = place.asked(each=replace(place.request.each, options=JobOptions(group_column="sku")))
+    place.write("1.jpg", "")
+    grouped.settle(grouped.inbox())
+    ((_, name),) = place.heard.new
+    assert place.jobs.find(name).spec.options.group_column is None
+
+
+@pytest.mark.parametrize("only", Only)
+def test_one_kind_of_files_can_be_asked_for(place: Watched, only: Only) -> None:
+    place.list("a.csv", "1.jpg")
+    place.write("1.jpg", "")
+    place.write("x.xlsx", "")
+    asked = place.asked(only=only)
+    asked.settle(asked.inbox())
+    assert [what for what, _ in place.heard.new] == ["a.csv" if only is Only.CATALOGUES else "1 photos"]
+    assert not place.heard.others
+
+
+def test_two_folders_with_the_same_file_are_two_jobs(place: Watched, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = place.asked(folder=tmp_path / "other")
+    for here in (place, other):
+        here.list("a.csv", "1.jpg")
+        here.write("1.jpg", "")
+        here.settle(here.inbox())
+    assert len({name for _, name in place.heard.new}) == 4
+
+
+def test_a_damaged_log_of_photos_is_told(place: Watched) -> None:
+    place.write("1.jpg", "")
+    place.settle(place.inbox())
+    (log,) = (place.root / "jobs" / "_watched" / "photos").rglob("*.json")
+    log.write_text("[[1]]")
+    with pytest.raises(HangtagError, match="Expected a list of photos"):
+        place.inbox()
+
+
+def test_what_cannot_be_said_to_be_a_name_is_left_out(place: Watched) -> None:
+    (place.folder / os.fsdecode(b"\xff.jpg")).touch()
+    place.settle(place.inbox())
+    ((_, reason),) = place.heard.others
+    assert reason == "its name is not UTF-8; rename it"

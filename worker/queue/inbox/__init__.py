@@ -1,0 +1,1 @@
+"""``hangtag submit --watch``: the files of a folder become jobs, each once."""

@@ -1,0 +1,103 @@
+"""What ``hangtag submit --watch`` does."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from models.errors import InputError, StoppedError
+from worker.pin import verified_pin
+from worker.queue.console import remarks
+from worker.queue.control import Control, open_control
+from worker.queue.inbox.console import inbox_view
+from worker.queue.inbox.inbox import Inbox
+from worker.queue.inbox.request import InboxRequest
+from worker.queue.inbox.view import InboxView
+from worker.queue.inbox.watch_folder import look_once, watch_folder
+from worker.queue.settings import QueueSettings
+from worker.queue.watch import look_around
+
+__all__ = ["submit_what_comes"]
+
+
+def submit_what_comes(request: InboxRequest, settings: QueueSettings, *, once: bool, as_json: bool) -> bool:
+    """Make jobs of a folder's files, until told to stop, or once.
+
+    SIGTERM ends it as if all were done; whatever ends it, the next one goes on where it was.
+
+    Returns:
+        Whether all that was looked at became jobs.
+
+    Raises:
+        InputError: the folder, the image root or an option cannot be used.
+        BundleError: the model is damaged or disagrees with itself on this machine.
+        StoppedError: somebody pressed Ctrl-C.
+    """
+    try:
+        with _ended_by_sigterm():
+            return _submit(request, settings, once=once, as_json=as_json)
+    except KeyboardInterrupt as stopped:
+        msg = "Watching stopped; jobs go on where workers are. The same command goes on with what is new."
+        raise StoppedError(msg) from stopped
+
+
+def _submit(request: InboxRequest, settings: QueueSettings, *, once: bool, as_json: bool) -> bool:
+    _check(request, settings)
+    view = inbox_view(as_json=as_json)
+    with open_control(settings) as control:
+        inbox = Inbox(request, control.jobs, view, _Supply(control, view))
+        if not once:
+            view.begins(str(request.folder), control.jobs.place)
+            watch_folder(inbox, request.every_s)
+        return look_once(inbox, request.settle_s)
+
+
+def _check(request: InboxRequest, settings: QueueSettings) -> None:
+    each, folder = request.each, request.folder
+    if not folder.is_dir():
+        msg = f"Expected a folder to watch, found none at {folder}."
+        raise InputError(msg)
+    if "://" not in settings.jobs and Path(settings.jobs).resolve().is_relative_to(folder):
+        msg = (
+            f"The folder of jobs, {settings.jobs}, lies in the watched folder {folder}; name another --jobs or --watch."
+        )
+        raise InputError(msg)
+    if each.image_root is not None and "://" not in str(each.image_root) and not Path(each.image_root).is_dir():
+        msg = f"Expected a folder as --image-root, found none at {each.image_root}."
+        raise InputError(msg)
+    verified_pin(each.model, each.variant, each.options.precision)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Supply:
+    """Queues a new job's first chunks; where Redis is away the workers' reconciler does so later.
+
+    What stands in the way is said when it begins to, not with every job.
+    """
+
+    def __init__(self, control: Control, view: InboxView) -> None:
+        self._control = control
+        self._view = view
+        self._jobs_id = control.jobs.identity()
+        self._said: set[str] = set()
+
+    def __call__(self, name: str) -> None:
+        control = self._control
+        situation = look_around(name, control.ledger, lambda: control.reconciler.supply(name))
+        lines = remarks(situation, self._jobs_id)
+        for line in lines:
+            if line not in self._said:
+                self._view.remark(line)
+        self._said = set(lines)

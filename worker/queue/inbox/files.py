@@ -1,0 +1,134 @@
+"""What lies in a watched folder."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from models.preprocess import IMAGE_SUFFIXES
+
+__all__ = ["CATALOGUE_SUFFIXES", "Found", "Kind", "Look", "look_into"]
+
+CATALOGUE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"})
+_UNFINISHED: Final = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", "~")
+"""How programs that copy or download call a file that is not whole yet."""
+
+
+class Kind(StrEnum):
+    """What a file is, by its name and its place."""
+
+    CATALOGUE = "catalogue"
+    PHOTO = "photo"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file as one look saw it.
+
+    Attributes:
+        path: relative to the folder, with ``/`` between its parts.
+        kind: what it is.
+        size: bytes.
+        mtime_ns: when it was written, in nanoseconds since 1970.
+        inode: of the disk; what replaces a file has another.
+    """
+
+    path: str
+    kind: Kind
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a folder.
+
+    Attributes:
+        files: those that may be taken, sorted by path.
+        unreadable: sub-folders that the system refuses to open → its reason.
+    """
+
+    files: tuple[Found, ...]
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def look_into(folder: Path, *, deep: bool = True) -> Look:
+    """See what is in a folder; hidden names, and those of files that are not whole yet, are left out.
+
+    Links to files are followed, links to folders are not.
+
+    Args:
+        folder: to look into.
+        deep: whether to look into its sub-folders too.
+
+    Raises:
+        OSError: the folder itself cannot be opened.
+    """
+    unreadable: dict[str, str] = {}
+    files = tuple(sorted(_files(folder, deep, unreadable), key=lambda found: found.path))
+    return Look(files, unreadable)
+
+
+def _files(folder: Path, deep: bool, unreadable: dict[str, str]) -> Iterator[Found]:
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        for entry in _entries(folder, below, unreadable):
+            path = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                waiting += [path] if deep else []
+                continue
+            found = _found(entry, path)
+            if found:
+                yield found
+
+
+def _entries(folder: Path, below: str, unreadable: dict[str, str]) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder / below) as entries:
+            return [entry for entry in entries if _is_whole(entry.name)]
+    except FileNotFoundError:
+        if not below:
+            raise
+    except OSError as error:
+        if not below:
+            raise
+        unreadable[below] = str(error)
+    return []
+
+
+def _is_whole(name: str) -> bool:
+    return not name.startswith((".", "~")) and not name.lower().endswith(_UNFINISHED)
+
+
+def _found(entry: "os.DirEntry[str]", path: str) -> Found | None:
+    try:
+        seen = entry.stat()
+    except OSError:  # it went away, or leads nowhere
+        return None
+    if not stat.S_ISREG(seen.st_mode):
+        return None
+    return Found(path, _kind(path), seen.st_size, seen.st_mtime_ns, seen.st_ino)
+
+
+def _kind(path: str) -> Kind:
+    suffix = Path(path).suffix.lower()
+    if suffix in IMAGE_SUFFIXES and _is_text(path):
+        return Kind.PHOTO
+    if suffix in CATALOGUE_SUFFIXES and "/" not in path and _is_text(path):
+        return Kind.CATALOGUE
+    return Kind.OTHER
+
+
+def _is_text(path: str) -> bool:
+    """Whether a name is UTF-8, as a catalogue's cells must be."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

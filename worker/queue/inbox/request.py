@@ -1,0 +1,63 @@
+"""What a person asks of ``hangtag submit --watch``."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from worker.queue.inbox.only import Only
+from worker.queue.submit import SubmitRequest
+
+__all__ = ["InboxRequest", "watched"]
+
+SETTLE_S: Final = 5.0
+EVERY_S: Final = 2.0
+_LAST: Final = "last"
+"""As ``--previous``: the last finished job of the same file."""
+
+
+@dataclass(frozen=True)
+class InboxRequest:
+    """Watch a folder.
+
+    Attributes:
+        folder: an absolute path.
+        each: what each job is asked to be; its source and its name are filled in.
+        settle_s: how long a file must stay the same before it is taken.
+        every_s: how long to pause between looks.
+        only: which files become jobs; both kinds where nothing is said.
+        previous_last: whether each job of a file takes over what the last finished one of that file knows.
+    """
+
+    folder: Path
+    each: SubmitRequest
+    settle_s: float = SETTLE_S
+    every_s: float = EVERY_S
+    only: Only | None = None
+    previous_last: bool = False
+
+    def of(self, source: Path, name: str, previous: str | None) -> SubmitRequest:
+        """The request for one job."""
+        return replace(self.each, source=source, name=name, previous=previous or self.each.previous)
+
+    @property
+    def asked(self) -> str:
+        """All that may decide whether a catalogue can be used."""
+        each = self.each
+        options = (each.options.prefix, each.options.group_column)
+        return json.dumps([each.image_column, str(each.image_root), each.encoding, *options])
+
+
+def watched(
+    folder: Path, each: SubmitRequest, only: Only | None, settle_s: float | None, every_s: float | None
+) -> InboxRequest:
+    """The request of a person, whose word for the job before a job is ``last``; what is not given is as usual."""
+    last = each.previous == _LAST
+    return InboxRequest(
+        folder=folder.resolve(),
+        each=replace(each, previous=None if last else each.previous),
+        settle_s=SETTLE_S if settle_s is None else settle_s,
+        every_s=EVERY_S if every_s is None else every_s,
+        only=only,
+        previous_last=last,
+    )
