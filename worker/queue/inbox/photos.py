@@ -67,7 +67,7 @@ class PhotoTaker:
 
     def _catalogue(self, batch: Batch) -> Catalogue:
         folder = self._request.folder
-        return Catalogue(folder, _SCHEMA, "image", folder, _batches(batch.paths), Counter())
+        return Catalogue(str(folder), _SCHEMA, "image", str(folder), _batches(batch.paths), Counter())
 
 
 def _batches(paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
