@@ -16,6 +16,7 @@ from worker.finish import finished_receipt, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
 from worker.job_writer import create_job, job_digest
 from worker.merge import check_columns, check_output, merge_parts
+from worker.photos.address import check_allow_hosts
 from worker.pin import verified_pin
 from worker.pool import run_pool
 from worker.receipt import Receipt, RunFigures, Tally
@@ -86,6 +87,7 @@ def label(request: LabelRequest, on_progress: Progress, on_model: OnModel = lamb
         JobError: another run is at work on it, or an earlier run labelled something else.
     """
     check_output(request.output)
+    check_allow_hosts(request.options.allow_hosts or ())
     pin = verified_pin(request.model, request.variant, request.options.precision)
     on_model(pin)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)

@@ -275,7 +275,7 @@ class Downloads:
         now = self._loop.time()
         for fetch, began in self._began.items():
             lasted = now - began
-            if not fetch.slow and lasted > self._limits.slow_s and fetch.intake.came < lasted * self._limits.slow_rate:
+            if not fetch.slow and lasted > self._limits.slow_s and fetch.intake.size < lasted * self._limits.slow_rate:
                 fetch.slow = True
                 self._quick -= 1
         self.begin()

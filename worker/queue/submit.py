@@ -14,6 +14,7 @@ from worker.catalogue import open_catalogue
 from worker.job import Job, JobOptions
 from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
+from worker.photos.address import check_allow_hosts
 from worker.pin import verified_pin
 from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
@@ -89,6 +90,7 @@ def submit(request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None]) -
     """
     name = request.name
     check_name(name)
+    check_allow_hosts(request.options.allow_hosts or ())
     pin = verified_pin(request.model, request.variant, request.options.precision)
     catalogue = open_catalogue(request.source, request.image_column, request.image_root)
     check_no_clash(catalogue.schema.names, request.options.prefix)
