@@ -5,6 +5,8 @@ import socket
 import pytest
 
 from models.errors import ImageError, ImageFault, InputError
+from worker.job import JobOptions
+from worker.label import LabelRequest, label
 from worker.photos.address import Addresses, check_allow_hosts, is_public
 from worker.photos.names import checked_socket
 from worker.photos.target import parse_url
@@ -159,3 +161,15 @@ def test_hosts_with_ports_can_be_allowed():
 def test_nothing_else_can(host):
     with pytest.raises(InputError, match="HOST:PORT"):
         check_allow_hosts([host])
+
+
+def test_labelling_does_not_begin_with_such_a_host(tmp_path):
+    request = LabelRequest(
+        source=tmp_path,
+        model=tmp_path / "none",
+        output=tmp_path / "labels.csv",
+        options=JobOptions(allow_hosts=("photos.internal",)),
+    )
+    with pytest.raises(InputError, match="HOST:PORT"):
+        label(request, lambda *_: None)
+    assert list(tmp_path.iterdir()) == []
