@@ -355,7 +355,8 @@ def test_a_port_where_nobody_listens(tmp_path):
         source.want(wanted("http://127.0.0.1:1/a"), {})
         photo = take_all(source, 1)[0]
     assert fault_of(photo) is ImageFault.DOWNLOAD
-    assert "cannot be reached" in str(photo.outcome)
+    assert "cannot be reached (Connect call failed" in str(photo.outcome)
+    assert "the last of 4 tries" in str(photo.outcome)
 
 
 def test_a_name_that_leads_elsewhere_the_second_time_is_refused_then(tmp_path, server):

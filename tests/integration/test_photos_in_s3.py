@@ -1,5 +1,6 @@
 """Photos in S3, which a server of moto's plays."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -85,6 +86,12 @@ def test_a_machine_without_credentials_fails_no_row(source, photo, monkeypatch):
     source.want(wanted(photo), {})
     with pytest.raises(JobError, match=r"NoCredentialsError.*AWS_ACCESS_KEY_ID"):
         source.take(20.0)
+
+
+def test_a_machine_without_the_packages_fails_no_row(source, monkeypatch):
+    monkeypatch.setitem(sys.modules, "aiobotocore", None)  # as if it were not installed
+    with pytest.raises(JobError, match=r"pip install 'hangtag\[s3\]'"):
+        source.want(wanted("s3://bucket/a.jpg"), {})
 
 
 def test_an_s3_that_is_not_there(tmp_path, s3, photo, monkeypatch):

@@ -180,7 +180,7 @@ class Downloads:
         now = self._loop.time()
         host.troubled(trouble, began, now)
         fetch.intake.drop()
-        fetch.silences += trouble.silent
+        fetch.silences += trouble.silent and now - began >= self._limits.slow_s
         pause_s = trouble.after_s
         if pause_s is None:
             pause_s = self._limits.pause_s * 2 ** (fetch.tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
