@@ -21,6 +21,7 @@ from worker.known.previous import Carried, carry_over
 from worker.known.terms import Terms
 from worker.merged import merge_job, upload_lists
 from worker.output import check_columns, check_output
+from worker.photos.address import check_allow_hosts
 from worker.pin import verified_pin
 from worker.pool import run_pool
 from worker.products.by_group import check_group_column
@@ -98,6 +99,7 @@ def label(
             not done.
     """
     check_output(request.output, excel_safe=bool(request.options.excel_safe))
+    check_allow_hosts(request.options.allow_hosts or ())
     pin = verified_pin(request.model, request.variant, request.options.precision)
     on_model(pin)
     options = request.options

@@ -10,8 +10,8 @@ TRAINING_PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matpl
 
 
 QUEUE_PACKAGES = ("celery", "kombu", "redis", "pydantic_settings")
-OPTIONAL = {"worker.object_storage"}
-"""Needs an extra of its own."""
+OPTIONAL = {"worker.object_storage", "worker.photos.over_s3"}
+"""Need an extra of their own."""
 
 
 def modules_of(room: str) -> list[str]:

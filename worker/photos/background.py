@@ -118,12 +118,11 @@ class Background:
     def _run(self, started: "Future[Downloads]") -> None:
         try:
             self._loop.run_until_complete(self._serve(started))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the other thread raises it
             if started.done():
                 self._arrivals.put(error)
             else:
                 started.set_exception(error)
-            raise
         finally:
             self._loop.close()
 

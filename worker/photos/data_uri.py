@@ -10,8 +10,6 @@ from models.preprocess import MAX_BYTES
 
 __all__ = ["photo_in"]
 
-_LONGEST: Final = 3 * MAX_BYTES
-"""Characters: each byte may be quoted."""
 _STRAY_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -24,7 +22,8 @@ def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     head, comma, body = uri.strip().partition(",")
     if not comma:
         raise _malformed(uri, "a comma before the data")
-    if len(body) > _LONGEST:
+    is_base64 = head.lower().endswith(";base64")
+    if _least_bytes(body, is_base64=is_base64) > max_bytes:
         raise _too_large(max_bytes)
     try:
         written = body.encode("ascii")
@@ -33,11 +32,17 @@ def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     if _STRAY_PERCENT.search(written):
         raise _malformed(uri, "two hexadecimal digits after each %")
     data = unquote_to_bytes(written)
-    if head.lower().endswith(";base64"):
+    if is_base64:
         data = _from_base64(data, uri)
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
     return data
+
+
+def _least_bytes(body: str, *, is_base64: bool) -> int:
+    """How many bytes there are in it at least, before any is copied."""
+    written = len(body) - 2 * body.count("%")
+    return written // 4 * 3 - 2 if is_base64 else written
 
 
 def _from_base64(data: bytes, uri: str) -> bytes:

@@ -44,6 +44,10 @@ class Downloads:
         room: counts what has come and was not taken.
         client: who speaks to hosts.
         deliver: told of each download that is over, and of what went wrong with this machine.
+
+    Attributes:
+        idle: whether one more could begin at once.
+        heard: how often somebody has wanted photos; another thread compares it with how often it did.
     """
 
     def __init__(
@@ -67,11 +71,11 @@ class Downloads:
 
     def want(self, asked: Sequence[tuple[Ask, Target, str | None]]) -> None:
         """Download photos; with each comes the ETag that its host may find unchanged."""
-        self.heard += 1
         for ask, target, etag in asked:
             if not ask.chunk.given_up:
                 self._want(ask, target, etag)
         self.begin()
+        self.heard += 1  # after that: it says that ``idle`` has taken these into account
 
     def _want(self, ask: Ask, target: Target, etag: str | None) -> None:
         key = (target.text, etag)
@@ -176,7 +180,7 @@ class Downloads:
         now = self._loop.time()
         host.troubled(trouble, began, now)
         fetch.intake.drop()
-        fetch.silences += trouble.silent
+        fetch.silences += trouble.silent and now - began >= self._limits.slow_s
         pause_s = trouble.after_s
         if pause_s is None:
             pause_s = self._limits.pause_s * 2 ** (fetch.tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
@@ -275,7 +279,7 @@ class Downloads:
         now = self._loop.time()
         for fetch, began in self._began.items():
             lasted = now - began
-            if not fetch.slow and lasted > self._limits.slow_s and fetch.intake.came < lasted * self._limits.slow_rate:
+            if not fetch.slow and lasted > self._limits.slow_s and fetch.intake.size < lasted * self._limits.slow_rate:
                 fetch.slow = True
                 self._quick -= 1
         self.begin()

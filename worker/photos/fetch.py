@@ -44,7 +44,7 @@ class Fetch:
         intake: what has come.
         asks: who wants it.
         tries: how many have begun.
-        silences: how many of them the host said nothing to.
+        silences: how many of them the host said nothing to for long.
         redirects: that were followed.
         deadline: by the loop's clock; none before the first try.
         seconds: that its tries took.

@@ -20,7 +20,7 @@ class Limits:
         idle_s: without a byte.
         total_s: for one photo, tries and pauses included; waiting for its turn is not.
         tries: of one photo.
-        silent_tries: of one photo whose host says nothing at all.
+        silent_tries: of one photo whose host says nothing at all for longer than ``slow_s``.
         redirects: that are followed.
         pause_s: before the second try; doubles with each, and varies.
         slow_s: after so long a download is judged: under ``slow_rate`` bytes a second it leaves its place to others.

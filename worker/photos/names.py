@@ -19,7 +19,7 @@ __all__ = ["CheckedNames", "Lookup", "checked_socket", "system_lookup"]
 Lookup = Callable[[str], list[str]]
 """Host name → IP addresses; raises ``OSError`` where there are none. May block."""
 
-_AT_ONCE: Final = 32
+_AT_ONCE: Final = 128
 
 
 def system_lookup(host: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Photos over HTTP: one try at a time, with aiohttp. What a host says of a photo's kind and size is not believed."""
 
+import re
 import socket
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -28,7 +29,7 @@ _GONE: Final = frozenset({404, 410})
 _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_FAULT: Final = 500
 _BUFFER: Final = 256 * 1024
-_LONGEST_ETAG: Final = 200
+_STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
@@ -60,6 +61,8 @@ class HttpClient:
                 return await _read(fetch, answer)
         except (aiohttp.ClientError, OSError) as error:  # timeouts are among these
             return _failure(fetch, error, silent=silent)
+        except ValueError:  # of a header that is nonsense
+            return Trouble("answered what is no HTTP")
 
     async def close(self) -> None:
         """Close all connections."""
@@ -94,7 +97,7 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
         return Came(None, fetch.known_as)
     if status in _REDIRECTS and "Location" in answer.headers:
         return _moved(fetch.target, answer.headers["Location"])
-    said = f"answered {status} {(answer.reason or '')[:60]}".rstrip()
+    said = f"answered {status} {_shown(answer.reason or '')}".rstrip()
     if status in _PASSING or status >= _SERVER_FAULT:
         after_s = _retry_after(answer.headers.get("Retry-After", ""))
         wish = "" if after_s is None else f", come again in {after_s:,.0f} s"
@@ -108,7 +111,9 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
 async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in {"identity", ""}:
-        came = f"its host sent it compressed ({coding[:40]}), which was not asked for; let it send photos as they are"
+        came = (
+            f"its host sent it compressed ({_shown(coding)}), which was not asked for; let it send photos as they are"
+        )
         return Failed(download_error(fetch.url, came))
     if answer.content_length:
         fetch.intake.check(answer.content_length)
@@ -125,11 +130,15 @@ def _moved(target: Target, location: str) -> Outcome:
     return Moved(there)
 
 
+def _shown(text: str) -> str:
+    """What a host says, as far as it may stand in a message."""
+    printable = (character if character.isprintable() else "?" for character in text[:60])
+    return "".join(printable).encode("ascii", "replace").decode()
+
+
 def _strong(etag: str | None) -> str | None:
     """An ETag that stands for the very bytes (RFC 9110, 8.8.3)."""
-    if not etag or not etag.isascii() or not etag.isprintable() or len(etag) > _LONGEST_ETAG:
-        return None
-    return etag if etag.startswith('"') and etag.endswith('"') else None
+    return etag if etag and _STRONG.fullmatch(etag) else None
 
 
 def _retry_after(said: str) -> float | None:
@@ -155,7 +164,7 @@ def _failure(fetch: Fetch, error: Exception, *, silent: bool) -> Outcome:
 
 def _trouble(error: Exception, *, silent: bool) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"answered what is no HTTP ({error.message[:100]})"
+        return f"answered what is no HTTP ({_shown(error.message)})"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot be reached ({error.os_error.strerror})"
     if not silent:

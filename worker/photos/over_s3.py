@@ -13,6 +13,7 @@ from botocore.exceptions import (
     IncompleteReadError,
     ResponseStreamingError,
 )
+from botocore.exceptions import ConnectionError as NoConnection
 
 from models.errors import ImageError, ImageFault, JobError
 from worker.photos.fetch import Fetch
@@ -26,6 +27,14 @@ _UNCHANGED: Final = "304"
 _NO_OBJECT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
 _PASSING: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "429"})
 _SERVER_FAULT: Final = 500
+_PASSING_FAULTS: Final = (
+    NoConnection,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+    ConnectionFault,
+    OSError,
+)
 
 
 class S3Client:
@@ -51,7 +60,7 @@ class S3Client:
             return await self._get(fetch)
         except ClientError as error:
             return _refusal(fetch, error)
-        except (HTTPClientError, IncompleteReadError, ResponseStreamingError, ConnectionFault, OSError) as error:
+        except _PASSING_FAULTS as error:
             return Trouble(f"cannot be reached ({type(error).__name__})", silent=not fetch.intake.size)
         except (BotoCoreError, ValueError) as error:
             msg = (

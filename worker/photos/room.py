@@ -55,9 +55,8 @@ class Room:
     def look_again(self) -> None:
         """Let those grow that can."""
         for intake in list(self._growing):
-            if not self._may_grow(intake):
-                return
-            self._growing.pop(intake).set_result(None)
+            if self._may_grow(intake):
+                self._growing.pop(intake).set_result(None)
 
     async def growth(self, intake: "Intake") -> None:
         """Wait until a large photo may come on."""

@@ -56,7 +56,7 @@ AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\x00-\x1f\x7f\[\]@:
 _PORTS: Final = {Scheme.HTTP: 80, Scheme.HTTPS: 443}
 _SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 _ALWAYS_URLS: Final = frozenset({"http", "https", "s3", "data", "file", "ftp"})
-_PARTS: Final = re.compile(r"([a-z]+)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SENDABLE: Final = re.compile(r"(?:[!$&-;=?-Z\[\]_a-z~]|%[0-9A-Fa-f]{2})*")
 _SAFE: Final = "!$&'()*+,-./:;=?@[]_~"

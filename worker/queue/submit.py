@@ -17,6 +17,7 @@ from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
 from worker.known.previous import Carried, carry_over
 from worker.known.terms import Terms
+from worker.photos.address import check_allow_hosts
 from worker.pin import verified_pin
 from worker.priority import Priority
 from worker.products.by_group import check_group_column
@@ -100,6 +101,7 @@ def submit(
     """
     name = request.name
     check_name(name)
+    check_allow_hosts(request.options.allow_hosts or ())
     previous = _previous_job(request, jobs)
     pin = verified_pin(request.model, request.variant, request.options.precision)
     options = request.options

@@ -32,6 +32,13 @@ def ignore(_rows: int) -> None:
     """Nobody wants to know how many rows were read."""
 
 
+def test_a_host_without_a_port_cannot_be_allowed(request_of: SubmitRequest, jobs: Jobs) -> None:
+    options = JobOptions(allow_hosts=("photos.internal",))
+    with pytest.raises(InputError, match="HOST:PORT"):
+        submit(replace(request_of, options=options), jobs, ignore)
+    assert jobs.names() == []
+
+
 def test_a_job_is_written_with_its_model(request_of: SubmitRequest, jobs: Jobs, bundle: Path) -> None:
     root = request_of.source.parent / "photos"
     root.mkdir()

@@ -1,0 +1,55 @@
+"""Jobs of which only the photos matter, and how to take these."""
+
+import time
+
+from worker.job import Job, JobOptions, JobSpec, ModelPin
+from worker.photos.photo import Photo, PhotoSource, Wanted
+from worker.priority import Priority
+from worker.storage import FolderStorage
+
+__all__ = ["photo_job", "take_all", "wanted"]
+
+_PIN = ModelPin(path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64)
+_LONG_S = 20.0
+
+
+def photo_job(root, *, confined=False, per_host=None, allow_hosts=None, download_timeout_s=None) -> Job:
+    """A job whose relative paths start at ``root``; it has no rows of its own."""
+    spec = JobSpec(
+        schema_version=3,
+        id="job",
+        created_at="2026-01-01T00:00:00+00:00",
+        source="products.csv",
+        image_column="image",
+        image_root=str(root),
+        rows=1,
+        chunk_rows=1,
+        chunks=1,
+        rows_digest="0",
+        left_out={},
+        priority=Priority.NORMAL,
+        preprocess_version="1",
+        model=_PIN,
+        options=JobOptions(allow_hosts=allow_hosts, download_timeout_s=download_timeout_s),
+        digest="0",
+        confined=confined,
+        per_host=per_host,
+    )
+    return Job(spec, FolderStorage(root))
+
+
+def wanted(*cells: str | None, chunk: int = 0, first: int = 0) -> list[Wanted]:
+    """Rows of a chunk that want photos."""
+    return [Wanted(chunk, first + row, cell) for row, cell in enumerate(cells)]
+
+
+def take_all(source: PhotoSource, count: int) -> list[Photo]:
+    """So many photos, by chunk and row; the test fails when they do not come."""
+    photos = []
+    deadline = time.monotonic() + _LONG_S
+    while len(photos) < count:
+        photo = source.take(1.0)
+        if photo:
+            photos.append(photo)
+        assert time.monotonic() < deadline, f"{len(photos)} of {count} photos came."
+    return sorted(photos, key=lambda photo: (photo.wanted.chunk, photo.wanted.row))

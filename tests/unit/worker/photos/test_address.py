@@ -1,0 +1,175 @@
+"""What may be connected to."""
+
+import socket
+
+import pytest
+
+from models.errors import ImageError, ImageFault, InputError
+from worker.job import JobOptions
+from worker.label import LabelRequest, label
+from worker.photos.address import Addresses, check_allow_hosts, is_public
+from worker.photos.names import checked_socket
+from worker.photos.target import parse_url
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "8.8.8.8",
+        "1.1.1.1",
+        "100.63.255.255",
+        "100.128.0.0",
+        "172.15.255.255",
+        "172.32.0.0",
+        "192.169.0.1",
+        "223.255.255.255",
+        "2606:4700::1111",
+        "2001:4860:4860::8888",
+        "::ffff:8.8.8.8",
+        "64:ff9b::8.8.8.8",
+    ],
+)
+def test_addresses_of_the_internet_are_public(address):
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0",  # noqa: S104 - nothing is bound
+        "0.1.2.3",
+        "10.0.0.1",
+        "100.64.0.1",
+        "100.100.100.200",
+        "127.0.0.1",
+        "127.255.255.254",
+        "168.63.129.16",
+        "169.254.169.254",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.0.0.192",
+        "192.0.2.1",
+        "192.88.99.1",
+        "192.168.1.1",
+        "198.18.0.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "::127.0.0.1",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b:1::1",
+        "100::1",
+        "2001::1",
+        "2001:0:7f00:1::",
+        "2001:db8::1",
+        "2002:7f00:1::",
+        "3fff::1",
+        "5f00::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "fe80::1%2",
+        "fec0::1",
+        "ff02::1",
+    ],
+)
+def test_all_others_are_not(address):
+    assert not is_public(address)
+
+
+def test_of_a_names_addresses_only_public_ones_are_used():
+    assert Addresses().usable("shop.test", 80, ["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1111"]) == [
+        "8.8.8.8",
+        "2606:4700::1111",
+    ]
+
+
+def test_an_allowed_name_may_lead_into_a_private_network():
+    addresses = Addresses(["photos.internal:8080"])
+    assert not addresses.may_connect("10.0.0.1", 8080)
+    assert addresses.usable("photos.internal", 8080, ["10.0.0.1"]) == ["10.0.0.1"]
+    assert addresses.may_connect("10.0.0.1", 8080)
+    assert not addresses.may_connect("10.0.0.1", 8081)
+
+
+@pytest.mark.parametrize(("host", "port"), [("photos.internal", 80), ("a.photos.internal", 8080), ("internal", 8080)])
+def test_it_is_allowed_exactly(host, port):
+    with pytest.raises(ImageError, match=f"--allow-host {host}:{port}"):
+        Addresses(["photos.internal:8080"]).usable(host, port, ["10.0.0.1"])
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "fd00:ec2::254", "fe80::1", "100.100.100.200", "0.1.2.3", "::", "224.0.0.1"]
+)
+def test_an_allowed_name_never_leads_to_metadata(address):
+    with pytest.raises(ImageError, match=r"photos\.internal") as caught:
+        Addresses(["photos.internal:80"]).usable("photos.internal", 80, [address])
+    assert caught.value.fault is ImageFault.REFUSED
+
+
+def test_an_allowed_address_is_itself_only():
+    addresses = Addresses(["[fd00::7]:443", "127.0.0.1:8080"])
+    addresses.check_literal(parse_url("https://[fd00:0::7]/a.jpg"))
+    addresses.check_literal(parse_url("http://127.0.0.1:8080/a.jpg"))
+    assert addresses.may_connect("127.0.0.1", 8080)
+    with pytest.raises(ImageError, match=r"127\.0\.0\.1:8081"):
+        addresses.check_literal(parse_url("http://127.0.0.1:8081/a.jpg"))
+
+
+def test_a_socket_goes_to_checked_addresses_only():
+    info = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 80))
+    with pytest.raises(ImageError, match="checked"):
+        checked_socket(Addresses(), info)
+    info = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("8.8.8.8", 80))
+    with checked_socket(Addresses(), info) as made:
+        assert made.gettimeout() == 0.0
+
+
+def test_hosts_with_ports_can_be_allowed():
+    check_allow_hosts(["photos.internal:8080", "LOCALHOST:1", "10.0.0.1:80", "[::1]:65535", "müller.test:80"])
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "photos.internal",
+        "photos.internal:",
+        "photos.internal:0",
+        "photos.internal:65536",
+        "photos.internal:http",
+        "http://photos.internal:80",
+        "photos.internal:80/a",
+        "a@photos.internal:80",
+        "*.internal:80",
+        "10.0.0.0/8:80",
+        "::1:80",
+        "[::1]",
+        "[fe80::1%25eth0]:80",
+        "0x7f000001:80",
+        "2130706433:80",
+        "127.1:80",
+        " photos.internal:80",
+    ],
+)
+def test_nothing_else_can(host):
+    with pytest.raises(InputError, match="HOST:PORT"):
+        check_allow_hosts([host])
+
+
+def test_labelling_does_not_begin_with_such_a_host(tmp_path):
+    request = LabelRequest(
+        source=tmp_path,
+        model=tmp_path / "none",
+        output=tmp_path / "labels.csv",
+        options=JobOptions(allow_hosts=("photos.internal",)),
+    )
+    with pytest.raises(InputError, match="HOST:PORT"):
+        label(request, lambda *_: None)
+    assert list(tmp_path.iterdir()) == []
