@@ -37,7 +37,7 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
-        rights = x509.KeyUsage(False, False, False, False, False, True, True, False, False)  # noqa: FBT003
+        rights = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         builder = _builder(self._name, self._name, self._key, datetime.now(UTC) + DAY)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(rights, critical=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = ["ROOM", "Instruction", "environment_of", "health_check_of", "read_dockerfile"]
 
-ROOM = Path(__file__).parents[3] / "docker"
+ROOM = Path(__file__).parents[1] / "docker"
 
 
 @dataclass(frozen=True)
