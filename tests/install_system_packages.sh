@@ -15,7 +15,8 @@ need() {
     echo "$package is not installed: tests that need it are skipped; install it to run them."
 }
 
-need redis-server # 7 or newer
+need redis-server # 7 or newer, with TLS
 need nodejs node # 20.9 or newer
 need npm
+need systemd systemd-analyze
 need chromium chromium-browser google-chrome

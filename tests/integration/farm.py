@@ -72,9 +72,9 @@ class Farm:
         worker.wait_until_ready()
         return worker
 
-    def early_worker(self) -> WorkerProcess:
+    def early_worker(self, url: str | None = None) -> WorkerProcess:
         """Start ``hangtag worker``, and wait for nothing: Redis may be away."""
-        return self.start((*HANGTAG, "worker", "--redis", self.server.url, "--jobs", str(self.jobs)))
+        return self.start((*HANGTAG, "worker", "--redis", url or self.server.url, "--jobs", str(self.jobs)))
 
     def celery_worker(self) -> WorkerProcess:
         """Start a worker the way Celery's own documentation does."""

@@ -29,11 +29,17 @@ class Control:
         try:
             self.ledger.ping()
         except RedisError as error:
-            msg = (
-                f"Expected Redis at {self.settings.redis_name}, got: {str(error).rstrip('.')}. Is it running, and is "
-                "that its URL, with its password if it has one? Pass --redis, or set HANGTAG_REDIS_URL."
-            )
+            text = str(error).rstrip(".")
+            msg = f"Expected Redis at {self.settings.redis_name}, got: {text}. {_question(text)}"
             raise JobError(msg) from error
+
+
+def _question(error: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in error:
+        what = "Is that the name in its certificate, and does ssl_ca_certs in its URL name the file of who signed it?"
+    else:
+        what = "Is it running, and is that its URL, with its password if it has one?"
+    return f"{what} Pass --redis, or set HANGTAG_REDIS_URL."
 
 
 @contextmanager

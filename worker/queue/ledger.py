@@ -3,7 +3,7 @@
 Keys, each with an end of its own: ``hangtag:lease:JOB:CHUNK`` who works on a chunk; ``hangtag:sent:JOB:CHUNK`` it was
 queued a moment ago; ``hangtag:worker:…`` a worker is there; ``hangtag:trouble:JOB`` what keeps chunks from being done;
 ``hangtag:setbacks:JOB`` how often it did since a chunk was done; ``hangtag:trial:JOB`` it was tried again a moment
-ago; ``hangtag:tick`` somebody is reconciling.
+ago; ``hangtag:tick:VERSION`` somebody is reconciling who reads jobs of that version.
 """
 
 import json
@@ -20,6 +20,10 @@ __all__ = ["LEASE_S", "Ledger", "Presence", "RedisError", "connect"]
 LEASE_S: Final = 10
 SENT_S: Final = 5
 TICK_MS: Final = 900
+_TICK: Final = "hangtag:tick:3"
+"""Its number is that of ``JobSpec.schema_version``: a worker of an older Hangtag, which cannot read newer jobs, would
+else win the tick again and again, and nobody would look after these."""
+
 PRESENCE_S: Final = 10
 TROUBLE_S: Final = 60
 LONGEST_TRIAL: Final = 4
@@ -88,7 +92,7 @@ class Ledger:
 
     def win_tick(self) -> bool:
         """Whether this caller may reconcile now; one may every second, however many would."""
-        return bool(self._redis.set("hangtag:tick", "", nx=True, px=TICK_MS))
+        return bool(self._redis.set(_TICK, "", nx=True, px=TICK_MS))
 
     def leased(self, job: str, chunks: list[int]) -> set[int]:
         """Those of some chunks that a process, not known to be dead, works on."""

@@ -7,16 +7,18 @@ import socket
 import subprocess
 import sysconfig
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Self
-
-import redis
 
 from models.errors import JobError
 
 __all__ = ["PrivateRedis", "redis_binary"]
 
 _START_S: Final = 10.0
+_READY: Final = "Ready to accept connections"
+_NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def redis_binary() -> str:
@@ -47,18 +49,34 @@ class PrivateRedis:
     Args:
         folder: for its log, and its append-only file.
         append_only: keep what it is told across a kill; may be changed before it is started again.
+        options: name → value of more of redis-server's options, such as ``aclfile``; with ``tls-cert-file`` among them
+            it speaks TLS only.
+        program: the command that becomes the server, given these options; ``redis-server`` where none is said.
     """
 
-    def __init__(self, folder: Path, *, append_only: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        append_only: bool = False,
+        options: Mapping[str, str] = _NO_OPTIONS,
+        program: Sequence[str] = (),
+    ) -> None:
         self._folder = folder
         self.append_only = append_only
+        self._options = options
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
 
     @property
     def url(self) -> str:
         """For ``--redis``."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"{'rediss' if self._speaks_tls else 'redis'}://127.0.0.1:{self.port}/0"
+
+    @property
+    def _speaks_tls(self) -> bool:
+        return "tls-cert-file" in self._options
 
     @property
     def pid(self) -> int:
@@ -73,25 +91,26 @@ class PrivateRedis:
         self.stop()
 
     def start(self) -> None:
-        """Start it, and wait until it answers.
+        """Start it, and wait until it takes connections.
 
         Raises:
             JobError: it does not within ten seconds.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         options = {
-            "--port": str(self.port),
+            **({"--port": "0", "--tls-port": str(self.port)} if self._speaks_tls else {"--port": str(self.port)}),
             "--bind": "127.0.0.1",
             "--dir": str(self._folder),
             "--save": "",
             "--appendonly": "yes" if self.append_only else "no",
-            "--logfile": str(self._folder / "redis.log"),
+            "--logfile": str(self._log),
+            **{f"--{name}": value for name, value in self._options.items()},
         }
-        command = [redis_binary(), *(word for option in options.items() for word in option)]
+        command = [*(self._program or [redis_binary()]), *(word for option in options.items() for word in option)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if not self._answers():
+        if not self._ready():
             self.kill()
-            msg = f"Expected redis-server to answer at port {self.port}, it did not; see {self._folder / 'redis.log'}."
+            msg = f"Expected redis-server to answer at port {self.port}, it did not; see {self._log}."
             raise JobError(msg)
 
     def stop(self) -> None:
@@ -108,17 +127,21 @@ class PrivateRedis:
             self._process.wait()
             self._process = None
 
-    def _answers(self) -> bool:
+    @property
+    def _log(self) -> Path:
+        return self._folder / "redis.log"
+
+    def _ready(self) -> bool:
+        """Whether it says so in its log; a client would need to know its users and its certificates."""
         deadline = time.monotonic() + _START_S
-        with redis.Redis(port=self.port, socket_timeout=1) as client:
-            while time.monotonic() < deadline and self._process and self._process.poll() is None:
-                try:
-                    if client.info("server")["process_id"] == self._process.pid:  # and not somebody else at that port
-                        return True
-                except redis.RedisError:
-                    pass
-                time.sleep(0.05)
+        while time.monotonic() < deadline and self._process and self._process.poll() is None:
+            if any(line.startswith(f"{self.pid}:") and _READY in line for line in self._logged()):
+                return True
+            time.sleep(0.02)
         return False
+
+    def _logged(self) -> list[str]:
+        return self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.is_file() else []
 
 
 def _free_port() -> int:

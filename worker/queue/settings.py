@@ -1,15 +1,13 @@
 """What a worker, and who submits to it, must agree on."""
 
-import re
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from redis.connection import parse_url
 
 from models.errors import InputError
+from worker.queue.redis_url import check_url, has_password, url_name, with_password
 
 __all__ = ["TIME_LIMIT_S", "QueueSettings", "read_settings"]
 
@@ -21,7 +19,8 @@ class QueueSettings(BaseSettings):
     """Read from the environment: ``HANGTAG_REDIS_URL`` and so on.
 
     Attributes:
-        redis_url: ``redis://``, or ``rediss://`` for TLS.
+        redis_url: ``redis://``, or ``rediss://`` for TLS; with the password that the file holds, once it was read.
+        redis_password_file: holds Redis's password, on one line; none where the URL says it, or Redis asks for none.
         jobs: the folder of jobs, on a disk that submitters and workers share, or an ``s3://`` URL.
         grace_s: seconds that a worker has, once told to stop, to finish the chunks it has in hand.
         models_kept: how many models a process keeps loaded at once.
@@ -30,9 +29,10 @@ class QueueSettings(BaseSettings):
         heartbeat: a file that a worker touches as long as it works; none where nobody looks.
     """
 
-    model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^rediss?://")
+    redis_password_file: Path | None = None
     jobs: str = Field(default="jobs", min_length=1)
     grace_s: float = Field(default=10.0, gt=0.0)
     models_kept: int = Field(default=3, ge=1)
@@ -43,22 +43,12 @@ class QueueSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _leads_somewhere(cls, url: str) -> str:
-        """Refuse what redis-py and kombu cannot both make sense of, such as a port that is no number."""
-        parse_url(url)  # type: ignore[no-untyped-call]
-        parts = urlsplit(url)
-        if not re.fullmatch(r"(/\d*)?", parts.path):
-            msg = "expected the number of a database after the last /"
-            raise ValueError(msg)
-        if not all(name.startswith("ssl_") for name, _ in parse_qsl(parts.query)):
-            msg = "expected no options but ssl_… after the question mark"
-            raise ValueError(msg)
-        return url
+        return check_url(url)
 
     @property
     def redis_name(self) -> str:
         """The URL without its user, password and options, for messages."""
-        parts = urlsplit(self.redis_url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return url_name(self.redis_url)
 
     @property
     def redis_hint(self) -> str:
@@ -74,7 +64,7 @@ def read_settings(
     metrics_host: str | None = None,
     heartbeat: Path | None = None,
 ) -> QueueSettings:
-    """The environment's settings, but for what a person gave on the command line.
+    """The environment's settings, but for what a person gave on the command line, with Redis's password in its URL.
 
     Raises:
         InputError: one of them is not what it should be.
@@ -86,6 +76,19 @@ def read_settings(
         "metrics_host": metrics_host,
         "heartbeat": heartbeat,
     }
+    settings = _settings_of(given)
+    if settings.redis_password_file is None:
+        return settings
+    if has_password(settings.redis_url):
+        msg = (
+            "Expected Redis's password in its URL or in the file that HANGTAG_REDIS_PASSWORD_FILE names, got both; "
+            "take it out of the URL."
+        )
+        raise InputError(msg)
+    return settings.model_copy(update={"redis_url": with_password(settings.redis_url, settings.redis_password_file)})
+
+
+def _settings_of(given: dict[str, object]) -> QueueSettings:
     try:
         return QueueSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

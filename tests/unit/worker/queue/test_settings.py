@@ -1,14 +1,29 @@
+import re
+import traceback
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from models.errors import InputError
+from worker.queue.app import make_app
+from worker.queue.ledger import connect
 from worker.queue.settings import QueueSettings, read_settings
 
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("REDIS_URL", "JOBS", "GRACE_S", "MODELS_KEPT", "METRICS_PORT", "METRICS_HOST", "HEARTBEAT"):
+    names = (
+        "REDIS_URL",
+        "REDIS_PASSWORD_FILE",
+        "JOBS",
+        "GRACE_S",
+        "MODELS_KEPT",
+        "METRICS_PORT",
+        "METRICS_HOST",
+        "HEARTBEAT",
+    )
+    for name in names:
         monkeypatch.delenv(f"HANGTAG_{name}", raising=False)
 
 
@@ -103,3 +118,71 @@ def test_a_mistyped_url_is_told_without_its_password() -> None:
 def test_a_url_that_leads_nowhere_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="HANGTAG_REDIS_URL"):
         read_settings(url)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "ssl_cert_reqs=CERT_NONE",
+        "ssl_cert_reqs=",
+        "ssl_check_hostname=0",
+        "ssl_min_version=3",
+        "ssl_ca_certs=/nowhere.pem",
+    ],
+)
+def test_an_option_of_tls_that_redis_and_celery_read_otherwise_is_refused(options: str) -> None:
+    with pytest.raises(InputError, match=options.partition("=")[0]):
+        read_settings(f"rediss://queue/0?{options}")
+
+
+def test_options_of_tls_need_tls() -> None:
+    with pytest.raises(InputError, match="rediss://"):
+        read_settings("redis://queue/0?ssl_cert_reqs=none")
+
+
+@pytest.fixture
+def password_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HANGTAG_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
+    return tmp_path / "password"
+
+
+@pytest.mark.parametrize("password", ["simple", "p@ss:w/or d%41é?#&[", " spaces "])
+@pytest.mark.parametrize("user", ["hangtag", ""])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_the_password_of_a_file_reaches_redis_and_celery_as_it_is(
+    password_file: Path, password: str, user: str, end: str
+) -> None:
+    password_file.write_text(password + end, encoding="utf-8", newline="")
+    url = f"redis://{user}{'@' if user else ''}queue:6380/2"
+    settings = read_settings(url)
+    assert settings.redis_name == "redis://queue:6380/2"
+    with make_app(settings) as app, app.connection() as broker, closing(connect(settings)) as client:
+        told = client.connection_pool.connection_kwargs
+        assert (told.get("username") or "", told["password"]) == (user, password)
+        assert (broker.userid or "", broker.password) == (user, password)
+        assert (told["host"], told["port"], told["db"]) == ("queue", 6380, 2)
+        assert (broker.hostname, broker.port, broker.virtual_host) == ("queue", 6380, "2")
+    assert settings.redis_hint == "…"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"one\ntwo\n", b"\xff\xfe\n"])
+def test_a_file_without_a_password_is_refused(password_file: Path, content: bytes | None) -> None:
+    if content is not None:
+        password_file.write_bytes(content)
+    with pytest.raises(InputError, match="HANGTAG_REDIS_PASSWORD_FILE") as caught:
+        read_settings("redis://queue/0")
+    assert str(password_file) in str(caught.value)
+    assert "one" not in str(caught.value).replace("one line", "")
+
+
+def test_two_passwords_are_refused(password_file: Path) -> None:
+    password_file.write_text("secret\n")
+    with pytest.raises(InputError, match="got both") as caught:
+        read_settings("redis://hangtag:hidden@queue/0")
+    assert not {"secret", "hidden"} & set(re.findall(r"\w+", str(caught.value)))
+
+
+def test_a_wrong_url_shows_its_password_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError) as caught:
+        read_settings("redis://hangtag:hidden@queue/abc")
+    assert "hidden" not in "".join(traceback.format_exception(caught.value))

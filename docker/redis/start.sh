@@ -1,0 +1,13 @@
+#!/bin/sh
+# start.sh PASSWORD_FILE FOLDER [OPTION ...]: Redis with the users of users.acl beside this file, and more of its options.
+# The hash of the password goes into FOLDER, which should be a tmpfs; the password itself goes nowhere.
+set -eu
+umask 077
+here="$(cd "$(dirname "$0")" && pwd)"
+password="$(cat "$1")"
+[ -n "$password" ] || { echo "Expected the password of Redis in $1, found nothing." >&2; exit 2; }
+hash="$(printf %s "$password" | sha256sum | cut -d ' ' -f 1)"
+sed "s/PASSWORD_SHA256/$hash/" "$here/users.acl" > "$2/users.acl"
+folder="$2"
+shift 2
+exec redis-server "$here/redis.conf" --aclfile "$folder/users.acl" "$@"

@@ -1,0 +1,53 @@
+"""Just enough of a Dockerfile's syntax to hold ours to their rules."""
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["ROOM", "Instruction", "environment_of", "health_check_of", "read_dockerfile"]
+
+ROOM = Path(__file__).parents[1] / "docker"
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction.
+
+    Attributes:
+        stage: number of the build stage it belongs to.
+        verb: such as ``RUN``.
+        rest: what follows, its lines joined.
+    """
+
+    stage: int
+    verb: str
+    rest: str
+
+
+def read_dockerfile(name: str) -> list[Instruction]:
+    """The instructions of a Dockerfile of ``docker/``."""
+    lines = [line for line in (ROOM / name).read_text().splitlines() if line.strip() and not line.startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    found: list[Instruction] = []
+    stage = -1
+    for line in joined.splitlines():
+        verb, rest = line.split(" ", 1)
+        stage += verb == "FROM"
+        found.append(Instruction(stage, verb, rest.strip()))
+    return found
+
+
+def environment_of(instructions: list[Instruction]) -> dict[str, str]:
+    """What ``ENV`` sets in the last stage."""
+    last = instructions[-1].stage
+    texts = [i.rest for i in instructions if i.verb == "ENV" and i.stage == last]
+    return dict(pair.split("=", 1) for text in texts for pair in shlex.split(text))
+
+
+def health_check_of(instructions: list[Instruction]) -> list[str]:
+    """The command of ``HEALTHCHECK``."""
+    (text,) = [i.rest for i in instructions if i.verb == "HEALTHCHECK"]
+    command: list[str] = json.loads(text.split("CMD ", 1)[1])
+    return command

@@ -1,0 +1,51 @@
+"""A Redis as ``docker/compose.yaml`` starts it: one user, its password in a file; and one more user for the test."""
+
+import os
+import shutil
+from pathlib import Path
+
+import redis
+
+from worker.queue.private_redis import PrivateRedis, redis_binary
+
+__all__ = ["PASSWORD", "ROOM", "GuardedRedis"]
+
+ROOM = Path(__file__).parents[2] / "docker" / "redis"
+PASSWORD = "p@ss:w/or d%41é?#&"  # noqa: S105 - every character that a URL might trip over
+ADMIN = "admin"
+
+
+class GuardedRedis(PrivateRedis):
+    """``docker/redis/start.sh`` with ``docker/redis/users.acl``.
+
+    Args:
+        folder: for the password, the server's files, and a copy of the room with the test's own user.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        shutil.copytree(ROOM, folder / "room")
+        with (folder / "room" / "users.acl").open("a") as users:
+            users.write(f"user {ADMIN} on >{ADMIN} ~* &* +@all\n")
+        self.password_file = folder / "password"
+        self.password_file.write_text(f"{PASSWORD}\n", encoding="utf-8")
+        path = os.pathsep.join((str(Path(redis_binary()).parent), os.environ["PATH"]))
+        start = ("env", f"PATH={path}", "sh", str(folder / "room" / "start.sh"), str(self.password_file), str(folder))
+        super().__init__(folder / "data", append_only=True, program=start)
+
+    @property
+    def url(self) -> str:
+        """For Hangtag's user; the password is in a file. Another database than the first, so that it is selected."""
+        return f"redis://hangtag@127.0.0.1:{self.port}/1"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads Hangtag to it."""
+        return {"HANGTAG_REDIS_URL": self.url, "HANGTAG_REDIS_PASSWORD_FILE": str(self.password_file)}
+
+    def client(self, user: str = "hangtag", password: str = PASSWORD) -> redis.Redis:
+        """A connection of a user."""
+        return redis.Redis(port=self.port, db=1, username=user, password=password, decode_responses=True)
+
+    def admin(self) -> redis.Redis:
+        """The test's own connection, which may do everything."""
+        return self.client(ADMIN, ADMIN)

@@ -1,0 +1,186 @@
+"""Redis behind TLS, with certificates made here: what is trusted works, and nothing else does."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.missing import skip_outside_ci
+from tests.until import until
+from worker.queue.private_redis import PrivateRedis, redis_binary
+
+from .certificates import Authority, Certificate
+from .farm import Farm
+from .jobs import assert_same, photo_names, write_list
+from .processes import clean_environment, run_hangtag
+
+
+@pytest.fixture(scope="session")
+def tls_installed(redis_installed: None) -> None:
+    """Without a redis-server that speaks TLS what asks for this is skipped; in CI that is a failure."""
+    libraries = subprocess.run(["ldd", redis_binary()], capture_output=True, text=True, check=False).stdout
+    skip_outside_ci(
+        None
+        if "libssl" in libraries
+        else f"{redis_binary()} was built without TLS; install your system's redis-server."
+    )
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority") / "ours", "ours")
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("stranger") / "theirs", "theirs")
+
+
+@contextmanager
+def tls_redis(
+    folder: Path, authority: Authority, certificate: Certificate, *, clients: bool = False
+) -> Iterator[PrivateRedis]:
+    """A Redis that speaks TLS only; with ``clients`` to those with a certificate of the authority only."""
+    options = {
+        "tls-cert-file": str(certificate.certificate),
+        "tls-key-file": str(certificate.key),
+        "tls-ca-cert-file": str(authority.file),
+        "tls-auth-clients": "yes" if clients else "no",
+    }
+    with PrivateRedis(folder, options=options) as server:
+        yield server
+
+
+@pytest.fixture
+def server(tls_installed: None, tmp_path: Path, authority: Authority) -> Iterator[PrivateRedis]:
+    with tls_redis(tmp_path / "redis", authority, authority.vouch("server"), clients=True) as server:
+        yield server
+
+
+def url_of(
+    server: PrivateRedis, authority: Authority, client: Certificate | None = None, host: str = "127.0.0.1"
+) -> str:
+    own = f"&ssl_certfile={client.certificate}&ssl_keyfile={client.key}" if client else ""
+    return f"rediss://{host}:{server.port}/0?ssl_ca_certs={authority.file}{own}"
+
+
+def test_submit_worker_watch_and_retry_work_with_client_certificates(
+    server: PrivateRedis, authority: Authority, tmp_path: Path, catalogue: Path, bundle: Path, truth
+) -> None:
+    names = photo_names(catalogue, 600)
+    url = url_of(server, authority, authority.vouch("client"))
+    farm = Farm(tmp_path, PrivateRedis(tmp_path / "unused"))
+    env = clean_environment(HANGTAG_REDIS_URL=url, HANGTAG_JOBS=str(farm.jobs))
+    photos = [*(str(catalogue / name) for name in names), "late.png"]
+    source = write_list(tmp_path / "list.txt", photos)
+    try:
+        worker = farm.worker(url=url)
+        for command in (
+            ("submit", str(source), "--model", str(bundle), "--job", "spring"),
+            ("jobs", "watch", "spring"),
+            ("jobs", "retry-failed", "spring"),
+            ("jobs", "watch", "spring"),
+        ):
+            done = run_hangtag(*command, env=env)
+            assert done.returncode == 0, done.stderr
+            if command[1] == "watch":
+                (tmp_path / "late.png").write_bytes((catalogue / names[0]).read_bytes())
+        assert not worker.events("cannot_reconcile")
+    finally:
+        farm.close()
+    rows = pq.read_table(farm.jobs / "spring" / "labels.parquet").to_pylist()
+    relative = [*names, names[0]]
+    assert_same(rows, [{"image": p, **truth[n]} for p, n in zip(photos, relative, strict=True)])
+
+
+def wrong_authority(ours: Authority, theirs: Authority) -> tuple[Certificate, Authority]:
+    return ours.vouch("server"), theirs
+
+
+def wrong_host(ours: Authority, theirs: Authority) -> tuple[Certificate, Authority]:
+    return ours.vouch("elsewhere", ("redis.example",)), ours
+
+
+def expired(ours: Authority, theirs: Authority) -> tuple[Certificate, Authority]:
+    return ours.vouch("expired", ends=timedelta(hours=-1)), ours
+
+
+MISTAKES = [
+    (wrong_authority, "self-signed certificate in certificate chain"),
+    (wrong_host, "IP address mismatch"),
+    (expired, "certificate has expired"),
+]
+
+
+@pytest.mark.parametrize(("mistake", "said"), MISTAKES)
+def test_a_server_that_cannot_be_trusted_is_refused_at_once(
+    tls_installed: None,
+    tmp_path: Path,
+    authority: Authority,
+    stranger: Authority,
+    catalogue,
+    bundle,
+    mistake,
+    said: str,
+) -> None:
+    certificate, trusted = mistake(authority, stranger)
+    with tls_redis(tmp_path / "redis", authority, certificate) as server:
+        url = url_of(server, trusted)
+        jobs = tmp_path / "jobs"
+        done = run_hangtag("submit", str(catalogue), "--model", str(bundle), "--jobs", str(jobs), "--redis", url)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"hangtag: Expected Redis at rediss://127.0.0.1:{server.port}/0, got: ")
+        assert said in done.stderr
+        assert "ssl_ca_certs" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert not jobs.exists()
+
+
+@pytest.mark.parametrize(("mistake", "said"), MISTAKES[:1])
+def test_a_worker_says_why_and_goes_on_trying(
+    tls_installed: None, tmp_path: Path, authority: Authority, stranger: Authority, mistake, said: str
+) -> None:
+    certificate, trusted = mistake(authority, stranger)
+    farm = Farm(tmp_path, PrivateRedis(tmp_path / "unused"))
+    with tls_redis(tmp_path / "redis", authority, certificate) as server:
+        url = url_of(server, trusted)
+        worker = farm.early_worker(url)
+        try:
+            until(lambda: said in worker.log.read_text(), "the worker says why")
+            assert worker.alive
+        finally:
+            farm.close()
+
+
+def test_without_a_client_certificate_nobody_comes_in(
+    server: PrivateRedis, authority: Authority, stranger: Authority, tmp_path: Path, catalogue, bundle
+) -> None:
+    for url in (url_of(server, authority), url_of(server, authority, stranger.vouch("client"))):
+        done = run_hangtag(
+            "submit", str(catalogue), "--model", str(bundle), "--jobs", str(tmp_path / "jobs"), "--redis", url
+        )
+        assert done.returncode == 1
+        assert f"Expected Redis at rediss://127.0.0.1:{server.port}/0, got: " in done.stderr
+    assert not (tmp_path / "jobs").exists()
+
+
+@pytest.mark.parametrize("option", ["ssl_cert_reqs=none", "ssl_check_hostname=false"])
+def test_a_person_may_trust_more_than_that(
+    tls_installed: None, tmp_path: Path, authority: Authority, catalogue: Path, bundle: Path, option: str
+) -> None:
+    with tls_redis(tmp_path / "redis", authority, authority.vouch("elsewhere", ("redis.example",))) as server:
+        url = f"{url_of(server, authority)}&{option}"
+        command = ("submit", str(catalogue), "--model", str(bundle), "--jobs", str(tmp_path / "jobs"), "--redis", url)
+        done = run_hangtag(*command, "--job", "spring")
+        assert done.returncode == 0, done.stderr
+        farm = Farm(tmp_path, PrivateRedis(tmp_path / "unused"))
+        try:
+            farm.worker(url=url)
+            watched = run_hangtag("jobs", "watch", "spring", "--jobs", str(tmp_path / "jobs"), "--redis", url)
+            assert watched.returncode == 0, watched.stderr
+        finally:
+            farm.close()

@@ -1,0 +1,219 @@
+"""Hangtag with the rights that ``docker/redis/users.acl`` gives it, and what nobody may do with these."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.until import until
+from worker.finish import finished_receipt
+from worker.job import open_job
+from worker.open_storage import open_storage
+
+from .guarded_redis import PASSWORD, ROOM, GuardedRedis
+from .jobs import QueuedJob, assert_same, write_list
+from .processes import HANGTAG, WorkerProcess, clean_environment, run_hangtag, with_bad_formats
+
+GRACE_S = 6
+RIGHTS = (ROOM / "users.acl").read_text()
+HIDDEN = {"unwatch"}
+"""Sent only when a transaction is given up half-way."""
+
+
+@pytest.fixture
+def guarded(redis_installed: None, tmp_path: Path) -> Iterator[GuardedRedis]:
+    with GuardedRedis(tmp_path / "redis") as server:
+        yield server
+
+
+class Desk:
+    """Runs commands and workers against it."""
+
+    def __init__(self, folder: Path, server: GuardedRedis) -> None:
+        self.folder = folder
+        self.jobs = folder / "jobs"
+        self.env = clean_environment(**server.environment, HANGTAG_JOBS=str(self.jobs), HANGTAG_GRACE_S=str(GRACE_S))
+        self.workers: list[WorkerProcess] = []
+
+    def must(self, *arguments: str) -> str:
+        done = run_hangtag(*arguments, env=self.env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    def worker(self) -> WorkerProcess:
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir(exist_ok=True)
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        command = (*HANGTAG, "worker", "--concurrency", "2")
+        worker = WorkerProcess.start(command, log, {**self.env, **with_bad_formats()}, elsewhere)
+        self.workers.append(worker)
+        worker.wait_until_ready()
+        return worker
+
+
+@pytest.fixture
+def desk(tmp_path: Path, guarded: GuardedRedis) -> Iterator[Desk]:
+    desk = Desk(tmp_path, guarded)
+    yield desk
+    for worker in desk.workers:
+        worker.kill_all()
+        print(worker.log.read_text())
+
+
+@pytest.fixture
+def admin(guarded: GuardedRedis) -> Iterator[redis.Redis]:
+    with guarded.admin() as client:
+        yield client
+
+
+def used_commands(admin: redis.Redis) -> set[str]:
+    return {name.removeprefix("cmdstat_") for name in admin.info("commandstats")}
+
+
+def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
+    desk: Desk, admin: redis.Redis, catalogue: Path, bundle: Path, names: list[str], truth
+) -> None:
+    """Its model is gone for a while, a process is killed, and a photo hangs until its worker is told to end."""
+    hangs, late, good = desk.folder / "slow.jpg", desk.folder / "late.png", catalogue / names[0]
+    hangs.write_bytes(b"HANG")
+    photos = [*(str(catalogue / name) for name in names[:60]), hangs.name, late.name]
+    source = write_list(desk.folder / "list.txt", photos)
+    submit = ("submit", str(source), "--model", str(bundle), "--job", "spring", "--timeout", "300")
+    assert "jobs watch spring" in desk.must(*submit)
+    found = open_job(open_storage(str(desk.jobs / "spring")))
+    assert found
+    job = QueuedJob("spring", found, desk.jobs / "spring", admin)
+    place, away = desk.jobs / "_bundles" / found.spec.model.digest, desk.folder / "away"
+    place.rename(away)
+    first = desk.worker()
+    until(lambda: list(admin.scan_iter("hangtag:trouble:spring:*")), "the worker reports trouble")
+    away.rename(place)
+    held = until(job.in_hand, "a chunk is in hand")[0]
+    os.kill(held.pid, signal.SIGKILL)
+    until(lambda: first.events("process_died"), "a process died")
+    until(lambda: len(found.missing_chunks()) == 1, "only the chunk that hangs is left")
+    until(job.in_hand, "it is in hand")
+    first.terminate()
+    assert first.process.wait(GRACE_S + 10) == 0
+    hangs.write_bytes(good.read_bytes())
+    desk.worker()
+    assert "spring" in desk.must("jobs", "show", "spring")
+    desk.must("jobs", "watch", "spring")
+    late.write_bytes(good.read_bytes())
+    assert "1 missing" in desk.must("jobs", "retry-failed", "spring")
+    desk.must("jobs", "watch", "spring")
+    receipt = finished_receipt(found)
+    assert receipt
+    assert receipt.retry == 1
+    relative = [*names[:60], names[0], names[0]]
+    assert_same(job.rows(), [{"image": p, **truth[n]} for p, n in zip(photos, relative, strict=True)])
+    assert admin.acl_log() == []
+    allowed = set(re.findall(r"\+([a-z|]+)", RIGHTS))
+    assert allowed - used_commands(admin) <= HIDDEN
+
+
+FORBIDDEN = [
+    "FLUSHALL",
+    "FLUSHDB",
+    "KEYS *",
+    "CONFIG GET requirepass",
+    "CONFIG SET dir /tmp",
+    "ACL LIST",
+    "ACL SETUSER hangtag +@all",
+    "GET foreign",
+    "SET foreign 1",
+    "DEL foreign",
+    "LPUSH foreign 1",
+    "HSET unacked2 a b",
+    "SADD _kombu.binding.other a",
+    "SET hangtag 1",
+    "EVAL redis.call('set',KEYS[1],'x') 1 foreign",
+    "EVAL redis.call('flushall') 0",
+    "EVAL redis.call('config','get','dir') 0",
+    "SCRIPT FLUSH",
+    "FUNCTION LIST",
+    "SHUTDOWN NOSAVE",
+    "SAVE",
+    "BGREWRITEAOF",
+    "DEBUG SLEEP 0",
+    "MONITOR",
+    "CLIENT LIST",
+    "CLIENT KILL ID 1",
+    "REPLICAOF 127.0.0.1 1",
+    "MODULE LIST",
+    "MIGRATE 127.0.0.1 1 foreign 0 1",
+    "PUBLISH hangtag x",
+    "SUBSCRIBE hangtag",
+    "INFO",
+    "SWAPDB 0 1",
+    "SORT hangtag:a BY foreign",
+]
+
+
+@pytest.fixture(scope="module")
+def one_server(redis_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedRedis]:
+    """A server for the tests that change nothing."""
+    with GuardedRedis(tmp_path_factory.mktemp("guarded") / "redis") as server:
+        yield server
+
+
+def words(command: str) -> list[str]:
+    name, *rest = command.split(" ", 1)
+    if name == "EVAL":
+        script, _, keys = rest[0].partition(") ")
+        return [name, f"{script})", *keys.split()]
+    return command.split()
+
+
+@pytest.mark.parametrize("command", FORBIDDEN)
+def test_nothing_else_may_be_done(one_server: GuardedRedis, command: str) -> None:
+    with one_server.admin() as admin, one_server.client() as client:
+        admin.set("foreign", "untouched")
+        with pytest.raises(redis.ResponseError, match=r"(?i)no permissions|NOPERM|can't (access|run)"):
+            client.execute_command(*words(command))
+        assert admin.get("foreign") == "untouched"
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("default", ""), ("default", PASSWORD), ("hangtag", ""), ("hangtag", "wrong"), ("hangtag", f"{PASSWORD}\n")],
+)
+def test_nobody_else_comes_in(one_server: GuardedRedis, user: str, password: str) -> None:
+    client = one_server.client(user, password) if password else redis.Redis(port=one_server.port)
+    with client, pytest.raises((redis.AuthenticationError, redis.ResponseError)):
+        client.ping()
+
+
+@pytest.mark.parametrize(("text", "well"), [(f"{PASSWORD}\n", True), ("wrong\n", False)])
+def test_the_health_check_asks_as_hangtags_user(
+    one_server: GuardedRedis, tmp_path: Path, text: str, well: bool
+) -> None:
+    (tmp_path / "password").write_text(text, encoding="utf-8")
+    command = ("sh", str(ROOM / "healthy.sh"), str(tmp_path / "password"), "-p", str(one_server.port))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == well
+    assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_it_does_not_start_without_a_password(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("\n")
+    command = ("sh", str(ROOM / "start.sh"), str(tmp_path / "password"), str(tmp_path))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Expected the password of Redis" in done.stderr
+
+
+def test_a_wrong_password_is_told_and_not_shown(one_server: GuardedRedis, tmp_path: Path, catalogue, bundle) -> None:
+    wrong = tmp_path / "password"
+    wrong.write_text("no-such-secret\n")
+    env = clean_environment(**{**one_server.environment, "HANGTAG_REDIS_PASSWORD_FILE": str(wrong)})
+    done = run_hangtag("submit", str(catalogue), "--model", str(bundle), "--jobs", str(tmp_path / "jobs"), env=env)
+    assert done.returncode == 1
+    assert "invalid username-password pair" in done.stderr
+    assert "no-such-secret" not in done.stdout + done.stderr
+    assert not (tmp_path / "jobs").exists()

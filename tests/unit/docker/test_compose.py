@@ -1,0 +1,91 @@
+"""``docker/compose.yaml`` keeps to its specification, and to what docs/deploy.md promises of it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema.validators import validator_for
+
+from tests.dockerfile import ROOM
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOM / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
+OURS = ("worker", "hangtag")
+
+
+def wrong(compose: object) -> list[str]:
+    return [error.message for error in validator_for(SCHEMA)(SCHEMA).iter_errors(compose)]
+
+
+def test_it_keeps_to_the_specification() -> None:
+    assert not wrong(COMPOSE)
+
+
+def test_the_specification_would_notice() -> None:
+    assert wrong({**COMPOSE, "services": {"redis": {"image": "redis", "read-only": True}}})
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_service_is_hardened(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & set(service)
+    assert service["tmpfs"]
+    assert not any("docker.sock" in volume for volume in service["volumes"])
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_images_are_pinned_and_services_limited(name: str) -> None:
+    service = SERVICES[name]
+    assert "build" in service or re.search(r":v?\d+\.\d+\.\d+", service["image"])
+    if name != "hangtag":
+        assert {"cpus", "memory"} <= set(service["deploy"]["resources"]["limits"])
+        assert service["restart"] == "unless-stopped"
+
+
+def test_redis_is_reached_by_hangtags_user_from_inside_only() -> None:
+    redis = SERVICES["redis"]
+    assert "ports" not in redis
+    assert redis["networks"] == ["inside"]
+    assert COMPOSE["networks"]["inside"]["internal"] is True
+    assert redis["entrypoint"][:2] == ["sh", "/etc/hangtag/start.sh"]
+    assert redis["healthcheck"]["test"][1:3] == ["sh", "/etc/hangtag/healthy.sh"]
+    assert "./redis:/etc/hangtag:ro" in redis["volumes"]
+    settings = dict(
+        line.split(" ", 1) for line in (ROOM / "redis" / "redis.conf").read_text().splitlines() if line[0] != "#"
+    )
+    assert settings["appendonly"] == "yes"
+    assert settings["maxmemory-policy"] == "noeviction"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_password_comes_by_a_file(name: str) -> None:
+    service = SERVICES[name]
+    assert service["secrets"] == SERVICES["redis"]["secrets"] == ["redis_password"]
+    assert service["environment"]["HANGTAG_REDIS_PASSWORD_FILE"] == f"/run/secrets/{service['secrets'][0]}"
+    assert service["environment"]["HANGTAG_REDIS_URL"] == "redis://hangtag@redis:6379/0"
+    assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
+
+
+def test_no_password_is_kept_beside_it() -> None:
+    assert "docker/secrets/" in (ROOM.parent / ".gitignore").read_text().splitlines()
+    assert COMPOSE["secrets"]["redis_password"]["file"].endswith("./secrets/redis_password}")
+
+
+def test_a_worker_has_time_to_end_its_chunks() -> None:
+    worker = SERVICES["worker"]
+    assert float(worker["stop_grace_period"].removesuffix("s")) >= float(worker["environment"]["HANGTAG_GRACE_S"]) + 10
+
+
+def test_workers_write_jobs_and_only_read_photos() -> None:
+    for name in OURS:
+        volumes = SERVICES[name]["volumes"]
+        assert any(volume.endswith(":/jobs") for volume in volumes)
+        assert any(volume.endswith(":/photos:ro") for volume in volumes)
+        assert SERVICES[name]["user"] == "${HANGTAG_UID:-65532}:${HANGTAG_GID:-65532}"

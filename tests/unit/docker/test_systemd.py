@@ -1,0 +1,123 @@
+"""The units are what systemd takes them for, and leave a worker the time it asks for."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.dockerfile import ROOM
+from tests.missing import skip_outside_ci
+
+UNITS = ROOM / "systemd"
+SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
+MOST_EXPOSED = 25
+"""Of 100; a service that says nothing of it has 96."""
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """The units beside what they start, as docs/deploy.md has it, but in a folder of this test's."""
+    skip_outside_ci(None if shutil.which("systemd-analyze") else "systemd-analyze is not installed; install systemd.")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("hangtag", "hangtag-nightly"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    for unit in UNITS.glob("*.*"):
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/hangtag/bin", str(programs)))
+    return tmp_path
+
+
+def analyze(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["systemd-analyze", *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "hangtag-nightly.timer"])
+def test_systemd_understands_it(installed: Path, name: str) -> None:
+    done = analyze("verify", "--man=no", installed / name)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_systemd_would_notice(installed: Path) -> None:
+    unit = installed / SERVICES[0]
+    unit.write_text(unit.read_text().replace("ProtectSystem=strict", "ProtectSystem=stric"))
+    assert "ignoring: stric" in analyze("verify", "--man=no", unit).stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_it_is_hardened(installed: Path, name: str) -> None:
+    done = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", installed / name)
+    assert done.returncode == 0, done.stdout
+
+
+def settings(name: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, value in re.findall(r"^(\w+)=(.*)$", (UNITS / name).read_text(), re.MULTILINE):
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def test_a_worker_has_time_to_end_its_chunks_and_is_started_again() -> None:
+    worker = settings("hangtag-worker.service")
+    environment = dict(pair.split("=", 1) for pair in worker["Environment"])
+    assert float(worker["TimeoutStopSec"][0]) >= float(environment["HANGTAG_GRACE_S"]) + 10
+    assert (worker["KillMode"], worker["KillSignal"]) == (["mixed"], ["SIGTERM"])
+    assert worker["Restart"] == ["always"]
+    assert worker["User"] != ["root"]
+
+
+def test_the_password_is_a_credential_and_in_no_environment() -> None:
+    worker = settings("hangtag-worker.service")
+    (credential,) = worker["LoadCredential"]
+    assert f"HANGTAG_REDIS_PASSWORD_FILE=%d/{credential.partition(':')[0]}" in worker["Environment"]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    (tmp_path / "results").mkdir()
+    return tmp_path / "results"
+
+
+def nightly(results: Path, **changes: str) -> "subprocess.CompletedProcess[str]":
+    """The script with a hangtag that says how it was called."""
+    hangtag = results.parent / "hangtag"
+    hangtag.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    hangtag.chmod(0o755)
+    env = {
+        **os.environ,
+        "HANGTAG": str(hangtag),
+        "CATALOGUE": "s3://shop/a b.csv",
+        "MODEL": "/m",
+        "RESULTS": str(results),
+    }
+    return subprocess.run([UNITS / "hangtag-nightly"], env=env | changes, capture_output=True, text=True, check=False)
+
+
+def test_the_first_night_labels_everything(results: Path) -> None:
+    words = nightly(results).stdout.splitlines()
+    assert words[:5] == ["label", "s3://shop/a b.csv", "--model", "/m", "--output"]
+    assert re.fullmatch(rf"{results}/\d{{4}}-\d\d-\d\d\.parquet", words[5])
+    assert len(words) == 6
+
+
+def test_later_nights_take_over_from_the_newest_earlier_result(results: Path) -> None:
+    for name in ("2026-01-30.parquet", "2026-02-01.parquet", "notes.parquet"):
+        (results / name).touch()
+    today = nightly(results).stdout.splitlines()[5]
+    Path(today).touch()
+    assert nightly(results).stdout.splitlines()[4:] == [
+        "--output",
+        today,
+        "--previous",
+        f"{results}/2026-02-01.parquet",
+    ]
+
+
+@pytest.mark.parametrize("name", ["CATALOGUE", "MODEL", "RESULTS"])
+def test_what_is_not_set_is_named(results: Path, name: str) -> None:
+    done = nightly(results, **{name: ""})
+    assert done.returncode != 0
+    assert f"{name}: expected" in done.stderr
