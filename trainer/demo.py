@@ -149,4 +149,4 @@ def _sheet_photos(labels: Path, root: Path) -> list[SheetPhoto]:
     room = SHEET_PHOTOS - len(failed)
     spread = [others[i * len(others) // room] for i in range(room)] if len(others) > room else others
     shown = (SampleRow(**{**row, "status": Status(row["status"])}) for row in [*spread, *failed])
-    return [sheet_photo(row, root) for row in shown]
+    return [sheet_photo(row, {row.image or "": root / (row.image or "")}) for row in shown]

@@ -1,6 +1,7 @@
 """The end of a job: its parts become one result, a receipt, and a page to look at."""
 
 import signal
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ from models.errors import JobError
 from worker.job import Job
 from worker.known.open_known import forget_known
 from worker.merged import Merged, merge_job, upload_lists
+from worker.page.brought import brought
 from worker.page.contact_sheet import SheetPhoto
 from worker.page.products import ProductPhotos
 from worker.page.receipt_page import receipt_page
@@ -90,26 +92,28 @@ def _page(job: Job, receipt: Receipt, merged: Merged) -> str:
         return receipt_page(receipt, [])
     marker.touch()
     signal.setitimer(signal.ITIMER_REAL, _DRAWING_S)  # by default the process ends, with the marker left
-    root = Path(job.spec.image_root)
     rows = (*merged.tally.sample, *merged.tally.failed_sample)
-    products = [_product_photos(product, root) for product in merged.disagreeing]
     try:
-        return receipt_page(receipt, [], [sheet_photo(row, root) for row in rows], products)
+        readable = [*rows, *(row for product in merged.disagreeing for row in product.rows)]
+        photos = brought(job, (row.image for row in readable if row.status is not Status.FAILED))
+        products = [_product_photos(product, photos) for product in merged.disagreeing]
+        return receipt_page(receipt, [], [sheet_photo(row, photos) for row in rows], products)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         marker.unlink(missing_ok=True)
 
 
-def _product_photos(found: DisagreeingProduct, root: Path) -> ProductPhotos:
-    return ProductPhotos(found.product, found.verdict, tuple(sheet_photo(row, root) for row in found.rows))
+def _product_photos(found: DisagreeingProduct, photos: Mapping[str, bytes]) -> ProductPhotos:
+    return ProductPhotos(found.product, found.verdict, tuple(sheet_photo(row, photos) for row in found.rows))
 
 
-def sheet_photo(row: SampleRow, root: Path) -> SheetPhoto:
-    """A row as it is shown: its photo under a folder, and what became of it."""
+def sheet_photo(row: SampleRow, photos: Mapping[str, Path | bytes]) -> SheetPhoto:
+    """A row as it is shown: its photo, found by what the catalogue says of it, and what became of it."""
     if row.status is Status.FAILED:
         name = Path(row.image).name if row.image else "an empty cell"
         return SheetPhoto(None, row.status, name, f"{row.status}: {row.error}")
-    return SheetPhoto(root / (row.image or ""), row.status, row.label or "", f"{row.status} {row.confidence or 0:.1%}")
+    detail = f"{row.status} {row.confidence or 0:.1%}"
+    return SheetPhoto(photos.get(row.image or ""), row.status, row.label or "", detail)
 
 
 def finished_receipt(job: Job) -> Receipt | None:

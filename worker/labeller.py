@@ -26,6 +26,9 @@ _LINGER_S: Final = 0.01
 
 _WAIT_S: Final = 0.2
 
+_MOST_ROWS: Final = 8192
+"""Rows of the chunks in hand: what waits for slow hosts is in memory as results."""
+
 
 class Guard:
     """May stop the work by raising; this one never does."""
@@ -90,6 +93,7 @@ class Labeller:
         self._open: dict[int, OpenChunk] = {}
         self._batch: dict[str, _Pixels] = {}
         self._awaited = 0
+        self._rows = 0
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +112,7 @@ class Labeller:
     @property
     def hungry(self) -> bool:
         """Whether another chunk would be work for now, instead of waiting for what is far away."""
-        return not self._open or self._photos.hungry
+        return not self._open or (self._photos.hungry and self._rows < _MOST_ROWS)
 
     def begin(self, number: int) -> None:
         """Take a chunk in hand; one that is done already is finished at once."""
@@ -117,6 +121,7 @@ class Labeller:
             return
         chunk = OpenChunk(self._job, number, self._classifier.metadata.preprocess)
         self._open[number] = chunk
+        self._rows += self._job.rows_in_chunk(number)
         urls = [url for url in (self._photos.url_of(wanted.cell) for wanted in chunk.wanted) if url]
         self._photos.want(chunk.wanted, self._known.etags(urls) if urls else {})
         self._awaited += len(chunk.wanted)
@@ -173,7 +178,10 @@ class Labeller:
 
     def _take_over(self, photo: Photo, chunk: OpenChunk, known: Known) -> None:
         chunk.effort["carried" if known.carried else "repeated"] += 1
-        self._settle(photo, replace(known.result, etag=photo.etag))
+        row = replace(known.result, etag=photo.etag)
+        if photo.url and photo.etag:
+            self._known.add([Labelled(row, photo.url)])
+        self._settle(photo, row)
 
     def _fail(self, photo: Photo, sha256: str, error: ImageError) -> None:
         row = replace(failed_row(error, sha256, self._classifier.reference), etag=photo.etag)
@@ -207,6 +215,7 @@ class Labeller:
         self._guard.before_commit(chunk.rows)
         finished = chunk.commit()
         del self._open[chunk.number]
+        self._rows -= len(finished.rows)
         self._on_finished(finished)
 
 

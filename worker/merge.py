@@ -16,6 +16,7 @@ from worker.writers import ResultWriter, open_writer
 __all__ = ["Amend", "OnPart", "merge_parts", "read_chunks"]
 
 ROW_GROUP: Final = 65_536
+ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
 
 OnPart = Callable[[pa.Table, pa.Table], None]
 """Called with the results of each chunk, and the catalogue rows they are of, in order."""
@@ -50,15 +51,19 @@ def merge_parts(job: Job, output: Path, on_part: OnPart, amend: Amend | None = N
 
 
 def _write_rows(tables: Iterator[pa.Table], writer: ResultWriter) -> int:
-    """Write tables in runs of ``ROW_GROUP`` rows: a row group a chunk would make a long footer and a slow file."""
+    """Write tables in runs of ``ROW_GROUP`` rows: a row group a chunk would make a long footer and a slow file.
+
+    Runs are shorter where rows are large, as those are that hold their photos.
+    """
     held: list[pa.Table] = []
-    rows = 0
+    rows = count = size = 0
     for table in tables:
         held.append(table)
         rows += table.num_rows
-        if sum(map(len, held)) >= ROW_GROUP:
+        count, size = count + table.num_rows, size + table.nbytes
+        if count >= ROW_GROUP or size >= ROW_GROUP_BYTES:
             writer.write(pa.concat_tables(held).combine_chunks())
-            held = []
+            held, count, size = [], 0, 0
     if held:
         writer.write(pa.concat_tables(held).combine_chunks())
     return rows

@@ -16,7 +16,7 @@ from worker.known.photo_table import PLAIN_TABLES, PLAIN_TABLES_KEYS, PhotoTable
 from worker.known.shelf import Shelf
 from worker.known.terms import Terms
 from worker.parts import read_part
-from worker.photos.place import url_of
+from worker.photos.cells import Cells
 from worker.queue.events import log_event
 from worker.results import results_of
 from worker.storage import Storage
@@ -87,6 +87,7 @@ def _written(previous: Job, file: Path, terms: Terms) -> int:
 
 def _chunks(job: Job) -> Iterator[list[Labelled]]:
     keys = job.part_keys()
+    cells = Cells(job)
     for chunk in range(job.spec.chunks):
         try:
             part = read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk))
@@ -98,7 +99,7 @@ def _chunks(job: Job) -> Iterator[list[Labelled]]:
             raise JobError(msg) from error
         results = results_of(part)
         if any(result.etag for result in results):
-            urls = [url_of(cell, job.spec.image_root) for cell in job.chunk_images(chunk)]
+            urls = [cells.url(cell) for cell in job.chunk_images(chunk)]
         else:
             urls = [None] * len(results)
         yield [Labelled(result, url) for result, url in zip(results, urls, strict=True)]

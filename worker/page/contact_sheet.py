@@ -37,10 +37,10 @@ class SheetPhoto:
     """A photo and what became of it; the caption's two lines are shown under it.
 
     Attributes:
-        path: the photo; none for one that is not to be opened.
+        photo: its path or its bytes; none for one that is not to be shown.
     """
 
-    path: Path | None
+    photo: Path | bytes | None
     status: Status
     title: str
     detail: str
@@ -69,10 +69,11 @@ def failed_last(photos: Sequence[SheetPhoto]) -> list[SheetPhoto]:
     return sorted(photos, key=lambda photo: photo.status is Status.FAILED)
 
 
-def thumbnail(path: Path, side: int) -> Image.Image | None:
+def thumbnail(photo: Path | bytes, side: int) -> Image.Image | None:
     """A photo inside a white square of ``side`` pixels; none where it cannot be read."""
     try:
-        return Image.fromarray(preprocess(read_photo(path), PreprocessSpec(size=side, fit=Fit.PAD, decode=Decode.DCT)))
+        data = photo if isinstance(photo, bytes) else read_photo(photo)
+        return Image.fromarray(preprocess(data, PreprocessSpec(size=side, fit=Fit.PAD, decode=Decode.DCT)))
     except ImageError:
         return None
 
@@ -82,7 +83,7 @@ def _draw_tile(sheet: Image.Image, photo: SheetPhoto, left: int, top: int) -> No
     colour, failed = _COLOURS[photo.status], photo.status is Status.FAILED
     right, middle, bottom = left + _TILE - 1, top + _TILE, top + _TILE + _CAPTION - 1
     draw.rectangle((left, top, right, bottom), fill=_FAILED_CARD if failed else _CARD)
-    picture = thumbnail(photo.path, _TILE) if photo.path else None
+    picture = thumbnail(photo.photo, _TILE) if photo.photo else None
     if picture is None:
         centre = (left + _TILE // 2, top + _TILE // 2)
         draw.text(centre, "no picture", fill=_FAINT, font=_font(14), anchor="mm")

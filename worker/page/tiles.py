@@ -30,21 +30,21 @@ def photo_tiles(photos: Sequence[SheetPhoto]) -> str:
 def _tile(photo: SheetPhoto) -> str:
     title, detail = visible(photo.title), visible(photo.detail)
     return (
-        f'<figure class="tile {photo.status}">{picture(photo.path, _SIDE)}'
+        f'<figure class="tile {photo.status}">{picture(photo.photo, _SIDE)}'
         f'<figcaption><b dir="auto" title="{title}">{title}</b>'
         f'<span title="{detail}">{detail}</span></figcaption></figure>'
     )
 
 
-def picture(path: Path | None, side: int, most_bytes: int = sys.maxsize) -> str:
+def picture(photo: Path | bytes | None, side: int, most_bytes: int = sys.maxsize) -> str:
     """A photo inside a white square, as an element that holds it; or one that says there is none.
 
     Args:
-        path: the photo; none for one that is not to be opened.
+        photo: its path or its bytes; none for one that is not to be shown.
         side: of the square, in pixels.
         most_bytes: of the JPEG in it; a photo of much detail is stored the worse for it.
     """
-    image = thumbnail(path, side) if path else None
+    image = thumbnail(photo, side) if photo else None
     return '<div class="nothing">no picture</div>' if image is None else embedded(image, most_bytes)
 
 

@@ -1,5 +1,6 @@
 """What a worker, and who submits to it, must agree on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -88,7 +89,7 @@ def read_settings(
     return settings.model_copy(update={"redis_url": with_password(settings.redis_url, settings.redis_password_file)})
 
 
-def _settings_of(given: dict[str, object]) -> QueueSettings:
+def _settings_of(given: Mapping[str, object]) -> QueueSettings:
     try:
         return QueueSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

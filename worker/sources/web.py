@@ -7,7 +7,8 @@ from typing import BinaryIO, Final
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
-from models.errors import InputError, JobError
+from models.errors import ImageError, InputError, JobError
+from worker.photos.address import Addresses
 from worker.sources.address import shown
 from worker.sources.connector import check_host, checked_connector
 
@@ -67,25 +68,24 @@ async def _patiently(
     url: str, file: BinaryIO, allow_hosts: Sequence[str] | None, pauses_s: Sequence[float], max_bytes: int
 ) -> None:
     timeout = ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
-    connector = checked_connector(allow_hosts)
+    addresses = Addresses(allow_hosts or ())
+    connector = checked_connector(addresses, CONNECT_TIMEOUT_S)
     async with ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar()) as session:
         for pause_s in pauses_s:
             try:
-                await _once(session, url, file, allow_hosts, max_bytes)
+                await _once(session, url, file, addresses, max_bytes)
             except _PassingError as error:
                 await asyncio.sleep(min(max(pause_s, error.wait_s), MAX_PAUSE_S))
             else:
                 return
-        await _once(session, url, file, allow_hosts, max_bytes)
+        await _once(session, url, file, addresses, max_bytes)
 
 
-async def _once(
-    session: ClientSession, url: str, file: BinaryIO, allow_hosts: Sequence[str] | None, max_bytes: int
-) -> None:
+async def _once(session: ClientSession, url: str, file: BinaryIO, addresses: Addresses, max_bytes: int) -> None:
     here = URL(url)
     for _ in range(MAX_REDIRECTS + 1):
-        check_host(here, allow_hosts)
         try:
+            check_host(here, addresses)
             async with session.get(here, allow_redirects=False) as answer:
                 if answer.status in _MOVED:
                     here = _moved_to(answer, here, url)
@@ -93,6 +93,8 @@ async def _once(
                 _check_answer(answer, url)
                 await _keep(answer, file, url, max_bytes)
                 return
+        except ImageError as error:  # of an address
+            raise InputError(str(error)) from error
         except (ClientError, TimeoutError) as error:
             said = str(error).replace(url, shown(url))
             came = f"{type(error).__name__}: {said}".rstrip(": ")
