@@ -7,7 +7,7 @@ here="$(cd "$(dirname "$0")" && pwd)"
 password="$(cat "$1")"
 [ -n "$password" ] || { echo "Expected the password of Redis in $1, found nothing." >&2; exit 2; }
 hash="$(printf %s "$password" | sha256sum | cut -d ' ' -f 1)"
-sed "s/PASSWORD_SHA256/$hash/" "$here/users.acl" > "$2/users.acl"
-folder="$2"
+folder="$(cd "$2" && pwd)"
+sed "s/PASSWORD_SHA256/$hash/" "$here/users.acl" > "$folder/users.acl"
 shift 2
 exec redis-server "$here/redis.conf" --aclfile "$folder/users.acl" "$@"

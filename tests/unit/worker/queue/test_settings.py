@@ -2,6 +2,7 @@ import re
 import traceback
 from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -131,7 +132,7 @@ def test_a_url_that_leads_nowhere_is_refused(url: str) -> None:
     ],
 )
 def test_an_option_of_tls_that_redis_and_celery_read_otherwise_is_refused(options: str) -> None:
-    with pytest.raises(InputError, match=options.partition("=")[0]):
+    with pytest.raises(InputError, match=r"^HANGTAG_REDIS_URL .*ssl_"):
         read_settings(f"rediss://queue/0?{options}")
 
 
@@ -182,7 +183,8 @@ def test_two_passwords_are_refused(password_file: Path) -> None:
     assert not {"secret", "hidden"} & set(re.findall(r"\w+", str(caught.value)))
 
 
-def test_a_wrong_url_shows_its_password_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_url_shows_its_password_nowhere() -> None:
+    password = uuid4().hex
     with pytest.raises(InputError) as caught:
-        read_settings("redis://hangtag:hidden@queue/abc")
-    assert "hidden" not in "".join(traceback.format_exception(caught.value))
+        read_settings(f"redis://hangtag:{password}@queue/abc")
+    assert password not in "".join(traceback.format_exception(caught.value))
