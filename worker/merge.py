@@ -87,12 +87,15 @@ def _inert(job: Job, schema: pa.Schema) -> frozenset[str]:
     return frozenset(schema.names if job.spec.options.excel_safe else schema.names[-len(RESULT_SCHEMA) :])
 
 
-def read_chunks(job: Job, columns: list[str] | None = None) -> Iterator[tuple[pa.Table, pa.Table]]:
+def read_chunks(
+    job: Job, results: list[str] | None = None, columns: list[str] | None = None
+) -> Iterator[tuple[pa.Table, pa.Table]]:
     """The results of each chunk and its catalogue rows, in order.
 
     Args:
         job: a job whose every chunk is done.
-        columns: of the catalogue; all of them where none are named.
+        results: columns of the parts; all of them where none are named.
+        columns: of the catalogue; as well.
 
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
@@ -102,5 +105,5 @@ def read_chunks(job: Job, columns: list[str] | None = None) -> Iterator[tuple[pa
         if chunk not in keys:
             msg = f"Chunk {chunk} has no part; run the same command again."
             raise JobError(msg)
-        part = read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk))
+        part = read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk), results)
         yield part, job.chunk_table(chunk, columns)

@@ -94,8 +94,8 @@ def _batches(job: Job, column: str) -> Iterator[tuple[pa.Table, pa.Table]]:
     """What votes need of results and catalogue rows, many chunks at once."""
     held: list[tuple[pa.Table, pa.Table]] = []
     count = 0
-    for part, rows in read_chunks(job, [column]):
-        held.append((part.select(_VOTES), rows))
+    for part, rows in read_chunks(job, _VOTES, [column]):
+        held.append((part, rows))
         count += len(rows)
         if count >= BATCH_ROWS:
             yield _joined(held)

@@ -120,15 +120,15 @@ def part_bytes(
     return buffer.getvalue()
 
 
-def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
-    """Read a part and check that it is the job's, and has as many rows as its chunk.
+def read_part(storage: Storage, key: str, job: str, rows: int, columns: list[str] | None = None) -> pa.Table:
+    """Read a part, or some columns of it, and check that it is the job's, and has as many rows as its chunk.
 
     Raises:
         JobError: it is damaged, another job's (then it is removed), or has another number of rows.
     """
     data = storage.read(key)
     try:
-        table = pq.read_table(io.BytesIO(data))
+        table = pq.read_table(io.BytesIO(data), columns=columns, use_threads=False)  # so small that threads cost more
     except (pa.ArrowException, OSError) as error:
         msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."
         raise JobError(msg) from error

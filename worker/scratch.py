@@ -12,7 +12,7 @@ from worker.temporary_folder import temporary_folder
 __all__ = ["scratch_database", "scratch_folder"]
 
 _PREFIX: Final = ".finish-"
-_CACHE_KIB: Final = 32 * 1024
+_CACHE_KIB: Final = 16 * 1024
 
 
 def scratch_folder(storage: Storage) -> AbstractContextManager[Path]:
@@ -22,7 +22,7 @@ def scratch_folder(storage: Storage) -> AbstractContextManager[Path]:
 
 @contextmanager
 def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
-    """An empty SQLite database that holds in memory no more than a cache of 32 MiB.
+    """An empty SQLite database that holds in memory no more than a cache of 16 MiB.
 
     Its file has no name from the moment it is open, so that it is gone with the process, however that ends. No query of
     it may sort all rows: SQLite would do that in a folder of its own choice.
