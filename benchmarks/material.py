@@ -2,11 +2,18 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
-from models.preprocess import IMAGE_SUFFIXES
+from models.errors import ImageError
+from models.preprocess import IMAGE_SUFFIXES, PreprocessSpec, preprocess
 
-__all__ = ["make_material", "photo_list"]
+__all__ = ["distinct_name", "make_material", "photo_list", "readable_photos", "write_distinct"]
+
+ORIGINALS = 2000
+MAX_DISK_BYTES = 4_000_000_000
+A_FOLDER = 1000
 
 
 def make_material(photos: Path | None, model: Path | None, scratch: Path) -> tuple[Path, Path]:
@@ -22,3 +29,32 @@ def make_material(photos: Path | None, model: Path | None, scratch: Path) -> tup
 def photo_list(photos: Path) -> list[str]:
     """Absolute paths of all photos under a folder, sorted."""
     return [str(path.resolve()) for path in sorted(photos.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def readable_photos(names: Sequence[str]) -> list[bytes]:
+    """Photos that can be decoded: a broken one could break in another way with bytes after its end."""
+    readable = []
+    for name in names[:ORIGINALS]:
+        data = Path(name).read_bytes()
+        try:
+            preprocess(data, PreprocessSpec(size=32))
+        except ImageError:
+            continue
+        readable.append(data)
+    return readable
+
+
+def write_distinct(folder: Path, originals: Sequence[bytes], numbers: Sequence[int]) -> None:
+    """A photo for each number, no two with the same bytes, since those are labelled once; see :func:`distinct_name`."""
+    size = sum(map(len, originals)) / len(originals)
+    if size * len(numbers) > MAX_DISK_BYTES:
+        sys.exit(f"{len(numbers):,} photos of {size / 1e3:.0f} kB need more than {MAX_DISK_BYTES / 1e9:.0f} GB")
+    for number, data in zip(numbers, cycle(originals), strict=False):
+        file = folder / distinct_name(number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data + number.to_bytes(8, "big"))
+
+
+def distinct_name(number: int) -> str:
+    """Where a photo is in the folder."""
+    return f"{number // A_FOLDER}/{number}.jpg"

@@ -16,21 +16,15 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from material import make_material, photo_list
-
-from models.errors import ImageError
-from models.preprocess import PreprocessSpec, preprocess
+from material import distinct_name, make_material, photo_list, readable_photos, write_distinct
 
 WORKERS = 2
-DISTINCT = 2_000
-MAX_DISK_BYTES = 4_000_000_000
+PHOTOS = "photos"
 FLOAT_TOLERANCE = 1e-5
-A_FOLDER = 1_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
         scratch = Path(folder)
         photos, model = make_material(arguments.photos, arguments.model, scratch)
-        _write_photos(scratch, _readable(photo_list(photos)), sorted({*night.yesterday, *night.tonight}))
+        numbers = sorted({*night.yesterday, *night.tonight})
+        write_distinct(scratch / PHOTOS, readable_photos(photo_list(photos)), numbers)
         yesterday = _label(_catalogue(scratch, "yesterday", night.yesterday), model)
         nightly = _label(_catalogue(scratch, "nightly", night.tonight), model, yesterday.output)
         full = _label(_catalogue(scratch, "full", night.tonight), model)
@@ -96,36 +91,9 @@ def _night(rows: int, share: float) -> Night:
     return Night(yesterday, [*tonight, *range(rows + half, rows + 2 * half)], 2 * half)
 
 
-def _readable(names: list[str]) -> list[bytes]:
-    """Photos that can be decoded: a broken one could break in another way with bytes after its end."""
-    readable = []
-    for name in names[:DISTINCT]:
-        data = Path(name).read_bytes()
-        try:
-            preprocess(data, PreprocessSpec(size=32))
-        except ImageError:
-            continue
-        readable.append(data)
-    return readable
-
-
-def _write_photos(scratch: Path, originals: list[bytes], numbers: list[int]) -> None:
-    size = sum(map(len, originals)) / len(originals)
-    if size * len(numbers) > MAX_DISK_BYTES:
-        sys.exit(f"{len(numbers):,} photos of {size / 1e3:.0f} kB need more than {MAX_DISK_BYTES / 1e9:.0f} GB")
-    for number, data in zip(numbers, cycle(originals), strict=False):
-        file = scratch / _name(number)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data + number.to_bytes(8, "big"))
-
-
-def _name(number: int) -> str:
-    return f"photos/{number // A_FOLDER}/{number}.jpg"
-
-
 def _catalogue(scratch: Path, name: str, numbers: list[int]) -> Path:
     file = scratch / f"{name}.csv"
-    file.write_text("sku,image\n" + "".join(f"{number:07},{_name(number)}\n" for number in numbers))
+    file.write_text("sku,image\n" + "".join(f"{number:07},{PHOTOS}/{distinct_name(number)}\n" for number in numbers))
     return file
 
 

@@ -21,12 +21,14 @@ from collections import defaultdict
 from pathlib import Path
 
 import psutil
-from material import make_material, photo_list
+from material import distinct_name, make_material, photo_list, readable_photos, write_distinct
 from workers import Workers
 
 from worker.queue.private_redis import PrivateRedis
 
 WORKERS = 2
+DISTINCT = 20_000
+"""Photos; the same bytes are labelled once."""
 
 
 def main() -> None:
@@ -35,9 +37,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         photos, model = make_material(arguments.photos, arguments.model, folder)
-        names = photo_list(photos)
+        write_distinct(folder, readable_photos(photo_list(photos)), range(min(arguments.rows, DISTINCT)))
         catalogue = folder / "catalogue.txt"
-        catalogue.write_text("".join(f"{names[row % len(names)]}\n" for row in range(arguments.rows)))
+        catalogue.write_text("".join(f"{distinct_name(row % DISTINCT)}\n" for row in range(arguments.rows)))
         with PrivateRedis(folder / "redis") as server:
             environment = {"HANGTAG_REDIS_URL": server.url, "HANGTAG_JOBS": str(folder / "jobs")}
             os.environ.update(environment)

@@ -1,5 +1,6 @@
 """The rows to label: where they come from, and which column names the photo."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -112,6 +113,8 @@ def open_catalogue(
     image_root: Path | str | None = None,
     encoding: str | None = None,
     allow_hosts: Sequence[str] | None = None,
+    *,
+    confined: bool = False,
 ) -> Catalogue:
     """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
 
@@ -124,9 +127,11 @@ def open_catalogue(
         image_root: where relative paths start, a folder or a URL; the folder itself, or the one that the file is in.
         encoding: of a text file; UTF-8, or what its byte order mark says, where it is not given.
         allow_hosts: ``HOST:PORT`` of the hosts that a catalogue may come from though their addresses are not public.
+        confined: whether photos on disk are read from under ``image_root`` only.
 
     Raises:
-        InputError: it is missing, of another kind or encoding, has no rows, or no column is obviously the photo's.
+        InputError: it is missing, of another kind or encoding, has no rows, no column is obviously the photo's, or its
+            first photos are all where they may not be read.
         JobError: it is elsewhere and does not come.
         MissingExtraError: it is in S3, and what talks to S3 is not installed.
     """
@@ -137,8 +142,12 @@ def open_catalogue(
     _check_text(opened.source, reader.schema.field(column))
     root = opened.root if image_root is None else _image_root(str(image_root))
     first, batches = _first_batch(opened)
-    if image_root is None and not is_url(root):
-        _check_root(opened.source, Path(root), first.column(column)[:_SNIFFED_ROWS].to_pylist())
+    if not is_url(root):
+        names = _names_on_disk(first.column(column)[:_SNIFFED_ROWS].to_pylist())
+        if confined:
+            _check_within(opened.source, Path(root), names)
+        if image_root is None:
+            _check_root(opened.source, Path(root), names)
     return Catalogue(opened.source, reader.schema, column, root, batches, reader.left_out)
 
 
@@ -274,9 +283,23 @@ def _first_batch(opened: _Opened) -> tuple[pa.RecordBatch, Iterator[pa.RecordBat
     return first, chain([first], batches)
 
 
-def _check_root(source: str, root: Path, cells: list[object]) -> None:
+def _names_on_disk(cells: list[object]) -> list[str]:
+    return [cell for cell in cells if isinstance(cell, str) and cell and not is_elsewhere(cell)]
+
+
+def _check_within(source: str, root: Path, names: list[str]) -> None:
+    """Refuse a list of absolute paths that all lead elsewhere: workers would refuse each of them."""
+    outside = [name for name in names if not Path(os.path.normpath(root / name)).is_relative_to(root)]
+    if names and len(outside) == len(names):
+        msg = (
+            f"Expected photos under {root}, where workers may read them, got {outside[0]!r} in {source}; pass the "
+            "folder that they are in as --image-root."
+        )
+        raise InputError(msg)
+
+
+def _check_root(source: str, root: Path, names: list[str]) -> None:
     """Refuse a list of paths that start in the current folder, not in the list's: all of them would be missing."""
-    names = [cell for cell in cells if isinstance(cell, str) and cell and not is_elsewhere(cell)]
     if any(_is_there(root / name) for name in names):
         return
     if any(_is_there(Path(name)) for name in names):

@@ -62,6 +62,6 @@ def few(place: Place, catalogue: Path, bundle: Path) -> Submit:
     def arguments(job: str) -> tuple[object, ...]:
         source = place.folder / f"{job}.txt"
         source.write_text("".join(f"{photo}\n" for photo in sorted(catalogue.rglob("*.png"))[:4]))
-        return ("submit", source, "--model", bundle, "--job", job)
+        return ("submit", source, "--model", bundle, "--image-root", catalogue, "--job", job)
 
     return arguments

@@ -23,7 +23,9 @@ def test_submitting_killing_cancelling_resuming_and_retrying(
     photos[700], late = str(farm.folder / "late.png"), Path(photos[700])
     source = write_list(farm.folder / "list.txt", photos)
     options = ("--jobs", place)
-    submitted = farm.hangtag("submit", str(source), "--model", str(bundle), "--job", "spring", *options)
+    submitted = farm.hangtag(
+        "submit", str(source), "--model", str(bundle), *("--image-root", "/", "--job", "spring"), *options
+    )
     assert submitted.returncode == 0, submitted.stderr
     storage = ObjectStorage(f"{place}/spring")
     job = open_job(storage)

@@ -75,12 +75,12 @@ def test_submit_worker_watch_and_retry_work_with_client_certificates(
     url = url_of(server, authority, authority.vouch("client"))
     farm = Farm(tmp_path, PrivateRedis(tmp_path / "unused"))
     env = clean_environment(HANGTAG_REDIS_URL=url, HANGTAG_JOBS=str(farm.jobs))
-    photos = [*(str(catalogue / name) for name in names), "late.png"]
+    photos = [*(str(catalogue / name) for name in names), str(tmp_path / "late.png")]
     source = write_list(tmp_path / "list.txt", photos)
     try:
         worker = farm.worker(url=url)
         for command in (
-            ("submit", str(source), "--model", str(bundle), "--job", "spring"),
+            ("submit", str(source), "--model", str(bundle), "--image-root", "/", "--job", "spring"),
             ("jobs", "watch", "spring"),
             ("jobs", "retry-failed", "spring"),
             ("jobs", "watch", "spring"),

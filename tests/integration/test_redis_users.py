@@ -81,9 +81,9 @@ def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
     """Its model is gone for a while, a process is killed, and a photo hangs until its worker is told to end."""
     hangs, late, good = desk.folder / "slow.jpg", desk.folder / "late.png", catalogue / names[0]
     hangs.write_bytes(b"HANG")
-    photos = [*(str(catalogue / name) for name in names[:60]), hangs.name, late.name]
+    photos = [*(str(catalogue / name) for name in names[:60]), str(hangs), str(late)]
     source = write_list(desk.folder / "list.txt", photos)
-    submit = ("submit", str(source), "--model", str(bundle), "--job", "spring", "--timeout", "300")
+    submit = ("submit", str(source), "--model", str(bundle), "--image-root", "/", "--job", "spring", "--timeout", "300")
     assert "jobs watch spring" in desk.must(*submit)
     found = open_job(open_storage(str(desk.jobs / "spring")))
     assert found

@@ -33,10 +33,10 @@ def test_a_retry_changes_the_rows_that_failed_and_no_others(
     good = photo_names(catalogue, 600)
     names = [str(catalogue / name) for name in good]
     for name, row in {**MISSING, BROKEN: BROKEN_ROW, LABELLED: LABELLED_ROW}.items():
-        names[row] = name
+        names[row] = str(farm.folder / name)
     (farm.folder / BROKEN).write_bytes(b"no photo")
     put_in_place(farm, LABELLED, catalogue / good[LABELLED_ROW])
-    job = farm.submit(write_list(farm.folder / "list.txt", names), bundle)
+    job = farm.submit(write_list(farm.folder / "list.txt", names), bundle, root=Path("/"))
 
     early = farm.hangtag("jobs", "retry-failed", job.name)
     assert early.returncode == 1
@@ -63,7 +63,7 @@ def test_a_retry_changes_the_rows_that_failed_and_no_others(
     assert parts.items() <= job.parts().items()
     second = job.rows()
     for name, row in found.items():
-        assert_same([second[row]], [{"image": name, **truth[good[row]]}])
+        assert_same([second[row]], [{"image": str(farm.folder / name), **truth[good[row]]}])
     assert [r for n, r in enumerate(second) if n not in found.values()] == [
         r for n, r in enumerate(first) if n not in found.values()
     ]

@@ -55,8 +55,8 @@ def test_a_chunk_that_takes_longer_than_the_grace_time_is_handed_back(
     """The photo on which it hangs is exchanged for a good one before the next worker starts."""
     slow = farm.folder / "slow.jpg"
     slow.write_bytes(b"HANG")
-    photos = [slow.name, *(str(catalogue / name) for name in names[:600])]
-    job = farm.submit(write_list(farm.folder / "list.txt", photos), bundle, timeout_s=300.0)
+    photos = [str(slow), *(str(catalogue / name) for name in names[:600])]
+    job = farm.submit(write_list(farm.folder / "list.txt", photos), bundle, root=Path("/"), timeout_s=300.0)
     worker = farm.worker(env={"HANGTAG_GRACE_S": str(GRACE_S), **with_bad_formats()})
     until(lambda: job.job.missing_chunks() == [0], "only the chunk that hangs is left")
     worker.terminate()

@@ -106,7 +106,7 @@ def submit(
     pin = verified_pin(request.model, request.variant, request.options.precision)
     options = request.options
     catalogue = catalogue or open_catalogue(
-        request.source, request.image_column, request.image_root, request.encoding, options.allow_hosts
+        request.source, request.image_column, request.image_root, request.encoding, options.allow_hosts, confined=True
     )
     catalogue.check_column(options.group_column, "--group-column")
     check_no_clash(catalogue.schema.names, options.prefix)

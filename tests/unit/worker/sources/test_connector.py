@@ -13,7 +13,7 @@ def test_addresses_that_are_not_public_are_refused_unless_named(host: str) -> No
     url = URL(f"http://{host}:8080/a.csv")
     with pytest.raises(ImageError, match="pass --allow-host") as refusal:
         check_host(url, Addresses())
-    named = str(refusal.value).partition("--allow-host ")[2].split()[0]
+    named = str(refusal.value).partition("--allow-host ")[2].split()[0].rstrip(".")
     check_host(url, Addresses([named]))
     with pytest.raises(ImageError):
         check_host(url.with_port(8081), Addresses([named]))

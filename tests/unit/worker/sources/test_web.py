@@ -59,7 +59,7 @@ GONE_WRONG = {
     "to another address": (
         Answer(status=302, headers={"Location": "http://169.254.169.254/latest"}),
         InputError,
-        "169.254.169.254:80 is at 169.254.169.254; pass --allow-host",
+        "169.254.169.254 is not one; if you trust it, pass --allow-host",
     ),
     "to a name of loopback": (Answer(status=301, headers={"Location": "http://localhost:1/"}), InputError, "public"),
 }
