@@ -33,7 +33,7 @@ WORKDIR /tmp
 # A worker touches the file about once a second; a main process that hangs does not. For commands that end by
 # themselves (label, submit) pass --no-healthcheck.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["sh", "-c", "test -n \"$(find \"$HANGTAG_HEARTBEAT\" -newermt '-20 seconds' 2> /dev/null)\""]
+    CMD ["sh", "-c", "test -n \"$(find \"$HANGTAG_HEARTBEAT\" -newermt '-30 seconds' 2> /dev/null)\""]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["hangtag"]
 CMD ["worker"]
