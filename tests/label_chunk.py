@@ -3,10 +3,10 @@
 from contextlib import closing
 
 from models.classifier import Classifier
-from worker.chunk import Finished
 from worker.job import Job
 from worker.known.known import NOTHING_KNOWN, KnownPhotos
-from worker.labeller import Guard, Labeller, run_chunks
+from worker.labelling.chunk import Finished
+from worker.labelling.labeller import Guard, Labeller, run_chunks
 from worker.photos.source import open_photos
 
 

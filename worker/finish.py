@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from models.errors import JobError
 from worker.job import Job
 from worker.known.open_known import forget_known
-from worker.merged import Merged, merge_job, upload_lists
+from worker.merging.merged import Merged, merge_job, upload_lists
+from worker.merging.scratch import scratch_folder
 from worker.page.brought import brought
 from worker.page.contact_sheet import SheetPhoto
 from worker.page.products import ProductPhotos
@@ -22,7 +23,6 @@ from worker.products.disagreement import DisagreeingProduct
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
 from worker.results import Status
 from worker.retry import Retry
-from worker.scratch import scratch_folder
 
 __all__ = ["PAGE_FILE", "RESULT_FILE", "finish_job", "finished_receipt", "sheet_photo", "write_receipt"]
 

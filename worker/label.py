@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import InputError, JobError
-from worker.catalogue import Catalogue, open_catalogue
 from worker.finish import finished_receipt, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
 from worker.job_folder import earlier_job, job_folder
@@ -19,17 +18,18 @@ from worker.job_writer import create_job, job_digest
 from worker.known.open_known import forget_known
 from worker.known.previous import Carried, carry_over
 from worker.known.terms import Terms
-from worker.merged import merge_job, upload_lists
-from worker.output import check_columns, check_output
+from worker.labelling.pool import run_pool
+from worker.merging.merged import merge_job, upload_lists
+from worker.merging.output import check_columns, check_output
+from worker.merging.review_list import check_review_columns
+from worker.merging.scratch import scratch_folder
 from worker.photos.address import check_allow_hosts
 from worker.pin import verified_pin
-from worker.pool import run_pool
 from worker.products.by_group import check_group_column
 from worker.receipt import Receipt, RunFigures
 from worker.results import check_no_clash
-from worker.review_list import check_review_columns
-from worker.scratch import scratch_folder
 from worker.sources.address import is_url
+from worker.sources.catalogue import Catalogue, open_catalogue
 from worker.storage import FolderStorage
 
 __all__ = ["LabelRequest", "Progress", "label"]

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import InputError, JobError
-from worker.catalogue import Catalogue, open_catalogue
+from worker.sources.catalogue import Catalogue, open_catalogue
 
 from .s3_server import PAGE_KEYS, Fault, Kind, S3Server
 

@@ -12,7 +12,6 @@ from models.classifier import load
 from models.errors import JobError
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.catalogue import open_catalogue
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, finished_receipt
 from worker.job import Job, JobOptions, open_job
 from worker.job_writer import create_job
@@ -21,6 +20,7 @@ from worker.open_storage import open_storage
 from worker.parts import part_bytes, part_key
 from worker.pin import verified_pin
 from worker.receipt import GROUPS_FILE, REVIEW_FILE
+from worker.sources.catalogue import open_catalogue
 from worker.storage import FolderStorage, Storage
 
 from .s3_server import Fault, Kind, S3Server

@@ -18,7 +18,7 @@ from models.errors import ImageError
 from models.photo import read_photo
 from models.preprocess import Pixels
 from trainer.check.look import COPY_SIDE, fault_of, look
-from worker.child import take_streams
+from worker.labelling.child import take_streams
 
 MEMORY_BYTES: Final = 4 * 1024**3
 

@@ -26,7 +26,7 @@ from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import sync_file
 from trainer.check.look import COPY_SIDE, Look
 from trainer.check.photo_fault import FaultKind, PhotoFault
-from worker.farm import Death, Farm
+from worker.labelling.farm import Death, Farm
 
 __all__ = ["LookStore"]
 

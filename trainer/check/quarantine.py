@@ -17,8 +17,8 @@ from trainer.check.findings import issue_of
 from trainer.check.issues import Issue
 from trainer.data.csv_file import write_rows
 from trainer.data.dataset import LabeledPhoto
-from worker.csv_rows import CsvRows
-from worker.readers import read_delimited
+from worker.merging.csv_rows import CsvRows
+from worker.sources.readers import read_delimited
 
 __all__ = ["LOG", "BroughtBack", "Quarantined", "bring_back", "check_quarantine", "quarantine", "worth_moving"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.whole_file import replace_file
-from worker.csv_rows import CsvRows
+from worker.merging.csv_rows import CsvRows
 
 __all__ = ["write_rows"]
 

@@ -8,7 +8,7 @@ from typing import Final
 from models.errors import DataError
 from models.photo import walk_files
 from models.preprocess import IMAGE_SUFFIXES
-from worker.readers import read_delimited
+from worker.sources.readers import read_delimited
 
 __all__ = ["Dataset", "Exclusion", "LabeledPhoto", "Split", "read_dataset"]
 

@@ -21,8 +21,8 @@ from models.errors import ImageError, ImageFault, InputError
 from models.photo import read_photo
 from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import replace_file, sync_file
-from worker.farm import Death, Farm
-from worker.sandbox import decode_in_sandbox
+from worker.labelling.farm import Death, Farm
+from worker.labelling.sandbox import decode_in_sandbox
 
 __all__ = ["PixelStore"]
 

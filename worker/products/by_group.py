@@ -15,8 +15,8 @@ from models.whole_file import sync_file
 from worker.job import Job
 from worker.products.store import ProductStore
 from worker.products.vote import Product, Verdict, decide
-from worker.readers import JSON_FIELD
 from worker.receipt import GroupCounts
+from worker.sources.readers import JSON_FIELD
 
 __all__ = ["check_group_column", "product_names", "write_by_group"]
 

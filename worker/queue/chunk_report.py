@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from worker.chunk import Finished
+from worker.labelling.chunk import Finished
 from worker.queue.events import log_event
 from worker.queue.metrics import Metrics
 from worker.results import Status

@@ -4,9 +4,9 @@ import random
 import time
 from typing import Final
 
-from worker.attempt import earlier_attempts
-from worker.chunk import is_done
 from worker.job import Job
+from worker.labelling.attempt import earlier_attempts
+from worker.labelling.chunk import is_done
 from worker.queue.lease import HeldLeases
 from worker.queue.ledger import Ledger, RedisError
 
@@ -50,7 +50,7 @@ class Neighbours:
         self._candidates: list[int] | None = None
 
     def next(self, *, wait: bool) -> int | None:
-        """See :class:`worker.labeller.Feed`."""
+        """See :class:`worker.labelling.labeller.Feed`."""
         if self._first is not None:
             first, self._first = self._first, None
             return first

@@ -10,21 +10,21 @@ from typing import Final
 import pyarrow as pa
 
 from models.errors import InputError, JobError
-from worker.catalogue import Catalogue, open_catalogue
 from worker.job import Job, JobOptions
 from worker.job_folder import check_done
 from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
 from worker.known.previous import Carried, carry_over
 from worker.known.terms import Terms
+from worker.merging.review_list import check_review_columns
 from worker.photos.address import check_allow_hosts
 from worker.pin import verified_pin
 from worker.priority import Priority
 from worker.products.by_group import check_group_column
 from worker.queue.settings import TIME_LIMIT_S
 from worker.results import check_no_clash
-from worker.review_list import check_review_columns
 from worker.sources.address import is_url, stem_of
+from worker.sources.catalogue import Catalogue, open_catalogue
 
 __all__ = ["SubmitRequest", "Submitted", "name_part", "new_name", "submit"]
 

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import ImageError, ImageFault
-from worker.catalogue import open_catalogue
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.jobs import Jobs
@@ -17,6 +16,7 @@ from worker.parts import part_bytes, part_key
 from worker.pin import verified_pin
 from worker.priority import Priority
 from worker.results import RowResult, Status, failed_row
+from worker.sources.catalogue import open_catalogue
 from worker.storage import FolderStorage
 
 MakeJob = Callable[..., Job]

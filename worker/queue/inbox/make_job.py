@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from models.errors import JobError
-from worker.catalogue import Catalogue
 from worker.jobs import Jobs
 from worker.queue.submit import SubmitRequest, Submitted, submit
+from worker.sources.catalogue import Catalogue
 
 __all__ = ["make_job"]
 

@@ -7,13 +7,13 @@ from typing import Final
 
 import pyarrow as pa
 
-from worker.catalogue import Catalogue
 from worker.jobs import Jobs
 from worker.queue.inbox.files import Found
 from worker.queue.inbox.make_job import make_job
 from worker.queue.inbox.photo_log import Batch, PhotoLog
 from worker.queue.inbox.request import InboxRequest
 from worker.queue.inbox.view import InboxView
+from worker.sources.catalogue import Catalogue
 
 __all__ = ["PhotoTaker"]
 

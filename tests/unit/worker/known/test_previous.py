@@ -7,7 +7,6 @@ import pytest
 
 from models.decision import ReviewReason
 from models.errors import ImageFault, JobError
-from worker.catalogue import open_catalogue
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.jobs import Jobs
@@ -17,6 +16,7 @@ from worker.known.previous import PREVIOUS_FILE, Carried, carry_over
 from worker.known.terms import Terms
 from worker.parts import part_bytes, part_key
 from worker.results import Status
+from worker.sources.catalogue import open_catalogue
 from worker.storage import FolderStorage
 
 from .rows import MODEL, failed, labelled, sha256_of

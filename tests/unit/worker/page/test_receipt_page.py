@@ -7,10 +7,10 @@ from PIL import Image
 from models.decision import ReviewReason
 from worker.finish import PAGE_FILE, finish_job
 from worker.job import ModelPin
+from worker.labelling.pool import run_pool
 from worker.page.contact_sheet import SheetPhoto
 from worker.page.receipt_page import PagePicture, receipt_page
 from worker.parts import PhotoWork
-from worker.pool import run_pool
 from worker.receipt import ErrorCount, ErrorExample, Receipt, RunFigures, WorkFigures
 from worker.results import Status
 

@@ -8,10 +8,10 @@ import pytest
 from models.errors import InputError
 from tests.unit.worker.answers import MODEL, failed, sure, unsure
 from worker.job import JobOptions
-from worker.merged import merge_job
+from worker.merging.merged import merge_job
 from worker.products.by_group import check_group_column, product_names
-from worker.readers import JSON_FIELD
 from worker.receipt import GROUPS_FILE, GroupCounts
+from worker.sources.readers import JSON_FIELD
 
 ANSWERS = [
     sure("shoe", 0.75, ("hat", 0.25)),

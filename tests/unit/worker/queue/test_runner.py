@@ -13,10 +13,10 @@ import redis
 from PIL import Image
 
 from tests.until import until
-from worker.attempt import MAX_STRIKES
 from worker.finish import RESULT_FILE, finished_receipt
 from worker.job import CANCELLED, Job, JobOptions
 from worker.jobs import Jobs
+from worker.labelling.attempt import MAX_STRIKES
 from worker.parts import part_key
 from worker.queue.identity import Owner
 from worker.queue.in_hand import InHand

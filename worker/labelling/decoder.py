@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from models.preprocess import Pixels, PreprocessSpec, preprocess
-from worker.attempt import Attempt
-from worker.sandbox import decode_in_sandbox
+from worker.labelling.attempt import Attempt
+from worker.labelling.sandbox import decode_in_sandbox
 
 __all__ = ["Decoder"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from models.errors import InputError
-from worker.writers import OUTPUT_SUFFIXES
+from worker.merging.writers import OUTPUT_SUFFIXES
 
 __all__ = ["check_columns", "check_output"]
 

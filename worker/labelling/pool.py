@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import JobError
-from worker.attempt import MAX_STRIKES, earlier_attempts
-from worker.farm import Death, Farm
 from worker.job import Job
+from worker.labelling.attempt import MAX_STRIKES, earlier_attempts
+from worker.labelling.farm import Death, Farm
 
 __all__ = ["run_pool"]
 
@@ -68,7 +68,7 @@ def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]
     def done(line: str, _: dict[str, Any]) -> None:
         on_done(int(line))
 
-    module = ("worker.process", job.storage.place, str(model))
+    module = ("worker.labelling.process", job.storage.place, str(model))
     with Farm(module, workers, job.storage.scratch / "logs", done, _Strikes(job).again) as farm:
         farm.run(str(chunk) for chunk in job.missing_chunks())
         return farm.deaths

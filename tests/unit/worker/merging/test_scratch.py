@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.scratch import scratch_database, scratch_folder
+from worker.merging.scratch import scratch_database, scratch_folder
 from worker.storage import FolderStorage
 
 
@@ -26,7 +26,7 @@ def test_a_database_has_no_file_that_could_be_left(tmp_path: Path) -> None:
 HOLDS_MUCH = """
 import resource, sys
 from pathlib import Path
-from worker.scratch import scratch_database
+from worker.merging.scratch import scratch_database
 
 with scratch_database(Path(sys.argv[1])) as database:
     database.execute("CREATE TABLE a (b INTEGER PRIMARY KEY, c TEXT)")

@@ -11,7 +11,7 @@ from models.errors import JobError
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure
 from worker.job import JobOptions
-from worker.merge import merge_parts
+from worker.merging.merge import merge_parts
 from worker.results import PART_SCHEMA, RESULT_SCHEMA
 
 

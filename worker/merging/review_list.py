@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from models.errors import InputError
 from models.whole_file import sync_file
-from worker.cells import short
-from worker.csv_rows import CsvRows
-from worker.formula import inert_cells
 from worker.job import Job, JobOptions
+from worker.merging.cells import short
+from worker.merging.csv_rows import CsvRows
+from worker.merging.formula import inert_cells
 from worker.receipt import REVIEW_FILE
 from worker.results import Status
 

@@ -5,7 +5,7 @@ from threading import Thread
 import pytest
 
 from tests.until import until
-from worker.line_feed import LineFeed
+from worker.labelling.line_feed import LineFeed
 
 
 @pytest.fixture

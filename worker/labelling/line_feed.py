@@ -26,7 +26,7 @@ class LineFeed:
         self._ended = False
 
     def next(self, *, wait: bool) -> int | None:
-        """See :class:`worker.labeller.Feed`."""
+        """See :class:`worker.labelling.labeller.Feed`."""
         while not self._lines and not self._ended and self._readable(wait=wait):
             self._read()
         if self._lines:

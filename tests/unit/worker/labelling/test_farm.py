@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.errors import JobError
-from worker.farm import Death, Farm
+from worker.labelling.farm import Death, Farm
 
 ECHO = """
 import json, os, signal, sys

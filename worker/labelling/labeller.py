@@ -11,9 +11,9 @@ import numpy as np
 from models.classifier import BATCH, Classifier
 from models.errors import ImageError
 from models.preprocess import Pixels
-from worker.chunk import Finished, OpenChunk, is_done
 from worker.job import Job
 from worker.known.known import NOTHING_KNOWN, Known, KnownPhotos, Labelled
+from worker.labelling.chunk import Finished, OpenChunk, is_done
 from worker.parts import NO_PHOTO_WORK
 from worker.photos.photo import Photo, PhotoSource
 from worker.results import RowResult, failed_row, labeled_row

@@ -1,7 +1,8 @@
 """A labelling process: chunk numbers in on stdin, a JSON line out for each chunk that is done.
 
-Run as ``python -P -m worker.process JOB_FOLDER MODEL``. It says ``{"ready": true}`` when the model has been verified,
-and ends when stdin closes, so that it never outlives the command that started it by more than the chunks in hand.
+Run as ``python -P -m worker.labelling.process JOB_FOLDER MODEL``. It says ``{"ready": true}`` when the model has been
+verified, and ends when stdin closes, so that it never outlives the command that started it by more than the chunks in
+hand.
 """
 
 import json
@@ -13,12 +14,12 @@ from typing import TextIO
 
 from models.classifier import Classifier
 from models.errors import HangtagError, JobError
-from worker.child import take_streams
-from worker.chunk import Finished
 from worker.job import Job, open_job
 from worker.known.open_known import open_known
-from worker.labeller import Labeller, run_chunks
-from worker.line_feed import LineFeed
+from worker.labelling.child import take_streams
+from worker.labelling.chunk import Finished
+from worker.labelling.labeller import Labeller, run_chunks
+from worker.labelling.line_feed import LineFeed
 from worker.photos.source import open_photos
 from worker.pin import load_pinned
 from worker.storage import FolderStorage

@@ -12,7 +12,7 @@ import pytest
 
 from models.errors import InputError
 from tests.unit.worker.sources.scripted_server import Answer, ScriptedServer, open_scripted_server
-from worker.catalogue import Catalogue, open_catalogue
+from worker.sources.catalogue import Catalogue, open_catalogue
 
 
 def write(path: Path, text: str) -> Path:

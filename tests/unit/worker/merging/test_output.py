@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from models.errors import InputError
-from worker.output import check_columns, check_output
+from worker.merging.output import check_columns, check_output
 
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out", "nowhere/out.csv"])

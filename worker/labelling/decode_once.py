@@ -1,7 +1,7 @@
-"""The throw-away process of :mod:`worker.sandbox`: bytes on stdin, pixels on stdout, and then it is gone.
+"""The throw-away process of :mod:`worker.labelling.sandbox`: bytes on stdin, pixels on stdout, and then it is gone.
 
-Run as ``python -P -m worker.decode_once SPEC_JSON TIMEOUT_S MEMORY_BYTES``. Exit status 0: stdout holds the pixels;
-``REFUSED``: stdout holds a JSON object with ``fault`` and ``message``; any other: the photo brought the process down.
+Run as ``python -P -m worker.labelling.decode_once SPEC_JSON TIMEOUT_S MEMORY_BYTES``. Exit status 0: stdout holds the
+pixels; ``REFUSED``: it holds a JSON object with ``fault`` and ``message``; any other: the photo brought the process down.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 
 from models.errors import ImageError
 from models.preprocess import PreprocessSpec, preprocess
-from worker.child import take_streams
+from worker.labelling.child import take_streams
 
 REFUSED = 3
 

@@ -11,7 +11,7 @@ import numpy as np
 from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels, PreprocessSpec
 from models.python_process import python_command, python_environment
-from worker.decode_once import REFUSED
+from worker.labelling.decode_once import REFUSED
 
 __all__ = ["decode_in_sandbox"]
 
@@ -51,7 +51,7 @@ def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pi
 
 
 def _tries(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Iterator[tuple[int, bytes]]:
-    command = python_command("worker.decode_once", spec.model_dump_json(), str(timeout_s), str(MEMORY_BYTES))
+    command = python_command("worker.labelling.decode_once", spec.model_dump_json(), str(timeout_s), str(MEMORY_BYTES))
     for _ in range(MAX_TRIES):
         try:
             done = subprocess.run(

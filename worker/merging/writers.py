@@ -10,10 +10,10 @@ from typing import Final, Protocol, Self, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worker.cells import json_cells, text_cells
-from worker.csv_rows import CsvRows
-from worker.formula import inert_cells
-from worker.readers import JSON_FIELD
+from worker.merging.cells import json_cells, text_cells
+from worker.merging.csv_rows import CsvRows
+from worker.merging.formula import inert_cells
+from worker.sources.readers import JSON_FIELD
 
 __all__ = ["OUTPUT_SUFFIXES", "ResultWriter", "open_writer"]
 

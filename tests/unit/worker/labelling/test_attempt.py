@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from worker.attempt import attempt_on, earlier_attempts, forget_attempts
+from worker.labelling.attempt import attempt_on, earlier_attempts, forget_attempts
 from worker.storage import FolderStorage
 
 

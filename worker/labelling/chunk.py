@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from models.preprocess import PreprocessSpec
-from worker.attempt import attempt_on, earlier_attempts, forget_attempts
-from worker.decoder import Decoder
 from worker.job import Job
+from worker.labelling.attempt import attempt_on, earlier_attempts, forget_attempts
+from worker.labelling.decoder import Decoder
 from worker.parts import PhotoWork, part_bytes, part_key, read_part
 from worker.photos.photo import Wanted
 from worker.results import RowResult, results_of

@@ -12,16 +12,6 @@ from typing import Final
 import pyarrow as pa
 
 from models.errors import InputError, JobError
-from worker.readers import (
-    JSON_FIELD,
-    Reader,
-    read_delimited,
-    read_folder,
-    read_jsonl,
-    read_list,
-    read_names,
-    read_parquet,
-)
 from worker.sources.address import (
     S3_SCHEME,
     checked_root,
@@ -33,6 +23,16 @@ from worker.sources.address import (
     suffix_of,
 )
 from worker.sources.bucket import bucket_images, fetch_object
+from worker.sources.readers import (
+    JSON_FIELD,
+    Reader,
+    read_delimited,
+    read_folder,
+    read_jsonl,
+    read_list,
+    read_names,
+    read_parquet,
+)
 from worker.sources.text_file import text_file
 from worker.sources.unnamed_file import UnnamedFile
 

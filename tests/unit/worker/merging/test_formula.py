@@ -3,8 +3,8 @@ import io
 
 import pytest
 
-from worker.csv_rows import CsvRows
-from worker.formula import inert
+from worker.merging.csv_rows import CsvRows
+from worker.merging.formula import inert
 
 DANGEROUS = (
     "=1+1",

@@ -9,9 +9,9 @@ import pyarrow as pa
 from models.errors import JobError
 from models.whole_file import sync_file
 from worker.job import Job
+from worker.merging.writers import ResultWriter, open_writer
 from worker.parts import read_part
 from worker.results import RESULT_SCHEMA
-from worker.writers import ResultWriter, open_writer
 
 __all__ = ["Amend", "OnPart", "merge_parts", "read_chunks"]
 

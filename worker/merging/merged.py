@@ -10,13 +10,13 @@ from typing import Final
 import pyarrow as pa
 
 from worker.job import Job, images_of
-from worker.merge import Amend, merge_parts, read_chunks
+from worker.merging.merge import Amend, merge_parts, read_chunks
+from worker.merging.review_list import ReviewList
+from worker.merging.scratch import scratch_database
 from worker.products.by_group import product_names, write_by_group
 from worker.products.disagreement import DisagreeingProduct, Disagreements
 from worker.products.store import ProductStore
 from worker.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, Tally
-from worker.review_list import ReviewList
-from worker.scratch import scratch_database
 
 __all__ = ["Merged", "merge_job", "upload_lists"]
 

@@ -10,9 +10,9 @@ from models.decision import ReviewReason
 from models.errors import InputError
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job import Job, JobOptions
-from worker.merge import read_chunks
-from worker.review_list import ReviewList, check_review_columns
-from worker.scratch import scratch_database
+from worker.merging.merge import read_chunks
+from worker.merging.review_list import ReviewList, check_review_columns
+from worker.merging.scratch import scratch_database
 
 UNKNOWN = ReviewReason.UNKNOWN
 NAN = float("nan")

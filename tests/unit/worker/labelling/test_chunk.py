@@ -7,8 +7,8 @@ import pytest
 from models.classifier import load
 from models.errors import ImageFault
 from tests.label_chunk import run_chunk
-from worker.attempt import earlier_attempts
-from worker.labeller import Guard
+from worker.labelling.attempt import earlier_attempts
+from worker.labelling.labeller import Guard
 from worker.retry import commit_retry
 
 
@@ -92,7 +92,7 @@ def test_with_a_few_suspects_no_photo_is_trusted(
     make_job, tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plugin is in the throw-away processes only: here the photo would be unreadable, there it crashes them."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "plugins"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3] / "plugins"))
     (tmp_path / "boom.jpg").write_bytes(b"BOOM")
     source = tmp_path / "list.txt"
     source.write_text("boom.jpg\n" * 4)

@@ -1,0 +1,1 @@
+"""A job's parts become what people get: the result, the doubtful rows, the products."""
