@@ -1,7 +1,7 @@
 """The throw-away process of :mod:`worker.labelling.sandbox`: bytes on stdin, pixels on stdout, and then it is gone.
 
 Run as ``python -P -m worker.labelling.decode_once SPEC_JSON TIMEOUT_S MEMORY_BYTES``. Exit status 0: stdout holds the
-pixels; ``REFUSED``: it holds a JSON object with ``fault`` and ``message``; any other: the photo brought the process down.
+pixels; ``REFUSED``: it holds a JSON object with ``fault`` and ``message``; any other: the photo ended the process.
 """
 
 import json
