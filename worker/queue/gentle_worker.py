@@ -24,6 +24,7 @@ class GentleWorker(Worker):
         """See Celery's method, which sleeps through all of the time whenever a task was in hand at its start."""
         seconds = self.app.conf.worker_soft_shutdown_timeout
         log_event("worker_stops", within_s=seconds)
+        self.app.in_hand.stop()
         until = time.monotonic() + seconds
         while self.app.in_hand and time.monotonic() < until:
             self.app.heartbeat.beat()

@@ -21,9 +21,19 @@ class InHand:
 
     def __init__(self) -> None:
         self._busy = mmap.mmap(-1, _MOST_SLOTS)
+        self._stops = mmap.mmap(-1, 1)
 
     def __bool__(self) -> bool:
         return any(self._busy[:])
+
+    @property
+    def stops(self) -> bool:
+        """Whether the worker has been told to stop: then no task should take up more than it has in hand."""
+        return bool(self._stops[0])
+
+    def stop(self) -> None:
+        """Tell all processes that the worker stops."""
+        self._stops[0] = 1
 
     @contextmanager
     def taken(self) -> Iterator[None]:

@@ -38,8 +38,10 @@ class HeldLeases:
         self._ended.set()
         if self._renewal.is_alive():
             self._renewal.join()
-        for chunk in list(self._held):
-            self.end(chunk)
+        held, self._held = list(self._held), {}
+        with suppress(RedisError):  # where it does not answer the first time, each further chunk would wait for it, too
+            for chunk in held:
+                self._ledger.end_lease(self._job, chunk, self._owner)
 
     def take(self, chunk: int) -> bool:
         """Take the lease of a chunk; ``False`` when another process, not known to be dead, holds it."""
@@ -61,11 +63,11 @@ class HeldLeases:
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_S):
-            for chunk in list(self._held):
-                with suppress(RedisError):
-                    self._ledger.renew_lease(self._job, chunk, self._owner)
-                if chunk not in self._held:  # it was given back at this moment
-                    with suppress(RedisError):
+            chunks = list(self._held)
+            with suppress(RedisError):
+                self._ledger.renew_leases(self._job, chunks, self._owner)
+                for chunk in chunks:
+                    if chunk not in self._held:  # it was given back at this moment
                         self._ledger.end_lease(self._job, chunk, self._owner)
 
 

@@ -7,6 +7,7 @@ ago; ``hangtag:tick:VERSION`` somebody is reconciling who reads jobs of that ver
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -119,9 +120,12 @@ class Ledger:
         self._redis.set(key, mine, ex=LEASE_S)
         return True
 
-    def renew_lease(self, job: str, chunk: int, owner: Owner) -> None:
-        """Hold the lease a while longer; a lease that Redis has forgotten is made again."""
-        self._redis.set(_lease(job, chunk), owner.to_json(), ex=LEASE_S)
+    def renew_leases(self, job: str, chunks: Sequence[int], owner: Owner) -> None:
+        """Hold leases a while longer, all in one request; a lease that Redis has forgotten is made again."""
+        with self._redis.pipeline(transaction=False) as together:
+            for chunk in chunks:
+                together.set(_lease(job, chunk), owner.to_json(), ex=LEASE_S)
+            together.execute()
 
     def end_lease(self, job: str, chunk: int, owner: Owner) -> None:
         """Give the lease back, unless it is somebody else's by now."""

@@ -7,6 +7,7 @@ from typing import Final
 from worker.job import Job
 from worker.labelling.attempt import earlier_attempts
 from worker.labelling.chunk import is_done
+from worker.queue.in_hand import InHand
 from worker.queue.lease import HeldLeases
 from worker.queue.ledger import Ledger, RedisError
 
@@ -27,7 +28,8 @@ class Neighbours:
 
     A message only says that a chunk might be worth a look; the part and the lease say whether it is. A chunk that has
     been in hand of a process that died is left to a task of its own, and such a task takes up no others: a photo that
-    ends processes must not end the work on its neighbours.
+    ends processes must not end the work on its neighbours. Neither is any other taken up while something keeps chunks
+    of the job from being done: what is wrong with one would end the work on all.
 
     Args:
         name: of the job.
@@ -35,17 +37,20 @@ class Neighbours:
         first: the chunk of the message; its lease is held.
         leases: takes those of the others.
         ledger: knows which are taken.
+        in_hand: knows whether the worker has been told to stop.
     """
 
-    def __init__(self, name: str, job: Job, first: int, leases: HeldLeases, ledger: Ledger) -> None:
+    def __init__(
+        self, name: str, job: Job, first: int, leases: HeldLeases, ledger: Ledger, in_hand: InHand
+    ) -> None:
         self._name = name
         self._job = job
         self._leases = leases
         self._ledger = ledger
+        self._in_hand = in_hand
         self._first: int | None = first
         self._begun = 0
-        alone = earlier_attempts(job.storage, first).deaths > 0
-        self._until = time.monotonic() if alone else time.monotonic() + BEGIN_S
+        self._until = time.monotonic() if self._is_risky(first) else time.monotonic() + BEGIN_S
         self._again_at = 0.0
         self._candidates: list[int] | None = None
 
@@ -55,7 +60,7 @@ class Neighbours:
             first, self._first = self._first, None
             return first
         now = time.monotonic()
-        if wait or self._begun >= MOST or now >= self._until or now < self._again_at:
+        if wait or self._in_hand.stops or self._begun >= MOST or now >= self._until or now < self._again_at:
             return None
         chunk = self._another()
         if chunk is None:
@@ -63,6 +68,12 @@ class Neighbours:
         else:
             self._begun += 1
         return chunk
+
+    def _is_risky(self, chunk: int) -> bool:
+        try:
+            return earlier_attempts(self._job.storage, chunk).deaths > 0 or self._ledger.setbacks(self._name) > 0
+        except RedisError:
+            return True
 
     def _another(self) -> int | None:
         if self._candidates is None:

@@ -108,9 +108,11 @@ class Runner:
                 with suppress(RedisError):
                     self._ledger.forget_setbacks(name)
 
-        feed = Neighbours(name, job, chunk, leases, self._ledger)
-        photos, known = self._tools.of(job)
-        with Labeller(job, model, photos, finished, known, _JobGuard(job)) as labeller:
+        feed = Neighbours(name, job, chunk, leases, self._ledger, self._in_hand)
+        with (
+            self._tools.of(job) as (photos, known),
+            Labeller(job, model, photos, finished, known, _JobGuard(job)) as labeller,
+        ):
             run_chunks(labeller, feed)
 
     def _usable_job(self, name: str) -> Job:

@@ -53,3 +53,20 @@ def test_an_error_ends_what_was_in_hand() -> None:
     with pytest.raises(ZeroDivisionError), in_hand.taken():
         raise ZeroDivisionError
     assert not in_hand
+
+
+def test_a_forked_process_hears_that_the_worker_stops() -> None:
+    in_hand, told = InHand(), FORK.Event()
+
+    def work() -> None:
+        with in_hand.taken():
+            told.wait()
+        os._exit(in_hand.stops)
+
+    process = FORK.Process(target=work)
+    process.start()
+    assert not in_hand.stops
+    in_hand.stop()
+    told.set()
+    process.join()
+    assert process.exitcode == 1

@@ -1,3 +1,6 @@
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -5,7 +8,7 @@ import redis
 
 from tests.until import until
 from worker.queue.identity import Owner
-from worker.queue.lease import held_lease
+from worker.queue.lease import HeldLeases, held_lease
 from worker.queue.ledger import Ledger, connect
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.settings import QueueSettings
@@ -72,3 +75,25 @@ def test_a_redis_that_goes_away_stops_no_work(redis_installed, tmp_path: Path) -
         with held_lease(ledger, "spring", 3) as held:
             assert held
         ledger.close()
+
+
+def test_a_redis_that_falls_silent_holds_up_the_end_once_and_not_for_each_lease(redis_installed, tmp_path: Path) -> None:
+    with PrivateRedis(tmp_path / "redis") as server:
+        ledger = Ledger(redis.Redis.from_url(server.url, socket_timeout=0.1, retry=None))
+        with HeldLeases(ledger, "spring") as leases:
+            assert all(leases.take(chunk) for chunk in range(40))
+            os.kill(server.pid, signal.SIGSTOP)
+            start = time.monotonic()
+        seconds = time.monotonic() - start
+        os.kill(server.pid, signal.SIGCONT)
+        ledger.close()
+    assert seconds < 2
+
+
+def test_the_leases_of_several_chunks_are_all_renewed(ledger: Ledger, client: redis.Redis) -> None:
+    with HeldLeases(ledger, "spring") as leases:
+        assert all(leases.take(chunk) for chunk in (1, 2, 3))
+        leases.end(2)
+        client.flushall()
+        until(lambda: ledger.leased("spring", [1, 2, 3]) == {1, 3}, "those that Redis forgot are made again")
+    assert not client.keys("hangtag:lease:*")

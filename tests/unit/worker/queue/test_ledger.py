@@ -39,7 +39,7 @@ def test_a_lease_ends_by_itself(ledger: Ledger, client: redis.Redis) -> None:
     ledger.take_lease("spring", 3, Owner.this())
     assert 0 < client.pttl(LEASE) <= LEASE_S * 1000
     client.persist(LEASE)
-    ledger.renew_lease("spring", 3, Owner.this())
+    ledger.renew_leases("spring", [3], Owner.this())
     assert 0 < client.pttl(LEASE) <= LEASE_S * 1000
 
 
@@ -52,7 +52,7 @@ def test_a_stolen_lease_ends_by_itself(ledger: Ledger, client: redis.Redis, ende
 def test_a_lease_that_redis_forgot_is_made_again(ledger: Ledger, client: redis.Redis) -> None:
     ledger.take_lease("spring", 3, Owner.this())
     client.flushall()
-    ledger.renew_lease("spring", 3, Owner.this())
+    ledger.renew_leases("spring", [3], Owner.this())
     assert ledger.leased("spring", [3]) == {3}
 
 

@@ -5,6 +5,7 @@ import redis
 
 from worker.job import Job
 from worker.queue.identity import Owner
+from worker.queue.in_hand import InHand
 from worker.queue.lease import HeldLeases
 from worker.queue.ledger import Ledger, connect
 from worker.queue.neighbours import MOST, Neighbours
@@ -27,7 +28,7 @@ def all_of(feed: Neighbours, most: int = 100) -> list[int]:
 def test_the_chunk_of_the_message_comes_first_and_then_each_other_once(ledger: Ledger, job: Job) -> None:
     with HeldLeases(ledger, "job") as leases:
         leases.take(3)
-        found = all_of(Neighbours("job", job, 3, leases, ledger))
+        found = all_of(Neighbours("job", job, 3, leases, ledger, InHand()))
         assert found[0] == 3
         assert sorted(found) == list(range(6))
         assert ledger.leased("job", list(range(6))) == set(range(6))
@@ -41,7 +42,7 @@ def test_what_is_done_or_in_other_hands_is_left_alone(
     ledger.take_lease("job", 4, living_process)
     with HeldLeases(ledger, "job") as leases:
         leases.take(0)
-        feed = Neighbours("job", job, 0, leases, ledger)
+        feed = Neighbours("job", job, 0, leases, ledger, InHand())
         assert feed.next(wait=True) == 0
         first = feed.next(wait=False)
         commit_part(job, ({3, 5} - {first}).pop())  # somebody was quicker
@@ -55,15 +56,36 @@ def test_nothing_is_taken_up_where_a_chunk_ended_its_process_before(ledger: Ledg
     (inhand / "000002.0dead").write_text("1")
     with HeldLeases(ledger, "job") as leases:
         leases.take(2)
-        assert all_of(Neighbours("job", job, 2, leases, ledger)) == [2]
+        assert all_of(Neighbours("job", job, 2, leases, ledger, InHand())) == [2]
         leases.take(0)
-        assert sorted(all_of(Neighbours("job", job, 0, leases, ledger))) == [0, 1, 3, 4, 5]
+        assert sorted(all_of(Neighbours("job", job, 0, leases, ledger, InHand()))) == [0, 1, 3, 4, 5]
+
+
+def test_nothing_is_taken_up_while_something_keeps_chunks_from_being_done(ledger: Ledger, job: Job) -> None:
+    ledger.report_trouble("job", "shop-7", "a file of rows is damaged")
+    with HeldLeases(ledger, "job") as leases:
+        leases.take(2)
+        assert all_of(Neighbours("job", job, 2, leases, ledger, InHand())) == [2]
+        ledger.forget_setbacks("job")
+        leases.take(0)
+        assert len(all_of(Neighbours("job", job, 0, leases, ledger, InHand()))) == 5
+
+
+def test_nothing_is_taken_up_once_the_worker_is_told_to_stop(ledger: Ledger, job: Job) -> None:
+    in_hand = InHand()
+    with HeldLeases(ledger, "job") as leases:
+        leases.take(2)
+        feed = Neighbours("job", job, 2, leases, ledger, in_hand)
+        assert feed.next(wait=True) == 2
+        assert feed.next(wait=False) is not None
+        in_hand.stop()
+        assert feed.next(wait=False) is None
 
 
 def test_it_ends_when_there_is_nothing_else_in_hand(ledger: Ledger, job: Job) -> None:
     with HeldLeases(ledger, "job") as leases:
         leases.take(0)
-        feed = Neighbours("job", job, 0, leases, ledger)
+        feed = Neighbours("job", job, 0, leases, ledger, InHand())
         assert [feed.next(wait=True), feed.next(wait=True)] == [0, None]
 
 
@@ -71,14 +93,14 @@ def test_there_is_a_limit(ledger: Ledger, paper_job) -> None:
     job = paper_job(MOST + 5, chunk_rows=1)
     with HeldLeases(ledger, "job") as leases:
         leases.take(0)
-        assert len(all_of(Neighbours("job", job, 0, leases, ledger))) == MOST + 1
+        assert len(all_of(Neighbours("job", job, 0, leases, ledger, InHand()))) == MOST + 1
 
 
 def test_without_redis_it_takes_no_others(away: QueueSettings, job: Job) -> None:
     ledger = Ledger(connect(away))
     with HeldLeases(ledger, "job") as leases:
         assert leases.take(0)
-        assert all_of(Neighbours("job", job, 0, leases, ledger)) == [0]
+        assert all_of(Neighbours("job", job, 0, leases, ledger, InHand())) == [0]
     ledger.close()
 
 
