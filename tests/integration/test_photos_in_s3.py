@@ -88,6 +88,14 @@ def test_a_machine_without_credentials_fails_no_row(source, photo, monkeypatch):
         source.take(20.0)
 
 
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"])
+def test_a_machine_whose_credentials_are_not_good_fails_no_row(code, source, s3, photo):
+    s3.fail(Fault("GET", status=403, code=code))
+    source.want(wanted(photo), {})
+    with pytest.raises(JobError, match=rf"{code}.*check the credentials"):
+        source.take(20.0)
+
+
 def test_a_machine_without_the_packages_fails_no_row(source, monkeypatch):
     monkeypatch.setitem(sys.modules, "aiobotocore", None)  # as if it were not installed
     with pytest.raises(JobError, match=r"pip install 'hangtag\[s3\]'"):

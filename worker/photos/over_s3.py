@@ -26,6 +26,10 @@ _PIECE: Final = 256 * 1024
 _UNCHANGED: Final = "304"
 _NO_OBJECT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
 _PASSING: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "429"})
+_NOBODY: Final = frozenset(
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
+)
+"""What S3 says of credentials, and not of what they may read."""
 _SERVER_FAULT: Final = 500
 _PASSING_FAULTS: Final = (
     NoConnection,
@@ -53,21 +57,19 @@ class S3Client:
         """See :meth:`worker.photos.downloads.Client.ask`.
 
         Raises:
-            JobError: this machine has no credentials, or its settings make no sense.
+            JobError: this machine has no credentials, or such as S3 does not know, or its settings make no sense.
         """
         del keep
         try:
             return await self._get(fetch)
         except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _NOBODY:
+                raise _trouble_here(fetch, error) from error
             return _refusal(fetch, error)
         except _PASSING_FAULTS as error:
             return Trouble(f"cannot be reached ({type(error).__name__})", silent=not fetch.intake.size)
         except (BotoCoreError, ValueError) as error:
-            msg = (
-                f"Expected to ask S3 for {fetch.url[:300]}, got {type(error).__name__}: {error}; check the credentials "
-                "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL on this machine."
-            )
-            raise JobError(msg) from error
+            raise _trouble_here(fetch, error) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -94,6 +96,14 @@ class S3Client:
         made = await self._open.enter_async_context(AioSession().create_client("s3", config=config))
         self._client = self._client or made
         return self._client
+
+
+def _trouble_here(fetch: Fetch, error: Exception) -> JobError:
+    msg = (
+        f"Expected to ask S3 for {fetch.url[:300]}, got {type(error).__name__}: {error}; check the credentials "
+        "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL on this machine."
+    )
+    return JobError(msg)
 
 
 def _refusal(fetch: Fetch, error: ClientError) -> Outcome:

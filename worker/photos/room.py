@@ -49,8 +49,10 @@ class Room:
     def took(self, size: int) -> bool:
         """A photo was taken; says whether to call :meth:`look_again` in the loop's thread."""
         self._taken += size
-        told, self.short = self.short, False
-        return told
+        if not self.short:  # never written then: somebody may just begin to wait
+            return False
+        self.short = False
+        return True
 
     def look_again(self) -> None:
         """Let those grow that can."""
@@ -82,6 +84,7 @@ class Intake:
         self._room = room
         self._url = url
         self._chunks: list[bytes] = []
+        self._ready = 0
         self.size = 0
         self.came = 0
         self.on_pause: Callable[[], None] = lambda: None
@@ -113,12 +116,14 @@ class Intake:
             raise ImageError(msg, ImageFault.TOO_LARGE)
 
     def drop(self) -> None:
-        """Let go of what has come."""
+        """Let go of what has come, whole or not; nobody takes it."""
         dropped, self._chunks, self.size = self.size, [], 0
-        self._room.ended(self, ready=0, dropped=dropped)
+        ready, self._ready = self._ready, 0
+        self._room.ended(self, ready=-ready, dropped=dropped)
 
     def whole(self) -> bytes:
         """All that has come; it is ready to be taken."""
+        self._ready = self.size
         self._room.ended(self, ready=self.size, dropped=0)
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []

@@ -99,3 +99,16 @@ def test_one_byte_too_many_is_too_large(room):
         assert caught.value.fault is ImageFault.TOO_LARGE
 
     asyncio.run(run())
+
+
+def test_a_whole_photo_that_nobody_takes_keeps_no_large_one_waiting(room):
+    """Its rows were given up at the moment when it had come."""
+
+    async def run():
+        forgotten = Intake(room, "a")
+        await bring(forgotten, LARGE)
+        forgotten.whole()
+        forgotten.drop()
+        await asyncio.wait_for(Intake(room, "b").add(bytes(LIMITS.room)), 1)
+
+    asyncio.run(run())
