@@ -2,7 +2,8 @@
 
 The protocol: a process says ``{"ready": true}`` as a JSON line, then answers each line it is given with one JSON line,
 and ends when its stdin closes. ``{"refused": message}`` ends the whole. A process that has room for more than the lines
-it has in hand says ``{"more": true}``, and names the line that it answers under ``line``.
+it has in hand says ``{"more": true}``, and names the line that it answers under ``line``; with others still in hand it
+gets a line for each time that it says so, and none for its answers: what it has no use for yet is work for others.
 """
 
 import json
@@ -171,7 +172,7 @@ class Farm:
         self._false_starts = 0
         if child.lines and "more" not in message:
             self._on_reply(child.answered(message), message)
-        if self._waiting:
+        if self._waiting and ("more" in message or not child.lines):
             child.give(self._waiting.popleft())
 
     def _dismiss(self, child: _Child) -> None:

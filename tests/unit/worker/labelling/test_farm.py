@@ -127,3 +127,41 @@ def test_all_lines_of_a_dead_process_are_given_to_another_in_their_order(farm_of
         farm.run(["1", "die", "2", "last"])
     assert [death.lines for death in deaths] == [("1", "die", "2")] * 2
     assert answers == ["last"]
+
+
+BUSY = """
+import json, pathlib, sys, time
+say = lambda **message: print(json.dumps(message), flush=True)
+say(ready=True)
+first = sys.stdin.readline().strip()
+if first == "0":
+    for _ in range(3):
+        say(more=True)
+    held = [first, *(sys.stdin.readline().strip() for _ in range(3))]
+    while len(held) > 1:
+        say(line=held.pop())
+    while not pathlib.Path("others-done").exists():
+        time.sleep(0.01)
+    say(line=first)
+else:
+    while first:
+        say(line=first)
+        first = sys.stdin.readline().strip()
+"""
+
+
+def test_who_has_lines_in_hand_and_no_room_for_more_keeps_none_from_others(
+    farm_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answers: list[str] = []
+
+    def answered(line: str, _: object) -> None:
+        answers.append(line)
+        if len(answers) == 39:
+            (tmp_path / "others-done").touch()
+
+    with farm_of(BUSY, answered, lambda _: True) as farm:
+        farm.run(str(i) for i in range(40))
+    assert answers[-1] == "0"
+    assert sorted(map(int, answers)) == list(range(40))
