@@ -29,6 +29,11 @@ _WAIT_S: Final = 0.2
 _MOST_ROWS: Final = 8192
 """Rows of the chunks in hand: what waits for slow hosts is in memory as results."""
 
+_AHEAD: Final = 1024
+_AHEAD_S: Final = 15.0
+"""Photos that are awaited: so many, or as many as came in so many seconds where that is more. Those of one slow host do
+not come sooner for being many, and a process that is to end, or to do something more urgent, waits for all of them."""
+
 
 class Guard:
     """May stop the work by raising; this one never does."""
@@ -94,6 +99,8 @@ class Labeller:
         self._batch: dict[str, _Pixels] = {}
         self._awaited = 0
         self._rows = 0
+        self._seen = 0
+        self._start = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -112,7 +119,11 @@ class Labeller:
     @property
     def hungry(self) -> bool:
         """Whether another chunk would be work for now, instead of waiting for what is far away."""
-        return not self._open or (self._photos.hungry and self._rows < _MOST_ROWS)
+        return not self._open or (self._photos.hungry and self._rows < _MOST_ROWS and self._awaited < self._ahead)
+
+    @property
+    def _ahead(self) -> float:
+        return max(_AHEAD, _AHEAD_S * self._seen / max(time.monotonic() - self._start, _AHEAD_S))
 
     def begin(self, number: int) -> None:
         """Take a chunk in hand; one that is done already is finished at once."""
@@ -133,6 +144,7 @@ class Labeller:
         photo = self._photos.take(_LINGER_S if self._batch else _WAIT_S) if self._awaited else None
         if photo is not None:
             self._awaited -= 1
+            self._seen += 1
             self._see(photo)
         if len(self._batch) == BATCH or (photo is None and self._batch):
             self._label()

@@ -231,6 +231,18 @@ def test_while_one_chunk_waits_others_are_labelled(job_of, model, photos) -> Non
     assert done == [1, 2, 0]
 
 
+def test_of_hosts_that_bring_nothing_not_all_of_a_job_is_awaited(job_of, model, photos) -> None:
+    job, post = job_of(list(photos) * 150), Post(photos)
+    chunks = iter(range(job.spec.chunks))
+    with Labeller(job, model, post, lambda _: None) as labeller:
+        while labeller.hungry:
+            labeller.begin(next(chunks))
+        assert len(post.waiting) == 1024
+        while len(post.waiting) > 1008:
+            labeller.step()
+        assert labeller.hungry
+
+
 class Refusing(Guard):
     """Stops at the n-th photo."""
 
