@@ -269,6 +269,25 @@ def test_a_body_that_drips_ends_with_its_time(tmp_path, server):
     assert time.monotonic() - start < 3
 
 
+def test_a_photo_that_waits_for_its_turn_does_not_wait_on_its_own_time(tmp_path, server, other):
+    """Its second try has to wait until there is room, for longer than a photo may take."""
+    held, gate = server.gate(whole(b"", "500 Internal Server Error"))
+    url = server.on("/a", held, whole())
+    other.on("/large", whole(bytes(100_000)))
+    drips = other.on("/drips", endless(b"x", 0.02))
+    limits = replace(HASTY, total_s=1.0, room=100_000)
+    with photos(tmp_path, server.place, other.place, limits=limits) as source:
+        source.want(wanted(url), {})
+        until(lambda: server.requests, "it is asked for")
+        source.want(wanted(other.url("/large"), chunk=1), {})
+        until(lambda: other.asked("/large") and not source.hungry, "the room is full")
+        gate.set()
+        with photos(tmp_path, other.place, limits=limits) as another:
+            another.want(wanted(drips), {})
+            assert "took longer than 1 s" in str(take_all(another, 1)[0].outcome)
+        assert {photo.outcome[:5] for photo in take_all(source, 2)} == {bytes(5), b"photo"}
+
+
 def test_a_body_that_stops_is_tried_again(tmp_path, server):
     held, _ = server.gate()
 

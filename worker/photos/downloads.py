@@ -126,7 +126,7 @@ class Downloads:
         host.running += 1
         host.asked += 1
         fetch.tries += 1
-        fetch.deadline = fetch.deadline or now + self._limits.total_s
+        fetch.deadline = now + (self._limits.total_s if fetch.left_s is None else fetch.left_s)
         fetch.slow = False
         self._quick += 1
         self._began[fetch] = now
@@ -153,6 +153,7 @@ class Downloads:
         del self._running[fetch]
         began = self._began.pop(fetch)
         fetch.seconds += self._loop.time() - began
+        fetch.left_s = fetch.deadline - self._loop.time()  # it does not wait for its next turn on its own time
         if task.cancelled() or not fetch.asks:
             fetch.intake.drop()
         elif error := task.exception():
@@ -187,9 +188,10 @@ class Downloads:
         if why := host.refusal(now):
             self._arrive(fetch, download_error(fetch.url, why))
             self._refuse_waiting(host, why)
-        elif self._is_last(fetch, trouble) or now + pause_s >= (fetch.deadline or now):
+        elif self._is_last(fetch, trouble) or now + pause_s >= fetch.deadline:
             self._arrive(fetch, download_error(fetch.url, _given_up(fetch, trouble)))
         else:
+            fetch.left_s = fetch.deadline - now - pause_s
             self._loop.call_later(pause_s, self._try_again, fetch)
 
     def _is_last(self, fetch: Fetch, trouble: Trouble) -> bool:

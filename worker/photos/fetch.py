@@ -46,7 +46,8 @@ class Fetch:
         tries: how many have begun.
         silences: how many of them the host said nothing to for long.
         redirects: that were followed.
-        deadline: by the loop's clock; none before the first try.
+        left_s: seconds that its tries, and the pauses between them, may still take; none before the first.
+        deadline: of the try that is under way, by the loop's clock.
         seconds: that its tries took.
         slow: whether it has left its place to others.
     """
@@ -59,7 +60,8 @@ class Fetch:
     tries: int = 0
     silences: int = 0
     redirects: int = 0
-    deadline: float | None = None
+    left_s: float | None = None
+    deadline: float = 0.0
     seconds: float = 0.0
     slow: bool = False
 
