@@ -5,6 +5,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from models.errors import JobError
+from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from worker.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobOptions, JobSpec, ModelPin, rows_key
 from worker.priority import Priority
@@ -24,6 +25,10 @@ from worker.storage import Storage
 __all__ = ["CHUNK_ROWS", "create_job", "job_digest"]
 
 CHUNK_ROWS: Final = 128
+CHUNK_BYTES: Final = 32 * 1024 * 1024
+"""Of the rows in one chunk, as far as the first rows tell: who labels it has them all in memory."""
+MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
+"""Where the first rows did not tell."""
 FILE_BYTES: Final = 64 * 1024 * 1024
 """Of rows in one file, which is built in memory; more where a chunk is larger than those before it."""
 
@@ -48,7 +53,7 @@ def create_job(
         catalogue: read to its end.
         model: the job is pinned to it.
         options: what changes the results.
-        chunk_rows: rows in a chunk.
+        chunk_rows: rows in a chunk at most; it has fewer where rows are large, as those that hold their photos are.
         priority: which jobs' chunks workers take first.
         confined: whether workers may read photos from under the image root only.
         per_host: downloads from one host at once, of each process.
@@ -58,7 +63,9 @@ def create_job(
 
     Raises:
         JobError: the folder holds a job, or other rows.
+        InputError: rows are so large that a chunk of them would fill the memory.
     """
+    catalogue, chunk_rows = _sized(catalogue, chunk_rows)
     hasher = _RowsHasher(catalogue.schema)
     rows = chunks = 0
     needs_root = False
@@ -99,6 +106,14 @@ def create_job(
     )
     _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)
+
+
+def _sized(catalogue: Catalogue, most_rows: int) -> tuple[Catalogue, int]:
+    """A catalogue, and how many of its rows make a chunk, by the size of the first."""
+    first = next(catalogue.batches)
+    row_bytes = first.nbytes // max(1, first.num_rows)
+    rows = max(1, min(most_rows, CHUNK_BYTES // max(1, row_bytes)))
+    return replace(catalogue, batches=chain([first], catalogue.batches)), rows
 
 
 def _peeked(tables: Iterator[pa.Table]) -> tuple[pa.Table, Iterator[pa.Table]]:
@@ -142,19 +157,30 @@ def _digest(rows_digest: str, catalogue: Catalogue, model: ModelPin, options: Jo
 def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
     """The catalogue's rows in tables of exactly ``chunk_rows``, but for the last."""
     held: list[pa.RecordBatch] = []
-    count = 0
+    count = size = 0
     for batch in catalogue.batches:
         held.append(batch)
         count += batch.num_rows
         if count < chunk_rows:
+            size += batch.nbytes
+            _check_size(size, chunk_rows)
             continue
         table = pa.Table.from_batches(held, catalogue.schema).combine_chunks()
         whole = count - count % chunk_rows
         for start in range(0, whole, chunk_rows):
             yield table.slice(start, chunk_rows)
-        held, count = table.slice(whole).to_batches(), count - whole
+        held, count, size = table.slice(whole).to_batches(), count - whole, 0
     if count:
         yield pa.Table.from_batches(held, catalogue.schema).combine_chunks()
+
+
+def _check_size(size: int, chunk_rows: int) -> None:
+    if size > MOST_CHUNK_BYTES:
+        msg = (
+            f"Expected {chunk_rows} rows that follow one another to have at most {MOST_CHUNK_BYTES:,} bytes, some have "
+            "more; save the photos in their cells as files, and name these."
+        )
+        raise InputError(msg)
 
 
 def _groups(tables: Iterator[pa.Table], size: int) -> Iterator[Iterator[pa.Table]]:

@@ -55,7 +55,6 @@ class OpenChunk:
         spec: what to make of its photos.
 
     Attributes:
-        wanted: the photos that it needs.
         decoder: makes pixels of them.
         effort: what they took; the names are those of :class:`worker.parts.PhotoWork`.
     """
@@ -69,12 +68,17 @@ class OpenChunk:
         images = job.chunk_images(number)
         self._rows = _rows_to_keep(job, number, retry) if retry else {}
         self._size = len(images)
-        self.wanted = [Wanted(number, row, cell) for row, cell in enumerate(images) if row not in self._rows]
+        self._wanted = [Wanted(number, row, cell) for row, cell in enumerate(images) if row not in self._rows]
         self._earlier = earlier_attempts(job.storage, number)
         self._open = ExitStack()
         attempt = self._open.enter_context(attempt_on(job.storage, number))
         self.decoder = Decoder(attempt, spec, job.spec.options.timeout_s, self._earlier.rows)
         self.effort: defaultdict[str, float] = defaultdict(float)
+
+    def take_wanted(self) -> list[Wanted]:
+        """The photos that it needs, once: cells may hold photos, and are let go of as these are taken."""
+        wanted, self._wanted = self._wanted, []
+        return wanted
 
     def settle(self, row: int, result: RowResult) -> None:
         """What a row has become."""

@@ -133,9 +133,10 @@ class Labeller:
         chunk = OpenChunk(self._job, number, self._classifier.metadata.preprocess)
         self._open[number] = chunk
         self._rows += self._job.rows_in_chunk(number)
-        urls = [url for url in (self._photos.url_of(wanted.cell) for wanted in chunk.wanted) if url]
-        self._photos.want(chunk.wanted, self._known.etags(urls) if urls else {})
-        self._awaited += len(chunk.wanted)
+        wanted = chunk.take_wanted()
+        urls = [url for url in (self._photos.url_of(photo.cell) for photo in wanted) if url]
+        self._photos.want(wanted, self._known.etags(urls) if urls else {})
+        self._awaited += len(wanted)
         self._finish_if_whole(chunk)
 
     def step(self) -> None:

@@ -40,9 +40,7 @@ class Neighbours:
         in_hand: knows whether the worker has been told to stop.
     """
 
-    def __init__(
-        self, name: str, job: Job, first: int, leases: HeldLeases, ledger: Ledger, in_hand: InHand
-    ) -> None:
+    def __init__(self, name: str, job: Job, first: int, leases: HeldLeases, ledger: Ledger, in_hand: InHand) -> None:
         self._name = name
         self._job = job
         self._leases = leases

@@ -1,5 +1,7 @@
 import hashlib
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import JobError
+from models.errors import InputError, JobError
 from worker.job import JobOptions, JobSpec, ModelPin, open_job
 from worker.job_writer import create_job, job_digest
 from worker.priority import Priority
@@ -234,7 +236,37 @@ def test_files_of_large_rows_hold_fewer_chunks(tmp_path: Path) -> None:
     cell = "data:image/jpeg;base64," + "A" * 300_000
     source = write_csv(tmp_path, [f'"{cell}{i}"' for i in range(700)])
     job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions(), 100)
+    assert job.spec.chunk_rows == 100
     assert job.spec.chunks_per_file == 2
     assert sorted(job.storage.names("rows")) == [f"{number:05d}.parquet" for number in range(4)]
     images = [image for chunk in range(job.spec.chunks) for image in job.chunk_images(chunk)]
     assert images == [f"{cell}{i}" for i in range(700)]
+
+
+def test_a_chunk_of_rows_that_hold_large_photos_fits_into_memory(tmp_path: Path) -> None:
+    source = write_csv(tmp_path, [f'"data:,{"A" * 3_000_000}{i}"' for i in range(24)])
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions(), 100)
+    assert job.spec.chunk_rows == 11
+    assert [job.rows_in_chunk(chunk) for chunk in range(job.spec.chunks)] == [11, 11, 2]
+    assert job.spec.digest == job_digest(open_catalogue(source), PIN, JobOptions(), job.spec.chunk_rows)
+
+
+def test_large_photos_that_come_after_small_rows_are_refused_before_they_fill_the_memory(tmp_path: Path) -> None:
+    class Endless:
+        """Rows that come from nowhere; a test of a real file would write a gigabyte."""
+
+        read = 0
+
+        def __iter__(self) -> Iterator[pa.RecordBatch]:
+            schema = open_catalogue(small).schema
+            yield pa.record_batch([["a.jpg"], ["1"]], schema=schema)
+            large = pa.record_batch([["data:," + "A" * 60_000_000], ["1"]], schema=schema)  # all rows share its memory
+            while True:
+                self.read += 1
+                yield large
+
+    small, rows = write_csv(tmp_path, ["a.jpg"]), Endless()
+    catalogue = replace(open_catalogue(small), batches=iter(rows))
+    with pytest.raises(InputError, match="save the photos in their cells as files"):
+        create_job(FolderStorage(tmp_path / "job"), catalogue, PIN, JobOptions(), 100)
+    assert rows.read == 18

@@ -77,7 +77,9 @@ def test_a_redis_that_goes_away_stops_no_work(redis_installed, tmp_path: Path) -
         ledger.close()
 
 
-def test_a_redis_that_falls_silent_holds_up_the_end_once_and_not_for_each_lease(redis_installed, tmp_path: Path) -> None:
+def test_a_redis_that_falls_silent_holds_up_the_end_once_and_not_for_each_lease(
+    redis_installed, tmp_path: Path
+) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         ledger = Ledger(redis.Redis.from_url(server.url, socket_timeout=0.1, retry=None))
         with HeldLeases(ledger, "spring") as leases:
