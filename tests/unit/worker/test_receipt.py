@@ -138,6 +138,14 @@ def test_counts_are_over_all_parts() -> None:
     assert tally.histogram[-1] == 2
 
 
+def test_of_a_photo_that_a_cell_holds_the_beginning_is_named() -> None:
+    tally, results = Tally(), part(*[(None, None, "failed", "unreadable")] * 3)
+    cells = ["DATA:image/jpeg;base64," + "A" * 10_000_000, "data:,short", "folder/" + "long" * 100 + ".jpg"]
+    tally.add(results, cells)
+    assert [example.image for example in tally.examples["unreadable"]] == [f"{cells[0][:64]}…", *cells[1:]]
+    assert sum(len(row.image) for row in tally.failed_sample) < 1_000
+
+
 def test_examples_are_few_however_many_rows_fail() -> None:
     tally = Tally()
     for _ in range(100):
