@@ -43,10 +43,10 @@ class OwnFolder:
             OSError: the system does not let us.
         """
         for _ in range(_TRIES):
-            path.mkdir(parents=True, exist_ok=True)
             try:
+                path.mkdir(parents=True, exist_ok=True)
                 lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-            except FileNotFoundError:  # somebody removed the folder between the two
+            except (FileExistsError, FileNotFoundError):  # somebody removes the folder right now
                 continue
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH)
@@ -55,7 +55,7 @@ class OwnFolder:
             except OSError:
                 os.close(lock)
                 raise
-            os.close(lock)  # or now
+            os.close(lock)  # it is of a folder that was removed
         msg = f"Expected to keep {path}, it is removed again and again."
         raise FileNotFoundError(msg)
 

@@ -175,6 +175,13 @@ def test_a_receipt_from_before_there_were_precisions_still_loads() -> None:
     assert (receipt.groups, receipt.review_file) == (None, None)
 
 
+def test_what_a_later_version_writes_besides_is_left_out() -> None:
+    later = json.loads(RECEIPT_JSON)
+    for record in (later, later["run"], later["work"], later["photos"], later["errors"]["missing"]):
+        record["of_later"] = 1
+    assert Receipt.model_validate_json(json.dumps(later)) == Receipt.model_validate_json(RECEIPT_JSON)
+
+
 def test_the_reasons_for_review_are_counted(make_job, catalogue) -> None:
     tally = Tally()
     review, labeled = ("shoe", 0.4, "review", None), ("shoe", 0.9, "labeled", None)
