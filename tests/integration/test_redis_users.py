@@ -182,8 +182,8 @@ def test_nothing_else_may_be_done(one_server: GuardedRedis, command: str) -> Non
     [("default", ""), ("default", PASSWORD), ("hangtag", ""), ("hangtag", "wrong"), ("hangtag", f"{PASSWORD}\n")],
 )
 def test_nobody_else_comes_in(one_server: GuardedRedis, user: str, password: str) -> None:
-    client = one_server.client(user, password) if password else redis.Redis(port=one_server.port)
-    with client, pytest.raises((redis.AuthenticationError, redis.ResponseError)):
+    refused = (redis.AuthenticationError, redis.ResponseError)
+    with one_server.client(user, password) as client, pytest.raises(refused):
         client.ping()
 
 

@@ -148,8 +148,8 @@ def submit_command(
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
 
-    The catalogue and the model are copied into the folder of jobs; the photos stay where they are, under a folder that
-    every worker must have at the same path. The result is labels.parquet in the job's folder.
+    The catalogue and the model are copied into the folder of jobs; the photos stay where they are: at URLs, or under a
+    folder that every worker must have at the same path. The result is labels.parquet in the job's folder.
 
     Examples:
 
