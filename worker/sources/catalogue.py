@@ -136,6 +136,9 @@ def open_catalogue(
         MissingExtraError: it is in S3, and what talks to S3 is not installed.
     """
     place = str(source)
+    if not place:
+        msg = "Expected a folder or a catalogue file, got an empty name; name one, or . for the current folder."
+        raise InputError(msg)
     opened = _open_url(place, encoding, allow_hosts) if is_url(place) else _open_path(Path(source), encoding)
     reader = opened.reader
     column = _image_column(opened.source, reader.schema, image_column)

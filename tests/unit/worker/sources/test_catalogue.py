@@ -64,6 +64,14 @@ def test_a_json_cell_that_is_no_path_is_refused(tmp_path: Path, cell: str) -> No
         open_catalogue(file)
 
 
+def test_no_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+    assert open_catalogue(".").source == str(tmp_path)
+    with pytest.raises(InputError, match="got an empty name"):
+        open_catalogue("")
+
+
 def test_paths_start_in_the_files_own_folder(tmp_path: Path) -> None:
     assert open_catalogue(write(tmp_path / "a.txt", "a.jpg\n")).image_root == str(tmp_path.resolve())
 
