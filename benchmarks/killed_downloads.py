@@ -92,6 +92,11 @@ def _expected(folder: Path, photos: Path, model: Path) -> dict[str, dict[str, An
     return {row["image"]: row for row in rows if row["image"] in known and row["status"] != "failed"}
 
 
+class _QuietServer(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Of connections that end with the worker that is killed."""
+
+
 @contextmanager
 def _slow_server(photos: Path, delay_s: float) -> Iterator[str]:
     """Serve a folder as ``HOST:PORT`` as long as the block runs."""
@@ -107,7 +112,7 @@ def _slow_server(photos: Path, delay_s: float) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nobody reads it."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Slow, directory=str(photos)))
+    server = _QuietServer(("127.0.0.1", 0), partial(Slow, directory=str(photos)))
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -19,6 +19,7 @@ from worker.page.contact_sheet import SheetPhoto
 from worker.page.products import ProductPhotos
 from worker.page.receipt_page import receipt_page
 from worker.parts import latest_parts, part_key, part_work
+from worker.photos.target import scheme_of
 from worker.products.disagreement import DisagreeingProduct
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
 from worker.results import Status
@@ -110,10 +111,15 @@ def _product_photos(found: DisagreeingProduct, photos: Mapping[str, bytes]) -> P
 def sheet_photo(row: SampleRow, photos: Mapping[str, Path | bytes]) -> SheetPhoto:
     """A row as it is shown: its photo, found by what the catalogue says of it, and what became of it."""
     if row.status is Status.FAILED:
-        name = Path(row.image).name if row.image else "an empty cell"
-        return SheetPhoto(None, row.status, name, f"{row.status}: {row.error}")
+        return SheetPhoto(None, row.status, _called(row.image), f"{row.status}: {row.error}")
     detail = f"{row.status} {row.confidence or 0:.1%}"
     return SheetPhoto(photos.get(row.image or ""), row.status, row.label or "", detail)
+
+
+def _called(image: str | None) -> str:
+    if not image:
+        return "an empty cell"
+    return "in the cell itself" if scheme_of(image) == "data" else Path(image).name
 
 
 def finished_receipt(job: Job) -> Receipt | None:

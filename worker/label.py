@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import InputError, JobError
+from models.preprocess import VERSION as PREPROCESS_VERSION
 from worker.finish import finished_receipt, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
 from worker.job_folder import earlier_job, job_folder
@@ -121,6 +122,7 @@ def label(
         receipt = _finished(job, request)
         if receipt:
             return receipt
+        _check_preprocessing(job)
         if previous and job.missing_chunks():
             on_carried(carry_over(previous, job.storage, Terms.of(job.spec)))
         return _run(job, request, on_progress)
@@ -182,6 +184,17 @@ def _prepared_job(catalogue: Catalogue, options: JobOptions, storage: FolderStor
         )
         raise JobError(msg)
     return job
+
+
+def _check_preprocessing(job: Job) -> None:
+    """Refuse to label the rest of a job otherwise than its beginning."""
+    if job.missing_chunks() and job.spec.preprocess_version != PREPROCESS_VERSION:
+        msg = (
+            f"{job.storage.place} was begun by a Hangtag whose preprocessing is version "
+            f"{job.spec.preprocess_version}, this one's is {PREPROCESS_VERSION}; go on with that Hangtag, or pass "
+            "--restart."
+        )
+        raise JobError(msg)
 
 
 def _finished(job: Job, request: LabelRequest) -> Receipt | None:

@@ -22,6 +22,8 @@ __all__ = [
 ]
 
 MAX_TIMEOUT_S = 1000.0
+MAX_DOWNLOAD_S = 3600.0
+"""Within the time limit of a chunk on the queue, one after another too."""
 
 SourceArgument = Annotated[
     str,
@@ -53,7 +55,10 @@ PerHostOption = Annotated[
     int | None, typer.Option(min=1, help="Downloads from one host at once, of each process. Default: 8.")
 ]
 DownloadTimeoutOption = Annotated[
-    float | None, typer.Option(min=0.1, help="Seconds that one photo's download may take, tries included. Default: 60.")
+    float | None,
+    typer.Option(
+        min=0.1, max=MAX_DOWNLOAD_S, help="Seconds that one photo's download may take, tries included. Default: 60."
+    ),
 ]
 VariantOption = Annotated[str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")]
 PrefixOption = Annotated[str, typer.Option(help="Put before the names of the columns that are added.")]

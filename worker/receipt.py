@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.decision import ReviewReason
 from worker.job import Job, ModelPin
 from worker.parts import NO_PHOTO_WORK, PhotoWork, part_work, photo_work
+from worker.photos.target import scheme_of
 from worker.results import Status
 
 __all__ = [
@@ -33,14 +34,20 @@ _EXAMPLES: Final = 5
 _BINS: Final = 20
 _SAMPLE: Final = 48
 _SAMPLE_FAILED: Final = 8
+_LONGEST_URI: Final = 64
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """What a later version writes besides is left out, so that its receipts can be read during an upgrade."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ErrorExample(_Record):
-    """A failed row: its number in the catalogue, from 1, its photo, and what was said of it."""
+    """A failed row: its number in the catalogue, from 1, its photo, and what was said of it.
+
+    Of a photo that the catalogue itself holds, ``image`` is the beginning.
+    """
 
     row: int
     image: str | None
@@ -196,7 +203,7 @@ class Tally:
             if kind is None:
                 self._consider(part, number, images[number])
             else:
-                example = ErrorExample(row=self.rows + number + 1, image=images[number], message=message)
+                example = ErrorExample(row=self.rows + number + 1, image=_named(images[number]), message=message)
                 self._count_error(kind, example)
         self.rows += part.num_rows
 
@@ -259,3 +266,9 @@ class Tally:
             groups_file=f"{job.storage.place}/{GROUPS_FILE}" if groups else None,
             review_file=f"{job.storage.place}/{REVIEW_FILE}",
         )
+
+
+def _named(cell: str | None) -> str | None:
+    if cell is not None and len(cell) > _LONGEST_URI and scheme_of(cell) == "data":
+        return f"{cell[:_LONGEST_URI]}…"
+    return cell

@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, server: PrivateRedis) -> Ite
             until(lambda: Ledger(client).workers() or not worker.alive, "the worker announces itself")
         yield Place(folder, server, worker)
         worker.terminate()
-        assert worker.labelling.process.wait(30) == 0
+        assert worker.process.wait(30) == 0
     finally:
         worker.kill_all()
         print(worker.log.read_text())

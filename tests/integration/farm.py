@@ -111,5 +111,5 @@ class Farm:
         """Kill the workers, and show what they logged, for the report of a test that failed."""
         for worker in self.workers:
             worker.kill_all()
-            print(f"--- {worker.log.name}, exit status {worker.labelling.process.returncode}\n{worker.log.read_text()}")
+            print(f"--- {worker.log.name}, exit status {worker.process.returncode}\n{worker.log.read_text()}")
         self.client.close()

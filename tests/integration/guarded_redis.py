@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from worker.queue.private_redis import PrivateRedis, redis_binary
 
@@ -43,8 +45,9 @@ class GuardedRedis(PrivateRedis):
         return {"HANGTAG_REDIS_URL": self.url, "HANGTAG_REDIS_PASSWORD_FILE": str(self.password_file)}
 
     def client(self, user: str = "hangtag", password: str = PASSWORD) -> redis.Redis:
-        """A connection of a user."""
-        return redis.Redis(port=self.port, db=1, username=user, password=password, decode_responses=True)
+        """A connection of a user; of nobody where there is no password. It is refused once."""
+        known = {"username": user, "password": password} if password else {}
+        return redis.Redis(port=self.port, db=1, **known, decode_responses=True, retry=Retry(NoBackoff(), 0))
 
     def admin(self) -> redis.Redis:
         """The test's own connection, which may do everything."""

@@ -92,7 +92,7 @@ def test_a_killed_process_takes_no_counted_row_with_it(farm: Farm, job: QueuedJo
     assert before < job.job.spec.rows
     until(lambda: worker.number("hangtag_images_total") == job.job.spec.rows, "every row is counted once")
     until(lambda: worker.number("hangtag_processes_died_total") == 1, "the death is counted")
-    until(lambda: len(worker.labelling.process.events("slot_started")) == 3, "another process is in its place")
+    until(lambda: len(worker.process.events("slot_started")) == 3, "another process is in its place")
 
 
 def test_a_worker_that_was_killed_leaves_its_port_to_the_next(farm: Farm, job: QueuedJob) -> None:
@@ -100,10 +100,10 @@ def test_a_worker_that_was_killed_leaves_its_port_to_the_next(farm: Farm, job: Q
     worker = Watched(farm)
     first = job.freeze_one()
     os.kill(first.pid, signal.SIGKILL)
-    until(lambda: len(worker.labelling.process.events("slot_started")) == 3, "another is in its place")
-    os.kill(worker.labelling.process.events("slot_started")[-1]["pid"], signal.SIGSTOP)
-    os.kill(worker.labelling.process.pid, signal.SIGKILL)
-    worker.labelling.process.process.wait()
+    until(lambda: len(worker.process.events("slot_started")) == 3, "another is in its place")
+    os.kill(worker.process.events("slot_started")[-1]["pid"], signal.SIGSTOP)
+    os.kill(worker.process.pid, signal.SIGKILL)
+    worker.process.process.wait()
     with socket.create_server(("127.0.0.1", worker.port)):
         pass
 
@@ -111,9 +111,9 @@ def test_a_worker_that_was_killed_leaves_its_port_to_the_next(farm: Farm, job: Q
 def test_the_heart_stops_with_the_main_process(farm: Farm) -> None:
     worker = Watched(farm)
     until(worker.heartbeat.exists, "its heart beats")
-    os.kill(worker.labelling.process.pid, signal.SIGSTOP)
+    os.kill(worker.process.pid, signal.SIGSTOP)
     until(lambda: worker.age_s() > YOUNG_S, "the file grows old")
-    os.kill(worker.labelling.process.pid, signal.SIGCONT)
+    os.kill(worker.process.pid, signal.SIGCONT)
     until(lambda: worker.age_s() < YOUNG_S / 2, "the heart beats again")
 
 
@@ -124,7 +124,7 @@ def test_the_heart_beats_while_a_worker_waits_for_redis(farm: Farm, server: Priv
     until(lambda: worker.numbers("hangtag_redis_up") == {(): 0}, "it has seen that Redis is away")
 
     def tries() -> int:
-        lines = worker.labelling.process.events("celery.worker.consumer.consumer")
+        lines = worker.process.events("celery.worker.consumer.consumer")
         return sum("Cannot connect" in line["message"] for line in lines)
 
     until(lambda: tries() >= 8, "it has waited for some seconds")

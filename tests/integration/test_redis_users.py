@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -102,8 +103,9 @@ def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
     assert first.process.wait(GRACE_S + 10) == 0
     hangs.write_bytes(good.read_bytes())
     desk.worker()
-    assert "spring" in desk.must("jobs", "show", "spring")
-    desk.must("jobs", "watch", "spring")
+    said = desk.must("jobs", "show", "spring", "--json")
+    assert '"job": "spring"' in said
+    said += desk.must("jobs", "watch", "spring")
     late.write_bytes(good.read_bytes())
     assert "1 missing" in desk.must("jobs", "retry-failed", "spring")
     desk.must("jobs", "watch", "spring")
@@ -113,6 +115,8 @@ def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
     relative = [*names[:60], names[0], names[0]]
     assert_same(job.rows(), [{"image": p, **truth[n]} for p, n in zip(photos, relative, strict=True)])
     assert admin.acl_log() == []
+    said += "".join(worker.log.read_text() for worker in desk.workers)
+    assert not [word for word in (PASSWORD, quote(PASSWORD), quote(PASSWORD, safe="")) if word in said]
     allowed = set(re.findall(r"\+([a-z|]+)", RIGHTS))
     assert allowed - used_commands(admin) <= HIDDEN
 
@@ -182,8 +186,8 @@ def test_nothing_else_may_be_done(one_server: GuardedRedis, command: str) -> Non
     [("default", ""), ("default", PASSWORD), ("hangtag", ""), ("hangtag", "wrong"), ("hangtag", f"{PASSWORD}\n")],
 )
 def test_nobody_else_comes_in(one_server: GuardedRedis, user: str, password: str) -> None:
-    client = one_server.client(user, password) if password else redis.Redis(port=one_server.port)
-    with client, pytest.raises((redis.AuthenticationError, redis.ResponseError)):
+    refused = (redis.AuthenticationError, redis.ResponseError)
+    with one_server.client(user, password) as client, pytest.raises(refused):
         client.ping()
 
 

@@ -37,7 +37,7 @@ def test_a_worker_ends_its_chunks_and_leaves_the_others_to_the_next(
     job.wait_for_parts(2)
     in_hand = until(job.in_hand, "a chunk is in hand")
     tell(worker)
-    assert worker.labelling.process.wait(30) == 0, "it does not wait longer than for its chunks"
+    assert worker.process.wait(30) == 0, "it does not wait longer than for its chunks"
     assert worker.events("worker_stops")
     assert worker.events("worker_ends")
     assert not {held.chunk for held in in_hand} & set(job.job.missing_chunks())
@@ -60,7 +60,7 @@ def test_a_chunk_that_takes_longer_than_the_grace_time_is_handed_back(
     worker = farm.worker(env={"HANGTAG_GRACE_S": str(GRACE_S), **with_bad_formats()})
     until(lambda: job.job.missing_chunks() == [0], "only the chunk that hangs is left")
     worker.terminate()
-    assert worker.labelling.process.wait(GRACE_S) == 0
+    assert worker.process.wait(GRACE_S) == 0
     assert_all_missing_chunks_wait(farm, job)
     good = catalogue / names[0]
     slow.write_bytes(good.read_bytes())

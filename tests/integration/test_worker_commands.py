@@ -35,4 +35,4 @@ def test_it_labels_without_tensorflow_and_ends_when_told(
     assert not any(library in text for text in memory for library in ("tensorflow", "h5py"))
     until(farm.is_idle, "the last message is acknowledged")
     worker.terminate()
-    assert worker.labelling.process.wait(30) == 0
+    assert worker.process.wait(30) == 0

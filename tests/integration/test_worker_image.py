@@ -173,7 +173,7 @@ def test_a_worker_of_it_labels_as_another_user_who_may_write_nothing_but_its_own
             done = image.run("jobs", "watch", "spring", **lead)
             assert done.returncode == 0, done.stderr + worker.log.read_text()
             worker.terminate()
-            assert worker.labelling.process.wait(20) == 0
+            assert worker.process.wait(20) == 0
     rows = pq.read_table(jobs / "spring" / "labels.parquet").to_pylist()
     assert_same(rows, [{"image": name, **truth[name]} for name in names])
     assert {path: path.stat().st_mtime_ns for path in image.venv.rglob("*")} == before, "the image is as it was"

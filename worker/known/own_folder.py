@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
@@ -14,7 +15,7 @@ from worker.boot import boot_id
 __all__ = ["OwnFolder", "own_folder"]
 
 _LOCK: Final = "lock"
-_TRIES: Final = 3
+_TRIES: Final = 100
 _OLD_S: Final = 7 * 24 * 3600.0
 
 
@@ -42,8 +43,11 @@ class OwnFolder:
             OSError: the system does not let us.
         """
         for _ in range(_TRIES):
-            path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            except (FileExistsError, FileNotFoundError):  # somebody removes the folder right now
+                continue
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH)
                 if _is_at(lock, path / _LOCK):
@@ -51,7 +55,7 @@ class OwnFolder:
             except OSError:
                 os.close(lock)
                 raise
-            os.close(lock)  # somebody removed the folder between the two
+            os.close(lock)  # it is of a folder that was removed
         msg = f"Expected to keep {path}, it is removed again and again."
         raise FileNotFoundError(msg)
 
@@ -61,13 +65,15 @@ class OwnFolder:
 
     @staticmethod
     def remove(path: Path) -> None:
-        """Remove a folder, unless somebody holds it."""
+        """Remove a folder, unless somebody holds it; at once, so that nobody begins anew among what is left of it."""
         with suppress(OSError):
-            lock = os.open(path / _LOCK, os.O_RDWR)
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)  # whoever died removing it took the lock first
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_at(lock, path / _LOCK):
-                    shutil.rmtree(path, ignore_errors=True)
+                    remains = path.with_name(f".{uuid.uuid4().hex}")
+                    path.rename(remains)
+                    shutil.rmtree(remains, ignore_errors=True)
             finally:
                 os.close(lock)
 

@@ -81,11 +81,15 @@ class PhotoTable:
                 self._connection.execute("ROLLBACK")
 
     def put(self, rows: Iterable[Labelled]) -> None:
-        """Keep those of these results that would be the same at another time; within a transaction."""
+        """Keep those of these results that would be the same at another time; within a transaction.
+
+        Where a photo failed its host is asked again: what it once gave may have been half of it.
+        """
         kept = [(row, bytes.fromhex(row.result.sha256)) for row in rows if row.result.sha256 and _stays(row.result)]
         self._connection.executemany(_PUT_PHOTO, ((sha256, _text(row.result)) for row, sha256 in kept))
-        places = [(_key(row.url), row.result.etag, sha256) for row, sha256 in kept if row.url and row.result.etag]
-        self._connection.executemany(_PUT_PLACE, places)
+        places = ((row.url, row.result.etag, sha256) for row, sha256 in kept if row.result.status is not Status.FAILED)
+        named = [(_key(url), etag, sha256) for url, etag, sha256 in places if url and etag]
+        self._connection.executemany(_PUT_PLACE, named)
 
     def say(self, about: str) -> None:
         """Write down what these results are of."""

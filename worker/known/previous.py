@@ -60,14 +60,19 @@ def carry_over(previous: Job, storage: Storage, terms: Terms) -> Carried:
         terms: the new job's.
 
     Raises:
-        JobError: a part of the earlier job is damaged.
+        JobError: a part of the earlier job is damaged, or the disk has no room for what it holds.
     """
     changed = terms.changes_from(Terms.of(previous.spec))
     if changed:
+        storage.delete(PREVIOUS_FILE)  # of a run that named another job
         return Carried(previous.storage.place, 0, changed)
     with temporary_folder(storage.scratch, _TEMPORARY) as folder:
         file = folder / PREVIOUS_FILE
-        rows = _written(previous, file, terms)
+        try:
+            rows = _written(previous, file, terms)
+        except sqlite3.Error as error:
+            msg = f"Expected to copy the results of {previous.storage.place} to {folder}, {error}; make room there."
+            raise JobError(msg) from error
         storage.upload(PREVIOUS_FILE, file)
     return Carried(previous.storage.place, rows)
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from models.errors import JobError
 from worker.storage import Storage
 from worker.temporary_folder import temporary_folder
 
@@ -26,6 +27,9 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
 
     Its file has no name from the moment it is open, so that it is gone with the process, however that ends. No query of
     it may sort all rows: SQLite would do that in a folder of its own choice.
+
+    Raises:
+        JobError: the disk has no room for what is written into it.
     """
     file = folder / "scratch.sqlite"
     address = f"{file.resolve().as_uri()}?nolock=1"  # nobody else knows of it, and shared disks may lock nothing
@@ -35,4 +39,8 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
         database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         database.execute("BEGIN")
         file.unlink()
-        yield database
+        try:
+            yield database
+        except sqlite3.OperationalError as error:
+            msg = f"Expected to keep what is to be sorted in {folder.parent}, {error}; make room there, and go on."
+            raise JobError(msg) from error

@@ -37,7 +37,8 @@ def brought(job: Job, cells: Iterable[str | None], within_s: float = _WITHIN_S) 
     with suppress(HangtagError), closing(open_photos(job)) as photos:  # such as credentials that this machine lacks
         photos.want(wanted, {})
         for _ in wanted:
-            photo = photos.take(max(0.0, until - time.monotonic()))
+            left_s = until - time.monotonic()
+            photo = photos.take(left_s) if left_s > 0 else None  # a slow disk's are read when they are taken
             if photo is None:
                 break
             if isinstance(photo.outcome, bytes) and photo.wanted.cell:

@@ -16,8 +16,8 @@ __all__ = ["receipt_sections", "section"]
 _MOST_LINES: Final = 40
 _LONGEST_NAME: Final = 80
 _MEANING: Final[Mapping[str, str]] = {
-    ImageFault.MISSING: "there is no photo at that path",
-    ImageFault.REFUSED: "the system did not let it be read",
+    ImageFault.MISSING: "there is no photo there",
+    ImageFault.REFUSED: "it may not be read, or its host not be asked",
     ImageFault.DOWNLOAD: "it could not be fetched",
     ImageFault.TIMEOUT: "decoding it took too long",
     ImageFault.TOO_LARGE: "it has more bytes or pixels than are accepted",

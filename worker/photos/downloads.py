@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from models.errors import ImageError
+from worker.photos.appetite import Appetite
 from worker.photos.fetch import Arrival, Ask, Chunk, Fetch
 from worker.photos.host import Host
 from worker.photos.limits import Limits
@@ -46,7 +47,7 @@ class Downloads:
         deliver: told of each download that is over, and of what went wrong with this machine.
 
     Attributes:
-        idle: whether one more could begin at once.
+        idle: whether more could begin at once than has been asked for.
         heard: how often somebody has wanted photos; another thread compares it with how often it did.
     """
 
@@ -63,6 +64,7 @@ class Downloads:
         self._turns: deque[Host] = deque()
         self._running: dict[Fetch, asyncio.Task[Outcome]] = {}
         self._began: dict[Fetch, float] = {}
+        self._appetite = Appetite(limits.at_once, self._loop.time())
         self._quick = 0
         self._ticking = False
         self._closed = False
@@ -112,12 +114,16 @@ class Downloads:
             host.in_line = False
             if not host.may_start(now):
                 continue
-            fetch = host.waiting.popleft()
+            fetch = self._next_of(host)
             if host.waiting:
                 self._line_up(host)
             if fetch.asks:
                 self._start(fetch, host, now)
-        self.idle = not self._turns and self._has_place()
+        self.idle = not self._turns and self._has_place() and self._appetite.wants_more(now)
+
+    def _next_of(self, host: Host) -> Fetch:
+        self._appetite.waiting -= 1
+        return host.waiting.popleft()
 
     def _has_place(self) -> bool:
         return self._quick < self._limits.at_once and len(self._running) < self._limits.in_all and self._room.free
@@ -218,6 +224,7 @@ class Downloads:
         if why := host.refusal(self._loop.time()):
             self._arrive(fetch, download_error(fetch.url, why))
             return
+        self._appetite.asked(free=host.has_room, now=self._loop.time())
         if first:
             host.waiting.appendleft(fetch)
         else:
@@ -257,7 +264,7 @@ class Downloads:
 
     def _refuse_waiting(self, host: Host, why: str) -> None:
         while host.waiting:
-            fetch = host.waiting.popleft()
+            fetch = self._next_of(host)
             if fetch.asks:
                 self._arrive(fetch, download_error(fetch.url, why))
 

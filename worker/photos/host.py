@@ -48,6 +48,11 @@ class Host:
         limit = 1 if self._rests else self.per_host
         return bool(self.waiting) and self.running < limit and now >= self.not_before
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more photo would not wait for others of this host."""
+        return self.running + len(self.waiting) < self.per_host
+
     def refusal(self, now: float) -> str | None:
         """Why it is not asked at all for now; none where it is."""
         if now < self.rests_until:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+MAX_WAIT_S = 86_400.0
+
 JobsOption = Annotated[
     str | None,
     typer.Option(
@@ -132,18 +134,22 @@ def submit_command(
     ] = None,
     settle: Annotated[
         float | None,
-        typer.Option(min=0.0, help="With --watch: seconds that a file stays the same before it is taken. Default: 5."),
+        typer.Option(
+            min=0.0,
+            max=MAX_WAIT_S,
+            help="With --watch: seconds that a file stays the same before it is taken. Default: 5.",
+        ),
     ] = None,
     every: Annotated[
-        float | None, typer.Option(min=0.1, help="With --watch: seconds between looks. Default: 2.")
+        float | None, typer.Option(min=0.1, max=MAX_WAIT_S, help="With --watch: seconds between looks. Default: 2.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="With --watch: look once, and end; for cron.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
 
-    The catalogue and the model are copied into the folder of jobs; the photos stay where they are, under a folder that
-    every worker must have at the same path. The result is labels.parquet in the job's folder.
+    The catalogue and the model are copied into the folder of jobs; the photos stay where they are: at URLs, or under a
+    folder that every worker must have at the same path. The result is labels.parquet in the job's folder.
 
     Examples:
 

@@ -11,8 +11,8 @@ from worker.queue.events import log_event
 __all__ = ["BEAT_S", "Heartbeat"]
 
 BEAT_S: Final = 1.0
-_STUCK_S: Final = 60.0
-"""A turn of the reconciler takes no longer, even where Redis and the folder of jobs answer slowly."""
+_STUCK_S: Final = 600.0
+"""A turn of the reconciler takes no longer: where S3 falls silent, all tries of one request take two minutes."""
 
 
 class Heartbeat:
@@ -36,8 +36,11 @@ class Heartbeat:
         """Refuse a file that cannot be touched.
 
         Raises:
-            InputError: it cannot.
+            InputError: it cannot, or it is a folder, which others touch too.
         """
+        if self._file and self._file.is_dir():
+            msg = f"Expected a file as heartbeat, {self._file} is a folder; name a file in it."
+            raise InputError(msg)
         try:
             self._touch()
         except OSError as error:

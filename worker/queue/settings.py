@@ -32,7 +32,7 @@ class QueueSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^rediss?://")
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^rediss?://", repr=False)
     redis_password_file: Path | None = None
     jobs: str = Field(default="jobs", min_length=1)
     grace_s: float = Field(default=10.0, gt=0.0)

@@ -18,6 +18,7 @@ from worker.known.previous import Carried, carry_over
 from worker.known.terms import Terms
 from worker.merging.review_list import check_review_columns
 from worker.photos.address import check_allow_hosts
+from worker.photos.limits import Limits
 from worker.pin import verified_pin
 from worker.priority import Priority
 from worker.products.by_group import check_group_column
@@ -26,7 +27,7 @@ from worker.results import check_no_clash
 from worker.sources.address import is_url, stem_of
 from worker.sources.catalogue import Catalogue, open_catalogue
 
-__all__ = ["SubmitRequest", "Submitted", "name_part", "new_name", "submit"]
+__all__ = ["SubmitRequest", "Submitted", "chunk_rows", "earlier_job", "name_part", "new_name", "submit"]
 
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
@@ -102,7 +103,10 @@ def submit(
     name = request.name
     check_name(name)
     check_allow_hosts(request.options.allow_hosts or ())
-    previous = _previous_job(request, jobs)
+    if request.previous == name:
+        msg = f"The job {name} cannot be carried over from itself; name another --job than --previous."
+        raise InputError(msg)
+    previous = earlier_job(request.previous, jobs)
     pin = verified_pin(request.model, request.variant, request.options.precision)
     options = request.options
     catalogue = catalogue or open_catalogue(
@@ -116,15 +120,15 @@ def submit(
     jobs.bundles.put(request.model, pin.digest)
     earlier = jobs.get(name)
     if earlier is not None:
-        _check_same(name, earlier, job_digest(catalogue, pin, request.options, earlier.spec.chunk_rows))
+        _check_same(name, earlier, job_digest(catalogue, pin, options, earlier.spec.chunk_rows))
         return Submitted(name, earlier, new=False)
-    carried = carry_over(previous, jobs.storage(name), Terms.of_new(pin, request.options)) if previous else None
-    rows = chunk_rows(request.options.timeout_s)
+    carried = carry_over(previous, jobs.storage(name), Terms.of_new(pin, options)) if previous else None
+    rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host)
     job = create_job(
         jobs.storage(name),
         catalogue,
         pin,
-        request.options,
+        options,
         rows,
         request.priority,
         confined=True,
@@ -133,20 +137,31 @@ def submit(
     return Submitted(name, job, new=True, carried=carried)
 
 
-def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
-    if request.previous is None:
+def earlier_job(name: str | None, jobs: Jobs) -> Job | None:
+    """The job to carry over from; none where none is named.
+
+    Raises:
+        InputError: no job can have that name.
+        JobError: there is none, or it is not done.
+    """
+    if name is None:
         return None
-    if request.previous == request.name:
-        msg = f"The job {request.name} cannot be carried over from itself; name another --job than --previous."
-        raise InputError(msg)
-    job = jobs.find(request.previous)
-    check_done(job, request.previous)
+    job = jobs.find(name)
+    check_done(job, name)
     return job
 
 
-def chunk_rows(timeout_s: float) -> int:
-    """How many rows a chunk has: as many as end within the time limit of a task even if each photo takes its whole."""
-    return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / (_TRIES * timeout_s + _START_S))))
+def chunk_rows(timeout_s: float, download_timeout_s: float | None = None, per_host: int | None = None) -> int:
+    """How many rows a chunk has: as many as end within the time limit of a task even if each photo takes its whole.
+
+    Args:
+        timeout_s: that decoding a photo may take, one at a time.
+        download_timeout_s: that downloading one may take; photos are decoded while others of their host come.
+        per_host: downloads from one host at once.
+    """
+    limits = Limits()
+    download_s = (download_timeout_s or limits.total_s) / (per_host or limits.per_host)
+    return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / max(_TRIES * timeout_s + _START_S, download_s))))
 
 
 def new_name(source: Path | str) -> str:

@@ -136,6 +136,9 @@ def open_catalogue(
         MissingExtraError: it is in S3, and what talks to S3 is not installed.
     """
     place = str(source)
+    if not place:
+        msg = "Expected a folder or a catalogue file, got an empty name; name one, or . for the current folder."
+        raise InputError(msg)
     opened = _open_url(place, encoding, allow_hosts) if is_url(place) else _open_path(Path(source), encoding)
     reader = opened.reader
     column = _image_column(opened.source, reader.schema, image_column)
@@ -143,11 +146,11 @@ def open_catalogue(
     root = opened.root if image_root is None else _image_root(str(image_root))
     first, batches = _first_batch(opened)
     if not is_url(root):
-        names = _names_on_disk(first.column(column)[:_SNIFFED_ROWS].to_pylist())
+        cells = [cell for cell in first.column(column)[:_SNIFFED_ROWS].to_pylist() if cell]
         if confined:
-            _check_within(opened.source, Path(root), names)
+            _check_within(opened.source, Path(root), cells)
         if image_root is None:
-            _check_root(opened.source, Path(root), names)
+            _check_root(opened.source, Path(root), cells)
     return Catalogue(opened.source, reader.schema, column, root, batches, reader.left_out)
 
 
@@ -283,14 +286,10 @@ def _first_batch(opened: _Opened) -> tuple[pa.RecordBatch, Iterator[pa.RecordBat
     return first, chain([first], batches)
 
 
-def _names_on_disk(cells: list[object]) -> list[str]:
-    return [cell for cell in cells if isinstance(cell, str) and cell and not is_elsewhere(cell)]
-
-
-def _check_within(source: str, root: Path, names: list[str]) -> None:
-    """Refuse a list of absolute paths that all lead elsewhere: workers would refuse each of them."""
-    outside = [name for name in names if not Path(os.path.normpath(root / name)).is_relative_to(root)]
-    if names and len(outside) == len(names):
+def _check_within(source: str, root: Path, cells: list[str]) -> None:
+    """Refuse a list of paths that all lead out of the root: workers would refuse each of them."""
+    outside = [cell for cell in cells if not (is_elsewhere(cell) or _is_within(root, cell))]
+    if outside and len(outside) == len(cells):
         msg = (
             f"Expected photos under {root}, where workers may read them, got {outside[0]!r} in {source}; pass the "
             "folder that they are in as --image-root."
@@ -298,8 +297,13 @@ def _check_within(source: str, root: Path, names: list[str]) -> None:
         raise InputError(msg)
 
 
-def _check_root(source: str, root: Path, names: list[str]) -> None:
+def _is_within(root: Path, cell: str) -> bool:
+    return Path(os.path.normpath(root / cell)).is_relative_to(root)
+
+
+def _check_root(source: str, root: Path, cells: list[str]) -> None:
     """Refuse a list of paths that start in the current folder, not in the list's: all of them would be missing."""
+    names = [cell for cell in cells if not is_elsewhere(cell)]
     if any(_is_there(root / name) for name in names):
         return
     if any(_is_there(Path(name)) for name in names):

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from typer.testing import CliRunner
 
 from hangtag.cli import make_app
 
-README = (Path(__file__).parents[3] / "README.md").read_text()
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
+DOCS = " ".join([README, *(file.read_text() for file in sorted((ROOT / "docs").glob("*.md")))])
 COMMANDS = typer.main.get_command(make_app()).commands
 NESTED = {f"{name} {sub}": c for name, group in COMMANDS.items() for sub, c in getattr(group, "commands", {}).items()}
 ALL = sorted((COMMANDS | NESTED).items())
@@ -36,6 +39,14 @@ def test_jobs_has_these_commands() -> None:
 @pytest.mark.parametrize(("command", "option"), [(name, p) for name, c in ALL for p in c.params], ids=str)
 def test_every_option_is_explained(command: str, option) -> None:
     assert option.help, f"{command} {option.name}"
+
+
+@pytest.mark.parametrize(
+    "option", sorted({option for _, c in ALL for p in c.params for option in p.opts if option.startswith("--")})
+)
+def test_every_option_is_in_the_readme_or_the_docs(option: str) -> None:
+    off = f"--no-{option.removeprefix('--')}"
+    assert re.search(rf"(?<![\w-])({re.escape(option)}|{re.escape(off)})(?![\w-])", DOCS)
 
 
 def test_an_error_is_one_line_and_an_exit_status(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from models.classifier import load
 from models.errors import ImageFault, JobError
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, finished_receipt
+from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, finished_receipt, sheet_photo
 from worker.job import Job, JobOptions
 from worker.parts import part_bytes, part_key
-from worker.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE, GroupCounts
+from worker.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE, GroupCounts, SampleRow
+from worker.results import Status
 from worker.retry import commit_retry
 from worker.storage import FolderStorage
 
@@ -98,6 +99,13 @@ def test_a_job_of_products_leaves_its_votes_and_its_doubtful_rows(answered_job) 
     ]
     assert finished_receipt(job) == receipt
     assert not [entry for entry in job.storage.root.iterdir() if entry.name.startswith(".")]
+
+
+def test_failed_rows_are_called_by_what_a_person_knows_of_them() -> None:
+    cells = [None, "", "shoes/12.jpg", "https://shop.example/a/b.jpg", "data:image/jpeg;base64,/9j/4AAQ"]
+    rows = [SampleRow(cell, Status.FAILED, None, None, "unreadable") for cell in cells]
+    titles = ["an empty cell", "an empty cell", "12.jpg", "b.jpg", "in the cell itself"]
+    assert [sheet_photo(row, {}).title for row in rows] == titles
 
 
 def test_a_retry_votes_and_lists_anew(answered_job) -> None:

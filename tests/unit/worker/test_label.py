@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from models.errors import InputError
+from models.errors import InputError, JobError
 from worker.job import JobOptions, open_job
 from worker.job_folder import job_folder
 from worker.known.open_known import open_known
@@ -74,3 +74,16 @@ def test_what_cannot_be_carried_over_is_refused_before_anything_is_written(
 def test_a_run_leaves_nothing_in_the_cache(yesterday: LabelRequest) -> None:
     receipt, _ = run(yesterday)
     assert not own_folder(receipt.job).exists()
+
+
+def test_what_another_preprocessing_began_is_not_gone_on_with(yesterday: LabelRequest) -> None:
+    run(yesterday)
+    folder = job_folder(yesterday.output)
+    (folder / "job.json").write_text(
+        (folder / "job.json").read_text().replace('"preprocess_version": "1"', '"preprocess_version": "0"')
+    )
+    assert run(yesterday)[0].rows == 40, "it is done, and its result is left as it is"
+    next((folder / "parts").iterdir()).unlink()
+    with pytest.raises(JobError, match=r"preprocessing is version 0, this one's is 1; .*--restart"):
+        run(yesterday)
+    assert run(replace(yesterday, restart=True))[0].rows == 40

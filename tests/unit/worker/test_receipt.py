@@ -138,6 +138,14 @@ def test_counts_are_over_all_parts() -> None:
     assert tally.histogram[-1] == 2
 
 
+def test_of_a_photo_that_a_cell_holds_the_beginning_is_named() -> None:
+    tally, results = Tally(), part(*[(None, None, "failed", "unreadable")] * 3)
+    cells = ["DATA:image/jpeg;base64," + "A" * 10_000_000, "data:,short", "folder/" + "long" * 100 + ".jpg"]
+    tally.add(results, cells)
+    assert [example.image for example in tally.examples["unreadable"]] == [f"{cells[0][:64]}…", *cells[1:]]
+    assert sum(len(row.image) for row in tally.failed_sample) < 1_000
+
+
 def test_examples_are_few_however_many_rows_fail() -> None:
     tally = Tally()
     for _ in range(100):
@@ -165,6 +173,13 @@ def test_a_receipt_from_before_there_were_precisions_still_loads() -> None:
     receipt = Receipt.model_validate_json(json.dumps(older))
     assert (receipt.review_reasons, receipt.model.precision) == ({}, None)
     assert (receipt.groups, receipt.review_file) == (None, None)
+
+
+def test_what_a_later_version_writes_besides_is_left_out() -> None:
+    later = json.loads(RECEIPT_JSON)
+    for record in (later, later["run"], later["work"], later["photos"], later["errors"]["missing"]):
+        record["of_later"] = 1
+    assert Receipt.model_validate_json(json.dumps(later)) == Receipt.model_validate_json(RECEIPT_JSON)
 
 
 def test_the_reasons_for_review_are_counted(make_job, catalogue) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 from types import FrameType
 
 from models.errors import InputError, StoppedError
-from worker.pin import verified_pin
 from worker.queue.console import remarks
 from worker.queue.control import Control, open_control
+from worker.queue.inbox.conditions import check_conditions
 from worker.queue.inbox.console import inbox_view
 from worker.queue.inbox.inbox import Inbox
 from worker.queue.inbox.request import InboxRequest
 from worker.queue.inbox.view import InboxView
 from worker.queue.inbox.watch_folder import look_once, watch_folder
 from worker.queue.settings import QueueSettings
+from worker.queue.submit import earlier_job
 from worker.queue.watch import look_around
 
 __all__ = ["submit_what_comes"]
@@ -31,6 +32,7 @@ def submit_what_comes(request: InboxRequest, settings: QueueSettings, *, once: b
 
     Raises:
         InputError: the folder, the image root or an option cannot be used.
+        JobError: the job to carry over from is not there, or not done.
         BundleError: the model is damaged or disagrees with itself on this machine.
         StoppedError: somebody pressed Ctrl-C.
     """
@@ -46,6 +48,7 @@ def _submit(request: InboxRequest, settings: QueueSettings, *, once: bool, as_js
     _check(request, settings)
     view = inbox_view(as_json=as_json)
     with open_control(settings) as control:
+        earlier_job(request.each.previous, control.jobs)
         inbox = Inbox(request, control.jobs, view, _Supply(control, view))
         if not once:
             view.begins(str(request.folder), control.jobs.place)
@@ -54,7 +57,7 @@ def _submit(request: InboxRequest, settings: QueueSettings, *, once: bool, as_js
 
 
 def _check(request: InboxRequest, settings: QueueSettings) -> None:
-    each, folder = request.each, request.folder
+    folder = request.folder
     if not folder.is_dir():
         msg = f"Expected a folder to watch, found none at {folder}."
         raise InputError(msg)
@@ -63,10 +66,7 @@ def _check(request: InboxRequest, settings: QueueSettings) -> None:
             f"The folder of jobs, {settings.jobs}, lies in the watched folder {folder}; name another --jobs or --watch."
         )
         raise InputError(msg)
-    if each.image_root is not None and "://" not in str(each.image_root) and not Path(each.image_root).is_dir():
-        msg = f"Expected a folder as --image-root, found none at {each.image_root}."
-        raise InputError(msg)
-    verified_pin(each.model, each.variant, each.options.precision)
+    check_conditions(request.each)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from models.errors import InputError
 from worker.jobs import Jobs
-from worker.pin import verified_pin
 from worker.queue.inbox.catalogue_marks import CatalogueMarks, Content
+from worker.queue.inbox.conditions import check_conditions
 from worker.queue.inbox.files import Found
 from worker.queue.inbox.make_job import make_job
 from worker.queue.inbox.previous import first_finished
@@ -75,7 +75,7 @@ class CatalogueTaker:
             submitted = make_job(request, self._jobs, lambda _: _check_same(place, file))
         except (InputError, pa.ArrowInvalid) as error:
             _check_same(place, file)
-            self._check_others()
+            check_conditions(self._request.each)
             if self._marks.refused(content, str(error)):
                 self._view.refused(file.path, str(error))
                 return False
@@ -84,15 +84,6 @@ class CatalogueTaker:
         self._view.submitted(file.path, submitted)
         self._supply(submitted.name)
         return True
-
-    def _check_others(self) -> None:
-        """Raise where it is not the file that is at fault, but what its job needs besides."""
-        each = self._request.each
-        verified_pin(each.model, each.variant, each.options.precision)
-        root = each.image_root
-        if root is not None and "://" not in str(root) and not Path(root).is_dir():
-            msg = f"Expected a folder as --image-root, found none at {root}."
-            raise InputError(msg)
 
     def _previous(self, file: Found) -> str | None:
         """The last finished job of a file, if that is asked for."""

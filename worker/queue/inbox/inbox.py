@@ -1,6 +1,6 @@
 """One look at a watched folder, and what follows from it. The clock is passed in: seconds that never run backwards."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import PurePath
 from typing import Final
@@ -48,6 +48,7 @@ class Inbox:
         self._gathering = Gathering(GATHER_S)
         self._patience = Patience()
         self._left_out: set[str] = set()
+        self._unreadable: set[str] = set()
         self.faults = 0
 
     def look(self, now: float, *, gather: bool = True) -> None:
@@ -60,8 +61,7 @@ class Inbox:
         looks: list[Look] = []
         self._try("the folder", now, lambda: looks.append(self._look()))
         for look in looks:
-            for folder, reason in look.unreadable.items():
-                self._note_failure(folder, reason, now)
+            self._note_unreadable(look.unreadable, now)
             self._take(look.files, now, gather=gather)
 
     def _look(self) -> Look:
@@ -99,6 +99,13 @@ class Inbox:
             self._left_out.add(kind)
             self._view.left_out(file.path, kind)
 
+    def _note_unreadable(self, folders: Mapping[str, str], now: float) -> None:
+        for folder in self._unreadable - folders.keys():
+            self._patience.succeeded(_of_sub_folder(folder))
+        for folder, reason in folders.items():
+            self._note_failure(_of_sub_folder(folder), reason, now)
+        self._unreadable = set(folders)
+
     def _try(self, what: str, now: float, do: Callable[[], None]) -> None:
         if not self._patience.may_try(what, now):
             return
@@ -113,6 +120,11 @@ class Inbox:
         self.faults += 1
         if self._patience.failed(what, reason, now):
             self._view.trouble(what, reason)
+
+
+def _of_sub_folder(path: str) -> str:
+    """What a failure of a sub-folder is called, which may itself be called as anything else is."""
+    return f"{path}/"
 
 
 def _kind_of_other(file: Found) -> str:

@@ -12,6 +12,7 @@ __all__ = ["InboxRequest", "watched"]
 
 SETTLE_S: Final = 5.0
 EVERY_S: Final = 2.0
+_WITHOUT_ENCODING: Final = ".parquet"
 _LAST: Final = "last"
 """As ``--previous``: the last finished job of the same file."""
 
@@ -37,8 +38,10 @@ class InboxRequest:
     previous_last: bool = False
 
     def of(self, source: Path, name: str, previous: str | None) -> SubmitRequest:
-        """The request for one job."""
-        return replace(self.each, source=source, name=name, previous=previous or self.each.previous)
+        """The request for one job; an encoding is said of those files only that have one."""
+        encoding = None if source.suffix.lower() == _WITHOUT_ENCODING else self.each.encoding
+        previous = previous or self.each.previous
+        return replace(self.each, source=source, name=name, previous=previous, encoding=encoding)
 
     @property
     def asked(self) -> str:

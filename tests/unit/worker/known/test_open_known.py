@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from models.errors import ImageFault
 from worker.job import Job
 from worker.known.known import Known, KnownPhotos, Labelled
 from worker.known.open_known import forget_known, open_known
-from worker.known.own_folder import own_folder
+from worker.known.own_folder import OwnFolder, own_folder
 from worker.known.own_photos import OWN_FILE
 from worker.receipt import RECEIPT_FILE
 from worker.results import RowResult
@@ -99,6 +101,15 @@ def test_a_photo_is_known_by_what_its_host_calls_it(opened: Open, job: Job) -> N
     assert known.at(urls[1], '"a"') == Known(labelled(1, etag='"a"').result, carried=False)
     assert known.at(urls[1], '"b"') is None
     assert known.at(urls[2], '"a"') is None
+
+
+def test_a_host_is_asked_again_for_a_photo_that_failed(opened: Open, job: Job) -> None:
+    known, url = opened(job), "http://shop.example/1"
+    half = failed(1, ImageFault.UNREADABLE)
+    known.add([Labelled(replace(half.result, etag='"a"'), url)])
+    assert known.find(sha256_of(1)) == Known(half.result, carried=False)
+    assert known.etags([url]) == {}
+    assert known.at(url, '"a"') is None
 
 
 def test_of_a_url_the_latest_etag_is_known(opened: Open, job: Job) -> None:
@@ -223,3 +234,25 @@ def test_what_nobody_has_used_for_a_week_goes_with_the_next_job(opened: Open, jo
     opened(job)
     assert [own_folder(each.spec.id).exists() for each in (old, used, new)] == [False, True, True]
     forget_known(new)
+
+
+def test_what_a_killed_removal_left_goes_with_another_job(opened: Open, job: Job) -> None:
+    left = own_folder(job.spec.id).with_name(".left")
+    left.mkdir(parents=True)
+    (left / OWN_FILE).touch()
+    os.utime(left, times=(time.time() - WEEK_S - 60,) * 2)
+    opened(job)
+    assert not left.exists()
+
+
+def test_who_opens_while_another_removes_gets_a_whole_folder(job: Job) -> None:
+    path = own_folder(job.spec.id)
+    with ThreadPoolExecutor(1) as other:
+        removals = other.submit(lambda: [OwnFolder.remove(path) for _ in range(2_000)])
+        while not removals.done():
+            held = OwnFolder.hold(path)
+            (path / "kept").touch()
+            assert {"kept", "lock"} <= {entry.name for entry in path.iterdir()}
+            held.release()
+    OwnFolder.remove(path)
+    assert not path.exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from models.errors import JobError
 from worker.merging.scratch import scratch_database, scratch_folder
 from worker.storage import FolderStorage
 
@@ -21,6 +22,17 @@ def test_a_database_has_no_file_that_could_be_left(tmp_path: Path) -> None:
         assert not list(tmp_path.iterdir())
     with pytest.raises(sqlite3.ProgrammingError):
         one.execute("SELECT 1")
+
+
+def test_a_disk_without_room_is_told(tmp_path: Path) -> None:
+    def fill() -> None:
+        with scratch_database(tmp_path) as database:
+            database.execute("PRAGMA max_page_count = 9")
+            database.execute("CREATE TABLE a (b TEXT)")
+            database.executemany("INSERT INTO a VALUES (?)", (("x" * 2000,) for _ in range(100)))
+
+    with pytest.raises(JobError, match="make room there"):
+        fill()
 
 
 HOLDS_MUCH = """

@@ -41,6 +41,12 @@ def test_a_file_that_cannot_be_touched_is_refused(tmp_path: Path) -> None:
         Heartbeat(tmp_path / "nowhere" / "heartbeat").check()
 
 
+def test_a_folder_is_no_heartbeat(tmp_path: Path) -> None:
+    """An empty HANGTAG_HEARTBEAT would be the current one."""
+    with pytest.raises(InputError, match="is a folder"):
+        Heartbeat(tmp_path).check()
+
+
 def test_a_disk_that_is_full_later_is_told_once_and_ends_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -188,3 +188,9 @@ def test_a_wrong_url_shows_its_password_nowhere() -> None:
     with pytest.raises(InputError) as caught:
         read_settings(f"redis://hangtag:{password}@queue/abc")
     assert password not in "".join(traceback.format_exception(caught.value))
+
+
+def test_settings_that_are_printed_show_no_password(password_file: Path) -> None:
+    password_file.write_text("se/cret")
+    assert "se%2Fcret@" in read_settings().redis_url
+    assert "cret@" not in f"{read_settings()!r} {read_settings()}"

@@ -259,12 +259,25 @@ def test_a_folder_gives_its_name_even_when_it_is_called_dot(tmp_path: Path, monk
     assert new_name(Path()).startswith("photos-")
 
 
-@given(st.floats(0.1, 1000.0))
-def test_a_chunk_ends_within_the_time_limit_whatever_its_photos_do(timeout_s: float) -> None:
-    assert 1 <= chunk_rows(timeout_s) <= CHUNK_ROWS
-    assert chunk_rows(timeout_s) * (2 * timeout_s + 1.0) <= TIME_LIMIT_S, "two tries, each in a process of its own"
+@given(st.floats(0.1, 1000.0), st.floats(0.1, 3600.0), st.integers(1, 100))
+def test_a_chunk_ends_within_the_time_limit_whatever_its_photos_do(
+    timeout_s: float, download_timeout_s: float, per_host: int
+) -> None:
+    rows = chunk_rows(timeout_s, download_timeout_s, per_host)
+    assert 1 <= rows <= CHUNK_ROWS
+    assert rows * (2 * timeout_s + 1.0) <= TIME_LIMIT_S, "two tries, each in a process of its own"
+    assert rows * download_timeout_s / per_host <= TIME_LIMIT_S, "all of them from one host that is slow"
 
 
 @pytest.mark.parametrize(("timeout_s", "rows"), [(0.1, 256), (10.0, 256), (20.0, 158), (1000.0, 3), (5000.0, 1)])
 def test_chunks_are_as_long_as_may_be(timeout_s: float, rows: int) -> None:
     assert chunk_rows(timeout_s) == rows
+
+
+@pytest.mark.parametrize(
+    ("download_timeout_s", "per_host", "rows"), [(None, 1, 108), (600.0, None, 86), (3600.0, 1, 1)]
+)
+def test_a_slow_host_that_is_asked_for_little_at_once_makes_chunks_shorter(
+    download_timeout_s: float | None, per_host: int | None, rows: int
+) -> None:
+    assert chunk_rows(10.0, download_timeout_s, per_host) == rows

@@ -64,6 +64,14 @@ def test_a_json_cell_that_is_no_path_is_refused(tmp_path: Path, cell: str) -> No
         open_catalogue(file)
 
 
+def test_no_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+    assert open_catalogue(".").source == str(tmp_path)
+    with pytest.raises(InputError, match="got an empty name"):
+        open_catalogue("")
+
+
 def test_paths_start_in_the_files_own_folder(tmp_path: Path) -> None:
     assert open_catalogue(write(tmp_path / "a.txt", "a.jpg\n")).image_root == str(tmp_path.resolve())
 
@@ -173,3 +181,18 @@ def test_a_web_server_has_no_folders(server: ScriptedServer) -> None:
 def test_a_private_address_is_refused_unless_it_is_allowed(server: ScriptedServer) -> None:
     with pytest.raises(InputError, match=f"pass --allow-host {server.host}"):
         open_catalogue(server.url("/feeds/spring.csv"))
+
+
+def test_a_list_whose_photos_all_lie_where_workers_may_not_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    file = write(tmp_path / "lists" / "a.txt", f"{tmp_path}/photos/a.jpg\n../photos/b.jpg\n")
+    open_catalogue(file)
+    with pytest.raises(InputError, match="as --image-root"):
+        open_catalogue(file, confined=True)
+    open_catalogue(file, image_root=tmp_path, confined=True)
+
+
+@pytest.mark.parametrize("cell", ["a.jpg", "sub/../a.jpg", "https://shop.example/a.jpg"])
+def test_one_photo_that_workers_may_read_is_enough(tmp_path: Path, cell: str) -> None:
+    file = write(tmp_path / "a.csv", f"image,sku\n/elsewhere/a.jpg,1\n,2\n{cell},3\n")
+    open_catalogue(file, confined=True)

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from hangtag.cli import make_app
-from models.errors import BundleError, InputError
+from models.errors import BundleError, HangtagError, InputError
+from worker.job import JobOptions
 from worker.queue.inbox.actions import submit_what_comes
 from worker.queue.settings import QueueSettings
 
@@ -53,3 +54,26 @@ def test_a_model_that_cannot_be_used_is_told_at_once(place: Watched, tmp_path: P
     with pytest.raises(InputError, match="--image-root"):
         begin(place.asked(each=replace(place.request.each, image_root=tmp_path / "none")), tmp_path / "jobs")
     assert not (tmp_path / "jobs").exists()
+
+
+def test_an_option_that_no_file_could_be_blamed_for_is_told_at_once(place: Watched, tmp_path: Path) -> None:
+    wrong = {
+        "HOST:PORT": {"options": JobOptions(allow_hosts=("nonsense",))},
+        "encoding": {"encoding": "nonsense"},
+        "job's name": {"previous": "last night"},
+        "of job monday": {"previous": "monday"},
+        "bucket": {"image_root": "s3://"},
+    }
+    place.list("a.csv", "a.jpg")
+    for said, changes in wrong.items():
+        with pytest.raises(HangtagError, match=said):
+            begin(place.asked(each=replace(place.request.each, **changes)), tmp_path / "jobs")
+    assert not list(tmp_path.glob("jobs/_watched"))
+
+
+@pytest.mark.parametrize("option", ["--settle", "--every", "--download-timeout"])
+def test_nobody_waits_for_ever(option: str) -> None:
+    arguments = ["submit", "--model", "shop", "--watch", "inbox", option, "inf"]
+    done = CliRunner().invoke(make_app(["worker"]), arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert f"'{option}'" in done.output

@@ -1,9 +1,12 @@
 """One watch of a folder, by a clock of the tests' own."""
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from models.errors import HangtagError
@@ -254,3 +257,29 @@ def test_what_cannot_be_said_to_be_a_name_is_left_out(place: Watched) -> None:
     place.settle(place.inbox())
     ((_, reason),) = place.heard.others
     assert reason == "its name is not UTF-8; rename it"
+
+
+def test_an_encoding_is_of_the_files_that_have_one(place: Watched) -> None:
+    cp1252 = place.asked(each=replace(place.request.each, encoding="cp1252"))
+    (place.folder / "a.csv").write_bytes("image\ncafé.jpg\n".encode("cp1252"))
+    pq.write_table(pa.table({"image": ["b.jpg"]}), place.folder / "b.parquet")
+    cp1252.settle(cp1252.inbox())
+    assert not place.heard.refusals
+    assert rows_of(place.jobs) == {"café.jpg": 1, "b.jpg": 1}
+
+
+def test_a_sub_folder_that_cannot_be_read_stops_nothing_whatever_it_is_called(place: Watched) -> None:
+    """It is too far down for the system's longest path, and what lies beside it is not."""
+    longest = 4095
+    deep = place.folder
+    with contextlib.chdir(deep):
+        while (left := longest - len("/a.jpg") - len(os.fsencode(deep))) > 0:
+            deep /= "d" * min(200, left - 1)
+            Path(deep.name).mkdir()
+            os.chdir(deep.name)
+        Path("photos").mkdir()
+        Path("a.jpg").touch()
+    watched = place.asked(folder=deep)
+    watched.settle(watched.inbox(), looks=4)
+    assert [what for what, _ in place.heard.troubles] == ["photos/"]
+    assert [what for what, _ in place.heard.new] == ["1 photos"]
