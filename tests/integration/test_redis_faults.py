@@ -1,8 +1,11 @@
 """Redis forgets, or is away for a moment, in the middle of a job."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.until import until
@@ -104,3 +107,19 @@ def test_a_redis_that_is_full_for_a_moment_ends_no_worker(farm: Farm, job: Queue
     assert worker.alive
     assert_same(job.rows(), expected(names))
     job.assert_one_part_a_chunk()
+
+
+def test_a_process_in_anothers_place_holds_no_connection_of_its_parents(farm: Farm, job: QueuedJob) -> None:
+    """Or the parent, having lost it, would be told of it again and again, and use up half a core."""
+    worker = farm.worker(slots=1)
+    held = job.freeze_one()
+    os.kill(held.pid, signal.SIGKILL)
+    until(lambda: len(worker.events("slot_started")) == 2, "another process is in its place")
+    child = worker.events("slot_started")[-1]["pid"]
+    assert connections(worker.pid)
+    assert not connections(worker.pid) & connections(child)
+
+
+def connections(pid: int) -> set[tuple[str, int]]:
+    """The near ends of a process's network connections."""
+    return {(found.laddr.ip, found.laddr.port) for found in psutil.Process(pid).net_connections("inet")}

@@ -17,6 +17,7 @@ from worker.open_storage import open_storage
 from worker.queue.app import make_app
 from worker.queue.events import log_event, start_logging
 from worker.queue.heartbeat import Heartbeat
+from worker.queue.inherited import let_go_of_connections
 from worker.queue.settings import QueueSettings
 
 __all__ = ["start_worker"]
@@ -60,7 +61,8 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
 
 
 def _prepare_process(**_: object) -> None:
-    """In each process that labels: let nothing but our log lines out, and leave no core files."""
+    """In each process that labels: hold no connection of the parent, say nothing but log lines, leave no core files."""
+    let_go_of_connections()
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
