@@ -106,10 +106,11 @@ class Labeller:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for chunk in self._open.values():
-            self._photos.forget(chunk.number)
-            chunk.give_up()
-        self._open = {}
+        chunks, self._open = self._open, {}
+        for chunk in chunks.values():
+            chunk.give_up()  # before what may raise: a marker that stays tells of a photo that ended its process
+        for number in chunks:
+            self._photos.forget(number)
 
     @property
     def busy(self) -> bool:
