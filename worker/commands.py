@@ -61,6 +61,10 @@ def label_command(
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw an earlier run's work away and begin anew.")
     ] = False,
+    retry: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Try failed rows again that may pass (download, missing …)."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON instead of a table.")] = False,
 ) -> None:
     """Label a catalogue: one row in, one row out, in the same order.
@@ -109,8 +113,9 @@ def label_command(
         previous=previous,
         workers=workers,
         restart=restart,
+        retry_failed=retry,
     )
     receipt = label_with_progress(request, as_json=as_json)
     if not receipt.by_label:
-        msg = f"None of the {receipt.rows:,} photos could be labelled; see error_message in {output}, and --image-root."
+        msg = f"None of the {receipt.rows:,} photos could be labelled; see error_message in {output}."
         raise JobError(msg)

@@ -13,6 +13,7 @@ from worker.label import LabelRequest, label
 from worker.photos_text import photos_text
 from worker.receipt import Receipt
 from worker.results import Status
+from worker.retry import RETRYABLE
 
 __all__ = ["RateColumn", "label_with_progress", "print_receipt", "warn_of"]
 
@@ -45,14 +46,17 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
         progress.stop()
     if bar.earlier is None:
         errors.print(f"This was done already, and {escape(str(request.output))} is left as it is.", style="dim")
-        if receipt.by_status[Status.FAILED]:
-            errors.print("Failed rows were not tried again; --restart labels everything anew.", style="yellow")
     elif bar.earlier:
         errors.print(f"{bar.earlier:,} rows were done by an earlier run.", style="dim")
     if as_json:
         print(receipt.model_dump_json(indent=1))
     else:
         print_receipt(receipt, Console())
+    passing = sum(found.count for fault, found in receipt.errors.items() if fault in RETRYABLE)
+    if passing:
+        what = "1 failed row" if passing == 1 else f"{passing:,} failed rows"
+        text = f"{what} may pass at another time; the same command with --retry-failed tries again."
+        errors.print(text, style="yellow", highlight=False)
     return receipt
 
 

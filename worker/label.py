@@ -29,6 +29,7 @@ from worker.pin import verified_pin
 from worker.products.by_group import check_group_column
 from worker.receipt import Receipt, RunFigures
 from worker.results import check_no_clash
+from worker.retry_failed import retry_failed
 from worker.sources.address import is_url
 from worker.sources.catalogue import Catalogue, open_catalogue
 from worker.storage import FolderStorage
@@ -60,6 +61,7 @@ class LabelRequest:
         previous: an earlier result, whose rows are taken over where the photo is the same.
         workers: how many processes; one a core where it is not given.
         restart: throw an earlier run's work away.
+        retry_failed: try those failed rows of a finished job again that may pass, and write its result anew.
     """
 
     source: Path | str
@@ -74,6 +76,7 @@ class LabelRequest:
     previous: Path | None = None
     workers: int | None = None
     restart: bool = False
+    retry_failed: bool = False
 
 
 def label(
@@ -120,7 +123,7 @@ def label(
             _empty(folder)
         job = _prepared_job(catalogue, options, FolderStorage(folder), pin)
         receipt = _finished(job, request)
-        if receipt:
+        if receipt and not (request.retry_failed and retry_failed(job)):
             return receipt
         _check_preprocessing(job)
         if previous and job.missing_chunks():
@@ -218,11 +221,12 @@ def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:
     workers = request.workers or len(os.sched_getaffinity(0))
     start = time.monotonic()
     restarts = run_pool(job, request.model, workers, advance)
-    run = RunFigures(images=to_do, seconds=time.monotonic() - start, workers=workers, restarts=restarts)
+    retry = job.retry()
+    run = RunFigures(images=retry.rows or to_do, seconds=time.monotonic() - start, workers=workers, restarts=restarts)
     with scratch_folder(job.storage) as scratch:
         merged = merge_job(job, request.output, scratch)
         upload_lists(job, scratch)
-    receipt = merged.tally.receipt(job, str(request.output), run, groups=merged.groups)
+    receipt = merged.tally.receipt(job, str(request.output), run, retry.number, merged.groups)
     write_receipt(job, receipt, merged)
     forget_known(job)
     return receipt

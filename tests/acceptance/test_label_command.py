@@ -125,7 +125,7 @@ def test_the_same_command_again_has_nothing_left_to_do(tmp_path: Path, catalogue
     again = run(catalogue, bundle, output)
     assert again.returncode == 0
     assert "done already" in again.stderr
-    assert "not tried again" in again.stderr
+    assert "--retry-failed" in again.stderr
     assert output.read_bytes() == before
     assert {part: part.stat().st_mtime_ns for part in (folder / "parts").iterdir()} == parts
     assert json.loads((folder / "receipt.json").read_text())["run"] == figures

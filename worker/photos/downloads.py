@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-from models.errors import ImageError
+from models.errors import ImageError, ImageFault
 from worker.photos.appetite import Appetite
 from worker.photos.fetch import Arrival, Ask, Chunk, Fetch
 from worker.photos.host import Host
@@ -149,7 +149,7 @@ class Downloads:
                 _stop_the_clock_for(fetch, limit)
                 return await self._client.ask(fetch, keep=keep)
         except ImageError as error:
-            return Failed(error)
+            return Failed(_of_redirect(fetch, error) if fetch.redirects else error)
         except TimeoutError:
             return Trouble(f"took longer than {self._limits.total_s:g} s", silent=not fetch.intake.came)
 
@@ -175,7 +175,7 @@ class Downloads:
         if isinstance(outcome, Trouble):
             self._again(fetch, host, outcome, began)
             return
-        host.answered()
+        host.answered(self._loop.time())
         if isinstance(outcome, Came):
             self._arrive(fetch, outcome.data, None if fetch.redirects else outcome.etag)
         elif isinstance(outcome, Moved):
@@ -188,14 +188,17 @@ class Downloads:
         host.troubled(trouble, began, now)
         fetch.intake.drop()
         fetch.silences += trouble.silent and now - began >= self._limits.slow_s
-        pause_s = trouble.after_s
-        if pause_s is None:
-            pause_s = self._limits.pause_s * 2 ** (fetch.tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
+        pause_s = self._limits.pause_s * 2 ** (fetch.tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
         if why := host.refusal(now):
             self._arrive(fetch, download_error(fetch.url, why))
             self._refuse_waiting(host, why)
+        elif host.is_waited_for(now):  # which is not the photo's fault
+            fetch.tries, fetch.silences, fetch.left_s = fetch.redirects, 0, None
+            self._enqueue(fetch, first=True)
         elif self._is_last(fetch, trouble) or now + pause_s >= fetch.deadline:
             self._arrive(fetch, download_error(fetch.url, _given_up(fetch, trouble)))
+        elif trouble.after_s is not None:
+            self._enqueue(fetch, first=True)  # its host has said when
         else:
             fetch.left_s = fetch.deadline - now - pause_s
             self._loop.call_later(pause_s, self._try_again, fetch)
@@ -317,3 +320,13 @@ def _stop_the_clock_for(fetch: Fetch, limit: asyncio.Timeout) -> None:
 def _given_up(fetch: Fetch, trouble: Trouble) -> str:
     tries = "" if fetch.tries == 1 else f", the last of {fetch.tries} tries"
     return f"its host {trouble.why}{tries}; see that it is up, and try again"
+
+
+def _of_redirect(fetch: Fetch, error: ImageError) -> ImageError:
+    """Says who led there, and advises nothing: whoever trusts the host need not trust where it leads."""
+    if error.fault is not ImageFault.REFUSED:
+        return error
+    msg = (
+        f"Expected a photo at {fetch.url}, its host redirects to {fetch.target.place}, which may not be asked; see why."
+    )
+    return ImageError(msg, ImageFault.REFUSED)

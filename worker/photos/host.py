@@ -15,6 +15,7 @@ class Host:
     """A host's queue. Times are those of the event loop's clock, in seconds.
 
     A host in which nothing but trouble was met for a while is left alone ("rests"); then one photo tries it again.
+    Where it has given photos before, the others wait for that, up to the limits' patience; else they fail at once.
 
     Attributes:
         place: ``HOST:PORT`` or ``s3://BUCKET``.
@@ -42,6 +43,7 @@ class Host:
     _since: float = 0.0
     _silent: bool = True
     _why: str = ""
+    _answered_at: float | None = None
 
     def may_start(self, now: float) -> bool:
         """Whether it may be asked for one more photo now."""
@@ -57,18 +59,22 @@ class Host:
         """Why it is not asked at all for now; none where it is."""
         if now < self.rests_until:
             return f"its host {self.place} {self._why} and is left alone for a while; see that it is up, and try again"
-        if self.not_before - now > self.limits.total_s:
-            return f"its host {self.place} wants not to be asked for {self.not_before - now:,.0f} s; come back then"
         return None
 
-    def answered(self) -> None:
+    def is_waited_for(self, now: float) -> bool:
+        """Whether it has fallen silent, and is likely to come back."""
+        known = self._answered_at is not None and now - self._answered_at < self.limits.patience_s
+        return known and self._rests > 0
+
+    def answered(self, now: float) -> None:
         """It has said something useful."""
         self._troubles = self._rests = 0
+        self._answered_at = now
 
     def troubled(self, trouble: Trouble, began: float, now: float) -> None:
         """A try that began at ``began`` ended in trouble."""
         if trouble.after_s is not None:
-            self.not_before = max(self.not_before, now + trouble.after_s)
+            self.not_before = max(self.not_before, now + min(trouble.after_s, self.limits.longest_after_s))
         if not self._troubles:
             self._since, self._silent = began, True
         self._troubles += 1
@@ -85,6 +91,9 @@ class Host:
         if now < self.rests_until:
             return  # others that were under way when it began to
         rest_s = min(self.limits.rest_s * 2**self._rests, self.limits.longest_rest_s)
-        self.rests_until = now + rest_s
         self._rests += 1
         self._why = why
+        if self.is_waited_for(now):
+            self.not_before = max(self.not_before, now + rest_s)
+        else:
+            self.rests_until = now + rest_s

@@ -76,10 +76,10 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
-    """The product of each of some catalogue rows, as text; null where the cell is empty."""
+    """The product of each of some catalogue rows, as text; null where the cell is empty or blank."""
     cells = rows.column(column)
     names = cells.cast(_plain(cells.type)).cast(pa.string())
-    return pa.chunked_array([[name or None for name in names.to_pylist()]], pa.string())
+    return pa.chunked_array([[name if name and name.strip() else None for name in names.to_pylist()]], pa.string())
 
 
 def write_by_group(job: Job, column: str, store: ProductStore, file: Path, on_product: OnProduct) -> GroupCounts:

@@ -5,13 +5,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
+from shutil import disk_usage
 from tempfile import gettempdir
 from typing import Final
 
 import pyarrow as pa
 
 from models.errors import InputError, JobError
+from models.preprocess import IMAGE_SUFFIXES
 from worker.sources.address import (
     S3_SCHEME,
     checked_root,
@@ -142,6 +144,7 @@ def open_catalogue(
     opened = _open_url(place, encoding, allow_hosts) if is_url(place) else _open_path(Path(source), encoding)
     reader = opened.reader
     column = _image_column(opened.source, reader.schema, image_column)
+    _check_header(opened.source, reader.schema)
     _check_text(opened.source, reader.schema.field(column))
     root = opened.root if image_root is None else _image_root(str(image_root))
     first, batches = _first_batch(opened)
@@ -188,9 +191,10 @@ def _fetched(url: str, allow_hosts: Sequence[str] | None) -> UnnamedFile:
         if url.startswith(S3_SCHEME):
             fetch_object(url, file.path)
         else:
-            from worker.sources.web import download  # aiohttp takes a while to import
+            from worker.sources.web import MAX_BYTES, download  # aiohttp takes a while to import
 
-            download(url, file.file, allow_hosts)
+            room = disk_usage(gettempdir()).free // 2
+            download(url, file.file, allow_hosts, max_bytes=min(MAX_BYTES, room))
     except OSError as error:
         msg = f"Expected to keep {shown(url)} in {gettempdir()}, got {error}; set TMPDIR to a folder with room."
         raise JobError(msg) from error
@@ -259,6 +263,18 @@ def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
             return str(by_name[known])
     msg = f"Which column of {source} names the photo? Pass --image-column, one of: {', '.join(schema.names)}."
     raise InputError(msg)
+
+
+def _check_header(source: str, schema: pa.Schema) -> None:
+    """Refuse a header that is a row: its photo would be lost without a word."""
+    photo = next((name for name in schema.names if is_elsewhere(name) or _says_image(name)), None)
+    if photo is not None:
+        msg = f"Expected column names in the first line of {source}, got {photo[:200]!r}; add a line with names."
+        raise InputError(msg)
+
+
+def _says_image(name: str) -> bool:
+    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _check_text(source: str, field: pa.Field) -> None:

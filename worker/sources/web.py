@@ -140,7 +140,10 @@ async def _keep(answer: ClientResponse, file: BinaryIO, url: str, max_bytes: int
             raise InputError(msg)
         count += len(piece)
         if count > max_bytes:
-            msg = f"Expected at most {max_bytes:,} bytes at {shown(url)}, more came; cut the catalogue in pieces."
+            msg = (
+                f"Expected at most {max_bytes:,} bytes at {shown(url)}, more came; cut the catalogue in pieces, or "
+                "make room in TMPDIR."
+            )
             raise InputError(msg)
         file.write(piece)
     file.flush()

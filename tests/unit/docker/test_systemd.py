@@ -100,17 +100,26 @@ def test_the_first_night_labels_everything(results: Path) -> None:
     words = nightly(results).stdout.splitlines()
     assert words[:5] == ["label", "s3://shop/a b.csv", "--model", "/m", "--output"]
     assert re.fullmatch(rf"{results}/\d{{4}}-\d\d-\d\d\.parquet", words[5])
-    assert len(words) == 6
+    assert words[6:] == ["--retry-failed"]
+
+
+def test_more_options_are_words_of_their_own(results: Path) -> None:
+    words = nightly(results, OPTIONS="--group-column sku --allow-host a.internal:8080").stdout.splitlines()
+    assert words[-4:] == ["--group-column", "sku", "--allow-host", "a.internal:8080"]
 
 
 def test_later_nights_take_over_from_the_newest_earlier_result(results: Path) -> None:
-    for name in ("2026-01-30.parquet", "2026-02-01.parquet", "notes.parquet"):
+    """Whose job folder is there."""
+    for name in ("2026-01-30.parquet", "2026-02-01.parquet", "2026-02-02.parquet", "notes.parquet"):
         (results / name).touch()
+    for name in ("2026-01-30.parquet", "2026-02-01.parquet", "notes.parquet"):
+        (results / f"{name}.job").mkdir()
     today = nightly(results).stdout.splitlines()[5]
     Path(today).touch()
     assert nightly(results).stdout.splitlines()[4:] == [
         "--output",
         today,
+        "--retry-failed",
         "--previous",
         f"{results}/2026-02-01.parquet",
     ]

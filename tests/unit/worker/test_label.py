@@ -87,3 +87,26 @@ def test_what_another_preprocessing_began_is_not_gone_on_with(yesterday: LabelRe
     with pytest.raises(JobError, match=r"preprocessing is version 0, this one's is 1; .*--restart"):
         run(yesterday)
     assert run(replace(yesterday, restart=True))[0].rows == 40
+
+
+def test_failed_rows_that_may_pass_are_tried_again_and_no_others(yesterday: LabelRequest, tmp_path: Path) -> None:
+    late = tmp_path / "late.png"
+    yesterday.source.write_text(yesterday.source.read_text() + f"{late}\n")
+    first = run(yesterday)[0]
+    assert first.errors["missing"].count == 1
+    before = pq.read_table(yesterday.output).to_pylist()
+    again = replace(yesterday, retry_failed=True)
+    assert run(again)[0].retry == 1
+    late.write_bytes(Path(before[0]["image"]).read_bytes())
+    receipt = run(again)[0]
+    assert (receipt.retry, receipt.run.images, "missing" in receipt.errors) == (2, 1, False)
+    after = pq.read_table(yesterday.output).to_pylist()
+    assert after[:-1] == before[:-1]
+    assert after[-1]["sha256"] == before[0]["sha256"]
+    assert run(again)[0] == receipt
+
+
+def test_a_finished_result_is_left_alone_unless_a_retry_is_asked_for(yesterday: LabelRequest, tmp_path: Path) -> None:
+    yesterday.source.write_text(yesterday.source.read_text() + f"{tmp_path}/late.png\n")
+    receipt = run(yesterday)[0]
+    assert run(yesterday)[0] == receipt

@@ -54,7 +54,7 @@ def test_a_moment_of_silence_is_forgiven(host):
 def test_one_answer_is_enough(host):
     host.troubled(SILENT, 0.0, 5.0)
     host.troubled(SILENT, 0.0, 5.0)
-    host.answered()
+    host.answered(5.0)
     host.troubled(SILENT, 0.0, 5.0)
     assert host.refusal(5.0) is None
 
@@ -72,7 +72,7 @@ def test_after_a_rest_one_photo_tries_it_again(host):
     assert host.may_start(15.0)
     host.running = 1
     assert not host.may_start(15.0)
-    host.answered()
+    host.answered(15.0)
     assert host.may_start(15.0)
 
 
@@ -104,6 +104,29 @@ def test_a_host_is_not_asked_before_it_wants_to_be(host):
     assert host.refusal(1.0) is None
 
 
-def test_a_host_that_asks_for_more_time_than_a_photo_has_is_refused(host):
+def test_one_answer_does_not_stop_a_host_for_hours(host):
+    host.waiting.append(object())
     host.troubled(Trouble("answered 429", after_s=3600.0), 0.0, 1.0)
-    assert "3,600 s" in host.refusal(1.0)
+    assert host.refusal(1.0) is None
+    assert not host.may_start(host.limits.longest_after_s)
+    assert host.may_start(1.0 + host.limits.longest_after_s)
+
+
+def test_a_host_that_has_given_photos_is_waited_for_when_it_falls_silent(host):
+    host.waiting.append(object())
+    host.answered(0.0)
+    for now in (1.0, 5.0, 5.0):
+        host.troubled(SILENT, 0.0, now)
+    assert host.is_waited_for(5.0)
+    assert host.refusal(5.0) is None
+    assert not host.may_start(5.0 + host.limits.rest_s - 0.1)
+    assert host.may_start(5.0 + host.limits.rest_s)
+
+
+def test_and_is_not_waited_for_for_ever(host):
+    host.answered(0.0)
+    late = host.limits.patience_s + 1.0
+    for now in (1.0, 5.0, 5.0, late):
+        host.troubled(SILENT, 0.0, now)
+    assert not host.is_waited_for(late)
+    assert "left alone" in host.refusal(late)

@@ -105,7 +105,7 @@ def test_a_job_without_products_has_no_such_file(answered_job, tmp_path: Path) -
 
 def test_an_empty_cell_names_no_product() -> None:
     rows = pa.table({"sku": ["A", "", None, " "]})
-    assert product_names(rows, "sku").to_pylist() == ["A", None, None, " "]
+    assert product_names(rows, "sku").to_pylist() == ["A", None, None, None]
 
 
 @pytest.mark.parametrize(
