@@ -36,9 +36,15 @@ def watch(farm: Farm, inbox: Path, bundle: Path, catalogue: Path) -> Watch:
     def start(settle: str = "0.3") -> WorkerProcess:
         queue = ("--redis", farm.server.url, "--jobs", str(farm.jobs), "--image-root", str(catalogue))
         pace = ("--settle", settle, "--every", "0.1", "--json")
-        return farm.start((*HANGTAG, "submit", "--watch", str(inbox), "--model", str(bundle), *queue, *pace))
+        return farm.start(
+            (*INTERRUPTIBLE, *HANGTAG, "submit", "--watch", str(inbox), "--model", str(bundle), *queue, *pace)
+        )
 
     return start
+
+
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+"""Shells ignore SIGINT in what they start with &, and children inherit that."""
 
 
 def drop(file: Path, names: list[str]) -> None:
