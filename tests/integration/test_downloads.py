@@ -1,5 +1,6 @@
 """Photos from web servers that do all that web servers do."""
 
+import asyncio
 import gzip
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from worker.photos.source import limits_of, open_photos
 
 from .nasty_server import (
     NastyServer,
+    Request,
     chunked_and_cut,
     cut,
     dead_port,
@@ -146,6 +148,23 @@ def test_a_host_that_asks_to_wait_is_left_alone_so_long_by_all(tmp_path, server)
     first, *later = server.requests
     assert all(request.at - first.at > 0.95 for request in later)
     assert len(later) == 4
+
+
+def test_a_host_that_goes_away_for_a_while_loses_no_photo(tmp_path, server):
+    """It hangs up on many more than its photos have tries."""
+    away = iter(range(60))
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        await (whole() if next(away, None) is None else says(b""))(request, writer)
+
+    server.otherwise(answer)
+    limits = replace(HASTY, tries=2, blip_s=0.01, rest_s=0.02)
+    with photos(tmp_path, server.place, limits=limits) as source:
+        source.want(wanted(server.on("/first", whole())), {})
+        assert take_all(source, 1)[0].outcome == b"photo"
+        source.want(wanted(*(server.url(f"/{number}") for number in range(20))), {})
+        assert [photo.outcome for photo in take_all(source, 20)] == [b"photo"] * 20
+    assert next(away, None) is None
 
 
 @pytest.mark.parametrize("late", [timedelta(hours=1), timedelta(days=9)])

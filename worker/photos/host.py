@@ -63,8 +63,10 @@ class Host:
 
     def is_waited_for(self, now: float) -> bool:
         """Whether it has fallen silent, and is likely to come back."""
-        known = self._answered_at is not None and now - self._answered_at < self.limits.patience_s
-        return known and self._rests > 0
+        return self._rests > 0 and self._is_known(now)
+
+    def _is_known(self, now: float) -> bool:
+        return self._answered_at is not None and now - self._answered_at < self.limits.patience_s
 
     def answered(self, now: float) -> None:
         """It has said something useful."""
@@ -83,17 +85,24 @@ class Host:
             self._rest(trouble.why, now)
 
     def _is_hopeless(self, now: float) -> bool:
-        """Who answers, if only that it is overloaded, is given as long as a photo may take."""
-        patience_s = self.limits.silent_s if self._silent else self.limits.total_s
-        return self._troubles >= self.limits.silences and now - self._since >= patience_s
+        """Who answers, if only that it is overloaded, is given as long as a photo may take.
+
+        Who has given photos and says nothing any more is left alone at once, before any photo has had all its tries.
+        """
+        if self._troubles < self.limits.silences:
+            return False
+        if self._silent and self._is_known(now):
+            return True
+        return now - self._since >= (self.limits.silent_s if self._silent else self.limits.total_s)
 
     def _rest(self, why: str, now: float) -> None:
         if now < self.rests_until:
             return  # others that were under way when it began to
-        rest_s = min(self.limits.rest_s * 2**self._rests, self.limits.longest_rest_s)
-        self._rests += 1
-        self._why = why
-        if self.is_waited_for(now):
-            self.not_before = max(self.not_before, now + rest_s)
+        if self._is_known(now):
+            if now >= self.not_before:
+                self.not_before = now + min(self.limits.blip_s * 2**self._rests, self.limits.rest_s)
+                self._rests += 1
         else:
-            self.rests_until = now + rest_s
+            self.rests_until = now + min(self.limits.rest_s * 2**self._rests, self.limits.longest_rest_s)
+            self._rests += 1
+        self._why = why

@@ -29,6 +29,7 @@ class Limits:
         silences: tries in a row, with ``silent_s`` from the first to the last, after which a silent host is left alone.
         rest_s: for how long, at first; doubles with each trial that fails, up to ``longest_rest_s``.
         patience_s: for so long since its last photo a host that falls silent is waited for; then its photos fail.
+        blip_s: how long it is left alone at first; doubles up to ``rest_s``.
         longest_after_s: that one answer (its ``Retry-After``) may have a host left alone.
         names_s: for how long a host's addresses are kept.
     """
@@ -53,5 +54,6 @@ class Limits:
     rest_s: float = 10.0
     longest_rest_s: float = 300.0
     patience_s: float = 180.0
+    blip_s: float = 1.0
     longest_after_s: float = 120.0
     names_s: int = 30

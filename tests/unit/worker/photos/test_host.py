@@ -115,12 +115,16 @@ def test_one_answer_does_not_stop_a_host_for_hours(host):
 def test_a_host_that_has_given_photos_is_waited_for_when_it_falls_silent(host):
     host.waiting.append(object())
     host.answered(0.0)
-    for now in (1.0, 5.0, 5.0):
-        host.troubled(SILENT, 0.0, now)
-    assert host.is_waited_for(5.0)
-    assert host.refusal(5.0) is None
-    assert not host.may_start(5.0 + host.limits.rest_s - 0.1)
-    assert host.may_start(5.0 + host.limits.rest_s)
+    for _ in range(3):
+        host.troubled(SILENT, 0.5, 1.0)
+    assert host.is_waited_for(1.0)
+    assert host.refusal(1.0) is None
+    assert not host.may_start(1.9)
+    assert host.may_start(2.0)
+    host.troubled(SILENT, 2.0, 2.0)
+    host.troubled(SILENT, 0.5, 2.0)  # one that was under way when it began to rest
+    assert not host.may_start(3.9)
+    assert host.may_start(4.0)
 
 
 def test_and_is_not_waited_for_for_ever(host):
