@@ -1,11 +1,12 @@
 """Whether memory grows with the rows: the peak of ``hangtag submit``, of a worker's processes, and of merging.
 
-    python benchmarks/memory_of_rows.py [--rows 10000 100000 1000000] [--labelled 100000] [--out memory_of_rows.png]
+    python benchmarks/memory_of_rows.py [--rows 10000 100000 1000000] [--labelled 1000000] [--out memory_of_rows.png]
                                         [--photos PHOTOS --model BUNDLE]
 
 Each is a process of its own, and what it held at most is what Linux says (``VmHWM``). The catalogue is a CSV of the
 photos that there are, again and again, three rows a product; submitting names its column of products. A worker labels
-catalogues of up to ``--labelled`` rows, since more would take an hour and more; the parts that are merged are made up.
+catalogues of up to ``--labelled`` rows; it decodes each photo once, and knows the others. The parts that are merged are
+made up.
 Merging holds one row group of the result, 65,536 rows: its memory grows until there is one, and then no more. Printed:
 a row a step and size. Drawn: the same.
 """
@@ -68,7 +69,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--labelled", type=int, default=100_000)
+    parser.add_argument("--labelled", type=int, default=1_000_000)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--out", type=Path, default=Path("memory_of_rows.png"))

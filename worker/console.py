@@ -56,7 +56,7 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     if passing:
         what = "1 failed row" if passing == 1 else f"{passing:,} failed rows"
         text = f"{what} may pass at another time; the same command with --retry-failed tries again."
-        errors.print(text, style="yellow", highlight=False)
+        errors.print(text, style="yellow", highlight=False, soft_wrap=True)
     return receipt
 
 
