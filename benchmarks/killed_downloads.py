@@ -36,12 +36,12 @@ from material import make_material, photo_list
 from prometheus_client.parser import text_string_to_metric_families
 from workers import Workers
 
+from models.storage.storage import FolderStorage
 from worker.jobs import Jobs
 from worker.queue.identity import Owner
 from worker.queue.ledger import connect
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.settings import QueueSettings
-from worker.storage import FolderStorage
 
 NAMES = ("killed", "other")
 SLOTS = 2

@@ -4,10 +4,10 @@ import random
 from pathlib import Path
 
 from models.decision import ReviewReason
+from models.storage.storage import FolderStorage
 from worker.jobs import Jobs
 from worker.parts import part_bytes, part_key
 from worker.results import RowResult, Status
-from worker.storage import FolderStorage
 
 __all__ = ["make_up_parts"]
 

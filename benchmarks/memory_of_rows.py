@@ -30,9 +30,9 @@ from resident import resident_mb
 from workers import Workers
 
 from models.preprocess import IMAGE_SUFFIXES
+from models.storage.storage import FolderStorage
 from worker.jobs import Jobs
 from worker.queue.private_redis import PrivateRedis
-from worker.storage import FolderStorage
 
 SUBMIT, MAIN, SLOT, MERGE = "hangtag submit", "worker: main process", "worker: labelling process", "merging"
 

@@ -8,6 +8,7 @@ from enum import IntEnum, StrEnum
 
 __all__ = [
     "BundleError",
+    "BusyError",
     "DataError",
     "ExitCode",
     "HangtagError",
@@ -17,6 +18,7 @@ __all__ = [
     "JobError",
     "MissingExtraError",
     "ParityError",
+    "RegistryError",
     "StoppedError",
 ]
 
@@ -27,8 +29,11 @@ class ExitCode(IntEnum):
     OK = 0
     FAILURE = 1
     USAGE = 2
+    GATE_REFUSED = 3
     DATA_REFUSED = 4
+    NOTHING_NEW = 4
     BUNDLE_REFUSED = 5
+    BUSY = 6
     INTERRUPTED = 130
 
 
@@ -58,6 +63,18 @@ class BundleError(HangtagError):
     """A bundle that is damaged, incomplete, or disagrees with itself."""
 
     exit_code = ExitCode.BUNDLE_REFUSED
+
+
+class RegistryError(HangtagError):
+    """A registry that does not hold what is asked for, or does not allow it."""
+
+    exit_code = ExitCode.USAGE
+
+
+class BusyError(HangtagError):
+    """Something that must be done once at a time is being done by another process."""
+
+    exit_code = ExitCode.BUSY
 
 
 class ParityError(HangtagError):

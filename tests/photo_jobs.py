@@ -2,10 +2,10 @@
 
 import time
 
+from models.storage.storage import FolderStorage
 from worker.job import Job, JobOptions, JobSpec, ModelPin
 from worker.photos.photo import Photo, PhotoSource, Wanted
 from worker.priority import Priority
-from worker.storage import FolderStorage
 
 __all__ = ["photo_job", "take_all", "wanted"]
 

@@ -16,6 +16,7 @@ from models.benchmark.measure import BRIEF
 from models.cache import default_cache
 from models.errors import InputError, JobError, StoppedError
 from models.preprocess import PreprocessSpec
+from models.storage.storage import FolderStorage
 from models.whole_file import replace_file
 from trainer.arch import Arch
 from trainer.check.screen import check_and_show
@@ -31,7 +32,6 @@ from worker.page.contact_sheet import SheetPhoto, draw_contact_sheet
 from worker.page.receipt_page import PagePicture, receipt_page
 from worker.receipt import Receipt, SampleRow
 from worker.results import Status
-from worker.storage import FolderStorage
 
 __all__ = ["run_demo"]
 

@@ -9,8 +9,8 @@ from typing import Final
 from models.bundle import MANIFEST_FILE, open_bundle
 from models.errors import BundleError
 from models.manifest import parse_manifest
+from models.storage.storage import Storage
 from models.whole_file import write_synced
-from worker.storage import Storage
 
 __all__ = ["BundleStore"]
 

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import InputError, JobError
+from models.storage.storage import Storage
 from worker.parts import latest_parts, part_key
 from worker.priority import Priority
 from worker.retry import NO_RETRY, Retry, latest_retry, read_retry
-from worker.storage import Storage
 
 __all__ = [
     "CANCELLED",

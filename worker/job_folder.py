@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import InputError, JobError
+from models.storage.storage import FolderStorage
 from worker.finish import RESULT_FILE
 from worker.job import Job, open_job
-from worker.storage import FolderStorage
 
 __all__ = ["check_done", "earlier_job", "job_folder"]
 

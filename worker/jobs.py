@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Final
 
 from models.errors import InputError, JobError
+from models.storage.storage import Storage
 from worker.bundle_store import BundleStore
 from worker.job import JOB_FILE, Job, open_job
-from worker.storage import Storage
 
 __all__ = ["Jobs", "check_name"]
 

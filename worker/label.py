@@ -12,6 +12,7 @@ from typing import Final
 
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
+from models.storage.storage import FolderStorage
 from worker.finish import finished_receipt, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
 from worker.job_folder import earlier_job, job_folder
@@ -32,7 +33,6 @@ from worker.results import check_no_clash
 from worker.retry_failed import retry_failed
 from worker.sources.address import is_url
 from worker.sources.catalogue import Catalogue, open_catalogue
-from worker.storage import FolderStorage
 
 __all__ = ["LabelRequest", "Progress", "label"]
 

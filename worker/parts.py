@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import JobError
+from models.storage.storage import Storage
 from worker.results import RowResult, Status, results_table
-from worker.storage import Storage
 
 __all__ = [
     "NO_PHOTO_WORK",

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from models.errors import ImageFault
-from worker.storage import Storage
+from models.storage.storage import Storage
 
 __all__ = ["NO_RETRY", "RETRYABLE", "Retry", "commit_retry", "latest_retry", "read_retry"]
 

@@ -10,10 +10,10 @@ import pytest
 
 from benchmarks.example_runs.chromium import chromium_binary
 from benchmarks.example_runs.page import Page, build, open_page
+from models.storage.object_storage import ObjectStorage
 from tests.missing import skip_outside_ci
 from worker.job import JobOptions
 from worker.label import LabelRequest, label
-from worker.object_storage import ObjectStorage
 from worker.queue.private_redis import PrivateRedis
 
 from .examples import EdgeSays, edge_speaker, install_or_skip

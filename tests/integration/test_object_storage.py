@@ -10,18 +10,18 @@ import pytest
 
 from models.classifier import load
 from models.errors import JobError
+from models.storage.object_storage import ObjectStorage
+from models.storage.open_storage import open_storage
+from models.storage.storage import FolderStorage, Storage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, finished_receipt
 from worker.job import Job, JobOptions, open_job
 from worker.job_writer import create_job
-from worker.object_storage import ObjectStorage
-from worker.open_storage import open_storage
 from worker.parts import part_bytes, part_key
 from worker.pin import verified_pin
 from worker.receipt import GROUPS_FILE, REVIEW_FILE
 from worker.sources.catalogue import open_catalogue
-from worker.storage import FolderStorage, Storage
 
 from .s3_server import Fault, Kind, S3Server
 
@@ -143,7 +143,7 @@ class TestErrors:
 
 FORKS = """
 import os, signal, sys
-from worker.object_storage import ObjectStorage
+from models.storage.object_storage import ObjectStorage
 
 storage = ObjectStorage(sys.argv[1])
 assert storage.commit("parent", b"before")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from models.storage.object_storage import ObjectStorage
 from tests.until import until
 from worker.finish import RESULT_FILE, finished_receipt
 from worker.job import open_job
-from worker.object_storage import ObjectStorage
 
 from .farm import Farm
 from .jobs import assert_same, photo_names, write_list

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from worker.open_storage import open_storage
-from worker.storage import FolderStorage, Storage
+from models.storage.open_storage import open_storage
+from models.storage.storage import FolderStorage, Storage
 
 from .s3_server import PAGE_KEYS
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from models.storage.storage import FolderStorage
 from tests.until import until
 from worker.job import open_job
-from worker.storage import FolderStorage
 
 from .farm import Farm
 from .jobs import QueuedJob, assert_same, photo_names, write_list

@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from models.storage.storage import FolderStorage
 from tests.until import until
 from worker.finish import finished_receipt
 from worker.jobs import Jobs
-from worker.storage import FolderStorage
 
 from .farm import Farm
 from .jobs import assert_same, photo_names

@@ -10,7 +10,7 @@ TRAINING_PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matpl
 
 
 QUEUE_PACKAGES = ("celery", "kombu", "redis", "pydantic_settings")
-OPTIONAL = {"worker.object_storage", "worker.photos.over_s3"}
+OPTIONAL = {"models.storage.object_storage", "worker.photos.over_s3"}
 """Need an extra of their own."""
 
 

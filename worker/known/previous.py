@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import HangtagError, JobError
+from models.storage.storage import Storage
 from worker.job import Job
 from worker.known.known import Labelled
 from worker.known.photo_table import PLAIN_TABLES, PLAIN_TABLES_KEYS, PhotoTable
@@ -19,7 +20,6 @@ from worker.parts import read_part
 from worker.photos.cells import Cells
 from worker.queue.events import log_event
 from worker.results import results_of
-from worker.storage import Storage
 from worker.temporary_folder import temporary_folder
 
 __all__ = ["PREVIOUS_FILE", "Carried", "carry_over", "open_previous"]

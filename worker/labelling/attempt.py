@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from worker.storage import Storage
+from models.storage.storage import Storage
 
 __all__ = ["MAX_STRIKES", "Attempt", "Earlier", "attempt_on", "earlier_attempts", "forget_attempts"]
 

@@ -14,6 +14,7 @@ from typing import TextIO
 
 from models.classifier import Classifier
 from models.errors import HangtagError, JobError
+from models.storage.storage import FolderStorage
 from worker.job import Job, open_job
 from worker.known.open_known import open_known
 from worker.labelling.child import take_streams
@@ -22,7 +23,6 @@ from worker.labelling.labeller import Labeller, run_chunks
 from worker.labelling.line_feed import LineFeed
 from worker.photos.source import open_photos
 from worker.pin import load_pinned
-from worker.storage import FolderStorage
 
 
 def main(folder: str, model: str) -> int:

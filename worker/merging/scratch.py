@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import JobError
-from worker.storage import Storage
+from models.storage.storage import Storage
 from worker.temporary_folder import temporary_folder
 
 __all__ = ["scratch_database", "scratch_folder"]

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from models.errors import JobError
+from models.storage.open_storage import open_storage
 from worker.jobs import Jobs
-from worker.open_storage import open_storage
 from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.ledger import Ledger, RedisError, connect
 from worker.queue.reconciler import Reconciler

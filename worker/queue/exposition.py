@@ -15,8 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from models.errors import InputError
+from models.storage.open_storage import open_storage
 from worker.jobs import Jobs
-from worker.open_storage import open_storage
 from worker.queue.events import log_event
 from worker.queue.ledger import Ledger, connect
 from worker.queue.metrics import CHUNK_BOUNDS_S, CHUNK_SECONDS, CHUNK_SECONDS_SUM, COUNTERS, Key, Metrics

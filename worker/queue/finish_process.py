@@ -3,9 +3,9 @@
 import sys
 
 from models.errors import HangtagError
+from models.storage.open_storage import open_storage
 from worker.finish import finish_job, finished_receipt
 from worker.jobs import Jobs
-from worker.open_storage import open_storage
 
 
 def main(place: str, name: str) -> int:

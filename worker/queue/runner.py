@@ -15,13 +15,13 @@ from typing import Final
 from models.errors import HangtagError, ImageFault, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.python_process import python_command, python_environment
+from models.storage.open_storage import open_storage
 from worker.finish import finished_receipt
 from worker.job import Job
 from worker.jobs import Jobs
 from worker.labelling.attempt import MAX_STRIKES, earlier_attempts, forget_attempts
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Guard, Labeller, run_chunks
-from worker.open_storage import open_storage
 from worker.queue.chunk_report import report_chunk
 from worker.queue.events import log_event
 from worker.queue.in_hand import InHand

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celery.bootsteps import StartStopStep
 
+from models.storage.open_storage import open_storage
 from worker.jobs import Jobs
-from worker.open_storage import open_storage
 from worker.queue.events import log_event
 from worker.queue.heartbeat import BEAT_S, Heartbeat
 from worker.queue.identity import Owner

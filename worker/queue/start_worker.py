@@ -12,8 +12,8 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init
 
 from models.errors import JobError
+from models.storage.open_storage import open_storage
 from worker.jobs import Jobs
-from worker.open_storage import open_storage
 from worker.queue.app import make_app
 from worker.queue.events import log_event, start_logging
 from worker.queue.heartbeat import Heartbeat

@@ -9,7 +9,7 @@ from models.errors import InputError, MissingExtraError
 from models.preprocess import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
-    from worker.object_storage import ObjectStorage
+    from models.storage.object_storage import ObjectStorage
 
 __all__ = ["bucket_images", "fetch_object"]
 
@@ -55,7 +55,7 @@ def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
 
 def _storage(url: str) -> "ObjectStorage":
     try:
-        from worker.object_storage import ObjectStorage
+        from models.storage.object_storage import ObjectStorage
     except ImportError as error:
         msg = f"Catalogues in S3 need s3fs ({error}); pip install 'hangtag[s3]'."
         raise MissingExtraError(msg) from error

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import ImageError, ImageFault
+from models.storage.storage import FolderStorage
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.jobs import Jobs
@@ -17,7 +18,6 @@ from worker.pin import verified_pin
 from worker.priority import Priority
 from worker.results import RowResult, Status, failed_row
 from worker.sources.catalogue import open_catalogue
-from worker.storage import FolderStorage
 
 MakeJob = Callable[..., Job]
 CommitPart = Callable[..., None]

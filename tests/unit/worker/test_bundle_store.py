@@ -6,8 +6,8 @@ import pytest
 
 from models.classifier import load
 from models.errors import BundleError
+from models.storage.storage import FolderStorage
 from worker.bundle_store import BundleStore
-from worker.storage import FolderStorage
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 
 from models.classifier import load
 from models.errors import ImageFault, JobError
+from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, finished_receipt, sheet_photo
@@ -18,7 +19,6 @@ from worker.parts import part_bytes, part_key
 from worker.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE, GroupCounts, SampleRow
 from worker.results import Status
 from worker.retry import commit_retry
-from worker.storage import FolderStorage
 
 
 def result(job: Job) -> list[dict]:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InputError, JobError
+from models.storage.storage import FolderStorage
 from worker.jobs import Jobs, check_name
-from worker.storage import FolderStorage
 
 ROOT = FolderStorage(Path("/srv/jobs"))
 GOOD = ["a", "7", "spring-2026", "A.b_c-d", "x" * 64, "a..b"]

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import InputError, JobError
+from models.storage.storage import FolderStorage
 from worker.job import JobOptions, open_job
 from worker.job_folder import job_folder
 from worker.known.open_known import open_known
@@ -14,7 +15,6 @@ from worker.known.own_folder import own_folder
 from worker.known.previous import Carried
 from worker.label import LabelRequest, label
 from worker.receipt import Receipt
-from worker.storage import FolderStorage
 
 
 def run(request: LabelRequest) -> tuple[Receipt, list[Carried]]:

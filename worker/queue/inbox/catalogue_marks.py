@@ -9,8 +9,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from models.storage.storage import Storage
 from worker.queue.submit import name_part
-from worker.storage import Storage
 
 __all__ = ["CatalogueMarks", "Content", "TakenFile"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import JobError
+from models.storage.storage import Storage
 from worker.queue.inbox.files import Found
 from worker.queue.submit import name_part
-from worker.storage import Storage
 
 __all__ = ["BATCH_PHOTOS", "Batch", "PhotoLog"]
 

@@ -128,7 +128,7 @@ from pathlib import Path
 from tests.unit.worker.known.rows import labelled
 from worker.job import open_job
 from worker.known.open_known import open_known
-from worker.storage import FolderStorage
+from models.storage.storage import FolderStorage
 known = open_known(open_job(FolderStorage(Path(sys.argv[1]))))
 start = int(sys.argv[2])
 for number in range(start, start + 100):

@@ -8,6 +8,7 @@ import pytest
 
 from models.decision import ReviewReason
 from models.errors import ImageFault, JobError
+from models.storage.storage import FolderStorage
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.jobs import Jobs
@@ -18,7 +19,6 @@ from worker.known.terms import Terms
 from worker.parts import part_bytes, part_key
 from worker.results import Status
 from worker.sources.catalogue import open_catalogue
-from worker.storage import FolderStorage
 
 from .rows import MODEL, failed, labelled, sha256_of
 

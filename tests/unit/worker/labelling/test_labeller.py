@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.classifier import Classifier, load
 from models.errors import ImageError, ImageFault, JobError
+from models.storage.storage import FolderStorage
 from worker.job import Job, JobOptions
 from worker.job_writer import create_job
 from worker.known.known import NOTHING_KNOWN, Known, KnownPhotos, Labelled
@@ -22,7 +23,6 @@ from worker.photos.photo import Photo, Wanted
 from worker.pin import verified_pin
 from worker.results import RowResult, Status
 from worker.sources.catalogue import open_catalogue
-from worker.storage import FolderStorage
 
 
 class Post:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import JobError
+from models.storage.storage import FolderStorage
 from worker.merging.scratch import scratch_database, scratch_folder
-from worker.storage import FolderStorage
 
 
 def test_a_database_has_no_file_that_could_be_left(tmp_path: Path) -> None:

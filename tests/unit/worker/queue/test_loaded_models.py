@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from models.errors import BundleError, JobError
+from models.storage.storage import FolderStorage
 from worker.bundle_store import BundleStore
 from worker.job import ModelPin
 from worker.pin import verified_pin
 from worker.queue.loaded_models import LoadedModels
-from worker.storage import FolderStorage
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.storage import FolderStorage
+from models.storage.storage import FolderStorage
 
 __all__ = ["Fate", "KilledError", "MortalStorage"]
 

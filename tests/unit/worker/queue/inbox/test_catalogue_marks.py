@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
+from models.storage.storage import FolderStorage
 from worker.jobs import check_name
 from worker.queue.inbox.catalogue_marks import CatalogueMarks, Content
-from worker.storage import FolderStorage
 
 FOLDER = Path("/mnt/inbox")
 

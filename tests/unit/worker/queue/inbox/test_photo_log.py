@@ -1,8 +1,8 @@
 from pathlib import Path
 
+from models.storage.storage import FolderStorage
 from worker.queue.inbox.files import Found, Kind
 from worker.queue.inbox.photo_log import PhotoLog
-from worker.storage import FolderStorage
 
 FOLDER = Path("/mnt/inbox")
 

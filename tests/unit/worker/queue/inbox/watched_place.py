@@ -4,11 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from models.storage.storage import FolderStorage, Storage
 from worker.jobs import Jobs
 from worker.queue.inbox.inbox import Inbox
 from worker.queue.inbox.request import InboxRequest
 from worker.queue.submit import Submitted
-from worker.storage import FolderStorage, Storage
 
 __all__ = ["Heard", "Watched", "rows_of"]
 

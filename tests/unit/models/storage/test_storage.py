@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from models.storage.storage import FolderStorage
 from models.whole_file import replace_file
-from worker.storage import FolderStorage
 
 
 def test_nothing_is_left_beside_a_commit(tmp_path: Path) -> None:

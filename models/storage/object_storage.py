@@ -1,4 +1,4 @@
-"""A job in S3, or in what speaks like it; the environment says who asks, and where (``AWS_ENDPOINT_URL``)."""
+"""What lies in S3, or in what speaks like it; the environment says who asks, and where (``AWS_ENDPOINT_URL``)."""
 
 import errno
 import hashlib
@@ -19,7 +19,7 @@ from s3fs import S3FileSystem
 
 from models.cache import default_cache
 from models.errors import InputError, JobError
-from worker.storage import Entry
+from models.storage.storage import Entry
 
 __all__ = ["ObjectStorage"]
 

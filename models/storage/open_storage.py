@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from models.errors import InputError, MissingExtraError
-from worker.storage import FolderStorage, Storage
+from models.storage.storage import FolderStorage, Storage
 
 __all__ = ["open_storage"]
 
@@ -22,8 +22,8 @@ def open_storage(place: str) -> Storage:
         msg = f"Expected a folder's path or an s3://bucket/folder URL, got {place!r}."
         raise InputError(msg)
     try:
-        from worker.object_storage import ObjectStorage
+        from models.storage.object_storage import ObjectStorage
     except ImportError as error:
-        msg = f"Jobs in S3 need s3fs ({error}); pip install 'hangtag[s3]'."
+        msg = f"What lies in S3 needs s3fs ({error}); pip install 'hangtag[s3]'."
         raise MissingExtraError(msg) from error
     return ObjectStorage(place)

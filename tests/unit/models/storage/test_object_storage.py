@@ -8,8 +8,8 @@ from threading import Timer
 import pytest
 
 from models.errors import InputError, JobError
+from models.storage.object_storage import ObjectStorage
 from tests.integration.s3_server import lead_to
-from worker.object_storage import ObjectStorage
 
 
 @pytest.fixture
@@ -78,6 +78,6 @@ def test_a_server_that_says_nothing(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", silent_server)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setattr("worker.object_storage.READ_TIMEOUT_S", 1)
+    monkeypatch.setattr("models.storage.object_storage.READ_TIMEOUT_S", 1)
     with pytest.raises(JobError, match="ReadTimeoutError"):
         ask(storage)

@@ -1,4 +1,4 @@
-"""Where a job lives. ``commit`` writes what must never change: the first commit of a key wins, whoever makes it."""
+"""Where jobs and models lie. ``commit`` writes what must never change: the first to write a key wins."""
 
 import os
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Entry:
 
 
 class Storage(Protocol):
-    """What a job asks of the place it lives in. Keys are relative, with ``/`` between their parts."""
+    """What jobs and registries ask of the place they lie in. Keys are relative, with ``/`` between their parts."""
 
     def __hash__(self) -> int:
         """Storages of one place are equal, so that what was read of it can be cached."""

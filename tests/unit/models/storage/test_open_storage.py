@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError, MissingExtraError
-from worker.object_storage import ObjectStorage
-from worker.open_storage import open_storage
-from worker.storage import FolderStorage
+from models.storage.object_storage import ObjectStorage
+from models.storage.open_storage import open_storage
+from models.storage.storage import FolderStorage
 
 
 def test_a_path_is_a_folder_wherever_one_goes_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,13 +25,13 @@ def test_another_scheme_is_refused(place: str) -> None:
 
 
 def test_without_s3fs_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "worker.object_storage")
+    monkeypatch.delitem(sys.modules, "models.storage.object_storage")
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'hangtag\[s3\]'"):
         open_storage("s3://box/jobs")
 
 
 def test_a_folder_needs_no_s3fs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delitem(sys.modules, "worker.object_storage")
+    monkeypatch.delitem(sys.modules, "models.storage.object_storage")
     monkeypatch.setitem(sys.modules, "s3fs", None)
     assert open_storage(str(tmp_path)) == FolderStorage(tmp_path)

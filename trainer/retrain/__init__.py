@@ -1,0 +1,1 @@
+"""The cycle: new images and corrections in, a challenger, a gate, a champion. ``hangtag retrain``."""

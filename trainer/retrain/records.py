@@ -1,0 +1,237 @@
+"""What the steps of a cycle hand to each other, and leave as JSON in its folder."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from exporter.confidence.intervals import Interval
+
+__all__ = [
+    "Calibration",
+    "CatalogueChange",
+    "CatalogueDiff",
+    "ChangedRow",
+    "Check",
+    "ClassComparison",
+    "Collected",
+    "Comparison",
+    "Correction",
+    "Footprint",
+    "TestChange",
+    "Verdict",
+]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Correction(_Record):
+    """What became of a reviewer's word in this cycle.
+
+    Attributes:
+        image: the photo's path, or the SHA-256 of its bytes where nobody knows a path.
+        label: what it is.
+        was: its label before; none where it is a new photo.
+        reviewer: who said so.
+        outcome: ``applied``, ``added`` (a new photo), ``agrees`` (it had that label already), ``conflict`` (reviewers
+            disagree; left out) or ``not_found`` (nobody has that photo).
+    """
+
+    image: str
+    label: str
+    was: str | None
+    reviewer: str
+    outcome: str
+
+
+class Collected(_Record):
+    """What a cycle learns from (``collected.json``; the photos are in ``dataset.csv``).
+
+    Attributes:
+        fingerprint: of all photos, labels and products; equal ones have nothing new between them.
+        photos: how many, by class.
+        new: photos that the cycle before did not know.
+        gone: photos that it knew and that are not there any more.
+        relabeled: photos whose label differs from the cycle before.
+        corrections: what reviewers said, and what became of it.
+    """
+
+    fingerprint: str
+    photos: dict[str, int]
+    new: int
+    gone: int
+    relabeled: int
+    corrections: tuple[Correction, ...] = ()
+
+
+class ClassComparison(_Record):
+    """One class on the frozen test split.
+
+    Attributes:
+        photos: of the class.
+        champion, challenger: recall; the champion's is none for a class that it does not know.
+        won, lost: photos that only the challenger, or only the champion, labels right.
+        points: challenger's recall less the champion's, in hundredths; none for a new class.
+        points_95: its interval.
+    """
+
+    photos: int
+    champion: float | None
+    challenger: float
+    won: int
+    lost: int
+    points: float | None
+    points_95: Interval | None
+
+
+class Calibration(_Record):
+    """Expected calibration errors on the photos that both know, and the interval of challenger's less champion's."""
+
+    champion: float
+    challenger: float
+    difference_95: Interval
+
+
+class Footprint(_Record):
+    """The default model's size and speed on this machine, each measured in turns with the other's."""
+
+    bytes: int
+    images_per_s: float
+
+
+class TestChange(_Record):
+    """A test photo that one of both labels right and the other wrong."""
+
+    image: str
+    sha256: str
+    truth: str
+    champion: str
+    champion_confidence: float
+    challenger: str
+    challenger_confidence: float
+
+
+class Comparison(_Record):
+    """Champion and challenger on the same frozen test split (``comparison.json``).
+
+    Attributes:
+        champion, challenger: as people say them, such as ``shop@3``; the champion is none for a first model.
+        photos: test photos of classes that both know.
+        champion_accuracy, challenger_accuracy: on these.
+        won, lost: photos of these that only the challenger, or only the champion, labels right.
+        points: challenger's accuracy less the champion's, in hundredths.
+        points_95: its interval.
+        smallest_points: the smallest difference that a test of this many photos would find in four of five cases.
+        challenger_all: challenger's accuracy on all test photos, those of new classes too.
+        all_photos: how many these are.
+        classes: name → figures.
+        new_classes: names that the champion does not know.
+        vanished: names that the champion knows, the photos do not have, and the map does not explain.
+        calibration: none for a first model.
+        footprints: of champion and challenger.
+        changes: test photos that one of both labels right and the other wrong; at most 200.
+    """
+
+    champion: str | None
+    challenger: str
+    photos: int
+    champion_accuracy: float | None
+    challenger_accuracy: float
+    won: int
+    lost: int
+    points: float | None
+    points_95: Interval | None
+    smallest_points: float | None
+    challenger_all: float
+    all_photos: int
+    classes: dict[str, ClassComparison]
+    new_classes: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+    champion_footprint: Footprint | None = None
+    challenger_footprint: Footprint
+    changes: tuple[TestChange, ...] = ()
+
+
+class Check(_Record):
+    """One thing that the gate looks at.
+
+    Attributes:
+        name: such as ``accuracy``, ``interval``, ``recall``, ``calibration``, ``size``, ``speed``, ``new_classes``,
+            ``vanished_classes``, ``catalogue``.
+        passed: whether it is within its limit.
+        sentence: what was measured and what the limit is, for people.
+    """
+
+    name: str
+    passed: bool
+    sentence: str
+
+
+class Verdict(_Record):
+    """What the gate says (``verdict.json``)."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the challenger may become the champion."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why not, a sentence each."""
+        return tuple(check.sentence for check in self.checks if not check.passed)
+
+
+class CatalogueChange(_Record):
+    """Rows that would go from one label to another."""
+
+    before: str
+    after: str
+    rows: int
+
+
+class ChangedRow(_Record):
+    """A row whose label would change, with a small JPEG of its photo as a data URI where there is one."""
+
+    row: int
+    image: str | None
+    before: str
+    before_confidence: float
+    after: str
+    after_confidence: float
+    thumbnail: str | None = None
+
+
+class CatalogueDiff(_Record):
+    """Champion and challenger on a sample of a catalogue's rows (``catalogue.json``).
+
+    Attributes:
+        source: the catalogue.
+        rows_in_source: how many it has.
+        rows: how many were compared: those that both could label.
+        failed: rows of the sample that one of both could not label.
+        changed: rows whose label would change.
+        changed_share_95: the interval of their share.
+        to_review, from_review: rows that would go to review, or that would need it no more.
+        flows: where labels would go, the largest first.
+        examples: some rows of the largest flows.
+    """
+
+    source: str
+    rows_in_source: int
+    rows: Annotated[int, Field(ge=0)]
+    failed: int
+    changed: int
+    changed_share_95: Interval
+    to_review: int
+    from_review: int
+    flows: tuple[CatalogueChange, ...] = ()
+    examples: tuple[ChangedRow, ...] = ()
+
+    @property
+    def changed_share(self) -> float:
+        """Of the rows that were compared; 0 where there are none."""
+        return self.changed / self.rows if self.rows else 0.0

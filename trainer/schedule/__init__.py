@@ -1,0 +1,1 @@
+"""When cycles run: ``hangtag beat``, slots that are claimed once, and the worker that trains."""
