@@ -38,7 +38,7 @@ from workers import Workers
 
 from models.storage.storage import FolderStorage
 from worker.jobs import Jobs
-from worker.queue.identity import Owner
+from worker.owner import Owner
 from worker.queue.ledger import connect
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.settings import QueueSettings

@@ -3,6 +3,8 @@
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,11 @@ import pytest
 from models.confidence import Confidence, PrecisionTarget, UnknownLimit
 from models.errors import JobError
 from tests.missing import skip_outside_ci
+from worker.owner import Owner
 from worker.queue.private_redis import redis_binary
 
 REDIS_MAJOR = 7
+SAY_WHO = "import sys; from worker.owner import Owner; print(Owner.this().to_json(), flush=True)"
 
 
 @pytest.fixture(scope="session")
@@ -169,3 +173,20 @@ def _redis_wrong() -> str | None:
     if found and int(found[1]) >= REDIS_MAJOR:
         return None
     return f"Expected redis-server of version {REDIS_MAJOR} or newer, found {said.strip()!r}; install it."
+
+
+@pytest.fixture(scope="session")
+def ended_process() -> Owner:
+    """A process of this machine that is no more."""
+    done = subprocess.run([sys.executable, "-c", SAY_WHO], capture_output=True, text=True, check=True)
+    return Owner.from_json(done.stdout)
+
+
+@pytest.fixture
+def living_process() -> Iterator[Owner]:
+    """Another process of this machine, which waits."""
+    command = [sys.executable, "-c", f"{SAY_WHO}; sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield Owner.from_json(process.stdout.readline())
+        process.communicate()

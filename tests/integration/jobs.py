@@ -13,7 +13,7 @@ import redis
 from tests.until import until
 from worker.finish import finished_receipt
 from worker.job import Job
-from worker.queue.identity import Owner
+from worker.owner import Owner
 from worker.receipt import Receipt
 
 __all__ = ["InHand", "QueuedJob", "Row", "assert_same", "photo_names", "write_list"]

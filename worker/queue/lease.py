@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import Final, Self
 
-from worker.queue.identity import Owner
+from worker.owner import Owner
 from worker.queue.ledger import Ledger, RedisError
 
 __all__ = ["HeldLeases", "held_lease"]

@@ -13,7 +13,7 @@ from typing import Final
 
 import redis
 
-from worker.queue.identity import Owner
+from worker.owner import Owner
 from worker.queue.settings import QueueSettings
 
 __all__ = ["LEASE_S", "Ledger", "Presence", "RedisError", "connect"]

@@ -9,9 +9,9 @@ from celery.bootsteps import StartStopStep
 
 from models.storage.open_storage import open_storage
 from worker.jobs import Jobs
+from worker.owner import Owner
 from worker.queue.events import log_event
 from worker.queue.heartbeat import BEAT_S, Heartbeat
-from worker.queue.identity import Owner
 from worker.queue.ledger import Ledger, Presence, connect
 from worker.queue.metrics import Metrics
 from worker.queue.reconciler import Publisher, Reconciler

@@ -1,7 +1,5 @@
-"""A real Redis for the tests of what relies on one, and processes that live, or lived, beside this one."""
+"""A real Redis for the tests of what relies on one."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +8,12 @@ import redis
 
 from worker.jobs import Jobs
 from worker.queue.app import CeleryPublisher, make_app
-from worker.queue.identity import Owner
 from worker.queue.ledger import Ledger, connect
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.reconciler import Publisher, Reconciler
 from worker.queue.settings import QueueSettings
 
 from .recorder import Recorder
-
-SAY_WHO = "import sys; from worker.queue.identity import Owner; print(Owner.this().to_json(), flush=True)"
 
 
 @pytest.fixture(scope="session")
@@ -54,23 +49,6 @@ def ledger(settings: QueueSettings) -> Iterator[Ledger]:
 def away(tmp_path: Path, jobs: Jobs) -> QueueSettings:
     """Lead to a port where no Redis is."""
     return QueueSettings(redis_url=PrivateRedis(tmp_path / "no-redis").url, jobs=jobs.place)
-
-
-@pytest.fixture(scope="session")
-def ended_process() -> Owner:
-    """A process of this machine that is no more."""
-    done = subprocess.run([sys.executable, "-c", SAY_WHO], capture_output=True, text=True, check=True)
-    return Owner.from_json(done.stdout)
-
-
-@pytest.fixture
-def living_process() -> Iterator[Owner]:
-    """Another process of this machine, which waits."""
-    command = [sys.executable, "-c", f"{SAY_WHO}; sys.stdin.read()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        yield Owner.from_json(process.stdout.readline())
-        process.communicate()
 
 
 @pytest.fixture

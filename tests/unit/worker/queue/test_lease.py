@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from tests.until import until
-from worker.queue.identity import Owner
+from worker.owner import Owner
 from worker.queue.lease import HeldLeases, held_lease
 from worker.queue.ledger import Ledger, connect
 from worker.queue.private_redis import PrivateRedis

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from worker.queue.identity import Owner
+from worker.owner import Owner
 from worker.queue.ledger import LEASE_S, Ledger, Presence, RedisError, connect
 from worker.queue.settings import QueueSettings
 

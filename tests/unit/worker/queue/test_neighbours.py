@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from worker.job import Job
-from worker.queue.identity import Owner
+from worker.owner import Owner
 from worker.queue.in_hand import InHand
 from worker.queue.lease import HeldLeases
 from worker.queue.ledger import Ledger, connect

@@ -10,8 +10,8 @@ from models.errors import ImageFault
 from worker.finish import finish_job
 from worker.job import CANCELLED
 from worker.jobs import Jobs
+from worker.owner import Owner
 from worker.priority import Priority
-from worker.queue.identity import Owner
 from worker.queue.ledger import Ledger, Presence, RedisError, connect
 from worker.queue.messages import QUEUES, parse_message
 from worker.queue.reconciler import MIN_WINDOW, WINDOW_PER_SLOT, Publisher, Reconciler

@@ -17,8 +17,8 @@ from worker.finish import RESULT_FILE, finished_receipt
 from worker.job import CANCELLED, Job, JobOptions
 from worker.jobs import Jobs
 from worker.labelling.attempt import MAX_STRIKES
+from worker.owner import Owner
 from worker.parts import part_key
-from worker.queue.identity import Owner
 from worker.queue.in_hand import InHand
 from worker.queue.ledger import Ledger
 from worker.queue.metrics import CHUNKS, IMAGES, Metrics

@@ -5,9 +5,9 @@ import redis
 
 from worker.finish import finish_job, finished_receipt
 from worker.job import CANCELLED
+from worker.owner import Owner
 from worker.progress import JobProgress, JobState
 from worker.queue.control import Control, open_control
-from worker.queue.identity import Owner
 from worker.queue.ledger import Presence
 from worker.queue.messages import QUEUES
 from worker.queue.runner import FINISH

@@ -36,12 +36,17 @@ class Owner:
         return cls(socket.gethostname(), _machine(), pid, _start_of(pid) or 0)
 
     @property
+    def same_machine(self) -> bool:
+        """Whether it is, or was, on this machine and in this container: what runs there can be told."""
+        return self.machine == _machine()
+
+    @property
     def known_dead(self) -> bool:
         """Whether it surely runs no more; unknown of a process on another machine."""
-        return self.machine == _machine() and _start_of(self.pid) != self.started
+        return self.same_machine and _start_of(self.pid) != self.started
 
     def to_json(self) -> str:
-        """For Redis."""
+        """For other processes."""
         return json.dumps(asdict(self))
 
     @classmethod

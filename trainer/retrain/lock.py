@@ -1,0 +1,223 @@
+"""A model is retrained by one process at a time, whatever machines there are: numbered files beside its versions.
+
+    cycle/000007.json   who holds, or held, the lock; the first to write a number has it
+    cycle/000007.beat   changes as long as its holder lives
+    cycle/000007.done   it was given back
+
+The highest number is the one that counts. It is free when it was given back, or when its holder is dead: at once where
+that is known, which is on one machine; elsewhere when its beat has not changed for a lease, by the clock of whoever
+wants the lock, so that no two clocks need to agree. Who wants it then writes the next number.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from threading import Event, Thread
+from typing import Final
+
+from models.errors import BusyError, HangtagError
+from models.storage.storage import Storage
+from worker.owner import Owner
+
+__all__ = ["BEAT_S", "LEASE_S", "CycleLock", "Held", "Holder"]
+
+BEAT_S: Final = 5.0
+LEASE_S: Final = 30.0
+
+_FOLDER: Final = "cycle"
+_KEPT: Final = 8
+"""Numbers below the highest whose files stay, for people."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds the lock.
+
+    Attributes:
+        number: of its file.
+        owner: the process.
+        since: when it took the lock, in UTC.
+    """
+
+    number: int
+    owner: Owner
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.owner.pid} on {self.owner.host}, since {self.since}"
+
+
+class Held:
+    """The lock, as long as it is held.
+
+    Args:
+        storage: where it is.
+        number: of its file.
+    """
+
+    def __init__(self, storage: Storage, number: int) -> None:
+        self._storage = storage
+        self._beats = 0
+        self.number = number
+
+    def check(self) -> None:
+        """Say so when another process took the lock, having found this one silent.
+
+        Raises:
+            BusyError: it did.
+        """
+        last = _last_number(self._storage)
+        if last > self.number:
+            msg = (
+                f"Expected to hold {_FOLDER}/{self.number:06d} in {self._storage.place}, another process took the lock "
+                f"with number {last} while this one was silent; what is done is kept, and it goes on from there."
+            )
+            raise BusyError(msg)
+
+    def beat(self) -> None:
+        """Say that the holder lives."""
+        self._beats += 1
+        self._storage.replace(_key(self.number, "beat"), f"{self._beats}\n".encode())
+
+
+class CycleLock:
+    """The lock of one model.
+
+    Args:
+        storage: the model's folder in the registry.
+        owner: who asks. Default: this process.
+        beat_s: seconds between beats of whoever holds it.
+        lease_s: seconds without a beat after which a holder on another machine counts as dead.
+        clock: seconds, of any beginning.
+        pause: waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        owner: Owner | None = None,
+        *,
+        beat_s: float = BEAT_S,
+        lease_s: float = LEASE_S,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._storage = storage
+        self._owner = owner or Owner.this()
+        self._beat_s = beat_s
+        self._lease_s = lease_s
+        self._clock = clock
+        self._pause = pause
+        self._seen: tuple[int, bytes] | None = None
+        self._seen_at = 0.0
+
+    def holder(self) -> Holder | None:
+        """Who holds it now; none where nobody does.
+
+        A holder on another machine counts as dead when this object has seen the same beat for a lease: keep the object,
+        and ask again.
+        """
+        return self._holder_of(_last_number(self._storage))
+
+    @contextmanager
+    def held(self) -> Iterator[Held]:
+        """Hold it. A silent holder on another machine is watched for a lease first.
+
+        Raises:
+            BusyError: a living process holds it.
+        """
+        held = self._take()
+        ended = Event()
+        beating = Thread(target=self._keep_beating, args=(held, ended), name="cycle lock", daemon=True)
+        beating.start()
+        try:
+            yield held
+        finally:
+            ended.set()
+            beating.join()
+            with suppress(OSError, HangtagError):  # it is free, too, when this process has ended
+                self._storage.replace(_key(held.number, "done"), b"")
+
+    def _take(self) -> Held:
+        number = self._free_number() + 1
+        holder = Holder(number, self._owner, datetime.now(UTC).isoformat(timespec="seconds"))
+        text = json.dumps({"owner": asdict(self._owner), "since": holder.since})
+        if not self._storage.commit(_key(number, "json"), text.encode()):
+            msg = f"Another process began to retrain the model in {self._storage.place} at this moment."
+            raise BusyError(msg)
+        held = Held(self._storage, number)
+        held.check()  # the number may have been free because it is old, and was tidied away
+        self._tidy(number)
+        return held
+
+    def _free_number(self) -> int:
+        """The highest number, once nobody holds it.
+
+        Raises:
+            BusyError: a living process does: one of this machine, or one whose beat changes.
+        """
+        number = _last_number(self._storage)
+        holder, first = self._holder_of(number), self._seen
+        while holder is not None:
+            if holder.owner.same_machine or self._seen != first:
+                msg = (
+                    f"The model in {self._storage.place} is being retrained by {holder}; "
+                    "wait for its end, or end it there."
+                )
+                raise BusyError(msg)
+            self._pause(min(1.0, self._lease_s / 4))
+            number = _last_number(self._storage)
+            holder = self._holder_of(number)
+        return number
+
+    def _holder_of(self, number: int) -> Holder | None:
+        """Who holds this number; none where it is free."""
+        holder = self._read(number) if number else None
+        if holder is None or self._storage.exists(_key(number, "done")):
+            return None
+        return None if self._is_dead(holder) else holder
+
+    def _is_dead(self, holder: Holder) -> bool:
+        if holder.owner.same_machine:
+            return holder.owner.known_dead
+        seen = (holder.number, self._beat_of(holder.number))
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, self._clock()
+        return self._clock() - self._seen_at >= self._lease_s
+
+    def _beat_of(self, number: int) -> bytes:
+        try:
+            return self._storage.read(_key(number, "beat"))
+        except FileNotFoundError:
+            return b""
+
+    def _read(self, number: int) -> Holder | None:
+        try:
+            raw = json.loads(self._storage.read(_key(number, "json")))
+        except FileNotFoundError:  # tidied away at this moment: another one is the highest
+            return None
+        return Holder(number, Owner(**raw["owner"]), raw["since"])
+
+    def _keep_beating(self, held: Held, ended: Event) -> None:
+        while not ended.wait(self._beat_s):
+            with suppress(OSError, HangtagError):  # the disk may come back before the lease is over
+                held.check()
+                held.beat()
+
+    def _tidy(self, number: int) -> None:
+        for name in self._storage.names(_FOLDER):
+            stem = name.partition(".")[0]
+            if stem.isdecimal() and int(stem) < number - _KEPT:
+                self._storage.delete(f"{_FOLDER}/{name}")
+
+
+def _last_number(storage: Storage) -> int:
+    numbers = (name.removesuffix(".json") for name in storage.names(_FOLDER))
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+
+def _key(number: int, kind: str) -> str:
+    return f"{_FOLDER}/{number:06d}.{kind}"
