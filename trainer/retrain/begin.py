@@ -1,0 +1,111 @@
+"""A cycle begins: is there anything new? Then it gets a folder and a number."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.registry import Registry
+from models.whole_file import sync_folder
+from trainer.retrain.config import RetrainConfig
+from trainer.retrain.cycle_folder import COLLECTING, CycleFolder, Cycles
+from trainer.retrain.lineage import splits_to_extend
+from trainer.retrain.outcome import CycleStart
+from trainer.retrain.records import Collected
+from trainer.retrain.tools import Tools
+from trainer.retrain.work import champion_of
+from trainer.splits.assigned import read_splits
+
+if TYPE_CHECKING:
+    from trainer.train import TrainingView
+
+__all__ = ["Beginning", "begin"]
+
+_NEWS = {"applied", "added"}
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What is asked of a cycle that is to begin.
+
+    Attributes:
+        config: the settings.
+        registry: where its model is.
+        cycles: where cycles lie.
+        tools: what it works with.
+        why: it begins.
+        now: the time in UTC.
+    """
+
+    config: RetrainConfig
+    registry: Registry
+    cycles: Cycles
+    tools: Tools
+    why: str
+    now: Callable[[], str]
+
+
+def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
+    """Collect, and make a cycle of it; none where there is nothing new to learn from.
+
+    The folder comes into its place by one rename, with all that a cycle begins with.
+
+    Raises:
+        InputError: photos, corrections or the splits to extend cannot be read.
+    """
+    config, cycles = asked.config, asked.cycles
+    finished, champion = cycles.finished(), champion_of(asked.registry, config.name)
+    splits = splits_to_extend(config, asked.registry, champion, finished)
+    known = read_splits(splits) if splits else []
+    folder = CycleFolder(cycles.path / COLLECTING)
+    shutil.rmtree(folder.path, ignore_errors=True)  # of a process that was killed
+    folder.path.mkdir(parents=True)
+    last = finished[-1] if finished else None
+    try:
+        collected = asked.tools.collect(
+            config, folder.path, last.path if last else None, known, lambda done, n: view.advance("Reading", done, n)
+        )
+        if _nothing_new(collected, last, config, known=bool(champion)):
+            return None
+        return _make(asked, folder, champion, splits)
+    finally:
+        shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def _nothing_new(collected: Collected, last: CycleFolder | None, config: RetrainConfig, *, known: bool) -> bool:
+    """Whether the same would be learned from the same."""
+    if last is not None:
+        before = last.read(last.collected, Collected)
+        asked = RetrainConfig.model_validate(last.read(last.start, CycleStart).config)
+        return before.fingerprint == collected.fingerprint and asked.train == config.train
+    news = collected.new or collected.gone or collected.relabeled
+    return known and not news and not any(one.outcome in _NEWS for one in collected.corrections)
+
+
+def _make(asked: Beginning, folder: CycleFolder, champion: int, splits: Path | None) -> CycleFolder:
+    config, history = asked.config, asked.registry.history(asked.config.name)
+    number = max(asked.cycles.last_number(), *(_number(event.cycle) for event in history.events()), 0) + 1
+    state = history.state()
+    if splits:
+        shutil.copyfile(splits, folder.earlier)
+    start = CycleStart(
+        number=number,
+        name=config.name,
+        started=asked.now(),
+        why=asked.why,
+        config=config.model_dump(mode="json"),
+        champion_version=champion,
+        champion_digest=state.versions[champion].digest if champion else None,
+        first=not state.last_version,
+    )
+    folder.write(folder.start, start)
+    place = asked.cycles.path / f"{number:06d}"
+    folder.path.rename(place)
+    sync_folder(place.parent)
+    return CycleFolder(place)
+
+
+def _number(cycle: str | None) -> int:
+    """Of a cycle that the registry's history tells of, whichever machine it ran on."""
+    return int(cycle) if cycle is not None and cycle.isdecimal() else 0

@@ -1,0 +1,221 @@
+"""The cycle: what is new is collected, a challenger learns, is weighed against the champion, and promoted or refused.
+
+Whatever kills it, it goes on where it was: a step whose file is there is done, and the registry's history says what was
+decided. One cycle of a model runs at a time.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Literal, Protocol
+
+from models.errors import DataError, InputError, ParityError
+from models.registry import Registry, open_registry
+from models.storage.storage import Storage
+from models.whole_file import replace_file
+from trainer.retrain.begin import Beginning, begin
+from trainer.retrain.config import RetrainConfig
+from trainer.retrain.cycle_folder import CycleFolder, Cycles
+from trainer.retrain.decide import DECIDE
+from trainer.retrain.drift import undrifted
+from trainer.retrain.finish import LOG, finish_step
+from trainer.retrain.lock import CycleLock
+from trainer.retrain.outcome import CycleStart, CycleStatus, CycleWhy, Outcome
+from trainer.retrain.ship import EXPORT, PUBLISH
+from trainer.retrain.teach import TEACH
+from trainer.retrain.tools import Tools
+from trainer.retrain.weigh import CATALOGUE, COMPARE, GATE
+from trainer.retrain.work import CycleView, Step, Work
+
+__all__ = ["STEPS", "CycleWish", "Held", "retrain", "steps"]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Held(Protocol):
+    """The lock of a model's cycles, held."""
+
+    def check(self) -> None:
+        """Raise :class:`models.errors.BusyError` where another process has taken it over."""
+
+
+def _lock(storage: Storage) -> AbstractContextManager[Held]:
+    return CycleLock(storage).held()
+
+
+STEPS: Final = (TEACH, EXPORT, COMPARE, CATALOGUE, GATE, PUBLISH, DECIDE, LOG)
+"""All but the last."""
+
+
+def steps(now: Callable[[], str] = _now) -> tuple[Step, ...]:
+    """All steps after collecting, in order."""
+    return (*STEPS, finish_step(now))
+
+
+@dataclass(frozen=True)
+class CycleWish:
+    """What is asked of one call.
+
+    Attributes:
+        when: ``data``: whenever there is something new; ``drift``: if besides a job of the champion has drifted.
+        why: that the cycle begins, for its record.
+        force: why a refusal is to be overruled; none where it is not.
+        restart: whether an unfinished cycle is abandoned.
+        mlflow: the URI of a tracking server, in place of the settings'.
+    """
+
+    when: Literal["data", "drift"] = "data"
+    why: CycleWhy = "data"
+    force: str | None = None
+    restart: bool = False
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a cycle is run with; another one in a test.
+
+    Attributes:
+        tools: do the work.
+        lock: is held meanwhile, of the model's folder in the registry.
+        steps: after collecting.
+        now: the time in UTC.
+        clock: in seconds, to measure steps.
+    """
+
+    tools: Tools = field(default_factory=Tools)
+    lock: Callable[[Storage], AbstractContextManager[Held]] = _lock
+    steps: Sequence[Step] = field(default_factory=steps)
+    now: Callable[[], str] = _now
+    clock: Callable[[], float] = time.monotonic
+
+
+def retrain(config: RetrainConfig, wish: CycleWish, view: CycleView, around: Surroundings | None = None) -> Outcome:
+    """Run a cycle to its end, or go on with one that was stopped.
+
+    Raises:
+        BusyError: another process runs a cycle of this model.
+        InputError: the settings, the photos or the splits cannot be used; the data of a cycle that cannot be learned
+            from end it, so that the next one looks at them again.
+        ParityError: the challenger's export disagreed with it; the cycle is over.
+        StoppedError: somebody pressed Ctrl-C; the same call goes on.
+    """
+    around = around or Surroundings()
+    registry = open_registry(config.registry)
+    with around.lock(registry.model_storage(config.name)) as held:
+        return _Cycle(config, wish, view, around, registry, held).run()
+
+
+class _Cycle:
+    def __init__(
+        self,
+        config: RetrainConfig,
+        wish: CycleWish,
+        view: CycleView,
+        around: Surroundings,
+        registry: Registry,
+        held: Held,
+    ) -> None:
+        self._config = config
+        self._wish = wish
+        self._view = view
+        self._around = around
+        self._registry = registry
+        self._held = held
+        self._cycles = Cycles(config.cycles)
+
+    def run(self) -> Outcome:
+        folder = self._unfinished()
+        if folder is None:
+            why_not = self._undrifted()
+            if why_not:
+                return self._nothing(why_not)
+            folder = self._begun()
+        if folder is None:
+            return self._nothing("no new photos, no corrections, and the settings of [train] are the same")
+        outcome = self._worked(self._work(folder))
+        self._cycles.lighten(self._config.keep)
+        return outcome
+
+    def _unfinished(self) -> CycleFolder | None:
+        """The cycle to go on with."""
+        folder = self._cycles.unfinished()
+        if folder is None:
+            return None
+        start = folder.read(folder.start, CycleStart) if not self._wish.restart else None
+        if start is None:
+            self._cycles.abandon(folder, "abandoned by --restart", self._around.now())
+            self._view.note(f"Cycle {folder.path.name} is abandoned.")
+            return None
+        if start.name != self._config.name:
+            msg = (
+                f"Expected cycles of {self._config.name} in {self._cycles.path}, found an unfinished one of "
+                f"{start.name}; give each model a folder of its own."
+            )
+            raise InputError(msg)
+        self._view.note(f"Goes on with cycle {folder.path.name}, begun at {start.started}.")
+        if start.config != self._config.model_dump(mode="json"):
+            self._view.note(
+                "The settings have changed since it began; it keeps to those it began with (--restart abandons it)."
+            )
+        return folder
+
+    def _undrifted(self) -> str | None:
+        """Why nothing is done, where only a drifted job would be a reason."""
+        if self._wish.when == "data":
+            return None
+        return undrifted(self._config, self._registry, self._around.tools)
+
+    def _begun(self) -> CycleFolder | None:
+        asked = Beginning(
+            self._config, self._registry, self._cycles, self._around.tools, self._wish.why, self._around.now
+        )
+        began = self._around.clock()
+        with self._view.step("collect") as view:
+            folder = begin(asked, view)
+        if folder is not None:
+            self._took(folder, "collect", began)
+        return folder
+
+    def _work(self, folder: CycleFolder) -> Work:
+        start = folder.read(folder.start, CycleStart)
+        return Work(
+            folder=folder,
+            start=start,
+            config=RetrainConfig.model_validate(start.config),
+            registry=self._registry,
+            tools=self._around.tools,
+            force=self._wish.force,
+            note=self._view.note,
+        )
+
+    def _worked(self, work: Work) -> Outcome:
+        """All steps that are left."""
+        for step in self._around.steps:
+            self._held.check()
+            if step.done(work):
+                continue
+            began = self._around.clock()
+            try:
+                with self._view.step(step.name) as view:
+                    step.do(work, view)
+            except (DataError, ParityError) as error:
+                self._cycles.abandon(work.folder, str(error), self._around.now())
+                raise
+            self._took(work.folder, step.name, began)
+        return work.folder.read(work.folder.outcome, Outcome)
+
+    def _took(self, folder: CycleFolder, step: str, began: float) -> None:
+        so_far = json.loads(folder.seconds.read_bytes()) if folder.seconds.is_file() else {}
+        so_far[step] = round(so_far.get(step, 0.0) + self._around.clock() - began, 2)
+        replace_file(folder.seconds, json.dumps(so_far, indent=1).encode())
+
+    def _nothing(self, why: str) -> Outcome:
+        now = self._around.now()
+        return Outcome(
+            status=CycleStatus.NOTHING_NEW, number=0, name=self._config.name, reasons=(why,), started=now, finished=now
+        )

@@ -1,0 +1,88 @@
+"""Promote or refuse. The registry's history is what decides: what is written there is not decided again."""
+
+from typing import TYPE_CHECKING
+
+from models.errors import RegistryError
+from models.registry_history import Event, What
+from trainer.retrain.records import Comparison, Verdict
+from trainer.retrain.ship import numbers_of, version_of
+from trainer.retrain.weigh import CATALOGUE, COMPARE, GATE, compared_with, forget
+from trainer.retrain.work import Step, Work, champion_of
+
+if TYPE_CHECKING:
+    from trainer.train import TrainingView
+
+__all__ = ["DECIDE", "decision"]
+
+_TIMES = 3
+"""Another champion may come so often while this challenger is weighed."""
+
+
+def decision(work: Work) -> Event | None:
+    """What the history says of the challenger: this cycle's word, or else a person's who was quicker; none before."""
+    version = version_of(work)
+    events = [event for event in work.registry.history(work.start.name).events() if event.version == version]
+    own = [e for e in events if e.cycle == work.cycle_id and e.what in {What.PROMOTED, What.REFUSED}]
+    by_hand = [event for event in events if event.what is What.PROMOTED]
+    return next(iter(own or by_hand), None)
+
+
+def _do(work: Work, view: "TrainingView") -> None:
+    for _ in range(_TIMES):
+        if _settle(work):
+            return
+        work.note(f"Another version of {work.start.name} is champion by now; the challenger is compared with that one.")
+        forget(work)
+        for step in (COMPARE, CATALOGUE, GATE):
+            if not step.done(work):
+                step.do(work, view)
+    msg = (
+        f"Expected {work.start.name} to have one champion while a challenger is compared with it, others came "
+        f"{_TIMES} times; run hangtag retrain again when nobody promotes."
+    )
+    raise RegistryError(msg)
+
+
+DECIDE = Step("decide", lambda work: decision(work) is not None, _do)
+
+
+def _settle(work: Work) -> bool:
+    """Promote or refuse, unless the champion is not that any more which the challenger was compared with."""
+    before = compared_with(work)
+    if _champion_moved(work, before):
+        return False
+    verdict = work.folder.read(work.folder.verdict, Verdict)
+    if not verdict.passed and work.force is None:
+        _refuse(work, verdict)
+        return True
+    try:
+        _promote(work, verdict, before)
+    except RegistryError:
+        if _champion_moved(work, before):
+            return False
+        raise
+    return True
+
+
+def _champion_moved(work: Work, before: int) -> bool:
+    return champion_of(work.registry, work.start.name) != before
+
+
+def _refuse(work: Work, verdict: Verdict) -> None:
+    numbers = numbers_of(work.folder.read(work.folder.comparison, Comparison))
+    work.registry.refuse(work.start.name, version_of(work), verdict.reasons, numbers, work.cycle_id)
+
+
+def _promote(work: Work, verdict: Verdict, before: int) -> None:
+    numbers = numbers_of(work.folder.read(work.folder.comparison, Comparison))
+    forced = not verdict.passed
+    why = f"{work.force} (although: {'; '.join(verdict.reasons)})" if forced else "passed the gate"
+    work.registry.promote(
+        work.start.name,
+        version_of(work),
+        why,
+        numbers=numbers,
+        cycle=work.cycle_id,
+        instead_of=before,
+        force=forced,
+    )

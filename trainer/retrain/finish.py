@@ -1,0 +1,75 @@
+"""What is left of a cycle: a line on the tracking server, the page to look at, and the outcome."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from models.errors import HangtagError
+from models.registry_history import What
+from models.whole_file import replace_file
+from trainer.retrain.decide import decision
+from trainer.retrain.outcome import CycleStatus, Outcome
+from trainer.retrain.records import Comparison, Verdict
+from trainer.retrain.ship import version_of
+from trainer.retrain.work import Step, Work
+
+if TYPE_CHECKING:
+    from trainer.train import TrainingView
+
+__all__ = ["LOG", "finish_step"]
+
+
+def _log_done(work: Work) -> bool:
+    return work.config.mlflow is None or work.folder.mlflow.is_file()
+
+
+def _log(work: Work, view: "TrainingView") -> None:
+    """A tracking server that is away keeps no champion from its place: said, and the cycle ends without it."""
+    assert work.config.mlflow is not None  # noqa: S101 - the step is done where there is none
+    view.advance("Logging", 0, 1)
+    promoted = _status(work) is CycleStatus.PROMOTED
+    try:
+        run = work.tools.log_cycle(work.config.mlflow, work.folder.path, work.start.name, version_of(work), promoted)
+    except HangtagError as error:
+        work.note(f"Not logged to {work.config.mlflow.uri}: {error}")
+        return
+    replace_file(work.folder.mlflow, json.dumps({"run": run}).encode())
+
+
+LOG = Step("log", _log_done, _log)
+
+
+def finish_step(now: Callable[[], str]) -> Step:
+    """The last step: ``report.html``, and then the file that says that the cycle is over."""
+
+    def do(work: Work, view: "TrainingView") -> None:
+        view.advance("Drawing the report", 0, 1)
+        outcome = _outcome(work, now())
+        work.tools.write_report(work.folder.path, outcome)
+        work.folder.write(work.folder.outcome, outcome)
+
+    return Step("report", lambda work: work.folder.outcome.is_file(), do)
+
+
+def _status(work: Work) -> CycleStatus:
+    event = decision(work)
+    promoted = event is not None and event.what is What.PROMOTED
+    return CycleStatus.PROMOTED if promoted else CycleStatus.REFUSED
+
+
+def _outcome(work: Work, now: str) -> Outcome:
+    folder, name, version = work.folder, work.start.name, version_of(work)
+    event = decision(work)
+    return Outcome(
+        status=_status(work),
+        number=work.start.number,
+        name=name,
+        champion=folder.read(folder.comparison, Comparison).champion,
+        challenger=f"{name}@{version}",
+        version=version,
+        reasons=folder.read(folder.verdict, Verdict).reasons,
+        started=work.start.started,
+        finished=now,
+        forced=event is not None and event.forced,
+        seconds=json.loads(folder.seconds.read_bytes()) if folder.seconds.is_file() else {},
+    )
