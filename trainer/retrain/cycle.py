@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
-from models.errors import DataError, InputError, ParityError
+from models.errors import DataError, HangtagError, InputError, ParityError
 from models.registry import Registry, open_registry
 from models.storage.storage import Storage
 from models.whole_file import replace_file
@@ -30,7 +30,7 @@ from trainer.retrain.tools import Tools
 from trainer.retrain.weigh import CATALOGUE, COMPARE, GATE
 from trainer.retrain.work import CycleView, Step, Work
 
-__all__ = ["STEPS", "CycleWish", "Held", "retrain", "steps"]
+__all__ = ["CycleWish", "Held", "Surroundings", "retrain", "steps"]
 
 
 def _now() -> str:
@@ -48,13 +48,9 @@ def _lock(storage: Storage) -> AbstractContextManager[Held]:
     return CycleLock(storage).held()
 
 
-STEPS: Final = (TEACH, EXPORT, COMPARE, CATALOGUE, GATE, PUBLISH, DECIDE, LOG)
-"""All but the last."""
-
-
 def steps(now: Callable[[], str] = _now) -> tuple[Step, ...]:
     """All steps after collecting, in order."""
-    return (*STEPS, finish_step(now))
+    return (TEACH, EXPORT, COMPARE, CATALOGUE, GATE, PUBLISH, DECIDE, LOG, finish_step(now))
 
 
 @dataclass(frozen=True)
@@ -65,8 +61,7 @@ class CycleWish:
         when: ``data``: whenever there is something new; ``drift``: if besides a job of the champion has drifted.
         why: that the cycle begins, for its record.
         force: why a refusal is to be overruled; none where it is not.
-        restart: whether an unfinished cycle is abandoned.
-        mlflow: the URI of a tracking server, in place of the settings'.
+        restart: whether an unfinished cycle is abandoned; one whose challenger is published ends first.
     """
 
     when: Literal["data", "drift"] = "data"
@@ -146,11 +141,11 @@ class _Cycle:
         folder = self._cycles.unfinished()
         if folder is None:
             return None
-        start = folder.read(folder.start, CycleStart) if not self._wish.restart else None
-        if start is None:
+        if self._wish.restart and not folder.published.is_file():
             self._cycles.abandon(folder, "abandoned by --restart", self._around.now())
             self._view.note(f"Cycle {folder.path.name} is abandoned.")
             return None
+        start = folder.read(folder.start, CycleStart)
         if start.name != self._config.name:
             msg = (
                 f"Expected cycles of {self._config.name} in {self._cycles.path}, found an unfinished one of "
@@ -203,11 +198,18 @@ class _Cycle:
             try:
                 with self._view.step(step.name) as view:
                     step.do(work, view)
-            except (DataError, ParityError) as error:
-                self._cycles.abandon(work.folder, str(error), self._around.now())
+            except HangtagError as error:
+                self._failed(work.folder, error)
                 raise
             self._took(work.folder, step.name, began)
         return work.folder.read(work.folder.outcome, Outcome)
+
+    def _failed(self, folder: CycleFolder, error: HangtagError) -> None:
+        """Photos that cannot be learned from and an export that is wrong stay so: the next cycle collects anew."""
+        if isinstance(error, DataError | ParityError) and not folder.published.is_file():
+            self._cycles.abandon(folder, str(error), self._around.now())
+        else:
+            self._view.note(f"Cycle {folder.path.name} goes on from here at the next call; --restart abandons it.")
 
     def _took(self, folder: CycleFolder, step: str, began: float) -> None:
         so_far = json.loads(folder.seconds.read_bytes()) if folder.seconds.is_file() else {}
