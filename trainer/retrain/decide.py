@@ -19,12 +19,12 @@ _TIMES = 3
 
 
 def decision(work: Work) -> Event | None:
-    """What the history says of the challenger: this cycle's word, or else a person's who was quicker; none before."""
+    """What the history says of the challenger: this cycle's last word, or else a person's who was quicker; or nothing."""
     version = version_of(work)
     events = [event for event in work.registry.history(work.start.name).events() if event.version == version]
     own = [e for e in events if e.cycle == work.cycle_id and e.what in {What.PROMOTED, What.REFUSED}]
     by_hand = [event for event in events if event.what is What.PROMOTED]
-    return next(iter(own or by_hand), None)
+    return next(reversed(own or by_hand), None)
 
 
 def _do(work: Work, view: "TrainingView") -> None:
@@ -43,7 +43,12 @@ def _do(work: Work, view: "TrainingView") -> None:
     raise RegistryError(msg)
 
 
-DECIDE = Step("decide", lambda work: decision(work) is not None, _do)
+def _done(work: Work) -> bool:
+    event = decision(work)
+    return event is not None and (event.what is What.PROMOTED or work.force is None)
+
+
+DECIDE = Step("decide", _done, _do)
 
 
 def _settle(work: Work) -> bool:
@@ -52,8 +57,9 @@ def _settle(work: Work) -> bool:
     if _champion_moved(work, before):
         return False
     verdict = work.folder.read(work.folder.verdict, Verdict)
-    if not verdict.passed and work.force is None:
+    if not verdict.passed:
         _refuse(work, verdict)
+    if not verdict.passed and work.force is None:
         return True
     try:
         _promote(work, verdict, before)

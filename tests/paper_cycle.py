@@ -1,0 +1,250 @@
+"""A retraining in which nobody learns: each step leaves files as the real one does, in no time."""
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from models.preprocess import PreprocessSpec
+from models.registry import open_registry
+from models.registry_history import CHAMPION
+from tests.paper_bundle import write_paper_bundle
+from trainer.arch import Arch
+from trainer.data.dataset import Split
+from trainer.learning.balance import Balance
+from trainer.retrain.config import CatalogueSettings, GateSettings, RetrainConfig
+from trainer.retrain.cycle import CycleWish, Surroundings, retrain
+from trainer.retrain.outcome import Outcome
+from trainer.retrain.records import CatalogueDiff, Check, Collected, Comparison, Footprint, Verdict
+from trainer.retrain.tools import Tools
+from trainer.run import Run, RunArgs, RunState
+from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
+
+__all__ = ["PaperShop", "PaperView", "photo_rows"]
+
+
+class PaperView:
+    """Remembers what it was told; is also what a step tells how it goes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.steps: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+    def step(self, name: str = "", total: int = 0) -> "PaperView":
+        self.steps.append(name)
+        return self
+
+    def __enter__(self) -> "PaperView":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def advance(self, what: str, done: int, total: int) -> None: ...
+
+    def prepared(self, prepared: object, args: object) -> None: ...
+
+    def epoch(self, figures: object, epochs: int) -> None: ...
+
+
+def photo_rows(start: int, end: int) -> list[tuple[str, str]]:
+    """Photos and labels of a made-up shop."""
+    return [(f"/photos/{number}.jpg", ("boots", "hats")[number % 2]) for number in range(start, end)]
+
+
+@dataclass
+class PaperShop:
+    """A shop's photos, its registry and its cycles, in one folder.
+
+    Attributes:
+        root: of all.
+        passes: what the gate says.
+        calls: which tools were used, in order.
+    """
+
+    root: Path
+    passes: bool = True
+    calls: list[str] = field(default_factory=list)
+    requests: list[object] = field(default_factory=list)
+
+    @property
+    def config(self) -> RetrainConfig:
+        return RetrainConfig(
+            name="shop",
+            data=self.root / "photos.csv",
+            registry=str(self.root / "registry"),
+            folder=self.root / "cycles",
+        )
+
+    @property
+    def registry(self):
+        return open_registry(str(self.root / "registry"))
+
+    def put(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Let these be the labelled photos."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self.config.data.open("w", newline="") as file:
+            csv.writer(file).writerows([("image", "label"), *rows])
+
+    def publish_champion(self, seed: int = 900, *, photos: Sequence[AssignedPhoto] | None = None) -> int:
+        """As a person would, with the splits of its training."""
+        run = self.root / f"by-hand-{seed}"
+        train_on_paper(run, photos if photos is not None else extended([], self.rows()))
+        files = {"splits.csv": run / "splits.csv", "best.keras": Run(run).best, "args.json": run / "args.json"}
+        bundle = write_paper_bundle(self.root / f"bundle-{seed}", seed)
+        version = self.registry.publish("shop", bundle, "by hand", training=files).version
+        self.registry.promote("shop", version, "by hand")
+        return version
+
+    def rows(self) -> list[tuple[str, str]]:
+        with self.config.data.open(newline="") as file:
+            return [(row["image"], row["label"]) for row in csv.DictReader(file)]
+
+    def run(
+        self, wish: CycleWish | None = None, config: RetrainConfig | None = None, view: PaperView | None = None, **tools
+    ) -> Outcome:
+        around = Surroundings(tools=replace(self.tools(), **tools))
+        return retrain(config or self.config, wish or CycleWish(), view or PaperView(), around)
+
+    def champion(self) -> int | None:
+        return self.registry.state("shop").aliases.get(CHAMPION)
+
+    def tools(self) -> Tools:
+        return Tools(
+            collect=self._collect,
+            train=self._train,
+            resume=self._resume,
+            misfit=lambda weights, request: None,
+            export=self._export,
+            compare=self._compare,
+            judge=self._judge,
+            catalogue_diff=self._catalogue,
+            write_report=self._report,
+            log_cycle=lambda *of: "run-1",
+            drifted_jobs=lambda places, digest, since: [],
+            cache=lambda: self.root / "cache",
+        )
+
+    def _collect(self, config, folder, earlier, known, on_photo) -> Collected:
+        self.calls.append("collect")
+        rows, were = self.rows(), {str(photo.path): photo.label for photo in known if photo.present}
+        (folder / "dataset.csv").write_bytes(config.data.read_bytes())
+        collected = Collected(
+            fingerprint=hashlib.sha256(repr(sorted(rows)).encode()).hexdigest(),
+            photos={"boots": 1, "hats": 1},
+            new=sum(image not in were for image, _ in rows),
+            gone=len(were.keys() - {image for image, _ in rows}),
+            relabeled=sum(were.get(image, label) != label for image, label in rows),
+        )
+        (folder / "collected.json").write_text(collected.model_dump_json())
+        return collected
+
+    def _train(self, request, view) -> None:
+        self.calls.append("train")
+        self.requests.append(request)
+        with request.data.open(newline="") as file:
+            rows = [(row["image"], row["label"]) for row in csv.DictReader(file)]
+        train_on_paper(request.run, extended(read_splits(request.splits) if request.splits else [], rows))
+
+    def _resume(self, run, cache, view) -> None:
+        self.calls.append("resume")
+        finish_on_paper(Run(run))
+
+    def _export(self, run, place, options, view) -> None:
+        self.calls.append("export")
+        number = int(place.parent.name)
+        write_paper_bundle(place.parent / ".bundle", number).rename(place)
+
+    def _compare(self, run, challenger, champion, names, classes, cache, advance) -> Comparison:
+        self.calls.append(f"compare with {names[0]}")
+        assert (champion is None) == (names[0] is None)
+        return Comparison(
+            champion=names[0],
+            challenger=names[1],
+            photos=10,
+            champion_accuracy=None if champion is None else 0.5,
+            challenger_accuracy=0.6,
+            won=2,
+            lost=1,
+            points=None if champion is None else 10.0,
+            points_95=None if champion is None else (1.0, 19.0),
+            smallest_points=2.0,
+            challenger_all=0.6,
+            all_photos=10,
+            classes={},
+            challenger_footprint=Footprint(bytes=1, images_per_s=1.0),
+        )
+
+    def _judge(self, settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> Verdict:
+        self.calls.append("judge")
+        return Verdict(checks=(Check(name="accuracy", passed=self.passes, sentence="10 points better"),))
+
+    def _catalogue(self, settings: CatalogueSettings, champion, challenger, folder, renamed, advance) -> CatalogueDiff:
+        self.calls.append("catalogue")
+        return CatalogueDiff(
+            source=settings.source,
+            rows_in_source=1,
+            rows=1,
+            failed=0,
+            changed=0,
+            changed_share_95=(0.0, 1.0),
+            to_review=0,
+            from_review=0,
+        )
+
+    def _report(self, folder, outcome) -> None:
+        self.calls.append("report")
+        (folder / "report.html").write_text(outcome.status)
+
+
+def extended(earlier: Sequence[AssignedPhoto], rows: Sequence[tuple[str, str]]) -> list[AssignedPhoto]:
+    """Every third new photo is for test, every third for validation; those of earlier stay."""
+    known = {photo.path for photo in earlier}
+    new = [
+        AssignedPhoto(Path(image), label, list(Split)[place % 3], _sha256(image), _sha256(image)[:16])
+        for place, (image, label) in enumerate(rows)
+        if Path(image) not in known
+    ]
+    return [*earlier, *new]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def train_on_paper(place: Path, photos: Sequence[AssignedPhoto]) -> None:
+    """A run without a network."""
+    run = Run(place)
+    run.path.mkdir(parents=True)
+    write_splits(run.splits, photos)
+    run.write_args(
+        RunArgs(
+            schema_version=2,
+            name="run",
+            data="",
+            arch=Arch.CNN,
+            preprocess=PreprocessSpec(size=48),
+            classes=("boots", "hats"),
+            epochs=1,
+            batch=1,
+            patience=1,
+            weights="none",
+            alpha=None,
+            balance=Balance.NONE,
+            time_limit_s=None,
+            folds=0,
+            tensorboard=False,
+            seed=0,
+            made_with={},
+        )
+    )
+    finish_on_paper(run)
+
+
+def finish_on_paper(run: Run) -> None:
+    run.best.parent.mkdir(exist_ok=True)
+    run.best.write_bytes(b"weights")
+    run.write_args(run.args().model_copy(update={"state": RunState.COMPLETE}))
