@@ -22,6 +22,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "check": "trainer",
         "train": "trainer",
         "evaluate": "trainer",
+        "corrections": "trainer",
         "export": "exporter",
         "label": "worker",
         "submit": "worker",
