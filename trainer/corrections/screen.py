@@ -74,7 +74,7 @@ def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
         _say(console, f"No corrections in {store.path}; bring some in: hangtag corrections import review.csv")
         return
     latest = sorted(settled.agreed, key=lambda agreed: agreed.words[0], reverse=True)
-    table = _table(f"{len(latest):,} photos with a correction", ("photo", "label", "was", "reviewers", "at"))
+    table = _table(f"Photos with a correction: {len(latest):,}", ("photo", "label", "was", "reviewers", "at"))
     for agreed in latest[:_MOST_ROWS]:
         first = agreed.words[0]
         cells = (_photo(first), agreed.label, first.was, ", ".join(agreed.reviewers), _minute(first))
@@ -99,7 +99,7 @@ def show_photo(store: CorrectionStore, photo: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([_word_json(word) for word in words], ensure_ascii=False, indent=1))
         return
-    table = _table(f"{len(words):,} words", ("at", "reviewer", "label", "was", "model", "photo"))
+    table = _table(f"Words: {len(words):,}", ("at", "reviewer", "label", "was", "model", "photo"))
     for word in words:
         table.add_row(*map(escape, (_minute(word), word.reviewer, word.label, word.was, word.model, _photo(word))))
     Console().print(table)
