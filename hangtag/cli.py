@@ -23,6 +23,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "train": "trainer",
         "evaluate": "trainer",
         "retrain": "trainer",
+        "corrections": "trainer",
         "export": "exporter",
         "label": "worker",
         "submit": "worker",

@@ -8,6 +8,7 @@ import typer
 from models.errors import MissingExtraError
 from models.fit import Decode, Fit
 from trainer.arch import Arch
+from trainer.corrections.commands import register as register_corrections
 from trainer.options import (
     DATA_HELP,
     MAX_SEED,
@@ -43,6 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train_command)
     app.command("evaluate")(evaluate_command)
     app.command("retrain")(retrain_command)
+    register_corrections(app)
 
 
 def check_command(

@@ -8,9 +8,10 @@ from typing import Final
 from models.errors import DataError
 from models.photo import walk_files
 from models.preprocess import IMAGE_SUFFIXES
+from trainer.data.path_cell import cell_path
 from worker.sources.readers import read_delimited
 
-__all__ = ["Dataset", "Exclusion", "LabeledPhoto", "Split", "read_dataset"]
+__all__ = ["OPEN", "Dataset", "Exclusion", "LabeledPhoto", "Split", "read_dataset"]
 
 
 class Split(StrEnum):
@@ -38,6 +39,8 @@ _SPLIT_NAMES: Final = {
     "validation": Split.VAL,
     "test": Split.TEST,
 }
+OPEN: Final = "open"
+"""What a CSV says instead of a split where Hangtag is to choose one, though other rows have one."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,14 @@ class LabeledPhoto:
         label: its class.
         split: where the person put it; none where that is left to Hangtag.
         product: what it shows, a SKU or the like; photos of one product are kept in one split.
+        open: whether the person has said that Hangtag is to choose its split, though others have one.
     """
 
     path: Path
     label: str
     split: Split | None = None
     product: str | None = None
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,8 @@ def read_dataset(path: Path) -> Dataset:
 
     Args:
         path: a folder of class folders; a folder with ``train``, ``val`` (or ``valid``, ``validation``) and ``test``
-            inside, each of class folders; or a CSV with the columns ``image`` and ``label``, and ``split`` and
-            ``group`` (the product) if wanted.
+            inside, each of class folders; or a CSV with the columns ``image`` (a path, or a ``file:///`` URI) and
+            ``label``, and ``split`` (``open``: Hangtag chooses) and ``group`` (the product) if wanted.
 
     Raises:
         DataError: nothing is there, there are no images, or only one class.
@@ -170,15 +175,17 @@ def _read_csv(path: Path) -> Dataset:
 
 
 def _csv_photo(path: Path, row: dict[str, str], number: int) -> LabeledPhoto:
-    image, label, split = (row.get("image") or "").strip(), (row.get("label") or "").strip(), row.get("split")
+    image, label, split = (row.get("image") or "").strip(), (row.get("label") or "").strip(), row.get("split") or ""
     if not image or not label:
         msg = f"Expected an image and a label in row {number} of {path}, a cell is empty."
         raise DataError(msg)
-    if split and split.lower() not in _SPLIT_NAMES:
-        msg = f"Expected a split of {', '.join(_SPLIT_NAMES)} in row {number} of {path}, got {split!r}."
+    is_open = split.lower() == OPEN
+    if split and not is_open and split.lower() not in _SPLIT_NAMES:
+        msg = f"Expected a split of {', '.join((*_SPLIT_NAMES, OPEN))} in row {number} of {path}, got {split!r}."
         raise DataError(msg)
     product = (row.get("group") or "").strip() or None
-    return LabeledPhoto(path.parent / image, label, _SPLIT_NAMES[split.lower()] if split else None, product)
+    given = _SPLIT_NAMES[split.lower()] if split and not is_open else None
+    return LabeledPhoto(path.parent / cell_path(image), label, given, product, is_open)
 
 
 def _check_any(path: Path, dataset: Dataset) -> None:

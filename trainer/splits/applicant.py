@@ -22,6 +22,7 @@ class Applicant:
         present: false for a photo of an earlier training that the data lack now.
         fixed: whether an earlier training has decided on the split.
         earlier_label: its class in that training; none for a new photo.
+        open: whether the person leaves its split to Hangtag, though others have one.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Applicant:
     present: bool = True
     fixed: bool = False
     earlier_label: str | None = None
+    open: bool = False
 
     @property
     def relabeled(self) -> bool:

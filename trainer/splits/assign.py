@@ -26,7 +26,8 @@ def assign_splits(
 
     A split that the person or an earlier training has decided on stays. A new photo goes where its group is, and is
     set aside where that would be two splits. The groups that are left are shared out 80/10/10, stratified by class. A
-    person who gave no validation or no test split gets one cut from training, unless an earlier training has done so.
+    person who gave no validation or no test split gets one cut from training, unless an earlier training has done so;
+    photos that are left open are for training then, or for such a split.
 
     Args:
         applicants: photos, and those that an earlier training knew besides.
@@ -53,9 +54,12 @@ def assign_splits(
 
 
 def _check_given(applicants: Sequence[Applicant]) -> None:
-    without = [applicant.path for applicant in applicants if applicant.split is None]
-    if without and not _is_extended(applicants) and len(without) < len(applicants):
-        msg = f"Expected a split for every photo or for none, got none for {without[0]}."
+    without = [applicant.path for applicant in applicants if applicant.split is None and not applicant.open]
+    if without and not _is_extended(applicants) and any(applicant.split for applicant in applicants):
+        msg = (
+            f"Expected a split for every photo or for none, got none for {without[0]}; where Hangtag is to choose it, "
+            "say open."
+        )
         raise DataError(msg)
 
 
@@ -106,7 +110,7 @@ def _splits(
     free = []
     for group, places in members.items():
         decided = {applicants[place].split for place in places}
-        if decided == {Split.TRAIN if cuts else None}:
+        if decided <= ({Split.TRAIN, None} if cuts else {None}):
             free.append(group)
             continue
         joins = next(split for split in decided if split is not None)

@@ -70,7 +70,7 @@ def _new(photo: LabeledPhoto, sha256: str, copied: AssignedPhoto | None) -> Appl
     """A new photo; where it is a copy of earlier ones in several splits, the one least learned from decides."""
     if photo.split is None and copied is not None:
         return Applicant(photo.path, photo.label, sha256, photo.product, copied.split, copied.group, fixed=True)
-    return Applicant(photo.path, photo.label, sha256, photo.product, photo.split)
+    return Applicant(photo.path, photo.label, sha256, photo.product, photo.split, open=photo.open)
 
 
 def _absent(row: AssignedPhoto) -> Applicant:

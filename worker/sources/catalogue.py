@@ -38,7 +38,7 @@ from worker.sources.readers import (
 from worker.sources.text_file import text_file
 from worker.sources.unnamed_file import UnnamedFile
 
-__all__ = ["Catalogue", "open_catalogue"]
+__all__ = ["IMAGE_COLUMNS", "Catalogue", "open_catalogue"]
 
 IMAGE_COLUMNS: Final = (
     "image",

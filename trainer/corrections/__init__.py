@@ -1,0 +1,1 @@
+"""What reviewers say of photos: the contract between review and retraining."""

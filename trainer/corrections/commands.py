@@ -1,0 +1,124 @@
+"""``hangtag corrections``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+InOption = Annotated[
+    Path | None,
+    typer.Option("--in", metavar="FILE", help="The corrections. Default: corrections.csv.", show_default=False),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The corrections that this retraining reads.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the one command line."""
+    group = typer.Typer(
+        help="What reviewers say that photos show, for the next retraining; alone, a table of it.\n\nExamples:\n\n"
+        "  hangtag corrections\n\n  hangtag corrections import review.csv --reviewer anna\n\n"
+        "  hangtag corrections list --json",
+        invoke_without_command=True,
+        rich_markup_mode="rich",
+    )
+    group.callback()(corrections_command)
+    group.command("import")(import_command)
+    group.command("list")(list_command)
+    group.command("show")(show_command)
+    app.add_typer(group, name="corrections")
+
+
+def corrections_command(
+    context: typer.Context, store: InOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """A table of all corrections, when no command follows."""
+    if context.invoked_subcommand is None:
+        list_command(store, config, as_json)
+    elif store is not None or config is not None or as_json:
+        name = context.invoked_subcommand
+        msg = f"options of {name} stand after it: hangtag corrections {name} …"
+        raise typer.BadParameter(msg)
+
+
+def import_command(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A CSV: a job's review.csv with a column corrected, or rows like the store's."
+        ),
+    ],
+    into: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where corrections are kept. Default: corrections.csv.", show_default=False),
+    ] = None,
+    config: ConfigOption = None,
+    reviewer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who says so, in rows that name nobody.", show_default=False)
+    ] = None,
+    image_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The column that names the photos.", show_default=False)
+    ] = None,
+    image_root: Annotated[
+        Path | None, typer.Option(help="Where relative paths start. Default: the folder of FILE.", show_default=False)
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option(help="What hangtag label was told to put before its columns.", show_default=False)
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Bring in what a reviewer has said: all of a file, or nothing where a row of it cannot be used.
+
+    Every word is kept. Where reviewers disagree on a photo, it is shown, and left out of training until they agree.
+
+    Examples:
+
+      hangtag corrections import labels.parquet.job/review.csv --reviewer anna --image-root photos/
+
+      hangtag corrections import corrected.csv --config retrain.toml
+
+      hangtag corrections import corrected.csv --into shared/corrections.csv --json
+    """
+    from trainer.corrections.screen import chosen_store, import_and_show
+    from trainer.corrections.sheet import SheetOptions
+
+    options = SheetOptions(reviewer, image_column, image_root, prefix)
+    import_and_show(file, chosen_store(into, config), options, as_json=as_json)
+
+
+def list_command(store: InOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show what reviewers agree on, the latest first, and the photos on which they do not.
+
+    Examples:
+
+      hangtag corrections list
+
+      hangtag corrections list --config retrain.toml --json
+    """
+    from trainer.corrections.screen import chosen_store, list_corrections
+
+    list_corrections(chosen_store(store, config), as_json=as_json)
+
+
+def show_command(
+    photo: Annotated[
+        str, typer.Argument(metavar="PHOTO", help="Its path, its URL, or 12 or more digits of its SHA-256.")
+    ],
+    store: InOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every word on one photo, in order.
+
+    Examples:
+
+      hangtag corrections show photos/boots/17.jpg
+    """
+    from trainer.corrections.screen import chosen_store, show_photo
+
+    show_photo(chosen_store(store, config), photo, as_json=as_json)

@@ -1,0 +1,179 @@
+"""How corrections look on a terminal, and as JSON."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from models.errors import InputError
+from trainer.corrections.bring_in import Imported, import_corrections
+from trainer.corrections.settle import Agreed, Conflict, Settled, settle
+from trainer.corrections.sheet import SheetOptions
+from trainer.corrections.store import CorrectionStore
+from trainer.corrections.word import COLUMNS, Word, word_cells
+from trainer.retrain.config import read_config
+
+__all__ = ["chosen_store", "import_and_show", "list_corrections", "show_photo"]
+
+_DEFAULT: Final = Path("corrections.csv")
+_MOST_ROWS: Final = 30
+_FEW_DIGITS: Final = 12
+
+
+def chosen_store(path: Path | None, config: Path | None) -> CorrectionStore:
+    """The store that a person names, or that a retraining reads.
+
+    Raises:
+        InputError: both are named, or the retraining reads none.
+    """
+    if config is None:
+        return CorrectionStore(path or _DEFAULT)
+    if path is not None:
+        msg = f"Expected {path} or --config {config}, got both; the config names a file of its own."
+        raise InputError(msg)
+    corrections = read_config(config).corrections
+    if corrections is None:
+        msg = f'{config} names no corrections; add corrections = "corrections.csv" to it.'
+        raise InputError(msg)
+    return CorrectionStore(corrections)
+
+
+def import_and_show(file: Path, store: CorrectionStore, options: SheetOptions, *, as_json: bool) -> None:
+    """Import a file, and say what came of it."""
+    done = import_corrections(file, store, options)
+    if as_json:
+        print(json.dumps(_import_json(file, store, done), ensure_ascii=False, indent=1))
+        return
+    console = Console()
+    new = len(done.added.words)
+    silent = f", {done.sheet.silent:,} without a correction" if done.sheet.silent else ""
+    labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
+    _say(console, f"{done.sheet.rows:,} rows: {new:,} new, {done.added.known:,} known already{silent}")
+    if labels:
+        _say(console, f"Labels of the new ones: {labels}")
+    if done.pathbound:
+        _say(console, f"{done.pathbound:,} name a photo that is not there; they are known by its path alone", "yellow")
+    _print_conflicts(console, done.settled)
+    _say(console, f"Kept in {store.path}: {len(done.added.all):,} words on {_photos(done.settled):,} photos")
+
+
+def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
+    """Show what reviewers agree on, the latest first, and on which photos they do not."""
+    words = store.words()
+    settled = settle(words)
+    if as_json:
+        whole = {"file": str(store.path), "words": len(words), **_settled_json(settled)}
+        print(json.dumps(whole, ensure_ascii=False, indent=1))
+        return
+    console = Console()
+    if not words:
+        _say(console, f"No corrections in {store.path}; bring some in: hangtag corrections import review.csv")
+        return
+    latest = sorted(settled.agreed, key=lambda agreed: agreed.words[0], reverse=True)
+    table = _table(f"Photos with a correction: {len(latest):,}", ("photo", "label", "was", "reviewers", "at"))
+    for agreed in latest[:_MOST_ROWS]:
+        first = agreed.words[0]
+        cells = (_photo(first), agreed.label, first.was, ", ".join(agreed.reviewers), _minute(first))
+        table.add_row(*map(escape, cells))
+    console.print(table)
+    if len(latest) > _MOST_ROWS:
+        _say(console, f"and {len(latest) - _MOST_ROWS:,} earlier ones: --json prints all")
+    _print_conflicts(console, settled)
+
+
+def show_photo(store: CorrectionStore, photo: str, *, as_json: bool) -> None:
+    """Show every word on a photo, in order.
+
+    Raises:
+        InputError: there is none.
+    """
+    absolute = str(Path(photo).absolute())
+    words = [word for word in store.words() if word.image in {photo, absolute} or _begins(word.sha256, photo)]
+    if not words:
+        msg = f"Expected a photo that {store.path} knows, by path, URL or SHA-256, got {photo}."
+        raise InputError(msg)
+    if as_json:
+        print(json.dumps([_word_json(word) for word in words], ensure_ascii=False, indent=1))
+        return
+    table = _table(f"Words: {len(words):,}", ("at", "reviewer", "label", "was", "model", "photo"))
+    for word in words:
+        table.add_row(*map(escape, (_minute(word), word.reviewer, word.label, word.was, word.model, _photo(word))))
+    Console().print(table)
+
+
+def _begins(sha256: str, text: str) -> bool:
+    return len(text) >= _FEW_DIGITS and sha256.startswith(text.lower())
+
+
+def _print_conflicts(console: Console, settled: Settled) -> None:
+    if not settled.conflicts:
+        return
+    count = len(settled.conflicts)
+    title = f"{count:,} photo{'s' * (count > 1)} on which reviewers disagree: left out until they agree"
+    table = _table(title, ("photo", "reviewer", "label", "at"))
+    for conflict in settled.conflicts[:_MOST_ROWS]:
+        for place, word in enumerate(conflict.words):
+            photo = "" if place else _photo(word)
+            table.add_row(*map(escape, (photo, word.reviewer, word.label, _minute(word))))
+        table.add_section()
+    console.print(table, style="yellow")
+    if count > _MOST_ROWS:
+        _say(console, f"and {count - _MOST_ROWS:,} more: hangtag corrections list --json prints all", "yellow")
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _photo(word: Word) -> str:
+    return word_cells(word)[0] or f"{word.sha256[:_FEW_DIGITS]}…"
+
+
+def _minute(word: Word) -> str:
+    return f"{word.at:%Y-%m-%d %H:%M}"
+
+
+def _photos(settled: Settled) -> int:
+    return len(settled.agreed) + len(settled.conflicts)
+
+
+def _word_json(word: Word) -> dict[str, str]:
+    return dict(zip(COLUMNS, word_cells(word), strict=True))
+
+
+def _settled_json(settled: Settled) -> dict[str, Any]:
+    def each(found: Iterable[Agreed | Conflict]) -> list[dict[str, Any]]:
+        return [{"photo": one.words[0].photo, "words": [_word_json(word) for word in one.words]} for one in found]
+
+    agreed = [
+        {**shown, "label": one.label, "reviewers": one.reviewers}
+        for shown, one in zip(each(settled.agreed), settled.agreed, strict=True)
+    ]
+    return {"agreed": agreed, "conflicts": each(settled.conflicts)}
+
+
+def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "into": str(store.path),
+        "rows": done.sheet.rows,
+        "new": len(done.added.words),
+        "known": done.added.known,
+        "silent": done.sheet.silent,
+        "without_sha256": done.pathbound,
+        "labels": done.by_label,
+        "words": len(done.added.all),
+        "photos": _photos(done.settled),
+        "conflicts": _settled_json(done.settled)["conflicts"],
+    }

@@ -1,0 +1,127 @@
+"""``corrections.csv``: every word of every reviewer, in the order of their times."""
+
+import fcntl
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from models.errors import InputError
+from trainer.corrections.formula import guarded, unguarded
+from trainer.corrections.word import COLUMNS, Word, parse_word, word_cells
+from trainer.data.csv_file import write_rows
+from worker.sources.readers import read_delimited
+
+__all__ = ["Added", "CorrectionStore", "refuse_rows"]
+
+_MOST_LINES: Final = 20
+
+
+@dataclass(frozen=True)
+class Added:
+    """What an import brought.
+
+    Attributes:
+        words: that were not there before.
+        known: how many were.
+        all: every word that is there now.
+    """
+
+    words: tuple[Word, ...]
+    known: int
+    all: tuple[Word, ...]
+
+
+class CorrectionStore:
+    """The file that reviewers' words are kept in; it only grows.
+
+    Args:
+        path: of the file; one that is not there yet holds no words.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    def words(self) -> tuple[Word, ...]:
+        """All words, in order.
+
+        Raises:
+            InputError: it is not as :meth:`add` left it; each bad row is named.
+        """
+        if not self.path.exists():
+            return ()
+        if not self.path.is_file():
+            msg = f"Expected corrections in a CSV file at {self.path}, found something else; give the file."
+            raise InputError(msg)
+        return tuple(sorted(set(self._rows())))
+
+    def _rows(self) -> Iterator[Word]:
+        reader = read_delimited(self.path)
+        missing = {"label", "reviewer", "at"} - set(reader.schema.names)
+        if missing or not {"image", "sha256"} & set(reader.schema.names):
+            msg = f"Expected the columns {','.join(COLUMNS)} in {self.path}, found {','.join(reader.schema.names)}."
+            raise InputError(msg)
+        rows = (row for batch in reader.batches for row in batch.to_pylist())
+        wrong: list[tuple[int, str]] = []
+        for number, row in enumerate(rows, start=1):
+            try:
+                cells = {name: unguarded(cell) for name, cell in row.items()}
+                yield parse_word(cells, self.path.parent, datetime.now(UTC))
+            except ValueError as error:
+                wrong.append((number, str(error)))
+        if wrong:
+            raise refuse_rows(self.path, wrong, "mend them, or take the file from a backup")
+
+    def add(self, timed: Sequence[Word], untimed: Sequence[Word] = ()) -> Added:
+        """Add words; the file is replaced as a whole, and only one process does so at a time.
+
+        Args:
+            timed: of which it is known when they were said.
+            untimed: whose time is that of the file that they stood in; one that says what its reviewer has said last
+                of the photo says nothing new.
+
+        Raises:
+            InputError: what is there cannot be read; nothing is written then.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            before = self.words()
+            known = {*before, *timed}
+            last = {(word.photo, word.reviewer): word.label for word in sorted(known)}
+            fresh = {word for word in untimed if last.get((word.photo, word.reviewer)) != word.label}
+            words = tuple(sorted(known | fresh))
+            there = set(before)
+            new = tuple(word for word in words if word not in there)
+            if new:
+                write_rows(self.path, COLUMNS, (tuple(map(guarded, word_cells(word))) for word in words))
+        return Added(new, len({*timed, *untimed}) - len(new), words)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One import at a time; the lock goes with the process, however it ends, and so does what it left half done."""
+        with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._tidy()
+            yield
+
+    def _tidy(self) -> None:
+        for left in self.path.parent.iterdir():
+            if left.name.startswith(f".{self.path.name}.") and left.suffix == ".tmp":
+                left.unlink(missing_ok=True)
+
+
+def refuse_rows(path: Path, wrong: Iterable[tuple[int, str]], to_do: str) -> InputError:
+    """What to raise where rows cannot be used.
+
+    Args:
+        path: of the file.
+        wrong: number of the row (from 1, the header not counted) and what is wrong with it.
+        to_do: next.
+    """
+    lines = [f"row {number}: {reason}" for number, reason in wrong]
+    more = [f"and {len(lines) - _MOST_LINES:,} more"] if len(lines) > _MOST_LINES else []
+    shown = "\n  ".join([*lines[:_MOST_LINES], *more])
+    rows = "a row" if len(lines) == 1 else f"{len(lines):,} rows"
+    return InputError(f"Expected corrections in {path}, {rows} cannot be used: {to_do}.\n  {shown}")

@@ -1,0 +1,121 @@
+"""A reviewer's word: what one person said, at one time, that one photo shows."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from trainer.data.path_cell import cell_path, path_cell
+
+__all__ = ["COLUMNS", "Word", "parse_word", "word_cells"]
+
+COLUMNS: Final = ("image", "sha256", "label", "was", "reviewer", "model", "at")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_ELSEWHERE: Final = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]*://")
+_FAST_CLOCK: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, order=True)
+class Word:
+    """What a reviewer said.
+
+    Attributes:
+        at: when, in UTC.
+        reviewer: who.
+        sha256: of the photo's bytes, in lower-case hex; empty where nobody knows it.
+        image: the photo's absolute path, or its URL; empty where only its SHA-256 is known.
+        label: what it shows.
+        was: what it was said to show before; empty where nobody knows.
+        model: name and version of the model that said so; empty where nobody knows.
+    """
+
+    at: datetime
+    reviewer: str
+    sha256: str
+    image: str
+    label: str
+    was: str = ""
+    model: str = ""
+
+    @property
+    def photo(self) -> str:
+        """What tells its photo from all others: its bytes, else its place."""
+        return self.sha256 or self.image
+
+    @property
+    def path(self) -> Path | None:
+        """Where its photo is on this machine, if anywhere."""
+        return Path(self.image) if self.image and not _ELSEWHERE.match(self.image) else None
+
+
+def parse_word(cells: Mapping[str, str], folder: Path, now: datetime) -> Word:
+    """A row of a CSV as a word.
+
+    Args:
+        cells: column → text; a column that is not there is as one that is empty.
+        folder: where relative paths start.
+        now: the time; a word from after tomorrow would be the last one for ever, and is refused.
+
+    Raises:
+        ValueError: it says no photo, no label, no reviewer or no time; the message says which.
+    """
+    sha256 = cells.get("sha256", "").strip().lower()
+    if sha256 and not _SHA256.fullmatch(sha256):
+        msg = f"expected a SHA-256 of 64 hexadecimal digits, got {sha256[:80]!r}"
+        raise ValueError(msg)
+    image = _image(cells.get("image", "").strip(), sha256, folder)
+    if not image and not sha256:
+        msg = "expected a photo, got neither image nor sha256"
+        raise ValueError(msg)
+    label = _line(cells, "label")
+    reviewer = _line(cells, "reviewer")
+    at = _time(cells.get("at", "").strip(), now)
+    return Word(at, reviewer, sha256, image, label, cells.get("was", "").strip(), cells.get("model", "").strip())
+
+
+def _image(cell: str, sha256: str, folder: Path) -> str:
+    """An absolute path, or a URL; a photo that its cell holds is known by its bytes."""
+    if cell.startswith("data:"):
+        if not sha256:
+            msg = "expected the sha256 of a photo that its cell holds, got none"
+            raise ValueError(msg)
+        return ""
+    if not cell or _ELSEWHERE.match(cell):
+        return cell
+    return os.path.normpath(folder / cell_path(cell))
+
+
+def _line(cells: Mapping[str, str], column: str) -> str:
+    text = cells.get(column, "").strip()
+    if not text:
+        msg = f"expected a {column}, got none"
+        raise ValueError(msg)
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
+        msg = f"expected a {column} of characters on one line, got {text[:80]!r}"
+        raise ValueError(msg)
+    return text
+
+
+def _time(text: str, now: datetime) -> datetime:
+    """ISO 8601; a time without an offset is in UTC."""
+    try:
+        time = datetime.fromisoformat(text)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        msg = f"expected a time such as 2026-05-01T14:30:00Z in at, got {text[:80]!r}"
+        raise ValueError(msg) from error
+    if time > now + _FAST_CLOCK:
+        msg = f"expected a time that has been, got {text} in at"
+        raise ValueError(msg)
+    return time
+
+
+def word_cells(word: Word) -> tuple[str, ...]:
+    """The cells of a word, in the order of ``COLUMNS``."""
+    image = str(path_cell(word.path)) if word.path else word.image
+    at = word.at.isoformat().replace("+00:00", "Z")
+    return (image, word.sha256, word.label, word.was, word.reviewer, word.model, at)
