@@ -148,9 +148,8 @@ class _Match:
         return compare_pairs(self.champion_right[of], self.challenger_right[of], self._group_numbers(of))
 
     def classes(self, names: Sequence[str]) -> dict[str, ClassComparison]:
-        """Every class of either model, and of a photo."""
-        every = {*names, *self._truths.tolist(), *self._change.known}
-        return {name: self._class(name) for name in sorted(every)}
+        """Every class of the challenger, and of a photo."""
+        return {name: self._class(name) for name in sorted({*names, *self._truths.tolist()})}
 
     def _class(self, name: str) -> ClassComparison:
         of = self._truths == name

@@ -7,8 +7,9 @@ interval is made of them (Rao and Scott, "A simple method for the analysis of cl
 every photo is its own group it is 1, and the interval is the usual one.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,8 @@ from exporter.confidence.intervals import MISTRUST, Interval, difference_interva
 
 __all__ = ["Paired", "compare_pairs", "smallest_difference"]
 
-_POWER: Final = 0.8
+_SURE: Final = float(norm.isf(MISTRUST / 2))
+_FOUND: Final = float(norm.ppf(0.8))
 
 Right = npt.NDArray[np.bool_]
 
@@ -104,11 +106,10 @@ def smallest_difference(photos: float, discordant: float) -> float:
         A share; 1 where so few photos would find no difference at all.
     """
     seen = (discordant + 1) / (photos + 2)
-    sure, found = float(norm.ppf(1 - MISTRUST / 2)), float(norm.ppf(_POWER))
 
     def lacking(difference: float) -> float:
         share = max(seen, difference)
-        spread: Any = found * np.sqrt(max(0.0, share - difference**2))
-        return float(sure * np.sqrt(share) + spread - difference * np.sqrt(photos))
+        spread = _FOUND * math.sqrt(max(0.0, share - difference**2))
+        return _SURE * math.sqrt(share) + spread - difference * math.sqrt(photos)
 
     return 1.0 if lacking(1.0) > 0 else float(brentq(lacking, 0.0, 1.0))
