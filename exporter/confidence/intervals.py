@@ -63,7 +63,7 @@ def upper_bound(hits: int, rows: int, mistrust: float = MISTRUST) -> float:
     return float(beta.ppf(1 - mistrust, hits + 1, rows - hits)) if hits < rows else 1.0
 
 
-def difference_interval(more: int, less: int, rows: int) -> Interval:
+def difference_interval(more: float, less: float, rows: float) -> Interval:
     """The 95% interval of the difference of two proportions that were measured on the same rows.
 
     Half a row is added to each of the four cells (Agresti and Min, "Simple improved confidence intervals for comparing
@@ -72,7 +72,7 @@ def difference_interval(more: int, less: int, rows: int) -> Interval:
     Args:
         more: rows that count for the first only.
         less: rows that count for the second only.
-        rows: all of them, at least one.
+        rows: all of them, at least one. Rows that are not independent count for less than one each, in all three.
 
     Returns:
         Around ``(more - less) / rows``, drawn towards 0; within -1 and 1.

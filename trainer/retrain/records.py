@@ -130,7 +130,8 @@ class Comparison(_Record):
         vanished: names that the champion knows, the photos do not have, and the map does not explain.
         calibration: none for a first model.
         footprints: of champion and challenger.
-        changes: test photos that one of both labels right and the other wrong; at most 200.
+        changes: test photos that one of both labels right and the other wrong, the surest errors first; at most 200.
+        unread: test photos that nobody is judged on, since they are gone, changed or cannot be read any more.
     """
 
     champion: str | None
@@ -152,14 +153,15 @@ class Comparison(_Record):
     champion_footprint: Footprint | None = None
     challenger_footprint: Footprint
     changes: tuple[TestChange, ...] = ()
+    unread: int = 0
 
 
 class Check(_Record):
     """One thing that the gate looks at.
 
     Attributes:
-        name: such as ``accuracy``, ``interval``, ``recall``, ``calibration``, ``size``, ``speed``, ``new_classes``,
-            ``vanished_classes``, ``catalogue``.
+        name: ``test_photos``, ``accuracy``, ``interval``, ``recall``, ``calibration``, ``size``, ``speed``,
+            ``absolute_size``, ``new_classes``, ``vanished_classes``, ``catalogue``, ``min_accuracy``.
         passed: whether it is within its limit.
         sentence: what was measured and what the limit is, for people.
     """

@@ -1,0 +1,192 @@
+"""How often the gate promotes a challenger that is equal, better, worse, or worse in one class. Nothing is trained.
+
+    python benchmarks/gate.py [--trials 400] [--seed 0]
+
+Test photos of ten classes are drawn again and again, with who is right on each: so many of them are discordant (one
+model is right, the other wrong), as two trainings of one network are. Whether calibration and cost pass is another
+matter: the last table has calibration.
+"""
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from trainer.retrain.calibration import Surety, compare_calibration
+from trainer.retrain.config import GateSettings
+from trainer.retrain.gate import judge
+from trainer.retrain.paired import Paired, compare_pairs
+from trainer.retrain.records import Calibration, ClassComparison, Comparison, Footprint
+
+ACCURACY = 0.87
+FOOTPRINT = Footprint(bytes=1_000_000, images_per_s=400.0)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A challenger as it really is.
+
+    Attributes:
+        name: for the table.
+        points: its recall less the champion's, in hundredths, of every class but the first.
+        first: the same of the first class.
+    """
+
+    name: str
+    points: float
+    first: float
+
+
+TRUTHS = (
+    Truth("equal", 0, 0),
+    Truth("1 point better", 1, 1),
+    Truth("3 points better", 3, 3),
+    Truth("5 points better", 5, 5),
+    Truth("2 points worse", -2, -2),
+    Truth("3 points better, one class 15 worse", 5, -15),
+    Truth("3 points better, one class 30 worse", 20 / 3, -30),
+)
+
+
+def main() -> None:
+    """Draw the trials and show the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(arguments.seed)
+    console = Console()
+    for discordance in (0.05, 0.10):
+        console.print(_promotions(rng, arguments.trials, discordance))
+    console.print(_unlucky_classes(rng, arguments.trials))
+    console.print(_products(rng, arguments.trials))
+    console.print(_calibrations(rng, max(1, arguments.trials // 5)))
+
+
+def _promotions(rng: np.random.Generator, trials: int, discordance: float) -> Table:
+    title = f"promoted by the default gate; {discordance:.0%} of photos discordant"
+    counts = (372, 2000)
+    table = Table(
+        "challenger", *(f"{n:,} photos: promoted; accuracy, interval, recall pass" for n in counts), title=title
+    )
+    for truth in TRUTHS:
+        cells = []
+        for photos in counts:
+            passed = [_passed(_draw(rng, photos, 10, discordance, truth)) for _ in range(trials)]
+            promoted = np.mean([all(found.values()) for found in passed])
+            each = (np.mean([found[name] for found in passed]) for name in ("accuracy", "interval", "recall"))
+            cells.append(f"{promoted:.1%}; " + ", ".join(f"{share:.1%}" for share in each))
+        table.add_row(truth.name, *cells)
+    return table
+
+
+def _passed(comparison: Comparison) -> dict[str, bool]:
+    return {check.name: check.passed for check in judge(GateSettings(), comparison, None).checks}
+
+
+def _draw(rng: np.random.Generator, photos: int, classes: int, discordance: float, truth: Truth) -> Comparison:
+    """A test split, classes of one size; a difference adds no more discordance than it must."""
+    labels = np.arange(photos) % classes
+    points = np.where(labels == 0, truth.first, truth.points) / 100
+    share = np.maximum(discordance, np.abs(points))
+    chance = rng.random(photos)
+    won, lost = chance < (share + points) / 2, chance > 1 - (share - points) / 2
+    both = rng.random(photos) < ACCURACY
+    champion, challenger = (both & ~won) | lost, (both & ~lost) | won
+    groups = np.arange(photos)
+    whole = _pairs(champion, challenger, groups)
+    return Comparison(
+        champion="champion",
+        challenger="challenger",
+        photos=photos,
+        champion_accuracy=whole.champion,
+        challenger_accuracy=whole.challenger,
+        won=whole.won,
+        lost=whole.lost,
+        points=whole.points,
+        points_95=whole.points_95,
+        smallest_points=whole.smallest_points,
+        challenger_all=whole.challenger,
+        all_photos=photos,
+        classes={str(n): _class(champion[labels == n], challenger[labels == n]) for n in range(classes)},
+        calibration=Calibration(champion=0.03, challenger=0.03, difference_95=(-0.01, 0.01)),
+        champion_footprint=FOOTPRINT,
+        challenger_footprint=FOOTPRINT,
+    )
+
+
+def _pairs(champion: np.ndarray, challenger: np.ndarray, groups: np.ndarray) -> Paired:
+    found = compare_pairs(champion, challenger, groups)
+    if found is None:
+        msg = "Expected at least one photo of each class; draw more photos."
+        raise ValueError(msg)
+    return found
+
+
+def _class(champion: np.ndarray, challenger: np.ndarray) -> ClassComparison:
+    found = _pairs(champion, challenger, np.arange(len(champion)))
+    return ClassComparison(
+        photos=found.photos,
+        champion=found.champion,
+        challenger=found.challenger,
+        won=found.won,
+        lost=found.lost,
+        points=found.points,
+        points_95=found.points_95,
+    )
+
+
+def _unlucky_classes(rng: np.random.Generator, trials: int) -> Table:
+    table = Table("classes", "photos", "refused", title="an equal challenger refused for recall alone; 10% discordant")
+    for classes, photos in ((10, 372), (10, 2000), (50, 2000), (200, 2000), (200, 10_000)):
+        turns = max(1, trials * 10 // max(classes, 30))
+        refused = [not _passed(_draw(rng, photos, classes, 0.1, TRUTHS[0]))["recall"] for _ in range(turns)]
+        table.add_row(f"{classes}", f"{photos:,}", f"{np.mean(refused):.1%} of {turns:,}")
+    return table
+
+
+def _products(rng: np.random.Generator, trials: int) -> Table:
+    """Products of four photos on which both models answer alike: 500 facts that look like 2,000."""
+    title = "95% intervals of an equal challenger that leave out 0; 10% discordant, 500 products of four photos"
+    table = Table("groups are", "leave out 0", title=title)
+    products, each = 500, 4
+    groups = np.repeat(np.arange(products), each)
+    missed = {"photos": 0, "products": 0}
+    for _ in range(trials):
+        chance = rng.random(products)
+        won, lost = np.repeat(chance < 0.05, each), np.repeat(chance > 0.95, each)
+        for name, numbers in (("photos", np.arange(len(groups))), ("products", groups)):
+            found = _pairs(lost, won, numbers)
+            missed[name] += not found.points_95[0] <= 0 <= found.points_95[1]
+    for name, count in missed.items():
+        table.add_row(name, f"{count / trials:.1%}")
+    return table
+
+
+def _calibrations(rng: np.random.Generator, trials: int) -> Table:
+    table = Table(
+        "photos", "challenger too sure by", "refused", title="refused for calibration; the champion has no error"
+    )
+    for photos in (372, 2000):
+        for extra in (0.0, 0.02, 0.05, 0.10):
+            refused = [_too_sure(rng, photos, extra) for _ in range(trials)]
+            table.add_row(f"{photos:,}", f"{extra:.2f}", f"{np.mean(refused):.1%}")
+    return table
+
+
+def _too_sure(rng: np.random.Generator, photos: int, extra: float) -> bool:
+    """Whether a challenger is refused that is right as often as the champion, and surer by so much."""
+    truth = rng.beta(4, 0.6, photos)
+    before, after = rng.random(photos) < truth, rng.random(photos) < truth
+    agree = rng.random(photos) < 0.5
+    after = np.where(agree, before, after)
+    sure = Surety(np.minimum(1.0, truth + extra), after)
+    found = compare_calibration(Surety(truth, before), sure, np.arange(photos))
+    drawn = _draw(rng, photos, 10, 0.1, TRUTHS[0]).model_copy(update={"calibration": found})
+    return not _passed(drawn)["calibration"]
+
+
+if __name__ == "__main__":
+    main()

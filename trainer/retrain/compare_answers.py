@@ -1,0 +1,201 @@
+"""From what champion and challenger say of the same test photos to the figures that a gate judges by. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.retrain.answers import Answers, Said
+from trainer.retrain.calibration import Surety, compare_calibration
+from trainer.retrain.class_change import ClassChange, change_classes
+from trainer.retrain.config import ClassMap
+from trainer.retrain.paired import Paired, compare_pairs
+from trainer.retrain.records import Calibration, ClassComparison, Comparison, Footprint, TestChange
+from trainer.splits.assigned import AssignedPhoto
+
+__all__ = ["MOST_CHANGES", "Contestant", "compare_answers"]
+
+MOST_CHANGES: Final = 200
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A model in a comparison.
+
+    Attributes:
+        name: as people say it.
+        answers: what it says of the test photos, in their order.
+        footprint: its size and speed.
+    """
+
+    name: str
+    answers: Answers
+    footprint: Footprint
+
+
+def compare_answers(
+    photos: Sequence[AssignedPhoto],
+    champion: Contestant | None,
+    challenger: Contestant,
+    classes: ClassMap,
+    unread: int = 0,
+) -> Comparison:
+    """Compare both on the photos of classes that the champion knows; on all others the challenger stands alone.
+
+    A challenger that calls a photo of a class that both know by the name of a new class is wrong, and a champion that
+    says the name of a dropped class is so, too. Intervals count photos of one group as far as they are worth it: see
+    :mod:`trainer.retrain.paired`.
+
+    Args:
+        photos: the frozen test split, with their labels of today.
+        champion: none for a first model.
+        challenger: that may replace it.
+        classes: what became of the champion's classes.
+        unread: test photos that are left out, of both.
+
+    Raises:
+        InputError: the map contradicts itself, or names what nobody knows.
+    """
+    ends = challenger.answers.said({label: label for label in challenger.answers.labels})
+    if champion is None:
+        return _alone(photos, challenger, ends, unread)
+    change = change_classes(champion.answers.labels, challenger.answers.labels, classes)
+    match = _Match(photos, champion.answers.said(change.today), ends, change)
+    both = match.pair(match.common)
+    return Comparison(
+        champion=champion.name,
+        challenger=challenger.name,
+        photos=int(match.common.sum()),
+        champion_accuracy=both.champion if both else None,
+        challenger_accuracy=both.challenger if both else 0.0,
+        won=both.won if both else 0,
+        lost=both.lost if both else 0,
+        points=both.points if both else None,
+        points_95=both.points_95 if both else None,
+        smallest_points=both.smallest_points if both else None,
+        challenger_all=_share(match.challenger_right),
+        all_photos=len(photos),
+        classes=match.classes(challenger.answers.labels),
+        new_classes=change.new,
+        vanished=change.vanished,
+        calibration=match.calibration(),
+        champion_footprint=champion.footprint,
+        challenger_footprint=challenger.footprint,
+        changes=match.changes(),
+        unread=unread,
+    )
+
+
+def _alone(photos: Sequence[AssignedPhoto], challenger: Contestant, said: Said, unread: int) -> Comparison:
+    truths = _truths(photos)
+    right = said.labels == truths
+    return Comparison(
+        champion=None,
+        challenger=challenger.name,
+        photos=len(photos),
+        champion_accuracy=None,
+        challenger_accuracy=_share(right),
+        won=0,
+        lost=0,
+        points=None,
+        points_95=None,
+        smallest_points=None,
+        challenger_all=_share(right),
+        all_photos=len(photos),
+        classes={name: _own(right[truths == name]) for name in sorted({*challenger.answers.labels, *truths.tolist()})},
+        challenger_footprint=challenger.footprint,
+        unread=unread,
+    )
+
+
+def _truths(photos: Sequence[AssignedPhoto]) -> npt.NDArray[np.str_]:
+    return np.array([photo.label for photo in photos], dtype=np.str_)
+
+
+def _share(right: npt.NDArray[np.bool_]) -> float:
+    return float(right.mean()) if len(right) else 0.0
+
+
+def _own(right: npt.NDArray[np.bool_]) -> ClassComparison:
+    """A class on which the challenger has nothing to be compared with."""
+    return ClassComparison(
+        photos=len(right), champion=None, challenger=_share(right), won=0, lost=0, points=None, points_95=None
+    )
+
+
+class _Match:
+    """Both models' labels of the test photos.
+
+    Attributes:
+        common: whether a photo is of a class that the champion knows, ``(n,)``.
+        champion_right, challenger_right: whether each labels a photo right, ``(n,)``.
+    """
+
+    def __init__(self, photos: Sequence[AssignedPhoto], champion: Said, challenger: Said, change: ClassChange) -> None:
+        self._photos = photos
+        self._champion, self._challenger = champion, challenger
+        self._change = change
+        self._truths = _truths(photos)
+        self._groups = np.array([photo.group for photo in photos], dtype=np.str_)
+        self.common = np.array([photo.label in change.known for photo in photos], dtype=np.bool_)
+        self.champion_right = champion.labels == self._truths
+        self.challenger_right = challenger.labels == self._truths
+
+    def pair(self, of: npt.NDArray[np.bool_]) -> Paired | None:
+        """Both on some of the photos."""
+        return compare_pairs(self.champion_right[of], self.challenger_right[of], self._group_numbers(of))
+
+    def classes(self, names: Sequence[str]) -> dict[str, ClassComparison]:
+        """Every class of the challenger, and of a photo."""
+        return {name: self._class(name) for name in sorted({*names, *self._truths.tolist()})}
+
+    def _class(self, name: str) -> ClassComparison:
+        of = self._truths == name
+        found = self.pair(of) if name in self._change.known else None
+        if found is None:
+            return _own(self.challenger_right[of])
+        return ClassComparison(
+            photos=found.photos,
+            champion=found.champion,
+            challenger=found.challenger,
+            won=found.won,
+            lost=found.lost,
+            points=found.points,
+            points_95=found.points_95,
+        )
+
+    def calibration(self) -> Calibration | None:
+        """Both on the photos that both know."""
+        of = self.common
+        return compare_calibration(
+            Surety(self._champion.confidence[of], self.champion_right[of]),
+            Surety(self._challenger.confidence[of], self.challenger_right[of]),
+            self._group_numbers(of),
+        )
+
+    def changes(self) -> tuple[TestChange, ...]:
+        """Photos that one of both labels right, the surest errors first."""
+        places = np.flatnonzero(self.common & (self.champion_right != self.challenger_right)).tolist()
+        places.sort(key=lambda at: (-self._surety_of_error(at), self._photos[at].sha256, str(self._photos[at].path)))
+        return tuple(map(self._changed, places[:MOST_CHANGES]))
+
+    def _surety_of_error(self, at: int) -> float:
+        wrong = self._challenger if self.champion_right[at] else self._champion
+        return float(wrong.confidence[at])
+
+    def _changed(self, at: int) -> TestChange:
+        return TestChange(
+            image=str(self._photos[at].path),
+            sha256=self._photos[at].sha256,
+            truth=self._photos[at].label,
+            champion=str(self._champion.labels[at]),
+            champion_confidence=float(self._champion.confidence[at]),
+            challenger=str(self._challenger.labels[at]),
+            challenger_confidence=float(self._challenger.confidence[at]),
+        )
+
+    def _group_numbers(self, of: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+        numbers: npt.NDArray[np.intp] = np.unique(self._groups[of], return_inverse=True)[1]
+        return numbers.reshape(-1)

@@ -1,0 +1,115 @@
+"""Two models on the same photos: who is right more often, how sure that is, and what could have been seen at all.
+
+Photos of one group show the same picture, or one product: where a model errs on one of them it likely errs on the
+others. So the photos are not taken for more than they are worth: all counts are divided by the design effect before the
+interval is made of them (Rao and Scott, "A simple method for the analysis of clustered binary data", Biometrics 48,
+1992). It is the variance of the difference with groups as units against that with photos as units, at least 1; where
+every photo is its own group it is 1, and the interval is the usual one.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from exporter.confidence.intervals import MISTRUST, Interval, difference_interval
+
+__all__ = ["Paired", "compare_pairs", "smallest_difference"]
+
+_SURE: Final = float(norm.isf(MISTRUST / 2))
+_FOUND: Final = float(norm.ppf(0.8))
+
+Right = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Challenger against champion; points are hundredths.
+
+    Attributes:
+        photos: how many.
+        champion, challenger: share that each labels right.
+        won, lost: photos that only the challenger, or only the champion, labels right.
+        points: challenger's accuracy less the champion's.
+        points_95: its interval.
+        smallest_points: what a test like this would find in four of five cases.
+    """
+
+    photos: int
+    champion: float
+    challenger: float
+    won: int
+    lost: int
+    points: float
+    points_95: Interval
+    smallest_points: float
+
+
+def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.intp]) -> Paired | None:
+    """Compare who is right.
+
+    Args:
+        champion: whether it labels each photo right, ``(n,)``.
+        challenger: the same.
+        groups: number of each photo's group, ``(n,)``, from 0.
+
+    Returns:
+        The figures; none where there are no photos.
+    """
+    photos = len(champion)
+    if not photos:
+        return None
+    won, lost = int((challenger & ~champion).sum()), int((champion & ~challenger).sum())
+    effect = _design_effect(challenger.astype(np.float64) - champion, groups)
+    low, high = difference_interval(won / effect, lost / effect, photos / effect)
+    smallest = smallest_difference(photos / effect, (won + lost) / effect)
+    return Paired(
+        photos=photos,
+        champion=float(champion.mean()),
+        challenger=float(challenger.mean()),
+        won=won,
+        lost=lost,
+        points=100 * (won - lost) / photos,
+        points_95=(100 * low, 100 * high),
+        smallest_points=100 * smallest,
+    )
+
+
+def _design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.intp]) -> float:
+    """1 where photos are independent, up to the mean size of a photo's group; that too where nothing differs."""
+    sizes = np.bincount(groups)
+    most = float((sizes**2).sum() / sizes.sum())
+    apart = differences - differences.mean()
+    variance = float((apart**2).sum())
+    if not variance:
+        return most
+    return min(most, max(1.0, float((np.bincount(groups, apart) ** 2).sum()) / variance))
+
+
+def smallest_difference(photos: float, discordant: float) -> float:
+    """The smallest difference of two accuracies that McNemar's test would find, two-sided at 5%, in four of five cases.
+
+    Sample size formula of Connor, "Sample size for testing differences in proportions for the paired-sample design",
+    Biometrics 43, 1987, solved for the difference at the discordance that was seen. Half a photo is added to each cell,
+    as for the interval, so that it is more than nothing where both agree on every photo; and no difference is larger
+    than the discordance behind it.
+
+    Args:
+        photos: how many, or what they are worth.
+        discordant: those that one of both labels right, and the other wrong.
+
+    Returns:
+        A share; 1 where so few photos would find no difference at all.
+    """
+    seen = (discordant + 1) / (photos + 2)
+
+    def lacking(difference: float) -> float:
+        share = max(seen, difference)
+        spread = _FOUND * math.sqrt(max(0.0, share - difference**2))
+        return _SURE * math.sqrt(share) + spread - difference * math.sqrt(photos)
+
+    return 1.0 if lacking(1.0) > 0 else float(brentq(lacking, 0.0, 1.0))
