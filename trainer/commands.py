@@ -1,4 +1,4 @@
-"""``hangtag check``, ``hangtag train``, ``hangtag evaluate`` and ``hangtag demo``."""
+"""``hangtag check``, ``hangtag train``, ``hangtag evaluate`` and ``hangtag demo``; and what other files add."""
 
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +31,7 @@ from trainer.options import (
     TimeLimitOption,
     WeightsOption,
 )
+from trainer.schedule.commands import register as register_schedule
 
 __all__ = ["register"]
 
@@ -41,6 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command("check")(check_command)
     app.command("train")(train_command)
     app.command("evaluate")(evaluate_command)
+    register_schedule(app)
 
 
 def check_command(
