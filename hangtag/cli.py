@@ -29,9 +29,13 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "submit": "worker",
         "worker": "worker",
         "jobs": "worker",
+        "beat": "trainer",
     }
 )
 """Command → the room that owns it, so that a command imports no other room's options."""
+
+NEIGHBOURS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule.train_worker"})
+"""What a room's command needs of a room that it may not import: name → module."""
 
 
 def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
@@ -48,6 +52,7 @@ def make_app(rooms: Sequence[str] = ROOMS) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
+        context_settings={"obj": NEIGHBOURS},
     )
     app.callback()(_root)
     for room in rooms:

@@ -1,4 +1,4 @@
-"""``hangtag check``, ``hangtag train``, ``hangtag evaluate``, ``hangtag retrain`` and ``hangtag demo``."""
+"""``hangtag check``, ``hangtag train``, ``hangtag evaluate`` and ``hangtag demo``; and what other files add."""
 
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +33,7 @@ from trainer.options import (
     WeightsOption,
 )
 from trainer.retrain.commands import retrain_command
+from trainer.schedule.commands import register as register_schedule
 
 __all__ = ["register"]
 
@@ -45,6 +46,7 @@ def register(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate_command)
     app.command("retrain")(retrain_command)
     register_corrections(app)
+    register_schedule(app)
 
 
 def check_command(

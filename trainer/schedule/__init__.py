@@ -1,1 +1,1 @@
-"""When cycles run: ``hangtag beat``, slots that are claimed once, and the worker that trains."""
+"""When a cycle runs: slots, who claims them, and the queue that brings them to where TensorFlow is."""

@@ -20,7 +20,7 @@ from worker.queue.settings import TIME_LIMIT_S, QueueSettings
 if TYPE_CHECKING:
     from worker.queue.gentle_worker import GentleWorker
 
-__all__ = ["CeleryPublisher", "GentleCelery", "make_app"]
+__all__ = ["LOGGED", "CeleryPublisher", "GentleCelery", "configuration", "make_app"]
 
 LOGGED: Final = "worker.queue.request:LoggedRequest"
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
@@ -55,7 +55,7 @@ def make_app(settings: QueueSettings) -> GentleCelery:
     """A Celery app with our two tasks; nothing is connected yet."""
     amqp = "worker.queue.connection:QuickAmqp"
     app = GentleCelery("hangtag", amqp=amqp, set_as_current=False, heartbeat=settings.heartbeat)
-    app.conf.update(_configuration(settings))
+    app.conf.update(configuration(settings))
     runner = Runner(settings, app.in_hand, app.metrics)
     app.task(name=CHUNK_TASK, Request=LOGGED, shared=False)(runner.label_chunk)
     app.task(name=FINISH_TASK, Request=LOGGED, shared=False)(runner.finish_job)
@@ -63,7 +63,8 @@ def make_app(settings: QueueSettings) -> GentleCelery:
     return app
 
 
-def _configuration(settings: QueueSettings) -> dict[str, Any]:
+def configuration(settings: QueueSettings) -> dict[str, Any]:
+    """Celery's settings; docs/queue.md gives the reason for each."""
     return {
         "broker_url": settings.redis_url,
         "broker_transport_options": {

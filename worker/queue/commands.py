@@ -3,9 +3,10 @@
 import os
 from collections.abc import Mapping
 from enum import StrEnum
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import typer
 
@@ -30,9 +31,20 @@ from worker.queue.inbox.only import Only
 if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
-__all__ = ["register"]
+__all__ = ["NEIGHBOUR", "register"]
 
 MAX_WAIT_S = 86_400.0
+
+NEIGHBOUR: Final = "train_worker"
+"""Where the context's object, which the face fills in, names the module of another room that runs cycles."""
+
+
+class StartWorker(Protocol):
+    """Starts a worker of another room."""
+
+    def __call__(self, settings: "QueueSettings", *, as_json: bool) -> int:
+        """Run until told to stop; the exit status."""
+
 
 JobsOption = Annotated[
     str | None,
@@ -61,6 +73,13 @@ class LogFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+class WorkerQueue(StrEnum):
+    """What a worker takes."""
+
+    LABEL = "label"
+    TRAIN = "train"
 
 
 def register(app: typer.Typer) -> None:
@@ -222,6 +241,11 @@ def _check_submit(source: str | None, job: str | None, watch: Path | None, of_wa
 
 
 def worker_command(
+    context: typer.Context,
+    queue: Annotated[
+        WorkerQueue,
+        typer.Option(help="label: chunks of jobs. train: cycles that hangtag beat asks for, where TensorFlow is."),
+    ] = WorkerQueue.LABEL,
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Chunks at once, a process each. Default: one a core.", show_default=False)
     ] = None,
@@ -253,7 +277,8 @@ def worker_command(
     """Label what is submitted, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
 
     SIGTERM: chunks in hand are finished within HANGTAG_GRACE_S (10) seconds, or handed back. Ctrl-C: they are finished.
-    celery -A worker worker does the same with HANGTAG_REDIS_URL and HANGTAG_JOBS.
+    celery -A worker worker does the same with HANGTAG_REDIS_URL and HANGTAG_JOBS. With --queue train it runs retraining
+    cycles, one at a time, and takes no chunks; one that is stopped goes on when a worker is there again.
 
     Examples:
 
@@ -262,15 +287,29 @@ def worker_command(
       hangtag worker --concurrency 8 --redis redis://queue:6379/0 --jobs /mnt/shared/jobs
 
       hangtag worker --metrics-port 9108 --heartbeat /run/hangtag/heartbeat
+
+      hangtag worker --queue train
     """
     settings = _settings(redis, jobs, metrics_port, metrics_host, heartbeat)
+    as_json = log is LogFormat.JSON if log else not os.isatty(2)
+    if queue is WorkerQueue.TRAIN:
+        _check_train({"--concurrency": concurrency, "--jobs": jobs, "--metrics-port": metrics_port})
+        os.environ.update(REMAP_SIGTERM="SIGQUIT")
+        start: StartWorker = import_module(context.obj[NEIGHBOUR]).start_train_worker
+        raise typer.Exit(start(settings, as_json=as_json))
     # read once, when Celery and the numerical libraries are imported
     os.environ.update(REMAP_SIGTERM="SIGQUIT", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     from worker.queue.start_worker import start_worker
 
     slots = concurrency or len(os.sched_getaffinity(0))
-    as_json = log is LogFormat.JSON if log else not os.isatty(2)
     raise typer.Exit(start_worker(settings, slots, as_json=as_json))
+
+
+def _check_train(of_labelling: Mapping[str, object]) -> None:
+    wrong = [option for option, value in of_labelling.items() if value is not None]
+    if wrong:
+        msg = f"{wrong[0]} is of a worker that labels; a worker of the queue train runs one cycle at a time"
+        raise typer.BadParameter(msg)
 
 
 def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonOption = False) -> None:

@@ -14,13 +14,13 @@ from celery.signals import worker_process_init
 from models.errors import JobError
 from models.storage.open_storage import open_storage
 from worker.jobs import Jobs
-from worker.queue.app import make_app
+from worker.queue.app import GentleCelery, make_app
 from worker.queue.events import log_event, start_logging
 from worker.queue.heartbeat import Heartbeat
 from worker.queue.inherited import let_go_of_connections
 from worker.queue.settings import QueueSettings
 
-__all__ = ["start_worker"]
+__all__ = ["prepare_worker", "run_worker", "start_worker"]
 
 
 def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) -> int:
@@ -35,15 +35,30 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
         JobError: the folder of jobs cannot be used.
         InputError: the heartbeat file or the port for metrics cannot.
     """
+    prepare_worker(as_json=as_json)
+    _check_jobs(settings)
+    _check_operations(settings)
+    app = make_app(settings)
+    log_event("worker_starts", redis=settings.redis_name, jobs=open_storage(settings.jobs).place, slots=concurrency)
+    return run_worker(app, concurrency)
+
+
+def prepare_worker(*, as_json: bool) -> None:
+    """Make this process ready to be a worker of any queue, and to log."""
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: the queue carries JSON only
     warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of a setting that we choose on purpose
     start_logging(as_json=as_json)
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # Celery's plain words at the end; ours are log lines
-    _check_jobs(settings)
-    _check_operations(settings)
     worker_process_init.connect(_prepare_process, weak=False)
-    app = make_app(settings)
+
+
+def run_worker(app: GentleCelery, concurrency: int) -> int:
+    """Take an app's tasks until told to stop.
+
+    Returns:
+        The exit status.
+    """
     worker = app.Worker(
         concurrency=concurrency,
         loglevel="INFO",
@@ -54,7 +69,6 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
         without_mingle=True,
         without_heartbeat=True,
     )
-    log_event("worker_starts", redis=settings.redis_name, jobs=open_storage(settings.jobs).place, slots=concurrency)
     worker.start()
     log_event("worker_ends", status=worker.exitcode or 0)
     return int(worker.exitcode or 0)

@@ -1,0 +1,129 @@
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.errors import InputError
+from trainer.retrain.config import ScheduleSettings
+from trainer.schedule.slots import Slots, slots_of, stamp_of, time_of
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(f"{text}+00:00")
+
+
+def cron(text: str, zone: str = "UTC") -> Slots:
+    return slots_of(ScheduleSettings(cron=text, timezone=zone))
+
+
+def every(text: str) -> Slots:
+    return slots_of(ScheduleSettings(every=text))
+
+
+def slots_between(slots: Slots, start: str, end: str) -> list[str]:
+    return [slot.strftime("%dT%H:%M") for slot in takewhile(lambda slot: slot < at(end), slots.after(at(start)))]
+
+
+def test_sundays_at_three() -> None:
+    slots = cron("0 3 * * 0")
+    assert slots.latest(at("2026-11-25T12:00")) == at("2026-11-22T03:00")
+    assert slots.next(at("2026-11-25T12:00")) == at("2026-11-29T03:00")
+
+
+def test_the_moment_itself_is_a_slot() -> None:
+    slots = cron("0 3 * * 0")
+    assert slots.latest(at("2026-11-22T03:00:00")) == at("2026-11-22T03:00")
+    assert slots.latest(at("2026-11-22T02:59:59")) == at("2026-11-15T03:00")
+    assert slots.next(at("2026-11-22T03:00:00")) == at("2026-11-29T03:00")
+
+
+def test_fields_are_told_in_the_zone() -> None:
+    assert cron("0 3 * * *", "Europe/Zurich").latest(at("2026-11-22T12:00")) == at("2026-11-22T02:00")
+    assert cron("0 3 * * *", "Europe/Zurich").latest(at("2026-07-22T12:00")) == at("2026-07-22T01:00")
+
+
+def test_every_is_a_multiple_since_1970() -> None:
+    assert every("6h").latest(at("2026-11-22T17:59:59")) == at("2026-11-22T12:00")
+    assert every("6h").next(at("2026-11-22T17:59:59")) == at("2026-11-22T18:00")
+    assert every("2s").latest(at("2026-11-22T00:00:03")) == at("2026-11-22T00:00:02")
+
+
+def test_a_slot_in_the_hour_that_is_skipped_is_when_it_is_skipped() -> None:
+    """In Zurich 2 to 3 o'clock of 2026-03-29 does not exist; it goes from 1:00 to 1:00 UTC."""
+    nightly = cron("30 2 * * *", "Europe/Zurich")
+    assert slots_between(nightly, "2026-03-27T12:00", "2026-03-31T12:00") == [
+        "28T01:30",
+        "29T01:00",
+        "30T00:30",
+        "31T00:30",
+    ]
+    assert nightly.latest(at("2026-03-29T01:00")) == at("2026-03-29T01:00")
+    assert nightly.latest(at("2026-03-29T00:59")) == at("2026-03-28T01:30")
+
+
+def test_a_slot_in_the_hour_that_comes_twice_comes_once() -> None:
+    """In Zurich 2 to 3 o'clock of 2026-10-25 is both 0 to 1 and 1 to 2 o'clock UTC."""
+    nightly = cron("30 2 * * *", "Europe/Zurich")
+    assert slots_between(nightly, "2026-10-24T12:00", "2026-10-27T00:00") == ["25T00:30", "26T01:30"]
+    for minutes in range(0, 24 * 60, 7):
+        now = at("2026-10-25T00:30") + timedelta(minutes=minutes)
+        assert nightly.latest(now) == at("2026-10-25T00:30"), now
+
+
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"])
+def test_every_hour_knows_nothing_of_clocks_that_are_set(day: str) -> None:
+    hourly = cron("0 * * * *", "Europe/Zurich")
+    hours = list(islice(hourly.after(at(f"{day}T00:00") - timedelta(hours=3)), 8))
+    assert {later - sooner for sooner, later in zip(hours, hours[1:], strict=False)} == {timedelta(hours=1)}
+
+
+MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)).map(
+    lambda moment: moment.replace(microsecond=0, tzinfo=UTC)
+)
+ZONES = st.sampled_from(["UTC", "Europe/Zurich", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
+CRONS = st.sampled_from(["30 2 * * *", "0 3 * * 0", "15 1,2,3 * * *", "*/20 * * * *", "0 0 1 * *"])
+
+
+@given(CRONS, ZONES, MOMENTS)
+def test_the_latest_slot_is_the_last_of_those_before(text: str, zone: str, now: datetime) -> None:
+    slots = cron(text, zone)
+    latest = slots.latest(now)
+    assert latest is not None
+    assert latest <= now
+    assert latest.tzinfo is UTC
+    following = slots.next(latest)
+    assert following is not None
+    assert following > now
+
+
+def test_missed_slots_are_counted() -> None:
+    slots = every("1h")
+    assert slots.count(at("2026-11-22T00:00"), at("2026-11-22T05:00")) == 4
+    assert slots.count(at("2026-11-22T00:00"), at("2026-11-22T01:00")) == 0
+    assert every("1s").count(at("2020-01-01T00:00"), at("2026-01-01T00:00")) == 1000
+
+
+@pytest.mark.parametrize("text", ["", "0 3 * *", "0 0 3 * * 0", "60 3 * * *", "0 3 30 2 *", "every day", "@daily"])
+def test_what_is_no_cron_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="five fields as in crontab"):
+        cron(text)
+
+
+@pytest.mark.parametrize("zone", ["Zurich", "../etc/passwd", "Europe", ""])
+def test_what_is_no_zone_is_refused(zone: str) -> None:
+    with pytest.raises(InputError, match="Expected .schedule. timezone"):
+        cron("0 3 * * 0", zone)
+
+
+@given(MOMENTS)
+def test_a_stamp_tells_its_time(moment: datetime) -> None:
+    assert time_of(stamp_of(moment)) == moment
+    assert stamp_of(moment.astimezone(ZoneInfo("Asia/Kathmandu"))) == stamp_of(moment)
+
+
+@pytest.mark.parametrize("name", ["plan", "cycle", "20261122T030000Z.done", "", "20261322T030000Z"])
+def test_other_names_are_no_stamps(name: str) -> None:
+    assert time_of(name) is None

@@ -1,0 +1,94 @@
+"""Runs ``hangtag retrain`` as a process of its own: TensorFlow's memory goes with it, and it ends with its worker."""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+__all__ = ["CycleEnd", "run_cycle"]
+
+_PAUSE_S: Final = 0.1
+_SET_DEATH_SIGNAL: Final = 1
+"""``PR_SET_PDEATHSIG`` of prctl(2); it outlives execve(2)."""
+
+_WORDS: Final = 2000
+
+
+@dataclass(frozen=True)
+class CycleEnd:
+    """How the process of a cycle ended.
+
+    Attributes:
+        status: its exit status; negative where a signal ended it.
+        outcome: what it printed as JSON; none where it did not.
+        words: the last it said on stderr.
+        stopped: whether it was told to stop.
+    """
+
+    status: int
+    outcome: dict[str, Any] | None
+    words: str
+    stopped: bool
+
+
+def run_cycle(command: Sequence[str], stops: Callable[[], bool], grace_s: float) -> CycleEnd:
+    """Run a command to its end; should this process die, it is killed.
+
+    Args:
+        command: that prints what became of the cycle, as JSON.
+        stops: whether to stop; the command then gets SIGINT, which ``hangtag retrain`` goes on from another time.
+        grace_s: seconds that it has to do so before it is killed.
+    """
+    launcher = [sys.executable, "-P", "-m", "trainer.schedule.cycle_process", str(os.getpid())]
+    with TemporaryDirectory(prefix="hangtag-cycle-") as folder:
+        said, cried = Path(folder) / "stdout", Path(folder) / "stderr"
+        with said.open("wb") as out, cried.open("wb") as err:
+            process = subprocess.Popen([*launcher, *command], stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        try:
+            stopped = _wait(process, stops, grace_s)
+        finally:
+            process.kill()
+            process.wait()
+        words = cried.read_text(encoding="utf-8", errors="replace").strip()[-_WORDS:]
+        return CycleEnd(process.returncode, _json(said), words, stopped)
+
+
+def _wait(process: "subprocess.Popen[bytes]", stops: Callable[[], bool], grace_s: float) -> bool:
+    parent, until = os.getppid(), float("inf")
+    while process.poll() is None:
+        now = time.monotonic()
+        if until == float("inf") and (stops() or os.getppid() != parent):  # the worker may have been killed alone
+            process.send_signal(signal.SIGINT)
+            until = now + grace_s
+        if now > until:
+            break
+        time.sleep(_PAUSE_S)
+    return until < float("inf")
+
+
+def _json(file: Path) -> dict[str, Any] | None:
+    try:
+        outcome = json.loads(file.read_bytes())
+    except ValueError:
+        return None
+    return outcome if isinstance(outcome, dict) else None
+
+
+def _become(parent: int, command: Sequence[str]) -> None:
+    """Become the command, which gets SIGKILL as soon as ``parent`` is dead."""
+    ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() == parent:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a pool's processes ignore it, and so would what they start
+        os.execvp(command[0], list(command))  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    _become(int(sys.argv[1]), sys.argv[2:])

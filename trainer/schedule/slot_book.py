@@ -1,0 +1,212 @@
+"""Which slots of a model were claimed, tried and done: files beside its versions, so that Redis may forget.
+
+schedule/plan/000002.json               which schedule holds since when; slots before that are not asked for
+schedule/20261122T030000Z.json          claimed: the first to write it lets the cycle run
+schedule/20261122T030000Z.try1.json     a worker began with it, and how that went
+schedule/20261122T030000Z.done.json     how it ended; nothing more happens for this slot
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from models.storage.storage import Storage
+from trainer.schedule.slots import stamp_of, time_of
+
+__all__ = ["FOLDER", "Claim", "Shelf", "SlotBook", "SlotEnd", "SlotStatus", "Try", "now_text"]
+
+FOLDER: Final = "schedule"
+_PLANS: Final = f"{FOLDER}/plan"
+_KEPT: Final = 100
+_KEPT_FOR: Final = timedelta(days=30)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class SlotStatus(StrEnum):
+    """How a slot ended."""
+
+    PROMOTED = "promoted"
+    REFUSED = "refused"
+    NOTHING_NEW = "nothing_new"
+    FAILED = "failed"
+
+
+class _Plan(_Record):
+    schedule: str
+    since: str
+
+
+class Claim(_Record):
+    """A slot that a cycle runs for.
+
+    Attributes:
+        slot: its stamp.
+        config: the file that asks for it.
+        schedule: in that file.
+        skipped: slots before it that nobody claimed, since no beat ran then or too many were open.
+        at: when it was claimed, in UTC.
+        by: host and process.
+    """
+
+    slot: str
+    config: str
+    schedule: str
+    skipped: int
+    at: str
+    by: str
+
+
+class Try(_Record):
+    """A worker's try to run a slot's cycle.
+
+    Attributes:
+        number: from 1.
+        at: when it began, in UTC.
+        by: host and process.
+        status: what the cycle's process left with; none as long as nobody knows, which is for ever where it died.
+        reason: what it said last.
+    """
+
+    number: int
+    at: str
+    by: str
+    status: int | None = None
+    reason: str = ""
+
+
+class SlotEnd(_Record):
+    """How a slot ended.
+
+    Attributes:
+        slot: its stamp.
+        status: of the cycle.
+        tries: it took.
+        at: when it ended, in UTC.
+        reason: why it failed, or was refused.
+        outcome: what the cycle itself says; none where it failed.
+    """
+
+    slot: str
+    status: SlotStatus
+    tries: int
+    at: str
+    reason: str = ""
+    outcome: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What lies there at one moment.
+
+    Attributes:
+        claimed: stamps of slots, the oldest first.
+        done: those of them that ended.
+    """
+
+    claimed: tuple[str, ...]
+    done: frozenset[str]
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """Claimed and not done, the oldest first."""
+        return tuple(stamp for stamp in self.claimed if stamp not in self.done)
+
+    @property
+    def last(self) -> datetime | None:
+        """The latest slot that was claimed."""
+        return time_of(self.claimed[-1]) if self.claimed else None
+
+
+class SlotBook:
+    """The slots of one model.
+
+    Args:
+        storage: the model's folder in the registry.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def plan(self, schedule: str, now: datetime) -> datetime:
+        """Since when a schedule holds: since ``now`` where another one, or none, held before."""
+        while True:
+            names = (name.removesuffix(".json") for name in self._storage.names(_PLANS))
+            last = max((int(name) for name in names if name.isdecimal()), default=0)
+            if last:
+                plan = _Plan.model_validate_json(self._storage.read(f"{_PLANS}/{last:06d}.json"))
+                if plan.schedule == schedule:
+                    return datetime.fromisoformat(plan.since)
+            plan = _Plan(schedule=schedule, since=now.isoformat(timespec="seconds"))
+            if self._storage.commit(f"{_PLANS}/{last + 1:06d}.json", _bytes(plan)):
+                return datetime.fromisoformat(plan.since)
+
+    def look(self) -> Shelf:
+        """What lies there now."""
+        names = self._storage.names(FOLDER)
+        claimed = sorted(stem for name in names if time_of(stem := name.removesuffix(".json")))
+        done = frozenset(name.removesuffix(".done.json") for name in names if name.endswith(".done.json"))
+        return Shelf(tuple(claimed), done)
+
+    def claim(self, claim: Claim) -> bool:
+        """Claim a slot; ``False`` when somebody was quicker."""
+        return self._storage.commit(f"{FOLDER}/{claim.slot}.json", _bytes(claim))
+
+    def is_open(self, stamp: str) -> bool:
+        """Whether a slot is claimed and not done."""
+        return self._storage.exists(f"{FOLDER}/{stamp}.json") and self.end_of(stamp) is None
+
+    def end_of(self, stamp: str) -> SlotEnd | None:
+        """How a slot ended."""
+        try:
+            return SlotEnd.model_validate_json(self._storage.read(f"{FOLDER}/{stamp}.done.json"))
+        except FileNotFoundError:
+            return None
+
+    def tries(self, stamp: str) -> list[Try]:
+        """The tries of a slot, in order."""
+        names = [name for name in self._storage.names(FOLDER) if name.startswith(f"{stamp}.try")]
+        found = [Try.model_validate_json(self._storage.read(f"{FOLDER}/{name}")) for name in names]
+        return sorted(found, key=lambda attempt: attempt.number)
+
+    def write_try(self, stamp: str, attempt: Try) -> None:
+        """Note a try, or how it went; only who holds the lock of the model's slots does so."""
+        self._storage.replace(_try_key(stamp, attempt.number), _bytes(attempt))
+
+    def drop_try(self, stamp: str, attempt: Try) -> None:
+        """A try that was none: the worker was told to stop, or another cycle ran."""
+        self._storage.delete(_try_key(stamp, attempt.number))
+
+    def end(self, end: SlotEnd) -> bool:
+        """Note how a slot ended; ``False`` when that is known already."""
+        return self._storage.commit(f"{FOLDER}/{end.slot}.done.json", _bytes(end))
+
+    def tidy(self, now: datetime) -> None:
+        """Remove what lies there of slots that ended long ago."""
+        shelf = self.look()
+        before, kept = stamp_of(now - _KEPT_FOR), set(shelf.claimed[-_KEPT:])
+        old = {stamp for stamp in shelf.done - kept if stamp < before}
+        if not old:
+            return
+        names = [name for name in self._storage.names(FOLDER) if name.partition(".")[0] in old]
+        # its end goes last: a slot that is claimed, and whose end is gone, would run again
+        for name in sorted(names, key=lambda name: name.endswith(".done.json")):
+            self._storage.delete(f"{FOLDER}/{name}")
+
+
+def _try_key(stamp: str, number: int) -> str:
+    return f"{FOLDER}/{stamp}.try{number}.json"
+
+
+def _bytes(record: _Record) -> bytes:
+    return record.model_dump_json(indent=1).encode()
+
+
+def now_text() -> str:
+    """Now, in UTC, for files."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,145 @@
+"""What a train worker does with a message: it runs the cycle of a slot, if that is still to be done."""
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from kombu.exceptions import OperationalError
+
+from models.errors import BusyError, ExitCode, HangtagError
+from models.storage.open_storage import open_storage
+from trainer.retrain.config import RetrainConfig, read_config
+from trainer.retrain.lock import CycleLock
+from trainer.schedule.cycle_process import CycleEnd, run_cycle
+from trainer.schedule.messages import Marks, SlotMessage
+from trainer.schedule.slot_book import FOLDER, SlotBook, SlotEnd, SlotStatus, Try, now_text
+from worker.queue.events import log_event
+from worker.queue.in_hand import InHand
+from worker.queue.ledger import RedisError, connect
+from worker.queue.settings import QueueSettings
+
+__all__ = ["MOST_TRIES", "RETRAIN", "SlotRun"]
+
+RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
+MOST_TRIES: Final = 3
+RETRY_S: Final = 60
+LEAVE_S: Final = 4.0
+"""Of a worker's grace time, what is left for files and processes to end: a second more than the worker itself takes."""
+
+_ENDS: Final = {
+    ExitCode.OK: SlotStatus.PROMOTED,
+    ExitCode.GATE_REFUSED: SlotStatus.REFUSED,
+    ExitCode.NOTHING_NEW: SlotStatus.NOTHING_NEW,
+}
+
+
+class SlotRun:
+    """Runs cycles of slots.
+
+    Args:
+        settings: say where Redis is, and how long a worker has to stop.
+        command: to which a config and options are added.
+        retry_s: seconds before a cycle that failed is tried again.
+
+    Attributes:
+        in_hand: knows whether the worker has been told to stop.
+    """
+
+    def __init__(self, settings: QueueSettings, command: Sequence[str] = RETRAIN, *, retry_s: int = RETRY_S) -> None:
+        self._settings = settings
+        self._command = tuple(command)
+        self._retry_s = retry_s
+        self.in_hand = InHand()
+
+    def retrain(self, config: str, slot: str) -> None:
+        """Run the cycle of a slot, unless that is done, or the model is being retrained."""
+        message = SlotMessage(config, slot)
+        try:
+            with self.in_hand.taken():
+                self._try(message, read_config(Path(config)))
+        except BusyError as error:
+            self._later(message, self._retry_s // 4, str(error))
+        except (HangtagError, OSError, ValueError) as error:
+            self._later(message, self._retry_s, f"{type(error).__name__}: {error}")
+
+    def _try(self, message: SlotMessage, config: RetrainConfig) -> None:
+        storage = open_storage(config.registry).child(config.name)
+        book = SlotBook(storage)
+        if not book.is_open(message.slot):
+            return
+        with CycleLock(storage.child(FOLDER)).held() as held:
+            earlier = book.tries(message.slot)
+            if not book.is_open(message.slot):
+                return
+            if len(earlier) >= MOST_TRIES:  # the last one died with its worker
+                self._fail(book, message, earlier)
+                return
+            number = max((attempt.number for attempt in earlier), default=0) + 1
+            attempt = Try(number=number, at=now_text(), by=f"{socket.gethostname()}:{os.getpid()}")
+            book.write_try(message.slot, attempt)
+            log_event("cycle_starts", config=message.config, slot=message.slot, attempt=number)
+            end = run_cycle(
+                self._command_for(message, config),
+                lambda: self.in_hand.stops,
+                max(self._settings.grace_s - LEAVE_S, self._settings.grace_s / 2),
+            )
+            held.check()
+            self._note(book, message, [*earlier, attempt], end)
+
+    def _command_for(self, message: SlotMessage, config: RetrainConfig) -> list[str]:
+        when = config.schedule.when if config.schedule else "data"
+        return [*self._command, message.config, "--json", *(["--when", when] if when != "data" else [])]
+
+    def _note(self, book: SlotBook, message: SlotMessage, tries: list[Try], end: CycleEnd) -> None:
+        status = _ENDS.get(ExitCode(end.status)) if end.status in set(ExitCode) else None
+        if status is not None:
+            reasons = (end.outcome or {}).get("reasons") or ()
+            ended = SlotEnd(
+                slot=message.slot,
+                status=status,
+                tries=len(tries),
+                at=now_text(),
+                reason="; ".join(map(str, reasons)),
+                outcome=end.outcome,
+            )
+            book.end(ended)
+            log_event("cycle_done", config=message.config, slot=message.slot, status=status, tries=len(tries))
+        elif end.stopped or end.status in {ExitCode.BUSY, ExitCode.INTERRUPTED}:
+            book.drop_try(message.slot, tries[-1])
+            self._later(message, self._retry_s // 4, "told to stop" if end.stopped else _last_line(end.words))
+        else:
+            failed = tries[-1].model_copy(update={"status": end.status, "reason": _last_line(end.words)})
+            book.write_try(message.slot, failed)
+            tries = [*tries[:-1], failed]
+            if len(tries) >= MOST_TRIES:
+                self._fail(book, message, tries)
+            else:
+                self._later(message, self._retry_s, failed.reason or f"exit status {end.status}")
+
+    def _fail(self, book: SlotBook, message: SlotMessage, tries: list[Try]) -> None:
+        last = tries[-1]
+        died = "its worker or its process died" if last.status is None or last.status < 0 else ""
+        reason = last.reason or died or f"exit status {last.status}"
+        book.end(SlotEnd(slot=message.slot, status=SlotStatus.FAILED, tries=len(tries), at=now_text(), reason=reason))
+        log_event(
+            "slot_failed", logging.ERROR, config=message.config, slot=message.slot, tries=len(tries), reason=reason
+        )
+
+    def _later(self, message: SlotMessage, seconds: int, why: str) -> None:
+        """A beat queues it again, and not before so many seconds, where Redis remembers that."""
+        log_event("cycle_later", logging.WARNING, config=message.config, slot=message.slot, after_s=seconds, reason=why)
+        marks = Marks(connect(self._settings))
+        try:
+            marks.hold_back(message, seconds)
+        except (RedisError, OperationalError) as error:
+            log_event("not_held_back", logging.DEBUG, error=str(error))
+        finally:
+            marks.close()
+
+
+def _last_line(words: str) -> str:
+    return words.splitlines()[-1].strip() if words else ""

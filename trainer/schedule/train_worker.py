@@ -1,0 +1,59 @@
+"""``hangtag worker --queue train``: runs cycles, one at a time, where TensorFlow is."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Final
+
+from models.errors import MissingExtraError
+from trainer.schedule.app import make_train_app
+from trainer.schedule.messages import QUEUE
+from trainer.schedule.slot_run import SlotRun
+from worker.queue.events import log_event
+from worker.queue.heartbeat import Heartbeat
+from worker.queue.settings import QueueSettings
+from worker.queue.start_worker import prepare_worker, run_worker
+
+__all__ = ["check_training", "start_train_worker"]
+
+_NEEDED: Final = ("tensorflow", "keras", "sklearn")
+
+
+def start_train_worker(settings: QueueSettings, *, as_json: bool, run: SlotRun | None = None) -> int:
+    """Run cycles that a beat asks for, until told to stop.
+
+    SIGTERM: the cycle in hand is told to stop, has ``settings.grace_s`` to do so, and goes on at the next start.
+
+    Args:
+        settings: say where Redis is.
+        as_json: log JSON lines instead of text.
+        run: runs them. Default: ``hangtag retrain``, where what trains is installed.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        MissingExtraError: what trains is not installed.
+        InputError: the heartbeat file cannot be used.
+    """
+    if run is None:
+        check_training()
+        run = SlotRun(settings)
+    Heartbeat(settings.heartbeat).check()
+    prepare_worker(as_json=as_json)
+    log_event("train_worker_starts", redis=settings.redis_name, queue=QUEUE)
+    return run_worker(make_train_app(settings, run), 1)
+
+
+def check_training(find: Callable[[str], object] = find_spec) -> None:
+    """Refuse to take what this machine cannot do.
+
+    Raises:
+        MissingExtraError: a package that training needs is not installed.
+    """
+    missing = [package for package in _NEEDED if find(package) is None]
+    if missing:
+        msg = (
+            f"A worker of the queue train needs {', '.join(missing)}; pip install 'hangtag[train,worker]', "
+            "or start it on a machine that has them."
+        )
+        raise MissingExtraError(msg)
