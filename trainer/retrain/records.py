@@ -1,10 +1,9 @@
 """What the steps of a cycle hand to each other, and leave as JSON in its folder."""
 
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from exporter.confidence.intervals import Interval
+from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures, ChangedRow
 
 __all__ = [
     "Calibration",
@@ -187,53 +186,11 @@ class Verdict(_Record):
         return tuple(check.sentence for check in self.checks if not check.passed)
 
 
-class CatalogueChange(_Record):
-    """Rows that would go from one label to another."""
-
-    before: str
-    after: str
-    rows: int
-
-
-class ChangedRow(_Record):
-    """A row whose label would change, with a small JPEG of its photo as a data URI where there is one."""
-
-    row: int
-    image: str | None
-    before: str
-    before_confidence: float
-    after: str
-    after_confidence: float
-    thumbnail: str | None = None
-
-
-class CatalogueDiff(_Record):
+class CatalogueDiff(CatalogueFigures):
     """Champion and challenger on a sample of a catalogue's rows (``catalogue.json``).
 
     Attributes:
-        source: the catalogue.
-        rows_in_source: how many it has.
-        rows: how many were compared: those that both could label.
-        failed: rows of the sample that one of both could not label.
-        changed: rows whose label would change.
-        changed_share_95: the interval of their share.
-        to_review, from_review: rows that would go to review, or that would need it no more.
-        flows: where labels would go, the largest first.
-        examples: some rows of the largest flows.
+        changed_share_95: the interval of the share of rows whose label would change.
     """
 
-    source: str
-    rows_in_source: int
-    rows: Annotated[int, Field(ge=0)]
-    failed: int
-    changed: int
     changed_share_95: Interval
-    to_review: int
-    from_review: int
-    flows: tuple[CatalogueChange, ...] = ()
-    examples: tuple[ChangedRow, ...] = ()
-
-    @property
-    def changed_share(self) -> float:
-        """Of the rows that were compared; 0 where there are none."""
-        return self.changed / self.rows if self.rows else 0.0

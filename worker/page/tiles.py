@@ -12,7 +12,7 @@ from PIL import Image
 from worker.page.contact_sheet import SheetPhoto, failed_last, thumbnail
 from worker.page.text import visible
 
-__all__ = ["embedded", "photo_tiles", "picture"]
+__all__ = ["embedded", "jpeg_uri", "photo_tiles", "picture"]
 
 _SIDE: Final = 200
 _QUALITIES: Final = (80, 60, 40, 20, 5)
@@ -55,11 +55,19 @@ def embedded(image: Image.Image, most_bytes: int = sys.maxsize) -> str:
         image: RGB.
         most_bytes: of the JPEG in it; a picture of much detail is stored the worse for it.
     """
+    return f'<img alt="" src="{_uri(image, most_bytes)}">'
+
+
+def jpeg_uri(photo: Path | bytes, side: int, most_bytes: int) -> str | None:
+    """The picture of :func:`picture` as a ``data:`` URI of its JPEG; none where the photo cannot be read."""
+    image = thumbnail(photo, side)
+    return None if image is None else _uri(image, most_bytes)
+
+
+def _uri(image: Image.Image, most_bytes: int) -> str:
     jpegs = (_jpeg(image, quality) for quality in _QUALITIES)
     jpeg = next((jpeg for jpeg in jpegs if len(jpeg) <= most_bytes), None)
-    return (
-        f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg or _jpeg(image, _QUALITIES[-1])).decode()}">'
-    )
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg or _jpeg(image, _QUALITIES[-1])).decode()}"
 
 
 def _jpeg(image: Image.Image, quality: int) -> bytes:

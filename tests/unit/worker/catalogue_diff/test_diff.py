@@ -1,0 +1,191 @@
+"""Two small models that were really exported, on drawn photos."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from models.classifier import load
+from models.errors import ImageError, InputError, JobError
+from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
+from worker.catalogue_diff.diff import diff_catalogue
+from worker.catalogue_diff.figures import CatalogueFigures
+from worker.catalogue_diff.sample import SampleOptions
+
+PLUGINS = Path(__file__).parents[3] / "plugins"
+BROKEN = {"broken.jpg": b"no photo", "boom.jpg": b"BOOM"}
+KILLED = """
+import sys
+from pathlib import Path
+from worker.catalogue_diff.diff import diff_catalogue
+from worker.catalogue_diff.sample import SampleOptions
+
+def advance(what, done, total):
+    print(what, done, total, flush=True)
+
+before, after, source, folder = sys.argv[1:]
+diff_catalogue(Path(before), Path(after), source, Path(folder), 300, SampleOptions(workers=1), advance)
+"""
+
+
+def silent(what: str, done: int, total: int) -> None: ...
+
+
+@pytest.fixture
+def shop(tmp_path: Path, catalogue: Path) -> Path:
+    """Forty drawn photos, one of them in three more rows, two broken ones, one that is gone, and an empty cell."""
+    photos = sorted(str(photo) for photo in catalogue.rglob("*.*"))[::6][:40]
+    for name, data in BROKEN.items():
+        (tmp_path / name).write_bytes(data)
+    cells = [*photos, *[photos[0]] * 3, *BROKEN, "gone.jpg", ""]
+    source = tmp_path / "shop.csv"
+    source.write_text("sku,image\n" + "".join(f"{row},{cell}\n" for row, cell in enumerate(cells, 1)))
+    return source
+
+
+@pytest.fixture
+def _photos_that_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the labelling processes, as in the acceptance tests of ``hangtag label``."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PLUGINS), os.environ.get("PYTHONPATH", "")]))
+
+
+def said(bundle: Path, shop: Path) -> dict[int, str]:
+    """Row → label, by the classifier itself."""
+    classifier, labels = load(bundle), {}
+    for row, line in enumerate(shop.read_text().splitlines()[1:], 1):
+        cell = line.partition(",")[2]
+        try:
+            labels[row] = classifier.classify(shop.parent / cell).label
+        except ImageError:
+            assert row > 43
+    return labels
+
+
+def first_parts(folder: Path) -> dict[Path, int]:
+    """Parts of the labelling jobs, each with the time when it was written; failed rows are tried again in others."""
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("parts/*.r0.parquet")}
+
+
+@pytest.mark.usefixtures("_photos_that_crash")
+def test_rows_whose_label_changes_are_counted_and_shown(
+    shop: Path, tmp_path: Path, bundle: Path, other_bundle: Path
+) -> None:
+    figures = diff_catalogue(bundle, other_bundle, str(shop), tmp_path / "diff", 300, SampleOptions(workers=1), silent)
+    old, new = said(bundle, shop), said(other_bundle, shop)
+    flows = Counter((old[row], new[row]) for row in old if old[row] != new[row])
+    assert flows, "two networks that agree on every photo test nothing"
+    assert {(flow.before, flow.after): flow.rows for flow in figures.flows} == flows
+    assert (figures.rows_in_source, figures.rows, figures.failed) == (47, 43, 4)
+    assert figures.changed == sum(flows.values())
+    assert figures.source == str(shop)
+    for example in figures.examples:
+        assert (example.before, example.after) == (old[example.row], new[example.row])
+        assert example.thumbnail
+        assert example.image == shop.read_text().splitlines()[example.row].partition(",")[2]
+
+
+def test_a_model_changes_nothing_of_what_it_said_itself(shop: Path, tmp_path: Path, bundle: Path) -> None:
+    figures = diff_catalogue(bundle, bundle, str(shop), tmp_path / "diff", 20, SampleOptions(workers=1), silent)
+    assert (figures.changed, figures.flows, figures.examples, figures.to_review) == (0, (), (), 0)
+    assert (figures.rows_in_source, figures.rows + figures.failed) == (47, 20)
+
+
+def test_one_that_is_surer_needs_fewer_reviews(shop: Path, tmp_path: Path, bundle: Path, sure_bundle: Path) -> None:
+    """Both hold the same network, with other thresholds."""
+    one, other = (
+        diff_catalogue(before, after, str(shop), tmp_path / "diff", 300, SampleOptions(workers=1), silent)
+        for before, after in ((bundle, sure_bundle), (sure_bundle, bundle))
+    )
+    assert (one.to_review, one.from_review) == (other.from_review, other.to_review)
+    assert one.to_review + one.from_review > 0
+
+
+def test_photos_from_elsewhere_come_once_for_both_models(
+    catalogue: Path, tmp_path: Path, bundle: Path, other_bundle: Path
+) -> None:
+    photos = sorted(catalogue.rglob("*.*"))[::20][:8]
+    with open_scripted_server() as server:
+        server.answers = {f"/{number}.jpg": [Answer(photo.read_bytes())] for number, photo in enumerate(photos)}
+        server.answers["/gone.jpg"] = [Answer(status=404)]
+        cells = [*(server.url(path) for path in server.answers), str(photos[0])]
+        (tmp_path / "urls.txt").write_text("".join(f"{cell}\n" for cell in cells))
+        options = SampleOptions(allow_hosts=(server.host,), workers=1)
+        asked = (bundle, other_bundle, str(tmp_path / "urls.txt"), tmp_path / "diff", 300, options, silent)
+        figures = diff_catalogue(*asked)
+        assert (figures.rows, figures.failed) == (9, 1)
+        assert sorted(path for path, _ in server.asked) == sorted(server.answers)
+        assert {example.image for example in figures.examples} <= set(cells)
+        assert all(example.thumbnail for example in figures.examples)
+        assert diff_catalogue(*asked) == figures
+        assert len(server.asked) == len(server.answers)
+
+
+def test_a_host_that_is_gone_is_no_catalogue_without_changes(tmp_path: Path, bundle: Path) -> None:
+    with open_scripted_server() as server:
+        server.answers["/a.jpg"] = [Answer(status=404)]
+        source = tmp_path / "urls.txt"
+        source.write_text(f"{server.url('/a.jpg')}\n")
+        options = SampleOptions(allow_hosts=(server.host,), workers=1)
+        for _ in range(2):
+            with pytest.raises(JobError, match="none of them came"):
+                diff_catalogue(bundle, bundle, str(source), tmp_path / "diff", 300, options, silent)
+        assert len(server.asked) == 2, "a failure is not kept"
+
+
+def test_photos_that_are_all_gone_are_no_catalogue_without_changes_either(tmp_path: Path, bundle: Path) -> None:
+    source = tmp_path / "names.txt"
+    source.write_text("a.png\nb.png\n")
+    asked = (bundle, bundle, str(source), tmp_path / "diff", 300, SampleOptions(workers=1), silent)
+    with pytest.raises(JobError, match=r"found none among 2: .*a\.png"):
+        diff_catalogue(*asked)
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(next((bundle / "golden").glob("*.png")).read_bytes())
+    assert diff_catalogue(*asked).rows == 2, "what was missing is looked for again"
+
+
+def test_a_catalogue_that_is_not_there_is_refused(tmp_path: Path, bundle: Path) -> None:
+    with pytest.raises(InputError, match="found nothing"):
+        diff_catalogue(bundle, bundle, str(tmp_path / "a.csv"), tmp_path / "diff", 9, SampleOptions(), silent)
+
+
+@pytest.mark.parametrize("moment", ["old", "new"])
+def test_a_comparison_that_is_killed_goes_on(
+    shop: Path, tmp_path: Path, bundle: Path, other_bundle: Path, moment: str
+) -> None:
+    folder = tmp_path / "diff"
+    command = [sys.executable, "-P", "-c", KILLED, str(bundle), str(other_bundle), str(shop), str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith(f"Labelling with the {moment}"):
+                process.send_signal(signal.SIGKILL)
+                break
+        process.stdout.read()
+    assert process.returncode == -signal.SIGKILL
+    labels = first_parts(folder)
+    assert bool(labels) == (moment == "new")
+    options = SampleOptions(workers=1)
+    figures = diff_catalogue(bundle, other_bundle, str(shop), folder, 300, options, silent)
+    assert labels.items() <= first_parts(folder).items(), "what was done is kept"
+    untouched = diff_catalogue(bundle, other_bundle, str(shop), tmp_path / "again", 300, options, silent)
+    assert figures == untouched
+
+
+def test_a_champion_that_moves_leaves_the_challengers_labels(
+    shop: Path, tmp_path: Path, bundle: Path, sure_bundle: Path, other_bundle: Path
+) -> None:
+    options = SampleOptions(workers=1)
+    figures: list[CatalogueFigures] = []
+    written: list[dict[Path, int]] = []
+    for before in (bundle, sure_bundle):
+        asked = (before, other_bundle, str(shop), tmp_path / "diff", 300, options, silent)
+        figures.append(diff_catalogue(*asked))
+        written.append(first_parts(tmp_path / "diff"))
+    assert [len(files) for files in written] == [2, 3]
+    assert written[0].items() <= written[1].items()
+    assert figures[0].changed > 0
+    assert figures[0].flows == figures[1].flows, "both hold the same network"

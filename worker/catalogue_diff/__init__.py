@@ -1,0 +1,1 @@
+"""Two models on some rows of a catalogue: whose labels would change, and to what."""

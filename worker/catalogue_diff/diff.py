@@ -1,0 +1,116 @@
+"""Two models on the same rows of a catalogue."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from models.errors import JobError
+from worker.catalogue_diff.count import Answer, Pair, counted
+from worker.catalogue_diff.figures import CatalogueFigures
+from worker.catalogue_diff.here import bring_here
+from worker.catalogue_diff.sample import Sample, SampleOptions, draw_sample
+from worker.job import JobOptions
+from worker.label import LabelRequest, label
+from worker.pin import verified_pin
+from worker.results import Status
+from worker.sources.address import is_url
+
+__all__ = ["Advance", "diff_catalogue"]
+
+Advance = Callable[[str, int, int], None]
+"""Called with what is being done, and how much of how much is."""
+
+_COLUMNS: Final = ("row", "image", "label", "confidence", "status", "error_message", "sha256")
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What one model says: row → answer, of those that it could label; and of the others, what was wrong with one."""
+
+    answers: dict[int, Answer]
+    failure: str | None
+
+
+def diff_catalogue(
+    before: Path, after: Path, source: str, folder: Path, rows: int, options: SampleOptions, advance: Advance
+) -> CatalogueFigures:
+    """Label some rows of a catalogue with two models, and say what differs.
+
+    A call that was killed goes on where it was when it is made again with the same folder; what is there of another
+    question, or of another model, is left alone.
+
+    Args:
+        before: the bundle that labels now.
+        after: the bundle that might.
+        source: the catalogue, as for ``hangtag label``.
+        folder: keeps the drawn rows, copies of photos from elsewhere, and a labelling job a model.
+        rows: at most so many are drawn.
+        options: how they are found and labelled, and which labels are only new names.
+        advance: told what is being done.
+
+    Returns:
+        The figures, with thumbnails.
+
+    Raises:
+        InputError: the catalogue cannot be used.
+        BundleError: a bundle is damaged or disagrees with itself on this machine.
+        JobError: it does not come; or no row could be labelled by both.
+    """
+    sample = draw_sample(source, folder, rows, options)
+    here = bring_here(
+        sample, options, verified_pin(before, None), lambda done, of: advance("Fetching photos", done, of)
+    )
+    old = _labels(before, here, sample, options, lambda done, of: advance("Labelling with the old model", done, of))
+    new = _labels(after, here, sample, options, lambda done, of: advance("Labelling with the new model", done, of))
+    both = sorted(old.answers.keys() & new.answers.keys())
+    if not both:
+        msg = (
+            f"Expected rows of {sample.source} that both models can label, found none among {sample.table.num_rows:,}: "
+            f"{old.failure or new.failure}"
+        )
+        raise JobError(msg)
+    cells = dict(zip(*(sample.table.column(name).to_pylist() for name in ("row", "image")), strict=True))
+    pairs = [Pair(row, cells[row], old.answers[row], new.answers[row]) for row in both]
+    figures = counted(pairs, options.renamed, _root(sample))
+    return figures.model_copy(
+        update={
+            "source": sample.source,
+            "rows_in_source": sample.rows_in_source,
+            "failed": sample.table.num_rows - len(pairs),
+        }
+    )
+
+
+def _root(sample: Sample) -> Path:
+    """Where relative paths of the local catalogue start; there are none where the catalogue's start at a URL."""
+    return sample.folder if is_url(sample.image_root) else Path(sample.image_root)
+
+
+def _labels(
+    model: Path, here: Path, sample: Sample, options: SampleOptions, on_progress: Callable[[int, int], None]
+) -> _Labels:
+    """Label the rows with a model, in a job of its own: a moved champion leaves the challenger's labels as they are."""
+    output = sample.folder / f"labels-{verified_pin(model, None).digest[:12]}.parquet"
+    request = LabelRequest(
+        source=here,
+        model=model,
+        output=output,
+        options=JobOptions(top_k=1),
+        image_column="image",
+        image_root=_root(sample),
+        workers=options.workers,
+        retry_failed=True,
+    )
+    label(request, on_progress)
+    answers: dict[int, Answer] = {}
+    failure = None
+    for row in pq.read_table(output, columns=list(_COLUMNS)).to_pylist():
+        if row["status"] == Status.FAILED:
+            failure = failure or row["error_message"]
+            continue
+        review = row["status"] == Status.REVIEW
+        answers[row["row"]] = Answer(row["label"], row["confidence"], review, row["sha256"], row["image"])
+    return _Labels(answers, failure)
