@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Beginning", "begin"]
 
-_NEWS = {"applied", "added"}
-
 
 @dataclass(frozen=True)
 class Beginning:
@@ -79,8 +77,7 @@ def _nothing_new(collected: Collected, last: CycleFolder | None, config: Retrain
         before = last.read(last.collected, Collected)
         asked = RetrainConfig.model_validate(last.read(last.start, CycleStart).config)
         return before.fingerprint == collected.fingerprint and asked.train == config.train
-    news = collected.new or collected.gone or collected.relabeled
-    return known and not news and not any(one.outcome in _NEWS for one in collected.corrections)
+    return known and not (collected.new or collected.gone or collected.relabeled)
 
 
 def _make(asked: Beginning, folder: CycleFolder, champion: int, splits: Path | None) -> CycleFolder:

@@ -1,0 +1,31 @@
+"""``kill -9`` at each of a cycle's writes, then again: one new version, and no alias without one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("ends", "stride"), [("promoted", 3), ("refused", 7)])
+def test_a_cycle_killed_anywhere_goes_on_to_one_new_version(tmp_path: Path, ends: str, stride: int) -> None:
+    command = [sys.executable, "-P", "-m", "tests.killed_cycle", str(tmp_path), str(stride), ends]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    kills = [json.loads(line) for line in done.stdout.splitlines()]
+    champion = 2 if ends == "promoted" else 1
+    for kill in kills:
+        assert kill["between"]["champion"] in {1, champion}
+        assert kill["after"] == {"versions": [1, 2], "champion": champion}
+        assert kill["events"] == ["published", "promoted", "published", ends]
+        assert kill["cycles"] == {"000001": ends}
+        assert kill["left"] == []
+    assert [kill["killed"] for kill in kills] == [True] * (len(kills) - 1) + [False]
+    assert {kill["again"] for kill in kills} == {ends, "nothing_new"}
+    assert len(kills) > 100 // stride
