@@ -29,7 +29,7 @@ class Correction(_Record):
     """What became of a reviewer's word in this cycle.
 
     Attributes:
-        image: the photo's path, or the SHA-256 of its bytes where nobody knows a path.
+        image: the photo's path as ``dataset.csv`` writes it, or the SHA-256 of its bytes where nobody knows a path.
         label: what it is.
         was: its label before; none where it is a new photo.
         reviewer: who said so.
@@ -54,6 +54,7 @@ class Collected(_Record):
         gone: photos that it knew and that are not there any more.
         relabeled: photos whose label differs from the cycle before.
         corrections: what reviewers said, and what became of it.
+        dropped: photos left out, since their class is labelled no more, by class.
     """
 
     fingerprint: str
@@ -62,6 +63,7 @@ class Collected(_Record):
     gone: int
     relabeled: int
     corrections: tuple[Correction, ...] = ()
+    dropped: dict[str, int] = Field(default_factory=dict)
 
 
 class ClassComparison(_Record):
