@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "worker": "worker",
         "jobs": "worker",
         "beat": "trainer",
+        "models": "worker",
     }
 )
 """Command → the room that owns it, so that a command imports no other room's options."""

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from models.errors import HangtagError
+from models.options import DEFAULT_REGISTRY
 from models.registry import open_registry
 
 __all__ = ["DEFAULT_REGISTRY", "ModelReference", "resolve_model"]
-
-DEFAULT_REGISTRY: Final = "registry"
 
 
 @dataclass(frozen=True)
