@@ -1,6 +1,6 @@
 """What the steps of a cycle hand to each other, and leave as JSON in its folder."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from exporter.confidence.intervals import Interval
 from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures, ChangedRow
