@@ -188,7 +188,7 @@ def test_versions_of_two_models_have_nothing_between(registry: Registry, tmp_pat
 def test_a_version_is_deleted_by_its_number(registry: Registry) -> None:
     with pytest.raises(InputError, match="by its number"):
         run(registry, "delete", "shop@champion", "--why", "")
-    with pytest.raises(RegistryError, match="shop@3 is challenger; .*models alias shop@3 challenger --remove"):
+    with pytest.raises(RegistryError, match=r"shop@3 is challenger; .*models alias shop@3 challenger --remove"):
         run(registry, "delete", "shop@3", "--why", "worse")
     run(registry, "alias", "shop@3", "challenger", "--remove", "--why", "to delete it")
     assert "shop@3 is gone" in run(registry, "delete", "shop@3", "--why", "worse").stdout
