@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("ends", "stride"), [("promoted", 3), ("refused", 7)])
+@pytest.mark.parametrize(("ends", "stride"), [("promoted", 1), ("refused", 7)])
 def test_a_cycle_killed_anywhere_goes_on_to_one_new_version(tmp_path: Path, ends: str, stride: int) -> None:
     command = [sys.executable, "-P", "-m", "tests.killed_cycle", str(tmp_path), str(stride), ends]
     done = subprocess.run(

@@ -19,7 +19,7 @@ _TIMES = 3
 
 
 def decision(work: Work) -> Event | None:
-    """What the history says of the challenger: this cycle's last word, or else a person's who was quicker; or nothing."""
+    """What the history says of the challenger: this cycle's last word, or that of a person who was quicker."""
     version = version_of(work)
     events = [event for event in work.registry.history(work.start.name).events() if event.version == version]
     own = [e for e in events if e.cycle == work.cycle_id and e.what in {What.PROMOTED, What.REFUSED}]

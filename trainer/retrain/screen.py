@@ -67,7 +67,8 @@ def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> N
 
 
 def _against(outcome: Outcome, comparison: Comparison) -> Table:
-    table = Table(title=f"{comparison.photos:,} test photos that neither has learned from", title_justify="left")
+    nobody = "neither has" if outcome.champion else "it has not"
+    table = Table(title=f"{comparison.photos:,} test photos that {nobody} learned from", title_justify="left")
     for heading in ("", outcome.champion or "no champion", outcome.challenger or "challenger", "points", "95%"):
         table.add_column(escape(heading), justify="left" if not heading else "right")
     low, high = comparison.points_95 or (None, None)
@@ -110,7 +111,7 @@ def _next(outcome: Outcome, config: RetrainConfig, folder: CycleFolder) -> list[
         return [*lines, f"[dim]To overrule the gate: {escape(again)}[/dim]"]
     lines.append(f"[dim]New jobs of --model {escape(name)}@champion take it.[/dim]")
     if outcome.champion:
-        lines.append(f"[dim]To go back: {escape(f'hangtag models rollback {name} {where}')}[/dim]")
+        lines.append(f"[dim]To go back: {escape(f'hangtag models rollback {name} --why REASON {where}')}[/dim]")
     return lines
 
 

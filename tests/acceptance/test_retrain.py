@@ -1,0 +1,227 @@
+"""Whole cycles with real training on drawn photos: a champion that is only replaced by a better one."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hangtag.cli import make_app
+from models.errors import ExitCode
+from models.reference import resolve_model
+from models.registry import Registry, open_registry
+from models.registry_history import CHALLENGER, CHAMPION
+from tests.until import until
+
+ROOT = Path(__file__).parents[2]
+CONFIG = """
+name = "{name}"
+data = "{name}.csv"
+[train]
+{train}
+image_size = 32
+batch = 16
+folds = 0
+[export]
+int8 = false
+[gate]
+min_speed_ratio = 0.0
+"""
+"""Speeds mean nothing while other tests run beside."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    path: Path
+    label: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A folder with settings, photos and a registry."""
+
+    folder: Path
+    name: str
+
+    @property
+    def config(self) -> Path:
+        return self.folder / f"{self.name}.toml"
+
+    @property
+    def registry(self) -> Registry:
+        return open_registry(str(self.folder / "registry"))
+
+    def ask(self, train: str) -> None:
+        self.config.write_text(CONFIG.format(name=self.name, train=train))
+
+    def put(self, photos: list[Photo]) -> None:
+        with (self.folder / f"{self.name}.csv").open("w", newline="") as file:
+            rows = [(photo.path, photo.label, photo.split) for photo in photos]
+            csv.writer(file).writerows([("image", "label", "split"), *rows])
+
+    def retrain(self, *options: str) -> int:
+        done = CliRunner().invoke(make_app(["trainer"]), ["retrain", str(self.config), *options])
+        print(done.output)
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code
+
+    def cycle(self, number: int) -> Path:
+        return self.folder / "retraining" / self.name / f"{number:06d}"
+
+    def read(self, number: int, file: str):
+        return json.loads((self.cycle(number) / file).read_text())
+
+    def aliases(self) -> dict[str, int]:
+        return self.registry.state(self.name).aliases
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
+    """60 of each class: a third of them for test, a sixth for validation."""
+    from trainer.sample import draw_catalogue
+
+    folder = tmp_path_factory.mktemp("drawn") / "photos"
+    drawn = draw_catalogue(folder, 480, seed=3)
+    splits = ("train", "test", "train", "val", "test", "train")
+    files = [sorted((folder / name).glob("*"))[:60] for name in drawn.classes]
+    sound = {
+        name: [file for file in some if int(file.stem) < 480] for name, some in zip(drawn.classes, files, strict=True)
+    }
+    return [Photo(file, name, splits[at % 6]) for name, some in sound.items() for at, file in enumerate(some)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_cache(session_cache: Path) -> Iterator[None]:
+    """Fixtures of the module train before a test has its own environment."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(session_cache)
+    yield
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
+
+
+def some(photos: list[Photo], keep: Callable[[Photo, int], bool]) -> list[Photo]:
+    """All photos of validation and test, and of training those that ``keep`` says, given their place in their class."""
+    places: dict[str, int] = {}
+    kept = []
+    for photo in photos:
+        place = places.get(photo.label, 0)
+        if photo.split == "train":
+            places[photo.label] = place + 1
+        if photo.split != "train" or keep(photo, place):
+            kept.append(photo)
+    return kept
+
+
+@pytest.fixture(scope="module")
+def promoted(tmp_path_factory: pytest.TempPathFactory, photos: list[Photo]) -> Shop:
+    """A weak champion, and then a cycle on all photos; that one is killed while the challenger learns."""
+    shop = Shop(tmp_path_factory.mktemp("shop"), "shop")
+    shop.put(some(photos, lambda photo, place: place < 4))
+    shop.ask("epochs = 3")
+    assert shop.retrain() == ExitCode.OK
+    shop.put(photos)
+    shop.ask("epochs = 16")
+    killed_while_learning(shop, 2)
+    assert shop.aliases() == {CHAMPION: 1}
+    assert shop.retrain() == ExitCode.OK
+    return shop
+
+
+def killed_while_learning(shop: Shop, number: int) -> None:
+    """Start the command as a person does, and ``kill -9`` it after the first whole epoch."""
+    command = [sys.executable, "-P", "-m", "hangtag", "retrain", str(shop.config)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        state = shop.cycle(number) / "run" / "weights" / "state.npz"
+        until(lambda: state.is_file() or process.poll() is not None, "the first epoch ends", within_s=300)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_weak_champion_is_replaced_whatever_kills_the_cycle(promoted: Shop) -> None:
+    outcome = promoted.read(2, "outcome.json")
+    assert (outcome["status"], outcome["champion"], outcome["challenger"]) == ("promoted", "shop@1", "shop@2")
+    assert promoted.aliases() == {CHAMPION: 2}
+    assert sorted(promoted.registry.state("shop").versions) == [1, 2]
+    comparison = promoted.read(2, "comparison.json")
+    assert comparison["points"] > 0
+    assert (promoted.cycle(2) / "report.html").stat().st_size > 1000
+
+
+def test_its_training_went_on_and_did_not_begin_anew(promoted: Shop) -> None:
+    with (promoted.cycle(2) / "run" / "results.csv").open(newline="") as file:
+        epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
+    assert epochs == list(range(1, len(epochs) + 1))
+    assert promoted.read(2, "run/args.json")["weights"].endswith("training/1/best.keras")
+
+
+def test_no_photo_moved_from_one_split_to_another(promoted: Shop) -> None:
+    def splits(number: int) -> dict[str, str]:
+        with (promoted.cycle(number) / "splits.csv").open(newline="") as file:
+            return {row["sha256"]: row["split"] for row in csv.DictReader(file)}
+
+    first, second = splits(1), splits(2)
+    assert first.items() <= second.items()
+    assert len(second) > len(first)
+
+
+def test_nothing_new_says_so_and_leaves_nothing(promoted: Shop) -> None:
+    assert promoted.retrain() == ExitCode.NOTHING_NEW
+    assert not promoted.cycle(3).exists()
+
+
+@pytest.fixture(scope="module")
+def poisoned(promoted: Shop, photos: list[Photo]) -> Shop:
+    """A cycle on the same photos, with the labels of three training photos in ten shuffled."""
+    chance = np.random.default_rng(5)
+    training = [photo for photo in photos if photo.split == "train"]
+    chosen = [training[at] for at in chance.permutation(len(training))[: len(training) * 3 // 10]]
+    labels = [chosen[at].label for at in chance.permutation(len(chosen))]
+    wrong = {photo.path: label for photo, label in zip(chosen, labels, strict=True)}
+    promoted.put([Photo(photo.path, wrong.get(photo.path, photo.label), photo.split) for photo in photos])
+    assert promoted.retrain() == ExitCode.GATE_REFUSED
+    return promoted
+
+
+def test_a_poisoned_challenger_is_refused_with_numbers(poisoned: Shop) -> None:
+    assert poisoned.aliases() == {CHAMPION: 2, CHALLENGER: 3}
+    last = poisoned.registry.history("shop").last()
+    assert last.numbers["points_95"] == poisoned.read(3, "comparison.json")["points_95"]
+    assert poisoned.registry.state("shop").versions[3].refused
+
+
+def test_a_rollback_restores_the_champion_before(poisoned: Shop) -> None:
+    before = poisoned.registry.state("shop").versions[1].digest
+    poisoned.registry.rollback("shop", "a test")
+    assert resolve_model("shop@champion", poisoned.registry.place).said == "shop@1"
+    assert poisoned.registry.state("shop").versions[poisoned.aliases()[CHAMPION]].digest == before
+
+
+def test_better_on_the_whole_but_worse_on_one_class_is_refused(tmp_path: Path, photos: list[Photo]) -> None:
+    outlet = Shop(tmp_path, "outlet")
+    outlet.put(some(photos, lambda photo, place: place < (30 if photo.label == "hat" else 3)))
+    outlet.ask("epochs = 12")
+    assert outlet.retrain() == ExitCode.OK
+    spoiled = [
+        Photo(photo.path, "vase", "train") if photo.label == "hat" and photo.split == "train" and at % 6 else photo
+        for at, photo in enumerate(photos)
+    ]
+    outlet.put(spoiled)
+    outlet.ask("epochs = 16")
+    assert outlet.retrain() == ExitCode.GATE_REFUSED
+    comparison, verdict = outlet.read(2, "comparison.json"), outlet.read(2, "verdict.json")
+    assert comparison["points"] > 0
+    assert "recall" in [check["name"] for check in verdict["checks"] if not check["passed"]]
+    assert outlet.aliases()[CHAMPION] == 1
