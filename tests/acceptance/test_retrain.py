@@ -128,11 +128,11 @@ def some(photos: list[Photo], keep: Callable[[Photo, int], bool]) -> list[Photo]
 def promoted(tmp_path_factory: pytest.TempPathFactory, photos: list[Photo]) -> Shop:
     """A weak champion, and then a cycle on all photos; that one is killed while the challenger learns."""
     shop = Shop(tmp_path_factory.mktemp("shop"), "shop")
-    shop.put(some(photos, lambda photo, place: place < 4))
-    shop.ask("epochs = 3")
+    shop.put(some(photos, lambda photo, place: place < 8))
+    shop.ask("epochs = 6")
     assert shop.retrain() == ExitCode.OK
     shop.put(photos)
-    shop.ask("epochs = 16")
+    shop.ask("warm_start = false\nepochs = 40")
     killed_while_learning(shop, 2)
     assert shop.aliases() == {CHAMPION: 1}
     assert shop.retrain() == ExitCode.OK
@@ -164,7 +164,7 @@ def test_its_training_went_on_and_did_not_begin_anew(promoted: Shop) -> None:
     with (promoted.cycle(2) / "run" / "results.csv").open(newline="") as file:
         epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
     assert epochs == list(range(1, len(epochs) + 1))
-    assert promoted.read(2, "run/args.json")["weights"].endswith("training/1/best.keras")
+    assert len(epochs) == promoted.read(2, "run/args.json")["epochs_done"]
 
 
 def test_no_photo_moved_from_one_split_to_another(promoted: Shop) -> None:
@@ -184,13 +184,14 @@ def test_nothing_new_says_so_and_leaves_nothing(promoted: Shop) -> None:
 
 @pytest.fixture(scope="module")
 def poisoned(promoted: Shop, photos: list[Photo]) -> Shop:
-    """A cycle on the same photos, with the labels of three training photos in ten shuffled."""
+    """A cycle from the champion's weights on the same photos, with three in ten labels of training photos shuffled."""
     chance = np.random.default_rng(5)
     training = [photo for photo in photos if photo.split == "train"]
     chosen = [training[at] for at in chance.permutation(len(training))[: len(training) * 3 // 10]]
     labels = [chosen[at].label for at in chance.permutation(len(chosen))]
     wrong = {photo.path: label for photo, label in zip(chosen, labels, strict=True)}
     promoted.put([Photo(photo.path, wrong.get(photo.path, photo.label), photo.split) for photo in photos])
+    promoted.ask("epochs = 12")
     assert promoted.retrain() == ExitCode.GATE_REFUSED
     return promoted
 
@@ -200,6 +201,10 @@ def test_a_poisoned_challenger_is_refused_with_numbers(poisoned: Shop) -> None:
     last = poisoned.registry.history("shop").last()
     assert last.numbers["points_95"] == poisoned.read(3, "comparison.json")["points_95"]
     assert poisoned.registry.state("shop").versions[3].refused
+
+
+def test_it_had_begun_with_the_champions_weights(poisoned: Shop) -> None:
+    assert poisoned.read(3, "run/args.json")["weights"].endswith("training/2/best.keras")
 
 
 def test_a_rollback_restores_the_champion_before(poisoned: Shop) -> None:
@@ -212,14 +217,14 @@ def test_a_rollback_restores_the_champion_before(poisoned: Shop) -> None:
 def test_better_on_the_whole_but_worse_on_one_class_is_refused(tmp_path: Path, photos: list[Photo]) -> None:
     outlet = Shop(tmp_path, "outlet")
     outlet.put(some(photos, lambda photo, place: place < (30 if photo.label == "hat" else 3)))
-    outlet.ask("epochs = 12")
+    outlet.ask("epochs = 40")
     assert outlet.retrain() == ExitCode.OK
     spoiled = [
         Photo(photo.path, "vase", "train") if photo.label == "hat" and photo.split == "train" and at % 6 else photo
         for at, photo in enumerate(photos)
     ]
     outlet.put(spoiled)
-    outlet.ask("epochs = 16")
+    outlet.ask("warm_start = false\nepochs = 40")
     assert outlet.retrain() == ExitCode.GATE_REFUSED
     comparison, verdict = outlet.read(2, "comparison.json"), outlet.read(2, "verdict.json")
     assert comparison["points"] > 0

@@ -99,8 +99,8 @@ def _sentence(outcome: Outcome) -> str:
     if outcome.status is CycleStatus.PROMOTED:
         forced = ", although the gate refused it" if outcome.forced else ""
         return f"[bold green]{escape(str(outcome.challenger))} is the champion{forced}.[/bold green]"
-    stays = f"{outcome.champion} stays" if outcome.champion else "there is none"
-    return f"[bold red]{escape(str(outcome.challenger))} was refused; as champion {escape(stays)}.[/bold red]"
+    stays = f"{outcome.champion} stays the champion" if outcome.champion else "there is no champion yet"
+    return f"[bold red]{escape(str(outcome.challenger))} was refused; {escape(stays)}.[/bold red]"
 
 
 def _next(outcome: Outcome, config: RetrainConfig, folder: CycleFolder) -> list[str]:

@@ -1,0 +1,74 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from hangtag.cli import make_app
+from models.errors import ExitCode
+from tests.paper_cycle import PaperShop, photo_rows
+from trainer.retrain.cycle import CycleWish
+from trainer.retrain.outcome import CycleStatus, exit_code
+from trainer.retrain.screen import show_outcome
+
+
+def invoke(*arguments: object):
+    return CliRunner().invoke(make_app(["trainer"]), ["retrain", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+@pytest.mark.parametrize(("options", "said"), [(["--force"], "say why"), (["--why", "so"], "goes with --force")])
+def test_force_and_why_go_together(tmp_path: Path, options: list[str], said: str) -> None:
+    done = invoke(tmp_path / "shop.toml", *options)
+    assert done.exit_code == ExitCode.USAGE
+    assert said in done.output
+
+
+def test_an_empty_reason_is_none(tmp_path: Path) -> None:
+    assert invoke(tmp_path / "shop.toml", "--force", "--why", " ").exit_code == ExitCode.USAGE
+
+
+def test_every_ending_has_its_status() -> None:
+    assert [int(exit_code(status)) for status in CycleStatus] == [0, 3, 4, 1]
+
+
+def test_that_there_is_nothing_to_do_is_json_too(tmp_path: Path) -> None:
+    (tmp_path / "shop.toml").write_text('name = "shop"\ndata = "photos"\nfolder = "cycles"\n[drift]\njobs = ["jobs"]\n')
+    done = invoke(tmp_path / "shop.toml", "--when", "drift", "--json")
+    assert done.exit_code == ExitCode.NOTHING_NEW
+    assert json.loads(done.stdout)["status"] == "nothing_new"
+
+
+def _shop(root: Path, *, passes: bool = True) -> PaperShop:
+    shop = PaperShop(root, passes=passes)
+    shop.put(photo_rows(0, 30))
+    shop.publish_champion()
+    shop.put(photo_rows(0, 33))
+    return shop
+
+
+def shown(shop: PaperShop, wish: CycleWish | None = None) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
+    show_outcome(shop.run(wish), shop.config, console)
+    return console.export_text()
+
+
+def test_a_promotion_shows_figures_checks_and_the_way_back(tmp_path: Path) -> None:
+    text = shown(_shop(tmp_path))
+    assert "10 test photos that neither has learned from" in text
+    assert "0.5000" in text
+    assert "✓  accuracy  10 points better" in text
+    assert "shop@2 is the champion." in text
+    assert "hangtag models rollback shop --why REASON" in text
+
+
+def test_a_refusal_shows_what_failed_and_how_to_overrule_it(tmp_path: Path) -> None:
+    text = shown(_shop(tmp_path, passes=False))
+    assert "✗  accuracy" in text
+    assert "shop@2 was refused; shop@1 stays the champion." in text
+    assert "hangtag models promote shop@2 --force --why REASON" in text
+
+
+def test_a_forced_promotion_says_so(tmp_path: Path) -> None:
+    assert "although the gate refused it" in shown(_shop(tmp_path, passes=False), CycleWish(force="because"))
