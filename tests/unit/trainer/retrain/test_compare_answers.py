@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import InputError
@@ -40,6 +40,7 @@ def test_figures_of_both_and_of_each_class():
     assert found.calibration.champion == pytest.approx(0.3)
 
 
+@settings(deadline=None, max_examples=30)
 @given(contests)
 def test_swapping_both_mirrors_the_points(drawn):
     photos, champion, challenger = contest(drawn)
@@ -52,6 +53,7 @@ def test_swapping_both_mirrors_the_points(drawn):
     }
 
 
+@settings(deadline=None, max_examples=30)
 @given(contests)
 def test_to_rename_each_class_to_itself_changes_nothing(drawn):
     photos, champion, challenger = contest(drawn)
@@ -59,6 +61,7 @@ def test_to_rename_each_class_to_itself_changes_nothing(drawn):
     assert compare_answers(photos, champion, challenger, ClassMap(rename={name: name for name in OLD})) == plain
 
 
+@settings(deadline=None, max_examples=30)
 @given(contests, st.permutations(OLD))
 def test_the_order_of_a_models_classes_changes_nothing(drawn, order):
     photos, champion, challenger = contest(drawn)

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.confidence.intervals import difference_interval
 from trainer.retrain.paired import compare_pairs, smallest_difference
 
-photos = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 9)), min_size=1, max_size=80)
+photos = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 9)), min_size=1, max_size=40)
 
 
 def arrays(drawn):
@@ -26,6 +26,7 @@ def test_photos_that_one_of_both_labels_right_are_counted():
     assert found.points == pytest.approx(-20)
 
 
+@settings(deadline=None)
 @given(photos)
 def test_swapping_both_mirrors_the_difference(drawn):
     champion, challenger, groups = arrays(drawn)
@@ -41,6 +42,7 @@ def test_where_no_photo_has_a_like_the_interval_is_the_usual_one():
     assert found.points_95 == pytest.approx(tuple(100 * end for end in difference_interval(18, 9, 45)))
 
 
+@settings(deadline=None)
 @given(photos)
 def test_groups_never_make_the_interval_narrower(drawn):
     champion, challenger, groups = arrays(drawn)
@@ -84,6 +86,7 @@ def test_a_test_finds_its_smallest_difference_in_four_of_five_cases():
     assert found.mean() == pytest.approx(0.8, abs=0.03)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000), st.floats(0, 1))
 def test_more_photos_never_see_less(count, share):
     few, many = (smallest_difference(n, share * n) for n in (count, 4 * count))
