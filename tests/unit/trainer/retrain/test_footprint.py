@@ -1,8 +1,8 @@
 import pytest
 
-from models.benchmark.turn import ThreadTimes, TurnFigures
 from models.bundle import open_bundle
-from trainer.retrain.footprint import ModelFile, default_file, measure_footprints
+from models.errors import BundleError
+from trainer.retrain.footprint import ModelFile, default_file, measure_footprints, quickest
 
 
 def test_the_default_model_of_a_bundle(bundle):
@@ -12,24 +12,41 @@ def test_the_default_model_of_a_bundle(bundle):
     assert found.size == 32
 
 
-def test_both_are_measured_in_turns_each_at_its_own_size(tmp_path):
-    models = [ModelFile(tmp_path / "old.onnx", 96), ModelFile(tmp_path / "new.onnx", 128)]
-    for model in models:
-        model.path.write_bytes(b"x" * model.size)
-    asked, told = [], []
+def test_a_model_is_about_as_quick_as_itself(bundle):
+    model, told = default_file(bundle), []
+    one, other = measure_footprints([model, model], lambda *at: told.append(at))
+    assert one.bytes == other.bytes == model.path.stat().st_size
+    assert 0.5 < one.images_per_s / other.images_per_s < 2
+    assert told[-1] == (60, 60)
 
-    def take(turn):
-        asked.append((turn.file.removeprefix(f"{tmp_path}/"), turn.size, turn.threads))
-        slow = 100.0 if len(asked) > 2 else 1.0
-        return TurnFigures(1.0, 1.0, 1.0, (ThreadTimes(1, (1.0,), (slow * 640.0, slow * 320.0)),))
 
-    old, new = measure_footprints(models, lambda *at: told.append(at), take)
-    assert asked == [
-        (name, (size, size), (1,))
-        for name, size in [("old.onnx", 96), ("new.onnx", 128), ("new.onnx", 128)]
-        + [("old.onnx", 96)] * 2
-        + [("new.onnx", 128)]
-    ]
-    assert told[-1] == (6, 6)
-    assert (old.bytes, new.bytes) == (96, 128)
-    assert (old.images_per_s, new.images_per_s) == (pytest.approx(100), pytest.approx(100))
+def test_what_is_no_model_is_refused(tmp_path):
+    (tmp_path / "no.onnx").write_bytes(b"no model")
+    with pytest.raises(BundleError):
+        measure_footprints([ModelFile(tmp_path / "no.onnx", 32)], lambda done, total: None)
+
+
+def test_tasks_are_done_in_turns_and_the_first_round_does_not_count():
+    now, done = [0.0], []
+    took = {"old": iter([1.0, 5.0, 3.0, 4.0]), "new": iter([0.5, 2.0, 9.0, 9.0])}
+
+    def task(name):
+        def run():
+            done.append(name)
+            now[0] += next(took[name])
+
+        return run
+
+    assert quickest([task("old"), task("new")], 3, lambda done, total: None, lambda: now[0]) == [3.0, 2.0]
+    assert done == ["old", "new"] * 4
+
+
+def test_slow_tasks_are_done_five_times():
+    now, told = [0.0], []
+
+    def slow():
+        now[0] += 7.0
+
+    assert quickest([slow], 60, lambda *at: told.append(at), lambda: now[0]) == [7.0]
+    assert now == [6 * 7.0]
+    assert told[-1] == (60, 60)
