@@ -15,7 +15,7 @@ from trainer.retrain.class_change import check_class_map
 from trainer.retrain.compare_answers import Contestant, compare_answers
 from trainer.retrain.config import ClassMap
 from trainer.retrain.footprint import default_file, measure_footprints
-from trainer.retrain.frozen_test import read_frozen_test
+from trainer.retrain.frozen_photos import read_frozen_photos
 from trainer.retrain.records import Comparison
 from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto
@@ -59,7 +59,7 @@ def compare(
     if champion is not None:
         check_class_map(classes, models[1].labels)
     stores = _stores([model.metadata.preprocess for model in models], cache)
-    test = read_frozen_test(Run(run).splits, list(stores.values()), lambda *at: advance("Decoding test photos", *at))
+    test = read_frozen_photos(Run(run).splits, list(stores.values()), lambda *at: advance("Decoding test photos", *at))
     answers = [
         _answer(model, bundle, stores[model.metadata.preprocess], test.photos, advance)
         for model, bundle in zip(models, bundles, strict=True)

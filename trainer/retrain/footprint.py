@@ -1,20 +1,23 @@
 """What models cost: bytes, and images a second on one thread."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from models.benchmark.bare_process import take_turn
-from models.benchmark.turn import BATCH, Turn, TurnFigures
+from models.benchmark.child import photo_like
 from models.bundle import open_bundle
+from models.classifier import BATCH
+from models.session import open_session
 from trainer.retrain.records import Footprint
 
-__all__ = ["ModelFile", "default_file", "measure_footprints"]
+__all__ = ["ModelFile", "default_file", "measure_footprints", "quickest"]
 
-_ROUNDS: Final = 3
-_BATCHES: Final = 8
-_SECONDS: Final = 0.5
+_ROUNDS: Final = 60
+_FEWEST: Final = 5
+_SECONDS: Final = 10.0
+"""Once these are over, and the fewest rounds with them, large models are done."""
 
 
 @dataclass(frozen=True)
@@ -35,39 +38,57 @@ def default_file(bundle: Path) -> ModelFile:
     return ModelFile(bundle / manifest.variants[manifest.default_variant].file, manifest.preprocess.size)
 
 
-def measure_footprints(
-    models: Sequence[ModelFile],
-    on_turn: Callable[[int, int], None],
-    take: Callable[[Turn], TurnFigures] = take_turn,
-) -> list[Footprint]:
-    """Measure models in turns, each turn in a bare process of its own, on one thread.
+def measure_footprints(models: Sequence[ModelFile], on_round: Callable[[int, int], None]) -> list[Footprint]:
+    """Measure models on one thread, batch by batch in turns.
 
-    Speed is that of each model's quickest batch: whatever else the machine does can only make a batch slower.
+    Speed is that of each model's quickest batch in the thread's own CPU time, so that what else the machine does
+    matters little.
 
     Args:
-        models: to measure; each at its own size of photos.
-        on_turn: told (done, of all) after each turn.
-        take: what takes a turn.
+        models: to measure; each at its own size of photos, in batches as labelling has them.
+        on_round: told (done, of all) after each round.
 
     Raises:
         BundleError: a file is no model.
     """
-    batches: list[list[float]] = [[] for _ in models]
-    order = [place for number in range(_ROUNDS) for place in _there_and_back(len(models), number)]
-    for done, place in enumerate(order, start=1):
-        found = take(_turn(models[place]))
-        batches[place].extend(found.times[0].batch_ms)
-        on_turn(done, len(order))
+    times = quickest([_labelling(model) for model in models], _ROUNDS, on_round, time.thread_time)
     return [
-        Footprint(bytes=model.path.stat().st_size, images_per_s=BATCH * 1000 / min(times))
-        for model, times in zip(models, batches, strict=True)
+        Footprint(bytes=model.path.stat().st_size, images_per_s=BATCH / seconds)
+        for model, seconds in zip(models, times, strict=True)
     ]
 
 
-def _there_and_back(count: int, number: int) -> Sequence[int]:
-    return range(count)[::-1] if number % 2 else range(count)
+def quickest(
+    tasks: Sequence[Callable[[], object]],
+    rounds: int,
+    on_round: Callable[[int, int], None],
+    clock: Callable[[], float],
+) -> list[float]:
+    """The shortest time of each task, in seconds of the clock, done in turns; a first round does not count.
+
+    Args:
+        tasks: to be timed.
+        rounds: at most; there are fewer, but five at least, where ten seconds are over.
+        on_round: told (done, of all) after each round.
+        clock: tells seconds.
+    """
+    best = [float("inf")] * len(tasks)
+    start = clock()
+    for number in range(rounds + 1):
+        for place, task in enumerate(tasks):
+            began = clock()
+            task()
+            took = clock() - began
+            if number:
+                best[place] = min(best[place], took)
+        over = number >= rounds or (number >= _FEWEST and clock() - start > _SECONDS)
+        on_round(rounds if over else number, rounds)
+        if over:
+            break
+    return best
 
 
-def _turn(model: ModelFile) -> Turn:
-    size = (model.size, model.size)
-    return Turn(str(model.path), size, edge=False, threads=(1,), calls=1, batches=_BATCHES, seconds=_SECONDS)
+def _labelling(model: ModelFile) -> Callable[[], object]:
+    session = open_session(model.path.read_bytes(), str(model.path), threads=1)
+    pixels = photo_like(BATCH, (model.size, model.size))
+    return lambda: session.run(["probabilities"], {"image": pixels})

@@ -12,11 +12,11 @@ from trainer.data.hashing import file_sha256
 from trainer.data.pixel_store import PixelStore
 from trainer.splits.assigned import AssignedPhoto, read_splits
 
-__all__ = ["FrozenTest", "read_frozen_test"]
+__all__ = ["FrozenPhotos", "read_frozen_photos"]
 
 
 @dataclass(frozen=True)
-class FrozenTest:
+class FrozenPhotos:
     """Test photos whose pixels every store has.
 
     Attributes:
@@ -28,7 +28,9 @@ class FrozenTest:
     unread: list[AssignedPhoto]
 
 
-def read_frozen_test(splits: Path, stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]) -> FrozenTest:
+def read_frozen_photos(
+    splits: Path, stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
+) -> FrozenPhotos:
     """Find the test photos of a run, and decode what the stores lack.
 
     A photo that one store cannot have is left out of both, so that the comparison stays paired; the gate refuses a
@@ -50,7 +52,7 @@ def read_frozen_test(splits: Path, stores: Sequence[PixelStore], on_photo: Calla
     for store, files in zip(stores, wanted, strict=True):
         store.add(files, len(os.sched_getaffinity(0)), lambda: on_photo(next(done), total))
     known = [all(not store.lacks(p.sha256) and store.fault(p.sha256) is None for store in stores) for p in photos]
-    return FrozenTest(
+    return FrozenPhotos(
         photos=[photo for photo, whole in zip(photos, known, strict=True) if whole],
         unread=[photo for photo, whole in zip(photos, known, strict=True) if not whole],
     )

@@ -1,0 +1,29 @@
+"""Test photos, and models that say of them what a test wants them to say."""
+
+from pathlib import Path
+
+import numpy as np
+
+from trainer.data.dataset import Split
+from trainer.retrain.answers import Answers
+from trainer.retrain.compare_answers import Contestant
+from trainer.retrain.records import Footprint
+from trainer.splits.assigned import AssignedPhoto
+
+
+def photos_of(*truths):
+    """A photo a label, each in a group of its own."""
+    return [
+        AssignedPhoto(Path(f"/photos/{n}.jpg"), label, Split.TEST, f"{n:064}", f"g{n}")
+        for n, label in enumerate(truths)
+    ]
+
+
+def model(labels, *said, name="shop@3", size=1000, speed=100.0):
+    """A model that is sure of a label a photo: its name, or a pair of it and how sure."""
+    pairs = [(one, 0.9) if isinstance(one, str) else one for one in said]
+    probabilities = np.empty((len(said), len(labels)), np.float32)
+    for row, (label, confidence) in zip(probabilities, pairs, strict=True):
+        row[:] = (1 - confidence) / (len(labels) - 1)
+        row[labels.index(label)] = confidence
+    return Contestant(name, Answers(tuple(labels), probabilities), Footprint(bytes=size, images_per_s=speed))

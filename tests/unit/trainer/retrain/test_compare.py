@@ -1,0 +1,116 @@
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.errors import DataError, InputError
+from models.preprocess import PreprocessSpec
+from trainer.data.dataset import Split
+from trainer.data.hashing import file_sha256
+from trainer.data.pixel_store import PixelStore
+from trainer.retrain.compare import compare
+from trainer.retrain.config import ClassMap, GateSettings
+from trainer.retrain.frozen_photos import read_frozen_photos
+from trainer.retrain.gate import judge
+from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
+
+
+def silent(what, done, total):
+    pass
+
+
+def compared(run, bundle, champion, cache, classes=None):
+    return compare(run, bundle, champion, ("shop@3", "shop@4"), classes or ClassMap(), cache, silent)
+
+
+def test_two_real_bundles_on_the_runs_own_test_photos(small_run, bundle, sure_bundle, session_cache):
+    """Both hold the same network; one is unsurer of what it says."""
+    told = []
+    found = compare(
+        small_run,
+        sure_bundle,
+        bundle,
+        ("shop@3", "shop@4"),
+        ClassMap(),
+        session_cache,
+        lambda *at: told.append(at[0].split()[0]),
+    )
+    tests = [photo for photo in read_splits(small_run / "splits.csv") if photo.split is Split.TEST and photo.present]
+    with (small_run / "predictions.csv").open(newline="") as file:
+        said = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    right = sum(row["label"] == row["predicted"] for row in said)
+    assert found.photos == len(tests) == len(said)
+    assert found.champion_accuracy == pytest.approx(right / len(said), abs=1 / len(said) + 1e-9)
+    assert abs(found.points) <= 100 / len(said) + 1e-9
+    assert found.calibration.champion != found.calibration.challenger
+    assert found.champion_footprint.images_per_s > 0
+    assert {"Asking", "Measuring"} == set(told)
+    assert judge(GateSettings(), found, None).checks
+
+
+def test_a_class_that_was_renamed(small_run, bundle, sure_bundle, session_cache, tmp_path):
+    """The photos say cap and the settings say so, too; the challenger, which learned hat, is wrong on all of them."""
+    photos = read_splits(small_run / "splits.csv")
+    capped = [replace(photo, label="cap") if photo.label == "hat" else photo for photo in photos]
+    write_splits(tmp_path / "splits.csv", capped)
+    found = compared(tmp_path, sure_bundle, bundle, session_cache, ClassMap(rename={"hat": "cap"}))
+    plain = compared(small_run, sure_bundle, bundle, session_cache)
+    cap, hat = found.classes["cap"], plain.classes["hat"]
+    assert (cap.photos, cap.champion) == (hat.photos, hat.champion)
+    assert cap.challenger == 0.0
+    assert found.champion_accuracy == plain.champion_accuracy
+    assert found.vanished == ("hat",)
+    with pytest.raises(InputError, match="bots"):
+        compared(tmp_path, sure_bundle, bundle, session_cache, ClassMap(rename={"bots": "cap"}))
+
+
+def test_a_first_model(small_run, bundle, session_cache):
+    found = compare(small_run, bundle, None, (None, "shop@1"), ClassMap(), session_cache, silent)
+    assert found.champion is found.champion_footprint is None
+    assert found.challenger_accuracy == found.challenger_all > 0
+    assert judge(GateSettings(), found, None).passed
+
+
+def test_a_run_without_splits_is_an_error(bundle, session_cache, tmp_path):
+    with pytest.raises(DataError, match="splits"):
+        compare(tmp_path, bundle, None, (None, "shop@1"), ClassMap(), session_cache, silent)
+
+
+@pytest.fixture
+def six(tmp_path):
+    """``splits.csv`` of a training photo, an absent test photo and four test photos; the last is no image."""
+    photos = []
+    for number, split in enumerate([Split.TRAIN, *[Split.TEST] * 5]):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(np.full((20, 20, 3), 40 * number, np.uint8)).save(path)
+        if number == 5:
+            path.write_bytes(b"no image")
+        photos.append(AssignedPhoto(path, "hat", split, file_sha256(path), f"g{number}", present=number != 1))
+    write_splits(tmp_path / "splits.csv", photos)
+    return tmp_path
+
+
+def stores(folder):
+    return [PixelStore(folder / "pixels", PreprocessSpec(size=size)) for size in (16, 24)]
+
+
+def test_photos_that_cannot_be_read_any_more_count_for_neither(six):
+    (six / "2.png").unlink()
+    (six / "3.png").write_bytes((six / "4.png").read_bytes())
+    told = []
+    found = read_frozen_photos(six / "splits.csv", stores(six), lambda *at: told.append(at))
+    assert [photo.path.name for photo in found.photos] == ["4.png"]
+    assert [photo.path.name for photo in found.unread] == ["2.png", "3.png", "5.png"]
+    assert told[-1] == (4, 4)
+
+
+def test_photos_whose_pixels_are_kept_need_no_file(six):
+    read_frozen_photos(six / "splits.csv", stores(six), lambda done, total: None)
+    for number in range(6):
+        (six / f"{number}.png").unlink()
+    found = read_frozen_photos(six / "splits.csv", stores(six), lambda done, total: None)
+    assert [photo.path.name for photo in found.photos] == ["2.png", "3.png", "4.png"]
+    one_new = [*stores(six), PixelStore(six / "pixels", PreprocessSpec(size=32))]
+    assert read_frozen_photos(six / "splits.csv", one_new, lambda done, total: None).photos == []

@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.errors import InputError
+from tests.unit.trainer.retrain.contests import model, photos_of
+from trainer.retrain.answers import Answers
+from trainer.retrain.compare_answers import MOST_CHANGES, compare_answers
+from trainer.retrain.config import ClassMap
+
+OLD = ["boots", "hat", "sandals"]
+labels = st.sampled_from(OLD)
+contests = st.lists(st.tuples(labels, labels, labels), min_size=1, max_size=30)
+
+
+def contest(drawn):
+    truths, champion, challenger = zip(*drawn, strict=True)
+    return photos_of(*truths), model(OLD, *champion), model(OLD, *challenger, name="shop@4")
+
+
+def test_figures_of_both_and_of_each_class():
+    found = compare_answers(
+        photos_of("boots", "boots", "hat", "hat", "sandals"),
+        model(OLD, "boots", "hat", "hat", "hat", "hat"),
+        model(OLD, "boots", "boots", "boots", "hat", "sandals", name="shop@4", size=2000),
+        ClassMap(),
+        unread=2,
+    )
+    assert (found.champion, found.challenger) == ("shop@3", "shop@4")
+    assert (found.photos, found.all_photos, found.unread) == (5, 5, 2)
+    assert (found.champion_accuracy, found.challenger_accuracy, found.challenger_all) == (0.6, 0.8, 0.8)
+    assert (found.won, found.lost) == (2, 1)
+    assert found.points == pytest.approx(20)
+    assert found.points_95[0] < 20 < found.points_95[1]
+    boots, hat = found.classes["boots"], found.classes["hat"]
+    assert (boots.photos, boots.champion, boots.challenger, boots.points) == (2, 0.5, 1.0, 50)
+    assert (hat.won, hat.lost, hat.points) == (0, 1, -50)
+    assert (found.champion_footprint.bytes, found.challenger_footprint.bytes) == (1000, 2000)
+    assert found.calibration.champion == pytest.approx(0.3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(contests)
+def test_swapping_both_mirrors_the_points(drawn):
+    photos, champion, challenger = contest(drawn)
+    one = compare_answers(photos, champion, challenger, ClassMap())
+    other = compare_answers(photos, challenger, champion, ClassMap())
+    assert one.points == -other.points
+    assert one.points_95 == pytest.approx((-other.points_95[1], -other.points_95[0]))
+    assert {name: found.points for name, found in one.classes.items() if found.photos} == {
+        name: -found.points for name, found in other.classes.items() if found.photos
+    }
+
+
+@settings(deadline=None, max_examples=30)
+@given(contests)
+def test_to_rename_each_class_to_itself_changes_nothing(drawn):
+    photos, champion, challenger = contest(drawn)
+    plain = compare_answers(photos, champion, challenger, ClassMap())
+    assert compare_answers(photos, champion, challenger, ClassMap(rename={name: name for name in OLD})) == plain
+
+
+@settings(deadline=None, max_examples=30)
+@given(contests, st.permutations(OLD))
+def test_the_order_of_a_models_classes_changes_nothing(drawn, order):
+    photos, champion, challenger = contest(drawn)
+    columns = [OLD.index(name) for name in order]
+    answers = Answers(tuple(order), champion.answers.probabilities[:, columns])
+    other = type(champion)(champion.name, answers, champion.footprint)
+    assert compare_answers(photos, other, challenger, ClassMap()).points == (
+        compare_answers(photos, champion, challenger, ClassMap()).points
+    )
+
+
+def test_a_merged_champion_is_right_where_it_names_either_class():
+    found = compare_answers(
+        photos_of("shoes", "shoes", "hat"),
+        model(OLD, "boots", ("sandals", 0.5), "hat"),
+        model(["hat", "shoes"], "shoes", "hat", "hat"),
+        ClassMap(rename={"boots": "shoes", "sandals": "shoes"}),
+    )
+    assert (found.photos, found.champion_accuracy, found.lost) == (3, 1.0, 1)
+    assert found.new_classes == found.vanished == ()
+    [change] = found.changes
+    assert (change.champion, change.champion_confidence) == ("shoes", pytest.approx(0.75))
+
+
+def test_a_merge_changes_no_decision_of_the_champions():
+    said = Answers(("boots", "hat", "sandals"), np.array([[0.3, 0.4, 0.3]], np.float32))
+    merged = said.said({"boots": "shoes", "hat": "hat", "sandals": "shoes"})
+    assert merged.labels.tolist() == ["hat"]
+    assert merged.confidence == pytest.approx([0.4])
+
+
+def test_a_new_class_is_measured_by_itself():
+    found = compare_answers(
+        photos_of("boots", "hat", "scarf", "scarf"),
+        model(OLD, "boots", "hat", "hat", "boots"),
+        model([*OLD, "scarf"], "boots", "scarf", "scarf", "hat"),
+        ClassMap(),
+    )
+    assert (found.photos, found.all_photos) == (2, 4)
+    assert (found.champion_accuracy, found.challenger_accuracy, found.challenger_all) == (1.0, 0.5, 0.5)
+    assert found.new_classes == ("scarf",)
+    scarf = found.classes["scarf"]
+    assert (scarf.photos, scarf.champion, scarf.challenger, scarf.points) == (2, None, 0.5, None)
+    assert [change.truth for change in found.changes] == ["hat"]
+
+
+def test_a_vanished_class_is_named_and_a_dropped_one_is_not():
+    said = ["hat"] * 3
+    photos = photos_of("hat", "hat", "hat")
+    plain = compare_answers(photos, model(OLD, *said), model(["hat", "vase"], *said), ClassMap())
+    assert plain.vanished == ("boots", "sandals")
+    mapped = ClassMap(rename={"boots": "hat"}, drop=("sandals",))
+    assert compare_answers(photos, model(OLD, *said), model(["hat", "vase"], *said), mapped).vanished == ()
+
+
+def test_a_champion_that_says_the_name_of_a_dropped_class_is_wrong():
+    both = model(OLD, "sandals", "hat"), model(["boots", "hat"], "boots", "hat")
+    assert compare_answers(photos_of("boots", "hat"), *both, ClassMap(drop=("sandals",))).champion_accuracy == 0.5
+
+
+def test_a_map_of_what_nobody_knows_is_refused():
+    with pytest.raises(InputError, match="bots"):
+        compare_answers(photos_of("hat"), model(OLD, "hat"), model(OLD, "hat"), ClassMap(rename={"bots": "shoes"}))
+
+
+def test_a_first_model_is_measured_by_itself():
+    found = compare_answers(photos_of("hat", "boots"), None, model(OLD, "hat", "hat"), ClassMap(drop=("gone",)))
+    assert (found.photos, found.challenger_accuracy, found.challenger_all) == (2, 0.5, 0.5)
+    assert found.champion is found.points is found.points_95 is found.calibration is found.champion_footprint is None
+    assert found.classes["hat"].challenger == 1.0
+    assert found.new_classes == ()
+
+
+def test_without_photos_there_are_figures_of_nothing():
+    nothing = Answers(tuple(OLD), np.empty((0, 3), np.float32))
+    one = model(OLD)
+    assert one.answers.probabilities.shape == nothing.probabilities.shape
+    for champion in (one, None):
+        found = compare_answers([], champion, one, ClassMap())
+        assert (found.photos, found.all_photos, found.points, found.challenger_all) == (0, 0, None, 0.0)
+
+
+def test_the_surest_errors_come_first_and_there_is_an_end_to_them():
+    count = MOST_CHANGES + 20
+    surety = [0.4 + n / 1000 for n in range(count)]
+    found = compare_answers(
+        photos_of(*["hat"] * count),
+        model(OLD, *["hat"] * count),
+        model(OLD, *(("boots", sure) for sure in surety)),
+        ClassMap(),
+    )
+    assert len(found.changes) == MOST_CHANGES
+    assert [change.challenger_confidence for change in found.changes] == pytest.approx(surety[::-1][:MOST_CHANGES])
+    assert found.changes[0].image == f"/photos/{count - 1}.jpg"
+
+
+def test_a_comparison_survives_its_file():
+    photos, champion, challenger = contest([("hat", "boots", "hat"), ("boots", "boots", "boots")])
+    found = compare_answers(photos, champion, challenger, ClassMap())
+    assert type(found).model_validate_json(found.model_dump_json()) == found

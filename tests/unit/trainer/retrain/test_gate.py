@@ -1,0 +1,320 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.retrain.config import GateSettings
+from trainer.retrain.gate import judge
+from trainer.retrain.records import Calibration, CatalogueDiff, ClassComparison, Comparison, Footprint
+
+DEFAULT = GateSettings()
+
+
+def a_class(points=0.0, spread=6.0, photos=37, before=0.9):
+    return ClassComparison(
+        photos=photos,
+        champion=before,
+        challenger=before + points / 100,
+        won=0,
+        lost=0,
+        points=points,
+        points_95=(points - spread, points + spread),
+    )
+
+
+def new_class(recall, photos=10):
+    return ClassComparison(photos=photos, champion=None, challenger=recall, won=0, lost=0, points=None, points_95=None)
+
+
+def comparison(**changes):
+    """A challenger that passes: 2.1 points better, everything else about as it was."""
+    found = Comparison(
+        champion="shop@3",
+        challenger="shop@4",
+        photos=372,
+        champion_accuracy=0.871,
+        challenger_accuracy=0.892,
+        won=14,
+        lost=6,
+        points=2.15,
+        points_95=(-0.2, 4.5),
+        smallest_points=3.4,
+        challenger_all=0.892,
+        all_photos=372,
+        classes={"hat": a_class(2.0), "dress": a_class(-3.0)},
+        calibration=Calibration(champion=0.03, challenger=0.04, difference_95=(-0.01, 0.03)),
+        champion_footprint=Footprint(bytes=2_000_000, images_per_s=400.0),
+        challenger_footprint=Footprint(bytes=2_200_000, images_per_s=380.0),
+    )
+    return found.model_copy(update=changes)
+
+
+FIRST = {
+    "champion": None,
+    "champion_accuracy": None,
+    "points": None,
+    "points_95": None,
+    "smallest_points": None,
+    "classes": {"hat": new_class(0.9)},
+    "calibration": None,
+    "champion_footprint": None,
+}
+NO_TEST = {"photos": 0, "all_photos": 0, "points": None, "points_95": None, "classes": {}, "calibration": None}
+
+
+def catalogue(changed=31, rows=1000, failed=0):
+    return CatalogueDiff(
+        source="products.csv",
+        rows_in_source=50_000,
+        rows=rows,
+        failed=failed,
+        changed=changed,
+        changed_share_95=(0.02, 0.05),
+        to_review=0,
+        from_review=0,
+    )
+
+
+def judged(found, changed=None, **limits):
+    return judge(GateSettings(**limits), found, changed)
+
+
+def failing(verdict):
+    return [check.name for check in verdict.checks if not check.passed]
+
+
+def sentence(verdict, name):
+    [found] = [check.sentence for check in verdict.checks if check.name == name]
+    return found
+
+
+def test_a_better_challenger_passes_and_every_check_says_why():
+    verdict = judged(comparison())
+    assert verdict.passed
+    assert [check.name for check in verdict.checks] == [
+        "test_photos", "accuracy", "interval", "recall", "vanished_classes", "calibration", "size", "speed",
+    ]  # fmt: skip
+    assert sentence(verdict, "interval") == (
+        "Accuracy rose by 2.1 points (95% −0.2 to 4.5, 372 photos; this test would find a difference of 3.4): "
+        "above −1.0 as asked."
+    )
+    assert sentence(verdict, "accuracy") == (
+        "Accuracy rose by 2.1 points, from 87.1% to 89.2% of 372 photos (14 won, 6 lost): more than 0.0 as asked."
+    )
+
+
+def test_no_gain_is_refused():
+    verdict = judged(comparison(points=0.0, points_95=(-0.9, 0.9)))
+    assert failing(verdict) == ["accuracy"]
+    assert "Accuracy stayed the same" in sentence(verdict, "accuracy")
+    assert failing(judged(comparison(), min_gain_points=2.15)) == ["accuracy"]
+    assert judged(comparison(), min_gain_points=2.1).passed
+
+
+def test_a_rise_that_may_be_a_loss_is_refused_and_it_says_how_many_photos_would_do():
+    verdict = judged(comparison(points=0.8, points_95=(-2.4, 4.0), smallest_points=4.6))
+    assert failing(verdict) == ["interval"]
+    assert sentence(verdict, "interval") == (
+        "Accuracy rose by 0.8 points (95% −2.4 to 4.0, 372 photos; this test would find a difference of 4.6): the "
+        "interval reaches below −1.0. Too few test photos to be sure: a rise like this would pass with some 1,200."
+    )
+    assert judged(comparison(points=0.8, points_95=(-2.4, 4.0)), max_loss_points=2.5).passed
+
+
+def test_a_fall_is_not_blamed_on_too_few_photos():
+    verdict = judged(comparison(points=-2.0, points_95=(-5.0, 1.0)))
+    assert failing(verdict) == ["accuracy", "interval"]
+    assert "Too few" not in sentence(verdict, "interval")
+    assert "fell by 2.0 points" in sentence(verdict, "interval")
+
+
+def test_a_class_that_loses_beyond_noise_is_refused_by_name():
+    lost = {"hat": a_class(4.0), "dress": a_class(-15.3, 10.7, before=0.921), "vase": a_class(-20, 15)}
+    verdict = judged(comparison(classes=lost))
+    assert failing(verdict) == ["recall"]
+    assert sentence(verdict, "recall") == (
+        "More than 5.0 points of recall beyond noise is lost: vase −20.0 points, from 90.0% to 70.0% (95% −35.0 to "
+        "−5.0, 37 photos); dress −15.3 points, from 92.1% to 76.8% (95% −26.0 to −4.6, 37 photos)."
+    )
+    assert judged(comparison(classes=lost), max_class_loss_points=20).passed
+
+
+def test_a_loss_within_noise_passes_and_is_told():
+    verdict = judged(comparison(classes={"hat": a_class(1.0), "dress": a_class(-15, 16)}))
+    assert verdict.passed
+    assert "the least lucky: dress −15.0 points" in sentence(verdict, "recall")
+
+
+def test_of_many_classes_each_needs_a_surer_loss():
+    lost = {"dress": a_class(-15, 13)}
+    few = lost | {f"c{n}": a_class() for n in range(9)}
+    many = lost | {f"c{n}": a_class() for n in range(99)}
+    assert failing(judged(comparison(classes=few))) == ["recall"]
+    assert judged(comparison(classes=many)).passed
+    assert failing(judged(comparison(classes=many | {"dress": a_class(-30, 13)}))) == ["recall"]
+
+
+def test_classes_whose_loss_nobody_could_see_are_named():
+    classes = {"hat": a_class(), "lamp": a_class(photos=2, before=1.0, spread=60), "vase": new_class(0.0, photos=0)}
+    assert "to see a loss of any size: lamp, vase." in sentence(judged(comparison(classes=classes)), "recall")
+
+
+def test_a_new_class_must_be_told_well_enough():
+    classes = {"hat": a_class(), "scarf": new_class(0.4), "shawl": new_class(0.8)}
+    verdict = judged(comparison(classes=classes, new_classes=("scarf", "shawl")))
+    assert failing(verdict) == ["new_classes"]
+    assert sentence(verdict, "new_classes") == (
+        "Recall of new classes is less than 50.0% as asked: scarf 40.0% (4 of 10 photos, 95% 12.2 to 73.8)."
+    )
+    assert judged(comparison(classes=classes, new_classes=("scarf", "shawl")), min_new_class_recall=0.4).passed
+
+
+def test_a_new_class_without_test_photos_is_refused_unless_nothing_is_asked_of_it():
+    found = comparison(classes={"hat": a_class(), "scarf": new_class(0.0, photos=0)}, new_classes=("scarf",))
+    assert failing(judged(found)) == ["new_classes"]
+    assert "scarf has no test photo" in sentence(judged(found), "new_classes")
+    assert judged(found, min_new_class_recall=0.0).passed
+
+
+def test_a_class_that_vanished_is_refused_with_what_to_write():
+    verdict = judged(comparison(vanished=("boots", "vase")))
+    assert failing(verdict) == ["vanished_classes"]
+    assert 'drop = ["boots"] in [classes]' in sentence(verdict, "vanished_classes")
+
+
+@pytest.mark.parametrize(
+    ("after", "low", "passed", "said"),
+    [
+        (0.049, 0.01, True, "at most 0.020 as asked."),
+        (0.06, -0.001, True, "more than 0.020, which may be noise."),
+        (0.06, 0.001, False, "more than 0.020."),
+    ],
+)
+def test_calibration_may_not_grow_beyond_noise(after, low, passed, said):
+    found = Calibration(champion=0.03, challenger=after, difference_95=(low, 0.08))
+    verdict = judged(comparison(calibration=found))
+    assert verdict.passed == passed
+    assert sentence(verdict, "calibration").endswith(f"372 photos): {said}")
+
+
+@pytest.mark.parametrize(
+    ("cost", "limits", "refused"),
+    [
+        ({"bytes": 3_000_000}, {}, []),
+        ({"bytes": 3_000_001}, {}, ["size"]),
+        ({"bytes": 3_000_001}, {"max_size_ratio": 2.0}, []),
+        ({"images_per_s": 267.0}, {}, ["speed"]),
+        ({"images_per_s": 267.0}, {"min_speed_ratio": 0.5}, []),
+        ({}, {"max_size_mb": 2.1}, ["absolute_size"]),
+        ({}, {"max_size_mb": 2.2}, []),
+    ],
+)
+def test_size_and_speed_stay_within_budget(cost, limits, refused):
+    footprint = Footprint(bytes=2_200_000, images_per_s=380.0).model_copy(update=cost)
+    assert failing(judged(comparison(challenger_footprint=footprint), **limits)) == refused
+
+
+@pytest.mark.parametrize(
+    ("changed", "limit", "refused"),
+    [
+        (None, None, []),
+        (catalogue(), None, []),
+        (catalogue(), 0.031, []),
+        (catalogue(), 0.03, ["catalogue"]),
+        (None, 0.5, ["catalogue"]),
+        (catalogue(0, rows=0, failed=9), 0.5, ["catalogue"]),
+        (catalogue(0, rows=0, failed=9), None, []),
+        (catalogue(0, rows=9, failed=10), 0.5, ["catalogue"]),
+    ],
+)
+def test_a_catalogue_may_change_as_much_as_asked_and_must_be_there_if_a_limit_is(changed, limit, refused):
+    assert failing(judged(comparison(), changed, max_changed_share=limit)) == refused
+
+
+def test_the_catalogues_sentence_holds_its_figures():
+    assert sentence(judged(comparison(), catalogue(), max_changed_share=0.03), "catalogue") == (
+        "31 of 1,000 rows of the catalogue would change: 3.1% (95% 2.0 to 5.0): more than 3.0% as asked."
+    )
+
+
+def test_without_test_photos_nothing_passes():
+    for found in (comparison(**NO_TEST), comparison(**FIRST | NO_TEST), comparison(photos=0, points=None)):
+        assert "test_photos" in failing(judged(found, min_accuracy=0.0))
+    assert "no test photos" in sentence(judged(comparison(**NO_TEST)), "test_photos")
+
+
+def test_a_small_test_is_called_one():
+    told = sentence(judged(comparison(smallest_points=9.1)), "test_photos")
+    assert told == ("Judged on 372 test photos. These are few: a difference of less than 9.1 points is mostly missed.")
+
+
+@pytest.mark.parametrize(("unread", "passed"), [(7, True), (8, False)])
+def test_a_test_that_has_lost_more_than_two_in_a_hundred_photos_is_another_one(unread, passed):
+    verdict = judged(comparison(unread=unread))
+    assert verdict.passed == passed
+    assert f"{unread} others are gone, changed or cannot be read" in sentence(verdict, "test_photos")
+
+
+def test_a_first_model_keeps_to_the_absolute_limits_alone():
+    first = comparison(**FIRST)
+    assert [check.name for check in judged(first).checks] == ["test_photos", "min_accuracy"]
+    assert judged(first).passed
+    assert failing(judged(first, min_accuracy=0.9, max_size_mb=2.0)) == ["min_accuracy", "absolute_size"]
+    assert judged(first, max_changed_share=0.0).passed
+    assert sentence(judged(first), "min_accuracy") == (
+        "Right on 89.2% of all 372 test photos (95% 85.6 to 92.2): at least 0.0% as asked."
+    )
+
+
+def test_the_absolute_accuracy_holds_for_every_challenger_and_counts_new_classes():
+    assert failing(judged(comparison(challenger_all=0.79), min_accuracy=0.8)) == ["min_accuracy"]
+
+
+points = st.floats(-30, 30)
+shares = st.floats(0, 1)
+LIMITS = {
+    "min_gain_points": (st.floats(0, 30), -1),
+    "max_loss_points": (st.floats(0, 30), 1),
+    "max_class_loss_points": (st.floats(0, 30), 1),
+    "max_calibration_loss": (shares, 1),
+    "max_size_ratio": (st.floats(0.5, 3), 1),
+    "min_speed_ratio": (st.floats(0, 3), -1),
+    "max_size_mb": (st.floats(0.5, 5), 1),
+    "min_new_class_recall": (shares, -1),
+    "min_accuracy": (shares, -1),
+    "max_changed_share": (shares, 1),
+}
+
+
+@st.composite
+def challengers(draw):
+    middle = draw(points)
+    count = draw(st.integers(1, 15))
+    classes = {f"c{n}": a_class(draw(points), draw(st.floats(0.1, 20))) for n in range(count)}
+    return comparison(
+        points=middle,
+        points_95=(middle - 2, middle + 2),
+        challenger_all=draw(shares),
+        classes=classes | {"scarf": new_class(draw(shares))},
+        new_classes=("scarf",),
+        calibration=Calibration(champion=0.03, challenger=draw(shares), difference_95=(draw(points) / 100, 0.3)),
+        challenger_footprint=Footprint(bytes=draw(st.integers(1, 6_000_000)), images_per_s=draw(st.floats(1, 900))),
+    )
+
+
+@settings(deadline=None)
+@given(challengers(), st.sampled_from(sorted(LIMITS)), st.data())
+def test_a_looser_limit_never_makes_a_check_fail(found, name, data):
+    values, direction = LIMITS[name]
+    tight, loose = sorted([data.draw(values), data.draw(values)], reverse=direction < 0)
+    before, after = (judged(found, catalogue(300), **{name: value}) for value in (tight, loose))
+    passed = {check.name for check in before.checks if check.passed}
+    assert not passed & set(failing(after))
+    assert after.passed or not before.passed
+
+
+@settings(deadline=None)
+@given(challengers())
+def test_a_verdict_gives_a_reason_for_each_check_that_fails(found):
+    verdict = judge(DEFAULT, found, None)
+    assert len(verdict.reasons) == len(failing(verdict))
+    assert all(reason.endswith((".", "].")) for reason in verdict.reasons)
