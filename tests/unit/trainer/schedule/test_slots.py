@@ -1,5 +1,5 @@
 from datetime import UTC, datetime, timedelta
-from itertools import islice, takewhile
+from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -77,7 +77,7 @@ def test_a_slot_in_the_hour_that_comes_twice_comes_once() -> None:
 def test_every_hour_knows_nothing_of_clocks_that_are_set(day: str) -> None:
     hourly = cron("0 * * * *", "Europe/Zurich")
     hours = list(islice(hourly.after(at(f"{day}T00:00") - timedelta(hours=3)), 8))
-    assert {later - sooner for sooner, later in zip(hours, hours[1:], strict=False)} == {timedelta(hours=1)}
+    assert {later - sooner for sooner, later in pairwise(hours)} == {timedelta(hours=1)}
 
 
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)).map(
