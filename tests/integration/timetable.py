@@ -24,11 +24,15 @@ class Timetable:
         folder: an empty one.
         server: the Redis.
         every: the time between slots.
+        environment: what leads Hangtag to the Redis. Default: its URL.
     """
 
-    def __init__(self, folder: Path, server: PrivateRedis, every: str) -> None:
+    def __init__(
+        self, folder: Path, server: PrivateRedis, every: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.server = server
+        self.environment = environment or {"HANGTAG_REDIS_URL": server.url}
         self.config = folder / "shop.toml"
         self.schedule(every)
         self.book = SlotBook(FolderStorage(folder / "registry" / "shop"))
@@ -47,7 +51,7 @@ class Timetable:
 
     def beat(self) -> WorkerProcess:
         """Start ``hangtag beat``."""
-        beat = self.start((*HANGTAG, "beat", str(self.config), "--redis", self.server.url))
+        beat = self.start((*HANGTAG, "beat", str(self.config)))
         until(lambda: not beat.alive or beat.events("beat_starts"), "a beat starts")
         return beat
 
@@ -57,9 +61,9 @@ class Timetable:
         worker.wait_until_ready()
         return worker
 
-    def start(self, command: tuple[str, ...], env: Mapping[str, str] | None = None) -> WorkerProcess:
+    def start(self, command: tuple[str, ...]) -> WorkerProcess:
         """Start a process that finds this Redis."""
-        environment = clean_environment(HANGTAG_REDIS_URL=self.server.url, HANGTAG_GRACE_S="8", **(env or {}))
+        environment = clean_environment(**self.environment, HANGTAG_GRACE_S="8")
         log = self.folder / f"process-{len(self.processes)}.log"
         elsewhere = self.folder / "elsewhere"
         elsewhere.mkdir(exist_ok=True)
