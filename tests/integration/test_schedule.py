@@ -13,6 +13,7 @@ from trainer.schedule.messages import QUEUE
 from trainer.schedule.slot_book import Claim, SlotStatus
 from worker.queue.private_redis import PrivateRedis
 
+from .processes import HANGTAG
 from .timetable import Timetable
 
 SLOTS = 10
@@ -172,3 +173,23 @@ def test_a_config_that_cannot_be_used_any_more_changes_nothing(timetable: Timeta
     assert "Expected a retraining's settings in TOML" in refused[0]["error"]
     there = len(timetable.shelf().claimed)
     until(lambda: len(timetable.shelf().claimed) > there, "the earlier schedule holds")
+
+
+def test_the_real_train_worker_takes_cycles_and_no_chunks(timetable: Timetable) -> None:
+    timetable.schedule("9h")
+    worker = timetable.start((*HANGTAG, "worker", "--queue", "train"))
+    worker.wait_until_ready()
+    with redis.Redis.from_url(timetable.server.url) as client:
+        client.lpush("hangtag.2.normal", "a chunk's message")
+        timetable.beat()
+        claim_by_hand(timetable)
+        until(lambda: worker.events("cycle_starts"), "it takes a slot")
+        assert client.llen("hangtag.2.normal") == 1
+    worker.terminate()
+    assert worker.process.wait(15) == 0
+
+
+def test_a_train_worker_runs_one_cycle_at_a_time(timetable: Timetable) -> None:
+    worker = timetable.start((*HANGTAG, "worker", "--queue", "train", "--concurrency", "2"))
+    assert worker.process.wait(30) == 2
+    assert "--concurrency is of a worker that labels" in worker.log.read_text()
