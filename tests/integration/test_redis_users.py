@@ -19,6 +19,7 @@ from worker.job import open_job
 from .guarded_redis import PASSWORD, ROOM, GuardedRedis
 from .jobs import QueuedJob, assert_same, write_list
 from .processes import HANGTAG, WorkerProcess, clean_environment, run_hangtag, with_bad_formats
+from .timetable import Timetable
 
 GRACE_S = 6
 RIGHTS = (ROOM / "users.acl").read_text()
@@ -119,6 +120,28 @@ def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
     assert not [word for word in (PASSWORD, quote(PASSWORD), quote(PASSWORD, safe="")) if word in said]
     allowed = set(re.findall(r"\+([a-z|]+)", RIGHTS))
     assert allowed - used_commands(admin) <= HIDDEN
+
+
+def test_a_beat_and_a_train_worker_need_no_other_rights(
+    guarded: GuardedRedis, admin: redis.Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "retraining").mkdir()
+    timetable = Timetable(tmp_path / "retraining", guarded, "2s", guarded.environment)
+    try:
+        timetable.order(status=1)  # which is held back
+        worker = timetable.worker()
+        timetable.beat()
+        until(lambda: worker.events("cycle_later"), "a cycle fails")
+        timetable.order(status=0)
+        timetable.wait_for(2)
+        timetable.end_beats()
+        worker.terminate()
+        worker.process.wait(15)
+    finally:
+        timetable.close()
+    assert admin.acl_log() == []
+    said = "".join(process.log.read_text() for process in timetable.processes)
+    assert not [word for word in (PASSWORD, quote(PASSWORD), quote(PASSWORD, safe="")) if word in said]
 
 
 FORBIDDEN = [

@@ -36,6 +36,13 @@ def test_labelling_never_loads_what_trains(room: str) -> None:
     assert loaded(modules_of(room), TRAINING_PACKAGES) == []
 
 
+def test_a_beat_never_loads_what_trains() -> None:
+    """It runs in the image of workers."""
+    modules = [name for name in modules_of("trainer") if name.startswith("trainer.schedule.")]
+    assert "trainer.schedule.beat" in modules
+    assert loaded(modules, (*TRAINING_PACKAGES, "faiss", "scipy", "h5py")) == []
+
+
 def test_labelling_on_this_machine_needs_no_queue() -> None:
     modules = [name for name in modules_of("worker") if not name.startswith(("worker.queue.", "worker.celery"))]
     modules = [*modules_of("models"), *modules, "worker.queue.commands"]

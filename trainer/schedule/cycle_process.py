@@ -62,10 +62,10 @@ def run_cycle(command: Sequence[str], stops: Callable[[], bool], grace_s: float)
 
 
 def _wait(process: "subprocess.Popen[bytes]", stops: Callable[[], bool], grace_s: float) -> bool:
-    parent, until = os.getppid(), float("inf")
+    until = float("inf")
     while process.poll() is None:
         now = time.monotonic()
-        if until == float("inf") and (stops() or os.getppid() != parent):  # the worker may have been killed alone
+        if until == float("inf") and stops():
             process.send_signal(signal.SIGINT)
             until = now + grace_s
         if now > until:

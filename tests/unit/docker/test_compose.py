@@ -15,6 +15,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOM / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
 OURS = ("worker", "hangtag")
+RETRAINING = ("beat", "trainer")
 
 
 def wrong(compose: object) -> list[str]:
@@ -64,7 +65,7 @@ def test_redis_is_reached_by_hangtags_user_from_inside_only() -> None:
     assert settings["maxmemory-policy"] == "noeviction"
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [*OURS, *RETRAINING])
 def test_the_password_comes_by_a_file(name: str) -> None:
     service = SERVICES[name]
     assert service["secrets"] == SERVICES["redis"]["secrets"] == ["redis_password"]
@@ -78,8 +79,9 @@ def test_no_password_is_kept_beside_it() -> None:
     assert COMPOSE["secrets"]["redis_password"]["file"].endswith("./secrets/redis_password}")
 
 
-def test_a_worker_has_time_to_end_its_chunks() -> None:
-    worker = SERVICES["worker"]
+@pytest.mark.parametrize("name", ["worker", "trainer"])
+def test_a_worker_has_time_to_end_what_it_has_in_hand(name: str) -> None:
+    worker = SERVICES[name]
     assert float(worker["stop_grace_period"].removesuffix("s")) >= float(worker["environment"]["HANGTAG_GRACE_S"]) + 10
 
 
@@ -89,3 +91,23 @@ def test_workers_write_jobs_and_only_read_photos() -> None:
         assert any(volume.endswith(":/jobs") for volume in volumes)
         assert any(volume.endswith(":/photos:ro") for volume in volumes)
         assert SERVICES[name]["user"] == "${HANGTAG_UID:-65532}:${HANGTAG_GID:-65532}"
+
+
+def test_cycles_run_where_tensorflow_is_and_nothing_else_does() -> None:
+    trainer = SERVICES["trainer"]
+    assert trainer["build"]["dockerfile"] == "docker/trainer.Dockerfile"
+    assert trainer["command"][:3] == ["worker", "--queue", "train"]
+    assert trainer["stop_signal"] == "SIGTERM"
+    assert SERVICES["worker"]["command"][0] == "worker"
+    assert "train" not in SERVICES["worker"]["command"]
+
+
+def test_a_beat_and_its_trainer_find_a_config_under_one_path() -> None:
+    """A message says no more of a config than its path."""
+    places = [next(v for v in SERVICES[name]["volumes"] if "RETRAINING" in v) for name in RETRAINING]
+    assert [place.removesuffix(":ro").rpartition(":")[2] for place in places] == ["/retraining"] * 2
+    assert SERVICES["beat"]["command"][1].startswith("/retraining/")
+    for name in RETRAINING:
+        assert any(volume.endswith(":/registry") for volume in SERVICES[name]["volumes"])
+        assert SERVICES[name]["profiles"] == ["retraining"]
+    assert any(volume.endswith(":/photos:ro") for volume in SERVICES["trainer"]["volumes"])

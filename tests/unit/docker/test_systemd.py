@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from models.errors import ExitCode
 from tests.dockerfile import ROOM
 from tests.missing import skip_outside_ci
 
@@ -35,7 +36,7 @@ def analyze(*arguments: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(["systemd-analyze", *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", [*SERVICES, "hangtag-nightly.timer"])
+@pytest.mark.parametrize("name", [*SERVICES, "hangtag-nightly.timer", "hangtag-retrain.timer"])
 def test_systemd_understands_it(installed: Path, name: str) -> None:
     done = analyze("verify", "--man=no", installed / name)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -60,8 +61,9 @@ def settings(name: str) -> dict[str, list[str]]:
     return found
 
 
-def test_a_worker_has_time_to_end_its_chunks_and_is_started_again() -> None:
-    worker = settings("hangtag-worker.service")
+@pytest.mark.parametrize("name", ["hangtag-worker.service", "hangtag-trainer.service"])
+def test_a_worker_has_time_to_end_what_it_has_in_hand_and_is_started_again(name: str) -> None:
+    worker = settings(name)
     environment = dict(pair.split("=", 1) for pair in worker["Environment"])
     assert float(worker["TimeoutStopSec"][0]) >= float(environment["HANGTAG_GRACE_S"]) + 10
     assert (worker["KillMode"], worker["KillSignal"]) == (["mixed"], ["SIGTERM"])
@@ -69,8 +71,9 @@ def test_a_worker_has_time_to_end_its_chunks_and_is_started_again() -> None:
     assert worker["User"] != ["root"]
 
 
-def test_the_password_is_a_credential_and_in_no_environment() -> None:
-    worker = settings("hangtag-worker.service")
+@pytest.mark.parametrize("name", ["hangtag-worker.service", "hangtag-trainer.service", "hangtag-beat.service"])
+def test_the_password_is_a_credential_and_in_no_environment(name: str) -> None:
+    worker = settings(name)
     (credential,) = worker["LoadCredential"]
     assert f"HANGTAG_REDIS_PASSWORD_FILE=%d/{credential.partition(':')[0]}" in worker["Environment"]
 
@@ -130,3 +133,9 @@ def test_what_is_not_set_is_named(results: Path, name: str) -> None:
     done = nightly(results, **{name: ""})
     assert done.returncode != 0
     assert f"{name}: expected" in done.stderr
+
+
+def test_a_retraining_that_promotes_nothing_is_no_failure() -> None:
+    service = settings("hangtag-retrain.service")
+    assert service["SuccessExitStatus"] == [f"{ExitCode.GATE_REFUSED:d} {ExitCode.NOTHING_NEW:d}"]
+    assert service["KillSignal"] == ["SIGINT"], "what hangtag retrain takes for Ctrl-C"

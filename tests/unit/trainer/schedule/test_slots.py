@@ -1,5 +1,5 @@
 from datetime import UTC, datetime, timedelta
-from itertools import islice, takewhile
+from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -77,12 +77,10 @@ def test_a_slot_in_the_hour_that_comes_twice_comes_once() -> None:
 def test_every_hour_knows_nothing_of_clocks_that_are_set(day: str) -> None:
     hourly = cron("0 * * * *", "Europe/Zurich")
     hours = list(islice(hourly.after(at(f"{day}T00:00") - timedelta(hours=3)), 8))
-    assert {later - sooner for sooner, later in zip(hours, hours[1:], strict=False)} == {timedelta(hours=1)}
+    assert {later - sooner for sooner, later in pairwise(hours)} == {timedelta(hours=1)}
 
 
-MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)).map(
-    lambda moment: moment.replace(microsecond=0, tzinfo=UTC)
-)
+MOMENTS = st.integers(1_577_836_800, 2_051_222_400).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 ZONES = st.sampled_from(["UTC", "Europe/Zurich", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
 CRONS = st.sampled_from(["30 2 * * *", "0 3 * * 0", "15 1,2,3 * * *", "*/20 * * * *", "0 0 1 * *"])
 
@@ -114,7 +112,7 @@ def test_what_is_no_cron_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("zone", ["Zurich", "../etc/passwd", "Europe", ""])
 def test_what_is_no_zone_is_refused(zone: str) -> None:
-    with pytest.raises(InputError, match="Expected .schedule. timezone"):
+    with pytest.raises(InputError, match=r"Expected \[schedule\] timezone"):
         cron("0 3 * * 0", zone)
 
 

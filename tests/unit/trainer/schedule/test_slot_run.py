@@ -1,0 +1,143 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from models.errors import MissingExtraError
+from models.storage.storage import FolderStorage
+from trainer.retrain.lock import CycleLock
+from trainer.schedule.messages import Marks, SlotMessage
+from trainer.schedule.slot_book import FOLDER, Claim, SlotBook, SlotStatus, Try
+from trainer.schedule.slot_run import MOST_TRIES, SlotRun
+from trainer.schedule.train_worker import check_training
+from worker.queue.private_redis import PrivateRedis
+from worker.queue.settings import QueueSettings
+
+SLOT = "20261122T030000Z"
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> QueueSettings:
+    """Lead to a port where no Redis is."""
+    return QueueSettings(redis_url=PrivateRedis(tmp_path / "no-redis").url, grace_s=6)
+
+
+@pytest.fixture
+def claimed(book: SlotBook, config: Path) -> SlotBook:
+    assert book.claim(Claim(slot=SLOT, config=str(config), schedule="", skipped=0, at="", by=""))
+    return book
+
+
+def python(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", f"import json, sys; {code}")
+
+
+def run(settings: QueueSettings, config: Path, code: str) -> None:
+    SlotRun(settings, python(code)).retrain(str(config), SLOT)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(0, SlotStatus.PROMOTED), (3, SlotStatus.REFUSED), (4, SlotStatus.NOTHING_NEW)],
+)
+def test_what_the_cycle_says_is_kept(
+    claimed: SlotBook, config: Path, away: QueueSettings, status: int, expected: SlotStatus
+) -> None:
+    outcome = {"number": 7, "reasons": ["shoes lost 9 points", "too large"]}
+    run(away, config, f"print({json.dumps(json.dumps(outcome))}); sys.exit({status})")
+    end = claimed.end_of(SLOT)
+    assert end
+    assert (end.status, end.tries, end.outcome) == (expected, 1, outcome)
+    assert end.reason == "shoes lost 9 points; too large"
+
+
+def test_it_gets_the_config_and_asks_for_json(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
+    run(away, config, "print(json.dumps({'words': sys.argv[1:]}))")
+    end = claimed.end_of(SLOT)
+    assert end
+    assert end.outcome == {"words": [str(config), "--json"]}
+
+
+def test_a_schedule_for_drift_asks_for_it(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
+    config.write_text(f'{config.read_text()}when = "drift"\n')
+    run(away, config, "print(json.dumps({'words': sys.argv[1:]}))")
+    end = claimed.end_of(SLOT)
+    assert end
+    assert end.outcome == {"words": [str(config), "--json", "--when", "drift"]}
+
+
+def test_it_is_given_up_after_some_failures(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
+    for _ in range(MOST_TRIES):
+        assert claimed.end_of(SLOT) is None
+        run(away, config, "print('hangtag: no room', file=sys.stderr); sys.exit(1)")
+    end = claimed.end_of(SLOT)
+    assert end
+    assert (end.status, end.tries, end.reason) == (SlotStatus.FAILED, MOST_TRIES, "hangtag: no room")
+    run(away, config, "raise AssertionError")
+    assert len(claimed.tries(SLOT)) == MOST_TRIES
+
+
+def test_tries_whose_workers_died_count(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
+    for number in range(1, MOST_TRIES + 1):
+        claimed.write_try(SLOT, Try(number=number, at="", by=""))
+    run(away, config, "raise AssertionError")
+    end = claimed.end_of(SLOT)
+    assert end
+    assert (end.status, end.reason) == (SlotStatus.FAILED, "its worker or its process died")
+
+
+@pytest.mark.parametrize("status", [6, 130], ids=["another cycle runs", "somebody pressed Ctrl-C"])
+def test_what_is_no_failure_does_not_count(claimed: SlotBook, config: Path, away: QueueSettings, status: int) -> None:
+    for _ in range(MOST_TRIES + 1):
+        run(away, config, f"sys.exit({status})")
+    assert claimed.is_open(SLOT)
+    assert claimed.tries(SLOT) == []
+
+
+def test_a_worker_that_stops_leaves_the_slot_open(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
+    slow = SlotRun(away, python("import time; time.sleep(600)"))
+    slow.in_hand.stop()
+    slow.retrain(str(config), SLOT)
+    assert claimed.is_open(SLOT)
+    assert claimed.tries(SLOT) == []
+
+
+def test_while_another_worker_runs_a_slot_of_the_model_nothing_is_tried(
+    claimed: SlotBook, storage: FolderStorage, config: Path, away: QueueSettings
+) -> None:
+    with CycleLock(storage.child(FOLDER)).held():
+        run(away, config, "raise AssertionError")
+    assert claimed.is_open(SLOT)
+    assert claimed.tries(SLOT) == []
+
+
+def test_a_message_of_a_slot_that_nobody_claimed_is_passed_over(
+    book: SlotBook, config: Path, away: QueueSettings
+) -> None:
+    run(away, config, "raise AssertionError")
+    assert book.look().claimed == ()
+    assert book.tries(SLOT) == []
+
+
+def test_a_config_that_is_not_there_breaks_nothing(tmp_path: Path, away: QueueSettings) -> None:
+    SlotRun(away, python("raise AssertionError")).retrain(str(tmp_path / "gone.toml"), SLOT)
+
+
+def test_a_failure_is_held_back(redis_installed: None, tmp_path: Path, claimed: SlotBook, config: Path) -> None:
+    with PrivateRedis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
+        marks, message = Marks(client), SlotMessage(str(config), SLOT)
+        assert marks.mark(message)
+        assert not marks.mark(message)
+        client.flushall()
+        SlotRun(QueueSettings(redis_url=server.url), python("sys.exit(1)"), retry_s=60).retrain(str(config), SLOT)
+        assert not marks.mark(message)
+        (key,) = client.keys()
+        assert 30 < client.ttl(key) <= 60
+
+
+def test_a_machine_without_what_trains_takes_no_cycles() -> None:
+    with pytest.raises(MissingExtraError, match=r"needs tensorflow; pip install 'hangtag\[train,worker\]'"):
+        check_training(lambda package: None if package == "tensorflow" else object())
+    check_training(lambda _: object())
