@@ -100,4 +100,5 @@ def walk_files(root: Path) -> Iterator[Path]:
         known = (status.st_dev, status.st_ino) in seen
         seen.add((status.st_dev, status.st_ino))
         folders[:] = [] if known else sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(files) if not known and not name.startswith("."))
+        here = Path(folder)
+        yield from (here / name for name in sorted(files) if not known and not name.startswith("."))

@@ -152,13 +152,14 @@ def _joined(root: Path, parts: list[Dataset]) -> Dataset:
 def _read_classes(root: Path, split: Split | None) -> Dataset:
     photos: list[LabeledPhoto] = []
     excluded: list[Exclusion] = []
+    depth = len(root.parts)
     for file in walk_files(root):
-        if file.parent == root:
+        if len(file.parts) == depth + 1:
             excluded.append(Exclusion(file, "no_class", "It lies in no class folder"))
         elif file.suffix.lower() in IMAGE_SUFFIXES:
-            photos.append(LabeledPhoto(file, file.relative_to(root).parts[0], split))
+            photos.append(LabeledPhoto(file, file.parts[depth], split))
         else:
-            message, label = f"Its name does not end like an image's: {file.name}", file.relative_to(root).parts[0]
+            message, label = f"Its name does not end like an image's: {file.name}", file.parts[depth]
             excluded.append(Exclusion(file, "not_an_image", message, label, split))
     return Dataset(root, tuple(photos), tuple(excluded), tuple(folder.name for folder in _folders(root)))
 

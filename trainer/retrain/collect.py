@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from trainer.data.csv_file import write_rows
 from trainer.data.dataset import OPEN, read_dataset
 from trainer.data.path_cell import path_cell
 from trainer.retrain.config import ClassMap, RetrainConfig
-from trainer.retrain.corrected import HashedPhoto, apply_corrections, rename_words, renamed
+from trainer.retrain.corrected import HashedPhoto, apply_corrections, relabeled, rename_words, renamed
 from trainer.retrain.photo_hashes import PhotoHashes
 from trainer.retrain.records import Collected
 from trainer.splits.assigned import AssignedPhoto
@@ -61,7 +60,7 @@ def collect(
     words = CorrectionStore(config.corrections).words() if config.corrections else ()
     with PhotoHashes(config.cycles / HASHES_FILE) as hashes:
         found = hashes.of((photo.path for photo in dataset.photos), on_photo)
-        photos = [HashedPhoto(replace(photo, label=photo.label.strip()), found[photo.path]) for photo in dataset.photos]
+        photos = [HashedPhoto(relabeled(photo, photo.label.strip()), found[photo.path]) for photo in dataset.photos]
         settled, elsewhere = _settle(words, photos, config.classes, hashes)
     corrected = apply_corrections(photos, settled, elsewhere, config.classes)
     if not corrected.photos:
@@ -135,7 +134,7 @@ def _fingerprint(photos: Iterable[HashedPhoto]) -> str:
     facts = {(one.sha256, one.photo.label, one.photo.product or "") for one in photos if one.sha256}
     digest = hashlib.sha256()
     for fact in sorted(facts):
-        digest.update(json.dumps(fact).encode() + b"\n")
+        digest.update("\0".join(fact).encode() + b"\n")
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ from trainer.data.path_cell import path_cell
 from trainer.retrain.config import ClassMap
 from trainer.retrain.records import Correction
 
-__all__ = ["Corrected", "HashedPhoto", "apply_corrections", "rename_words", "renamed"]
+__all__ = ["Corrected", "HashedPhoto", "apply_corrections", "relabeled", "rename_words", "renamed"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ def renamed(label: str, classes: ClassMap) -> str:
     return label if label in classes.drop else classes.rename.get(label, label)
 
 
+def relabeled(photo: LabeledPhoto, label: str) -> LabeledPhoto:
+    """The photo under a label; most have it already, and there may be a million."""
+    return photo if photo.label == label else replace(photo, label=label)
+
+
 def rename_words(words: Sequence[Word], classes: ClassMap) -> list[Word]:
     """Words with today's names of classes: reviewers who said ``boots`` and ``shoes`` agree once both are one."""
     return [replace(word, label=renamed(word.label, classes)) for word in words]
@@ -68,7 +73,7 @@ def apply_corrections(
         if place is not None
     ]
     labelled = [
-        replace(one, photo=replace(one.photo, label=said.get(one.sha256) or renamed(one.photo.label, classes)))
+        HashedPhoto(relabeled(one.photo, said.get(one.sha256) or renamed(one.photo.label, classes)), one.sha256)
         for one in photos
     ]
     together = [*labelled, *sorted(added, key=lambda one: one.photo.path)]
