@@ -10,7 +10,7 @@ COPY trainer trainer
 COPY exporter exporter
 COPY worker worker
 RUN python -m venv /opt/hangtag \
- && /opt/hangtag/bin/python -m pip install --no-cache-dir --constraint constraints.txt '.[train,worker,s3]'
+ && /opt/hangtag/bin/python -m pip install --no-cache-dir --constraint constraints.txt '.[train,worker,s3,mlflow]'
 
 FROM python:3.11.14-slim-bookworm
 # The cache keeps decoded photos from training to training: give it a volume of gigabytes.

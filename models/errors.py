@@ -20,6 +20,7 @@ __all__ = [
     "ParityError",
     "RegistryError",
     "StoppedError",
+    "TrackingError",
 ]
 
 
@@ -69,6 +70,10 @@ class RegistryError(HangtagError):
     """A registry that does not hold what is asked for, or does not allow it."""
 
     exit_code = ExitCode.USAGE
+
+
+class TrackingError(HangtagError):
+    """A tracking server (MLflow) that is away, or refuses what it is told; the registry holds all of it anyway."""
 
 
 class BusyError(HangtagError):
