@@ -83,7 +83,7 @@ def _flows(figures: CatalogueFigures) -> str:
         f'<td class="line"><span style="width: {100 * flow.rows / most:.1f}%"></span></td></tr>'
         for flow in figures.flows[:_MOST_FLOWS]
     )
-    head = '<th>now → then</th><th class="n">rows</th><th class="n">share</th><th class="line"></th>'
+    head = '<th>before → after</th><th class="n">rows</th><th class="n">share</th><th class="line"></th>'
     left = figures.flows[_MOST_FLOWS:]
     others = f"{number_of(sum(flow.rows for flow in left), 'row', 'rows')} in {len(left):,} other ways"
     rest = f'<p class="faint">and {others}</p>' if left else ""

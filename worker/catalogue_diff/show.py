@@ -120,7 +120,7 @@ def _print(figures: CatalogueFigures, names: tuple[str, str], html: Path | None,
     console.print(f"[bold]{escape(names[0])} → {escape(names[1])}:[/bold] {said}", highlight=False)
     if figures.flows:
         table = Table()
-        for name in ("now", "then"):
+        for name in ("before", "after"):
             table.add_column(name)
         for name in ("rows", "share"):
             table.add_column(name, justify="right")

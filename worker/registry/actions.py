@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +18,9 @@ from worker.registry.diff import VersionName, diff_versions
 from worker.registry.listing import list_versions
 from worker.registry.training_files import training_files
 
+if TYPE_CHECKING:
+    from worker.catalogue_diff.sample import SampleOptions
+
 __all__ = [
     "PublishRequest",
     "delete_version",
@@ -25,6 +29,7 @@ __all__ = [
     "promote_version",
     "publish_bundle",
     "roll_back",
+    "show_catalogue_diff",
     "show_diff",
     "show_history",
 ]
@@ -148,6 +153,25 @@ def show_diff(before: str, after: str, registry: str, *, as_json: bool) -> None:
     """Two versions side by side."""
     shelf = open_registry(registry)
     print_diff(diff_versions(shelf, _look_up(before, shelf), _look_up(after, shelf)), as_json=as_json)
+
+
+def show_catalogue_diff(
+    models: tuple[str, str],
+    registry: str,
+    catalogue: str,
+    rows: int,
+    options: "SampleOptions",
+    html: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """What two versions would label otherwise."""
+    from worker.catalogue_diff.show import diff_and_show  # what labels takes a while to import
+
+    shelf = open_registry(registry)
+    before, after = (_look_up(model, shelf) for model in models)
+    old, new = (shelf.path(one.model, one.version) for one in (before, after))
+    diff_and_show(old, new, (str(before), str(after)), catalogue, rows, options, html, as_json=as_json)
 
 
 def _named(model: str) -> tuple[str, str]:

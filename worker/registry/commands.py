@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from models.options import DEFAULT_REGISTRY, RegistryOption
+from worker.options import AllowHostOption, EncodingOption, ImageColumnOption
 
 __all__ = ["register"]
 
@@ -156,20 +157,47 @@ def history_command(
 def diff_command(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version, such as shop@champion.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another, such as shop@4.")],
+    catalogue: Annotated[
+        str | None,
+        typer.Option(help="Label rows of it with both and say which labels would change; as INPUT of hangtag label."),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Of the catalogue, drawn at random, at most.")] = 2000,
+    html: Annotated[Path | None, typer.Option(help="Write a page with photos of rows that would change.")] = None,
+    image_column: ImageColumnOption = None,
+    image_root: Annotated[
+        str | None, typer.Option(help="Where relative paths of the catalogue start. Default: its folder.")
+    ] = None,
+    encoding: EncodingOption = None,
+    allow_host: AllowHostOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
     """Tell two versions apart: labels, accuracies, sizes, preprocessing, thresholds, and what happened between.
+
+    With --catalogue it is told besides what of it would be labelled otherwise; --json then prints that alone.
 
     Examples:
 
       hangtag models diff shop@1 shop@2
 
       hangtag models diff shop@champion shop@challenger --json
-    """
-    from worker.registry.actions import show_diff
 
-    show_diff(before, after, registry, as_json=as_json)
+      hangtag models diff shop@1 shop@2 --catalogue products.csv --html diff.html
+    """
+    from worker.registry.actions import show_catalogue_diff, show_diff
+
+    if catalogue is None:
+        if html is not None:
+            msg = "Expected --catalogue with --html: the page shows rows of it."
+            raise typer.BadParameter(msg)
+        show_diff(before, after, registry, as_json=as_json)
+        return
+    from worker.catalogue_diff.sample import SampleOptions
+
+    options = SampleOptions(image_column, image_root, encoding, tuple(allow_host or ()))
+    if not as_json:
+        show_diff(before, after, registry, as_json=False)
+    show_catalogue_diff((before, after), registry, catalogue, rows, options, html, as_json=as_json)
 
 
 def alias_command(

@@ -30,20 +30,21 @@ def changes_section(material: CycleMaterial) -> str:
     title = f'Test photos <span class="faint">· {comparison.lost:,} lost, {comparison.won:,} won</span>'
     if not won and not lost:
         return section(title, '<p class="faint">Both are right and wrong on the same photos.</p>', "", "photos")
-    body = _album("Lost", lost, "right before, wrong now", "failed") + _album(
-        "Won", won, "wrong before, right now", "labeled"
-    )
+    names = (isolated(comparison.champion), isolated(comparison.challenger))
+    body = _album("Lost", lost, names, "failed") + _album("Won", won, names[::-1], "labeled")
     return section(title, body, "long", "photos")
 
 
-def _album(name: str, changes: Sequence[TestChange], meaning: str, kind: str) -> str:
+def _album(title: str, changes: Sequence[TestChange], names: tuple[str, str], kind: str) -> str:
+    """Photos that the first of ``names`` labels right, and the second wrong."""
     if not changes:
         return ""
     shown = changes[:_MOST]
     tiles = [_tile(change, kind) for change in shown]
     gone = [isolated(change.image) for change in shown if not Path(change.image).is_file()]
     missing = f'<p class="faint">Not there any more: {", ".join(gone)}</p>' if gone else ""
-    head = f'<h3>{name} <span class="faint">· {number_of(len(changes), "photo", "photos")}, {meaning}</span></h3>'
+    counted = number_of(len(changes), "photo", "photos")
+    head = f'<h3>{title} <span class="faint">· {counted}, which {names[0]} labels right and {names[1]} not</span></h3>'
     rest = more(len(changes) - len(shown), "photo", "photos", "comparison.json")
     return f'{head}<div class="tiles">{"".join(tiles)}</div>{rest}{missing}'
 
@@ -52,8 +53,8 @@ def _tile(change: TestChange, kind: str) -> str:
     path = Path(change.image)
     name = f'<bdi title="{visible(change.image)}">{visible(path.name, _LONGEST_NAME)}</bdi>'
     lines = (
-        f"now {isolated(change.champion, _LONGEST)}, {change.champion_confidence:.2f}",
-        f"then {isolated(change.challenger, _LONGEST)}, {change.challenger_confidence:.2f}",
+        f"before: {isolated(change.champion, _LONGEST)} {change.champion_confidence:.2f}",
+        f"after: {isolated(change.challenger, _LONGEST)} {change.challenger_confidence:.2f}",
         name,
     )
     shown = "".join(f"<span>{line}</span>" for line in lines)

@@ -16,8 +16,7 @@ __all__ = ["classes_section"]
 _MOST: Final = 40
 _LONGEST: Final = 60
 _NOTE: Final = (
-    "Recall: how many of the class's test photos are recognised. The band is where the challenger's lies with 95% "
-    "confidence, seen from the champion's."
+    "Recall: how many of the class's test photos are recognised. The band is where it lies with 95% confidence"
 )
 
 
@@ -27,8 +26,8 @@ def classes_section(material: CycleMaterial) -> str:
     if comparison is None or not comparison.classes:
         return ""
     order = sorted(comparison.classes.items(), key=_rank)
-    rows = "".join(_row(name, one) for name, one in order[:_MOST])
     both = comparison.champion is not None
+    rows = "".join(_row(name, one, new=name in comparison.new_classes) for name, one in order[:_MOST])
     points_head = '<th class="n">points</th><th class="n">won</th><th class="n">lost</th>' if both else ""
     scale = '<th class="track-cell"><span class="scale"><i>0</i><i>50</i><i>100%</i></span></th>'
     head = f'<th>class</th><th class="n">photos</th>{scale}<th class="n">recall</th>{points_head}'
@@ -44,7 +43,8 @@ def classes_section(material: CycleMaterial) -> str:
     )
     rest = more(len(order) - _MOST, "class", "classes", "comparison.json")
     title = f'Classes <span class="faint">· {len(order):,}</span>'
-    note = _NOTE if both else _NOTE.partition(" The band")[0]
+    seen = ", seen from the champion's" if both else ""
+    note = f"{_NOTE}{seen}."
     return section(title, f'{key}{table}{rest}{gone}<p class="faint">{note}</p>', "long", "classes")
 
 
@@ -53,18 +53,15 @@ def _rank(item: tuple[str, ClassComparison]) -> tuple[bool, bool, float, str]:
     return not one.photos, one.points is None, one.points or one.challenger, name
 
 
-def _row(name: str, one: ClassComparison) -> str:
-    label = f"<td>{isolated(name, _LONGEST)}{_new(one)}</td>"
+def _row(name: str, one: ClassComparison, *, new: bool) -> str:
+    badge = ' <span class="rules">new</span>' if new else ""
+    label = f"<td>{isolated(name, _LONGEST)}{badge}</td>"
     count = f'<td class="n" data-name="photos">{one.photos:,}</td>'
     if not one.photos:
         return f'<tr>{label}{count}<td class="faint" colspan="5">no test photo to measure it on</td></tr>'
     was = f"<small>{percent(one.champion)} → </small>" if one.champion is not None else ""
     recall = f'<td class="n" data-name="recall">{was}{percent(one.challenger)}</td>'
     return f'<tr>{label}{count}<td class="track-cell">{_track(name, one)}</td>{recall}{_changes(one)}</tr>'
-
-
-def _new(one: ClassComparison) -> str:
-    return "" if one.champion is not None or one.points is not None else ' <span class="rules">new</span>'
 
 
 def _changes(one: ClassComparison) -> str:

@@ -1,5 +1,6 @@
 """What was learned from, and what became of people's corrections."""
 
+import re
 from collections import Counter
 from pathlib import PurePath
 from typing import Final
@@ -17,6 +18,7 @@ __all__ = ["corrections_section", "learned_section"]
 _MOST_CLASSES: Final = 40
 _MOST_CORRECTIONS: Final = 60
 _LONGEST: Final = 60
+_SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _OUTCOMES: Final = {
     "conflict": "reviewers disagree; left out",
     "not_found": "nobody has that photo",
@@ -98,10 +100,15 @@ def _row(correction: Correction, split: Split | None) -> str:
     was = isolated(correction.was, _LONGEST) if correction.was else '<span class="faint">new</span>'
     place = f' <span class="rules">{split.word}</span>' if split is Split.TEST else ""
     kind = " badge" if correction.outcome in {"conflict", "not_found"} else ""
-    name = visible(PurePath(correction.image).name or correction.image, _LONGEST)
+    name = visible(_name(correction.image), _LONGEST)
     meaning = _OUTCOMES.get(correction.outcome, visible(correction.outcome))
     return (
         f'<tr><td><bdi title="{visible(correction.image)}"><code>{name}</code></bdi>{place}</td>'
         f"<td>{was} → {isolated(correction.label, _LONGEST)}</td>"
         f'<td>{isolated(correction.reviewer, _LONGEST)}</td><td class="outcome{kind}">{meaning}</td></tr>'
     )
+
+
+def _name(image: str) -> str:
+    """A file's name; the beginning of the hash of a photo that nobody knows a path of."""
+    return f"{image[:12]}…" if _SHA256.fullmatch(image) else PurePath(image).name or image

@@ -64,6 +64,7 @@ h1.review::before { content: "!"; color: var(--review) }
   .recall .n { font-size: .85rem }
   .recall .n::after { content: " " attr(data-name); color: var(--faint) }
   .recall .n[data-name=recall] { text-align: left }
+  .sizes td:first-child { min-width: 6.5rem }
   .corrections thead { display: none }
   .corrections tr { display: block; padding: .4rem 0; border-top: 1px solid var(--line) }
   .corrections td, .corrections td:first-child { display: inline; border: 0; padding: 0 .5rem 0 0; width: auto }

@@ -1,0 +1,158 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from models.errors import InputError
+from tests.unit.trainer.retrain.report.cycles import PIXEL, first, outcome, promoted, refused
+from tests.unit.worker.page.html_page import Page
+from trainer.retrain.outcome import CycleStatus
+from trainer.retrain.report import write_report
+from trainer.retrain.report.body import cycle_page
+from trainer.retrain.report.material import CycleMaterial
+from trainer.splits.assigned import write_splits
+
+NASTY = """hat"><img src=x onerror='alert(1)'>&amp;${rows}<script>alert(2)</script>"""
+
+
+def title(material: CycleMaterial) -> str:
+    return Page(re.findall(r"<h1.*?</h1>", cycle_page(material))[0]).text
+
+
+def said(material: CycleMaterial, anchor: str) -> str:
+    return Page(
+        re.findall(rf'<section class="\w*" id="{anchor}">.*?</section>', cycle_page(material), re.DOTALL)[0]
+    ).text
+
+
+def test_the_first_line_says_it_all(tmp_path: Path) -> None:
+    shop = promoted(tmp_path)
+    better = "shop@4 was promoted: 2.4 points better on 372 test photos (95% 0.1 to 4.7)"
+    assert title(shop) == better
+    worse = shop.comparison.model_copy(update={"points": -1.0, "points_95": (-2.5, 0.4)})
+    forced = replace(shop, outcome=outcome(forced=True), comparison=worse)
+    assert title(forced) == (
+        "shop@4 was promoted by force, though the gate refused it: 1.0 point worse on 372 test photos (95% −2.5 to 0.4)"
+    )
+    assert title(refused(tmp_path)) == ("shop@4 was refused: shoes loses 12.4 points of recall: more than 5.0 as asked")
+    assert title(first(tmp_path)) == (
+        "shop@1 was promoted: it is the first model, 90.0% right on 100 test photos (95% 82.4 to 95.1%)"
+    )
+    assert title(
+        CycleMaterial(tmp_path, outcome(CycleStatus.FAILED, challenger=None, reasons=("It was given up.",)))
+    ) == ("Cycle 4 of shop was given up: It was given up")
+
+
+def test_every_figure_is_there(tmp_path: Path) -> None:
+    shop = promoted(tmp_path)
+    for anchor, words in {
+        "gate": ("all 2 passed", "✓ accuracy The accuracy is as asked."),
+        "classes": ("shoes 96 shoes: 90.0% to 80.0% 90.0% → 80.0% −10.4 1 11", "scarf new 18", "empty 0 no test photo"),
+        "photos": ("5 lost, 14 won", "Lost · 1 photo, which shop@3 labels right and shop@4 not", "no picture shoes"),
+        "catalogue": (
+            "3.1% of your rows would change (62 of 1,990; 95% 2.4 to 3.9%).",
+            "Of 50,000 rows of /data/rows.csv , 2,000, drawn at random, were given to both models. 10 rows could not",
+            "5 rows would newly go to review, 9 rows would need none any more",
+            "boots → shoes 41 2.1%",
+            "0.50 → 0.90 sure row 17",
+        ),
+        "learned": ("1,000 photos", "120 photos are new, 3 gone, 7 labelled otherwise", "shoes 1 1"),
+        "corrections": (
+            "1 conflict, 1 not found, 2 applied, 1 added, 1 agrees",
+            "1 of them is of a test photo, which changed 1 label that both models are judged by",
+            "gone.jpg test hats → shoes",
+            "2.jpg new → shoes",
+            "999999999999… hats → shoes",
+            "reviewers disagree; left out",
+        ),
+        "costs": (
+            "0.034 0.029 difference −0.005, 95% −0.021 to +0.012",
+            "4.0 MB 4.2 MB 1.05 times as large",
+            "500 photos/s 400 photos/s 0.80 times as fast",
+            "a true difference of 3.2 points",
+        ),
+        "time": ("train 1.5 hours", "catalogue 30.0 seconds"),
+    }.items():
+        text = said(shop, anchor)
+        for word in words:
+            assert word in text, (anchor, word, text)
+    text = Page(cycle_page(shop)).text
+    assert "Cycle 4 of shop against shop@3 , 2026-02-03 03:00 UTC to 2026-02-03 05:12 UTC" in text
+    assert "it began because its time had come" in text
+
+
+def test_what_was_against_it_stands_first(tmp_path: Path) -> None:
+    text = Page(cycle_page(refused(tmp_path))).text
+    assert "shop@3 goes on labelling." in text
+    gate = said(refused(tmp_path), "gate")
+    assert gate.startswith("Gate · 1 of 2 failed ✗ recall")
+
+
+def test_nothing_of_peoples_words_becomes_markup(tmp_path: Path) -> None:
+    html = cycle_page(promoted(tmp_path, NASTY, NASTY.replace("/", "")))
+    page = Page(html)
+    assert not [tag for tag, _ in page.elements if tag == "script"]
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert {attributes["src"] for tag, attributes in page.elements if tag == "img"} == {PIXEL}
+    assert "${rows}" in page.text
+    assert not re.findall(r"""https?:|url\(|@import|<link""", html)
+
+
+def test_photos_that_are_there_are_shown_and_the_others_named(tmp_path: Path) -> None:
+    assert "Not there any more: /shop/gone.jpg" in said(promoted(tmp_path), "photos")
+    Image.new("RGB", (30, 20), "navy").save(tmp_path / "here.png")
+    shop = promoted(tmp_path)
+    changes = [change.model_copy(update={"image": str(tmp_path / "here.png")}) for change in shop.comparison.changes]
+    here = replace(shop, comparison=shop.comparison.model_copy(update={"changes": tuple(changes)}))
+    assert "any more" not in said(here, "photos")
+    assert cycle_page(here).count("data:image/jpeg") - cycle_page(shop).count("data:image/jpeg") == 2
+
+
+def test_a_cycle_of_which_little_is_known_has_a_page(tmp_path: Path) -> None:
+    for status in CycleStatus:
+        bare = CycleMaterial(tmp_path, outcome(status, challenger=None, seconds={}))
+        Page(cycle_page(bare))
+        assert "<section" not in cycle_page(bare)
+
+
+def test_a_first_model_is_compared_with_nothing(tmp_path: Path) -> None:
+    html = cycle_page(first(tmp_path))
+    assert 'id="photos"' not in html
+    assert "champion" not in Page(html).text
+    assert "shoes 9 shoes: 100.0% 100%" in said(first(tmp_path), "classes")
+
+
+def test_the_page_is_made_of_the_files_of_the_folder(tmp_path: Path) -> None:
+    shop = promoted(tmp_path)
+    records = {
+        "cycle.json": shop.start,
+        "collected.json": shop.collected,
+        "comparison.json": shop.comparison,
+        "catalogue.json": shop.catalogue,
+        "verdict.json": shop.verdict,
+    }
+    (tmp_path / "run").mkdir()
+    write_splits(tmp_path / "run" / "splits.csv", list(shop.photos))
+    (tmp_path / "run" / "report.html").touch()
+    for name, record in records.items():
+        (tmp_path / name).write_text(record.model_dump_json())
+    page = write_report(tmp_path, shop.outcome)
+    assert page == tmp_path / "report.html"
+    assert page.read_text() == cycle_page(shop)
+    links = [attributes["href"] for tag, attributes in Page(page.read_text()).elements if tag == "a"]
+    assert [link for link in links if not link.startswith("#")] == [
+        "run/report.html",
+        "comparison.json",
+        "verdict.json",
+        "catalogue.json",
+        "collected.json",
+        "cycle.json",
+    ]
+    (tmp_path / "run" / "report.html").unlink()
+    (tmp_path / "run" / "splits.csv").unlink()
+    assert "run/report.html" not in write_report(tmp_path, shop.outcome).read_text()
+    (tmp_path / "verdict.json").write_text("{")
+    with pytest.raises(InputError, match=r"verdict\.json, it is damaged"):
+        write_report(tmp_path, shop.outcome)

@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+import pytest
+from scipy.stats import binomtest
+
+from models.errors import InputError
+from tests.unit.worker.page.html_page import Page
+from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures
+from worker.catalogue_diff.sample import SampleOptions
+from worker.catalogue_diff.section import catalogue_section
+from worker.catalogue_diff.show import diff_and_show, wilson_interval
+
+
+@pytest.mark.parametrize(("hits", "rows"), [(0, 10), (3, 100), (62, 2000), (10, 10)])
+def test_the_interval_is_wilsons(hits: int, rows: int) -> None:
+    expected = binomtest(hits, rows).proportion_ci(method="wilson")
+    assert wilson_interval(hits, rows) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_nothing_is_known_of_no_rows() -> None:
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_of_many_flows_the_largest_are_shown_and_the_others_counted() -> None:
+    flows = tuple(CatalogueChange(before="a", after=f"b{number}", rows=3) for number in range(40))
+    figures = CatalogueFigures(
+        source="s", rows_in_source=500, rows=500, failed=0, changed=120, to_review=0, from_review=0, flows=flows
+    )
+    text = Page(catalogue_section(figures, (0.2, 0.28), "Wilson")).text
+    assert "24.0% of your rows would change (120 of 500; 95% 20.0 to 28.0%, Wilson)" in text
+    assert "Of 500 rows of s , all were given to both models." in text
+    assert "b14 " in text
+    assert "b15 " not in text
+    assert "and 75 rows in 25 other ways" in text
+
+
+def test_two_models_are_told_apart_on_a_terminal_as_json_and_as_a_page(
+    catalogue: Path, tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = sorted(catalogue.rglob("*.*"))[::40][:3]
+    (tmp_path / "rows.txt").write_text("".join(f"{photo}\n" for photo in photos))
+    asked = (bundle, bundle, ("shop@1", "shop@[2]"), str(tmp_path / "rows.txt"), 100, SampleOptions(workers=1))
+    diff_and_show(*asked, tmp_path / "diff.html")
+    assert "shop@1 → shop@[2]: 0.0% of 3 rows would change (95% 0.0 to 56.1%, Wilson)." in capsys.readouterr().out
+    assert "0% of your rows would change (0 of 3" in Page((tmp_path / "diff.html").read_text()).text
+    diff_and_show(*asked, as_json=True)
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["before"], facts["after"], facts["rows"], facts["changed"]) == ("shop@1", "shop@[2]", 3, 0)
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_labelled(tmp_path: Path, bundle: Path) -> None:
+    with pytest.raises(InputError, match="make it first"):
+        diff_and_show(bundle, bundle, ("a", "b"), "rows.txt", 9, SampleOptions(), tmp_path / "none" / "diff.html")
