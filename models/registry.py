@@ -108,7 +108,7 @@ class Registry:
             RegistryError: there is no such version.
             BundleError: a file of it is damaged.
         """
-        raise NotImplementedError
+        return Path(self.place) / name / str(version)
 
     def training(self, name: str, version: int, file: str) -> Path | None:
         """A file that a retraining of a version starts from, on this machine; none where it was not kept."""
