@@ -89,3 +89,10 @@ def test_workers_write_jobs_and_only_read_photos() -> None:
         assert any(volume.endswith(":/jobs") for volume in volumes)
         assert any(volume.endswith(":/photos:ro") for volume in volumes)
         assert SERVICES[name]["user"] == "${HANGTAG_UID:-65532}:${HANGTAG_GID:-65532}"
+
+
+def test_tools_find_a_registry_and_workers_need_none() -> None:
+    tools, worker = SERVICES["hangtag"], SERVICES["worker"]
+    assert tools["environment"]["HANGTAG_REGISTRY"] == "/registry"
+    assert any(volume.endswith(":/registry") for volume in tools["volumes"])
+    assert not any("registry" in volume for volume in worker["volumes"])

@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,24 +8,13 @@ from hangtag.cli import make_app
 from models.bundle import open_bundle
 from models.errors import RegistryError
 from models.reference import ModelReference, resolve_model, version_of
-from models.registry import Registry, open_registry
-
-
-def another(bundle: Path, place: Path) -> Path:
-    """The same bundle under another digest."""
-    shutil.copytree(bundle, place)
-    (place / "manifest.json").write_text((place / "manifest.json").read_text() + "\n")
-    return place
+from models.registry import Registry
+from tests.shelf import shop_registry
 
 
 @pytest.fixture
 def shelf(tmp_path: Path, bundle: Path) -> Registry:
-    """``shop`` in two versions, of which the first is champion."""
-    registry = open_registry(str(tmp_path / "registry"))
-    for number, each in enumerate((bundle, another(bundle, tmp_path / "other")), 1):
-        assert registry.publish("shop", each, "made").version == number
-    registry.promote("shop", 1, "first")
-    return registry
+    return shop_registry(tmp_path, bundle)
 
 
 def test_an_alias_and_a_number_are_looked_up(shelf: Registry, bundle: Path) -> None:
