@@ -1,5 +1,6 @@
 """The files of a bundle, and the manifest that lists them."""
 
+import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from models.edge import load_edge
 from models.golden import GOLDEN_FILE, GoldenSample, dump_golden
 from models.manifest import Manifest
 from models.preprocess import Pixels, opened, whole_rgb
+from models.reference_answers import REFERENCE_FILE, ReferenceAnswers, answers_of_probabilities, dump_reference
 
 __all__ = ["CARD_FILE", "PARITY_FILE", "GoldenPhotos", "assemble"]
 
@@ -69,6 +71,7 @@ def assemble(
         LABELS_FILE: labels_text(run.classes),
         PARITY_FILE: proof.dump(run.classes),
         BENCHMARK_FILE: dump_record(record),
+        REFERENCE_FILE: dump_reference({variant.name: _reference(variant, run) for variant in made}),
         **_golden_files(made, photos),
     }
     files[CARD_FILE] = bundle_card(_manifest(run, made, files, options), record, proof).encode()
@@ -98,6 +101,13 @@ def _measured(run: TrainingRun, made: Sequence[MadeVariant], effort: Effort) -> 
             effort,
         )
     return new_record(made[0].metadata.name, made[0].metadata.version, measured, None)
+
+
+def _reference(variant: MadeVariant, run: TrainingRun) -> ReferenceAnswers:
+    """What a variant says of the run's distinct validation photos, which labelled photos are compared with."""
+    first = {hashlib.sha256(pixels.tobytes()).digest(): number for number, pixels in enumerate(run.pixels)}
+    said = onnx_says(variant.model, run.pixels[sorted(first.values())])
+    return answers_of_probabilities(said.probabilities, run.classes)
 
 
 def _golden_files(made: Sequence[MadeVariant], photos: GoldenPhotos) -> dict[str, bytes]:

@@ -133,6 +133,7 @@ def _beside(manifest: Manifest) -> str:
         "`labels.txt`: a label a line, in the order of the probabilities.",
         "`manifest.json`: what Hangtag reads, with the SHA-256 of every file.",
         "`parity.json`, `benchmark.json`, `golden/`: what was compared and measured; photos to compare it anew.",
+        "`reference.json`: what the models say of the validation photos; labelled photos are compared with it.",
         "`README.md`: this card.",
     ]
     if mobile:

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from models.options import ModelOption, RegistryOption
+from models.reference import DEFAULT_REGISTRY, find_model
+
 __all__ = ["register"]
 
 
@@ -17,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def classify_command(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photos to label.")],
-    model: Annotated[Path, typer.Option(help="A bundle, or a lone .onnx file that hangtag exported.")],
+    model: ModelOption,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     variant: Annotated[
         str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")
@@ -26,6 +29,7 @@ def classify_command(
         float | None,
         typer.Option(help="How often photos that need no review must be right, as in 0.98. Default: the model's own."),
     ] = None,
+    registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Label a few photos.
@@ -39,16 +43,24 @@ def classify_command(
       hangtag classify *.jpg --model bundles/shop --json --top-k 1
 
       hangtag classify shoe.jpg --model bundles/shop --precision 0.98
+
+      hangtag classify shoe.jpg --model shop@champion
     """
     from models.console import classify_and_show
 
+    model = find_model(model, registry)
     raise typer.Exit(classify_and_show(images, model, variant, top_k, precision=precision, as_json=as_json))
 
 
 def verify_command(
     bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", help="A bundle, or a lone .onnx file that hangtag exported.")
+        Path,
+        typer.Argument(
+            metavar="BUNDLE",
+            help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, as shop@champion.",
+        ),
     ],
+    registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON instead of a table.")] = False,
 ) -> None:
     """Prove on this machine that a bundle is as it was exported.
@@ -67,14 +79,21 @@ def verify_command(
       hangtag verify bundles/shop --json
 
       hangtag verify edge.onnx
+
+      hangtag verify shop@3
     """
     from models.verify_console import verify_and_show
 
-    raise typer.Exit(verify_and_show(bundle, as_json=as_json))
+    raise typer.Exit(verify_and_show(find_model(bundle, registry), as_json=as_json))
 
 
 def benchmark_command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, or a lone .onnx file.")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BUNDLE", help="A bundle, a lone .onnx file, or a model of a registry, as shop@champion."
+        ),
+    ],
     images: Annotated[
         Path | None,
         typer.Option(
@@ -86,6 +105,7 @@ def benchmark_command(
     plot: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw accuracy against speed (needs matplotlib).")
     ] = None,
+    registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON instead of a table.")] = False,
 ) -> None:
     """Measure each of a bundle's models on this machine: size, accuracy, speed, memory, load time.
@@ -102,4 +122,4 @@ def benchmark_command(
     """
     from models.benchmark.console import benchmark_and_show
 
-    benchmark_and_show(bundle, images, plot, as_json=as_json)
+    benchmark_and_show(find_model(bundle, registry), images, plot, as_json=as_json)

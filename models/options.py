@@ -1,12 +1,19 @@
 """What commands of several rooms ask in the same words."""
 
-from typing import Annotated, Final
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-__all__ = ["DEFAULT_REGISTRY", "RegistryOption"]
+__all__ = ["ModelOption", "RegistryOption"]
 
-DEFAULT_REGISTRY: Final = "registry"
+ModelOption = Annotated[
+    Path,
+    typer.Option(
+        metavar="MODEL",
+        help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, as shop@champion or shop@3.",
+    ),
+]
 
 RegistryOption = Annotated[
     str,

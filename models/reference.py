@@ -1,13 +1,23 @@
-"""How people name a model: by a path, or as ``shop@champion`` and ``shop@3`` of a registry."""
+"""How people name a model: by a path, or as ``shop@champion`` and ``shop@3`` of a registry.
 
+``hangtag classify`` reads this, so a registry is loaded only where one is asked for.
+"""
+
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from models.errors import HangtagError
-from models.options import DEFAULT_REGISTRY
-from models.registry import open_registry
+from models.errors import HangtagError, RegistryError
 
-__all__ = ["DEFAULT_REGISTRY", "ModelReference", "resolve_model"]
+if TYPE_CHECKING:
+    from models.registry import Registry
+
+__all__ = ["DEFAULT_REGISTRY", "ModelReference", "find_model", "resolve_model", "version_of"]
+
+DEFAULT_REGISTRY: Final = "registry"
+_REFERENCE: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)@([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 @dataclass(frozen=True)
@@ -17,10 +27,24 @@ class ModelReference:
     Attributes:
         path: a bundle, or a lone ``.onnx`` file, on this machine.
         said: as it is told to people: ``shop@3``, or the path.
+        asked: what was asked for, ``shop@champion`` or ``shop@3``; none where it was a path.
+        registry: where it was looked up; none as well.
     """
 
     path: Path
     said: str
+    asked: str | None = None
+    registry: str | None = None
+
+    @property
+    def by_alias(self) -> bool:
+        """Whether another version may be meant at another time."""
+        return self.asked is not None and self.asked != self.said
+
+    @property
+    def words(self) -> str | None:
+        """Which version was taken, for a person; none where that was said by who asked."""
+        return f"{self.asked} is {self.said} of the registry {self.registry}." if self.by_alias else None
 
 
 def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelReference:
@@ -31,14 +55,55 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
         BundleError: the bundle there is damaged.
     """
     path, text = Path(model), str(model)
-    if path.exists() or "@" not in text:
+    named = _REFERENCE.fullmatch(text)
+    if path.exists() or named is None:
         return ModelReference(path, text)
-    name, _, which = text.rpartition("@")
+    from models.registry import open_registry
+
+    name, which = named.groups()
     shelf = open_registry(registry)
     while True:
-        version = shelf.resolve(name, which)
+        version = _resolved(shelf, name, which)
         try:
-            return ModelReference(shelf.path(name, version), f"{name}@{version}")
+            return ModelReference(shelf.path(name, version), f"{name}@{version}", text, shelf.place)
         except HangtagError:
             if shelf.resolve(name, which) == version:  # else it was deleted, after its alias had gone on to another
                 raise
+
+
+def _resolved(shelf: "Registry", name: str, which: str) -> int:
+    try:
+        return shelf.resolve(name, which)
+    except RegistryError as error:
+        msg = f"{error} No file is called {name}@{which} either. Check --model, and --registry or HANGTAG_REGISTRY."
+        raise RegistryError(msg) from error
+
+
+def version_of(model: ModelReference, digest: str) -> ModelReference | None:
+    """That version of a model which has a digest, whatever is meant by its name now; none where there is no such one.
+
+    Args:
+        model: that was looked up.
+        digest: SHA-256 of a bundle's manifest.
+    """
+    if model.asked is None or model.registry is None:
+        return None
+    from models.registry import open_registry
+
+    shelf, name = open_registry(model.registry), model.asked.rpartition("@")[0]
+    for version, state in shelf.state(name).versions.items():
+        if state.digest == digest:
+            return ModelReference(shelf.path(name, version), f"{name}@{version}", model.asked, model.registry)
+    return None
+
+
+def find_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> Path:
+    """Look a model up, and say on stderr which version was taken where its name leaves that open.
+
+    Raises:
+        RegistryError: the registry has no such model, version or alias.
+    """
+    found = resolve_model(model, registry)
+    if found.words:
+        print(found.words, file=sys.stderr)
+    return found.path

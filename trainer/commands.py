@@ -7,6 +7,8 @@ import typer
 
 from models.errors import MissingExtraError
 from models.fit import Decode, Fit
+from models.options import RegistryOption
+from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.arch import Arch
 from trainer.corrections.commands import register as register_corrections
 from trainer.options import (
@@ -207,8 +209,14 @@ def _source(context: typer.Context, name: str) -> str:
 
 
 def evaluate_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run, a bundle or a lone .onnx file.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="A run, a bundle, a lone .onnx file, or a model of a registry, as shop@champion."
+        ),
+    ],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled photos, as for hangtag train.")],
+    registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of a table.")] = False,
 ) -> None:
     """Measure a model on labelled photos: on their test split where there is one, else on all of them.
@@ -220,10 +228,12 @@ def evaluate_command(
       hangtag evaluate runs/train/shop photos/
 
       hangtag evaluate bundles/shop photos/test --json
+
+      hangtag evaluate shop@champion photos/test
     """
     from trainer.console import measure_and_show
 
-    measure_and_show(model, data, as_json=as_json)
+    measure_and_show(find_model(model, registry), data, as_json=as_json)
 
 
 def demo_command(

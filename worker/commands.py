@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
+from models.options import ModelOption, RegistryOption
+from models.reference import DEFAULT_REGISTRY
 from worker.options import (
     AllowHostOption,
     DownloadTimeoutOption,
     EncodingOption,
     GroupColumnOption,
     ImageColumnOption,
-    ModelOption,
     PerHostOption,
     PrecisionOption,
     PrefixOption,
@@ -67,6 +68,7 @@ def label_command(
         bool,
         typer.Option("--retry-failed", help="Try failed rows again that may pass (download, missing …)."),
     ] = False,
+    registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON instead of a table.")] = False,
 ) -> None:
     """Label a catalogue: one row in, one row out, in the same order.
@@ -83,6 +85,8 @@ def label_command(
       hangtag label list.txt --model bundles/shop --output labels.jsonl --image-root /mnt/photos
 
       hangtag label photos/ --model bundles/shop --output labels.parquet --precision 0.98
+
+      hangtag label photos/ --model shop@champion --registry /srv/registry --output labels.parquet
 
       hangtag label s3://shop/urls.csv --model bundles/shop --output labels.parquet --group-column sku
 
@@ -116,6 +120,7 @@ def label_command(
         workers=workers,
         restart=restart,
         retry_failed=retry,
+        registry=registry,
     )
     receipt = label_with_progress(request, as_json=as_json)
     if not receipt.by_label:

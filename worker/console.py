@@ -37,7 +37,11 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     bar = _Bar(progress)
     try:
         receipt = label(
-            request, bar.show, lambda model: warn_of(model, errors), lambda carried: _say(carried.words, errors)
+            request,
+            bar.show,
+            lambda model: warn_of(model, errors),
+            lambda carried: _say(carried.words, errors),
+            lambda words: _say(words, errors),
         )
     except KeyboardInterrupt as stopped:
         msg = f"Stopped with {bar.done:,} rows done; give the same command again to go on."
@@ -125,14 +129,22 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
     if photos_text(receipt.photos):
         console.print(photos_text(receipt.photos), highlight=False)
-    console.print(f"Model: {escape(receipt.model.reference)}", highlight=False)
+    _print_model(receipt, console)
+    _print_lists(receipt, console)
+    console.print(f"Results: [bold]{escape(receipt.output)}[/bold]", highlight=False, soft_wrap=True)
+
+
+def _print_model(receipt: Receipt, console: Console) -> None:
+    """Which model labelled, what it promises, and whether it may not know such photos."""
+    called = f" ({receipt.named.words})" if receipt.named else ""
+    console.print(f"Model: {escape(receipt.model.reference + called)}", highlight=False, soft_wrap=True)
     if receipt.model.precision is not None:
         console.print(
             f"Precision: {precision_text(receipt.model.precision)}, expected of the labeled rows", highlight=False
         )
     warn_of(receipt.model, console)
-    _print_lists(receipt, console)
-    console.print(f"Results: [bold]{escape(receipt.output)}[/bold]", highlight=False, soft_wrap=True)
+    if receipt.drift and receipt.drift.warning:
+        console.print(receipt.drift.warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_lists(receipt: Receipt, console: Console) -> None:

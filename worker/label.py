@@ -12,7 +12,9 @@ from typing import Final
 
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
+from models.reference import DEFAULT_REGISTRY, ModelReference
 from models.storage.storage import FolderStorage
+from worker.chosen_model import choose_model, moved_words
 from worker.finish import finished_receipt, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
 from worker.job_folder import earlier_job, job_folder
@@ -25,6 +27,7 @@ from worker.merging.merged import merge_job, upload_lists
 from worker.merging.output import check_columns, check_output
 from worker.merging.review_list import check_review_columns
 from worker.merging.scratch import scratch_folder
+from worker.model_note import note_model
 from worker.photos.address import check_allow_hosts
 from worker.pin import verified_pin
 from worker.products.by_group import check_group_column
@@ -40,6 +43,7 @@ Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
 OnModel = Callable[[ModelPin], None]
 OnCarried = Callable[[Carried], None]
+OnNamed = Callable[[str], None]
 
 LOCK_FILE: Final = "lock"
 
@@ -50,7 +54,7 @@ class LabelRequest:
 
     Attributes:
         source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
-        model: a bundle, or a lone ``.onnx`` file.
+        model: a bundle, a lone ``.onnx`` file, or a name of the registry.
         output: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
         options: what changes the results.
         variant: which of the bundle's models; its default where none is named.
@@ -62,10 +66,11 @@ class LabelRequest:
         workers: how many processes; one a core where it is not given.
         restart: throw an earlier run's work away.
         retry_failed: try those failed rows of a finished job again that may pass, and write its result anew.
+        registry: that names such as ``shop@champion`` are looked up in.
     """
 
     source: Path | str
-    model: Path
+    model: Path | str
     output: Path
     options: JobOptions
     variant: str | None = None
@@ -77,6 +82,7 @@ class LabelRequest:
     workers: int | None = None
     restart: bool = False
     retry_failed: bool = False
+    registry: str = DEFAULT_REGISTRY
 
 
 def label(
@@ -84,6 +90,7 @@ def label(
     on_progress: Progress,
     on_model: OnModel = lambda _: None,
     on_carried: OnCarried = lambda _: None,
+    on_named: OnNamed = lambda _: None,
 ) -> Receipt:
     """Label a catalogue: one row in, one row out.
 
@@ -92,6 +99,7 @@ def label(
         on_progress: told how far it is.
         on_model: told what labels it, before anything is written.
         on_carried: told what may be taken over from an earlier result, where one is named.
+        on_named: told which version labels it, where the model's name leaves that open.
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.
@@ -104,7 +112,12 @@ def label(
     """
     check_output(request.output, excel_safe=bool(request.options.excel_safe))
     check_allow_hosts(request.options.allow_hosts or ())
-    pin = verified_pin(request.model, request.variant, request.options.precision)
+    folder = job_folder(request.output)
+    chosen = choose_model(request.model, request.registry, _unfinished(request, folder))
+    if chosen.words:
+        on_named(chosen.words)
+    model = chosen.model
+    pin = verified_pin(model.path, request.variant, request.options.precision)
     on_model(pin)
     options = request.options
     catalogue = open_catalogue(
@@ -115,20 +128,26 @@ def label(
     check_group_column(catalogue.schema, options.group_column, options.prefix)
     check_review_columns(catalogue.image_column, options)
     check_columns(catalogue.schema, request.output)
-    folder = job_folder(request.output)
     _check_places(request, folder)
     previous = _previous_job(request, folder)
     with _only_run(folder):
         if request.restart:
             _empty(folder)
-        job = _prepared_job(catalogue, options, FolderStorage(folder), pin)
+        job = _prepared_job(catalogue, options, FolderStorage(folder), pin, model)
         receipt = _finished(job, request)
         if receipt and not (request.retry_failed and retry_failed(job)):
             return receipt
         _check_preprocessing(job)
         if previous and job.missing_chunks():
             on_carried(carry_over(previous, job.storage, Terms.of(job.spec)))
-        return _run(job, request, on_progress)
+        return _run(job, request, model.path, on_progress)
+
+
+def _unfinished(request: LabelRequest, folder: Path) -> Job | None:
+    """The job that is gone on with, and not thrown away, nor done."""
+    job = None if request.restart else open_job(FolderStorage(folder))
+    done = job is not None and request.output.exists() and not job.missing_chunks()
+    return job if not done or request.retry_failed else None
 
 
 def _previous_job(request: LabelRequest, folder: Path) -> Job | None:
@@ -175,15 +194,19 @@ def _only_run(folder: Path) -> Iterator[None]:
         yield
 
 
-def _prepared_job(catalogue: Catalogue, options: JobOptions, storage: FolderStorage, pin: ModelPin) -> Job:
+def _prepared_job(
+    catalogue: Catalogue, options: JobOptions, storage: FolderStorage, pin: ModelPin, model: ModelReference
+) -> Job:
     job = open_job(storage)
     if job is None:
         _empty(storage.root)  # what a run left that was killed before the job was whole
+        note_model(storage, pin, model)
         return create_job(storage, catalogue, pin, options)
     if job.spec.digest != job_digest(catalogue, pin, options, job.spec.chunk_rows):
         msg = (
             f"{storage.root} holds another job ({job.spec.source} with {job.spec.model.reference}): the catalogue, the "
-            "model or an option differs. Name another --output, or pass --restart to throw that job away."
+            f"model or an option differs.{moved_words(job, model)} Name another --output, or pass --restart to throw "
+            "that job away."
         )
         raise JobError(msg)
     return job
@@ -207,7 +230,7 @@ def _finished(job: Job, request: LabelRequest) -> Receipt | None:
     return finished_receipt(job)
 
 
-def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:
+def _run(job: Job, request: LabelRequest, model: Path, on_progress: Progress) -> Receipt:
     waiting = job.missing_chunks()
     to_do = sum(map(job.rows_in_chunk, waiting))
     done = job.spec.rows - to_do
@@ -220,7 +243,7 @@ def _run(job: Job, request: LabelRequest, on_progress: Progress) -> Receipt:
 
     workers = request.workers or len(os.sched_getaffinity(0))
     start = time.monotonic()
-    restarts = run_pool(job, request.model, workers, advance)
+    restarts = run_pool(job, model, workers, advance)
     retry = job.retry()
     run = RunFigures(images=retry.rows or to_do, seconds=time.monotonic() - start, workers=workers, restarts=restarts)
     with scratch_folder(job.storage) as scratch:

@@ -1,6 +1,5 @@
 """What ``hangtag label`` and ``hangtag submit`` ask in the same words."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,6 @@ __all__ = [
     "EncodingOption",
     "GroupColumnOption",
     "ImageColumnOption",
-    "ModelOption",
     "PerHostOption",
     "PrecisionOption",
     "PrefixOption",
@@ -32,7 +30,6 @@ SourceArgument = Annotated[
         help="Folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file; a path, or an s3:// or http(s):// URL.",
     ),
 ]
-ModelOption = Annotated[Path, typer.Option(help="A bundle, or a lone .onnx file that hangtag exported.")]
 ImageColumnOption = Annotated[
     str | None, typer.Option(help="Column with the photo's path, URL or data URI. Default: the obvious one.")
 ]

@@ -11,7 +11,11 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.decision import ReviewReason
+from models.reference_answers import BINS, confidence_histogram
+from worker.distinct_photos import DistinctPhotos
+from worker.drift import Drift, compared
 from worker.job import Job, ModelPin
+from worker.model_note import ModelName, read_note
 from worker.parts import NO_PHOTO_WORK, PhotoWork, part_work, photo_work
 from worker.photos.target import scheme_of
 from worker.results import Status
@@ -31,7 +35,6 @@ RECEIPT_FILE: Final = "receipt.json"
 REVIEW_FILE: Final = "review.csv"
 GROUPS_FILE: Final = "by_group.parquet"
 _EXAMPLES: Final = 5
-_BINS: Final = 20
 _SAMPLE: Final = 48
 _SAMPLE_FAILED: Final = 8
 _LONGEST_URI: Final = 64
@@ -127,6 +130,8 @@ class Receipt(_Record):
         groups: counts of products; none where no column says which rows are of one.
         groups_file: where ``by_group.parquet`` is, if it is.
         review_file: where ``review.csv`` is; none in receipts from before it was written.
+        named: what a registry calls the model; none where a path was given.
+        drift: how far the photos are from those that the model was proved on; none where its bundle does not tell.
     """
 
     job: str
@@ -138,7 +143,7 @@ class Receipt(_Record):
     by_status: dict[Status, int]
     by_label: dict[str, int]
     errors: dict[str, ErrorCount]
-    confidence_histogram: Annotated[tuple[int, ...], Field(min_length=_BINS, max_length=_BINS)]
+    confidence_histogram: Annotated[tuple[int, ...], Field(min_length=BINS, max_length=BINS)]
     left_out: dict[str, int]
     retry: int
     work: WorkFigures
@@ -149,6 +154,8 @@ class Receipt(_Record):
     groups: GroupCounts | None = None
     groups_file: str | None = None
     review_file: str | None = None
+    named: ModelName | None = None
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +176,7 @@ class Tally:
     Attributes:
         sample: rows that were not failed, each row as likely as any other.
         failed_sample: the first failed rows.
+        distinct: the photos, each once, for telling drift.
     """
 
     rows: int = 0
@@ -177,7 +185,7 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
-    histogram: np.ndarray[tuple[int], np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
+    histogram: np.ndarray[tuple[int], np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
     sample: list[SampleRow] = field(default_factory=list)
     failed_sample: list[SampleRow] = field(default_factory=list)
@@ -186,6 +194,7 @@ class Tally:
     deaths: int = 0
     busy_s: float = 0.0
     photos: PhotoWork = NO_PHOTO_WORK
+    distinct: DistinctPhotos = field(default_factory=DistinctPhotos)
     _readable: int = 0
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
 
@@ -197,7 +206,8 @@ class Tally:
         if "reason" in part.column_names:
             self.reasons.update(part.column("reason").drop_null().to_pylist())
         confidence = part.column("confidence").drop_null().to_numpy()
-        self.histogram += np.histogram(confidence, bins=_BINS, range=(0.0, 1.0))[0]
+        self.histogram += confidence_histogram(confidence)
+        self.distinct.add(part)
         faults = zip(part.column("error").to_pylist(), part.column("error_message").to_pylist(), strict=True)
         for number, (kind, message) in enumerate(faults):
             if kind is None:
@@ -236,6 +246,7 @@ class Tally:
         self, job: Job, output: str, run: RunFigures, retry: int = 0, groups: GroupCounts | None = None
     ) -> Receipt:
         """The receipt of a merged job, after the retry of that number."""
+        note = read_note(job)
         return Receipt(
             job=job.spec.id,
             source=job.spec.source,
@@ -265,6 +276,8 @@ class Tally:
             groups=groups,
             groups_file=f"{job.storage.place}/{GROUPS_FILE}" if groups else None,
             review_file=f"{job.storage.place}/{REVIEW_FILE}",
+            named=note.named,
+            drift=compared(self.distinct.answers(), note.reference) if note.reference else None,
         )
 
 

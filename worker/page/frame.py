@@ -62,6 +62,8 @@ dd { margin: 0; min-width: 0; unicode-bidi: isolate }
 .histogram line { stroke: var(--line) }
 .histogram .axis line { stroke: var(--faint) }
 .histogram rect { fill: var(--bar) }
+.histogram .usual { fill: none; stroke: var(--ink); stroke-width: 1.6; stroke-dasharray: 5 3 }
+.shares td:first-child { width: 50% }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .75rem }
 .tile { display: flex; flex-direction: column; margin: 0; border: 1px solid var(--line); border-radius: .4rem;
   overflow: hidden; break-inside: avoid }

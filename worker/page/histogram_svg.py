@@ -20,22 +20,24 @@ _LEAST: Final = 2.0
 """Height of the lowest bar: a bin with one row of a million is still to be seen."""
 
 
-def histogram_svg(counts: Sequence[int]) -> str:
+def histogram_svg(counts: Sequence[int], usual: Sequence[float] = ()) -> str:
     """Draw upright bars over an axis from 0 to 1.
 
     Args:
         counts: rows in each of some bins of equal width.
+        usual: rows that are to be expected in each, which a line shows; none where nobody knows.
 
     Returns:
-        An ``<svg>`` element with the classes ``histogram``, ``bars``, ``grid`` and ``axis``.
+        An ``<svg>`` element with the classes ``histogram``, ``bars``, ``grid``, ``axis`` and ``usual``.
     """
-    step = _step(max(counts, default=0))
-    top = step * max(1, math.ceil(max(counts, default=0) / step))
+    most = max(max(counts, default=0), math.ceil(max(usual, default=0)))
+    step = _step(most)
+    top = step * max(1, math.ceil(most / step))
     left = 30 + _DIGIT * len(f"{top:,}")
     return (
         f'<svg class="histogram" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="Histogram of confidence, {len(counts)} bins">'
-        f"{_grid(step, top, left)}{_bars(counts, top, left)}{_axis(left)}</svg>"
+        f"{_grid(step, top, left)}{_bars(counts, top, left)}{_axis(left)}{_line(usual, top, left)}</svg>"
     )
 
 
@@ -69,6 +71,16 @@ def _bars(counts: Sequence[int], top: int, left: float) -> str:
             f'height="{height:.1f}"><title>{title}</title></rect>'
         )
     return f'<g class="bars">{bars}</g>'
+
+
+def _line(usual: Sequence[float], top: int, left: float) -> str:
+    """Steps over the bins."""
+    if not usual:
+        return ""
+    width = (_WIDTH - _RIGHT - left) / len(usual)
+    heights = [_FLOOR - (_FLOOR - _TOP) * count / top for count in usual]
+    steps = " ".join(f"V{y:.1f} H{left + (number + 1) * width:.1f}" for number, y in enumerate(heights))
+    return f'<path class="usual" d="M{left:.1f} {_FLOOR} {steps} V{_FLOOR}"/>'
 
 
 def _axis(left: float) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from worker.page.contact_sheet import SheetPhoto
+from worker.page.drift import drift_section
 from worker.page.frame import framed
 from worker.page.products import PRODUCTS_STYLE, ProductPhotos, products_section
 from worker.page.sections import receipt_sections, section
@@ -54,15 +55,20 @@ def receipt_page(
     shown = [products_section(receipt.groups, products)] if receipt.groups else []
     shown += [section("Some of the photos", photo_tiles(photos), "long")] if photos else []
     shown += [_picture(picture) for picture in pictures]
-    body = (f"<h1>{rows} of {isolated(source)}</h1>", _lead(receipt), _numbers(receipt), counts, *shown, details)
+    drift = [drift_section(receipt)] if receipt.drift else []
+    head = f"<h1>{rows} of {isolated(source)}</h1>"
+    body = (head, _lead(receipt), _numbers(receipt), counts, *drift, *shown, details)
     return framed(f"{rows} of {visible(source)}", "\n".join(body), PRODUCTS_STYLE if receipt.groups else "")
 
 
 def _lead(receipt: Receipt) -> str:
+    warned = receipt.drift is not None and receipt.drift.warning is not None
+    drift = ' <a class="badge" href="#drift">These photos are unlike those it was proved on.</a>' if warned else ""
+    named = f" ({isolated(receipt.named.words)})" if receipt.named else ""
     retry = f' <span class="badge">After retry {receipt.retry} of the failed rows.</span>' if receipt.retry else ""
     return (
-        f'<p class="faint">Labelled with {isolated(receipt.model.reference)}, finished '
-        f"{visible(_moment(receipt.finished_at))}.{retry}</p>"
+        f'<p class="faint">Labelled with {isolated(receipt.model.reference)}{named}, finished '
+        f"{visible(_moment(receipt.finished_at))}.{retry}{drift}</p>"
     )
 
 

@@ -123,6 +123,7 @@ def _job(receipt: Receipt) -> str:
         "Finished": f"<code>{visible(receipt.finished_at)}</code>",
         "Retry": f"{receipt.retry} of the failed rows" if receipt.retry else "",
         "Model": visible(receipt.model.reference),
+        "Asked for": visible(receipt.named.words) if receipt.named else "",
         "Variant": visible(receipt.model.variant),
         "Digest": f"<code>{visible(receipt.model.digest)}</code>",
         "Precision": _precision(receipt.model),

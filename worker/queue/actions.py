@@ -38,12 +38,15 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
         spec = submitted.job.spec
         if as_json:
             record = {"job": submitted.name, "new": submitted.new, "folder": submitted.job.storage.place}
-            Console().print_json(data={**record, "rows": spec.rows, "chunks": spec.chunks})
+            taken = {"model": submitted.model.said} if submitted.model else {}
+            Console().print_json(data={**record, "rows": spec.rows, "chunks": spec.chunks, **taken})
         else:
             console = Console()
             what = "Submitted" if submitted.new else "Was submitted before"
             size = f"{_count(spec.rows, 'row')} in {_count(spec.chunks, 'chunk')}"
             console.print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
+            if submitted.model and submitted.model.words:
+                _say(submitted.model.words)
             if submitted.carried:
                 _say(submitted.carried.words)
             _say(f"Watch it with: {_command('watch', submitted.name, settings)}")

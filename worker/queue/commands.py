@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Protocol
 import typer
 
 from models.errors import ExitCode
+from models.options import ModelOption, RegistryOption
+from models.reference import DEFAULT_REGISTRY
 from worker.options import (
     AllowHostOption,
     DownloadTimeoutOption,
     EncodingOption,
     GroupColumnOption,
     ImageColumnOption,
-    ModelOption,
     PerHostOption,
     PrecisionOption,
     PrefixOption,
@@ -163,12 +164,14 @@ def submit_command(
         float | None, typer.Option(min=0.1, max=MAX_WAIT_S, help="With --watch: seconds between looks. Default: 2.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="With --watch: look once, and end; for cron.")] = False,
+    registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
 
     The catalogue and the model are copied into the folder of jobs; the photos stay where they are: at URLs, or under a
-    folder that every worker must have at the same path. The result is labels.parquet in the job's folder.
+    folder that every worker must have at the same path. The result is labels.parquet in the job's folder. A job keeps
+    its model: shop@champion is looked up when the job is made, with --watch anew for each.
 
     Examples:
 
@@ -176,7 +179,7 @@ def submit_command(
 
       hangtag submit photos/ --model bundles/shop --jobs /mnt/shared/jobs --redis redis://queue:6379/0
 
-      hangtag submit urgent.csv --model bundles/shop --priority high
+      hangtag submit urgent.csv --model shop@champion --priority high
 
       hangtag submit products.csv --model bundles/shop --precision 0.98
 
@@ -213,6 +216,7 @@ def submit_command(
         per_host=per_host,
         previous=previous,
         priority=priority,
+        registry=registry,
     )
     if watch is None:
         submit_and_show(request, settings, as_json=as_json)

@@ -13,6 +13,7 @@ from rich.text import Text
 from models.errors import HangtagError, StoppedError
 from worker.job import Job
 from worker.jobs import Jobs
+from worker.model_note import read_note
 from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.control import Control
 from worker.queue.ledger import Ledger
@@ -81,10 +82,10 @@ def print_job(name: str, job: Job, ledger: Ledger, *, as_json: bool) -> None:
         return
     console = Console()
     print_jobs([(name, job, progress)], "", as_json=False)
-    spec = job.spec
+    spec, named = job.spec, read_note(job).named
     facts = {
         "Catalogue": f"{spec.source}, column {spec.image_column}, photos under {spec.image_root}",
-        "Model": f"{spec.model.reference} (from {spec.model.path})",
+        "Model": f"{spec.model.reference} ({f'{named.words}, ' if named else ''}from {spec.model.path})",
         "Submitted": f"{spec.created_at}, priority {spec.priority}",
         "Chunks": f"{spec.chunks:,} of {spec.chunk_rows} rows",
         "Folder": job.storage.place,

@@ -10,6 +10,8 @@ from typing import Final
 import pyarrow as pa
 
 from models.errors import InputError, JobError
+from models.reference import DEFAULT_REGISTRY, ModelReference, resolve_model
+from worker.chosen_model import moved_words
 from worker.job import Job, JobOptions
 from worker.job_folder import check_done
 from worker.job_writer import create_job, job_digest
@@ -17,6 +19,7 @@ from worker.jobs import Jobs, check_name
 from worker.known.previous import Carried, carry_over
 from worker.known.terms import Terms
 from worker.merging.review_list import check_review_columns
+from worker.model_note import note_model
 from worker.photos.address import check_allow_hosts
 from worker.photos.limits import Limits
 from worker.pin import verified_pin
@@ -42,7 +45,7 @@ class SubmitRequest:
 
     Attributes:
         source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
-        model: a bundle, or a lone ``.onnx`` file.
+        model: a bundle, a lone ``.onnx`` file, or a name of the registry, which is looked up for each job.
         options: what changes the results.
         name: of the job.
         variant: which of the bundle's models; its default where none is named.
@@ -52,10 +55,11 @@ class SubmitRequest:
         per_host: downloads from one host at once, of each process.
         previous: name of an earlier job, whose rows are taken over where the photo is the same.
         priority: which jobs' chunks are taken first.
+        registry: that names such as ``shop@champion`` are looked up in.
     """
 
     source: Path | str
-    model: Path
+    model: Path | str
     options: JobOptions
     name: str
     variant: str | None = None
@@ -65,6 +69,7 @@ class SubmitRequest:
     per_host: int | None = None
     previous: str | None = None
     priority: Priority = Priority.NORMAL
+    registry: str = DEFAULT_REGISTRY
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,14 @@ class Submitted:
         job: the job.
         new: whether this call wrote it; the same job may have been submitted before.
         carried: what may be taken over from an earlier job, where one was named for a new one.
+        model: the model, as it was looked up; none where that was not needed.
     """
 
     name: str
     job: Job
     new: bool
     carried: Carried | None = None
+    model: ModelReference | None = None
 
 
 def submit(
@@ -99,6 +106,7 @@ def submit(
         InputError: the source or an option cannot be used.
         BundleError: the model is damaged or disagrees with itself on this machine.
         JobError: another job has that name, or the job to carry over from is not done.
+        RegistryError: the registry has no such model, version or alias.
     """
     name = request.name
     check_name(name)
@@ -107,7 +115,8 @@ def submit(
         msg = f"The job {name} cannot be carried over from itself; name another --job than --previous."
         raise InputError(msg)
     previous = earlier_job(request.previous, jobs)
-    pin = verified_pin(request.model, request.variant, request.options.precision)
+    model = resolve_model(request.model, request.registry)
+    pin = verified_pin(model.path, request.variant, request.options.precision)
     options = request.options
     catalogue = catalogue or open_catalogue(
         request.source, request.image_column, request.image_root, request.encoding, options.allow_hosts, confined=True
@@ -117,13 +126,14 @@ def submit(
     check_group_column(catalogue.schema, options.group_column, options.prefix)
     check_review_columns(catalogue.image_column, options)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
-    jobs.bundles.put(request.model, pin.digest)
+    jobs.bundles.put(model.path, pin.digest)
     earlier = jobs.get(name)
     if earlier is not None:
-        _check_same(name, earlier, job_digest(catalogue, pin, options, earlier.spec.chunk_rows))
-        return Submitted(name, earlier, new=False)
+        _check_same(name, earlier, job_digest(catalogue, pin, options, earlier.spec.chunk_rows), model)
+        return Submitted(name, earlier, new=False, model=model)
     carried = carry_over(previous, jobs.storage(name), Terms.of_new(pin, options)) if previous else None
     rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host)
+    note_model(jobs.storage(name), pin, model)
     job = create_job(
         jobs.storage(name),
         catalogue,
@@ -134,7 +144,7 @@ def submit(
         confined=True,
         per_host=request.per_host,
     )
-    return Submitted(name, job, new=True, carried=carried)
+    return Submitted(name, job, new=True, carried=carried, model=model)
 
 
 def earlier_job(name: str | None, jobs: Jobs) -> Job | None:
@@ -183,10 +193,10 @@ def _counted(batches: Iterator[pa.RecordBatch], on_rows: Callable[[int], None]) 
         yield batch
 
 
-def _check_same(name: str, job: Job, digest: str) -> None:
+def _check_same(name: str, job: Job, digest: str, model: ModelReference) -> None:
     if job.spec.digest != digest:
         msg = (
             f"There is a job {name} already ({job.spec.source} with {job.spec.model.reference}), and it is not this "
-            "one: the catalogue, the model or an option differs. Pass another --job."
+            f"one: the catalogue, the model or an option differs.{moved_words(job, model)} Pass another --job."
         )
         raise JobError(msg)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from models.options import DEFAULT_REGISTRY, RegistryOption
+from models.options import RegistryOption
+from models.reference import DEFAULT_REGISTRY
 from worker.options import AllowHostOption, EncodingOption, ImageColumnOption
 
 __all__ = ["register"]

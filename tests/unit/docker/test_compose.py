@@ -111,3 +111,10 @@ def test_a_beat_and_its_trainer_find_a_config_under_one_path() -> None:
         assert any(volume.endswith(":/registry") for volume in SERVICES[name]["volumes"])
         assert SERVICES[name]["profiles"] == ["retraining"]
     assert any(volume.endswith(":/photos:ro") for volume in SERVICES["trainer"]["volumes"])
+
+
+def test_tools_find_a_registry_and_workers_need_none() -> None:
+    tools, worker = SERVICES["hangtag"], SERVICES["worker"]
+    assert tools["environment"]["HANGTAG_REGISTRY"] == "/registry"
+    assert any(volume.endswith(":/registry") for volume in tools["volumes"])
+    assert not any("registry" in volume for volume in worker["volumes"])

@@ -28,6 +28,7 @@ FILES = {
     "manifest.json",
     "parity.json",
     "benchmark.json",
+    "reference.json",
     "README.md",
     "golden",
 }

@@ -10,6 +10,7 @@ from worker.parts import NO_PHOTO_WORK, PhotoWork, part_bytes
 from worker.receipt import Receipt, RunFigures, Tally
 from worker.results import PART_SCHEMA, results_of
 
+BINS = ",\n    ".join(["0"] * 19 + ["1"])
 RECEIPT_JSON = f"""{{
  "job": "0123456789ab",
  "source": "/srv/products.csv",
@@ -107,7 +108,26 @@ RECEIPT_JSON = f"""{{
   "disagreeing": 0
  }},
  "groups_file": "/srv/jobs/spring/by_group.parquet",
- "review_file": "/srv/jobs/spring/review.csv"
+ "review_file": "/srv/jobs/spring/review.csv",
+ "named": {{
+  "asked": "shop@champion",
+  "version": "shop@3"
+ }},
+ "drift": {{
+  "confidence_psi": 0.31,
+  "label_psi": 0.02,
+  "rows": 2,
+  "reference_rows": 1,
+  "warning": null,
+  "reference": {{
+   "confidence_histogram": [
+    {BINS}
+   ],
+   "by_label": {{
+    "shoe": 1
+   }}
+  }}
+ }}
 }}"""
 
 
@@ -169,15 +189,16 @@ def test_the_format_on_disk_is_this_one() -> None:
 def test_a_receipt_from_before_there_were_precisions_still_loads() -> None:
     older = json.loads(RECEIPT_JSON)
     del older["review_reasons"], older["photos"], older["model"]["precision"], older["model"]["all_to_review"]
-    del older["groups"], older["groups_file"], older["review_file"]
+    del older["groups"], older["groups_file"], older["review_file"], older["named"], older["drift"]
     receipt = Receipt.model_validate_json(json.dumps(older))
     assert (receipt.review_reasons, receipt.model.precision) == ({}, None)
     assert (receipt.groups, receipt.review_file) == (None, None)
+    assert (receipt.named, receipt.drift) == (None, None)
 
 
 def test_what_a_later_version_writes_besides_is_left_out() -> None:
     later = json.loads(RECEIPT_JSON)
-    for record in (later, later["run"], later["work"], later["photos"], later["errors"]["missing"]):
+    for record in (later, later["run"], later["work"], later["photos"], later["errors"]["missing"], later["drift"]):
         record["of_later"] = 1
     assert Receipt.model_validate_json(json.dumps(later)) == Receipt.model_validate_json(RECEIPT_JSON)
 

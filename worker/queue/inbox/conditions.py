@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from models.errors import InputError
+from models.reference import resolve_model
 from worker.photos.address import check_allow_hosts
 from worker.pin import verified_pin
 from worker.queue.submit import SubmitRequest
@@ -18,13 +19,14 @@ def check_conditions(each: SubmitRequest) -> None:
     Raises:
         InputError: an option cannot be used, or the image root is not there.
         BundleError: the model is damaged or disagrees with itself on this machine.
+        RegistryError: the registry has no such model, version or alias.
     """
     check_allow_hosts(each.options.allow_hosts or ())
     if each.encoding is not None:
         check_encoding(each.encoding)
     if each.image_root is not None:
         _check_root(str(each.image_root))
-    verified_pin(each.model, each.variant, each.options.precision)
+    verified_pin(resolve_model(each.model, each.registry).path, each.variant, each.options.precision)
 
 
 def _check_root(root: str) -> None:

@@ -34,7 +34,8 @@ class _Lines:
             f"{spec.rows:,} row{'s' if spec.rows > 1 else ''} in {spec.chunks:,} chunk{'s' if spec.chunks > 1 else ''}"
         )
         was_there = "" if submitted.new else " (was submitted before)"
-        line = Text.assemble(what, " → ", (submitted.name, "bold"), f", {size}{was_there}")
+        taken = f", with {submitted.model.said}" if submitted.model and submitted.model.asked else ""
+        line = Text.assemble(what, " → ", (submitted.name, "bold"), f", {size}{taken}{was_there}")
         self._console.print(line, highlight=False, soft_wrap=True)
 
     def refused(self, file: str, reason: str) -> None:
@@ -68,7 +69,8 @@ class _JsonLines:
         """See :class:`InboxView`."""
         spec = submitted.job.spec
         record = {"job": submitted.name, "new": submitted.new, "folder": submitted.job.storage.place}
-        _print("submitted", file=what, **record, rows=spec.rows, chunks=spec.chunks)
+        taken = {"model": submitted.model.said} if submitted.model else {}
+        _print("submitted", file=what, **record, rows=spec.rows, chunks=spec.chunks, **taken)
 
     def refused(self, file: str, reason: str) -> None:
         """See :class:`InboxView`."""

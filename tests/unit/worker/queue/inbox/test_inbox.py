@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from models.bundle import open_bundle
 from models.errors import HangtagError
+from tests.shelf import shop_registry
 from worker.job import JobOptions
 from worker.queue.inbox.only import Only
 
@@ -283,3 +285,25 @@ def test_a_sub_folder_that_cannot_be_read_stops_nothing_whatever_it_is_called(pl
     watched.settle(watched.inbox(), looks=4)
     assert [what for what, _ in place.heard.troubles] == ["photos/"]
     assert [what for what, _ in place.heard.new] == ["1 photos"]
+
+
+def test_each_job_takes_the_champion_of_its_time(place: Watched, tmp_path: Path, bundle: Path) -> None:
+    shelf = shop_registry(tmp_path, bundle)
+    place = place.asked(each=replace(place.request.each, model="shop@champion", registry=shelf.place))
+    inbox = place.inbox()
+    steps = (lambda: None, lambda: shelf.promote("shop", 2, "better"), lambda: shelf.rollback("shop", "worse"))
+    for night, step in enumerate(steps):
+        step()
+        place.list(f"{night}.csv", f"{night}.jpg")
+        place.settle(inbox)
+    digests = [place.jobs.find(name).spec.model.digest for _, name in place.heard.new]
+    assert digests == [open_bundle(shelf.path("shop", version)).digest for version in (1, 2, 1)]
+
+
+def test_a_champion_that_is_not_there_refuses_no_file(place: Watched, tmp_path: Path, bundle: Path) -> None:
+    shelf = shop_registry(tmp_path, bundle)
+    place = place.asked(each=replace(place.request.each, model="shop@best", registry=shelf.place))
+    place.list("nightly.csv", "a.jpg")
+    place.settle(place.inbox())
+    assert not place.heard.refusals
+    assert "shop@best" in place.heard.troubles[0][1]

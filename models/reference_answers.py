@@ -1,0 +1,105 @@
+"""``reference.json`` of a bundle: what its models say of the photos that they were proved on.
+
+What they say of a catalogue is compared with it. It is a file of its own, and not in the manifest, so that an older
+Hangtag can still label with the bundle.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.bundle import Bundle
+from models.errors import BundleError
+
+__all__ = [
+    "BINS",
+    "REFERENCE_FILE",
+    "ReferenceAnswers",
+    "answers_of",
+    "answers_of_probabilities",
+    "confidence_histogram",
+    "dump_reference",
+    "read_reference",
+]
+
+REFERENCE_FILE: Final = "reference.json"
+BINS: Final = 20
+
+
+class _Record(BaseModel):
+    """What a later version writes besides is left out, so that an upgrade refuses no bundle."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ReferenceAnswers(_Record):
+    """What a model says of some photos, each distinct one counted once.
+
+    Attributes:
+        confidence_histogram: photos in each of 20 bins of equal width from 0 to 1, by their confidence.
+        by_label: likeliest class → photos.
+    """
+
+    confidence_histogram: Annotated[tuple[int, ...], Field(min_length=BINS, max_length=BINS)]
+    by_label: dict[str, int]
+
+    @property
+    def photos(self) -> int:
+        """How many photos they are of."""
+        return sum(self.by_label.values())
+
+
+class _Contents(_Record):
+    schema_version: Literal[1]
+    variants: dict[str, ReferenceAnswers]
+
+
+def confidence_histogram(confidences: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """How many confidences, each from 0 to 1, are in each of 20 bins of equal width."""
+    counts: npt.NDArray[np.int64] = np.histogram(confidences, bins=BINS, range=(0.0, 1.0))[0]
+    return counts
+
+
+def answers_of(labels: Iterable[str], confidences: npt.ArrayLike) -> ReferenceAnswers:
+    """Count answers: a label and a confidence for each photo, in the same order."""
+    names, counts = np.unique(np.array(list(labels), dtype=np.str_), return_counts=True)
+    return ReferenceAnswers(
+        confidence_histogram=tuple(confidence_histogram(confidences).tolist()),
+        by_label=dict(zip(names.tolist(), counts.tolist(), strict=True)),
+    )
+
+
+def answers_of_probabilities(probabilities: npt.NDArray[np.float32], labels: Sequence[str]) -> ReferenceAnswers:
+    """Count what a model says.
+
+    Args:
+        probabilities: ``float32 (n, classes)``.
+        labels: class names, in the order of the columns.
+    """
+    return answers_of((labels[best] for best in probabilities.argmax(axis=1)), probabilities.max(axis=1))
+
+
+def dump_reference(variants: Mapping[str, ReferenceAnswers]) -> bytes:
+    """The contents of ``reference.json``: variant → what it says."""
+    return _Contents(schema_version=1, variants=dict(variants)).model_dump_json(indent=1).encode()
+
+
+def read_reference(bundle: Bundle, variant: str) -> ReferenceAnswers | None:
+    """What a variant says of the photos that it was proved on; none where an older Hangtag made the bundle.
+
+    Raises:
+        BundleError: the file is not the one that was exported, or of another version of Hangtag.
+    """
+    if REFERENCE_FILE not in bundle.manifest.files:
+        return None
+    try:
+        return _Contents.model_validate_json(bundle.read(REFERENCE_FILE)).variants.get(variant)
+    except ValidationError as error:
+        msg = (
+            f"{bundle.path / REFERENCE_FILE} is damaged, or of a later Hangtag; upgrade Hangtag, or export the bundle "
+            "again."
+        )
+        raise BundleError(msg) from error

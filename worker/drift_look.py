@@ -1,0 +1,94 @@
+"""Which finished jobs of a model had photos unlike those that it was proved on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from models.storage.open_storage import open_storage
+from models.storage.storage import Storage
+from worker.receipt import RECEIPT_FILE, Receipt
+
+__all__ = ["DriftedJob", "drifted_jobs"]
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class DriftedJob:
+    """A finished job whose receipt warns of drift.
+
+    Attributes:
+        place: its folder.
+        source: the catalogue.
+        finished_at: when, in UTC.
+        rows: distinct photos that were compared.
+        confidence_psi: how far their confidences are from those that the model was proved with.
+        label_psi: the same of labels.
+        warning: for a person.
+    """
+
+    place: str
+    source: str
+    finished_at: str
+    rows: int
+    confidence_psi: float
+    label_psi: float
+    warning: str
+
+
+def drifted_jobs(
+    places: Sequence[str], digest: str, since: str | None = None, note: Note = lambda _: None
+) -> list[DriftedJob]:
+    """Look for drift in the receipts of finished jobs, the earliest first.
+
+    Args:
+        places: folders of jobs, job folders (``<output>.job``), and folders that hold such; paths or ``s3://`` URLs.
+        digest: of the model's bundle.
+        since: jobs that finished then or before do not count; ISO 8601, UTC where it names no zone.
+        note: told of each receipt that is damaged, and passed over.
+
+    Raises:
+        InputError: a place is neither a path nor an ``s3://`` URL.
+        MissingExtraError: it is in S3, and what talks to S3 is not installed.
+    """
+    after = _moment(since) if since else None
+    receipts = (found for place in places for found in _receipts(open_storage(place), note))
+    drifted = {
+        place: DriftedJob(
+            place=place,
+            source=receipt.source,
+            finished_at=receipt.finished_at,
+            rows=receipt.drift.rows,
+            confidence_psi=receipt.drift.confidence_psi,
+            label_psi=receipt.drift.label_psi,
+            warning=receipt.drift.warning,
+        )
+        for place, receipt in receipts
+        if receipt.model.digest == digest and (after is None or _moment(receipt.finished_at) > after)
+        if receipt.drift is not None and receipt.drift.warning is not None
+    }
+    return sorted(drifted.values(), key=lambda job: _moment(job.finished_at))
+
+
+def _receipts(storage: Storage, note: Note) -> Iterator[tuple[str, Receipt]]:
+    """The receipt of a job's own folder, and those of the folders in it."""
+    for folder in (storage, *map(storage.child, storage.folders())):
+        with suppress(FileNotFoundError):
+            data = folder.read(RECEIPT_FILE)
+            try:
+                receipt = Receipt.model_validate_json(data)
+                _moment(receipt.finished_at)
+            except (ValidationError, ValueError):
+                note(
+                    f"{RECEIPT_FILE} in {folder.place} is damaged, or of another version of Hangtag; it is passed over."
+                )
+            else:
+                yield folder.place, receipt
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
