@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from models.confidence import Confidence, PrecisionTarget, UnknownLimit
 from models.errors import JobError
@@ -16,6 +17,9 @@ from worker.owner import Owner
 from worker.queue.private_redis import redis_binary
 
 REDIS_MAJOR = 7
+
+settings.register_profile("hangtag", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hangtag")  # a loaded machine fails no law
 SAY_WHO = "import sys; from worker.owner import Owner; print(Owner.this().to_json(), flush=True)"
 
 
