@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import HangtagError
 from models.options import DEFAULT_REGISTRY
 from models.registry import open_registry
 
@@ -34,11 +33,5 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
     if path.exists() or "@" not in text:
         return ModelReference(path, text)
     name, _, which = text.rpartition("@")
-    shelf = open_registry(registry)
-    while True:
-        version = shelf.resolve(name, which)
-        try:
-            return ModelReference(shelf.path(name, version), f"{name}@{version}")
-        except HangtagError:
-            if shelf.resolve(name, which) == version:  # else it was deleted, after its alias had gone on to another
-                raise
+    version, bundle = open_registry(registry).find(name, which)
+    return ModelReference(bundle, f"{name}@{version}")

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from models.bundle import Bundle, open_bundle, read_manifest
 from models.bundle_copy import bring_bundle
-from models.errors import BundleError, RegistryError
+from models.errors import BundleError, HangtagError, RegistryError
 from models.registry_history import Event, History, What
 from models.registry_publish import TRAINING, claim_number, copy_version, remove_deleted
 from models.registry_state import State, VersionRules, VersionState
@@ -130,6 +130,21 @@ class Registry:
             msg = f"{here} is not the bundle that was published as {name}@{version}; restore it from a copy."
             raise BundleError(msg)
         return here
+
+    def find(self, name: str, which: str) -> tuple[int, Path]:
+        """The version that an alias or a number means, and its bundle as a folder of this machine.
+
+        Raises:
+            RegistryError: there is no such model, alias or version.
+            BundleError: it is damaged.
+        """
+        while True:
+            version = self.resolve(name, which)
+            try:
+                return version, self.path(name, version)
+            except HangtagError:
+                if self.resolve(name, which) == version:  # else its alias had gone on to another, and it was deleted
+                    raise
 
     def training(self, name: str, version: int, file: str) -> Path | None:
         """A file that a retraining of a version starts from, on this machine; none where it was not kept.
