@@ -7,12 +7,9 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from models.errors import HangtagError, RegistryError
-
-if TYPE_CHECKING:
-    from models.registry import Registry
+from models.errors import RegistryError
 
 __all__ = ["DEFAULT_REGISTRY", "ModelReference", "find_model", "resolve_model", "version_of"]
 
@@ -62,21 +59,12 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
 
     name, which = named.groups()
     shelf = open_registry(registry)
-    while True:
-        version = _resolved(shelf, name, which)
-        try:
-            return ModelReference(shelf.path(name, version), f"{name}@{version}", text, shelf.place)
-        except HangtagError:
-            if shelf.resolve(name, which) == version:  # else it was deleted, after its alias had gone on to another
-                raise
-
-
-def _resolved(shelf: "Registry", name: str, which: str) -> int:
     try:
-        return shelf.resolve(name, which)
+        version, bundle = shelf.find(name, which)
     except RegistryError as error:
-        msg = f"{error} No file is called {name}@{which} either. Check --model, and --registry or HANGTAG_REGISTRY."
+        msg = f"{error} No file is called {text} either. Check --model, and --registry or HANGTAG_REGISTRY."
         raise RegistryError(msg) from error
+    return ModelReference(bundle, f"{name}@{version}", text, shelf.place)
 
 
 def version_of(model: ModelReference, digest: str) -> ModelReference | None:

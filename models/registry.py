@@ -10,25 +10,21 @@ A version is there when the history says so, and the history says so when the bu
 may write at once: each event is written by one of them.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from models.bundle import Bundle, open_bundle, read_manifest
-from models.bundle_copy import bring_bundle
-from models.errors import BundleError, RegistryError
-from models.registry_history import Event, History, What
-from models.registry_publish import TRAINING, claim_number, copy_version, remove_deleted
-from models.registry_state import State, VersionRules, VersionState
+from models.bundle import Bundle, open_bundle
+from models.errors import RegistryError
+from models.registry_history import Event, What
+from models.registry_publish import claim_number, copy_version, remove_deleted
+from models.registry_shelf import NAME, Shelf, check_model_name
+from models.registry_state import VersionState
 from models.storage.open_storage import open_storage
-from models.storage.storage import Storage
 
 __all__ = ["Published", "Registry", "check_model_name", "open_registry"]
-
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -44,108 +40,12 @@ class Published:
     new: bool
 
 
-class Registry:
-    """Models by name.
+class Registry(Shelf):
+    """Models by name, to be looked up and changed.
 
     Args:
         storage: where they are.
     """
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-
-    @property
-    def place(self) -> str:
-        """Where it is, as a person would write it."""
-        return self._storage.place
-
-    def names(self) -> list[str]:
-        """The models that have a history, in order."""
-        return [name for name in self._storage.folders() if _NAME.fullmatch(name) and self.history(name).numbers()]
-
-    def model_storage(self, name: str) -> Storage:
-        """All that is kept of a model: its versions, its history, and what others keep beside them, such as locks.
-
-        Raises:
-            RegistryError: no model can have that name.
-        """
-        check_model_name(name)
-        return self._storage.child(name)
-
-    def history(self, name: str) -> History:
-        """What happened to a model.
-
-        Raises:
-            RegistryError: no model can have that name.
-        """
-        return History(self.model_storage(name))
-
-    def state(self, name: str) -> State:
-        """What holds of a model now.
-
-        Raises:
-            RegistryError: there is no such model; the message names those that are there.
-        """
-        last = self.history(name).last()
-        if last is None:
-            there = ", ".join(self.names()) or "none"
-            msg = f"Expected a model {name} in the registry {self.place}, found none; models there: {there}."
-            raise RegistryError(msg)
-        return last.after
-
-    def resolve(self, name: str, which: str) -> int:
-        """The version that an alias or a number means.
-
-        Raises:
-            RegistryError: there is no such model, alias or version.
-        """
-        state = self.state(name)
-        if which.isdecimal():
-            version = int(which)
-            if version in state.versions:
-                return version
-        elif which in state.aliases:
-            return state.aliases[which]
-        there = ", ".join([*state.aliases, *map(str, state.versions)]) or "none"
-        msg = f"Expected {name}@{which} in the registry {self.place}, found {there} of {name}."
-        raise RegistryError(msg)
-
-    def path(self, name: str, version: int) -> Path:
-        """A version's bundle as a folder of this machine; it is copied to the cache where the registry is elsewhere.
-
-        Raises:
-            RegistryError: there is no such version.
-            BundleError: it is damaged.
-        """
-        digest = self._version(name, version).digest
-        place = self.model_storage(name).child(str(version))
-        here = place.on_disk("") or self._storage.scratch / digest
-        try:
-            if not here.is_dir():
-                bring_bundle(place, here)
-        except FileNotFoundError as error:
-            msg = f"Expected the bundle of {name}@{version} in {place.place}, it is gone; publish it again."
-            raise BundleError(msg) from error
-        if read_manifest(here).digest != digest:
-            msg = f"{here} is not the bundle that was published as {name}@{version}; restore it from a copy."
-            raise BundleError(msg)
-        return here
-
-    def training(self, name: str, version: int, file: str) -> Path | None:
-        """A file that a retraining of a version starts from, on this machine; none where it was not kept.
-
-        Raises:
-            RegistryError: there is no such version.
-        """
-        digest = self._version(name, version).digest
-        storage, key = self.model_storage(name), f"{TRAINING}/{version}/{file}"
-        if not storage.exists(key):
-            return None
-        if found := storage.on_disk(key):
-            return found
-        here = self._storage.scratch / f"{name}@{version}.{digest[:16]}"
-        here.mkdir(exist_ok=True)
-        return storage.local(key, here)
 
     def publish(
         self,
@@ -181,7 +81,7 @@ class Registry:
         while True:
             version = claim_number(storage, history.state(), bundle.digest)
             copy_version(storage, version, bundle, training or {})
-            change = self._rules(name).published(version, what, alias)
+            change = self.rules(name).published(version, what, alias)
             event = history.append(What.PUBLISHED, change, why, numbers, cycle=cycle)
             state = history.state()
             remove_deleted(storage, state)
@@ -219,7 +119,7 @@ class Registry:
         if force and not why.strip():
             msg = f"Expected a reason to promote {name}@{version} by force, got none; give it with --why."
             raise RegistryError(msg)
-        change = self._rules(name).promoted(version, instead_of, force=force)
+        change = self.rules(name).promoted(version, instead_of, force=force)
         return self.history(name).append(What.PROMOTED, change, why, numbers, cycle=cycle, forced=force)
 
     def refuse(
@@ -240,7 +140,7 @@ class Registry:
         Raises:
             RegistryError: it is not there.
         """
-        change = self._rules(name).refused(version, reasons)
+        change = self.rules(name).refused(version, reasons)
         return self.history(name).append(What.REFUSED, change, " ".join(reasons), numbers, cycle=cycle)
 
     def rollback(self, name: str, why: str) -> Event:
@@ -250,7 +150,7 @@ class Registry:
             RegistryError: there is no such version.
         """
         self.state(name)
-        event = self.history(name).append(What.ROLLED_BACK, self._rules(name).rolled_back(), why)
+        event = self.history(name).append(What.ROLLED_BACK, self.rules(name).rolled_back(), why)
         assert event is not None  # noqa: S101 - there is always something to do, or an error
         return event
 
@@ -264,7 +164,7 @@ class Registry:
             RegistryError: the version is not there, or no version can have that alias.
         """
         _check_alias(alias)
-        return self.history(name).append(What.ALIASED, self._rules(name).aliased(version, alias), why)
+        return self.history(name).append(What.ALIASED, self.rules(name).aliased(version, alias), why)
 
     def remove_alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
         """Take an alias of a version away.
@@ -272,7 +172,7 @@ class Registry:
         Raises:
             RegistryError: it does not mean that version, or is the champion's.
         """
-        return self.history(name).append(What.ALIASED, self._rules(name).unaliased(version, alias), why)
+        return self.history(name).append(What.ALIASED, self.rules(name).unaliased(version, alias), why)
 
     def delete(self, name: str, version: int, why: str) -> Event | None:
         """Take a version away that no alias means: first from the history, then its files.
@@ -284,17 +184,9 @@ class Registry:
             RegistryError: it was never there, or an alias means it.
         """
         history = self.history(name)
-        event = history.append(What.DELETED, self._rules(name).deleted(version), why)
+        event = history.append(What.DELETED, self.rules(name).deleted(version), why)
         remove_deleted(self.model_storage(name), history.state())
         return event
-
-    def _rules(self, name: str) -> VersionRules:
-        return VersionRules(name, self.place)
-
-    def _version(self, name: str, version: int) -> VersionState:
-        state = self.state(name)
-        self._rules(name).check_there(version, state)
-        return state.versions[version]
 
 
 def _described(bundle: Bundle) -> VersionState:
@@ -316,22 +208,8 @@ def open_registry(place: str) -> Registry:
     return Registry(open_storage(place))
 
 
-def check_model_name(name: str) -> None:
-    """Refuse a name that no model can have.
-
-    Raises:
-        RegistryError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is too long.
-    """
-    if not _NAME.fullmatch(name):
-        msg = (
-            f"Expected a model's name of letters, digits, '.', '_' and '-' (at most 64, the first a letter or a "
-            f"digit), got {name!r}."
-        )
-        raise RegistryError(msg)
-
-
 def _check_alias(alias: str) -> None:
-    if not _NAME.fullmatch(alias) or alias.isdecimal():
+    if not NAME.fullmatch(alias) or alias.isdecimal():
         msg = (
             f"Expected an alias of letters, digits, '.', '_' and '-' that is no number (at most 64 characters), "
             f"got {alias!r}."

@@ -57,8 +57,11 @@ class _DyingStorage(FolderStorage):
         return _DyingStorage(self.root / folder, self.steps)
 
 
-def read_until_told(place: str) -> object:
-    """Look the champion up again and again until ``stop`` lies beside the registry; each answer must be whole."""
+def read_until_told(place: str, least: str) -> object:
+    """Look the champion up until ``stop`` lies beside the registry, and say it when that was often enough.
+
+    Each answer must be whole.
+    """
     reads, seen, mirrors = 0, [], 0
     while not Path(f"{place}.stop").exists():
         found = resolve_model(f"{MODEL}@champion", place)
@@ -70,6 +73,8 @@ def read_until_told(place: str) -> object:
         mirrors += _whole_mirrors(Path(place, MODEL))
         if reads == 1:
             print("reading", flush=True)
+        if reads == int(least):
+            Path(f"{place}.enough-{os.getpid()}").touch()
     return {"reads": reads, "seen": len(seen), "mirrors": mirrors}
 
 
@@ -103,9 +108,29 @@ def die_deleting(place: str, step: str, version: str) -> object:
     return registry.delete(MODEL, int(version), "a try") is not None
 
 
+def die_in_turn() -> object:
+    """Do what each line of stdin says in a process of its own, and print how that one ended.
+
+    They are children of this one, which has imported all there is: that takes longer than all that they do.
+    """
+    for line in sys.stdin:
+        work, *words = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                WORK[work](*words)
+                code = 0
+            finally:
+                os._exit(code)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    return None
+
+
 WORK: dict[str, Callable[..., object]] = {
     "read": read_until_told,
     "publish": publish,
+    "die_in_turn": die_in_turn,
     "die_publishing": die_publishing,
     "die_deleting": die_deleting,
 }

@@ -1,5 +1,7 @@
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,32 @@ from models.errors import BundleError, RegistryError
 from models.reference import resolve_model
 from models.registry import Published, Registry, check_model_name, open_registry
 from models.registry_history import CHALLENGER, CHAMPION, What
+from models.storage.storage import FolderStorage
 from tests.paper_bundle import write_paper_bundle
+
+
+@dataclass(frozen=True)
+class _Watched(FolderStorage):
+    """Something happens just before a first file of some name is written or read."""
+
+    name: str
+    todo: list[Callable[[], object]] = field(compare=False)
+
+    def commit(self, key: str, data: bytes) -> bool:
+        self._meanwhile(key)
+        return super().commit(key, data)
+
+    def read(self, key: str) -> bytes:
+        data = super().read(key)
+        self._meanwhile(key)
+        return data
+
+    def child(self, folder: str) -> "_Watched":
+        return _Watched(self.root / folder, self.name, self.todo)
+
+    def _meanwhile(self, key: str) -> None:
+        if key.endswith(self.name) and self.todo:
+            self.todo.pop()()
 
 
 @pytest.fixture
@@ -232,6 +259,47 @@ def test_what_another_publishes_meanwhile_takes_no_number_of_a_killed_publish(
     assert registry.publish("shop", bundles[0], "at last") == Published(1, new=True)
     state = registry.state("shop")
     assert (sorted(state.versions), state.aliases, state.last_version) == ([1, 2, 3], {CHAMPION: 3}, 3)
+
+
+def test_what_is_published_and_deleted_while_it_is_copied_becomes_another_version(
+    registry: Registry, bundles: list[Path]
+) -> None:
+    def meanwhile() -> None:
+        assert registry.publish("shop", bundles[0], "quicker") == Published(1, new=True)
+        registry.delete("shop", 1, "a mistake")
+
+    slow = Registry(_Watched(Path(registry.place), "manifest.json", [meanwhile]))
+    assert slow.publish("shop", bundles[0], "slow") == Published(2, new=True)
+    assert [folder for folder in registry.model_storage("shop").folders() if folder.isdecimal()] == ["2"]
+
+
+def test_a_champion_that_is_replaced_and_deleted_while_it_is_looked_up_is_the_new_one(
+    registry: Registry, bundles: list[Path]
+) -> None:
+    def meanwhile() -> None:
+        registry.promote("shop", 2, "better")
+        registry.delete("shop", 1, "worse")
+
+    publish_all(registry, bundles[:2])
+    registry.promote("shop", 1, "")
+    slow = Registry(_Watched(Path(registry.place), "history/000003.json", [meanwhile]))
+    assert slow.find("shop", CHAMPION) == (2, registry.path("shop", 2))
+
+
+def test_a_promotion_sees_that_its_version_was_deleted_meanwhile(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:2])
+    slow = Registry(_Watched(Path(registry.place), "000003.json", [lambda: registry.delete("shop", 2, "worse")]))
+    with pytest.raises(RegistryError, match=r"Expected version 2 of shop .*found 1"):
+        slow.promote("shop", 2, "better")
+    assert registry.state("shop").aliases == {}
+
+
+def test_a_deletion_sees_that_its_version_was_promoted_meanwhile(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:2])
+    slow = Registry(_Watched(Path(registry.place), "000003.json", [lambda: registry.promote("shop", 2, "better")]))
+    with pytest.raises(RegistryError, match="shop@2 is champion"):
+        slow.delete("shop", 2, "worse")
+    assert registry.find("shop", CHAMPION)[1].is_dir()
 
 
 def test_a_model_that_is_not_there_names_those_that_are(registry: Registry, bundles: list[Path]) -> None:
