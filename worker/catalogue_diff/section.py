@@ -23,7 +23,9 @@ CATALOGUE_STYLE: Final = """
 .flows + p { margin-top: .75rem }
 .flows + h3, .flows + p + h3 { margin-bottom: .5rem }
 .tile.change-row figcaption { border-left: 0; border-top: 1px solid var(--line) }
-.tile.change-row figcaption span { color: var(--faint) }
+h2 .faint, h3 .faint { font-weight: 400 }
+.tile.change-row figcaption > span { color: var(--faint) }
+.tile.change-row figcaption b, .tile.change-row b span { color: var(--ink); font-size: inherit }
 .tile.change-row figcaption b { -webkit-line-clamp: 3 }
 @media (max-width: 40rem) { .flows .line { width: 26% } .flows .n { width: 4rem } }
 """

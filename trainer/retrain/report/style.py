@@ -47,6 +47,7 @@ h1.review::before { content: "!"; color: var(--review) }
 .corrections td { padding-top: .35rem; padding-bottom: .35rem }
 .outcome.badge { font-weight: 600 }
 .costs .n { width: 7.5rem }
+.costs td:first-child { white-space: nowrap }
 .costs td:last-child { padding-left: 1.25rem }
 .steps .n { width: 8rem }
 .steps .line { width: 45% }
