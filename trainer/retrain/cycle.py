@@ -21,7 +21,7 @@ from trainer.retrain.config import RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder, Cycles
 from trainer.retrain.decide import DECIDE
 from trainer.retrain.drift import undrifted
-from trainer.retrain.finish import LOG, finish_step
+from trainer.retrain.finish import ending
 from trainer.retrain.lock import CycleLock
 from trainer.retrain.outcome import CycleStart, CycleStatus, CycleWhy, Outcome
 from trainer.retrain.ship import EXPORT, PUBLISH
@@ -50,7 +50,7 @@ def _lock(storage: Storage) -> AbstractContextManager[Held]:
 
 def steps(now: Callable[[], str] = _now) -> tuple[Step, ...]:
     """All steps after collecting, in order."""
-    return (TEACH, EXPORT, COMPARE, CATALOGUE, GATE, PUBLISH, DECIDE, LOG, finish_step(now))
+    return (TEACH, EXPORT, COMPARE, CATALOGUE, GATE, PUBLISH, DECIDE, *ending(now))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is left of a cycle: a line on the tracking server, the page to look at, and the outcome."""
+"""What is left of a cycle: the page to look at, a run on the tracking server, and the outcome."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from trainer.retrain.work import Step, Work
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
-__all__ = ["LOG", "finish_step"]
+__all__ = ["ending"]
 
 
 def _log_done(work: Work) -> bool:
@@ -36,19 +36,22 @@ def _log(work: Work, view: "TrainingView") -> None:
     replace_file(work.folder.mlflow, json.dumps({"run": run}).encode())
 
 
-LOG = Step("log", _log_done, _log)
+def ending(now: Callable[[], str]) -> tuple[Step, Step, Step]:
+    """The last steps: ``report.html``, the tracking server, and the file that says that the cycle is over."""
 
-
-def finish_step(now: Callable[[], str]) -> Step:
-    """The last step: ``report.html``, and then the file that says that the cycle is over."""
-
-    def do(work: Work, view: "TrainingView") -> None:
+    def report(work: Work, view: "TrainingView") -> None:
         view.advance("Drawing the report", 0, 1)
-        outcome = _outcome(work, now())
-        work.tools.write_report(work.folder.path, outcome)
-        work.folder.write(work.folder.outcome, outcome)
+        work.tools.write_report(work.folder.path, _outcome(work, now()))
 
-    return Step("report", lambda work: work.folder.outcome.is_file(), do)
+    def end(work: Work, view: "TrainingView") -> None:
+        view.advance("Ending", 0, 1)
+        work.folder.write(work.folder.outcome, _outcome(work, now()))
+
+    return (
+        Step("report", lambda work: work.folder.report.is_file(), report),
+        Step("log", _log_done, _log),
+        Step("end", lambda work: work.folder.outcome.is_file(), end),
+    )
 
 
 def _status(work: Work) -> CycleStatus:

@@ -27,8 +27,9 @@ _STEPS: Final = {
     "gate": "The gate",
     "publish": "Into the registry",
     "decide": "The decision",
-    "log": "To the tracking server",
     "report": "The report",
+    "log": "To the tracking server",
+    "end": "The outcome",
 }
 
 

@@ -48,9 +48,9 @@ def test_a_better_challenger_is_promoted(shop: PaperShop) -> None:
     assert (outcome.champion, outcome.challenger, outcome.version) == ("shop@1", "shop@2", 2)
     assert shop.registry.state("shop").aliases == {CHAMPION: 2}
     assert [step for step in view.steps if step] == [
-        *("collect", "train", "export", "compare", "gate", "publish", "decide", "report")
+        *("collect", "train", "export", "compare", "gate", "publish", "decide", "report", "end")
     ]
-    assert outcome.seconds.keys() == {step for step in view.steps if step} - {"report"}
+    assert outcome.seconds.keys() == {step for step in view.steps if step} - {"end"}
 
 
 def test_the_history_tells_the_cycle_and_its_numbers(shop: PaperShop) -> None:
