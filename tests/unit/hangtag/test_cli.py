@@ -30,8 +30,14 @@ def test_every_command_of_a_group_teaches_by_example(name: str) -> None:
     assert f"hangtag {name}" in help_text
 
 
+def test_corrections_has_these_commands() -> None:
+    assert sorted(name for name in NESTED if name.startswith("corrections ")) == [
+        f"corrections {verb}" for verb in ("import", "list", "show")
+    ]
+
+
 def test_jobs_has_these_commands() -> None:
-    assert sorted(NESTED) == [
+    assert sorted(name for name in NESTED if name.startswith("jobs ")) == [
         f"jobs {verb}" for verb in ("cancel", "receipt", "resume", "retry-failed", "show", "watch")
     ]
 
