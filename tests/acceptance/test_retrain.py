@@ -217,12 +217,12 @@ def test_a_rollback_restores_the_champion_before(poisoned: Shop) -> None:
 def test_better_on_the_whole_but_worse_on_one_class_is_refused(tmp_path: Path, photos: list[Photo]) -> None:
     outlet = Shop(tmp_path, "outlet")
     outlet.put(some(photos, lambda photo, place: place < (30 if photo.label == "hat" else 3)))
-    outlet.ask("epochs = 40")
+    outlet.ask('balance = "none"\nepochs = 30')
     assert outlet.retrain() == ExitCode.OK
     hats = [photo.path for photo in photos if photo.label == "hat" and photo.split == "train"][2:]
     spoiled = [Photo(photo.path, "vase" if photo.path in hats else photo.label, photo.split) for photo in photos]
     outlet.put(spoiled)
-    outlet.ask("warm_start = false\nepochs = 20")
+    outlet.ask('balance = "none"\nwarm_start = false\nepochs = 20')
     assert outlet.retrain() == ExitCode.GATE_REFUSED
     comparison, verdict = outlet.read(2, "comparison.json"), outlet.read(2, "verdict.json")
     assert comparison["points"] > 0
