@@ -5,6 +5,8 @@ decided. One cycle of a model runs at a time.
 """
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
-from models.errors import DataError, HangtagError, InputError, ParityError
+from models.errors import DataError, HangtagError, InputError, ParityError, StoppedError
 from models.registry import Registry, open_registry
 from models.storage.storage import Storage
 from models.whole_file import replace_file
@@ -45,7 +47,8 @@ class Held(Protocol):
 
 
 def _lock(storage: Storage) -> AbstractContextManager[Held]:
-    return CycleLock(storage).held()
+    """A step takes hours: it is stopped as by Ctrl-C when another process goes on with its cycle."""
+    return CycleLock(storage, lost=lambda: os.kill(os.getpid(), signal.SIGINT)).held()
 
 
 def steps(now: Callable[[], str] = _now) -> tuple[Step, ...]:
@@ -93,7 +96,7 @@ def retrain(config: RetrainConfig, wish: CycleWish, view: CycleView, around: Sur
     """Run a cycle to its end, or go on with one that was stopped.
 
     Raises:
-        BusyError: another process runs a cycle of this model.
+        BusyError: another process runs a cycle of this model, or has taken this one over.
         InputError: the settings, the photos or the splits cannot be used; what cannot be learned from, and settings
             that no training begins with, end the cycle, so that the next one looks at them again.
         ParityError: the challenger's export disagreed with it; the cycle is over.
@@ -102,7 +105,11 @@ def retrain(config: RetrainConfig, wish: CycleWish, view: CycleView, around: Sur
     around = around or Surroundings()
     registry = open_registry(config.registry)
     with around.lock(registry.model_storage(config.name)) as held:
-        return _Cycle(config, wish, view, around, registry, held).run()
+        try:
+            return _Cycle(config, wish, view, around, registry, held).run()
+        except (KeyboardInterrupt, StoppedError):
+            held.check()
+            raise
 
 
 class _Cycle:
