@@ -48,7 +48,8 @@ class TrainingScreen:
         self._epochs_done = 0
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._console.is_interactive:  # elsewhere a bar is an empty line
+            self._progress.start()
         return self
 
     def __exit__(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from models.errors import DataError, InputError
 from trainer.data.dataset import Split
+from trainer.data.path_cell import path_cell
 from trainer.retrain.outcome import CycleStart, Outcome
 from trainer.retrain.records import CatalogueDiff, Collected, Comparison, Correction, Verdict
 from trainer.splits.assigned import AssignedPhoto, read_splits
@@ -59,7 +60,13 @@ class CycleMaterial:
 
     def _places(self) -> Mapping[str, Split]:
         by_content = {photo.sha256: photo.split for photo in self.photos}
-        return by_content | {str(photo.path): photo.split for photo in self.photos}
+        return by_content | {path_cell(photo.path): photo.split for photo in self.photos}
+
+
+def _comparison(folder: Path, outcome: Outcome) -> Comparison | None:
+    """The challenger under the name that it has by now: it was compared before it had a number."""
+    found = _read(folder / "comparison.json", Comparison)
+    return found and found.model_copy(update={"challenger": outcome.challenger or found.challenger})
 
 
 def read_material(folder: Path, outcome: Outcome) -> CycleMaterial:
@@ -73,7 +80,7 @@ def read_material(folder: Path, outcome: Outcome) -> CycleMaterial:
         outcome,
         _read(folder / "cycle.json", CycleStart),
         _read(folder / "collected.json", Collected),
-        _read(folder / "comparison.json", Comparison),
+        _comparison(folder, outcome),
         _read(folder / "catalogue.json", CatalogueDiff),
         _read(folder / "verdict.json", Verdict),
         _photos(folder),
