@@ -177,6 +177,20 @@ def test_a_date_long_from_now_is_not_waited_for(late, tmp_path, server):
     assert "answered 503" in str(photo.outcome)
 
 
+def test_a_photo_is_put_off_for_so_long_in_all_and_then_fails(tmp_path, server):
+    """However many tries it may have: ``Retry-After`` is kept each time, and the waits add up."""
+    url = server.on("/a", whole(b"", "429 Slow", "Retry-After: 1\r\n"))
+    photo = fetched(tmp_path, server, url, limits=replace(HASTY, tries=50, longest_after_s=2.0))[0]
+    assert fault_of(photo) is ImageFault.DOWNLOAD
+    assert server.counts()["/a"] == 3
+
+
+def test_a_photo_whose_host_names_an_hour_is_tried_once_more_and_that_soon(tmp_path, server):
+    url = server.on("/a", whole(b"", "429 Slow", "Retry-After: 3600\r\n"))
+    photo = fetched(tmp_path, server, url, limits=replace(HASTY, total_s=0.5))[0]
+    assert "come again in 3,600 s, the last of 2 tries" in str(photo.outcome)
+
+
 @pytest.mark.parametrize("said", ["Thu, 01 Jan 2015 00:00:00 GMT", "-5", "soon", "", "0"])
 def test_a_date_that_has_passed_or_is_none_is_no_reason_to_wait(said, tmp_path, server):
     url = server.on("/a", whole(b"", "503 Busy", f"Retry-After: {said}\r\n"), whole())

@@ -198,6 +198,7 @@ class Downloads:
         elif self._is_last(fetch, trouble) or now + pause_s >= fetch.deadline:
             self._arrive(fetch, download_error(fetch.url, _given_up(fetch, trouble)))
         elif trouble.after_s is not None:
+            fetch.put_off_s += trouble.after_s
             self._enqueue(fetch, first=True)  # its host has said when
         else:
             fetch.left_s = fetch.deadline - now - pause_s
@@ -205,7 +206,9 @@ class Downloads:
 
     def _is_last(self, fetch: Fetch, trouble: Trouble) -> bool:
         tries = fetch.tries - fetch.redirects
-        return trouble.lasting or tries >= self._limits.tries or fetch.silences >= self._limits.silent_tries
+        put_off = trouble.after_s is not None and fetch.put_off_s >= self._limits.longest_after_s
+        in_vain = tries >= self._limits.tries or fetch.silences >= self._limits.silent_tries
+        return trouble.lasting or in_vain or put_off
 
     def _try_again(self, fetch: Fetch) -> None:
         if fetch.asks:

@@ -46,6 +46,7 @@ class Fetch:
         tries: how many have begun.
         silences: how many of them the host said nothing to for long.
         redirects: that were followed.
+        put_off_s: seconds, in all, after which its host has asked to be asked again.
         left_s: seconds that its tries, and the pauses between them, may still take; none before the first.
         deadline: of the try that is under way, by the loop's clock.
         seconds: that its tries took.
@@ -60,6 +61,7 @@ class Fetch:
     tries: int = 0
     silences: int = 0
     redirects: int = 0
+    put_off_s: float = 0.0
     left_s: float | None = None
     deadline: float = 0.0
     seconds: float = 0.0

@@ -76,7 +76,7 @@ class Host:
     def troubled(self, trouble: Trouble, began: float, now: float) -> None:
         """A try that began at ``began`` ended in trouble."""
         if trouble.after_s is not None:
-            self.not_before = max(self.not_before, now + min(trouble.after_s, self.limits.longest_after_s))
+            self.not_before = max(self.not_before, now + self.limits.put_off_s(trouble.after_s))
         if not self._troubles:
             self._since, self._silent = began, True
         self._troubles += 1
