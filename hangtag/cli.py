@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "submit": "worker",
         "worker": "worker",
         "jobs": "worker",
+        "models": "worker",
     }
 )
 """Command → the room that owns it, so that a command imports no other room's options."""

@@ -1,10 +1,12 @@
 """What commands of several rooms ask in the same words."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-__all__ = ["RegistryOption"]
+__all__ = ["DEFAULT_REGISTRY", "RegistryOption"]
+
+DEFAULT_REGISTRY: Final = "registry"
 
 RegistryOption = Annotated[
     str,

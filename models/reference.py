@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
+from models.options import DEFAULT_REGISTRY
 from models.registry import open_registry
 
 __all__ = ["DEFAULT_REGISTRY", "ModelReference", "resolve_model"]
-
-DEFAULT_REGISTRY: Final = "registry"
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,11 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
 
     Raises:
         RegistryError: the registry has no such model, version or alias.
+        BundleError: the bundle there is damaged.
     """
     path, text = Path(model), str(model)
     if path.exists() or "@" not in text:
         return ModelReference(path, text)
     name, _, which = text.rpartition("@")
-    shelf = open_registry(registry)
-    version = shelf.resolve(name, which)
-    return ModelReference(shelf.path(name, version), f"{name}@{version}")
+    version, bundle = open_registry(registry).find(name, which)
+    return ModelReference(bundle, f"{name}@{version}")

@@ -1,24 +1,25 @@
 """What happened to the versions of a model, in order: the one truth about which there are and what they are called."""
 
 import getpass
+import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from models.errors import RegistryError
+from models.registry_state import CHALLENGER, CHAMPION, Change, Record, State, VersionState
 from models.storage.storage import Storage
 
 __all__ = ["CHALLENGER", "CHAMPION", "Event", "History", "State", "VersionState", "What"]
 
-CHAMPION: Final = "champion"
-CHALLENGER: Final = "challenger"
 _FOLDER: Final = "history"
-_SCHEMA: Final = 1
+_MIRROR: Final = "history.jsonl"
+_ALIASES: Final = "aliases.json"
 
 
 class What(StrEnum):
@@ -28,46 +29,11 @@ class What(StrEnum):
     PROMOTED = "promoted"
     REFUSED = "refused"
     ROLLED_BACK = "rolled_back"
+    ALIASED = "aliased"
     DELETED = "deleted"
 
 
-class _Record(BaseModel):
-    """What a later version of Hangtag writes besides is left out, so that a registry outlives an upgrade."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class VersionState(_Record):
-    """A version that is there.
-
-    Attributes:
-        digest: of its bundle.
-        published_at: in UTC.
-        refused: why a gate refused it; empty where none did.
-    """
-
-    digest: str
-    published_at: str
-    refused: tuple[str, ...] = ()
-
-
-class State(_Record):
-    """All that holds after an event.
-
-    Attributes:
-        aliases: name → version; always of versions that are there.
-        versions: number → what is known of it; deleted ones are not here.
-        champions: versions that were champion, in order; the last is the champion.
-        last_version: the highest number that was ever given.
-    """
-
-    aliases: dict[str, int] = Field(default_factory=dict)
-    versions: dict[int, VersionState] = Field(default_factory=dict)
-    champions: tuple[int, ...] = ()
-    last_version: int = 0
-
-
-class Event(_Record):
+class Event(Record):
     """Something that happened.
 
     Attributes:
@@ -83,7 +49,7 @@ class Event(_Record):
         after: what holds from then on.
     """
 
-    schema_version: int = _SCHEMA
+    schema_version: Literal[1] = 1
     number: Annotated[int, Field(ge=1)]
     at: str
     by: str
@@ -143,7 +109,7 @@ class History:
     def append(
         self,
         what: What,
-        change: Callable[[State], tuple[int, State] | None],
+        change: Change,
         why: str,
         numbers: Mapping[str, Any] | None = None,
         *,
@@ -154,20 +120,22 @@ class History:
 
         Args:
             what: happens.
-            change: says, of what holds, which version it happens to and what holds then; nothing where it has happened
-                already; raises where it may not. It is asked anew whenever somebody else was quicker.
+            change: says what holds then; raises where it may not happen. It is asked anew whenever somebody else was
+                quicker.
             why: see :class:`Event`; so are the others.
             numbers: that it rests on.
             cycle: behind it.
-            forced: whether a refusal is overruled.
+            forced: whether a refusal may be overruled; the event says whether one was.
 
         Returns:
             The event; none where nothing was to be done.
         """
         while True:
             last = self.last()
-            changed = change(last.after if last else State())
+            before = last.after if last else State()
+            changed = change(before)
             if changed is None:
+                self._mirror()
                 return None
             version, after = changed
             event = Event(
@@ -179,7 +147,7 @@ class History:
                 why=why,
                 numbers=dict(numbers or {}),
                 cycle=cycle,
-                forced=forced,
+                forced=forced and bool(before.versions[version].refused),
                 after=after,
             )
             if self._storage.commit(_key(event.number), event.model_dump_json(indent=1).encode()):
@@ -187,15 +155,27 @@ class History:
                 return event
 
     def _mirror(self) -> None:
-        """Write ``history.jsonl`` and ``aliases.json``, for people and other tools; nothing here reads them."""
-        written = 0
-        while (numbers := self.numbers()) and numbers[-1] != written:
-            events = [self.event(number) for number in numbers]
-            lines = "".join(f"{event.model_dump_json(exclude={'after'})}\n" for event in events)
-            self._storage.replace("history.jsonl", lines.encode())
-            aliases = events[-1].after.model_dump_json(include={"aliases"}, indent=1)
-            self._storage.replace("aliases.json", aliases.encode())
-            written = numbers[-1]
+        """Write ``history.jsonl`` and ``aliases.json``, for people and other tools; nothing here rests on them.
+
+        Whoever writes them looks again afterwards, so that of many the last leaves what is so; and whoever finds
+        nothing to do looks, too, since a killed process may have left them behind.
+        """
+        lines = self._mirrored()
+        while (numbers := self.numbers()) and numbers != list(lines):
+            last = self.event(numbers[-1])
+            new = {number: self.event(number) for number in numbers if number not in lines}
+            told = {number: event.model_dump_json(exclude={"after"}) for number, event in new.items()}
+            lines = {number: told.get(number) or lines[number] for number in numbers}
+            self._storage.replace(_ALIASES, last.after.model_dump_json(include={"aliases"}, indent=1).encode())
+            self._storage.replace(_MIRROR, "".join(f"{line}\n" for line in lines.values()).encode())
+
+    def _mirrored(self) -> dict[int, str]:
+        """The lines that are there, by number."""
+        try:
+            lines = self._storage.read(_MIRROR).decode().split("\n")
+            return {int(json.loads(line)["number"]): line for line in lines if line}
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return {}
 
 
 def _key(number: int) -> str:

@@ -1,4 +1,4 @@
-"""``hangtag label``."""
+"""``hangtag label``; the queue and the registry bring theirs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,7 @@ from worker.options import (
     VariantOption,
 )
 from worker.queue.commands import register as register_queue
+from worker.registry.commands import register as register_registry
 
 __all__ = ["register"]
 
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command line."""
     app.command("label")(label_command)
     register_queue(app)
+    register_registry(app)
 
 
 def label_command(

@@ -152,6 +152,12 @@ class ObjectStorage:
         """See :meth:`Storage.delete`."""
         self._call("delete_object", key)
 
+    def clear(self, folder: str) -> None:
+        """See :meth:`Storage.clear`."""
+        inside = self.child(folder)
+        for key in list(inside.walk()):
+            inside.delete(key)
+
     def read(self, key: str) -> bytes:
         """See :meth:`Storage.read`."""
         return _patiently(lambda: self._get(key))
@@ -172,6 +178,9 @@ class ObjectStorage:
         finally:
             temporary.unlink(missing_ok=True)
         return here
+
+    def on_disk(self, _folder: str) -> None:
+        """See :meth:`Storage.on_disk`: it never is."""
 
     def exists(self, key: str) -> bool:
         """See :meth:`Storage.exists`."""

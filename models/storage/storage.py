@@ -1,13 +1,17 @@
 """Where jobs and models lie. ``commit`` writes what must never change: the first to write a key wins."""
 
+import errno
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from models.whole_file import replace_file, sync_folder, write_beside
 
 __all__ = ["Entry", "FolderStorage", "Storage"]
+
+_MEANWHILE: Final = (errno.ENOENT, errno.ENOTEMPTY)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class Storage(Protocol):
     def delete(self, key: str) -> None:
         """Remove ``key``; nothing happens where it is not there."""
 
+    def clear(self, folder: str) -> None:
+        """Remove all that is in ``folder``, and it itself; nothing happens where it is not there. Not all at once."""
+
     def read(self, key: str) -> bytes:
         """The bytes under ``key``; ``FileNotFoundError`` where there are none."""
 
@@ -61,6 +68,9 @@ class Storage(Protocol):
             key: of what never changes.
             folder: of this machine; a copy is made there, once, where the key is not on a disk of this machine.
         """
+
+    def on_disk(self, folder: str) -> Path | None:
+        """The folder as one of this machine, whether it is there or not; none where it is not on a disk."""
 
     def exists(self, key: str) -> bool:
         """Whether there is something under ``key``."""
@@ -126,6 +136,16 @@ class FolderStorage:
         """See :meth:`Storage.delete`."""
         (self.root / key).unlink(missing_ok=True)
 
+    def clear(self, folder: str) -> None:
+        """See :meth:`Storage.clear`; others may clear it, or write in it, at the same time."""
+        place = self.root / folder
+        while place.exists():
+            try:
+                shutil.rmtree(place)
+            except OSError as error:
+                if error.errno not in _MEANWHILE:
+                    raise
+
     def read(self, key: str) -> bytes:
         """See :meth:`Storage.read`."""
         return (self.root / key).read_bytes()
@@ -137,6 +157,10 @@ class FolderStorage:
     def local(self, key: str, folder: Path) -> Path:
         """See :meth:`Storage.local`."""
         return self.root / key
+
+    def on_disk(self, folder: str) -> Path:
+        """See :meth:`Storage.on_disk`."""
+        return self.root / folder
 
     def exists(self, key: str) -> bool:
         """See :meth:`Storage.exists`."""

@@ -73,6 +73,33 @@ def test_what_is_deleted_can_be_committed_again(storage: Storage) -> None:
     assert storage.commit("a", b"two")
 
 
+def test_a_folder_that_is_cleared_is_gone_with_all_in_it(storage: Storage) -> None:
+    for number in range(2 * PAGE_KEYS + 1):
+        storage.commit(f"1/{number}", b"")
+    for key in ("1/golden/a.jpg", "1/.a.tmp", "10/a", "a"):
+        storage.commit(key, b"")
+    storage.clear("1")
+    storage.clear("1")
+    assert storage.names("1") == storage.names("1/golden") == []
+    assert storage.folders() == ["10"]
+    assert storage.exists("a")
+    assert not storage.exists("1/.a.tmp")
+
+
+def test_of_many_that_clear_a_folder_none_fails(storage: Storage) -> None:
+    for number in range(8):
+        storage.commit(f"1/{number}/a", b"")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(storage.clear, ["1"] * 4))
+    assert storage.folders() == []
+
+
+def test_only_what_is_on_a_disk_is_a_folder_of_this_machine(storage: Storage) -> None:
+    storage.commit("1/a", b"one")
+    folder = storage.on_disk("1")
+    assert (folder / "a").read_bytes() == b"one" if folder else storage.place.startswith("s3://")
+
+
 def test_a_key_that_is_not_there(storage: Storage) -> None:
     storage.commit("there", b"")
     assert not storage.exists("her")

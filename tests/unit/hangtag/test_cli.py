@@ -30,10 +30,15 @@ def test_every_command_of_a_group_teaches_by_example(name: str) -> None:
     assert f"hangtag {name}" in help_text
 
 
-def test_jobs_has_these_commands() -> None:
-    assert sorted(NESTED) == [
-        f"jobs {verb}" for verb in ("cancel", "receipt", "resume", "retry-failed", "show", "watch")
-    ]
+@pytest.mark.parametrize(
+    ("group", "verbs"),
+    [
+        ("jobs", ["cancel", "receipt", "resume", "retry-failed", "show", "watch"]),
+        ("models", ["alias", "delete", "diff", "history", "promote", "publish", "rollback"]),
+    ],
+)
+def test_a_group_has_these_commands(group: str, verbs: list[str]) -> None:
+    assert sorted(name for name in NESTED if name.startswith(f"{group} ")) == [f"{group} {verb}" for verb in verbs]
 
 
 @pytest.mark.parametrize(("command", "option"), [(name, p) for name, c in ALL for p in c.params], ids=str)

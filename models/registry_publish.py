@@ -1,0 +1,85 @@
+"""How a bundle becomes a version: it claims a number, its files go there, and the history says that it is there.
+
+Each step can be done again: whoever publishes the same bundle after a killed process goes on where that one was.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from models.bundle import Bundle
+from models.bundle_copy import keep_bundle
+from models.registry_state import State
+from models.storage.storage import Storage
+
+__all__ = ["TRAINING", "claim_number", "copy_version", "remove_deleted"]
+
+TRAINING: Final = "training"
+_CLAIMS: Final = "claims"
+
+
+def claim_number(storage: Storage, state: State, digest: str) -> int:
+    """The number of a bundle's version: its own, that which somebody has begun to publish it under, or the next.
+
+    Args:
+        storage: the model's folder.
+        state: what holds of the model; it may be older than the claims.
+        digest: of the bundle.
+    """
+    known = {number: what.digest for number, what in state.versions.items()}
+    while True:
+        claims = [int(name.removesuffix(".json")) for name in storage.names(_CLAIMS)]
+        last = max([state.last_version, *claims])
+        for number in range(last, 0, -1):
+            if number not in known and number not in state.deleted:
+                known[number] = _claimed(storage, number)
+            if known.get(number) == digest:
+                return number
+        if storage.commit(_key(last + 1), json.dumps({"digest": digest}).encode()):
+            return last + 1
+
+
+def _claimed(storage: Storage, number: int) -> str:
+    """Whose a number is; nobody's where a person has taken its claim away."""
+    try:
+        return str(json.loads(storage.read(_key(number)))["digest"])
+    except FileNotFoundError:
+        return ""
+
+
+def _key(number: int) -> str:
+    return f"{_CLAIMS}/{number:06d}.json"
+
+
+def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mapping[str, Path]) -> None:
+    """Write a version's files. What is there stays: of the bundle, unless it is damaged; of the training, always.
+
+    Args:
+        storage: the model's folder.
+        version: its number.
+        bundle: whose digest the number was claimed for.
+        training: file name → file, of what a retraining starts from.
+
+    Raises:
+        BundleError: a file of the bundle is not the one that was exported.
+    """
+    keep_bundle(storage.child(str(version)), bundle)
+    for file, path in training.items():
+        storage.commit(f"{TRAINING}/{version}/{file}", path.read_bytes())
+
+
+def remove_deleted(storage: Storage, state: State) -> None:
+    """Remove the files of versions that the history says are gone, and that a killed process has left.
+
+    Args:
+        storage: the model's folder.
+        state: what holds of the model.
+    """
+    trained = storage.child(TRAINING)
+    left, left_trained = set(storage.folders()), set(trained.folders())
+    for name in map(str, state.deleted):
+        if name in left:
+            storage.clear(name)
+        if name in left_trained:
+            trained.clear(name)

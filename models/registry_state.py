@@ -1,0 +1,216 @@
+"""What holds of a model's versions at one moment, and what may happen to them; nothing here reads or writes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.errors import RegistryError
+
+__all__ = ["CHALLENGER", "CHAMPION", "Change", "Record", "State", "VersionRules", "VersionState"]
+
+CHAMPION: Final = "champion"
+CHALLENGER: Final = "challenger"
+
+
+class Record(BaseModel):
+    """What a later version of Hangtag writes besides is left out, so that a registry outlives an upgrade."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class VersionState(Record):
+    """A version that is there.
+
+    Attributes:
+        digest: of its bundle.
+        published_at: in UTC.
+        refused: why a gate refused it; empty where none did.
+        accuracy: of its default variant, on the validation photos of its training; none where nobody measured it.
+        bytes: of the default variant's ONNX file; none where it was published by an early Hangtag.
+    """
+
+    digest: str
+    published_at: str
+    refused: tuple[str, ...] = ()
+    accuracy: float | None = None
+    bytes: int | None = None
+
+
+class State(Record):
+    """All that holds after an event.
+
+    Attributes:
+        aliases: name → version; always of versions that are there.
+        versions: number → what is known of it; deleted ones are not here.
+        champions: versions that were champion, in order; the last is the champion.
+        last_version: the highest number that was ever given.
+        deleted: numbers of versions that were taken away, in order; they are never given again.
+    """
+
+    aliases: dict[str, int] = Field(default_factory=dict)
+    versions: dict[int, VersionState] = Field(default_factory=dict)
+    champions: tuple[int, ...] = ()
+    last_version: int = 0
+    deleted: tuple[int, ...] = ()
+
+
+Change = Callable[[State], tuple[int, State] | None]
+"""Of what holds: which version it happens to and what holds then; none where it has happened already."""
+
+
+@dataclass(frozen=True)
+class VersionRules:
+    """What may happen to the versions of one model.
+
+    Attributes:
+        name: of the model, for messages.
+        place: of the registry, for messages.
+    """
+
+    name: str
+    place: str
+
+    def check_there(self, version: int, state: State) -> None:
+        """Refuse a version that is not there.
+
+        Raises:
+            RegistryError: the message names those that are.
+        """
+        if version not in state.versions:
+            there = ", ".join(map(str, state.versions)) or "none"
+            msg = f"Expected version {version} of {self.name} in the registry {self.place}, found {there}."
+            raise RegistryError(msg)
+
+    def published(self, version: int, what: VersionState, alias: str | None) -> Change:
+        """A version is there, and an alias may mean it from then on. One that was deleted does not come back."""
+
+        def change(state: State) -> tuple[int, State] | None:
+            if version in state.versions or version in state.deleted:
+                return None
+            there = {**state.versions, version: what}
+            last = max(version, state.last_version)
+            after = state.model_copy(update={"versions": there, "last_version": last})
+            if alias == CHAMPION:
+                return version, _crowned(after, (*state.champions, version))
+            return version, _meaning(after, {**state.aliases, **({alias: version} if alias else {})})
+
+        return change
+
+    def promoted(self, version: int, instead_of: int | None, *, force: bool) -> Change:
+        """A version is champion; see :meth:`models.registry.Registry.promote`."""
+
+        def change(state: State) -> tuple[int, State] | None:
+            self.check_there(version, state)
+            champion = state.aliases.get(CHAMPION, 0)
+            if champion == version:
+                return None
+            if instead_of is not None and champion != instead_of:
+                compared = f"version {instead_of}" if instead_of else "none"
+                msg = (
+                    f"{self.name}@{version} was compared with {compared}, but {champion or 'none'} is champion by now."
+                )
+                raise RegistryError(msg)
+            refused = state.versions[version].refused
+            if refused and not force:
+                msg = f"{self.name}@{version} was refused: {'; '.join(refused)} Promote it with --force and a reason."
+                raise RegistryError(msg)
+            return version, _crowned(state, (*state.champions, version))
+
+        return change
+
+    def refused(self, version: int, reasons: tuple[str, ...]) -> Change:
+        """A gate has refused a version."""
+
+        def change(state: State) -> tuple[int, State] | None:
+            self.check_there(version, state)
+            if state.versions[version].refused == reasons:
+                return None
+            refused = state.versions[version].model_copy(update={"refused": reasons})
+            return version, state.model_copy(update={"versions": {**state.versions, version: refused}})
+
+        return change
+
+    def rolled_back(self) -> Change:
+        """The last champion that is still there is it again."""
+
+        def change(state: State) -> tuple[int, State] | None:
+            current = state.aliases.get(CHAMPION)
+            earlier = [version for version in state.champions[:-1] if version in state.versions]
+            while earlier and earlier[-1] == current:
+                earlier.pop()
+            if not earlier:
+                msg = (
+                    f"Expected an earlier champion of {self.name} to go back to, found none; see "
+                    f"hangtag models history {self.name}."
+                )
+                raise RegistryError(msg)
+            return earlier[-1], _crowned(state, tuple(earlier))
+
+        return change
+
+    def aliased(self, version: int, alias: str) -> Change:
+        """An alias other than the champion means a version."""
+
+        def change(state: State) -> tuple[int, State] | None:
+            self.check_there(version, state)
+            self._check_free(alias)
+            if state.aliases.get(alias) == version:
+                return None
+            return version, _meaning(state, {**state.aliases, alias: version})
+
+        return change
+
+    def unaliased(self, version: int, alias: str) -> Change:
+        """An alias other than the champion is gone."""
+
+        def change(state: State) -> tuple[int, State] | None:
+            self._check_free(alias)
+            if state.aliases.get(alias) != version:
+                there = ", ".join(f"{name} ({number})" for name, number in state.aliases.items()) or "none"
+                msg = f"Expected {alias} to mean {self.name}@{version}, found these aliases: {there}."
+                raise RegistryError(msg)
+            return version, _meaning(state, {name: to for name, to in state.aliases.items() if name != alias})
+
+        return change
+
+    def deleted(self, version: int) -> Change:
+        """A version that no alias means is gone."""
+
+        def change(state: State) -> tuple[int, State] | None:
+            if version in state.deleted:
+                return None
+            self.check_there(version, state)
+            names = [alias for alias, number in state.aliases.items() if number == version]
+            if names:
+                msg = f"Expected a version that no alias means, {self.name}@{version} is {', '.join(names)}; "
+                raise RegistryError(msg + self._way_out(version, names[0]))
+            there = {number: what for number, what in state.versions.items() if number != version}
+            deleted = tuple(sorted({*state.deleted, version}))
+            return version, state.model_copy(update={"versions": there, "deleted": deleted})
+
+        return change
+
+    def _way_out(self, version: int, alias: str) -> str:
+        if alias == CHAMPION:
+            return f"promote another first, or go back: hangtag models rollback {self.name}."
+        return f"take it away first: hangtag models alias {self.name}@{version} {alias} --remove."
+
+    def _check_free(self, alias: str) -> None:
+        if alias == CHAMPION:
+            msg = (
+                f"Expected an alias other than {CHAMPION}, which promotions and rollbacks move: hangtag models promote."
+            )
+            raise RegistryError(msg)
+
+
+def _crowned(state: State, champions: tuple[int, ...]) -> State:
+    """The last of some versions is champion, and challenger no more."""
+    champion = champions[-1]
+    others = {alias: to for alias, to in state.aliases.items() if (alias, to) != (CHALLENGER, champion)}
+    return _meaning(state.model_copy(update={"champions": champions}), {**others, CHAMPION: champion})
+
+
+def _meaning(state: State, aliases: dict[str, int]) -> State:
+    return state.model_copy(update={"aliases": aliases})

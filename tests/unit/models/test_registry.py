@@ -1,0 +1,357 @@
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from models.bundle import open_bundle
+from models.errors import BundleError, RegistryError
+from models.reference import resolve_model
+from models.registry import Published, Registry, check_model_name, open_registry
+from models.registry_history import CHALLENGER, CHAMPION, What
+from models.storage.storage import FolderStorage
+from tests.paper_bundle import write_paper_bundle
+
+
+@dataclass(frozen=True)
+class _Watched(FolderStorage):
+    """Something happens just before a first file of some name is written or read."""
+
+    name: str
+    todo: list[Callable[[], object]] = field(compare=False)
+
+    def commit(self, key: str, data: bytes) -> bool:
+        self._meanwhile(key)
+        return super().commit(key, data)
+
+    def read(self, key: str) -> bytes:
+        data = super().read(key)
+        self._meanwhile(key)
+        return data
+
+    def child(self, folder: str) -> "_Watched":
+        return _Watched(self.root / folder, self.name, self.todo)
+
+    def _meanwhile(self, key: str) -> None:
+        if key.endswith(self.name) and self.todo:
+            self.todo.pop()()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return open_registry(str(tmp_path / "registry"))
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> list[Path]:
+    return [write_paper_bundle(tmp_path / f"bundle-{seed}", seed) for seed in range(4)]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def publish_all(registry: Registry, bundles: list[Path]) -> None:
+    for bundle in bundles:
+        registry.publish("shop", bundle, "a test")
+
+
+def test_a_published_bundle_is_there_as_it_was(registry: Registry, bundles: list[Path]) -> None:
+    assert registry.publish("shop", bundles[0], "first") == Published(1, new=True)
+    assert contents(registry.path("shop", 1)) == contents(bundles[0])
+    assert registry.names() == ["shop"]
+    assert registry.state("shop").aliases == {}
+    assert registry.state("shop").versions[1].digest == open_bundle(bundles[0]).digest
+
+
+def test_what_is_known_of_a_version_is_the_default_variants(registry: Registry, bundles: list[Path]) -> None:
+    registry.publish("shop", bundles[0], "first")
+    what = registry.state("shop").versions[1]
+    assert (what.accuracy, what.bytes) == (0.5, len(b"network 0"))
+
+
+def test_the_same_bundle_has_one_version(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:2])
+    assert registry.publish("shop", bundles[0], "again", alias="staging") == Published(1, new=False)
+    assert [event.what for event in registry.history("shop").events()] == [What.PUBLISHED, What.PUBLISHED]
+    assert registry.state("shop").aliases == {}
+
+
+def test_models_do_not_know_of_each_other(registry: Registry, bundles: list[Path]) -> None:
+    registry.publish("shop", bundles[0], "")
+    assert registry.publish("outlet", bundles[0], "").version == 1
+    assert registry.names() == ["outlet", "shop"]
+
+
+def test_a_bundle_that_is_damaged_becomes_no_version(registry: Registry, bundles: list[Path]) -> None:
+    (bundles[0] / "model.onnx").write_bytes(b"another")
+    with pytest.raises(BundleError, match="is not the file that was exported"):
+        registry.publish("shop", bundles[0], "")
+    assert registry.names() == []
+
+
+def test_what_somebody_spoiled_in_a_version_is_said_and_mended(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:1])
+    (registry.path("shop", 1) / "manifest.json").write_bytes((bundles[1] / "manifest.json").read_bytes())
+    with pytest.raises(BundleError, match="not the bundle that was published as shop@1"):
+        registry.path("shop", 1)
+    publish_all(registry, bundles[:1])
+    assert contents(registry.path("shop", 1)) == contents(bundles[0])
+
+
+def test_what_a_retraining_starts_from_is_kept_and_never_changed(
+    registry: Registry, bundles: list[Path], tmp_path: Path
+) -> None:
+    splits, best = tmp_path / "splits.csv", tmp_path / "best.keras"
+    splits.write_bytes(b"one")
+    best.write_bytes(b"weights")
+    registry.publish("shop", bundles[0], "", training={"splits.csv": splits})
+    splits.write_bytes(b"two")
+    registry.publish("shop", bundles[0], "", training={"splits.csv": splits, "best.keras": best})
+    found = [registry.training("shop", 1, name) for name in ("splits.csv", "best.keras")]
+    assert [path and path.read_bytes() for path in found] == [b"one", b"weights"]
+    assert registry.training("shop", 1, "args.json") is None
+
+
+def test_a_promotion_moves_the_champion_and_ends_a_challenge(registry: Registry, bundles: list[Path]) -> None:
+    registry.publish("shop", bundles[0], "", alias=CHALLENGER)
+    event = registry.promote("shop", 1, "better", numbers={"points": 2.5}, cycle="000003", instead_of=0)
+    assert event is not None
+    assert (event.what, event.version, event.why, event.numbers) == (What.PROMOTED, 1, "better", {"points": 2.5})
+    assert "@" in event.by
+    assert registry.state("shop").aliases == {CHAMPION: 1}
+    assert registry.promote("shop", 1, "again") is None
+
+
+def test_a_challenger_that_lost_to_another_champion_is_not_promoted(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:3])
+    registry.promote("shop", 1, "")
+    registry.promote("shop", 2, "by hand meanwhile")
+    with pytest.raises(RegistryError, match="shop@3 was compared with version 1, but 2 is champion by now"):
+        registry.promote("shop", 3, "", instead_of=1)
+
+
+def test_what_a_gate_refused_needs_force_and_a_reason(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:1])
+    assert registry.refuse("shop", 1, ("boots lost 7 points.",), {"points": -7.0}, "000001") is not None
+    assert registry.refuse("shop", 1, ("boots lost 7 points.",), {"points": -7.0}) is None
+    with pytest.raises(RegistryError, match=r"was refused: boots lost 7 points\. Promote it with --force"):
+        registry.promote("shop", 1, "I like it")
+    with pytest.raises(RegistryError, match="Expected a reason"):
+        registry.promote("shop", 1, " ", force=True)
+    event = registry.promote("shop", 1, "boots are gone", force=True)
+    assert event is not None
+    assert event.forced
+
+
+def test_force_that_overrules_nothing_is_not_told_as_such(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:1])
+    event = registry.promote("shop", 1, "sure", force=True)
+    assert event is not None
+    assert not event.forced
+
+
+def test_a_rollback_goes_back_step_by_step(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:3])
+    for version in (1, 2, 3):
+        registry.promote("shop", version, "")
+    registry.alias("shop", 2, CHALLENGER, "")
+    assert registry.rollback("shop", "worse at night").version == 2
+    assert registry.state("shop").aliases == {CHAMPION: 2}
+    assert registry.rollback("shop", "").version == 1
+    with pytest.raises(RegistryError, match="Expected an earlier champion of shop"):
+        registry.rollback("shop", "")
+
+
+def test_a_rollback_passes_over_what_was_deleted(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:3])
+    for version in (1, 2, 3):
+        registry.promote("shop", version, "")
+    registry.delete("shop", 2, "")
+    assert registry.rollback("shop", "").version == 1
+
+
+def test_a_version_published_as_champion_can_be_rolled_back_from(registry: Registry, bundles: list[Path]) -> None:
+    registry.publish("shop", bundles[0], "", alias=CHAMPION)
+    registry.publish("shop", bundles[1], "", alias=CHAMPION)
+    assert registry.rollback("shop", "").version == 1
+
+
+def test_an_alias_comes_and_goes(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:1])
+    assert registry.alias("shop", 1, "staging", "to try") is not None
+    assert registry.alias("shop", 1, "staging", "to try") is None
+    assert registry.resolve("shop", "staging") == 1
+    with pytest.raises(RegistryError, match=r"Expected none to mean shop@1.*staging \(1\)"):
+        registry.remove_alias("shop", 1, "none", "")
+    registry.remove_alias("shop", 1, "staging", "tried")
+    assert registry.state("shop").aliases == {}
+
+
+@pytest.mark.parametrize("alias", ["", "7", "a b", "../x"])
+def test_what_can_be_no_alias_is_refused(registry: Registry, bundles: list[Path], alias: str) -> None:
+    with pytest.raises(RegistryError, match="Expected an alias"):
+        registry.publish("shop", bundles[0], "", alias=alias)
+
+
+def test_the_champion_is_moved_by_promotions_only(registry: Registry, bundles: list[Path]) -> None:
+    registry.publish("shop", bundles[0], "", alias=CHAMPION)
+    for move in (registry.alias, registry.remove_alias):
+        with pytest.raises(RegistryError, match="hangtag models promote"):
+            move("shop", 1, CHAMPION, "")
+
+
+def test_a_deleted_version_is_gone_and_its_number_never_comes_back(registry: Registry, bundles: list[Path]) -> None:
+    registry.publish("shop", bundles[0], "", training={"splits.csv": bundles[0] / "labels.txt"})
+    registry.publish("shop", bundles[1], "")
+    folder = registry.path("shop", 1)
+    assert registry.delete("shop", 1, "too large") is not None
+    assert not folder.exists()
+    assert not (folder.parent / "training" / "1").exists()
+    assert registry.delete("shop", 1, "too large") is None
+    with pytest.raises(RegistryError, match="found 2 of shop"):
+        registry.resolve("shop", "1")
+    with pytest.raises(RegistryError, match="Expected version 1 of shop"):
+        registry.path("shop", 1)
+    assert registry.publish("shop", bundles[0], "back") == Published(3, new=True)
+
+
+@pytest.mark.parametrize(
+    ("alias", "advice"), [(CHAMPION, "models rollback shop"), (CHALLENGER, "models alias shop@1 challenger --remove")]
+)
+def test_what_an_alias_means_is_not_deleted(registry: Registry, bundles: list[Path], alias: str, advice: str) -> None:
+    registry.publish("shop", bundles[0], "", alias=alias)
+    with pytest.raises(RegistryError, match=f"shop@1 is {alias}; .*{advice}"):
+        registry.delete("shop", 1, "")
+    assert registry.path("shop", 1).is_dir()
+
+
+@pytest.mark.parametrize("after", ["delete", "publish"])
+def test_what_a_killed_deletion_left_goes_with_the_next_change(
+    registry: Registry, bundles: list[Path], after: str
+) -> None:
+    registry.publish("shop", bundles[0], "", training={"splits.csv": bundles[0] / "labels.txt"})
+    registry.publish("shop", bundles[1], "")
+    folder = registry.path("shop", 1)
+    left = {str(place): contents(place) for place in (folder, folder.parent / "training" / "1")}
+    registry.delete("shop", 1, "")
+    for place, files in left.items():
+        for name, data in files.items():
+            (Path(place) / name).parent.mkdir(parents=True, exist_ok=True)
+            (Path(place) / name).write_bytes(data)
+    if after == "delete":
+        registry.delete("shop", 2, "")
+    else:
+        registry.publish("shop", bundles[2], "")
+    assert not any(Path(place).exists() for place in left)
+
+
+def test_what_another_publishes_meanwhile_takes_no_number_of_a_killed_publish(
+    registry: Registry, bundles: list[Path], tmp_path: Path
+) -> None:
+    claims = tmp_path / "registry" / "shop" / "claims"
+    claims.mkdir(parents=True)
+    (claims / "000001.json").write_text(json.dumps({"digest": open_bundle(bundles[0]).digest}))
+    publish_all(registry, bundles[1:3])
+    registry.promote("shop", 3, "")
+    assert registry.publish("shop", bundles[0], "at last") == Published(1, new=True)
+    state = registry.state("shop")
+    assert (sorted(state.versions), state.aliases, state.last_version) == ([1, 2, 3], {CHAMPION: 3}, 3)
+
+
+def test_what_is_published_and_deleted_while_it_is_copied_becomes_another_version(
+    registry: Registry, bundles: list[Path]
+) -> None:
+    def meanwhile() -> None:
+        assert registry.publish("shop", bundles[0], "quicker") == Published(1, new=True)
+        registry.delete("shop", 1, "a mistake")
+
+    slow = Registry(_Watched(Path(registry.place), "manifest.json", [meanwhile]))
+    assert slow.publish("shop", bundles[0], "slow") == Published(2, new=True)
+    assert [folder for folder in registry.model_storage("shop").folders() if folder.isdecimal()] == ["2"]
+
+
+def test_a_champion_that_is_replaced_and_deleted_while_it_is_looked_up_is_the_new_one(
+    registry: Registry, bundles: list[Path]
+) -> None:
+    def meanwhile() -> None:
+        registry.promote("shop", 2, "better")
+        registry.delete("shop", 1, "worse")
+
+    publish_all(registry, bundles[:2])
+    registry.promote("shop", 1, "")
+    slow = Registry(_Watched(Path(registry.place), "history/000003.json", [meanwhile]))
+    assert slow.find("shop", CHAMPION) == (2, registry.path("shop", 2))
+
+
+def test_a_promotion_sees_that_its_version_was_deleted_meanwhile(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:2])
+    slow = Registry(_Watched(Path(registry.place), "000003.json", [lambda: registry.delete("shop", 2, "worse")]))
+    with pytest.raises(RegistryError, match=r"Expected version 2 of shop .*found 1"):
+        slow.promote("shop", 2, "better")
+    assert registry.state("shop").aliases == {}
+
+
+def test_a_deletion_sees_that_its_version_was_promoted_meanwhile(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:2])
+    slow = Registry(_Watched(Path(registry.place), "000003.json", [lambda: registry.promote("shop", 2, "better")]))
+    with pytest.raises(RegistryError, match="shop@2 is champion"):
+        slow.delete("shop", 2, "worse")
+    assert registry.find("shop", CHAMPION)[1].is_dir()
+
+
+def test_a_model_that_is_not_there_names_those_that_are(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:1])
+    for ask in (registry.state, lambda name: registry.rollback(name, "")):
+        with pytest.raises(RegistryError, match=r"Expected a model shoop .*models there: shop\."):
+            ask("shoop")
+    with pytest.raises(RegistryError, match=r"Expected shop@champion .*found 1 of shop"):
+        registry.resolve("shop", CHAMPION)
+    with pytest.raises(RegistryError, match=r"Expected version 9 of shop .*found 1"):
+        registry.promote("shop", 9, "")
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a b", "a" * 65, "shop\n"])
+def test_what_can_be_no_name_is_refused(name: str) -> None:
+    with pytest.raises(RegistryError, match="Expected a model's name"):
+        check_model_name(name)
+
+
+def test_a_name_with_an_alias_is_looked_up(registry: Registry, bundles: list[Path], tmp_path: Path) -> None:
+    registry.publish("shop", bundles[0], "", alias=CHAMPION)
+    found = resolve_model("shop@champion", registry.place)
+    assert (found.path, found.said) == (registry.path("shop", 1), "shop@1")
+    assert resolve_model(bundles[0], registry.place).said == str(bundles[0])
+    at = Path(shutil.copytree(bundles[0], tmp_path / "a@b"))
+    assert resolve_model(at, registry.place).path == at
+
+
+def test_a_champion_whose_files_are_gone_is_said(registry: Registry, bundles: list[Path]) -> None:
+    registry.publish("shop", bundles[0], "", alias=CHAMPION)
+    shutil.rmtree(registry.path("shop", 1))
+    with pytest.raises(BundleError, match=r"the bundle of shop@1 .* is gone; publish it again"):
+        resolve_model("shop@champion", registry.place)
+    assert not registry.publish("shop", bundles[0], "").new
+    assert resolve_model("shop@champion", registry.place).said == "shop@1"
+
+
+def test_what_an_early_hangtag_wrote_is_read(registry: Registry, tmp_path: Path) -> None:
+    event = {
+        "schema_version": 1,
+        "number": 1,
+        "at": "2026-11-22T03:00:00+00:00",
+        "by": "ann@desk",
+        "what": "published",
+        "version": 1,
+        "why": "first",
+        "after": {"versions": {"1": {"digest": "d" * 64, "published_at": "2026-11-22T03:00:00+00:00"}}, "new": 1},
+    }
+    folder = tmp_path / "registry" / "shop" / "history"
+    folder.mkdir(parents=True)
+    (folder / "000001.json").write_text(json.dumps(event))
+    assert registry.resolve("shop", "1") == 1
+    (folder / "000002.json").write_text(json.dumps({**event, "schema_version": 2}))
+    with pytest.raises(RegistryError, match="of another version of Hangtag"):
+        registry.resolve("shop", "1")

@@ -1,0 +1,212 @@
+"""``hangtag models``: real bundles of a small model where they are published, made-up ones where nothing runs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from hangtag.cli import make_app
+from models.errors import BundleError, InputError, RegistryError
+from models.registry import Registry, open_registry
+from models.registry_history import CHALLENGER, CHAMPION
+from tests.paper_bundle import write_paper_bundle
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """Three versions: an earlier champion, the champion, and a challenger that was refused."""
+    registry = open_registry(str(tmp_path / "registry"))
+    for seed, labels in ((1, ["boots", "hats"]), (2, ["boots", "coats"]), (3, ["boots", "coats"])):
+        bundle = write_paper_bundle(tmp_path / str(seed), seed, labels=labels, accuracy=0.5 + seed / 10)
+        registry.publish("shop", bundle, f"made-up [{seed}]", alias=CHALLENGER)
+        if seed < 3:
+            registry.promote("shop", seed, "better", numbers={"points": 1.25}, cycle="000002")
+    registry.refuse("shop", 3, ("boots lost 7 points.",), {"points": -7.0})
+    return registry
+
+
+def run(registry: Registry, *words: str) -> Result:
+    environment = {"HANGTAG_REGISTRY": registry.place, "COLUMNS": "200"}
+    done = CliRunner().invoke(make_app(["worker"]), ["models", *words], env=environment, catch_exceptions=True)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def asked(registry: Registry, *words: str) -> object:
+    done = run(registry, *words, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_the_table_shows_what_there_is(registry: Registry) -> None:
+    lines = run(registry).stdout.splitlines()
+    rows = [line for line in lines if "shop" in line]
+    assert len(rows) == 3
+    assert "champion" in rows[1]
+    assert "70.0%" in rows[1]
+    assert "0.00 MB" in rows[1]
+    assert "just now" in rows[1]
+    assert "refused" not in rows[1]
+    assert "challenger" in rows[2]
+    assert "refused" in rows[2]
+
+
+def test_scripts_get_the_same(registry: Registry) -> None:
+    versions = asked(registry)
+    assert [(one["version"], one["aliases"], one["refused"]) for one in versions] == [
+        (1, [], []),
+        (2, [CHAMPION], []),
+        (3, [CHALLENGER], ["boots lost 7 points."]),
+    ]
+    assert versions[0]["published_at"].endswith("+00:00")
+    assert versions[0]["bytes"] == len(b"network 1")
+
+
+def test_an_empty_registry_says_how_to_begin(tmp_path: Path) -> None:
+    assert "hangtag models publish" in run(open_registry(str(tmp_path / "none"))).stdout
+
+
+def test_a_model_that_cannot_be_read_hides_no_other(registry: Registry) -> None:
+    broken = registry.model_storage("broken")
+    broken.commit("history/000001.json", b"{")
+    done = run(registry)
+    assert done.exit_code == 0
+    assert "broken: history/000001.json" in done.stderr
+    assert done.stdout.count("shop") == 3
+
+
+def test_options_of_a_command_stand_after_it(registry: Registry) -> None:
+    done = run(registry, "--registry", registry.place, "history", "shop")
+    assert done.exit_code == 2
+    assert "stand after it" in done.stderr
+
+
+def test_what_is_published_was_verified_and_is_told(tmp_path: Path, bundle: Path, small_run: Path) -> None:
+    registry = open_registry(str(tmp_path / "registry"))
+    done = run(registry, "publish", str(bundle), "--name", "shop", "--run", str(small_run))
+    assert "Published: shop@1, in" in done.stdout
+    assert "hangtag models promote shop@1" in done.stdout
+    assert registry.state("shop").aliases == {}
+    kept = {"splits.csv": "splits.csv", "best.keras": "weights/best.keras", "args.json": "args.json"}
+    for name, place in kept.items():
+        assert registry.training("shop", 1, name).read_bytes() == (small_run / place).read_bytes()
+    again = asked(registry, "publish", str(bundle), "--name", "shop", "--promote", "--why", "first")
+    assert again == {"model": "shop", "version": 1, "new": False, "aliases": [CHAMPION]}
+    assert [event.why for event in registry.history("shop").events()] == ["published by hand", "first"]
+    assert asked(registry, "publish", str(bundle), "--name", "shop", "--alias", "staging")["aliases"] == [
+        CHAMPION,
+        "staging",
+    ]
+
+
+def test_a_bundle_that_is_not_sound_is_not_published(tmp_path: Path, bundle: Path) -> None:
+    registry, spoiled = open_registry(str(tmp_path / "registry")), Path(shutil.copytree(bundle, tmp_path / "spoiled"))
+    (spoiled / "labels.txt").write_text("a\nb\n")
+    with pytest.raises(BundleError, match=r"is refused, labels\.txt: .*hangtag verify"):
+        run(registry, "publish", str(spoiled), "--name", "shop")
+    with pytest.raises(BundleError, match="is refused"):
+        run(registry, "publish", str(write_paper_bundle(tmp_path / "paper", 1)), "--name", "shop")
+    assert registry.names() == []
+
+
+def test_a_run_of_another_bundle_is_refused(registry: Registry, tmp_path: Path, small_run: Path) -> None:
+    with pytest.raises(InputError, match="another architecture, other classes or another image size"):
+        run(registry, "publish", str(tmp_path / "1"), "--name", "shop", "--run", str(small_run))
+    with pytest.raises(InputError, match=r"found no .*splits\.csv"):
+        run(registry, "publish", str(tmp_path / "1"), "--name", "shop", "--run", str(tmp_path / "1"))
+
+
+def test_promote_and_another_alias_exclude_each_other(registry: Registry, tmp_path: Path) -> None:
+    done = run(registry, "publish", str(tmp_path / "1"), "--name", "shop", "--promote", "--alias", "staging")
+    assert done.exit_code == 2
+
+
+def test_a_refused_version_is_promoted_by_force_only(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="--force"):
+        run(registry, "promote", "shop@challenger", "--why", "I like it")
+    with pytest.raises(RegistryError, match="Expected a reason"):
+        run(registry, "promote", "shop@challenger", "--why", "", "--force")
+    assert "shop@3 is the champion now" in run(registry, "promote", "shop@3", "--why", "sure", "--force").stdout
+    assert "champion already" in run(registry, "promote", "shop@3", "--why", "sure").stdout
+    assert "promoted by force" in run(registry, "history", "shop").stdout
+
+
+def test_a_rollback_is_one_command(registry: Registry) -> None:
+    event = asked(registry, "rollback", "shop", "--why", "worse at night")
+    assert (event["what"], event["version"], event["aliases"][CHAMPION]) == ("rolled_back", 1, 1)
+
+
+def test_a_reason_must_be_given(registry: Registry) -> None:
+    for words in (["promote", "shop@1"], ["rollback", "shop"], ["delete", "shop@1"]):
+        done = run(registry, *words)
+        assert done.exit_code == 2
+        assert "--why" in done.stderr
+
+
+def test_the_history_says_who_what_when_why_and_with_which_numbers(registry: Registry) -> None:
+    lines = [line for line in run(registry, "history", "shop").stdout.splitlines() if "@" in line]
+    assert "made-up [1]" in lines[0]
+    assert "points -7" in lines[-1]
+    told = [json.loads(line) for line in run(registry, "history", "shop", "--json").stdout.splitlines()]
+    assert [event["what"] for event in told] == [
+        "published",
+        "promoted",
+        "published",
+        "promoted",
+        "published",
+        "refused",
+    ]
+    assert told[1]["numbers"] == {"points": 1.25}
+    assert told[1]["cycle"] == "000002"
+    assert told[1]["at"].endswith("+00:00")
+
+
+def test_two_versions_are_told_apart(registry: Registry) -> None:
+    diff = asked(registry, "diff", "shop@1", "shop@champion")
+    assert (diff["before"], diff["after"]) == ("shop@1", "shop@2")
+    assert (diff["labels_added"], diff["labels_removed"]) == (["coats"], ["hats"])
+    accuracy = next(one for one in diff["settings"] if one["name"] == "float32 validation accuracy")
+    assert (accuracy["before"], accuracy["after"]) == (0.6, 0.7)
+    assert [event["what"] for event in diff["between"]] == ["promoted", "published"]
+    text = run(registry, "diff", "shop@1", "shop@2").stdout
+    assert "Labels added: coats" in text
+    assert "60.0%" in text
+    assert "preprocess size" in text.partition("The same in both:")[2]
+
+
+def test_versions_of_two_models_have_nothing_between(registry: Registry, tmp_path: Path) -> None:
+    registry.publish("outlet", tmp_path / "1", "")
+    diff = asked(registry, "diff", "shop@1", "outlet@1")
+    assert diff["between"] == []
+    assert all(one["before"] == one["after"] for one in diff["settings"])
+
+
+def test_a_version_is_deleted_by_its_number(registry: Registry) -> None:
+    with pytest.raises(InputError, match="by its number"):
+        run(registry, "delete", "shop@champion", "--why", "")
+    with pytest.raises(RegistryError, match=r"shop@3 is challenger; .*models alias shop@3 challenger --remove"):
+        run(registry, "delete", "shop@3", "--why", "worse")
+    run(registry, "alias", "shop@3", "challenger", "--remove", "--why", "to delete it")
+    assert "shop@3 is gone" in run(registry, "delete", "shop@3", "--why", "worse").stdout
+    assert [one["version"] for one in asked(registry)] == [1, 2]
+    assert asked(registry, "delete", "shop@3", "--why", "worse") is None
+
+
+def test_an_alias_can_be_given(registry: Registry) -> None:
+    assert "staging means shop@1 now" in run(registry, "alias", "shop@1", "staging", "--why", "trial").stdout
+    assert registry.resolve("shop", "staging") == 1
+
+
+@pytest.mark.parametrize("model", ["shop", "@3", "shop@"])
+def test_what_names_no_version_is_refused(registry: Registry, model: str) -> None:
+    with pytest.raises(InputError, match="such as shop@4"):
+        run(registry, "promote", model, "--why", "sure")
+
+
+def test_an_unknown_version_names_those_that_are_there(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="found champion, challenger, 1, 2, 3 of shop"):
+        run(registry, "promote", "shop@9", "--why", "sure")

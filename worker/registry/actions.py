@@ -1,0 +1,170 @@
+"""What the commands of ``hangtag models`` do, and what they say."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from models.bundle import read_manifest
+from models.errors import BundleError, InputError
+from models.registry import Published, Registry, open_registry
+from models.registry_history import CHAMPION, Event
+from models.verify import verify
+from worker.registry.console import event_record, print_diff, print_events, print_versions, say
+from worker.registry.diff import VersionName, diff_versions
+from worker.registry.listing import list_versions
+from worker.registry.training_files import training_files
+
+__all__ = [
+    "PublishRequest",
+    "delete_version",
+    "list_models",
+    "move_alias",
+    "promote_version",
+    "publish_bundle",
+    "roll_back",
+    "show_diff",
+    "show_history",
+]
+
+
+@dataclass(frozen=True)
+class PublishRequest:
+    """What ``hangtag models publish`` is asked.
+
+    Attributes:
+        bundle: its folder.
+        name: of the model.
+        run: that the bundle was exported of; none where it is not to be kept.
+        why: for the history.
+        alias: that is to mean the version.
+    """
+
+    bundle: Path
+    name: str
+    run: Path | None
+    why: str
+    alias: str | None
+
+
+def list_models(registry: str, *, as_json: bool) -> None:
+    """The table of versions; a model that cannot be read is named on stderr."""
+    errors = Console(stderr=True)
+    shelf = open_registry(registry)
+    versions = list_versions(shelf, lambda text: errors.print(text, style="red", markup=False, soft_wrap=True))
+    print_versions(versions, shelf.place, as_json=as_json)
+
+
+def publish_bundle(request: PublishRequest, registry: str, *, as_json: bool) -> None:
+    """Verify a bundle, keep it as a version, and say how to go on."""
+    shelf = open_registry(registry)
+    training = training_files(request.run, request.bundle) if request.run else {}
+    _verify(request.bundle)
+    alias = None if request.alias == CHAMPION else request.alias
+    manifest = read_manifest(request.bundle).manifest
+    numbers = {"accuracy": manifest.variants[manifest.default_variant].accuracy}
+    published = shelf.publish(
+        request.name, request.bundle, request.why, numbers=numbers, training=training, alias=alias
+    )
+    if alias is not None and not published.new:
+        shelf.alias(request.name, published.version, alias, request.why)
+    if request.alias == CHAMPION:
+        shelf.promote(request.name, published.version, request.why)
+    _tell_published(shelf, request, published, as_json=as_json)
+
+
+def _verify(bundle: Path) -> None:
+    with Console(stderr=True).status("Verifying") as status:
+        found = verify(bundle, lambda what: status.update(f"Verifying {escape(what)}"))
+    if not found.sound:
+        fault = found.faults[0]
+        msg = f"{bundle} is refused, {fault.subject}: {fault.detail}; hangtag verify {bundle} shows all that is wrong."
+        raise BundleError(msg)
+
+
+def _tell_published(shelf: Registry, request: PublishRequest, published: Published, *, as_json: bool) -> None:
+    said = f"{request.name}@{published.version}"
+    aliases = [alias for alias, to in shelf.state(request.name).aliases.items() if to == published.version]
+    if as_json:
+        record = {"model": request.name, "version": published.version, "new": published.new, "aliases": aliases}
+        print(json.dumps(record, indent=1))
+        return
+    names = f" ({', '.join(aliases)})" if aliases else ""
+    say(f"{'Published' if published.new else 'Was published before'}: {said}{names}, in {shelf.place}")
+    if CHAMPION not in aliases:
+        say(f"Make it the champion with: hangtag models promote {said} --why TEXT")
+
+
+def promote_version(model: str, why: str, registry: str, *, force: bool, as_json: bool) -> None:
+    """Make a version the champion."""
+    shelf = open_registry(registry)
+    name = _look_up(model, shelf)
+    event = shelf.promote(name.model, name.version, why, force=force)
+    _tell(event, f"{name} is the champion now.", f"{name} is the champion already.", as_json=as_json)
+
+
+def roll_back(name: str, why: str, registry: str, *, as_json: bool) -> None:
+    """Make the earlier champion the champion again."""
+    event = open_registry(registry).rollback(name, why)
+    _tell(
+        event,
+        f"{name}@{event.version} is the champion again; what is submitted from now on takes it.",
+        "",
+        as_json=as_json,
+    )
+
+
+def move_alias(model: str, alias: str, why: str, registry: str, *, remove: bool, as_json: bool) -> None:
+    """Let an alias mean a version, or take it away."""
+    shelf = open_registry(registry)
+    name = _look_up(model, shelf)
+    act = shelf.remove_alias if remove else shelf.alias
+    event = act(name.model, name.version, alias, why)
+    done = f"{alias} means no version of {name.model} any more." if remove else f"{alias} means {name} now."
+    _tell(event, done, f"{alias} means {name} already.", as_json=as_json)
+
+
+def delete_version(model: str, why: str, registry: str, *, as_json: bool) -> None:
+    """Take a version away."""
+    shelf = open_registry(registry)
+    name = _named(model)
+    if not name[1].isdecimal():
+        msg = f"Expected a version by its number, such as {name[0]}@2, got {model}: an alias may move at any moment."
+        raise InputError(msg)
+    event = shelf.delete(name[0], int(name[1]), why)
+    _tell(event, f"{model} is gone.", f"{model} was deleted before.", as_json=as_json)
+
+
+def show_history(name: str, registry: str, *, as_json: bool) -> None:
+    """What happened to a model, the newest last."""
+    shelf = open_registry(registry)
+    shelf.state(name)
+    print_events(shelf.history(name).events(), as_json=as_json)
+
+
+def show_diff(before: str, after: str, registry: str, *, as_json: bool) -> None:
+    """Two versions side by side."""
+    shelf = open_registry(registry)
+    print_diff(diff_versions(shelf, _look_up(before, shelf), _look_up(after, shelf)), as_json=as_json)
+
+
+def _named(model: str) -> tuple[str, str]:
+    name, mark, which = model.rpartition("@")
+    if not mark or not name or not which:
+        msg = f"Expected a model's name and a version or an alias, such as shop@4 or shop@champion, got {model!r}."
+        raise InputError(msg)
+    return name, which
+
+
+def _look_up(model: str, shelf: Registry) -> VersionName:
+    name, which = _named(model)
+    return VersionName(name, shelf.resolve(name, which))
+
+
+def _tell(event: Event | None, done: str, before: str, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(event_record(event) if event else None, indent=1))
+    else:
+        say(done if event else before)

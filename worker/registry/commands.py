@@ -1,0 +1,210 @@
+"""``hangtag models``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.options import DEFAULT_REGISTRY, RegistryOption
+
+__all__ = ["register"]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text or a table.")]
+WhyOption = Annotated[str, typer.Option(help="The reason, for the history.", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of the model, as hangtag models shows it.")]
+VersionArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A version of a model, such as shop@4 or shop@challenger.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the one command line."""
+    models = typer.Typer(
+        help="Models by name and version, and which is the champion; alone, a table of them.\n\nExamples:\n\n"
+        "  hangtag models\n\n  hangtag models publish bundles/shop --name shop --promote\n\n"
+        "  hangtag models rollback shop --why 'boots are wrong'",
+        invoke_without_command=True,
+        rich_markup_mode="rich",
+    )
+    models.callback()(models_command)
+    models.command("publish")(publish_command)
+    models.command("promote")(promote_command)
+    models.command("rollback")(rollback_command)
+    models.command("history")(history_command)
+    models.command("diff")(diff_command)
+    models.command("alias")(alias_command)
+    models.command("delete")(delete_command)
+    app.add_typer(models, name="models")
+
+
+def models_command(
+    context: typer.Context, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False
+) -> None:
+    """A table of all versions, when no command follows."""
+    if context.invoked_subcommand is not None:
+        if as_json or _was_typed(context, "registry"):
+            verb = context.invoked_subcommand
+            msg = f"options of {verb} stand after it: hangtag models {verb} …"
+            raise typer.BadParameter(msg)
+        return
+    from worker.registry.actions import list_models
+
+    list_models(registry, as_json=as_json)
+
+
+def _was_typed(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def publish_command(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What hangtag export made.")],
+    name: Annotated[str, typer.Option(help="Of the model; a new one begins with version 1.")],
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="The run that it was exported of: its splits.csv, best.keras and args.json are kept for a retraining.",
+        ),
+    ] = None,
+    why: Annotated[str, typer.Option(help="The reason, for the history.")] = "published by hand",
+    alias: Annotated[
+        str | None, typer.Option(help="A name that is to mean this version from now on.", show_default=False)
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Make it the champion, too: the same as --alias champion.")
+    ] = False,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a bundle as a new version of a model, whole or not at all; no version is ever overwritten.
+
+    It is verified before, as by hangtag verify. The same bundle has one version only: publishing it again, or after a
+    kill, finds that. No version becomes the champion by itself.
+
+    Examples:
+
+      hangtag models publish bundles/shop --name shop --run runs/train/shop
+
+      hangtag models publish bundles/shop --name shop --promote --why "first model"
+
+      hangtag models publish bundles/shop --name shop --alias staging --registry s3://models/registry
+    """
+    if promote and alias not in {None, "champion"}:
+        msg = f"--promote makes it the champion, and --alias {alias} something else: give one of both"
+        raise typer.BadParameter(msg)
+    from worker.registry.actions import PublishRequest, publish_bundle
+
+    request = PublishRequest(bundle, name, run, why, "champion" if promote else alias)
+    publish_bundle(request, registry, as_json=as_json)
+
+
+def promote_command(
+    model: VersionArgument,
+    why: WhyOption,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although a gate has refused it; --why must not be empty.")
+    ] = False,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version the champion. Jobs that run keep theirs; what is submitted from then on takes it.
+
+    Examples:
+
+      hangtag models promote shop@4 --why "looked through 200 rows"
+
+      hangtag models promote shop@challenger --force --why "boots are sold no more"
+    """
+    from worker.registry.actions import promote_version
+
+    promote_version(model, why, registry, force=force, as_json=as_json)
+
+
+def rollback_command(
+    name: NameArgument, why: WhyOption, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False
+) -> None:
+    """Make that version the champion again which was it before. It takes effect with the next job.
+
+    Given again, it goes back one more. Deleted versions are passed over.
+
+    Examples:
+
+      hangtag models rollback shop --why "sandals come out as boots"
+    """
+    from worker.registry.actions import roll_back
+
+    roll_back(name, why, registry, as_json=as_json)
+
+
+def history_command(
+    name: NameArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False
+) -> None:
+    """Who did what to a model, when, why, and with which numbers; the newest last.
+
+    Examples:
+
+      hangtag models history shop
+
+      hangtag models history shop --json
+    """
+    from worker.registry.actions import show_history
+
+    show_history(name, registry, as_json=as_json)
+
+
+def diff_command(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version, such as shop@champion.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another, such as shop@4.")],
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell two versions apart: labels, accuracies, sizes, preprocessing, thresholds, and what happened between.
+
+    Examples:
+
+      hangtag models diff shop@1 shop@2
+
+      hangtag models diff shop@champion shop@challenger --json
+    """
+    from worker.registry.actions import show_diff
+
+    show_diff(before, after, registry, as_json=as_json)
+
+
+def alias_command(
+    model: VersionArgument,
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="Any name but champion: hangtag models promote.")],
+    why: WhyOption,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the alias away from that version.")] = False,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+) -> None:
+    """Let an alias mean a version, or take it away.
+
+    Examples:
+
+      hangtag models alias shop@4 staging --why "on trial in the warehouse"
+
+      hangtag models alias shop@4 staging --remove --why "trial is over"
+    """
+    from worker.registry.actions import move_alias
+
+    move_alias(model, alias, why, registry, remove=remove, as_json=as_json)
+
+
+def delete_command(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A version by its number, such as shop@2.")],
+    why: WhyOption,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a version that no alias means, with its files; its number is never given again. The history stays.
+
+    Examples:
+
+      hangtag models delete shop@2 --why "customer photos were among its training photos"
+    """
+    from worker.registry.actions import delete_version
+
+    delete_version(model, why, registry, as_json=as_json)
