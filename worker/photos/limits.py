@@ -62,7 +62,7 @@ class Limits:
     def put_off_s(self, after_s: float) -> float:
         """For how long a host that names so many seconds is left alone.
 
-        One that names more than can be kept to (an hour) is asked again no later than in twice the time that a photo may
-        take: it will not have said what it meant, or the photo fails, and neither gets better by waiting.
+        One that names more than can be kept to (an hour) is asked again no later than in twice the time that a photo
+        may take: it did not mean what it said, or the photo fails, and neither gets better by waiting.
         """
         return after_s if after_s <= self.longest_after_s else min(self.longest_after_s, 2 * self.total_s)
