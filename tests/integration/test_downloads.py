@@ -177,6 +177,36 @@ def test_a_date_long_from_now_is_not_waited_for(late, tmp_path, server):
     assert "answered 503" in str(photo.outcome)
 
 
+def test_photos_that_never_come_are_not_waited_for_when_their_host_has_answered_others(tmp_path, server):
+    """Though they are all that is left, and as many as make a host look dead."""
+
+    async def soon(request: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.1)
+        await whole()(request, writer)
+
+    never = [server.on(f"/never/{number}", silence()) for number in range(6)]
+    good = [server.on(f"/good/{number}", soon) for number in range(4)]
+    with photos(tmp_path, server.place, limits=replace(HASTY, per_host=8)) as source:
+        source.want(wanted(*never, *good), {})
+        came = take_all(source, 10)
+    assert [photo.outcome for photo in came[6:]] == [b"photo"] * 4
+    assert all("the last of 2 tries" in str(photo.outcome) for photo in came[:6])
+
+
+def test_a_photo_is_put_off_for_so_long_in_all_and_then_fails(tmp_path, server):
+    """However many tries it may have: ``Retry-After`` is kept each time, and the waits add up."""
+    url = server.on("/a", whole(b"", "429 Slow", "Retry-After: 1\r\n"))
+    photo = fetched(tmp_path, server, url, limits=replace(HASTY, tries=50, longest_after_s=2.0))[0]
+    assert fault_of(photo) is ImageFault.DOWNLOAD
+    assert server.counts()["/a"] == 3
+
+
+def test_a_photo_whose_host_names_an_hour_is_tried_once_more_and_that_soon(tmp_path, server):
+    url = server.on("/a", whole(b"", "429 Slow", "Retry-After: 3600\r\n"))
+    photo = fetched(tmp_path, server, url, limits=replace(HASTY, total_s=0.5))[0]
+    assert "come again in 3,600 s, the last of 2 tries" in str(photo.outcome)
+
+
 @pytest.mark.parametrize("said", ["Thu, 01 Jan 2015 00:00:00 GMT", "-5", "soon", "", "0"])
 def test_a_date_that_has_passed_or_is_none_is_no_reason_to_wait(said, tmp_path, server):
     url = server.on("/a", whole(b"", "503 Busy", f"Retry-After: {said}\r\n"), whole())

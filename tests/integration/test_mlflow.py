@@ -12,6 +12,7 @@ import pytest
 
 from models.bundle import open_bundle
 from models.errors import InputError, TrackingError
+from models.registry import open_registry
 from models.registry_history import CHALLENGER, CHAMPION
 from tests.missing import skip_outside_ci
 from trainer.retrain.config import MlflowSettings
@@ -118,6 +119,7 @@ def test_a_process_that_is_killed_while_it_tells_leaves_nothing_double(server, c
 
 
 def test_a_server_that_is_away_is_an_error_that_shows_no_password(bundle, monkeypatch, capfd):
+    skip_outside_ci(MISSING)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -137,6 +139,27 @@ def test_a_password_of_the_uri_is_sent_and_not_shown(server, bundle, capfd):
     assert "s3cret" not in f"{found}{run.to_dictionary()}" + "".join(capfd.readouterr())
 
 
+def test_commands_tell_it_too(server, bundle, sure_bundle, tmp_path):
+    for path in (bundle, sure_bundle):
+        _models("publish", path, "--name", "told", "--promote", "--mlflow", server, registry=tmp_path)
+    assert _aliases(server, "told") == {CHAMPION: "2"}
+    _models("rollback", "told", "--why", "boots", "--mlflow", server, registry=tmp_path)
+    assert _aliases(server, "told") == {CHAMPION: "1"}
+    _models("promote", "told@2", "--why", "boots again", "--mlflow", server, registry=tmp_path)
+    assert _aliases(server, "told") == {CHAMPION: "2"}
+
+
+def test_a_bundle_is_published_though_mlflow_is_away(bundle, tmp_path, monkeypatch):
+    skip_outside_ci(MISSING)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        uri = f"http://me:s3cret@127.0.0.1:{closed.getsockname()[1]}"
+    done = _models("publish", bundle, "--name", "shop", "--promote", "--mlflow", uri, registry=tmp_path)
+    assert "Expected MLflow at http://127.0.0.1:" in done.stderr
+    assert "s3cret" not in done.stderr + done.stdout
+    assert open_registry(str(tmp_path)).resolve("shop", CHAMPION) == 1
+
+
 def test_no_uri_is_refused(bundle):
     with pytest.raises(InputError, match="http://mlflow:5000"):
         publish_bundle(" ", bundle, "nowhere", None, 1)
@@ -151,6 +174,11 @@ def test_mlflow_reports_its_use_to_nobody(server):
     # a run of tests is known to MLflow, which says nothing then: this process is to look as anybody's
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120, env=environment).returncode == 0
+
+
+def _models(*words: str | Path, registry: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hangtag", "models", *words, "--registry", registry]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
 
 
 def _accuracy(run: Path) -> float:

@@ -185,19 +185,23 @@ class Downloads:
 
     def _again(self, fetch: Fetch, host: Host, trouble: Trouble, began: float) -> None:
         now = self._loop.time()
-        host.troubled(trouble, began, now)
+        if trouble.silent:
+            fetch.met_silence(began, now, host.answered_at, self._limits.slow_s)
+        if not (trouble.silent and fetch.is_to_blame):  # that says nothing of its host
+            host.troubled(trouble, began, now)
         fetch.intake.drop()
         fetch.silences += trouble.silent and now - began >= self._limits.slow_s
         pause_s = self._limits.pause_s * 2 ** (fetch.tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
         if why := host.refusal(now):
             self._arrive(fetch, download_error(fetch.url, why))
             self._refuse_waiting(host, why)
-        elif host.is_waited_for(now):  # which is not the photo's fault
+        elif host.is_waited_for(now) and not fetch.is_to_blame:
             fetch.tries, fetch.silences, fetch.left_s = fetch.redirects, 0, None
             self._enqueue(fetch, first=True)
         elif self._is_last(fetch, trouble) or now + pause_s >= fetch.deadline:
             self._arrive(fetch, download_error(fetch.url, _given_up(fetch, trouble)))
         elif trouble.after_s is not None:
+            fetch.put_off_s += trouble.after_s
             self._enqueue(fetch, first=True)  # its host has said when
         else:
             fetch.left_s = fetch.deadline - now - pause_s
@@ -205,11 +209,13 @@ class Downloads:
 
     def _is_last(self, fetch: Fetch, trouble: Trouble) -> bool:
         tries = fetch.tries - fetch.redirects
-        return trouble.lasting or tries >= self._limits.tries or fetch.silences >= self._limits.silent_tries
+        put_off = trouble.after_s is not None and fetch.put_off_s >= self._limits.longest_after_s
+        in_vain = tries >= self._limits.tries or fetch.silences >= self._limits.silent_tries
+        return trouble.lasting or in_vain or put_off
 
     def _try_again(self, fetch: Fetch) -> None:
         if fetch.asks:
-            self._enqueue(fetch, first=True)
+            self._enqueue(fetch, first=not fetch.is_to_blame)  # others say sooner whether its host is back
             self.begin()
 
     def _follow(self, fetch: Fetch, target: Target) -> None:

@@ -27,6 +27,7 @@ class Host:
         not_before: when it wants to be asked again.
         rests_until: when it is tried again.
         in_line: whether it waits for its turn among the hosts.
+        answered_at: when it last said something useful; none where it never did.
     """
 
     place: str
@@ -38,12 +39,12 @@ class Host:
     not_before: float = 0.0
     rests_until: float = 0.0
     in_line: bool = False
+    answered_at: float | None = None
     _rests: int = 0
     _troubles: int = 0
     _since: float = 0.0
     _silent: bool = True
     _why: str = ""
-    _answered_at: float | None = None
 
     def may_start(self, now: float) -> bool:
         """Whether it may be asked for one more photo now."""
@@ -66,17 +67,17 @@ class Host:
         return self._rests > 0 and self._is_known(now)
 
     def _is_known(self, now: float) -> bool:
-        return self._answered_at is not None and now - self._answered_at < self.limits.patience_s
+        return self.answered_at is not None and now - self.answered_at < self.limits.patience_s
 
     def answered(self, now: float) -> None:
         """It has said something useful."""
         self._troubles = self._rests = 0
-        self._answered_at = now
+        self.answered_at = now
 
     def troubled(self, trouble: Trouble, began: float, now: float) -> None:
         """A try that began at ``began`` ended in trouble."""
         if trouble.after_s is not None:
-            self.not_before = max(self.not_before, now + min(trouble.after_s, self.limits.longest_after_s))
+            self.not_before = max(self.not_before, now + self.limits.put_off_s(trouble.after_s))
         if not self._troubles:
             self._since, self._silent = began, True
         self._troubles += 1

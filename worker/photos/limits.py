@@ -30,7 +30,8 @@ class Limits:
         rest_s: for how long, at first; doubles with each trial that fails, up to ``longest_rest_s``.
         patience_s: for so long since its last photo a host that falls silent is waited for; then its photos fail.
         blip_s: how long it is left alone at first; doubles up to ``rest_s``.
-        longest_after_s: that one answer (its ``Retry-After``) may have a host left alone.
+        longest_after_s: that one answer (its ``Retry-After``) may have a host left alone; a photo that has been put off
+            for as long in all has its last try.
         names_s: for how long a host's addresses are kept.
     """
 
@@ -57,3 +58,11 @@ class Limits:
     blip_s: float = 1.0
     longest_after_s: float = 120.0
     names_s: int = 30
+
+    def put_off_s(self, after_s: float) -> float:
+        """For how long a host that names so many seconds is left alone.
+
+        One that names more than can be kept to (an hour) is asked again no later than in twice the time that a photo
+        may take: it did not mean what it said, or the photo fails, and neither gets better by waiting.
+        """
+        return after_s if after_s <= self.longest_after_s else min(self.longest_after_s, 2 * self.total_s)

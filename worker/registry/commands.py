@@ -13,6 +13,15 @@ __all__ = ["register"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text or a table.")]
 WhyOption = Annotated[str, typer.Option(help="The reason, for the history.", show_default=False)]
+MlflowOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mlflow",
+        metavar="URI",
+        help="An MLflow server that is told of it, too, such as http://mlflow:5000; the registry stays the truth.",
+        show_default=False,
+    ),
+]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of the model, as hangtag models shows it.")]
 VersionArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A version of a model, such as shop@4 or shop@challenger.")
@@ -76,6 +85,7 @@ def publish_command(
     promote: Annotated[
         bool, typer.Option("--promote", help="Make it the champion, too: the same as --alias champion.")
     ] = False,
+    mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -91,13 +101,15 @@ def publish_command(
       hangtag models publish bundles/shop --name shop --promote --why "first model"
 
       hangtag models publish bundles/shop --name shop --alias staging --registry s3://models/registry
+
+      hangtag models publish bundles/shop --name shop --run runs/train/shop --mlflow http://mlflow:5000
     """
     if promote and alias not in {None, "champion"}:
         msg = f"--promote makes it the champion, and --alias {alias} something else: give one of both"
         raise typer.BadParameter(msg)
     from worker.registry.actions import PublishRequest, publish_bundle
 
-    request = PublishRequest(bundle, name, run, why, "champion" if promote else alias)
+    request = PublishRequest(bundle, name, run, why, "champion" if promote else alias, mlflow)
     publish_bundle(request, registry, as_json=as_json)
 
 
@@ -107,6 +119,7 @@ def promote_command(
     force: Annotated[
         bool, typer.Option("--force", help="Although a gate has refused it; --why must not be empty.")
     ] = False,
+    mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -120,11 +133,15 @@ def promote_command(
     """
     from worker.registry.actions import promote_version
 
-    promote_version(model, why, registry, force=force, as_json=as_json)
+    promote_version(model, why, registry, force=force, as_json=as_json, mlflow=mlflow)
 
 
 def rollback_command(
-    name: NameArgument, why: WhyOption, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False
+    name: NameArgument,
+    why: WhyOption,
+    mlflow: MlflowOption = None,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
 ) -> None:
     """Make that version the champion again which was it before. It takes effect with the next job.
 
@@ -136,7 +153,7 @@ def rollback_command(
     """
     from worker.registry.actions import roll_back
 
-    roll_back(name, why, registry, as_json=as_json)
+    roll_back(name, why, registry, as_json=as_json, mlflow=mlflow)
 
 
 def history_command(

@@ -112,6 +112,12 @@ def test_one_answer_does_not_stop_a_host_for_hours(host):
     assert host.may_start(1.0 + host.limits.longest_after_s)
 
 
+def test_a_time_that_cannot_be_kept_to_is_cut_to_twice_that_of_a_photo():
+    limits = Limits(total_s=20.0, longest_after_s=120.0)
+    assert [limits.put_off_s(after_s) for after_s in (0.0, 60.0, 120.0, 121.0)] == [0.0, 60.0, 120.0, 40.0]
+    assert Limits(total_s=600.0, longest_after_s=120.0).put_off_s(3600.0) == 120.0
+
+
 def test_a_host_that_has_given_photos_is_waited_for_when_it_falls_silent(host):
     host.waiting.append(object())
     host.answered(0.0)
