@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from hangtag.cli import make_app
 from models.bundle import open_bundle
 from models.errors import InputError, TrackingError
+from models.registry import open_registry
 from models.registry_history import CHALLENGER, CHAMPION
 from tests.missing import skip_outside_ci
 from trainer.retrain.config import MlflowSettings
@@ -86,6 +89,40 @@ def test_aliases_move_with_a_promotion_and_back_with_a_rollback(server, cycle, b
     assert _aliases(server, "moving") == {CHAMPION: "1"}
 
 
+def test_what_a_person_does_to_a_model_is_told_as_well(server, bundle, sure_bundle, small_run, tmp_path):
+    def models(*words: object) -> None:
+        environment = {"HANGTAG_REGISTRY": str(tmp_path / "registry")}
+        done = CliRunner().invoke(
+            make_app(["worker"]), ["models", *map(str, words), "--mlflow", server], env=environment
+        )
+        assert (done.exit_code, done.stderr) == (0, ""), done.output
+
+    models("publish", bundle, "--name", "byhand", "--run", small_run, "--promote")
+    models("publish", sure_bundle, "--name", "byhand", "--alias", "staging")
+    assert _aliases(server, "byhand") == {CHAMPION: "1", "staging": "2"}
+    models("promote", "byhand@2", "--why", "better")
+    models("alias", "byhand@2", "staging", "--remove", "--why", "it is out")
+    assert _aliases(server, "byhand") == {CHAMPION: "2"}
+    models("rollback", "byhand", "--why", "worse")
+    assert _aliases(server, "byhand") == {CHAMPION: "1"}
+
+
+def test_a_server_that_is_away_keeps_no_version_from_its_place(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    place = ("--registry", str(tmp_path), "--mlflow", f"http://me:s3cret@127.0.0.1:{_closed_port()}")
+    publish = ("models", "publish", str(bundle), "--name", "shop", "--promote", *place)
+    for words, advice in (
+        (publish, "Give the same command again"),
+        (("models", "alias", "shop@1", "staging", "--why", "trial", *place), "hangtag models promote shop@champion"),
+    ):
+        done = CliRunner().invoke(make_app(["worker"]), words)
+        assert done.exit_code == 0, done.output
+        assert "The registry has changed, MLflow was not told of it." in done.stderr
+        assert advice in done.stderr
+        assert "s3cret" not in done.output
+    assert open_registry(str(tmp_path)).state("shop").aliases == {CHAMPION: 1, "staging": 1}
+
+
 def test_an_alias_of_a_version_that_mlflow_does_not_know_is_taken_away(server, bundle):
     publish_bundle(server, bundle, "stale", None, 1, {CHAMPION: 1})
     point_aliases(server, "stale", {CHAMPION: 2})
@@ -119,8 +156,7 @@ def test_a_process_that_is_killed_while_it_tells_leaves_nothing_double(server, c
 
 def test_a_server_that_is_away_is_an_error_that_shows_no_password(bundle, monkeypatch, capfd):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    port = _closed_port()
     with pytest.raises(TrackingError, match=rf"http://127.0.0.1:{port} ") as raised:
         publish_bundle(f"http://me:s3cret%21@127.0.0.1:{port}", bundle, "away", None, 1)
     shown = str(raised.value) + "".join(capfd.readouterr())
@@ -151,6 +187,11 @@ def test_mlflow_reports_its_use_to_nobody(server):
     # a run of tests is known to MLflow, which says nothing then: this process is to look as anybody's
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120, env=environment).returncode == 0
+
+
+def _closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        return int(closed.getsockname()[1])
 
 
 def _accuracy(run: Path) -> float:

@@ -16,6 +16,7 @@ from models.verify import verify
 from worker.registry.console import event_record, print_diff, print_events, print_versions, say
 from worker.registry.diff import VersionName, diff_versions
 from worker.registry.listing import list_versions
+from worker.registry.tracked import track_aliases, track_version
 from worker.registry.training_files import training_files
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class PublishRequest:
         run: that the bundle was exported of; none where it is not to be kept.
         why: for the history.
         alias: that is to mean the version.
+        mlflow: URI of a server that is told as well; none where none is.
     """
 
     bundle: Path
@@ -52,6 +54,7 @@ class PublishRequest:
     run: Path | None
     why: str
     alias: str | None
+    mlflow: str | None = None
 
 
 def list_models(registry: str, *, as_json: bool) -> None:
@@ -78,6 +81,8 @@ def publish_bundle(request: PublishRequest, registry: str, *, as_json: bool) -> 
     if request.alias == CHAMPION:
         shelf.promote(request.name, published.version, request.why)
     _tell_published(shelf, request, published, as_json=as_json)
+    if request.mlflow is not None:
+        track_version(request.mlflow, shelf, request.name, published.version, request.bundle, request.run)
 
 
 def _verify(bundle: Path) -> None:
@@ -102,26 +107,33 @@ def _tell_published(shelf: Registry, request: PublishRequest, published: Publish
         say(f"Make it the champion with: hangtag models promote {said} --why TEXT")
 
 
-def promote_version(model: str, why: str, registry: str, *, force: bool, as_json: bool) -> None:
+def promote_version(model: str, why: str, registry: str, mlflow: str | None, *, force: bool, as_json: bool) -> None:
     """Make a version the champion."""
     shelf = open_registry(registry)
     name = _look_up(model, shelf)
     event = shelf.promote(name.model, name.version, why, force=force)
     _tell(event, f"{name} is the champion now.", f"{name} is the champion already.", as_json=as_json)
+    if mlflow is not None:
+        track_aliases(mlflow, shelf, name.model)
 
 
-def roll_back(name: str, why: str, registry: str, *, as_json: bool) -> None:
+def roll_back(name: str, why: str, registry: str, mlflow: str | None, *, as_json: bool) -> None:
     """Make the earlier champion the champion again."""
-    event = open_registry(registry).rollback(name, why)
+    shelf = open_registry(registry)
+    event = shelf.rollback(name, why)
     _tell(
         event,
         f"{name}@{event.version} is the champion again; what is submitted from now on takes it.",
         "",
         as_json=as_json,
     )
+    if mlflow is not None:
+        track_aliases(mlflow, shelf, name)
 
 
-def move_alias(model: str, alias: str, why: str, registry: str, *, remove: bool, as_json: bool) -> None:
+def move_alias(
+    model: str, alias: str, why: str, registry: str, mlflow: str | None, *, remove: bool, as_json: bool
+) -> None:
     """Let an alias mean a version, or take it away."""
     shelf = open_registry(registry)
     name = _look_up(model, shelf)
@@ -129,6 +141,8 @@ def move_alias(model: str, alias: str, why: str, registry: str, *, remove: bool,
     event = act(name.model, name.version, alias, why)
     done = f"{alias} means no version of {name.model} any more." if remove else f"{alias} means {name} now."
     _tell(event, done, f"{alias} means {name} already.", as_json=as_json)
+    if mlflow is not None:
+        track_aliases(mlflow, shelf, name.model, alias if remove else None)
 
 
 def delete_version(model: str, why: str, registry: str, *, as_json: bool) -> None:

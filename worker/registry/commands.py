@@ -14,6 +14,10 @@ __all__ = ["register"]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text or a table.")]
 WhyOption = Annotated[str, typer.Option(help="The reason, for the history.", show_default=False)]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of the model, as hangtag models shows it.")]
+MlflowOption = Annotated[
+    str | None,
+    typer.Option("--mlflow", metavar="URI", help="Tell this MLflow server as well.", show_default=False),
+]
 VersionArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A version of a model, such as shop@4 or shop@challenger.")
 ]
@@ -76,6 +80,7 @@ def publish_command(
     promote: Annotated[
         bool, typer.Option("--promote", help="Make it the champion, too: the same as --alias champion.")
     ] = False,
+    mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -91,13 +96,15 @@ def publish_command(
       hangtag models publish bundles/shop --name shop --promote --why "first model"
 
       hangtag models publish bundles/shop --name shop --alias staging --registry s3://models/registry
+
+      hangtag models publish bundles/shop --name shop --run runs/train/shop --mlflow http://mlflow:5000
     """
     if promote and alias not in {None, "champion"}:
         msg = f"--promote makes it the champion, and --alias {alias} something else: give one of both"
         raise typer.BadParameter(msg)
     from worker.registry.actions import PublishRequest, publish_bundle
 
-    request = PublishRequest(bundle, name, run, why, "champion" if promote else alias)
+    request = PublishRequest(bundle, name, run, why, "champion" if promote else alias, mlflow)
     publish_bundle(request, registry, as_json=as_json)
 
 
@@ -107,6 +114,7 @@ def promote_command(
     force: Annotated[
         bool, typer.Option("--force", help="Although a gate has refused it; --why must not be empty.")
     ] = False,
+    mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -120,11 +128,15 @@ def promote_command(
     """
     from worker.registry.actions import promote_version
 
-    promote_version(model, why, registry, force=force, as_json=as_json)
+    promote_version(model, why, registry, mlflow, force=force, as_json=as_json)
 
 
 def rollback_command(
-    name: NameArgument, why: WhyOption, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False
+    name: NameArgument,
+    why: WhyOption,
+    mlflow: MlflowOption = None,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
 ) -> None:
     """Make that version the champion again which was it before. It takes effect with the next job.
 
@@ -136,7 +148,7 @@ def rollback_command(
     """
     from worker.registry.actions import roll_back
 
-    roll_back(name, why, registry, as_json=as_json)
+    roll_back(name, why, registry, mlflow, as_json=as_json)
 
 
 def history_command(
@@ -156,6 +168,7 @@ def history_command(
 
 
 def diff_command(
+    context: typer.Context,
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version, such as shop@champion.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another, such as shop@4.")],
     catalogue: Annotated[
@@ -188,9 +201,10 @@ def diff_command(
     from worker.registry.actions import show_catalogue_diff, show_diff
 
     if catalogue is None:
-        if html is not None:
-            msg = "Expected --catalogue with --html: the page shows rows of it."
-            raise typer.BadParameter(msg)
+        for option in ("rows", "html", "image_column", "image_root", "encoding", "allow_host"):
+            if _was_typed(context, option):
+                msg = f"--{option.replace('_', '-')} is of the rows that are labelled with both: give --catalogue, too"
+                raise typer.BadParameter(msg)
         show_diff(before, after, registry, as_json=as_json)
         return
     from worker.catalogue_diff.sample import SampleOptions
@@ -206,6 +220,7 @@ def alias_command(
     alias: Annotated[str, typer.Argument(metavar="ALIAS", help="Any name but champion: hangtag models promote.")],
     why: WhyOption,
     remove: Annotated[bool, typer.Option("--remove", help="Take the alias away from that version.")] = False,
+    mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -219,7 +234,7 @@ def alias_command(
     """
     from worker.registry.actions import move_alias
 
-    move_alias(model, alias, why, registry, remove=remove, as_json=as_json)
+    move_alias(model, alias, why, registry, mlflow, remove=remove, as_json=as_json)
 
 
 def delete_command(
