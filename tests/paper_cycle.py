@@ -121,6 +121,7 @@ class PaperShop:
             export=self._export,
             compare=self._compare,
             judge=self._judge,
+            draw_rows=lambda settings, folder: None,
             catalogue_diff=self._catalogue,
             write_report=self._report,
             log_cycle=lambda *of: "run-1",

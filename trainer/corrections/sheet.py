@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import InputError
-from trainer.corrections.formula import unguarded
+from trainer.corrections.guarded import unguarded
 from trainer.corrections.store import refuse_rows
 from trainer.corrections.word import COLUMNS, Word, parse_word
 from worker.sources.catalogue import IMAGE_COLUMNS

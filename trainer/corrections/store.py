@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import InputError
-from trainer.corrections.formula import guarded, unguarded
+from trainer.corrections.guarded import guarded, unguarded
 from trainer.corrections.word import COLUMNS, Word, parse_word, word_cells
 from trainer.data.csv_file import write_rows
 from worker.sources.readers import read_delimited

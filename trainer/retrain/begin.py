@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.bundle import open_bundle
 from models.registry import Registry
 from models.whole_file import sync_folder
+from trainer.retrain.class_change import check_class_map
 from trainer.retrain.config import RetrainConfig
 from trainer.retrain.cycle_folder import COLLECTING, CycleFolder, Cycles
 from trainer.retrain.lineage import splits_to_extend
@@ -47,15 +49,20 @@ class Beginning:
 def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
     """Collect, and make a cycle of it; none where there is nothing new to learn from.
 
-    The folder comes into its place by one rename, with all that a cycle begins with.
+    The folder comes into its place by one rename, with all that a cycle begins with. It keeps to its settings from then
+    on, so those that would be found wrong after hours of training are tried before.
 
     Raises:
-        InputError: photos, corrections or the splits to extend cannot be read.
+        InputError: photos, corrections, the splits to extend or the catalogue cannot be read, or ``[classes]`` names
+            what nobody knows.
+        JobError: the catalogue is elsewhere and does not come.
     """
     config, cycles = asked.config, asked.cycles
     finished, champion = cycles.finished(), champion_of(asked.registry, config.name)
     splits = splits_to_extend(config, asked.registry, champion, finished)
     known = read_splits(splits) if splits else []
+    if champion:
+        check_class_map(config.classes, open_bundle(asked.registry.path(config.name, champion)).manifest.labels)
     folder = CycleFolder(cycles.path / COLLECTING)
     shutil.rmtree(folder.path, ignore_errors=True)  # of a process that was killed
     folder.path.mkdir(parents=True)
@@ -66,6 +73,8 @@ def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
         )
         if _nothing_new(collected, last, config, known=bool(champion)):
             return None
+        if champion and config.catalogue:
+            asked.tools.draw_rows(config.catalogue, folder.rows)
         return _make(asked, folder, champion, splits)
     finally:
         shutil.rmtree(folder.path, ignore_errors=True)

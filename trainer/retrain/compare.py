@@ -1,6 +1,6 @@
 """Scores champion and challenger, as they would label, on the same frozen test split."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,11 @@ from trainer.retrain.config import ClassMap
 from trainer.retrain.footprint import default_file, measure_footprints
 from trainer.retrain.frozen_photos import read_frozen_photos
 from trainer.retrain.records import Comparison
+from trainer.retrain.tools import Advance
 from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["Advance", "compare"]
-
-Advance = Callable[[str, int, int], None]
-"""Told (what, done, of all)."""
+__all__ = ["compare"]
 
 
 def compare(

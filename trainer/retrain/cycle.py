@@ -5,6 +5,8 @@ decided. One cycle of a model runs at a time.
 """
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
-from models.errors import DataError, HangtagError, InputError, ParityError
+from models.errors import DataError, HangtagError, InputError, ParityError, StoppedError
 from models.registry import Registry, open_registry
 from models.storage.storage import Storage
 from models.whole_file import replace_file
@@ -45,7 +47,8 @@ class Held(Protocol):
 
 
 def _lock(storage: Storage) -> AbstractContextManager[Held]:
-    return CycleLock(storage).held()
+    """A step takes hours: it is stopped as by Ctrl-C when another process goes on with its cycle."""
+    return CycleLock(storage, lost=lambda: os.kill(os.getpid(), signal.SIGINT)).held()
 
 
 def steps(now: Callable[[], str] = _now) -> tuple[Step, ...]:
@@ -93,16 +96,20 @@ def retrain(config: RetrainConfig, wish: CycleWish, view: CycleView, around: Sur
     """Run a cycle to its end, or go on with one that was stopped.
 
     Raises:
-        BusyError: another process runs a cycle of this model.
-        InputError: the settings, the photos or the splits cannot be used; the data of a cycle that cannot be learned
-            from end it, so that the next one looks at them again.
+        BusyError: another process runs a cycle of this model, or has taken this one over.
+        InputError: the settings, the photos or the splits cannot be used; what cannot be learned from, and settings
+            that no training begins with, end the cycle, so that the next one looks at them again.
         ParityError: the challenger's export disagreed with it; the cycle is over.
         StoppedError: somebody pressed Ctrl-C; the same call goes on.
     """
     around = around or Surroundings()
     registry = open_registry(config.registry)
     with around.lock(registry.model_storage(config.name)) as held:
-        return _Cycle(config, wish, view, around, registry, held).run()
+        try:
+            return _Cycle(config, wish, view, around, registry, held).run()
+        except (KeyboardInterrupt, StoppedError):
+            held.check()
+            raise
 
 
 class _Cycle:
@@ -146,18 +153,24 @@ class _Cycle:
             self._view.note(f"Cycle {folder.path.name} is abandoned.")
             return None
         start = folder.read(folder.start, CycleStart)
-        if start.name != self._config.name:
-            msg = (
-                f"Expected cycles of {self._config.name} in {self._cycles.path}, found an unfinished one of "
-                f"{start.name}; give each model a folder of its own."
-            )
-            raise InputError(msg)
+        self._check_same_model(start)
         self._view.note(f"Goes on with cycle {folder.path.name}, begun at {start.started}.")
         if start.config != self._config.model_dump(mode="json"):
             self._view.note(
                 "The settings have changed since it began; it keeps to those it began with (--restart abandons it)."
             )
         return folder
+
+    def _check_same_model(self, start: CycleStart) -> None:
+        """The lock that is held is of one model in one registry: what is in the folder must be of the same."""
+        began, now = (start.name, start.config.get("registry")), (self._config.name, self._config.registry)
+        if began != now:
+            msg = (
+                f"Expected cycles of {now[0]} in {now[1]} in the folder {self._cycles.path}, found an unfinished one "
+                f"of {began[0]} in {began[1]}; give each model and registry a folder of its own, or abandon that cycle "
+                "with --restart."
+            )
+            raise InputError(msg)
 
     def _undrifted(self) -> str | None:
         """Why nothing is done, where only a drifted job would be a reason."""
@@ -205,8 +218,14 @@ class _Cycle:
         return work.folder.read(work.folder.outcome, Outcome)
 
     def _failed(self, folder: CycleFolder, error: HangtagError) -> None:
-        """Photos that cannot be learned from and an export that is wrong stay so: the next cycle collects anew."""
-        if isinstance(error, DataError | ParityError) and not folder.published.is_file():
+        """What stays wrong, or was wrong before anything was learned, ends the cycle: the next one begins anew.
+
+        That are photos that cannot be learned from, an export that disagrees, and settings that no training begins
+        with, which would else hold in every call until somebody says ``--restart``.
+        """
+        learned = (folder.run / "args.json").is_file()
+        hopeless = isinstance(error, DataError | ParityError) or (isinstance(error, InputError) and not learned)
+        if hopeless and not folder.published.is_file():
             self._cycles.abandon(folder, str(error), self._around.now())
         else:
             self._view.note(f"Cycle {folder.path.name} goes on from here at the next call; --restart abandons it.")

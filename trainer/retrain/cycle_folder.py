@@ -79,6 +79,11 @@ class CycleFolder:
         return self.path / "catalogue.json"
 
     @property
+    def rows(self) -> Path:
+        """The catalogue's rows that are compared, and what both models say of them."""
+        return self.path / "catalogue"
+
+    @property
     def verdict(self) -> Path:
         """:class:`trainer.retrain.records.Verdict`."""
         return self.path / "verdict.json"

@@ -93,6 +93,7 @@ class CycleLock:
         lease_s: seconds without a beat after which a holder on another machine counts as dead.
         clock: seconds, of any beginning.
         pause: waits for so many seconds.
+        lost: called, in another thread, when another process has taken the lock over, having found this one silent.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class CycleLock:
         lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._storage = storage
         self._owner = owner or Owner.this()
@@ -111,6 +113,7 @@ class CycleLock:
         self._lease_s = lease_s
         self._clock = clock
         self._pause = pause
+        self._lost = lost
         self._seen: tuple[int, bytes] | None = None
         self._seen_at = 0.0
 
@@ -203,9 +206,14 @@ class CycleLock:
 
     def _keep_beating(self, held: Held, ended: Event) -> None:
         while not ended.wait(self._beat_s):
-            with suppress(OSError, HangtagError):  # the disk may come back before the lease is over
+            try:
                 held.check()
                 held.beat()
+            except BusyError:
+                self._lost()
+                return
+            except (OSError, HangtagError):  # the disk may come back before the lease is over
+                continue
 
     def _tidy(self, number: int) -> None:
         for name in self._storage.names(_FOLDER):

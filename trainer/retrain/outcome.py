@@ -9,15 +9,15 @@ from models.errors import ExitCode
 
 __all__ = ["CycleStart", "CycleStatus", "CycleWhy", "Outcome", "exit_code"]
 
-CycleWhy = Literal["data", "drift", "slot", "force"]
-"""Why a cycle began: something new to learn from, a job that has drifted, a schedule's slot, or a person's word."""
+CycleWhy = Literal["data", "drift"]
+"""Why a cycle began: something new to learn from, or besides a job that has drifted."""
 
 
 class CycleStatus(StrEnum):
     """What came of a cycle.
 
-    ``failed`` is of a cycle that was abandoned (``--restart``, or another network took its place); one that an error
-    stopped has no outcome yet and goes on.
+    ``failed`` is of a cycle that was abandoned, by ``--restart`` or since it could come to nothing; one that another
+    error stopped has no outcome yet and goes on.
     """
 
     PROMOTED = "promoted"

@@ -152,7 +152,7 @@ class PhotoHashes:
     def _hash_open(self, handle: int) -> _Hashed:
         sha256 = NO_FILE
         for _ in range(_TRIES):
-            began, before = self._clock(), os.fstat(handle)
+            before, began = os.fstat(handle), self._clock()
             if not stat.S_ISREG(before.st_mode):
                 break
             sha256 = _digest(handle)

@@ -147,6 +147,12 @@ def _judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueD
     return judge(settings, comparison, catalogue)
 
 
+def _draw_rows(settings: CatalogueSettings, folder: Path, /) -> None:
+    from trainer.retrain.catalogue import draw_rows
+
+    draw_rows(settings, folder)
+
+
 def _catalogue_diff(
     settings: CatalogueSettings,
     champion: Path,
@@ -191,6 +197,7 @@ class Tools:
         export: makes a bundle of a run, or raises.
         compare: champion and challenger on the frozen test split.
         judge: is the gate.
+        draw_rows: draws the rows of a catalogue that are to be compared.
         catalogue_diff: champion and challenger on real rows.
         write_report: draws the page.
         log_cycle: tells a tracking server.
@@ -205,6 +212,7 @@ class Tools:
     export: "Callable[[Path, Path, ExportOptions, ExportView], None]" = _export
     compare: Compare = _compare
     judge: Callable[[GateSettings, Comparison, CatalogueDiff | None], Verdict] = _judge
+    draw_rows: Callable[[CatalogueSettings, Path], None] = _draw_rows
     catalogue_diff: DiffCatalogue = _catalogue_diff
     write_report: Callable[[Path, Outcome], object] = _write_report
     log_cycle: Callable[[MlflowSettings, Path, str, int, bool], str] = _log_cycle

@@ -1,6 +1,5 @@
 """Champion and challenger are weighed against each other, and the gate says what it makes of it."""
 
-import shutil
 from typing import TYPE_CHECKING
 
 from trainer.retrain.lineage import SPLITS_FILE, check_unseen
@@ -43,7 +42,7 @@ def _catalogue(work: Work, view: "TrainingView") -> None:
         work.config.catalogue,
         work.registry.path(work.start.name, compared_with(work)),
         work.folder.bundle,
-        work.folder.path,
+        work.folder.rows,
         work.config.classes.rename,
         view.advance,
     )
@@ -70,8 +69,9 @@ def compared_with(work: Work) -> int:
 
 
 def forget(work: Work) -> None:
-    """Take the weighing back, the last of it first, so that what is there always fits together."""
-    for file in (work.folder.verdict, work.folder.catalogue):
+    """Take the weighing back, the last of it first, so that what is there always fits together.
+
+    The catalogue's rows stay, and so does what the challenger says of them.
+    """
+    for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
         file.unlink(missing_ok=True)
-    shutil.rmtree(work.folder.path / "catalogue", ignore_errors=True)
-    work.folder.comparison.unlink(missing_ok=True)

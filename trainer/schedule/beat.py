@@ -12,7 +12,7 @@ from celery.beat import ScheduleEntry, Scheduler, Service
 from celery.exceptions import CPendingDeprecationWarning
 from kombu.exceptions import OperationalError
 
-from models.errors import HangtagError
+from models.errors import HangtagError, InputError
 from trainer.schedule.app import CeleryOutbox, make_sending_app
 from trainer.schedule.desk import Desk
 from trainer.schedule.messages import Marks
@@ -22,7 +22,7 @@ from worker.queue.heartbeat import Heartbeat
 from worker.queue.ledger import RedisError, connect
 from worker.queue.settings import QueueSettings
 
-__all__ = ["SlotScheduler", "beat_until_told"]
+__all__ = ["SlotScheduler", "beat_until_told", "check_models_differ"]
 
 _TURN_S: Final = 1.0
 _LEAST_S: Final = 0.02
@@ -84,9 +84,10 @@ def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json
         as_json: log JSON lines instead of text.
 
     Raises:
-        InputError: a config cannot be used, or the heartbeat file cannot.
+        InputError: a config cannot be used, two are of one model, or the heartbeat file cannot be used.
     """
     watched = [WatchedConfig(path) for path in configs]
+    check_models_differ(watched)
     Heartbeat(settings.heartbeat).check()
     warnings.simplefilter("ignore", CPendingDeprecationWarning)
     start_logging(as_json=as_json)
@@ -104,6 +105,24 @@ def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json
         service.start()
         marks.close()
     log_event("beat_ends")
+
+
+def check_models_differ(watched: Sequence[WatchedConfig]) -> None:
+    """Refuse two configs of one model: its slots lie in one place, and each would run those of the other.
+
+    Raises:
+        InputError: two name the same model of the same registry.
+    """
+    seen: dict[tuple[str, str], Path] = {}
+    for one in watched:
+        model = (one.config.registry, one.config.name)
+        if model in seen:
+            msg = (
+                f"Expected each config to be of a model of its own, {seen[model]} and {one.path} are both of "
+                f"{model[1]} in {model[0]}; leave one of them out."
+            )
+            raise InputError(msg)
+        seen[model] = one.path
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -30,6 +30,9 @@ RETRY_S: Final = 60
 LEAVE_S: Final = 4.0
 """Of a worker's grace time, what is left for files and processes to end: a second more than the worker itself takes."""
 
+COMPLAINT: Final = "hangtag: "
+"""What every error begins with on stderr."""
+
 _ENDS: Final = {
     ExitCode.OK: SlotStatus.PROMOTED,
     ExitCode.GATE_REFUSED: SlotStatus.REFUSED,
@@ -110,9 +113,9 @@ class SlotRun:
             log_event("cycle_done", config=message.config, slot=message.slot, status=status, tries=len(tries))
         elif end.stopped or end.status in {ExitCode.BUSY, ExitCode.INTERRUPTED}:
             book.drop_try(message.slot, tries[-1])
-            self._later(message, self._retry_s // 4, "told to stop" if end.stopped else _last_line(end.words))
+            self._later(message, self._retry_s // 4, "told to stop" if end.stopped else _complaint(end.words))
         else:
-            failed = tries[-1].model_copy(update={"status": end.status, "reason": _last_line(end.words)})
+            failed = tries[-1].model_copy(update={"status": end.status, "reason": _complaint(end.words)})
             book.write_try(message.slot, failed)
             tries = [*tries[:-1], failed]
             if len(tries) >= MOST_TRIES:
@@ -141,5 +144,8 @@ class SlotRun:
             marks.close()
 
 
-def _last_line(words: str) -> str:
-    return words.splitlines()[-1].strip() if words else ""
+def _complaint(words: str) -> str:
+    """The last that ``hangtag`` complained of, which may have several lines; of anything else, the last line."""
+    lines = words.splitlines()
+    begins = [place for place, line in enumerate(lines) if line.startswith(COMPLAINT)]
+    return " ".join(line.strip() for line in lines[begins[-1] if begins else -1 :])

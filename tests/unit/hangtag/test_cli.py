@@ -33,6 +33,7 @@ def test_every_command_of_a_group_teaches_by_example(name: str) -> None:
 @pytest.mark.parametrize(
     ("group", "verbs"),
     [
+        ("corrections", ["import", "list", "show"]),
         ("jobs", ["cancel", "receipt", "resume", "retry-failed", "show", "watch"]),
         ("models", ["alias", "delete", "diff", "history", "promote", "publish", "rollback"]),
     ],

@@ -13,8 +13,6 @@ _KIND = {CycleStatus.PROMOTED: "labeled", CycleStatus.REFUSED: "failed"}
 _WHY = {
     "data": "there was something new to learn from",
     "drift": "a job had drifted",
-    "slot": "its time had come",
-    "force": "a person said so",
 }
 
 

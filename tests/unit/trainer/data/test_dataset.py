@@ -223,7 +223,7 @@ def test_csv_with_an_empty_cell_names_the_row(csv_file, row):
 
 
 def test_csv_with_an_unknown_split_names_the_row_and_the_choices(csv_file):
-    with pytest.raises(DataError, match=r"train, val, valid, validation, test in row 2 of .*, got 'dev'"):
+    with pytest.raises(DataError, match=r"train, val, valid, validation, test, open in row 2 of .*, got 'dev'"):
         read_dataset(csv_file("image,label,split\n1.jpg,hat,train\n2.jpg,vase,dev\n"))
 
 
@@ -244,3 +244,8 @@ def test_a_class_folder_whose_name_is_no_utf8_is_refused(tmp_path):
         (tmp_path / name / "1.jpg").touch()
     with pytest.raises(DataError, match="class names in UTF-8"):
         read_dataset(tmp_path)
+
+
+def test_a_csv_may_leave_a_split_open_beside_others(csv_file):
+    dataset = read_dataset(csv_file("image,label,split\na.jpg,hat,test\nb.jpg,vase,Open\nc.jpg,vase,\n"))
+    assert [(photo.split, photo.open) for photo in dataset.photos] == [(Split.TEST, False), (None, True), (None, False)]

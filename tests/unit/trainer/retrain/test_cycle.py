@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from trainer.retrain.cycle import CycleWish
 from trainer.retrain.lock import CycleLock
 from trainer.retrain.outcome import CycleStatus
 from trainer.splits.assigned import read_splits
+from worker.owner import Owner
 
 
 @pytest.fixture
@@ -289,6 +290,17 @@ def test_two_at_once_are_refused(shop: PaperShop) -> None:
     with CycleLock(shop.registry.model_storage("shop")).held(), pytest.raises(BusyError):
         shop.run()
     assert shop.calls == []
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, StoppedError])
+def test_a_step_that_another_process_has_taken_over_ends_as_busy(shop: PaperShop, stop: type[BaseException]) -> None:
+    def train(*of: object) -> None:
+        holder = {"owner": asdict(replace(Owner.this(), machine="elsewhere")), "since": ""}
+        shop.registry.model_storage("shop").commit("cycle/000002.json", json.dumps(holder).encode())
+        raise stop
+
+    with pytest.raises(BusyError, match="with number 2 while this one was silent"):
+        shop.run(train=train)
 
 
 def test_real_rows_are_compared_where_asked_for(shop: PaperShop) -> None:

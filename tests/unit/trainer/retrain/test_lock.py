@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -185,6 +186,15 @@ def test_a_holder_that_lost_the_lock_beats_no_more(storage: FolderStorage) -> No
         until(lambda: storage.exists("cycle/000001.beat"), "a beat")
         take(storage, 2, ELSEWHERE)
         until(lambda: _is_still(storage), "no beat between two looks")
+
+
+def test_a_holder_that_lost_the_lock_is_told(storage: FolderStorage) -> None:
+    told = Event()
+    with CycleLock(storage, beat_s=0.005, lost=told.set).held():
+        until(lambda: storage.exists("cycle/000001.beat"), "a beat")
+        assert not told.is_set()
+        take(storage, 2, ELSEWHERE)
+        assert told.wait(30)
 
 
 def _is_still(storage: FolderStorage) -> bool:

@@ -79,6 +79,11 @@ def test_it_is_given_up_after_some_failures(claimed: SlotBook, config: Path, awa
     assert len(claimed.tries(SLOT)) == MOST_TRIES
 
 
+def test_a_complaint_of_several_lines_is_kept_whole(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
+    run(away, config, "sys.exit('\\n'.join(['Epoch 1', 'hangtag: 2 rows cannot be used', '  row 3: no label', '']))")
+    assert [attempt.reason for attempt in claimed.tries(SLOT)] == ["hangtag: 2 rows cannot be used row 3: no label"]
+
+
 def test_tries_whose_workers_died_count(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
     for number in range(1, MOST_TRIES + 1):
         claimed.write_try(SLOT, Try(number=number, at="", by=""))

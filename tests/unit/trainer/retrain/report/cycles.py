@@ -48,7 +48,7 @@ def promoted(folder: Path, label: str = "shoes", photo: str = "gone.jpg") -> Cyc
     return CycleMaterial(
         folder,
         outcome(),
-        CycleStart(number=4, name="shop", started="", why="slot"),
+        CycleStart(number=4, name="shop", started="", why="drift"),
         _collected(label, photo),
         _comparison(label, photo),
         _catalogue(label, photo),

@@ -80,7 +80,7 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
             assert word in text, (anchor, word, text)
     text = Page(cycle_page(shop)).text
     assert "Cycle 4 of shop against shop@3 , 2026-02-03 03:00 UTC to 2026-02-03 05:12 UTC" in text
-    assert "it began because its time had come" in text
+    assert "it began because a job had drifted" in text
 
 
 def test_what_was_against_it_stands_first(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""``hangtag corrections`` as people and cron call it: several at once, killed, on what spreadsheets save."""
+
+import csv
+import fcntl
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.processes import HANGTAG, clean_environment, run_hangtag
+from tests.until import until
+
+HEAD = "image,sha256,label,was,reviewer,model,at\n"
+LOCK = ".corrections.csv.lock"
+
+
+def rows(reviewer: str, count: int, label: str = "boots") -> str:
+    return HEAD + "".join(f",{number:064x},{label},,{reviewer},,2026-05-01T12:00:00Z\n" for number in range(count))
+
+
+def begin(folder: Path, file: str) -> "subprocess.Popen[bytes]":
+    command = [*HANGTAG, "corrections", "import", str(folder / file), "--into", str(folder / "corrections.csv")]
+    return subprocess.Popen(command, env=clean_environment(), stdout=subprocess.DEVNULL)
+
+
+def stored(folder: Path) -> list[dict[str, str]]:
+    with (folder / "corrections.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    with (folder / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def test_imports_at_once_lose_no_word(tmp_path: Path) -> None:
+    reviewers = ("anna", "bob", "cem", "dora")
+    for reviewer in reviewers:
+        (tmp_path / f"{reviewer}.csv").write_text(rows(reviewer, 50))
+    with locked(tmp_path):
+        imports = [begin(tmp_path, f"{reviewer}.csv") for reviewer in reviewers]
+        waits = [psutil.Process(one.pid) for one in imports]
+        until(
+            lambda: all(any(file.path.endswith(LOCK) for file in one.open_files()) for one in waits),
+            "all imports stand before the lock",
+            within_s=120,
+        )
+        assert not (tmp_path / "corrections.csv").exists()
+    assert [one.wait(120) for one in imports] == [0] * len(reviewers)
+    assert len(stored(tmp_path)) == 50 * len(reviewers)
+    assert {row["reviewer"] for row in stored(tmp_path)} == set(reviewers)
+
+
+@pytest.mark.parametrize("moment", [LOCK, ".tmp"])
+def test_an_import_that_is_killed_leaves_the_words_of_before_or_all(tmp_path: Path, moment: str) -> None:
+    (tmp_path / "corrections.csv").write_text(rows("anna", 100))
+    (tmp_path / "more.csv").write_text(rows("bob", 20_000))
+    one = begin(tmp_path, "more.csv")
+    while one.poll() is None and not any(file.name.endswith(moment) for file in tmp_path.iterdir()):
+        pass
+    one.kill()
+    one.wait()
+    assert len(stored(tmp_path)) in {100, 20_100}
+    (tmp_path / "last.csv").write_text(rows("cem", 1))
+    for file in ("more.csv", "last.csv"):
+        assert begin(tmp_path, file).wait(120) == 0
+    assert len(stored(tmp_path)) == 20_101
+    left = {file.name for file in tmp_path.iterdir()}
+    assert left == {"corrections.csv", "more.csv", "last.csv", LOCK}
+
+
+def test_what_reviewers_disagree_on_is_shown_until_they_agree(tmp_path: Path) -> None:
+    into = ("--into", str(tmp_path / "corrections.csv"))
+    for reviewer, label in (("anna", "boots"), ("bob", "=hats")):
+        (tmp_path / f"{reviewer}.csv").write_text(rows(reviewer, 1, label))
+    assert run_hangtag("corrections", "import", str(tmp_path / "anna.csv"), *into).returncode == 0
+    done = run_hangtag("corrections", "import", str(tmp_path / "bob.csv"), *into)
+    assert done.returncode == 0
+    assert "1 photo on which reviewers disagree" in done.stdout
+    assert stored(tmp_path)[1]["label"] == "'=hats"
+    (tmp_path / "later.csv").write_text(rows("anna", 1, "'=hats").replace("2026-05-01", "2026-05-02"))
+    later = json.loads(run_hangtag("corrections", "import", str(tmp_path / "later.csv"), *into, "--json").stdout)
+    assert (later["new"], later["conflicts"]) == (1, [])
+    within = ("--in", str(tmp_path / "corrections.csv"))
+    listed = json.loads(run_hangtag("corrections", "list", *within, "--json").stdout)
+    assert [(one["label"], one["reviewers"]) for one in listed["agreed"]] == [("=hats", ["anna", "bob"])]
+    assert "=hats" in run_hangtag("corrections", *within).stdout
+    shown = run_hangtag("corrections", "show", "0" * 64, *within, "--json")
+    assert [word["reviewer"] for word in json.loads(shown.stdout)] == ["anna", "bob", "anna"]
+
+
+def test_a_file_with_a_bad_row_is_refused_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text(rows("anna", 2) + ",abc,hats,,anna,,2026-05-01\n")
+    done = run_hangtag("corrections", "import", str(tmp_path / "bad.csv"), "--into", str(tmp_path / "corrections.csv"))
+    assert done.returncode == 2
+    assert "row 3: expected a SHA-256 of 64 hexadecimal digits, got 'abc'" in done.stderr
+    assert not (tmp_path / "corrections.csv").exists()
+
+
+def test_a_retraining_says_where_its_corrections_are(tmp_path: Path) -> None:
+    (tmp_path / "retrain.toml").write_text('name = "shop"\ndata = "photos"\ncorrections = "kept/corrections.csv"\n')
+    (tmp_path / "anna.csv").write_text(rows("anna", 3))
+    config = ("--config", str(tmp_path / "retrain.toml"))
+    assert run_hangtag("corrections", "import", str(tmp_path / "anna.csv"), *config).returncode == 0
+    assert len(stored(tmp_path / "kept")) == 3
+    assert json.loads(run_hangtag("corrections", *config, "--json").stdout)["words"] == 3
+    both = run_hangtag("corrections", "list", *config, "--in", "other.csv")
+    assert both.returncode == 2
+    (tmp_path / "retrain.toml").write_text('name = "shop"\ndata = "photos"\n')
+    assert "names no corrections" in run_hangtag("corrections", "list", *config).stderr

@@ -1,0 +1,23 @@
+"""Words of two reviewers on a few photos."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import strategies as st
+
+from trainer.corrections.word import Word
+
+BEGIN = datetime(2026, 5, 1, 12, tzinfo=UTC)
+PHOTOS = ("a" * 64, "b" * 64, "c" * 64)
+
+
+def word(photo: int = 0, label: str = "boots", reviewer: str = "anna", minute: float = 0, **more: str) -> Word:
+    return Word(BEGIN + timedelta(minutes=minute), reviewer, PHOTOS[photo], more.pop("image", ""), label, **more)
+
+
+words = st.builds(
+    word,
+    st.integers(0, 2),
+    st.sampled_from(["boots", "=hats", "'+x"]),
+    st.sampled_from(["anna", "bob"]),
+    st.integers(0, 3),
+)

@@ -1,0 +1,35 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.data.csv_file import write_rows
+from trainer.data.dataset import read_dataset
+from trainer.data.path_cell import cell_path, path_cell
+
+names = st.binary(min_size=1, max_size=20).filter(lambda name: b"\0" not in name and b"/" not in name)
+
+
+@given(names)
+def test_a_path_comes_back_byte_for_byte(name: bytes) -> None:
+    path = Path(os.fsdecode(b"/photos/" + name))
+    assert cell_path(path_cell(path)) == path
+    assert path_cell(path).isprintable()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(names, min_size=2, max_size=2, unique=True))
+def test_a_data_set_in_a_csv_has_files_of_any_name(tmp_path_factory: pytest.TempPathFactory, two) -> None:
+    paths = [Path(os.fsdecode(b"/photos/" + name)) for name in two]
+    file = tmp_path_factory.getbasetemp() / "dataset.csv"
+    rows = [(path_cell(path), label, "", "") for path, label in zip(paths, ("hat", "vase"), strict=True)]
+    write_rows(file, ("image", "label", "split", "group"), rows)
+    assert [photo.path for photo in read_dataset(file).photos] == paths
+
+
+def test_a_name_that_people_can_read_stays_as_it_is() -> None:
+    assert path_cell(Path("/photos/Stiefel, schön 100%.jpg")) == "/photos/Stiefel, schön 100%.jpg"
+    assert path_cell(Path("boots/1.jpg")) == "boots/1.jpg"
+    assert path_cell(Path(os.fsdecode(b"/photos/\xe9.jpg"))) == "file:///photos/%E9.jpg"

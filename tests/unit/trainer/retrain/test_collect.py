@@ -1,0 +1,241 @@
+import csv
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from models.errors import DataError, InputError
+from trainer.data.dataset import Split, read_dataset
+from trainer.retrain.collect import collect
+from trainer.retrain.config import ClassMap, RetrainConfig
+from trainer.retrain.records import Collected
+from trainer.splits.assigned import AssignedPhoto
+
+HEAD = "image,sha256,label,was,reviewer,model,at\n"
+
+
+class Shop:
+    """A data set of files that are no photos (nobody looks yet), its corrections, and its cycles."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.number = folder, 0
+        for name in ("boots/1.jpg", "boots/2.jpg", "hats/3.jpg"):
+            self.put(f"photos/{name}")
+
+    def put(self, name: str, data: bytes | None = None) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode() if data is None else data)
+        return path
+
+    def correct(self, *rows: str) -> None:
+        with (self.folder / "corrections.csv").open("a") as file:
+            file.write("".join([HEAD if file.tell() == 0 else "", *(f"{row}\n" for row in rows)]))
+
+    def collect(self, classes: ClassMap | None = None, known=(), data: str = "photos") -> Collected:
+        """Collect in a folder of its own, against the collection before."""
+        config = RetrainConfig(
+            name="shop",
+            data=self.folder / data,
+            folder=self.folder / "cycles",
+            corrections=self.folder / "corrections.csv",
+            classes=classes or ClassMap(),
+        )
+        earlier = self.last if self.number else None
+        self.number += 1
+        collected = collect(config, self.last, earlier, known, lambda done, total: None)
+        assert Collected.model_validate_json((self.last / "collected.json").read_text()) == collected
+        return collected
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "cycles" / f"{self.number:06}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {str(p.path.relative_to(self.folder)): p.label for p in read_dataset(self.last / "dataset.csv").photos}
+
+
+def sha256(data: bytes | str) -> str:
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def outcomes(collected: Collected) -> list[tuple[str, str, str | None, str]]:
+    return sorted((c.outcome, c.label, c.was, c.reviewer) for c in collected.corrections)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def test_photos_without_corrections_are_collected_as_they_are(shop: Shop) -> None:
+    collected = shop.collect()
+    assert shop.labels == {"photos/boots/1.jpg": "boots", "photos/boots/2.jpg": "boots", "photos/hats/3.jpg": "hats"}
+    assert (collected.photos, collected.new, collected.corrections) == ({"boots": 2, "hats": 1}, 3, ())
+    assert (shop.last / "dataset.csv").read_text().startswith("image,label,split,group,sha256\n/")
+
+
+def test_the_same_photos_have_the_same_fingerprint_wherever_they_are(shop: Shop) -> None:
+    first = shop.collect()
+    (shop.folder / "photos" / "boots" / "1.jpg").rename(shop.folder / "photos" / "boots" / "9.jpg")
+    second = shop.collect()
+    assert second.fingerprint == first.fingerprint
+    assert (second.new, second.gone, second.relabeled) == (0, 0, 0)
+
+
+def test_what_is_new_gone_and_relabeled_is_counted(shop: Shop) -> None:
+    first = shop.collect()
+    shop.put("photos/hats/4.jpg")
+    (shop.folder / "photos" / "boots" / "1.jpg").unlink()
+    shop.correct(f",{sha256('photos/boots/2.jpg')},hats,,anna,,2026-05-01")
+    second = shop.collect()
+    assert (second.new, second.gone, second.relabeled) == (1, 1, 1)
+    assert second.fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize("product", ["", "00123"])
+def test_a_label_and_a_product_are_part_of_the_fingerprint(shop: Shop, product: str) -> None:
+    rows = "image,label,group\nphotos/boots/1.jpg,boots,{}\nphotos/hats/3.jpg,hats,\n"
+    (shop.folder / "shop.csv").write_text(rows.format(product))
+    first = shop.collect(data="shop.csv")
+    (shop.folder / "shop.csv").write_text(rows.format("77"))
+    assert shop.collect(data="shop.csv").fingerprint != first.fingerprint
+
+
+def test_a_broken_file_counts_by_its_bytes_and_a_missing_one_not_at_all(shop: Shop) -> None:
+    (shop.folder / "shop.csv").write_text("image,label\nphotos/boots/1.jpg,boots\nphotos/none.jpg,hats\n")
+    first = shop.collect(data="shop.csv")
+    assert first.new == 1
+    shop.put("photos/none.jpg", b"no image")
+    second = shop.collect(data="shop.csv")
+    assert (second.new, second.fingerprint == first.fingerprint) == (1, False)
+
+
+def test_the_photos_of_the_splits_count_where_there_was_no_cycle(shop: Shop) -> None:
+    known = [
+        AssignedPhoto(Path("/old/1.jpg"), "boots", Split.TRAIN, sha256("photos/boots/1.jpg"), "g"),
+        AssignedPhoto(Path("/old/2.jpg"), "hats", Split.TEST, sha256("photos/boots/2.jpg"), "h"),
+        AssignedPhoto(Path("/old/5.jpg"), "hats", Split.TEST, sha256("5"), "i"),
+        AssignedPhoto(Path("/old/6.jpg"), "hats", Split.TEST, sha256("6"), "j", present=False),
+    ]
+    collected = shop.collect(known=known)
+    assert (collected.new, collected.gone, collected.relabeled) == (1, 1, 1)
+
+
+def test_a_correction_is_of_every_photo_with_its_bytes(shop: Shop) -> None:
+    shop.put("photos/boots/copy.jpg", b"photos/boots/1.jpg")
+    shop.correct(f"/moved/away.jpg,{sha256('photos/boots/1.jpg')},hats,boots,anna,,2026-05-01")
+    assert outcomes(shop.collect()) == [("applied", "hats", "boots", "anna")]
+    assert {name for name, label in shop.labels.items() if label == "hats"} == {
+        "photos/boots/1.jpg",
+        "photos/boots/copy.jpg",
+        "photos/hats/3.jpg",
+    }
+
+
+def test_a_correction_that_names_a_path_alone_is_of_what_is_there(shop: Shop) -> None:
+    shop.correct("photos/boots/1.jpg,,hats,,anna,,2026-05-01", "photos/boots/2.jpg,,boots,,anna,,2026-05-01")
+    assert outcomes(shop.collect()) == [("agrees", "boots", "boots", "anna"), ("applied", "hats", "boots", "anna")]
+
+
+def test_reviewers_who_name_a_photo_in_two_ways_can_disagree(shop: Shop) -> None:
+    shop.correct(
+        "photos/boots/1.jpg,,hats,,anna,,2026-05-01",
+        f",{sha256('photos/boots/1.jpg')},shoes,,bob,,2026-05-01",
+    )
+    assert outcomes(shop.collect()) == [("conflict", "hats", "boots", "anna"), ("conflict", "shoes", "boots", "bob")]
+    assert shop.labels["photos/boots/1.jpg"] == "boots"
+
+
+def test_a_reviewed_photo_that_the_data_lack_is_added(shop: Shop) -> None:
+    photo = shop.put("catalogue/8.jpg")
+    shop.correct(
+        f"{photo},{sha256('catalogue/8.jpg')},hats,boots,anna,,2026-05-01", "catalogue/8.jpg,,hats,,bob,,2026-05-02"
+    )
+    collected = shop.collect()
+    assert outcomes(collected) == [("added", "hats", None, "anna, bob")]
+    assert (shop.labels["catalogue/8.jpg"], collected.new) == ("hats", 4)
+
+
+def test_a_photo_that_nobody_can_find_is_listed(shop: Shop) -> None:
+    changed = shop.put("catalogue/8.jpg", b"saved anew")
+    shop.correct(
+        f"{changed},{'0' * 64},hats,,anna,,2026-05-01",
+        "gone.jpg,,hats,,anna,,2026-05-01",
+        "https://shop.example/9.jpg,,hats,,anna,,2026-05-01",
+        f",{'1' * 64},hats,,anna,,2026-05-01",
+    )
+    collected = shop.collect()
+    assert {c.outcome for c in collected.corrections} == {"not_found"}
+    assert sorted(c.image for c in collected.corrections) == sorted(
+        [str(changed), str(shop.folder / "gone.jpg"), "https://shop.example/9.jpg", "1" * 64]
+    )
+    assert len(shop.labels) == 3
+
+
+def test_classes_are_renamed_merged_and_dropped(shop: Shop) -> None:
+    shop.put("photos/misc/6.jpg")
+    shop.put("photos/misc/7.jpg")
+    shop.correct(
+        f",{sha256('photos/misc/7.jpg')},boots,,anna,,2026-05-01",
+        f",{sha256('photos/hats/3.jpg')},caps,,anna,,2026-05-01",
+    )
+    collected = shop.collect(ClassMap(rename={"boots": "shoes", "caps": "hats"}, drop=("misc",)))
+    assert (collected.photos, collected.dropped) == ({"hats": 1, "shoes": 3}, {"misc": 1})
+    assert outcomes(collected) == [("agrees", "hats", "hats", "anna"), ("applied", "shoes", "misc", "anna")]
+
+
+def test_a_rename_alone_relabels_no_photo_that_is_known(shop: Shop) -> None:
+    shop.collect()
+    assert shop.collect(ClassMap(rename={"boots": "shoes"})).relabeled == 0
+
+
+def test_a_merge_ends_a_conflict_between_the_merged_names(shop: Shop) -> None:
+    shop.correct(
+        "photos/hats/3.jpg,,boots,,anna,,2026-05-01",
+        "photos/hats/3.jpg,,shoes,,bob,,2026-05-01",
+    )
+    collected = shop.collect(ClassMap(rename={"boots": "shoes"}))
+    assert outcomes(collected) == [("applied", "shoes", "hats", "anna, bob")]
+
+
+def test_a_data_set_of_which_nothing_is_left_is_refused(shop: Shop) -> None:
+    with pytest.raises(DataError, match=r"all are of classes that \[classes\] drop names"):
+        shop.collect(ClassMap(drop=("boots", "hats")))
+
+
+def test_corrections_that_cannot_be_read_are_told(shop: Shop) -> None:
+    shop.correct("photos/hats/3.jpg,,,,anna,,2026-05-01")
+    with pytest.raises(InputError, match="row 1: expected a label"):
+        shop.collect()
+
+
+@pytest.mark.parametrize(
+    "name", [b"b\xe9ret.jpg", b"a,b.jpg", b'"quoted".jpg', b"two\nlines.jpg", b"a\rb.jpg", b" blank.jpg", b"=1+1.jpg"]
+)
+def test_photos_of_any_name_come_through(shop: Shop, name: bytes) -> None:
+    path = shop.put(f"photos/boots/{os.fsdecode(name)}", b"odd")
+    shop.correct(f",{sha256(b'odd')},hats,,anna,,2026-05-01")
+    collected = shop.collect()
+    assert {photo.path: photo.label for photo in read_dataset(shop.last / "dataset.csv").photos}[path] == "hats"
+    assert outcomes(collected) == [("applied", "hats", "boots", "anna")]
+    assert shop.collect().new == 0
+
+
+def test_splits_and_products_of_the_data_are_kept_and_added_photos_left_open(shop: Shop) -> None:
+    (shop.folder / "shop.csv").write_text(
+        'image,label,split,group\nphotos/boots/1.jpg,boots,train,"a, b"\nphotos/hats/3.jpg,hats,test,\n'
+    )
+    shop.put("catalogue/8.jpg")
+    shop.correct("catalogue/8.jpg,,hats,,anna,,2026-05-01")
+    shop.collect(data="shop.csv")
+    with (shop.last / "dataset.csv").open(newline="") as file:
+        assert [(row["split"], row["group"]) for row in csv.DictReader(file)] == [
+            ("train", "a, b"),
+            ("test", ""),
+            ("open", ""),
+        ]
+    last = read_dataset(shop.last / "dataset.csv").photos[-1]
+    assert (last.split, last.open) == (None, True)

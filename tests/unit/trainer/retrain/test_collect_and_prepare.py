@@ -1,0 +1,135 @@
+"""What is collected, as a training divides it: nothing moves, whatever reviewers and the data's folders say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.preprocess import PreprocessSpec
+from trainer.check.look_store import LookStore
+from trainer.data.cache import looks_folder, pixels_folder
+from trainer.data.dataset import Split, read_dataset
+from trainer.data.pixel_store import PixelStore
+from trainer.data.prepare import Prepared, SplitWishes, prepare
+from trainer.retrain.collect import collect
+from trainer.retrain.config import RetrainConfig
+from trainer.splits.assigned import AssignedPhoto
+
+SPEC = PreprocessSpec(size=16)
+
+
+def draw(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    Image.fromarray(coarse.repeat(8, axis=0).repeat(8, axis=1)).save(path)
+    return path
+
+
+class Cycles:
+    """Cycles up to the splits, on twelve pictures in class folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.photos: list[AssignedPhoto] = []
+        for seed in range(12):
+            draw(folder / "data" / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
+
+    def given(self, **splits: str) -> None:
+        """Move the photos of some names into split folders; the others into that of training."""
+        for path in sorted((self.folder / "data").rglob("*.png")):
+            split = splits.get(f"p{path.stem}", "train")
+            to = self.folder / "given" / split / path.parent.name / path.name
+            to.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(to)
+        (self.folder / "data").rename(self.folder / "empty")
+        (self.folder / "given").rename(self.folder / "data")
+
+    def correct(self, path: Path, label: str) -> None:
+        file = self.folder / "corrections.csv"
+        head = "" if file.exists() else "image,label,reviewer,at\n"
+        with file.open("a") as out:
+            out.write(f"{head}{path},{label},anna,2026-05-01\n")
+
+    def run(self) -> Prepared:
+        """A cycle; its splits are those that the next one extends."""
+        config = RetrainConfig(
+            name="shop",
+            data=self.folder / "data",
+            folder=self.folder / "cycles",
+            corrections=self.folder / "corrections.csv",
+        )
+        collect(config, self.folder / "cycle", None, self.photos, lambda done, total: None)
+        cache = self.folder / "cache"
+        pixels, looks = PixelStore(pixels_folder(cache), SPEC), LookStore(looks_folder(cache))
+        wishes = SplitWishes(earlier=self.photos)
+        prepared = prepare(read_dataset(self.folder / "cycle" / "dataset.csv"), pixels, looks, wishes, self)
+        self.photos = prepared.photos
+        return prepared
+
+    def advance(self, what: str, done: int, total: int) -> None: ...
+
+    def splits(self) -> dict[str, Split]:
+        return {photo.path.name: photo.split for photo in self.photos}
+
+
+@pytest.fixture
+def cycles(tmp_path: Path) -> Cycles:
+    return Cycles(tmp_path)
+
+
+GIVEN = {"p0": "test", "p1": "test", "p2": "val", "p3": "val"}
+
+
+@pytest.mark.parametrize("given", [None, GIVEN, {"p0": "test", "p1": "test"}], ids=["none", "all", "no validation"])
+def test_nothing_moves_while_photos_come_and_are_corrected(cycles: Cycles, given: dict[str, str] | None) -> None:
+    if given is not None:
+        cycles.given(**given)
+    first = cycles.run()
+    before = cycles.splits()
+    tested = first.of(Split.TEST)[0]
+    other = "vase" if tested.label == "hat" else "hat"
+    cycles.correct(tested.path, other)
+    cycles.correct(draw(cycles.folder / "catalogue" / "90.png", 90), "vase")
+    draw(cycles.folder / "data" / ("train/hat" if given else "hat") / "91.png", 91)
+    second = cycles.run()
+    after = cycles.splits()
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"90.png", "91.png"}
+    corrected = next(photo for photo in second.photos if photo.path == tested.path)
+    assert (corrected.label, corrected.split) == (other, Split.TEST)
+    assert "1 photo has another label than before (1 in test)" in second.notes
+    assert not {photo.sha256 for photo in second.of(Split.TRAIN)} & {photo.sha256 for photo in first.of(Split.TEST)}
+
+
+def test_splits_that_a_person_gives_to_new_photos_are_kept(cycles: Cycles) -> None:
+    cycles.given(**GIVEN)
+    cycles.run()
+    for number, split in enumerate(("train", "val", "test")):
+        draw(cycles.folder / "data" / split / "hat" / f"8{number}.png", 80 + number)
+    cycles.run()
+    assert [cycles.splits()[f"8{number}.png"] for number in range(3)] == list(Split)
+
+
+def test_a_first_cycle_takes_photos_that_only_reviewers_know_beside_given_splits(cycles: Cycles) -> None:
+    cycles.given(**GIVEN)
+    cycles.correct(draw(cycles.folder / "catalogue" / "90.png", 90), "vase")
+    with Image.open(cycles.folder / "data" / "test" / "hat" / "0.png") as tested:
+        tested.save(cycles.folder / "catalogue" / "again.bmp")
+    cycles.correct(cycles.folder / "catalogue" / "again.bmp", "hat")
+    cycles.run()
+    splits = cycles.splits()
+    assert splits["90.png"] is Split.TRAIN
+    assert splits["again.bmp"] is Split.TEST
+
+
+def test_a_photo_that_goes_back_to_the_catalogue_and_into_the_data_stays_in_its_split(cycles: Cycles) -> None:
+    added = draw(cycles.folder / "catalogue" / "90.png", 90)
+    cycles.run()
+    cycles.correct(added, "vase")
+    cycles.run()
+    split = cycles.splits()["90.png"]
+    added.rename(cycles.folder / "data" / "hat" / "90.png")
+    third = cycles.run()
+    moved = next(photo for photo in third.photos if photo.path.name == "90.png" and photo.present)
+    assert moved.split is split

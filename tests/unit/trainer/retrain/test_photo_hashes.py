@@ -1,0 +1,138 @@
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.retrain.photo_hashes import NO_FILE, PhotoHashes
+
+LATER_NS = 60_000_000_000
+
+
+def later() -> int:
+    """A clock by which every file was written a minute ago."""
+    return time.time_ns() + LATER_NS
+
+
+def hashed(cache: Path, *paths: Path, clock=later) -> tuple[list[str], int]:
+    """The SHA-256s of files, and how many of them had to be read."""
+    with PhotoHashes(cache, clock) as hashes:
+        found = hashes.of(paths, lambda done, total: None)
+        return [found[path] for path in paths], hashes.read
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cycles" / "hashes.sqlite"
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / os.fsdecode(b"b\xe9ret.jpg")
+    path.write_bytes(b"one")
+    return path
+
+
+def test_a_file_that_is_as_it_was_is_not_read_again(cache: Path, photo: Path) -> None:
+    assert hashed(cache, photo) == ([sha256(b"one")], 1)
+    assert hashed(cache, photo) == ([sha256(b"one")], 0)
+
+
+def test_other_bytes_of_the_same_size_and_time_are_read(cache: Path, photo: Path) -> None:
+    before = photo.stat()
+    hashed(cache, photo)
+    photo.write_bytes(b"two")
+    os.utime(photo, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert hashed(cache, photo) == ([sha256(b"two")], 1)
+
+
+def test_a_file_in_the_place_of_another_with_its_times_is_read(cache: Path, photo: Path) -> None:
+    before = photo.stat()
+    hashed(cache, photo)
+    other = photo.with_name("other")
+    other.write_bytes(b"two")
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(photo)
+    assert hashed(cache, photo) == ([sha256(b"two")], 1)
+
+
+def test_a_file_that_was_only_just_written_is_read_again(cache: Path, photo: Path) -> None:
+    assert hashed(cache, photo, clock=time.time_ns) == ([sha256(b"one")], 1)
+    assert hashed(cache, photo) == ([sha256(b"one")], 1)
+    assert hashed(cache, photo) == ([sha256(b"one")], 0)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_once_more(cache: Path, photo: Path) -> None:
+    def writes_once() -> int:  # the clock is asked once a try, when the file has been looked at and not yet read
+        if photo.read_bytes() == b"one":
+            photo.write_bytes(b"twofold")
+        return later()
+
+    with PhotoHashes(cache, writes_once) as hashes:
+        assert hashes.of([photo], lambda done, total: None) == {photo: sha256(b"twofold")}
+        assert hashes.read == 1
+    assert hashed(cache, photo) == ([sha256(b"twofold")], 0)
+
+
+def test_a_file_that_never_stops_changing_is_not_remembered(cache: Path, photo: Path) -> None:
+    def writes() -> int:
+        photo.write_bytes(photo.read_bytes() + b"+")
+        return later()
+
+    with PhotoHashes(cache, writes) as hashes:
+        assert hashes.of([photo], lambda done, total: None) == {photo: sha256(b"one+++")}
+    assert hashed(cache, photo) == ([sha256(b"one+++")], 1)
+
+
+def test_where_no_file_can_be_read_there_is_no_hash(cache: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    paths = [tmp_path / "none.jpg", tmp_path, tmp_path / "pipe", tmp_path / ("x" * 300)]
+    assert hashed(cache, *paths) == ([NO_FILE] * 4, 4)
+
+
+def test_a_file_that_is_gone_has_no_hash_and_one_that_comes_has(cache: Path, photo: Path) -> None:
+    hashed(cache, photo)
+    photo.unlink()
+    assert hashed(cache, photo)[0] == [NO_FILE]
+    photo.write_bytes(b"new")
+    assert hashed(cache, photo)[0] == [sha256(b"new")]
+
+
+def test_a_damaged_cache_is_made_anew(cache: Path, photo: Path) -> None:
+    cache.parent.mkdir()
+    cache.write_bytes(b"no database" * 1000)
+    assert hashed(cache, photo) == ([sha256(b"one")], 1)
+    assert hashed(cache, photo) == ([sha256(b"one")], 0)
+
+
+def test_progress_is_told_to_the_end(cache: Path, photo: Path) -> None:
+    told: list[tuple[int, int]] = []
+    with PhotoHashes(cache, later) as hashes:
+        hashes.of([photo, photo.with_name("none"), photo], lambda done, total: told.append((done, total)))
+    assert told == [(0, 2), (1, 2), (2, 2)]
+
+
+steps = st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.binary(max_size=3)), max_size=12)
+
+
+@settings(deadline=None, max_examples=25)
+@given(steps)
+def test_whatever_happens_to_files_their_hashes_are_those_of_their_bytes(
+    tmp_path_factory: pytest.TempPathFactory, steps
+) -> None:
+    folder = tmp_path_factory.mktemp("files")
+    for name, data in steps:
+        if data is None:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            (folder / name).write_bytes(data)
+        paths = [folder / other for other in "abc"]
+        truth = [sha256(path.read_bytes()) if path.exists() else NO_FILE for path in paths]
+        assert hashed(folder / "hashes.sqlite", *paths, clock=time.time_ns)[0] == truth
