@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator
 
 from models.bundle import Bundle
 from models.errors import BundleError
@@ -43,8 +43,8 @@ class ReferenceAnswers(_Record):
         by_label: likeliest class → photos.
     """
 
-    confidence_histogram: Annotated[tuple[int, ...], Field(min_length=BINS, max_length=BINS)]
-    by_label: dict[str, int]
+    confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS)]
+    by_label: dict[str, NonNegativeInt]
 
     @property
     def photos(self) -> int:
@@ -55,6 +55,16 @@ class ReferenceAnswers(_Record):
 class _Contents(_Record):
     schema_version: Literal[1]
     variants: dict[str, ReferenceAnswers]
+
+    @field_validator("variants")
+    @classmethod
+    def _check_photos(cls, variants: dict[str, ReferenceAnswers]) -> dict[str, ReferenceAnswers]:
+        """What cannot be compared with is refused before a job, not after its last photo."""
+        for name, answers in variants.items():
+            if sum(answers.confidence_histogram) != answers.photos:
+                msg = f"expected {name} to have as many confidences as labels"
+                raise ValueError(msg)
+        return variants
 
 
 def confidence_histogram(confidences: npt.ArrayLike) -> npt.NDArray[np.int64]:

@@ -80,7 +80,11 @@ class Registry(Shelf):
         history, what = self.history(name), _described(bundle)
         while True:
             version = claim_number(storage, history.state(), bundle.digest)
-            copy_version(storage, version, bundle, training or {})
+            try:
+                copy_version(storage, version, bundle, training or {})
+            except FileNotFoundError:
+                if version not in history.state().deleted:  # else its folder goes while it is written to
+                    raise
             change = self.rules(name).published(version, what, alias)
             event = history.append(What.PUBLISHED, change, why, numbers, cycle=cycle)
             state = history.state()

@@ -125,7 +125,7 @@ class PaperShop:
             catalogue_diff=self._catalogue,
             write_report=self._report,
             log_cycle=lambda *of: "run-1",
-            drifted_jobs=lambda places, digest, since: [],
+            drifted_jobs=lambda places, digest, since, note: [],
             cache=lambda: self.root / "cache",
         )
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
+from models.errors import InputError
 from models.storage.open_storage import open_storage
 from models.storage.storage import Storage
 from worker.receipt import RECEIPT_FILE, Receipt
@@ -51,11 +52,11 @@ def drifted_jobs(
         note: told of each receipt that is damaged, and passed over.
 
     Raises:
-        InputError: a place is neither a path nor an ``s3://`` URL.
+        InputError: a place is neither a path nor an ``s3://`` URL, or a folder that is not there.
         MissingExtraError: it is in S3, and what talks to S3 is not installed.
     """
     after = _moment(since) if since else None
-    receipts = (found for place in places for found in _receipts(open_storage(place), note))
+    receipts = (found for place in places for found in _receipts(_opened(place), note))
     drifted = {
         place: DriftedJob(
             place=place,
@@ -71,6 +72,16 @@ def drifted_jobs(
         if receipt.drift is not None and receipt.drift.warning is not None
     }
     return sorted(drifted.values(), key=lambda job: _moment(job.finished_at))
+
+
+def _opened(place: str) -> Storage:
+    """A folder that is misspelt would have no drift for ever."""
+    storage = open_storage(place)
+    folder = storage.on_disk("")
+    if folder is not None and not folder.is_dir():
+        msg = f"Expected a folder of jobs at {place}, found none; check jobs under [drift], or make the folder."
+        raise InputError(msg)
+    return storage
 
 
 def _receipts(storage: Storage, note: Note) -> Iterator[tuple[str, Receipt]]:

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from hangtag.cli import make_app
 from models.bundle import open_bundle
 from models.errors import InputError, TrackingError
 from models.registry import open_registry
@@ -87,6 +89,40 @@ def test_aliases_move_with_a_promotion_and_back_with_a_rollback(server, cycle, b
     assert _aliases(server, "moving") == {CHAMPION: "1"}
 
 
+def test_what_a_person_does_to_a_model_is_told_as_well(server, bundle, sure_bundle, small_run, tmp_path):
+    def models(*words: object) -> None:
+        environment = {"HANGTAG_REGISTRY": str(tmp_path / "registry")}
+        done = CliRunner().invoke(
+            make_app(["worker"]), ["models", *map(str, words), "--mlflow", server], env=environment
+        )
+        assert (done.exit_code, done.stderr) == (0, ""), done.output
+
+    models("publish", bundle, "--name", "byhand", "--run", small_run, "--promote")
+    models("publish", sure_bundle, "--name", "byhand", "--alias", "staging")
+    assert _aliases(server, "byhand") == {CHAMPION: "1", "staging": "2"}
+    models("promote", "byhand@2", "--why", "better")
+    models("alias", "byhand@2", "staging", "--remove", "--why", "it is out")
+    assert _aliases(server, "byhand") == {CHAMPION: "2"}
+    models("rollback", "byhand", "--why", "worse")
+    assert _aliases(server, "byhand") == {CHAMPION: "1"}
+
+
+def test_a_server_that_is_away_keeps_no_version_from_its_place(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    place = ("--registry", str(tmp_path), "--mlflow", f"http://me:s3cret@127.0.0.1:{_closed_port()}")
+    publish = ("models", "publish", str(bundle), "--name", "shop", "--promote", *place)
+    for words, advice in (
+        (publish, "Give the same command again"),
+        (("models", "alias", "shop@1", "staging", "--why", "trial", *place), "hangtag models promote shop@champion"),
+    ):
+        done = CliRunner().invoke(make_app(["worker"]), words)
+        assert done.exit_code == 0, done.output
+        assert "The registry has changed, MLflow was not told of it." in done.stderr
+        assert advice in done.stderr
+        assert "s3cret" not in done.output
+    assert open_registry(str(tmp_path)).state("shop").aliases == {CHAMPION: 1, "staging": 1}
+
+
 def test_an_alias_of_a_version_that_mlflow_does_not_know_is_taken_away(server, bundle):
     publish_bundle(server, bundle, "stale", None, 1, {CHAMPION: 1})
     point_aliases(server, "stale", {CHAMPION: 2})
@@ -121,8 +157,7 @@ def test_a_process_that_is_killed_while_it_tells_leaves_nothing_double(server, c
 def test_a_server_that_is_away_is_an_error_that_shows_no_password(bundle, monkeypatch, capfd):
     skip_outside_ci(MISSING)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    port = _closed_port()
     with pytest.raises(TrackingError, match=rf"http://127.0.0.1:{port} ") as raised:
         publish_bundle(f"http://me:s3cret%21@127.0.0.1:{port}", bundle, "away", None, 1)
     shown = str(raised.value) + "".join(capfd.readouterr())
@@ -137,27 +172,6 @@ def test_a_password_of_the_uri_is_sent_and_not_shown(server, bundle, capfd):
         found = client.search_model_versions("name = 'secret'")
         run = client.get_run(found[0].run_id)
     assert "s3cret" not in f"{found}{run.to_dictionary()}" + "".join(capfd.readouterr())
-
-
-def test_commands_tell_it_too(server, bundle, sure_bundle, tmp_path):
-    for path in (bundle, sure_bundle):
-        _models("publish", path, "--name", "told", "--promote", "--mlflow", server, registry=tmp_path)
-    assert _aliases(server, "told") == {CHAMPION: "2"}
-    _models("rollback", "told", "--why", "boots", "--mlflow", server, registry=tmp_path)
-    assert _aliases(server, "told") == {CHAMPION: "1"}
-    _models("promote", "told@2", "--why", "boots again", "--mlflow", server, registry=tmp_path)
-    assert _aliases(server, "told") == {CHAMPION: "2"}
-
-
-def test_a_bundle_is_published_though_mlflow_is_away(bundle, tmp_path, monkeypatch):
-    skip_outside_ci(MISSING)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        uri = f"http://me:s3cret@127.0.0.1:{closed.getsockname()[1]}"
-    done = _models("publish", bundle, "--name", "shop", "--promote", "--mlflow", uri, registry=tmp_path)
-    assert "Expected MLflow at http://127.0.0.1:" in done.stderr
-    assert "s3cret" not in done.stderr + done.stdout
-    assert open_registry(str(tmp_path)).resolve("shop", CHAMPION) == 1
 
 
 def test_no_uri_is_refused(bundle):
@@ -176,9 +190,9 @@ def test_mlflow_reports_its_use_to_nobody(server):
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120, env=environment).returncode == 0
 
 
-def _models(*words: str | Path, registry: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hangtag", "models", *words, "--registry", registry]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+def _closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        return int(closed.getsockname()[1])
 
 
 def _accuracy(run: Path) -> float:

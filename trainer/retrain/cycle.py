@@ -176,7 +176,7 @@ class _Cycle:
         """Why nothing is done, where only a drifted job would be a reason."""
         if self._wish.when == "data":
             return None
-        return undrifted(self._config, self._registry, self._around.tools)
+        return undrifted(self._config, self._registry, self._around.tools, self._view.note)
 
     def _begun(self) -> CycleFolder | None:
         asked = Beginning(

@@ -12,6 +12,7 @@ from trainer.retrain.outcome import CycleStatus, Outcome
 from trainer.retrain.records import Comparison, Verdict
 from trainer.retrain.ship import version_of
 from trainer.retrain.work import Step, Work
+from worker.tracking.mlflow_client import server_name
 
 if TYPE_CHECKING:
     from trainer.train import TrainingView
@@ -31,7 +32,7 @@ def _log(work: Work, view: "TrainingView") -> None:
     try:
         run = work.tools.log_cycle(work.config.mlflow, work.folder.path, work.start.name, version_of(work), promoted)
     except HangtagError as error:
-        work.note(f"Not logged to {work.config.mlflow.uri}: {error}")
+        work.note(f"Not logged to {server_name(work.config.mlflow.uri)}: {error}")  # a URI may hold a password
         return
     replace_file(work.folder.mlflow, json.dumps({"run": run}).encode())
 

@@ -13,9 +13,8 @@ from worker.tracking.tracker import tell
 
 __all__ = ["log_cycle"]
 
-_OF_A_CYCLE: Final = (
+_OF_A_CYCLE: Final = (  # not cycle.json, whose settings may hold a password
     "report.html",
-    "cycle.json",
     "collected.json",
     "comparison.json",
     "catalogue.json",

@@ -179,10 +179,10 @@ def _log_cycle(settings: MlflowSettings, folder: Path, name: str, version: int, 
     return log_cycle(settings, folder, name, version, champion)
 
 
-def _drifted_jobs(places: Sequence[str], digest: str, since: str, /) -> Sequence[object]:
+def _drifted_jobs(places: Sequence[str], digest: str, since: str, note: Callable[[str], None], /) -> Sequence[object]:
     from worker.drift_look import drifted_jobs
 
-    return drifted_jobs(places, digest, since)
+    return drifted_jobs(places, digest, since, note)
 
 
 @dataclass(frozen=True)
@@ -216,5 +216,5 @@ class Tools:
     catalogue_diff: DiffCatalogue = _catalogue_diff
     write_report: Callable[[Path, Outcome], object] = _write_report
     log_cycle: Callable[[MlflowSettings, Path, str, int, bool], str] = _log_cycle
-    drifted_jobs: Callable[[Sequence[str], str, str], Sequence[object]] = _drifted_jobs
+    drifted_jobs: Callable[[Sequence[str], str, str, Callable[[str], None]], Sequence[object]] = _drifted_jobs
     cache: Callable[[], Path] = default_cache

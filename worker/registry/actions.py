@@ -16,7 +16,7 @@ from models.verify import verify
 from worker.registry.console import event_record, print_diff, print_events, print_versions, say
 from worker.registry.diff import VersionName, diff_versions
 from worker.registry.listing import list_versions
-from worker.registry.mlflow_mirror import check_mlflow, mirror_aliases, mirror_version
+from worker.registry.tracked import check_tracking, track_aliases, track_version
 from worker.registry.training_files import training_files
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class PublishRequest:
         run: that the bundle was exported of; none where it is not to be kept.
         why: for the history.
         alias: that is to mean the version.
-        mlflow: the URI of a tracking server that is told of it, too; none where none is.
+        mlflow: URI of a server that is told as well; none where none is.
     """
 
     bundle: Path
@@ -67,7 +67,7 @@ def list_models(registry: str, *, as_json: bool) -> None:
 
 def publish_bundle(request: PublishRequest, registry: str, *, as_json: bool) -> None:
     """Verify a bundle, keep it as a version, and say how to go on."""
-    check_mlflow(request.mlflow)
+    check_tracking(request.mlflow)
     shelf = open_registry(registry)
     training = training_files(request.run, request.bundle) if request.run else {}
     _verify(request.bundle)
@@ -81,9 +81,9 @@ def publish_bundle(request: PublishRequest, registry: str, *, as_json: bool) -> 
         shelf.alias(request.name, published.version, alias, request.why)
     if request.alias == CHAMPION:
         shelf.promote(request.name, published.version, request.why)
-    if request.mlflow is not None:
-        mirror_version(request.mlflow, shelf, request.name, published.version, request.bundle, request.run)
     _tell_published(shelf, request, published, as_json=as_json)
+    if request.mlflow is not None:
+        track_version(request.mlflow, shelf, request.name, published.version, request.bundle, request.run)
 
 
 def _verify(bundle: Path) -> None:
@@ -108,42 +108,45 @@ def _tell_published(shelf: Registry, request: PublishRequest, published: Publish
         say(f"Make it the champion with: hangtag models promote {said} --why TEXT")
 
 
-def promote_version(
-    model: str, why: str, registry: str, *, force: bool, as_json: bool, mlflow: str | None = None
-) -> None:
+def promote_version(model: str, why: str, registry: str, mlflow: str | None, *, force: bool, as_json: bool) -> None:
     """Make a version the champion."""
-    check_mlflow(mlflow)
+    check_tracking(mlflow)
     shelf = open_registry(registry)
     name = _look_up(model, shelf)
     event = shelf.promote(name.model, name.version, why, force=force)
-    if mlflow is not None:
-        mirror_aliases(mlflow, shelf, name.model)
     _tell(event, f"{name} is the champion now.", f"{name} is the champion already.", as_json=as_json)
+    if mlflow is not None:
+        track_aliases(mlflow, shelf, name.model)
 
 
-def roll_back(name: str, why: str, registry: str, *, as_json: bool, mlflow: str | None = None) -> None:
+def roll_back(name: str, why: str, registry: str, mlflow: str | None, *, as_json: bool) -> None:
     """Make the earlier champion the champion again."""
-    check_mlflow(mlflow)
+    check_tracking(mlflow)
     shelf = open_registry(registry)
     event = shelf.rollback(name, why)
-    if mlflow is not None:
-        mirror_aliases(mlflow, shelf, name)
     _tell(
         event,
         f"{name}@{event.version} is the champion again; what is submitted from now on takes it.",
         "",
         as_json=as_json,
     )
+    if mlflow is not None:
+        track_aliases(mlflow, shelf, name)
 
 
-def move_alias(model: str, alias: str, why: str, registry: str, *, remove: bool, as_json: bool) -> None:
+def move_alias(
+    model: str, alias: str, why: str, registry: str, mlflow: str | None, *, remove: bool, as_json: bool
+) -> None:
     """Let an alias mean a version, or take it away."""
+    check_tracking(mlflow)
     shelf = open_registry(registry)
     name = _look_up(model, shelf)
     act = shelf.remove_alias if remove else shelf.alias
     event = act(name.model, name.version, alias, why)
     done = f"{alias} means no version of {name.model} any more." if remove else f"{alias} means {name} now."
     _tell(event, done, f"{alias} means {name} already.", as_json=as_json)
+    if mlflow is not None:
+        track_aliases(mlflow, shelf, name.model, alias if remove else None)
 
 
 def delete_version(model: str, why: str, registry: str, *, as_json: bool) -> None:

@@ -13,16 +13,11 @@ __all__ = ["register"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text or a table.")]
 WhyOption = Annotated[str, typer.Option(help="The reason, for the history.", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of the model, as hangtag models shows it.")]
 MlflowOption = Annotated[
     str | None,
-    typer.Option(
-        "--mlflow",
-        metavar="URI",
-        help="An MLflow server that is told of it, too, such as http://mlflow:5000; the registry stays the truth.",
-        show_default=False,
-    ),
+    typer.Option("--mlflow", metavar="URI", help="Tell this MLflow server as well.", show_default=False),
 ]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of the model, as hangtag models shows it.")]
 VersionArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A version of a model, such as shop@4 or shop@challenger.")
 ]
@@ -133,7 +128,7 @@ def promote_command(
     """
     from worker.registry.actions import promote_version
 
-    promote_version(model, why, registry, force=force, as_json=as_json, mlflow=mlflow)
+    promote_version(model, why, registry, mlflow, force=force, as_json=as_json)
 
 
 def rollback_command(
@@ -153,7 +148,7 @@ def rollback_command(
     """
     from worker.registry.actions import roll_back
 
-    roll_back(name, why, registry, as_json=as_json, mlflow=mlflow)
+    roll_back(name, why, registry, mlflow, as_json=as_json)
 
 
 def history_command(
@@ -173,6 +168,7 @@ def history_command(
 
 
 def diff_command(
+    context: typer.Context,
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version, such as shop@champion.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another, such as shop@4.")],
     catalogue: Annotated[
@@ -205,9 +201,10 @@ def diff_command(
     from worker.registry.actions import show_catalogue_diff, show_diff
 
     if catalogue is None:
-        if html is not None:
-            msg = "Expected --catalogue with --html: the page shows rows of it."
-            raise typer.BadParameter(msg)
+        for option in ("rows", "html", "image_column", "image_root", "encoding", "allow_host"):
+            if _was_typed(context, option):
+                msg = f"--{option.replace('_', '-')} is of the rows that are labelled with both: give --catalogue, too"
+                raise typer.BadParameter(msg)
         show_diff(before, after, registry, as_json=as_json)
         return
     from worker.catalogue_diff.sample import SampleOptions
@@ -223,6 +220,7 @@ def alias_command(
     alias: Annotated[str, typer.Argument(metavar="ALIAS", help="Any name but champion: hangtag models promote.")],
     why: WhyOption,
     remove: Annotated[bool, typer.Option("--remove", help="Take the alias away from that version.")] = False,
+    mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -236,7 +234,7 @@ def alias_command(
     """
     from worker.registry.actions import move_alias
 
-    move_alias(model, alias, why, registry, remove=remove, as_json=as_json)
+    move_alias(model, alias, why, registry, mlflow, remove=remove, as_json=as_json)
 
 
 def delete_command(

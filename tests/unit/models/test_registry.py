@@ -273,6 +273,21 @@ def test_what_is_published_and_deleted_while_it_is_copied_becomes_another_versio
     assert [folder for folder in registry.model_storage("shop").folders() if folder.isdecimal()] == ["2"]
 
 
+def test_a_version_that_is_deleted_while_it_is_published_again_becomes_another(
+    registry: Registry, bundles: list[Path]
+) -> None:
+    publish_all(registry, bundles[:1])
+    slow = Registry(_Watched(Path(registry.place), "model.onnx", [lambda: _gone(registry)]))
+    assert slow.publish("shop", bundles[0], "again") == Published(2, new=True)
+    assert contents(registry.path("shop", 2)) == contents(bundles[0])
+
+
+def _gone(registry: Registry) -> None:
+    registry.delete("shop", 1, "too large")
+    msg = "its folder was removed at this moment"
+    raise FileNotFoundError(msg)
+
+
 def test_a_champion_that_is_replaced_and_deleted_while_it_is_looked_up_is_the_new_one(
     registry: Registry, bundles: list[Path]
 ) -> None:

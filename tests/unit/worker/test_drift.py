@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.reference_answers import BINS, ReferenceAnswers, answers_of
+from models.reference_answers import ReferenceAnswers, answers_of
 from worker.drift import chance_limit, compared, psi
 
 LABELS = ("boots", "hats", "shoes", "bags", "coats")
@@ -24,10 +24,10 @@ def drawn(
 
 def resampled(random: np.random.Generator, of: ReferenceAnswers, photos: int) -> ReferenceAnswers:
     """As many answers, drawn as those of ``of`` are distributed."""
-    labels, counts = list(of.by_label), np.array(list(of.by_label.values()))
-    histogram = np.array(of.confidence_histogram)
-    bins = random.choice(BINS, photos, p=histogram / histogram.sum())
-    return answers_of(random.choice(labels, photos, p=counts / counts.sum()), (bins + 0.5) / BINS)
+    counts, histogram = np.array(list(of.by_label.values())), np.array(of.confidence_histogram)
+    labels = random.multinomial(photos, counts / counts.sum()).tolist()
+    bins = random.multinomial(photos, histogram / histogram.sum()).tolist()
+    return ReferenceAnswers(confidence_histogram=tuple(bins), by_label=dict(zip(of.by_label, labels, strict=True)))
 
 
 @given(histograms)

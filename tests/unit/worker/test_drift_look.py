@@ -70,12 +70,12 @@ def test_a_jobs_own_folder_will_do_and_none_counts_twice(finished, jobs) -> None
     assert len(drifted_jobs([job.storage.place, jobs.place, jobs.place], DIGEST)) == 2
 
 
-def test_a_damaged_receipt_is_named_and_passed_over(finished, jobs, tmp_path: Path) -> None:
+def test_a_damaged_receipt_is_named_and_passed_over(finished, jobs) -> None:
     finished("good", "2026-11-21T05:00:00+00:00")
     half, timeless = finished("half", "2026-11-21T05:00:00+00:00"), finished("timeless", "some day")
     half.storage.replace(RECEIPT_FILE, half.storage.read(RECEIPT_FILE)[:100])
     notes: list[str] = []
-    assert len(drifted_jobs([jobs.place, str(tmp_path / "none")], DIGEST, note=notes.append)) == 1
+    assert len(drifted_jobs([jobs.place], DIGEST, note=notes.append)) == 1
     assert [note.split(" is damaged")[0] for note in notes] == [
         f"receipt.json in {job.storage.place}" for job in (half, timeless)
     ]
@@ -87,6 +87,13 @@ def test_a_receipt_of_a_later_version_is_read(finished, jobs) -> None:
     later["drift"]["of_later"] = later["of_later"] = 1
     job.storage.replace(RECEIPT_FILE, json.dumps(later).encode())
     assert len(drifted_jobs([jobs.place], DIGEST)) == 1
+
+
+def test_a_folder_that_is_misspelt_is_no_folder_without_drift(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("jbos", "file"):
+        with pytest.raises(InputError, match=f"Expected a folder of jobs at {tmp_path / name}, found none"):
+            drifted_jobs([str(tmp_path), str(tmp_path / name)], DIGEST)
 
 
 def test_a_place_that_is_none_is_refused() -> None:

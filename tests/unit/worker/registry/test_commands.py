@@ -178,6 +178,16 @@ def test_two_versions_are_told_apart(registry: Registry) -> None:
     assert "preprocess size" in text.partition("The same in both:")[2]
 
 
+@pytest.mark.parametrize(
+    "option", [("--rows", "9"), ("--html", "a.html"), ("--image-root", "photos"), ("--allow-host", "cdn.example")]
+)
+def test_what_is_of_a_catalogue_needs_one(registry: Registry, option: tuple[str, str]) -> None:
+    done = run(registry, "diff", "shop@1", "shop@2", *option)
+    assert done.exit_code == 2
+    assert f"{option[0]} is of the rows" in done.stderr
+    assert "--catalogue" in done.stderr
+
+
 def test_versions_of_two_models_have_nothing_between(registry: Registry, tmp_path: Path) -> None:
     registry.publish("outlet", tmp_path / "1", "")
     diff = asked(registry, "diff", "shop@1", "outlet@1")
