@@ -33,6 +33,9 @@ class TrainRequest:
         folds: how many networks to train besides, each without a part of the training photos; none for as many as
             the number of validation photos asks for.
         tensorboard: whether to leave logs for TensorBoard.
+        fold_weights: what the folds' networks begin with where the network itself begins with that of a run, which
+            may have learned from these photos: ``imagenet``, ``none`` or a file; none for random ones.
+        name: of the model; none for that of the run's folder.
     """
 
     data: Path
@@ -52,3 +55,5 @@ class TrainRequest:
     time_limit_s: float | None = None
     folds: int | None = None
     tensorboard: bool = False
+    fold_weights: str | None = None
+    name: str | None = None

@@ -49,6 +49,8 @@ class RunArgs(BaseModel):
         balance: what was done about classes of unlike sizes.
         time_limit_s: what the whole training was to take at most; none where time did not matter.
         folds: how many networks were trained besides, each without a part of the training photos.
+        fold_weights: what these began with, where the network itself began with weights that may have learned from
+            these very photos; none where they began with the same.
         bfloat16: whether it learned in bfloat16, as far as its architecture does; it is judged in float32 always.
         tensorboard: whether there are logs for TensorBoard.
         seed: of splits, weights, order and augmentation.
@@ -76,6 +78,7 @@ class RunArgs(BaseModel):
     balance: Balance = Field(strict=False)
     time_limit_s: float | None
     folds: int
+    fold_weights: str | None = None
     bfloat16: bool = False
     tensorboard: bool
     seed: int

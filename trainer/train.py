@@ -30,7 +30,7 @@ from trainer.learning.recipe import recipe_for
 from trainer.learning.tensorboard import TensorBoardView
 from trainer.networks.build import weights_file
 from trainer.networks.choice import NetworkChoice
-from trainer.networks.weights import default_weights, parse_weights
+from trainer.networks.weights import NamedWeights, default_weights, parse_weights
 from trainer.report.first_batch import first_batch
 from trainer.report.leave import leave
 from trainer.request import TrainRequest
@@ -156,6 +156,8 @@ def _weights(request: TrainRequest) -> str:
         msg = f"{arch} cannot be exported below {arch.min_exported_size} px, got {size}; pass a larger --image-size."
         raise InputError(msg)
     weights_file(NetworkChoice(arch, size, weights, request.alpha))
+    if request.fold_weights is not None:
+        weights_file(NetworkChoice(arch, size, parse_weights(request.fold_weights), request.alpha))
     return str(weights.resolve() if isinstance(weights, Path) else weights)
 
 
@@ -175,7 +177,7 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
     epochs = request.epochs or recipe.epochs * (1 if request.time_limit_s is None else _MORE_EPOCHS)
     return RunArgs(
         schema_version=2,
-        name=request.run.name,
+        name=request.name or request.run.name,
         data=str(request.data.resolve()),
         arch=request.arch,
         preprocess=request.preprocess,
@@ -187,7 +189,8 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
         alpha=request.alpha,
         balance=choose_balance(_counts(prepared), request.balance),
         time_limit_s=request.time_limit_s,
-        folds=_folds(request, prepared, epochs),
+        folds=_folds(request, prepared, epochs, weights),
+        fold_weights=_fold_weights(request, weights),
         bfloat16=recipe.bfloat16 and is_bfloat16_fast(),
         tensorboard=request.tensorboard,
         seed=request.seed,
@@ -197,9 +200,17 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
     )
 
 
-def _folds(request: TrainRequest, prepared: Prepared, epochs: int) -> int:
+def _fold_weights(request: TrainRequest, weights: str) -> str | None:
+    """A run's network may have learned from the very photos that a fold is to be honest about."""
+    of_a_run = Path(weights).suffix == ".keras"
+    return (request.fold_weights or NamedWeights.NONE.value) if of_a_run else None
+
+
+def _folds(request: TrainRequest, prepared: Prepared, epochs: int, weights: str) -> int:
     if request.folds is not None:
         return request.folds
+    if request.arch.is_transfer and _fold_weights(request, weights) == NamedWeights.NONE:
+        return 0  # from nothing, and so shortly, such a network learns next to nothing
     if request.time_limit_s is not None and request.time_limit_s < _TIME_FOR_FOLDS_S:
         return 0
     return choose_folds(len(prepared.of(Split.VAL)), len(prepared.of(Split.TRAIN)), epochs)

@@ -19,6 +19,9 @@ from trainer.judging.out_of_fold import assign_folds
 from trainer.learning.answers import answer, features_of
 from trainer.learning.history import EpochFigures, read_history
 from trainer.learning.lesson import Lesson, labels_of, new_network
+from trainer.learning.recipe import recipe_for
+from trainer.networks.weights import NamedWeights
+from trainer.run import RunArgs
 from trainer.splits.assigned import AssignedPhoto
 
 __all__ = ["Fold", "choose_folds", "share_of_main", "strangeness_of", "train_folds"]
@@ -86,7 +89,7 @@ def train_folds(lesson: Lesson, count: int, deadline: float | None, advance: Adv
         The folds; none where somebody stopped it.
     """
     folds, parts = [], _divide(lesson, count)
-    args = lesson.args.model_copy(update={"epochs": max(1, round(lesson.args.epochs * _SHARE_OF_EPOCHS))})
+    args = _args_of_a_fold(lesson.args)
     for number, (learned, held) in enumerate(parts, 1):
         part = replace(lesson, args=args, photos=learned, held=held, run=lesson.run.fold(number))
         now = time.monotonic()
@@ -100,6 +103,14 @@ def train_folds(lesson: Lesson, count: int, deadline: float | None, advance: Adv
         shutil.rmtree(part.run.best.parent, ignore_errors=True)  # what it said is all that is needed of it
         folds.append(Fold(held, said))
     return folds
+
+
+def _args_of_a_fold(args: RunArgs) -> RunArgs:
+    """A third of the epochs; of those that suit its own weights, where it does not begin with the network's."""
+    epochs, weights = args.epochs, args.fold_weights or args.weights
+    if args.fold_weights is not None:
+        epochs = max(epochs, recipe_for(args.arch, pretrained=args.fold_weights != NamedWeights.NONE).epochs)
+    return args.model_copy(update={"epochs": max(1, round(epochs * _SHARE_OF_EPOCHS)), "weights": weights})
 
 
 def _divide(lesson: Lesson, count: int) -> list[tuple[list[AssignedPhoto], list[AssignedPhoto]]]:

@@ -97,6 +97,8 @@ _CNN: Final = Recipe(
     stages=(Stage(until=0.6, scale=0.75),),
     bfloat16=True,
 )
+_CNN_AGAIN: Final = replace(_CNN, epochs=35)
+"""From weights of its own: as from nothing, in half the time."""
 _SIMPLE: Final = Recipe(
     size=128,
     epochs=15,
@@ -132,6 +134,6 @@ def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
     """
     if arch is Arch.SIMPLE:
         return _SIMPLE
-    if pretrained:
-        return replace(_PRETRAINED, bfloat16=arch is Arch.CNN)
-    return _CNN if arch is Arch.CNN else _FROM_NOTHING
+    if arch is Arch.CNN:
+        return _CNN_AGAIN if pretrained else _CNN
+    return _PRETRAINED if pretrained else _FROM_NOTHING

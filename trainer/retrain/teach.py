@@ -11,6 +11,7 @@ from models.whole_file import replace_file
 from trainer.arch import Arch
 from trainer.duration import parse_duration
 from trainer.learning.recipe import recipe_for
+from trainer.networks.weights import NamedWeights
 from trainer.request import TrainRequest
 from trainer.retrain.work import Step, Work
 from trainer.run import Run, RunArgs, RunState
@@ -62,11 +63,23 @@ def challenger_request(work: Work) -> TrainRequest:
         patience=asked.patience,
         splits=work.folder.earlier if work.folder.earlier.is_file() else None,
         weights=weights,
+        fold_weights=None if same is None else _weights_of_nobody(same),
+        name=work.start.name,
         alpha=alpha,
         balance=asked.balance,
         time_limit_s=None if asked.time_limit is None else parse_duration(asked.time_limit),
         folds=asked.folds,
     )
+
+
+def _weights_of_nobody(champion: RunArgs) -> str | None:
+    """What the first of a line of champions began with: it has learned from none of the photos; none where it is gone.
+
+    Folds that began with the champion's weights would know the photos that they are asked about.
+    """
+    weights = champion.fold_weights or champion.weights
+    there = weights in set(NamedWeights) or (Path(weights).suffix != ".keras" and Path(weights).is_file())
+    return weights if there else None
 
 
 def _preprocess(work: Work, same: RunArgs | None, weights: str | None) -> PreprocessSpec:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
+from trainer.arch import Arch
 from trainer.judging.folds import choose_folds, share_of_main, train_folds
 from trainer.learning.history import read_history
 from trainer.learning.lesson import labels_of
@@ -208,6 +209,17 @@ def test_a_fold_learns_for_a_third_of_the_epochs(make_lesson, epochs, fewer):
     lesson = make_lesson(labels=(0, 1) * 3, held=(0, 1), epochs=epochs, patience=99)
     train_folds(lesson, 2, None, Told())
     assert len(read_history(lesson.run.fold(1).history)) == fewer
+
+
+def test_a_fold_does_not_begin_with_weights_that_know_its_photos(make_lesson, tmp_path):
+    lesson = make_lesson(labels=(0, 1) * 3, held=(0, 1), epochs=3, patience=99)
+    known = {"arch": Arch.SIMPLE, "weights": str(tmp_path / "gone.keras")}
+    with pytest.raises(InputError, match="gone"):
+        train_folds(replace(lesson, args=lesson.args.model_copy(update=known)), 2, None, Told())
+    known |= {"fold_weights": "none"}
+    folds = train_folds(replace(lesson, args=lesson.args.model_copy(update=known)), 2, None, Told())
+    assert all_names(folds) == sorted(names(lesson.photos))
+    assert len(read_history(lesson.run.fold(1).history)) == 5, "a third of the recipe's"
 
 
 def test_a_deadline_that_has_passed_leaves_an_epoch_a_fold(make_lesson):

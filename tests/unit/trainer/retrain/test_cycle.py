@@ -130,6 +130,7 @@ def test_the_challenger_learns_as_the_champion_did_and_from_its_weights(shop: Pa
     request = shop.requests[0]
     assert request.preprocess.size == 48
     assert Path(request.weights).read_bytes() == b"weights"
+    assert (request.fold_weights, request.name) == ("none", "shop")
     assert request.splits == cycle(shop) / "earlier.csv"
 
 
