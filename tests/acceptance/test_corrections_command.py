@@ -2,6 +2,7 @@
 
 import csv
 import fcntl
+import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
@@ -114,3 +115,25 @@ def test_a_retraining_says_where_its_corrections_are(tmp_path: Path) -> None:
     assert both.returncode == 2
     (tmp_path / "retrain.toml").write_text('name = "shop"\ndata = "photos"\n')
     assert "names no corrections" in run_hangtag("corrections", "list", *config).stderr
+
+
+def test_paths_to_no_file_and_labels_that_look_wrong_are_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").write_bytes(b"one")
+    sha256 = hashlib.sha256(b"one").hexdigest()
+    (tmp_path / "review.csv").write_text(f"image,sha256,top_k,label,corrected\n1.jpg,{sha256},hat 0.50,hat,hatt\n")
+    command = ("corrections", "import", str(tmp_path / "review.csv"), "--reviewer", "anna")
+    into = ("--into", str(tmp_path / "corrections.csv"))
+    wrong = run_hangtag(*command, *into)
+    assert wrong.returncode == 0
+    assert f"1 path leads to no file, the first is {tmp_path / '1.jpg'}." in wrong.stderr
+    assert "--image-root" in wrong.stderr
+    other = run_hangtag(*command, "--into", str(tmp_path / "other.csv"), "--json")
+    told = json.loads(other.stdout)
+    assert (told["without_file"], told["first_without_file"]) == (1, str(tmp_path / "1.jpg"))
+    assert told["near"] == {"hatt": "hat"}
+    right = run_hangtag(*command, *into, "--image-root", str(tmp_path / "photos"))
+    assert "1 mended: " in right.stdout
+    assert "Warning" not in right.stderr
+    new = run_hangtag(*command, "--into", str(tmp_path / "new.csv"))
+    assert "hatt is new: do you mean hat?" in new.stdout

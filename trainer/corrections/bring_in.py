@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from models.errors import ImageError
+from trainer.corrections.job_root import job_root
+from trainer.corrections.mend import lost_places
+from trainer.corrections.near_labels import near_labels
 from trainer.corrections.settle import Settled, settle
 from trainer.corrections.sheet import Sheet, SheetOptions, read_sheet
 from trainer.corrections.store import Added, CorrectionStore
@@ -24,11 +27,17 @@ class Imported:
         sheet: what the file said.
         added: what was new of it.
         settled: all words that are there now.
+        lost: paths in the file that lead to no file, in its order.
+        near: labels that nobody has used before → the known one that they look like.
+        root: where relative paths start, as the job says in whose folder the file lies; none where it was not asked.
     """
 
     sheet: Sheet
     added: Added
     settled: Settled
+    lost: tuple[str, ...] = ()
+    near: dict[str, str] = field(default_factory=dict)
+    root: Path | None = None
 
     @property
     def by_label(self) -> dict[str, int]:
@@ -49,9 +58,18 @@ def import_corrections(
     Raises:
         InputError: the file or the store cannot be used.
     """
-    sheet = read_sheet(file, options, now())
+    root = None if options.image_root else job_root(file)
+    sheet = read_sheet(file, replace(options, image_root=root) if root else options, now())
     added = store.add(_hashed(sheet.timed), _hashed(sheet.untimed))
-    return Imported(sheet, added, settle(added.all))
+    lost = tuple(lost_places((*sheet.timed, *sheet.untimed)))
+    return Imported(sheet, added, settle(added.all), lost, _near(sheet, added), root)
+
+
+def _near(sheet: Sheet, added: Added) -> dict[str, str]:
+    """Labels of new words that may be typing errors of what a reviewer or the model has said before."""
+    before = {word.label for word in set(added.all) - set(added.words)}
+    were = {word.was for word in added.all if word.was}
+    return near_labels((word.label for word in added.words), before | were | sheet.named)
 
 
 def _hashed(words: Sequence[Word]) -> list[Word]:

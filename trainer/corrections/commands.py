@@ -65,7 +65,10 @@ def import_command(
         str | None, typer.Option(metavar="NAME", help="The column that names the photos.", show_default=False)
     ] = None,
     image_root: Annotated[
-        Path | None, typer.Option(help="Where relative paths start. Default: the folder of FILE.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Where relative paths start. Default: the job's, else the folder of FILE.", show_default=False
+        ),
     ] = None,
     prefix: Annotated[
         str, typer.Option(help="What hangtag label was told to put before its columns.", show_default=False)

@@ -45,6 +45,7 @@ def chosen_store(path: Path | None, config: Path | None) -> CorrectionStore:
 def import_and_show(file: Path, store: CorrectionStore, options: SheetOptions, *, as_json: bool) -> None:
     """Import a file, and say what came of it."""
     done = import_corrections(file, store, options)
+    _warn_of_lost(done)
     if as_json:
         print(json.dumps(_import_json(file, store, done), ensure_ascii=False, indent=1))
         return
@@ -52,13 +53,31 @@ def import_and_show(file: Path, store: CorrectionStore, options: SheetOptions, *
     new = len(done.added.words)
     silent = f", {done.sheet.silent:,} without a correction" if done.sheet.silent else ""
     labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
+    if done.root:
+        _say(console, f"Relative paths start at {done.root}, as job.json beside {file.name} says")
     _say(console, f"{done.sheet.rows:,} rows: {new:,} new, {done.added.known:,} known already{silent}")
+    if done.added.mended:
+        _say(console, f"{done.added.mended:,} mended: their paths lead to their photos now")
     if labels:
         _say(console, f"Labels of the new ones: {labels}")
+    for label, known in done.near.items():
+        _say(console, f"{label} is new: do you mean {known}?", "yellow")
     if done.pathbound:
         _say(console, f"{done.pathbound:,} name a photo that is not there; they are known by its path alone", "yellow")
     _print_conflicts(console, done.settled)
     _say(console, f"Kept in {store.path}: {len(done.added.all):,} words on {_photos(done.settled):,} photos")
+
+
+def _warn_of_lost(done: Imported) -> None:
+    """On stderr, where it is seen beside ``--json``, too."""
+    if done.lost:
+        lead = "1 path leads" if len(done.lost) == 1 else f"{len(done.lost):,} paths lead"
+        _say(
+            Console(stderr=True),
+            f"Warning: {lead} to no file, the first is {done.lost[0]}. Photos that only reviewers have labelled cannot "
+            "be learned from without their files: say where the photos are with --image-root, and import again.",
+            "yellow",
+        )
 
 
 def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
@@ -170,9 +189,14 @@ def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str
         "rows": done.sheet.rows,
         "new": len(done.added.words),
         "known": done.added.known,
+        "mended": done.added.mended,
         "silent": done.sheet.silent,
+        "image_root": str(done.root) if done.root else None,
+        "without_file": len(done.lost),
+        "first_without_file": done.lost[0] if done.lost else None,
         "without_sha256": done.pathbound,
         "labels": done.by_label,
+        "near": done.near,
         "words": len(done.added.all),
         "photos": _photos(done.settled),
         "conflicts": _settled_json(done.settled)["conflicts"],

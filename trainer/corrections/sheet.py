@@ -19,7 +19,7 @@ __all__ = ["Sheet", "SheetOptions", "read_sheet"]
 _CORRECTED: Final = "corrected"
 _TOP_K: Final = "top_k"
 _BEST: Final = re.compile(r"(.+?) [0-9]\.[0-9]{2}(?:; |$)")
-"""The label that ``review.csv`` names first."""
+"""A label that ``review.csv`` names, the likeliest one first."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,14 @@ class Sheet:
         timed: words of rows that say when.
         untimed: words of the others, as of the file's own time.
         silent: rows in which nobody has said anything.
+        named: labels that the model gave some row, likely or not.
     """
 
     rows: int
     timed: tuple[Word, ...]
     untimed: tuple[Word, ...]
     silent: int
+    named: frozenset[str] = frozenset()
 
 
 def read_sheet(path: Path, options: SheetOptions, now: datetime) -> Sheet:
@@ -76,8 +78,10 @@ def read_sheet(path: Path, options: SheetOptions, now: datetime) -> Sheet:
     timed: list[Word] = []
     untimed: list[Word] = []
     wrong: list[tuple[int, str]] = []
+    named: set[str] = set()
     rows = 0
     for rows, cells in enumerate(_cells(reader, columns), start=1):
+        named.update(_BEST.findall(cells.get(_TOP_K, "")))
         said = _said(cells)
         if said is None:
             continue
@@ -89,7 +93,7 @@ def read_sheet(path: Path, options: SheetOptions, now: datetime) -> Sheet:
             wrong.append((rows, f"{error}{hint}"))
     if wrong:
         raise refuse_rows(path, wrong, "none was imported, so mend these and import the file again")
-    return Sheet(rows, tuple(timed), tuple(untimed), rows - len(timed) - len(untimed))
+    return Sheet(rows, tuple(timed), tuple(untimed), rows - len(timed) - len(untimed), frozenset(named))
 
 
 def _cells(reader: Reader, columns: Mapping[str, str]) -> Iterator[dict[str, str]]:

@@ -1,7 +1,7 @@
 """``corrections.csv``: every word of every reviewer, in the order of their times."""
 
 import fcntl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from typing import Final
 
 from models.errors import InputError
 from trainer.corrections.guarded import guarded, unguarded
+from trainer.corrections.mend import leads_to_photo, mended_words
 from trainer.corrections.word import COLUMNS, Word, parse_word, word_cells
 from trainer.data.csv_file import write_rows
 from worker.sources.readers import read_delimited
@@ -27,15 +28,17 @@ class Added:
         words: that were not there before.
         known: how many were.
         all: every word that is there now.
+        mended: how many words that were there have a path now that leads to their photo, and had none.
     """
 
     words: tuple[Word, ...]
     known: int
     all: tuple[Word, ...]
+    mended: int = 0
 
 
 class CorrectionStore:
-    """The file that reviewers' words are kept in; it only grows.
+    """The file that reviewers' words are kept in; it only grows, and of what is there only paths are mended.
 
     Args:
         path: of the file; one that is not there yet holds no words.
@@ -74,29 +77,40 @@ class CorrectionStore:
         if wrong:
             raise refuse_rows(self.path, wrong, "mend them, or take the file from a backup")
 
-    def add(self, timed: Sequence[Word], untimed: Sequence[Word] = ()) -> Added:
+    def add(
+        self,
+        timed: Sequence[Word],
+        untimed: Sequence[Word] = (),
+        leads: Callable[[Word], bool] = leads_to_photo,
+    ) -> Added:
         """Add words; the file is replaced as a whole, and only one process does so at a time.
 
         Args:
             timed: of which it is known when they were said.
             untimed: whose time is that of the file that they stood in; one that says what its reviewer has said last
                 of the photo says nothing new.
+            leads: whether a word's path leads to its photo: it takes the place of one that does not.
 
         Raises:
             InputError: what is there cannot be read; nothing is written then.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._alone():
-            before = self.words()
+            kept = self.words()
+            better = mended_words(kept, (*timed, *untimed), leads)
+            before, timed, untimed = (
+                tuple(better.get(word, word) for word in words) for words in (kept, timed, untimed)
+            )
+            mended = sum(word in better for word in kept)
             known = {*before, *timed}
             last = {(word.photo, word.reviewer): word.label for word in sorted(known)}
             fresh = {word for word in untimed if last.get((word.photo, word.reviewer)) != word.label}
             words = tuple(sorted(known | fresh))
             there = set(before)
             new = tuple(word for word in words if word not in there)
-            if new:
+            if new or mended:
                 write_rows(self.path, COLUMNS, (tuple(map(guarded, word_cells(word))) for word in words))
-        return Added(new, len({*timed, *untimed}) - len(new), words)
+        return Added(new, len({*timed, *untimed}) - len(new), words, mended)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

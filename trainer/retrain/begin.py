@@ -10,7 +10,9 @@ from models.bundle import open_bundle
 from models.registry import Registry
 from models.whole_file import sync_folder
 from trainer.retrain.class_change import check_class_map
+from trainer.retrain.collected_notes import collected_notes
 from trainer.retrain.config import RetrainConfig
+from trainer.retrain.corrected import renamed
 from trainer.retrain.cycle_folder import COLLECTING, CycleFolder, Cycles
 from trainer.retrain.lineage import splits_to_extend
 from trainer.retrain.outcome import CycleStart
@@ -36,6 +38,7 @@ class Beginning:
         tools: what it works with.
         why: it begins.
         now: the time in UTC.
+        note: told what a person should know of what was collected, a line each.
     """
 
     config: RetrainConfig
@@ -44,6 +47,7 @@ class Beginning:
     tools: Tools
     why: str
     now: Callable[[], str]
+    note: Callable[[str], None] = lambda line: None
 
 
 def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
@@ -61,8 +65,9 @@ def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
     finished, champion = cycles.finished(), champion_of(asked.registry, config.name)
     splits = splits_to_extend(config, asked.registry, champion, finished)
     known = read_splits(splits) if splits else []
+    labels = open_bundle(asked.registry.path(config.name, champion)).manifest.labels if champion else ()
     if champion:
-        check_class_map(config.classes, open_bundle(asked.registry.path(config.name, champion)).manifest.labels)
+        check_class_map(config.classes, labels)
     folder = CycleFolder(cycles.path / COLLECTING)
     shutil.rmtree(folder.path, ignore_errors=True)  # of a process that was killed
     folder.path.mkdir(parents=True)
@@ -71,6 +76,10 @@ def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
         collected = asked.tools.collect(
             config, folder.path, last.path if last else None, known, lambda done, n: view.advance("Reading", done, n)
         )
+        earlier = last.read(last.collected, Collected).photos if last else ()
+        had = {renamed(label, config.classes) for label in (*labels, *earlier, *(photo.label for photo in known))}
+        for line in collected_notes(collected, had):
+            asked.note(line)
         if _nothing_new(collected, last, config, known=bool(champion)):
             return None
         if champion and config.catalogue:

@@ -179,12 +179,21 @@ class _Cycle:
         return undrifted(self._config, self._registry, self._around.tools, self._view.note)
 
     def _begun(self) -> CycleFolder | None:
+        notes: list[str] = []
         asked = Beginning(
-            self._config, self._registry, self._cycles, self._around.tools, self._wish.why, self._around.now
+            self._config,
+            self._registry,
+            self._cycles,
+            self._around.tools,
+            self._wish.why,
+            self._around.now,
+            notes.append,
         )
         began = self._around.clock()
         with self._view.step("collect") as view:
             folder = begin(asked, view)
+        for line in notes:
+            self._view.note(line)
         if folder is not None:
             self._took(folder, "collect", began)
         return folder
