@@ -126,7 +126,8 @@ def test_promote_and_another_alias_exclude_each_other(registry: Registry, tmp_pa
 
 
 def test_a_refused_version_is_promoted_by_force_only(registry: Registry) -> None:
-    with pytest.raises(RegistryError, match=r"was refused: boots lost 7 points\. Promote it with --force"):
+    registry.refuse("shop", 3, ("boots lost.", "it is slow."), {})
+    with pytest.raises(RegistryError, match=r"was refused: boots lost; it is slow\. Promote it with --force"):
         run(registry, "promote", "shop@challenger", "--why", "I like it")
     with pytest.raises(RegistryError, match="Expected a reason"):
         run(registry, "promote", "shop@challenger", "--why", "", "--force")
