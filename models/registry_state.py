@@ -114,7 +114,8 @@ class VersionRules:
                 raise RegistryError(msg)
             refused = state.versions[version].refused
             if refused and not force:
-                msg = f"{self.name}@{version} was refused: {'; '.join(refused)} Promote it with --force and a reason."
+                reasons = "; ".join(reason.rstrip(".") for reason in refused)
+                msg = f"{self.name}@{version} was refused: {reasons}. Promote it with --force and a reason."
                 raise RegistryError(msg)
             return version, _crowned(state, (*state.champions, version))
 

@@ -22,6 +22,8 @@ __all__ = ["chosen_store", "import_and_show", "list_corrections", "show_photo"]
 _DEFAULT: Final = Path("corrections.csv")
 _MOST_ROWS: Final = 30
 _FEW_DIGITS: Final = 12
+_MOST_WIDTH: Final = 20
+_LEAST_WIDTH: Final = 24
 
 
 def chosen_store(path: Path | None, config: Path | None) -> CorrectionStore:
@@ -93,10 +95,10 @@ def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
         _say(console, f"No corrections in {store.path}; bring some in: hangtag corrections import review.csv")
         return
     latest = sorted(settled.agreed, key=lambda agreed: agreed.words[0], reverse=True)
-    table = _table(f"Photos with a correction: {len(latest):,}", ("photo", "label", "was", "reviewers", "at"))
+    table = _table(f"Photos with a correction: {len(latest):,}", ("photo", "label", "reviewers, at"))
     for agreed in latest[:_MOST_ROWS]:
         first = agreed.words[0]
-        cells = (_photo(first), agreed.label, first.was, ", ".join(agreed.reviewers), _minute(first))
+        cells = (_photo(first), _label(agreed.label, first.was), f"{', '.join(agreed.reviewers)}\n{_minute(first)}")
         table.add_row(*map(escape, cells))
     console.print(table)
     if len(latest) > _MOST_ROWS:
@@ -118,9 +120,10 @@ def show_photo(store: CorrectionStore, photo: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([_word_json(word) for word in words], ensure_ascii=False, indent=1))
         return
-    table = _table(f"Words: {len(words):,}", ("at", "reviewer", "label", "was", "model", "photo"))
+    table = _table(f"Words: {len(words):,}", ("photo", "label", "reviewer, at", "model"))
     for word in words:
-        table.add_row(*map(escape, (_minute(word), word.reviewer, word.label, word.was, word.model, _photo(word))))
+        cells = (_photo(word), _label(word.label, word.was), f"{word.reviewer}\n{_minute(word)}", word.model)
+        table.add_row(*map(escape, cells))
     Console().print(table)
 
 
@@ -133,11 +136,11 @@ def _print_conflicts(console: Console, settled: Settled) -> None:
         return
     count = len(settled.conflicts)
     title = f"{count:,} photo{'s' * (count > 1)} on which reviewers disagree: left out until they agree"
-    table = _table(title, ("photo", "reviewer", "label", "at"))
+    table = _table(title, ("photo", "label", "reviewer, at"))
     for conflict in settled.conflicts[:_MOST_ROWS]:
         for place, word in enumerate(conflict.words):
             photo = "" if place else _photo(word)
-            table.add_row(*map(escape, (photo, word.reviewer, word.label, _minute(word))))
+            table.add_row(*map(escape, (photo, word.label, f"{word.reviewer}\n{_minute(word)}")))
         table.add_section()
     console.print(table, style="yellow")
     if count > _MOST_ROWS:
@@ -145,10 +148,16 @@ def _print_conflicts(console: Console, settled: Settled) -> None:
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
+    """Readable on 80 columns: the first, of paths, gets what the others leave."""
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", max_width=None if column == columns[0] else _MOST_WIDTH)
+    table.columns[0].min_width = _LEAST_WIDTH
     return table
+
+
+def _label(label: str, was: str) -> str:
+    return f"{label}\nwas {was}" if was else label
 
 
 def _say(console: Console, text: str, style: str | None = None) -> None:

@@ -87,7 +87,24 @@ def check_min_accuracy(settings: GateSettings, comparison: Comparison) -> Check 
     passed = accuracy >= settings.min_accuracy
     said = f"Right on {percent(accuracy)} of all {photos:,} test photos ({between((100 * low, 100 * high))})"
     limit = f"{'at least' if passed else 'less than'} {percent(settings.min_accuracy)} as asked."
-    return Check(name="min_accuracy", passed=passed, sentence=f"{said}: {limit}")
+    doubt = _no_better_than_one_word(settings, comparison, low)
+    return Check(name="min_accuracy", passed=passed, sentence=f"{said}: {limit}{doubt}", doubtful=bool(doubt))
+
+
+def _no_better_than_one_word(settings: GateSettings, comparison: Comparison, low: float) -> str:
+    """What is to be said where the accuracy may be that of always giving the commonest class of the test photos."""
+    photos = comparison.all_photos
+    if not photos or not comparison.classes:
+        return ""
+    commonest = max(comparison.classes, key=lambda name: comparison.classes[name].photos)
+    share = comparison.classes[commonest].photos / photos
+    if low > share:
+        return ""
+    todo = "bring more photos" if settings.min_accuracy else "set min_accuracy, bring more photos"
+    return (
+        f" It is no better, as far as {photos:,} photos can tell, than always saying {commonest} "
+        f"({percent(share)}): {todo}."
+    )
 
 
 def check_calibration(settings: GateSettings, comparison: Comparison) -> Check | None:

@@ -1,7 +1,7 @@
 """A cycle begins: is there anything new? Then it gets a folder and a number."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +69,7 @@ def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
     if champion:
         check_class_map(config.classes, labels)
     folder = CycleFolder(cycles.path / COLLECTING)
+    made = [place for place in (cycles.path, *cycles.path.parents) if not place.exists()]
     shutil.rmtree(folder.path, ignore_errors=True)  # of a process that was killed
     folder.path.mkdir(parents=True)
     last = finished[-1] if finished else None
@@ -87,6 +88,15 @@ def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
         return _make(asked, folder, champion, splits)
     finally:
         shutil.rmtree(folder.path, ignore_errors=True)
+        _remove_empty(made)
+
+
+def _remove_empty(made: Sequence[Path]) -> None:
+    """Of a first cycle that never was, such as with a slip in ``data``, no folder is left."""
+    for place in made:
+        if any(place.iterdir()):
+            return
+        place.rmdir()
 
 
 def _nothing_new(collected: Collected, last: CycleFolder | None, config: RetrainConfig, *, known: bool) -> bool:

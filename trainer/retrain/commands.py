@@ -33,7 +33,7 @@ def retrain_command(
     ] = False,
     mlflow: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="Log the cycle to this MLflow server, in place of the settings' [mlflow]."),
+        typer.Option(metavar="URI", help="Log the cycle to this MLflow server, in place of the settings' own."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the outcome as JSON on stdout; the progress goes to stderr.")

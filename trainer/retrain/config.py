@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from models.errors import InputError
+from models.errors import InputError, RegistryError
 from models.fit import Decode, Fit
 from models.registry import check_model_name
 from trainer.arch import Arch
 from trainer.duration import parse_duration
 from trainer.learning.balance import Balance
+from trainer.retrain.config_faults import fault_of
 
 __all__ = [
     "CatalogueSettings",
@@ -27,8 +28,9 @@ __all__ = [
     "read_config",
 ]
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Points = Annotated[float, Field(ge=0.0, le=100.0)]
+Flag = Annotated[bool, Field(strict=True)]
+Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
+Points = Annotated[float, Field(strict=True, ge=0.0, le=100.0)]
 
 
 class _Record(BaseModel):
@@ -44,36 +46,34 @@ class TrainSettings(_Record):
             options of ``hangtag train``. Without ``arch`` it is the champion's, with its ``alpha`` and ``image_size``.
     """
 
-    warm_start: bool = True
+    warm_start: Flag = True
     arch: Arch | None = None
     weights: str | None = None
-    alpha: float | None = None
-    image_size: Annotated[int, Field(ge=16, le=1024)] | None = None
+    alpha: Annotated[float, Field(strict=True)] | None = None
+    image_size: Annotated[int, Field(strict=True, ge=16, le=1024)] | None = None
     fit: Fit | None = None
     decode: Decode | None = None
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    batch: Annotated[int, Field(ge=1)] | None = None
-    patience: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[int, Field(strict=True, ge=1)] | None = None
+    batch: Annotated[int, Field(strict=True, ge=1)] | None = None
+    patience: Annotated[int, Field(strict=True, ge=1)] | None = None
     balance: Balance | None = None
-    folds: Annotated[int, Field(ge=0, le=10)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    folds: Annotated[int, Field(strict=True, ge=0, le=10)] | None = None
+    seed: Annotated[int, Field(strict=True, ge=0)] = 0
     time_limit: str | None = None
 
     @field_validator("time_limit")
     @classmethod
     def _is_a_time(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse_duration(text)
-        return text
+        return _time(text)
 
 
 class ExportSettings(_Record):
     """``[export]``: as the options of ``hangtag export``."""
 
-    int8: bool = True
-    fp16: bool = False
-    edge: bool = False
-    ort: bool = False
+    int8: Flag = True
+    fp16: Flag = False
+    edge: Flag = False
+    ort: Flag = False
 
 
 class GateSettings(_Record):
@@ -96,9 +96,9 @@ class GateSettings(_Record):
     max_loss_points: Points = 1.0
     max_class_loss_points: Points = 5.0
     max_calibration_loss: Share = 0.02
-    max_size_ratio: Annotated[float, Field(gt=0.0)] = 1.5
-    min_speed_ratio: Annotated[float, Field(ge=0.0)] = 0.67
-    max_size_mb: Annotated[float, Field(gt=0.0)] | None = None
+    max_size_ratio: Annotated[float, Field(strict=True, gt=0.0)] = 1.5
+    min_speed_ratio: Annotated[float, Field(strict=True, ge=0.0)] = 0.67
+    max_size_mb: Annotated[float, Field(strict=True, gt=0.0)] | None = None
     min_new_class_recall: Share = 0.5
     min_accuracy: Share = 0.0
     max_changed_share: Share | None = None
@@ -126,7 +126,7 @@ class CatalogueSettings(_Record):
     """
 
     source: str
-    rows: Annotated[int, Field(ge=1)] = 2000
+    rows: Annotated[int, Field(strict=True, ge=1)] = 2000
     image_column: str | None = None
     image_root: str | None = None
     encoding: str | None = None
@@ -158,13 +158,16 @@ class ScheduleSettings(_Record):
     timezone: str = "UTC"
     when: Literal["data", "drift"] = "data"
 
+    @field_validator("every")
+    @classmethod
+    def _is_a_time(cls, text: str | None) -> str | None:
+        return _time(text)
+
     @model_validator(mode="after")
     def _one_of_both(self) -> "ScheduleSettings":
         if (self.cron is None) == (self.every is None):
             msg = 'give either cron = "0 3 * * 0" or every = "6h"'
             raise ValueError(msg)
-        if self.every is not None:
-            parse_duration(self.every)
         return self
 
 
@@ -194,7 +197,7 @@ class RetrainConfig(_Record):
     folder: Path | None = None
     corrections: Path | None = None
     splits: Path | None = None
-    keep: Annotated[int, Field(ge=1)] = 3
+    keep: Annotated[int, Field(strict=True, ge=1)] = 3
     train: TrainSettings = TrainSettings()
     export: ExportSettings = ExportSettings()
     gate: GateSettings = GateSettings()
@@ -203,6 +206,15 @@ class RetrainConfig(_Record):
     drift: DriftSettings = DriftSettings()
     schedule: ScheduleSettings | None = None
     mlflow: MlflowSettings | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, text: str) -> str:
+        try:
+            check_model_name(text)
+        except RegistryError as error:
+            raise ValueError(str(error)) from error  # which pydantic tells of with the key
+        return text
 
     @property
     def cycles(self) -> Path:
@@ -225,16 +237,33 @@ def read_config(path: Path) -> RetrainConfig:
         raise InputError(msg) from error
     try:
         config = RetrainConfig.model_validate(raw)
-        check_model_name(config.name)
     except ValidationError as error:
-        raise InputError(_wrong(path, error)) from error
+        raise InputError(fault_of(path, RetrainConfig, error)) from error
+    if config.schedule:
+        _check_schedule(path, config.schedule)
     return config.model_copy(update=_absolute(config, path.parent))
 
 
-def _wrong(path: Path, error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(map(str, first["loc"])) or "the file"
-    return f"{path}: {key} is not what it should be ({first['msg']}), got {first['input']!r}; see docs/retraining.md."
+def _check_schedule(path: Path, schedule: ScheduleSettings) -> None:
+    """Here and not in the record, so that a cycle that has begun is never held up by it."""
+    from trainer.schedule.cron_words import check_cron, zone_of  # few settings have a schedule
+
+    try:
+        zone_of(schedule.timezone)
+        if schedule.cron is not None:
+            check_cron(schedule.cron)
+    except InputError as error:
+        msg = f"{path}: {error}"
+        raise InputError(msg) from error
+
+
+def _time(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            parse_duration(text)
+    except InputError as error:
+        raise ValueError(str(error)) from error  # which pydantic tells of with the key
+    return text
 
 
 def _absolute(config: RetrainConfig, base: Path) -> dict[str, Any]:

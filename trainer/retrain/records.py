@@ -165,11 +165,13 @@ class Check(_Record):
             ``absolute_size``, ``new_classes``, ``vanished_classes``, ``catalogue``, ``min_accuracy``.
         passed: whether it is within its limit.
         sentence: what was measured and what the limit is, for people.
+        doubtful: whether a person should look though nothing is refused; the sentence says why.
     """
 
     name: str
     passed: bool
     sentence: str
+    doubtful: bool = False
 
 
 class Verdict(_Record):

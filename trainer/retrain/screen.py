@@ -92,7 +92,9 @@ def _checks(verdict: Verdict) -> Table:
     table = Table(title="The gate", title_justify="left", show_header=False, box=None)
     for check in verdict.checks:
         mark = "[green]✓[/green]" if check.passed else "[red]✗[/red]"
-        table.add_row(mark, escape(check.name), escape(check.sentence))
+        if check.passed and check.doubtful:
+            mark = "!"
+        table.add_row(mark, escape(check.name), escape(check.sentence), style="yellow" if check.doubtful else None)
     return table
 
 

@@ -97,9 +97,14 @@ def _preprocess(work: Work, same: RunArgs | None, weights: str | None) -> Prepro
 def _with_fitting_weights(work: Work, request: TrainRequest) -> TrainRequest:
     """Without the champion's weights where they are of another network: said, and begun as ``hangtag train`` does."""
     asked = work.config.train
-    if asked.weights is not None or not asked.warm_start or not work.start.champion_version:
+    if not asked.warm_start or not work.start.champion_version:
         return request
     champion = f"{work.start.name}@{work.start.champion_version}"
+    if asked.weights is not None:
+        if _champion_file(work, "best.keras"):
+            why = f"[train] weights says {asked.weights}, which goes before warm_start"
+            work.note(f"The challenger does not begin with the weights of {champion}: {why}.")
+        return request
     if request.weights is None:
         why = "the registry does not hold them, or they are of another architecture"
     else:

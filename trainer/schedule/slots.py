@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 
-from models.errors import InputError
 from trainer.duration import parse_duration
 from trainer.retrain.config import ScheduleSettings
+from trainer.schedule.cron_words import check_cron, zone_of
 
 __all__ = ["Slots", "slots_of", "stamp_of", "time_of"]
 
-_FIELDS: Final = 5
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DOUBLED: Final = timedelta(hours=2)
@@ -75,26 +74,12 @@ def slots_of(settings: ScheduleSettings) -> Slots:
     Raises:
         InputError: the time zone or the fields are not what they should be.
     """
-    try:
-        zone = ZoneInfo(settings.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        msg = f"Expected [schedule] timezone to be one such as Europe/Zurich or UTC, got {settings.timezone!r}."
-        raise InputError(msg) from error
+    zone = zone_of(settings.timezone)
     if settings.cron is None:
         every = settings.every or ""
         return Slots(f"every {every}", None, int(parse_duration(every)), zone)
-    slots = Slots(f"{settings.cron} ({settings.timezone})", settings.cron, 0, zone)
-    try:
-        wrong = len(settings.cron.split()) != _FIELDS or slots.next(datetime.now(UTC)) is None
-    except CronSimError:
-        wrong = True
-    if wrong:
-        msg = (
-            'Expected [schedule] cron = five fields as in crontab(5), such as "0 3 * * 0" for Sundays at 3, '
-            f"got {settings.cron!r}."
-        )
-        raise InputError(msg)
-    return slots
+    check_cron(settings.cron)
+    return Slots(f"{settings.cron} ({settings.timezone})", settings.cron, 0, zone)
 
 
 def stamp_of(slot: datetime) -> str:

@@ -1,9 +1,11 @@
 """``hangtag models``."""
 
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY
@@ -23,12 +25,25 @@ VersionArgument = Annotated[
 ]
 
 
+class _ModelsGroup(TyperGroup):
+    """Says how to look at one model where its name stands in the place of a command."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:  # noqa: ANN401 - typer has its own click
+        word = args[0]
+        if word in self.commands or word.startswith("-") or get_close_matches(word, self.commands):
+            return super().resolve_command(ctx, args)
+        name = word.partition("@")[0]
+        message = f"No such command {word!r}. If it is a model: hangtag models history {name}"
+        raise ctx.fail(message)
+
+
 def register(app: typer.Typer) -> None:
     """Add the group to the one command line."""
     models = typer.Typer(
         help="Models by name and version, and which is the champion; alone, a table of them.\n\nExamples:\n\n"
         "  hangtag models\n\n  hangtag models publish bundles/shop --name shop --promote\n\n"
         "  hangtag models rollback shop --why 'boots are wrong'",
+        cls=_ModelsGroup,
         invoke_without_command=True,
         rich_markup_mode="rich",
     )

@@ -18,6 +18,8 @@ from worker.registry.listing import ListedVersion
 __all__ = ["event_record", "print_diff", "print_events", "print_versions", "say", "warn"]
 
 _MEGABYTE = 1_000_000
+_WHO = 24
+"""Columns of a terminal of 80 for when and who; the reasons have what is left."""
 
 
 def say(text: str) -> None:
@@ -53,22 +55,23 @@ def print_versions(versions: Sequence[ListedVersion], place: str, *, as_json: bo
 
 
 def print_events(events: Sequence[Event], *, as_json: bool) -> None:
-    """A table with an event a row, the newest last, or a JSON object a line."""
+    """A table with an event a row, readable on 80 columns, the newest last, or a JSON object a line."""
     if as_json:
         for event in events:
             print(json.dumps(event_record(event)))
         return
-    table, now = _table("when", "who", "what", "version", "why", "numbers", "cycle"), datetime.now(UTC)
+    table, now = _table("when, who", "what", "version", "why"), datetime.now(UTC)
     for event in events:
+        done = event.what.replace("_", " ") + (" by force" if event.forced else "")
+        numbers = ", ".join(f"{name} {_short(value)}" for name, value in event.numbers.items())
         table.add_row(
-            ago(event.at, now),
-            escape(event.by),
-            escape(event.what.replace("_", " ") + (" by force" if event.forced else "")),
+            escape(f"{ago(event.at, now)}\n{event.by}"),
+            escape(f"{done}\nin cycle {event.cycle}" if event.cycle else done),
             str(event.version),
-            escape(event.why),
-            escape("\n".join(f"{name} {_short(value)}" for name, value in event.numbers.items())),
-            escape(event.cycle or ""),
+            escape(f"{event.why}\n{numbers}" if numbers else event.why),
         )
+    table.columns[0].max_width = _WHO
+    table.columns[1].no_wrap = True
     Console().print(table)
 
 

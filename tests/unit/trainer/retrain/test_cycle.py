@@ -149,7 +149,17 @@ def test_weights_that_do_not_fit_are_left_and_it_is_said(shop: PaperShop, train:
     assert "does not begin with the weights of shop@1" in view.notes[0]
 
 
-@pytest.mark.parametrize("train", [TrainSettings(warm_start=False), TrainSettings(weights="none")])
+def test_weights_of_the_settings_go_before_the_champions_and_it_is_said(shop: PaperShop) -> None:
+    view = PaperView()
+    shop.run(config=shop.config.model_copy(update={"train": TrainSettings(weights="none")}), view=view)
+    assert shop.requests[0].weights == "none"
+    assert view.notes == [
+        "The challenger does not begin with the weights of shop@1: [train] weights says none, which goes before "
+        "warm_start."
+    ]
+
+
+@pytest.mark.parametrize("train", [TrainSettings(warm_start=False), TrainSettings(warm_start=False, weights="none")])
 def test_a_cold_start_that_was_asked_for_is_not_news(shop: PaperShop, train: TrainSettings) -> None:
     view = PaperView()
     shop.run(config=shop.config.model_copy(update={"train": train}), view=view)

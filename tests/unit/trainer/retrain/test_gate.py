@@ -269,6 +269,19 @@ def test_the_absolute_accuracy_holds_for_every_challenger_and_counts_new_classes
     assert failing(judged(comparison(challenger_all=0.79), min_accuracy=0.8)) == ["min_accuracy"]
 
 
+def test_a_first_model_that_may_be_no_better_than_one_word_says_so():
+    few = {"t-shirt": new_class(0.9, photos=6), "hat": new_class(0.4, photos=4)}
+    first = comparison(**FIRST | {"classes": few, "photos": 10, "all_photos": 10, "challenger_all": 0.7})
+    [check] = [check for check in judged(first).checks if check.name == "min_accuracy"]
+    assert (check.passed, check.doubtful) == (True, True)
+    assert check.sentence.endswith(
+        "It is no better, as far as 10 photos can tell, than always saying t-shirt (60.0%): set min_accuracy, bring "
+        "more photos."
+    )
+    many = {name: new_class(0.9, photos=186) for name in ("t-shirt", "hat")}
+    assert not any(check.doubtful for check in judged(comparison(**FIRST | {"classes": many})).checks)
+
+
 points = st.floats(-30, 30)
 shares = st.floats(0, 1)
 LIMITS = {

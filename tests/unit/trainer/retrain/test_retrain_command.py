@@ -7,10 +7,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from hangtag.cli import make_app
-from models.errors import ExitCode
+from models.errors import DataError, ExitCode
 from tests.paper_cycle import PaperShop, photo_rows
 from trainer.retrain.cycle import CycleWish
+from trainer.retrain.cycle_folder import CycleFolder
 from trainer.retrain.outcome import CycleStatus, exit_code
+from trainer.retrain.records import Check, Verdict
 from trainer.retrain.screen import show_outcome
 
 
@@ -72,3 +74,31 @@ def test_a_refusal_shows_what_failed_and_how_to_overrule_it(tmp_path: Path) -> N
 
 def test_a_forced_promotion_says_so(tmp_path: Path) -> None:
     assert "although the gate refused it" in shown(_shop(tmp_path, passes=False), CycleWish(force="because"))
+
+
+def test_a_doubtful_check_is_a_yellow_note(tmp_path: Path) -> None:
+    shop = _shop(tmp_path)
+    outcome = shop.run()
+    folder = CycleFolder(shop.config.cycles / f"{outcome.number:06d}")
+    doubt = Check(name="min_accuracy", passed=True, sentence="no better than one word", doubtful=True)
+    folder.write(folder.verdict, Verdict(checks=(doubt,)))
+    console = Console(width=200, record=True, file=io.StringIO(), force_terminal=True, color_system="standard")
+    show_outcome(outcome, shop.config, console)
+    [line] = [line for line in console.export_text(styles=True).splitlines() if "min_accuracy" in line]
+    assert "\x1b[33m" in line
+    assert "!" in line
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty"])
+def test_data_that_is_not_there_is_refused_and_leaves_no_folder(tmp_path: Path, kind: str) -> None:
+    if kind == "empty":
+        (tmp_path / "photos").mkdir()
+    (tmp_path / "shop.toml").write_text('name = "shop"\ndata = "photos"\n')
+    done = invoke(tmp_path / "shop.toml")
+    assert isinstance(done.exception, DataError)
+    assert str(tmp_path / "photos") in str(done.exception)
+    assert not (tmp_path / "retraining").exists()
+
+
+def test_the_help_swallows_no_word() -> None:
+    assert "in place of the settings' own." in " ".join(invoke("--help").output.replace("│", " ").split())

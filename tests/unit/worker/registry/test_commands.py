@@ -28,8 +28,8 @@ def registry(tmp_path: Path) -> Registry:
     return registry
 
 
-def run(registry: Registry, *words: str) -> Result:
-    environment = {"HANGTAG_REGISTRY": registry.place, "COLUMNS": "200"}
+def run(registry: Registry, *words: str, columns: int = 200) -> Result:
+    environment = {"HANGTAG_REGISTRY": registry.place, "COLUMNS": str(columns)}
     done = CliRunner().invoke(make_app(["worker"]), ["models", *words], env=environment, catch_exceptions=True)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
@@ -126,7 +126,8 @@ def test_promote_and_another_alias_exclude_each_other(registry: Registry, tmp_pa
 
 
 def test_a_refused_version_is_promoted_by_force_only(registry: Registry) -> None:
-    with pytest.raises(RegistryError, match="--force"):
+    registry.refuse("shop", 3, ("boots lost.", "it is slow."), {})
+    with pytest.raises(RegistryError, match=r"was refused: boots lost; it is slow\. Promote it with --force"):
         run(registry, "promote", "shop@challenger", "--why", "I like it")
     with pytest.raises(RegistryError, match="Expected a reason"):
         run(registry, "promote", "shop@challenger", "--why", "", "--force")
@@ -148,9 +149,9 @@ def test_a_reason_must_be_given(registry: Registry) -> None:
 
 
 def test_the_history_says_who_what_when_why_and_with_which_numbers(registry: Registry) -> None:
-    lines = [line for line in run(registry, "history", "shop").stdout.splitlines() if "@" in line]
-    assert "made-up [1]" in lines[0]
-    assert "points -7" in lines[-1]
+    lines = run(registry, "history", "shop").stdout.splitlines()
+    assert "made-up [1]" in next(line for line in lines if "published" in line)
+    assert "points -7" in [line for line in lines if "@" in line][-1]
     told = [json.loads(line) for line in run(registry, "history", "shop", "--json").stdout.splitlines()]
     assert [event["what"] for event in told] == [
         "published",
@@ -163,6 +164,23 @@ def test_the_history_says_who_what_when_why_and_with_which_numbers(registry: Reg
     assert told[1]["numbers"] == {"points": 1.25}
     assert told[1]["cycle"] == "000002"
     assert told[1]["at"].endswith("+00:00")
+
+
+def test_a_history_can_be_read_on_80_columns(registry: Registry) -> None:
+    why = "it finds the boots of this winter"
+    registry.promote("shop", 1, why, cycle="000003")
+    shown = run(registry, "history", "shop", columns=80).stdout
+    assert "just now" in shown
+    assert "in cycle 000003" in shown
+    assert "it finds the boots" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_model_in_the_place_of_a_command_is_led_to_its_history(registry: Registry) -> None:
+    done = run(registry, "shop@2")
+    assert done.exit_code == 2
+    assert "hangtag models history shop" in done.stderr
+    assert "Did you mean 'promote'" in run(registry, "promot").stderr
 
 
 def test_two_versions_are_told_apart(registry: Registry) -> None:

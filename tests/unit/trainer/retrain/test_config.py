@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from models.errors import InputError
+from trainer.retrain.config import read_config
+
+CASES = [
+    ('[schedule]\ncron = "0 3 * *"', r"five fields as in crontab\(5\).*got '0 3 \* \*'"),
+    ('[schedule]\ncron = "0 3 * * *"\ntimezone = "Europe/Zurch"', "timezone .*got 'Europe/Zurch'"),
+    ('[schedule]\nevery = "0s"', r"schedule\.every is not what it should be \(Expected a time"),
+    ("[schedule]\nwhen = 'data'", r'either cron = "0 3 \* \* 0"'),
+    ("tain = 1", r"tain is no key here: is train meant\?"),
+    ("[drift]\nxyz = 1", r"drift\.xyz is no key here; there are jobs"),
+    ("[catalogue]\nsource = 'a.csv'\nrow = 3", r"catalogue\.row is no key here: is rows meant\?"),
+    ('[classes]\ndrop = "vase"', r'classes\.drop .*a list such as \["vase"\]'),
+    ('[train]\nepochs = "3"', r"train\.epochs .*a whole number without quotes\), got '3'"),
+    ('[gate]\nmin_accuracy = "0.5"', r"gate\.min_accuracy .*a number without quotes"),
+    ('[export]\nint8 = "yes"', r"export\.int8 .*true or false without quotes"),
+    ('[train]\ntime_limit = "soon"', r"train\.time_limit .*Expected a time"),
+]
+
+
+def written(folder: Path, more: str, name: str = "shop") -> Path:
+    file = folder / "shop.toml"
+    file.write_text(f'name = "{name}"\ndata = "photos"\n{more}\n')
+    return file
+
+
+@pytest.mark.parametrize(("more", "said"), CASES)
+def test_what_is_wrong_is_said_with_file_and_key(tmp_path: Path, more: str, said: str) -> None:
+    with pytest.raises(InputError, match=rf"shop\.toml: .*{said}"):
+        read_config(written(tmp_path, more))
+
+
+def test_a_name_that_no_model_can_have_is_said_with_file_and_key(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"shop\.toml: name is not .*letters, digits.*'\.\./x'"):
+        read_config(written(tmp_path, "", "../x"))
+
+
+def test_what_is_right_is_read(tmp_path: Path) -> None:
+    more = '[gate]\nmin_accuracy = 1\n[schedule]\ncron = "0 3 * * 0"\ntimezone = "Europe/Zurich"'
+    config = read_config(written(tmp_path, more))
+    assert (config.gate.min_accuracy, config.schedule.timezone) == (1.0, "Europe/Zurich")
