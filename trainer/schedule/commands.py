@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from models.errors import MissingExtraError
-from worker.queue.commands import LogFormat
+from worker.queue.options import LogFormat
 
 __all__ = ["register"]
 

@@ -1,10 +1,9 @@
-"""``hangtag submit``, ``hangtag worker`` and ``hangtag jobs``."""
+"""``hangtag submit`` and ``hangtag worker``."""
 
 import os
 from collections.abc import Mapping
 from enum import StrEnum
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
@@ -28,6 +27,8 @@ from worker.options import (
 )
 from worker.priority import Priority
 from worker.queue.inbox.only import Only
+from worker.queue.jobs_commands import register as register_jobs
+from worker.queue.options import JobsOption, JsonOption, LogFormat, RedisOption, queue_settings
 
 if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
@@ -47,35 +48,6 @@ class StartWorker(Protocol):
         """Run until told to stop; the exit status."""
 
 
-JobsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--jobs",
-        metavar="DIR",
-        help="The folder of jobs that all share, or an s3:// URL. Default: HANGTAG_JOBS, or jobs.",
-        show_default=False,
-    ),
-]
-RedisOption = Annotated[
-    str | None,
-    typer.Option(
-        "--redis",
-        metavar="URL",
-        help="Default: HANGTAG_REDIS_URL, or redis://127.0.0.1:6379/0.",
-        show_default=False,
-    ),
-]
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, as hangtag jobs shows it.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-class LogFormat(StrEnum):
-    """How a worker logs."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 class WorkerQueue(StrEnum):
     """What a worker takes."""
 
@@ -87,20 +59,7 @@ def register(app: typer.Typer) -> None:
     """Add the queue's commands to the one command line."""
     app.command("submit")(submit_command)
     app.command("worker")(worker_command)
-    jobs = typer.Typer(
-        help="Watch, cancel, resume and retry queued jobs; alone, a table of them.\n\nExamples:\n\n  hangtag jobs\n\n"
-        "  hangtag jobs watch spring-2026\n\n  hangtag jobs retry-failed spring-2026",
-        invoke_without_command=True,
-        rich_markup_mode="rich",
-    )
-    jobs.callback()(jobs_command)
-    jobs.command("show")(show_command)
-    jobs.command("watch")(watch_command)
-    jobs.command("resume")(resume_command)
-    jobs.command("cancel")(cancel_command)
-    jobs.command("retry-failed")(retry_failed_command)
-    jobs.command("receipt")(receipt_command)
-    app.add_typer(jobs, name="jobs")
+    register_jobs(app)
 
 
 def submit_command(
@@ -189,7 +148,7 @@ def submit_command(
     """
     of_watch = {"--only": only, "--settle": settle, "--every": every, "--once": once}
     _check_submit(source, job, watch, of_watch)
-    settings = _settings(redis, jobs)
+    settings = queue_settings(redis, jobs)
     from worker.job import JobOptions
     from worker.queue.actions import submit_and_show
     from worker.queue.inbox.actions import submit_what_comes
@@ -294,7 +253,7 @@ def worker_command(
 
       hangtag worker --queue train
     """
-    settings = _settings(redis, jobs, metrics_port, metrics_host, heartbeat)
+    settings = queue_settings(redis, jobs, metrics_port, metrics_host, heartbeat)
     as_json = log is LogFormat.JSON if log else not os.isatty(2)
     if queue is WorkerQueue.TRAIN:
         _check_train({"--concurrency": concurrency, "--jobs": jobs, "--metrics-port": metrics_port})
@@ -314,121 +273,3 @@ def _check_train(of_labelling: Mapping[str, object]) -> None:
     if wrong:
         msg = f"{wrong[0]} is of a worker that labels; a worker of the queue train runs one cycle at a time"
         raise typer.BadParameter(msg)
-
-
-def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
-    """A table of all jobs, when no command follows."""
-    if context.invoked_subcommand is not None:
-        if jobs is not None or as_json:
-            msg = f"options of {context.invoked_subcommand} stand after it: hangtag jobs {context.invoked_subcommand} …"
-            raise typer.BadParameter(msg)
-        return
-    settings = _settings(None, jobs)
-    from worker.queue.actions import list_jobs
-
-    list_jobs(settings, as_json=as_json)
-
-
-def show_command(
-    job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None, as_json: JsonOption = False
-) -> None:
-    """Show all there is to know of a job, and who works on it.
-
-    Examples:
-
-      hangtag jobs show spring-2026
-    """
-    settings = _settings(redis, jobs)
-    from worker.queue.actions import show_job
-
-    show_job(job, settings, as_json=as_json)
-
-
-def watch_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
-    """Follow a job to its end, and queue what is missing meanwhile. Ctrl-C stops the watching, not the job.
-
-    Examples:
-
-      hangtag jobs watch spring-2026
-    """
-    settings = _settings(redis, jobs)
-    from worker.queue.actions import watch_job
-
-    watch_job(job, settings)
-
-
-def resume_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
-    """Go on with a cancelled job, or queue at once what is missing of a running one.
-
-    Workers and hangtag jobs watch do the latter by themselves once a second.
-
-    Examples:
-
-      hangtag jobs resume spring-2026
-    """
-    settings = _settings(redis, jobs)
-    from worker.queue.actions import resume_job
-
-    resume_job(job, settings)
-
-
-def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
-    """Stop a job within seconds; what is done is kept, and hangtag jobs resume goes on from there.
-
-    Examples:
-
-      hangtag jobs cancel spring-2026
-    """
-    settings = _settings(None, jobs)
-    from worker.queue.actions import cancel_job
-
-    cancel_job(job, settings)
-
-
-def retry_failed_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
-    """Try again those failed rows of a finished job that may work another time: download, timeout, crashed, missing.
-
-    All other rows stay as they are. The result and the receipt are written anew.
-
-    Examples:
-
-      hangtag jobs retry-failed spring-2026
-    """
-    settings = _settings(redis, jobs)
-    from worker.queue.actions import retry_job
-
-    retry_job(job, settings)
-
-
-def receipt_command(job: JobArgument, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
-    """Print a finished job's receipt, and where its page and its result are.
-
-    Examples:
-
-      hangtag jobs receipt spring-2026
-
-      hangtag jobs receipt spring-2026 --json
-    """
-    settings = _settings(None, jobs)
-    from worker.queue.actions import show_receipt
-
-    show_receipt(job, settings, as_json=as_json)
-
-
-def _settings(
-    redis: str | None,
-    jobs: str | None,
-    metrics_port: int | None = None,
-    metrics_host: str | None = None,
-    heartbeat: Path | None = None,
-) -> "QueueSettings":
-    needed = ("celery", "redis", "pydantic_settings", "prometheus_client")
-    missing = [package for package in needed if find_spec(package) is None]
-    if missing:
-        from models.errors import MissingExtraError
-
-        msg = f"The queue needs {', '.join(missing)}; install them with pip install 'hangtag[worker]'."
-        raise MissingExtraError(msg)
-    from worker.queue.settings import read_settings
-
-    return read_settings(redis, jobs, metrics_port=metrics_port, metrics_host=metrics_host, heartbeat=heartbeat)

@@ -1,0 +1,65 @@
+"""What the queue's commands ask in the same words, and the settings that come of it."""
+
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from worker.queue.settings import QueueSettings
+
+__all__ = ["JobsOption", "JsonOption", "LogFormat", "RedisOption", "queue_settings"]
+
+JobsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--jobs",
+        metavar="DIR",
+        help="The folder of jobs that all share, or an s3:// URL. Default: HANGTAG_JOBS, or jobs.",
+        show_default=False,
+    ),
+]
+RedisOption = Annotated[
+    str | None,
+    typer.Option(
+        "--redis",
+        metavar="URL",
+        help="Default: HANGTAG_REDIS_URL, or redis://127.0.0.1:6379/0.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class LogFormat(StrEnum):
+    """How a worker logs."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def queue_settings(
+    redis: str | None,
+    jobs: str | None,
+    metrics_port: int | None = None,
+    metrics_host: str | None = None,
+    heartbeat: Path | None = None,
+) -> "QueueSettings":
+    """The environment's settings, but for what a person gave.
+
+    Raises:
+        MissingExtraError: the queue's packages are not installed.
+        InputError: a setting is not what it should be.
+    """
+    needed = ("celery", "redis", "pydantic_settings", "prometheus_client")
+    missing = [package for package in needed if find_spec(package) is None]
+    if missing:
+        from models.errors import MissingExtraError
+
+        msg = f"The queue needs {', '.join(missing)}; install them with pip install 'hangtag[worker]'."
+        raise MissingExtraError(msg)
+    from worker.queue.settings import read_settings
+
+    return read_settings(redis, jobs, metrics_port=metrics_port, metrics_host=metrics_host, heartbeat=heartbeat)
