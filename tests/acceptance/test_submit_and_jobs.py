@@ -42,16 +42,18 @@ def test_the_same_job_again_is_the_one_that_is_there(
         "folder": str(place.jobs / "spring"),
         "rows": SPRING_ROWS,
         "chunks": 3,
+        "model": str(bundle),
     }
     other = place.run("submit", products, *options, "--top-k", 1)
     assert (other.returncode, other.stdout) == (1, "")
     assert "There is a job spring already" in other.stderr
 
 
-def test_a_script_submits_a_job(place: Place, few) -> None:
+def test_a_script_submits_a_job(place: Place, few, bundle: Path) -> None:
     record = json.loads(place.run(*few("scripted"), "--json").stdout)
     folder = place.jobs / "scripted"
-    assert record == {"job": "scripted", "new": True, "folder": str(folder), "rows": 4, "chunks": 1}
+    expected = {"job": "scripted", "new": True, "folder": str(folder), "rows": 4, "chunks": 1, "model": str(bundle)}
+    assert record == expected
     place.must("jobs", "watch", "scripted")
     assert len(place.rows("scripted")) == 4
 
