@@ -56,6 +56,7 @@ ARGS_JSON = """{
  "balance": "weights",
  "time_limit_s": 600.0,
  "folds": 3,
+ "fold_weights": null,
  "bfloat16": true,
  "tensorboard": true,
  "seed": 7,
