@@ -4,7 +4,7 @@
 
 Test photos of ten classes are drawn again and again, with who is right on each: so many of them are discordant (one
 model is right, the other wrong), as two trainings of one network are. Whether calibration and cost pass is another
-matter: the last table has calibration.
+matter: the last tables have calibration, and what is labelled without a person.
 """
 
 import argparse
@@ -18,9 +18,17 @@ from trainer.retrain.calibration import Surety, compare_calibration
 from trainer.retrain.config import GateSettings
 from trainer.retrain.gate import judge
 from trainer.retrain.paired import Paired, compare_pairs
-from trainer.retrain.records import Calibration, ClassComparison, Comparison, Footprint
+from trainer.retrain.records import (
+    Automatic,
+    Automation,
+    Calibration,
+    ClassComparison,
+    Comparison,
+    Footprint,
+)
 
 ACCURACY = 0.87
+COVERAGE = 0.75
 FOOTPRINT = Footprint(bytes=1_000_000, images_per_s=400.0)
 
 
@@ -63,6 +71,7 @@ def main() -> None:
     console.print(_unlucky_classes(rng, arguments.trials))
     console.print(_products(rng, arguments.trials))
     console.print(_calibrations(rng, max(1, arguments.trials // 5)))
+    console.print(_coverages(rng, arguments.trials))
 
 
 def _promotions(rng: np.random.Generator, trials: int, discordance: float) -> Table:
@@ -186,6 +195,35 @@ def _too_sure(rng: np.random.Generator, photos: int, extra: float) -> bool:
     found = compare_calibration(Surety(truth, before), sure, np.arange(photos))
     drawn = _draw(rng, photos, 10, 0.1, TRUTHS[0]).model_copy(update={"calibration": found})
     return not _passed(drawn)["calibration"]
+
+
+def _coverages(rng: np.random.Generator, trials: int) -> Table:
+    table = Table(
+        "photos", "fewer labelled without a person", "refused", title="refused for coverage; 15% of photos discordant"
+    )
+    for photos in (372, 2000):
+        for points in (0, 3, 5, 8, 12):
+            refused = [_leaves_more_to_people(rng, photos, points / 100) for _ in range(trials)]
+            table.add_row(f"{photos:,}", f"{points} points", f"{np.mean(refused):.1%}")
+    return table
+
+
+def _leaves_more_to_people(rng: np.random.Generator, photos: int, loss: float) -> bool:
+    chance = rng.random(photos)
+    newly, lost = chance < (0.15 - loss) / 2, chance > 1 - (0.15 + loss) / 2
+    both = rng.random(photos) < COVERAGE
+    before, after = (both & ~newly) | lost, (both & ~lost) | newly
+    found = _pairs(before, after, np.arange(photos))
+    automation = Automation(
+        precision=0.98,
+        champion=Automatic(photos=int(before.sum()), wrong=0),
+        challenger=Automatic(photos=int(after.sum()), wrong=0),
+        points=found.points,
+        points_95=found.points_95,
+        wrong_points_95=(0.0, 0.0),
+    )
+    drawn = _draw(rng, photos, 10, 0.1, TRUTHS[0]).model_copy(update={"automation": automation})
+    return not _passed(drawn)["coverage"]
 
 
 if __name__ == "__main__":

@@ -24,15 +24,19 @@ class Said:
 
 @dataclass(frozen=True)
 class Answers:
-    """A model's probabilities.
+    """A model's probabilities, and what it makes of them.
 
     Attributes:
         labels: of the model; the position is the column.
         probabilities: ``float32 (n, classes)``.
+        sure: whether it labels a photo by itself, without a person, ``(n,)``.
+        precision: how often it is to be right where it does so; none where it promises nothing.
     """
 
     labels: tuple[str, ...]
     probabilities: npt.NDArray[np.float32]
+    sure: npt.NDArray[np.bool_]
+    precision: float | None
 
     def said(self, today: Mapping[str, str]) -> Said:
         """The label of each photo, as it would be written today.

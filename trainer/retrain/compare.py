@@ -53,7 +53,7 @@ def compare(
         InputError: the map contradicts itself, or names what nobody knows.
     """
     bundles = [challenger] if champion is None else [challenger, champion]
-    models = [load(bundle) for bundle in bundles]
+    models = _load(challenger, champion)
     if champion is not None:
         check_class_map(classes, models[1].labels)
     stores = _stores([model.metadata.preprocess for model in models], cache)
@@ -68,6 +68,16 @@ def compare(
     return compare_answers(test.photos, found[1] if champion else None, found[0], classes, unread=len(test.unread))
 
 
+def _load(challenger: Path, champion: Path | None) -> list[Classifier]:
+    """Both promise the precision that the champion keeps: to label more by promising less is no gain."""
+    if champion is None:
+        return [load(challenger)]
+    before, after = load(champion), load(challenger)
+    if before.precision in {target.precision for target in after.metadata.targets}:
+        after = load(challenger, precision=before.precision)
+    return [after, before]
+
+
 def _stores(specs: Sequence[PreprocessSpec], cache: Path) -> dict[PreprocessSpec, PixelStore]:
     return {spec: PixelStore(pixels_folder(cache), spec) for spec in dict.fromkeys(specs)}
 
@@ -75,12 +85,14 @@ def _stores(specs: Sequence[PreprocessSpec], cache: Path) -> dict[PreprocessSpec
 def _answer(
     model: Classifier, bundle: Path, store: PixelStore, photos: Sequence[AssignedPhoto], advance: Advance
 ) -> Answers:
-    said = np.empty((len(photos), len(model.labels)), np.float32)
+    said, sure = np.empty((len(photos), len(model.labels)), np.float32), np.empty(len(photos), np.bool_)
     for start in range(0, len(photos), BATCH):
         batch = photos[start : start + BATCH]
-        said[start : start + len(batch)] = model.predict(store.take([photo.sha256 for photo in batch]))
+        scores = model.score(store.take([photo.sha256 for photo in batch]))
+        said[start : start + len(batch)] = scores.probabilities
+        sure[start : start + len(batch)] = [not found.review for found in model.decide(scores, top_k=1)]
         advance(f"Asking {model.reference}", start + len(batch), len(photos))
     if not np.isfinite(said).all():
         msg = f"Expected probabilities from {bundle}, got what is no number; export the model again."
         raise BundleError(msg)
-    return Answers(model.labels, said)
+    return Answers(model.labels, said, sure, model.precision)

@@ -12,7 +12,15 @@ from trainer.retrain.calibration import Surety, compare_calibration
 from trainer.retrain.class_change import ClassChange, change_classes
 from trainer.retrain.config import ClassMap
 from trainer.retrain.paired import Paired, compare_pairs
-from trainer.retrain.records import Calibration, ClassComparison, Comparison, Footprint, TestChange
+from trainer.retrain.records import (
+    Automatic,
+    Automation,
+    Calibration,
+    ClassComparison,
+    Comparison,
+    Footprint,
+    TestChange,
+)
 from trainer.splits.assigned import AssignedPhoto
 
 __all__ = ["MOST_CHANGES", "Contestant", "compare_answers"]
@@ -81,6 +89,7 @@ def compare_answers(
         new_classes=change.new,
         vanished=change.vanished,
         calibration=match.calibration(),
+        automation=match.automation(champion.answers, challenger.answers),
         champion_footprint=champion.footprint,
         challenger_footprint=challenger.footprint,
         changes=match.changes(),
@@ -105,6 +114,7 @@ def _alone(photos: Sequence[AssignedPhoto], challenger: Contestant, said: Said, 
         challenger_all=_share(right),
         all_photos=len(photos),
         classes={name: _own(right[truths == name]) for name in sorted({*challenger.answers.labels, *truths.tolist()})},
+        automation=_own_automation(challenger.answers, right),
         challenger_footprint=challenger.footprint,
         unread=unread,
     )
@@ -122,6 +132,24 @@ def _own(right: npt.NDArray[np.bool_]) -> ClassComparison:
     """A class on which the challenger has nothing to be compared with."""
     return ClassComparison(
         photos=len(right), champion=None, challenger=_share(right), won=0, lost=0, points=None, points_95=None
+    )
+
+
+def _automatic(sure: npt.NDArray[np.bool_], right: npt.NDArray[np.bool_]) -> Automatic:
+    return Automatic(photos=int(sure.sum()), wrong=int((sure & ~right).sum()))
+
+
+def _own_automation(answers: Answers, right: npt.NDArray[np.bool_]) -> Automation | None:
+    """Of a first model."""
+    if not len(right):
+        return None
+    return Automation(
+        precision=answers.precision,
+        champion=None,
+        challenger=_automatic(answers.sure, right),
+        points=None,
+        points_95=None,
+        wrong_points_95=None,
     )
 
 
@@ -173,6 +201,24 @@ class _Match:
             Surety(self._champion.confidence[of], self.champion_right[of]),
             Surety(self._challenger.confidence[of], self.challenger_right[of]),
             self._group_numbers(of),
+        )
+
+    def automation(self, champion: Answers, challenger: Answers) -> Automation | None:
+        """What both label by themselves, and how often that is wrong, on the photos that both know."""
+        of, groups = self.common, self._group_numbers(self.common)
+        sure = champion.sure[of], challenger.sure[of]
+        right = self.champion_right[of], self.challenger_right[of]
+        labelled = compare_pairs(*sure, groups)
+        wrong = compare_pairs(sure[0] & ~right[0], sure[1] & ~right[1], groups)
+        if labelled is None or wrong is None:
+            return None
+        return Automation(
+            precision=champion.precision,
+            champion=_automatic(sure[0], right[0]),
+            challenger=_automatic(sure[1], right[1]),
+            points=labelled.points,
+            points_95=labelled.points_95,
+            wrong_points_95=wrong.points_95,
         )
 
     def changes(self) -> tuple[TestChange, ...]:

@@ -84,6 +84,7 @@ class GateSettings(_Record):
         max_loss_points: its 95% interval may reach this far below 0.
         max_class_loss_points: no class may lose more of its recall than this, beyond noise.
         max_calibration_loss: the calibration error may grow by this (0.01 is a point), beyond noise.
+        max_coverage_loss_points: so many more of the photos may go to review, beyond noise.
         max_size_ratio: the default model's bytes against the champion's.
         min_speed_ratio: its images a second on one thread against the champion's.
         max_size_mb: an absolute limit; none where nobody says.
@@ -96,6 +97,7 @@ class GateSettings(_Record):
     max_loss_points: Points = 1.0
     max_class_loss_points: Points = 5.0
     max_calibration_loss: Share = 0.02
+    max_coverage_loss_points: Points = 5.0
     max_size_ratio: Annotated[float, Field(strict=True, gt=0.0)] = 1.5
     min_speed_ratio: Annotated[float, Field(strict=True, ge=0.0)] = 0.67
     max_size_mb: Annotated[float, Field(strict=True, gt=0.0)] | None = None

@@ -1,6 +1,7 @@
 """The gate: what a challenger must keep to before it becomes the champion."""
 
 from trainer.retrain.accuracy_checks import accuracy_checks, check_calibration, check_min_accuracy, check_test_photos
+from trainer.retrain.automation_checks import check_coverage, check_precision
 from trainer.retrain.class_checks import check_new_classes, check_recall, check_vanished_classes
 from trainer.retrain.config import GateSettings
 from trainer.retrain.cost_checks import check_catalogue, cost_checks
@@ -29,6 +30,8 @@ def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDi
         check_vanished_classes(comparison),
         check_min_accuracy(settings, comparison),
         check_calibration(settings, comparison),
+        check_coverage(settings, comparison),
+        check_precision(comparison),
         *cost_checks(settings, comparison),
         check_catalogue(settings, comparison, catalogue),
     )

@@ -6,6 +6,8 @@ from exporter.confidence.intervals import Interval
 from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures, ChangedRow
 
 __all__ = [
+    "Automatic",
+    "Automation",
     "Calibration",
     "CatalogueChange",
     "CatalogueDiff",
@@ -94,6 +96,32 @@ class Calibration(_Record):
     difference_95: Interval
 
 
+class Automatic(_Record):
+    """Photos that a model labels by itself, without a person, and how many of these labels are wrong."""
+
+    photos: int
+    wrong: int
+
+
+class Automation(_Record):
+    """What both label by themselves, of the photos that both know; of a first model, of all.
+
+    Attributes:
+        precision: how often such a label is to be right: the champion's own choice, for both; none where it has none.
+        champion, challenger: what each does; the champion's is none for a first model.
+        points: photos that the challenger labels by itself less those that the champion does, in hundredths of all.
+        points_95: its interval.
+        wrong_points_95: the interval of the same difference of wrong labels.
+    """
+
+    precision: float | None
+    champion: Automatic | None
+    challenger: Automatic
+    points: float | None
+    points_95: Interval | None
+    wrong_points_95: Interval | None
+
+
 class Footprint(_Record):
     """The default model's size and speed on this machine, each measured in turns with the other's."""
 
@@ -130,6 +158,7 @@ class Comparison(_Record):
         new_classes: names that the champion does not know.
         vanished: names that the champion knows, the photos do not have, and the map does not explain.
         calibration: none for a first model.
+        automation: none without photos.
         footprints: of champion and challenger.
         changes: test photos that one of both labels right and the other wrong, the surest errors first; at most 200.
         unread: test photos that nobody is judged on, since they are gone, changed or cannot be read any more.
@@ -151,6 +180,7 @@ class Comparison(_Record):
     new_classes: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    automation: Automation | None = None
     champion_footprint: Footprint | None = None
     challenger_footprint: Footprint
     changes: tuple[TestChange, ...] = ()
@@ -161,8 +191,9 @@ class Check(_Record):
     """One thing that the gate looks at.
 
     Attributes:
-        name: ``test_photos``, ``accuracy``, ``interval``, ``recall``, ``calibration``, ``size``, ``speed``,
-            ``absolute_size``, ``new_classes``, ``vanished_classes``, ``catalogue``, ``min_accuracy``.
+        name: ``test_photos``, ``accuracy``, ``interval``, ``recall``, ``calibration``, ``coverage``,
+            ``precision``, ``size``, ``speed``, ``absolute_size``, ``new_classes``, ``vanished_classes``, ``catalogue``,
+            ``min_accuracy``.
         passed: whether it is within its limit.
         sentence: what was measured and what the limit is, for people.
         doubtful: whether a person should look though nothing is refused; the sentence says why.

@@ -24,7 +24,7 @@ _ANCHORS: Final = {
     "catalogue": "your catalogue",
     "learned": "learned from",
     "corrections": "corrections",
-    "costs": "calibration, size, speed",
+    "costs": "calibration, review load, size, speed",
     "time": "time",
     "more": "more",
 }

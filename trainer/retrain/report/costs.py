@@ -1,8 +1,9 @@
-"""What the challenger costs, how sure it is, how long the cycle took, and where the rest is told."""
+"""How sure the challenger is, what it leaves to people, what it costs; the cycle's time, and where the rest is told."""
 
 from typing import Final
 
-from trainer.retrain.records import Comparison, Footprint
+from models.precision import precision_text
+from trainer.retrain.records import Automatic, Comparison, Footprint
 from trainer.retrain.report.material import CycleMaterial
 from worker.page.sections import section
 from worker.page.text import duration, isolated, visible
@@ -22,12 +23,12 @@ _LINKS: Final = {
 
 
 def costs_section(material: CycleMaterial) -> str:
-    """Calibration, size and speed, before and after."""
+    """Calibration, what is labelled without a person, size and speed, before and after."""
     comparison = material.comparison
     if comparison is None:
         return ""
     now, then = comparison.champion_footprint, comparison.challenger_footprint
-    rows = _calibration(comparison) + _footprint(now, then)
+    rows = _calibration(comparison) + _automation(comparison) + _footprint(now, then)
     champion = f'<th class="n">{isolated(comparison.champion)}</th>' if comparison.champion else ""
     head = f'<th></th>{champion}<th class="n">{isolated(comparison.challenger)}</th><th></th>'
     table = f'<table class="costs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
@@ -37,7 +38,7 @@ def costs_section(material: CycleMaterial) -> str:
         if comparison.smallest_points is not None
         else ""
     )
-    return section("Calibration, size and speed", table + seen, "", "costs")
+    return section("Calibration, review load, size and speed", table + seen, "", "costs")
 
 
 def _calibration(comparison: Comparison) -> str:
@@ -47,6 +48,24 @@ def _calibration(comparison: Comparison) -> str:
     low, high = found.difference_95
     detail = f"difference {found.challenger - found.champion:+.3f}, 95% {low:+.3f} to {high:+.3f}".replace("-", "−")
     return _row("calibration error", f"{found.champion:.3f}", f"{found.challenger:.3f}", detail)
+
+
+def _automation(comparison: Comparison) -> str:
+    found = comparison.automation
+    if found is None:
+        return ""
+
+    def cells(one: Automatic) -> tuple[str, str]:
+        return f"{100 * one.photos / comparison.photos:.1f}%", f"{one.wrong:,} of {one.photos:,}"
+
+    now, then = (None, None) if found.champion is None else cells(found.champion), cells(found.challenger)
+    details = [] if found.precision is None else [f"at precision {precision_text(found.precision)}"]
+    if found.points is not None and found.points_95 is not None:
+        low, high = found.points_95
+        details.append(f"difference {found.points:+.1f} points, 95% {low:+.1f} to {high:+.1f}".replace("-", "−"))
+    return _row("labelled without a person", now[0], then[0], "; ".join(details)) + _row(
+        "of these wrong", now[1], then[1], ""
+    )
 
 
 def _footprint(now: Footprint | None, then: Footprint) -> str:

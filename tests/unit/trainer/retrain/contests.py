@@ -19,11 +19,16 @@ def photos_of(*truths):
     ]
 
 
-def model(labels, *said, name="shop@3", size=1000, speed=100.0):
-    """A model that is sure of a label a photo: its name, or a pair of it and how sure."""
+SURE = 0.8
+
+
+def model(labels, *said, name="shop@3", size=1000, speed=100.0, precision=0.9):
+    """A model that says a label a photo: its name, or a pair of it and how sure; from SURE on without a person."""
     pairs = [(one, 0.9) if isinstance(one, str) else one for one in said]
     probabilities = np.empty((len(said), len(labels)), np.float32)
     for row, (label, confidence) in zip(probabilities, pairs, strict=True):
         row[:] = (1 - confidence) / (len(labels) - 1)
         row[labels.index(label)] = confidence
-    return Contestant(name, Answers(tuple(labels), probabilities), Footprint(bytes=size, images_per_s=speed))
+    sure = np.array([confidence >= SURE for _, confidence in pairs], np.bool_)
+    answers = Answers(tuple(labels), probabilities, sure, precision)
+    return Contestant(name, answers, Footprint(bytes=size, images_per_s=speed))

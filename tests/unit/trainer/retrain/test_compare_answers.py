@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,7 +68,8 @@ def test_to_rename_each_class_to_itself_changes_nothing(drawn):
 def test_the_order_of_a_models_classes_changes_nothing(drawn, order):
     photos, champion, challenger = contest(drawn)
     columns = [OLD.index(name) for name in order]
-    answers = Answers(tuple(order), champion.answers.probabilities[:, columns])
+    probabilities = champion.answers.probabilities[:, columns]
+    answers = replace(champion.answers, labels=tuple(order), probabilities=probabilities)
     other = type(champion)(champion.name, answers, champion.footprint)
     assert compare_answers(photos, other, challenger, ClassMap()).points == (
         compare_answers(photos, champion, challenger, ClassMap()).points
@@ -87,7 +90,8 @@ def test_a_merged_champion_is_right_where_it_names_either_class():
 
 
 def test_a_merge_changes_no_decision_of_the_champions():
-    said = Answers(("boots", "hat", "sandals"), np.array([[0.3, 0.4, 0.3]], np.float32))
+    probabilities = np.array([[0.3, 0.4, 0.3]], np.float32)
+    said = Answers(("boots", "hat", "sandals"), probabilities, np.array([True]), 0.9)
     merged = said.said({"boots": "shoes", "hat": "hat", "sandals": "shoes"})
     assert merged.labels.tolist() == ["hat"]
     assert merged.confidence == pytest.approx([0.4])
@@ -135,13 +139,34 @@ def test_a_first_model_is_measured_by_itself():
     assert found.new_classes == ()
 
 
+def test_what_both_label_without_a_person():
+    found = compare_answers(
+        photos_of("hat", "hat", "hat", "boots", "scarf"),
+        model(OLD, "hat", "hat", "boots", ("hat", 0.6), "hat"),
+        model([*OLD, "scarf"], "hat", ("hat", 0.7), "hat", "hat", "scarf", precision=0.99),
+        ClassMap(),
+    ).automation
+    assert found.precision == 0.9
+    assert (found.champion.photos, found.champion.wrong) == (3, 1)
+    assert (found.challenger.photos, found.challenger.wrong) == (3, 1)
+    assert found.points == 0
+    assert found.points_95[0] == pytest.approx(-found.points_95[1])
+    assert found.wrong_points_95[0] < 0 < found.wrong_points_95[1]
+
+
+def test_what_a_first_model_labels_without_a_person():
+    said = model(OLD, "hat", "hat", ("boots", 0.5), precision=0.98)
+    found = compare_answers(photos_of("hat", "boots", "boots"), None, said, ClassMap()).automation
+    assert (found.precision, found.champion, found.points) == (0.98, None, None)
+    assert (found.challenger.photos, found.challenger.wrong) == (2, 1)
+
+
 def test_without_photos_there_are_figures_of_nothing():
-    nothing = Answers(tuple(OLD), np.empty((0, 3), np.float32))
     one = model(OLD)
-    assert one.answers.probabilities.shape == nothing.probabilities.shape
     for champion in (one, None):
         found = compare_answers([], champion, one, ClassMap())
         assert (found.photos, found.all_photos, found.points, found.challenger_all) == (0, 0, None, 0.0)
+        assert found.automation is None
 
 
 def test_the_surest_errors_come_first_and_there_is_an_end_to_them():

@@ -4,7 +4,15 @@ from hypothesis import strategies as st
 
 from trainer.retrain.config import GateSettings
 from trainer.retrain.gate import judge
-from trainer.retrain.records import Calibration, CatalogueDiff, ClassComparison, Comparison, Footprint
+from trainer.retrain.records import (
+    Automatic,
+    Automation,
+    Calibration,
+    CatalogueDiff,
+    ClassComparison,
+    Comparison,
+    Footprint,
+)
 
 DEFAULT = GateSettings()
 
@@ -25,6 +33,17 @@ def new_class(recall, photos=10):
     return ClassComparison(photos=photos, champion=None, challenger=recall, won=0, lost=0, points=None, points_95=None)
 
 
+def automation(points=-1.6, spread=3.0, wrong=4, wrong_low=-1.5):
+    return Automation(
+        precision=0.98,
+        champion=Automatic(photos=280, wrong=5),
+        challenger=Automatic(photos=274, wrong=wrong),
+        points=points,
+        points_95=(points - spread, points + spread),
+        wrong_points_95=(wrong_low, 5.0),
+    )
+
+
 def comparison(**changes):
     """A challenger that passes: 2.1 points better, everything else about as it was."""
     found = Comparison(
@@ -42,6 +61,7 @@ def comparison(**changes):
         all_photos=372,
         classes={"hat": a_class(2.0), "dress": a_class(-3.0)},
         calibration=Calibration(champion=0.03, challenger=0.04, difference_95=(-0.01, 0.03)),
+        automation=automation(),
         champion_footprint=Footprint(bytes=2_000_000, images_per_s=400.0),
         challenger_footprint=Footprint(bytes=2_200_000, images_per_s=380.0),
     )
@@ -56,9 +76,18 @@ FIRST = {
     "smallest_points": None,
     "classes": {"hat": new_class(0.9)},
     "calibration": None,
+    "automation": None,
     "champion_footprint": None,
 }
-NO_TEST = {"photos": 0, "all_photos": 0, "points": None, "points_95": None, "classes": {}, "calibration": None}
+NO_TEST = {
+    "photos": 0,
+    "all_photos": 0,
+    "points": None,
+    "points_95": None,
+    "classes": {},
+    "calibration": None,
+    "automation": None,
+}
 
 
 def catalogue(changed=31, rows=1000, failed=0):
@@ -91,7 +120,8 @@ def test_a_better_challenger_passes_and_every_check_says_why():
     verdict = judged(comparison())
     assert verdict.passed
     assert [check.name for check in verdict.checks] == [
-        "test_photos", "accuracy", "interval", "recall", "vanished_classes", "calibration", "size", "speed",
+        "test_photos", "accuracy", "interval", "recall", "vanished_classes", "calibration", "coverage",
+        "precision", "size", "speed",
     ]  # fmt: skip
     assert sentence(verdict, "interval") == (
         "Accuracy rose by 2.1 points (95% −0.2 to 4.5, 372 photos; this test would find a difference of 3.4): "
@@ -197,6 +227,74 @@ def test_calibration_may_not_grow_beyond_noise(after, low, passed, said):
 
 
 @pytest.mark.parametrize(
+    ("points", "spread", "limit", "passed", "said"),
+    [
+        (-4.9, 2.0, 5.0, True, "at most 5.0 points are lost as asked."),
+        (9.0, 2.0, 0.0, True, "at most 0.0 points are lost as asked."),
+        (-6.0, 6.1, 5.0, True, "more than 5.0 points are lost, which may be noise."),
+        (-6.0, 5.9, 5.0, False, "more than 5.0 points are lost."),
+        (-6.0, 5.9, 6.0, True, "at most 6.0 points are lost as asked."),
+    ],
+)
+def test_people_get_not_many_more_photos_to_review(points, spread, limit, passed, said):
+    verdict = judged(comparison(automation=automation(points, spread)), max_coverage_loss_points=limit)
+    assert verdict.passed == passed
+    assert sentence(verdict, "coverage").endswith(said)
+
+
+def test_the_sentence_of_coverage_holds_its_figures():
+    assert sentence(judged(comparison()), "coverage") == (
+        "Labels 73.7% of 372 photos without a person, before 75.3% (a difference of −1.6 points, 95% −4.6 to 1.4, at "
+        "precision 0.98): at most 5.0 points are lost as asked."
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "low", "passed", "doubtful"),
+    [
+        (4, -1.0, True, False),
+        (5, 0.1, True, False),  # more than before, and still what was promised
+        (9, 0.1, False, False),
+        (9, -0.1, True, False),
+        (14, -0.1, True, True),  # the promise is broken, no worse than before
+    ],
+)
+def test_labels_that_nobody_looks_at_are_right_as_promised_or_as_before(wrong, low, passed, doubtful):
+    verdict = judged(comparison(automation=automation(wrong=wrong, wrong_low=low)))
+    [check] = [check for check in verdict.checks if check.name == "precision"]
+    assert (check.passed, check.doubtful, verdict.passed) == (passed, doubtful, passed)
+
+
+def test_the_sentence_of_precision_holds_its_figures():
+    verdict = judged(comparison(automation=automation(wrong=9, wrong_low=0.1)))
+    assert sentence(verdict, "precision") == (
+        "Of 274 labels without a person 9 are wrong: 96.7% are right (95% 93.9 to 98.5), 98.0% promised; before, 5 of "
+        "280 were wrong, which are fewer beyond noise."
+    )
+
+
+def test_a_first_model_that_breaks_its_promise_is_told_of():
+    alone = Automation(
+        precision=0.98,
+        champion=None,
+        challenger=Automatic(photos=200, wrong=20),
+        points=None,
+        points_95=None,
+        wrong_points_95=None,
+    )
+    verdict = judged(comparison(**FIRST | {"automation": alone}))
+    assert [check.name for check in verdict.checks if check.doubtful] == ["precision"]
+    assert "coverage" not in [check.name for check in verdict.checks]
+    assert verdict.passed
+
+
+@pytest.mark.parametrize("change", [{"precision": None}, {"challenger": Automatic(photos=0, wrong=0)}])
+def test_where_nothing_is_promised_or_labelled_no_promise_is_judged(change):
+    verdict = judged(comparison(automation=automation().model_copy(update=change)))
+    assert "precision" not in [check.name for check in verdict.checks]
+
+
+@pytest.mark.parametrize(
     ("cost", "limits", "refused"),
     [
         ({"bytes": 3_000_000}, {}, []),
@@ -237,7 +335,8 @@ def test_the_catalogues_sentence_holds_its_figures():
 
 
 def test_without_test_photos_nothing_passes():
-    for found in (comparison(**NO_TEST), comparison(**FIRST | NO_TEST), comparison(photos=0, points=None)):
+    none_in_common = comparison(photos=0, points=None, automation=None)
+    for found in (comparison(**NO_TEST), comparison(**FIRST | NO_TEST), none_in_common):
         assert "test_photos" in failing(judged(found, min_accuracy=0.0))
     assert "no test photos" in sentence(judged(comparison(**NO_TEST)), "test_photos")
 
@@ -289,6 +388,7 @@ LIMITS = {
     "max_loss_points": (st.floats(0, 30), 1),
     "max_class_loss_points": (st.floats(0, 30), 1),
     "max_calibration_loss": (shares, 1),
+    "max_coverage_loss_points": (st.floats(0, 30), 1),
     "max_size_ratio": (st.floats(0.5, 3), 1),
     "min_speed_ratio": (st.floats(0, 3), -1),
     "max_size_mb": (st.floats(0.5, 5), 1),
@@ -310,6 +410,7 @@ def challengers(draw):
         classes=classes | {"scarf": new_class(draw(shares))},
         new_classes=("scarf",),
         calibration=Calibration(champion=0.03, challenger=draw(shares), difference_95=(draw(points) / 100, 0.3)),
+        automation=automation(draw(points), draw(st.floats(0.1, 20)), draw(st.integers(0, 274)), draw(points)),
         challenger_footprint=Footprint(bytes=draw(st.integers(1, 6_000_000)), images_per_s=draw(st.floats(1, 900))),
     )
 

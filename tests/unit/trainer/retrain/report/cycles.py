@@ -6,6 +6,8 @@ from pathlib import Path
 from trainer.data.dataset import Split
 from trainer.retrain.outcome import CycleStart, CycleStatus, Outcome
 from trainer.retrain.records import (
+    Automatic,
+    Automation,
     Calibration,
     CatalogueChange,
     CatalogueDiff,
@@ -141,6 +143,14 @@ def _comparison(label: str, photo: str) -> Comparison:
         new_classes=("scarf",),
         vanished=(f"old {label}",),
         calibration=Calibration(champion=0.034, challenger=0.029, difference_95=(-0.021, 0.012)),
+        automation=Automation(
+            precision=0.98,
+            champion=Automatic(photos=280, wrong=5),
+            challenger=Automatic(photos=279, wrong=4),
+            points=-0.3,
+            points_95=(-3.1, 2.6),
+            wrong_points_95=(-1.4, 0.9),
+        ),
         champion_footprint=Footprint(bytes=4_000_000, images_per_s=500.0),
         challenger_footprint=_foot(),
         changes=(change("champion"), change("challenger")),

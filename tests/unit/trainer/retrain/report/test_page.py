@@ -69,6 +69,8 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
         ),
         "costs": (
             "0.034 0.029 difference −0.005, 95% −0.021 to +0.012",
+            "labelled without a person 75.3% 75.0% at precision 0.98; difference −0.3 points, 95% −3.1 to +2.6",
+            "of these wrong 5 of 280 4 of 279",
             "4.0 MB 4.2 MB 1.05 times as large",
             "500 photos/s 400 photos/s 0.80 times as fast",
             "a true difference of 3.2 points",
