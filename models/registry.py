@@ -21,7 +21,7 @@ from models.errors import RegistryError
 from models.registry_history import Event, What
 from models.registry_publish import claim_number, copy_version, remove_deleted
 from models.registry_shelf import NAME, Shelf, check_model_name
-from models.registry_state import VersionState
+from models.registry_state import CHAMPION, VersionState
 from models.storage.open_storage import open_storage
 
 __all__ = ["Published", "Registry", "check_model_name", "open_registry"]
@@ -150,11 +150,13 @@ class Registry(Shelf):
     def rollback(self, name: str, why: str) -> Event:
         """Make that version the champion again which was it before, of those that are still there.
 
+        Of two at once one goes back, and the other is told: two people who see the same fault go back one version.
+
         Raises:
-            RegistryError: there is no such version.
+            RegistryError: there is no such version, or another one has become champion meanwhile.
         """
-        self.state(name)
-        event = self.history(name).append(What.ROLLED_BACK, self.rules(name).rolled_back(), why)
+        champion = self.state(name).aliases.get(CHAMPION)
+        event = self.history(name).append(What.ROLLED_BACK, self.rules(name).rolled_back(champion), why)
         assert event is not None  # noqa: S101 - there is always something to do, or an error
         return event
 

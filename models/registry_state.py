@@ -133,11 +133,17 @@ class VersionRules:
 
         return change
 
-    def rolled_back(self) -> Change:
-        """The last champion that is still there is it again."""
+    def rolled_back(self, instead_of: int | None) -> Change:
+        """The last champion that is still there is it again, instead of the one that is champion now."""
 
         def change(state: State) -> tuple[int, State] | None:
             current = state.aliases.get(CHAMPION)
+            if current != instead_of:
+                msg = (
+                    f"Meanwhile {self.name}@{current} became champion instead of {self.name}@{instead_of}; nothing was "
+                    f"changed. See hangtag models history {self.name}, and go back again if that is not enough."
+                )
+                raise RegistryError(msg)
             earlier = [version for version in state.champions[:-1] if version in state.versions]
             while earlier and earlier[-1] == current:
                 earlier.pop()

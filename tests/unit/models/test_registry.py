@@ -165,6 +165,17 @@ def test_a_rollback_goes_back_step_by_step(registry: Registry, bundles: list[Pat
         registry.rollback("shop", "")
 
 
+def test_of_two_rollbacks_at_once_one_goes_back(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:3])
+    for version in (1, 2, 3):
+        registry.promote("shop", version, "")
+    both = [registry.rules("shop").rolled_back(3) for _ in range(2)]
+    registry.history("shop").append(What.ROLLED_BACK, both[0], "worse")
+    with pytest.raises(RegistryError, match=r"shop@2 became champion instead of shop@3; nothing was changed"):
+        registry.history("shop").append(What.ROLLED_BACK, both[1], "worse, I say")
+    assert registry.resolve("shop", CHAMPION) == 2
+
+
 def test_a_rollback_passes_over_what_was_deleted(registry: Registry, bundles: list[Path]) -> None:
     publish_all(registry, bundles[:3])
     for version in (1, 2, 3):

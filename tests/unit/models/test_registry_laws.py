@@ -26,13 +26,13 @@ OPERATIONS = st.one_of(
 RULES = VersionRules("shop", "registry")
 
 
-def change_of(operation: str, version, detail) -> Change:
+def change_of(state: State, operation: str, version, detail) -> Change:
     what = VersionState(digest=f"{version or 0:064d}", published_at="2026-11-22T03:00:00+00:00")
     makers = {
         "publish": lambda: RULES.published(version, what, detail),
         "promote": lambda: RULES.promoted(version, None, force=detail),
         "refuse": lambda: RULES.refused(version, ("worse.",)),
-        "rollback": RULES.rolled_back,
+        "rollback": lambda: RULES.rolled_back(state.aliases.get(CHAMPION)),
         "alias": lambda: RULES.aliased(version, detail),
         "unalias": lambda: RULES.unaliased(version, detail),
         "delete": lambda: RULES.deleted(version),
@@ -59,7 +59,7 @@ def test_aliases_always_name_versions_that_are_there(operations) -> None:
     state = State()
     for operation in operations:
         try:
-            changed = change_of(*operation)(state)
+            changed = change_of(state, *operation)(state)
         except RegistryError:
             continue
         if changed is not None:
