@@ -18,9 +18,10 @@ from typing import Any
 
 from models.bundle import Bundle, open_bundle
 from models.errors import RegistryError
+from models.names import is_name, name_expected
 from models.registry_history import Event, What
 from models.registry_publish import claim_number, copy_version, remove_deleted
-from models.registry_shelf import NAME, Shelf, check_model_name
+from models.registry_shelf import Shelf, check_model_name
 from models.registry_state import CHAMPION, VersionState
 from models.storage.open_storage import open_storage
 
@@ -215,9 +216,8 @@ def open_registry(place: str) -> Registry:
 
 
 def _check_alias(alias: str) -> None:
-    if not NAME.fullmatch(alias) or alias.isdecimal():
-        msg = (
-            f"Expected an alias of letters, digits, '.', '_' and '-' that is no number (at most 64 characters), "
-            f"got {alias!r}."
-        )
+    if not is_name(alias):
+        raise RegistryError(name_expected("an alias", alias))
+    if alias.isdecimal():
+        msg = f"Expected a name for an alias that is no number, got {alias}: shop@{alias} is a version."
         raise RegistryError(msg)

@@ -1,21 +1,17 @@
 """Models by name and version, as they are looked up: in a folder, or in S3; nothing here changes one."""
 
-import re
 from pathlib import Path
-from typing import Final
 
 from models.bundle import read_manifest
 from models.bundle_copy import bring_bundle
 from models.errors import BundleError, HangtagError, RegistryError
+from models.names import is_name, name_expected
 from models.registry_history import History
 from models.registry_publish import TRAINING
 from models.registry_state import State, VersionRules, VersionState
 from models.storage.storage import Storage
 
-__all__ = ["NAME", "Shelf", "check_model_name"]
-
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""What a model or an alias may be called."""
+__all__ = ["Shelf", "check_model_name"]
 
 
 class Shelf:
@@ -35,7 +31,7 @@ class Shelf:
 
     def names(self) -> list[str]:
         """The models that have a history, in order."""
-        return [name for name in self._storage.folders() if NAME.fullmatch(name) and self.history(name).numbers()]
+        return [name for name in self._storage.folders() if is_name(name) and self.history(name).numbers()]
 
     def model_storage(self, name: str) -> Storage:
         """All that is kept of a model: its versions, its history, and what others keep beside them, such as locks.
@@ -152,9 +148,5 @@ def check_model_name(name: str) -> None:
     Raises:
         RegistryError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is too long.
     """
-    if not NAME.fullmatch(name):
-        msg = (
-            f"Expected a model's name of letters, digits, '.', '_' and '-' (at most 64, the first a letter or a "
-            f"digit), got {name!r}."
-        )
-        raise RegistryError(msg)
+    if not is_name(name):
+        raise RegistryError(name_expected("a model", name))

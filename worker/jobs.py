@@ -1,11 +1,11 @@
 """A folder of jobs, on a disk that submitters and workers share, or in S3."""
 
-import re
 import uuid
 from contextlib import suppress
 from typing import Final
 
 from models.errors import InputError, JobError
+from models.names import is_name, name_expected
 from models.storage.storage import Storage
 from worker.bundle_store import BundleStore
 from worker.job import JOB_FILE, Job, open_job
@@ -14,7 +14,6 @@ __all__ = ["Jobs", "check_name"]
 
 _IDENTITY: Final = "_jobs.id"
 _NAMED: Final = 10
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Jobs:
@@ -47,7 +46,7 @@ class Jobs:
 
     def names(self) -> list[str]:
         """Names of the folders that may hold a job, in order; one that is just being submitted holds none yet."""
-        return [name for name in self._storage.folders() if _NAME.fullmatch(name)]
+        return [name for name in self._storage.folders() if is_name(name)]
 
     def storage(self, name: str) -> Storage:
         """Where a job of that name is, or will be."""
@@ -83,9 +82,5 @@ def check_name(name: str) -> None:
     Raises:
         InputError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is too long.
     """
-    if not _NAME.fullmatch(name):
-        msg = (
-            f"Expected a job's name of letters, digits, '.', '_' and '-' (at most 64, the first a letter or a digit), "
-            f"got {name!r}."
-        )
-        raise InputError(msg)
+    if not is_name(name):
+        raise InputError(name_expected("a job", name))

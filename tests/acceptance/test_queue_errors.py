@@ -24,7 +24,7 @@ def test_a_name_that_no_job_can_have_is_refused(place: Place, few, command: tupl
     arguments = (*command, "../spring") if command[0] == "jobs" else (*few("named")[:-1], "../spring")
     done = place.run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "hangtag: Expected a job's name of letters, digits, '.', '_' and '-'" in done.stderr
+    assert "hangtag: Expected a name for a job of letters, digits, '.', '_' and '-'" in done.stderr
     assert not (place.folder / "spring").exists()
 
 

@@ -203,7 +203,7 @@ def test_an_alias_comes_and_goes(registry: Registry, bundles: list[Path]) -> Non
 
 @pytest.mark.parametrize("alias", ["", "7", "a b", "../x"])
 def test_what_can_be_no_alias_is_refused(registry: Registry, bundles: list[Path], alias: str) -> None:
-    with pytest.raises(RegistryError, match="Expected an alias"):
+    with pytest.raises(RegistryError, match="Expected a name for an alias"):
         registry.publish("shop", bundles[0], "", alias=alias)
 
 
@@ -341,7 +341,7 @@ def test_a_model_that_is_not_there_names_those_that_are(registry: Registry, bund
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a b", "a" * 65, "shop\n"])
 def test_what_can_be_no_name_is_refused(name: str) -> None:
-    with pytest.raises(RegistryError, match="Expected a model's name"):
+    with pytest.raises(RegistryError, match="Expected a name for a model"):
         check_model_name(name)
 
 

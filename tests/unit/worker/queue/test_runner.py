@@ -249,7 +249,7 @@ def test_a_machine_pauses_for_the_others_until_none_seems_able(
 def test_a_name_that_no_job_can_have_is_harmless(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
     new_job()
     runner.label_chunk("../jobs", 0)
-    assert "Expected a job's name" in "".join(ledger.trouble("../jobs").values())
+    assert "Expected a name for a job" in "".join(ledger.trouble("../jobs").values())
 
 
 def test_a_job_is_merged(runner: Runner, client: redis.Redis, new_job: NewJob) -> None:

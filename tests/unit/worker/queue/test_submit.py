@@ -149,7 +149,7 @@ def test_a_job_that_is_not_done_is_not_carried_over(
         ("winter", "Expected winter, .* to be finished; 344 of its 600 rows are not done"),
         ("autumn", r"Expected job\.json of job autumn .*; jobs there: winter"),
         ("spring", "cannot be carried over from itself"),
-        ("../spring", "Expected a job's name"),
+        ("../spring", "Expected a name for a job"),
     ):
         with pytest.raises(HangtagError, match=said):
             submit(replace(request_of, previous=previous), jobs, ignore)
