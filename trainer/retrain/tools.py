@@ -2,20 +2,47 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from models.cache import default_cache
 from trainer.retrain.config import CatalogueSettings, ClassMap, GateSettings, MlflowSettings, RetrainConfig
 from trainer.retrain.outcome import Outcome
 from trainer.retrain.records import CatalogueDiff, Collected, Comparison, Verdict
 
+
+def _late(module: str, name: str) -> Any:  # noqa: ANN401 - type checkers see what is loaded
+    """A function whose module loads when it is called."""
+
+    def call(*arguments: Any) -> Any:  # noqa: ANN401 - the same
+        return getattr(import_module(module), name)(*arguments)
+
+    return call
+
+
 if TYPE_CHECKING:
     from exporter.export import ExportView
     from exporter.options import ExportOptions
     from trainer.request import TrainRequest
+    from trainer.retrain.catalogue import catalogue_diff, draw_rows
+    from trainer.retrain.collect import collect
+    from trainer.retrain.compare import compare
+    from trainer.retrain.gate import judge
+    from trainer.retrain.mlflow_log import log_cycle
+    from trainer.retrain.report.report import write_report
     from trainer.splits.assigned import AssignedPhoto
     from trainer.train import TrainingView
+    from worker.drift_look import drifted_jobs
+else:
+    catalogue_diff = _late("trainer.retrain.catalogue", "catalogue_diff")
+    collect = _late("trainer.retrain.collect", "collect")
+    compare = _late("trainer.retrain.compare", "compare")
+    draw_rows = _late("trainer.retrain.catalogue", "draw_rows")
+    drifted_jobs = _late("worker.drift_look", "drifted_jobs")
+    judge = _late("trainer.retrain.gate", "judge")
+    log_cycle = _late("trainer.retrain.mlflow_log", "log_cycle")
+    write_report = _late("trainer.retrain.report.report", "write_report")
 
 __all__ = ["Advance", "Tools"]
 
@@ -71,19 +98,6 @@ class DiffCatalogue(Protocol):
         """Both on a sample of real rows."""
 
 
-def _collect(
-    config: RetrainConfig,
-    folder: Path,
-    earlier: Path | None,
-    known: "Sequence[AssignedPhoto]",
-    on_photo: Callable[[int, int], None],
-    /,
-) -> Collected:
-    from trainer.retrain.collect import collect
-
-    return collect(config, folder, earlier, known, on_photo)
-
-
 def _train(request: "TrainRequest", view: "TrainingView", /) -> None:
     from exporter.load_tensorflow import load_tensorflow
 
@@ -126,65 +140,6 @@ def _export(run: Path, place: Path, options: "ExportOptions", view: "ExportView"
     export_run(run, place, options, view)
 
 
-def _compare(
-    run: Path,
-    challenger: Path,
-    champion: Path | None,
-    names: tuple[str | None, str],
-    classes: ClassMap,
-    cache: Path,
-    advance: Advance,
-    /,
-) -> Comparison:
-    from trainer.retrain.compare import compare
-
-    return compare(run, challenger, champion, names, classes, cache, advance)
-
-
-def _judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None, /) -> Verdict:
-    from trainer.retrain.gate import judge
-
-    return judge(settings, comparison, catalogue)
-
-
-def _draw_rows(settings: CatalogueSettings, folder: Path, /) -> None:
-    from trainer.retrain.catalogue import draw_rows
-
-    draw_rows(settings, folder)
-
-
-def _catalogue_diff(
-    settings: CatalogueSettings,
-    champion: Path,
-    challenger: Path,
-    folder: Path,
-    renamed: Mapping[str, str],
-    advance: Advance,
-    /,
-) -> CatalogueDiff:
-    from trainer.retrain.catalogue import catalogue_diff
-
-    return catalogue_diff(settings, champion, challenger, folder, renamed, advance)
-
-
-def _write_report(folder: Path, outcome: Outcome, /) -> object:
-    from trainer.retrain.report.report import write_report
-
-    return write_report(folder, outcome)
-
-
-def _log_cycle(settings: MlflowSettings, folder: Path, name: str, version: int, champion: bool, /) -> str:
-    from trainer.retrain.mlflow_log import log_cycle
-
-    return log_cycle(settings, folder, name, version, champion)
-
-
-def _drifted_jobs(places: Sequence[str], digest: str, since: str, note: Callable[[str], None], /) -> Sequence[object]:
-    from worker.drift_look import drifted_jobs
-
-    return drifted_jobs(places, digest, since, note)
-
-
 @dataclass(frozen=True)
 class Tools:
     """All that a cycle has done for it.
@@ -205,16 +160,16 @@ class Tools:
         cache: where pixels and looks are kept.
     """
 
-    collect: Collect = _collect
+    collect: Collect = collect
     train: "Callable[[TrainRequest, TrainingView], None]" = _train
     resume: "Callable[[Path, Path, TrainingView], None]" = _resume
     misfit: "Callable[[Path, TrainRequest], str | None]" = _misfit
     export: "Callable[[Path, Path, ExportOptions, ExportView], None]" = _export
-    compare: Compare = _compare
-    judge: Callable[[GateSettings, Comparison, CatalogueDiff | None], Verdict] = _judge
-    draw_rows: Callable[[CatalogueSettings, Path], None] = _draw_rows
-    catalogue_diff: DiffCatalogue = _catalogue_diff
-    write_report: Callable[[Path, Outcome], object] = _write_report
-    log_cycle: Callable[[MlflowSettings, Path, str, int, bool], str] = _log_cycle
-    drifted_jobs: Callable[[Sequence[str], str, str, Callable[[str], None]], Sequence[object]] = _drifted_jobs
+    compare: Compare = compare
+    judge: Callable[[GateSettings, Comparison, CatalogueDiff | None], Verdict] = judge
+    draw_rows: Callable[[CatalogueSettings, Path], None] = draw_rows
+    catalogue_diff: DiffCatalogue = catalogue_diff
+    write_report: Callable[[Path, Outcome], object] = write_report
+    log_cycle: Callable[[MlflowSettings, Path, str, int, bool], str] = log_cycle
+    drifted_jobs: Callable[[Sequence[str], str, str, Callable[[str], None]], Sequence[object]] = drifted_jobs
     cache: Callable[[], Path] = default_cache
