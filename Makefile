@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: install check format test prove demo clean
+.PHONY: install check format test coverage prove demo clean
 
 install: $(STAMP)
 
@@ -27,11 +27,16 @@ format: install
 
 test: install
 	tests/install_system_packages.sh
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m pytest -m "not proof" --numprocesses auto --maxprocesses 4 --dist loadfile
+
+coverage: install
+	tests/install_system_packages.sh
+	$(BIN)/python -m coverage run -m pytest -m "not proof"
 	$(BIN)/python -m coverage report --skip-covered --sort=cover
 
 prove: install
 	tests/install_system_packages.sh
+	$(BIN)/python -m pytest -m proof
 	for seed in 0 1 2 3 4 5 6 7 8 9; do $(BIN)/python benchmarks/chaos.py --seed $$seed --material .prove || exit 1; done
 	$(BIN)/python benchmarks/architectures.py
 	$(BIN)/python benchmarks/feeding.py

@@ -14,7 +14,6 @@ from worker.receipt import Receipt
 from .place import environment, one_line
 
 
-@pytest.mark.slow
 def test_the_demo_ends_with_a_picture_and_a_page(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     done = subprocess.run(
@@ -35,7 +34,7 @@ def test_the_demo_ends_with_a_picture_and_a_page(tmp_path: Path) -> None:
     assert (out / "bundles" / "demo" / "manifest.json").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_the_demo_labels_on_a_queue_of_its_own(tmp_path: Path, server: PrivateRedis) -> None:
     out = tmp_path / "demo"
     done = subprocess.run(

@@ -10,7 +10,11 @@ from models.manifest import ModelMetadata
 from models.preprocess import PreprocessSpec
 
 SIZE = 64
-MATRIX = [("mobilenet", 2), ("mobilenet_v3_small", 5), ("efficientnet_v2_b0", 3), ("convnext_tiny", 2)]
+LONG = [
+    pytest.param(("efficientnet_v2_b0", 3), marks=pytest.mark.proof),
+    pytest.param(("convnext_tiny", 2), marks=pytest.mark.proof),
+]
+MATRIX = [("mobilenet", 2), ("mobilenet_v3_small", 5), *LONG]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,6 @@ def converted(network: Any) -> Any:
     return to_logits(network, SIZE)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("network", MATRIX, indirect=True, ids=str)
 def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: Any, converted: Any) -> None:
     from exporter.edge.build import edge_graph
@@ -80,7 +83,6 @@ def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: A
     assert edge.run(photos[0]).probabilities == pytest.approx(expected[0], abs=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("network", MATRIX[:3], indirect=True, ids=str)
 def test_it_can_be_quantized(converted: Any, tmp_path: Any) -> None:
     from exporter.graph import check_plain

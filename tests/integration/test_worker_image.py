@@ -138,7 +138,6 @@ def sizes(image: Image) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-@pytest.mark.slow
 def test_it_holds_what_labels_and_nothing_that_trains(image: Image) -> None:
     found = sizes(image)
     whole = size_mb(image.venv)
@@ -152,7 +151,6 @@ def test_it_holds_what_labels_and_nothing_that_trains(image: Image) -> None:
     assert "--concurrency" in shown.stdout
 
 
-@pytest.mark.slow
 def test_a_worker_of_it_labels_as_another_user_who_may_write_nothing_but_its_own(
     image: Image, redis_installed: None, tmp_path: Path, catalogue: Path, bundle: Path, truth
 ) -> None:

@@ -63,7 +63,6 @@ def test_pooled_heat_maps_are_the_features(random_network, pixels):
     assert np.asarray(maps).mean(axis=(1, 2)) == pytest.approx(np.asarray(features_model(network)(pixels)), abs=1e-6)
 
 
-@pytest.mark.slow
 def test_convnexts_heat_maps_are_those_that_it_pools(random_network, pixels):
     """The last layer of Keras's own is a branch, to which the trunk is added outside of any layer."""
     network, pixels = random_network(Arch.CONVNEXT_TINY, size=64), larger(pixels)

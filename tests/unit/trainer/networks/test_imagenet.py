@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from trainer.arch import Arch
 from trainer.networks.choice import NetworkChoice
 from trainer.networks.imagenet import imagenet_file, models_folder
@@ -39,7 +37,6 @@ def choose(arch, size, alpha=None):
 CHOICES = [choose(arch, 224, alpha) for arch in KERAS_NAMES for alpha in arch.alphas or (None,)]
 
 
-@pytest.mark.slow
 def test_keras_asks_for_the_same_files_with_the_same_digests(tmp_path):
     """Keras finds something else under each name, and says the digest that it expected; and there is no network."""
     files = [imagenet_file(choice) for choice in CHOICES]

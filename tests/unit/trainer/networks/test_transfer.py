@@ -82,7 +82,6 @@ def test_pixels_are_scaled_as_the_family_was_trained(family, given, random_netwo
         assert PREPROCESSED_BY[family](pixels.copy()) == pytest.approx(expected)
 
 
-@pytest.mark.slow
 def test_convnext_has_no_grouped_convolution():
     """They train ten times slower on a CPU, and cannot be converted."""
     from trainer.networks.transfer import transfer
