@@ -38,9 +38,9 @@ class Timetable:
         self.book = SlotBook(FolderStorage(folder / "registry" / "shop"))
         self.processes: list[WorkerProcess] = []
 
-    def schedule(self, every: str) -> None:
-        """Write the config, with this time between slots."""
-        text = f'name = "shop"\ndata = "photos"\n[schedule]\nevery = "{every}"\n'
+    def schedule(self, every: str, more: str = "") -> None:
+        """Write the config, with this time between slots and some more settings."""
+        text = f'name = "shop"\ndata = "photos"\n[schedule]\nevery = "{every}"\n{more}'
         new = self.config.with_suffix(".new")
         new.write_text(text)
         new.replace(self.config)

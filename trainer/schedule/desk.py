@@ -92,6 +92,7 @@ class Desk:
         self._last = shelf.last or self._last
         if slot <= self._last or len(shelf.open) >= MOST_OPEN:
             return False
+        self._compare_plans(slots.text)
         before = max(filter(None, [shelf.last, self._since]))
         claim = Claim(
             slot=stamp_of(slot),
@@ -106,6 +107,14 @@ class Desk:
             log_event("slot_claimed", level, config=claim.config, slot=claim.slot, skipped=claim.skipped)
             self._book.tidy(now)
         return True
+
+    def _compare_plans(self, schedule: str) -> None:
+        """Two beats that keep unlike schedules of one model run the slots of both, which nobody wants."""
+        planned = self._book.planned()
+        if planned != schedule:
+            log_event(
+                "schedules_differ", logging.WARNING, config=str(self.watched.path), schedule=schedule, other=planned
+            )
 
     def _queue_open(self) -> None:
         stamps = self._book.look().open

@@ -167,3 +167,20 @@ def test_what_ended_long_ago_is_tidied_away_and_never_comes_back(office: Office,
     assert len(shelf.claimed) == 100
     assert len(shelf.done) == 99
     assert len(office.sent) == slots + 1
+
+
+def test_beats_that_keep_unlike_schedules_of_a_model_are_told(
+    office: Office, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(WatchedConfig(office.config), office, lambda: office.now)
+    desk.turn()
+    office.now += HOUR
+    desk.turn()
+    assert not caplog.records
+    elsewhere = tmp_path / "elsewhere.toml"
+    elsewhere.write_text(f'registry = "{tmp_path / "registry"}"\n{office.config.read_text().replace("1h", "7h")}')
+    Desk(WatchedConfig(elsewhere), office, lambda: office.now).turn()
+    office.now += HOUR
+    desk.turn()
+    [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "schedules_differ" in warning.getMessage()

@@ -1,0 +1,68 @@
+"""Nobody does anything but put photos there: beats claim slots, a worker trains, and a better model takes over."""
+
+from pathlib import Path
+
+import pytest
+
+from models.registry import open_registry
+from models.registry_history import CHAMPION
+from tests.integration.processes import HANGTAG
+from tests.integration.timetable import Timetable
+from tests.until import until
+from trainer.schedule.slot_book import SlotStatus
+from worker.queue.private_redis import PrivateRedis
+
+SETTINGS = """
+[train]
+warm_start = false
+image_size = 32
+batch = 16
+folds = 0
+epochs = {epochs}
+[export]
+int8 = false
+[gate]
+min_speed_ratio = 0.0
+"""
+FEW = 6
+
+
+@pytest.mark.proof
+def test_new_photos_become_a_better_champion_by_themselves(tmp_path: Path, server: PrivateRedis) -> None:
+    from trainer.sample import draw_catalogue
+
+    timetable = Timetable(tmp_path, server, "20s")
+    timetable.schedule("20s", SETTINGS.format(epochs=4))
+    draw_catalogue(tmp_path / "drawn", 480, seed=3)
+    drawn = sorted(path.relative_to(tmp_path / "drawn") for path in (tmp_path / "drawn").glob("*/*"))
+    first = {name: [path for path in drawn if path.parent == name][:FEW] for name in {path.parent for path in drawn}}
+    bring(tmp_path, [path for few in first.values() for path in few])
+    try:
+        beats = [timetable.beat(), timetable.beat()]
+        worker = timetable.start((*HANGTAG, "worker", "--queue", "train"))
+        worker.wait_until_ready()
+        registry = open_registry(str(tmp_path / "registry"))
+        until(lambda: "shop" in registry.names() and registry.state("shop").champions == (1,), "a first model", 300)
+        timetable.schedule("20s", SETTINGS.format(epochs=30))
+        bring(tmp_path, drawn)
+        until(lambda: registry.state("shop").aliases[CHAMPION] == 2, "a better one", 600)
+        timetable.schedule("9h")
+        until(lambda: all(beat.events("config_read") for beat in beats), "both beats know that it ends")
+        until(lambda: not timetable.shelf().open, "no slot is open", 600)
+    finally:
+        timetable.close()
+    ends = [timetable.book.end_of(stamp) for stamp in timetable.shelf().claimed]
+    statuses = [end.status for end in ends if end is not None]
+    assert statuses.count(SlotStatus.PROMOTED) == 2
+    assert set(statuses) <= {SlotStatus.PROMOTED, SlotStatus.NOTHING_NEW}
+    assert sorted(registry.state("shop").versions) == [1, 2]
+    assert (tmp_path / "retraining" / "shop" / "000002" / "report.html").is_file()
+
+
+def bring(folder: Path, photos: list[Path]) -> None:
+    """Put drawn photos among the labelled ones."""
+    for photo in photos:
+        place = folder / "photos" / photo
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            place.hardlink_to(folder / "drawn" / photo)
