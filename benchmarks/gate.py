@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from exporter.confidence.thresholds import HeldRows, automatic, precision_targets
 from trainer.retrain.calibration import Surety, compare_calibration
 from trainer.retrain.config import GateSettings
 from trainer.retrain.gate import judge
@@ -72,6 +73,7 @@ def main() -> None:
     console.print(_products(rng, arguments.trials))
     console.print(_calibrations(rng, max(1, arguments.trials // 5)))
     console.print(_coverages(rng, arguments.trials))
+    console.print(_unlucky_thresholds(rng, max(1, arguments.trials // 4)))
 
 
 def _promotions(rng: np.random.Generator, trials: int, discordance: float) -> Table:
@@ -198,11 +200,9 @@ def _too_sure(rng: np.random.Generator, photos: int, extra: float) -> bool:
 
 
 def _coverages(rng: np.random.Generator, trials: int) -> Table:
-    table = Table(
-        "photos", "fewer labelled without a person", "refused", title="refused for coverage; 15% of photos discordant"
-    )
+    table = Table("photos", "fewer labelled without a person", "refused", title="refused for coverage; 15% discordant")
     for photos in (372, 2000):
-        for points in (0, 3, 5, 8, 12):
+        for points in (0, 5, 10, 15):
             refused = [_leaves_more_to_people(rng, photos, points / 100) for _ in range(trials)]
             table.add_row(f"{photos:,}", f"{points} points", f"{np.mean(refused):.1%}")
     return table
@@ -212,18 +212,57 @@ def _leaves_more_to_people(rng: np.random.Generator, photos: int, loss: float) -
     chance = rng.random(photos)
     newly, lost = chance < (0.15 - loss) / 2, chance > 1 - (0.15 + loss) / 2
     both = rng.random(photos) < COVERAGE
-    before, after = (both & ~newly) | lost, (both & ~lost) | newly
-    found = _pairs(before, after, np.arange(photos))
+    return _coverage_refused((both & ~newly) | lost, (both & ~lost) | newly)
+
+
+def _coverage_refused(before: np.ndarray, after: np.ndarray) -> bool:
+    """Of what champion and challenger label without a person."""
+    found = _pairs(before, after, np.arange(len(before)))
+    champion, challenger = (Automatic(photos=int(sure.sum()), wrong=0, right_95=(0.0, 1.0)) for sure in (before, after))
     automation = Automation(
-        precision=0.98,
-        champion=Automatic(photos=int(before.sum()), wrong=0),
-        challenger=Automatic(photos=int(after.sum()), wrong=0),
+        champion_precision=0.95,
+        challenger_precision=0.95,
+        own_precision=0.95,
+        champion=champion,
+        challenger=challenger,
+        own=challenger,
+        everywhere=challenger,
         points=found.points,
         points_95=found.points_95,
-        wrong_points_95=(0.0, 0.0),
     )
-    drawn = _draw(rng, photos, 10, 0.1, TRUTHS[0]).model_copy(update={"automation": automation})
-    return not _passed(drawn)["coverage"]
+    drawn = _draw(np.random.default_rng(0), len(before), 10, 0.1, TRUTHS[0])
+    return not _passed(drawn.model_copy(update={"automation": automation}))["coverage"]
+
+
+def _unlucky_thresholds(rng: np.random.Generator, trials: int) -> Table:
+    """Two equal models: what differs is which held rows each found its thresholds on, and a third of what it sees."""
+    table = Table(
+        "held rows", "photos", "refused", title="an equal challenger refused for coverage; thresholds learned for 0.95"
+    )
+    for held, photos in ((340, 372), (340, 2000), (1000, 372), (3000, 372)):
+        refused = []
+        for _ in range(trials):
+            truths, shared = rng.integers(0, 10, photos), rng.normal(size=(photos, 10))
+            refused.append(_coverage_refused(*(_labelled(rng, held, truths, shared) for _ in range(2))))
+        table.add_row(f"{held:,}", f"{photos:,}", f"{np.mean(refused):.1%}")
+    return table
+
+
+def _labelled(rng: np.random.Generator, held: int, truths: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """Which photos a model labels without a person, with thresholds of so many held rows."""
+    labels = rng.integers(0, 10, held)
+    rows = HeldRows(_probabilities(rng.normal(size=(held, 10)), labels), labels, np.ones(held, np.bool_))
+    [target] = [target for target in precision_targets(rows) if target.precision == 0.95]
+    seen = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=shared.shape)
+    return automatic(_probabilities(seen, truths), np.ones(len(truths), np.bool_), target)
+
+
+def _probabilities(noise: np.ndarray, truths: np.ndarray, skill: float = 3.0) -> np.ndarray:
+    """Of a model that is right on some 87% and exactly as sure as it is right."""
+    scores = noise.copy()
+    scores[np.arange(len(truths)), truths] += skill
+    odds = np.exp(skill * (scores - scores.max(axis=1, keepdims=True)))
+    return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,17 @@
 ``hangtag classify`` reads this, so a registry is loaded only where one is asked for.
 """
 
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from models.errors import RegistryError
+from models.names import is_name
 
 __all__ = ["DEFAULT_REGISTRY", "ModelReference", "find_model", "resolve_model", "version_of"]
 
 DEFAULT_REGISTRY: Final = "registry"
-_REFERENCE: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)@([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,11 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
         BundleError: the bundle there is damaged.
     """
     path, text = Path(model), str(model)
-    named = _REFERENCE.fullmatch(text)
-    if path.exists() or named is None:
+    name, _, which = text.rpartition("@")
+    if path.exists() or not (is_name(name) and is_name(which)):
         return ModelReference(path, text)
     from models.registry import open_registry
 
-    name, which = named.groups()
     shelf = open_registry(registry)
     try:
         version, bundle = shelf.find(name, which)

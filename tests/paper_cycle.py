@@ -202,14 +202,15 @@ class PaperShop:
 
 
 def extended(earlier: Sequence[AssignedPhoto], rows: Sequence[tuple[str, str]]) -> list[AssignedPhoto]:
-    """Every third new photo is for test, every third for validation; those of earlier stay."""
+    """Every third new photo is for test, every third for validation; those of earlier stay, present or not."""
+    there = {Path(image) for image, _ in rows}
     known = {photo.path for photo in earlier}
     new = [
         AssignedPhoto(Path(image), label, list(Split)[place % 3], _sha256(image), _sha256(image)[:16])
         for place, (image, label) in enumerate(rows)
         if Path(image) not in known
     ]
-    return [*earlier, *new]
+    return [*(replace(photo, present=photo.path in there) for photo in earlier), *new]
 
 
 def _sha256(text: str) -> str:

@@ -34,8 +34,11 @@ RESAMPLES: Final = 1000
 _CELLS_AT_ONCE: Final = 2_000_000
 
 
-def proportion_interval(hits: int, rows: int) -> Interval:
-    """The two-sided 95% interval of a proportion; from 0 to 1 where there are no rows."""
+def proportion_interval(hits: float, rows: float) -> Interval:
+    """The two-sided 95% interval of a proportion; from 0 to 1 where there are no rows.
+
+    Rows that are not independent count for less than one each, in both.
+    """
     low = beta.ppf(MISTRUST / 2, hits, rows - hits + 1) if hits else 0.0
     high = beta.ppf(1 - MISTRUST / 2, hits + 1, rows - hits) if hits < rows else 1.0
     return float(low), float(high)

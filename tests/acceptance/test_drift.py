@@ -13,6 +13,8 @@ from tests.conftest import trained_run
 from tests.integration.processes import run_hangtag
 from worker.drift_look import drifted_jobs
 
+pytestmark = pytest.mark.proof
+
 LEARNED = 900
 """So that there are enough validation photos to compare with: a tenth."""
 ROWS = 600

@@ -51,7 +51,9 @@ def cycle(tmp_path: Path, small_run: Path, sure_bundle: Path) -> Path:
 
 
 def test_a_cycle_is_a_run_with_its_curves_its_report_and_its_bundle(server, cycle, small_run):
-    run_id = log_cycle(MlflowSettings(uri=server, experiment="curves"), cycle, "curves", 1, champion=False)
+    run_id = log_cycle(
+        MlflowSettings(uri=server, experiment="curves"), cycle, "curves", 1, promoted=False, aliases={CHALLENGER: 1}
+    )
     with mlflow_client(server) as client:
         run = client.get_run(run_id)
         curve = client.get_metric_history(run_id, "val/accuracy")
@@ -69,7 +71,7 @@ def test_a_cycle_is_a_run_with_its_curves_its_report_and_its_bundle(server, cycl
 
 
 def test_what_is_registered_is_the_bundle(server, cycle, tmp_path):
-    log_cycle(MlflowSettings(uri=server), cycle, "whole", 4, champion=True)
+    log_cycle(MlflowSettings(uri=server), cycle, "whole", 4, promoted=True, aliases={CHAMPION: 4})
     with mlflow_client(server) as client:
         version = client.get_model_version_by_alias("whole", CHAMPION)
         got = client.download_artifacts(version.run_id, "bundle", str(tmp_path))
@@ -81,9 +83,9 @@ def test_what_is_registered_is_the_bundle(server, cycle, tmp_path):
 def test_aliases_move_with_a_promotion_and_back_with_a_rollback(server, cycle, bundle):
     publish_bundle(server, bundle, "moving", None, 1, {CHAMPION: 1})
     settings = MlflowSettings(uri=server)
-    log_cycle(settings, cycle, "moving", 2, champion=False)
+    log_cycle(settings, cycle, "moving", 2, promoted=False, aliases={CHALLENGER: 2})
     assert _aliases(server, "moving") == {CHAMPION: "1", CHALLENGER: "2"}
-    log_cycle(settings, cycle, "moving", 2, champion=True)
+    log_cycle(settings, cycle, "moving", 2, promoted=True, aliases={CHAMPION: 2})
     assert _aliases(server, "moving") == {CHAMPION: "2"}
     point_aliases(server, "moving", {CHAMPION: 1})
     assert _aliases(server, "moving") == {CHAMPION: "1"}
@@ -131,7 +133,7 @@ def test_an_alias_of_a_version_that_mlflow_does_not_know_is_taken_away(server, b
 
 def test_a_cycle_that_is_told_twice_is_there_once(server, cycle):
     settings = MlflowSettings(uri=server, experiment="twice")
-    first, second = (log_cycle(settings, cycle, "twice", 1, champion=True) for _ in range(2))
+    first, second = (log_cycle(settings, cycle, "twice", 1, promoted=True, aliases={CHAMPION: 1}) for _ in range(2))
     assert first == second
     assert _count(server, "twice") == (1, 1)
 
@@ -146,7 +148,7 @@ def test_a_process_that_is_killed_while_it_tells_leaves_nothing_double(server, c
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 9
     assert _count(server, "killed") == (1, 0)
-    run_id = log_cycle(settings, cycle, "killed", 1, champion=False)
+    run_id = log_cycle(settings, cycle, "killed", 1, promoted=False, aliases={CHALLENGER: 1})
     assert _count(server, "killed") == (1, 1)
     with mlflow_client(server) as client:
         steps = [point.step for point in client.get_metric_history(run_id, "val/loss")]

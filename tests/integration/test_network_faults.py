@@ -44,6 +44,7 @@ def test_silent_connections_are_given_up(farm: Farm, proxy: Proxy, job: QueuedJo
     job.assert_one_part_a_chunk()
 
 
+@pytest.mark.proof
 def test_a_silent_network_that_comes_back_is_used_again(
     farm: Farm, proxy: Proxy, job: QueuedJob, names, expected
 ) -> None:

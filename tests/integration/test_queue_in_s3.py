@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from models.storage.object_storage import ObjectStorage
 from tests.until import until
@@ -13,6 +14,7 @@ from .farm import Farm
 from .jobs import assert_same, photo_names, write_list
 
 
+@pytest.mark.proof
 def test_submitting_killing_cancelling_resuming_and_retrying(
     farm: Farm, bucket: str, catalogue: Path, bundle: Path, truth
 ) -> None:

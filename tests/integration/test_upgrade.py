@@ -21,7 +21,7 @@ from .processes import HANGTAG, WorkerProcess, clean_environment
 OLD = "e59979d"
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,8 @@ from worker.queue.private_redis import PrivateRedis
 from .jobs import assert_same, photo_names, write_list
 from .processes import WorkerProcess
 
+pytestmark = pytest.mark.proof
+
 NAME = "worker.Dockerfile"
 UID = 65532
 MEGA = 1_000_000

@@ -11,13 +11,11 @@ from trainer.retrain.records import Check, Comparison
 
 __all__ = ["accuracy_checks", "check_calibration", "check_min_accuracy", "check_test_photos"]
 
-_MOST_UNREAD: Final = 0.02
-"""Of the test photos: more of them that cannot be read any more, and the test is another one."""
 _COARSE_POINTS: Final = 5.0
 """A test that finds no smaller difference than this is called a small one."""
 
 
-def check_test_photos(comparison: Comparison) -> Check:
+def check_test_photos(settings: GateSettings, comparison: Comparison) -> Check:
     """There is something to judge by, and it is the test that was frozen."""
     photos, unread = comparison.all_photos, comparison.unread
     if not comparison.photos:
@@ -28,8 +26,9 @@ def check_test_photos(comparison: Comparison) -> Check:
     if comparison.smallest_points is not None and comparison.smallest_points > _COARSE_POINTS:
         smallest = signed(comparison.smallest_points)
         told += f" These are few: a difference of less than {smallest} points is mostly missed."
-    passed = unread <= _MOST_UNREAD * (photos + unread)
-    limit = "" if passed else f" At most {percent(_MOST_UNREAD)} of them may be: bring them back."
+    most = settings.max_unread_share
+    passed = unread <= most * (photos + unread)
+    limit = "" if passed else f" At most {percent(most)} may be: bring them back, or allow more with max_unread_share."
     return Check(name="test_photos", passed=passed, sentence=told + _unread(unread) + limit)
 
 

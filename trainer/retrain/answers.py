@@ -29,14 +29,18 @@ class Answers:
     Attributes:
         labels: of the model; the position is the column.
         probabilities: ``float32 (n, classes)``.
-        sure: whether it labels a photo by itself, without a person, ``(n,)``.
+        sure: whether it labels a photo by itself, without a person, ``(n,)``: with the thresholds of ``precision``.
         precision: how often it is to be right where it does so; none where it promises nothing.
+        own_sure: the same with those that rule where a job asks for none, ``(n,)``.
+        own_precision: and what these promise.
     """
 
     labels: tuple[str, ...]
     probabilities: npt.NDArray[np.float32]
     sure: npt.NDArray[np.bool_]
     precision: float | None
+    own_sure: npt.NDArray[np.bool_]
+    own_precision: float | None
 
     def said(self, today: Mapping[str, str]) -> Said:
         """The label of each photo, as it would be written today.

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.bundle import open_bundle
+from models.errors import RegistryError
 from models.registry import Registry
 from models.whole_file import sync_folder
 from trainer.retrain.class_change import check_class_map
 from trainer.retrain.collected_notes import collected_notes
-from trainer.retrain.config import RetrainConfig
+from trainer.retrain.config import RetrainConfig, TrainSettings
 from trainer.retrain.corrected import renamed
 from trainer.retrain.cycle_folder import COLLECTING, CycleFolder, Cycles
 from trainer.retrain.lineage import splits_to_extend
@@ -60,6 +61,7 @@ def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
         InputError: photos, corrections, the splits to extend or the catalogue cannot be read, or ``[classes]`` names
             what nobody knows.
         JobError: the catalogue is elsewhere and does not come.
+        RegistryError: the champion was deleted meanwhile.
     """
     config, cycles = asked.config, asked.cycles
     finished, champion = cycles.finished(), champion_of(asked.registry, config.name)
@@ -74,6 +76,8 @@ def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
     folder.path.mkdir(parents=True)
     last = finished[-1] if finished else None
     try:
+        if splits:
+            _keep(splits, folder, config)
         collected = asked.tools.collect(
             config, folder.path, last.path if last else None, known, lambda done, n: view.advance("Reading", done, n)
         )
@@ -85,7 +89,7 @@ def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
             return None
         if champion and config.catalogue:
             asked.tools.draw_rows(config.catalogue, folder.rows)
-        return _make(asked, folder, champion, splits)
+        return _make(asked, folder, champion)
     finally:
         shutil.rmtree(folder.path, ignore_errors=True)
         _remove_empty(made)
@@ -103,17 +107,33 @@ def _nothing_new(collected: Collected, last: CycleFolder | None, config: Retrain
     """Whether the same would be learned from the same."""
     if last is not None:
         before = last.read(last.collected, Collected)
-        asked = RetrainConfig.model_validate(last.read(last.start, CycleStart).config)
-        return before.fingerprint == collected.fingerprint and asked.train == config.train
+        asked = TrainSettings().model_dump(mode="json") | last.read(last.start, CycleStart).config["train"]
+        return before.fingerprint == collected.fingerprint and asked == config.train.model_dump(mode="json")
     return known and not (collected.new or collected.gone or collected.relabeled)
 
 
-def _make(asked: Beginning, folder: CycleFolder, champion: int, splits: Path | None) -> CycleFolder:
+def _keep(splits: Path, folder: CycleFolder, config: RetrainConfig) -> None:
+    """Now, since those of a champion go with it when it is replaced and deleted."""
+    try:
+        shutil.copyfile(splits, folder.earlier)
+    except FileNotFoundError as error:
+        raise _moved(config) from error
+
+
+def _moved(config: RetrainConfig) -> RegistryError:
+    msg = (
+        f"Expected the champion of {config.name} to stay in the registry while photos are read, it was replaced and "
+        "deleted meanwhile; run hangtag retrain again."
+    )
+    return RegistryError(msg)
+
+
+def _make(asked: Beginning, folder: CycleFolder, champion: int) -> CycleFolder:
     config, history = asked.config, asked.registry.history(asked.config.name)
     number = max(asked.cycles.last_number(), *(_number(event.cycle) for event in history.events()), 0) + 1
     state = history.state()
-    if splits:
-        shutil.copyfile(splits, folder.earlier)
+    if champion and champion not in state.versions:
+        raise _moved(config)
     start = CycleStart(
         number=number,
         name=config.name,

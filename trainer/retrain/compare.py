@@ -53,13 +53,19 @@ def compare(
         InputError: the map contradicts itself, or names what nobody knows.
     """
     bundles = [challenger] if champion is None else [challenger, champion]
-    models = _load(challenger, champion)
+    models = [load(bundle) for bundle in bundles]
     if champion is not None:
         check_class_map(classes, models[1].labels)
     stores = _stores([model.metadata.preprocess for model in models], cache)
     test = read_frozen_photos(Run(run).splits, list(stores.values()), lambda *at: advance("Decoding test photos", *at))
     answers = [
-        _answer(model, bundle, stores[model.metadata.preprocess], test.photos, advance)
+        _answer(
+            model,
+            _keeping(models[-1].precision, model, bundle),  # to label more by promising less would be no gain
+            stores[model.metadata.preprocess],
+            test.photos,
+            advance,
+        )
         for model, bundle in zip(models, bundles, strict=True)
     ]
     costs = measure_footprints(list(map(default_file, bundles)), lambda *at: advance("Measuring speed", *at))
@@ -68,14 +74,10 @@ def compare(
     return compare_answers(test.photos, found[1] if champion else None, found[0], classes, unread=len(test.unread))
 
 
-def _load(challenger: Path, champion: Path | None) -> list[Classifier]:
-    """Both promise the precision that the champion keeps: to label more by promising less is no gain."""
-    if champion is None:
-        return [load(challenger)]
-    before, after = load(champion), load(challenger)
-    if before.precision in {target.precision for target in after.metadata.targets}:
-        after = load(challenger, precision=before.precision)
-    return [after, before]
+def _keeping(precision: float | None, model: Classifier, bundle: Path) -> Classifier:
+    """The same model with the thresholds of a precision, if it has them; else as it is."""
+    known = {target.precision for target in model.metadata.targets}
+    return load(bundle, precision=precision) if precision in known else model
 
 
 def _stores(specs: Sequence[PreprocessSpec], cache: Path) -> dict[PreprocessSpec, PixelStore]:
@@ -83,16 +85,19 @@ def _stores(specs: Sequence[PreprocessSpec], cache: Path) -> dict[PreprocessSpec
 
 
 def _answer(
-    model: Classifier, bundle: Path, store: PixelStore, photos: Sequence[AssignedPhoto], advance: Advance
+    model: Classifier, asked: Classifier, store: PixelStore, photos: Sequence[AssignedPhoto], advance: Advance
 ) -> Answers:
-    said, sure = np.empty((len(photos), len(model.labels)), np.float32), np.empty(len(photos), np.bool_)
+    """What a model says, and what it would label without a person by its own choice, and as it is asked here."""
+    said = np.empty((len(photos), len(model.labels)), np.float32)
+    own_sure, sure = np.empty((2, len(photos)), np.bool_)
     for start in range(0, len(photos), BATCH):
-        batch = photos[start : start + BATCH]
-        scores = model.score(store.take([photo.sha256 for photo in batch]))
-        said[start : start + len(batch)] = scores.probabilities
-        sure[start : start + len(batch)] = [not found.review for found in model.decide(scores, top_k=1)]
-        advance(f"Asking {model.reference}", start + len(batch), len(photos))
+        batch = slice(start, min(start + BATCH, len(photos)))
+        scores = model.score(store.take([photo.sha256 for photo in photos[batch]]))
+        said[batch] = scores.probabilities
+        own_sure[batch] = [not found.review for found in model.decide(scores, top_k=1)]
+        sure[batch] = [not found.review for found in asked.decide(scores, top_k=1)]
+        advance(f"Asking {model.reference}", batch.stop, len(photos))
     if not np.isfinite(said).all():
-        msg = f"Expected probabilities from {bundle}, got what is no number; export the model again."
+        msg = f"Expected probabilities from {model.reference}, got what is no number; export the model again."
         raise BundleError(msg)
-    return Answers(model.labels, said, sure, model.precision)
+    return Answers(model.labels, said, sure, asked.precision, own_sure, model.precision)

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.retrain.answers import Answers, Said
+from trainer.retrain.automation import Judged, compare_automation
 from trainer.retrain.calibration import Surety, compare_calibration
 from trainer.retrain.class_change import ClassChange, change_classes
 from trainer.retrain.config import ClassMap
 from trainer.retrain.paired import Paired, compare_pairs
 from trainer.retrain.records import (
-    Automatic,
     Automation,
     Calibration,
     ClassComparison,
@@ -114,7 +114,7 @@ def _alone(photos: Sequence[AssignedPhoto], challenger: Contestant, said: Said, 
         challenger_all=_share(right),
         all_photos=len(photos),
         classes={name: _own(right[truths == name]) for name in sorted({*challenger.answers.labels, *truths.tolist()})},
-        automation=_own_automation(challenger.answers, right),
+        automation=compare_automation(None, Judged(challenger.answers, right), np.ones_like(right), _groups(photos)),
         challenger_footprint=challenger.footprint,
         unread=unread,
     )
@@ -122,6 +122,10 @@ def _alone(photos: Sequence[AssignedPhoto], challenger: Contestant, said: Said, 
 
 def _truths(photos: Sequence[AssignedPhoto]) -> npt.NDArray[np.str_]:
     return np.array([photo.label for photo in photos], dtype=np.str_)
+
+
+def _groups(photos: Sequence[AssignedPhoto]) -> npt.NDArray[np.str_]:
+    return np.array([photo.group for photo in photos], dtype=np.str_)
 
 
 def _share(right: npt.NDArray[np.bool_]) -> float:
@@ -132,24 +136,6 @@ def _own(right: npt.NDArray[np.bool_]) -> ClassComparison:
     """A class on which the challenger has nothing to be compared with."""
     return ClassComparison(
         photos=len(right), champion=None, challenger=_share(right), won=0, lost=0, points=None, points_95=None
-    )
-
-
-def _automatic(sure: npt.NDArray[np.bool_], right: npt.NDArray[np.bool_]) -> Automatic:
-    return Automatic(photos=int(sure.sum()), wrong=int((sure & ~right).sum()))
-
-
-def _own_automation(answers: Answers, right: npt.NDArray[np.bool_]) -> Automation | None:
-    """Of a first model."""
-    if not len(right):
-        return None
-    return Automation(
-        precision=answers.precision,
-        champion=None,
-        challenger=_automatic(answers.sure, right),
-        points=None,
-        points_95=None,
-        wrong_points_95=None,
     )
 
 
@@ -166,7 +152,7 @@ class _Match:
         self._champion, self._challenger = champion, challenger
         self._change = change
         self._truths = _truths(photos)
-        self._groups = np.array([photo.group for photo in photos], dtype=np.str_)
+        self._groups = _groups(photos)
         self.common = np.array([photo.label in change.known for photo in photos], dtype=np.bool_)
         self.champion_right = champion.labels == self._truths
         self.challenger_right = challenger.labels == self._truths
@@ -204,22 +190,9 @@ class _Match:
         )
 
     def automation(self, champion: Answers, challenger: Answers) -> Automation | None:
-        """What both label by themselves, and how often that is wrong, on the photos that both know."""
-        of, groups = self.common, self._group_numbers(self.common)
-        sure = champion.sure[of], challenger.sure[of]
-        right = self.champion_right[of], self.challenger_right[of]
-        labelled = compare_pairs(*sure, groups)
-        wrong = compare_pairs(sure[0] & ~right[0], sure[1] & ~right[1], groups)
-        if labelled is None or wrong is None:
-            return None
-        return Automation(
-            precision=champion.precision,
-            champion=_automatic(sure[0], right[0]),
-            challenger=_automatic(sure[1], right[1]),
-            points=labelled.points,
-            points_95=labelled.points_95,
-            wrong_points_95=wrong.points_95,
-        )
+        """What both label without a person."""
+        before, after = Judged(champion, self.champion_right), Judged(challenger, self.challenger_right)
+        return compare_automation(before, after, self.common, self._groups)
 
     def changes(self) -> tuple[TestChange, ...]:
         """Photos that one of both labels right, the surest errors first."""

@@ -80,6 +80,8 @@ class GateSettings(_Record):
     """``[gate]``: what a challenger must keep to. Points are hundredths of a share; each limit can be set by itself.
 
     Attributes:
+        max_unread_share: so many of the test photos may be gone, changed or unreadable by now; with more of them the
+            test is another one.
         min_gain_points: the paired difference of accuracies on the frozen test split must lie above this.
         max_loss_points: its 95% interval may reach this far below 0.
         max_class_loss_points: no class may lose more of its recall than this, beyond noise.
@@ -93,11 +95,12 @@ class GateSettings(_Record):
         max_changed_share: of the catalogue's rows whose label would change; none where nobody says.
     """
 
+    max_unread_share: Share = 0.02
     min_gain_points: Points = 0.0
     max_loss_points: Points = 1.0
     max_class_loss_points: Points = 5.0
     max_calibration_loss: Share = 0.02
-    max_coverage_loss_points: Points = 5.0
+    max_coverage_loss_points: Points = 10.0
     max_size_ratio: Annotated[float, Field(strict=True, gt=0.0)] = 1.5
     min_speed_ratio: Annotated[float, Field(strict=True, ge=0.0)] = 0.67
     max_size_mb: Annotated[float, Field(strict=True, gt=0.0)] | None = None

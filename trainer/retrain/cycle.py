@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
+from pydantic import ValidationError
+
 from models.errors import DataError, HangtagError, InputError, ParityError, StoppedError
 from models.registry import Registry, open_registry
 from models.storage.storage import Storage
@@ -23,7 +25,7 @@ from trainer.retrain.config import RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder, Cycles
 from trainer.retrain.decide import DECIDE
 from trainer.retrain.drift import undrifted
-from trainer.retrain.finish import ending
+from trainer.retrain.finish import LOG, ending
 from trainer.retrain.lock import CycleLock
 from trainer.retrain.outcome import CycleStart, CycleStatus, CycleWhy, Outcome
 from trainer.retrain.ship import EXPORT, PUBLISH
@@ -112,6 +114,18 @@ def retrain(config: RetrainConfig, wish: CycleWish, view: CycleView, around: Sur
             raise
 
 
+def _settings_of(folder: CycleFolder) -> RetrainConfig:
+    """Those that a cycle began with, and keeps to."""
+    try:
+        return RetrainConfig.model_validate(folder.read(folder.start, CycleStart).config)
+    except ValidationError as error:
+        msg = (
+            f"Expected settings in {folder.start} that this Hangtag knows, found others: another version has begun the "
+            "cycle. Go on with that one, or abandon the cycle with --restart."
+        )
+        raise InputError(msg) from error
+
+
 class _Cycle:
     def __init__(
         self,
@@ -138,8 +152,9 @@ class _Cycle:
                 return self._nothing(why_not)
             folder = self._begun()
         if folder is None:
+            self._tell_late()
             return self._nothing("no new photos, no corrections, and the settings of [train] are the same")
-        outcome = self._worked(self._work(folder))
+        outcome = self._worked(self._work(folder, _settings_of(folder)))
         self._cycles.lighten(self._config.keep)
         return outcome
 
@@ -198,12 +213,18 @@ class _Cycle:
             self._took(folder, "collect", began)
         return folder
 
-    def _work(self, folder: CycleFolder) -> Work:
-        start = folder.read(folder.start, CycleStart)
+    def _tell_late(self) -> None:
+        """A tracking server may have been away when the last cycle ended; it is asked again as long as all is there."""
+        last = next(reversed(self._cycles.finished()), None)
+        if last is not None and last.bundle.is_dir() and not LOG.done(work := self._work(last, self._config)):
+            with self._view.step(LOG.name) as view:
+                LOG.do(work, view)
+
+    def _work(self, folder: CycleFolder, config: RetrainConfig) -> Work:
         return Work(
             folder=folder,
-            start=start,
-            config=RetrainConfig.model_validate(start.config),
+            start=folder.read(folder.start, CycleStart),
+            config=config,
             registry=self._registry,
             tools=self._around.tools,
             force=self._wish.force,

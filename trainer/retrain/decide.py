@@ -19,12 +19,19 @@ _TIMES = 3
 
 
 def decision(work: Work) -> Event | None:
-    """What the history says of the challenger: this cycle's last word, or that of a person who was quicker."""
-    version = version_of(work)
-    events = [event for event in work.registry.history(work.start.name).events() if event.version == version]
-    own = [e for e in events if e.cycle == work.cycle_id and e.what in {What.PROMOTED, What.REFUSED}]
-    by_hand = [event for event in events if event.what is What.PROMOTED]
-    return next(reversed(own or by_hand), None)
+    """What the history says of the challenger last: this cycle's word, or that of a person who promoted it.
+
+    What a person has promoted and taken back is as if nobody had.
+    """
+    version, rolled_back = version_of(work), False
+    for event in reversed(work.registry.history(work.start.name).events()):
+        rolled_back |= event.what is What.ROLLED_BACK
+        own = event.cycle == work.cycle_id
+        refused = event.what is What.REFUSED and own
+        promoted = event.what is What.PROMOTED and (own or not rolled_back)
+        if event.version == version and (refused or promoted):
+            return event
+    return None
 
 
 def _do(work: Work, view: "TrainingView") -> None:
@@ -82,7 +89,7 @@ def _refuse(work: Work, verdict: Verdict) -> None:
 def _promote(work: Work, verdict: Verdict, before: int) -> None:
     numbers = numbers_of(work.folder.read(work.folder.comparison, Comparison))
     forced = not verdict.passed
-    why = f"{work.force} (although: {'; '.join(verdict.reasons)})" if forced else "passed the gate"
+    why = f"{work.force} (although: {'; '.join(verdict.reasons)})" if forced else work.force or "passed the gate"
     work.registry.promote(
         work.start.name,
         version_of(work),
@@ -90,5 +97,5 @@ def _promote(work: Work, verdict: Verdict, before: int) -> None:
         numbers=numbers,
         cycle=work.cycle_id,
         instead_of=before,
-        force=forced,
+        force=work.force is not None,  # this cycle may have refused it against another champion
     )

@@ -17,7 +17,7 @@ from worker.tracking.mlflow_client import server_name
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
-__all__ = ["ending"]
+__all__ = ["LOG", "ending"]
 
 
 def _log_done(work: Work) -> bool:
@@ -28,13 +28,17 @@ def _log(work: Work, view: "TrainingView") -> None:
     """A tracking server that is away keeps no champion from its place: said, and the cycle ends without it."""
     assert work.config.mlflow is not None  # noqa: S101 - the step is done where there is none
     view.advance("Logging", 0, 1)
-    promoted = _status(work) is CycleStatus.PROMOTED
+    name, promoted = work.start.name, _status(work) is CycleStatus.PROMOTED
+    aliases = work.registry.state(name).aliases
     try:
-        run = work.tools.log_cycle(work.config.mlflow, work.folder.path, work.start.name, version_of(work), promoted)
+        run = work.tools.log_cycle(work.config.mlflow, work.folder.path, name, version_of(work), promoted, aliases)
     except HangtagError as error:
         work.note(f"Not logged to {server_name(work.config.mlflow.uri)}: {error}")  # a URI may hold a password
         return
     replace_file(work.folder.mlflow, json.dumps({"run": run}).encode())
+
+
+LOG = Step("log", _log_done, _log)
 
 
 def ending(now: Callable[[], str]) -> tuple[Step, Step, Step]:
@@ -50,7 +54,7 @@ def ending(now: Callable[[], str]) -> tuple[Step, Step, Step]:
 
     return (
         Step("report", lambda work: work.folder.report.is_file(), report),
-        Step("log", _log_done, _log),
+        LOG,
         Step("end", lambda work: work.folder.outcome.is_file(), end),
     )
 

@@ -12,7 +12,7 @@ from trainer.data.hashing import file_sha256
 from trainer.data.pixel_store import PixelStore
 from trainer.splits.assigned import AssignedPhoto, read_splits
 
-__all__ = ["FrozenPhotos", "read_frozen_photos"]
+__all__ = ["FrozenPhotos", "gone_photos", "read_frozen_photos"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,15 @@ def read_frozen_photos(
         photos=[photo for photo, whole in zip(photos, known, strict=True) if whole],
         unread=[photo for photo, whole in zip(photos, known, strict=True) if not whole],
     )
+
+
+def gone_photos(
+    earlier: Sequence[AssignedPhoto], now: Sequence[AssignedPhoto], dropped: Sequence[str]
+) -> list[AssignedPhoto]:
+    """Test photos of earlier splits that are not among those of today, and whose class is still labelled."""
+    there = {photo.sha256 for photo in now if photo.present and photo.split is Split.TEST}
+    tests = [photo for photo in earlier if photo.present and photo.split is Split.TEST and photo.label not in dropped]
+    return [photo for photo in tests if photo.sha256 not in there]
 
 
 def _holds(path: Path, sha256: str) -> bool:

@@ -23,7 +23,7 @@ def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDi
         nothing passes.
     """
     checks: tuple[Check | None, ...] = (
-        check_test_photos(comparison),
+        check_test_photos(settings, comparison),
         *accuracy_checks(settings, comparison),
         check_recall(settings, comparison),
         check_new_classes(settings, comparison),

@@ -1,6 +1,7 @@
 """A retraining cycle, told to MLflow."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,9 @@ _OF_A_CYCLE: Final = (  # not cycle.json, whose settings may hold a password
 )
 
 
-def log_cycle(settings: MlflowSettings, folder: Path, name: str, version: int, champion: bool) -> str:
+def log_cycle(
+    settings: MlflowSettings, folder: Path, name: str, version: int, promoted: bool, aliases: Mapping[str, int]
+) -> str:
     """Log a cycle as a run with its report and its bundle, and register the bundle. The second time nothing is doubled.
 
     It comes last in a cycle, and the cycle's outcome does not rest on it: whoever calls it says what went wrong, and
@@ -33,7 +36,8 @@ def log_cycle(settings: MlflowSettings, folder: Path, name: str, version: int, c
         folder: of the cycle.
         name: of the model.
         version: of the challenger in Hangtag's registry.
-        champion: whether it has become the champion; else it is the challenger.
+        promoted: what came of the cycle; else the challenger was refused.
+        aliases: of the model in the registry now.
 
     Returns:
         The run's ID in MLflow.
@@ -49,17 +53,12 @@ def log_cycle(settings: MlflowSettings, folder: Path, name: str, version: int, c
         figures=(*known.figures, *comparison_figures(folder)),
         tags={
             "hangtag_cycle": folder.name,
-            "hangtag_verdict": "promoted" if champion else "refused",
+            "hangtag_verdict": "promoted" if promoted else "refused",
             **_reasons(folder),
         },
         files={**{folder / file: "" for file in _OF_A_CYCLE if (folder / file).is_file()}, **known.files},
     )
-    return tell(settings.uri, settings.experiment, entry, _aliases(version, champion=champion))
-
-
-def _aliases(version: int, *, champion: bool) -> dict[str, int | None]:
-    """As the registry has them after a promotion, or a refusal."""
-    return {CHAMPION: version, CHALLENGER: None} if champion else {CHALLENGER: version}
+    return tell(settings.uri, settings.experiment, entry, {CHAMPION: None, CHALLENGER: None, **aliases})
 
 
 def _reasons(folder: Path) -> dict[str, str]:

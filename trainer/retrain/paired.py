@@ -18,7 +18,7 @@ from scipy.stats import norm
 
 from exporter.confidence.intervals import MISTRUST, Interval, difference_interval
 
-__all__ = ["Paired", "compare_pairs", "smallest_difference"]
+__all__ = ["Paired", "compare_pairs", "design_effect", "smallest_difference"]
 
 _SURE: Final = float(norm.isf(MISTRUST / 2))
 _FOUND: Final = float(norm.ppf(0.8))
@@ -64,7 +64,7 @@ def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.int
     if not photos:
         return None
     won, lost = int((challenger & ~champion).sum()), int((champion & ~challenger).sum())
-    effect = _design_effect(challenger.astype(np.float64) - champion, groups)
+    effect = design_effect(challenger.astype(np.float64) - champion, groups)
     low, high = difference_interval(won / effect, lost / effect, photos / effect)
     smallest = smallest_difference(photos / effect, (won + lost) / effect)
     return Paired(
@@ -79,8 +79,16 @@ def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.int
     )
 
 
-def _design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.intp]) -> float:
-    """1 where photos are independent, up to the mean size of a photo's group; that too where nothing differs."""
+def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.intp]) -> float:
+    """How many photos are worth one that is independent of all others.
+
+    Args:
+        differences: what is measured of each photo, ``(n,)``, at least one.
+        groups: number of each photo's group, ``(n,)``, from 0.
+
+    Returns:
+        1 where photos are independent, up to the mean size of a photo's group; that too where nothing differs.
+    """
     sizes = np.bincount(groups)
     most = float((sizes**2).sum() / sizes.sum())
     apart = differences - differences.mean()

@@ -97,29 +97,43 @@ class Calibration(_Record):
 
 
 class Automatic(_Record):
-    """Photos that a model labels by itself, without a person, and how many of these labels are wrong."""
+    """Photos that a model labels by itself, without a person.
+
+    Attributes:
+        photos: how many.
+        wrong: how many of these labels are wrong.
+        right_95: the interval of the share that is right.
+    """
 
     photos: int
     wrong: int
+    right_95: Interval
 
 
 class Automation(_Record):
-    """What both label by themselves, of the photos that both know; of a first model, of all.
+    """What both label by themselves.
 
     Attributes:
-        precision: how often such a label is to be right: the champion's own choice, for both; none where it has none.
-        champion, challenger: what each does; the champion's is none for a first model.
+        champion_precision: how often the champion is to be right where it does so, by its own choice; none where it
+            promises nothing, and for a first model.
+        challenger_precision: the same of the challenger: what the champion promises, where it can promise that too.
+        own_precision: what the challenger promises by its own choice, which jobs get that ask for nothing else.
+        champion, challenger: on photos of classes that both know; the champion's is none for a first model.
+        own: the challenger by its own choice, on the same.
+        everywhere: the challenger on all test photos, those of new classes too.
         points: photos that the challenger labels by itself less those that the champion does, in hundredths of all.
         points_95: its interval.
-        wrong_points_95: the interval of the same difference of wrong labels.
     """
 
-    precision: float | None
+    champion_precision: float | None
+    challenger_precision: float | None
+    own_precision: float | None
     champion: Automatic | None
     challenger: Automatic
+    own: Automatic
+    everywhere: Automatic
     points: float | None
     points_95: Interval | None
-    wrong_points_95: Interval | None
 
 
 class Footprint(_Record):
@@ -161,7 +175,8 @@ class Comparison(_Record):
         automation: none without photos.
         footprints: of champion and challenger.
         changes: test photos that one of both labels right and the other wrong, the surest errors first; at most 200.
-        unread: test photos that nobody is judged on, since they are gone, changed or cannot be read any more.
+        unread: test photos that nobody is judged on, since they are gone, changed or cannot be read any more; among
+            them are those that the champion was tested with and the data has not any more.
     """
 
     champion: str | None

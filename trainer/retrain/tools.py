@@ -170,6 +170,6 @@ class Tools:
     draw_rows: Callable[[CatalogueSettings, Path], None] = draw_rows
     catalogue_diff: DiffCatalogue = catalogue_diff
     write_report: Callable[[Path, Outcome], object] = write_report
-    log_cycle: Callable[[MlflowSettings, Path, str, int, bool], str] = log_cycle
+    log_cycle: Callable[[MlflowSettings, Path, str, int, bool, Mapping[str, int]], str] = log_cycle
     drifted_jobs: Callable[[Sequence[str], str, str, Callable[[str], None]], Sequence[object]] = drifted_jobs
     cache: Callable[[], Path] = default_cache

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from trainer.retrain.frozen_photos import gone_photos
 from trainer.retrain.lineage import SPLITS_FILE, check_unseen
 from trainer.retrain.records import CatalogueDiff, Comparison
 from trainer.retrain.work import Step, Work, champion_of
@@ -16,7 +17,8 @@ __all__ = ["CATALOGUE", "COMPARE", "GATE", "compared_with", "forget"]
 def _compare(work: Work, view: "TrainingView") -> None:
     name, champion = work.start.name, champion_of(work.registry, work.start.name)
     own = work.registry.training(name, champion, SPLITS_FILE) if champion else None
-    check_unseen(name, champion, own, read_splits(work.folder.splits))
+    photos = read_splits(work.folder.splits)
+    check_unseen(name, champion, own, photos)
     comparison = work.tools.compare(
         work.folder.run,
         work.folder.bundle,
@@ -26,7 +28,8 @@ def _compare(work: Work, view: "TrainingView") -> None:
         work.tools.cache(),
         view.advance,
     )
-    work.folder.write(work.folder.comparison, comparison)
+    gone = len(gone_photos(read_splits(own), photos, work.config.classes.drop)) if own else 0
+    work.folder.write(work.folder.comparison, comparison.model_copy(update={"unread": comparison.unread + gone}))
 
 
 COMPARE = Step("compare", lambda work: work.folder.comparison.is_file(), _compare)

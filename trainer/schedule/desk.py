@@ -92,7 +92,8 @@ class Desk:
         self._last = shelf.last or self._last
         if slot <= self._last or len(shelf.open) >= MOST_OPEN:
             return False
-        self._compare_plans(slots.text)
+        if shelf.claimed:
+            self._compare_configs(shelf.claimed[-1])
         before = max(filter(None, [shelf.last, self._since]))
         claim = Claim(
             slot=stamp_of(slot),
@@ -108,13 +109,11 @@ class Desk:
             self._book.tidy(now)
         return True
 
-    def _compare_plans(self, schedule: str) -> None:
-        """Two beats that keep unlike schedules of one model run the slots of both, which nobody wants."""
-        planned = self._book.planned()
-        if planned != schedule:
-            log_event(
-                "schedules_differ", logging.WARNING, config=str(self.watched.path), schedule=schedule, other=planned
-            )
+    def _compare_configs(self, stamp: str) -> None:
+        """A model has one config: with two, cycles run by either, and the slots of both schedules."""
+        config, other = str(self.watched.path), self._book.claim_of(stamp).config
+        if other != config:
+            log_event("other_config", logging.WARNING, config=config, slot=stamp, other=other)
 
     def _queue_open(self) -> None:
         stamps = self._book.look().open

@@ -136,22 +136,15 @@ class SlotBook:
     def plan(self, schedule: str, now: datetime) -> datetime:
         """Since when a schedule holds: since ``now`` where another one, or none, held before."""
         while True:
-            last, plan = self._last_plan()
-            if plan is not None and plan.schedule == schedule:
-                return datetime.fromisoformat(plan.since)
+            names = (name.removesuffix(".json") for name in self._storage.names(_PLANS))
+            last = max((int(name) for name in names if name.isdecimal()), default=0)
+            if last:
+                plan = _Plan.model_validate_json(self._storage.read(f"{_PLANS}/{last:06d}.json"))
+                if plan.schedule == schedule:
+                    return datetime.fromisoformat(plan.since)
             plan = _Plan(schedule=schedule, since=now.isoformat(timespec="seconds"))
             if self._storage.commit(f"{_PLANS}/{last + 1:06d}.json", _bytes(plan)):
                 return datetime.fromisoformat(plan.since)
-
-    def planned(self) -> str:
-        """The schedule that was begun last, by whatever beat; empty before the first."""
-        plan = self._last_plan()[1]
-        return plan.schedule if plan else ""
-
-    def _last_plan(self) -> tuple[int, _Plan | None]:
-        names = (name.removesuffix(".json") for name in self._storage.names(_PLANS))
-        last = max((int(name) for name in names if name.isdecimal()), default=0)
-        return last, _Plan.model_validate_json(self._storage.read(f"{_PLANS}/{last:06d}.json")) if last else None
 
     def look(self) -> Shelf:
         """What lies there now."""
@@ -163,6 +156,14 @@ class SlotBook:
     def claim(self, claim: Claim) -> bool:
         """Claim a slot; ``False`` when somebody was quicker."""
         return self._storage.commit(f"{FOLDER}/{claim.slot}.json", _bytes(claim))
+
+    def claim_of(self, stamp: str) -> Claim:
+        """Who claimed a slot, and for which config.
+
+        Raises:
+            FileNotFoundError: nobody did.
+        """
+        return Claim.model_validate_json(self._storage.read(f"{FOLDER}/{stamp}.json"))
 
     def is_open(self, stamp: str) -> bool:
         """Whether a slot is claimed and not done."""

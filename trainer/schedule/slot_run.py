@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from models.errors import BusyError, ExitCode, HangtagError
 from models.storage.open_storage import open_storage
 from trainer.retrain.config import RetrainConfig, read_config
-from trainer.retrain.lock import CycleLock
+from trainer.retrain.lock import CycleLock, Held
 from trainer.schedule.cycle_process import CycleEnd, run_cycle
 from trainer.schedule.messages import Marks, SlotMessage
 from trainer.schedule.slot_book import FOLDER, SlotBook, SlotEnd, SlotStatus, Try, now_text
@@ -90,28 +90,44 @@ class SlotRun:
                 lambda: self.in_hand.stops,
                 max(self._settings.grace_s - LEAVE_S, self._settings.grace_s / 2),
             )
-            held.check()
-            self._note(book, message, [*earlier, attempt], end)
+            tries = [*earlier, attempt]
+            if not self._ended(book, message, tries, end):
+                self._check_held(held, book, message, attempt)
+                self._note(book, message, tries, end)
 
     def _command_for(self, message: SlotMessage, config: RetrainConfig) -> list[str]:
         when = config.schedule.when if config.schedule else "data"
         return [*self._command, message.config, "--json", *(["--when", when] if when != "data" else [])]
 
-    def _note(self, book: SlotBook, message: SlotMessage, tries: list[Try], end: CycleEnd) -> None:
+    def _ended(self, book: SlotBook, message: SlotMessage, tries: list[Try], end: CycleEnd) -> bool:
+        """Note what the cycle came to, if it came to something; true whoever holds the lock by now."""
         status = _ENDS.get(ExitCode(end.status)) if end.status in set(ExitCode) else None
-        if status is not None:
-            reasons = (end.outcome or {}).get("reasons") or ()
-            ended = SlotEnd(
-                slot=message.slot,
-                status=status,
-                tries=len(tries),
-                at=now_text(),
-                reason="; ".join(map(str, reasons)),
-                outcome=end.outcome,
-            )
-            book.end(ended)
-            log_event("cycle_done", config=message.config, slot=message.slot, status=status, tries=len(tries))
-        elif end.stopped or end.status in {ExitCode.BUSY, ExitCode.INTERRUPTED}:
+        if status is None:
+            return False
+        reasons = (end.outcome or {}).get("reasons") or ()
+        ended = SlotEnd(
+            slot=message.slot,
+            status=status,
+            tries=len(tries),
+            at=now_text(),
+            reason="; ".join(map(str, reasons)),
+            outcome=end.outcome,
+        )
+        book.end(ended)
+        log_event("cycle_done", config=message.config, slot=message.slot, status=status, tries=len(tries))
+        return True
+
+    def _check_held(self, held: Held, book: SlotBook, message: SlotMessage, attempt: Try) -> None:
+        """Who lost the lock to another worker leaves the slot to it, and has not tried."""
+        try:
+            held.check()
+        except BusyError:
+            book.drop_try(message.slot, attempt)
+            raise
+
+    def _note(self, book: SlotBook, message: SlotMessage, tries: list[Try], end: CycleEnd) -> None:
+        """A try that came to nothing."""
+        if end.stopped or end.status in {ExitCode.BUSY, ExitCode.INTERRUPTED}:
             book.drop_try(message.slot, tries[-1])
             self._later(message, self._retry_s // 4, "told to stop" if end.stopped else _complaint(end.words))
         else:

@@ -193,6 +193,7 @@ def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(training, start, run):
     assert " 1/20 " not in output
 
 
+@pytest.mark.proof
 def test_a_killed_training_can_be_resumed(training, run, session_cache, diary):
     training.kill()
     training.communicate(timeout=60)

@@ -147,6 +147,7 @@ def test_an_interrupted_training_without_an_epoch_leaves_what_a_resume_needs(bin
     assert files_of(binary.run) == FILES
 
 
+@pytest.mark.proof
 def test_a_pretrained_training_resumes_to_the_bit(pretrained, diary, killed, tmp_path):
     unbroken, _ = pretrained
     request = replace(unbroken, run=tmp_path / "killed")

@@ -55,17 +55,19 @@ def _automation(comparison: Comparison) -> str:
     if found is None:
         return ""
 
-    def cells(one: Automatic) -> tuple[str, str]:
-        return f"{100 * one.photos / comparison.photos:.1f}%", f"{one.wrong:,} of {one.photos:,}"
+    def cells(one: Automatic, precision: float | None) -> tuple[str, str, str]:
+        promised = "none" if precision is None else precision_text(precision)
+        return promised, f"{100 * one.photos / comparison.photos:.1f}%", f"{one.wrong:,} of {one.photos:,}"
 
-    now, then = (None, None) if found.champion is None else cells(found.champion), cells(found.challenger)
-    details = [] if found.precision is None else [f"at precision {precision_text(found.precision)}"]
+    champion = found.champion
+    now = (None,) * 3 if champion is None else cells(champion, found.champion_precision)
+    then = cells(found.challenger, found.challenger_precision)
+    detail = ""
     if found.points is not None and found.points_95 is not None:
         low, high = found.points_95
-        details.append(f"difference {found.points:+.1f} points, 95% {low:+.1f} to {high:+.1f}".replace("-", "−"))
-    return _row("labelled without a person", now[0], then[0], "; ".join(details)) + _row(
-        "of these wrong", now[1], then[1], ""
-    )
+        detail = f"difference {found.points:+.1f} points, 95% {low:+.1f} to {high:+.1f}".replace("-", "−")
+    names = ("precision promised", "labelled without a person", "of these wrong")
+    return "".join(map(_row, names, now, then, ("", detail, "")))
 
 
 def _footprint(now: Footprint | None, then: Footprint) -> str:

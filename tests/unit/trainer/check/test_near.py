@@ -214,6 +214,7 @@ def test_progress_grows_to_the_number_of_photos(edited):
     assert told[-1] == len(edited)
 
 
+@pytest.mark.proof
 def test_among_thousands_pairs_are_found_as_well(photos, copies):
     rng = np.random.default_rng(2)
     pieces = []

@@ -11,7 +11,7 @@ QUICK = {Arch.CNN, Arch.SIMPLE, Arch.MOBILENET}
 
 def by_speed(archs: Iterable[Arch]) -> list[Any]:
     """Architectures as parameters; those that take seconds to build are slow."""
-    return [pytest.param(arch, id=arch.value, marks=[] if arch in QUICK else pytest.mark.slow) for arch in archs]
+    return [pytest.param(arch, id=arch.value, marks=[] if arch in QUICK else pytest.mark.proof) for arch in archs]
 
 
 @pytest.fixture(scope="module", params=by_speed(Arch))

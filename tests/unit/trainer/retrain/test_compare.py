@@ -1,10 +1,14 @@
 import csv
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from exporter.export import export_run
+from models.confidence import Confidence
 from models.errors import DataError, InputError
 from models.preprocess import PreprocessSpec
 from trainer.data.dataset import Split
@@ -12,7 +16,7 @@ from trainer.data.hashing import file_sha256
 from trainer.data.pixel_store import PixelStore
 from trainer.retrain.compare import compare
 from trainer.retrain.config import ClassMap, GateSettings
-from trainer.retrain.frozen_photos import read_frozen_photos
+from trainer.retrain.frozen_photos import gone_photos, read_frozen_photos
 from trainer.retrain.gate import judge
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
 
@@ -50,6 +54,22 @@ def test_two_real_bundles_on_the_runs_own_test_photos(small_run, bundle, sure_bu
     assert judge(GateSettings(), found, None).checks
 
 
+def test_both_are_asked_for_the_precision_that_the_champion_keeps(
+    small_run, bundle, sure_run, sure_bundle, session_cache, tmp_path
+):
+    """The same network twice: one keeps 0.90 by its own choice, the other 0.98."""
+    run = tmp_path / "run"
+    shutil.copytree(sure_run, run)
+    confidence = Confidence.model_validate_json((run / "confidence.json").read_bytes())
+    (run / "confidence.json").write_text(confidence.model_copy(update={"precision": 0.98}).model_dump_json())
+    surer = export_run(run, tmp_path / "surer").bundle
+    found = compared(small_run, surer, sure_bundle, session_cache).automation
+    assert (found.champion_precision, found.challenger_precision, found.own_precision) == (0.90, 0.90, 0.98)
+    assert found.champion.photos == found.challenger.photos > found.own.photos
+    alone = compared(small_run, sure_bundle, bundle, session_cache).automation
+    assert (alone.champion_precision, alone.challenger_precision) == (None, 0.90)
+
+
 def test_a_class_that_was_renamed(small_run, bundle, sure_bundle, session_cache, tmp_path):
     """The photos say cap and the settings say so, too; the challenger, which learned hat, is wrong on all of them."""
     photos = read_splits(small_run / "splits.csv")
@@ -76,6 +96,15 @@ def test_a_first_model(small_run, bundle, session_cache):
 def test_a_run_without_splits_is_an_error(bundle, session_cache, tmp_path):
     with pytest.raises(DataError, match="splits"):
         compare(tmp_path, bundle, None, (None, "shop@1"), ClassMap(), session_cache, silent)
+
+
+def test_test_photos_that_were_there_before_are_missed_unless_their_class_was_dropped():
+    def photo(number, split=Split.TEST, label="hat", present=True):
+        return AssignedPhoto(Path(f"/{number}.jpg"), label, split, f"{number:064}", f"g{number}", present=present)
+
+    earlier = [photo(1), photo(2), photo(3, Split.TRAIN), photo(4, label="vase"), photo(5, present=False), photo(6)]
+    now = [photo(1, label="cap"), photo(2, present=False)]
+    assert [one.path.stem for one in gone_photos(earlier, now, ["vase"])] == ["2", "6"]
 
 
 @pytest.fixture

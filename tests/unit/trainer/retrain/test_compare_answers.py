@@ -91,7 +91,7 @@ def test_a_merged_champion_is_right_where_it_names_either_class():
 
 def test_a_merge_changes_no_decision_of_the_champions():
     probabilities = np.array([[0.3, 0.4, 0.3]], np.float32)
-    said = Answers(("boots", "hat", "sandals"), probabilities, np.array([True]), 0.9)
+    said = Answers(("boots", "hat", "sandals"), probabilities, np.array([True]), 0.9, np.array([True]), 0.9)
     merged = said.said({"boots": "shoes", "hat": "hat", "sandals": "shoes"})
     assert merged.labels.tolist() == ["hat"]
     assert merged.confidence == pytest.approx([0.4])
@@ -140,24 +140,38 @@ def test_a_first_model_is_measured_by_itself():
 
 
 def test_what_both_label_without_a_person():
+    challenger = model([*OLD, "scarf"], "hat", ("hat", 0.7), "hat", "hat", "hat", precision=0.95)
+    own = replace(challenger.answers, own_sure=np.array([True, False, False, False, False]), own_precision=0.99)
     found = compare_answers(
         photos_of("hat", "hat", "hat", "boots", "scarf"),
         model(OLD, "hat", "hat", "boots", ("hat", 0.6), "hat"),
-        model([*OLD, "scarf"], "hat", ("hat", 0.7), "hat", "hat", "scarf", precision=0.99),
+        replace(challenger, answers=own),
         ClassMap(),
     ).automation
-    assert found.precision == 0.9
+    assert (found.champion_precision, found.challenger_precision, found.own_precision) == (0.9, 0.95, 0.99)
     assert (found.champion.photos, found.champion.wrong) == (3, 1)
     assert (found.challenger.photos, found.challenger.wrong) == (3, 1)
+    assert (found.own.photos, found.own.wrong) == (1, 0)
+    assert (found.everywhere.photos, found.everywhere.wrong) == (4, 2), "a new class counts where nobody looks"
     assert found.points == 0
     assert found.points_95[0] == pytest.approx(-found.points_95[1])
-    assert found.wrong_points_95[0] < 0 < found.wrong_points_95[1]
+
+
+def test_photos_of_one_product_are_worth_less_than_one_each():
+    said = ["hat"] * 20
+    alone = photos_of(*said)
+    together = [replace(photo, group=f"g{number // 4}") for number, photo in enumerate(alone)]
+    one, other = (
+        compare_answers(photos, None, model(OLD, *said), ClassMap()).automation.challenger.right_95[0]
+        for photos in (alone, together)
+    )
+    assert other < one
 
 
 def test_what_a_first_model_labels_without_a_person():
     said = model(OLD, "hat", "hat", ("boots", 0.5), precision=0.98)
     found = compare_answers(photos_of("hat", "boots", "boots"), None, said, ClassMap()).automation
-    assert (found.precision, found.champion, found.points) == (0.98, None, None)
+    assert (found.challenger_precision, found.champion_precision, found.champion, found.points) == (0.98, *[None] * 3)
     assert (found.challenger.photos, found.challenger.wrong) == (2, 1)
 
 

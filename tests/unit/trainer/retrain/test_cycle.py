@@ -13,7 +13,7 @@ from trainer.retrain.config import CatalogueSettings, DriftSettings, MlflowSetti
 from trainer.retrain.cycle import CycleWish
 from trainer.retrain.lock import CycleLock
 from trainer.retrain.outcome import CycleStatus
-from trainer.splits.assigned import read_splits
+from trainer.splits.assigned import AssignedPhoto, read_splits
 from worker.owner import Owner
 
 
@@ -290,6 +290,24 @@ def test_a_person_who_was_quicker_has_decided(shop: PaperShop) -> None:
     assert shop.champion() == 1
 
 
+def test_what_a_person_promotes_after_the_gate_refused_it_is_promoted(shop: PaperShop) -> None:
+    shop.passes = False
+    stopped_at(shop, "write_report")
+    shop.registry.promote("shop", 2, "I know better", force=True)
+    outcome = shop.run()
+    assert (outcome.status, outcome.forced) == (CycleStatus.PROMOTED, True)
+
+
+def test_force_overrules_what_was_refused_against_another_champion(shop: PaperShop) -> None:
+    shop.passes = False
+    stopped_at(shop, "write_report")
+    shop.publish_champion(901)
+    shop.passes = True
+    outcome = shop.run(CycleWish(force="better than that one"))
+    assert (outcome.status, outcome.champion, outcome.forced) == (CycleStatus.PROMOTED, "shop@3", True)
+    assert shop.champion() == 2
+
+
 def test_after_a_rollback_the_same_photos_are_not_new(shop: PaperShop) -> None:
     shop.run()
     shop.registry.rollback("shop", "customers complain")
@@ -330,6 +348,56 @@ def test_a_tracking_server_that_is_away_is_said_and_keeps_nothing_back(shop: Pap
     config = shop.config.model_copy(update={"mlflow": MlflowSettings(uri="http://127.0.0.1:1")})
     assert shop.run(config=config, view=view, log_cycle=away).status is CycleStatus.PROMOTED
     assert view.notes == ["Not logged to http://127.0.0.1:1: no server"]
+
+
+def test_a_tracking_server_that_was_away_is_told_when_there_is_nothing_new(shop: PaperShop) -> None:
+    def away(*of: object) -> str:
+        msg = "no server"
+        raise MissingExtraError(msg)
+
+    def back(*of: object) -> str:
+        told.append(of[2:])
+        return "run-1"
+
+    told = []
+    config = shop.config.model_copy(update={"mlflow": MlflowSettings(uri="http://127.0.0.1:1")})
+    shop.run(config=config, log_cycle=away)
+    shop.registry.rollback("shop", "customers complain")
+    for _ in range(2):
+        assert shop.run(config=config, log_cycle=back).status is CycleStatus.NOTHING_NEW
+    assert told == [("shop", 2, True, {CHAMPION: 1})]
+
+
+def test_a_champion_that_is_deleted_while_photos_are_read_is_an_error_that_says_so(shop: PaperShop) -> None:
+    def collect(*of):
+        shop.publish_champion(901)
+        shop.registry.delete("shop", 1, "old")
+        return shop.tools().collect(*of)
+
+    with pytest.raises(RegistryError, match="replaced and deleted meanwhile; run hangtag retrain again"):
+        shop.run(collect=collect)
+    assert shop.run().status is CycleStatus.NOTHING_NEW, "that champion knows these photos"
+
+
+def test_settings_of_a_later_hangtag_are_told_of(shop: PaperShop) -> None:
+    stopped_at(shop, "judge")
+    start = cycle(shop) / "cycle.json"
+    began = json.loads(start.read_text())
+    began["config"]["gate"]["later"] = 1
+    start.write_text(json.dumps(began))
+    with pytest.raises(InputError, match=r"cycle\.json that this Hangtag knows.*--restart"):
+        shop.run()
+
+
+def test_test_photos_of_the_champion_that_are_gone_count_against_the_test(shop: PaperShop) -> None:
+    gone = next(photo.path for photo in champions_splits(shop) if photo.split is Split.TEST)
+    shop.put([row for row in photo_rows(0, 33) if row[0] != str(gone)])
+    shop.run()
+    assert json.loads((cycle(shop) / "comparison.json").read_text())["unread"] == 1
+
+
+def champions_splits(shop: PaperShop) -> list[AssignedPhoto]:
+    return read_splits(shop.registry.training("shop", 1, "splits.csv"))
 
 
 def test_drift_is_a_reason_only_when_a_job_has_drifted(shop: PaperShop) -> None:

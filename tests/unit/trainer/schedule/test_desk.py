@@ -169,7 +169,7 @@ def test_what_ended_long_ago_is_tidied_away_and_never_comes_back(office: Office,
     assert len(office.sent) == slots + 1
 
 
-def test_beats_that_keep_unlike_schedules_of_a_model_are_told(
+def test_beats_that_have_two_configs_of_a_model_are_told(
     office: Office, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = Desk(WatchedConfig(office.config), office, lambda: office.now)
@@ -178,9 +178,11 @@ def test_beats_that_keep_unlike_schedules_of_a_model_are_told(
     desk.turn()
     assert not caplog.records
     elsewhere = tmp_path / "elsewhere.toml"
-    elsewhere.write_text(f'registry = "{tmp_path / "registry"}"\n{office.config.read_text().replace("1h", "7h")}')
-    Desk(WatchedConfig(elsewhere), office, lambda: office.now).turn()
-    office.now += HOUR
-    desk.turn()
-    [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert "schedules_differ" in warning.getMessage()
+    elsewhere.write_text(office.config.read_text())
+    for keeper in (Desk(WatchedConfig(elsewhere), office, lambda: office.now), desk, desk):
+        office.now += HOUR
+        keeper.turn()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [text.split()[0] for text in told] == ["other_config"] * 2, "each by the other; then one was left"
+    assert f"config={elsewhere}" in told[0]
+    assert f"other={elsewhere}" in told[1]

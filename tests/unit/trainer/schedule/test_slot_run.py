@@ -146,3 +146,24 @@ def test_a_machine_without_what_trains_takes_no_cycles() -> None:
     with pytest.raises(MissingExtraError, match=r"needs tensorflow; pip install 'hangtag\[train,worker\]'"):
         check_training(lambda package: None if package == "tensorflow" else object())
     check_training(lambda _: object())
+
+
+LOSES_THE_LOCK = """
+from models.storage.storage import FolderStorage
+from worker.owner import Owner
+holder = json.dumps({"owner": json.loads(Owner.this().to_json()) | {"machine": "elsewhere"}, "since": ""})
+assert FolderStorage(REGISTRY).commit("schedule/cycle/000002.json", holder.encode())
+"""
+
+
+@pytest.mark.parametrize(("status", "tries"), [(0, 1), (1, 0)])
+def test_who_lost_the_lock_tells_how_the_cycle_ended_and_else_has_not_tried(
+    claimed: SlotBook, config: Path, away: QueueSettings, tmp_path: Path, status: int, tries: int
+) -> None:
+    script = tmp_path / "cycle.py"
+    lost = LOSES_THE_LOCK.replace("REGISTRY", f"Path({str(tmp_path / 'registry' / 'shop')!r})")
+    script.write_text(f"import json, sys\nfrom pathlib import Path\n{lost}\nprint('{{}}')\nsys.exit({status})\n")
+    SlotRun(away, (sys.executable, str(script))).retrain(str(config), SLOT)
+    end = claimed.end_of(SLOT)
+    assert (end.status if end else None) == (SlotStatus.PROMOTED if status == 0 else None)
+    assert len(claimed.tries(SLOT)) == tries

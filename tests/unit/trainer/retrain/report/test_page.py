@@ -9,6 +9,7 @@ from models.errors import InputError
 from tests.unit.trainer.retrain.report.cycles import PIXEL, first, outcome, promoted, refused
 from tests.unit.worker.page.html_page import Page
 from trainer.retrain.outcome import CycleStatus
+from trainer.retrain.records import Check, Verdict
 from trainer.retrain.report import write_report
 from trainer.retrain.report.body import cycle_page
 from trainer.retrain.report.material import CycleMaterial
@@ -69,7 +70,8 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
         ),
         "costs": (
             "0.034 0.029 difference −0.005, 95% −0.021 to +0.012",
-            "labelled without a person 75.3% 75.0% at precision 0.98; difference −0.3 points, 95% −3.1 to +2.6",
+            "precision promised 0.95 0.98",
+            "labelled without a person 75.3% 75.0% difference −0.3 points, 95% −3.1 to +2.6",
             "of these wrong 5 of 280 4 of 279",
             "4.0 MB 4.2 MB 1.05 times as large",
             "500 photos/s 400 photos/s 0.80 times as fast",
@@ -90,6 +92,13 @@ def test_what_was_against_it_stands_first(tmp_path: Path) -> None:
     assert "shop@3 goes on labelling." in text
     gate = said(refused(tmp_path), "gate")
     assert gate.startswith("Gate · 1 of 2 failed ✗ recall")
+
+
+def test_what_passed_and_a_person_should_look_at_is_marked(tmp_path: Path) -> None:
+    shop = promoted(tmp_path)
+    doubt = Check(name="precision", passed=True, sentence="The promise is broken.", doubtful=True)
+    gate = said(replace(shop, verdict=Verdict(checks=(*shop.verdict.checks, doubt))), "gate")
+    assert gate.startswith("Gate · all 3 passed, 1 to look at ! precision The promise is broken.")
 
 
 def test_nothing_of_peoples_words_becomes_markup(tmp_path: Path) -> None:

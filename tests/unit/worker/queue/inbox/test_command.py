@@ -60,7 +60,7 @@ def test_an_option_that_no_file_could_be_blamed_for_is_told_at_once(place: Watch
     wrong = {
         "HOST:PORT": {"options": JobOptions(allow_hosts=("nonsense",))},
         "encoding": {"encoding": "nonsense"},
-        "job's name": {"previous": "last night"},
+        "Expected a name for a job": {"previous": "last night"},
         "of job monday": {"previous": "monday"},
         "bucket": {"image_root": "s3://"},
     }

@@ -1,0 +1,123 @@
+"""Made-up comparisons, and what the gate says of them."""
+
+from trainer.retrain.config import GateSettings
+from trainer.retrain.gate import judge
+from trainer.retrain.records import (
+    Automatic,
+    Automation,
+    Calibration,
+    CatalogueDiff,
+    ClassComparison,
+    Comparison,
+    Footprint,
+)
+
+
+def a_class(points=0.0, spread=6.0, photos=37, before=0.9):
+    return ClassComparison(
+        photos=photos,
+        champion=before,
+        challenger=before + points / 100,
+        won=0,
+        lost=0,
+        points=points,
+        points_95=(points - spread, points + spread),
+    )
+
+
+def new_class(recall, photos=10):
+    return ClassComparison(photos=photos, champion=None, challenger=recall, won=0, lost=0, points=None, points_95=None)
+
+
+def automatic(photos, wrong, high=1.0):
+    """Labels without a person; ``high``: the upper end of the interval of the share that is right."""
+    return Automatic(photos=photos, wrong=wrong, right_95=(0.0, high))
+
+
+def automation(points=-1.6, spread=3.0, **changes):
+    """Of 372 photos; both promise 0.98."""
+    own = automatic(280 + round(3.72 * points), 4)
+    found = Automation(
+        champion_precision=0.98,
+        challenger_precision=0.98,
+        own_precision=0.98,
+        champion=automatic(280, 5),
+        challenger=own,
+        own=own,
+        everywhere=own,
+        points=points,
+        points_95=(points - spread, points + spread),
+    )
+    return found.model_copy(update=changes)
+
+
+def comparison(**changes):
+    """A challenger that passes: 2.1 points better, everything else about as it was."""
+    found = Comparison(
+        champion="shop@3",
+        challenger="shop@4",
+        photos=372,
+        champion_accuracy=0.871,
+        challenger_accuracy=0.892,
+        won=14,
+        lost=6,
+        points=2.15,
+        points_95=(-0.2, 4.5),
+        smallest_points=3.4,
+        challenger_all=0.892,
+        all_photos=372,
+        classes={"hat": a_class(2.0), "dress": a_class(-3.0)},
+        calibration=Calibration(champion=0.03, challenger=0.04, difference_95=(-0.01, 0.03)),
+        automation=automation(),
+        champion_footprint=Footprint(bytes=2_000_000, images_per_s=400.0),
+        challenger_footprint=Footprint(bytes=2_200_000, images_per_s=380.0),
+    )
+    return found.model_copy(update=changes)
+
+
+FIRST = {
+    "champion": None,
+    "champion_accuracy": None,
+    "points": None,
+    "points_95": None,
+    "smallest_points": None,
+    "classes": {"hat": new_class(0.9)},
+    "calibration": None,
+    "automation": None,
+    "champion_footprint": None,
+}
+NO_TEST = {
+    "photos": 0,
+    "all_photos": 0,
+    "points": None,
+    "points_95": None,
+    "classes": {},
+    "calibration": None,
+    "automation": None,
+}
+
+
+def catalogue(changed=31, rows=1000, failed=0):
+    return CatalogueDiff(
+        source="products.csv",
+        rows_in_source=50_000,
+        rows=rows,
+        failed=failed,
+        changed=changed,
+        changed_share_95=(0.02, 0.05),
+        to_review=0,
+        from_review=0,
+    )
+
+
+def judged(found, changed=None, **limits):
+    return judge(GateSettings(**limits), found, changed)
+
+
+def failing(verdict):
+    return [check.name for check in verdict.checks if not check.passed]
+
+
+def sentence(verdict, name):
+    [found] = [check.sentence for check in verdict.checks if check.name == name]
+    return found
