@@ -83,7 +83,7 @@ def test_what_is_registered_is_the_bundle(server, cycle, tmp_path):
 def test_aliases_move_with_a_promotion_and_back_with_a_rollback(server, cycle, bundle):
     publish_bundle(server, bundle, "moving", None, 1, {CHAMPION: 1})
     settings = MlflowSettings(uri=server)
-    log_cycle(settings, cycle, "moving", 2, promoted=False, aliases={CHALLENGER: 2})
+    log_cycle(settings, cycle, "moving", 2, promoted=False, aliases={CHAMPION: 1, CHALLENGER: 2})
     assert _aliases(server, "moving") == {CHAMPION: "1", CHALLENGER: "2"}
     log_cycle(settings, cycle, "moving", 2, promoted=True, aliases={CHAMPION: 2})
     assert _aliases(server, "moving") == {CHAMPION: "2"}
@@ -144,7 +144,8 @@ def test_a_process_that_is_killed_while_it_tells_leaves_nothing_double(server, c
         "import os, sys; from pathlib import Path; from trainer.retrain.config import MlflowSettings;"
         "from trainer.retrain.mlflow_log import log_cycle;"
         "sys.addaudithook(lambda event, args: event == 'open' and str(args[0]).endswith('model.onnx') and os._exit(9));"
-        f"log_cycle(MlflowSettings(uri={server!r}, experiment='killed'), Path({str(cycle)!r}), 'killed', 1, False)"
+        f"settings = MlflowSettings(uri={server!r}, experiment='killed');"
+        f"log_cycle(settings, Path({str(cycle)!r}), 'killed', 1, False, {{}})"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 9
     assert _count(server, "killed") == (1, 0)
