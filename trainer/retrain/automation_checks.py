@@ -24,8 +24,7 @@ def check_coverage(settings: GateSettings, comparison: Comparison) -> Check | No
         f"Labels {percent(found.challenger.photos / photos)} of {photos:,} photos without a person, before "
         f"{percent(found.champion.photos / photos)} (a difference of {signed(found.points)} points, "
         f"{between(found.points_95)}; {_promises(found.champion_precision, found.challenger_precision)}): "
-        f"{'at most' if within else 'more than'} {signed(limit)} points are lost{' as asked' if within else ''}"
-        f"{', which may be noise' if noise else ''}."
+        f"{_lost(found.points, limit)}{', which may be noise' if noise else ''}."
     )
     own_loss = 100 * (found.champion.photos - found.own.photos) / photos
     if found.own_precision != found.challenger_precision:
@@ -66,6 +65,13 @@ def check_precision(comparison: Comparison) -> Check | None:
     return Check(
         name="precision", passed=not (broken and worse), sentence=f"{sentence}.", doubtful=broken and not worse
     )
+
+
+def _lost(points: float, limit: float) -> str:
+    if points >= 0:
+        return "nothing is lost"
+    within = -points <= limit
+    return f"{'at most' if within else 'more than'} {signed(limit)} points are lost{' as asked' if within else ''}"
 
 
 def _right(found: Automatic) -> float:
