@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
+
+from models.errors import StoppedError
 from models.preprocess import PreprocessSpec
 from models.registry import open_registry
 from models.registry_history import CHAMPION
@@ -108,6 +111,21 @@ class PaperShop:
     ) -> Outcome:
         around = Surroundings(tools=replace(self.tools(), **tools))
         return retrain(config or self.config, wish or CycleWish(), view or PaperView(), around)
+
+    def stop_at(self, tool: str, error: BaseException | None = None) -> None:
+        """Run a cycle that comes as far as this tool."""
+        error = error or StoppedError("stopped")
+
+        def fail(*of: object) -> None:
+            raise error
+
+        with pytest.raises(type(error)):
+            self.run(**{tool: fail})
+        self.calls.clear()
+
+    def cycle(self, number: int = 1) -> Path:
+        """The folder of one."""
+        return self.root / "cycles" / f"{number:06d}"
 
     def champion(self) -> int | None:
         return self.registry.state("shop").aliases.get(CHAMPION)

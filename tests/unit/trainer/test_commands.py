@@ -61,7 +61,7 @@ def run(tmp_path):
 @pytest.fixture
 def training(start, catalogue):
     """A training whose first epoch has just ended, with so many epochs to come that it is not over soon."""
-    process = start("train", catalogue, "--image-size", 32, "--batch", 16, "--epochs", 20, "--seed", 1)
+    process = start("train", catalogue, "--image-size", 32, "--batch", 16, "--epochs", 10, "--seed", 1)
     lines = []
     for line in process.stdout:
         lines.append(line)
@@ -174,7 +174,7 @@ def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(training, start, run):
     assert f"hangtag train --resume {run.relative_to(run.parents[2])}" in output
     stopped = open_run(run).args()
     assert stopped.state is RunState.INTERRUPTED
-    assert 1 <= stopped.epochs_done < 20
+    assert 1 <= stopped.epochs_done < 10
     assert read_training_run(run).originals
     assert {"val", "test", "thresholds"} <= set(json.loads((run / "evaluation.json").read_text()))
     assert (run / "report.html").is_file()
@@ -189,8 +189,8 @@ def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(training, start, run):
     assert len(epochs) > stopped.epochs_done
     assert (run / "results.csv").read_text().startswith(table)
     assert open_run(run).args().state is RunState.COMPLETE
-    assert f"{stopped.epochs_done + 1}/20 " in output
-    assert " 1/20 " not in output
+    assert f"{stopped.epochs_done + 1}/10 " in output
+    assert " 1/10 " not in output
 
 
 @pytest.mark.proof
@@ -201,7 +201,7 @@ def test_a_killed_training_can_be_resumed(training, run, session_cache, diary):
     killed = open_run(run)
     assert killed.args().state is RunState.TRAINING
     done = len(read_history(killed.history))
-    assert 1 <= done < 20
+    assert 1 <= done < 10
     result = resume(killed, session_cache / "hangtag", diary)
     assert [row.epoch for row in diary.epochs] == list(range(done + 1, result.args.epochs_done + 1))
     assert result.args.state is RunState.COMPLETE

@@ -1,0 +1,78 @@
+import pytest
+
+from models.errors import RegistryError
+from models.registry_history import CHALLENGER, CHAMPION, What
+from tests.paper_cycle import PaperShop, PaperView
+from trainer.retrain.cycle import CycleWish
+from trainer.retrain.outcome import CycleStatus
+
+
+def test_a_refused_challenger_is_kept_and_is_champion_of_nothing(shop: PaperShop) -> None:
+    shop.passes = False
+    outcome = shop.run()
+    assert (outcome.status, outcome.reasons) == (CycleStatus.REFUSED, ("10 points better",))
+    state = shop.registry.state("shop")
+    assert state.aliases == {CHAMPION: 1, CHALLENGER: 2}
+    assert state.versions[2].refused == ("10 points better",)
+
+
+def test_force_overrules_the_gate_and_is_told(shop: PaperShop) -> None:
+    shop.passes = False
+    outcome = shop.run(CycleWish(force="shoes matter more"))
+    assert (outcome.status, outcome.forced) == (CycleStatus.PROMOTED, True)
+    *_, refused, last = shop.registry.history("shop").events()
+    assert (refused.what, last.forced) == (What.REFUSED, True)
+    assert "shoes matter more" in last.why
+    assert "10 points better" in last.why
+
+
+def test_force_of_what_passes_is_an_ordinary_promotion(shop: PaperShop) -> None:
+    assert not shop.run(CycleWish(force="because")).forced
+
+
+def test_a_champion_that_moved_is_compared_with(shop: PaperShop) -> None:
+    shop.stop_at("judge")
+    shop.publish_champion(901)
+    view = PaperView()
+    outcome = shop.run(view=view)
+    assert (outcome.champion, outcome.challenger) == ("shop@2", "shop@3")
+    assert "compare with shop@2" in shop.calls
+    assert "Another version of shop is champion by now" in view.notes[1]
+
+
+def test_champions_that_keep_moving_are_an_error(shop: PaperShop) -> None:
+    seeds = iter(range(901, 999))
+
+    def judge(*of):
+        shop.publish_champion(next(seeds))
+        return shop.tools().judge(*of)
+
+    with pytest.raises(RegistryError, match="3 times"):
+        shop.run(judge=judge)
+
+
+def test_a_person_who_was_quicker_has_decided(shop: PaperShop) -> None:
+    shop.passes = False
+    shop.stop_at("write_report")
+    shop.registry.promote("shop", 2, "I know better", force=True)
+    shop.registry.rollback("shop", "no, I do not")
+    assert shop.run().status is CycleStatus.REFUSED
+    assert shop.champion() == 1
+
+
+def test_what_a_person_promotes_after_the_gate_refused_it_is_promoted(shop: PaperShop) -> None:
+    shop.passes = False
+    shop.stop_at("write_report")
+    shop.registry.promote("shop", 2, "I know better", force=True)
+    outcome = shop.run()
+    assert (outcome.status, outcome.forced) == (CycleStatus.PROMOTED, True)
+
+
+def test_force_overrules_what_was_refused_against_another_champion(shop: PaperShop) -> None:
+    shop.passes = False
+    shop.stop_at("write_report")
+    shop.publish_champion(901)
+    shop.passes = True
+    outcome = shop.run(CycleWish(force="better than that one"))
+    assert (outcome.status, outcome.champion, outcome.forced) == (CycleStatus.PROMOTED, "shop@3", True)
+    assert shop.champion() == 2
