@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from models.classifier import Classifier, load
 
@@ -42,3 +43,29 @@ def restate(copy: Path) -> Callable[..., None]:
         (copy / "manifest.json").write_text(json.dumps({**manifest, **changes}))
 
     return change
+
+
+@pytest.fixture(scope="module")
+def quarters():
+    """No corner like another, no side like another."""
+    image = Image.new("RGB", (240, 160), "red")
+    image.paste("lime", (120, 0, 240, 80))
+    image.paste("blue", (0, 80, 120, 160))
+    image.paste("black", (120, 80, 240, 160))
+    return image
+
+
+@pytest.fixture(scope="module")
+def halves():
+    """Black on the left, white on the right: every mode can hold it."""
+    image = Image.new("L", (64, 64), "black")
+    image.paste("white", (32, 0, 64, 64))
+    return image
+
+
+@pytest.fixture(scope="module")
+def cut_out():
+    """Blue on the left; on the right red that nobody should see."""
+    image = Image.new("RGBA", (64, 64), (0, 0, 255, 255))
+    image.paste((255, 0, 0, 0), (32, 0, 64, 64))
+    return image

@@ -1,68 +1,24 @@
 import struct
-import subprocess
-import sys
-import zlib
 from io import BytesIO
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
-from pydantic import ValidationError
+from PIL import Image
 
-from models.errors import ImageError, ImageFault
+from models.errors import ImageError
 from models.preprocess import (
-    MAX_BYTES,
-    Decode,
     Fit,
     PreprocessSpec,
-    _draft_size,
-    opened,
-    orientation_of,
     preprocess,
     preprocess_image,
-    whole_rgb,
 )
+from tests.unit.models.pictures import PAD, RED_IS_BLUE, SIZE, SRGB, STORED, distance, encoded, sixteen_bit
 
-SIZE = 32
-PAD = PreprocessSpec(size=SIZE)
 STRETCH = PreprocessSpec(size=SIZE, fit=Fit.STRETCH)
 CROP = PreprocessSpec(size=SIZE, fit=Fit.CROP)
-LOSSLESS = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}, "AVIF": {"quality": 95}}
 COLOUR = st.tuples(*[st.integers(0, 255)] * 3)
-
-
-def encoded(image, file_format="PNG", **options):
-    buffer = BytesIO()
-    image.save(buffer, file_format, **LOSSLESS.get(file_format, {}), **options)
-    return buffer.getvalue()
-
-
-def distance(one, other):
-    return np.abs(one.astype(int) - other.astype(int)).mean()
-
-
-@pytest.fixture(scope="module")
-def quarters():
-    """No corner like another, no side like another."""
-    image = Image.new("RGB", (240, 160), "red")
-    image.paste("lime", (120, 0, 240, 80))
-    image.paste("blue", (0, 80, 120, 160))
-    image.paste("black", (120, 80, 240, 160))
-    return image
-
-
-@pytest.fixture(scope="module")
-def halves():
-    """Black on the left, white on the right: every mode can hold it."""
-    image = Image.new("L", (64, 64), "black")
-    image.paste("white", (32, 0, 64, 64))
-    return image
-
-
-def sixteen_bit(image):
-    return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
 
 
 @pytest.mark.parametrize(
@@ -120,18 +76,6 @@ def test_the_callers_image_stays_as_it_was(quarters):
     assert quarters == before
 
 
-STORED = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-
-
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("tag", STORED)
 def test_a_turned_photo_is_seen_upright(quarters, tag, file_format):
@@ -155,14 +99,6 @@ def test_a_damaged_exif_block_says_nothing(quarters, exif):
     assert np.array_equal(
         preprocess(encoded(quarters, "JPEG", exif=exif), PAD), preprocess(encoded(quarters, "JPEG"), PAD)
     )
-
-
-@pytest.fixture(scope="module")
-def cut_out():
-    """Blue on the left; on the right red that nobody should see."""
-    image = Image.new("RGBA", (64, 64), (0, 0, 255, 255))
-    image.paste((255, 0, 0, 0), (32, 0, 64, 64))
-    return image
 
 
 @pytest.mark.parametrize(
@@ -198,8 +134,6 @@ def test_a_veil_lets_its_share_of_white_through(colour, alpha):
     assert np.abs(pixels - expected).max() <= 1
 
 
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-RED_IS_BLUE = SRGB.replace(b"rXYZ", b"----").replace(b"bXYZ", b"rXYZ").replace(b"----", b"bXYZ")
 CURVE = SRGB.index(b"para")
 LINEAR = SRGB[:CURVE] + b"para" + struct.pack(">III", 0, 0, 0x0001_0000) + SRGB[CURVE + 16 :]
 LINEAR_GREY = LINEAR.replace(b"RGB XYZ ", b"GRAYXYZ ").replace(b"rTRC", b"kTRC")
@@ -304,235 +238,3 @@ def test_a_photo_one_pixel_thin_is_still_seen(spec, file_format, size):
     pixels = preprocess(encoded(Image.new("RGB", size, "black"), file_format), spec)
     inked = (pixels < 10).all(axis=2).sum()
     assert inked == (SIZE if spec is PAD and size != (1, 1) else SIZE * SIZE)
-
-
-def decoded_size(data, spec):
-    """The size of the pixels that a JPEG is decoded into."""
-    with opened(data) as image:
-        if spec.decode is Decode.DCT:
-            image.draft(image.mode, _draft_size(image.size, spec))
-        image.load()
-        return image.size
-
-
-@pytest.mark.parametrize(
-    ("decode", "floor", "side"), [(Decode.DCT, 1, 200), (Decode.DCT, 2, 400), (Decode.FULL, 1, 1600)]
-)
-def test_a_large_jpeg_is_decoded_no_larger_than_it_must_be(decode, floor, side):
-    spec = PreprocessSpec(size=160, decode=decode, dct_floor=floor)
-    assert decoded_size(encoded(Image.new("RGB", (1600, 1600)), "JPEG"), spec) == (side, side)
-
-
-@settings(deadline=None)
-@given(
-    width=st.integers(1, 700),
-    height=st.integers(1, 700),
-    size=st.integers(16, 128),
-    fit=st.sampled_from(Fit),
-    floor=st.integers(1, 2),
-)
-def test_a_jpeg_is_never_decoded_below_its_floor(width, height, size, fit, floor):
-    spec = PreprocessSpec(size=size, fit=fit, dct_floor=floor)
-    decoded = decoded_size(encoded(Image.new("L", (width, height)), "JPEG"), spec)
-    side = max if fit is Fit.PAD else min
-    assert side(decoded) >= size * floor or decoded == (width, height)
-
-
-@pytest.mark.parametrize("floor", [1, 2])
-@pytest.mark.parametrize("fit", Fit)
-def test_a_jpeg_decoded_small_looks_like_one_decoded_in_full(fit, floor):
-    photo = encoded(Image.merge("RGB", [Image.radial_gradient("L").resize((640, 400))] * 3), "JPEG")
-    small = preprocess(photo, PreprocessSpec(size=64, fit=fit, dct_floor=floor))
-    assert distance(small, preprocess(photo, PreprocessSpec(size=64, fit=fit, decode=Decode.FULL))) < 2
-
-
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
-PHOTO = Image.radial_gradient("L").resize((120, 90)).convert("RGB")
-SOUND = {**{name: encoded(PHOTO, name) for name in FORMATS}, "progressive": encoded(PHOTO, "JPEG", progressive=True)}
-
-
-@settings(max_examples=25, deadline=None)
-@given(share=st.floats(0.0, 0.95))
-@pytest.mark.parametrize("kind", SOUND)
-def test_a_photo_cut_short_is_unreadable(kind, share):
-    with pytest.raises(ImageError) as caught:
-        preprocess(SOUND[kind][: int(len(SOUND[kind]) * share)], PAD)
-    assert caught.value.fault is ImageFault.UNREADABLE
-
-
-@settings(max_examples=200, deadline=None)
-@given(data=st.data())
-@pytest.mark.parametrize("kind", SOUND)
-def test_corrupt_bytes_raise_nothing_but_image_errors(kind, data):
-    sound = SOUND[kind]
-    start = data.draw(st.integers(0, len(sound) - 1) | st.integers(0, 64), label="start")
-    noise = data.draw(st.binary(min_size=1, max_size=40), label="noise")
-    dropped = data.draw(st.integers(0, 40), label="dropped")
-    try:
-        pixels = preprocess(sound[:start] + noise + sound[start + dropped :], PAD)
-    except ImageError:
-        return
-    assert pixels.shape == (SIZE, SIZE, 3)
-
-
-@given(st.binary(max_size=300))
-def test_bytes_that_are_no_photo_raise_an_image_error(data):
-    with pytest.raises(ImageError):
-        preprocess(data, PAD)
-
-
-def declares(file_format, side):
-    """A few hundred bytes that promise a photo of side × side pixels."""
-    small = encoded(Image.new("RGB", (4, 4)), file_format)
-    if file_format == "BMP":
-        return small[:18] + struct.pack("<ii", side, side) + small[26:]
-    header = b"IHDR" + struct.pack(">II", side, side) + small[24:29]
-    return small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:]
-
-
-@pytest.mark.parametrize("side", [7_100, 10_000, 60_000])
-@pytest.mark.parametrize("file_format", ["PNG", "BMP"])
-def test_a_decompression_bomb_is_too_large(file_format, side):
-    with pytest.raises(ImageError, match="50,000,000 pixels") as caught:
-        preprocess(declares(file_format, side), PAD)
-    assert caught.value.fault is ImageFault.TOO_LARGE
-
-
-def test_more_than_the_most_bytes_are_too_large():
-    with pytest.raises(ImageError, match="67,108,864 bytes, got 67,108,865") as caught:
-        preprocess(bytes(MAX_BYTES + 1), PAD)
-    assert caught.value.fault is ImageFault.TOO_LARGE
-
-
-@pytest.mark.parametrize("file_format", ["EPS", "ICO", "PCX", "TGA"])
-def test_pillows_rare_formats_are_refused(file_format):
-    Image.init()
-    with pytest.raises(ImageError, match="none of them"):
-        preprocess(encoded(PHOTO, file_format), PAD)
-
-
-@pytest.mark.parametrize("wrong", [{"size": 15}, {"size": 1025}, {"dct_floor": 3}, {"fit": "squeeze"}, {"mean": 0.5}])
-def test_a_spec_out_of_bounds_is_refused(wrong):
-    with pytest.raises(ValidationError):
-        PreprocessSpec.model_validate({"size": 32, **wrong})
-
-
-def whole(data):
-    with opened(data) as image:
-        return whole_rgb(image)
-
-
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
-def test_an_opened_photo_is_not_decoded_yet(quarters, file_format):
-    data = encoded(quarters, file_format)
-    with opened(data) as image:
-        assert (image.format, image.size) == (file_format, quarters.size)
-    half = data[: len(data) // 2] if file_format in {"PNG", "JPEG", "BMP"} else data
-    with opened(half) as image:
-        assert image.size == quarters.size
-
-
-def test_whatever_goes_wrong_with_an_opened_photo_is_an_image_error(quarters):
-    with pytest.raises(ImageError, match="KeyError: 'plugin'") as caught, opened(encoded(quarters)):
-        {}["plugin"]
-    assert isinstance(caught.value.__cause__, KeyError)
-    with pytest.raises(ImageError, match="truncated") as caught, opened(encoded(quarters, "BMP")[:-99]) as image:
-        image.load()
-    assert caught.value.fault is ImageFault.UNREADABLE
-    with pytest.raises(ImageError) as caught, opened(encoded(quarters)):
-        raise MemoryError
-    assert caught.value.fault is ImageFault.TOO_LARGE
-
-
-def test_an_image_error_inside_is_left_as_it_is(quarters):
-    mine = ImageError("mine", ImageFault.TIMEOUT)
-    with pytest.raises(ImageError) as caught, opened(encoded(quarters)):
-        raise mine
-    assert caught.value is mine
-
-
-def test_a_keyboard_interrupt_inside_is_no_image_error(quarters):
-    with pytest.raises(KeyboardInterrupt), opened(encoded(quarters)):
-        raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("data", [b"", b"<html>", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_photo_is_not_opened(data):
-    with pytest.raises(ImageError, match="none of them"), opened(data):
-        pytest.fail("it was opened")
-
-
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-@pytest.mark.parametrize("tag", STORED)
-def test_a_whole_photo_is_upright_and_as_large_as_it_was(quarters, tag, file_format):
-    turn = STORED[tag]
-    exif = Image.Exif()
-    exif[0x0112] = tag
-    stored = quarters if turn is None else quarters.transpose(turn)
-    upright = whole(encoded(stored, file_format, exif=exif))
-    assert (upright.mode, upright.size) == ("RGB", quarters.size)
-    assert distance(np.asarray(upright), np.asarray(quarters)) < 4
-
-
-def test_a_lossless_whole_photo_is_every_pixel_of_it(quarters):
-    assert np.array_equal(np.asarray(whole(encoded(quarters))), np.asarray(quarters))
-
-
-@pytest.mark.parametrize(
-    ("mode", "file_format"),
-    [("L", "PNG"), ("P", "GIF"), ("1", "PNG"), ("CMYK", "TIFF"), ("I;16", "PNG"), ("LA", "PNG")],
-)
-def test_a_whole_photo_is_rgb_whatever_it_was(halves, mode, file_format):
-    image = sixteen_bit(halves) if mode == "I;16" else halves.convert("RGB").convert(mode)
-    found = whole(encoded(image, file_format))
-    assert (found.mode, found.size) == ("RGB", (64, 64))
-    assert distance(np.asarray(found), np.asarray(halves.convert("RGB"))) < 4
-
-
-def test_under_a_whole_cut_out_lies_white(cut_out):
-    pixels = np.asarray(whole(encoded(cut_out)))
-    assert (pixels[:, 32:] == 255).all()
-    assert (pixels[:, :32] == (0, 0, 255)).all()
-
-
-def test_a_whole_photo_is_in_srgb():
-    red = Image.new("RGB", (64, 64), (200, 30, 30))
-    assert distance(np.asarray(whole(encoded(red, icc_profile=RED_IS_BLUE))), np.array((30, 30, 200))) < 3
-
-
-@settings(deadline=None)
-@given(width=st.integers(1, 200), height=st.integers(1, 200), seed=st.integers(0, 99))
-def test_a_whole_photo_is_what_the_network_sees_but_for_its_size(width, height, seed):
-    noise = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
-    data = encoded(noise)
-    assert np.array_equal(preprocess_image(whole(data), PAD), preprocess(data, PAD))
-
-
-@pytest.mark.parametrize(
-    ("tag", "orientation"), [*((tag, tag) for tag in range(1, 9)), (0, 1), (9, 1), (600, 1), (None, 1)]
-)
-def test_an_orientation_is_one_of_eight(quarters, tag, orientation):
-    exif = Image.Exif()
-    if tag is not None:
-        exif[0x0112] = tag
-    with opened(encoded(quarters, "JPEG", exif=exif)) as image:
-        assert orientation_of(image) == orientation
-
-
-@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff"])
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
-def test_a_damaged_exif_block_is_upright(quarters, exif, file_format):
-    with opened(encoded(quarters, file_format, exif=exif)) as image:
-        assert orientation_of(image) == 1
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "AVIF"])
-def test_the_first_photo_of_a_process_may_be_of_any_format(tmp_path, kind):
-    """Pillow's plugins are loaded when they are needed."""
-    Image.linear_gradient("L").convert("RGB").save(tmp_path / "photo", format=kind)
-    code = (
-        "import pathlib, sys; from models.preprocess import PreprocessSpec, preprocess\n"
-        "print(preprocess(pathlib.Path(sys.argv[1]).read_bytes(), PreprocessSpec(size=16)).sum())"
-    )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "photo"], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == preprocess((tmp_path / "photo").read_bytes(), PreprocessSpec(size=16)).sum()

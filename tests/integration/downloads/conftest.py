@@ -1,0 +1,19 @@
+"""Two web servers that do all that web servers do."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.nasty_server import NastyServer, open_nasty_server
+
+
+@pytest.fixture
+def server() -> Iterator[NastyServer]:
+    with open_nasty_server() as server:
+        yield server
+
+
+@pytest.fixture
+def other() -> Iterator[NastyServer]:
+    with open_nasty_server() as server:
+        yield server

@@ -1,0 +1,42 @@
+"""Downloads from a nasty server."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from models.errors import ImageError, ImageFault
+from tests.photo_jobs import photo_job, take_all, wanted
+from worker.photos.limits import Limits
+from worker.photos.photo import Photo, PhotoSource
+from worker.photos.source import open_photos
+
+HASTY = Limits(
+    connect_s=0.2,
+    idle_s=0.3,
+    total_s=5.0,
+    pause_s=0.01,
+    slow_s=0.1,
+    max_bytes=1_000_000,
+    silent_s=0.2,
+    rest_s=0.2,
+    names_s=0,
+)
+
+
+@contextmanager
+def photos(tmp_path, *allow_hosts, limits=HASTY, lookup=None, root=None) -> Iterator[PhotoSource]:
+    source = open_photos(photo_job(root or tmp_path, allow_hosts=allow_hosts), limits, lookup)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def fetched(tmp_path, server, *urls, limits=HASTY, etags=None) -> list[Photo]:
+    with photos(tmp_path, server.place, limits=limits) as source:
+        source.want(wanted(*urls), etags or {})
+        return take_all(source, len(urls))
+
+
+def fault_of(photo: Photo) -> ImageFault:
+    assert isinstance(photo.outcome, ImageError), photo
+    return photo.outcome.fault

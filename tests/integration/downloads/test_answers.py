@@ -1,0 +1,189 @@
+"""Photos from web servers that do all that web servers do."""
+
+import gzip
+
+import pytest
+
+from models.errors import ImageFault
+from tests.integration.downloads.downloading import fault_of, fetched, photos
+from tests.integration.nasty_server import (
+    chunked_and_cut,
+    cut,
+    endless,
+    redirect,
+    says,
+    whole,
+)
+from tests.photo_jobs import take_all, wanted
+
+
+def test_a_photo_comes_with_all_that_is_known_of_it(tmp_path, server):
+    url = server.on("/a.jpg", whole(b"photo", headers='ETag: "v1"\r\n'))
+    photo = fetched(tmp_path, server, url)[0]
+    assert (photo.outcome, photo.url, photo.etag, photo.downloaded) == (b"photo", url, '"v1"', 5)
+    assert photo.seconds > 0
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+    assert "cookie" not in server.requests[0].headers
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/octet-stream", "nonsense", "image/png; charset=x"])
+def test_what_a_host_says_of_its_kind_is_not_asked(kind, tmp_path, server):
+    url = server.on("/a", whole(headers=f"Content-Type: {kind}\r\n"))
+    assert fetched(tmp_path, server, url)[0].outcome == b"photo"
+
+
+@pytest.mark.parametrize("status", ["500 Oops", "502 Bad", "503 Busy", "408 Late", "425 Early", "429 Slow", "599 No"])
+def test_what_may_pass_is_tried_again(status, tmp_path, server):
+    url = server.on("/a", whole(b"", status), whole(b"", status), whole())
+    assert fetched(tmp_path, server, url)[0].outcome == b"photo"
+    assert server.counts()["/a"] == 3
+
+
+def test_and_again_and_then_given_up(tmp_path, server):
+    photo = fetched(tmp_path, server, server.on("/a", whole(b"", "500 Oops")))[0]
+    assert fault_of(photo) is ImageFault.DOWNLOAD
+    assert "answered 500 Oops, the last of 4 tries" in str(photo.outcome)
+    assert server.counts()["/a"] == 4
+
+
+@pytest.mark.parametrize(
+    "answer", [cut(), chunked_and_cut(), says(b""), says(b"HTTP/1.1 200 OK\r\nContent-"), says(b"SSH-2\r\n")]
+)
+def test_what_breaks_off_is_tried_again(answer, tmp_path, server):
+    assert fetched(tmp_path, server, server.on("/a", answer, whole()))[0].outcome == b"photo"
+
+
+@pytest.mark.parametrize("answer", [cut(), chunked_and_cut()])
+def test_half_a_photo_is_no_photo(answer, tmp_path, server):
+    photo = fetched(tmp_path, server, server.on("/a", answer))[0]
+    assert fault_of(photo) is ImageFault.DOWNLOAD
+    assert photo.downloaded > 0
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "410 Gone"])
+def test_what_is_not_there_is_missing(status, tmp_path, server):
+    photo = fetched(tmp_path, server, server.on("/a", whole(b"<html>", status)))[0]
+    assert fault_of(photo) is ImageFault.MISSING
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "status", ["401 Who", "403 Forbidden", "451 Law", "206 Partial", "204 Nothing", "304 Same", "300 Choose"]
+)
+def test_any_other_answer_is_no_photo(status, tmp_path, server):
+    photo = fetched(tmp_path, server, server.on("/a", whole(b"", status)))[0]
+    assert fault_of(photo) is ImageFault.DOWNLOAD
+    assert status in str(photo.outcome)
+    assert len(server.requests) == 1
+
+
+def test_redirects_are_followed(tmp_path, server, other):
+    last = other.on("/there/b.jpg", whole(headers='ETag: "v1"\r\n'))
+    second = server.on("/x/b", redirect(last, "301 Moved"))
+    first = server.on("/x/a", redirect("b", "307 There"))
+    with photos(tmp_path, server.place, other.place) as source:
+        source.want(wanted(first), {first: '"v1"'})
+        photo = take_all(source, 1)[0]
+    assert (photo.outcome, photo.url) == (b"photo", first)
+    assert photo.etag is None, "what is elsewhere may be called the same and be something else"
+    assert "if-none-match" in server.asked("/x/a")[0].headers
+    assert "if-none-match" not in other.requests[0].headers
+    assert server.asked(second.removeprefix(server.url("")))
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "http://127.0.0.1:1/a.jpg",
+        "//127.0.0.1:1/a.jpg",
+        "http://localhost/a.jpg",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://metadata.test/computeMetadata/v1/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://[fd00:ec2::254]/",
+        "http://0x7f000001/",
+        "http://2852039166/",
+        "http://10.0.0.1/",
+        "http://user@8.8.8.8/",
+        "file:///etc/passwd",
+        "FILE:///etc/passwd",
+        "gopher://127.0.0.1/",
+        "data:image/png;base64,AAAA",
+        "s3://bucket/key",
+        "https://",
+    ],
+)
+def test_a_redirect_leads_nowhere_it_must_not(to, tmp_path, server):
+    names = {"localhost": ["127.0.0.1"], "metadata.test": ["169.254.169.254"]}
+    url = server.on("/a", redirect(to))
+    with photos(tmp_path, server.place, lookup=names.__getitem__) as source:
+        source.want(wanted(url), {})
+        photo = take_all(source, 1)[0]
+    assert fault_of(photo) is ImageFault.REFUSED
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        redirect("http://[bad"),
+        says(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /\xff\xfe\r\n\r\n"),
+        says(b"HTTP/1.1 403 \xff\x01\r\nContent-Length: 0\r\n\r\n"),
+        says(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"),
+        says(b"HTTP/1.1 200 OK\r\nContent-Encoding: \xff\xfe\r\nContent-Length: 1\r\n\r\nx"),
+        says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        says(b"HTTP/9.9 99999 OK\r\n\r\n"),
+        says(b"\x00" * 100),
+    ],
+)
+def test_nonsense_fails_its_row_only(answer, tmp_path, server):
+    bad, good = fetched(tmp_path, server, server.on("/a", answer), server.url("/b"))
+    assert fault_of(bad) in {ImageFault.DOWNLOAD, ImageFault.REFUSED}
+    assert str(bad.outcome).encode()
+    assert good.outcome == b"photo"
+
+
+@pytest.mark.parametrize("to", ["/a", "/b"])
+def test_redirects_without_an_end_are_given_up(to, tmp_path, server):
+    server.on("/b", redirect("/a"))
+    photo = fetched(tmp_path, server, server.on("/a", redirect(to)))[0]
+    assert fault_of(photo) is ImageFault.DOWNLOAD
+    assert "redirects more than 5 times" in str(photo.outcome)
+    assert len(server.requests) == 6
+
+
+BOMBS = {
+    "flood": (endless(bytes(65_536), 0.0), ImageFault.TOO_LARGE),
+    "too long, as it says": (whole(b"x", length=1_000_001), ImageFault.TOO_LARGE),
+    "longer than any": (whole(b"x", length=10**18), ImageFault.TOO_LARGE),
+    "too long, unsaid": (says(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(1_000_001)), ImageFault.TOO_LARGE),
+    "gzip": (whole(gzip.compress(bytes(10_000_000)), headers="Content-Encoding: gzip\r\n"), ImageFault.DOWNLOAD),
+    "deflate": (whole(b"x", headers="Content-Encoding: deflate\r\n"), ImageFault.DOWNLOAD),
+    "gzip in gzip": (whole(b"x", headers="Content-Encoding: gzip, gzip\r\n"), ImageFault.DOWNLOAD),
+    "gzip in chunks": (endless(b"x", 0.01, "Content-Encoding: br\r\n"), ImageFault.DOWNLOAD),
+    "headers": (says(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 100_000), ImageFault.DOWNLOAD),
+    "one header": (says(b"HTTP/1.1 200 OK\r\nA: " + b"b" * 1_000_000), ImageFault.DOWNLOAD),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_body_that_would_fill_the_memory_is_not_read_on(kind, tmp_path, server):
+    answer, fault = BOMBS[kind]
+    photo = fetched(tmp_path, server, server.on("/a", answer))[0]
+    assert fault_of(photo) is fault
+    assert photo.downloaded < 2_000_000
+
+
+def test_a_name_that_leads_elsewhere_the_second_time_is_refused_then(tmp_path, server):
+    """Whoever looks a name up twice, once to check it and once to connect, goes where he must not."""
+    answers = iter([["127.0.0.1"], ["169.254.169.254"]])
+    server.otherwise(whole(headers="Connection: close\r\n"))
+    url = f"http://shop.test:{server.port}/"
+    with photos(tmp_path, f"shop.test:{server.port}", lookup=lambda _: next(answers)) as source:
+        source.want(wanted(url + "a"), {})
+        assert take_all(source, 1)[0].outcome == b"photo"
+        source.want(wanted(url + "b"), {})
+        second = take_all(source, 1)[0]
+    assert fault_of(second) is ImageFault.REFUSED
+    assert "shop.test leads to 169.254.169.254" in str(second.outcome)
+    assert server.requests[0].headers["host"] == f"shop.test:{server.port}"

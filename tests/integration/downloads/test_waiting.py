@@ -1,0 +1,213 @@
+"""Hosts that are slow, silent or away, and what that costs others."""
+
+import asyncio
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from models.errors import ImageFault
+from tests.integration.downloads.downloading import HASTY, fault_of, fetched, photos
+from tests.integration.nasty_server import (
+    Request,
+    dead_port,
+    endless,
+    says,
+    silence,
+    whole,
+)
+from tests.photo_jobs import take_all, wanted
+from tests.until import until
+
+
+def test_a_host_that_asks_to_wait_is_left_alone_so_long_by_all(tmp_path, server):
+    busy = server.on("/a", whole(b"", "429 Slow", "Retry-After: 1\r\n"), whole())
+    others = [server.url(f"/{number}") for number in range(3)]
+    limits = replace(HASTY, per_host=1)
+    assert [photo.outcome for photo in fetched(tmp_path, server, busy, *others, limits=limits)] == [b"photo"] * 4
+    first, *later = server.requests
+    assert all(request.at - first.at > 0.95 for request in later)
+    assert len(later) == 4
+
+
+def test_a_host_that_goes_away_for_a_while_loses_no_photo(tmp_path, server):
+    """It hangs up on many more than its photos have tries."""
+    away = iter(range(60))
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        await (whole() if next(away, None) is None else says(b""))(request, writer)
+
+    server.otherwise(answer)
+    limits = replace(HASTY, tries=2, blip_s=0.01, rest_s=0.02)
+    with photos(tmp_path, server.place, limits=limits) as source:
+        source.want(wanted(server.on("/first", whole())), {})
+        assert take_all(source, 1)[0].outcome == b"photo"
+        source.want(wanted(*(server.url(f"/{number}") for number in range(20))), {})
+        assert [photo.outcome for photo in take_all(source, 20)] == [b"photo"] * 20
+    assert next(away, None) is None
+
+
+@pytest.mark.parametrize("late", [timedelta(hours=1), timedelta(days=9)])
+def test_a_date_long_from_now_is_not_waited_for(late, tmp_path, server):
+    """The host is asked again before; after some tries the photo fails."""
+    when = format_datetime(datetime.now(UTC) + late, usegmt=True)
+    url = server.on("/a", whole(b"", "503 Busy", f"Retry-After: {when}\r\n"))
+    photo = fetched(tmp_path, server, url, limits=replace(HASTY, longest_after_s=0.05))[0]
+    assert fault_of(photo) is ImageFault.DOWNLOAD
+    assert "answered 503" in str(photo.outcome)
+
+
+def test_photos_that_never_come_are_not_waited_for_when_their_host_has_answered_others(tmp_path, server):
+    """Though they are all that is left, and as many as make a host look dead."""
+
+    async def soon(request: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.1)
+        await whole()(request, writer)
+
+    never = [server.on(f"/never/{number}", silence()) for number in range(6)]
+    good = [server.on(f"/good/{number}", soon) for number in range(4)]
+    with photos(tmp_path, server.place, limits=replace(HASTY, per_host=8)) as source:
+        source.want(wanted(*never, *good), {})
+        came = take_all(source, 10)
+    assert [photo.outcome for photo in came[6:]] == [b"photo"] * 4
+    assert all("the last of 2 tries" in str(photo.outcome) for photo in came[:6])
+
+
+def test_a_photo_is_put_off_for_so_long_in_all_and_then_fails(tmp_path, server):
+    """However many tries it may have: ``Retry-After`` is kept each time, and the waits add up."""
+    url = server.on("/a", whole(b"", "429 Slow", "Retry-After: 1\r\n"))
+    photo = fetched(tmp_path, server, url, limits=replace(HASTY, tries=50, longest_after_s=2.0))[0]
+    assert fault_of(photo) is ImageFault.DOWNLOAD
+    assert server.counts()["/a"] == 3
+
+
+def test_a_photo_whose_host_names_an_hour_is_tried_once_more_and_that_soon(tmp_path, server):
+    url = server.on("/a", whole(b"", "429 Slow", "Retry-After: 3600\r\n"))
+    photo = fetched(tmp_path, server, url, limits=replace(HASTY, total_s=0.5))[0]
+    assert "come again in 3,600 s, the last of 2 tries" in str(photo.outcome)
+
+
+@pytest.mark.parametrize("said", ["Thu, 01 Jan 2015 00:00:00 GMT", "-5", "soon", "", "0"])
+def test_a_date_that_has_passed_or_is_none_is_no_reason_to_wait(said, tmp_path, server):
+    url = server.on("/a", whole(b"", "503 Busy", f"Retry-After: {said}\r\n"), whole())
+    assert fetched(tmp_path, server, url)[0].outcome == b"photo"
+
+
+def test_a_body_that_drips_ends_with_its_time(tmp_path, server):
+    limits = replace(HASTY, total_s=0.5)
+    start = time.monotonic()
+    photo = fetched(tmp_path, server, server.on("/a", endless(b"x", 0.02)), limits=limits)[0]
+    assert fault_of(photo) is ImageFault.DOWNLOAD
+    assert "took longer than 0.5 s" in str(photo.outcome)
+    assert time.monotonic() - start < 3
+
+
+def test_a_photo_that_waits_for_its_turn_does_not_wait_on_its_own_time(tmp_path, server, other):
+    """Its second try has to wait until there is room, for longer than a photo may take."""
+    held, gate = server.gate(whole(b"", "500 Internal Server Error"))
+    url = server.on("/a", held, whole())
+    other.on("/large", whole(bytes(100_000)))
+    drips = other.on("/drips", endless(b"x", 0.02))
+    limits = replace(HASTY, total_s=1.0, room=100_000)
+    with photos(tmp_path, server.place, other.place, limits=limits) as source:
+        source.want(wanted(url), {})
+        until(lambda: server.requests, "it is asked for")
+        source.want(wanted(other.url("/large"), chunk=1), {})
+        until(lambda: other.asked("/large") and not source.hungry, "the room is full")
+        gate.set()
+        with photos(tmp_path, other.place, limits=limits) as another:
+            another.want(wanted(drips), {})
+            assert "took longer than 1 s" in str(take_all(another, 1)[0].outcome)
+        assert {photo.outcome[:5] for photo in take_all(source, 2)} == {bytes(5), b"photo"}
+
+
+def test_a_body_that_stops_is_tried_again(tmp_path, server):
+    held, _ = server.gate()
+
+    async def half(request, writer):
+        await whole(b"ph", length=5)(request, writer)
+        await held(request, writer)
+
+    assert fetched(tmp_path, server, server.on("/a", half, whole()))[0].outcome == b"photo"
+
+
+def test_a_host_that_takes_what_it_is_sent_and_says_nothing(tmp_path, server):
+    photo = fetched(tmp_path, server, server.on("/a", silence()))[0]
+    assert fault_of(photo) is ImageFault.DOWNLOAD
+    assert "does not answer, the last of 2 tries" in str(photo.outcome)
+
+
+def test_a_slow_host_holds_up_nobody(tmp_path, server, other):
+    held, gate = server.gate()
+    server.otherwise(held)
+    slow = [server.url(f"/{number}") for number in range(100)]
+    quick = [other.url(f"/{number}") for number in range(300)]
+    limits = replace(HASTY, at_once=16, idle_s=20.0, total_s=30.0)
+    with photos(tmp_path, server.place, other.place, limits=limits) as source:
+        source.want(wanted(*slow), {})
+        source.want(wanted(*quick, chunk=1), {})
+        came = take_all(source, 300)
+        assert {photo.wanted.chunk for photo in came} == {1}
+        until(lambda: source.hungry, "it would take more")
+        gate.set()
+        assert all(photo.outcome == b"photo" for photo in take_all(source, 100))
+    assert server.most_at_once == limits.per_host
+
+
+def test_hosts_that_bring_nothing_leave_their_places_to_others(tmp_path, server, other):
+    """Each of them has a name of its own, so that none is known to be slow."""
+    held, gate = server.gate()
+    server.otherwise(held)
+    names = [f"slow-{number}.test" for number in range(12)]
+    slow = [f"http://{name}:{server.port}/a" for name in names]
+    limits = replace(HASTY, at_once=4, idle_s=20.0, total_s=30.0)
+    allowed = [f"{name}:{server.port}" for name in names]
+    with photos(tmp_path, other.place, *allowed, limits=limits, lookup=lambda _: ["127.0.0.1"]) as source:
+        source.want(wanted(*slow), {})
+        source.want(wanted(*(other.url(f"/{number}") for number in range(20)), chunk=1), {})
+        assert {photo.wanted.chunk for photo in take_all(source, 20)} == {1}
+        gate.set()
+        take_all(source, 12)
+
+
+def test_a_dead_host_fails_its_rows_soon_and_holds_up_nobody(tmp_path, server):
+    with dead_port() as port, photos(tmp_path, server.place, f"127.0.0.1:{port}") as source:
+        source.want(wanted(*(f"http://127.0.0.1:{port}/{number}" for number in range(500))), {})
+        source.want(wanted(*(server.url(f"/{number}") for number in range(200)), chunk=1), {})
+        came = take_all(source, 700)
+    assert all(photo.outcome == b"photo" for photo in came[500:])
+    assert {fault_of(photo) for photo in came[:500]} == {ImageFault.DOWNLOAD}
+    left_alone = [photo for photo in came[:500] if "is left alone for a while" in str(photo.outcome)]
+    assert len(left_alone) > 450
+
+
+def test_a_host_that_comes_back_is_asked_again(tmp_path, server):
+    server.otherwise(silence())
+    with photos(tmp_path, server.place) as source:
+        source.want(wanted(*(server.url(f"/{number}") for number in range(50))), {})
+        take_all(source, 50)
+        server.otherwise(whole())
+
+        def comes() -> bool:
+            source.want(wanted(server.url("/again")), {})
+            return take_all(source, 1)[0].outcome == b"photo"
+
+        until(comes, "the host is tried again", within_s=10)
+
+
+def test_a_name_that_nobody_knows_fails_its_rows_at_once(tmp_path):
+    with photos(tmp_path, limits=replace(HASTY, connect_s=5.0)) as source:
+        source.want(wanted(*(f"http://nobody.invalid/{number}" for number in range(100))), {})
+        came = take_all(source, 100)
+    assert {fault_of(photo) for photo in came} == {ImageFault.DOWNLOAD}
+
+
+def test_a_port_where_nobody_listens(tmp_path):
+    with photos(tmp_path, "127.0.0.1:1") as source:
+        source.want(wanted("http://127.0.0.1:1/a"), {})
+        photo = take_all(source, 1)[0]
+    assert fault_of(photo) is ImageFault.DOWNLOAD
+    assert "cannot be reached (Connect call failed" in str(photo.outcome)
+    assert "the last of 4 tries" in str(photo.outcome)

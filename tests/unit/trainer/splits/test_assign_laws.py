@@ -1,0 +1,197 @@
+"""What holds of all splits, of whatever photos."""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from models.errors import DataError
+from tests.unit.trainer.splits.assigning import TEST, VAL, assign, seeds
+from trainer.data.dataset import Split
+from trainer.splits.leaks import count_leaks
+
+
+def groups_of(photos):
+    groups = defaultdict(set)
+    for photo in photos:
+        groups[photo.group].add(photo)
+    return groups
+
+
+def whole(photos):
+    """The groups that lie in one split."""
+    return {name for name, members in groups_of(photos).items() if len({p.split for p in members}) == 1}
+
+
+labels = st.sampled_from("abc")
+products = st.none() | st.sampled_from("xyz")
+
+
+def fresh(prefix, size):
+    """Up to ``size`` photos with a name of their own."""
+    return st.lists(st.tuples(labels, products), max_size=size).map(
+        lambda rows: [(f"{prefix}{i}", label, None, product) for i, (label, product) in enumerate(rows)]
+    )
+
+
+def some_links(count, size=15):
+    places = st.integers(0, count - 1)
+    return st.lists(st.tuples(places, places), max_size=size)
+
+
+BASE = [(f"{label}{i}", label, None, None) for label in "abc" for i in range(5)]
+
+
+@st.composite
+def first_trainings(draw):
+    photos = [*BASE, *draw(fresh("old", 12))]
+    draw(st.randoms(use_true_random=False)).shuffle(photos)
+    return photos, draw(some_links(len(photos), 5)), draw(seeds)
+
+
+@st.composite
+def two_trainings(draw):
+    """Photos and links of a first training, and those of a second that lacks some of the old and has new ones."""
+    photos, links, seed = draw(first_trainings())
+    gone = (
+        draw(st.sets(st.sampled_from([p for p in photos if p not in BASE]), max_size=4)) if len(photos) > 15 else set()
+    )
+    later = [*(photo for photo in photos if photo not in gone), *draw(fresh("new", 12))]
+    draw(st.randoms(use_true_random=False)).shuffle(later)
+    return photos, links, seed, later, draw(some_links(len(later)))
+
+
+def tried(*arguments, **options):
+    """An assignment, or none where links have left nothing to train on."""
+    try:
+        return assign(*arguments, **options)
+    except DataError:
+        return None
+
+
+@settings(deadline=None)
+@given(first_trainings())
+def test_no_group_spans_splits_and_every_photo_comes_out_once(training):
+    photos, links, seed = training
+    found = tried(photos, links, seed=seed)
+    assume(found is not None)
+    assert whole(found.photos) == set(groups_of(found.photos))
+    assert count_leaks(found.photos).total() == 0
+    paths = [p.path for p in found.photos] + [e.path for e in found.set_aside]
+    assert sorted(paths) == sorted(Path(name) for name, *_ in photos)
+    assert not {e.reason for e in found.set_aside} - {"class_not_trained"}
+
+
+@settings(deadline=None)
+@given(first_trainings())
+def test_a_class_of_three_groups_or_more_is_in_every_split(training):
+    photos, links, seed = training
+    found = tried(photos, links, seed=seed)
+    assume(found is not None)
+    pure = Counter()
+    for members in groups_of(found.photos).values():
+        classes = {p.label for p in members}
+        pure.update(classes if len(classes) == 1 else ())
+    for label, groups in pure.items():
+        if groups >= 3:
+            assert {p.split for p in found.photos if p.label == label} == set(Split)
+
+
+@settings(deadline=None)
+@given(first_trainings(), st.randoms(use_true_random=False))
+def test_the_order_of_new_photos_is_all_the_same(training, random):
+    photos, links, seed = training
+    order = list(range(len(photos)))
+    random.shuffle(order)
+    shuffled = [photos[place] for place in order]
+    moved = [(order.index(one), order.index(other)) for one, other in links]
+    found, again = tried(photos, links, seed=seed), tried(shuffled, moved, seed=seed)
+    assert (found is None) == (again is None)
+    if found is not None:
+        assert set(found.photos) == set(again.photos)
+        assert found.notes == again.notes
+
+
+@settings(deadline=None, max_examples=300)
+@given(two_trainings())
+def test_a_second_training_moves_no_old_photo_and_divides_no_group(trainings):
+    photos, links, seed, later, later_links = trainings
+    first = tried(photos, links, seed=seed)
+    second = first and tried(later, later_links, first.photos, seed=seed + 1)
+    assume(second is not None)
+    now = {p.path: p for p in second.photos}
+    names = {str(name) for name, *_ in later}
+    for old in first.photos:
+        assert now[old.path].split is old.split
+        assert now[old.path].present == (str(old.path) in names) or any(
+            e.path == old.path and e.reason == "class_not_trained" for e in second.set_aside
+        )
+    for members in groups_of(first.photos).values():
+        assert len({now[old.path].group for old in members}) == 1
+
+
+@settings(deadline=None, max_examples=300)
+@given(two_trainings())
+def test_a_new_photo_makes_no_leak_and_comes_out_once(trainings):
+    photos, links, seed, later, later_links = trainings
+    first = tried(photos, links, seed=seed)
+    second = first and tried(later, later_links, first.photos, seed=seed)
+    assume(second is not None)
+    for members in groups_of(second.photos).values():
+        if any(str(p.path).startswith("new") for p in members):
+            assert len({p.split for p in members}) == 1
+    used = [p.path for p in second.photos if p.present] + [e.path for e in second.set_aside]
+    assert sorted(used) == sorted(Path(name) for name, *_ in later)
+
+
+@settings(deadline=None)
+@given(two_trainings(), st.randoms(use_true_random=False))
+def test_the_order_of_later_photos_is_all_the_same(trainings, random):
+    photos, links, seed, later, later_links = trainings
+    first = tried(photos, links, seed=seed)
+    second = first and tried(later, later_links, first.photos, seed=seed)
+    assume(second is not None)
+    order = list(range(len(later)))
+    random.shuffle(order)
+    moved = [(order.index(one), order.index(other)) for one, other in later_links]
+    again = assign([later[place] for place in order], moved, first.photos, seed=seed)
+    assert set(again.photos) == set(second.photos)
+    assert {(e.path, e.reason) for e in again.set_aside} == {(e.path, e.reason) for e in second.set_aside}
+
+
+@settings(deadline=None)
+@given(two_trainings())
+def test_the_same_seed_gives_the_same_splits(trainings):
+    photos, links, seed, later, later_links = trainings
+    first = tried(photos, links, seed=seed)
+    assert first == tried(photos, links, seed=seed)
+    assume(first is not None)
+    assert tried(later, later_links, first.photos, seed=5) == tried(later, later_links, first.photos, seed=5)
+
+
+@settings(deadline=None)
+@given(first_trainings())
+def test_training_again_on_the_same_photos_changes_nothing(training):
+    photos, links, seed = training
+    first = tried(photos, links, seed=seed)
+    assume(first is not None and not first.set_aside)
+    assert tried(photos, links, first.photos, seed=seed + 1) == first
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=5), seeds)
+def test_growing_step_by_step_keeps_the_shares(steps, seed):
+    sizes = [30, *steps]
+    photos, earlier = [], []
+    for step, size in enumerate(sizes):
+        photos += [(f"{label}{step}-{i}", label) for label in "ab" for i in range(size)]
+        grown = assign(photos, earlier=earlier, seed=seed + step).photos
+        before = {p.path: p.split for p in earlier}
+        assert all(p.split is before.get(p.path, p.split) for p in grown)
+        earlier = grown
+    counts = Counter((p.label, p.split) for p in earlier)
+    for label in "ab":
+        for split in (VAL, TEST):
+            assert counts[label, split] == pytest.approx(sum(sizes) / 10, abs=1)
