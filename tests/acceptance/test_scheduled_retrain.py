@@ -46,7 +46,7 @@ def test_new_photos_become_a_better_champion_by_themselves(tmp_path: Path, serve
         timetable.schedule("20s", SETTINGS.format(epochs=30))
         bring(tmp_path, drawn)
         until(lambda: registry.state("shop").aliases[CHAMPION] == 2, "a better one", 600)
-        timetable.schedule("9h")
+        timetable.schedule("9h", SETTINGS.format(epochs=30))
         until(lambda: all(beat.events("config_read") for beat in beats), "both beats know that it ends")
         until(lambda: not timetable.shelf().open, "no slot is open", 600)
     finally:
