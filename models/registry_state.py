@@ -148,9 +148,11 @@ class VersionRules:
             while earlier and earlier[-1] == current:
                 earlier.pop()
             if not earlier:
+                gone = [str(version) for version in dict.fromkeys(state.champions[:-1]) if version in state.deleted]
+                deleted = f" ({', '.join(gone)} deleted)" if gone else ""
                 msg = (
-                    f"Expected an earlier champion of {self.name} to go back to, found none; see "
-                    f"hangtag models history {self.name}."
+                    f"Expected an earlier champion of {self.name} to go back to, found none{deleted}; see "
+                    f"hangtag models history {self.name}, and promote another version."
                 )
                 raise RegistryError(msg)
             return earlier[-1], _crowned(state, tuple(earlier))

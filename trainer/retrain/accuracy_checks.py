@@ -27,13 +27,14 @@ def check_test_photos(settings: GateSettings, comparison: Comparison) -> Check:
         smallest = signed(comparison.smallest_points)
         told += f" These are few: a difference of less than {smallest} points is mostly missed."
     most = settings.max_unread_share
-    passed = unread <= most * (photos + unread)
+    passed = unread <= max(bool(most), most * (photos + unread))  # of few photos one may always be lost
     limit = "" if passed else f" At most {percent(most)} may be: bring them back, or allow more with max_unread_share."
     return Check(name="test_photos", passed=passed, sentence=told + _unread(unread) + limit)
 
 
 def _unread(unread: int) -> str:
-    return f" {unread:,} others are gone, changed or cannot be read any more." if unread else ""
+    others = "1 other is" if unread == 1 else f"{unread:,} others are"
+    return f" {others} gone, changed or unreadable by now." if unread else ""
 
 
 def accuracy_checks(settings: GateSettings, comparison: Comparison) -> Iterator[Check]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.bundle import open_bundle
-from models.errors import RegistryError
+from models.bundle import Bundle, open_bundle
+from models.errors import BundleError, RegistryError
 from models.registry import Registry
 from models.whole_file import sync_folder
 from trainer.retrain.class_change import check_class_map
@@ -62,12 +62,13 @@ def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
             what nobody knows.
         JobError: the catalogue is elsewhere and does not come.
         RegistryError: the champion was deleted meanwhile.
+        BundleError: it is damaged.
     """
     config, cycles = asked.config, asked.cycles
     finished, champion = cycles.finished(), champion_of(asked.registry, config.name)
     splits = splits_to_extend(config, asked.registry, champion, finished)
     known = read_splits(splits) if splits else []
-    labels = open_bundle(asked.registry.path(config.name, champion)).manifest.labels if champion else ()
+    labels = _whole_champion(asked.registry, config.name, champion).manifest.labels if champion else ()
     if champion:
         check_class_map(config.classes, labels)
     folder = CycleFolder(cycles.path / COLLECTING)
@@ -93,6 +94,21 @@ def begin(asked: Beginning, view: "TrainingView") -> CycleFolder | None:
     finally:
         shutil.rmtree(folder.path, ignore_errors=True)
         _remove_empty(made)
+
+
+def _whole_champion(registry: Registry, name: str, champion: int) -> Bundle:
+    """A damaged champion is told now, and not when it is to be compared with, hours later."""
+    bundle = open_bundle(registry.path(name, champion))
+    try:
+        for file in bundle.manifest.files:
+            bundle.read(file)
+    except BundleError as error:
+        msg = (
+            f"Expected the champion {name}@{champion} to be whole, it is damaged: {error} Or go on without it: "
+            f"hangtag models rollback {name}, or promote another version."
+        )
+        raise BundleError(msg) from error
+    return bundle
 
 
 def _remove_empty(made: Sequence[Path]) -> None:

@@ -44,7 +44,7 @@ def check_recall(settings: GateSettings, comparison: Comparison) -> Check | None
     blind = [name for name, found in known.items() if _is_blind(found, wider)]
     if blind:
         sentence += f" Too few test photos to see a loss of any size: {listed(blind)}."
-    return Check(name="recall", passed=True, sentence=sentence)
+    return Check(name="recall", passed=True, sentence=sentence, doubtful=any(not known[name].photos for name in blind))
 
 
 def _wider(classes: int) -> float:

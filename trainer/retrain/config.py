@@ -221,6 +221,13 @@ class RetrainConfig(_Record):
             raise ValueError(str(error)) from error  # which pydantic tells of with the key
         return text
 
+    @model_validator(mode="after")
+    def _drift_knows_where_to_look(self) -> "RetrainConfig":
+        if self.schedule and self.schedule.when == "drift" and not self.drift.jobs:
+            msg = 'when = "drift" of [schedule] needs to know where jobs are: jobs = ["jobs"] under [drift]'
+            raise ValueError(msg)
+        return self
+
     @property
     def cycles(self) -> Path:
         """The folder of cycles."""

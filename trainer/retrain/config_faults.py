@@ -28,19 +28,22 @@ def fault_of(path: Path, settings: type[BaseModel], error: ValidationError) -> s
         settings: what it was read as.
         error: of reading it.
     """
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda fault: fault["type"] == "missing")  # a slip in a key comes before its lack
     place = first["loc"]
     key = ".".join(map(str, place)) or "the file"
     if first["type"] == "extra_forbidden":
         return f"{path}: {key} is no key here{_instead(settings, place)}; see docs/retraining.md."
     expected = _expected(first["type"], first["msg"], first["input"])
-    got = f", got {first['input']!r}" if first["type"] != "missing" else ""
+    told = first["type"] == "missing" or isinstance(first["input"], dict) or repr(first["input"]) in expected
+    got = "" if told else f", got {first['input']!r}"
     return f"{path}: {key} is not what it should be ({expected}){got}; see docs/retraining.md."
 
 
 def _expected(kind: str, message: str, got: object) -> str:
     if kind == "tuple_type":
         return f"a list such as [{json.dumps(got if isinstance(got, str) else 'vase', ensure_ascii=False)}]"
+    if kind == "missing":
+        return "it must be given"
     return _UNQUOTED.get(kind, message.removeprefix("Value error, ").rstrip("."))
 
 

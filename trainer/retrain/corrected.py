@@ -106,12 +106,12 @@ def _of_agreed(
     word, reviewers = agreed.words[0], ", ".join(agreed.reviewers)
     photos = by_sha256.get(word.sha256, [])
     if not photos:
-        outcome = "not_found" if place is None else "added"
+        outcome = "not_found" if place is None else "dropped" if agreed.label in classes.drop else "added"
         return Correction(image=_name(word), label=agreed.label, was=None, reviewer=reviewers, outcome=outcome)
     names = [renamed(photo.label, classes) for photo in photos]
     other = next((place for place, name in enumerate(names) if name != agreed.label), None)
     first = photos[other or 0]
-    outcome = "agrees" if other is None else "applied"
+    outcome = "dropped" if agreed.label in classes.drop else "agrees" if other is None else "applied"
     return Correction(
         image=path_cell(first.path), label=agreed.label, was=names[other or 0], reviewer=reviewers, outcome=outcome
     )

@@ -32,7 +32,7 @@ from trainer.retrain.ship import EXPORT, PUBLISH
 from trainer.retrain.teach import TEACH
 from trainer.retrain.tools import Tools
 from trainer.retrain.weigh import CATALOGUE, COMPARE, GATE
-from trainer.retrain.work import CycleView, Step, Work
+from trainer.retrain.work import CycleView, Step, Work, champion_of
 
 __all__ = ["CycleWish", "Held", "Surroundings", "retrain", "steps"]
 
@@ -266,7 +266,14 @@ class _Cycle:
         replace_file(folder.seconds, json.dumps(so_far, indent=1).encode())
 
     def _nothing(self, why: str) -> Outcome:
-        now = self._around.now()
+        now, name = self._around.now(), self._config.name
+        champion = champion_of(self._registry, name)
         return Outcome(
-            status=CycleStatus.NOTHING_NEW, number=0, name=self._config.name, reasons=(why,), started=now, finished=now
+            status=CycleStatus.NOTHING_NEW,
+            number=0,
+            name=name,
+            champion=f"{name}@{champion}" if champion else None,
+            reasons=(why,),
+            started=now,
+            finished=now,
         )

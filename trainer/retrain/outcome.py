@@ -63,7 +63,8 @@ class Outcome(_Record):
         status: in a word.
         number: of the cycle; 0 where none was begun.
         name: of the model.
-        champion: that the challenger was compared with, such as ``shop@3``; none for a first model.
+        champion: that the challenger was compared with, such as ``shop@3``, or that stays where nothing was done; none
+            where there is none.
         challenger: such as ``shop@4``; none where it came to none.
         version: the challenger's.
         reasons: why it was refused, a sentence each; or why nothing was done. Kept of a forced promotion too.

@@ -36,7 +36,7 @@ class Correction(_Record):
         was: its label before; none where it is a new photo.
         reviewer: who said so.
         outcome: ``applied``, ``added`` (a new photo), ``agrees`` (it had that label already), ``conflict`` (reviewers
-            disagree; left out) or ``not_found`` (nobody has that photo).
+            disagree; left out), ``dropped`` (the class is labelled no more) or ``not_found`` (nobody has that photo).
     """
 
     image: str

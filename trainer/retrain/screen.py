@@ -84,7 +84,8 @@ def _against(outcome: Outcome, comparison: Comparison) -> Table:
     for name, row in comparison.classes.items():
         low, high = row.points_95 or (None, None)
         between = "–" if low is None else f"{_points(low)} to {_points(high)}"
-        table.add_row(escape(name), _share(row.champion), _share(row.challenger), _points(row.points), between)
+        challenger = row.challenger if row.photos else None
+        table.add_row(escape(name), _share(row.champion), _share(challenger), _points(row.points), between)
     return table
 
 

@@ -40,7 +40,7 @@ def print_versions(versions: Sequence[ListedVersion], place: str, *, as_json: bo
     if not versions:
         say(f"No models in {place}; hangtag models publish BUNDLE --name NAME brings one there.")
         return
-    table, now = _table("model", "version", "aliases", "accuracy", "size", "published", "gate"), datetime.now(UTC)
+    table, now = _table("model", "version", "aliases", "validation", "size", "published", "gate"), datetime.now(UTC)
     for one in versions:
         table.add_row(
             escape(one.model),
@@ -103,7 +103,7 @@ def print_diff(diff: VersionDiff, *, as_json: bool) -> None:
 def _table(*titles: str) -> Table:
     table = Table()
     for title in titles:
-        right = title in {"version", "accuracy", "size"}
+        right = title in {"version", "validation", "size"}
         table.add_column(title, justify="right" if right else "left", overflow="fold")
     return table
 

@@ -22,6 +22,7 @@ _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _OUTCOMES: Final = {
     "conflict": "reviewers disagree; left out",
     "not_found": "nobody has that photo",
+    "dropped": "its class is labelled no more",
     "applied": "label changed",
     "added": "a new photo",
     "agrees": "had that label already",

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InputError, RegistryError
+from models.errors import BundleError, InputError, RegistryError
 from tests.paper_bundle import write_paper_bundle
 from tests.paper_cycle import PaperShop, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split
@@ -71,6 +71,13 @@ def test_a_champion_that_another_machine_retrained_brings_its_splits(shop: Paper
     shop.put(photo_rows(0, 39))
     shop.run()
     assert len(read_splits(shop.cycle(2) / "earlier.csv")) == 36
+
+
+def test_a_damaged_champion_is_told_before_anything_is_learned(shop: PaperShop) -> None:
+    (shop.registry.path("shop", 1) / "model.onnx").write_bytes(b"network 901")
+    with pytest.raises(BundleError, match=r"champion shop@1 to be whole, it is damaged: .*models rollback shop"):
+        shop.run()
+    assert shop.calls == []
 
 
 def test_a_number_of_another_machine_is_not_used_again(shop: PaperShop) -> None:

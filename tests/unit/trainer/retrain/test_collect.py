@@ -159,6 +159,16 @@ def test_a_reviewed_photo_that_the_data_lack_is_added(shop: Shop) -> None:
     assert (shop.labels["catalogue/8.jpg"], collected.new) == ("hats", 4)
 
 
+def test_a_correction_to_a_class_that_is_dropped_is_not_learned_from_and_says_so(shop: Shop) -> None:
+    shop.put("photos/misc/7.jpg")
+    photo = shop.put("catalogue/8.jpg")
+    for word in (photo, shop.folder / "photos/misc/7.jpg"):
+        shop.correct(f"{word},,misc,,anna,,2026-05-01")
+    collected = shop.collect(ClassMap(drop=("misc",)))
+    assert {c.outcome for c in collected.corrections} == {"dropped"}
+    assert "catalogue/8.jpg" not in shop.labels
+
+
 def test_a_photo_that_nobody_can_find_is_listed(shop: Shop) -> None:
     changed = shop.put("catalogue/8.jpg", b"saved anew")
     shop.correct(

@@ -17,7 +17,10 @@ CASES = [
     ('[train]\nepochs = "3"', r"train\.epochs .*a whole number without quotes\), got '3'"),
     ('[gate]\nmin_accuracy = "0.5"', r"gate\.min_accuracy .*a number without quotes"),
     ('[export]\nint8 = "yes"', r"export\.int8 .*true or false without quotes"),
-    ('[train]\ntime_limit = "soon"', r"train\.time_limit .*Expected a time"),
+    ('[train]\ntime_limit = "soon"', r"train\.time_limit .*Expected a time.*got 'soon'[^,]*; see"),
+    ("[mlflow]\nurl = 'x'", r"mlflow\.url is no key here: is uri meant\?"),
+    ("[mlflow]", r"mlflow\.uri is not what it should be \(it must be given\); see"),
+    ('[schedule]\nevery = "6h"\nwhen = "drift"', r'\(when = "drift" .* jobs = \["jobs"\] under \[drift\]\); see'),
 ]
 
 

@@ -184,8 +184,23 @@ def test_a_small_test_is_called_one():
 def test_a_test_that_has_lost_more_than_two_in_a_hundred_photos_is_another_one(unread, passed):
     verdict = judged(comparison(unread=unread))
     assert verdict.passed == passed
-    assert f"{unread} others are gone, changed or cannot be read" in sentence(verdict, "test_photos")
+    assert f"{unread} others are gone, changed or unreadable by now" in sentence(verdict, "test_photos")
     assert judged(comparison(unread=unread), max_unread_share=0.03).passed
+
+
+@pytest.mark.parametrize(("unread", "most", "passed"), [(1, 0.02, True), (2, 0.02, False), (1, 0.0, False)])
+def test_of_few_test_photos_one_may_be_lost(unread, most, passed):
+    verdict = judged(comparison(all_photos=30, unread=unread), max_unread_share=most)
+    assert verdict.passed == passed
+    assert ("1 other is gone" in sentence(verdict, "test_photos")) == (unread == 1)
+
+
+def test_a_class_of_the_champion_without_test_photos_is_to_be_looked_at():
+    doubt = {"hat": a_class(), "vase": new_class(0.0, photos=0)}
+    [recall] = [check for check in judged(comparison(classes=doubt)).checks if check.name == "recall"]
+    assert (recall.passed, recall.doubtful) == (True, True)
+    few = {"hat": a_class(), "lamp": a_class(photos=2, before=1.0, spread=60)}
+    assert not any(check.doubtful for check in judged(comparison(classes=few)).checks)
 
 
 def test_a_first_model_keeps_to_the_absolute_limits_alone():

@@ -61,7 +61,7 @@ def test_it_gets_the_config_and_asks_for_json(claimed: SlotBook, config: Path, a
 
 
 def test_a_schedule_for_drift_asks_for_it(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
-    config.write_text(f'{config.read_text()}when = "drift"\n')
+    config.write_text(f'{config.read_text()}when = "drift"\n[drift]\njobs = ["jobs"]\n')
     run(away, config, "print(json.dumps({'words': sys.argv[1:]}))")
     end = claimed.end_of(SLOT)
     assert end
