@@ -47,7 +47,8 @@ def cycle_page(material: CycleMaterial) -> str:
         catalogue_section(diff, diff.changed_share_95) if diff else "",
         learned_section(material),
         corrections_section(material),
-        f'<div class="pair">{costs_section(material)}{timings_section(material)}</div>',
+        costs_section(material),
+        timings_section(material),
         links_section(material),
     )
     body = "\n".join(sections)

@@ -46,8 +46,9 @@ h1.review::before { content: "!"; color: var(--review) }
 .corrections td:first-child { width: 34% }
 .corrections td { padding-top: .35rem; padding-bottom: .35rem }
 .outcome.badge { font-weight: 600 }
-.costs .n { width: 5.5rem }
-.costs td:last-child { padding-left: 1rem; width: 38% }
+.costs .n { width: 7.5rem }
+.costs td:first-child { width: 14rem }
+.costs td:last-child { padding-left: 1.25rem }
 .steps .n { width: 8rem }
 .steps .line { width: 45% }
 .links { list-style: none; padding: 0 }
