@@ -120,10 +120,10 @@ def show_photo(store: CorrectionStore, photo: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([_word_json(word) for word in words], ensure_ascii=False, indent=1))
         return
-    table = _table(f"Words: {len(words):,}", ("photo", "label", "reviewer, at", "model"))
+    table = _table(f"Words: {len(words):,}", ("photo", "label", "reviewer, at, model"))
     for word in words:
-        cells = (_photo(word), _label(word.label, word.was), f"{word.reviewer}\n{_minute(word)}", word.model)
-        table.add_row(*map(escape, cells))
+        said = "\n".join(filter(None, [word.reviewer, _minute(word), word.model]))
+        table.add_row(*map(escape, (_photo(word), _label(word.label, word.was), said)))
     Console().print(table)
 
 
