@@ -241,8 +241,11 @@ class _Cycle:
             try:
                 with self._view.step(step.name) as view:
                     step.do(work, view)
-            except HangtagError as error:
-                self._failed(work.folder, error)
+            except (KeyboardInterrupt, HangtagError) as error:
+                self._held.check()
+                self._took(work.folder, step.name, began)
+                if isinstance(error, HangtagError):
+                    self._failed(work.folder, error)
                 raise
             self._took(work.folder, step.name, began)
         return work.folder.read(work.folder.outcome, Outcome)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import BusyError, DataError, InputError, StoppedError
+from models.errors import BusyError, DataError, InputError, RegistryError, StoppedError
 from models.registry_history import CHAMPION, What
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split
@@ -101,6 +101,12 @@ def test_a_stopped_cycle_goes_on_where_it_was(shop: PaperShop, tool: str) -> Non
     left = {"train": 6, "export": 4, "compare": 3, "judge": 2, "write_report": 1}[tool]
     assert len(shop.calls) == left - (tool == "train")
     assert list(shop.registry.state("shop").versions) == [1, 2]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), StoppedError("stopped"), RegistryError("away")])
+def test_the_time_of_a_step_that_was_stopped_counts(shop: PaperShop, stop: BaseException) -> None:
+    shop.stop_at("train", stop)
+    assert json.loads((shop.cycle() / "seconds.json").read_text()).keys() == {"collect", "train"}
 
 
 def test_a_training_that_was_interrupted_is_resumed(shop: PaperShop) -> None:
