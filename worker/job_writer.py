@@ -5,7 +5,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
@@ -66,9 +66,48 @@ def create_job(
         InputError: rows are so large that a chunk of them would fill the memory.
     """
     catalogue, chunk_rows = _sized(catalogue, chunk_rows)
+    written = _write_rows(storage, catalogue, chunk_rows)
+    spec = JobSpec(
+        schema_version=3,
+        id=uuid.uuid4().hex[:12],
+        created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        source=catalogue.source,
+        image_column=catalogue.image_column,
+        image_root=catalogue.image_root,
+        rows=written.rows,
+        chunk_rows=chunk_rows,
+        chunks=written.chunks,
+        rows_digest=written.digest,
+        left_out=dict(catalogue.left_out),
+        priority=priority,
+        preprocess_version=PREPROCESS_VERSION,
+        model=model,
+        options=options,
+        digest=_digest(written.digest, catalogue, model, options),
+        confined=confined,
+        per_host=per_host,
+        needs_root=written.has_paths and not is_url(catalogue.image_root),
+        chunks_per_file=written.chunks_per_file,
+    )
+    _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
+    return Job(spec, storage)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What the row files hold; ``has_paths``: whether some cells are paths on a disk."""
+
+    rows: int
+    chunks: int
+    digest: str
+    has_paths: bool
+    chunks_per_file: int
+
+
+def _write_rows(storage: Storage, catalogue: Catalogue, chunk_rows: int) -> _Written:
     hasher = _RowsHasher(catalogue.schema)
     rows = chunks = 0
-    needs_root = False
+    has_paths = False
     first, tables = _peeked(_chunk_tables(catalogue, chunk_rows))
     chunks_per_file = max(1, min(CHUNKS_PER_FILE, FILE_BYTES // max(1, first.nbytes)))
     for number, file_chunks in enumerate(_groups(tables, chunks_per_file)):
@@ -79,33 +118,9 @@ def create_job(
                 hasher.update(table)
                 rows += table.num_rows
                 chunks += 1
-                needs_root = needs_root or _names_paths(table.column(catalogue.image_column))
+                has_paths = has_paths or _names_paths(table.column(catalogue.image_column))
         _commit_new(storage, rows_key(number), buffer.getvalue())
-    rows_digest = hasher.digest()
-    spec = JobSpec(
-        schema_version=3,
-        id=uuid.uuid4().hex[:12],
-        created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        source=catalogue.source,
-        image_column=catalogue.image_column,
-        image_root=catalogue.image_root,
-        rows=rows,
-        chunk_rows=chunk_rows,
-        chunks=chunks,
-        rows_digest=rows_digest,
-        left_out=dict(catalogue.left_out),
-        priority=priority,
-        preprocess_version=PREPROCESS_VERSION,
-        model=model,
-        options=options,
-        digest=_digest(rows_digest, catalogue, model, options),
-        confined=confined,
-        per_host=per_host,
-        needs_root=needs_root and not is_url(catalogue.image_root),
-        chunks_per_file=chunks_per_file,
-    )
-    _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
-    return Job(spec, storage)
+    return _Written(rows, chunks, hasher.digest(), has_paths, chunks_per_file)
 
 
 def _sized(catalogue: Catalogue, most_rows: int) -> tuple[Catalogue, int]:

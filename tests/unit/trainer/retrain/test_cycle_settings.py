@@ -12,16 +12,6 @@ from trainer.retrain.cycle import CycleWish
 from trainer.retrain.outcome import CycleStatus
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> PaperShop:
-    """With a champion of 30 photos, and three new ones."""
-    shop = PaperShop(tmp_path)
-    shop.put(photo_rows(0, 30))
-    shop.publish_champion()
-    shop.put(photo_rows(0, 33))
-    return shop
-
-
 def cycles(shop: PaperShop) -> list[str]:
     folder = shop.root / "cycles"
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from hangtag.cli import make_app
 from models.errors import DataError, ExitCode
-from tests.paper_cycle import PaperShop, photo_rows
+from tests.paper_cycle import PaperShop
 from trainer.retrain.cycle import CycleWish
 from trainer.retrain.cycle_folder import CycleFolder
 from trainer.retrain.outcome import CycleStatus, exit_code
@@ -42,22 +42,14 @@ def test_that_there_is_nothing_to_do_is_json_too(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["status"] == "nothing_new"
 
 
-def _shop(root: Path, *, passes: bool = True) -> PaperShop:
-    shop = PaperShop(root, passes=passes)
-    shop.put(photo_rows(0, 30))
-    shop.publish_champion()
-    shop.put(photo_rows(0, 33))
-    return shop
-
-
 def shown(shop: PaperShop, wish: CycleWish | None = None) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
     show_outcome(shop.run(wish), shop.config, console)
     return console.export_text()
 
 
-def test_a_promotion_shows_figures_checks_and_the_way_back(tmp_path: Path) -> None:
-    text = shown(_shop(tmp_path))
+def test_a_promotion_shows_figures_checks_and_the_way_back(shop: PaperShop) -> None:
+    text = shown(shop)
     assert "10 test photos that neither has learned from" in text
     assert "0.5000" in text
     assert "✓  accuracy  10 points better" in text
@@ -65,19 +57,20 @@ def test_a_promotion_shows_figures_checks_and_the_way_back(tmp_path: Path) -> No
     assert "hangtag models rollback shop --why REASON" in text
 
 
-def test_a_refusal_shows_what_failed_and_how_to_overrule_it(tmp_path: Path) -> None:
-    text = shown(_shop(tmp_path, passes=False))
+def test_a_refusal_shows_what_failed_and_how_to_overrule_it(shop: PaperShop) -> None:
+    shop.passes = False
+    text = shown(shop)
     assert "✗  accuracy" in text
     assert "shop@2 was refused; shop@1 stays the champion." in text
     assert "hangtag models promote shop@2 --force --why REASON" in text
 
 
-def test_a_forced_promotion_says_so(tmp_path: Path) -> None:
-    assert "although the gate refused it" in shown(_shop(tmp_path, passes=False), CycleWish(force="because"))
+def test_a_forced_promotion_says_so(shop: PaperShop) -> None:
+    shop.passes = False
+    assert "although the gate refused it" in shown(shop, CycleWish(force="because"))
 
 
-def test_a_doubtful_check_is_a_yellow_note(tmp_path: Path) -> None:
-    shop = _shop(tmp_path)
+def test_a_doubtful_check_is_a_yellow_note(shop: PaperShop) -> None:
     outcome = shop.run()
     folder = CycleFolder(shop.config.cycles / f"{outcome.number:06d}")
     doubt = Check(name="min_accuracy", passed=True, sentence="no better than one word", doubtful=True)
