@@ -28,8 +28,11 @@ def check_test_photos(settings: GateSettings, comparison: Comparison) -> Check:
         told += f" These are few: a difference of less than {smallest} points is mostly missed."
     most = settings.max_unread_share
     passed = unread <= max(bool(most), most * (photos + unread))  # of few photos one may always be lost
-    limit = "" if passed else f" At most {percent(most)} may be: bring them back, or allow more with max_unread_share."
-    return Check(name="test_photos", passed=passed, sentence=told + _unread(unread) + limit)
+    lost = f"Of {photos + unread:,} test photos {unread:,} are gone, changed or unreadable by now, and at most "
+    todo = f"{percent(most)} may be: bring them back, or allow more with max_unread_share."
+    return Check(
+        name="test_photos", passed=passed, sentence=told + _unread(unread) if passed else f"{lost}{todo} {told}"
+    )
 
 
 def _unread(unread: int) -> str:

@@ -157,7 +157,16 @@ def delete_version(model: str, why: str, registry: str, *, as_json: bool) -> Non
         msg = f"Expected a version by its number, such as {name[0]}@2, got {model}: an alias may move at any moment."
         raise InputError(msg)
     event = shelf.delete(name[0], int(name[1]), why)
-    _tell(event, f"{model} is gone.", f"{model} was deleted before.", as_json=as_json)
+    done = f"{model} is gone."
+    if event is not None and int(name[1]) in event.after.champions and not _ways_back(event):
+        done += " It was the last that hangtag models rollback could go back to."
+    _tell(event, done, f"{model} was deleted before.", as_json=as_json)
+
+
+def _ways_back(event: Event) -> set[int]:
+    """Versions that were champion before, and are still there."""
+    state = event.after
+    return {version for version in state.champions if version in state.versions} - {state.aliases.get(CHAMPION)}
 
 
 def show_history(name: str, registry: str, *, as_json: bool) -> None:

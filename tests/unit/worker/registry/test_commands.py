@@ -219,9 +219,18 @@ def test_a_version_is_deleted_by_its_number(registry: Registry) -> None:
     with pytest.raises(RegistryError, match=r"shop@3 is challenger; .*models alias shop@3 challenger --remove"):
         run(registry, "delete", "shop@3", "--why", "worse")
     run(registry, "alias", "shop@3", "challenger", "--remove", "--why", "to delete it")
-    assert "shop@3 is gone" in run(registry, "delete", "shop@3", "--why", "worse").stdout
+    assert run(registry, "delete", "shop@3", "--why", "worse").stdout.strip() == "shop@3 is gone."
     assert [one["version"] for one in asked(registry)] == [1, 2]
     assert asked(registry, "delete", "shop@3", "--why", "worse") is None
+
+
+def test_who_deletes_the_only_way_back_is_told(registry: Registry) -> None:
+    before, now = registry.state("shop").champions[-2:]
+    said = run(registry, "delete", f"shop@{before}", "--why", "old").stdout
+    assert "It was the last that hangtag models rollback could go back to." in " ".join(said.split())
+    with pytest.raises(RegistryError, match=rf"found none \({before} deleted\); .*promote another version"):
+        run(registry, "rollback", "shop", "--why", "worse")
+    assert registry.resolve("shop", CHAMPION) == now
 
 
 def test_an_alias_can_be_given(registry: Registry) -> None:
