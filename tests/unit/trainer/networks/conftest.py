@@ -10,7 +10,7 @@ QUICK = {Arch.CNN, Arch.SIMPLE, Arch.MOBILENET}
 
 
 def by_speed(archs: Iterable[Arch]) -> list[Any]:
-    """Architectures as parameters; those that take seconds to build are slow."""
+    """Architectures as parameters; those that take seconds to build are of the long proofs."""
     return [pytest.param(arch, id=arch.value, marks=[] if arch in QUICK else pytest.mark.proof) for arch in archs]
 
 
