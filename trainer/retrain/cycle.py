@@ -152,7 +152,6 @@ class _Cycle:
                 return self._nothing(why_not)
             folder = self._begun()
         if folder is None:
-            self._tell_late()
             return self._nothing("no new photos, no corrections, and the settings of [train] are the same")
         outcome = self._worked(self._work(folder, _settings_of(folder)))
         self._cycles.lighten(self._config.keep)
@@ -215,6 +214,8 @@ class _Cycle:
 
     def _tell_late(self) -> None:
         """A tracking server may have been away when the last cycle ended; it is asked again as long as all is there."""
+        if self._config.mlflow is None:
+            return
         last = next(reversed(self._cycles.finished()), None)
         if last is not None and last.bundle.is_dir() and not LOG.done(work := self._work(last, self._config)):
             with self._view.step(LOG.name) as view:
@@ -242,7 +243,8 @@ class _Cycle:
                 with self._view.step(step.name) as view:
                     step.do(work, view)
             except (KeyboardInterrupt, HangtagError) as error:
-                self._held.check()
+                if isinstance(error, KeyboardInterrupt | StoppedError):
+                    self._held.check()  # another process may have stopped it, and goes on in this folder
                 self._took(work.folder, step.name, began)
                 if isinstance(error, HangtagError):
                     self._failed(work.folder, error)
@@ -269,6 +271,7 @@ class _Cycle:
         replace_file(folder.seconds, json.dumps(so_far, indent=1).encode())
 
     def _nothing(self, why: str) -> Outcome:
+        self._tell_late()
         now, name = self._around.now(), self._config.name
         champion = champion_of(self._registry, name)
         return Outcome(

@@ -5,9 +5,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageCms
 
-from models.preprocess import (
-    PreprocessSpec,
-)
+from models.preprocess import PreprocessSpec
 
 SIZE = 32
 PAD = PreprocessSpec(size=SIZE)

@@ -1,7 +1,8 @@
 from models.errors import MissingExtraError
 from models.registry_history import CHAMPION
 from tests.paper_cycle import PaperShop, PaperView
-from trainer.retrain.config import MlflowSettings
+from trainer.retrain.config import DriftSettings, MlflowSettings
+from trainer.retrain.cycle import CycleWish
 from trainer.retrain.outcome import CycleStatus
 
 
@@ -29,6 +30,7 @@ def test_a_tracking_server_that_was_away_is_told_when_there_is_nothing_new(shop:
     config = shop.config.model_copy(update={"mlflow": MlflowSettings(uri="http://127.0.0.1:1")})
     shop.run(config=config, log_cycle=away)
     shop.registry.rollback("shop", "customers complain")
-    for _ in range(2):
-        assert shop.run(config=config, log_cycle=back).status is CycleStatus.NOTHING_NEW
+    undrifted = config.model_copy(update={"drift": DriftSettings(jobs=("jobs",))})
+    assert shop.run(CycleWish(when="drift"), undrifted, log_cycle=back).status is CycleStatus.NOTHING_NEW
+    assert shop.run(config=config, log_cycle=back).status is CycleStatus.NOTHING_NEW
     assert told == [("shop", 2, True, {CHAMPION: 1})]
