@@ -9,6 +9,7 @@ from models.options import ModelOption, RegistryOption
 from models.reference import DEFAULT_REGISTRY
 from worker.options import (
     AllowHostOption,
+    AllowUnsizedOption,
     DownloadTimeoutOption,
     EncodingOption,
     GroupColumnOption,
@@ -52,6 +53,7 @@ def label_command(
     top_k: TopKOption = 3,
     timeout: TimeoutOption = 10.0,
     allow_host: AllowHostOption = None,
+    allow_unsized: AllowUnsizedOption = False,
     per_host: PerHostOption = None,
     download_timeout: DownloadTimeoutOption = None,
     previous: Annotated[
@@ -115,6 +117,7 @@ def label_command(
         image_column=image_column,
         image_root=image_root,
         encoding=encoding,
+        allow_unsized=allow_unsized,
         per_host=per_host,
         previous=previous,
         workers=workers,

@@ -61,6 +61,7 @@ class LabelRequest:
         image_column: the column with the paths; the obvious one where it is not given.
         image_root: where relative paths start: a folder or a URL.
         encoding: of a text catalogue; found from its first bytes where it is not given.
+        allow_unsized: take a catalogue from the web whose host does not say where it ends.
         per_host: downloads from one host at once, of each process.
         previous: an earlier result, whose rows are taken over where the photo is the same.
         workers: how many processes; one a core where it is not given.
@@ -77,6 +78,7 @@ class LabelRequest:
     image_column: str | None = None
     image_root: Path | str | None = None
     encoding: str | None = None
+    allow_unsized: bool = False
     per_host: int | None = None
     previous: Path | None = None
     workers: int | None = None
@@ -121,7 +123,12 @@ def label(
     on_model(pin)
     options = request.options
     catalogue = open_catalogue(
-        request.source, request.image_column, request.image_root, request.encoding, options.allow_hosts
+        request.source,
+        request.image_column,
+        request.image_root,
+        request.encoding,
+        options.allow_hosts,
+        unsized=request.allow_unsized,
     )
     catalogue.check_column(options.group_column, "--group-column")
     check_no_clash(catalogue.schema.names, options.prefix)

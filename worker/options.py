@@ -6,6 +6,7 @@ import typer
 
 __all__ = [
     "AllowHostOption",
+    "AllowUnsizedOption",
     "DownloadTimeoutOption",
     "EncodingOption",
     "GroupColumnOption",
@@ -46,6 +47,13 @@ AllowHostOption = Annotated[
         "--allow-host",
         metavar="HOST:PORT",
         help="Fetch photos from this host too, though its address is not public. May be given again.",
+    ),
+]
+AllowUnsizedOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unsized",
+        help="Take a catalogue at a URL though its host does not say how long it is: it may have been cut short.",
     ),
 ]
 PerHostOption = Annotated[

@@ -216,13 +216,17 @@ class ObjectStorage:
     def fetch(self, key: str, file: Path) -> None:
         """Write the bytes under ``key`` into a file of this machine, a piece at a time.
 
+        What speaks like S3 may answer without a length; then nothing else would tell half an object from a whole one.
+
         Raises:
             FileNotFoundError: there is nothing under ``key``.
         """
 
         def get() -> None:
-            with self._asking(key) as files:
-                files.get_file(self._path(key), str(file))
+            self._bring(key, file)
+            came, size = file.stat().st_size, self._call("head_object", key)["ContentLength"]
+            if came != size:
+                raise _PassingError(_advice(f"{self.url}/{key}", f"{came:,} of its {size:,} bytes came"))
 
         _patiently(get)
 

@@ -30,6 +30,8 @@ class Kind(StrEnum):
     REFUSED = "refused"
     DONE_BUT_REFUSED = "done_but_refused"
     CUT_SHORT = "cut_short"
+    CUT_SHORT_UNSIZED = "cut_short_unsized"
+    """And nothing is said of the length."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ class _Failing:
     def _failed(self, fault: Fault, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if fault.kind is Kind.CUT_SHORT:
             return _cut_short(list(self._app(environ, start)))
+        if fault.kind is Kind.CUT_SHORT_UNSIZED:
+            return [b"".join(self._app(environ, _without_length(start)))[:-1]]
         if fault.kind is Kind.DONE_BUT_REFUSED:
             list(self._app(environ, lambda *_: None))
         else:
@@ -141,6 +145,13 @@ class _Failing:
         body = says if fault.method != "HEAD" else b""
         start(f"{fault.status} Fault", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
         return [body]
+
+
+def _without_length(start: Callable[..., Any]) -> Callable[..., Any]:
+    def begin(status: str, headers: list[tuple[str, str]], *rest: object) -> object:
+        return start(status, [pair for pair in headers if pair[0].lower() != "content-length"], *rest)
+
+    return begin
 
 
 def _cut_short(body: list[bytes]) -> Iterator[bytes]:

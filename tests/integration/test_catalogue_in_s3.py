@@ -35,6 +35,13 @@ def test_a_large_file_whose_answer_breaks_off_comes_whole(s3: S3Server, bucket: 
     assert pa.Table.from_batches(list(catalogue.batches)).equals(table)
 
 
+def test_a_file_whose_answer_says_nothing_of_its_length_and_breaks_off_comes_whole(s3: S3Server, bucket: str) -> None:
+    s3.put(f"/{bucket}/a.txt", b"a.jpg\nb.jpg")
+    s3.fail(Fault("GET", Kind.CUT_SHORT_UNSIZED))
+    assert rows(open_catalogue(f"s3://{bucket}/a.txt")) == [{"image": "a.jpg"}, {"image": "b.jpg"}]
+    assert s3.faults_left() == 0
+
+
 def test_a_folder_gives_its_photos_page_by_page(s3: S3Server, bucket: str) -> None:
     photos = [f"{kind}/{n:02}.{ending}" for kind in ("dress", "shoes") for n in range(PAGE_KEYS) for ending in ("JPG",)]
     others = ["notes.txt", "dress/a.psd", "dress/readme", ".hidden.jpg", ".cache/1.jpg", "shoes/.old/1.jpg", "shoes/"]

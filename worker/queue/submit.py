@@ -52,6 +52,7 @@ class SubmitRequest:
         image_column: the column with the paths; the obvious one where it is not given.
         image_root: where relative paths start, on every worker: a folder or a URL.
         encoding: of a text catalogue; found from its first bytes where it is not given.
+        allow_unsized: take a catalogue from the web whose host does not say where it ends.
         per_host: downloads from one host at once, of each process.
         previous: name of an earlier job, whose rows are taken over where the photo is the same.
         priority: which jobs' chunks are taken first.
@@ -66,6 +67,7 @@ class SubmitRequest:
     image_column: str | None = None
     image_root: Path | str | None = None
     encoding: str | None = None
+    allow_unsized: bool = False
     per_host: int | None = None
     previous: str | None = None
     priority: Priority = Priority.NORMAL
@@ -119,7 +121,13 @@ def submit(
     pin = verified_pin(model.path, request.variant, request.options.precision)
     options = request.options
     catalogue = catalogue or open_catalogue(
-        request.source, request.image_column, request.image_root, request.encoding, options.allow_hosts, confined=True
+        request.source,
+        request.image_column,
+        request.image_root,
+        request.encoding,
+        options.allow_hosts,
+        confined=True,
+        unsized=request.allow_unsized,
     )
     catalogue.check_column(options.group_column, "--group-column")
     check_no_clash(catalogue.schema.names, options.prefix)

@@ -53,7 +53,8 @@ IMAGE_COLUMNS: Final = (
     "url",
 )
 _SNIFFED_ROWS: Final = 20
-_KINDS: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"})
+_PARQUET: Final = ".parquet"
+_KINDS: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", _PARQUET, ".txt"})
 _OF_A_KIND: Final = "of a .csv, .tsv, .jsonl, .parquet or .txt"
 
 
@@ -117,6 +118,7 @@ def open_catalogue(
     allow_hosts: Sequence[str] | None = None,
     *,
     confined: bool = False,
+    unsized: bool = False,
 ) -> Catalogue:
     """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
 
@@ -130,10 +132,11 @@ def open_catalogue(
         encoding: of a text file; UTF-8, or what its byte order mark says, where it is not given.
         allow_hosts: ``HOST:PORT`` of the hosts that a catalogue may come from though their addresses are not public.
         confined: whether photos on disk are read from under ``image_root`` only.
+        unsized: whether to take a text file whose host does not say where it ends; Parquet says that itself.
 
     Raises:
-        InputError: it is missing, of another kind or encoding, has no rows, no column is obviously the photo's, or its
-            first photos are all where they may not be read.
+        InputError: it is missing, of another kind or encoding, has no rows, no column is obviously the photo's, its
+            first photos are all where they may not be read, or nothing says where it ends.
         JobError: it is elsewhere and does not come.
         MissingExtraError: it is in S3, and what talks to S3 is not installed.
     """
@@ -141,7 +144,7 @@ def open_catalogue(
     if not place:
         msg = "Expected a folder or a catalogue file, got an empty name; name one, or . for the current folder."
         raise InputError(msg)
-    opened = _open_url(place, encoding, allow_hosts) if is_url(place) else _open_path(Path(source), encoding)
+    opened = _open_url(place, encoding, allow_hosts, unsized) if is_url(place) else _open_path(Path(source), encoding)
     reader = opened.reader
     column = _image_column(opened.source, reader.schema, image_column)
     _check_header(opened.source, reader.schema)
@@ -168,11 +171,11 @@ def _open_path(path: Path, encoding: str | None) -> _Opened:
     return _Opened(name, _file_reader(path, str(path), path.suffix.lower(), encoding), str(path.resolve().parent))
 
 
-def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str] | None) -> _Opened:
+def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str] | None, unsized: bool) -> _Opened:
     url = checked_url(place)
     name, suffix = shown(url), suffix_of(url)
     if suffix in _KINDS:
-        file = _fetched(url, allow_hosts)
+        file = _fetched(url, allow_hosts, unsized or suffix == _PARQUET)
         reader = _file_reader(file.path, name, suffix, encoding)
         reader.batches = _closing(reader.batches, file)
         return _Opened(name, reader, folder_of(url))
@@ -185,16 +188,17 @@ def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str] | Non
     return _Opened(root, read_names(bucket_images(root, left_out), left_out), root, "image files")
 
 
-def _fetched(url: str, allow_hosts: Sequence[str] | None) -> UnnamedFile:
+def _fetched(url: str, allow_hosts: Sequence[str] | None, unsized: bool) -> UnnamedFile:
     file = UnnamedFile()
     try:
         if url.startswith(S3_SCHEME):
             fetch_object(url, file.path)
         else:
-            from worker.sources.web import MAX_BYTES, download  # aiohttp takes a while to import
+            from worker.sources.web import WebLimits, download  # aiohttp takes a while to import
 
             room = disk_usage(gettempdir()).free // 2
-            download(url, file.file, allow_hosts, max_bytes=min(MAX_BYTES, room))
+            limits = WebLimits(max_bytes=min(WebLimits.max_bytes, room))
+            download(url, file.file, allow_hosts, limits, unsized=unsized)
     except OSError as error:
         msg = f"Expected to keep {shown(url)} in {gettempdir()}, got {error}; set TMPDIR to a folder with room."
         raise JobError(msg) from error
@@ -220,7 +224,7 @@ def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Re
     if suffix not in _KINDS:
         msg = f"Expected a folder or {_OF_A_KIND.removeprefix('of ')} file, got {name}."
         raise InputError(msg)
-    if suffix == ".parquet":
+    if suffix == _PARQUET:
         _check_no_encoding(name, encoding)
         return read_parquet(path, name)
     text = text_file(path, name, encoding, option=True)

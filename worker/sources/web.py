@@ -1,7 +1,10 @@
 """A catalogue's bytes from the web."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
@@ -12,21 +15,57 @@ from worker.photos.address import Addresses
 from worker.sources.address import shown
 from worker.sources.connector import check_host, checked_connector
 
-__all__ = ["download"]
+__all__ = ["WebLimits", "download"]
 
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 30.0
-PAUSES_S: Final = (0.5, 1.0, 2.0)
-"""Before a second try and those after it."""
-
 MAX_PAUSE_S: Final = 30.0
-MAX_BYTES: Final = 32 * 10**9
 MAX_REDIRECTS: Final = 5
 
 _PIECE: Final = 256 * 1024
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _OK: Final = 200
+_CODINGS: Final = ("gzip", "identity")
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True)
+class WebLimits:
+    """What a catalogue's download may take.
+
+    Attributes:
+        max_bytes: of the file, once it is unpacked.
+        pauses_s: before each try but the first, where faults are such as pass.
+        answer_s: until an answer's headers are there.
+        window_s: in each such time ``least_bytes`` must come.
+        least_bytes: see there.
+        total_s: one try's.
+        clock: seconds that only grow.
+    """
+
+    max_bytes: int = 32 * 10**9
+    pauses_s: Sequence[float] = (0.5, 1.0, 2.0)
+    answer_s: float = 60.0
+    window_s: float = 60.0
+    least_bytes: int = 64 * 1024
+    total_s: float = 24 * 3600.0
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked for, where it goes, and how; ``unsized`` as in :func:`download`."""
+
+    url: str
+    file: BinaryIO
+    limits: WebLimits
+    unsized: bool
+
+    @property
+    def expected(self) -> str:
+        """How a message about it begins."""
+        return f"Expected a catalogue at {shown(self.url)}"
 
 
 class _PassingError(JobError):
@@ -45,8 +84,9 @@ def download(
     url: str,
     file: BinaryIO,
     allow_hosts: Sequence[str] | None = None,
-    pauses_s: Sequence[float] = PAUSES_S,
-    max_bytes: int = MAX_BYTES,
+    limits: WebLimits | None = None,
+    *,
+    unsized: bool = False,
 ) -> None:
     """Fetch what is at an ``http(s)://`` URL, a piece at a time.
 
@@ -54,57 +94,66 @@ def download(
         url: may hold user and password.
         file: where to.
         allow_hosts: ``HOST:PORT`` of hosts whose addresses need not be public.
-        pauses_s: seconds before each try but the first, where faults are such as pass.
-        max_bytes: that it may have.
+        limits: on bytes and seconds.
+        unsized: whether to take a body that ends when the connection does: nothing tells it from one that was cut
+            short.
 
     Raises:
-        InputError: the host has no such file, gives something else, or is at an address that is not public.
-        JobError: the host could not be reached, or what came was cut short, in each try.
+        InputError: the host has no such file, gives something else, does not say where the file ends, or is at an
+            address that is not public.
+        JobError: the host could not be reached, what came was cut short, in each try, or it comes too slowly.
     """
-    asyncio.run(_patiently(url, file, allow_hosts, pauses_s, max_bytes))
+    asyncio.run(_patiently(_Wanted(url, file, limits or WebLimits(), unsized), Addresses(allow_hosts or ())))
 
 
-async def _patiently(
-    url: str, file: BinaryIO, allow_hosts: Sequence[str] | None, pauses_s: Sequence[float], max_bytes: int
-) -> None:
-    timeout = ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
-    addresses = Addresses(allow_hosts or ())
-    connector = checked_connector(addresses, CONNECT_TIMEOUT_S)
-    async with ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar()) as session:
-        for pause_s in pauses_s:
+async def _patiently(wanted: _Wanted, addresses: Addresses) -> None:
+    async with ClientSession(
+        connector=checked_connector(addresses, CONNECT_TIMEOUT_S),
+        timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S),
+        cookie_jar=DummyCookieJar(),
+        headers={"Accept-Encoding": ", ".join(_CODINGS)},
+        auto_decompress=False,  # which takes half a gzip file for a whole one (seen with aiohttp 3.14)
+    ) as session:
+        for pause_s in wanted.limits.pauses_s:
             try:
-                await _once(session, url, file, addresses, max_bytes)
+                await _once(session, wanted, addresses)
             except _PassingError as error:
                 await asyncio.sleep(min(max(pause_s, error.wait_s), MAX_PAUSE_S))
             else:
                 return
-        await _once(session, url, file, addresses, max_bytes)
+        await _once(session, wanted, addresses)
 
 
-async def _once(session: ClientSession, url: str, file: BinaryIO, addresses: Addresses, max_bytes: int) -> None:
-    here = URL(url)
+async def _once(session: ClientSession, wanted: _Wanted, addresses: Addresses) -> None:
+    here = URL(wanted.url)
     for _ in range(MAX_REDIRECTS + 1):
         try:
             check_host(here, addresses)
-            async with session.get(here, allow_redirects=False) as answer:
+            async with await _answer(session, here, wanted.limits.answer_s) as answer:
                 if answer.status in _MOVED:
-                    here = _moved_to(answer, here, url)
+                    here = _moved_to(answer, here, wanted)
                     continue
-                _check_answer(answer, url)
-                await _keep(answer, file, url, max_bytes)
+                _check_answer(answer, wanted)
+                await _keep(answer, wanted)
                 return
         except ImageError as error:  # of an address
             raise InputError(str(error)) from error
         except (ClientError, TimeoutError) as error:
-            said = str(error).replace(url, shown(url))
+            said = str(error).replace(wanted.url, shown(wanted.url))
             came = f"{type(error).__name__}: {said}".rstrip(": ")
-            msg = f"Expected a catalogue at {shown(url)}, got {came}; check the URL, or try later."
+            msg = f"{wanted.expected}, got {came}; check the URL, or try later."
             raise _PassingError(msg) from error
-    msg = f"Expected a catalogue at {shown(url)}, the host redirected more than {MAX_REDIRECTS} times; check the URL."
+    msg = f"{wanted.expected}, the host redirected more than {MAX_REDIRECTS} times; check the URL."
     raise InputError(msg)
 
 
-def _moved_to(answer: ClientResponse, here: URL, url: str) -> URL:
+async def _answer(session: ClientSession, here: URL, answer_s: float) -> ClientResponse:
+    """The answer as far as its headers; a host that drips them is not awaited for ever."""
+    async with asyncio.timeout(answer_s):
+        return await session.get(here, allow_redirects=False)
+
+
+def _moved_to(answer: ClientResponse, here: URL, wanted: _Wanted) -> URL:
     location = answer.headers.get("Location", "")
     try:
         there = here.join(URL(location)) if location else URL()
@@ -112,38 +161,102 @@ def _moved_to(answer: ClientResponse, here: URL, url: str) -> URL:
         there = URL()
     if there.scheme not in {"http", "https"} or not there.host or (here.scheme == "https" and there.scheme == "http"):
         said = shown(str(there)) if there.host else "a place without a name"
-        msg = f"Expected a catalogue at {shown(url)}, the host redirected to {said}, where we do not go; check the URL."
+        msg = f"{wanted.expected}, the host redirected to {said}, where we do not go; check the URL."
         raise InputError(msg)
     return there
 
 
-def _check_answer(answer: ClientResponse, url: str) -> None:
-    if answer.status == _OK:
-        return
-    said = f"Expected a catalogue at {shown(url)}, the host answered {answer.status} {answer.reason or ''}".rstrip()
+def _check_answer(answer: ClientResponse, wanted: _Wanted) -> None:
+    said = f"{wanted.expected}, the host answered {answer.status} {answer.reason or ''}".rstrip()
     if answer.status in _PASSING:
         wait = answer.headers.get("Retry-After", "")
         msg = f"{said}; try later."
         raise _PassingError(msg, float(wait) if wait.isdecimal() else 0.0)
-    msg = f"{said}; check the URL."
-    raise InputError(msg)
+    if answer.status != _OK:
+        msg = f"{said}; check the URL."
+        raise InputError(msg)
+    if not (wanted.unsized or _says_its_end(answer)):
+        msg = (
+            f"{wanted.expected}, the host does not say how long it is, so that nothing tells whether all of it came; "
+            "let the host send Content-Length, or download the file and name that. hangtag label and hangtag submit "
+            "take it as it comes with --allow-unsized."
+        )
+        raise InputError(msg)
 
 
-async def _keep(answer: ClientResponse, file: BinaryIO, url: str, max_bytes: int) -> None:
+def _says_its_end(answer: ClientResponse) -> bool:
+    """Whether a body that is cut short is told from a whole one (RFC 9112, 6.3)."""
+    codings = ",".join(answer.headers.getall("Transfer-Encoding", ()))
+    return codings.lower().endswith("chunked") if codings else answer.content_length is not None
+
+
+async def _keep(answer: ClientResponse, wanted: _Wanted) -> None:
     """Write the body from the file's start; another try may have written a part of it."""
+    file, limits = wanted.file, wanted.limits
     file.seek(0)
     file.truncate()
     count = 0
-    async for piece in answer.content.iter_chunked(_PIECE):
+    async for piece in _unpacked(answer, wanted):
         if not count and piece.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-            msg = f"Expected a catalogue at {shown(url)}, got a web page; is a sign-in needed?"
+            msg = f"{wanted.expected}, got a web page; is a sign-in needed?"
             raise InputError(msg)
         count += len(piece)
-        if count > max_bytes:
+        if count > limits.max_bytes:
             msg = (
-                f"Expected at most {max_bytes:,} bytes at {shown(url)}, more came; cut the catalogue in pieces, or "
-                "make room in TMPDIR."
+                f"Expected at most {limits.max_bytes:,} bytes at {shown(wanted.url)}, more came; cut the catalogue in "
+                "pieces, or make room in TMPDIR."
             )
             raise InputError(msg)
         file.write(piece)
     file.flush()
+
+
+def _unpacked(answer: ClientResponse, wanted: _Wanted) -> AsyncIterator[bytes]:
+    coding = answer.headers.get("Content-Encoding", "").strip().lower() or "identity"
+    if coding not in _CODINGS:
+        msg = f"{wanted.expected}, the host sent it compressed as {coding[:40]!r}; let it send gzip, or the plain file."
+        raise InputError(msg)
+    pieces = _paced(answer, wanted)
+    return pieces if coding == "identity" else _gunzipped(pieces, wanted)
+
+
+async def _paced(answer: ClientResponse, wanted: _Wanted) -> AsyncIterator[bytes]:
+    """The body's pieces, as long as they come quickly enough."""
+    limits = wanted.limits
+    start = since = limits.clock()
+    count = 0
+    async for piece in answer.content.iter_chunked(_PIECE):
+        yield piece
+        count += len(piece)
+        now = limits.clock()
+        if now - start > limits.total_s:
+            msg = f"{wanted.expected} within {limits.total_s / 3600:,.0f} h, it takes longer; cut it in pieces."
+            raise JobError(msg)
+        if now - since >= limits.window_s:
+            if count < limits.least_bytes:
+                msg = (
+                    f"{wanted.expected}, its host is too slow: {count:,} bytes came in {now - since:,.0f} s; try later, "
+                    "or download the file and name that."
+                )
+                raise JobError(msg)
+            since, count = now, 0
+
+
+async def _gunzipped(pieces: AsyncIterator[bytes], wanted: _Wanted) -> AsyncIterator[bytes]:
+    """Unpacked, in pieces of the same size at most."""
+    unpack = zlib.decompressobj(_GZIP)
+    try:
+        async for piece in pieces:
+            out, left = b"", piece
+            while left or len(out) == _PIECE:
+                if left and unpack.eof:  # a file of several members (RFC 1952, 2.2)
+                    unpack = zlib.decompressobj(_GZIP)
+                out = unpack.decompress(left, _PIECE)
+                left = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
+                yield out
+    except zlib.error as error:
+        msg = f"{wanted.expected}, its gzip compression is damaged ({error}); try later, or check what its host keeps."
+        raise _PassingError(msg) from error
+    if not unpack.eof:
+        msg = f"{wanted.expected}, its gzip compression was cut short; try later, or check what its host keeps."
+        raise _PassingError(msg)

@@ -16,6 +16,7 @@ class Answer:
     Attributes:
         length: what is said of the body; its own where none is given.
         endless: whether the body is sent again and again, until the other side has had enough.
+        sized: whether anything is said of the body's length; its end is the connection's where it is not.
     """
 
     body: bytes = b""
@@ -23,6 +24,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     length: int | None = None
     endless: bool = False
+    sized: bool = True
 
 
 @dataclass
@@ -56,7 +58,7 @@ def open_scripted_server() -> Iterator[ScriptedServer]:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
-            if not answer.endless:
+            if answer.sized and not answer.endless:
                 self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
             self.end_headers()
             try:

@@ -174,6 +174,24 @@ def test_a_refused_file_from_the_web_is_named_by_its_url_and_let_go_of(server: S
     assert not open_files() - before
 
 
+LONG = b"image,sku\n" + b"".join(b"%d.jpg,%d\n" % (n, n) for n in range(1000))
+
+
+def test_a_file_from_the_web_is_whole_or_refused(server: ScriptedServer) -> None:
+    server.answers["/a.csv"] = [Answer(LONG[: LONG.index(b"23.jpg")], sized=False)]
+    with pytest.raises(InputError, match="--allow-unsized"):
+        open_catalogue(server.url("/a.csv"), allow_hosts=[server.host])
+    assert len(rows(open_catalogue(server.url("/a.csv"), allow_hosts=[server.host], unsized=True))) == 23
+
+
+def test_parquet_says_by_itself_where_it_ends(server: ScriptedServer) -> None:
+    whole = server.answers["/feeds/spring.parquet"][0].body
+    server.answers["/a.parquet"] = [Answer(whole, sized=False), Answer(whole[:-1], sized=False)]
+    assert rows(open_catalogue(server.url("/a.parquet"), allow_hosts=[server.host])) == ROWS
+    with pytest.raises(InputError, match="Expected a Parquet file"):
+        open_catalogue(server.url("/a.parquet"), allow_hosts=[server.host])
+
+
 def test_a_web_server_has_no_folders(server: ScriptedServer) -> None:
     with pytest.raises(InputError, match=r"Expected the URL of a \.csv.* or of a folder in S3"):
         open_catalogue(server.url("/photos/"), allow_hosts=[server.host])
