@@ -235,7 +235,7 @@ async def _paced(answer: ClientResponse, wanted: _Wanted) -> AsyncIterator[bytes
         if now - since >= limits.window_s:
             if count < limits.least_bytes:
                 msg = (
-                    f"{wanted.expected}, its host is too slow: {count:,} bytes came in {now - since:,.0f} s; try later, "
+                    f"{wanted.expected}, it is too slow: {count:,} bytes came in {now - since:,.0f} s; try later, "
                     "or download the file and name that."
                 )
                 raise JobError(msg)
