@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from exporter.load_tensorflow import load_tensorflow
 from models.errors import StoppedError
+from models.terminal import Console
 
 if TYPE_CHECKING:
     from exporter.export import ExportResult

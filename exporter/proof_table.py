@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -12,6 +11,7 @@ from exporter.drop import Drop
 from exporter.parity import Parity
 from exporter.proof import Proof
 from exporter.variant import MadeVariant, file_of
+from models.terminal import Console
 
 __all__ = ["print_proof"]
 

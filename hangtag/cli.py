@@ -95,14 +95,16 @@ def _run(rooms: Sequence[str]) -> None:
         _fail(str(error), 1)
     from models.errors import HangtagError
     from models.telemetry import refuse_telemetry
+    from models.text import printable
 
     refuse_telemetry()
     try:
         make_app(rooms)()
     except HangtagError as error:
-        _fail(str(error), error.exit_code)
+        _fail(printable(str(error)), error.exit_code)
     except OSError as error:
-        _fail(f"The system refused: {error}. Check that the path is right, can be written to, and has room.", 1)
+        said = f"The system refused: {error}. Check that the path is right, can be written to, and has room."
+        _fail(printable(said), 1)
 
 
 def _fail(message: str, status: int) -> None:

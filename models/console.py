@@ -1,13 +1,13 @@
 """How ``classify`` looks on a terminal."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
 from models.classifier import Classifier, Prediction, load
 from models.errors import ExitCode, ImageError
 from models.precision import all_to_review_text
+from models.text import printable
 
 __all__ = ["classify_and_show"]
 
@@ -29,7 +29,7 @@ def classify_and_show(
     for image in images:
         answer = _classify(classifier, image, top_k)
         failed |= isinstance(answer, ImageError)
-        print(_json_line(image, answer) if as_json else _line(image, answer))
+        print(_json_line(image, answer) if as_json else printable(_line(image, answer)))
     return ExitCode.FAILURE if failed else ExitCode.OK
 
 
@@ -51,9 +51,8 @@ def _json_line(image: Path, answer: Prediction | ImageError) -> str:
 
 
 def _line(path: Path, answer: Prediction | ImageError) -> str:
-    image = os.fsencode(path).decode(errors="replace")
     if isinstance(answer, ImageError):
-        return f"{image}  failed ({answer.fault}): {answer}".encode(errors="replace").decode()
+        return f"{path}  failed ({answer.fault}): {answer}"
     others = ", ".join(f"{label} {confidence:.1%}" for label, confidence in answer.top_k[1:])
     doubt = f"  (a person should look: {answer.reason.words})" if answer.reason else ""
-    return f"{image}  {answer.label} {answer.confidence:.1%}{f'  [{others}]' if others else ''}{doubt}"
+    return f"{path}  {answer.label} {answer.confidence:.1%}{f'  [{others}]' if others else ''}{doubt}"

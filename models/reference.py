@@ -10,6 +10,7 @@ from typing import Final
 
 from models.errors import RegistryError
 from models.names import is_name
+from models.text import printable
 
 __all__ = ["DEFAULT_REGISTRY", "ModelReference", "find_model", "resolve_model", "version_of"]
 
@@ -91,5 +92,5 @@ def find_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> Path:
     """
     found = resolve_model(model, registry)
     if found.words:
-        print(found.words, file=sys.stderr)
+        print(printable(found.words), file=sys.stderr)
     return found.path

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from models.errors import ExitCode
+from models.terminal import Console
 from models.verification import Verification
 from models.verify import verify
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -15,6 +14,7 @@ from rich.table import Table
 from exporter.load_tensorflow import load_tensorflow
 from models.cache import default_cache
 from models.errors import ExitCode, MissingExtraError, StoppedError
+from models.terminal import Console
 from trainer.data.dataset import Split
 from trainer.report.rates import rounded
 from trainer.request import TrainRequest

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow.parquet as pq
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from exporter.console import export_and_show
@@ -17,6 +16,7 @@ from models.cache import default_cache
 from models.errors import InputError, JobError, StoppedError
 from models.preprocess import PreprocessSpec
 from models.storage.storage import FolderStorage
+from models.terminal import Console
 from models.whole_file import replace_file
 from trainer.arch import Arch
 from trainer.check.screen import check_and_show
@@ -87,7 +87,7 @@ def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
     ]
     replace_file(page, receipt_page(receipt, pictures, photos_shown).encode())
     console.rule("Look at")
-    console.print(f"  {sheet}\n  {page}\n  {out / 'check' / 'check.html'}\n  {output}", highlight=False)
+    console.print(f"  {sheet}\n  {page}\n  {out / 'check' / 'check.html'}\n  {output}", highlight=False, markup=False)
 
 
 def _request(photos: Path, run: Path, seed: int) -> TrainRequest:
@@ -111,7 +111,8 @@ def _label_on_a_queue(console: Console, out: Path, bundle: Path) -> tuple[Receip
 
     jobs = out / "jobs"
     with private_queue(out / "queue", jobs, workers=2) as settings:
-        console.print(f"Redis at {settings.redis_url}, two workers; their logs are in {out / 'queue'}", highlight=False)
+        workers = f"Redis at {settings.redis_url}, two workers; their logs are in {out / 'queue'}"
+        console.print(workers, highlight=False, markup=False)
         request = SubmitRequest(source=out / "new-photos", model=bundle, options=JobOptions(), name="new-photos")
         submit_and_show(request, settings, as_json=False)
         watch_job("new-photos", settings)

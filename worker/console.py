@@ -1,13 +1,13 @@
 """How labelling looks on a terminal."""
 
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from models.errors import StoppedError
 from models.precision import all_to_review_text, precision_text
+from models.terminal import Console, RateColumn, rate_text
 from worker.job import ModelPin
 from worker.label import LabelRequest, label
 from worker.photos_text import photos_text
@@ -15,18 +15,9 @@ from worker.receipt import Receipt
 from worker.results import Status
 from worker.retry import RETRYABLE
 
-__all__ = ["RateColumn", "label_with_progress", "print_receipt", "warn_of"]
+__all__ = ["label_with_progress", "print_receipt", "warn_of"]
 
-_WHOLE = 10
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
-
-
-class RateColumn(ProgressColumn):
-    """Images a second."""
-
-    def render(self, task: Task) -> Text:
-        """The rate over the last seconds."""
-        return Text(f"{task.speed or 0:,.0f} images/s", style="cyan")
 
 
 def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
@@ -34,7 +25,7 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
-    bar = _Bar(progress)
+    bar = _Bar(progress, "" if request.retry_failed else "images/s")  # of a chunk a retry does a few rows only
     try:
         receipt = label(
             request,
@@ -83,8 +74,9 @@ class _Bar:
         earlier: rows that an earlier run had done; none before anything was shown.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, unit: str) -> None:
         self._progress = progress
+        self._unit = unit
         self.done = 0
         self.earlier: int | None = None
 
@@ -92,7 +84,7 @@ class _Bar:
         """Rows done, of all."""
         if self.earlier is None:
             self.earlier = done
-            self._task = self._progress.add_task("label", total=total, completed=done)
+            self._task = self._progress.add_task("label", total=total, completed=done, earlier=done, unit=self._unit)
             self._progress.start()
         self.done = done
         self._progress.update(self._task, completed=done)
@@ -124,8 +116,7 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
     run = receipt.run
     if run.images:
         processes = "1 process" if run.workers == 1 else f"{run.workers:,} processes"
-        pace = f"{run.images_per_s:,.0f}" if run.images_per_s >= _WHOLE else f"{run.images_per_s:.1f}"
-        rate = f"{run.images:,} images in {run.seconds:,.1f} s: {pace} images/s, {processes}"
+        rate = f"{run.images:,} images in {run.seconds:,.1f} s: {rate_text(run.images_per_s)} images/s, {processes}"
         console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
     if photos_text(receipt.photos):
         console.print(photos_text(receipt.photos), highlight=False)

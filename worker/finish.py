@@ -25,7 +25,7 @@ from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
 from worker.results import Status
 from worker.retry import Retry
 
-__all__ = ["PAGE_FILE", "RESULT_FILE", "finish_job", "finished_receipt", "sheet_photo", "write_receipt"]
+__all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "finish_job", "finished_receipt", "sheet_photo", "write_receipt"]
 
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
@@ -67,7 +67,7 @@ def _check_done(job: Job, retry: Retry) -> None:
 
 def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
     """Of the whole job, or of its latest retry alone."""
-    begun = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
+    begun = begun_at(job, retry)
     ended = max(entry.modified for entry in job.storage.entries("parts"))
     keys = [part_key(chunk, retry.number) for chunk in retry.chunks]
     works = [part_work(pq.read_schema(job.storage.source(key))) for key in keys]
@@ -77,6 +77,11 @@ def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
         workers=len({work.worker for work in works} or tally.processes),
         restarts=sum(work.deaths for work in works) if works else tally.deaths,
     )
+
+
+def begun_at(job: Job, retry: Retry) -> float:
+    """When the work began that rates are of, in seconds since 1970."""
+    return datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
 
 
 def write_receipt(job: Job, receipt: Receipt, merged: Merged) -> None:

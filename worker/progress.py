@@ -9,10 +9,12 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
-from worker.finish import finished_receipt
+from models.terminal import FIRST_RATE_S
+from worker.finish import begun_at, finished_receipt
 from worker.job import Job
 from worker.parts import PartWork, latest_parts, part_key, part_work
 from worker.results import Status
+from worker.retry import Retry
 
 __all__ = ["JobProgress", "JobState", "ProgressReader"]
 
@@ -40,7 +42,8 @@ class JobProgress:
         done: rows in chunks that are done.
         failed: failed rows among them.
         deaths: tries at these chunks that ended with their process.
-        rate: rows a second over the last minute.
+        rate: rows a second since the work began, as the receipt says it; none in the first seconds.
+        recent_rate: rows a second over the last minute.
     """
 
     state: JobState
@@ -49,11 +52,12 @@ class JobProgress:
     failed: int
     deaths: int
     rate: float
+    recent_rate: float
 
     @property
     def seconds_left(self) -> float | None:
-        """At the present rate; none where nothing moves, or nothing is left."""
-        return (self.rows - self.done) / self.rate if self.rate and self.done < self.rows else None
+        """At the rate of the last minute; none where nothing moves, or nothing is left."""
+        return (self.rows - self.done) / self.recent_rate if self.recent_rate and self.done < self.rows else None
 
 
 class ProgressReader:
@@ -73,13 +77,14 @@ class ProgressReader:
         receipt = finished_receipt(job)
         if receipt:
             failed = receipt.by_status[Status.FAILED]
-            return JobProgress(JobState.FINISHED, receipt.rows, receipt.rows, failed, receipt.work.deaths, 0.0)
+            return JobProgress(JobState.FINISHED, receipt.rows, receipt.rows, failed, receipt.work.deaths, 0.0, 0.0)
         written = {entry.name: entry.modified for entry in job.storage.entries("parts")}
         latest = latest_parts(written)
         keys = {chunk: part_key(chunk, retry) for chunk, retry in latest.items()}
         self._open(key for key in keys.values() if key not in self._counts)
         counts = [self._counts[key] for key in keys.values()]
-        missing = job.missing_from(latest, job.retry())
+        retry = job.retry()
+        missing = job.missing_from(latest, retry)
         recent = self._recent({chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()})
         return JobProgress(
             state=self._state(missing, recent),
@@ -87,8 +92,18 @@ class ProgressReader:
             done=job.spec.rows - sum(map(job.rows_in_chunk, missing)),
             failed=sum(failed for failed, _ in counts),
             deaths=sum(deaths for _, deaths in counts),
-            rate=0.0 if job.cancelled else recent,
+            rate=self._rate(missing, retry) if recent and not job.cancelled else 0.0,
+            recent_rate=0.0 if job.cancelled else recent,
         )
+
+    def _rate(self, missing: list[int], retry: Retry) -> float:
+        """Rows a second since the job, or its latest retry, began."""
+        spec, seconds = self._job.spec, time.time() - begun_at(self._job, retry)
+        if seconds < FIRST_RATE_S:
+            return 0.0
+        if retry.chunks:
+            return retry.rows * len(retry.chunks.difference(missing)) / len(retry.chunks) / seconds
+        return (spec.rows - sum(map(self._job.rows_in_chunk, missing))) / seconds
 
     def _state(self, missing: list[int], rate: float) -> JobState:
         if self._job.cancelled:

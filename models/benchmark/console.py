@@ -7,7 +7,6 @@ from statistics import median
 from typing import Final
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -20,6 +19,7 @@ from models.benchmark.photo_set import PhotoSet
 from models.benchmark.plot import check_matplotlib, plot_record
 from models.benchmark.record import BenchmarkRecord, dump_record
 from models.errors import InputError
+from models.terminal import Console
 
 __all__ = ["benchmark_and_show", "print_record"]
 

@@ -99,6 +99,8 @@ def look_at(photos: Sequence[LabeledPhoto], store: LookStore, view: CheckView) -
     hashed, unread = hash_photos(photos, _step(view, "Reading"))
     files = {sha256: photo.path for photo, sha256 in hashed}
     total, counter = sum(map(store.lacks, files)), itertools.count(1)
+    if total:  # the time of the first photo counts as well
+        view.advance("Looking", 0, total)
     store.add(files, len(os.sched_getaffinity(0)), lambda: view.advance("Looking", next(counter), total))
     usable = []
     faulty = [Faulty(photo, PhotoFault(FaultKind(error.fault), str(error))) for photo, error in unread]

@@ -7,13 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from models.cache import default_cache
 from models.errors import ExitCode, InputError, StoppedError
+from models.terminal import Console, RateColumn
 from models.whole_file import replace_file
 from trainer.check.checkup import Checkup, check_up
 from trainer.check.findings import GRAVE, Findings, find
@@ -26,15 +26,15 @@ from trainer.check.sentences import MEANINGS, doubt_sentences, leak_sentences, p
 from trainer.check.summary import Summary
 from trainer.data.cache import looks_folder
 from trainer.data.dataset import read_dataset
-from worker.console import RateColumn
 
 __all__ = ["CheckScreen", "bring_back_and_show", "check_and_show"]
 
 _MOST_LINES: Final = 10
+_UNITS: Final = {"Looking": "images/s"}
 
 
 class CheckScreen:
-    """A bar with rate and time left for each step of a check."""
+    """A bar for each step of a check; photos that the cache knows are in no rate."""
 
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn())
@@ -55,7 +55,7 @@ class CheckScreen:
     def advance(self, what: str, done: int, total: int) -> None:
         """So much of one step is done."""
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
+            self._tasks[what] = self._progress.add_task(what, total=total, unit=_UNITS.get(what))
         self._progress.update(self._tasks[what], completed=done, total=total)
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from models.errors import InputError
+from models.terminal import Console
 from trainer.corrections.bring_in import Imported, import_corrections
 from trainer.corrections.settle import Agreed, Conflict, Settled, settle
 from trainer.corrections.sheet import SheetOptions

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from exporter.markdown import listed, plain
+from models.text import number_of
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Figures
 from trainer.report.material import ReportMaterial
 from trainer.report.rates import percent
 from trainer.report.shown import of_split, shown_figures, shown_split, weakest
-from worker.page.text import number_of
 
 __all__ = ["limits"]
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from exporter.markdown import code_block, listed, plain, table
 from models.confidence import PrecisionTarget
+from models.text import number_of
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Figures
 from trainer.report.limits import limits
@@ -25,7 +26,6 @@ from trainer.report.shown import (
     shown_split,
 )
 from trainer.run import RunState
-from worker.page.text import number_of
 
 __all__ = ["model_card"]
 

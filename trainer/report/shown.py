@@ -5,12 +5,12 @@ from typing import Final, TypeVar
 from exporter.confidence.intervals import proportion_interval
 from exporter.confidence.thresholds import WITHOUT_PROMISE
 from models.confidence import PrecisionTarget
+from models.text import number_of
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Figures, OfSplits, Realised
 from trainer.judging.judged import Judged
 from trainer.report.material import ReportMaterial
 from trainer.report.rates import between, percent, rounded, target_name
-from worker.page.text import number_of
 
 __all__ = [
     "caveat",

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from models.terminal import Console
 from trainer.console import TrainingScreen
 from trainer.retrain.config import RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 from models.errors import ExitCode, StoppedError
+from models.terminal import Console
 from trainer.retrain.config import MlflowSettings, RetrainConfig, read_config
 from trainer.retrain.cycle import CycleWish, retrain
 from trainer.retrain.outcome import exit_code

@@ -2,9 +2,10 @@
 
 from typing import Final
 
+from models.text import number_of
 from worker.catalogue_diff.figures import CatalogueFigures, ChangedRow
 from worker.page.sections import section
-from worker.page.text import isolated, number_of, share, visible
+from worker.page.text import isolated, share, visible
 
 __all__ = ["CATALOGUE_STYLE", "catalogue_section", "changed_sentence", "sample_sentence"]
 

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from models.text import number_of
 from worker.page.histogram_svg import histogram_svg
-from worker.page.text import number_of, share, visible
+from worker.page.text import share, visible
 from worker.receipt import Receipt
 
 __all__ = ["drift_section"]

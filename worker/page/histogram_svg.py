@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from worker.page.text import number_of
+from models.text import number_of
 
 __all__ = ["histogram_svg"]
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from models.text import number_of
 from worker.page.contact_sheet import SheetPhoto
 from worker.page.sections import section
-from worker.page.text import isolated, number_of, share
+from worker.page.text import isolated, share
 from worker.page.tiles import photo_tiles
 from worker.products.vote import Product, Verdict
 from worker.receipt import GroupCounts

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final
 
+from models.text import number_of
 from worker.page.contact_sheet import SheetPhoto
 from worker.page.drift import drift_section
 from worker.page.frame import framed
 from worker.page.products import PRODUCTS_STYLE, ProductPhotos, products_section
 from worker.page.sections import receipt_sections, section
-from worker.page.text import isolated, number_of, share, visible
+from worker.page.text import isolated, share, visible
 from worker.page.tiles import photo_tiles
 from worker.receipt import Receipt
 from worker.results import Status

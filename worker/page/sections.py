@@ -5,9 +5,10 @@ from typing import Final
 
 from models.errors import ImageFault
 from models.precision import all_to_review_text, precision_text
+from models.text import number_of
 from worker.job import ModelPin
 from worker.page.histogram_svg import histogram_svg
-from worker.page.text import duration, isolated, number_of, share, visible
+from worker.page.text import duration, isolated, share, visible
 from worker.photos_text import photos_text
 from worker.receipt import ErrorCount, ErrorExample, Receipt
 

@@ -3,7 +3,7 @@
 from html import escape
 from typing import Final
 
-__all__ = ["duration", "isolated", "number_of", "share", "visible"]
+__all__ = ["duration", "isolated", "share", "visible"]
 
 _LONGEST: Final = 300
 _HOUR_S: Final = 3600.0
@@ -32,11 +32,6 @@ def visible(text: str, longest: int = _LONGEST) -> str:
 def isolated(text: str, longest: int = _LONGEST) -> str:
     """:func:`visible` in an element from which no right-to-left mark reaches the words around it."""
     return f"<bdi>{visible(text, longest)}</bdi>"
-
-
-def number_of(count: int, one: str, many: str) -> str:
-    """A count with its noun: ``1 row``, ``1,200 rows``."""
-    return f"{count:,} {one if count == 1 else many}"
 
 
 def share(count: int, whole: int) -> str:

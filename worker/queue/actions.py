@@ -2,11 +2,11 @@
 
 import shlex
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from models.errors import JobError, StoppedError
+from models.terminal import Console
 from worker.console import print_receipt, warn_of
 from worker.finish import PAGE_FILE, finished_receipt
 from worker.job import CANCELLED

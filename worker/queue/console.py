@@ -4,13 +4,13 @@ import json
 from dataclasses import asdict
 
 import pyarrow as pa
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from models.errors import HangtagError, StoppedError
+from models.terminal import Console, rate_text
 from worker.job import Job
 from worker.jobs import Jobs
 from worker.model_note import read_note
@@ -64,7 +64,7 @@ def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
             Text(progress.state.value, style=_COLOURS[progress.state]),
             f"{progress.done:,} / {progress.rows:,}",
             f"{progress.done / progress.rows:.0%}",
-            f"{progress.rate:,.0f}" if progress.rate else "",
+            rate_text(progress.rate) if progress.rate else "",
             _duration(progress.seconds_left),
             f"{progress.failed:,}",
             escape(job.spec.model.reference),
@@ -166,7 +166,7 @@ class _Bar:
             description=f"{self._name}: {progress.state}",
             total=progress.rows,
             completed=progress.done,
-            rate=f"{progress.rate:,.0f} images/s" if progress.rate else "",
+            rate=f"{rate_text(progress.rate)} images/s" if progress.rate else "",
             left=_duration(progress.seconds_left),
             failed=f"{progress.failed:,} failed" if progress.failed else "",
         )

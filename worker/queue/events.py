@@ -8,6 +8,8 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
+from models.text import printable
+
 __all__ = ["log_event", "start_logging"]
 
 _LOGGER: Final = logging.getLogger("hangtag")
@@ -31,6 +33,13 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class _TextFormatter(logging.Formatter):
+    """A line that a terminal only shows, whatever is in its fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -58,7 +67,7 @@ class _Repeats(logging.Filter):
 def start_logging(*, as_json: bool) -> None:
     """Log to a copy of stderr, so that what C libraries print there can be sent to nowhere."""
     handler = logging.StreamHandler(os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace"))
-    text = logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    text = _TextFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     handler.setFormatter(_JsonFormatter() if as_json else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     pool = logging.getLogger("multiprocessing")  # of Celery's processes; it would get a handler of Celery's own

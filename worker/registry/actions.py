@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 
 from models.bundle import read_manifest
 from models.errors import BundleError, InputError
 from models.registry import Published, Registry, open_registry
 from models.registry_history import CHAMPION, Event
+from models.terminal import Console
 from models.verify import verify
 from worker.registry.console import event_record, print_diff, print_events, print_versions, say
 from worker.registry.diff import VersionName, diff_versions

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from models.registry_history import CHAMPION, Event
+from models.terminal import Console
 from worker.registry.age import ago
 from worker.registry.diff import Setting, VersionDiff
 from worker.registry.listing import ListedVersion

@@ -3,11 +3,10 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from rich.console import Console
-
 from models.errors import HangtagError, InputError, MissingExtraError
 from models.registry import Registry
 from models.registry_history import CHALLENGER, CHAMPION
+from models.terminal import Console
 
 __all__ = ["check_tracking", "track_aliases", "track_version"]
 

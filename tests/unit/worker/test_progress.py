@@ -1,5 +1,7 @@
 import os
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -16,8 +18,14 @@ def date_part(job: Job, chunk: int, seconds_ago: float) -> None:
     os.utime(job.storage.root / part_key(chunk), (moment, moment))
 
 
+def begun(job: Job, seconds_ago: float) -> Job:
+    """The same job, submitted some time ago."""
+    then = (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat()
+    return replace(job, spec=job.spec.model_copy(update={"created_at": then}))
+
+
 def test_a_job_that_nobody_works_on_waits(paper_job) -> None:
-    assert ProgressReader(paper_job(5)).read() == JobProgress(JobState.WAITING, 9, 0, 0, 0, 0.0)
+    assert ProgressReader(paper_job(5)).read() == JobProgress(JobState.WAITING, 9, 0, 0, 0, 0.0, 0.0)
 
 
 def test_parts_are_progress(paper_job, commit_part) -> None:
@@ -27,24 +35,47 @@ def test_parts_are_progress(paper_job, commit_part) -> None:
     progress = ProgressReader(job).read()
     assert (progress.state, progress.rows, progress.done) == (JobState.RUNNING, 9, 3)
     assert (progress.failed, progress.deaths) == (1, 3)
-    assert progress.rate > 0
-    assert progress.seconds_left == pytest.approx(6 / progress.rate)
+    assert progress.recent_rate > 0
+    assert progress.seconds_left == pytest.approx(6 / progress.recent_rate)
 
 
-def test_the_rate_is_of_the_last_minute(paper_job, commit_part) -> None:
+def test_the_rate_is_that_of_the_receipt(paper_job, commit_part) -> None:
+    job = begun(paper_job(5), 600.0)
+    commit_part(job, 0, 1, 2, 3, 4)
+    assert ProgressReader(job).read().rate == pytest.approx(9 / 600, rel=0.1)
+    assert finish_job(job).run.images_per_s == pytest.approx(9 / 600, rel=0.1)
+
+
+def test_a_job_of_the_last_moment_has_no_rate_yet(paper_job, commit_part) -> None:
+    job = begun(paper_job(5), 0.0)
+    commit_part(job, 0)
+    assert ProgressReader(job).read().rate == 0.0
+
+
+def test_the_rate_of_a_retry_is_of_the_rows_that_are_tried_again(paper_job, commit_part) -> None:
+    job = paper_job(3)
+    commit_part(job, 0, 2)
+    commit_part(job, 1, faults={0: ImageFault.MISSING})
+    began = (datetime.now(UTC) - timedelta(seconds=100.0)).isoformat()
+    job.storage.commit("retries/00001.json", f'{{"begun_at": "{began}", "rows": 1, "chunks": [1]}}'.encode())
+    commit_part(job, 1, retry=1)
+    assert ProgressReader(job).read().rate == pytest.approx(1 / 100, rel=0.1)
+
+
+def test_the_recent_rate_is_of_the_last_minute(paper_job, commit_part) -> None:
     job = paper_job(5)
     commit_part(job, 0, 1, 2)
     for chunk, seconds_ago in ((0, 600.0), (1, 30.0), (2, 10.0)):
         date_part(job, chunk, seconds_ago)
-    assert ProgressReader(job).read().rate == pytest.approx(4 / 60, rel=0.01)
+    assert ProgressReader(job).read().recent_rate == pytest.approx(4 / 60, rel=0.01)
 
 
-def test_the_rate_of_a_job_younger_than_a_minute_is_since_its_first_part(paper_job, commit_part) -> None:
+def test_the_recent_rate_of_a_job_younger_than_a_minute_is_since_its_first_part(paper_job, commit_part) -> None:
     job = paper_job(5)
     commit_part(job, 1, 2)
     date_part(job, 1, 30.0)
     date_part(job, 2, 10.0)
-    assert ProgressReader(job).read().rate == pytest.approx(4 / 31, rel=0.05)
+    assert ProgressReader(job).read().recent_rate == pytest.approx(4 / 31, rel=0.05)
 
 
 def test_a_job_without_a_part_in_the_last_minute_waits(paper_job, commit_part) -> None:
@@ -61,7 +92,7 @@ def test_a_disk_whose_clock_is_ahead_turns_no_rate_negative(paper_job, commit_pa
     date_part(job, 0, -30.0)
     progress = ProgressReader(job).read()
     assert progress.state is JobState.RUNNING
-    assert progress.rate > 0
+    assert progress.recent_rate > 0
 
 
 def test_a_cancelled_job_keeps_what_is_done(paper_job, commit_part) -> None:
@@ -80,7 +111,7 @@ def test_a_job_whose_chunks_are_all_done_is_merged_and_then_finished(paper_job, 
     merging = reader.read()
     assert (merging.state, merging.done, merging.seconds_left) == (JobState.MERGING, 3, None)
     finish_job(job)
-    assert reader.read() == JobProgress(JobState.FINISHED, 3, 3, 1, 1, 0.0)
+    assert reader.read() == JobProgress(JobState.FINISHED, 3, 3, 1, 1, 0.0, 0.0)
 
 
 def test_a_retry_sets_a_finished_job_back(paper_job, commit_part) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from models.text import number_of
 from trainer.check.checkup import Checkup
 from trainer.check.findings import Findings
 from trainer.check.page.album import Album
@@ -12,7 +13,7 @@ from trainer.check.page.tables import class_table, file_table, guess_table, issu
 from trainer.check.sentences import shortcut_sentences
 from worker.page.frame import framed
 from worker.page.sections import section
-from worker.page.text import isolated, number_of, visible
+from worker.page.text import isolated, visible
 
 __all__ = ["check_page"]
 

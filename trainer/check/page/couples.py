@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from models.text import number_of
 from trainer.check.checkup import Checkup
 from trainer.check.issues import Issue
 from trainer.check.page.album import LONGEST_LABEL, Album
 from trainer.check.page.tables import more
 from trainer.check.relations import Leak, LeakKind
 from trainer.data.dataset import Split
-from worker.page.text import isolated, number_of
+from worker.page.text import isolated
 
 __all__ = ["COUPLES", "MOST_COUPLES", "Couple", "couples", "placeholders"]
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from models.text import number_of
 from trainer.check.checkup import Checkup
 from trainer.check.findings import Findings
 from trainer.check.issues import LIMITS, Issue
@@ -10,7 +11,6 @@ from trainer.check.page.couples import COUPLES, couples, placeholders
 from trainer.check.page.tables import file_table, more, words
 from trainer.check.sentences import MEANINGS
 from worker.page.sections import section
-from worker.page.text import number_of
 
 __all__ = ["MOST_FILES", "MOST_TILES", "issue_sections"]
 

@@ -2,12 +2,13 @@
 
 from collections import Counter
 
+from models.text import number_of
 from trainer.check.checkup import Checkup
 from trainer.check.findings import GRAVE, Findings
 from trainer.check.issues import Issue
 from trainer.check.sentences import MEANINGS, leak_sentences
 from trainer.data.dataset import Split
-from worker.page.text import number_of, share, visible
+from worker.page.text import share, visible
 from worker.results import Status
 
 __all__ = ["heading", "images_of"]

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from models.text import number_of
 from trainer.check.checkup import Checkup
 from trainer.check.findings import Findings
 from trainer.check.issues import Issue
@@ -14,7 +15,7 @@ from trainer.check.page.album import LONGEST_LABEL, Album
 from trainer.check.sentences import MEANINGS
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import Split
-from worker.page.text import isolated, number_of, share, visible
+from worker.page.text import isolated, share, visible
 
 __all__ = ["class_table", "file_table", "guess_table", "issue_table", "more", "words"]
 

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.text import number_of
 from trainer.check.page.tables import more
 from trainer.judging.evaluate import confusion
 from trainer.report.material import ReportMaterial
@@ -14,7 +15,7 @@ from trainer.report.page.matrix_picture import blocks_of, matrix_picture
 from trainer.report.page.table import table
 from trainer.report.shown import judged_of, shown_split
 from worker.page.sections import section
-from worker.page.text import isolated, number_of, share
+from worker.page.text import isolated, share
 
 __all__ = ["confusion_section"]
 

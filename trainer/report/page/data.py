@@ -4,12 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Final
 
+from models.text import number_of
 from trainer.check.page.tables import more
 from trainer.data.dataset import Exclusion, Split
 from trainer.report.material import ReportMaterial
 from trainer.report.page.table import table
 from worker.page.sections import section
-from worker.page.text import isolated, number_of, share, visible
+from worker.page.text import isolated, share, visible
 
 __all__ = ["LONGEST_LABEL", "data_section"]
 

@@ -1,6 +1,7 @@
 """The top of a report's page: the numbers that matter most, and what they promise."""
 
 from exporter.confidence.thresholds import WITHOUT_PROMISE
+from models.text import number_of
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Figures
 from trainer.report.material import ReportMaterial
@@ -9,7 +10,7 @@ from trainer.report.rates import between, percent, rounded, target_name
 from trainer.report.shown import caveat, of_split, outcome, promise, ruling, shown_figures, shown_split
 from trainer.run import RunState
 from worker.page.sections import section
-from worker.page.text import duration, isolated, number_of, visible
+from worker.page.text import duration, isolated, visible
 
 __all__ = ["figures_section", "heading"]
 

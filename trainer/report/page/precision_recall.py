@@ -7,13 +7,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.text import number_of
 from trainer.judging.judged import Judged
 from trainer.report.material import ReportMaterial
 from trainer.report.page.chart import Axis, Chart
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.shown import judged_of, shown_split
 from worker.page.sections import section
-from worker.page.text import isolated, number_of
+from worker.page.text import isolated
 
 __all__ = ["average_precision", "precision_recall_section"]
 

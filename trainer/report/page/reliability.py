@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 
 from exporter.confidence.calibrate import calibrated
 from exporter.confidence.calibration_error import reliability
+from models.text import number_of
 from trainer.judging.judged import Judged
 from trainer.report.material import ReportMaterial
 from trainer.report.page.chart import Chart, unit_axis
 from trainer.report.shown import judged_of, of_split, shown_figures, shown_split
 from worker.page.sections import section
-from worker.page.text import number_of
 
 __all__ = ["reliability_section"]
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from models.confidence import PrecisionTarget
+from models.text import number_of
 from trainer.check.page.tables import more
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Realised
@@ -12,7 +13,7 @@ from trainer.report.page.table import table
 from trainer.report.rates import between, percent, rounded, target_name
 from trainer.report.shown import found_on, promise, realised, ruling
 from worker.page.sections import section
-from worker.page.text import isolated, number_of, visible
+from worker.page.text import isolated, visible
 
 __all__ = ["thresholds_section"]
 

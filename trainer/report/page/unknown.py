@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.confidence import UnknownLimit
+from models.text import number_of
 from trainer.report.material import ReportMaterial
 from trainer.report.page.chart import Chart, axis_over
 from trainer.report.rates import percent
 from trainer.report.shown import judged_of, of_split, shown_split
 from worker.page.sections import section
-from worker.page.text import number_of
 
 __all__ = ["unknown_section"]
 

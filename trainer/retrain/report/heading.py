@@ -1,11 +1,12 @@
 """The top of the page: what came of the cycle, and why."""
 
+from models.text import number_of
 from trainer.report.rates import percent
 from trainer.retrain.outcome import CycleStatus, Outcome
 from trainer.retrain.records import Collected, Comparison
 from trainer.retrain.report.material import CycleMaterial
 from trainer.retrain.report.words import accuracy_95, difference, points, points_between, test_photos
-from worker.page.text import duration, isolated, number_of, share, visible
+from worker.page.text import duration, isolated, share, visible
 
 __all__ = ["heading", "headline"]
 

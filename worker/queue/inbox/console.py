@@ -2,9 +2,9 @@
 
 import json
 
-from rich.console import Console
 from rich.text import Text
 
+from models.terminal import Console
 from worker.queue.inbox.view import InboxView
 from worker.queue.submit import Submitted
 

@@ -1,0 +1,56 @@
+"""What people see on a terminal: the only console that prints, and the rate in every progress bar."""
+
+from collections.abc import Iterator
+from typing import IO, Any, Final
+
+import rich.console
+from rich.console import ConsoleOptions, RenderableType
+from rich.progress import ProgressColumn, Task
+from rich.segment import Segment
+from rich.text import Text
+
+from models.text import printable
+
+__all__ = ["FIRST_RATE_S", "Console", "RateColumn", "rate_text"]
+
+FIRST_RATE_S: Final = 3.0
+"""Before that a rate says more about the start than about the work."""
+_WHOLE: Final = 10
+
+
+class Console(rich.console.Console):  # noqa: TID251 - the only one
+    """Rich's console; text of others (cells, file names, answers of hosts) sends no escape to the terminal."""
+
+    def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, file=file, width=width, emoji=False)
+
+    def render_str(self, text: str, **settings: Any) -> Text:  # noqa: ANN401 - they are Rich's
+        """Every string comes by here before it is measured, a cell of a table as well."""
+        return super().render_str(printable(text), **settings)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """What is no string (a ``Text``, a bar) comes by here."""
+        for segment in super().render(renderable, options):
+            safe = segment.control or segment.text.isprintable()
+            yield segment if safe else Segment(printable(segment.text), segment.style)
+
+
+class RateColumn(ProgressColumn):
+    """Done since the start of the work over its time, as the summary says it afterwards.
+
+    A task's field ``unit``, such as ``images/s``, is of its rate, which it has none without; ``earlier`` is how much of
+    it was done before the work began.
+    """
+
+    def render(self, task: Task) -> Text:
+        """Nothing in the first seconds."""
+        unit, seconds = task.fields.get("unit"), (task.finished_time if task.finished else task.elapsed) or 0.0
+        if not unit or seconds < FIRST_RATE_S:
+            return Text()
+        done = task.completed - task.fields.get("earlier", 0)
+        return Text(f"{rate_text(done / seconds)} {unit}", style="cyan")
+
+
+def rate_text(rate: float) -> str:
+    """A rate with as many digits as tell something."""
+    return f"{rate:,.0f}" if rate >= _WHOLE else f"{rate:.1f}"

@@ -1,0 +1,49 @@
+"""Terminal escapes and markup of others, in names, cells and labels, are shown and not obeyed."""
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+EVIL = "\x1b]8;;http:evil\x07\x1b[2Jhat\u202e[red]"
+SHOWN = r"\x1b]8;;http:evil\x07\x1b[2Jhat\u202e[red]"
+OBEYED = ("\x1b", "\x07", "\u202e")
+
+
+def hangtag(*arguments: object) -> tuple[int, str]:
+    """Exit status, and all that was printed, whose lines are joined as a wide terminal would show them."""
+    command = [sys.executable, "-m", "hangtag", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert not [sign for sign in OBEYED if sign in done.stdout + done.stderr]
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_cells_of_a_catalogue(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    source, output = tmp_path / "shop.csv", tmp_path / "labels.csv"
+    photo = next(catalogue.rglob("*.webp"))
+    with source.open("w") as file:
+        csv.writer(file).writerows([["image"], [photo], [f"{EVIL}.jpg"], [f"http://127.0.0.1:9/{EVIL}"]])
+    status, said = hangtag("label", source, "--model", bundle, "--output", output)
+    assert status == 0
+    assert SHOWN in said
+
+
+def test_the_names_of_photos_and_of_classes(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    folder, other = tmp_path / "photos" / EVIL, tmp_path / "photos" / "shoe"
+    for made, place in zip((folder, other), sorted(filter(Path.is_dir, catalogue.iterdir())), strict=False):
+        shutil.copytree(place, made)
+    broken = folder / f"{EVIL}.jpg"
+    broken.write_text("no photo")
+    status, said = hangtag("classify", broken, "--model", bundle)
+    assert (status, SHOWN in said) == (1, True)
+    status, said = hangtag("check", tmp_path / "photos", "--out", tmp_path / "checked")
+    assert (status, "hat" in said) == (0, True)
+
+
+def test_an_error(tmp_path: Path, bundle: Path) -> None:
+    source = tmp_path / f"{EVIL}.csv"
+    source.write_text(f"{EVIL},sku\na.jpg,1\n")
+    status, said = hangtag("label", source, "--model", bundle, "--output", tmp_path / "labels.csv")
+    assert (status, SHOWN in said) == (2, True)

@@ -1,0 +1,88 @@
+from io import StringIO
+
+import pytest
+from rich.progress import Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from models.terminal import Console, RateColumn
+
+EVIL = "\x1b[31mred\x1b]8;;http://evil\x07\u202e\x9b2J"
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def printed(*renderables: object) -> str:
+    console = Console(file=StringIO(), width=200)
+    for renderable in renderables:
+        console.print(renderable, markup=False)
+    return console.file.getvalue()
+
+
+def test_no_escape_of_others_is_printed_wherever_it_stands() -> None:
+    table = Table(title=EVIL)
+    table.add_column(EVIL)
+    table.add_row(EVIL)
+    table.add_row(Text(EVIL))
+    said = printed(EVIL, Text(EVIL), table)
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"}.intersection(said)
+    assert said.count(r"\x1b[31mred") == 6
+
+
+def test_a_table_stays_straight_around_an_escape() -> None:
+    table = Table()
+    table.add_row(EVIL)
+    table.add_row("plain")
+    assert len({len(line) for line in printed(table).splitlines()}) == 1
+
+
+def test_the_bar_says_no_escape_of_others() -> None:
+    console = Console(file=StringIO(), width=200)
+    with Progress(TextColumn("{task.description}", markup=False), console=console) as progress:
+        progress.add_task(EVIL, total=1)
+    assert "\x07" not in console.file.getvalue()
+    assert r"\x1b[31mred" in console.file.getvalue()
+
+
+def test_a_word_between_colons_is_no_picture() -> None:
+    assert printed(":shoe:") == ":shoe:\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "done", "said"),
+    [(2.9, 900, ""), (3.0, 900, "200 images/s"), (60.0, 420, "2.0 images/s"), (60.0, 300, "0.0 images/s")],
+)
+def test_a_rate_is_of_the_work_since_its_start(seconds: float, done: int, said: str) -> None:
+    clock = Clock()
+    progress = Progress(get_time=clock, console=Console(file=StringIO()))
+    bar = progress.add_task("label", total=1000, completed=300, earlier=300, unit="images/s")
+    clock.now += seconds
+    progress.update(bar, completed=done)
+    assert RateColumn().render(progress.tasks[0]).plain == said
+
+
+def test_the_rate_of_work_that_is_done_stays() -> None:
+    clock = Clock()
+    progress = Progress(get_time=clock, console=Console(file=StringIO()))
+    bar = progress.add_task("label", total=100, unit="images/s")
+    clock.now += 4
+    progress.update(bar, completed=100)
+    clock.now += 50
+    assert RateColumn().render(progress.tasks[0]).plain == "25 images/s"
+
+
+def test_a_step_without_a_unit_has_no_rate() -> None:
+    clock = Clock()
+    progress = Progress(get_time=clock, console=Console(file=StringIO()))
+    bar = progress.add_task("Guessing", total=10)
+    clock.now += 60
+    progress.update(bar, completed=5)
+    assert RateColumn().render(progress.tasks[0]).plain == ""

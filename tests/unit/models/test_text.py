@@ -1,0 +1,27 @@
+import pytest
+
+from models.text import number_of, printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain\ttext\n", "plain\ttext\n"),
+        ("Größe 👟 靴", "Größe 👟 靴"),
+        ("\x1b[2J\x07\r", r"\x1b[2J\x07\x0d"),
+        ("\x9b31m\x7f", r"\x9b31m\x7f"),
+        ("gpj.\u202eexe\u2066", r"gpj.\u202eexe\u2066"),
+        ("b\udce9ret \ud800", r"b\xe9ret \ud800"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1200, "1,200 rows")])
+def test_a_number_agrees_with_its_noun(count: int, said: str) -> None:
+    assert number_of(count, "row") == said
+
+
+def test_an_irregular_noun_has_its_own_plural() -> None:
+    assert (number_of(1, "class", "classes"), number_of(3, "class", "classes")) == ("1 class", "3 classes")
