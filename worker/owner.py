@@ -6,7 +6,9 @@ import socket
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+
+from pydantic import TypeAdapter
 
 from worker.boot import boot_id
 
@@ -50,9 +52,16 @@ class Owner:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """The inverse of :meth:`to_json`."""
-        return cls(**json.loads(text))
+    def from_json(cls, text: str | bytes) -> "Owner":
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError: it is not what another process of this version wrote.
+        """
+        return _OWNER.validate_json(text, strict=True)
+
+
+_OWNER: Final = TypeAdapter(Owner)
 
 
 @lru_cache(maxsize=1)

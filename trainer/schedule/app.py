@@ -6,7 +6,7 @@ from celery import Celery
 from celery.bootsteps import StartStopStep
 from kombu import Queue
 
-from trainer.schedule.messages import QUEUE, RETRAIN_TASK, Marks, SlotMessage
+from trainer.schedule.messages import QUEUE, RETRAIN_TASK, Marks, SlotMessage, slot_call
 from trainer.schedule.slot_run import SlotRun
 from worker.queue.app import LOGGED, GentleCelery, configuration
 from worker.queue.heartbeat import BEAT_S, Heartbeat
@@ -28,7 +28,7 @@ _OVER: Final[dict[str, Any]] = {
 def make_sending_app(settings: QueueSettings) -> GentleCelery:
     """Queues cycles, and runs none."""
     amqp = "worker.queue.connection:QuickAmqp"
-    app = GentleCelery("hangtag", amqp=amqp, set_as_current=False, heartbeat=settings.heartbeat)
+    app = GentleCelery("hangtag", amqp=amqp, set_as_current=False, read=slot_call, heartbeat=settings.heartbeat)
     app.conf.update({**configuration(settings), **_OVER})
     return app
 

@@ -1,21 +1,21 @@
 """What a message on the queue of cycles says, and what Redis knows of those that wait."""
 
-import base64
 import hashlib
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import redis
 
+from trainer.schedule.slots import time_of
 from worker.queue.ledger import Ledger
+from worker.queue.messages import Call, read_call
 
-__all__ = ["QUEUE", "RETRAIN_TASK", "Marks", "SlotMessage", "parse_messages"]
+__all__ = ["QUEUE", "RETRAIN_TASK", "Marks", "SlotMessage", "parse_message", "slot_call"]
 
 QUEUE: Final = "hangtag.train"
 RETRAIN_TASK: Final = "hangtag.retrain"
 SENT_S: Final = 10
+HELD_S: Final = 600
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,19 @@ class SlotMessage:
     slot: str
 
 
-def parse_messages(texts: Iterable[bytes | str]) -> set[SlotMessage]:
-    """Those of waiting messages that are ours, as Celery's protocol 2 lays them out on Redis."""
-    found = set()
-    for text in texts:
-        try:
-            config, slot = json.loads(base64.b64decode(json.loads(text)["body"]))[0]
-        except (ValueError, KeyError, TypeError, IndexError, RecursionError):
-            continue
-        found.add(SlotMessage(str(config), str(slot)))
-    return found
+def parse_message(text: bytes | str) -> SlotMessage | None:
+    """Read a message about a slot; none for one that is not ours."""
+    match read_call(text):
+        case Call(task=task, arguments=[str(config), str(slot)]) if task == RETRAIN_TASK:
+            known = config.startswith("/") and "\0" not in config and time_of(slot)
+            return SlotMessage(config, slot) if known else None
+    return None
+
+
+def slot_call(text: bytes | str) -> Call | None:
+    """What a train worker may be asked for; none for anything else."""
+    message = parse_message(text)
+    return Call(RETRAIN_TASK, [message.config, message.slot]) if message else None
 
 
 class Marks:
@@ -56,15 +59,15 @@ class Marks:
 
     def waiting(self) -> set[SlotMessage]:
         """The messages that nobody took yet."""
-        return parse_messages(self._ledger.queued(QUEUE))
+        return {message for text in self._ledger.queued(QUEUE) if (message := parse_message(text))}
 
     def mark(self, message: SlotMessage) -> bool:
         """Note that it is being queued; ``False`` when somebody did so, or held it back, a moment ago."""
-        return bool(self._redis.set(_key(message), "", nx=True, ex=SENT_S))
+        return self._ledger.win(_key(message), SENT_S, at_most=HELD_S)
 
     def hold_back(self, message: SlotMessage, seconds: int) -> None:
         """Let it be queued again after so many seconds, and not before."""
-        self._redis.set(_key(message), "", ex=max(1, seconds))
+        self._redis.set(_key(message), "", ex=min(max(1, seconds), HELD_S))
 
     def close(self) -> None:
         """Close the connection."""

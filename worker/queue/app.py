@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,11 +12,12 @@ from kombu import Queue
 from worker.priority import Priority
 from worker.queue.heartbeat import Heartbeat
 from worker.queue.in_hand import InHand
-from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES
+from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Call, chunk_call
 from worker.queue.metrics import Metrics
 from worker.queue.runner import Runner
 from worker.queue.service import service_step
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
+from worker.queue.transport import Gate
 
 if TYPE_CHECKING:
     from worker.queue.gentle_worker import GentleWorker
@@ -32,17 +34,29 @@ LEAVE_S: Final = 3.0
 class GentleCelery(Celery):
     """A Celery app whose workers are gentle.
 
+    Args:
+        read: reads a message; none where these workers do no such thing.
+        heartbeat: the file, if there is one.
+
     Attributes:
         in_hand: which processes of a worker have a task in hand.
         metrics: what they have done.
         heartbeat: whether the main process works.
+        gate: which messages they take.
     """
 
-    def __init__(self, *arguments: object, heartbeat: Path | None = None, **options: object) -> None:
+    def __init__(
+        self,
+        *arguments: object,
+        read: Callable[[bytes], Call | None] = chunk_call,
+        heartbeat: Path | None = None,
+        **options: object,
+    ) -> None:
         super().__init__(*arguments, **options)
         self.in_hand = InHand()
         self.metrics = Metrics()
         self.heartbeat = Heartbeat(heartbeat)
+        self.gate = Gate(read, self.metrics.message_dropped)
 
     @property
     def Worker(self) -> type["GentleWorker"]:

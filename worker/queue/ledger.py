@@ -1,5 +1,8 @@
 """What Redis knows of a job. All of it may be lost at any time, and is made again from the job's folder.
 
+Whoever may write to Redis may write anything there: what cannot be read is counted and passed over, and no key keeps
+anybody waiting for longer than our own would.
+
 Keys, each with an end of its own: ``hangtag:lease:JOB:CHUNK`` who works on a chunk; ``hangtag:sent:JOB:CHUNK`` it was
 queued a moment ago; ``hangtag:worker:…`` a worker is there; ``hangtag:trouble:JOB`` what keeps chunks from being done;
 ``hangtag:setbacks:JOB`` how often it did since a chunk was done; ``hangtag:trial:JOB`` it was tried again a moment
@@ -7,11 +10,14 @@ ago; ``hangtag:tick:VERSION`` somebody is reconciling who reads jobs of that ver
 """
 
 import json
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import redis
+from pydantic import AfterValidator, Field, TypeAdapter
 
 from worker.owner import Owner
 from worker.queue.settings import QueueSettings
@@ -20,7 +26,7 @@ __all__ = ["LEASE_S", "Ledger", "Presence", "RedisError", "connect"]
 
 LEASE_S: Final = 10
 SENT_S: Final = 5
-TICK_MS: Final = 900
+TICK_S: Final = 0.9
 _TICK: Final = "hangtag:tick:3"
 """Its number is that of ``JobSpec.schema_version``: a worker of an older Hangtag, which cannot read newer jobs, would
 else win the tick again and again, and nobody would look after these."""
@@ -30,7 +36,27 @@ TROUBLE_S: Final = 60
 LONGEST_TRIAL: Final = 4
 _UNLESS_OTHERS: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
+_MOST_SLOTS: Final = 4096
+_MOST_TOLD: Final = 1000
+_MOST_TEXT: Final = 4096
+
 RedisError = redis.RedisError
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        msg = "expected no control characters"
+        raise ValueError(msg)
+    return text
+
+
+def _with_printable_host(owner: Owner) -> Owner:
+    _printable(owner.host)
+    return owner
+
+
+_Text = Annotated[str, Field(max_length=_MOST_TEXT), AfterValidator(_printable)]
 
 
 @dataclass(frozen=True)
@@ -45,11 +71,14 @@ class Presence:
         jobs_id: the identity of that folder, which is the same wherever it is mounted.
     """
 
-    owner: Owner
-    slots: int
-    version: str
-    jobs: str
-    jobs_id: str
+    owner: Annotated[Owner, AfterValidator(_with_printable_host)]
+    slots: Annotated[int, Field(ge=1, le=_MOST_SLOTS)]
+    version: _Text
+    jobs: _Text
+    jobs_id: _Text
+
+
+_PRESENCE: Final = TypeAdapter(Presence)
 
 
 def connect(settings: QueueSettings) -> redis.Redis:
@@ -70,10 +99,13 @@ class Ledger:
 
     Args:
         client: a connection; every method raises :data:`RedisError` where Redis cannot be reached.
+        unreadable: told once of each key that holds what nobody can read.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, unreadable: Callable[[str], None] = lambda _: None) -> None:
         self._redis = client
+        self._unreadable = unreadable
+        self._told: set[str] = set()
 
     def ping(self) -> None:
         """Raise when Redis cannot be reached."""
@@ -85,7 +117,14 @@ class Ledger:
 
     def queued(self, queue: str) -> list[bytes | str]:
         """The messages waiting in a queue; never those that somebody took: dead ones stay among these for hours."""
-        return list(self._redis.lrange(queue, 0, -1))
+        try:
+            return list(self._redis.lrange(queue, 0, -1))
+        except redis.ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            self._pass_over(queue)
+            self._redis.delete(queue)  # no worker could take anything from there
+            return []
 
     def waiting(self, queue: str) -> int:
         """How many messages :meth:`queued` would give."""
@@ -93,16 +132,19 @@ class Ledger:
 
     def win_tick(self) -> bool:
         """Whether this caller may reconcile now; one may every second, however many would."""
-        return bool(self._redis.set(_TICK, "", nx=True, px=TICK_MS))
+        return self.win(_TICK, TICK_S)
 
     def leased(self, job: str, chunks: list[int]) -> set[int]:
         """Those of some chunks that a process, not known to be dead, works on."""
-        texts = self._redis.mget([_lease(job, chunk) for chunk in chunks]) if chunks else []
-        return {chunk for chunk, text in zip(chunks, texts, strict=True) if text and not _dead(text)}
+        keys = [_lease(job, chunk) for chunk in chunks]
+        texts = self._redis.mget(keys) if keys else []
+        taken = {chunk: key for chunk, key, text in zip(chunks, keys, texts, strict=True) if self._lives(key, text)}
+        self._limit(taken.values(), LEASE_S)
+        return set(taken)
 
     def mark_sent(self, job: str, chunk: int) -> bool:
         """Note that a chunk is being queued; ``False`` when somebody did so within the last seconds."""
-        return bool(self._redis.set(_sent(job, chunk), "", nx=True, ex=SENT_S))
+        return self.win(_sent(job, chunk), SENT_S)
 
     def hold_back(self, job: str, chunk: int) -> None:
         """Let a chunk that could not be done wait a little."""
@@ -114,8 +156,7 @@ class Ledger:
         key, mine = _lease(job, chunk), owner.to_json()
         if self._redis.set(key, mine, nx=True, ex=LEASE_S):
             return True
-        theirs = self._redis.get(key)
-        if theirs and not _dead(theirs):
+        if self._lives(key, self._redis.get(key)):
             return False
         self._redis.set(key, mine, ex=LEASE_S)
         return True
@@ -139,7 +180,7 @@ class Ledger:
 
     def workers(self) -> list[Presence]:
         """The workers that are there, by host."""
-        found = (_presence(text) for text in self._values("hangtag:worker:*").values())
+        found = (self._presence(key, text) for key, text in self._values("hangtag:worker:*").items())
         return [presence for presence in found if presence]
 
     def report_trouble(self, job: str, where: str, message: str) -> int:
@@ -156,11 +197,16 @@ class Ledger:
 
     def setbacks(self, job: str) -> int:
         """How often something kept chunks of a job from being done since one was done."""
-        return int(self._redis.get(_setbacks(job)) or 0)
+        key = _setbacks(job)
+        text = str(self._redis.mget([key])[0] or 0)  # unlike GET, it passes over what is no string
+        if not _COUNT.fullmatch(text):
+            self._pass_over(key)
+            return 0
+        return int(text)
 
     def win_trial(self, job: str, setbacks: int) -> bool:
         """Whether a job with setbacks may be given one more try now: the more it had, the rarer, up to every 16 s."""
-        return bool(self._redis.set(_trial(job), "", nx=True, ex=2 ** min(setbacks, LONGEST_TRIAL)))
+        return self.win(_trial(job), 2 ** min(setbacks, LONGEST_TRIAL), at_most=2**LONGEST_TRIAL)
 
     def forget_setbacks(self, job: str) -> None:
         """A chunk was done, or somebody says that the trouble is over."""
@@ -169,7 +215,44 @@ class Ledger:
     def trouble(self, job: str) -> dict[str, str]:
         """Host → what kept it from doing a chunk within the last minute."""
         start = f"hangtag:trouble:{job}:"
-        return {key.removeprefix(start): text for key, text in self._values(f"{start}*").items()}
+        return {_plain(key.removeprefix(start)): _plain(text) for key, text in self._values(f"{start}*").items()}
+
+    def win(self, key: str, seconds: float, at_most: float = 0.0) -> bool:
+        """Set a mark for some seconds; ``False`` where it is there, and then it goes within ``at_most`` of them."""
+        if self._redis.set(key, "", nx=True, px=int(1000 * seconds)):
+            return True
+        self._limit([key], max(seconds, at_most))
+        return False
+
+    def _limit(self, keys: Iterable[str], seconds: float) -> None:
+        """Let keys end within some seconds, as those do that we write."""
+        with self._redis.pipeline(transaction=False) as together:
+            for key in keys:
+                together.expire(key, math.ceil(seconds), lt=True)
+            together.execute()
+
+    def _lives(self, key: str, lease: bytes | str | None) -> bool:
+        """Whether a process holds a lease that is not known to be dead; a lease that nobody can read ends by itself."""
+        if not lease:
+            return False
+        try:
+            return not Owner.from_json(lease).known_dead
+        except ValueError:
+            self._pass_over(key)
+            return True
+
+    def _presence(self, key: str, text: str) -> Presence | None:
+        """A worker's record; none where it is of another version of Hangtag that tells other things, or of nobody."""
+        try:
+            return _PRESENCE.validate_json(text, strict=True)
+        except ValueError:
+            self._pass_over(key)
+            return None
+
+    def _pass_over(self, key: str) -> None:
+        if key not in self._told:
+            self._told = {key, *self._told} if len(self._told) < _MOST_TOLD else {key}
+            self._unreadable(key)
 
     def _values(self, pattern: str) -> dict[str, str]:
         keys = sorted(map(str, self._redis.scan_iter(pattern, count=1000)))
@@ -193,17 +276,6 @@ def _trial(job: str) -> str:
     return f"hangtag:trial:{job}"
 
 
-def _dead(text: bytes | str) -> bool:
-    try:
-        return Owner.from_json(text).known_dead
-    except (ValueError, TypeError):  # of another version of Hangtag; the lease ends by itself
-        return False
-
-
-def _presence(text: str) -> Presence | None:
-    """A worker's record; none where it is of another version of Hangtag that tells other things."""
-    try:
-        record = json.loads(text)
-        return Presence(**{**record, "owner": Owner(**record["owner"])})
-    except (ValueError, TypeError, KeyError):
-        return None
+def _plain(text: str) -> str:
+    """Text that does nothing to a terminal."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text[:_MOST_TEXT])

@@ -1,13 +1,15 @@
-"""What a message on the queue says: a task's name and its arguments."""
+"""What a message on the queue says: a task's name and its arguments. What says anything else is no message of ours."""
 
 import base64
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+from uuid import uuid4
 
+from models.names import is_name
 from worker.priority import Priority
 
-__all__ = ["CHUNK_TASK", "FINISH_TASK", "QUEUES", "Message", "parse_message"]
+__all__ = ["CHUNK_TASK", "FINISH_TASK", "QUEUES", "Call", "Message", "chunk_call", "parse_message", "read_call"]
 
 CHUNK_TASK: Final = "hangtag.label_chunk"
 FINISH_TASK: Final = "hangtag.finish_job"
@@ -17,6 +19,50 @@ QUEUES: Final = {
     Priority.LOW: "hangtag.3.low",
 }
 """Workers take from them in the order of their names."""
+
+_MOST_BYTES: Final = 64 << 10
+_MOST_CHUNKS: Final = 1 << 31
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A task and its arguments, of which nothing is known yet but that they are JSON.
+
+    Attributes:
+        task: its name.
+        arguments: by position; no task of ours takes them by name.
+    """
+
+    task: str
+    arguments: list[Any]
+
+    def envelope(self, queue: str) -> bytes:
+        """A message that says this, as Celery's protocol 2 lays it out on Redis; nothing in it is anybody else's.
+
+        Source: https://docs.celeryq.dev/en/stable/internals/protocol.html
+        """
+        number = str(uuid4())
+        body = base64.b64encode(json.dumps([self.arguments, {}, {}]).encode()).decode()
+        properties = {"body_encoding": "base64", "correlation_id": number, "delivery_tag": str(uuid4()), "priority": 0}
+        properties["delivery_info"] = {"exchange": "", "routing_key": queue}
+        headers = {"lang": "py", "task": self.task, "id": number, "root_id": number}
+        kind = {"content-type": _JSON, "content-encoding": "utf-8"}
+        return json.dumps({"body": body, **kind, "headers": headers, "properties": properties}).encode()
+
+
+def read_call(text: bytes | str) -> Call | None:
+    """Read a message of Celery's protocol 2; none for anything else."""
+    if len(text) > _MOST_BYTES:
+        return None
+    try:
+        envelope = json.loads(text)
+        task = envelope["headers"]["task"]
+        arguments, options, _ = json.loads(base64.b64decode(envelope["body"], validate=True))
+        is_ours = envelope["content-type"] == _JSON and envelope["content-encoding"] == "utf-8" and options == {}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return Call(task, arguments) if is_ours and isinstance(task, str) and isinstance(arguments, list) else None
 
 
 @dataclass(frozen=True)
@@ -35,14 +81,19 @@ class Message:
 
 
 def parse_message(text: bytes | str) -> Message | None:
-    """Read a message as Celery's protocol 2 lays it out on Redis; none for one that is not ours.
+    """Read a message about a job; none for one that is not ours."""
+    match read_call(text):
+        case Call(task=task, arguments=[str(job), int(chunk)]) if task == CHUNK_TASK:
+            known = is_name(job) and not isinstance(chunk, bool) and 0 <= chunk < _MOST_CHUNKS
+            return Message(task, job, chunk) if known else None
+        case Call(task=task, arguments=[str(job)]) if task == FINISH_TASK:
+            return Message(task, job, None) if is_name(job) else None
+    return None
 
-    Source: https://docs.celeryq.dev/en/stable/internals/protocol.html
-    """
-    try:
-        envelope = json.loads(text)
-        job, *rest = json.loads(base64.b64decode(envelope["body"]))[0]
-        task = envelope["headers"]["task"]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+
+def chunk_call(text: bytes | str) -> Call | None:
+    """What a worker that labels may be asked for; none for anything else."""
+    message = parse_message(text)
+    if message is None:
         return None
-    return Message(str(task), str(job), rest[0] if rest and isinstance(rest[0], int) else None)
+    return Call(message.task, [message.job] if message.chunk is None else [message.job, message.chunk])

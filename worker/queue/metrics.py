@@ -22,6 +22,7 @@ __all__ = [
     "CHUNK_SECONDS_SUM",
     "COUNTERS",
     "DIED",
+    "DROPPED",
     "IMAGES",
     "PHOTOS",
     "Family",
@@ -67,17 +68,24 @@ DECODE: Final = Family("hangtag_decode_seconds_total", "Seconds of decoding phot
 INFERENCE: Final = Family("hangtag_inference_seconds_total", "Seconds of running the network, of all processes.")
 CHUNKS: Final = Family("hangtag_chunks_total", "Chunks that this worker took in hand, by how that ended.", ("outcome",))
 DIED: Final = Family("hangtag_processes_died_total", "Processes of this worker that died with a chunk in hand.")
+DROPPED: Final = Family(
+    "hangtag_unreadable_total",
+    "Messages and records in Redis that no Hangtag wrote, and that are passed over.",
+    ("what",),
+)
 CHUNK_SECONDS: Final = Family("hangtag_chunk_seconds", "Seconds from taking a chunk to its committed part.", ("le",))
 CHUNK_SECONDS_SUM: Final = Family("hangtag_chunk_seconds_sum", "Of the same, the sum.")
 
-COUNTERS: Final = (IMAGES, PHOTOS, BYTES, DOWNLOAD, DECODE, INFERENCE, CHUNKS, DIED)
+COUNTERS: Final = (IMAGES, PHOTOS, BYTES, DOWNLOAD, DECODE, INFERENCE, CHUNKS, DIED, DROPPED)
 CHUNK_BOUNDS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, float("inf"))
+_SHOWN: Final = 120
 _PHOTO_WORK: Final = ("downloaded", "unchanged", "decoded", "repeated", "carried")
 _KEYS: Final[tuple[Key, ...]] = (
     *((IMAGES, (status.value, "")) for status in (Status.LABELED, Status.REVIEW)),
     *((IMAGES, (Status.FAILED.value, fault.value)) for fault in ImageFault),
     *((PHOTOS, (work,)) for work in _PHOTO_WORK),
     *((CHUNKS, (outcome.value,)) for outcome in Outcome),
+    *((DROPPED, (what,)) for what in ("message", "record")),
     *((CHUNK_SECONDS, (str(bound),)) for bound in CHUNK_BOUNDS_S),
     *((family, ()) for family in (BYTES, DOWNLOAD, DECODE, INFERENCE, DIED, CHUNK_SECONDS_SUM)),
 )
@@ -128,6 +136,15 @@ class Metrics:
     def process_died(self) -> None:
         """The main process has lost a process that had a chunk in hand."""
         self._count({(DIED, ()): 1})
+
+    def message_dropped(self) -> None:
+        """A message could not be read, or asks for what no worker of this kind does."""
+        self._count({(DROPPED, ("message",)): 1})
+
+    def record_passed_over(self, key: str) -> None:
+        """What Redis holds under one of our keys cannot be read."""
+        log_event("record_unreadable", logging.WARNING, key=repr(key[:_SHOWN]))
+        self._count({(DROPPED, ("record",)): 1})
 
     def totals(self) -> dict[Key, float]:
         """Every number, those that are nought too; of :data:`CHUNK_SECONDS` the chunks between two bounds."""

@@ -78,7 +78,7 @@ class Runner:
 
     @cached_property
     def _ledger(self) -> Ledger:
-        return Ledger(connect(self._settings))
+        return Ledger(connect(self._settings), self._metrics.record_passed_over)
 
     @cached_property
     def _models(self) -> LoadedModels:
@@ -98,6 +98,10 @@ class Runner:
 
     def _label(self, name: str, chunk: int, leases: HeldLeases) -> None:
         job = self._usable_job(name)
+        if chunk >= job.spec.chunks:
+            self._metrics.message_dropped()
+            log_event("message_dropped", logging.WARNING, job=name, chunk=chunk, chunks=job.spec.chunks)
+            return
         _check_deaths(job, chunk)
         model = self._models.get(job.spec.model, job.spec.options.precision)
 

@@ -28,9 +28,12 @@ PERIOD_S: Final = 1.0
 class _Service(Thread):
     """Once a second: announce the worker, and one tick of the reconciler."""
 
-    def __init__(self, settings: QueueSettings, publisher: Publisher, heartbeat: Heartbeat, slots: int) -> None:
+    def __init__(
+        self, settings: QueueSettings, publisher: Publisher, metrics: Metrics, heartbeat: Heartbeat, slots: int
+    ) -> None:
         super().__init__(name="reconciler", daemon=True)
         self._settings = settings
+        self._metrics = metrics
         self._publisher = publisher
         self._heartbeat = heartbeat
         self._slots = slots
@@ -39,7 +42,8 @@ class _Service(Thread):
         self._wrong = ""
 
     def run(self) -> None:
-        jobs, ledger = Jobs(open_storage(self._settings.jobs)), Ledger(connect(self._settings))
+        jobs = Jobs(open_storage(self._settings.jobs))
+        ledger = Ledger(connect(self._settings), self._metrics.record_passed_over)
         reconciler = Reconciler(jobs, ledger, self._publisher)
         while not self._ended.wait(PERIOD_S):
             self._heartbeat.turned()
@@ -80,7 +84,7 @@ def service_step(
 
         def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
             super().__init__(parent)
-            self._service = _Service(settings, publisher, heartbeat, parent.concurrency)
+            self._service = _Service(settings, publisher, metrics, heartbeat, parent.concurrency)
             self._exposition = _exposition(settings, metrics, parent.concurrency)
 
         def start(self, parent: Any) -> None:  # noqa: ANN401

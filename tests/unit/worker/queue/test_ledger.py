@@ -1,5 +1,6 @@
 """All of this against a real Redis."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -144,3 +145,59 @@ def test_workers_and_leases_of_other_versions_are_passed_over(ledger: Ledger, cl
     client.set("hangtag:lease:job:3", '{"who": "me"}')
     assert ledger.workers() == []
     assert ledger.leased("job", [3]) == {3}
+
+
+FORGED = ("", "}{", "null", "7", "[1]", '{"owner": 1}', "\udcff", "[" * 50_000)
+
+
+def forged_presences() -> list[str]:
+    good = {"owner": json.loads(Owner.this().to_json()), "slots": 2, "version": "1", "jobs": "/srv", "jobs_id": "cafe"}
+    bad_slots = [{**good, "slots": slots} for slots in ("x", "2", -1, 0, 1e9, True, None, 10**400)]
+    bad_owners = [{**good, "owner": {**good["owner"], field: ["x"]}} for field in good["owner"]]
+    return [
+        json.dumps(record) for record in (*bad_slots, *bad_owners, {**good, "jobs": "\x1b[2J"}, {**good, "jobs": 7})
+    ]
+
+
+@pytest.mark.parametrize("text", ["}{", "null", "7", "[1]", '{"owner": 1}', "[" * 50_000, *forged_presences()])
+def test_a_presence_that_is_none_is_passed_over_and_counted(
+    client: redis.Redis, settings: QueueSettings, text: str
+) -> None:
+    told: list[str] = []
+    ledger = Ledger(connect(settings), told.append)
+    here = Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe")
+    ledger.announce(here)
+    client.set("hangtag:worker:forged", text)
+    client.rpush("hangtag:worker:list", text)
+    assert ledger.workers() == ledger.workers() == [here]
+    assert told == ["hangtag:worker:forged"], "once"
+    ledger.close()
+
+
+@pytest.mark.parametrize("text", ["x", "-3", "1.5", "9" * 30, "[]"])
+def test_setbacks_that_are_no_number_are_none(ledger: Ledger, client: redis.Redis, text: str) -> None:
+    client.set("hangtag:setbacks:spring", text)
+    client.rpush("hangtag:setbacks:autumn", text)
+    assert (ledger.setbacks("spring"), ledger.setbacks("autumn")) == (0, 0)
+
+
+def test_no_key_of_others_lasts_longer_than_ours_would(ledger: Ledger, client: redis.Redis) -> None:
+    keys = {"lease:spring:3": 10, "sent:spring:3": 5, "trial:spring": 16, "tick:3": 1}
+    for key in keys:
+        client.set(f"hangtag:{key}", "x")
+    assert ledger.leased("spring", [3]) == {3}
+    assert not ledger.mark_sent("spring", 3)
+    assert not ledger.win_trial("spring", 1)
+    assert not ledger.win_tick()
+    assert all(0 <= client.ttl(f"hangtag:{key}") <= most for key, most in keys.items())
+
+
+def test_a_queue_that_is_none_is_made_one_again(ledger: Ledger, client: redis.Redis) -> None:
+    client.set("hangtag.2.normal", "x")
+    assert ledger.queued("hangtag.2.normal") == []
+    assert not client.exists("hangtag.2.normal")
+
+
+def test_trouble_does_nothing_to_a_terminal(ledger: Ledger, client: redis.Redis) -> None:
+    client.set("hangtag:trouble:spring:shop\x1b[2J", "no \x1b]0;folder\x07\nat all")
+    assert ledger.trouble("spring") == {"shop?[2J": "no ?]0;folder?\nat all"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from worker.priority import Priority
 from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.ledger import Ledger
-from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Message, parse_message
+from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Message, parse_message, read_call
 from worker.queue.settings import QueueSettings
 
 JSON = st.recursive(
@@ -32,8 +32,9 @@ def body_of(arguments: list) -> str:
     return encoded([arguments, {}, {"callbacks": None}])
 
 
-def message_of(task: str, arguments: list) -> str:
-    return json.dumps({"body": body_of(arguments), "headers": {"task": task}})
+def message_of(task: str, arguments: list, **changed: object) -> str:
+    envelope = {"body": body_of(arguments), "headers": {"task": task}}
+    return json.dumps({**envelope, "content-type": "application/json", "content-encoding": "utf-8", **changed})
 
 
 @given(st.binary())
@@ -54,14 +55,26 @@ def test_no_json_brings_it_down(envelope: object) -> None:
     [
         (message_of(CHUNK_TASK, ["spring", 17]), Message(CHUNK_TASK, "spring", 17)),
         (message_of(FINISH_TASK, ["spring"]), Message(FINISH_TASK, "spring", None)),
-        (message_of("other", ["spring", "x"]), Message("other", "spring", None)),
+        (message_of("other", ["spring", 17]), None),
         (message_of(CHUNK_TASK, []), None),
-        (json.dumps({"body": body_of(["spring"]), "headers": {}}), None),
+        (message_of(CHUNK_TASK, ["spring", 17], headers={}), None),
+        (message_of(CHUNK_TASK, ["spring", 17], **{"content-type": "application/x-python-serialize"}), None),
+        (message_of(CHUNK_TASK, ["spring", 17], body=encoded([["spring", 17], {"chunk": 18}, {}])), None),
+        (message_of(CHUNK_TASK, ["spring", 17], padding="x" * 100_000), None),
+        *((message_of(CHUNK_TASK, ["spring", chunk]), None) for chunk in (-1, True, 1.0, "17", None, 1 << 40)),
+        *((message_of(task, [job, 17]), None) for task in (CHUNK_TASK, FINISH_TASK) for job in ("../x", "", 17, None)),
+        (message_of(FINISH_TASK, ["../x"]), None),
     ],
 )
 def test_the_task_and_its_arguments_are_read(text: str, message: Message | None) -> None:
     assert parse_message(text) == message
     assert parse_message(text.encode()) == message
+
+
+@given(ENVELOPES | JSON)
+def test_of_a_message_only_its_task_and_arguments_are_handed_on(envelope: object) -> None:
+    call = read_call(json.dumps(envelope))
+    assert call is None or read_call(call.envelope("hangtag.2.normal")) == call
 
 
 @pytest.mark.parametrize("priority", Priority)

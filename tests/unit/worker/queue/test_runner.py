@@ -335,8 +335,18 @@ def test_an_empty_mount_point_fails_no_row(runner: Runner, ledger: Ledger, new_j
 
 
 def test_an_error_that_nobody_foresaw_is_told(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
-    """A chunk that the job does not have, from a message of another job of that name."""
+    job = new_job()
+    rows = Path(job.storage.place) / "rows" / "00000.parquet"
+    rows.write_bytes(b"no parquet")
+    runner.label_chunk("job", 0)
+    assert parts(job) == []
+    assert ledger.trouble("job")
+
+
+def test_a_chunk_that_the_job_does_not_have_is_dropped(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
+    """Its message is of another job of that name, or of nobody; the job has no setback by it."""
     job = new_job()
     runner.label_chunk("job", 99)
     assert parts(job) == []
-    assert ledger.trouble("job")
+    assert ledger.trouble("job") == {}
+    assert ledger.setbacks("job") == 0
