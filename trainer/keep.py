@@ -1,6 +1,6 @@
 """What the export needs of a training, kept in its run, so that the photos may be gone by then."""
 
-import shutil
+import hashlib
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from exporter.evenly import evenly
 from exporter.training_run import ORIGINALS
+from models.errors import ImageError
+from models.photo import read_photo
 from trainer.learning.lesson import Lesson, labels_of
 from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto
@@ -35,5 +37,15 @@ def _keep_pixels(name: Literal["val", "train_sample"], photos: Sequence[Assigned
 def _keep_originals(run: Run, photos: Sequence[AssignedPhoto]) -> None:
     run.originals.mkdir(parents=True, exist_ok=True)
     for number, photo in enumerate(photos[i] for i in evenly(len(photos), ORIGINALS)):
-        if photo.path.is_file():
-            shutil.copyfile(photo.path, run.originals / f"{number:03d}{photo.path.suffix.lower()}")
+        data = _bytes_of(photo)
+        if data is not None:
+            (run.originals / f"{number:03d}{photo.path.suffix.lower()}").write_bytes(data)
+
+
+def _bytes_of(photo: AssignedPhoto) -> bytes | None:
+    """None of a photo that is gone, or was replaced since: its label is not of what is there now."""
+    try:
+        data = read_photo(photo.path)
+    except ImageError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == photo.sha256 else None

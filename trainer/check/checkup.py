@@ -11,7 +11,7 @@ import pyarrow as pa
 from trainer.check.issues import Judgement, judge
 from trainer.check.look_store import LookStore
 from trainer.check.magic import stray_fault
-from trainer.check.photo_fault import FaultKind, PhotoFault
+from trainer.check.photo_fault import PhotoFault
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import Guess, guess_from_accidents
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto
@@ -103,7 +103,7 @@ def look_at(photos: Sequence[LabeledPhoto], store: LookStore, view: CheckView) -
         view.advance("Looking", 0, total)
     store.add(files, len(os.sched_getaffinity(0)), lambda: view.advance("Looking", next(counter), total))
     usable = []
-    faulty = [Faulty(photo, PhotoFault(FaultKind(error.fault), str(error))) for photo, error in unread]
+    faulty = [Faulty(photo, fault) for photo, fault in unread]
     for photo, sha256 in hashed:
         fault = store.fault(sha256)
         if fault is None:

@@ -1,9 +1,11 @@
 """A process that looks at photos: paths in on stdin, small copies into a shared file, a JSON line out for each.
 
-Run as ``python -P -m trainer.check.look_process COPIES_FILE TIMEOUT_S``; each line is ``[ROW, "PATH"]``. The answer has
-``look``, or ``kind`` and ``message``, with ``lasting``: whether the bytes are to blame, or reading them.
+Run as ``python -P -m trainer.check.look_process COPIES_FILE TIMEOUT_S``; each line is ``[ROW, "PATH"]``. A file is read
+once: the answer has the ``sha256`` of the very bytes that were looked at, unless they could not be read. ``look`` says
+what they show; or ``kind`` and ``message`` say what is wrong with them, or with reading them.
 """
 
+import hashlib
 import json
 import resource
 import signal
@@ -44,13 +46,13 @@ def _look_at(path: Path, place: Pixels) -> dict[str, Any]:
     try:
         data = read_photo(path)
     except ImageError as error:
-        return {"kind": error.fault.value, "message": str(error), "lasting": False}
+        return {"kind": error.fault.value, "message": str(error)}
+    sha256 = hashlib.sha256(data).hexdigest()
     try:
         seen, place[:] = look(data)
     except ImageError as error:
-        fault = fault_of(data, error)
-        return {"kind": fault.kind, "message": fault.message, "lasting": True}
-    return {"look": asdict(seen)}
+        return {"sha256": sha256, **asdict(fault_of(data, error))}
+    return {"sha256": sha256, "look": asdict(seen)}
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import os
 import signal
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,8 @@ from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import sync_file
 from trainer.check.look import COPY_SIDE, Look
-from trainer.check.photo_fault import FaultKind, PhotoFault
+from trainer.check.photo_fault import FaultKind, PhotoFault, changed
+from trainer.data.hashing import holds
 from worker.labelling.farm import Death, Farm
 
 __all__ = ["LookStore"]
@@ -85,9 +86,13 @@ class LookStore:
         return pa.concat_tables(self._tables).take(places)
 
     def copies(self, sha256s: Sequence[str]) -> Pixels:
-        """The small copies of some photos, ``uint8 (n, 64, 64, 3)``, in the order asked."""
+        """The small copies of some photos, ``uint8 (n, 64, 64, 3)``, in the order asked.
+
+        Raises:
+            InputError: something has removed them from the cache.
+        """
         pixels = np.empty((len(sha256s), COPY_SIDE, COPY_SIDE, 3), np.uint8)
-        with ExitStack() as stack:
+        with self._kept(), ExitStack() as stack:
             files: dict[int, int] = {}
             for place, sha256 in zip(pixels, sha256s, strict=True):
                 shard, row = self._rows[sha256]
@@ -100,16 +105,19 @@ class LookStore:
         """Look at the files that have not been looked at yet, a process a core.
 
         Args:
-            files: SHA-256 → a file with those bytes.
+            files: SHA-256 → a file that had those bytes; one that has others by now is a fault, and what is seen is
+                kept under the SHA-256 of what was looked at.
             workers: how many processes.
             on_photo: called after each.
 
         Raises:
-            InputError: the cache cannot be written to.
+            InputError: the cache cannot be written to, or does not keep what is written.
         """
         new = [(sha256, path) for sha256, path in files.items() if self.lacks(sha256)]
         for start in range(0, len(new), self._shard):
             self._add_shard(new[start : start + self._shard], workers, on_photo)
+        if any(self.lacks(sha256) for sha256, _ in new):
+            raise self._gone()
 
     def _add_shard(self, files: list[tuple[str, Path]], workers: int, on_photo: Callable[[], None]) -> None:
         shard = self._folder / uuid.uuid4().hex[:12]
@@ -120,11 +128,12 @@ class LookStore:
             looking.run(workers)
         finally:  # whatever ends it, what has been looked at is kept
             try:
-                pq.write_table(looking.table(), rows)
-                sync_file(copies)
-                sync_file(rows)
-                copies.replace(shard.with_suffix(".copies"))
-                rows.replace(shard.with_suffix(".parquet"))
+                with self._kept():
+                    pq.write_table(looking.table(), rows)
+                    sync_file(copies)
+                    sync_file(rows)
+                    copies.replace(shard.with_suffix(".copies"))
+                    rows.replace(shard.with_suffix(".parquet"))
             finally:
                 copies.unlink(missing_ok=True)
                 rows.unlink(missing_ok=True)
@@ -142,6 +151,20 @@ class LookStore:
                 copies.unlink(missing_ok=True)
             msg = f"Expected to keep what is known of photos in {self._folder}, {error.strerror}; set XDG_CACHE_HOME."
             raise InputError(msg) from error
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise self._gone() from error
+
+    def _gone(self) -> InputError:
+        msg = (
+            f"Expected what is known of photos in {self._folder}, something has removed it; keep it from cleaning up "
+            "there, and run it again."
+        )
+        return InputError(msg)
 
     def _open_shard(self, path: Path) -> None:
         copies = path.with_suffix(".copies")
@@ -169,8 +192,8 @@ class _Looking:
     """One pass over new photos.
 
     Attributes:
-        passing: faults of reading a file rather than of its bytes, time limits, and what SIGKILL ended, which may have
-            been the kernel, short of memory: the next pass tries again.
+        passing: faults of reading a file rather than of its bytes, files that have other bytes than expected, time
+            limits, and what SIGKILL ended, which may have been the kernel, short of memory: the next pass tries again.
     """
 
     def __init__(
@@ -200,10 +223,14 @@ class _Looking:
 
     def _answered(self, line: str, reply: dict[str, Any]) -> None:
         row = json.loads(line)[0]
-        if "look" in reply:
-            self._records[row] = {"sha256": self._files[row][0], **reply["look"]}
+        expected, path = self._files[row]
+        seen = reply.pop("look", reply)
+        if "sha256" in reply:
+            self._records[row] = {"sha256": reply["sha256"], **seen}
         else:
-            self._fail(row, PhotoFault(FaultKind(reply["kind"]), reply["message"]), lasting=reply["lasting"])
+            self.passing[expected] = PhotoFault(FaultKind(reply["kind"]), reply["message"])
+        if reply.get("sha256", expected) != expected:
+            self.passing[expected] = changed(path)
         self._on_photo()
 
     def _died(self, death: Death) -> bool:
@@ -217,16 +244,16 @@ class _Looking:
             f"took longer than {self._timeout_s:g} s" if late else f"brought its process down ({_ending(death.status)})"
         )
         fault = PhotoFault(kind, f"Decoding {how}, twice; re-save the photo.")
-        self._fail(json.loads(death.line)[0], fault, lasting=not late and death.status != -signal.SIGKILL)
+        row = json.loads(death.line)[0]
+        sha256, path = self._files[row]
+        if not holds(path, sha256):
+            self.passing[sha256] = changed(path)
+        elif late or death.status == -signal.SIGKILL:
+            self.passing[sha256] = fault
+        else:
+            self._records[row] = {"sha256": sha256, "kind": fault.kind, "message": fault.message}
         self._on_photo()
         return False
-
-    def _fail(self, row: int, fault: PhotoFault, *, lasting: bool) -> None:
-        sha256 = self._files[row][0]
-        if lasting:
-            self._records[row] = {"sha256": sha256, "kind": fault.kind, "message": fault.message}
-        else:
-            self.passing[sha256] = fault
 
 
 def _ending(status: int) -> str:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
-__all__ = ["FaultKind", "PhotoFault"]
+__all__ = ["FaultKind", "PhotoFault", "changed"]
 
 
 class FaultKind(StrEnum):
@@ -18,6 +19,7 @@ class FaultKind(StrEnum):
     TOO_LARGE = "too_large"
     TIMEOUT = "timeout"
     CRASHED = "crashed"
+    CHANGED = "changed"
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,9 @@ class PhotoFault:
 
     kind: FaultKind
     message: str
+
+
+def changed(path: Path) -> PhotoFault:
+    """Of a file that was replaced since its SHA-256 was noted: nobody has said what its bytes of now show."""
+    msg = f"Expected {path} as it was when its SHA-256 was noted, it holds other bytes; label them, and run it again."
+    return PhotoFault(FaultKind.CHANGED, msg)

@@ -15,6 +15,7 @@ from models.errors import InputError
 from trainer.check.checkup import Checkup
 from trainer.check.findings import issue_of
 from trainer.check.issues import Issue
+from trainer.check.photo_fault import FaultKind
 from trainer.data.csv_file import write_rows
 from trainer.data.dataset import LabeledPhoto
 from worker.merging.csv_rows import CsvRows
@@ -76,12 +77,12 @@ def check_quarantine(data: Path, folder: Path) -> None:
 def worth_moving(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that should not be learned from, and why.
 
-    Those are files that cannot be used, placeholders under several labels, photos of one picture under two labels, and
+    Those are files that cannot be used (but not those that were replaced, of which nothing is known), placeholders under several labels, photos of one picture under two labels, and
     the twins that a split leaks from. Of photos under two labels in given splits, those of the split that most is
     learned from go.
     """
     photos, relations = checkup.looked.photos, checkup.relations
-    chosen = {one.photo: issue_of(one) for one in checkup.looked.faulty}
+    chosen = {o.photo: issue_of(o) for o in checkup.looked.faulty if o.fault.kind is not FaultKind.CHANGED}
     for group in relations.placeholders:
         if len({photos[place].label for place in group}) > 1:
             chosen.update({photos[place]: Issue.PLACEHOLDER for place in group})

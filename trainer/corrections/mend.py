@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models.errors import ImageError
 from trainer.corrections.word import Word
-from trainer.data.hashing import file_sha256
+from trainer.data.hashing import holds
 
 __all__ = ["leads_to_photo", "lost_places", "mended_words"]
 
@@ -43,10 +42,7 @@ def mended_words(before: Iterable[Word], said: Sequence[Word], leads: Callable[[
 
 def leads_to_photo(word: Word) -> bool:
     """Whether a word's path leads to a file with its photo's bytes."""
-    try:
-        return word.path is not None and file_sha256(word.path) == word.sha256
-    except ImageError:
-        return False
+    return word.path is not None and holds(word.path, word.sha256)
 
 
 def lost_places(words: Iterable[Word]) -> list[str]:

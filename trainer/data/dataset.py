@@ -1,5 +1,6 @@
 """Labelled photos as a person keeps them: class folders, split folders, or a CSV."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +40,7 @@ _SPLIT_NAMES: Final = {
     "validation": Split.VAL,
     "test": Split.TEST,
 }
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 OPEN: Final = "open"
 """What a CSV says instead of a split where Hangtag is to choose one, though other rows have one."""
 
@@ -53,6 +55,7 @@ class LabeledPhoto:
         split: where the person put it; none where that is left to Hangtag.
         product: what it shows, a SKU or the like; photos of one product are kept in one split.
         open: whether the person has said that Hangtag is to choose its split, though others have one.
+        sha256: of the bytes that were labelled; none where nobody has said so, and the label is of whatever is there.
     """
 
     path: Path
@@ -60,6 +63,7 @@ class LabeledPhoto:
     split: Split | None = None
     product: str | None = None
     open: bool = False
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ def read_dataset(path: Path) -> Dataset:
     Args:
         path: a folder of class folders; a folder with ``train``, ``val`` (or ``valid``, ``validation``) and ``test``
             inside, each of class folders; or a CSV with the columns ``image`` (a path, or a ``file:///`` URI) and
-            ``label``, and ``split`` (``open``: Hangtag chooses) and ``group`` (the product) if wanted.
+            ``label``, and ``split`` (``open``: Hangtag chooses), ``group`` (the product) and ``sha256`` (of the bytes
+            that were labelled) if wanted.
 
     Raises:
         DataError: nothing is there, there are no images, or only one class.
@@ -184,9 +189,13 @@ def _csv_photo(path: Path, row: dict[str, str], number: int) -> LabeledPhoto:
     if split and not is_open and split.lower() not in _SPLIT_NAMES:
         msg = f"Expected a split of {', '.join((*_SPLIT_NAMES, OPEN))} in row {number} of {path}, got {split!r}."
         raise DataError(msg)
+    sha256 = (row.get("sha256") or "").strip().lower() or None
+    if sha256 and not _SHA256.fullmatch(sha256):
+        msg = f"Expected 64 hexadecimal digits under sha256 in row {number} of {path}, or nothing, got {sha256!r}."
+        raise DataError(msg)
     product = (row.get("group") or "").strip() or None
     given = _SPLIT_NAMES[split.lower()] if split and not is_open else None
-    return LabeledPhoto(path.parent / cell_path(image), label, given, product, is_open)
+    return LabeledPhoto(path.parent / cell_path(image), label, given, product, is_open, sha256)
 
 
 def _check_any(path: Path, dataset: Dataset) -> None:

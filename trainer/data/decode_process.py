@@ -1,9 +1,11 @@
 """A decoding process for training: paths in on stdin, pixels into a shared file, a JSON line out for each.
 
-Run as ``python -P -m trainer.data.decode_process SPEC_JSON PIXELS_FILE TIMEOUT_S``; each line is ``[ROW, "PATH"]``. The
-answer is empty, or has ``fault``, ``message`` and ``lasting``: whether the bytes are to blame, or reading them.
+Run as ``python -P -m trainer.data.decode_process SPEC_JSON PIXELS_FILE TIMEOUT_S``; each line is ``[ROW, "PATH"]``. A
+file is read once: the answer has the ``sha256`` of the very bytes that were decoded, unless they could not be read.
+``kind`` and ``message`` say what is wrong with them, or with reading them.
 """
 
+import hashlib
 import json
 import signal
 import sys
@@ -33,15 +35,15 @@ def main(spec_json: str, pixels_file: str, timeout_s: str) -> int:
     return 0
 
 
-def _decode(path: Path, spec: PreprocessSpec, place: Pixels) -> dict[str, str | bool]:
-    lasting = False
+def _decode(path: Path, spec: PreprocessSpec, place: Pixels) -> dict[str, str]:
+    answer: dict[str, str] = {}
     try:
         data = read_photo(path)
-        lasting = True
+        answer["sha256"] = hashlib.sha256(data).hexdigest()
         place[:] = preprocess(data, spec)
     except ImageError as error:
-        return {"fault": error.fault.value, "message": str(error), "lasting": lasting}
-    return {}
+        return {**answer, "kind": error.fault.value, "message": str(error)}
+    return answer
 
 
 if __name__ == "__main__":

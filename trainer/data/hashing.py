@@ -8,9 +8,10 @@ from typing import Final
 
 from models.errors import ImageError
 from models.photo import read_photo
+from trainer.check.photo_fault import FaultKind, PhotoFault, changed
 from trainer.data.dataset import LabeledPhoto
 
-__all__ = ["file_sha256", "hash_photos"]
+__all__ = ["file_sha256", "hash_photos", "holds"]
 
 _THREADS: Final = 8
 _AT_A_TIME: Final = 1024
@@ -18,15 +19,17 @@ _AT_A_TIME: Final = 1024
 
 def hash_photos(
     photos: Sequence[LabeledPhoto], on_photo: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, ImageError]]]:
-    """The photos that can be read, each with the SHA-256 of its file, and those that cannot, each with the reason.
+) -> tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, PhotoFault]]]:
+    """The photos that can be used, each with the SHA-256 of its file, and the others, each with the reason.
+
+    That are files that cannot be read, and those that hold other bytes than the ones that were labelled.
 
     Args:
         photos: to read.
         on_photo: told (read, to read).
     """
     hashed: list[tuple[LabeledPhoto, str]] = []
-    unread: list[tuple[LabeledPhoto, ImageError]] = []
+    unread: list[tuple[LabeledPhoto, PhotoFault]] = []
     with ThreadPoolExecutor(_THREADS) as pool:
         for done, (photo, answer) in enumerate(_answers(pool, photos), start=1):
             if isinstance(answer, str):
@@ -39,7 +42,7 @@ def hash_photos(
 
 def _answers(
     pool: ThreadPoolExecutor, photos: Sequence[LabeledPhoto]
-) -> Iterator[tuple[LabeledPhoto, str | ImageError]]:
+) -> Iterator[tuple[LabeledPhoto, str | PhotoFault]]:
     """In order; some at a time, since a pool keeps a record of all that it is given."""
     for start in range(0, len(photos), _AT_A_TIME):
         some = photos[start : start + _AT_A_TIME]
@@ -55,8 +58,17 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(read_photo(path)).hexdigest()
 
 
-def _read(photo: LabeledPhoto) -> str | ImageError:
+def holds(path: Path, sha256: str) -> bool:
+    """Whether a file can be read, and has the bytes that a SHA-256 is of."""
     try:
-        return file_sha256(photo.path)
+        return file_sha256(path) == sha256
+    except ImageError:
+        return False
+
+
+def _read(photo: LabeledPhoto) -> str | PhotoFault:
+    try:
+        sha256 = file_sha256(photo.path)
     except ImageError as error:
-        return error
+        return PhotoFault(FaultKind(error.fault), str(error))
+    return sha256 if photo.sha256 in {None, sha256} else changed(photo.path)

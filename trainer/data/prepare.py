@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import DataError, ImageError
+from models.errors import DataError
 from trainer.check.checkup import CheckView, look_at
 from trainer.check.look_store import LookStore
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import Guess, guess_from_accidents
 from trainer.data.csv_file import write_rows
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
-from trainer.data.hashing import file_sha256, hash_photos
+from trainer.data.hashing import hash_photos, holds
 from trainer.data.pixel_store import PixelStore
 from trainer.data.preparation_notes import preparation_notes
 from trainer.splits.applicant import Applicant
@@ -182,7 +182,7 @@ def decode_all(
     """
     hashed, unread = hash_photos(photos)
     readable, faulty = _decode(hashed, store, on_photo)
-    return readable, [*(Exclusion(photo.path, error.fault.value, str(error)) for photo, error in unread), *faulty]
+    return readable, [*(Exclusion(photo.path, fault.kind, fault.message) for photo, fault in unread), *faulty]
 
 
 def _decode(
@@ -206,22 +206,17 @@ def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advanc
     """
     lost = {photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)}
     for sha256, path in lost.items():
-        if not _holds(path, sha256):
+        if not holds(path, sha256):
             msg = f"{path} is gone or has changed since the run began, and its pixels are cached no more; train anew."
             raise DataError(msg)
     store.add(lost, len(os.sched_getaffinity(0)), _counter(on_photo, len(lost)))
     for sha256, path in lost.items():
         fault = store.fault(sha256)
         if fault is not None:
-            msg = f"{path} was decoded when the run began, and cannot be now: {fault}; try again, or train anew."
+            msg = (
+                f"{path} was decoded when the run began, and cannot be now: {fault.message}; try again, or train anew."
+            )
             raise DataError(msg)
-
-
-def _holds(path: Path, sha256: str) -> bool:
-    try:
-        return file_sha256(path) == sha256
-    except ImageError:
-        return False
 
 
 def _counter(on_photo: Advance, total: int) -> Callable[[], None]:
@@ -238,7 +233,7 @@ def _divide(
         if fault is None:
             readable.append((photo, sha256))
         else:
-            faulty.append(Exclusion(photo.path, fault.fault.value, str(fault)))
+            faulty.append(Exclusion(photo.path, fault.kind, fault.message))
     return readable, faulty
 
 

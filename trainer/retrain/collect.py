@@ -14,7 +14,7 @@ from trainer.corrections.settle import Settled, settle
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.word import Word
 from trainer.data.csv_file import write_rows
-from trainer.data.dataset import OPEN, read_dataset
+from trainer.data.dataset import OPEN, LabeledPhoto, read_dataset
 from trainer.data.path_cell import path_cell
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.corrected import HashedPhoto, apply_corrections, relabeled, rename_words, renamed
@@ -60,7 +60,7 @@ def collect(
     words = CorrectionStore(config.corrections).words() if config.corrections else ()
     with PhotoHashes(config.cycles / HASHES_FILE) as hashes:
         found = hashes.of((photo.path for photo in dataset.photos), on_photo)
-        photos = [HashedPhoto(relabeled(photo, photo.label.strip()), found[photo.path]) for photo in dataset.photos]
+        photos = [HashedPhoto(relabeled(p, p.label.strip()), _labelled_bytes(p, found[p.path])) for p in dataset.photos]
         settled, elsewhere = _settle(words, photos, config.classes, hashes)
     corrected = apply_corrections(photos, settled, elsewhere, config.classes)
     if not corrected.photos:
@@ -79,6 +79,11 @@ def collect(
     write_rows(folder / DATASET_FILE, _COLUMNS, _rows(corrected.photos))
     replace_file(folder / COLLECTED_FILE, collected.model_dump_json(indent=1).encode())
     return collected
+
+
+def _labelled_bytes(photo: LabeledPhoto, found: str) -> str:
+    """The SHA-256 that a row of the data names, which the training will miss where the file has other bytes by now."""
+    return (photo.sha256 or found) if found else found
 
 
 def _settle(

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from models.errors import ImageError
 from trainer.data.dataset import Split
-from trainer.data.hashing import file_sha256
+from trainer.data.hashing import holds
 from trainer.data.pixel_store import PixelStore
 from trainer.splits.assigned import AssignedPhoto, read_splits
 
@@ -46,7 +45,7 @@ def read_frozen_photos(
     """
     photos = [photo for photo in read_splits(splits) if photo.split is Split.TEST and photo.present]
     lost = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
-    there = {sha256: path for files in lost for sha256, path in files.items() if _holds(path, sha256)}
+    there = {sha256: path for files in lost for sha256, path in files.items() if holds(path, sha256)}
     wanted = [{sha256: path for sha256, path in files.items() if sha256 in there} for files in lost]
     done, total = count(1), sum(map(len, wanted))
     for store, files in zip(stores, wanted, strict=True):
@@ -65,10 +64,3 @@ def gone_photos(
     there = {photo.sha256 for photo in now if photo.present and photo.split is Split.TEST}
     tests = [photo for photo in earlier if photo.present and photo.split is Split.TEST and photo.label not in dropped]
     return [photo for photo in tests if photo.sha256 not in there]
-
-
-def _holds(path: Path, sha256: str) -> bool:
-    try:
-        return file_sha256(path) == sha256
-    except ImageError:
-        return False

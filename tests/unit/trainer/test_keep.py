@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,13 @@ def arrays(path):
 def with_files(lesson, folder, suffix=".PNG"):
     """The lesson, with a file for each photo that is held back."""
     folder.mkdir()
-    held = [replace(photo, path=folder / f"{photo.sha256}{suffix}") for photo in lesson.held]
-    for photo in held:
-        photo.path.write_text(f"photo {photo.sha256}")
+    held = []
+    for photo in lesson.held:
+        path = folder / f"{photo.sha256}{suffix}"
+        path.write_text(f"photo {photo.sha256}")
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        lesson.store.pixels[sha256] = lesson.store.pixels[photo.sha256]
+        held.append(replace(photo, path=path, sha256=sha256))
     return replace(lesson, held=held)
 
 
@@ -46,6 +51,14 @@ def test_originals_are_the_files_as_they_were(make_lesson, tmp_path):
     kept = sorted(lesson.run.originals.iterdir())
     assert [path.name for path in kept] == [f"{i:03d}.png" for i in range(len(lesson.held))]
     assert [path.read_bytes() for path in kept] == [photo.path.read_bytes() for photo in lesson.held]
+
+
+def test_a_file_that_was_replaced_is_no_original_of_its_label(make_lesson, tmp_path):
+    lesson = with_files(make_lesson(), tmp_path / "photos")
+    lesson.held[1].path.write_text("another photo")
+    keep_for_export(lesson)
+    names = sorted(path.name for path in lesson.run.originals.iterdir())
+    assert names == [f"{i:03d}.png" for i in range(len(lesson.held)) if i != 1]
 
 
 def test_originals_that_are_gone_stay_as_they_were_kept_before(make_lesson, tmp_path):

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 import signal
 from dataclasses import asdict, fields
 
@@ -325,3 +326,48 @@ def test_two_deaths_are_one_and_what_may_pass_is_tried_again(root, picture, mort
     later, looked_at = added(root, twice, good)
     assert looked_at == again
     assert usable(later, twice, good) == [bool(again), True]
+
+
+def replaced(path, data):
+    """The SHA-256 of a file that then gets other bytes."""
+    before = sha256(path)
+    path.write_bytes(data)
+    return before
+
+
+def test_what_is_seen_is_kept_under_the_digest_of_what_was_looked_at(root, picture, spoiled):
+    other, page = picture("b.png", 2), spoiled("page.jpg", b"<html>404</html>")
+    for path, spoil in ((picture("a.png", 1), other), (picture("c.png", 3), page)):
+        before = replaced(path, spoil.read_bytes())
+        store = LookStore(root)
+        store.add({before: path}, 1, Count())
+        assert store.fault(before).kind is FaultKind.CHANGED
+        assert f"Expected {path} as it was" in store.fault(before).message
+        assert LookStore(root).lacks(before), "the photo with these bytes may come back"
+    later = LookStore(root)
+    assert usable(later, other, page) == [True, False]
+    assert np.array_equal(later.copies([sha256(other)])[0], look(other.read_bytes())[1])
+    assert later.fault(sha256(page)).kind is FaultKind.UNSUPPORTED
+
+
+@pytest.mark.usefixtures("misbehaving_plugin")
+def test_a_crash_is_not_kept_under_the_digest_of_what_was_there_before(root, picture):
+    path = picture("a.png")
+    before = replaced(path, b"BOOM")
+    store = LookStore(root)
+    store.add({before: path}, 1, Count())
+    assert store.fault(before).kind is FaultKind.CHANGED
+    assert LookStore(root).lacks(before)
+
+
+def test_a_cache_that_a_cleaner_takes_meanwhile_is_an_error_with_what_to_do(root, picture):
+    store, _ = added(root, picture("a.png"))
+    shutil.rmtree(root)
+    with pytest.raises(InputError, match="something has removed it; keep it from cleaning up"):
+        store.copies([sha256(picture("a.png"))])
+    assert added(root, picture("a.png"))[1] == 1, "the next one looks again"
+
+
+def test_a_cache_that_is_taken_while_it_is_written_is_an_error_with_what_to_do(root, picture):
+    with pytest.raises(InputError, match="something has removed it; keep it from cleaning up"):
+        LookStore(root).add({sha256(picture("a.png")): picture("a.png")}, 1, lambda: shutil.rmtree(root))

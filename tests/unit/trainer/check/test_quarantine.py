@@ -63,6 +63,14 @@ def test_what_training_would_set_aside_is_moved_under_its_own_name(photos, tmp_p
     assert len(contents(photos)) == 4
 
 
+def test_a_file_with_other_bytes_than_its_row_names_stays(photos, tmp_path):
+    rows = [f"{path},{path.parent.name}," for path in photos.rglob("*.png") if path.stem != "both"]
+    rows[0] += "0" * 64
+    table = tmp_path / "products.csv"
+    table.write_text("\n".join(["image,label,sha256", *rows]))
+    assert worth_moving(checked(table, tmp_path)) == {}
+
+
 def test_undo_brings_everything_back(photos, tmp_path):
     before = contents(photos)
     moved_aside(photos, tmp_path)

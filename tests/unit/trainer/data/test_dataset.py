@@ -200,6 +200,16 @@ def test_csv_may_give_some_splits_and_leave_others_to_the_earlier_training(csv_f
     assert [photo.split for photo in read_dataset(path).photos] == [Split.TEST, None]
 
 
+def test_csv_may_say_which_bytes_were_labelled(csv_file):
+    path = csv_file(f"image,label,sha256\n1.jpg,hat,{'aB' * 32}\n2.jpg,vase,\n")
+    assert [photo.sha256 for photo in read_dataset(path).photos] == ["ab" * 32, None]
+
+
+def test_csv_with_a_digest_that_is_none_names_the_row(csv_file):
+    with pytest.raises(DataError, match=r"64 hexadecimal digits under sha256 in row 2 of .*, got 'ff00'"):
+        read_dataset(csv_file(f"image,label,sha256\n1.jpg,hat,{'ab' * 32}\n2.jpg,vase,ff00\n"))
+
+
 def test_csv_may_have_more_columns_a_byte_order_mark_and_quotes(csv_file):
     path = csv_file('\ufeffsku,label,image\r\n00123,"hat, straw","a,b.jpg"\r\n7,vase,2.jpg\r\n')
     assert read_dataset(path).photos == (

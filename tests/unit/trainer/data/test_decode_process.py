@@ -1,3 +1,4 @@
+import hashlib
 import json
 import signal
 import subprocess
@@ -48,6 +49,10 @@ def start(pixels):
         process.communicate()
 
 
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def line(row, path):
     return json.dumps([row, str(path)])
 
@@ -59,7 +64,7 @@ def rows_of(pixels):
 def test_each_line_is_answered_and_its_row_filled(start, pixels, photo):
     output, _ = start().communicate(f"{line(2, photo)}\n{line(0, photo)}\n", timeout=60)
     expected = preprocess(photo.read_bytes(), SPEC)
-    assert [json.loads(answer) for answer in output.splitlines()] == [{}, {}]
+    assert [json.loads(answer) for answer in output.splitlines()] == [{"sha256": sha256(photo)}] * 2
     assert np.array_equal(rows_of(pixels)[0], expected)
     assert np.array_equal(rows_of(pixels)[2], expected)
     assert not rows_of(pixels)[1].any()
@@ -71,7 +76,8 @@ def test_a_bad_photo_is_answered_with_its_fault_and_the_next_one_decoded(start, 
     lines = [line(0, text), line(1, tmp_path / "gone.jpg"), line(2, photo)]
     output, _ = start().communicate("".join(f"{each}\n" for each in lines), timeout=60)
     answers = [json.loads(answer) for answer in output.splitlines()]
-    assert [answer.get("fault") for answer in answers] == ["unreadable", "missing", None]
+    assert [answer.get("kind") for answer in answers] == ["unreadable", "missing", None]
+    assert [answer.get("sha256") for answer in answers] == [sha256(text), None, sha256(photo)]
     assert "none of them" in answers[0]["message"]
     assert "gone.jpg" in answers[1]["message"]
     assert [bool(row.any()) for row in rows_of(pixels)] == [False, False, True]
@@ -87,7 +93,7 @@ def test_ctrl_c_is_left_to_the_command_that_started_it(start, photo):
     process = start()
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(f"{line(0, photo)}\n", timeout=60)
-    assert json.loads(output) == {}
+    assert json.loads(output) == {"sha256": sha256(photo)}
     assert process.returncode == 0
 
 

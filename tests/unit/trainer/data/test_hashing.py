@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import ImageError, ImageFault
+from models.errors import ImageError
+from trainer.check.photo_fault import FaultKind
 from trainer.data.dataset import LabeledPhoto
 from trainer.data.hashing import file_sha256, hash_photos
 
@@ -21,10 +22,21 @@ def test_what_cannot_be_read_is_apart_with_the_reason(tmp_path):
     photo, folder = LabeledPhoto(tmp_path / "gone.jpg", "hat"), LabeledPhoto(tmp_path, "vase")
     hashed, unread = hash_photos([photo, folder])
     assert hashed == []
-    assert [(photo, error.fault) for photo, error in unread] == [
-        (photo, ImageFault.MISSING),
-        (folder, ImageFault.UNREADABLE),
+    assert [(photo, fault.kind) for photo, fault in unread] == [
+        (photo, FaultKind.MISSING),
+        (folder, FaultKind.UNREADABLE),
     ]
+
+
+def test_a_file_that_has_other_bytes_than_were_labelled_is_apart(tmp_path):
+    labelled = hashlib.sha256(b"as labelled").hexdigest()
+    same, other = (LabeledPhoto(tmp_path / name, "hat", sha256=labelled) for name in ("same.jpg", "other.jpg"))
+    same.path.write_bytes(b"as labelled")
+    other.path.write_bytes(b"another photo")
+    hashed, unread = hash_photos([other, same])
+    assert hashed == [(same, labelled)]
+    assert [(photo, fault.kind) for photo, fault in unread] == [(other, FaultKind.CHANGED)]
+    assert f"Expected {other.path} as it was when its SHA-256 was noted" in unread[0][1].message
 
 
 def test_progress_reaches_the_number_of_photos(tmp_path):

@@ -1,12 +1,15 @@
 import hashlib
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from models.errors import ImageFault
+from models.errors import InputError
 from models.preprocess import PreprocessSpec, preprocess
+from trainer.check.photo_fault import FaultKind
 from trainer.data.pixel_store import PixelStore
 
 SPEC = PreprocessSpec(size=16)
@@ -104,7 +107,7 @@ def test_an_unreadable_file_does_not_stop_the_others(root, picture):
     bad.write_bytes(bad.read_bytes()[:200])
     store, decoded = added(root, *good[:2], bad, *good[2:])
     assert decoded == 5
-    assert store.fault(sha256(bad)).fault is ImageFault.UNREADABLE
+    assert store.fault(sha256(bad)).kind is FaultKind.UNREADABLE
     assert [store.fault(sha256(path)) for path in good] == [None] * 4
     assert np.array_equal(store.take([sha256(good[3])])[0], preprocess(good[3].read_bytes(), SPEC))
 
@@ -115,9 +118,9 @@ def test_a_fault_is_kept_with_its_message(root, picture):
     first, _ = added(root, bad)
     second, decoded = added(root, bad)
     assert decoded == 0
-    assert "that are none of them" in str(first.fault(sha256(bad)))
-    assert str(first.fault(sha256(bad))) == str(second.fault(sha256(bad)))
-    assert first.fault(sha256(bad)).fault is second.fault(sha256(bad)).fault is ImageFault.UNREADABLE
+    assert "that are none of them" in first.fault(sha256(bad)).message
+    assert first.fault(sha256(bad)) == second.fault(sha256(bad))
+    assert first.fault(sha256(bad)).kind is FaultKind.UNREADABLE
 
 
 def test_a_file_that_was_away_is_tried_again_when_it_is_back(root, picture):
@@ -190,8 +193,8 @@ def test_a_photo_that_kills_its_decoding_process_is_a_fault_and_no_crash(root, p
     bad.write_bytes(b"BOOM")
     store, decoded = added(root, *good[:2], bad, *good[2:])
     assert decoded == 5
-    assert store.fault(sha256(bad)).fault is ImageFault.CRASHED
-    assert "SIGSEGV" in str(store.fault(sha256(bad)))
+    assert store.fault(sha256(bad)).kind is FaultKind.CRASHED
+    assert "SIGSEGV" in store.fault(sha256(bad)).message
     assert added(root, bad)[1] == 0, "it is not tried again"
     assert np.array_equal(
         store.take([sha256(path) for path in good]), np.stack([preprocess(p.read_bytes(), SPEC) for p in good])
@@ -205,5 +208,63 @@ def test_only_the_photos_that_kill_are_faults_when_there_are_several(root, pictu
         path.write_bytes(b"BOOM%d" % i)
     store, decoded = added(root, *bad, *good)
     assert decoded == 5
-    assert [store.fault(sha256(path)).fault for path in bad] == [ImageFault.CRASHED] * 3
+    assert [store.fault(sha256(path)).kind for path in bad] == [FaultKind.CRASHED] * 3
     assert [store.fault(sha256(path)) for path in good] == [None] * 2
+
+
+def replaced(path, other):
+    """The SHA-256 of a file that then gets the bytes of another one."""
+    before = sha256(path)
+    path.write_bytes(other.read_bytes())
+    return before
+
+
+def test_pixels_are_kept_under_the_digest_of_what_was_decoded(root, picture):
+    path, other = picture("a.png", 1), picture("b.png", 2)
+    before = replaced(path, other)
+    store = PixelStore(root, SPEC)
+    store.add({before: path}, 1, Count())
+    assert store.fault(before).kind is FaultKind.CHANGED
+    assert f"Expected {path} as it was" in store.fault(before).message
+    later = PixelStore(root, SPEC)
+    assert later.lacks(before), "the photo with these bytes may come back"
+    assert np.array_equal(later.take([sha256(other)])[0], preprocess(other.read_bytes(), SPEC))
+
+
+@pytest.mark.usefixtures("misbehaving_plugin")
+def test_a_crash_is_kept_under_the_digest_of_what_crashed(root, picture):
+    path, bad = picture("a.png", 1), picture("bad.png", 2)
+    bad.write_bytes(b"BOOM")
+    before = replaced(path, bad)
+    store = PixelStore(root, SPEC)
+    store.add({before: path}, 1, Count())
+    assert store.fault(before).kind is FaultKind.CHANGED
+    later = PixelStore(root, SPEC)
+    assert later.lacks(before)
+    assert later.fault(sha256(bad)).kind is FaultKind.CRASHED
+
+
+@pytest.mark.parametrize(
+    "spoil", [Path.unlink, lambda file: file.write_bytes(b""), lambda file: file.write_bytes(b"[")]
+)
+@pytest.mark.parametrize("ending", [".pixels", ".json"])
+def test_what_a_cleaner_has_taken_or_spoiled_is_decoded_again(root, picture, ending, spoil):
+    path = picture("a.png")
+    added(root, path)
+    (file,) = root.rglob(f"*{ending}")
+    spoil(file)
+    store, decoded = added(root, path)
+    assert decoded == 1
+    assert np.array_equal(store.take([sha256(path)])[0], preprocess(path.read_bytes(), SPEC))
+
+
+def test_pixels_stay_readable_when_a_cleaner_takes_the_whole_cache(root, picture):
+    path = picture("a.png")
+    store, _ = added(root, path)
+    shutil.rmtree(root)
+    assert np.array_equal(store.take([sha256(path)])[0], preprocess(path.read_bytes(), SPEC))
+
+
+def test_a_cache_that_is_taken_while_it_is_written_is_an_error_with_what_to_do(root, picture):
+    with pytest.raises(InputError, match="Expected to keep decoded photos in .* set XDG_CACHE_HOME"):
+        PixelStore(root, SPEC).add({sha256(picture("a.png")): picture("a.png")}, 1, lambda: shutil.rmtree(root))

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.errors import DataError, ImageError, ImageFault
+from models.errors import DataError
 from models.preprocess import PreprocessSpec
 from trainer.check.look_store import LookStore
+from trainer.check.photo_fault import FaultKind, PhotoFault
 from trainer.data.cache import looks_folder, pixels_folder
 from trainer.data.dataset import Exclusion, Split, read_dataset
 from trainer.data.hashing import file_sha256
@@ -88,6 +89,34 @@ def test_a_second_training_looks_at_and_decodes_only_what_is_new(photos, cache):
     told = Told()
     prepared(photos, cache, told)
     assert told.steps["Looking"] == told.steps["Decoding"] == [(1, 1)]
+
+
+@dataclass
+class Replacing(Told):
+    """Gives a file other bytes once a step has come to its end."""
+
+    step: str = ""
+    path: Path = Path()
+
+    def advance(self, what, done, total):
+        if what == self.step and done == total:
+            draw(self.path, 99)
+
+
+@pytest.mark.parametrize("step", ["Reading", "Looking"])
+def test_a_photo_that_is_replaced_while_photos_are_prepared_is_left_out(photos, cache, step):
+    path = photos / "hat" / "0.png"
+    before = file_sha256(path)
+    data = prepared(photos, cache, Replacing(step=step, path=path))
+    assert [(e.path, e.reason) for e in data.excluded] == [(path, "changed")]
+    assert path not in {photo.path for photo in data.photos}
+    assert data.notes == ("1 file set aside (1 changed): see excluded.csv",)
+    later = prepared(photos, cache)
+    assert [photo.sha256 for photo in later.photos if photo.path == path] == [file_sha256(path)]
+    pixels, looks = PixelStore(pixels_folder(cache), SPEC), LookStore(looks_folder(cache))
+    assert pixels.lacks(before)
+    assert looks.lacks(before) == (step == "Reading"), "what it showed then is known"
+    assert np.array_equal(looks.copies([file_sha256(path)])[0], picture(99))
 
 
 def test_unreadable_missing_and_misnamed_files_are_set_aside_with_the_reason(photos, cache, tmp_path):
@@ -349,7 +378,7 @@ class BrokenDisk:
         pass
 
     def fault(self, sha256):
-        return ImageError("the disk is broken", ImageFault.UNREADABLE)
+        return PhotoFault(FaultKind.UNREADABLE, "the disk is broken")
 
 
 def test_a_photo_that_can_be_decoded_no_more_is_named(photos):

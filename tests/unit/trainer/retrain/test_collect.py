@@ -57,6 +57,11 @@ class Shop:
         return {str(p.path.relative_to(self.folder)): p.label for p in read_dataset(self.last / "dataset.csv").photos}
 
 
+def digests(file: Path) -> dict[str, str]:
+    with file.open(newline="") as rows:
+        return {Path(row["image"]).name: row["sha256"] for row in csv.DictReader(rows)}
+
+
 def sha256(data: bytes | str) -> str:
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
@@ -248,3 +253,12 @@ def test_splits_and_products_of_the_data_are_kept_and_added_photos_left_open(sho
         ]
     last = read_dataset(shop.last / "dataset.csv").photos[-1]
     assert (last.split, last.open) == (None, True)
+
+
+def test_a_row_of_the_data_stays_of_the_bytes_that_it_names(tmp_path):
+    shop = Shop(tmp_path)
+    named, gone = sha256("as labelled"), sha256("gone")
+    rows = [f"photos/boots/1.jpg,boots,{named}", "photos/hats/3.jpg,hats,", f"photos/gone.jpg,hats,{gone}"]
+    (tmp_path / "data.csv").write_text("\n".join(["image,label,sha256", *rows]))
+    shop.collect(data="data.csv")
+    assert digests(shop.last / "dataset.csv") == {"1.jpg": named, "3.jpg": sha256("photos/hats/3.jpg"), "gone.jpg": ""}

@@ -1,5 +1,6 @@
 """What is collected, as a training divides it: nothing moves, whatever reviewers and the data's folders say."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,8 @@ class Cycles:
         with file.open("a") as out:
             out.write(f"{head}{path},{label},anna,2026-05-01\n")
 
-    def run(self) -> Prepared:
-        """A cycle; its splits are those that the next one extends."""
+    def run(self, pause: Callable[[], object] = lambda: None) -> Prepared:
+        """A cycle; its splits are those that the next one extends. It is paused before it begins to learn."""
         config = RetrainConfig(
             name="shop",
             data=self.folder / "data",
@@ -60,6 +61,7 @@ class Cycles:
             corrections=self.folder / "corrections.csv",
         )
         collect(config, self.folder / "cycle", None, self.photos, lambda done, total: None)
+        pause()
         cache = self.folder / "cache"
         pixels, looks = PixelStore(pixels_folder(cache), SPEC), LookStore(looks_folder(cache))
         wishes = SplitWishes(earlier=self.photos)
@@ -100,6 +102,20 @@ def test_nothing_moves_while_photos_come_and_are_corrected(cycles: Cycles, given
     assert (corrected.label, corrected.split) == (other, Split.TEST)
     assert "1 photo has another label than before (1 in test)" in second.notes
     assert not {photo.sha256 for photo in second.of(Split.TRAIN)} & {photo.sha256 for photo in first.of(Split.TEST)}
+
+
+def test_a_file_that_is_replaced_while_a_cycle_is_paused_gets_neither_label_nor_correction(cycles: Cycles) -> None:
+    labelled = cycles.folder / "data" / "hat" / "0.png"
+    corrected, added = cycles.folder / "data" / "hat" / "2.png", cycles.folder / "catalogue" / "90.png"
+    cycles.correct(corrected, "vase")
+    cycles.correct(draw(added, 90), "hat")
+    replaced = (labelled, corrected, added)
+    first = cycles.run(pause=lambda: [draw(path, 100 + seed) for seed, path in enumerate(replaced)])
+    assert {(one.path, one.reason) for one in first.excluded} == {(path, "changed") for path in replaced}
+    assert "3 files set aside (3 changed): see excluded.csv" in first.notes
+    assert not {photo.path for photo in first.photos} & set(replaced)
+    cycles.run()
+    assert labelled in {photo.path for photo in cycles.photos}, "with its bytes of now, it is a photo like any other"
 
 
 def test_splits_that_a_person_gives_to_new_photos_are_kept(cycles: Cycles) -> None:
