@@ -77,9 +77,9 @@ def check_quarantine(data: Path, folder: Path) -> None:
 def worth_moving(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that should not be learned from, and why.
 
-    Those are files that cannot be used (but not those that were replaced, of which nothing is known), placeholders under several labels, photos of one picture under two labels, and
-    the twins that a split leaks from. Of photos under two labels in given splits, those of the split that most is
-    learned from go.
+    Those are files that cannot be used (but not replaced ones, of which nothing is known), placeholders under several
+    labels, photos of one picture under two labels, and the twins that a split leaks from. Of photos under two
+    labels in given splits, those of the split that most is learned from go.
     """
     photos, relations = checkup.looked.photos, checkup.relations
     chosen = {o.photo: issue_of(o) for o in checkup.looked.faulty if o.fault.kind is not FaultKind.CHANGED}

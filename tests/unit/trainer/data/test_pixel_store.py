@@ -266,5 +266,5 @@ def test_pixels_stay_readable_when_a_cleaner_takes_the_whole_cache(root, picture
 
 
 def test_a_cache_that_is_taken_while_it_is_written_is_an_error_with_what_to_do(root, picture):
-    with pytest.raises(InputError, match="Expected to keep decoded photos in .* set XDG_CACHE_HOME"):
+    with pytest.raises(InputError, match=r"Expected to keep decoded photos in .* set XDG_CACHE_HOME"):
         PixelStore(root, SPEC).add({sha256(picture("a.png")): picture("a.png")}, 1, lambda: shutil.rmtree(root))
