@@ -13,6 +13,7 @@ from models.storage.storage import Storage
 from worker.parts import latest_parts, part_key
 from worker.priority import Priority
 from worker.retry import NO_RETRY, Retry, latest_retry, read_retry
+from worker.sources.address import cell_texts
 
 __all__ = [
     "CANCELLED",
@@ -122,8 +123,9 @@ class Job:
     storage: Storage
 
     def chunk_images(self, chunk: int) -> list[str | None]:
-        """The photo's path of each row of a chunk, as the catalogue gives it."""
-        return images_of(self, self.chunk_table(chunk, [self.spec.image_column]))
+        """The photo's path of each row of a chunk, as the catalogue gives it; bytes that are no text as surrogates."""
+        column = self.chunk_table(chunk, [self.spec.image_column]).column(0)
+        return cell_texts(column, "surrogateescape")
 
     def chunk_table(self, chunk: int, columns: list[str] | None = None) -> pa.Table:
         """The catalogue rows of a chunk."""
@@ -158,9 +160,8 @@ class Job:
 
 
 def images_of(job: Job, table: pa.Table) -> list[str | None]:
-    """The photo's path of each of some catalogue rows."""
-    column: list[str | None] = table.column(job.spec.image_column).cast("string").to_pylist()
-    return column
+    r"""The photo's path of each of some catalogue rows, to be shown: bytes that are no text stand there as ``\xff``."""
+    return cell_texts(table.column(job.spec.image_column))
 
 
 def open_job(storage: Storage) -> Job | None:

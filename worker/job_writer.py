@@ -139,7 +139,7 @@ def _peeked(tables: Iterator[pa.Table]) -> tuple[pa.Table, Iterator[pa.Table]]:
 
 def _names_paths(cells: pa.ChunkedArray) -> bool:
     """Whether some cells are paths on a disk, and not empty, URLs or data URIs."""
-    text = cells.cast(pa.string())
+    text = cells.cast(pa.string()).cast(pa.binary())  # which need not be UTF-8
     paths = pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring_regex(text, ELSEWHERE)))
     return bool(pc.any(paths).as_py())
 

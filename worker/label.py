@@ -24,7 +24,7 @@ from worker.known.previous import Carried, carry_over
 from worker.known.terms import Terms
 from worker.labelling.pool import run_pool
 from worker.merging.merged import merge_job, upload_lists
-from worker.merging.output import check_columns, check_output
+from worker.merging.output import check_output, writable
 from worker.merging.review_list import check_review_columns
 from worker.merging.scratch import scratch_folder
 from worker.model_note import note_model
@@ -134,7 +134,7 @@ def label(
     check_no_clash(catalogue.schema.names, options.prefix)
     check_group_column(catalogue.schema, options.group_column, options.prefix)
     check_review_columns(catalogue.image_column, options)
-    check_columns(catalogue.schema, request.output)
+    catalogue = writable(catalogue, request.output.suffix.lower())
     _check_places(request, folder)
     previous = _previous_job(request, folder)
     with _only_run(folder):

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from models.whole_file import replace_file
+from worker.sources.address import cell_texts
 from worker.sources.catalogue import open_catalogue
 
 __all__ = ["SAMPLE_FILE", "Sample", "SampleOptions", "draw_sample"]
@@ -121,7 +122,7 @@ def _reservoir(columns: Iterable[pa.Array], size: int, rng: np.random.Generator)
         rows = np.arange(seen, seen + len(column))
         places = np.where(rows < size, rows, rng.integers(0, rows + 1))
         for place, row in zip(places[places < size].tolist(), rows[places < size].tolist(), strict=True):
-            cell = column[row - seen].as_py()
+            cell = cell_texts(column[row - seen : row - seen + 1])[0]
             if place == len(slots):
                 slots.append(row)
             else:

@@ -8,16 +8,26 @@ import numpy as np
 import pyarrow as pa
 
 from worker.results import RESULT_SCHEMA
+from worker.sources.address import cell_texts
 
-__all__ = ["json_cells", "short", "text_cells"]
+__all__ = ["json_cells", "json_text", "short", "text_cells"]
 
 
 def text_cells(column: pa.ChunkedArray) -> list[Any]:
     """A column's cells for CSV; nested ones become JSON."""
     cells = _plain_cells(column)
     if pa.types.is_nested(column.type):
-        return [None if cell is None else json.dumps(cell, ensure_ascii=False, default=str) for cell in cells]
+        return [None if cell is None else json_text(cell) for cell in cells]
     return cells
+
+
+def json_text(value: object) -> str:
+    """JSON on one line; what it has no words for, such as a decimal number, is a string.
+
+    Raises:
+        ValueError: there is a number in it that is none, or is infinite.
+    """
+    return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
 
 
 def json_cells(column: pa.ChunkedArray, *, nested: bool) -> list[Any]:
@@ -29,10 +39,8 @@ def json_cells(column: pa.ChunkedArray, *, nested: bool) -> list[Any]:
     """
     cells = _plain_cells(column)
     if nested:
-        return [json.loads(cell) if cell is not None else None for cell in cells]
-    if pa.types.is_floating(column.type):
-        return [cell if cell is None or math.isfinite(cell) else None for cell in cells]  # JSON has no such numbers
-    return cells
+        return [_finite(json.loads(cell)) if cell is not None else None for cell in cells]
+    return [_finite(cell) for cell in cells] if pa.types.is_floating(column.type) else cells
 
 
 def short(value: float) -> float:
@@ -41,11 +49,40 @@ def short(value: float) -> float:
 
 
 def _plain_cells(column: pa.ChunkedArray) -> list[Any]:
-    if pa.types.is_temporal(column.type):
-        column = column.cast(pa.string())
+    column = column.cast(_plain(column.type))
+    if pa.types.is_string(column.type):
+        return cell_texts(column)
     cells: list[Any] = column.to_pylist()
     if pa.types.is_float32(column.type):
         return [None if cell is None else short(cell) for cell in cells]
     if column.type == RESULT_SCHEMA.field("top_k").type:
-        return [cell and [{**best, "confidence": short(best["confidence"])} for best in cell] for cell in cells]
-    return cells
+        return [
+            cell and [{**best, "confidence": _finite(short(best["confidence"]))} for best in cell] for cell in cells
+        ]
+    return [_finite(cell) for cell in cells] if pa.types.is_nested(column.type) else cells
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """A type without dictionaries, and with text for times, of which Python's know no nanoseconds."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_temporal(kind):
+        return pa.string()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain(kind.key_type), _plain(kind.item_type))
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain(kind.value_type), getattr(kind, "list_size", -1))
+    return pa.large_list(_plain(kind.value_type)) if pa.types.is_large_list(kind) else kind
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever a cell holds
+    """A value with nothing for numbers that are none, or are infinite: JSON has no such numbers."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {name: _finite(within) for name, within in value.items()}
+        case list() | tuple():
+            return [_finite(within) for within in value]
+    return value

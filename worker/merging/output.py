@@ -1,14 +1,24 @@
-"""Where a person wants a result, and whether it can be written there."""
+"""Where a person wants a result, and whether all of it can be written there."""
 
 import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
 from models.errors import InputError
+from worker.merging.cells import json_cells, json_text, text_cells
 from worker.merging.writers import OUTPUT_SUFFIXES
+from worker.sources.catalogue import Catalogue
+from worker.sources.readers import JSON_FIELD
 
-__all__ = ["check_columns", "check_output"]
+__all__ = ["check_output", "writable"]
+
+_UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
+"""What is raised by cells that Arrow, Python's times or JSON cannot tell."""
+_Try = Callable[[pa.Array], object]
 
 
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
@@ -38,15 +48,98 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
         raise InputError(msg)
 
 
-def check_columns(schema: pa.Schema, output: Path) -> None:
-    """Refuse a catalogue whose cells the output's format cannot hold.
+def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
+    """The same catalogue, each of whose cells is tried, as its rows are read, before any photo is labelled.
+
+    The cells of the image column are left: one that is no text fails its row and no other.
+
+    Args:
+        catalogue: not read yet.
+        suffix: of the output, one of ``OUTPUT_SUFFIXES``.
 
     Raises:
-        InputError: it has bytes in a column, and the output is text.
+        InputError: it has bytes in a column, and the output is text. Reading its rows raises the same where a cell
+            cannot be written.
     """
-    if output.suffix.lower() == ".parquet":
-        return
-    for field in schema:
-        if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
-            msg = f"The column {field.name} holds bytes, which {output.suffix} cannot; name a .parquet --output."
+    for field in catalogue.schema:
+        if suffix != ".parquet" and any(map(_is_bytes, _leaves(field.type))):
+            msg = f"The column {field.name} holds bytes, which {suffix} cannot; name a .parquet --output."
             raise InputError(msg)
+    return replace(catalogue, batches=_tried_batches(catalogue, suffix))
+
+
+def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
+    """The types of the values in a cell, however deep."""
+    if pa.types.is_dictionary(kind):
+        yield from _leaves(kind.value_type)
+    elif pa.types.is_nested(kind):
+        for number in range(kind.num_fields):
+            yield from _leaves(kind.field(number).type)
+    else:
+        yield kind
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
+
+
+def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch]:
+    tries = {field.name: _tries(field, suffix) for field in catalogue.schema if field.name != catalogue.image_column}
+    rows = 0
+    for batch in catalogue.batches:
+        for name, attempts in tries.items():
+            try:
+                _try(batch.column(name), attempts)
+            except _UNWRITABLE as error:
+                row, why = _first_unwritable(batch.column(name), attempts) or (1, error)
+                msg = (
+                    f"Expected cells that {suffix} can hold in the column {name!r} of {catalogue.source}, "
+                    f"row {rows + row:,} has another ({str(why)[:200]}); write it as text in UTF-8, or leave the "
+                    "column out."
+                )
+                raise InputError(msg) from error
+        rows += batch.num_rows
+        yield batch
+
+
+def _tries(field: pa.Field, suffix: str) -> list[_Try]:
+    """What shows that a column's cells can be written; simple ones always can, if they are what they say."""
+    tries: list[_Try] = [lambda cells: cells.validate(full=True)]
+    nested = field.metadata == JSON_FIELD
+    if suffix == ".csv" and not _is_simple(field.type):
+        tries.append(lambda cells: text_cells(pa.chunked_array([cells])))
+    if suffix == ".jsonl" and (nested or not _is_simple(field.type)):
+        tries.append(lambda cells: json_text(json_cells(pa.chunked_array([cells]), nested=nested)))
+    return tries
+
+
+def _is_simple(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+    )
+
+
+def _try(cells: pa.Array, tries: list[_Try]) -> None:
+    for attempt in tries:
+        attempt(cells)
+
+
+def _first_unwritable(cells: pa.Array, tries: list[_Try]) -> tuple[int, Exception] | None:
+    """The first row, from 1, whose cell cannot be written by itself, and why."""
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
+    for row in range(len(cells)):
+        try:
+            _try(cells.take([row]), tries)
+        except _UNWRITABLE as error:
+            return row + 1, error
+    return None

@@ -1,6 +1,5 @@
 """Files that a result is written into, by the ending of their name."""
 
-import json
 from abc import abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Final, Protocol, Self, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worker.merging.cells import json_cells, text_cells
+from worker.merging.cells import json_cells, json_text, text_cells
 from worker.merging.csv_rows import CsvRows
 from worker.merging.formula import inert_cells
 from worker.sources.readers import JSON_FIELD
@@ -98,4 +97,4 @@ class _JsonlWriter(_TextWriter):
         names = table.column_names
         columns = [json_cells(table.column(name), nested=name in self._nested) for name in names]
         for cells in zip(*columns, strict=True):
-            self.file.write(json.dumps(dict(zip(names, cells, strict=True)), ensure_ascii=False, default=str) + "\n")
+            self.file.write(json_text(dict(zip(names, cells, strict=True))) + "\n")

@@ -66,11 +66,16 @@ class Cells:
         """Where a cell's photo is.
 
         Raises:
-            ImageError: ``missing`` (the cell is empty) or ``refused`` (a URL that is malformed, or of another scheme).
+            ImageError: ``missing`` (the cell is empty) or ``refused`` (a URL that is malformed, or of another scheme,
+                or bytes that are no text).
         """
         if not cell:
             msg = "Expected the path or the URL of a photo, the cell is empty."
             raise ImageError(msg, ImageFault.MISSING)
+        if not (cell.isascii() or _is_text(cell)):
+            came = cell[:200].encode(errors="surrogateescape")
+            msg = f"Expected the path or the URL of a photo in UTF-8, got {came!r}; save the catalogue in UTF-8."
+            raise ImageError(msg, ImageFault.REFUSED)
         scheme = scheme_of(cell)
         if scheme is None:
             return self._on_disk(cell) if self._base is None else parse_url(joined(self._base, cell))
@@ -96,3 +101,12 @@ class Cells:
         except ImageError:
             return None
         return place.text if isinstance(place, Target) else None
+
+
+def _is_text(cell: str) -> bool:
+    """Whether a cell's bytes were UTF-8: others stand in it as lone surrogates."""
+    try:
+        cell.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -18,6 +18,7 @@ from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
 from worker.known.previous import Carried, carry_over
 from worker.known.terms import Terms
+from worker.merging.output import writable
 from worker.merging.review_list import check_review_columns
 from worker.model_note import note_model
 from worker.photos.address import check_allow_hosts
@@ -133,6 +134,7 @@ def submit(
     check_no_clash(catalogue.schema.names, options.prefix)
     check_group_column(catalogue.schema, options.group_column, options.prefix)
     check_review_columns(catalogue.image_column, options)
+    catalogue = writable(catalogue, ".parquet")
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
     jobs.bundles.put(model.path, pin.digest)
     earlier = jobs.get(name)

@@ -2,14 +2,17 @@
 
 import re
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
 
 from models.errors import InputError
 
 __all__ = [
     "ELSEWHERE",
     "S3_SCHEME",
+    "cell_texts",
     "checked_root",
     "checked_url",
     "folder_of",
@@ -36,6 +39,23 @@ def is_url(place: str) -> bool:
 def is_elsewhere(cell: str) -> bool:
     """Whether the cell of a catalogue names a URL or holds the photo itself, and so is no path on a disk."""
     return re.match(ELSEWHERE, cell) is not None
+
+
+def cell_texts(
+    column: pa.Array | pa.ChunkedArray, errors: Literal["backslashreplace", "surrogateescape"] = "backslashreplace"
+) -> list[str | None]:
+    """The cells of an image column, of whose bytes nobody has promised that they are UTF-8.
+
+    Args:
+        column: of text, which Parquet may fill with any bytes.
+        errors: what becomes of those that are no text, as in ``bytes.decode``.
+    """
+    text = column.cast(pa.string())
+    try:
+        cells: list[str | None] = text.to_pylist()
+    except UnicodeDecodeError:
+        cells = [cell if cell is None else cell.decode(errors=errors) for cell in text.cast(pa.binary()).to_pylist()]
+    return cells
 
 
 def checked_url(url: str) -> str:

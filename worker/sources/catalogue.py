@@ -16,6 +16,7 @@ from models.errors import InputError, JobError
 from models.preprocess import IMAGE_SUFFIXES
 from worker.sources.address import (
     S3_SCHEME,
+    cell_texts,
     checked_root,
     checked_url,
     folder_of,
@@ -146,13 +147,14 @@ def open_catalogue(
         raise InputError(msg)
     opened = _open_url(place, encoding, allow_hosts, unsized) if is_url(place) else _open_path(Path(source), encoding)
     reader = opened.reader
+    _check_names(opened.source, reader.schema)
     column = _image_column(opened.source, reader.schema, image_column)
     _check_header(opened.source, reader.schema)
     _check_text(opened.source, reader.schema.field(column))
     root = opened.root if image_root is None else _image_root(str(image_root))
     first, batches = _first_batch(opened)
     if not is_url(root):
-        cells = [cell for cell in first.column(column)[:_SNIFFED_ROWS].to_pylist() if cell]
+        cells = [cell for cell in cell_texts(first.column(column)[:_SNIFFED_ROWS]) if cell]
         if confined:
             _check_within(opened.source, Path(root), cells)
         if image_root is None:
@@ -267,6 +269,13 @@ def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
             return str(by_name[known])
     msg = f"Which column of {source} names the photo? Pass --image-column, one of: {', '.join(schema.names)}."
     raise InputError(msg)
+
+
+def _check_names(source: str, schema: pa.Schema) -> None:
+    repeated = sorted(name for name, count in Counter(schema.names).items() if count > 1)
+    if repeated:
+        msg = f"Expected each column once in {source}, found {', '.join(repeated)[:200]} twice; name one otherwise."
+        raise InputError(msg)
 
 
 def _check_header(source: str, schema: pa.Schema) -> None:

@@ -1,23 +1,15 @@
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from models.errors import InputError
-from worker.merging.output import check_columns, check_output
+from worker.merging.output import check_output
 
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out", "nowhere/out.csv"])
 def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError):
         check_output(tmp_path / name)
-
-
-def test_bytes_are_refused_for_a_text_output() -> None:
-    schema = pa.schema([("image", pa.string()), ("thumbnail", pa.binary())])
-    check_columns(schema, Path("out.parquet"))
-    with pytest.raises(InputError, match="thumbnail holds bytes"):
-        check_columns(schema, Path("out.csv"))
 
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.jsonl"])
