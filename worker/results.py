@@ -44,6 +44,7 @@ RESULT_SCHEMA: Final = pa.schema(
 )
 PART_SCHEMA: Final = RESULT_SCHEMA.append(pa.field("reason", pa.string())).append(pa.field("etag", pa.string()))
 """What a part holds, and the result does not: why a row went to review, and what the host calls the photo's bytes."""
+_LONGEST_MESSAGE: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,19 @@ def failed_row(error: ImageError, sha256: str | None, model: str) -> RowResult:
         confidence=None,
         status=Status.FAILED,
         error=error.fault.value,
-        error_message=str(error),
+        error_message=_writable(str(error)),
         top_k=None,
         sha256=sha256,
         model=model,
     )
+
+
+def _writable(message: str) -> str:
+    """A message as it can be written to any file and shown: cells, paths and hosts put anything into it."""
+    kept = message[:_LONGEST_MESSAGE]
+    if kept.isprintable():
+        return kept
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in kept)
 
 
 def results_table(rows: list[RowResult]) -> pa.Table:

@@ -74,6 +74,14 @@ def test_what_may_not_be_read_is_said(source, s3, photo):
     assert "AccessDenied" in str(outcome)
 
 
+def test_a_bucket_that_nobody_can_have_fails_its_row_only(source, photo):
+    """S3's rules for the names of some kinds of buckets are applied before anybody is asked."""
+    source.want(wanted(f"s3://{'a' * 55}--op-s3/a.jpg", photo), {})
+    bad, good = take_all(source, 2)
+    assert bad.outcome.fault is ImageFault.REFUSED
+    assert good.outcome == b"photo"
+
+
 def test_a_large_object_is_not_read(source, s3, bucket):
     s3.put(f"/{bucket}/large.jpg", bytes(HASTY.max_bytes + 1))
     source.want(wanted(f"s3://{bucket}/large.jpg"), {})

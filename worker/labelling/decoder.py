@@ -4,9 +4,12 @@ import signal
 from dataclasses import dataclass
 from typing import Final
 
+from models.errors import ImageFault
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from worker.labelling.attempt import Attempt
 from worker.labelling.sandbox import decode_in_sandbox
+from worker.photos.photo import Wanted
+from worker.photos.unforeseen import fails_its_photo
 
 __all__ = ["Decoder"]
 
@@ -33,18 +36,19 @@ class Decoder:
     timeout_s: float
     suspects: frozenset[int]
 
-    def decode(self, row: int, data: bytes) -> Pixels:
+    def decode(self, wanted: Wanted, data: bytes) -> Pixels:
         """``uint8 (S, S, 3)`` of a photo's bytes.
 
         Raises:
             ImageError: it cannot become pixels.
         """
-        if row in self.suspects or len(self.suspects) >= _WARY:
+        if wanted.row in self.suspects or len(self.suspects) >= _WARY:
             return decode_in_sandbox(data, self.spec, self.timeout_s)
-        self.attempt.take(row)
+        self.attempt.take(wanted.row)
         signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
         try:
-            return preprocess(data, self.spec)
+            with fails_its_photo(ImageFault.UNREADABLE, wanted.cell or ""):
+                return preprocess(data, self.spec)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self.attempt.put_down()

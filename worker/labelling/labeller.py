@@ -237,7 +237,7 @@ def _decoded(photo: Photo, chunk: OpenChunk, data: bytes) -> Pixels | ImageError
     start = time.perf_counter()
     chunk.effort["decoded"] += 1
     try:
-        return chunk.decoder.decode(photo.wanted.row, data)
+        return chunk.decoder.decode(photo.wanted, data)
     except ImageError as error:
         return error
     finally:

@@ -18,6 +18,7 @@ __all__ = ["decode_in_sandbox"]
 MEMORY_BYTES: Final = 2 * 1024**3
 MAX_TRIES: Final = 4
 _START_S: Final = 30.0
+_CHANNELS: Final = 3
 
 
 def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pixels:
@@ -39,8 +40,8 @@ def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pi
     """
     deaths: list[int] = []
     for status, output in _tries(data, spec, timeout_s):
-        if status == 0:
-            return np.frombuffer(output, np.uint8).reshape(spec.size, spec.size, 3)
+        if status == 0 and len(output) == spec.size * spec.size * _CHANNELS:
+            return np.frombuffer(output, np.uint8).reshape(spec.size, spec.size, _CHANNELS)
         if status == REFUSED:
             refusal = json.loads(output)
             raise ImageError(refusal["message"], ImageFault(refusal["fault"]))

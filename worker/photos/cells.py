@@ -9,6 +9,7 @@ from models.photo import read_photo
 from worker.job import Job
 from worker.photos.data_uri import photo_in
 from worker.photos.target import Target, joined, parse_url, scheme_of
+from worker.photos.unforeseen import fails_its_photo
 
 __all__ = ["Cells", "OnDisk", "Written"]
 
@@ -72,6 +73,10 @@ class Cells:
         if not cell:
             msg = "Expected the path or the URL of a photo, the cell is empty."
             raise ImageError(msg, ImageFault.MISSING)
+        with fails_its_photo(ImageFault.REFUSED, repr(cell[:200])):
+            return self._place(cell)
+
+    def _place(self, cell: str) -> OnDisk | Written | Target:
         if not (cell.isascii() or _is_text(cell)):
             came = cell[:200].encode(errors="surrogateescape")
             msg = f"Expected the path or the URL of a photo in UTF-8, got {came!r}; save the catalogue in UTF-8."

@@ -15,6 +15,7 @@ from worker.photos.limits import Limits
 from worker.photos.outcome import Came, Failed, Moved, Outcome, Trouble, download_error
 from worker.photos.room import Intake, Room
 from worker.photos.target import Scheme, Target
+from worker.photos.unforeseen import fails_its_photo
 
 __all__ = ["Client", "Downloads"]
 
@@ -147,11 +148,15 @@ class Downloads:
         try:
             async with asyncio.timeout_at(fetch.deadline) as limit:
                 _stop_the_clock_for(fetch, limit)
-                return await self._client.ask(fetch, keep=keep)
+                return await self._try(fetch, keep=keep)
         except ImageError as error:
             return Failed(_of_redirect(fetch, error) if fetch.redirects else error)
         except TimeoutError:
             return Trouble(f"took longer than {self._limits.total_s:g} s", silent=not fetch.intake.came)
+
+    async def _try(self, fetch: Fetch, *, keep: bool) -> Outcome:
+        with fails_its_photo(ImageFault.DOWNLOAD, fetch.url):
+            return await self._client.ask(fetch, keep=keep)
 
     def _ended(self, fetch: Fetch, host: Host, task: asyncio.Task[Outcome]) -> None:
         host.running -= 1

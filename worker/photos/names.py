@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from models.errors import ImageError, ImageFault
+from models.errors import ImageError, ImageFault, JobError
 from worker.photos.address import Addresses
 
 __all__ = ["CheckedNames", "Lookup", "checked_socket", "system_lookup"]
@@ -50,6 +50,7 @@ class CheckedNames(AbstractResolver):
 
         Raises:
             ImageError: ``refused``: there are addresses, and none of them may.
+            JobError: this machine starts no more threads.
             OSError: there are none, or nobody answers.
         """
         async with self._turn:
@@ -91,21 +92,27 @@ async def _in_thread(call: Callable[[], list[str]]) -> list[str]:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[str]] = loop.create_future()
 
-    def settle(found: list[str] | OSError) -> None:
+    def settle(found: list[str] | Exception) -> None:
         if answer.done():
             return
-        if isinstance(found, OSError):
+        if isinstance(found, Exception):
             answer.set_exception(found)
         else:
             answer.set_result(found)
 
     def run() -> None:
         try:
-            found: list[str] | OSError = call()
-        except (OSError, UnicodeError) as error:
-            found = error if isinstance(error, OSError) else OSError(str(error))
+            found: list[str] | Exception = call()
+        except UnicodeError as error:  # of a name that is too long for DNS
+            found = OSError(str(error))
+        except Exception as error:  # noqa: BLE001 - whoever waits for the answer raises it
+            found = error
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(settle, found)
 
-    Thread(target=run, name="hangtag-name", daemon=True).start()
+    try:
+        Thread(target=run, name="hangtag-name", daemon=True).start()
+    except RuntimeError as error:
+        msg = f"Expected to start a thread that looks up a host name, got {error}; allow more processes (ulimit -u)."
+        raise JobError(msg) from error
     return await answer

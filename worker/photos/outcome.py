@@ -1,11 +1,15 @@
 """What comes of one try at a download."""
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from models.errors import ImageError, ImageFault
 from worker.photos.target import Target
 
-__all__ = ["Came", "Failed", "Moved", "Outcome", "Trouble", "download_error"]
+__all__ = ["Came", "Failed", "Moved", "Outcome", "Trouble", "download_error", "shown", "strong"]
+
+_STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,17 @@ class Failed:
 
 
 Outcome = Came | Moved | Trouble | Failed
+
+
+def strong(etag: str | None) -> str | None:
+    """An ETag that stands for the very bytes (RFC 9110, 8.8.3); none where the host gives another, or nonsense."""
+    return etag if etag and _STRONG.fullmatch(etag) else None
+
+
+def shown(text: str, most: int = 60) -> str:
+    """What a host says, as far as it may stand in a message: that many characters, all of them printable ASCII."""
+    printable = (character if character.isprintable() else "?" for character in text[:most])
+    return "".join(printable).encode("ascii", "replace").decode()
 
 
 def download_error(url: str, came: str) -> ImageError:

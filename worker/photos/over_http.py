@@ -1,6 +1,5 @@
 """Photos over HTTP: one try at a time, with aiohttp. What a host says of a photo's kind and size is not believed."""
 
-import re
 import socket
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,7 +15,7 @@ from worker.photos.address import Addresses
 from worker.photos.fetch import Fetch
 from worker.photos.limits import Limits
 from worker.photos.names import CheckedNames, Lookup, checked_socket
-from worker.photos.outcome import Came, Failed, Moved, Outcome, Trouble, download_error
+from worker.photos.outcome import Came, Failed, Moved, Outcome, Trouble, download_error, shown, strong
 from worker.photos.target import Scheme, Target, parse_url
 
 __all__ = ["HttpClient"]
@@ -29,7 +28,8 @@ _GONE: Final = frozenset({404, 410})
 _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_FAULT: Final = 500
 _BUFFER: Final = 256 * 1024
-_STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
+_LONGEST_AFTER_S: Final = 1e9
+"""What a host says of its return is at most this: hundreds of digits are no number to reckon with."""
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
@@ -97,7 +97,7 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
         return Came(None, fetch.known_as)
     if status in _REDIRECTS and "Location" in answer.headers:
         return _moved(fetch.target, answer.headers["Location"])
-    said = f"answered {status} {_shown(answer.reason or '')}".rstrip()
+    said = f"answered {status} {shown(answer.reason or '')}".rstrip()
     if status in _PASSING or status >= _SERVER_FAULT:
         after_s = _retry_after(answer.headers.get("Retry-After", ""))
         wish = "" if after_s is None else f", come again in {after_s:,.0f} s"
@@ -111,15 +111,13 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
 async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in {"identity", ""}:
-        came = (
-            f"its host sent it compressed ({_shown(coding)}), which was not asked for; let it send photos as they are"
-        )
+        came = f"its host sent it compressed ({shown(coding)}), which was not asked for; let it send photos as they are"
         return Failed(download_error(fetch.url, came))
     if answer.content_length:
         fetch.intake.check(answer.content_length)
     while chunk := await answer.content.readany():
         await fetch.intake.add(chunk)
-    return Came(fetch.intake.whole(), _strong(answer.headers.get("ETag")))
+    return Came(fetch.intake.whole(), strong(answer.headers.get("ETag")))
 
 
 def _moved(target: Target, location: str) -> Outcome:
@@ -130,26 +128,17 @@ def _moved(target: Target, location: str) -> Outcome:
     return Moved(there)
 
 
-def _shown(text: str) -> str:
-    """What a host says, as far as it may stand in a message."""
-    printable = (character if character.isprintable() else "?" for character in text[:60])
-    return "".join(printable).encode("ascii", "replace").decode()
-
-
-def _strong(etag: str | None) -> str | None:
-    """An ETag that stands for the very bytes (RFC 9110, 8.8.3)."""
-    return etag if etag and _STRONG.fullmatch(etag) else None
-
-
 def _retry_after(said: str) -> float | None:
-    """Seconds (RFC 9110, 10.2.3: a number of them, or a date)."""
-    if said.strip().isdecimal():
-        return float(said)
+    """Seconds (RFC 9110, 10.2.3: a number of them, or a date); none where it is neither."""
+    said = said.strip()
+    if said.isascii() and said.isdecimal():
+        return min(float(said), _LONGEST_AFTER_S)
     try:
         when = parsedate_to_datetime(said)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(0.0, seconds), _LONGEST_AFTER_S)
 
 
 def _failure(fetch: Fetch, error: Exception, *, silent: bool) -> Outcome:
@@ -164,7 +153,7 @@ def _failure(fetch: Fetch, error: Exception, *, silent: bool) -> Outcome:
 
 def _trouble(error: Exception, *, silent: bool) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"answered what is no HTTP ({_shown(error.message)})"
+        return f"answered what is no HTTP ({shown(error.message)})"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot be reached ({error.os_error.strerror})"
     if not silent:

@@ -9,16 +9,19 @@ from aiohttp import ClientError as ConnectionFault
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    EndpointProviderError,
     HTTPClientError,
     IncompleteReadError,
+    ParamValidationError,
     ResponseStreamingError,
 )
 from botocore.exceptions import ConnectionError as NoConnection
+from botocore.parsers import ResponseParserError
 
 from models.errors import ImageError, ImageFault, JobError
 from worker.photos.fetch import Fetch
 from worker.photos.limits import Limits
-from worker.photos.outcome import Came, Failed, Outcome, Trouble, download_error
+from worker.photos.outcome import Came, Failed, Outcome, Trouble, download_error, shown, strong
 
 __all__ = ["S3Client"]
 
@@ -68,7 +71,14 @@ class S3Client:
             return _refusal(fetch, error)
         except _PASSING_FAULTS as error:
             return Trouble(f"cannot be reached ({type(error).__name__})", silent=not fetch.intake.size)
-        except (BotoCoreError, ValueError) as error:
+        except (ResponseParserError, ValueError):  # the settings have been read by now: it is what was answered
+            return Trouble("answered what is not S3")
+        except (EndpointProviderError, ParamValidationError) as error:
+            if await self._finds_other_buckets():
+                msg = f"Expected a bucket of S3 in {fetch.url[:300]}, got {error}; check its name."
+                return Failed(ImageError(msg, ImageFault.REFUSED))
+            raise _trouble_here(fetch, error) from error
+        except BotoCoreError as error:
             raise _trouble_here(fetch, error) from error
 
     async def close(self) -> None:
@@ -77,15 +87,23 @@ class S3Client:
 
     async def _get(self, fetch: Fetch) -> Outcome:
         known = {"IfNoneMatch": fetch.known_as} if fetch.known_as else {}
-        client = self._client or await self._connected()
+        client = self._client or await self._connected(fetch)
         answer = await client.get_object(Bucket=fetch.target.host, Key=fetch.target.key, **known)
-        fetch.intake.check(answer["ContentLength"])
+        fetch.intake.check(answer.get("ContentLength", 0))
         async with answer["Body"] as body:
             while chunk := await body.read(_PIECE):
                 await fetch.intake.add(chunk)
-        return Came(fetch.intake.whole(), answer.get("ETag"))
+        return Came(fetch.intake.whole(), strong(answer.get("ETag")))
 
-    async def _connected(self) -> Any:  # noqa: ANN401 - botocore makes its clients' classes as it goes
+    async def _finds_other_buckets(self) -> bool:
+        """Whether the address of a bucket with a plain name can be made; nothing is sent."""
+        try:
+            await self._client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "photo"})
+        except BotoCoreError:
+            return False
+        return True
+
+    async def _connected(self, fetch: Fetch) -> Any:  # noqa: ANN401 - botocore makes its clients' classes as it goes
         config = AioConfig(
             connect_timeout=self._limits.connect_s,
             read_timeout=self._limits.idle_s,
@@ -93,7 +111,10 @@ class S3Client:
             retries={"total_max_attempts": 1},  # whoever calls tries again
             response_checksum_validation="when_required",  # who labels these bytes notes their SHA-256
         )
-        made = await self._open.enter_async_context(AioSession().create_client("s3", config=config))
+        try:
+            made = await self._open.enter_async_context(AioSession().create_client("s3", config=config))
+        except (BotoCoreError, ValueError) as error:
+            raise _trouble_here(fetch, error) from error
         self._client = self._client or made
         return self._client
 
@@ -108,7 +129,7 @@ def _trouble_here(fetch: Fetch, error: Exception) -> JobError:
 
 def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
     said = error.response.get("Error", {})
-    code = str(said.get("Code", ""))
+    code = shown(str(said.get("Code", "")))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == _UNCHANGED and fetch.known_as:
         return Came(None, fetch.known_as)
@@ -117,5 +138,6 @@ def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
         return Failed(ImageError(msg, ImageFault.MISSING))
     if code in _PASSING or status >= _SERVER_FAULT:
         return Trouble(f"answered {status} {code}")
-    came = f"S3 answered {code}: {str(said.get('Message', '')).rstrip('.')}; check what these credentials may read"
+    why = shown(str(said.get("Message", "")), 300).rstrip(".")
+    came = f"S3 answered {code}: {why}; check what these credentials may read"
     return Failed(download_error(fetch.url, came))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from models.errors import ImageError
+from models.errors import ImageError, ImageFault
 from worker.job import Job
 from worker.photos.address import Addresses
 from worker.photos.background import Background
@@ -15,6 +15,7 @@ from worker.photos.fetch import Ask, Chunk
 from worker.photos.limits import Limits
 from worker.photos.photo import Photo, PhotoSource, Wanted
 from worker.photos.target import Scheme, Target
+from worker.photos.unforeseen import fails_its_photo
 
 if TYPE_CHECKING:
     from worker.photos.names import Lookup
@@ -150,7 +151,8 @@ class _Photos:
         if isinstance(place, ImageError):
             return Photo(ask.wanted, place)
         try:
-            return Photo(ask.wanted, place.read())
+            with fails_its_photo(ImageFault.UNREADABLE, ask.wanted.cell or ""):
+                return Photo(ask.wanted, place.read())
         except ImageError as error:
             return Photo(ask.wanted, error)
 

@@ -57,7 +57,7 @@ _PORTS: Final = {Scheme.HTTP: 80, Scheme.HTTPS: 443}
 _SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 _ALWAYS_URLS: Final = frozenset({"http", "https", "s3", "data", "file", "ftp"})
 _PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^#]*)", re.IGNORECASE)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_UNSENDABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _SENDABLE: Final = re.compile(r"(?:[!$&-;=?-Z\[\]_a-z~]|%[0-9A-Fa-f]{2})*")
 _SAFE: Final = "!$&'()*+,-./:;=?@[]_~"
 _STRAY_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -86,7 +86,7 @@ def parse_url(text: str) -> Target:
     """
     text = text.strip()
     parts = _PARTS.match(text)
-    if len(text) > MAX_URL or _CONTROL.search(text) or not parts:
+    if len(text) > MAX_URL or _UNSENDABLE.search(text) or not parts:
         raise _refused(text, f"a URL of at most {MAX_URL:,} printable characters")
     try:
         scheme = Scheme(parts[1].lower())
@@ -150,7 +150,7 @@ def _in_ascii(host: str) -> str | None:
 
     try:
         return idna.encode(host, uts46=True).decode().lower()
-    except idna.IDNAError:
+    except UnicodeError:  # IDNAError among them
         return None
 
 

@@ -1,11 +1,12 @@
 """Photos from web servers that do all that web servers do."""
 
 import gzip
+from dataclasses import replace
 
 import pytest
 
 from models.errors import ImageFault
-from tests.integration.downloads.downloading import fault_of, fetched, photos
+from tests.integration.downloads.downloading import HASTY, fault_of, fetched, photos
 from tests.integration.nasty_server import (
     chunked_and_cut,
     cut,
@@ -123,6 +124,17 @@ def test_a_redirect_leads_nowhere_it_must_not(to, tmp_path, server):
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe"])
+def test_an_allowed_name_that_leads_to_metadata_is_never_asked(address, tmp_path, server):
+    """Neither by a cell nor by a redirect of a host that is allowed, too."""
+    there = f"http://shop.test:{server.port}/latest/"
+    allowed = (server.place, f"shop.test:{server.port}")
+    with photos(tmp_path, *allowed, lookup=lambda _: [address]) as source:
+        source.want(wanted(there, server.on("/a", redirect(there))), {})
+        assert [fault_of(photo) for photo in take_all(source, 2)] == [ImageFault.REFUSED] * 2
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -141,6 +153,26 @@ def test_nonsense_fails_its_row_only(answer, tmp_path, server):
     assert fault_of(bad) in {ImageFault.DOWNLOAD, ImageFault.REFUSED}
     assert str(bad.outcome).encode()
     assert good.outcome == b"photo"
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "Thu, 1 Jan 2020 00:00:00 +99999999999999999999",
+        "Thu, 1 Jan 99999999999999999999 00:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "9" * 5000,
+        "inf",
+        "nan",
+        "-1",
+        "٣",
+        "",
+    ],
+)
+def test_a_host_that_names_no_time_to_come_again_is_asked_again(wish, tmp_path, server):
+    url = server.on("/a", whole(b"", "503 Busy", f"Retry-After: {wish}\r\n"), whole())
+    photo = fetched(tmp_path, server, url, limits=replace(HASTY, longest_after_s=0.01))[0]
+    assert photo.outcome == b"photo"
 
 
 @pytest.mark.parametrize("to", ["/a", "/b"])

@@ -1,12 +1,13 @@
 """Jobs to test with: of a few drawn photos, ready to be labelled, or of rows whose photos nobody reads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image, ImageFile
 
 from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
@@ -19,10 +20,36 @@ from worker.priority import Priority
 from worker.results import RowResult, Status, failed_row
 from worker.sources.catalogue import open_catalogue
 
+FORMAT = "HANGTAGPANIC"
 MakeJob = Callable[..., Job]
 CommitPart = Callable[..., None]
 
 PIN = ModelPin(path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64)
+
+
+class Panic(BaseException):
+    """Pyo3's is a BaseException, too."""
+
+
+class PanickingFile(ImageFile.ImageFile):
+    """A plugin's format: what calls itself a photo of it is one, until it is decoded."""
+
+    format = FORMAT
+
+    def _open(self) -> None:
+        self._size, self._mode = (8, 8), "RGB"
+
+    def load(self) -> None:
+        raise Panic("index out of bounds")  # noqa: EM101
+
+
+@pytest.fixture
+def panicking_photo() -> Iterator[bytes]:
+    """Bytes whose decoder panics, as those of plugins written in Rust may."""
+    Image.register_open(FORMAT, PanickingFile, lambda prefix: prefix.startswith(b"PANIC"))
+    yield b"PANIC"
+    Image.ID.remove(FORMAT)
+    del Image.OPEN[FORMAT]
 
 
 @pytest.fixture

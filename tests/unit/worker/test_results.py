@@ -5,8 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.decision import ReviewReason
-from models.errors import ImageFault, InputError
-from worker.results import PART_SCHEMA, RESULT_SCHEMA, RowResult, Status, check_no_clash, results_of, results_table
+from models.errors import ImageError, ImageFault, InputError
+from worker.results import (
+    PART_SCHEMA,
+    RESULT_SCHEMA,
+    RowResult,
+    Status,
+    check_no_clash,
+    failed_row,
+    results_of,
+    results_table,
+)
 
 FLOAT = st.floats(0.0, 1.0, width=32)
 TEXT = st.none() | st.text()
@@ -22,6 +31,19 @@ RESULTS = st.builds(
     model=st.text(),
     reason=st.none() | st.sampled_from(ReviewReason),
 )
+
+
+@given(st.text())
+def test_the_message_of_a_failed_row_can_be_written_and_shown(text: str) -> None:
+    """Paths, cells and hosts may put terminal escapes into it, and halves of characters, which no file can hold."""
+    for message in (text, f"Expected a photo at \x1b[2J{text}\ud800\x9b\n"):
+        row = failed_row(ImageError(message), None, "shop/1")
+        assert (row.error_message or "").isprintable()
+        results_table([row])
+
+
+def test_a_message_that_quotes_an_enormous_cell_is_cut() -> None:
+    assert len(failed_row(ImageError("a" * 10_000_000), None, "shop/1").error_message or "") == 2000
 
 
 @given(st.lists(RESULTS, max_size=6))

@@ -6,10 +6,17 @@ import pytest
 
 from models.classifier import load
 from models.errors import ImageFault
+from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
+from tests.paper_model import PaperModel
+from worker.job import JobOptions, ModelPin
+from worker.job_writer import create_job
 from worker.labelling.attempt import earlier_attempts
 from worker.labelling.labeller import Guard
 from worker.retry import commit_retry
+from worker.sources.catalogue import open_catalogue
+
+PIN = ModelPin(path="/models/shop", reference=PaperModel.reference, variant="float32", digest="a" * 64)
 
 
 def read_part(job, chunk: int) -> list[dict]:
@@ -74,6 +81,22 @@ def test_every_kind_of_bad_cell_is_a_failed_row(make_job, tmp_path: Path, catalo
     ]
     assert all(row["error_message"] for row in rows[1:])
     assert all(row["label"] is None and row["confidence"] is None and row["top_k"] is None for row in rows[1:])
+
+
+def test_a_photo_at_which_something_unforeseen_happens_fails_alone(
+    make_job, tmp_path: Path, catalogue: Path, panicking_photo: bytes, caplog
+) -> None:
+    (tmp_path / "panic.jpg").write_bytes(panicking_photo)
+    cells = [next(catalogue.rglob("*.png")), "panic.jpg", next(catalogue.rglob("*.png"))]
+    (tmp_path / "list.txt").write_text("".join(f"{cell}\n" for cell in cells))
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(tmp_path / "list.txt"), PIN, JobOptions(), 16)
+    assert run_chunk(job, 0, PaperModel())
+    rows = read_part(job, 0)
+    assert [row["error"] for row in rows] == [None, ImageFault.UNREADABLE, None]
+    assert "Panic: index out of bounds" in rows[1]["error_message"]
+    (logged,) = [record for record in caplog.records if record.event == "photo_failed"]
+    assert logged.fields["photo"] == "panic.jpg"
+    assert "in load" in logged.fields["traceback"]
 
 
 def test_a_suspect_photo_that_is_innocent_is_labelled_the_same(make_job, catalogue: Path, bundle: Path) -> None:

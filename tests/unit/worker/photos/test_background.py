@@ -57,7 +57,7 @@ def test_what_comes_can_be_taken(background):
     assert background.take(10.0) is None
 
 
-@pytest.mark.parametrize("error", [JobError("no credentials"), RuntimeError("a mistake of ours")])
+@pytest.mark.parametrize("error", [JobError("no credentials"), MemoryError("all of it is taken")])
 def test_what_is_wrong_with_the_machine_is_raised_where_photos_are_taken(error, background, client):
     client.error = error
     ask(background, "http://a.test/1")

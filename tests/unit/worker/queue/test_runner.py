@@ -334,6 +334,17 @@ def test_an_empty_mount_point_fails_no_row(runner: Runner, ledger: Ledger, new_j
     assert parts(job) == ["000000.r0.parquet"]
 
 
+def test_a_photo_at_which_something_unforeseen_happens_fails_alone(
+    runner: Runner, ledger: Ledger, new_job: NewJob, photos: Path, panicking_photo: bytes
+) -> None:
+    (photos / "3.png").write_bytes(panicking_photo)
+    job = new_job()
+    runner.label_chunk("job", 0)
+    rows = pq.read_table(job.storage.source(part_key(0))).to_pylist()
+    assert [row["error"] for row in rows] == [None] * 3 + ["unreadable"] + [None] * 4
+    assert ledger.trouble("job") == {}
+
+
 def test_an_error_that_nobody_foresaw_is_told(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
     job = new_job()
     rows = Path(job.storage.place) / "rows" / "00000.parquet"

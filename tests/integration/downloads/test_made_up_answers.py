@@ -1,0 +1,97 @@
+"""Jobs whose photos come from a server that makes its answers up, from end to end: no chunk is lost, no row either."""
+
+import io
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from models.errors import ImageFault
+from models.storage.storage import FolderStorage
+from tests.integration.downloads.downloading import HASTY
+from tests.integration.made_up_answers import made_up_answers
+from tests.integration.s3_server import lead_to
+from tests.paper_model import PaperModel
+from worker.job import Job, JobOptions, ModelPin
+from worker.job_writer import create_job
+from worker.labelling.chunk import Finished
+from worker.labelling.labeller import Labeller, run_chunks
+from worker.photos.source import open_photos
+from worker.sources.catalogue import open_catalogue
+
+LIMITS = replace(HASTY, per_host=32, per_bucket=32, pause_s=0.001, longest_after_s=0.005, rest_s=0.01, blip_s=0.01)
+CHUNK_ROWS = 128
+PIN = ModelPin(path="/models/shop", reference=PaperModel.reference, variant="float32", digest="a" * 64)
+FAULTS = {fault.value for fault in ImageFault}
+
+
+class AllChunks:
+    """A feed of a job's chunks."""
+
+    def __init__(self, job: Job) -> None:
+        self._chunks = job.missing_chunks()
+
+    def next(self, *, wait: bool) -> int | None:
+        return self._chunks.pop(0) if self._chunks else None
+
+
+def is_good(number: int) -> bool:
+    return number % 4 == 0
+
+
+def nobody(host: str) -> list[str]:
+    """No name leads anywhere."""
+    raise OSError(host)
+
+
+def photo() -> bytes:
+    file = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(file, "JPEG")
+    return file.getvalue()
+
+
+def labelled(tmp_path: Path, urls: list[str], place: str) -> list[dict]:
+    """The rows of a job of such photos, one process's work."""
+    source = tmp_path / "list.txt"
+    source.write_text("".join(f"{url}\n" for url in urls))
+    options = JobOptions(allow_hosts=(place,))
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, options, CHUNK_ROWS)
+    finished: list[Finished] = []
+    with (
+        closing(open_photos(job, LIMITS, nobody)) as photos,
+        Labeller(job, PaperModel(), photos, finished.append) as labeller,
+    ):
+        run_chunks(labeller, AllChunks(job))
+    assert sorted(done.chunk for done in finished) == list(range(job.spec.chunks))
+    keys = job.part_keys()
+    return [row for chunk in sorted(keys) for row in pq.read_table(job.storage.source(keys[chunk])).to_pylist()]
+
+
+def check(rows: list[dict], count: int) -> None:
+    assert len(rows) == count
+    lost = [row["error_message"] for number, row in enumerate(rows) if is_good(number) and row["error"]]
+    assert not lost
+    failed = [row for row in rows if row["status"] == "failed"]
+    assert count / 3 < len(failed) < count
+    assert {row["error"] for row in failed} <= FAULTS
+    assert all(row["error_message"].isprintable() for row in failed)
+    assert not [row["error_message"] for row in failed if "traceback" in row["error_message"]]
+
+
+@pytest.mark.parametrize(("seed", "count"), [(1, 1000), pytest.param(2, 10_000, marks=pytest.mark.proof)])
+def test_whatever_hosts_answer_fails_its_row_at_most(seed, count, tmp_path, server):
+    server.otherwise(made_up_answers(seed, is_good, photo()))
+    rows = labelled(tmp_path, [server.url(f"/{number}") for number in range(count)], server.place)
+    check(rows, count)
+    assert len(server.counts()) >= count, "each was asked"
+
+
+@pytest.mark.parametrize(("seed", "count"), [(3, 200), pytest.param(4, 3000, marks=pytest.mark.proof)])
+def test_whatever_s3_answers_fails_its_row_at_most(seed, count, tmp_path, server, monkeypatch):
+    lead_to(f"http://{server.place}", monkeypatch, tmp_path)
+    server.otherwise(made_up_answers(seed, is_good, photo()))
+    rows = labelled(tmp_path, [f"s3://photos/{number}" for number in range(count)], server.place)
+    check(rows, count)

@@ -1,0 +1,111 @@
+"""What nobody foresaw, of one photo: a client that raises, a name server, a cell."""
+
+import pytest
+
+from models.errors import ImageError, ImageFault
+from tests.photo_jobs import photo_job, take_all, wanted
+from worker.photos.background import Background
+from worker.photos.cells import Cells
+from worker.photos.fetch import Ask, Chunk, Fetch
+from worker.photos.limits import Limits
+from worker.photos.outcome import Came, Outcome
+from worker.photos.source import open_photos
+from worker.photos.target import parse_url
+
+
+class Panic(BaseException):
+    """Pyo3's is a BaseException, too."""
+
+
+class Client:
+    """Raises at one photo, brings the others."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
+        if fetch.url.endswith("/bad"):
+            raise self._error
+        await fetch.intake.add(b"photo")
+        return Came(fetch.intake.whole(), None)
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "error", [OverflowError("too large"), RuntimeError("\x1b[31m"), RecursionError(), AssertionError(), Panic("at 7")]
+)
+def test_a_download_fails_alone(error, caplog):
+    background = Background(Limits(), lambda: Client(error))
+    chunk = Chunk()
+    rows = wanted("http://a.test/1", "http://a.test/bad", "http://a.test/2")
+    background.want([(Ask(row, chunk), parse_url(row.cell), None) for row in rows])
+    found = {photo.wanted.row: photo.outcome for photo in (background.take(10.0) for _ in rows)}
+    background.close()
+    assert (found[0], found[2]) == (b"photo", b"photo")
+    assert found[1].fault is ImageFault.DOWNLOAD
+    assert type(error).__name__ in str(found[1])
+    (logged,) = [record for record in caplog.records if record.event == "photo_failed"]
+    assert logged.fields["photo"] == "http://a.test/bad"
+    assert logged.fields["traceback"].startswith("Traceback")
+    assert "\x1b" not in logged.getMessage()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no resolver"), IndexError(7), OSError("away")])
+def test_a_name_server_fails_the_rows_of_its_names(error, tmp_path):
+    def look_up(host: str) -> list[str]:
+        raise error
+
+    source = open_photos(photo_job(tmp_path), Limits(tries=1), look_up)
+    (tmp_path / "a.jpg").write_bytes(b"photo")
+    source.want(wanted("http://shop.test/a.jpg", "a.jpg"), {})
+    bad, good = take_all(source, 2)
+    source.close()
+    assert bad.outcome.fault is ImageFault.DOWNLOAD
+    assert good.outcome == b"photo"
+
+
+STRANGE = [
+    "\ud800",
+    "a\ud800.jpg",
+    "http://a.test/\ud800.jpg",
+    "http://\ud800.test/a.jpg",
+    "s3://bucket/\ud800",
+    "data:,\ud800",
+    "\x00",
+    "http://a\x00.test/",
+    "a" * 5_000_000,
+    "a/" * 100_000,
+    "http://" + "a" * 5_000_000,
+    "http://" + "ü" * 5000 + ".test/",
+    "http://" + "xn--a" * 20 + "/",
+    "http://xn--.test/",
+    "http://\u200d.test/",
+    "http://\u2488com/",
+    "http://a.test:٣/",
+    "http://a.test:99999999999/",
+    "http://[::1%25\ud800]/",
+    "http://[" + ":" * 5000 + "]/",
+    "data:;base64," + "=" * 1000,
+    ":" * 100_000,
+    "%" * 100_000,
+    "://",
+    "\u202e\x1b[2J",
+]
+
+
+@pytest.mark.parametrize("cell", STRANGE, ids=range(len(STRANGE)))
+@pytest.mark.parametrize("root", ["{}", "s3://bucket", "http://127.0.0.1:1/a"])
+def test_a_cell_fails_its_row(cell, root, tmp_path):
+    job = photo_job(root.format(tmp_path), confined=True)
+    try:
+        place = Cells(job).place(cell)
+    except ImageError:
+        assert Cells(job).url(cell) is None
+        return
+    if not hasattr(place, "read"):
+        assert Cells(job).url(cell) == place.text
+        return
+    with pytest.raises(ImageError):
+        place.read()
