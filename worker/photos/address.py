@@ -1,6 +1,6 @@
 """Which addresses photos may be fetched from: public ones, and those of hosts that a person named."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
@@ -47,14 +47,47 @@ _NOT_PUBLIC_6: Final = tuple(
     )
 )
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+_METADATA: Final = frozenset(
+    map(
+        IPv4Address,
+        (
+            "100.100.100.200",  # Alibaba
+            "168.63.129.16",  # Azure
+            "169.254.0.23",  # Tencent
+            "169.254.42.42",  # Scaleway
+            "169.254.169.254",  # AWS, Azure, Google, Oracle and most others
+            "169.254.170.2",  # containers on AWS
+            "169.254.170.23",  # pods on AWS
+            "192.0.0.192",  # Oracle
+        ),
+    )
+)
 _NEVER_BY_NAME: Final = tuple(
     map(
         IPv4Network,
         ("0.0.0.0/8", "100.100.100.200/32", "168.63.129.16/32", "169.254.0.0/16", "192.0.0.0/24", "224.0.0.0/3"),
     )
 )
-_NEVER_BY_NAME_6: Final = tuple(map(IPv6Network, ("::/128", "fd00:ec2::/32", "fe80::/10", "ff00::/8")))
+_NEVER_BY_NAME_6: Final = tuple(
+    map(
+        IPv6Network,
+        (
+            "::/128",
+            "fd00:42::42/128",  # metadata of Scaleway
+            "fd00:100::100:200/128",  # metadata of Alibaba
+            "fd00:a9fe:a9fe::/48",  # metadata of Akamai (Linode)
+            "fd00:c1::/32",  # metadata of Oracle
+            "fd00:ec2::/32",  # metadata of AWS, and of its containers
+            "fd20:ce::/32",  # metadata of Google
+            "fe80::/10",  # link-local
+            "ff00::/8",  # multicast
+        ),
+    )
+)
 """Metadata, link-local, multicast: a name that leads here is not what whoever allowed it had in mind."""
+
+_LAST_32: Final = 0xFFFFFFFF
+_SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 _Address = IPv4Address | IPv6Address
 
@@ -112,7 +145,7 @@ class Addresses:
         named = f"{host}:{port}" in self._allowed
         good = [address for address in addresses if is_public(address) or (named and _may_be_named(address))]
         if not good:
-            raise _refused(host, port, addresses)
+            raise _never_by_name(host, port, addresses) if named else _refused(host, port, addresses)
         if named:
             self._approved.update((str(ip_address(address)), port) for address in good)
         return good
@@ -128,20 +161,33 @@ def _unwrapped(address: str) -> _Address:
         return found
     if found.ipv4_mapped:
         return found.ipv4_mapped
-    return IPv4Address(int(found) & 0xFFFFFFFF) if found in _NAT64 else found
+    return IPv4Address(int(found) & _LAST_32) if found in _NAT64 else found
 
 
 def _is_public(address: _Address) -> bool:
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC)
-    return address in _PUBLIC_6 and not any(address in network for network in _NOT_PUBLIC_6)
+    if address not in _PUBLIC_6 or any(address in network for network in _NOT_PUBLIC_6):
+        return False
+    return _METADATA.isdisjoint(_held(address))
 
 
 def _may_be_named(address: str) -> bool:
     found = _unwrapped(address)
     if isinstance(found, IPv4Address):
         return not any(found in network for network in _NEVER_BY_NAME)
-    return not any(found in network for network in _NEVER_BY_NAME_6)
+    return not any(found in network for network in _NEVER_BY_NAME_6) and _METADATA.isdisjoint(_held(found))
+
+
+def _held(address: IPv6Address) -> Iterator[IPv4Address]:
+    """Every IPv4 address that one of IPv6 may stand for, whatever prefix a translator (RFC 6052) uses."""
+    bits = int(address)
+    yield IPv4Address(bits & _LAST_32)  # a prefix of 96 bits; IPv4-compatible and IPv4-translated ones, too
+    yield IPv4Address(bits >> 80 & _LAST_32)  # 6to4
+    yield IPv4Address(~bits & _LAST_32)  # Teredo
+    without_octet_8 = bits >> 64 << 56 | bits & (1 << 56) - 1  # which RFC 6052 skips
+    for length in _SHORT_PREFIXES:
+        yield IPv4Address(without_octet_8 >> 120 - 32 - length & _LAST_32)
 
 
 def _canonical(text: str) -> str:
@@ -160,4 +206,14 @@ def _refused(host: str, port: int, addresses: Sequence[str]) -> ImageError:
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     led = "" if list(addresses) == [host] else f" leads to {', '.join(addresses[:4])} and"
     msg = f"Expected a host with a public address, {host}{led} is not one; if you trust it, pass --allow-host {place}."
+    return ImageError(msg, ImageFault.REFUSED)
+
+
+def _never_by_name(host: str, port: int, addresses: Sequence[str]) -> ImageError:
+    first = f"[{addresses[0]}]:{port}" if ":" in addresses[0] else f"{addresses[0]}:{port}"
+    msg = (
+        f"Expected a host of photos, {host} leads to {', '.join(addresses[:4])}: no name may lead to a cloud's "
+        "metadata, link-local or multicast addresses; if you trust it, write the address itself into the URL and pass "
+        f"--allow-host {first}."
+    )
     return ImageError(msg, ImageFault.REFUSED)

@@ -1,5 +1,6 @@
 """What may be connected to."""
 
+import re
 import socket
 
 import pytest
@@ -104,13 +105,73 @@ def test_it_is_allowed_exactly(host, port):
         Addresses(["photos.internal:8080"]).usable(host, port, ["10.0.0.1"])
 
 
-@pytest.mark.parametrize(
-    "address", ["169.254.169.254", "fd00:ec2::254", "fe80::1", "100.100.100.200", "0.1.2.3", "::", "224.0.0.1"]
-)
+METADATA = [
+    "169.254.169.254",
+    "169.254.170.2",
+    "169.254.170.23",
+    "169.254.0.23",
+    "169.254.42.42",
+    "100.100.100.200",
+    "168.63.129.16",
+    "192.0.0.192",
+    "fd00:ec2::254",
+    "fd00:ec2::23",
+    "fd20:ce::254",
+    "fd00:c1::a9fe:a9fe",
+    "fd00:42::42",
+    "fd00:a9fe:a9fe::1",
+    "fd00:100::100:200",
+    "fe80::a9fe:a9fe",
+]
+WRAPPED = [
+    "::ffff:169.254.169.254",
+    "::ffff:0:169.254.169.254",
+    "::169.254.169.254",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b::100.100.100.200",
+    "64:ff9b:1::168.63.129.16",
+    "64:ff9b:1:a9fe:a9:fe00::",
+    "2002:a9fe:a9fe::1",
+    "2001:0:a9fe:a9fe::1",
+    "2001:0:808:808::5601:5601",
+    "fd12:3456:789a::a9fe:a9fe",
+    "fd12:3456:a9fe:a9fe::",
+    "fd12:3456:789a:a9fe:a9:fe00::",
+    "fd12:3456:789a:bca9:fe:a9fe::",
+    "fd12:3456:78a9:fea9:fe::",
+    "fd12:3456:789a:bcde:a9:fea9:fe00:0",
+]
+"""IPv4-mapped, translated, compatible, NAT64 with each length of a prefix, 6to4, Teredo's server and client."""
+
+
+@pytest.mark.parametrize("address", [*METADATA, *WRAPPED, "fe80::1", "0.1.2.3", "::", "224.0.0.1", "ff02::1"])
 def test_an_allowed_name_never_leads_to_metadata(address):
-    with pytest.raises(ImageError, match=r"photos\.internal") as caught:
-        Addresses(["photos.internal:80"]).usable("photos.internal", 80, [address])
+    addresses = Addresses(["photos.internal:80"])
+    with pytest.raises(ImageError, match=r"photos\.internal .* --allow-host \[?" + re.escape(address)) as caught:
+        addresses.usable("photos.internal", 80, [address])
     assert caught.value.fault is ImageFault.REFUSED
+    assert not addresses.may_connect(address, 80)
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_metadata_is_allowed_by_its_own_address_only(address):
+    place = f"[{address}]:80" if ":" in address else f"{address}:80"
+    addresses = Addresses([place, "photos.internal:80"])
+    addresses.check_literal(parse_url(f"http://{place}/latest/"))
+    assert addresses.may_connect(address, 80)
+    with pytest.raises(ImageError):
+        addresses.usable("photos.internal", 80, [address])
+
+
+@pytest.mark.parametrize("address", ["fd12:3456:789a::1", "fc00::1", "10.0.0.7", "fd00:1::7", "64:ff9b:1::10.0.0.1"])
+def test_an_allowed_name_may_lead_to_any_other_private_address(address):
+    assert Addresses(["photos.internal:80"]).usable("photos.internal", 80, [address]) == [address]
+
+
+@pytest.mark.parametrize("address", ["2a01:4f8::a9fe:a9fe", "2a01:4f8:a9fe:a9fe::", "2a01:4f8::6464:64c8"])
+def test_an_address_through_which_metadata_may_be_reached_is_not_public(address):
+    """With a prefix of its own, an operator's NAT64 leads wherever the last bits say."""
+    assert not is_public(address)
 
 
 def test_an_allowed_address_is_itself_only():
