@@ -39,7 +39,7 @@ def test_new_photos_become_a_better_champion_by_themselves(tmp_path: Path, serve
     bring(tmp_path, [path for few in first.values() for path in few])
     try:
         beats = [timetable.beat(), timetable.beat()]
-        worker = timetable.start((*HANGTAG, "worker", "--queue", "train"))
+        worker = timetable.start((*HANGTAG, "worker", "--queue", "train", str(timetable.config)))
         worker.wait_until_ready()
         registry = open_registry(str(tmp_path / "registry"))
         until(lambda: "shop" in registry.names() and registry.state("shop").champions == (1,), "a first model", 300)

@@ -6,12 +6,13 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Protocol
 
 from models.storage.open_storage import open_storage
 from trainer.retrain.lock import CycleLock
 from trainer.schedule.messages import SlotMessage
-from trainer.schedule.slot_book import FOLDER, Claim, SlotBook
+from trainer.schedule.slot_book import FOLDER, SKEW, Claim, SlotBook
 from trainer.schedule.slots import Slots, stamp_of
 from trainer.schedule.watched_config import WatchedConfig
 from worker.queue.events import log_event
@@ -21,6 +22,8 @@ __all__ = ["LOOK_S", "MOST_OPEN", "Desk", "Outbox"]
 MOST_OPEN: Final = 8
 """Slots of a model that are claimed and not done. Where cycles take longer than the time between slots, those that are
 due beyond this are skipped."""
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 LOOK_S: Final = 3.0
 """Seconds between looks at slots that are claimed and not done."""
@@ -59,7 +62,8 @@ class Desk:
         # kept, since a silent holder on another machine is known to be dead only by who goes on watching it
         self._locks = (CycleLock(storage), CycleLock(storage.child(FOLDER)))
         self._since: datetime | None = None
-        self._last = datetime.min.replace(tzinfo=UTC)
+        self._last = _NEVER
+        self._told_ahead: tuple[str, ...] = ()
         self._look_at = 0.0
 
     def turn(self) -> float:
@@ -83,18 +87,21 @@ class Desk:
         return (upcoming - self._clock()).total_seconds() if upcoming else float("inf")
 
     def _claim_due(self, slots: Slots, now: datetime) -> bool:
-        if self._since is None:
+        if self._since is None or self._since > now + SKEW:
             self._since = self._book.plan(slots.text, now)
+        if self._last > now + SKEW:  # the clock was set back
+            self._last = _NEVER
         slot = slots.latest(now)
         if slot is None or slot <= max(self._since, self._last):
             return False
         shelf = self._book.look()
-        self._last = shelf.last or self._last
-        if slot <= self._last or len(shelf.open) >= MOST_OPEN:
+        self._last = shelf.last(now) or self._last
+        self._tell_of_ahead(shelf.ahead(now))
+        if slot <= self._last or not shelf.may_claim(stamp_of(slot)) or len(shelf.open) >= MOST_OPEN:
             return False
         if shelf.claimed:
             self._compare_configs(shelf.claimed[-1])
-        before = max(filter(None, [shelf.last, self._since]))
+        before = max(self._last, self._since)
         claim = Claim(
             slot=stamp_of(slot),
             config=str(self.watched.path),
@@ -109,6 +116,12 @@ class Desk:
             self._book.tidy(now)
         return True
 
+    def _tell_of_ahead(self, stamps: tuple[str, ...]) -> None:
+        """Somebody's clock was ahead; the schedule goes on as if these slots were not there."""
+        if stamps and stamps != self._told_ahead:
+            log_event("slots_ahead", logging.WARNING, config=str(self.watched.path), slots=len(stamps), last=stamps[-1])
+        self._told_ahead = stamps
+
     def _compare_configs(self, stamp: str) -> None:
         """A model has one config: with two, cycles run by either, and the slots of both schedules."""
         config, other = str(self.watched.path), self._book.claim_of(stamp).config
@@ -121,6 +134,11 @@ class Desk:
             return
         waiting = self._outbox.waiting()
         for stamp in stamps:
-            message = SlotMessage(str(self.watched.path), stamp)
+            message = SlotMessage(self._claim_of(stamp).config, stamp)
             if message not in waiting and self._outbox.send(message):
                 log_event("slot_queued", config=message.config, slot=message.slot)
+
+    def _claim_of(self, stamp: str) -> Claim:
+        """A worker runs a slot with the config that claimed it; where that was moved, it is this one's."""
+        claim = self._book.claim_of(stamp)
+        return claim if Path(claim.config).is_file() else self._book.hand_over(claim, str(self.watched.path))

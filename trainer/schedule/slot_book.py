@@ -16,10 +16,13 @@ from pydantic import BaseModel, ConfigDict
 from models.storage.storage import Storage
 from trainer.schedule.slots import stamp_of, time_of
 
-__all__ = ["FOLDER", "Claim", "Shelf", "SlotBook", "SlotEnd", "SlotStatus", "Try", "now_text"]
+__all__ = ["FOLDER", "SKEW", "Claim", "Shelf", "SlotBook", "SlotEnd", "SlotStatus", "Try", "now_text"]
 
 FOLDER: Final = "schedule"
 _PLANS: Final = f"{FOLDER}/plan"
+SKEW: Final = timedelta(minutes=5)
+"""By how much clocks of machines may differ. What is later than this was written by a clock that was ahead."""
+
 _KEPT: Final = 100
 _KEPT_FOR: Final = timedelta(days=30)
 
@@ -117,10 +120,17 @@ class Shelf:
         """Claimed and not done, the oldest first."""
         return tuple(stamp for stamp in self.claimed if stamp not in self.done)
 
-    @property
-    def last(self) -> datetime | None:
-        """The latest slot that was claimed."""
-        return time_of(self.claimed[-1]) if self.claimed else None
+    def last(self, now: datetime) -> datetime | None:
+        """The latest slot that was claimed, of those that are not ahead."""
+        return max((time for stamp in self.claimed if (time := time_of(stamp)) and time <= now + SKEW), default=None)
+
+    def ahead(self, now: datetime) -> tuple[str, ...]:
+        """Claimed by a beat whose clock was ahead: such a slot has had its run, and those before it have not."""
+        return tuple(stamp for stamp in self.claimed if stamp > stamp_of(now + SKEW))
+
+    def may_claim(self, stamp: str) -> bool:
+        """Whether nobody has claimed a slot: neither lies its claim here, nor may that have been tidied away."""
+        return stamp not in self.claimed and (len(self.claimed) < _KEPT or stamp > min(self.done, default=""))
 
 
 class SlotBook:
@@ -134,14 +144,15 @@ class SlotBook:
         self._storage = storage
 
     def plan(self, schedule: str, now: datetime) -> datetime:
-        """Since when a schedule holds: since ``now`` where another one, or none, held before."""
+        """Since when a schedule holds: ``now`` where none or another one held, or this one by a clock ahead."""
         while True:
             names = (name.removesuffix(".json") for name in self._storage.names(_PLANS))
             last = max((int(name) for name in names if name.isdecimal()), default=0)
             if last:
                 plan = _Plan.model_validate_json(self._storage.read(f"{_PLANS}/{last:06d}.json"))
-                if plan.schedule == schedule:
-                    return datetime.fromisoformat(plan.since)
+                since = datetime.fromisoformat(plan.since)
+                if plan.schedule == schedule and since <= now + SKEW:
+                    return since
             plan = _Plan(schedule=schedule, since=now.isoformat(timespec="seconds"))
             if self._storage.commit(f"{_PLANS}/{last + 1:06d}.json", _bytes(plan)):
                 return datetime.fromisoformat(plan.since)
@@ -164,6 +175,12 @@ class SlotBook:
             FileNotFoundError: nobody did.
         """
         return Claim.model_validate_json(self._storage.read(f"{FOLDER}/{stamp}.json"))
+
+    def hand_over(self, claim: Claim, config: str) -> Claim:
+        """Let a slot be of another config: the file that it was claimed for is there no more."""
+        mine = claim.model_copy(update={"config": config})
+        self._storage.replace(f"{FOLDER}/{claim.slot}.json", _bytes(mine))
+        return mine
 
     def is_open(self, stamp: str) -> bool:
         """Whether a slot is claimed and not done."""

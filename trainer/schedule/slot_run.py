@@ -4,13 +4,13 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 from kombu.exceptions import OperationalError
 
-from models.errors import BusyError, ExitCode, HangtagError
+from models.errors import BusyError, ExitCode, HangtagError, InputError
 from models.storage.open_storage import open_storage
 from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.lock import CycleLock, Held
@@ -46,14 +46,24 @@ class SlotRun:
     Args:
         settings: say where Redis is, and how long a worker has to stop.
         command: to which a config and options are added.
+        configs: whose cycles it runs, as absolute paths; where there are none, those of any that a beat has claimed a
+            slot for.
         retry_s: seconds before a cycle that failed is tried again.
 
     Attributes:
         in_hand: knows whether the worker has been told to stop.
     """
 
-    def __init__(self, settings: QueueSettings, command: Sequence[str] = RETRAIN, *, retry_s: int = RETRY_S) -> None:
+    def __init__(
+        self,
+        settings: QueueSettings,
+        command: Sequence[str] = RETRAIN,
+        *,
+        configs: Collection[str] = (),
+        retry_s: int = RETRY_S,
+    ) -> None:
         self._settings = settings
+        self._configs = configs
         self._command = tuple(command)
         self._retry_s = retry_s
         self.in_hand = InHand()
@@ -63,16 +73,35 @@ class SlotRun:
         message = SlotMessage(config, slot)
         try:
             with self.in_hand.taken():
-                self._try(message, read_config(Path(config)))
+                self._try(message, self._config(config))
         except BusyError as error:
             self._later(message, self._retry_s // 4, str(error))
         except (HangtagError, OSError, ValueError) as error:
             self._later(message, self._retry_s, f"{type(error).__name__}: {error}")
 
+    def _config(self, path: str) -> RetrainConfig:
+        """Settings that a message names.
+
+        Raises:
+            InputError: they are not of this worker, or cannot be used.
+        """
+        if self._configs and path not in self._configs:
+            ours = " or ".join(self._configs)
+            msg = f"Expected a cycle of {ours}, which this worker was started with, got one of {path}."
+            raise InputError(msg)
+        if not Path(path).is_file():  # a device would be read without end
+            msg = f"Expected settings of a retraining in {path}, found no such file on {socket.gethostname()}."
+            raise InputError(msg)
+        return read_config(Path(path))
+
     def _try(self, message: SlotMessage, config: RetrainConfig) -> None:
         storage = open_storage(config.registry).child(config.name)
         book = SlotBook(storage)
         if not book.is_open(message.slot):
+            return
+        claimed = book.claim_of(message.slot).config
+        if claimed != message.config:
+            log_event("slot_refused", logging.WARNING, config=message.config, slot=message.slot, claimed_for=claimed)
             return
         with CycleLock(storage.child(FOLDER)).held() as held:
             earlier = book.tries(message.slot)

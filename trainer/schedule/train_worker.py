@@ -1,10 +1,12 @@
 """``hangtag worker --queue train``: runs cycles, one at a time, where TensorFlow is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from models.errors import MissingExtraError
+from trainer.retrain.config import read_config
 from trainer.schedule.app import make_train_app
 from trainer.schedule.messages import QUEUE
 from trainer.schedule.slot_run import SlotRun
@@ -18,13 +20,16 @@ __all__ = ["check_training", "start_train_worker"]
 _NEEDED: Final = ("tensorflow", "keras", "sklearn")
 
 
-def start_train_worker(settings: QueueSettings, *, as_json: bool, run: SlotRun | None = None) -> int:
+def start_train_worker(
+    settings: QueueSettings, configs: Sequence[Path] = (), *, as_json: bool, run: SlotRun | None = None
+) -> int:
     """Run cycles that a beat asks for, until told to stop.
 
     SIGTERM: the cycle in hand is told to stop, has ``settings.grace_s`` to do so, and goes on at the next start.
 
     Args:
         settings: say where Redis is.
+        configs: whose cycles it runs; where there are none, those of any that a beat has claimed a slot for.
         as_json: log JSON lines instead of text.
         run: runs them. Default: ``hangtag retrain``, where what trains is installed.
 
@@ -33,11 +38,13 @@ def start_train_worker(settings: QueueSettings, *, as_json: bool, run: SlotRun |
 
     Raises:
         MissingExtraError: what trains is not installed.
-        InputError: the heartbeat file cannot be used.
+        InputError: a config cannot be used, or the heartbeat file.
     """
     if run is None:
         check_training()
-        run = SlotRun(settings)
+        for config in configs:
+            read_config(config)
+        run = SlotRun(settings, configs=[str(config.absolute()) for config in configs])
     Heartbeat(settings.heartbeat).check()
     prepare_worker(as_json=as_json)
     log_event("train_worker_starts", redis=settings.redis_name, queue=QUEUE)

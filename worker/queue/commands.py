@@ -1,7 +1,7 @@
 """``hangtag submit`` and ``hangtag worker``."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -45,7 +45,7 @@ NEIGHBOUR: Final = "train_worker"
 class StartWorker(Protocol):
     """Starts a worker of another room."""
 
-    def __call__(self, settings: "QueueSettings", *, as_json: bool) -> int:
+    def __call__(self, settings: "QueueSettings", configs: Sequence[Path], *, as_json: bool) -> int:
         """Run until told to stop; the exit status."""
 
 
@@ -208,6 +208,14 @@ def _check_submit(source: str | None, job: str | None, watch: Path | None, of_wa
 
 def worker_command(
     context: typer.Context,
+    configs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[CONFIG]...",
+            help="With --queue train: run cycles of these settings only. Default: of any that a beat asks for.",
+            show_default=False,
+        ),
+    ] = None,
     queue: Annotated[
         WorkerQueue,
         typer.Option(help="label: chunks of jobs. train: cycles that hangtag beat asks for, where TensorFlow is."),
@@ -254,7 +262,7 @@ def worker_command(
 
       hangtag worker --metrics-port 9108 --heartbeat /run/hangtag/heartbeat
 
-      hangtag worker --queue train
+      hangtag worker --queue train retrain.toml
     """
     settings = queue_settings(redis, jobs, metrics_port, metrics_host, heartbeat)
     as_json = log is LogFormat.JSON if log else not os.isatty(2)
@@ -262,7 +270,10 @@ def worker_command(
         _check_train({"--concurrency": concurrency, "--jobs": jobs, "--metrics-port": metrics_port})
         os.environ.update(REMAP_SIGTERM="SIGQUIT")
         start: StartWorker = import_module(context.obj[NEIGHBOUR]).start_train_worker
-        raise typer.Exit(start(settings, as_json=as_json))
+        raise typer.Exit(start(settings, configs or (), as_json=as_json))
+    if configs:
+        msg = f"{configs[0]} is for --queue train; a worker that labels takes what is in the folder of --jobs"
+        raise typer.BadParameter(msg)
     # read once, when Celery and the numerical libraries are imported
     os.environ.update(REMAP_SIGTERM="SIGQUIT", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     from worker.queue.start_worker import start_worker

@@ -96,7 +96,7 @@ def test_workers_write_jobs_and_only_read_photos() -> None:
 def test_cycles_run_where_tensorflow_is_and_nothing_else_does() -> None:
     trainer = SERVICES["trainer"]
     assert trainer["build"]["dockerfile"] == "docker/trainer.Dockerfile"
-    assert trainer["command"][:3] == ["worker", "--queue", "train"]
+    assert trainer["command"][:4] == ["worker", "--queue", "train", "/retraining/shop.toml"], "and no other config"
     assert trainer["stop_signal"] == "SIGTERM"
     assert SERVICES["worker"]["command"][0] == "worker"
     assert "train" not in SERVICES["worker"]["command"]

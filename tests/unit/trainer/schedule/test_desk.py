@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -186,3 +187,19 @@ def test_beats_that_have_two_configs_of_a_model_are_told(
     assert [text.split()[0] for text in told] == ["other_config"] * 2, "each by the other; then one was left"
     assert f"config={elsewhere}" in told[0]
     assert f"other={elsewhere}" in told[1]
+
+
+def test_a_slot_is_queued_with_the_config_that_claimed_it(office: Office, tmp_path: Path) -> None:
+    """Else the worker would refuse it; a config that was moved has its slots where it is now."""
+    office.turn()
+    office.now += HOUR
+    office.turn()
+    elsewhere = tmp_path / "elsewhere.toml"
+    elsewhere.write_text(office.config.read_text())
+    asked = SlotMessage(str(office.config), "20261122T040000Z")
+    for moved in (False, True):
+        if moved:
+            office.config.unlink()
+        office.queue.clear()
+        Desk(WatchedConfig(elsewhere), office, lambda: office.now).turn()
+        assert office.queue == {replace(asked, config=str(elsewhere)) if moved else asked}

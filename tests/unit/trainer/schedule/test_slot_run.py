@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -126,8 +127,46 @@ def test_a_message_of_a_slot_that_nobody_claimed_is_passed_over(
     assert book.tries(SLOT) == []
 
 
-def test_a_config_that_is_not_there_breaks_nothing(tmp_path: Path, away: QueueSettings) -> None:
-    SlotRun(away, python("raise AssertionError")).retrain(str(tmp_path / "gone.toml"), SLOT)
+LEAVES_A_MARK = "from pathlib import Path; Path(sys.argv[1] + '.ran').touch()"
+
+
+@pytest.fixture
+def other(config: Path) -> Path:
+    """Other settings of the same model."""
+    return Path(shutil.copy(config, config.with_name("other.toml")))
+
+
+def test_only_the_config_that_claimed_the_slot_is_run(
+    claimed: SlotBook, config: Path, other: Path, away: QueueSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in (other, config):
+        SlotRun(away, python(LEAVES_A_MARK)).retrain(str(path), SLOT)
+    assert not other.with_name("other.toml.ran").exists()
+    assert config.with_name("shop.toml.ran").exists()
+    (refused,) = [record.fields for record in caplog.records if record.event == "slot_refused"]
+    assert refused == {"config": str(other), "slot": SLOT, "claimed_for": str(config)}
+
+
+def test_a_worker_that_was_started_with_configs_runs_no_others(
+    claimed: SlotBook, config: Path, other: Path, away: QueueSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the claims in a registry of their own say."""
+    for ours in (other, config):
+        assert claimed.is_open(SLOT)
+        SlotRun(away, python(LEAVES_A_MARK), configs=[str(ours)]).retrain(str(config), SLOT)
+    assert [record.fields["reason"] for record in caplog.records if record.event == "cycle_later"] == [
+        f"InputError: Expected a cycle of {other}, which this worker was started with, got one of {config}."
+    ]
+    assert not claimed.is_open(SLOT)
+
+
+@pytest.mark.parametrize("config", ["/gone.toml", "/dev/zero", "/"])
+def test_a_config_that_is_no_file_is_told_and_tried_again(
+    away: QueueSettings, config: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    SlotRun(away, python("raise AssertionError")).retrain(config, SLOT)
+    (later,) = [record.fields for record in caplog.records if record.event == "cycle_later"]
+    assert f"Expected settings of a retraining in {config}, found no such file" in str(later["reason"])
 
 
 def test_a_failure_is_held_back(redis_installed: None, tmp_path: Path, claimed: SlotBook, config: Path) -> None:
