@@ -1,10 +1,14 @@
 """Files that are whole or absent, whatever happens while they are written."""
 
+import glob
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
-__all__ = ["replace_file", "sync_file", "sync_folder", "write_beside", "write_synced"]
+__all__ = ["open_lock", "replace_file", "replacing", "sync_file", "sync_folder", "write_beside", "write_synced"]
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -23,6 +27,38 @@ def write_beside(final: Path, data: bytes) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
+
+
+@contextmanager
+def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
+    """A name beside a file's place for one writer, who makes the file; it is renamed when the block ends.
+
+    Nobody can foresee the name, so that no link lies in wait there. What killed writers left is removed first.
+
+    Args:
+        final: where the file is to be.
+        ending: of the temporary name, where what writes it insists.
+    """
+    for left in final.parent.glob(f".{glob.escape(final.name)}.*{ending}"):
+        with suppress(OSError):  # it is another user's
+            left.unlink()
+    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}{ending}")
+    try:
+        yield temporary
+        sync_file(temporary)
+        temporary.replace(final)
+        sync_folder(final.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def open_lock(path: Path) -> TextIO:
+    """Open a file to lock it; what it holds stays, and a link is not followed.
+
+    Raises:
+        OSError: it is a link, or cannot be made.
+    """
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
 
 
 def write_synced(path: Path, data: bytes) -> None:

@@ -14,6 +14,7 @@ from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.reference import DEFAULT_REGISTRY, ModelReference
 from models.storage.storage import FolderStorage
+from models.whole_file import open_lock
 from worker.chosen_model import choose_model, moved_words
 from worker.finish import finished_receipt, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
@@ -192,7 +193,7 @@ def _empty(folder: Path) -> None:
 def _only_run(folder: Path) -> Iterator[None]:
     """One run at a time; the lock goes with the process, however it ends."""
     folder.mkdir(exist_ok=True)
-    with (folder / LOCK_FILE).open("w") as lock:
+    with open_lock(folder / LOCK_FILE) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import InputError
+from models.whole_file import open_lock
 from trainer.corrections.guarded import guarded, unguarded
 from trainer.corrections.mend import leads_to_photo, mended_words
 from trainer.corrections.word import COLUMNS, Word, parse_word, word_cells
@@ -115,7 +116,7 @@ class CorrectionStore:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One import at a time; the lock goes with the process, however it ends, and so does what it left half done."""
-        with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+        with open_lock(self.path.with_name(f".{self.path.name}.lock")) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._tidy()
             yield

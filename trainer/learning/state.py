@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from models.errors import InputError
-from models.whole_file import replace_file, sync_file, sync_folder
+from models.whole_file import replace_file, replacing
 from trainer.learning.learner import State
 
 __all__ = ["read_state", "save_network", "write_state"]
@@ -17,11 +17,8 @@ __all__ = ["read_state", "save_network", "write_state"]
 def save_network(network: keras.Model, path: Path) -> None:
     """Write a ``.keras`` file, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.keras")
-    network.save(temporary)
-    sync_file(temporary)
-    temporary.replace(path)
-    sync_folder(path.parent)
+    with replacing(path, path.suffix) as temporary:
+        network.save(temporary)
 
 
 def write_state(path: Path, state: State) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 import pyarrow as pa
 
 from models.errors import JobError
-from models.whole_file import sync_file
+from models.whole_file import replacing
 from worker.job import Job
 from worker.merging.writers import ResultWriter, open_writer
 from worker.parts import read_part
@@ -37,17 +37,12 @@ def merge_parts(job: Job, output: Path, on_part: OnPart, amend: Amend | None = N
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
     schema = _output_schema(job)
-    temporary = output.with_name(f".{output.name}.tmp")
-    try:
+    with replacing(output) as temporary:
         with open_writer(temporary, output.suffix.lower(), schema, _inert(job, schema)) as writer:
             rows = _write_rows(_joined(job, schema, on_part, amend), writer)
         if rows != job.spec.rows:
             msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
             raise JobError(msg)
-        sync_file(temporary)
-        temporary.replace(output)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_rows(tables: Iterator[pa.Table], writer: ResultWriter) -> int:

@@ -16,6 +16,9 @@ from worker.sources.readers import JSON_FIELD
 
 __all__ = ["check_output", "writable"]
 
+_LONGEST_NAME: Final = 200
+"""Bytes: names beside it are longer, and file systems know 255 at most."""
+
 _UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """What is raised by cells that Arrow, Python's times or JSON cannot tell."""
 _Try = Callable[[pa.Array], object]
@@ -42,6 +45,11 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
         raise InputError(msg)
     if not os.access(output.parent, os.W_OK):
         msg = f"Expected to write in the folder {output.parent}, the system refuses; name another --output."
+        raise InputError(msg)
+    if len(os.fsencode(output.name)) > _LONGEST_NAME:
+        msg = (
+            f"Expected the name of --output to have at most {_LONGEST_NAME} bytes, got {output.name[:60]}…; shorten it."
+        )
         raise InputError(msg)
     if output.is_dir():
         msg = f"Expected {output} to be a file, it is a folder."

@@ -31,7 +31,7 @@ def open_writer(path: Path, suffix: str, schema: pa.Schema, inert: frozenset[str
     """A writer of a new file.
 
     Args:
-        path: the file, whatever its name.
+        path: the file, whatever its name; there must be none yet, nor a link.
         suffix: one of ``OUTPUT_SUFFIXES``.
         schema: of every table.
         inert: columns that start no formula in a CSV, their names included.
@@ -46,7 +46,8 @@ def open_writer(path: Path, suffix: str, schema: pa.Schema, inert: frozenset[str
 
 class _ParquetWriter:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._file = path.open("xb")
+        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
 
     def write(self, table: pa.Table) -> None:
         self._writer.write_table(table)
@@ -55,14 +56,15 @@ class _ParquetWriter:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._writer.close()
+        with self._file:
+            self._writer.close()
 
 
 class _TextWriter:
     """Shared by CSV and JSONL: a UTF-8 file that is closed at the end."""
 
     def __init__(self, path: Path) -> None:
-        self.file: TextIO = path.open("w", encoding="utf-8", newline="")
+        self.file: TextIO = path.open("x", encoding="utf-8", newline="")
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure
 from worker.job import JobOptions
 from worker.merging.merge import merge_parts
+from worker.merging.writers import OUTPUT_SUFFIXES, open_writer
 from worker.results import PART_SCHEMA, RESULT_SCHEMA
 
 
@@ -69,6 +70,21 @@ def test_parts_from_before_there_were_reasons_are_merged(done_job, tmp_path: Pat
         pq.write_table(pq.read_table(job.storage.source(key)).drop_columns(["reason"]), job.storage.root / key)
     merge_parts(job, tmp_path / "old.parquet", lambda *_: None)
     assert pq.read_table(tmp_path / "old.parquet").equals(pq.read_table(tmp_path / "new.parquet"))
+
+
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
+def test_no_link_that_lies_in_wait_is_followed(done_job, tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "victim").write_text("precious")
+    output = tmp_path / f"out{suffix}"
+    for name in (f".{output.name}.tmp", f".{output.name}.1.tmp", output.name):
+        (tmp_path / name).symlink_to(tmp_path / "victim")
+    with pytest.raises(FileExistsError):
+        open_writer(output, suffix, RESULT_SCHEMA, frozenset())
+    merge_parts(done_job[0], output, lambda *_: None)
+    assert (tmp_path / "victim").read_text() == "precious"
+    assert not output.is_symlink()
+    (tmp_path / "usual").touch()
+    assert output.stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 def test_a_missing_part_is_an_error_and_leaves_no_output(done_job, tmp_path: Path) -> None:

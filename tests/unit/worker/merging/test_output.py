@@ -6,7 +6,7 @@ from models.errors import InputError
 from worker.merging.output import check_output
 
 
-@pytest.mark.parametrize("name", ["out.xlsx", "out", "nowhere/out.csv"])
+@pytest.mark.parametrize("name", ["out.xlsx", "out", "nowhere/out.csv", f"{'é' * 99}.csv"])
 def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError):
         check_output(tmp_path / name)

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from models.whole_file import open_lock, replacing
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A file that somebody else would like us to overwrite."""
+    file = tmp_path / "victim"
+    file.write_text("precious")
+    return file
+
+
+def test_a_file_is_whole_or_absent_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    final = tmp_path / "out.csv"
+    with pytest.raises(FileNotFoundError), replacing(final) as temporary:
+        temporary.write_bytes((tmp_path / "gone").read_bytes())
+    assert list(tmp_path.iterdir()) == []
+    with replacing(final) as temporary:
+        temporary.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_no_two_temporary_names_are_the_same_and_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
+    names = set()
+    left = tmp_path / ".[a].csv.0123.tmp"
+    for other in (left, tmp_path / ".a.csv.0123.tmp"):
+        other.touch()
+    for _ in range(2):
+        with replacing(tmp_path / "[a].csv") as temporary:
+            assert not left.exists()
+            names.add(temporary.name)
+            temporary.touch()
+    assert len(names) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.csv.0123.tmp", "[a].csv"]
+
+
+def test_a_lock_is_no_link_and_empties_nothing(tmp_path: Path, victim: Path) -> None:
+    with open_lock(tmp_path / "lock"), open_lock(victim):
+        pass
+    assert (tmp_path / "lock").read_text() == ""
+    (tmp_path / "link").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"):
+        open_lock(tmp_path / "link")
+    assert victim.read_text() == "precious"
