@@ -28,6 +28,7 @@ SCHEMES: Final = (S3_SCHEME, "http://", "https://")
 ELSEWHERE: Final = r"(?i)^([a-z][a-z0-9+.-]*://|data:)"
 """What the cells begin with that name no path on a disk: URLs of any scheme, and data URIs."""
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -62,7 +63,7 @@ def checked_url(url: str) -> str:
     """A URL that we know how to ask, its scheme in small letters.
 
     Raises:
-        InputError: it is of another scheme, or names no host or bucket.
+        InputError: it is of another scheme, or names no host, port or bucket that can be.
     """
     scheme, _, rest = url.partition("://")
     known = f"{scheme.lower()}://{rest}"
@@ -70,7 +71,8 @@ def checked_url(url: str) -> str:
         msg = f"Expected a path, or an s3:// or http(s):// URL, got {shown(url)}."
         raise InputError(msg)
     if not _has_host(known):
-        msg = f"Expected the name of a {'bucket' if known.startswith(S3_SCHEME) else 'host'} in {shown(known)}."
+        what = "name of a bucket" if known.startswith(S3_SCHEME) else "host, and a port from 1 to 65535 if any,"
+        msg = f"Expected the {what} in {shown(known)}; correct the URL."
         raise InputError(msg)
     return known
 
@@ -122,8 +124,9 @@ def _path(url: str) -> PurePosixPath:
 def _has_host(url: str) -> bool:
     if url.startswith(S3_SCHEME):
         bucket = url.removeprefix(S3_SCHEME).partition("/")[0]
-        return bool(bucket) and "@" not in bucket
+        return bool(bucket) and "@" not in bucket and not _CONTROL.search(url)
     try:
-        return bool(urlsplit(url).hostname)
-    except ValueError:  # an IPv6 address whose bracket does not close
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and not _CONTROL.search(url)
+    except ValueError:  # no such port, or an IPv6 address whose bracket does not close
         return False

@@ -53,6 +53,7 @@ IMAGE_COLUMNS: Final = (
     "image_url",
     "url",
 )
+MAX_COLUMNS: Final = 10_000
 _SNIFFED_ROWS: Final = 20
 _PARQUET: Final = ".parquet"
 _KINDS: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", _PARQUET, ".txt"})
@@ -163,11 +164,15 @@ def open_catalogue(
 
 
 def _open_path(path: Path, encoding: str | None) -> _Opened:
-    name = str(path.resolve())
-    if path.is_dir():
+    try:
+        name, is_folder, is_file = str(path.resolve()), path.is_dir(), path.is_file()
+    except (OSError, ValueError) as error:  # a name that no file can have, or a folder that we may not look into
+        msg = f"Expected a folder or a catalogue file at {str(path)[:200]!r}, got {error}; check the path."
+        raise InputError(msg) from error
+    if is_folder:
         _check_no_encoding(name, encoding)
         return _Opened(name, read_folder(path), name, "image files")
-    if not path.is_file():
+    if not is_file:
         msg = f"Expected a folder or a catalogue file at {path}, found nothing; check the path."
         raise InputError(msg)
     return _Opened(name, _file_reader(path, str(path), path.suffix.lower(), encoding), str(path.resolve().parent))
@@ -249,10 +254,17 @@ def _check_no_encoding(name: str, encoding: str | None) -> None:
 def _image_root(place: str) -> str:
     if is_url(place):
         return checked_root(place)
-    if not Path(place).is_dir():
-        msg = f"Expected a folder or a URL as --image-root, found no folder at {place}."
+    if not _is_folder(Path(place)):
+        msg = f"Expected a folder or a URL as --image-root, found no folder at {place[:200]}."
         raise InputError(msg)
     return str(Path(place).resolve())
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that no folder can have
+        return False
 
 
 def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
@@ -272,6 +284,9 @@ def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
 
 
 def _check_names(source: str, schema: pa.Schema) -> None:
+    if len(schema.names) > MAX_COLUMNS:
+        msg = f"Expected at most {MAX_COLUMNS:,} columns in {source}, found {len(schema.names):,}; leave some out."
+        raise InputError(msg)
     repeated = sorted(name for name, count in Counter(schema.names).items() if count > 1)
     if repeated:
         msg = f"Expected each column once in {source}, found {', '.join(repeated)[:200]} twice; name one otherwise."

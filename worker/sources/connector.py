@@ -8,6 +8,7 @@ from yarl import URL
 from worker.photos.address import Addresses
 from worker.photos.names import CheckedNames, checked_socket, system_lookup
 from worker.photos.target import parse_url
+from worker.sources.address import shown
 
 __all__ = ["check_host", "checked_connector"]
 
@@ -29,4 +30,4 @@ def check_host(url: URL, addresses: Addresses) -> None:
     Raises:
         ImageError: ``refused``: it is, or its host is neither a name nor an address.
     """
-    addresses.check_literal(parse_url(str(url.with_user(None))))
+    addresses.check_literal(parse_url(shown(str(url))))

@@ -34,6 +34,7 @@ JSON_FIELD: Final = {b"hangtag": b"json"}
 """Field metadata of a column whose cells are kept as JSON text, because they are nested or of several types."""
 
 MAX_CELL_BYTES: Final = 64 * 1024 * 1024
+MAX_DEPTH: Final = 100
 _INT64: Final = range(-(2**63), 2**63)
 _Row = TypeVar("_Row")
 
@@ -112,9 +113,11 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
     if not header:
         msg = f"Expected a header with column names in {text.name}, found an empty file."
         raise InputError(msg)
-    repeated = {name for name in header if header.count(name) > 1}
+    repeated = {name for name, count in Counter(header).items() if count > 1}
     if repeated:
-        msg = f"Expected each column once in the header of {text.name}, found {', '.join(sorted(repeated))} twice."
+        msg = (
+            f"Expected each column once in the header of {text.name}, found {', '.join(sorted(repeated))[:200]} twice."
+        )
         raise InputError(msg)
     schema = pa.schema([(name, pa.string()) for name in header])
     return Reader(schema, _string_batches(schema, records))
@@ -190,7 +193,10 @@ def read_jsonl(file: TextFile | Path) -> Reader:
     for record, _ in _objects(text):
         for name, value in record.items():
             kinds[name] = _joined(kinds.get(name, "null"), _kind(value))
-    schema = pa.schema([_field(name, kind) for name, kind in kinds.items()])
+    try:
+        schema = pa.schema([_field(name, kind) for name, kind in kinds.items()])
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(text, error) from error
     return Reader(schema, _object_batches(schema, text))
 
 
@@ -201,13 +207,32 @@ def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+            _check_depth(record, line)
+        except (ValueError, RecursionError) as error:
             msg = f"Expected a JSON object at line {number} of {text.name}, got {error}."
             raise InputError(msg) from error
         if not isinstance(record, dict):
             msg = f"Expected a JSON object at line {number} of {text.name}, got {type(record).__name__}."
             raise InputError(msg)
         yield record, len(line)
+
+
+def _check_depth(record: object, line: str) -> None:
+    """Refuse what is nested so deep that writing it may fail; a line with few brackets cannot be."""
+    if line.count("[") + line.count("{") <= MAX_DEPTH:
+        return
+    level = [record]
+    for _ in range(MAX_DEPTH):
+        level = [within for value in level for within in _within(value)]
+    if level:
+        msg = f"lists and objects within one another, more than {MAX_DEPTH} deep"
+        raise ValueError(msg)
+
+
+def _within(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def _kind(value: object) -> str:
@@ -243,10 +268,13 @@ def _object_batches(schema: pa.Schema, text: TextFile) -> Iterator[pa.RecordBatc
         try:
             columns = [pa.array([_cell(field, row) for row in rows], field.type) for field in schema]
         except UnicodeEncodeError as error:
-            lone = error.object[error.start]
-            msg = f"Expected text in {text.name}, got the lone surrogate {lone!r}; write it as UTF-8."
-            raise InputError(msg) from error
+            raise _lone_surrogate(text, error) from error
         yield pa.record_batch(columns, schema=schema)
+
+
+def _lone_surrogate(text: TextFile, error: UnicodeEncodeError) -> InputError:
+    lone = error.object[error.start]
+    return InputError(f"Expected text in {text.name}, got the lone surrogate {lone!r}; write it as UTF-8.")
 
 
 def _cell(field: pa.Field, row: dict[str, Any]) -> object:

@@ -125,7 +125,11 @@ async def _patiently(wanted: _Wanted, addresses: Addresses) -> None:
 
 
 async def _once(session: ClientSession, wanted: _Wanted, addresses: Addresses) -> None:
-    here = URL(wanted.url)
+    try:
+        here = URL(wanted.url)
+    except ValueError as error:  # of a host that is no name
+        msg = f"{wanted.expected}, the URL cannot be: {str(error).replace(wanted.url, shown(wanted.url))[:200]}."
+        raise InputError(msg) from error
     for _ in range(MAX_REDIRECTS + 1):
         try:
             check_host(here, addresses)

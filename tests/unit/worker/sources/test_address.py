@@ -47,9 +47,22 @@ def test_no_credential_is_shown(scheme: str, user: str, query: str, fragment: st
     assert "SECRET" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    "url", ["ftp://user:SECRET@host/a.csv", "file:///etc/a.csv", "gopher://x", "s3:///a", "http://"]
+REFUSED = (
+    "ftp://user:SECRET@host/a.csv",
+    "file:///etc/a.csv",
+    "gopher://x",
+    "s3:///a",
+    "http://",
+    "http://u:SECRET@host:99999/c.csv",
+    "http://u:SECRET@host:0/c.csv",
+    "http://u:SECRET@host:x/c.csv",
+    "http://u:SECRET@[::1/c.csv",
+    "http://u:SECRET@ho\0st/c.csv",
+    "s3://bucket/a\0.csv",
 )
+
+
+@pytest.mark.parametrize("url", REFUSED)
 def test_other_schemes_and_urls_of_nowhere_are_refused(url: str) -> None:
     with pytest.raises(InputError, match="Expected") as refusal:
         checked_url(url)

@@ -118,6 +118,21 @@ def test_other_schemes_are_refused(place: str) -> None:
         open_catalogue(place)
 
 
+@pytest.mark.parametrize("place", ["a\0.csv", "a" * 300 + ".csv", "a/" * 3000 + "a.csv"])
+def test_a_path_that_cannot_be_is_told(tmp_path: Path, place: str) -> None:
+    with pytest.raises(InputError, match="check the path") as refusal:
+        open_catalogue(tmp_path / place)
+    assert len(str(refusal.value)) < 8000
+    with pytest.raises(InputError, match="--image-root"):
+        open_catalogue(write(tmp_path / "a.txt", "a.jpg\n"), image_root=place)
+
+
+def test_more_columns_than_anybody_has_are_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", "".join(f'{{"image": "a.jpg", "{n}": 1}}\n' for n in range(10_000)))
+    with pytest.raises(InputError, match="at most 10,000 columns"):
+        open_catalogue(file)
+
+
 KINDS = {
     "csv": b"\xef\xbb\xbfimage;sku\r\na.jpg;1\r\nb.jpg;2\r\n",
     "tsv": b"image\tsku\na.jpg\t1\nb.jpg\t2\n",

@@ -209,3 +209,26 @@ def test_a_parquet_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(data)
     with pytest.raises(InputError, match=r"Expected to read the Parquet file .*a\.parquet"):
         rows(read_parquet(tmp_path / "a.parquet"))
+
+
+DEEP = {"101": 101, "the stack": 100_000}
+
+
+@pytest.mark.parametrize("depth", DEEP.values(), ids=DEEP)
+def test_json_that_is_nested_too_deep_is_refused(tmp_path: Path, depth: int) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"image": "a.jpg", "more": ' + "[" * (depth - 1) + "]" * (depth - 1) + "}\n")
+    with pytest.raises(InputError, match=r"line 1 of .*a\.jsonl, got"):
+        read_jsonl(file)
+
+
+def test_json_that_is_nested_or_wide_comes_out(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"image": "a.jpg", "deep": json.loads("[" * 98 + "]" * 98), "wide": [[]] * 500}) + "\n")
+    assert json.loads(rows(read_jsonl(file))[0]["wide"]) == [[]] * 500
+
+
+def test_a_column_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"\\ud800": 1}\n')
+    with pytest.raises(InputError, match="lone surrogate"):
+        read_jsonl(tmp_path / "a.jsonl")

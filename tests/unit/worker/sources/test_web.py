@@ -176,3 +176,12 @@ def test_a_host_that_never_ends_its_headers_is_not_awaited_for_ever() -> None:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(JobError, match="got TimeoutError"):
             download(f"http://{host}/a.csv", io.BytesIO(), [host], WebLimits(pauses_s=(), answer_s=0.05))
+
+
+@pytest.mark.parametrize(
+    "host", ["a" * 64 + ".example", "-shop-.example", "☃" * 60 + ".example", "sho p.example", "a..b"]
+)
+def test_a_host_that_cannot_be_is_told_without_a_secret(host: str) -> None:
+    with pytest.raises(InputError, match="Expected") as refusal:
+        download(f"http://me:SECRET@{host}/a.csv?SECRET", io.BytesIO(), limits=LIMITS)
+    assert "SECRET" not in str(refusal.value)
