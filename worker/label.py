@@ -102,7 +102,8 @@ def label(
         on_progress: told how far it is.
         on_model: told what labels it, before anything is written.
         on_carried: told what may be taken over from an earlier result, where one is named.
-        on_named: told which version labels it, where the model's name leaves that open.
+        on_named: told, in words, which version labels it, and which column names the photos, where the request leaves
+            that open.
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.
@@ -136,6 +137,8 @@ def label(
     check_group_column(catalogue.schema, options.group_column, options.prefix)
     check_review_columns(catalogue.image_column, options)
     catalogue = writable(catalogue, request.output.suffix.lower())
+    if catalogue.column_words:
+        on_named(catalogue.column_words)
     _check_places(request, folder)
     previous = _previous_job(request, folder)
     with _only_run(folder):

@@ -47,6 +47,8 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
             console.print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
             if submitted.model and submitted.model.words:
                 _say(submitted.model.words)
+            if submitted.column_words:
+                _say(submitted.column_words)
             if submitted.carried:
                 _say(submitted.carried.words)
             _say(f"Watch it with: {_command('watch', submitted.name, settings)}")

@@ -85,6 +85,7 @@ class Submitted:
         new: whether this call wrote it; the same job may have been submitted before.
         carried: what may be taken over from an earlier job, where one was named for a new one.
         model: the model, as it was looked up; none where that was not needed.
+        column_words: which column names the photos, where nobody named it.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Submitted:
     new: bool
     carried: Carried | None = None
     model: ModelReference | None = None
+    column_words: str = ""
 
 
 def submit(
@@ -140,7 +142,7 @@ def submit(
     earlier = jobs.get(name)
     if earlier is not None:
         _check_same(name, earlier, job_digest(catalogue, pin, options, earlier.spec.chunk_rows), model)
-        return Submitted(name, earlier, new=False, model=model)
+        return Submitted(name, earlier, new=False, model=model, column_words=catalogue.column_words)
     carried = carry_over(previous, jobs.storage(name), Terms.of_new(pin, options)) if previous else None
     rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host)
     note_model(jobs.storage(name), pin, model)
@@ -154,7 +156,7 @@ def submit(
         confined=True,
         per_host=request.per_host,
     )
-    return Submitted(name, job, new=True, carried=carried, model=model)
+    return Submitted(name, job, new=True, carried=carried, model=model, column_words=catalogue.column_words)
 
 
 def earlier_job(name: str | None, jobs: Jobs) -> Job | None:

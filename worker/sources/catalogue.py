@@ -71,6 +71,7 @@ class Catalogue:
         image_root: where relative paths in it start: an absolute path, or a URL without a slash at its end.
         batches: its rows, in order.
         left_out: ending → how many files of a folder do not say image; full once the batches are read.
+        column_words: which column was taken, where nobody named one and there are several.
     """
 
     source: str
@@ -79,6 +80,7 @@ class Catalogue:
     image_root: str
     batches: Iterator[pa.RecordBatch]
     left_out: Counter[str]
+    column_words: str = ""
 
     def check_column(self, name: str | None, option: str) -> None:
         """Refuse the name of a column that is not there.
@@ -160,7 +162,8 @@ def open_catalogue(
             _check_within(opened.source, Path(root), cells)
         if image_root is None:
             _check_root(opened.source, Path(root), cells)
-    return Catalogue(opened.source, reader.schema, column, root, batches, reader.left_out)
+    words = "" if image_column is not None else _column_words(reader.schema.names, column)
+    return Catalogue(opened.source, reader.schema, column, root, batches, reader.left_out, words)
 
 
 def _open_path(path: Path, encoding: str | None) -> _Opened:
@@ -281,6 +284,14 @@ def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
             return str(by_name[known])
     msg = f"Which column of {source} names the photo? Pass --image-column, one of: {', '.join(schema.names)}."
     raise InputError(msg)
+
+
+def _column_words(names: list[str], column: str) -> str:
+    if len(names) == 1:
+        return ""
+    others = [repr(name[:100]) for name in names if name != column and name.lower() in IMAGE_COLUMNS]
+    choice = f", and not in {', '.join(others)} (name another with --image-column)" if others else ""
+    return f"Photos are in the column {column[:100]!r}{choice}."
 
 
 def _check_names(source: str, schema: pa.Schema) -> None:

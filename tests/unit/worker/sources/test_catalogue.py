@@ -104,6 +104,20 @@ def test_the_image_root_may_be_a_url(tmp_path: Path) -> None:
         open_catalogue(file, image_root=tmp_path / "nowhere")
 
 
+TAKEN = {
+    "photo,image,url": "in the column 'image', and not in 'photo', 'url' (name another with --image-column).",
+    "sku,Photo": "in the column 'Photo'.",
+    "bild": "",
+}
+
+
+@pytest.mark.parametrize(("header", "words"), TAKEN.items(), ids=TAKEN)
+def test_it_is_said_which_column_was_taken(tmp_path: Path, header: str, words: str) -> None:
+    file = write(tmp_path / "a.csv", header + "\n" + ",".join("a" for _ in header.split(",")) + "\n")
+    assert open_catalogue(file).column_words == (f"Photos are {words}" if words else "")
+    assert open_catalogue(file, header.rsplit(",", 1)[-1]).column_words == ""
+
+
 def test_a_column_that_an_option_names_must_be_there(tmp_path: Path) -> None:
     catalogue = open_catalogue(write(tmp_path / "a.csv", "sku,image\n1,a.jpg\n"))
     catalogue.check_column("sku", "--group-column")
