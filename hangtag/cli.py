@@ -37,6 +37,8 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 
 NEIGHBOURS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule.train_worker"})
 """What a room's command needs of a room that it may not import: name → module."""
+_LEAVE_FILES: Final = frozenset({"trainer", "exporter"})
+"""Rooms whose libraries leave temporary files behind when they are killed."""
 
 
 def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
@@ -94,10 +96,13 @@ def _run(rooms: Sequence[str]) -> None:
     except ImportError as error:
         _fail(str(error), 1)
     from models.errors import HangtagError
+    from models.process_folder import use_own_temporary_folder
     from models.telemetry import refuse_telemetry
     from models.text import printable
 
     refuse_telemetry()
+    if _LEAVE_FILES.issuperset(rooms):
+        use_own_temporary_folder()
     try:
         make_app(rooms)()
     except HangtagError as error:

@@ -1,9 +1,11 @@
 """What several rooms' tests share: a drawn catalogue, and a small model that was really exported."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from models.confidence import Confidence, PrecisionTarget, UnknownLimit
 from models.errors import JobError
+from models.process_folder import use_own_temporary_folder
 from tests.missing import skip_outside_ci
 from worker.owner import Owner
 from worker.queue.private_redis import redis_binary
@@ -21,6 +24,12 @@ REDIS_MAJOR = 7
 settings.register_profile("hangtag", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hangtag")  # a loaded machine fails no law
 SAY_WHO = "import sys; from worker.owner import Owner; print(Owner.this().to_json(), flush=True)"
+
+
+def pytest_configure() -> None:
+    """What killed processes leave in the folder for temporary files goes with the tests; pytest's own folders stay."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    use_own_temporary_folder()
 
 
 @pytest.fixture(scope="session")

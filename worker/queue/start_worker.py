@@ -12,6 +12,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init
 
 from models.errors import JobError
+from models.process_folder import use_own_temporary_folder
 from models.storage.open_storage import open_storage
 from worker.jobs import Jobs
 from worker.queue.app import GentleCelery, make_app
@@ -48,6 +49,7 @@ def prepare_worker(*, as_json: bool) -> None:
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: the queue carries JSON only
     warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of a setting that we choose on purpose
     start_logging(as_json=as_json)
+    use_own_temporary_folder()
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # Celery's plain words at the end; ours are log lines
     worker_process_init.connect(_prepare_process, weak=False)
