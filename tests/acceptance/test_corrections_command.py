@@ -117,12 +117,26 @@ def test_a_retraining_says_where_its_corrections_are(tmp_path: Path) -> None:
     assert "names no corrections" in run_hangtag("corrections", "list", *config).stderr
 
 
-def test_paths_to_no_file_and_labels_that_look_wrong_are_warned_of(tmp_path: Path) -> None:
+def test_a_word_of_a_time_to_come_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    rows = (f",{'a' * 64},hats,,anna,,2026-05-01", f",{'a' * 64},boots,,anna,,2999-01-01")
+    (tmp_path / "corrections.csv").write_text(HEAD + "".join(f"{row}\n" for row in rows))
+    listed = run_hangtag("corrections", "list", "--in", str(tmp_path / "corrections.csv"), "--json")
+    assert [agreed["label"] for agreed in json.loads(listed.stdout)["agreed"]] == ["hats"]
+    assert "Warning: 1 word is of a time to come and not heeded, the first by anna at 2999-01-01" in listed.stderr
+    (tmp_path / "more.csv").write_text(f"{HEAD}{rows[1]}\n")
+    refused = run_hangtag(
+        "corrections", "import", str(tmp_path / "more.csv"), "--into", str(tmp_path / "corrections.csv")
+    )
+    assert (refused.returncode, "row 1: expected a time that has been" in refused.stderr) == (2, True)
+
+
+def test_paths_to_no_file_are_warned_of_and_labels_that_look_wrong_are_refused(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").write_bytes(b"one")
     sha256 = hashlib.sha256(b"one").hexdigest()
     (tmp_path / "review.csv").write_text(f"image,sha256,top_k,label,corrected\n1.jpg,{sha256},hat 0.50,hat,hatt\n")
-    command = ("corrections", "import", str(tmp_path / "review.csv"), "--reviewer", "anna")
+    typed = ("corrections", "import", str(tmp_path / "review.csv"), "--reviewer", "anna")
+    command = (*typed, "--new-label", "hatt")
     into = ("--into", str(tmp_path / "corrections.csv"))
     wrong = run_hangtag(*command, *into)
     assert wrong.returncode == 0
@@ -131,9 +145,9 @@ def test_paths_to_no_file_and_labels_that_look_wrong_are_warned_of(tmp_path: Pat
     other = run_hangtag(*command, "--into", str(tmp_path / "other.csv"), "--json")
     told = json.loads(other.stdout)
     assert (told["without_file"], told["first_without_file"]) == (1, str(tmp_path / "1.jpg"))
-    assert told["near"] == {"hatt": "hat"}
     right = run_hangtag(*command, *into, "--image-root", str(tmp_path / "photos"))
     assert "1 mended: " in right.stdout
     assert "Warning" not in right.stderr
-    new = run_hangtag(*command, "--into", str(tmp_path / "new.csv"))
-    assert "hatt is new: do you mean hat?" in new.stdout
+    refused = run_hangtag(*typed, "--into", str(tmp_path / "new.csv"))
+    assert (refused.returncode, "hatt: do you mean hat?" in refused.stderr) == (2, True)
+    assert not (tmp_path / "new.csv").exists()

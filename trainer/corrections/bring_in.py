@@ -1,12 +1,13 @@
 """A file of corrections comes into the store."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from models.errors import ImageError
+from models.errors import ImageError, InputError
 from trainer.corrections.job_root import job_root
 from trainer.corrections.mend import lost_places
 from trainer.corrections.near_labels import near_labels
@@ -28,7 +29,6 @@ class Imported:
         added: what was new of it.
         settled: all words that are there now.
         lost: paths in the file that lead to no file, in its order.
-        near: labels that nobody has used before → the known one that they look like.
         root: where relative paths start, as the job says in whose folder the file lies; none where it was not asked.
     """
 
@@ -36,7 +36,6 @@ class Imported:
     added: Added
     settled: Settled
     lost: tuple[str, ...] = ()
-    near: dict[str, str] = field(default_factory=dict)
     root: Path | None = None
 
     @property
@@ -56,20 +55,28 @@ def import_corrections(
     """Add what a file says to the store, as a whole or not at all.
 
     Raises:
-        InputError: the file or the store cannot be used.
+        InputError: the file or the store cannot be used, or a new label looks like a typing error of a known one.
     """
     root = None if options.image_root else job_root(file)
     sheet = read_sheet(file, replace(options, image_root=root) if root else options, now())
+    _check_labels(file, sheet, store.words(), options.new_labels)
     added = store.add(_hashed(sheet.timed), _hashed(sheet.untimed))
     lost = tuple(lost_places((*sheet.timed, *sheet.untimed)))
-    return Imported(sheet, added, settle(added.all), lost, _near(sheet, added), root)
+    return Imported(sheet, added, settle(added.all), lost, root)
 
 
-def _near(sheet: Sheet, added: Added) -> dict[str, str]:
-    """Labels of new words that may be typing errors of what a reviewer or the model has said before."""
-    before = {word.label for word in set(added.all) - set(added.words)}
-    were = {word.was for word in added.all if word.was}
-    return near_labels((word.label for word in added.words), before | were | sheet.named)
+def _check_labels(file: Path, sheet: Sheet, before: Sequence[Word], new_labels: Sequence[str]) -> None:
+    """Refuse labels that may be typing errors of what a reviewer or the model has said before."""
+    said = (*sheet.timed, *sheet.untimed)
+    known = {word.label for word in before} | {word.was for word in (*before, *said) if word.was} | sheet.named
+    near = near_labels({word.label for word in said} - set(new_labels), known)
+    if near:
+        asked = "\n  ".join(f"{label}: do you mean {meant}?" for label, meant in near.items())
+        msg = (
+            f"Expected labels in {file} that are known, or new on purpose; none was imported, so mend these and import "
+            f"the file again, or say --new-label {shlex.quote(next(iter(near)))}.\n  {asked}"
+        )
+        raise InputError(msg)
 
 
 def _hashed(words: Sequence[Word]) -> list[Word]:

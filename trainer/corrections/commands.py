@@ -73,9 +73,19 @@ def import_command(
     prefix: Annotated[
         str, typer.Option(help="What hangtag label was told to put before its columns.", show_default=False)
     ] = "",
+    new_label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL",
+            help="A label that is new on purpose, though it looks like a known one. Repeat it for several.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring in what a reviewer has said: all of a file, or nothing where a row of it cannot be used.
+
+    A new label that looks like a typing error of a known one is refused, unless --new-label names it.
 
     Every word is kept. Where reviewers disagree on a photo, it is shown, and left out of training until they agree.
 
@@ -86,11 +96,13 @@ def import_command(
       hangtag corrections import corrected.csv --config retrain.toml
 
       hangtag corrections import corrected.csv --into shared/corrections.csv --json
+
+      hangtag corrections import corrected.csv --new-label hats
     """
     from trainer.corrections.screen import chosen_store, import_and_show
     from trainer.corrections.sheet import SheetOptions
 
-    options = SheetOptions(reviewer, image_column, image_root, prefix)
+    options = SheetOptions(reviewer, image_column, image_root, prefix, tuple(new_label or ()))
     import_and_show(file, chosen_store(into, config), options, as_json=as_json)
 
 

@@ -14,7 +14,7 @@ from trainer.corrections.bring_in import Imported, import_corrections
 from trainer.corrections.settle import Agreed, Conflict, Settled, settle
 from trainer.corrections.sheet import SheetOptions
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.word import COLUMNS, Word, word_cells
+from trainer.corrections.word import COLUMNS, Word, ahead_sentence, word_cells
 from trainer.retrain.config import read_config
 
 __all__ = ["chosen_store", "import_and_show", "list_corrections", "show_photo"]
@@ -48,6 +48,7 @@ def import_and_show(file: Path, store: CorrectionStore, options: SheetOptions, *
     """Import a file, and say what came of it."""
     done = import_corrections(file, store, options)
     _warn_of_lost(done)
+    _warn_of_ahead(store)
     if as_json:
         print(json.dumps(_import_json(file, store, done), ensure_ascii=False, indent=1))
         return
@@ -62,8 +63,6 @@ def import_and_show(file: Path, store: CorrectionStore, options: SheetOptions, *
         _say(console, f"{done.added.mended:,} mended: their paths lead to their photos now")
     if labels:
         _say(console, f"Labels of the new ones: {labels}")
-    for label, known in done.near.items():
-        _say(console, f"{label} is new: do you mean {known}?", "yellow")
     if done.pathbound:
         _say(console, f"{done.pathbound:,} name a photo that is not there; they are known by its path alone", "yellow")
     _print_conflicts(console, done.settled)
@@ -82,10 +81,17 @@ def _warn_of_lost(done: Imported) -> None:
         )
 
 
+def _warn_of_ahead(store: CorrectionStore) -> None:
+    """On stderr, as those that lead to no file."""
+    if ahead := store.ahead():
+        _say(Console(stderr=True), f"Warning: {ahead_sentence(ahead, store.path)}", "yellow")
+
+
 def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
     """Show what reviewers agree on, the latest first, and on which photos they do not."""
     words = store.words()
     settled = settle(words)
+    _warn_of_ahead(store)
     if as_json:
         whole = {"file": str(store.path), "words": len(words), **_settled_json(settled)}
         print(json.dumps(whole, ensure_ascii=False, indent=1))
@@ -113,7 +119,11 @@ def show_photo(store: CorrectionStore, photo: str, *, as_json: bool) -> None:
         InputError: there is none.
     """
     absolute = str(Path(photo).absolute())
-    words = [word for word in store.words() if word.image in {photo, absolute} or _begins(word.sha256, photo)]
+    words = [
+        word
+        for word in (*store.words(), *store.ahead())
+        if word.image in {photo, absolute} or _begins(word.sha256, photo)
+    ]
     if not words:
         msg = f"Expected a photo that {store.path} knows, by path, URL or SHA-256, got {photo}."
         raise InputError(msg)
@@ -205,7 +215,6 @@ def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str
         "first_without_file": done.lost[0] if done.lost else None,
         "without_sha256": done.pathbound,
         "labels": done.by_label,
-        "near": done.near,
         "words": len(done.added.all),
         "photos": _photos(done.settled),
         "conflicts": _settled_json(done.settled)["conflicts"],

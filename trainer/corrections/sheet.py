@@ -31,12 +31,14 @@ class SheetOptions:
         image_column: that names the photos; the obvious one where it is not given.
         image_root: where relative paths start; the file's folder where it is not given.
         prefix: before the names of the columns that Hangtag has added.
+        new_labels: labels that are new on purpose, though they look like typing errors of known ones.
     """
 
     reviewer: str | None = None
     image_column: str | None = None
     image_root: Path | None = None
     prefix: str = ""
+    new_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,21 @@ def read_sheet(path: Path, options: SheetOptions, now: datetime) -> Sheet:
             continue
         given = {name: text for name, text in said.items() if text.strip()}
         try:
-            (timed if "at" in given else untimed).append(parse_word({**defaults, **given}, folder, now))
+            word = parse_word({**defaults, **given}, folder)
+            _check_said(word, now)
+            (timed if "at" in given else untimed).append(word)
         except ValueError as error:
             hint = "; pass --reviewer NAME" if "expected a reviewer" in str(error) else ""
             wrong.append((rows, f"{error}{hint}"))
     if wrong:
         raise refuse_rows(path, wrong, "none was imported, so mend these and import the file again")
     return Sheet(rows, tuple(timed), tuple(untimed), rows - len(timed) - len(untimed), frozenset(named))
+
+
+def _check_said(word: Word, now: datetime) -> None:
+    if word.is_ahead(now):
+        msg = f"expected a time that has been, got {word.at.isoformat()} in at"
+        raise ValueError(msg)
 
 
 def _cells(reader: Reader, columns: Mapping[str, str]) -> Iterator[dict[str, str]]:

@@ -28,7 +28,7 @@ class Added:
     Attributes:
         words: that were not there before.
         known: how many were.
-        all: every word that is there now.
+        all: every word that counts now.
         mended: how many words that were there have a path now that leads to their photo, and had none.
     """
 
@@ -43,17 +43,34 @@ class CorrectionStore:
 
     Args:
         path: of the file; one that is not there yet holds no words.
+        now: the time. Words of after tomorrow, of a clock that was wrong once, stay in the file and do not count.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.path = path.absolute()
+        self._now = now
 
     def words(self) -> tuple[Word, ...]:
-        """All words, in order.
+        """All words that count, in order.
 
         Raises:
             InputError: it is not as :meth:`add` left it; each bad row is named.
         """
+        return self._divided()[0]
+
+    def ahead(self) -> tuple[Word, ...]:
+        """The words of after tomorrow, in order.
+
+        Raises:
+            InputError: as :meth:`words` does.
+        """
+        return self._divided()[1]
+
+    def _divided(self) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
+        words, now = self._all(), self._now()
+        return tuple(w for w in words if not w.is_ahead(now)), tuple(w for w in words if w.is_ahead(now))
+
+    def _all(self) -> tuple[Word, ...]:
         if not self.path.exists():
             return ()
         if not self.path.is_file():
@@ -72,7 +89,7 @@ class CorrectionStore:
         for number, row in enumerate(rows, start=1):
             try:
                 cells = {name: unguarded(cell) for name, cell in row.items()}
-                yield parse_word(cells, self.path.parent, datetime.now(UTC))
+                yield parse_word(cells, self.path.parent)
             except ValueError as error:
                 wrong.append((number, str(error)))
         if wrong:
@@ -97,7 +114,7 @@ class CorrectionStore:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._alone():
-            kept = self.words()
+            kept, ahead = self._divided()
             better = mended_words(kept, (*timed, *untimed), leads)
             before, timed, untimed = (
                 tuple(better.get(word, word) for word in words) for words in (kept, timed, untimed)
@@ -110,7 +127,7 @@ class CorrectionStore:
             there = set(before)
             new = tuple(word for word in words if word not in there)
             if new or mended:
-                write_rows(self.path, COLUMNS, (tuple(map(guarded, word_cells(word))) for word in words))
+                write_rows(self.path, COLUMNS, (tuple(map(guarded, word_cells(word))) for word in (*words, *ahead)))
         return Added(new, len({*timed, *untimed}) - len(new), words, mended)
 
     @contextmanager

@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Final
 
 from trainer.data.path_cell import cell_path, path_cell
 
-__all__ = ["COLUMNS", "Word", "parse_word", "word_cells"]
+__all__ = ["COLUMNS", "Word", "ahead_sentence", "parse_word", "word_cells"]
 
 COLUMNS: Final = ("image", "sha256", "label", "was", "reviewer", "model", "at")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -51,14 +51,17 @@ class Word:
         """Where its photo is on this machine, if anywhere."""
         return Path(self.image) if self.image and not _ELSEWHERE.match(self.image) else None
 
+    def is_ahead(self, now: datetime) -> bool:
+        """Whether it is of after tomorrow, a time that no clock should say yet: it would be its photo's last one."""
+        return self.at > now + _FAST_CLOCK
 
-def parse_word(cells: Mapping[str, str], folder: Path, now: datetime) -> Word:
+
+def parse_word(cells: Mapping[str, str], folder: Path) -> Word:
     """A row of a CSV as a word.
 
     Args:
         cells: column → text; a column that is not there is as one that is empty.
         folder: where relative paths start.
-        now: the time; a word from after tomorrow would be the last one for ever, and is refused.
 
     Raises:
         ValueError: it says no photo, no label, no reviewer or no time; the message says which.
@@ -73,7 +76,7 @@ def parse_word(cells: Mapping[str, str], folder: Path, now: datetime) -> Word:
         raise ValueError(msg)
     label = _line(cells, "label")
     reviewer = _line(cells, "reviewer")
-    at = _time(cells.get("at", "").strip(), now)
+    at = _time(cells.get("at", "").strip())
     return Word(at, reviewer, sha256, image, label, cells.get("was", "").strip(), cells.get("model", "").strip())
 
 
@@ -100,18 +103,14 @@ def _line(cells: Mapping[str, str], column: str) -> str:
     return text
 
 
-def _time(text: str, now: datetime) -> datetime:
+def _time(text: str) -> datetime:
     """ISO 8601; a time without an offset is in UTC."""
     try:
         time = datetime.fromisoformat(text)
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         msg = f"expected a time such as 2026-05-01T14:30:00Z in at, got {text[:80]!r}"
         raise ValueError(msg) from error
-    if time > now + _FAST_CLOCK:
-        msg = f"expected a time that has been, got {text} in at"
-        raise ValueError(msg)
-    return time
 
 
 def word_cells(word: Word) -> tuple[str, ...]:
@@ -119,3 +118,18 @@ def word_cells(word: Word) -> tuple[str, ...]:
     image = str(path_cell(word.path)) if word.path else word.image
     at = word.at.isoformat().replace("+00:00", "Z")
     return (image, word.sha256, word.label, word.was, word.reviewer, word.model, at)
+
+
+def ahead_sentence(ahead: Sequence[Word], path: Path) -> str:
+    """For people: words that do not count, since a clock was wrong when they were said.
+
+    Args:
+        ahead: those of after tomorrow; one at least.
+        path: of the file that they are in.
+    """
+    words = "1 word is" if len(ahead) == 1 else f"{len(ahead):,} words are"
+    first, photo = ahead[0], word_cells(ahead[0])[0] or ahead[0].sha256
+    return (
+        f"{words} of a time to come and not heeded, the first by {first.reviewer} at {first.at.isoformat()} "
+        f"on {photo}; mend at in {path}."
+    )

@@ -12,7 +12,7 @@ from models.errors import DataError
 from models.whole_file import replace_file
 from trainer.corrections.settle import Settled, settle
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.word import Word
+from trainer.corrections.word import Word, ahead_sentence
 from trainer.data.csv_file import write_rows
 from trainer.data.dataset import OPEN, LabeledPhoto, read_dataset
 from trainer.data.path_cell import path_cell
@@ -57,7 +57,8 @@ def collect(
         DataError: the data cannot be, or nothing is left of them.
     """
     dataset = read_dataset(config.data)
-    words = CorrectionStore(config.corrections).words() if config.corrections else ()
+    store = CorrectionStore(config.corrections) if config.corrections else None
+    words, ahead = (store.words(), store.ahead()) if store else ((), ())
     with PhotoHashes(config.cycles / HASHES_FILE) as hashes:
         found = hashes.of((photo.path for photo in dataset.photos), on_photo)
         photos = [HashedPhoto(relabeled(p, p.label.strip()), _labelled_bytes(p, found[p.path])) for p in dataset.photos]
@@ -75,6 +76,7 @@ def collect(
         relabeled=sum(not labels & before.all[sha256] for sha256, labels in now.items() if sha256 in before.all),
         corrections=corrected.corrections,
         dropped=corrected.dropped,
+        ahead=ahead_sentence(ahead, store.path) if store and ahead else "",
     )
     write_rows(folder / DATASET_FILE, _COLUMNS, _rows(corrected.photos))
     replace_file(folder / COLLECTED_FILE, collected.model_dump_json(indent=1).encode())

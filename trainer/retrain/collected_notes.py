@@ -20,7 +20,8 @@ def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
         before: classes of the champion and of earlier data, by today's names; none for a first model, whose classes
             are all new.
     """
-    return [*_of_corrections(collected), *_of_classes(collected, before)]
+    ahead = [f"Corrections: {collected.ahead}"] if collected.ahead else []
+    return [*_of_corrections(collected), *ahead, *_of_classes(collected, before)]
 
 
 def _of_corrections(collected: Collected) -> list[str]:

@@ -57,6 +57,7 @@ class Collected(_Record):
         relabeled: photos whose label differs from the cycle before.
         corrections: what reviewers said, and what became of it.
         dropped: photos left out, since their class is labelled no more, by class.
+        ahead: what to know of reviewers' words that are not heeded, since they are of a time to come; mostly empty.
     """
 
     fingerprint: str
@@ -66,6 +67,7 @@ class Collected(_Record):
     relabeled: int
     corrections: tuple[Correction, ...] = ()
     dropped: dict[str, int] = Field(default_factory=dict)
+    ahead: str = ""
 
 
 class ClassComparison(_Record):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from models.errors import InputError
 from tests.unit.worker.test_job import SPEC
 from trainer.corrections.bring_in import import_corrections
 from trainer.corrections.sheet import SheetOptions
@@ -107,9 +108,19 @@ def test_a_job_of_another_version_does_not_stop_an_import(tmp_path: Path) -> Non
     assert imported(tmp_path, "image,label\n1.jpg,hats\n").root is None
 
 
-def test_a_new_label_that_looks_like_a_known_one_is_told(tmp_path: Path) -> None:
+def test_a_new_label_that_looks_like_a_known_one_is_refused_with_the_whole_file(tmp_path: Path) -> None:
     head = "image,top_k,label,corrected\n"
-    model = imported(tmp_path, f"{head}1.jpg,boots 0.60; hat 0.40,boots,hatt\n2.jpg,boots 0.90,boots,scarf\n")
-    assert model.near == {"hatt": "hat"}
-    assert imported(tmp_path, "image,label\n3.jpg,scarfs\n4.jpg,Scarf\n").near == {"scarfs": "scarf", "Scarf": "scarf"}
-    assert imported(tmp_path, "image,label\n5.jpg,hatt\n6.jpg,gloves\n").near == {}
+    sheet = f"{head}1.jpg,boots 0.60; hat 0.40,boots,hatt\n2.jpg,boots 0.90,boots,scarf\n"
+    with pytest.raises(InputError, match=r"none was imported(.|\n)*--new-label hatt\.\n  hatt: do you mean hat\?"):
+        imported(tmp_path, sheet)
+    assert not (tmp_path / "corrections.csv").exists()
+    assert imported(tmp_path, sheet, new_labels=("hatt",)).by_label == {"hatt": 1, "scarf": 1}
+    with pytest.raises(InputError, match=r"\n  Scarf: do you mean scarf\?\n  scarfs: do you mean scarf\?"):
+        imported(tmp_path, "image,label\n3.jpg,scarfs\n4.jpg,Scarf\n")
+    assert len(imported(tmp_path, "image,label\n5.jpg,hatt\n6.jpg,gloves\n").added.words) == 2
+
+
+def test_a_new_label_on_purpose_allows_no_other_typing_error(tmp_path: Path) -> None:
+    imported(tmp_path, "image,label\n1.jpg,clock\n2.jpg,hat\n")
+    with pytest.raises(InputError, match=r"--new-label clok\.\n  clok: do you mean clock\?$"):
+        imported(tmp_path, "image,label\n3.jpg,clok\n4.jpg,hats\n", new_labels=("hats",))

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import InputError
-from tests.unit.trainer.corrections.said import word, words
+from tests.unit.trainer.corrections.said import BEGIN, word, words
+from trainer.corrections.settle import settle
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.word import Word
 
@@ -86,3 +87,21 @@ def test_what_a_killed_import_left_is_cleared_away(store: CorrectionStore) -> No
     left.write_text("half")
     store.add([word()])
     assert not left.exists()
+
+
+def test_a_word_of_a_time_to_come_stays_and_does_not_count_until_then(tmp_path: Path) -> None:
+    soon, late = word(0, "boots", minute=23 * 60), word(0, "hats", minute=400 * 24 * 60)
+    fast = CorrectionStore(tmp_path / "corrections.csv", now=lambda: late.at)
+    fast.add([soon, late])
+    store = CorrectionStore(tmp_path / "corrections.csv", now=lambda: BEGIN)
+    assert (store.words(), store.ahead()) == ((soon,), (late,))
+    last = word(0, "shoes", minute=24 * 60)
+    assert store.add([last]).all == (soon, last)
+    assert fast.words() == (soon, last, late), "nothing is taken away"
+    assert [agreed.label for agreed in settle(store.words()).agreed] == ["shoes"]
+
+
+def test_what_a_reviewer_has_said_of_a_time_to_come_is_not_their_last_word(tmp_path: Path) -> None:
+    store = CorrectionStore(tmp_path / "corrections.csv", now=lambda: BEGIN)
+    store.add([word(0, "boots", minute=-1), word(0, "hats", minute=400 * 24 * 60)])
+    assert [said.label for said in store.add([], [word(0, "hats")]).words] == ["hats"]

@@ -8,6 +8,7 @@ import pytest
 from models.errors import DataError, InputError
 from trainer.data.dataset import Split, read_dataset
 from trainer.retrain.collect import collect
+from trainer.retrain.collected_notes import collected_notes
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.records import Collected
 from trainer.splits.assigned import AssignedPhoto
@@ -262,3 +263,11 @@ def test_a_row_of_the_data_stays_of_the_bytes_that_it_names(tmp_path):
     (tmp_path / "data.csv").write_text("\n".join(["image,label,sha256", *rows]))
     shop.collect(data="data.csv")
     assert digests(shop.last / "dataset.csv") == {"1.jpg": named, "3.jpg": sha256("photos/hats/3.jpg"), "gone.jpg": ""}
+
+
+def test_a_correction_of_a_time_to_come_is_not_heeded_and_told(shop: Shop) -> None:
+    shop.correct(f",{sha256('photos/boots/1.jpg')},hats,,anna,,2999-01-01")
+    collected = shop.collect()
+    assert collected.corrections == ()
+    assert shop.labels["photos/boots/1.jpg"] == "boots"
+    assert [line for line in collected_notes(collected, {"boots", "hats"}) if "1 word is of a time to come" in line]
