@@ -32,7 +32,11 @@ class Checked:
     def flagged(self, *columns: str) -> set[str]:
         with (self.out / "check.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
-        return {self.made.name(Path(row["image"])) for row in rows if any(row[name] == "true" for name in columns)}
+        return {
+            self.made.name(self.made.folder / row["image"])
+            for row in rows
+            if any(row[name] == "true" for name in columns)
+        }
 
     @property
     def summary(self) -> dict[str, object]:
@@ -88,7 +92,8 @@ def test_the_reports_are_left(checked):
     assert {path.name for path in checked.out.iterdir()} == {"check.csv", "check.html", "check.json"}
     with (checked.out / "check.csv").open(newline="") as file:
         images = [row["image"] for row in csv.DictReader(file)]
-    assert sorted(images) == sorted(map(str, checked.made.folder.rglob("*.*")))
+    folder = checked.made.folder
+    assert sorted(images) == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
 
 
 def test_strict_refuses_and_names_what_for(checked, cache, tmp_path):

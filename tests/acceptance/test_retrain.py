@@ -167,12 +167,19 @@ def test_its_training_went_on_and_did_not_begin_anew(promoted: Shop) -> None:
     assert len(epochs) == promoted.read(2, "run/args.json")["epochs_done"]
 
 
-def test_no_photo_moved_from_one_split_to_another(promoted: Shop) -> None:
-    def splits(number: int) -> dict[str, str]:
-        with (promoted.cycle(number) / "splits.csv").open(newline="") as file:
+def test_no_photo_moved_from_one_split_to_another(tmp_path: Path, photos: list[Photo]) -> None:
+    """Of photos that nobody has given a split: Hangtag would choose others for more photos."""
+    shop = Shop(tmp_path, "undivided")
+
+    def splits_of_cycle(number: int, chosen: list[Photo]) -> dict[str, str]:
+        shop.put([Photo(photo.path, photo.label, "") for photo in chosen])
+        shop.retrain()
+        with (shop.cycle(number) / "splits.csv").open(newline="") as file:
             return {row["sha256"]: row["split"] for row in csv.DictReader(file)}
 
-    first, second = splits(1), splits(2)
+    shop.ask("epochs = 1")
+    first, second = splits_of_cycle(1, photos[::2]), splits_of_cycle(2, photos)
+    assert set(first.values()) == {"train", "val", "test"}
     assert first.items() <= second.items()
     assert len(second) > len(first)
 

@@ -67,7 +67,8 @@ def import_command(
     image_root: Annotated[
         Path | None,
         typer.Option(
-            help="Where relative paths start. Default: the job's, else the folder of FILE.", show_default=False
+            help="Where relative paths start. Default: as the job or run beside FILE says, else its folder.",
+            show_default=False,
         ),
     ] = None,
     prefix: Annotated[

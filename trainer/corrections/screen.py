@@ -57,7 +57,9 @@ def import_and_show(file: Path, store: CorrectionStore, options: SheetOptions, *
     silent = f", {done.sheet.silent:,} without a correction" if done.sheet.silent else ""
     labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
     if done.root:
-        _say(console, f"Relative paths start at {done.root}, as job.json beside {file.name} says")
+        _say(
+            console, f"Relative paths start at {done.root}, as the job or the run says in whose folder {file.name} lies"
+        )
     _say(console, f"{done.sheet.rows:,} rows: {new:,} new, {done.added.known:,} known already{silent}")
     if done.added.mended:
         _say(console, f"{done.added.mended:,} mended: their paths lead to their photos now")

@@ -1,11 +1,13 @@
-"""A file's path in a cell of a CSV in UTF-8, whatever bytes its name has."""
+"""A file's path in a cell of a CSV: whatever bytes its name has, and from the folder of its data."""
 
 import os
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-__all__ = ["cell_path", "path_cell"]
+from worker.merging.formula import inert
+
+__all__ = ["cell_path", "data_folder", "path_cell", "path_in"]
 
 _QUOTED: Final = "file:///"
 
@@ -26,3 +28,21 @@ def cell_path(cell: str) -> Path:
     if cell.startswith(_QUOTED):
         return Path(os.fsdecode(unquote_to_bytes(cell.removeprefix("file://"))))
     return Path(cell)
+
+
+def data_folder(data: Path) -> Path:
+    """Where relative paths of labelled photos start: their folder, or that of their CSV."""
+    return data.parent if data.suffix.lower() == ".csv" and not data.is_dir() else data
+
+
+def path_in(data: Path, path: Path) -> str:
+    """A photo's path from the folder of the data it is of; in full where it lies elsewhere.
+
+    Args:
+        data: a folder or a CSV; with or without links in its own path.
+        path: absolute.
+    """
+    folder = data_folder(data)
+    place = path if path.is_relative_to(folder) else path.parent.resolve() / path.name
+    name = str(place.relative_to(folder) if place.is_relative_to(folder) else path)
+    return name if inert(name) == name else f"./{name}"

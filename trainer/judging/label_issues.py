@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.data.csv_file import write_rows
+from trainer.data.path_cell import path_in
 from trainer.splits.assigned import AssignedPhoto
 
 __all__ = ["LEAST_ODDS", "LabelIssue", "find_label_issues", "ranked", "write_label_issues"]
@@ -86,11 +87,14 @@ def _issue(photo: AssignedPhoto, suggested: str, own: float, best: float) -> Lab
     return LabelIssue(photo, photo.label, suggested, own, best, score=best / (own + best))
 
 
-def write_label_issues(path: Path, issues: Sequence[LabelIssue]) -> None:
-    """Write ``label_issues.csv``: a row an issue, in order."""
-    write_rows(path, _COLUMNS, map(_row, issues))
+def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> None:
+    """Write ``label_issues.csv``: a row an issue, in order; paths start at the data, a folder or a CSV."""
+    write_rows(path, _COLUMNS, (_row(issue, data) for issue in issues))
 
 
-def _row(issue: LabelIssue) -> tuple[object, ...]:
-    figures = (issue.score, issue.given_probability, issue.suggested_probability)
-    return (issue.photo.path, issue.photo.split, issue.given, issue.suggested, *(f"{f:.4f}" for f in figures))
+def _row(issue: LabelIssue, data: Path) -> tuple[object, ...]:
+    figures, image = (
+        (issue.score, issue.given_probability, issue.suggested_probability),
+        path_in(data, issue.photo.path),
+    )
+    return (image, issue.photo.split, issue.given, issue.suggested, *(f"{f:.4f}" for f in figures))

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import Protocol
 
 import keras
@@ -53,7 +54,7 @@ def leave(lesson: Lesson, prepared: Prepared, folds: Sequence[Fold], seconds: fl
     evaluation = _write_figures(lesson, verdict)
     view.advance("Looking for wrong labels", 1, _PARTS)
     issues = doubted_labels(network, lesson)
-    write_label_issues(lesson.run.label_issues, issues)
+    write_label_issues(lesson.run.label_issues, issues, Path(lesson.args.data))
     view.advance("Drawing", 2, _PARTS)
     _draw(lesson, verdict)
     view.advance("Writing the report", 3, _PARTS)
@@ -71,7 +72,7 @@ def _write_figures(lesson: Lesson, verdict: Verdict) -> Evaluation:
     val, test = (_predictions(verdict.judged.get(split)) for split in (Split.VAL, Split.TEST))
     evaluation = evaluate(classes, verdict.confidence, val, test)
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
-    write_predictions(run.predictions, verdict.judged, verdict.confidence, classes)
+    write_predictions(run.predictions, verdict.judged, verdict.confidence, classes, Path(lesson.args.data))
     # Last: an export needs it, and only then is all of this of best.keras.
     replace_file(run.confidence, verdict.confidence.model_dump_json(indent=1).encode())
     return evaluation

@@ -101,7 +101,7 @@ def test_predictions_csv_is_what_the_figures_are_made_of(trained):
     for split, figures in ((Split.VAL, trained.result.evaluation.val), (Split.TEST, trained.result.evaluation.test)):
         found = [row for row in rows if row["split"] == split]
         assert [(row["image"], row["label"]) for row in found] == [
-            (str(photo.path), photo.label) for photo in splits_of(trained, split)
+            (str(photo.path.relative_to(trained.result.args.data)), photo.label) for photo in splits_of(trained, split)
         ]
         assert np.mean([row["label"] == row["predicted"] for row in found]) == pytest.approx(figures.accuracy)
     pixels, _ = arrays(trained.path / "export" / "val.npz")

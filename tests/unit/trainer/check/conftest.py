@@ -124,7 +124,7 @@ def checkup(table):
     """
     looks = table([*[replace(ORDINARY, pixels=f"{place}") for place in range(7)], replace(ORDINARY, brightness_99=0.1)])
     return Checkup(
-        dataset=Dataset(Path("shop"), PHOTOS, (), ("hat", "scarf", "shoe")),
+        dataset=Dataset(Path("/shop"), PHOTOS, (), ("hat", "scarf", "shoe")),
         looked=Looked(PHOTOS, tuple(f"sha{place}" for place in range(8)), FAULTY),
         ignored=(Exclusion(Path("/shop/hat/notes.txt"), "not_an_image", "Its name does not end like an image's"),),
         looks=looks,

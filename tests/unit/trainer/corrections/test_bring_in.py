@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
+from tests.unit.trainer.test_run import ARGS
 from tests.unit.worker.test_job import SPEC
 from trainer.corrections.bring_in import import_corrections
 from trainer.corrections.sheet import SheetOptions
 from trainer.corrections.store import CorrectionStore
+from trainer.run import Run
 
 
 def imported(folder: Path, text: str, **options):
@@ -94,6 +96,12 @@ def test_paths_start_where_the_job_beside_the_file_says(tmp_path: Path) -> None:
     assert (done.root, done.lost) == (tmp_path / "photos", ())
     other = imported(tmp_path, text, image_root=tmp_path / "other")
     assert (other.root, len(other.lost)) == (None, 2)
+
+
+def test_paths_of_a_file_of_a_run_start_at_its_data(tmp_path: Path) -> None:
+    text = shop_photos(tmp_path)
+    Run(tmp_path).write_args(ARGS.model_copy(update={"data": str(tmp_path / "photos")}))
+    assert imported(tmp_path, text).root == tmp_path / "photos"
 
 
 @pytest.mark.parametrize("root", ["s3://shop/photos", "https://cdn.example/photos", "/nowhere/at/all"])

@@ -83,7 +83,7 @@ def test_every_issue_is_a_likelier_class_that_was_learned(drawn):
 def test_the_file_has_a_row_an_issue_in_order(tmp_path):
     photo = AssignedPhoto(Path("shop/a,b.jpg"), "lamp", Split.VAL, "0", "0")
     issues = [LabelIssue(photo, "lamp", "hat", 0.25, 0.75, 0.5), LabelIssue(photo, "lamp", "vase", 0.3, 0.4, 0.1)]
-    write_label_issues(tmp_path / "label_issues.csv", issues)
+    write_label_issues(tmp_path / "label_issues.csv", issues, tmp_path)
     assert (tmp_path / "label_issues.csv").read_text() == (
         "image,split,label,suggested,score,label_probability,suggested_probability\n"
         '"shop/a,b.jpg",val,lamp,hat,0.5000,0.2500,0.7500\n'
@@ -92,7 +92,7 @@ def test_the_file_has_a_row_an_issue_in_order(tmp_path):
 
 
 def test_no_issue_leaves_the_header(tmp_path):
-    write_label_issues(tmp_path / "label_issues.csv", [])
+    write_label_issues(tmp_path / "label_issues.csv", [], tmp_path)
     assert (tmp_path / "label_issues.csv").read_text().splitlines() == [
         "image,split,label,suggested,score,label_probability,suggested_probability"
     ]

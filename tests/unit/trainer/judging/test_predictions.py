@@ -43,7 +43,7 @@ def judged(count, split=Split.VAL, *, strange=True):
 
 
 def rows_of(path, found, sure):
-    write_predictions(path, found, sure, CLASSES)
+    write_predictions(path, found, sure, CLASSES, Path("data.csv"))
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
