@@ -57,6 +57,7 @@ MAX_PIXELS: Final = 50_000_000
 """Photos above either limit are refused before they are decoded: a decoded pixel takes up to eight bytes."""
 
 _ORIENTATION_TAG: Final = 0x0112
+_TILE_TAGS: Final = (0x0142, 0x0143)
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -202,9 +203,19 @@ def _check_size(image: Image.Image) -> None:
     if pixels > MAX_PIXELS:
         msg = f"Expected at most {MAX_PIXELS:,} pixels, got {image.width}×{image.height}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
+    _check_tiles(image)
     if not pixels:
         msg = f"Expected at least one pixel, got {image.width}×{image.height}."
         raise ImageError(msg)
+
+
+def _check_tiles(image: Image.Image) -> None:
+    """A TIFF is decoded a tile at a time, and its tiles may be larger than the photo is."""
+    tags = getattr(image, "tag_v2", {})
+    width, height = (int(tags.get(tag, 1)) for tag in _TILE_TAGS)
+    if width * height > MAX_PIXELS:
+        msg = f"Expected tiles of at most {MAX_PIXELS:,} pixels, got {width}×{height}; save the photo without tiles."
+        raise ImageError(msg, ImageFault.TOO_LARGE)
 
 
 def _draft_size(size: tuple[int, int], spec: PreprocessSpec) -> tuple[int, int]:

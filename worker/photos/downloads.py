@@ -202,7 +202,7 @@ class Downloads:
             self._refuse_waiting(host, why)
         elif host.is_waited_for(now) and not fetch.is_to_blame:
             fetch.tries, fetch.silences, fetch.left_s = fetch.redirects, 0, None
-            self._enqueue(fetch, first=True)
+            self._enqueue(fetch)  # behind the others: it may be this photo at which its host breaks off each time
         elif self._is_last(fetch, trouble) or now + pause_s >= fetch.deadline:
             self._arrive(fetch, download_error(fetch.url, _given_up(fetch, trouble)))
         elif trouble.after_s is not None:

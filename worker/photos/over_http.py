@@ -148,7 +148,8 @@ def _failure(fetch: Fetch, error: Exception, *, silent: bool) -> Outcome:
         return Failed(ImageError(f"Expected a URL, got {fetch.url[:300]}; correct it.", ImageFault.REFUSED))
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Trouble(f"has no address ({error.os_error.strerror})", silent=True, lasting=_is_unknown(error))
-    return Trouble(_trouble(error, silent=silent), silent=silent)
+    said_something = isinstance(error, aiohttp.ClientResponseError)
+    return Trouble(_trouble(error, silent=silent), silent=silent and not said_something)
 
 
 def _trouble(error: Exception, *, silent: bool) -> str:

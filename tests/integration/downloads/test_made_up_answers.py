@@ -22,7 +22,9 @@ from worker.labelling.labeller import Labeller, run_chunks
 from worker.photos.source import open_photos
 from worker.sources.catalogue import open_catalogue
 
-LIMITS = replace(HASTY, per_host=32, per_bucket=32, pause_s=0.001, longest_after_s=0.005, rest_s=0.01, blip_s=0.01)
+LIMITS = replace(
+    HASTY, per_host=32, per_bucket=32, pause_s=0.001, longest_after_s=0.005, rest_s=0.01, blip_s=0.01, patience_s=10.0
+)
 CHUNK_ROWS = 128
 PIN = ModelPin(path="/models/shop", reference=PaperModel.reference, variant="float32", digest="a" * 64)
 FAULTS = {fault.value for fault in ImageFault}

@@ -211,3 +211,17 @@ def test_a_port_where_nobody_listens(tmp_path):
     assert fault_of(photo) is ImageFault.DOWNLOAD
     assert "cannot be reached (Connect call failed" in str(photo.outcome)
     assert "the last of 4 tries" in str(photo.outcome)
+
+
+@pytest.mark.parametrize("answer", [says(b""), says(b"\x00\xff\r\n\r\n")], ids=["nothing", "nonsense"])
+def test_photos_at_which_a_host_breaks_off_each_time_hold_up_no_other_of_its_photos(answer, tmp_path, server):
+    """It is left alone after five of them; whoever tries it then must not be the same one again and again."""
+    limits = replace(HASTY, per_host=1, blip_s=0.01, rest_s=0.02, patience_s=4.0)
+    bad = [server.on(f"/bad/{number}", answer) for number in range(8)]
+    with photos(tmp_path, server.place, limits=limits) as source:
+        source.want(wanted(server.url("/first")), {})
+        take_all(source, 1)
+        source.want(wanted(*bad, *(server.url(f"/{number}") for number in range(8)), chunk=1), {})
+        found = take_all(source, 16)
+    assert [fault_of(photo) for photo in found[:8]] == [ImageFault.DOWNLOAD] * 8
+    assert [photo.outcome for photo in found[8:]] == [b"photo"] * 8
