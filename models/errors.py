@@ -4,7 +4,7 @@ A message says what was expected, what came, and what to do next. The command li
 traceback and leaves with the error's ``exit_code``.
 """
 
-from enum import IntEnum, StrEnum
+from enum import IntEnum, StrEnum, unique
 
 __all__ = [
     "BundleError",
@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 
+@unique
 class ExitCode(IntEnum):
     """What the ``hangtag`` command returns to the shell."""
 
@@ -31,10 +32,10 @@ class ExitCode(IntEnum):
     FAILURE = 1
     USAGE = 2
     GATE_REFUSED = 3
-    DATA_REFUSED = 4
     NOTHING_NEW = 4
     BUNDLE_REFUSED = 5
     BUSY = 6
+    DATA_REFUSED = 7
     INTERRUPTED = 130
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from models.errors import RegistryError
+from models.names import numbered
 from models.registry_state import CHALLENGER, CHAMPION, Change, Record, State, VersionState
 from models.storage.storage import Storage
 
@@ -74,8 +75,7 @@ class History:
 
     def numbers(self) -> list[int]:
         """Of all events, in order."""
-        names = (name.removesuffix(".json") for name in self._storage.names(_FOLDER))
-        return sorted(int(name) for name in names if name.isdecimal())
+        return numbered(self._storage.names(_FOLDER), ".json")
 
     def last(self) -> Event | None:
         """The latest event; none where nothing has happened."""

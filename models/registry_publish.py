@@ -10,6 +10,7 @@ from typing import Final
 
 from models.bundle import Bundle
 from models.bundle_copy import keep_bundle
+from models.names import numbered
 from models.registry_state import State
 from models.storage.storage import Storage
 
@@ -29,7 +30,7 @@ def claim_number(storage: Storage, state: State, digest: str) -> int:
     """
     known = {number: what.digest for number, what in state.versions.items()}
     while True:
-        claims = [int(name.removesuffix(".json")) for name in storage.names(_CLAIMS)]
+        claims = numbered(storage.names(_CLAIMS), ".json")
         last = max([state.last_version, *claims])
         for number in range(last, 0, -1):
             if number not in known and number not in state.deleted:

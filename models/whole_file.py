@@ -1,14 +1,27 @@
 """Files that are whole or absent, whatever happens while they are written."""
 
+import errno
 import glob
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
-__all__ = ["open_lock", "replace_file", "replacing", "sync_file", "sync_folder", "write_beside", "write_synced"]
+from models.errors import InputError
+
+__all__ = [
+    "Link",
+    "link_new",
+    "open_lock",
+    "replace_file",
+    "replacing",
+    "sync_file",
+    "sync_folder",
+    "write_beside",
+    "write_synced",
+]
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -59,6 +72,51 @@ def open_lock(path: Path) -> TextIO:
         OSError: it is a link, or cannot be made.
     """
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
+
+
+Link = Callable[[Path, Path], None]
+"""As ``os.link``."""
+
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
+    """Give a file of this process its final name too, if no file has that name.
+
+    Args:
+        temporary: where it is; nobody else knows of it.
+        final: in the same folder.
+        link: makes the link.
+
+    Returns:
+        Whether this call did it.
+
+    Raises:
+        InputError: the file system has no hard links.
+    """
+    try:
+        link(temporary, final)
+    except FileExistsError:
+        return _has_two_names(temporary)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        msg = (
+            f"Expected a file system with hard links under {final.parent}, by which the first of several writers wins; "
+            f"the system answered: {error.strerror}. exFAT, FAT and some network mounts have none: move that folder to "
+            "a disk that has them (ext4, XFS, NFS), or to S3."
+        )
+        raise InputError(msg) from error
+    return True
+
+
+def _has_two_names(file: Path) -> bool:
+    """Whether the link was made all the same: NFS may lose the reply, ask again, and be told that the name is taken.
+
+    Source: ``O_EXCL`` in open(2). The file is opened so that an NFS client asks the server anew.
+    """
+    with file.open("rb") as handle:
+        return os.fstat(handle.fileno()).st_nlink > 1
 
 
 def write_synced(path: Path, data: bytes) -> None:

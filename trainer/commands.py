@@ -59,7 +59,7 @@ def check_command(
     ] = None,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Leave with status 4 if there are leaks, label conflicts or unusable files."),
+        typer.Option("--strict", help="Leave with status 7 if there are leaks, label conflicts or unusable files."),
     ] = False,
     quarantine: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Move there what should not be learned from, with a log.")

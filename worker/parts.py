@@ -28,7 +28,7 @@ __all__ = [
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
 PHOTOS_KEY: Final = b"hangtag.photos"
-_PART_NAME: Final = re.compile(r"(\d{6,})\.r(\d+)\.parquet")
+_PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.parquet")
 
 
 class PartWork(BaseModel):
@@ -103,6 +103,8 @@ def latest_parts(names: Iterable[str]) -> dict[int, int]:
         match = _PART_NAME.fullmatch(name)
         if match:
             chunk, retry = int(match[1]), int(match[2])
+            if f"parts/{name}" != part_key(chunk, retry):
+                continue  # it is nobody's: 0000017 is not 17
             latest[chunk] = max(latest.get(chunk, 0), retry)
     return latest
 

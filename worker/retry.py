@@ -1,13 +1,13 @@
 """A retry: the failed rows of a finished job that are worth another try, as a list of the chunks they are in."""
 
 import json
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
 from models.errors import ImageFault
+from models.names import numbered
 from models.storage.storage import Storage
 
 __all__ = ["NO_RETRY", "RETRYABLE", "Retry", "commit_retry", "latest_retry", "read_retry"]
@@ -37,7 +37,7 @@ class Retry:
         return self.number if chunk in self.chunks else 0
 
 
-_NAME: Final = re.compile(r"(\d{5,})\.json")
+_WIDTH: Final = 5
 NO_RETRY: Final = Retry(0, frozenset(), 0, "")
 
 
@@ -49,8 +49,7 @@ def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) ->
 
 def latest_retry(storage: Storage) -> int:
     """Number of the latest retry; 0 where there was none."""
-    found = (_NAME.fullmatch(name) for name in storage.names("retries"))
-    return max((int(match[1]) for match in found if match), default=0)
+    return max(numbered(storage.names("retries"), ".json", width=_WIDTH), default=0)
 
 
 @lru_cache(maxsize=8)
@@ -61,4 +60,4 @@ def read_retry(storage: Storage, number: int, _job: str) -> Retry:
 
 
 def _key(number: int) -> str:
-    return f"retries/{number:05d}.json"
+    return f"retries/{number:0{_WIDTH}d}.json"

@@ -3,11 +3,11 @@
 import errno
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from models.whole_file import replace_file, sync_folder, write_beside
+from models.whole_file import Link, link_new, replace_file, sync_folder, write_beside
 
 __all__ = ["Entry", "FolderStorage", "Storage"]
 
@@ -94,9 +94,11 @@ class FolderStorage:
 
     Attributes:
         root: the folder; made when something is first written.
+        link: makes hard links.
     """
 
     root: Path
+    link: Link = field(default=os.link, compare=False, repr=False)
 
     @property
     def place(self) -> str:
@@ -114,13 +116,12 @@ class FolderStorage:
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = write_beside(final, data)
         try:
-            os.link(temporary, final)
-        except FileExistsError:
-            return False
+            won = link_new(temporary, final, self.link)
         finally:
-            temporary.unlink()
-        sync_folder(final.parent)
-        return True
+            temporary.unlink(missing_ok=True)
+        if won:
+            sync_folder(final.parent)
+        return won
 
     def replace(self, key: str, data: bytes) -> None:
         """See :meth:`Storage.replace`."""
@@ -180,7 +181,7 @@ class FolderStorage:
 
     def child(self, folder: str) -> "FolderStorage":
         """See :meth:`Storage.child`."""
-        return FolderStorage(self.root / folder)
+        return FolderStorage(self.root / folder, self.link)
 
     def _scan(self, folder: str) -> list["os.DirEntry[str]"]:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from models.errors import ExitCode
 from tests.integration.processes import clean_environment, run_hangtag
 
 from .seeded_set import SeededSet, seed_faults
@@ -98,7 +99,7 @@ def test_the_reports_are_left(checked):
 
 def test_strict_refuses_and_names_what_for(checked, cache, tmp_path):
     done = check(cache, checked.made.folder, "--out", tmp_path, "--strict")
-    assert done.returncode == 4
+    assert done.returncode == ExitCode.DATA_REFUSED == 7
     assert "--strict: refused for 5 truncated, 5 unsupported, 10 label_conflict, 8 leak" in done.stdout
 
 

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from models.errors import InputError
+from models.names import numbered
 from models.whole_file import replace_file
 from trainer.retrain.outcome import CycleStart, CycleStatus, Outcome
 
@@ -145,8 +146,8 @@ class Cycles:
 
     def all(self) -> list[CycleFolder]:
         """In order; a folder becomes a cycle's when it has all that a cycle begins with."""
-        names = (entry.name for entry in self.path.glob("[0-9]*") if entry.is_dir())
-        return [CycleFolder(self.path / name) for name in sorted(names, key=int) if name.isdecimal()]
+        numbers = numbered((entry.name for entry in self.path.glob("[0-9]*") if entry.is_dir()), "")
+        return [CycleFolder(self.path / f"{number:06d}") for number in numbers]
 
     def last_number(self) -> int:
         """The highest number that a cycle here has; 0 where there is none."""

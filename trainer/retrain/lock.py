@@ -19,6 +19,7 @@ from threading import Event, Thread
 from typing import Final
 
 from models.errors import BusyError, HangtagError
+from models.names import numbered
 from models.storage.storage import Storage
 from worker.owner import Owner
 
@@ -216,15 +217,15 @@ class CycleLock:
                 continue
 
     def _tidy(self, number: int) -> None:
-        for name in self._storage.names(_FOLDER):
-            stem = name.partition(".")[0]
-            if stem.isdecimal() and int(stem) < number - _KEPT:
-                self._storage.delete(f"{_FOLDER}/{name}")
+        names = self._storage.names(_FOLDER)
+        for kind in ("beat", "done", "json"):
+            for old in numbered(names, f".{kind}"):
+                if old < number - _KEPT:
+                    self._storage.delete(_key(old, kind))
 
 
 def _last_number(storage: Storage) -> int:
-    numbers = (name.removesuffix(".json") for name in storage.names(_FOLDER))
-    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+    return max(numbered(storage.names(_FOLDER), ".json"), default=0)
 
 
 def _key(number: int, kind: str) -> str:

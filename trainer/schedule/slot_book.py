@@ -6,6 +6,7 @@ schedule/20261122T030000Z.try1.json     a worker began with it, and how that wen
 schedule/20261122T030000Z.done.json     how it ended; nothing more happens for this slot
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from models.names import numbered
 from models.storage.storage import Storage
 from trainer.schedule.slots import stamp_of, time_of
 
@@ -23,6 +25,8 @@ _PLANS: Final = f"{FOLDER}/plan"
 SKEW: Final = timedelta(minutes=5)
 """By how much clocks of machines may differ. What is later than this was written by a clock that was ahead."""
 
+_STAMP: Final = len("20261122T030000Z")
+_TIDIED: Final = re.compile(rf".{{{_STAMP}}}(\.try[0-9]+|\.done)?\.json")
 _KEPT: Final = 100
 _KEPT_FOR: Final = timedelta(days=30)
 
@@ -146,8 +150,7 @@ class SlotBook:
     def plan(self, schedule: str, now: datetime) -> datetime:
         """Since when a schedule holds: ``now`` where none or another one held, or this one by a clock ahead."""
         while True:
-            names = (name.removesuffix(".json") for name in self._storage.names(_PLANS))
-            last = max((int(name) for name in names if name.isdecimal()), default=0)
+            last = max(numbered(self._storage.names(_PLANS), ".json"), default=0)
             if last:
                 plan = _Plan.model_validate_json(self._storage.read(f"{_PLANS}/{last:06d}.json"))
                 since = datetime.fromisoformat(plan.since)
@@ -160,9 +163,7 @@ class SlotBook:
     def look(self) -> Shelf:
         """What lies there now."""
         names = self._storage.names(FOLDER)
-        claimed = sorted(stem for name in names if time_of(stem := name.removesuffix(".json")))
-        done = frozenset(name.removesuffix(".done.json") for name in names if name.endswith(".done.json"))
-        return Shelf(tuple(claimed), done)
+        return Shelf(tuple(_stamps(names, ".json")), frozenset(_stamps(names, ".done.json")))
 
     def claim(self, claim: Claim) -> bool:
         """Claim a slot; ``False`` when somebody was quicker."""
@@ -195,7 +196,9 @@ class SlotBook:
 
     def tries(self, stamp: str) -> list[Try]:
         """The tries of a slot, in order."""
-        names = [name for name in self._storage.names(FOLDER) if name.startswith(f"{stamp}.try")]
+        start = f"{stamp}.try"
+        said = [name.removeprefix(start) for name in self._storage.names(FOLDER) if name.startswith(start)]
+        names = [f"{start}{number}.json" for number in numbered(said, ".json", width=1)]
         found = [Try.model_validate_json(self._storage.read(f"{FOLDER}/{name}")) for name in names]
         return sorted(found, key=lambda attempt: attempt.number)
 
@@ -218,10 +221,15 @@ class SlotBook:
         old = {stamp for stamp in shelf.done - kept if stamp < before}
         if not old:
             return
-        names = [name for name in self._storage.names(FOLDER) if name.partition(".")[0] in old]
+        names = [name for name in self._storage.names(FOLDER) if _TIDIED.fullmatch(name) and name[:_STAMP] in old]
         # its end goes last: a slot that is claimed, and whose end is gone, would run again
         for name in sorted(names, key=lambda name: name.endswith(".done.json")):
             self._storage.delete(f"{FOLDER}/{name}")
+
+
+def _stamps(names: list[str], suffix: str) -> list[str]:
+    """The stamps of slots that have a file with this suffix, in order; whatever else lies there is nobody's."""
+    return sorted(stem for name in names if name.endswith(suffix) and time_of(stem := name.removesuffix(suffix)))
 
 
 def _try_key(stamp: str, number: int) -> str:

@@ -90,6 +90,7 @@ def stamp_of(slot: datetime) -> str:
 def time_of(stamp: str) -> datetime | None:
     """The inverse; none for what is no stamp."""
     try:
-        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+        time = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
     except ValueError:
         return None
+    return time if stamp_of(time) == stamp else None

@@ -65,7 +65,7 @@ def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
     deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
         with suppress(FileNotFoundError):  # an attempt that ended by itself just now
-            rows.update(map(int, marker.read_text().split()))
+            rows.update(int(row) for row in marker.read_text().split() if row.isdecimal())
             deaths += 1
     return Earlier(deaths, frozenset(rows))
 
@@ -77,4 +77,4 @@ def forget_attempts(storage: Storage, chunk: int) -> None:
 
 
 def _markers(storage: Storage, chunk: int) -> list[Path]:
-    return sorted((storage.scratch / _FOLDER).glob(f"{chunk:06d}.*"))
+    return sorted((storage.scratch / _FOLDER).glob(f"{chunk:06d}.{'[0-9a-f]' * _WIDTH}"))

@@ -15,7 +15,7 @@ from worker.registry.age import ago
 from worker.registry.diff import Setting, VersionDiff
 from worker.registry.listing import ListedVersion
 
-__all__ = ["event_record", "print_diff", "print_events", "print_versions", "say", "warn"]
+__all__ = ["event_record", "print_diff", "print_events", "print_versions", "say"]
 
 _MEGABYTE = 1_000_000
 _WHO = 24
@@ -25,11 +25,6 @@ _WHO = 24
 def say(text: str) -> None:
     """A line to a person; nothing in it is markup."""
     Console().print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def warn(text: str) -> None:
-    """A line of what went wrong and stops nothing, on stderr."""
-    Console(stderr=True).print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_versions(versions: Sequence[ListedVersion], place: str, *, as_json: bool) -> None:

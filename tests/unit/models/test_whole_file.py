@@ -1,8 +1,11 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from models.whole_file import open_lock, replacing
+from models.errors import InputError
+from models.whole_file import Link, link_new, open_lock, replacing
 
 
 @pytest.fixture
@@ -45,3 +48,48 @@ def test_a_lock_is_no_link_and_empties_nothing(tmp_path: Path, victim: Path) -> 
     with pytest.raises(OSError, match="symbolic links"):
         open_lock(tmp_path / "link")
     assert victim.read_text() == "precious"
+
+
+def losing_the_reply(temporary: Path, final: Path) -> None:
+    """As NFS does that made the link, lost the reply and asked again."""
+    os.link(temporary, final)
+    os.link(temporary, final)
+
+
+def answering(number: int) -> Link:
+    def link(temporary: Path, final: Path) -> None:
+        raise OSError(number, os.strerror(number), str(temporary), None, str(final))
+
+    return link
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / ".mine.tmp"
+    file.write_bytes(b"mine")
+    return file
+
+
+def test_a_link_whose_reply_is_lost_is_ours(file: Path, tmp_path: Path) -> None:
+    assert link_new(file, tmp_path / "a", losing_the_reply)
+    assert (tmp_path / "a").read_bytes() == b"mine"
+
+
+def test_a_name_that_somebody_else_has_is_not(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"theirs")
+    for link in (os.link, losing_the_reply):
+        assert not link_new(file, tmp_path / "a", link)
+    assert (tmp_path / "a").read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_hard_links_is_named(file: Path, tmp_path: Path, number: int) -> None:
+    with pytest.raises(
+        InputError, match=rf"hard links under {tmp_path}.*{os.strerror(number)}.*exFAT.*move that folder"
+    ):
+        link_new(file, tmp_path / "a", answering(number))
+
+
+def test_other_troubles_stay_what_they_are(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        link_new(file, tmp_path / "a", answering(errno.ENOSPC))

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -200,3 +201,17 @@ def test_a_holder_that_lost_the_lock_is_told(storage: FolderStorage) -> None:
 def _is_still(storage: FolderStorage) -> bool:
     before = storage.read("cycle/000001.beat")
     return all(storage.read("cycle/000001.beat") == before for _ in range(2000))
+
+
+def test_a_lock_whose_reply_nfs_lost_is_held_and_given_back(tmp_path: Path) -> None:
+    """Else its holder would take itself for another, and wait for its own end."""
+
+    def link(temporary: Path, final: Path) -> None:
+        os.link(temporary, final)
+        raise FileExistsError
+
+    storage = FolderStorage(tmp_path / "shop", link)
+    for number in (1, 2):
+        with CycleLock(storage).held() as held:
+            assert held.number == number
+    assert CycleLock(storage).holder() is None
