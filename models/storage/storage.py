@@ -98,7 +98,7 @@ class FolderStorage:
     """
 
     root: Path
-    link: Link = field(default=os.link, compare=False, repr=False)
+    link: Link = field(default=os.link, compare=False, repr=False, kw_only=True)
 
     @property
     def place(self) -> str:
@@ -181,7 +181,7 @@ class FolderStorage:
 
     def child(self, folder: str) -> "FolderStorage":
         """See :meth:`Storage.child`."""
-        return FolderStorage(self.root / folder, self.link)
+        return FolderStorage(self.root / folder, link=self.link)
 
     def _scan(self, folder: str) -> list["os.DirEntry[str]"]:
         try:

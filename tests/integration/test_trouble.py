@@ -99,6 +99,27 @@ def test_submitting_without_redis_leaves_nothing_behind(farm: Farm, catalogue: P
     assert not farm.jobs.exists()
 
 
+def test_a_worker_without_redis_says_so_in_one_line_and_waits(farm: Farm) -> None:
+    farm.server.kill()
+    worker = farm.early_worker()
+    until(lambda: worker.events("waiting_for_redis"), "the worker says what it waits for")
+    farm.server.start()
+    worker.wait_until_ready()
+    (told,) = worker.events("waiting_for_redis")
+    assert told["message"].startswith(f"Expected Redis at redis://127.0.0.1:{farm.server.port}/0, got: ")
+    assert worker.events("redis_is_there")
+    assert "Cannot connect" not in worker.log.read_text()
+
+
+def test_a_worker_with_a_wrong_password_says_so_and_shows_none(farm: Farm) -> None:
+    worker = farm.early_worker(f"redis://somebody:secret@127.0.0.1:{farm.server.port}/0")
+    until(lambda: worker.events("waiting_for_redis") or not worker.alive, "the worker says what it waits for")
+    (told,) = worker.events("waiting_for_redis")
+    assert "invalid username-password pair" in told["message"]
+    assert worker.alive
+    assert "secret" not in worker.log.read_text()
+
+
 def test_a_worker_of_another_folder_of_jobs_is_named(farm: Farm, catalogue: Path, bundle: Path) -> None:
     others = farm.folder / "others"
     farm.worker(jobs=others)

@@ -17,6 +17,7 @@ from trainer.schedule.app import CeleryOutbox, make_sending_app
 from trainer.schedule.desk import Desk
 from trainer.schedule.messages import Marks
 from trainer.schedule.watched_config import WatchedConfig
+from worker.queue.connection import Absence
 from worker.queue.events import log_event, start_logging
 from worker.queue.heartbeat import Heartbeat
 from worker.queue.ledger import RedisError, connect
@@ -94,6 +95,10 @@ def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json
     logging.getLogger("celery.beat").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _leave)
     marks = Marks(connect(settings))
+    try:
+        marks.ping()
+    except RedisError as error:  # slots are claimed all the same, and queued when it is there
+        Absence(settings.redis_name).away(error)
     with make_sending_app(settings) as app:
         desks = [Desk(config, CeleryOutbox(app, marks)) for config in watched]
         for desk in desks:

@@ -57,6 +57,10 @@ class Marks:
         self._redis = client
         self._ledger = Ledger(client)
 
+    def ping(self) -> None:
+        """Raise where Redis cannot be reached."""
+        self._ledger.ping()
+
     def waiting(self) -> set[SlotMessage]:
         """The messages that nobody took yet."""
         return {message for text in self._ledger.queued(QUEUE) if (message := parse_message(text))}

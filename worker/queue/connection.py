@@ -1,18 +1,64 @@
 """How a worker is connected to Redis: how soon it comes back to one that was away, and what it takes from there."""
 
+import logging
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from celery.app.amqp import AMQP
 from celery.worker.consumer import Consumer
 from kombu import Connection
 
+from worker.queue.events import log_event
+from worker.queue.redis_url import url_name
 from worker.queue.transport import CheckedTransport, Gate
 
 if TYPE_CHECKING:
     from worker.queue.app import GentleCelery
 
-__all__ = ["PatientConsumer", "QuickAmqp"]
+__all__ = ["Absence", "PatientConsumer", "QuickAmqp", "redis_expected"]
+
+_REPEAT_S: Final = 600.0
+
+
+def redis_expected(name: str, error: object) -> str:
+    """What to tell who cannot reach Redis.
+
+    Args:
+        name: its URL without password.
+        error: what came instead.
+    """
+    text = str(error).rstrip(".")
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        what = "Is that the name in its certificate, and does ssl_ca_certs in its URL name the file of who signed it?"
+    else:
+        what = "Is it running, and is that its URL, with its password if it has one?"
+    return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."
+
+
+class Absence:
+    """Tells people that a Redis is away: at once, and then every ten minutes as long as it is.
+
+    Args:
+        name: its URL without password.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._tell_at: float | None = None
+
+    def away(self, error: object, *_: object) -> None:
+        """It could not be reached this time."""
+        now = time.monotonic()
+        if self._tell_at is None or now >= self._tell_at:
+            self._tell_at = now + _REPEAT_S
+            log_event("waiting_for_redis", logging.WARNING, message=redis_expected(self._name, error))
+
+    def there(self) -> None:
+        """It could."""
+        if self._tell_at is not None:
+            log_event("redis_is_there", redis=self._name)
+        self._tell_at = None
 
 
 class _QuickConnection(Connection):
@@ -20,21 +66,27 @@ class _QuickConnection(Connection):
 
     Attributes:
         while_waiting: called after each try that failed, and each second until the next.
+        absence: told of each try that failed, instead of Celery, which logs a line each time.
         gate: says which messages are taken from queues; none where nothing is.
     """
 
     while_waiting: Callable[[], None] | None = None
+    absence: Absence | None = None
     gate: Gate | None = None
 
     def get_transport_cls(self) -> type[CheckedTransport]:
         """See kombu's ``Connection.get_transport_cls``; every URL that our settings allow leads to a Redis."""
         return CheckedTransport
 
-    def ensure_connection(self, *arguments: Any, **options: Any) -> Connection:  # noqa: ANN401 - kombu has no types
-        """See kombu's ``Connection.ensure_connection``."""
+    def ensure_connection(self, errback: Any = None, *arguments: Any, **options: Any) -> Connection:  # noqa: ANN401
+        """See kombu's ``Connection.ensure_connection``, which has no types."""
+        tell = self.absence.away if self.absence else errback
         waits = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 3}
         calls = [call for call in (self.while_waiting, options.pop("callback", None)) if call]
-        return super().ensure_connection(*arguments, **options, **waits, callback=lambda: [call() for call in calls])
+        there = super().ensure_connection(tell, *arguments, **options, **waits, callback=lambda: [c() for c in calls])
+        if self.absence:
+            self.absence.there()
+        return there
 
 
 class QuickAmqp(AMQP):
@@ -51,4 +103,5 @@ class PatientConsumer(Consumer):
     def ensure_connected(self, conn: Connection) -> Connection:
         """See Celery's ``Consumer.ensure_connected``."""
         conn.while_waiting, conn.gate = self.app.heartbeat.beat, self.app.gate
+        conn.absence = Absence(url_name(self.app.conf.broker_url))
         return super().ensure_connected(conn)

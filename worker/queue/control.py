@@ -8,6 +8,7 @@ from models.errors import JobError
 from models.storage.open_storage import open_storage
 from worker.jobs import Jobs
 from worker.queue.app import CeleryPublisher, make_app
+from worker.queue.connection import redis_expected
 from worker.queue.ledger import Ledger, RedisError, connect
 from worker.queue.reconciler import Reconciler
 from worker.queue.settings import QueueSettings
@@ -29,17 +30,7 @@ class Control:
         try:
             self.ledger.ping()
         except RedisError as error:
-            text = str(error).rstrip(".")
-            msg = f"Expected Redis at {self.settings.redis_name}, got: {text}. {_question(text)}"
-            raise JobError(msg) from error
-
-
-def _question(error: str) -> str:
-    if "CERTIFICATE_VERIFY_FAILED" in error:
-        what = "Is that the name in its certificate, and does ssl_ca_certs in its URL name the file of who signed it?"
-    else:
-        what = "Is it running, and is that its URL, with its password if it has one?"
-    return f"{what} Pass --redis, or set HANGTAG_REDIS_URL."
+            raise JobError(redis_expected(self.settings.redis_name, error)) from error
 
 
 @contextmanager

@@ -210,7 +210,7 @@ def test_a_lock_whose_reply_nfs_lost_is_held_and_given_back(tmp_path: Path) -> N
         os.link(temporary, final)
         raise FileExistsError
 
-    storage = FolderStorage(tmp_path / "shop", link)
+    storage = FolderStorage(tmp_path / "shop", link=link)
     for number in (1, 2):
         with CycleLock(storage).held() as held:
             assert held.number == number

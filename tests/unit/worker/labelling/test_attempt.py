@@ -9,7 +9,7 @@ def leave_marker(storage: FolderStorage, chunk: int, row: int) -> None:
     with attempt_on(storage, chunk) as attempt:
         attempt.take(row)
         (marker,) = [m for m in (storage.root / "inhand").iterdir() if not m.name.endswith("dead")]
-    marker.with_name(f"{chunk:06d}.{row}dead").write_text(f"{row:<12}")
+    marker.with_name(f"{chunk:06d}.{row:08d}dead").write_text(f"{row:<12}")
 
 
 def test_a_dead_attempt_names_its_row(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_photo_at_which_something_unforeseen_happens_fails_alone(
 
 def test_a_suspect_photo_that_is_innocent_is_labelled_the_same(make_job, catalogue: Path, bundle: Path) -> None:
     job = make_job(catalogue, chunk_rows=4)
-    marker = job.storage.root / "inhand" / "000000.0dead"
+    marker = job.storage.root / "inhand" / "000000.00000000dead"
     marker.parent.mkdir()
     marker.write_text("2")
     assert earlier_attempts(job.storage, 0).rows == {2}
@@ -122,7 +122,7 @@ def test_with_a_few_suspects_no_photo_is_trusted(
     job = make_job(source)
     (job.storage.root / "inhand").mkdir(parents=True)
     for row in range(3):
-        (job.storage.root / "inhand" / f"000000.{row}dead").write_text(str(row))
+        (job.storage.root / "inhand" / f"000000.{row:08d}dead").write_text(str(row))
     run_chunk(job, 0, load(bundle))
     assert [row["error"] for row in read_part(job, 0)] == ["crashed"] * 4
 

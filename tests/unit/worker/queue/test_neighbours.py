@@ -53,7 +53,7 @@ def test_what_is_done_or_in_other_hands_is_left_alone(
 def test_nothing_is_taken_up_where_a_chunk_ended_its_process_before(ledger: Ledger, job: Job) -> None:
     inhand = job.storage.scratch / "inhand"
     inhand.mkdir()
-    (inhand / "000002.0dead").write_text("1")
+    (inhand / "000002.00000000dead").write_text("1")
     with HeldLeases(ledger, "job") as leases:
         leases.take(2)
         assert all_of(Neighbours("job", job, 2, leases, ledger, InHand())) == [2]
