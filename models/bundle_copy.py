@@ -12,7 +12,7 @@ from models.manifest import parse_manifest
 from models.storage.storage import Storage
 from models.whole_file import write_synced
 
-__all__ = ["bring", "bring_bundle", "keep", "keep_bundle"]
+__all__ = ["bring", "bring_bundle", "is_whole", "keep", "keep_bundle"]
 
 
 def keep_bundle(storage: Storage, bundle: Bundle) -> None:
@@ -40,6 +40,15 @@ def keep(storage: Storage, key: str, data: bytes) -> None:
         storage.replace(key, data)
 
 
+def is_whole(here: Path) -> bool:
+    """Whether a bundle that was brought to this machine still has all its files: cleaners take them one by one."""
+    try:
+        manifest = (here / MANIFEST_FILE).read_bytes()
+        return all((here / name).is_file() for name in parse_manifest(manifest, str(here)).files)
+    except (OSError, BundleError):
+        return False
+
+
 def bring_bundle(storage: Storage, here: Path) -> None:
     """Copy a bundle to a folder of this machine, which appears when all of it is there.
 
@@ -55,12 +64,17 @@ def bring_bundle(storage: Storage, here: Path) -> None:
 
 
 def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
-    """Write files into a folder of this machine, which appears with the last of them."""
+    """Write files into a folder of this machine, which appears with the last of them; what lacks one of them goes."""
     temporary = here.with_name(f".{here.name}.{uuid.uuid4().hex}")
+    remains = temporary.with_suffix(".remains")
+    names = []
     try:
         for name, data in files:
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             write_synced(temporary / name, data)
+            names.append(name)
+        if here.is_dir() and not all((here / name).is_file() for name in names):
+            here.rename(remains)
         temporary.rename(here)
     except FileNotFoundError:
         raise
@@ -69,6 +83,7 @@ def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(remains, ignore_errors=True)
 
 
 def _files(storage: Storage) -> Iterator[tuple[str, bytes]]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from models.bundle import read_manifest
-from models.bundle_copy import bring_bundle
+from models.bundle_copy import bring_bundle, is_whole
 from models.errors import BundleError, HangtagError, RegistryError
 from models.names import is_name, name_expected
 from models.registry_history import History
@@ -89,9 +89,10 @@ class Shelf:
         """
         digest = self._version(name, version).digest
         place = self.model_storage(name).child(str(version))
-        here = place.on_disk("") or self._storage.scratch / digest
+        on_disk = place.on_disk("")
+        here = on_disk or self._storage.scratch / digest
         try:
-            if not here.is_dir():
+            if not here.is_dir() or (on_disk is None and not is_whole(here)):
                 bring_bundle(place, here)
         except FileNotFoundError as error:
             msg = f"Expected the bundle of {name}@{version} in {place.place}, it is gone; publish it again."

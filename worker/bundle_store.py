@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from models.bundle import open_bundle
-from models.bundle_copy import bring, bring_bundle, keep, keep_bundle
+from models.bundle_copy import bring, bring_bundle, is_whole, keep, keep_bundle
 from models.errors import BundleError
 from models.storage.storage import Storage
 
@@ -47,9 +47,10 @@ class BundleStore:
             BundleError: it is not kept here.
         """
         here = self._storage.scratch / digest
-        if not here.is_dir():
-            self._bring(digest, here)
         lone = here / _LONE_FILE
+        is_copy = here != self._storage.child(digest).on_disk("")
+        if not here.is_dir() or (is_copy and not (lone.is_file() or is_whole(here))):
+            self._bring(digest, here)
         return lone if lone.is_file() else here
 
     def _bring(self, digest: str, here: Path) -> None:

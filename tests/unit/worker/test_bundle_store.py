@@ -110,6 +110,19 @@ def test_a_bundle_is_brought_once(tmp_path: Path, bundle: Path, digest: str) -> 
     assert load(path).digest == digest
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "labels.txt"])
+def test_what_a_cleaner_takes_of_a_bundle_is_brought_again(
+    tmp_path: Path, bundle: Path, digest: str, name: str
+) -> None:
+    far = BundleStore(_FarStorage(tmp_path / "far", tmp_path / "machine"))
+    far.put(bundle, digest)
+    path = far.fetch(digest)
+    (path / name).unlink()
+    assert load(far.fetch(digest)).digest == digest
+    assert contents(path) == contents(tmp_path / "far" / digest)
+    assert [folder.name for folder in (tmp_path / "machine").iterdir()] == [digest]
+
+
 def test_a_bundle_that_cannot_be_brought_whole_is_not_brought(tmp_path: Path, bundle: Path, digest: str) -> None:
     far = BundleStore(_FarStorage(tmp_path / "far", tmp_path / "machine"))
     far.put(bundle, digest)
