@@ -6,7 +6,7 @@ group never stand on both sides.
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.stats import binom
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
@@ -32,11 +33,14 @@ LEAST_SHARE_OF_PAIR: Final = 0.5
 a share of what that gets wrong, among all classes or among two of them; and when chance cannot explain it."""
 
 _ERRORS: Final = 3.0
-_ERRORS_OF_PAIR: Final = 5.0
-"""Standard errors that chance may be off by; more for the best of many pairs."""
+"""Standard errors that chance may be off by."""
+_CHANCE_OF_PAIR: Final = 0.001
+"""How likely the best of all pairs of classes may be by chance (Bonferroni's correction)."""
+_NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
+"""Accidents whose pairs of classes are named. Colours at the border, the shape and the bytes of a photo may be those of
+the product: any catalogue of many classes has two that they tell apart."""
 
-_MOST_CLASSES: Final = 50
-_MOST_CLASSES_PAIRED: Final = 20
+_MOST_CLASSES: Final = 100
 _TREES: Final = 40
 _LEAVES: Final = 512
 
@@ -56,6 +60,7 @@ class Guess:
         pair_accuracy: among the photos of these two.
         pair_majority: of always naming the commoner of the two.
         classes: how many classes there were to choose from.
+        pair_stands_out: whether the accident is never the product, and chance hardly gives the best pair of so many.
     """
 
     feature: str
@@ -66,17 +71,19 @@ class Guess:
     pair_accuracy: float
     pair_majority: float
     classes: int
+    pair_stands_out: bool = False
 
     def sentence(self) -> str:
-        """What was found, for people."""
+        """What was found, for people: over all classes first, then the pair that stands out."""
         alone = "" if self.feature == TOGETHER else " alone"
         verb = "tell" if self.feature == TOGETHER else "tells"
         one, other = self.pair
-        figures = f"{self.pair_accuracy:.2f} against {self.pair_majority:.2f}"
-        pair = f"{self.feature}{alone} {verb} {one} from {other}: {figures}"
+        pair = f"{one} from {other}: {self.pair_accuracy:.2f} against {self.pair_majority:.2f}"
         if self.classes == len(self.pair):
-            return pair
-        return f"{pair} (every class: {self.accuracy:.2f} against {self.majority:.2f})"
+            return f"{self.feature}{alone} {verb} {pair}"
+        figures = f"{self.accuracy:.2f} against {self.majority:.2f}"
+        every = f"{self.feature}{alone} {verb} {self.classes} classes apart: {figures}"
+        return f"{every}, and {pair}" if self.pair_stands_out else every
 
 
 def guess_from_accidents(
@@ -117,7 +124,7 @@ def guess_from_accidents(
     folds = _folds(named, groups[chosen], seed)
     guesses = []
     for done, (name, matrix) in enumerate(varied.items(), start=1):
-        guesses.append(_guess(name, matrix, named, folds, seed))
+        guesses.append(_guess(name, matrix, named, groups[chosen], folds, seed))
         on_feature(done, len(varied))
     return sorted(guesses, key=lambda guess: -guess.accuracy)
 
@@ -151,7 +158,9 @@ def _folds(labels: Matrix, groups: Matrix, seed: int) -> list[tuple[Matrix, Matr
         return list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels, groups))
 
 
-def _guess(name: str, features: Matrix, labels: Matrix, folds: list[tuple[Matrix, Matrix]], seed: int) -> Guess:
+def _guess(
+    name: str, features: Matrix, labels: Matrix, groups: Matrix, folds: list[tuple[Matrix, Matrix]], seed: int
+) -> Guess:
     if name == TOGETHER:
         model = ExtraTreesClassifier(_TREES, min_samples_leaf=3, max_leaf_nodes=_LEAVES, random_state=seed, n_jobs=-1)
     else:
@@ -161,39 +170,54 @@ def _guess(name: str, features: Matrix, labels: Matrix, folds: list[tuple[Matrix
         shares = cross_val_predict(model, features, labels, cv=folds, method="predict_proba")
     accuracy = float((classes[shares.argmax(1)] == labels).mean())
     majority = float(max(Counter(labels.tolist()).values()) / len(labels))
-    pair, pair_accuracy, pair_majority = _best_pair(shares, labels, classes)
-    rows_of_pair = int(np.isin(labels, pair).sum())
-    is_shortcut = _is_more(accuracy, majority, len(labels), LEAST_SHARE, _ERRORS) or _is_more(
-        pair_accuracy, pair_majority, rows_of_pair, LEAST_SHARE_OF_PAIR, _ERRORS_OF_PAIR
-    )
+    best = _best_pair(shares, labels, groups, classes)
+    stands_out = name in _NEVER_THE_PRODUCT and best.is_more(len(classes) * (len(classes) - 1) // 2)
+    is_shortcut = stands_out or _is_more(accuracy, majority, len(labels))
     return Guess(
         name,
         round(accuracy, 4),
         round(majority, 4),
         is_shortcut,
-        pair,
-        round(pair_accuracy, 4),
-        round(pair_majority, 4),
+        best.names,
+        round(best.accuracy, 4),
+        round(best.majority, 4),
         len(classes),
+        stands_out,
     )
 
 
-def _is_more(accuracy: float, majority: float, count: int, least_share: float, errors: float) -> bool:
+def _is_more(accuracy: float, majority: float, count: int) -> bool:
     gain = accuracy - majority
     error = (majority * (1 - majority) / count) ** 0.5
-    return gain >= LEAST_GAIN and gain >= least_share * (1 - majority) and gain >= errors * error
+    return gain >= LEAST_GAIN and gain >= LEAST_SHARE * (1 - majority) and gain >= _ERRORS * error
 
 
-def _best_pair(shares: Matrix, labels: Matrix, classes: Matrix) -> tuple[tuple[str, str], float, float]:
-    counts: Mapping[str, int] = Counter(labels.tolist())
-    common = [name for name, _ in Counter(counts).most_common(_MOST_CLASSES_PAIRED)]
-    place = {name: index for index, name in enumerate(classes.tolist())}
+@dataclass(frozen=True)
+class _Pair:
+    """How well two classes are told apart; ``pictures`` is how many groups their photos have."""
+
+    names: tuple[str, str]
+    accuracy: float
+    majority: float
+    pictures: int
+
+    def is_more(self, pairs: int) -> bool:
+        """Whether it is more than the best of so many pairs is by chance; copies of one picture prove nothing."""
+        right = int(self.accuracy * self.pictures)
+        by_chance = pairs * float(binom.sf(right - 1, self.pictures, self.majority))
+        gain = self.accuracy - self.majority
+        return by_chance < _CHANCE_OF_PAIR and gain >= LEAST_GAIN and gain >= LEAST_SHARE_OF_PAIR * (1 - self.majority)
+
+
+def _best_pair(shares: Matrix, labels: Matrix, groups: Matrix, classes: Matrix) -> _Pair:
+    members = [np.flatnonzero(labels == name) for name in classes]
     found = []
-    for one, other in combinations(sorted(common), 2):
-        rows = (labels == one) | (labels == other)
-        says_one = shares[rows, place[one]] >= shares[rows, place[other]]
-        accuracy = float((says_one == (labels[rows] == one)).mean())
-        majority = max(counts[one], counts[other]) / (counts[one] + counts[other])
-        found.append((accuracy - majority, (one, other), accuracy, majority))
-    _, pair, accuracy, majority = max(found)
-    return pair, accuracy, majority
+    for one, other in combinations(range(len(classes)), 2):
+        first, second = members[one], members[other]
+        right = (shares[first, one] >= shares[first, other]).sum() + (shares[second, one] < shares[second, other]).sum()
+        count = len(first) + len(second)
+        majority = max(len(first), len(second)) / count
+        found.append((float(right) / count - majority, one, other, float(right) / count, majority))
+    _, one, other, accuracy, majority = max(found)
+    pictures = len(set(groups[members[one]].tolist()) | set(groups[members[other]].tolist()))
+    return _Pair((str(classes[one]), str(classes[other])), accuracy, majority, pictures)

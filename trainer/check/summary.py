@@ -70,6 +70,7 @@ class Shortcut(_Record):
     pair_accuracy: float
     pair_majority: float
     classes: int
+    pair_stands_out: bool
 
 
 class Summary(_Record):

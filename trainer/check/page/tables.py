@@ -67,11 +67,12 @@ def _guess(guess: Guess) -> str:
     one, other = (isolated(name, LONGEST_LABEL) for name in guess.pair)
     kind = ' class="shortcut"' if guess.is_shortcut else ""
     bar = f'<span style="width: {guess.accuracy:.1%}"></span><i style="left: {guess.majority:.1%}"></i>'
-    figures = f"{guess.pair_accuracy:.2f} against {guess.pair_majority:.2f}"
+    pair = f'{one} from {other} <span class="faint">{guess.pair_accuracy:.2f} against {guess.pair_majority:.2f}</span>'
+    named = guess.pair_stands_out or guess.classes == len(guess.pair)
     return (
         f'<tr{kind}><td>{visible(guess.feature)}</td><td class="n">{guess.accuracy:.2f}</td>'
         f'<td class="n">{guess.majority:.2f}</td><td class="line"><div class="meter">{bar}</div></td>'
-        f'<td>{one} from {other} <span class="faint">{figures}</span></td></tr>'
+        f"<td>{pair if named else ''}</td></tr>"
     )
 
 

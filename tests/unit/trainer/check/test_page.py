@@ -23,7 +23,15 @@ from trainer.data.dataset import read_dataset
 NASTY = """hat"><img src=x onerror='alert(1)'>&amp;${rows}"""
 NASTY_FILE = b"\xff\xe2\x80\xae<script>gnp.png"
 GUESS = Guess(
-    "width", 0.93, 0.58, is_shortcut=True, pair=("dress", NASTY), pair_accuracy=0.97, pair_majority=0.6, classes=3
+    "width",
+    0.93,
+    0.58,
+    is_shortcut=True,
+    pair=("dress", NASTY),
+    pair_accuracy=0.97,
+    pair_majority=0.6,
+    classes=3,
+    pair_stands_out=True,
 )
 
 
@@ -260,8 +268,9 @@ def test_shortcuts_are_told_and_every_guess_is_listed(shop) -> None:
     html = check_page(replace(shop.checkup, guesses=(GUESS, other)), shop.findings)
     text = Page(html).text
     assert "1 shortcut accidents that tell the class" in text
-    assert f"Width alone tells dress from {NASTY}: 0.97 against 0.60 (every class: 0.93 against 0.58)." in text
-    assert "height 0.60 0.58 dress from hat 0.61 against 0.60" in text
+    assert f"Width alone tells 3 classes apart: 0.93 against 0.58, and dress from {NASTY}: 0.97 against 0.60." in text
+    assert "height 0.60 0.58" in text
+    assert "0.61 against 0.60" not in text
     assert html.count('<tr class="shortcut">') == 1
     assert "Height alone" not in text
 
