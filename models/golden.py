@@ -12,6 +12,7 @@ from models.edge import EdgeModel
 from models.errors import BundleError, ImageError
 from models.manifest import ModelMetadata
 from models.preprocess import Pixels, opened, preprocess, whole_rgb
+from models.text import number_of
 from models.unknown_score import relative_difference
 
 __all__ = ["GOLDEN_FILE", "GoldenSample", "check_golden", "check_golden_edge", "dump_golden"]
@@ -165,7 +166,8 @@ def _read_samples(bundle: Bundle) -> tuple[GoldenSample, ...]:
     try:
         samples = _SAMPLES.validate_json(bundle.read(GOLDEN_FILE))
     except ValidationError as error:
-        msg = f"{bundle.path / GOLDEN_FILE} is not as it should be ({error.error_count()} faults); export it again."
+        faults = number_of(error.error_count(), "fault")
+        msg = f"{bundle.path / GOLDEN_FILE} is not as it should be ({faults}); export it again."
         raise BundleError(msg) from error
     if not samples:
         msg = f"Expected golden samples in {bundle.path}, found none; export the bundle again."

@@ -15,6 +15,7 @@ from exporter.load_tensorflow import load_tensorflow
 from models.cache import default_cache
 from models.errors import ExitCode, MissingExtraError, StoppedError
 from models.terminal import Console
+from models.text import number_of
 from trainer.data.dataset import Split
 from trainer.report.rates import rounded
 from trainer.request import TrainRequest
@@ -66,7 +67,8 @@ class TrainingScreen:
         self._clear()
         sizes = {split: len(prepared.of(split)) for split in Split}
         counts = ", ".join(f"{size:,} {split}" for split, size in sizes.items() if size)
-        self._console.print(f"[bold]{sum(sizes.values()):,} photos[/bold], {len(args.classes)} classes: {counts}")
+        photos = number_of(sum(sizes.values()), "photo")
+        self._console.print(f"[bold]{photos}[/bold], {len(args.classes)} classes: {counts}")
         for note in prepared.notes:
             self._console.print(f"  {escape(note)}", style="yellow", highlight=False)
         self._console.print(_plan(args), highlight=False)
@@ -126,9 +128,8 @@ def resume_and_show(path: Path) -> ExitCode:
     run = open_run(path)
     args = run.args()
     if args.state is RunState.COMPLETE:
-        console.print(
-            f"The run is complete: {args.epochs_done} of at most {args.epochs} epochs, patience {args.patience}."
-        )
+        epochs = number_of(args.epochs, "epoch")
+        console.print(f"The run is complete: {args.epochs_done} of at most {epochs}, patience {args.patience}.")
     with _resumable(path), TrainingScreen(console) as screen:
         result = resume(run, default_cache(), screen)
     return _show_result(result, console)
@@ -176,7 +177,7 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
     figures = evaluation.test or evaluation.val
     if figures is None:
         return
-    console.print(_figures_table(figures, f"Epoch {args.best_epoch}, on {figures.n:,} {split.word} photos"))
+    console.print(_figures_table(figures, f"Epoch {args.best_epoch}, on {number_of(figures.n, f'{split.word} photo')}"))
     console.print()
     console.print(_precisions(evaluation, args, split), highlight=False)
     console.print()
@@ -242,7 +243,7 @@ def _plan(args: "RunArgs") -> str:
     size = args.preprocess.size
     began = {"none": "random weights", "imagenet": "ImageNet weights"}.get(args.weights, f"weights of {args.weights}")
     width = f" {args.alpha:g}" if args.alpha else ""
-    limit = f"{args.time_limit_s:.0f} s in all" if args.time_limit_s else f"at most {args.epochs} epochs"
+    limit = f"{args.time_limit_s:.0f} s in all" if args.time_limit_s else f"at most {number_of(args.epochs, 'epoch')}"
     folds = f", {args.folds} folds" if args.folds else ""
     half = ", in bfloat16" if args.bfloat16 else ""
     return f"{args.arch}{width} at {size}×{size} px, {escape(began)}, {limit}, batch {args.batch}{folds}{half}"
@@ -284,11 +285,13 @@ def measure_and_show(model: Path, data: Path, *, as_json: bool) -> None:
         print(figures.model_dump_json(indent=1))
         return
     console = Console()
-    console.print(_figures_table(figures, escape(f"{model} on {figures.n:,} photos of {data}")))
+    console.print(_figures_table(figures, escape(f"{model} on {number_of(figures.n, 'photo')} of {data}")))
     console.print(f"accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
     if measurement.unread:
-        console.print(f"{measurement.unread} photos could not be read and do not count", style="yellow")
+        console.print(f"Not counted: {number_of(measurement.unread, 'photo')} that could not be read", style="yellow")
     if measurement.learned_from:
-        console.print(f"{measurement.learned_from} photos that the run has learned from do not count", style="yellow")
+        console.print(
+            f"Not counted: {number_of(measurement.learned_from, 'photo')} that the run has learned from", style="yellow"
+        )
     if measurement.whole and measurement.learned_from is None:
         console.print("These are all the photos; if some trained this model, the figures flatter it", style="yellow")

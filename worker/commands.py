@@ -127,5 +127,6 @@ def label_command(
     )
     receipt = label_with_progress(request, as_json=as_json)
     if not receipt.by_label:
-        msg = f"None of the {receipt.rows:,} photos could be labelled; see error_message in {output}."
+        said = "The only photo could not" if receipt.rows == 1 else f"None of the {receipt.rows:,} photos could"
+        msg = f"{said} be labelled; see error_message in {output}."
         raise JobError(msg)

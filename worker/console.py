@@ -8,6 +8,7 @@ from rich.text import Text
 from models.errors import StoppedError
 from models.precision import all_to_review_text, precision_text
 from models.terminal import Console, RateColumn, rate_text
+from models.text import number_of
 from worker.job import ModelPin
 from worker.label import LabelRequest, label
 from worker.photos_text import photos_text
@@ -35,22 +36,22 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
             lambda words: _say(words, errors),
         )
     except KeyboardInterrupt as stopped:
-        msg = f"Stopped with {bar.done:,} rows done; give the same command again to go on."
+        msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."
         raise StoppedError(msg) from stopped
     finally:
         progress.stop()
     if bar.earlier is None:
         errors.print(f"This was done already, and {escape(str(request.output))} is left as it is.", style="dim")
     elif bar.earlier:
-        errors.print(f"{bar.earlier:,} rows were done by an earlier run.", style="dim")
+        errors.print(f"{number_of(bar.earlier, 'row')} done by an earlier run.", style="dim")
     if as_json:
         print(receipt.model_dump_json(indent=1))
     else:
         print_receipt(receipt, Console())
     passing = sum(found.count for fault, found in receipt.errors.items() if fault in RETRYABLE)
     if passing:
-        what = "1 failed row" if passing == 1 else f"{passing:,} failed rows"
-        text = f"{what} may pass at another time; the same command with --retry-failed tries again."
+        rows = number_of(passing, "failed row")
+        text = f"{rows} may pass at another time; the same command with --retry-failed tries again."
         errors.print(text, style="yellow", highlight=False, soft_wrap=True)
     return receipt
 
@@ -92,7 +93,7 @@ class _Bar:
 
 def print_receipt(receipt: Receipt, console: Console) -> None:
     """Tables of counts by label and by status, then the rate and where the results are."""
-    table = Table(title=f"{receipt.rows:,} rows", title_justify="left")
+    table = Table(title=number_of(receipt.rows, "row"), title_justify="left")
     table.add_column("label")
     table.add_column("rows", justify="right")
     table.add_column("share", justify="right")
@@ -115,8 +116,9 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         console.print(f"Left out, since their names do not say image: {escape(kinds)}", style="yellow", highlight=False)
     run = receipt.run
     if run.images:
-        processes = "1 process" if run.workers == 1 else f"{run.workers:,} processes"
-        rate = f"{run.images:,} images in {run.seconds:,.1f} s: {rate_text(run.images_per_s)} images/s, {processes}"
+        processes = number_of(run.workers, "process", "processes")
+        images = f"{number_of(run.images, 'image')} in {run.seconds:,.1f} s"
+        rate = f"{images}: {rate_text(run.images_per_s)} images/s, {processes}"
         console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
     if photos_text(receipt.photos):
         console.print(photos_text(receipt.photos), highlight=False)
@@ -147,5 +149,5 @@ def _print_lists(receipt: Receipt, console: Console) -> None:
         where = escape(receipt.groups_file or "")
         console.print(f"Products: {groups.products:,}, {counts}: {where}", highlight=False, soft_wrap=True)
     if receipt.review_file and doubtful:
-        rows = "1 row" if doubtful == 1 else f"{doubtful:,} rows, least sure first"
+        rows = number_of(doubtful, "row") + (", least sure first" if doubtful > 1 else "")
         console.print(f"To review: {rows}: {escape(receipt.review_file)}", highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import JobError
 from models.storage.storage import Storage
+from models.text import number_of
 from worker.results import RowResult, Status, results_table
 
 __all__ = [
@@ -139,7 +140,9 @@ def read_part(storage: Storage, key: str, job: str, rows: int, columns: list[str
         msg = f"{key} was left by another job and has been removed; run the same command again."
         raise JobError(msg)
     if table.num_rows != rows:
-        msg = f"{key} in {storage.place} holds {table.num_rows} rows, its chunk {rows}; delete it and go on."
+        msg = (
+            f"{key} in {storage.place} holds {number_of(table.num_rows, 'row')}, its chunk {rows}; delete it and go on."
+        )
         raise JobError(msg)
     return table
 

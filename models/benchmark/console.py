@@ -20,6 +20,7 @@ from models.benchmark.plot import check_matplotlib, plot_record
 from models.benchmark.record import BenchmarkRecord, dump_record
 from models.errors import InputError
 from models.terminal import Console
+from models.text import number_of
 
 __all__ = ["benchmark_and_show", "print_record"]
 
@@ -123,7 +124,7 @@ def _speed_cells(record: BenchmarkRecord) -> _Cells:
     cells: _Cells = {}
     for position, speed in enumerate(record.measured[0].speeds):
         speeds = [row.speeds[position] for row in record.measured]
-        threads = "1 thread" if speed.threads == 1 else f"{speed.threads} threads"
+        threads = number_of(speed.threads, "thread")
         cells |= _cells_of(threads, speeds)
     return cells
 
@@ -156,7 +157,7 @@ def _notes(record: BenchmarkRecord) -> list[str]:
     whole = f" Edge graphs: one whole photo of {width}×{height} a call." if any(r.edge for r in record.measured) else ""
     machine = record.machine
     instructions = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
-    cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
+    cores = number_of(machine.cores, "core")
     return [
         *_judging_notes(record.judging),
         f"ms: a call with one photo. images/s: calls with {record.batch}.{whole} Decoding is not in it.",
@@ -172,14 +173,14 @@ def _judging_notes(judging: Judging | None) -> list[str]:
         return ["accuracy, agrees: not known; name photos with --images."]
     match judging.accuracy_on:
         case "images":
-            accuracy = f"on {judging.photos:,} photos of --images"
+            accuracy = f"on {number_of(judging.photos, 'photo')} of --images"
         case "validation":
             accuracy = "on the run's validation photos, at export; name others with --images"
         case None:
             accuracy = "not known; name class folders with --images"
     match judging.agreement_on:
         case "images":
-            agrees = f"says what float32 says, on {judging.photos:,} photos of --images"
+            agrees = f"says what float32 says, on {number_of(judging.photos, 'photo')} of --images"
         case "golden":
             agrees = f"says what float32 says, on the {judging.photos:,} golden photos"
         case None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from models.benchmark.record import BenchmarkRecord
 from models.errors import InputError, MissingExtraError
+from models.text import number_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,7 +120,7 @@ def _accuracy_of(record: BenchmarkRecord) -> str:
     judging = record.judging
     if judging is None or judging.accuracy_on != "images":
         return "accuracy on validation photos, at export"
-    return f"accuracy on {judging.photos:,} photos"
+    return f"accuracy on {number_of(judging.photos, 'photo')}"
 
 
 def _runtime(record: BenchmarkRecord) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from models.errors import InputError
 from models.terminal import Console
+from models.text import number_of
 from trainer.corrections.bring_in import Imported, import_corrections
 from trainer.corrections.settle import Agreed, Conflict, Settled, settle
 from trainer.corrections.sheet import SheetOptions
@@ -60,7 +61,7 @@ def import_and_show(file: Path, store: CorrectionStore, options: SheetOptions, *
         _say(
             console, f"Relative paths start at {done.root}, as the job or the run says in whose folder {file.name} lies"
         )
-    _say(console, f"{done.sheet.rows:,} rows: {new:,} new, {done.added.known:,} known already{silent}")
+    _say(console, f"{number_of(done.sheet.rows, 'row')}: {new:,} new, {done.added.known:,} known already{silent}")
     if done.added.mended:
         _say(console, f"{done.added.mended:,} mended: their paths lead to their photos now")
     if labels:
@@ -68,7 +69,11 @@ def import_and_show(file: Path, store: CorrectionStore, options: SheetOptions, *
     if done.pathbound:
         _say(console, f"{done.pathbound:,} name a photo that is not there; they are known by its path alone", "yellow")
     _print_conflicts(console, done.settled)
-    _say(console, f"Kept in {store.path}: {len(done.added.all):,} words on {_photos(done.settled):,} photos")
+    _say(
+        console,
+        f"Kept in {store.path}: {number_of(len(done.added.all), 'word')} "
+        f"on {number_of(_photos(done.settled), 'photo')}",
+    )
 
 
 def _warn_of_lost(done: Imported) -> None:

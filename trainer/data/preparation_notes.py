@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from models.text import number_of
 from trainer.check.sentences import listed
 from trainer.check.shortcuts import TOGETHER, Guess
 from trainer.data.dataset import Dataset, Exclusion, Split
@@ -79,7 +80,8 @@ def _earlier(applicants: Sequence[Applicant]) -> Iterator[str]:
     if earlier:
         stay, new = len(earlier) - len(absent), len(applicants) - len(earlier)
         are = "is" if new == 1 else "are"
-        yield f"{stay:,} photos stay in their splits of the earlier training, {new:,} {are} new"
+        kept = number_of(stay, "photo stays in the split", "photos stay in their splits")
+        yield f"{kept} of the earlier training, {new:,} {are} new"
     if absent:
         tested = sum(applicant.split is Split.TEST for applicant in absent)
         yield f"{len(absent):,} of {len(earlier):,} earlier photos are not in the data ({tested:,} of them in test)"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from exporter.confidence.intervals import proportion_interval
+from models.text import number_of
 from trainer.retrain.config import GateSettings
 from trainer.retrain.phrases import between, moved, percent, signed
 from trainer.retrain.records import Check, Comparison
@@ -51,7 +52,7 @@ def accuracy_checks(settings: GateSettings, comparison: Comparison) -> Iterator[
         passed=gained,
         sentence=(
             f"Accuracy {moved(points)}, from {percent(before)} to {percent(comparison.challenger_accuracy)} of "
-            f"{comparison.photos:,} photos ({comparison.won:,} won, {comparison.lost:,} lost): "
+            f"{number_of(comparison.photos, 'photo')} ({comparison.won:,} won, {comparison.lost:,} lost): "
             f"{'more' if gained else 'not more'} than {signed(settings.min_gain_points)} as asked."
         ),
     )
@@ -62,8 +63,8 @@ def accuracy_checks(settings: GateSettings, comparison: Comparison) -> Iterator[
         name="interval",
         passed=passed,
         sentence=(
-            f"Accuracy {moved(points)} ({between(interval)}, {comparison.photos:,} photos; this test would find a "
-            f"difference of {signed(comparison.smallest_points or 0.0)}): {end}"
+            f"Accuracy {moved(points)} ({between(interval)}, {number_of(comparison.photos, 'photo')}; this test would "
+            f"find a difference of {signed(comparison.smallest_points or 0.0)}): {end}"
             f"{'' if passed else _what_would_settle(settings, comparison)}"
         ),
     )
@@ -122,7 +123,7 @@ def check_calibration(settings: GateSettings, comparison: Comparison) -> Check |
     end = f"{'at most' if within else 'more than'} {limit:.3f}"
     sentence = (
         f"Calibration error went from {found.champion:.3f} to {found.challenger:.3f} (a difference of {_small(grown)}, "
-        f"95% {_small(low)} to {_small(high)}, {comparison.photos:,} photos): {end}"
+        f"95% {_small(low)} to {_small(high)}, {number_of(comparison.photos, 'photo')}): {end}"
         f"{' as asked' if within else ''}{', which may be noise' if noise else ''}."
     )
     return Check(name="calibration", passed=within or noise, sentence=sentence)

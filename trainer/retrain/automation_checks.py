@@ -1,6 +1,7 @@
 """Whether a challenger leaves more to people, or is wrong where nobody looks."""
 
 from models.precision import precision_text
+from models.text import number_of
 from trainer.retrain.config import GateSettings
 from trainer.retrain.phrases import between, percent, signed
 from trainer.retrain.records import Automatic, Check, Comparison
@@ -21,7 +22,7 @@ def check_coverage(settings: GateSettings, comparison: Comparison) -> Check | No
     within = -found.points <= limit
     noise = not within and found.points_95[1] >= 0
     sentence = (
-        f"Labels {percent(found.challenger.photos / photos)} of {photos:,} photos without a person, before "
+        f"Labels {percent(found.challenger.photos / photos)} of {number_of(photos, 'photo')} without a person, before "
         f"{percent(found.champion.photos / photos)} (a difference of {signed(found.points)} points, "
         f"{between(found.points_95)}; {_promises(found.champion_precision, found.challenger_precision)}): "
         f"{_lost(found.points, limit)}{', which may be noise' if noise else ''}."

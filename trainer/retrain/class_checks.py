@@ -5,6 +5,7 @@ from typing import Final
 from scipy.stats import norm
 
 from exporter.confidence.intervals import MISTRUST, Interval, difference_interval, proportion_interval
+from models.text import number_of
 from trainer.retrain.config import GateSettings
 from trainer.retrain.phrases import between, listed, percent, signed
 from trainer.retrain.records import Check, ClassComparison, Comparison
@@ -68,7 +69,7 @@ def _is_blind(found: ClassComparison, wider: float) -> bool:
 def _loss(name: str, found: ClassComparison) -> str:
     before, after = percent(found.champion or 0.0), percent(found.challenger)
     points, interval = signed(found.points or 0.0), between(found.points_95 or (0.0, 0.0))
-    return f"{name} {points} points, from {before} to {after} ({interval}, {found.photos:,} photos)"
+    return f"{name} {points} points, from {before} to {after} ({interval}, {number_of(found.photos, 'photo')})"
 
 
 def check_new_classes(settings: GateSettings, comparison: Comparison) -> Check | None:
@@ -89,7 +90,7 @@ def _new_class(name: str, found: ClassComparison) -> str:
     hits = round(found.challenger * found.photos)
     low, high = proportion_interval(hits, found.photos)
     ends = between((100 * low, 100 * high))
-    return f"{name} {percent(found.challenger)} ({hits:,} of {found.photos:,} photos, {ends})"
+    return f"{name} {percent(found.challenger)} ({hits:,} of {number_of(found.photos, 'photo')}, {ends})"
 
 
 def check_vanished_classes(comparison: Comparison) -> Check | None:

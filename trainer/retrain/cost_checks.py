@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from models.text import number_of
 from trainer.retrain.config import GateSettings
 from trainer.retrain.phrases import between, percent
 from trainer.retrain.records import CatalogueDiff, Check, Comparison
@@ -43,7 +44,9 @@ def check_catalogue(settings: GateSettings, comparison: Comparison, catalogue: C
         return Check(name="catalogue", passed=limit is None, sentence=f"{_uncompared(catalogue)}{asked}")
     share, (low, high) = catalogue.changed_share, catalogue.changed_share_95
     passed = limit is None or share <= limit
-    told = f"{catalogue.changed:,} of {catalogue.rows:,} rows of the catalogue would change: {percent(share)}"
+    told = (
+        f"{catalogue.changed:,} of {number_of(catalogue.rows, 'row')} of the catalogue would change: {percent(share)}"
+    )
     end = (
         "; no limit was asked."
         if limit is None
@@ -56,4 +59,4 @@ def _uncompared(catalogue: CatalogueDiff | None) -> str:
     if catalogue is None:
         return "No rows of a catalogue were compared: name one in [catalogue]."
     tried = catalogue.rows + catalogue.failed
-    return f"Of {tried:,} rows of {catalogue.source} only {catalogue.rows:,} could be compared."
+    return f"Of {number_of(tried, 'row')} of {catalogue.source} only {catalogue.rows:,} could be compared."

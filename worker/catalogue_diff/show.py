@@ -12,6 +12,7 @@ from rich.table import Table
 
 from models.errors import InputError
 from models.terminal import Console
+from models.text import number_of
 from models.whole_file import replace_file
 from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.figures import CatalogueFigures
@@ -130,10 +131,12 @@ def _print(figures: CatalogueFigures, names: tuple[str, str], html: Path | None,
         console.print(table)
     left = figures.flows[_MOST_FLOWS:]
     if left:
-        console.print(f"and {sum(flow.rows for flow in left):,} rows in {len(left):,} other ways", style="dim")
+        console.print(
+            f"and {number_of(sum(flow.rows for flow in left), 'row')} in {len(left):,} other ways", style="dim"
+        )
     console.print(
         f"To review: {figures.to_review:,} more, {figures.from_review:,} no more. Failed: {figures.failed:,}. "
-        f"Drawn from {figures.rows_in_source:,} rows of {escape(figures.source)}.",
+        f"Drawn from {number_of(figures.rows_in_source, 'row')} of {escape(figures.source)}.",
         highlight=False,
         soft_wrap=True,
     )

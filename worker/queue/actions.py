@@ -7,6 +7,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from models.errors import JobError, StoppedError
 from models.terminal import Console
+from models.text import number_of
 from worker.console import print_receipt, warn_of
 from worker.finish import PAGE_FILE, finished_receipt
 from worker.job import CANCELLED
@@ -74,7 +75,7 @@ def _command(verb: str, name: str, settings: QueueSettings) -> str:
 
 
 def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted:
-    columns = (SpinnerColumn(), TextColumn("Reading the catalogue: {task.completed:,.0f} rows"))
+    columns = (SpinnerColumn(), TextColumn("Reading the catalogue, rows so far: {task.completed:,.0f}"))
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("rows", total=None)
@@ -116,7 +117,8 @@ def watch_job(name: str, settings: QueueSettings) -> None:
         job = control.jobs.find(name)
         progress = watch_with_progress(name, job, control)
     if progress.state is JobState.CANCELLED:
-        msg = f"The job is cancelled, with {progress.done:,} rows done; {_command('resume', name, settings)} goes on."
+        rows, resume = number_of(progress.done, "row"), _command("resume", name, settings)
+        msg = f"The job is cancelled, with {rows} done; {resume} goes on."
         raise JobError(msg)
     show_receipt(name, settings, as_json=False)
 
@@ -146,7 +148,7 @@ def cancel_job(name: str, settings: QueueSettings) -> None:
         if finished_receipt(job):  # it was being merged at that moment
             job.storage.delete(CANCELLED)
         done = job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))
-        kept = f"Cancelled with {done:,} of {job.spec.rows:,} rows done, which are kept"
+        kept = f"Cancelled with {done:,} of {number_of(job.spec.rows, 'row')} done, which are kept"
         _say(f"{kept}; {_command('resume', name, settings)} goes on.")
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from models.errors import HangtagError, StoppedError
 from models.terminal import Console, rate_text
+from models.text import number_of
 from worker.job import Job
 from worker.jobs import Jobs
 from worker.model_note import read_note
@@ -87,11 +88,11 @@ def print_job(name: str, job: Job, ledger: Ledger, *, as_json: bool) -> None:
         "Catalogue": f"{spec.source}, column {spec.image_column}, photos under {spec.image_root}",
         "Model": f"{spec.model.reference} ({f'{named.words}, ' if named else ''}from {spec.model.path})",
         "Submitted": f"{spec.created_at}, priority {spec.priority}",
-        "Chunks": f"{spec.chunks:,} of {spec.chunk_rows} rows",
+        "Chunks": f"{spec.chunks:,} of {number_of(spec.chunk_rows, 'row')}",
         "Folder": job.storage.place,
     }
     if progress.deaths:
-        facts["Deaths"] = f"{progress.deaths:,} tries at chunks ended with their process"
+        facts["Deaths"] = f"{number_of(progress.deaths, 'try', 'tries')} at chunks ended with the process"
     if job.retry().number:
         facts["Retries"] = f"{job.retry().number} of failed rows"
     for title, fact in facts.items():

@@ -15,6 +15,12 @@ def said(job) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
+def test_numbers_agree_with_their_nouns(answered_job) -> None:
+    lines = said(answered_job([sure("shoe")], ["A"]))
+    assert lines[0].strip() == "1 row"
+    assert any(line.startswith("1 image in ") and line.endswith(", 1 process") for line in lines)
+
+
 def test_products_and_doubtful_rows_have_a_line(answered_job) -> None:
     job = answered_job([sure("shoe"), sure("hat"), unsure("hat"), failed()], ["A", "A", "B", "C"])
     lines = said(job)

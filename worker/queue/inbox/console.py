@@ -5,6 +5,7 @@ import json
 from rich.text import Text
 
 from models.terminal import Console
+from models.text import number_of
 from worker.queue.inbox.view import InboxView
 from worker.queue.submit import Submitted
 
@@ -30,9 +31,7 @@ class _Lines:
     def submitted(self, what: str, submitted: Submitted) -> None:
         """See :class:`InboxView`."""
         spec = submitted.job.spec
-        size = (
-            f"{spec.rows:,} row{'s' if spec.rows > 1 else ''} in {spec.chunks:,} chunk{'s' if spec.chunks > 1 else ''}"
-        )
+        size = f"{number_of(spec.rows, 'row')} in {number_of(spec.chunks, 'chunk')}"
         was_there = "" if submitted.new else " (was submitted before)"
         taken = f", with {submitted.model.said}" if submitted.model and submitted.model.asked else ""
         line = Text.assemble(what, " → ", (submitted.name, "bold"), f", {size}{taken}{was_there}")

@@ -7,6 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from models.text import number_of
 from worker.jobs import Jobs
 from worker.queue.inbox.files import Found
 from worker.queue.inbox.make_job import make_job
@@ -62,7 +63,7 @@ class PhotoTaker:
         request = replace(request, options=request.options.model_copy(update={"group_column": None}))
         submitted = make_job(request, self._jobs, lambda _: None, self._catalogue(batch))
         self._log.finished(batch)
-        self._view.submitted(f"{len(batch.paths):,} photos", submitted)
+        self._view.submitted(number_of(len(batch.paths), "photo"), submitted)
         self._supply(submitted.name)
 
     def _catalogue(self, batch: Batch) -> Catalogue:

@@ -121,7 +121,7 @@ def test_json_on_stdout_is_the_figures_and_nothing_else(exported, some_photos, m
 def test_the_table_of_a_bundle_says_what_does_not_count_and_what_may_flatter(exported, catalogue, capsys):
     measure_and_show(exported, catalogue, as_json=False)
     shown = capsys.readouterr().out
-    assert "2 photos could not be read and do not count" in shown
+    assert "Not counted: 2 photos that could not be read" in shown
     assert "the figures flatter it" in shown
     for name in ("clock", "t-shirt", "mean", "accuracy"):
         assert name in shown
