@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from models.errors import BundleError
+from models.errors import BundleError, HangtagError, InputError
 from models.manifest import Manifest, ModelMetadata, parse_manifest
 
 __all__ = ["LABELS_FILE", "MANIFEST_FILE", "Bundle", "labels_text", "open_bundle", "read_manifest"]
@@ -99,7 +99,8 @@ def open_bundle(path: Path) -> Bundle:
     """Read a bundle's manifest and check that every file it lists is there, and inside the folder.
 
     Raises:
-        BundleError: there is no bundle, its manifest is wrong, or a file is missing.
+        InputError: nothing is there.
+        BundleError: it is no bundle, its manifest is wrong, or a file is missing.
     """
     bundle = read_manifest(path)
     for name in bundle.manifest.files:
@@ -111,15 +112,12 @@ def read_manifest(path: Path) -> Bundle:
     """Read a bundle's manifest, and look at none of its files.
 
     Raises:
-        BundleError: there is no bundle, or its manifest is wrong.
+        InputError: nothing is there.
+        BundleError: it is no bundle, or its manifest is wrong.
     """
     place = path / MANIFEST_FILE
     if not place.is_file():
-        if (path / "args.json").is_file():
-            msg = f"{path} is a run, not a bundle; make one of it with hangtag export {path}"
-            raise BundleError(msg)
-        msg = f"Expected a bundle (a folder with {MANIFEST_FILE}) at {path}, found none; make one with hangtag export."
-        raise BundleError(msg)
+        raise _no_bundle(path)
     _check_place(path.resolve(), MANIFEST_FILE, MAX_MANIFEST_BYTES)
     try:
         text = place.read_bytes()
@@ -127,6 +125,15 @@ def read_manifest(path: Path) -> Bundle:
         msg = f"Expected to read {place}, the system answered {error}; copy the bundle again."
         raise BundleError(msg) from error
     return Bundle(path, parse_manifest(text, str(place)), hashlib.sha256(text).hexdigest())
+
+
+def _no_bundle(path: Path) -> HangtagError:
+    if (path / "args.json").is_file():
+        return BundleError(f"{path} is a run, not a bundle; make one of it with hangtag export {path}")
+    wanted = f"Expected a bundle (a folder with {MANIFEST_FILE}) at {path}, found"
+    if path.exists():
+        return BundleError(f"{wanted} none; make one with hangtag export.")
+    return InputError(f"{wanted} nothing; check the path, or make one with hangtag export.")
 
 
 def _check_place(root: Path, name: str, most: int) -> None:

@@ -183,7 +183,7 @@ def load(path: str | Path, variant: str | None = None, threads: int = 1, precisi
     Raises:
         BundleError: the bundle is damaged, incomplete or disagrees with itself, or the file is no model of ours, or an
             edge graph.
-        InputError: the bundle has no such variant, or its table no such precision.
+        InputError: nothing is there, or the bundle has no such variant, or its table no such precision.
     """
     place = Path(path)
     opened = _open_file if place.is_file() else _open_bundle

@@ -4,7 +4,7 @@ import uuid
 from contextlib import suppress
 from typing import Final
 
-from models.errors import InputError, JobError
+from models.errors import InputError
 from models.names import is_name, name_expected
 from models.storage.storage import Storage
 from worker.bundle_store import BundleStore
@@ -64,7 +64,7 @@ class Jobs:
         """The job of that name.
 
         Raises:
-            JobError: there is none; the message names those that are there.
+            InputError: there is none; the message names those that are there.
         """
         check_name(name)
         job = self.get(name)
@@ -72,7 +72,7 @@ class Jobs:
             names = self.names()
             there = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "") or "none"
             msg = f"Expected {JOB_FILE} of job {name} in {self.place}, found none; jobs there: {there}. Check --jobs."
-            raise JobError(msg)
+            raise InputError(msg)
         return job
 
 

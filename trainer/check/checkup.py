@@ -8,10 +8,11 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from models.errors import DataError
 from trainer.check.issues import Judgement, judge
 from trainer.check.look_store import LookStore
 from trainer.check.magic import stray_fault
-from trainer.check.photo_fault import PhotoFault
+from trainer.check.photo_fault import FaultKind, PhotoFault
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import Guess, guess_from_accidents
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto
@@ -77,9 +78,11 @@ def check_up(dataset: Dataset, store: LookStore, view: CheckView) -> Checkup:
     """Look at labelled photos in every way there is.
 
     Raises:
+        DataError: not one of the files is there.
         InputError: the cache cannot be written to.
     """
     looked = look_at(dataset.photos, store, view)
+    _check_there(dataset, looked)
     strays, ignored = _strays(dataset.excluded)
     looked = Looked(looked.photos, looked.sha256s, (*looked.faulty, *strays))
     looks = store.looks(looked.sha256s)
@@ -88,6 +91,17 @@ def check_up(dataset: Dataset, store: LookStore, view: CheckView) -> Checkup:
     guesses = guess_from_accidents(looks, paths, labels, relations.families, _step(view, "Guessing"))
     judgement = judge(looks, paths, labels)
     return Checkup(dataset, looked, tuple(ignored), looks, judgement, relations, tuple(guesses))
+
+
+def _check_there(dataset: Dataset, looked: Looked) -> None:
+    missing = [one.photo.path for one in looked.faulty if one.fault.kind is FaultKind.MISSING]
+    if len(missing) == len(dataset.photos):
+        files = f"all {len(missing):,} files"
+        msg = (
+            f"Expected the photos that {dataset.source} names, {files} are missing, {missing[0]} for one; relative "
+            "paths start at the folder of the CSV."
+        )
+        raise DataError(msg)
 
 
 def look_at(photos: Sequence[LabeledPhoto], store: LookStore, view: CheckView) -> Looked:

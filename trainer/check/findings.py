@@ -14,7 +14,7 @@ from trainer.check.photo_fault import FaultKind
 
 __all__ = ["GRAVE", "UNUSABLE", "Findings", "find", "issue_of"]
 
-UNUSABLE: Final = (Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
+UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
 """Issues of files that have no picture to show."""
 
 GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLICT, Issue.PLACEHOLDER)
@@ -73,7 +73,7 @@ def find(checkup: Checkup) -> Findings:
 def issue_of(faulty: Faulty) -> Issue:
     """The issue of a file that cannot be used; whatever keeps it from being read makes it unreadable."""
     kind = faulty.fault.kind
-    named = {FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.WRONG_EXTENSION}
+    named = {FaultKind.MISSING, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.WRONG_EXTENSION}
     return Issue(kind) if kind in named else Issue.UNREADABLE
 
 

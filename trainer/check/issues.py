@@ -35,6 +35,7 @@ _IQR_FACTOR: Final = 3.0
 class Issue(StrEnum):
     """What may be wrong with a photo; the names of the columns of ``check.csv``."""
 
+    MISSING = "missing"
     UNREADABLE = "unreadable"
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"

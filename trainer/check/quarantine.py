@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import InputError
+from models.text import number_of
 from trainer.check.checkup import Checkup
 from trainer.check.findings import issue_of
 from trainer.check.issues import Issue
@@ -139,8 +140,8 @@ def quarantine(checkup: Checkup, folder: Path) -> Quarantined:
             _move(path, place)
         except OSError as error:
             msg = (
-                f"Expected to move {path} to {place}, the system answered {error.strerror}; the {moved:,} files before "
-                f"it are moved, and hangtag check --undo {shlex.quote(str(folder))} brings them back."
+                f"Expected to move {path} to {place}, the system answered {error.strerror}; {number_of(moved, 'file')} "
+                f"moved before it: hangtag check --undo {shlex.quote(str(folder))} brings them back."
             )
             raise InputError(msg) from error
         moved += 1

@@ -14,6 +14,7 @@ from rich.table import Table
 from models.cache import default_cache
 from models.errors import ExitCode, InputError, StoppedError
 from models.terminal import Console, RateColumn
+from models.text import number_of
 from models.whole_file import replace_file
 from trainer.check.checkup import Checkup, check_up
 from trainer.check.findings import GRAVE, Findings, find
@@ -25,7 +26,7 @@ from trainer.check.rows import write_check_csv
 from trainer.check.sentences import MEANINGS, doubt_sentences, leak_sentences, property_sentences, shortcut_sentences
 from trainer.check.summary import Summary
 from trainer.data.cache import looks_folder
-from trainer.data.dataset import read_dataset
+from trainer.data.dataset import Dataset, read_dataset
 
 __all__ = ["CheckScreen", "bring_back_and_show", "check_and_show"]
 
@@ -62,13 +63,14 @@ class CheckScreen:
 def check_and_show(data: Path, out: Path, aside: Path | None, *, strict: bool, as_json: bool) -> ExitCode:
     """Check, leave the reports in a folder, move files if asked, and say what was found."""
     _check_out(data, out)
+    started, dataset = time.monotonic(), read_dataset(data)
     out.mkdir(parents=True, exist_ok=True)
     if aside is not None:
         check_quarantine(data, aside)
     console = Console(stderr=as_json)
-    checkup, seconds = _check(data)
+    checkup = _check(dataset)
     findings = find(checkup)
-    summary = Summary.of(checkup, findings, data, seconds)
+    summary = Summary.of(checkup, findings, data, time.monotonic() - started)
     _write(out, checkup, findings, summary)
     if as_json:
         print(summary.model_dump_json(indent=1))
@@ -100,16 +102,13 @@ def _check_out(data: Path, out: Path) -> None:
         raise InputError(msg)
 
 
-def _check(data: Path) -> tuple[Checkup, float]:
-    """What a check finds, and the seconds it took."""
-    started, dataset = time.monotonic(), read_dataset(data)
+def _check(dataset: Dataset) -> Checkup:
     try:
         with CheckScreen(Console(stderr=True)) as screen:
-            checkup = check_up(dataset, LookStore(looks_folder(default_cache())), screen)
+            return check_up(dataset, LookStore(looks_folder(default_cache())), screen)
     except KeyboardInterrupt as stopped:
         msg = "Stopped, and nothing is written but the cache; the same command goes on where it was."
         raise StoppedError(msg) from stopped
-    return checkup, time.monotonic() - started
 
 
 def _judge(console: Console, summary: Summary) -> ExitCode:
@@ -128,10 +127,8 @@ def _write(out: Path, checkup: Checkup, findings: Findings, summary: Summary) ->
 
 def _show(console: Console, checkup: Checkup, findings: Findings, summary: Summary) -> None:
     splits = "".join(f", {count:,} {split}" for split, count in summary.splits.items())
-    console.print(
-        f"[bold]{summary.images:,} images[/bold] of {len(summary.classes)} classes{splits}; {summary.seconds:.0f} s",
-        highlight=False,
-    )
+    images, classes = number_of(summary.images, "image"), number_of(len(summary.classes), "class", "classes")
+    console.print(f"[bold]{images}[/bold] of {classes}{splits}; {summary.seconds:.0f} s", highlight=False)
     console.print(_issue_table(checkup, findings) if any(summary.issues.values()) else "[green]No issue found.[/green]")
     for line in leak_sentences(checkup):
         console.print(f"Leaks: {escape(line)}", style="red", highlight=False)
@@ -171,6 +168,7 @@ def _example(checkup: Checkup, findings: Findings, issue: Issue) -> str:
 
 def _show_moved(console: Console, moved: Quarantined, folder: Path) -> None:
     undo = escape(f"hangtag check --undo {shlex.quote(str(folder))}")
-    console.print(f"{moved.moved:,} files moved to {escape(str(folder))}; to undo it: {undo}", highlight=False)
+    files = number_of(moved.moved, "file")
+    console.print(f"{files} moved to {escape(str(folder))}; to undo it: {undo}", highlight=False)
     if moved.kept_csv:
         console.print(f"The rows that are left: {escape(str(moved.kept_csv))}", highlight=False)

@@ -12,6 +12,7 @@ from trainer.data.dataset import LabeledPhoto, Split
 __all__ = ["MEANINGS", "doubt_sentences", "leak_sentences", "listed", "property_sentences", "shortcut_sentences"]
 
 MEANINGS: Final = {
+    Issue.MISSING: "nothing is there under this name",
     Issue.UNREADABLE: "it is no image, or a damaged one, or cannot be read",
     Issue.TRUNCATED: "the file ends too early",
     Issue.UNSUPPORTED: "a file, but none of the formats that Hangtag reads",
@@ -86,12 +87,12 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
     if single:
         doubts.append(f"one photo only of {listed(single)}: it can be trained on, and not tested")
     if 0 < without < len(photos):
-        doubts.append(
-            f"{without:,} of {len(photos):,} photos have no split: hangtag train wants one for all or for none"
-        )
+        have = "photos has" if without == 1 else "photos have"
+        doubts.append(f"{without:,} of {len(photos):,} {have} no split: hangtag train wants one for all or for none")
     disputed = _products_of_several_labels(photos)
     if disputed:
-        doubts.append(f"{len(disputed):,} products (column group) stand under several labels, such as {disputed[0]}")
+        stand = "product (column group) stands" if len(disputed) == 1 else "products (column group) stand"
+        doubts.append(f"{len(disputed):,} {stand} under several labels, such as {disputed[0]}")
     return doubts
 
 

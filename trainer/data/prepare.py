@@ -3,13 +3,16 @@
 import csv
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from models.errors import DataError
+from models.text import number_of
 from trainer.check.checkup import CheckView, look_at
 from trainer.check.look_store import LookStore
 from trainer.check.relations import Relations, relate
@@ -28,6 +31,8 @@ from trainer.splits.unlearnable import find_unlearnable
 __all__ = ["Advance", "Prepared", "SplitWishes", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
 
 Advance = Callable[[int, int], None]
+
+_MOST_NAMED: Final = 3
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,27 @@ def prepare(dataset: Dataset, pixels: PixelStore, looks: LookStore, wishes: Spli
     applicants, relations = _relate(applicants, looks, view)
     unlearnable = find_unlearnable(applicants, relations)
     remaining, links = _without(applicants, relations.links(), unlearnable.excluded)
-    assignment = assign_splits(remaining, links, wishes.seed, fix_leaks=wishes.fix_leaks)
+    with _naming(unusable):
+        assignment = assign_splits(remaining, links, wishes.seed, fix_leaks=wishes.fix_leaks)
     excluded = [*dataset.excluded, *unusable, *unlearnable.excluded.values(), *assignment.set_aside]
     used = [photo for photo in assignment.photos if photo.present]
     classes = tuple(sorted({photo.label for photo in used}))
     notes = preparation_notes(dataset, excluded, applicants, unlearnable.kept, used, _shortcuts(used, looks, view))
     return Prepared(assignment.photos, excluded, classes, (*notes, *assignment.notes))
+
+
+@contextmanager
+def _naming(unusable: Sequence[Exclusion]) -> Iterator[None]:
+    """Where too little is left, the files that cannot be used are part of the reason."""
+    try:
+        yield
+    except DataError as error:
+        if not unusable:
+            raise
+        named = " ".join(one.message for one in unusable[:_MOST_NAMED])
+        more = f" (and {len(unusable) - _MOST_NAMED:,} more)" if len(unusable) > _MOST_NAMED else ""
+        msg = f"{error} {number_of(len(unusable), 'file')} cannot be used: {named}{more}"
+        raise DataError(msg) from error
 
 
 def _usable(

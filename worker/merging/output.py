@@ -1,6 +1,8 @@
 """Where a person wants a result, and whether all of it can be written there."""
 
 import os
+import re
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,14 +25,17 @@ _UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, Ove
 """What is raised by cells that Arrow, Python's times or JSON cannot tell."""
 _Try = Callable[[pa.Array], object]
 
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
+
 
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
     """Refuse an output that cannot be written.
 
     Raises:
-        InputError: its ending is not one we write, or no .csv where that is for spreadsheets; its folder does not
-            exist, or cannot be written in.
+        InputError: it is no file of this machine; its ending is not one we write, or no .csv where that is for
+            spreadsheets; its folder does not exist, or cannot be written in.
     """
+    _check_local(output)
     if output.suffix.lower() not in OUTPUT_SUFFIXES:
         msg = f"Expected an output that ends in {', '.join(OUTPUT_SUFFIXES)}, got {output}."
         raise InputError(msg)
@@ -43,9 +48,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
     if not output.parent.is_dir():
         msg = f"Expected the folder {output.parent} to exist; make it first."
         raise InputError(msg)
-    if not os.access(output.parent, os.W_OK):
-        msg = f"Expected to write in the folder {output.parent}, the system refuses; name another --output."
-        raise InputError(msg)
+    _check_writable(output.parent)
     if len(os.fsencode(output.name)) > _LONGEST_NAME:
         msg = (
             f"Expected the name of --output to have at most {_LONGEST_NAME} bytes, got {output.name[:60]}…; shorten it."
@@ -54,6 +57,29 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
     if output.is_dir():
         msg = f"Expected {output} to be a file, it is a folder."
         raise InputError(msg)
+
+
+def _check_local(output: Path) -> None:
+    """Refuse a URL; as a path it has lost one of its slashes."""
+    url = _URL.match(str(output))
+    if url and not Path(url[1]).exists():
+        msg = (
+            f"Expected a file on this machine as --output, got {url[1]}//{url[2]}; name a local file and copy it "
+            "there, or let the queue keep results in S3: hangtag submit --jobs s3://bucket/jobs."
+        )
+        raise InputError(msg)
+
+
+def _check_writable(folder: Path) -> None:
+    """Write a file without a name: what the permissions say is not what every file system does."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        msg = (
+            f"Expected to write in the folder {folder}, the system answered {error.strerror}; name another --output, "
+            "or make room or permission there."
+        )
+        raise InputError(msg) from error
 
 
 def writable(catalogue: Catalogue, suffix: str) -> Catalogue:

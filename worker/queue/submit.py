@@ -163,8 +163,8 @@ def earlier_job(name: str | None, jobs: Jobs) -> Job | None:
     """The job to carry over from; none where none is named.
 
     Raises:
-        InputError: no job can have that name.
-        JobError: there is none, or it is not done.
+        InputError: there is none.
+        JobError: it is not done.
     """
     if name is None:
         return None

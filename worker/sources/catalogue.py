@@ -232,7 +232,8 @@ def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Re
         encoding: of its text, as the person named it.
     """
     if suffix not in _KINDS:
-        msg = f"Expected a folder or {_OF_A_KIND.removeprefix('of ')} file, got {name}."
+        photo = "; hangtag classify labels single photos" if suffix in IMAGE_SUFFIXES else ""
+        msg = f"Expected a folder or {_OF_A_KIND.removeprefix('of ')} file, got {name}{photo}."
         raise InputError(msg)
     if suffix == _PARQUET:
         _check_no_encoding(name, encoding)

@@ -55,16 +55,35 @@ def test_every_option_is_in_the_readme_or_the_docs(option: str) -> None:
     assert re.search(rf"(?<![\w-])({re.escape(option)}|{re.escape(off)})(?![\w-])", DOCS)
 
 
-def test_an_error_is_one_line_and_an_exit_status(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "classify a.jpg --model none",
+        "classify a.jpg --model none@champion",
+        "verify none.onnx",
+        "benchmark none",
+        "label none.csv --model none --output labels.csv",
+        "models publish none --name shop",
+        "models history none",
+        "models diff none@1 none@2",
+        "jobs show none",
+        "jobs receipt none",
+        "export none",
+        "train none",
+        "train --resume none",
+        "check none",
+        "retrain none.toml",
+        "corrections import none.csv",
+    ],
+)
+def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "hangtag", "classify", "a.jpg", "--model", str(tmp_path / "none")],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-m", "hangtag", *words.split()], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    assert done.returncode == 5
-    assert done.stderr.startswith("hangtag: Expected a bundle")
-    assert "Traceback" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert done.returncode == 2
+    assert line.startswith("hangtag: Expected ")
+    assert "none" in line
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.bundle import Bundle, open_bundle
 from models.classifier import load
-from models.errors import BundleError
+from models.errors import BundleError, InputError
 from models.golden import check_golden
 from models.manifest import Manifest, Variant
 from models.preprocess import PreprocessSpec
@@ -215,7 +215,7 @@ def test_a_spoiled_bundle_is_refused(copy, forge, restate, sabotage, message):
 @pytest.mark.parametrize("place", ["nowhere", "file.onnx/inside"])
 def test_where_no_bundle_is_none_is_found(tmp_path, place):
     (tmp_path / "file.onnx").touch()
-    with pytest.raises(BundleError, match=re.escape(str(tmp_path / place))):
+    with pytest.raises(InputError, match=re.escape(str(tmp_path / place))):
         open_bundle(tmp_path / place)
 
 

@@ -38,10 +38,10 @@ def test_classify_used_wrongly_leaves_with_2(args):
     assert classify(*args).exit_code == 2
 
 
-def test_a_refused_bundle_is_one_line_on_stderr_and_5(tmp_path):
+def test_a_bundle_that_is_not_there_is_one_line_on_stderr_and_2(tmp_path):
     command = [sys.executable, "-m", "hangtag", "classify", "a.jpg", "--model", tmp_path / "nowhere"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 5
+    assert done.returncode == 2
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("hangtag: Expected a bundle")

@@ -8,7 +8,7 @@ from PIL import Image
 from models.classifier import load
 from models.console import classify_and_show
 from models.decision import ReviewReason
-from models.errors import BundleError, ExitCode
+from models.errors import ExitCode, InputError
 
 
 @pytest.fixture
@@ -72,8 +72,15 @@ def test_a_photo_of_any_name_is_labelled(bundle, good, tmp_path, capsys, name, a
     assert not as_json or Path(json.loads(line)["image"]) == photo
 
 
+def test_a_folder_is_told_what_labels_folders(bundle, good, capsys):
+    assert classify_and_show([good.parent, good], bundle, None, 3, as_json=False) is ExitCode.FAILURE
+    folder, photo = capsys.readouterr().out.splitlines()
+    assert folder.endswith(f"{good.parent} is a folder; hangtag label labels all photos in a folder.")
+    assert "failed" not in photo
+
+
 def test_nothing_is_printed_without_a_model(good, tmp_path, capsys):
-    with pytest.raises(BundleError):
+    with pytest.raises(InputError):
         classify_and_show([good], tmp_path / "nowhere", None, 3, as_json=True)
     assert capsys.readouterr().out == ""
 

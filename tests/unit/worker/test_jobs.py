@@ -42,10 +42,10 @@ def test_a_job_is_found_by_name(jobs: Jobs, paper_job) -> None:
 
 
 def test_a_job_that_is_not_there_is_told_with_those_that_are(jobs: Jobs, paper_job) -> None:
-    with pytest.raises(JobError, match="jobs there: none"):
+    with pytest.raises(InputError, match="jobs there: none"):
         jobs.find("spring")
     paper_job(name="autumn")
-    with pytest.raises(JobError, match=r"job spring in \S+, found none; jobs there: autumn. Check --jobs"):
+    with pytest.raises(InputError, match=r"job spring in \S+, found none; jobs there: autumn. Check --jobs"):
         jobs.find("spring")
 
 

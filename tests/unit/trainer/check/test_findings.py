@@ -39,6 +39,7 @@ def related(checkup):
         (Issue.DARK, [7]),
         (Issue.WRONG_EXTENSION, [7]),
         (Issue.LIGHT, []),
+        (Issue.MISSING, []),
         (Issue.UNREADABLE, []),
     ],
 )
@@ -56,7 +57,7 @@ def test_every_array_has_a_value_a_photo(findings):
 
 def test_counts_are_of_photos_and_of_files(findings):
     assert {issue: findings.count(issue) for issue in Issue if findings.count(issue)} == {
-        Issue.UNREADABLE: 1,
+        Issue.MISSING: 1,
         Issue.TRUNCATED: 1,
         Issue.UNSUPPORTED: 1,
         Issue.WRONG_EXTENSION: 2,
@@ -139,7 +140,7 @@ def test_no_usable_photo_at_all(checkup, table):
         (FaultKind.UNSUPPORTED, Issue.UNSUPPORTED),
         (FaultKind.WRONG_EXTENSION, Issue.WRONG_EXTENSION),
         (FaultKind.UNREADABLE, Issue.UNREADABLE),
-        (FaultKind.MISSING, Issue.UNREADABLE),
+        (FaultKind.MISSING, Issue.MISSING),
         (FaultKind.REFUSED, Issue.UNREADABLE),
         (FaultKind.TOO_LARGE, Issue.UNREADABLE),
         (FaultKind.TIMEOUT, Issue.UNREADABLE),

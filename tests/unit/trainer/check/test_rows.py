@@ -80,7 +80,7 @@ def test_a_file_that_is_none(written, checkup):
     cut, gone, page, stray = written(checkup)[8:]
     assert cut["message"] == "The file ends too early; fetch it."
     assert (cut["label"], cut["split"], cut["sha256"], cut["format"], cut["picture"]) == ("hat", "train", "", "", "")
-    for row, issue in ((cut, "truncated"), (gone, "unreadable"), (page, "unsupported"), (stray, "wrong_extension")):
+    for row, issue in ((cut, "truncated"), (gone, "missing"), (page, "unsupported"), (stray, "wrong_extension")):
         assert {name for name in row if row[name] == "true"} == {f"is_{issue}"}
         assert {name: row[name] for name in row if name.endswith("_score") and row[name]} == {
             f"{issue}_score": "0.0000"

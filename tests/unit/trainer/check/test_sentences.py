@@ -25,7 +25,7 @@ def test_every_issue_has_a_meaning():
 def test_what_a_training_would_refuse_or_could_not_do(checkup):
     assert doubt_sentences(checkup) == [
         "no usable photo of scarf: a model will not know it",
-        "1 of 8 photos have no split: hangtag train wants one for all or for none",
+        "1 of 8 photos has no split: hangtag train wants one for all or for none",
     ]
 
 

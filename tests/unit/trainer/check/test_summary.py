@@ -58,7 +58,7 @@ def test_photos_and_files_are_counted(summary):
 
 def test_what_strict_does_not_let_pass(summary, summed, checkup):
     assert summary.strict_faults == {
-        "unreadable": 1,
+        "missing": 1,
         "truncated": 1,
         "unsupported": 1,
         "label_conflict": 2,

@@ -67,6 +67,13 @@ def given(photos, folder):
     return folder
 
 
+def test_where_missing_files_leave_one_class_they_are_named(tmp_path, cache):
+    draw(tmp_path / "a.png", 1)
+    (tmp_path / "shop.csv").write_text("image,label\na.png,hat\nb.png,vase\n")
+    with pytest.raises(DataError, match=r"found of hat only; .* 1 file cannot be used: Expected a photo at \S+/b\.png"):
+        prepared(tmp_path / "shop.csv", cache)
+
+
 def test_every_photo_of_a_clean_folder_is_used_and_there_is_nothing_to_say(photos, cache):
     data = prepared(photos, cache)
     assert sorted(p.path for p in data.photos) == sorted(photos.rglob("*.png"))
@@ -78,8 +85,8 @@ def test_each_step_counts_up_to_its_number_of_photos(photos, cache):
     told = Told()
     prepared(photos, cache, told)
     assert list(told.steps) == ["Reading", "Looking", "Decoding", "Comparing"]
-    for what in ("Reading", "Looking", "Decoding"):
-        assert told.steps[what] == [(i, 12) for i in range(1, 13)]
+    for what, first in (("Reading", 1), ("Looking", 0), ("Decoding", 1)):
+        assert told.steps[what] == [(i, 12) for i in range(first, 13)]
     assert told.steps["Comparing"][-1] == (12, 12)
 
 
@@ -88,7 +95,7 @@ def test_a_second_training_looks_at_and_decodes_only_what_is_new(photos, cache):
     draw(photos / "hat" / "new.png", 99)
     told = Told()
     prepared(photos, cache, told)
-    assert told.steps["Looking"] == told.steps["Decoding"] == [(1, 1)]
+    assert (told.steps["Looking"], told.steps["Decoding"]) == ([(0, 1), (1, 1)], [(1, 1)])
 
 
 @dataclass

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.classifier import load
-from models.errors import BundleError, HangtagError, InputError, JobError
+from models.errors import HangtagError, InputError, JobError
 from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
 from worker.job import JobOptions
 from worker.jobs import Jobs, check_name
@@ -163,7 +163,7 @@ def test_nothing_is_written_for_a_name_that_no_job_can_have(request_of: SubmitRe
 
 
 def test_nothing_is_written_for_a_model_that_is_none(request_of: SubmitRequest, jobs: Jobs, tmp_path: Path) -> None:
-    with pytest.raises(BundleError):
+    with pytest.raises(InputError):
         submit(replace(request_of, model=tmp_path / "none"), jobs, ignore)
     assert not Path(jobs.place).exists()
 

@@ -57,6 +57,11 @@ def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
         open_catalogue(write(tmp_path / "a.xlsx", "x"))
 
 
+def test_a_photo_is_told_what_labels_single_photos(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"got \S+/shoe\.jpg; hangtag classify labels single photos\."):
+        open_catalogue(write(tmp_path / "shoe.jpg", "x"))
+
+
 @pytest.mark.parametrize("cell", ["5", '["b.jpg", "c.jpg"]', '{"front": "b.jpg"}'])
 def test_a_json_cell_that_is_no_path_is_refused(tmp_path: Path, cell: str) -> None:
     file = write(tmp_path / "a.jsonl", f'{{"image": "a.jpg"}}\n{{"image": {cell}}}\n')

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hangtag.cli import make_app
-from models.errors import BundleError, HangtagError, InputError
+from models.errors import HangtagError, InputError
 from worker.job import JobOptions
 from worker.queue.inbox.actions import submit_what_comes
 from worker.queue.settings import QueueSettings
@@ -49,7 +49,7 @@ def test_a_folder_that_holds_the_folder_of_jobs_is_refused(place: Watched) -> No
 
 
 def test_a_model_that_cannot_be_used_is_told_at_once(place: Watched, tmp_path: Path) -> None:
-    with pytest.raises(BundleError):
+    with pytest.raises(InputError):
         begin(place.asked(each=replace(place.request.each, model=tmp_path / "none")), tmp_path / "jobs")
     with pytest.raises(InputError, match="--image-root"):
         begin(place.asked(each=replace(place.request.each, image_root=tmp_path / "none")), tmp_path / "jobs")
