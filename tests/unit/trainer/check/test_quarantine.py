@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_moved_is_named_with_what_was_and_how_to_undo_it(p
     checkup = checked(photos, tmp_path)
     check_quarantine(photos, tmp_path / "aside")
     (tmp_path / "aside" / "vase").write_text("in the way")
-    with pytest.raises(InputError, match=r"both\.png.* the 2 files before it are moved, and hangtag check --undo"):
+    with pytest.raises(InputError, match=r"both\.png.* 2 files moved before it: hangtag check --undo"):
         quarantine(checkup, tmp_path / "aside")
     assert bring_back(tmp_path / "aside").moved == 2
 
