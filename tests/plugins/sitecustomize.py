@@ -1,8 +1,9 @@
-"""A Pillow plugin with two made-up formats whose decoders misbehave, as a damaged C decoder would.
+"""A Pillow plugin with three made-up formats whose decoders misbehave, as a damaged C decoder would.
 
 Put this folder on ``PYTHONPATH``: every Python process started from then on registers the formats. A file is of the one
 whose name it begins with: ``BOOM`` brings the decoding process down with SIGSEGV; ``HANG`` never ends and never lets go
-of the GIL, so that neither a thread nor a Python signal handler can stop it. Both open as RGB images of 8×8 pixels.
+of the GIL, so that neither a thread nor a Python signal handler can stop it; ``QUIT`` ends the process as if
+all were well. All open as RGB images of 8×8 pixels.
 """
 
 import os
@@ -37,5 +38,14 @@ class HangImageFile(_MadeUpFile):
         deque(repeat(None), maxlen=0)
 
 
+class QuitImageFile(_MadeUpFile):
+    format = "HANGTAGQUIT"
+    format_description = "decoding ends the process with status 0"
+
+    def load(self):
+        os._exit(0)
+
+
 Image.register_open(BoomImageFile.format, BoomImageFile, lambda prefix: prefix.startswith(b"BOOM"))
 Image.register_open(HangImageFile.format, HangImageFile, lambda prefix: prefix.startswith(b"HANG"))
+Image.register_open(QuitImageFile.format, QuitImageFile, lambda prefix: prefix.startswith(b"QUIT"))

@@ -42,6 +42,8 @@ _PASSING_FAULTS: Final = (
     ConnectionFault,
     OSError,
 )
+_NONSENSE: Final = (ResponseParserError, ValueError, RuntimeError, OverflowError)
+"""What parsers raise at an answer; a date is enough. The settings have been read before."""
 
 
 class S3Client:
@@ -71,7 +73,7 @@ class S3Client:
             return _refusal(fetch, error)
         except _PASSING_FAULTS as error:
             return Trouble(f"cannot be reached ({type(error).__name__})", silent=not fetch.intake.size)
-        except (ResponseParserError, ValueError):  # the settings have been read by now: it is what was answered
+        except _NONSENSE:
             return Trouble("answered what is not S3")
         except (EndpointProviderError, ParamValidationError) as error:
             if await self._finds_other_buckets():

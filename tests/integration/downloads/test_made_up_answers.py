@@ -2,7 +2,6 @@
 
 import io
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,7 +10,6 @@ from PIL import Image
 
 from models.errors import ImageFault
 from models.storage.storage import FolderStorage
-from tests.integration.downloads.downloading import HASTY
 from tests.integration.made_up_answers import made_up_answers
 from tests.integration.s3_server import lead_to
 from tests.paper_model import PaperModel
@@ -19,12 +17,23 @@ from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Labeller, run_chunks
+from worker.photos.limits import Limits
 from worker.photos.source import open_photos
 from worker.sources.catalogue import open_catalogue
 
-LIMITS = replace(
-    HASTY, per_host=32, per_bucket=32, pause_s=0.001, longest_after_s=0.005, rest_s=0.01, blip_s=0.01, patience_s=10.0
+LIMITS = Limits(
+    connect_s=10.0,
+    idle_s=2.0,
+    total_s=20.0,
+    per_host=32,
+    pause_s=0.001,
+    longest_after_s=0.005,
+    max_bytes=1_000_000,
+    rest_s=0.01,
+    blip_s=0.01,
+    patience_s=3.0,
 )
+"""Patient with a busy machine: a good photo must come."""
 CHUNK_ROWS = 128
 PIN = ModelPin(path="/models/shop", reference=PaperModel.reference, variant="float32", digest="a" * 64)
 FAULTS = {fault.value for fault in ImageFault}

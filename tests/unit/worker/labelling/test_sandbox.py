@@ -29,7 +29,9 @@ def test_an_unreadable_photo_keeps_its_own_fault() -> None:
     assert refusal.value.fault is ImageFault.UNREADABLE
 
 
-@pytest.mark.parametrize(("data", "fault"), [(b"BOOM", ImageFault.CRASHED), (b"HANG", ImageFault.TIMEOUT)])
+@pytest.mark.parametrize(
+    ("data", "fault"), [(b"BOOM", ImageFault.CRASHED), (b"HANG", ImageFault.TIMEOUT), (b"QUIT", ImageFault.CRASHED)]
+)
 def test_a_photo_that_kills_or_hangs_its_process_has_a_fault(
     monkeypatch: pytest.MonkeyPatch, data: bytes, fault: ImageFault
 ) -> None:
