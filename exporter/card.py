@@ -216,7 +216,8 @@ def _sure(manifest: Manifest) -> str:
         for target in variant.targets
     ]
     own = (
-        "No precision can be promised; what is less sure than 0.5 goes to review."
+        "No precision can be promised by its own choice: every photo goes to review, unless somebody asks Hangtag for "
+        "labels without a promise, with `--threshold`."
         if variant.precision is None
         else f"Where none is asked for, {precision_text(variant.precision)} rules."
     )

@@ -15,7 +15,7 @@ from models.edge import is_edge
 from models.errors import BundleError, ImageError, InputError
 from models.manifest import ModelMetadata
 from models.photo import read_photo
-from models.precision import thresholds_for
+from models.precision import rule_text, thresholds_for
 from models.preprocess import Pixels, preprocess, preprocess_image
 from models.session import open_session, read_metadata
 
@@ -39,23 +39,32 @@ class Classifier:
         metadata: what the ONNX file says of itself.
         digest: SHA-256 of the bundle's manifest, or of the lone ONNX file.
         precision: how often photos that need no review must be right; the model's own choice where it is not given.
+        threshold: the confidence from which photos need no review, in the place of a promised precision.
 
     Attributes:
-        precision: the target that rules; none where the model's own thresholds keep none.
+        precision: the target that rules; none where none is promised.
+        threshold: what was asked for in its place.
 
     Raises:
-        InputError: the model's table does not name this precision.
+        InputError: the model's table does not name this precision; the threshold is not in (0, 1]; or both are given.
     """
 
     def __init__(
-        self, session: "ort.InferenceSession", metadata: ModelMetadata, digest: str, precision: float | None = None
+        self,
+        session: "ort.InferenceSession",
+        metadata: ModelMetadata,
+        digest: str,
+        precision: float | None = None,
+        threshold: float | None = None,
     ) -> None:
         limit = metadata.unknown.limit if metadata.unknown else None
         self._session = session
-        self._rules = Rules(metadata.labels, thresholds_for(metadata, precision), limit)
+        self._rules = Rules(metadata.labels, thresholds_for(metadata, precision, threshold), limit)
         self.metadata = metadata
         self.digest = digest
-        self.precision = metadata.precision if precision is None else precision
+        own = metadata.precision if threshold is None else None
+        self.precision = own if precision is None else precision
+        self.threshold = threshold
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -70,8 +79,13 @@ class Classifier:
 
     @property
     def all_to_review(self) -> bool:
-        """Whether the precision can be promised for no class, so that every row goes to review."""
+        """Whether nothing is promised of any class, and no threshold asked for, so that every photo goes to review."""
         return self._rules.all_to_review
+
+    @property
+    def rule(self) -> str:
+        """What decides which photos need no review, in a sentence."""
+        return rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
 
     def predict(self, pixels: Pixels) -> Probabilities:
         """The probabilities of :meth:`score`, ``float32 (batch, classes)``."""
@@ -170,8 +184,17 @@ def _image_of(array: npt.NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def load(path: str | Path, variant: str | None = None, threads: int = 1, precision: float | None = None) -> Classifier:
+def load(
+    path: str | Path,
+    variant: str | None = None,
+    threads: int = 1,
+    precision: float | None = None,
+    threshold: float | None = None,
+) -> Classifier:
     """Load a bundle, or a lone ``.onnx`` file that Hangtag exported.
+
+    A photo needs no review under a promised precision only, or under a threshold that is asked for: of a model that
+    promises nothing every photo goes to review otherwise.
 
     Args:
         path: a bundle folder or an ONNX file.
@@ -179,11 +202,14 @@ def load(path: str | Path, variant: str | None = None, threads: int = 1, precisi
         threads: how many threads one call may use; a process per core with one thread each is faster in bulk.
         precision: how often photos that need no review must be right, 0.98 for example: one of the model's table; the
             model's own choice where it is not given.
+        threshold: the confidence, above 0 and at most 1, from which photos of any class need no review: nothing is
+            promised of them. Not with ``precision``.
 
     Raises:
         BundleError: the bundle is damaged, incomplete or disagrees with itself, or the file is no model of ours, or an
             edge graph.
-        InputError: nothing is there, or the bundle has no such variant, or its table no such precision.
+        InputError: nothing is there, or the bundle has no such variant, or its table no such precision; or the
+            threshold is none.
     """
     place = Path(path)
     opened = _open_file if place.is_file() else _open_bundle
@@ -194,7 +220,7 @@ def load(path: str | Path, variant: str | None = None, threads: int = 1, precisi
             "name the bundle that it is of, or the bundle's model.onnx."
         )
         raise BundleError(msg)
-    return Classifier(session, metadata, digest, precision)
+    return Classifier(session, metadata, digest, precision, threshold)
 
 
 _Opened = tuple["ort.InferenceSession", ModelMetadata, str]

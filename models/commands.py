@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from models.options import ModelOption, RegistryOption
+from models.options import ModelOption, RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY, find_model
 
 __all__ = ["register"]
@@ -29,12 +29,14 @@ def classify_command(
         float | None,
         typer.Option(help="How often photos that need no review must be right, as in 0.98. Default: the model's own."),
     ] = None,
+    threshold: ThresholdOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Label a few photos.
 
-    Exit status 1 when a photo could not be read; the others are labelled all the same.
+    Photos need no review under a promised precision, or at the --threshold that is asked for. Exit status 1 when a
+    photo could not be read; the others are labelled all the same.
 
     Examples:
 
@@ -49,7 +51,8 @@ def classify_command(
     from models.console import classify_and_show
 
     model = find_model(model, registry)
-    raise typer.Exit(classify_and_show(images, model, variant, top_k, precision=precision, as_json=as_json))
+    shown = classify_and_show(images, model, variant, top_k, precision=precision, threshold=threshold, as_json=as_json)
+    raise typer.Exit(shown)
 
 
 def verify_command(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from models.classifier import Classifier, Prediction, load
 from models.errors import ExitCode, ImageError
-from models.precision import all_to_review_text
 from models.text import printable
 
 __all__ = ["classify_and_show"]
@@ -20,11 +19,11 @@ def classify_and_show(
     *,
     as_json: bool,
     precision: float | None = None,
+    threshold: float | None = None,
 ) -> ExitCode:
-    """Print a line a photo; an unreadable photo does not stop the others."""
-    classifier = load(model, variant, precision=precision)
-    if classifier.all_to_review:
-        print(all_to_review_text(classifier.precision), file=sys.stderr)
+    """Print a line a photo, and on stderr what rules; an unreadable photo does not stop the others."""
+    classifier = load(model, variant, precision=precision, threshold=threshold)
+    print(classifier.rule, file=sys.stderr)
     failed = False
     for image in images:
         answer = _classify(classifier, image, top_k)

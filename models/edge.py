@@ -32,7 +32,8 @@ class EdgeAnswer:
         confidence: its probability.
         probabilities: ``float32 (classes,)``, calibrated.
         review: whether a person should look: the confidence is under the class's threshold, or the photo unlike what
-            the model knows. The thresholds are those that rule where nobody names a precision.
+            the model knows. The thresholds are the graph's own, which nobody can choose there: those of the precision
+            that the model promises by its own choice; where it promises none, every photo needs a look.
         unknown: the higher, the stranger; none where the graph gives no such score.
     """
 

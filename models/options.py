@@ -5,13 +5,22 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["ModelOption", "RegistryOption"]
+__all__ = ["ModelOption", "RegistryOption", "ThresholdOption"]
 
 ModelOption = Annotated[
     Path,
     typer.Option(
         metavar="MODEL",
         help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, as shop@champion or shop@3.",
+    ),
+]
+
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="T",
+        help="Label what is at least so sure, without a promise: above 0, at most 1. Not with --precision.",
+        show_default=False,
     ),
 ]
 

@@ -19,6 +19,7 @@ from typing import Any
 from models.bundle import Bundle, open_bundle
 from models.errors import RegistryError
 from models.names import is_name, name_expected
+from models.precision import promise_text
 from models.registry_history import Event, What
 from models.registry_publish import claim_number, copy_version, remove_deleted
 from models.registry_shelf import Shelf, check_model_name
@@ -203,6 +204,7 @@ def _described(bundle: Bundle) -> VersionState:
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
         accuracy=variant.accuracy,
         bytes=(bundle.path / variant.file).stat().st_size,
+        promise=promise_text(variant.precision),
     )
 
 

@@ -29,6 +29,8 @@ class VersionState(Record):
         refused: why a gate refused it; empty where none did.
         accuracy: of its default variant, on the validation photos of its training; none where nobody measured it.
         bytes: of the default variant's ONNX file; none where it was published by an early Hangtag.
+        promise: the precision that it promises by its own choice, ``0.95`` or ``none``; nothing is known of those that
+            an earlier Hangtag published.
     """
 
     digest: str
@@ -36,6 +38,7 @@ class VersionState(Record):
     refused: tuple[str, ...] = ()
     accuracy: float | None = None
     bytes: int | None = None
+    promise: str | None = None
 
 
 class State(Record):

@@ -15,6 +15,7 @@ class Aspect(StrEnum):
     LABELS = "labels"
     MODEL = "model"
     METADATA = "metadata"
+    PROMISE = "promise"
     GOLDEN = "golden samples"
     ANSWER = "answer"
 

@@ -10,7 +10,7 @@ from models.bundle import LABELS_FILE, MANIFEST_FILE, Bundle, read_manifest
 from models.errors import BundleError
 from models.manifest import Variant
 from models.verification import Aspect, Check, Verification
-from models.verify_model import check_answer, check_bundled_model, load_model
+from models.verify_model import check_answer, check_bundled_model, check_promise, load_model
 
 __all__ = ["verify"]
 
@@ -65,8 +65,8 @@ def _verify_file(path: Path, progress: Progress) -> Verification:
     metadata = model.metadata
     name = f"{metadata.name}/{metadata.version}"
     said = f"{metadata.variant}, {len(metadata.labels)} labels, {metadata.preprocess.size} px"
-    checks = (Check(Aspect.METADATA, path.name, True, said), check_answer(model, path.name))
-    return Verification(path, name, digest, checks)
+    metadata_check, promise = Check(Aspect.METADATA, path.name, True, said), check_promise(model, path.name)
+    return Verification(path, name, digest, (metadata_check, *promise, check_answer(model, path.name)))
 
 
 def _told(names: dict[str, str], progress: Progress) -> Iterator[str]:

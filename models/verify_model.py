@@ -15,7 +15,7 @@ from models.golden import check_golden, check_golden_edge
 from models.session import open_session, read_metadata
 from models.verification import Aspect, Check
 
-__all__ = ["Model", "check_answer", "check_bundled_model", "load_model"]
+__all__ = ["Model", "check_answer", "check_bundled_model", "check_promise", "load_model"]
 
 Model = Classifier | EdgeModel
 
@@ -55,6 +55,7 @@ def check_bundled_model(bundle: Bundle, variant: str, file: str, *, edge: bool, 
         yield Check(Aspect.GOLDEN, file, None, "not looked at: it cannot be loaded")
         return
     yield _metadata(bundle, variant, file, model, edge=edge)
+    yield from check_promise(model, file)
     if golden:
         yield _golden(bundle, file, model)
 
@@ -70,6 +71,18 @@ def check_answer(model: Model, file: str) -> Check:
         found = f"Expected probabilities that sum to 1, got {probabilities.tolist()}; export it again."
         return Check(Aspect.ANSWER, file, False, found)
     return Check(Aspect.ANSWER, file, True, "gives probabilities for a white photo")
+
+
+def check_promise(model: Model, file: str) -> Iterator[Check]:
+    """Find an edge graph that spares photos a review though it promises nothing: on a device the graph decides."""
+    rules = model.metadata
+    if (
+        isinstance(model, EdgeModel)
+        and rules.precision is None
+        and any(limit is not None for limit in rules.thresholds)
+    ):
+        found = "It spares photos a review and promises no precision, as earlier versions exported it; export it again."
+        yield Check(Aspect.PROMISE, file, False, found)
 
 
 def _answer(model: Model) -> Probabilities:

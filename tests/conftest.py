@@ -1,5 +1,6 @@
 """What several rooms' tests share: a drawn catalogue, and a small model that was really exported."""
 
+import json
 import os
 import re
 import shutil
@@ -61,12 +62,27 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, catalogue: Path, session
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
-    """A bundle of it, exported by the real commands; it keeps no precision; not to be changed."""
+    """A bundle of it, exported by the real commands; not to be changed.
+
+    It says that it keeps a precision of 0.90 from a confidence of 0.5, which is made up, so that rows are labeled.
+    """
+    run = tmp_path_factory.mktemp("run") / "small"
+    shutil.copytree(small_run, run)
+    half = (0.5,) * len(json.loads((run / "args.json").read_text())["classes"])
+    target = PrecisionTarget(precision=0.90, thresholds=half, coverage=0.5, class_coverage=half, rows=(9,) * len(half))
+    sure = Confidence(temperature=1.0, precision=0.90, targets=(target,), unknown=None, rows=0)
+    (run / "confidence.json").write_text(sure.model_dump_json())
+    return _export(tmp_path_factory.mktemp("bundle"), run)
+
+
+@pytest.fixture(scope="session")
+def unsure_bundle(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
+    """The same network in a bundle that promises no precision; not to be changed."""
     run = tmp_path_factory.mktemp("run") / "small"
     shutil.copytree(small_run, run)
     unsure = Confidence(temperature=1.0, precision=None, targets=(), unknown=None, rows=0)
     (run / "confidence.json").write_text(unsure.model_dump_json())
-    return _export(tmp_path_factory.mktemp("bundle"), run)
+    return _export(tmp_path_factory.mktemp("unsure"), run)
 
 
 @pytest.fixture(scope="session")

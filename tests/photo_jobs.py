@@ -9,7 +9,9 @@ from worker.priority import Priority
 
 __all__ = ["photo_job", "take_all", "wanted"]
 
-_PIN = ModelPin(path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64)
+_PIN = ModelPin(
+    path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64, precision=0.95
+)
 _LONG_S = 20.0
 
 

@@ -193,12 +193,12 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
 
 def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Table | str:
     """What each precision that can be asked for costs, or that none can."""
-    from exporter.confidence.thresholds import WITHOUT_PROMISE, default_precision
+    from exporter.confidence.thresholds import default_precision
 
     if not any(target.coverage for target in evaluation.thresholds):
         return (
             "No precision can be promised: the photos are too few, or too often wrong.\n"
-            f"What is at least {WITHOUT_PROMISE:.0%} sure is labelled by itself all the same.\n"
+            "Every photo goes to a person, unless labels without a promise are asked for with --threshold.\n"
             f"For a promise, label more photos{_or_else(args)}."
         )
     ruling = default_precision(evaluation.thresholds)
@@ -223,7 +223,8 @@ def _precision_table(evaluation: "Evaluation", split: Split, ruling: float | Non
         realised = found.test if split is Split.TEST else found.val
         style = "bold" if target.precision == ruling else None
         table.add_row(f"{target.precision:.2f}", rounded(target.coverage), *_realised_cells(realised), style=style)
-    table.caption = "" if ruling is None else f"{ruling:.2f} rules where none is asked for"
+    own = "every photo goes to a person" if ruling is None else f"{ruling:.2f} rules"
+    table.caption = f"{own} where none is asked for"
     table.caption_justify = "left"
     return table
 

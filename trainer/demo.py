@@ -1,5 +1,6 @@
 """``hangtag demo``: the whole path, on a catalogue that Hangtag draws itself."""
 
+import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from exporter.load_tensorflow import load_tensorflow
 from exporter.options import ExportOptions
 from models.benchmark.measure import BRIEF
 from models.cache import default_cache
+from models.decision import ReviewReason
 from models.errors import InputError, JobError, StoppedError
 from models.preprocess import PreprocessSpec
 from models.storage.storage import FolderStorage
@@ -79,7 +81,7 @@ def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
         request = LabelRequest(source=out / "new-photos", model=bundle, output=output, options=JobOptions())
         receipt = label_with_progress(request, as_json=False)
     sheet, page = out / "contact_sheet.png", out / "index.html"
-    photos_shown = _sheet_photos(output, out / "new-photos")
+    photos_shown = _sheet_photos(output, receipt, out / "new-photos")
     draw_contact_sheet(photos_shown, sheet)
     pictures = [
         PagePicture("How the training went", run / "results.png"),
@@ -142,12 +144,15 @@ def _draw(console: Console, folder: Path, count: int, seed: int) -> None:
         draw_catalogue(folder, count, seed, advance)
 
 
-def _sheet_photos(labels: Path, root: Path) -> list[SheetPhoto]:
-    """Evenly spread rows of a result, and some failed ones at the end."""
+def _sheet_photos(labels: Path, receipt: Receipt, root: Path) -> list[SheetPhoto]:
+    """Evenly spread rows of a result, and some failed ones at the end; why rows go to review is in ``review.csv``."""
+    with Path(receipt.review_file or "").open(encoding="utf-8", newline="") as file:
+        reasons = {row["image"]: ReviewReason(row["reason"]) for row in csv.DictReader(file)}
     rows = pq.read_table(labels, columns=["image", "label", "confidence", "status", "error"]).to_pylist()
     failed = [row for row in rows if row["status"] == Status.FAILED][:SHEET_FAILED]
     others = [row for row in rows if row["status"] != Status.FAILED]
     room = SHEET_PHOTOS - len(failed)
     spread = [others[i * len(others) // room] for i in range(room)] if len(others) > room else others
-    shown = (SampleRow(**{**row, "status": Status(row["status"])}) for row in [*spread, *failed])
+    told = ({**row, "status": Status(row["status"]), "reason": reasons.get(row["image"])} for row in [*spread, *failed])
+    shown = (SampleRow(**row) for row in told)
     return [sheet_photo(row, {row.image or "": root / (row.image or "")}) for row in shown]

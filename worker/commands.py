@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from models.options import ModelOption, RegistryOption
+from models.options import ModelOption, RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY
 from worker.options import (
     AllowHostOption,
@@ -49,6 +49,7 @@ def label_command(
     group_column: GroupColumnOption = None,
     variant: VariantOption = None,
     precision: PrecisionOption = None,
+    threshold: ThresholdOption = None,
     prefix: PrefixOption = "",
     top_k: TopKOption = 3,
     timeout: TimeoutOption = 10.0,
@@ -75,8 +76,10 @@ def label_command(
 ) -> None:
     """Label a catalogue: one row in, one row out, in the same order.
 
-    A run that was stopped, even by kill -9, goes on where it was when the same command is given again. Failed rows are
-    not tried again; --restart labels everything anew. Exit status 1 when no photo at all could be labelled.
+    Rows are labeled under a promised precision, or at the --threshold that is asked for; a model that promises nothing
+    sends every row to review. A run that was stopped, even by kill -9, goes on where it was when the same command is
+    given again. Failed rows are not tried again; --restart labels everything anew. Exit status 1 when no photo at all
+    could be labelled.
 
     Examples:
 
@@ -108,6 +111,7 @@ def label_command(
             top_k=top_k,
             timeout_s=timeout,
             precision=precision,
+            threshold=threshold,
             group_column=group_column,
             allow_hosts=tuple(allow_host) if allow_host else None,
             download_timeout_s=download_timeout,

@@ -6,7 +6,6 @@ from rich.table import Table
 from rich.text import Text
 
 from models.errors import StoppedError
-from models.precision import all_to_review_text, precision_text
 from models.terminal import Console, RateColumn, rate_text
 from models.text import number_of
 from worker.job import ModelPin
@@ -16,7 +15,7 @@ from worker.receipt import Receipt
 from worker.results import Status
 from worker.retry import RETRYABLE
 
-__all__ = ["label_with_progress", "print_receipt", "warn_of"]
+__all__ = ["label_with_progress", "print_receipt", "say_rule"]
 
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 
@@ -31,7 +30,7 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
         receipt = label(
             request,
             bar.show,
-            lambda model: warn_of(model, errors),
+            lambda model: say_rule(model, errors),
             lambda carried: _say(carried.words, errors),
             lambda words: _say(words, errors),
         )
@@ -61,10 +60,10 @@ def _say(text: str, console: Console) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def warn_of(model: ModelPin, console: Console) -> None:
-    """Say it where every row of a job goes to review."""
-    if model.all_to_review:
-        console.print(all_to_review_text(model.precision), style="yellow", highlight=False)
+def say_rule(model: ModelPin, console: Console) -> None:
+    """Say what decides which rows are labeled; in yellow where that is no promise."""
+    promised = model.precision is not None and not model.all_to_review
+    console.print(model.rule, style="" if promised else "yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 class _Bar:
@@ -131,11 +130,7 @@ def _print_model(receipt: Receipt, console: Console) -> None:
     """Which model labelled, what it promises, and whether it may not know such photos."""
     called = f" ({receipt.named.words})" if receipt.named else ""
     console.print(f"Model: {escape(receipt.model.reference + called)}", highlight=False, soft_wrap=True)
-    if receipt.model.precision is not None:
-        console.print(
-            f"Precision: {precision_text(receipt.model.precision)}, expected of the labeled rows", highlight=False
-        )
-    warn_of(receipt.model, console)
+    say_rule(receipt.model, console)
     if receipt.drift and receipt.drift.warning:
         console.print(receipt.drift.warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
 

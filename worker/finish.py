@@ -20,6 +20,7 @@ from worker.page.products import ProductPhotos
 from worker.page.receipt_page import receipt_page
 from worker.parts import latest_parts, part_key, part_work
 from worker.photos.target import scheme_of
+from worker.pin import check_promise
 from worker.products.disagreement import DisagreeingProduct
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
 from worker.results import Status
@@ -40,8 +41,10 @@ def finish_job(job: Job) -> Receipt:
         The receipt, which is written last: a job that has one of its latest retry is finished.
 
     Raises:
-        JobError: a chunk has no part, or a part is not what it should be.
+        JobError: a chunk has no part, a part is not what it should be, or an earlier Hangtag began the job without a
+            promise.
     """
+    check_promise(job.spec.model)
     retry = job.retry()
     _check_done(job, retry)
     with scratch_folder(job.storage) as folder:
@@ -118,7 +121,8 @@ def sheet_photo(row: SampleRow, photos: Mapping[str, Path | bytes]) -> SheetPhot
     if row.status is Status.FAILED:
         return SheetPhoto(None, row.status, _called(row.image), f"{row.status}: {row.error}")
     detail = f"{row.status} {row.confidence or 0:.1%}"
-    return SheetPhoto(photos.get(row.image or ""), row.status, row.label or "", detail)
+    why = row.reason.words if row.reason else ""
+    return SheetPhoto(photos.get(row.image or ""), row.status, row.label or "", detail, why)
 
 
 def _called(image: str | None) -> str:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import InputError, JobError
+from models.precision import rule_text
 from models.storage.storage import Storage
 from worker.parts import latest_parts, part_key
 from worker.priority import Priority
@@ -18,6 +19,7 @@ from worker.sources.address import cell_texts
 __all__ = [
     "CANCELLED",
     "JOB_FILE",
+    "USUAL_OPTIONS",
     "Job",
     "JobOptions",
     "JobSpec",
@@ -40,8 +42,9 @@ class ModelPin(_Record):
     """The model that a job is labelled with, whatever happens to the bundle's name later.
 
     Attributes:
-        precision: the target that rules, asked for or the model's own; none where the model has none.
-        all_to_review: whether that target can be promised for no class.
+        precision: the target that rules, asked for or the model's own; none where none is promised.
+        all_to_review: whether nothing is promised of any class, and no threshold asked for.
+        threshold: what was asked for in the place of a promise.
     """
 
     path: str
@@ -50,6 +53,17 @@ class ModelPin(_Record):
     digest: str
     precision: float | None = None
     all_to_review: bool = False
+    threshold: float | None = None
+
+    @property
+    def rule(self) -> str:
+        """What decides which rows are labeled, in a sentence."""
+        return rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
+
+    @property
+    def unpromised(self) -> bool:
+        """Whether an earlier Hangtag made it, and labels rows though nothing is promised and nobody asked for that."""
+        return self.precision is None and self.threshold is None and not self.all_to_review
 
 
 class JobOptions(_Record):
@@ -62,6 +76,7 @@ class JobOptions(_Record):
         download_timeout_s: seconds that one photo's download may take, tries and waits included; none where the usual
             time will do.
         excel_safe: whether no cell of a CSV result may start a spreadsheet formula, not even one of the catalogue's.
+        threshold: the confidence that was asked for in the place of a promised precision.
     """
 
     prefix: str = ""
@@ -72,6 +87,10 @@ class JobOptions(_Record):
     allow_hosts: tuple[str, ...] | None = Field(default=None, strict=False)
     download_timeout_s: Annotated[float, Field(gt=0.0)] | None = None
     excel_safe: Literal[True] | None = None
+    threshold: float | None = None
+
+
+USUAL_OPTIONS: Final = JobOptions()
 
 
 class JobSpec(_Record):
@@ -88,7 +107,7 @@ class JobSpec(_Record):
         chunks_per_file: chunks in a file of rows; fewer where rows are large, as those that hold their photos are.
     """
 
-    schema_version: Literal[2, 3]
+    schema_version: Literal[2, 3, 4]
     id: str
     created_at: str
     source: str

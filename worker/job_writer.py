@@ -68,7 +68,7 @@ def create_job(
     catalogue, chunk_rows = _sized(catalogue, chunk_rows)
     written = _write_rows(storage, catalogue, chunk_rows)
     spec = JobSpec(
-        schema_version=3,
+        schema_version=4,
         id=uuid.uuid4().hex[:12],
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         source=catalogue.source,

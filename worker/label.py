@@ -30,7 +30,7 @@ from worker.merging.review_list import check_review_columns
 from worker.merging.scratch import scratch_folder
 from worker.model_note import note_model
 from worker.photos.address import check_allow_hosts
-from worker.pin import verified_pin
+from worker.pin import check_promise, verified_pin
 from worker.products.by_group import check_group_column
 from worker.receipt import Receipt, RunFigures
 from worker.results import check_no_clash
@@ -121,7 +121,7 @@ def label(
     if chosen.words:
         on_named(chosen.words)
     model = chosen.model
-    pin = verified_pin(model.path, request.variant, request.options.precision)
+    pin = verified_pin(model.path, request.variant, request.options)
     on_model(pin)
     options = request.options
     catalogue = open_catalogue(
@@ -146,6 +146,8 @@ def label(
             _empty(folder)
         job = _prepared_job(catalogue, options, FolderStorage(folder), pin, model)
         receipt = _finished(job, request)
+        if not receipt:
+            check_promise(job.spec.model)
         if receipt and not (request.retry_failed and retry_failed(job)):
             return receipt
         _check_preprocessing(job)

@@ -167,6 +167,7 @@ class SampleRow:
     label: str | None
     confidence: float | None
     error: str | None
+    reason: ReviewReason | None = None
 
 
 @dataclass
@@ -230,10 +231,7 @@ class Tally:
         self._readable += 1
         place = len(self.sample) if len(self.sample) < _SAMPLE else self._random.randrange(self._readable)
         if place < _SAMPLE:
-            status, label, confidence = (
-                part.column(name)[number].as_py() for name in ("status", "label", "confidence")
-            )
-            self.sample[place : place + 1] = [SampleRow(image, Status(status), label, confidence, None)]
+            self.sample[place : place + 1] = [_sample_row(part, number, image)]
 
     def _count_error(self, kind: str, example: ErrorExample) -> None:
         self.errors[kind] += 1
@@ -279,6 +277,14 @@ class Tally:
             named=note.named,
             drift=compared(self.distinct.answers(), note.reference) if note.reference else None,
         )
+
+
+def _sample_row(part: pa.Table, number: int, image: str | None) -> SampleRow:
+    """A row that has a label; parts from before there were reasons say none."""
+    said = part.slice(number, 1).to_pylist()[0]
+    reason = said.get("reason")
+    why = None if reason is None else ReviewReason(reason)
+    return SampleRow(image, Status(said["status"]), said["label"], said["confidence"], None, why)
 
 
 def _named(cell: str | None) -> str | None:

@@ -6,6 +6,7 @@ from models.errors import JobError
 from worker.finish import finished_receipt
 from worker.job import CANCELLED, Job
 from worker.parts import read_part
+from worker.pin import check_promise
 from worker.retry import RETRYABLE, commit_retry
 
 __all__ = ["retry_failed"]
@@ -18,12 +19,14 @@ def retry_failed(job: Job) -> Counter[str]:
         Fault → how many rows will be tried again; empty when none is worth it.
 
     Raises:
-        JobError: the job is not finished, or somebody else has just begun a retry.
+        JobError: the job is not finished, somebody else has just begun a retry, or an earlier Hangtag began the job
+            without a promise.
     """
     receipt = finished_receipt(job)
     if receipt is None:
         msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."
         raise JobError(msg)
+    check_promise(job.spec.model)
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
     for chunk, key in sorted(job.part_keys().items()):

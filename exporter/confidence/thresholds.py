@@ -12,7 +12,6 @@ from exporter.confidence.proof import fewest_rows, proved_threshold
 from models.confidence import TARGETS, Confidence, PrecisionTarget, Thresholds
 
 __all__ = [
-    "WITHOUT_PROMISE",
     "HeldRows",
     "automatic",
     "default_precision",
@@ -20,8 +19,6 @@ __all__ = [
     "ruling_thresholds",
 ]
 
-WITHOUT_PROMISE: Final = 0.5
-"""The threshold of every class where no precision can be promised: less sure than a coin toss goes to review."""
 _DEFAULT: Final = 0.95
 _ENOUGH: Final = 10
 """A class stands by itself with so many times the rows that prove a precision when all of them are right.
@@ -108,10 +105,10 @@ def ruling_thresholds(confidence: Confidence, classes: int) -> Thresholds:
         classes: how many there are.
 
     Returns:
-        Those of the model's own target, or WITHOUT_PROMISE for every class where none is promised.
+        Those of the model's own target; none for any class where nothing is promised, so that all goes to review.
     """
     own = {row.precision: row.thresholds for row in confidence.targets}
-    return (WITHOUT_PROMISE,) * classes if confidence.precision is None else own[confidence.precision]
+    return (None,) * classes if confidence.precision is None else own[confidence.precision]
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def test_an_unfinished_job_has_no_receipt_and_is_not_retried(place: Place, few) 
 def test_ctrl_c_stops_the_watching_not_the_job(place: Place, few) -> None:
     with place.stopped_worker(), redis.Redis.from_url(place.server.url) as client:
         place.must(*few("watched"))
-        client.delete("hangtag:tick:3")
+        client.delete("hangtag:tick:4")
         process = subprocess.Popen(
             [*HANGTAG, "jobs", "watch", "watched"],
             env=place.environment,
@@ -56,7 +56,7 @@ def test_ctrl_c_stops_the_watching_not_the_job(place: Place, few) -> None:
             # shells ignore SIGINT in what they start with &, and children inherit that
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - this test has no threads
         )
-        until(lambda: client.exists("hangtag:tick:3") or process.poll() is not None, "it watches")
+        until(lambda: client.exists("hangtag:tick:4") or process.poll() is not None, "it watches")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
     assert process.returncode == 130

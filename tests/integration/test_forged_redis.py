@@ -11,7 +11,7 @@ def test_what_others_write_to_redis_ends_no_worker_and_blinds_no_reconciler(
 ) -> None:
     farm.client.set("hangtag:worker:forged:1:1", json.dumps({"slots": "x"}))
     farm.client.set(f"hangtag:setbacks:{job.name}", "x")
-    farm.client.set("hangtag:tick:3", "x")
+    farm.client.set("hangtag:tick:4", "x")
     farm.client.set("hangtag.1.high", "no queue")
     farm.client.hset("unacked", "tag", "}{")
     farm.client.zadd("unacked_index", {"tag": 1})

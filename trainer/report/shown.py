@@ -3,7 +3,6 @@
 from typing import Final, TypeVar
 
 from exporter.confidence.intervals import proportion_interval
-from exporter.confidence.thresholds import WITHOUT_PROMISE
 from models.confidence import PrecisionTarget
 from models.text import number_of
 from trainer.data.dataset import Split
@@ -97,10 +96,9 @@ def promise(material: ReportMaterial) -> str:
 
 
 def _no_promise(material: ReportMaterial) -> str:
-    strange = ", or finds strange," if material.confidence.unknown else ""
     return (
         f"No precision can be promised: {material.confidence.rows:,} photos are too few, or too often wrong, to prove "
-        f"one. Only what it is less than {rounded(WITHOUT_PROMISE)} sure of{strange} goes to a person."
+        "one. Every photo goes to a person, unless labels without a promise are asked for with --threshold."
     )
 
 

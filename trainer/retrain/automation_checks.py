@@ -4,21 +4,23 @@ from models.precision import precision_text
 from models.text import number_of
 from trainer.retrain.config import GateSettings
 from trainer.retrain.phrases import between, percent, signed
-from trainer.retrain.records import Automatic, Check, Comparison
+from trainer.retrain.records import Automatic, Automation, Check, Comparison
 
 __all__ = ["check_coverage", "check_precision"]
 
 
 def check_coverage(settings: GateSettings, comparison: Comparison) -> Check | None:
-    """Not many more photos than before go to people, where both promise the same.
+    """Not many more photos than before go to people, where both promise the same, or the challenger nothing.
 
-    Who promises more sends more to people, and who promises nothing sends nearly nothing: that is told, and no refusal.
+    Who promises more sends more to people: that is told, and no refusal. Who promises nothing sends all.
     """
     found = comparison.automation
-    if found is None or found.champion is None or found.points is None or found.points_95 is None:
+    if found is None:
         return None
+    if found.champion is None or found.points is None or found.points_95 is None:
+        return _first_coverage(found, comparison.photos)
     photos, limit = comparison.photos, settings.max_coverage_loss_points
-    alike = found.champion_precision == found.challenger_precision
+    alike = found.challenger_precision in {None, found.champion_precision}
     within = -found.points <= limit
     noise = not within and found.points_95[1] >= 0
     sentence = (
@@ -38,6 +40,18 @@ def check_coverage(settings: GateSettings, comparison: Comparison) -> Check | No
         passed=within or noise or not alike,
         sentence=sentence,
         doubtful=(not alike and not within) or (own_loss > limit and found.own_precision != found.challenger_precision),
+    )
+
+
+def _first_coverage(found: Automation, photos: int) -> Check:
+    """A first model may leave as much to people as it likes; where that is all, it is told as doubtful."""
+    labels = f"Labels {percent(found.challenger.photos / photos)} of {photos:,} photos without a person, with "
+    promise = _precision(found.challenger_precision)
+    return Check(
+        name="coverage",
+        passed=True,
+        sentence=f"{labels}{promise}.",
+        doubtful=found.challenger_precision is None,
     )
 
 
@@ -86,4 +100,4 @@ def _promises(champion: float | None, challenger: float | None) -> str:
 
 
 def _precision(precision: float | None) -> str:
-    return "no promise" if precision is None else f"precision {precision_text(precision)}"
+    return "no promise, so that all go to review" if precision is None else f"precision {precision_text(precision)}"

@@ -53,4 +53,5 @@ def version_of(work: Work) -> int:
 def numbers_of(comparison: Comparison) -> dict[str, Any]:
     """What the registry's history tells of a comparison."""
     keys = {"champion", "champion_accuracy", "challenger_accuracy", "points", "points_95", "photos", "won", "lost"}
-    return comparison.model_dump(mode="json", include=keys)
+    promised = comparison.automation.own_precision if comparison.automation else None
+    return {**comparison.model_dump(mode="json", include=keys), "precision": promised}

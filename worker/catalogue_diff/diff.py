@@ -93,7 +93,9 @@ def _labels(
     model: Path, here: Path, sample: Sample, options: SampleOptions, on_progress: Callable[[int, int], None]
 ) -> _Labels:
     """Label the rows with a model, in a job of its own: a moved champion leaves the challenger's labels as they are."""
-    output = sample.folder / f"labels-{verified_pin(model, None).digest[:12]}.parquet"
+    pin = verified_pin(model, None)
+    unpromised = "-to-review" if pin.all_to_review else ""  # not in the job that an earlier Hangtag labeled otherwise
+    output = sample.folder / f"labels-{pin.digest[:12]}{unpromised}.parquet"
     request = LabelRequest(
         source=here,
         model=model,

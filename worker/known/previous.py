@@ -133,4 +133,6 @@ def open_previous(job: Job, folder: Path) -> Shelf | None:
 
 
 def _text(terms: Terms) -> str:
-    return json.dumps(asdict(terms), sort_keys=True)
+    """Without what came later and says nothing, so that jobs from before it keep what they carry."""
+    later = {name for name in ("threshold", "unpromised") if not getattr(terms, name)}
+    return json.dumps({name: value for name, value in asdict(terms).items() if name not in later}, sort_keys=True)

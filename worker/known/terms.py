@@ -19,6 +19,8 @@ class Terms:
         precision: the target that rules.
         top_k: how many classes are named.
         preprocess_version: of ``models/preprocess.py``.
+        threshold: what was asked for in the place of a promise.
+        unpromised: whether an earlier Hangtag labeled rows though nothing was promised.
     """
 
     digest: str
@@ -26,6 +28,8 @@ class Terms:
     precision: float | None
     top_k: int
     preprocess_version: str
+    threshold: float | None = None
+    unpromised: bool = False
 
     @classmethod
     def of(cls, spec: JobSpec) -> Self:
@@ -39,7 +43,15 @@ class Terms:
 
     @classmethod
     def _made(cls, model: ModelPin, options: JobOptions, version: str) -> Self:
-        return cls(model.digest, model.variant, model.precision, options.top_k, version)
+        return cls(
+            model.digest,
+            model.variant,
+            model.precision,
+            options.top_k,
+            version,
+            model.threshold,
+            model.unpromised,
+        )
 
     def changes_from(self, earlier: "Terms") -> str:
         """What differs, in words; nothing where all is the same."""
@@ -49,6 +61,8 @@ class Terms:
             "precision": "--precision",
             "top_k": "--top-k",
             "preprocess_version": "preprocessing",
+            "threshold": "--threshold",
+            "unpromised": "what is labeled without a promise",
         }
         before, now = asdict(earlier), asdict(self)
         return " and ".join(words[name] for name in words if before[name] != now[name])

@@ -35,7 +35,7 @@ def main(folder: str, model: str) -> int:
         if job is None:
             msg = f"Expected a job in {folder}, found none."
             raise JobError(msg)
-        _serve(job, load_pinned(Path(model), job.spec.model, job.spec.options.precision), replies)
+        _serve(job, load_pinned(Path(model), job.spec.model, job.spec.options), replies)
     except HangtagError as error:
         _say(replies, {"refused": str(error), "exit_code": int(error.exit_code)})
         return int(error.exit_code)

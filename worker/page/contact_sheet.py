@@ -18,7 +18,7 @@ __all__ = ["SheetPhoto", "draw_contact_sheet", "failed_last", "thumbnail"]
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _TILE: Final = 160
-_CAPTION: Final = 40
+_CAPTION: Final = 55
 _GAP: Final = 10
 _COLUMNS: Final = 8
 _STRIPE: Final = 4
@@ -34,16 +34,18 @@ _COLOURS: Final = {Status.LABELED: (43, 138, 62), Status.REVIEW: (230, 119, 0), 
 
 @dataclass(frozen=True)
 class SheetPhoto:
-    """A photo and what became of it; the caption's two lines are shown under it.
+    """A photo and what became of it; the caption's lines are shown under it.
 
     Attributes:
         photo: its path or its bytes; none for one that is not to be shown.
+        why: a person should look; empty where none should.
     """
 
     photo: Path | bytes | None
     status: Status
     title: str
     detail: str
+    why: str = ""
 
 
 def draw_contact_sheet(photos: Sequence[SheetPhoto], output: Path) -> None:
@@ -94,6 +96,7 @@ def _draw_tile(sheet: Image.Image, photo: SheetPhoto, left: int, top: int) -> No
         draw.rectangle((left, top, right, bottom), outline=colour, width=2)
     _draw_line(draw, (left + _MARGIN, middle + 4), photo.title, 14, _INK)
     _draw_line(draw, (left + _MARGIN, middle + 22), photo.detail, 11, colour)
+    _draw_line(draw, (left + _MARGIN, middle + 37), photo.why, 10, colour)
 
 
 def _draw_line(

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final
 
+from models.precision import precision_text
 from models.text import number_of
+from worker.job import ModelPin
 from worker.page.contact_sheet import SheetPhoto
 from worker.page.drift import drift_section
 from worker.page.frame import framed
@@ -19,11 +21,7 @@ from worker.results import Status
 
 __all__ = ["PagePicture", "receipt_page"]
 
-_MEANING: Final = {
-    Status.LABELED: "confident enough",
-    Status.REVIEW: "a person should look",
-    Status.FAILED: "no label; see the errors",
-}
+_MEANING: Final = {Status.REVIEW: "a person should look", Status.FAILED: "no label; see the errors"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def _lead(receipt: Receipt) -> str:
     retry = f' <span class="badge">After retry {receipt.retry} of the failed rows.</span>' if receipt.retry else ""
     return (
         f'<p class="faint">Labelled with {isolated(receipt.model.reference)}{named}, finished '
-        f"{visible(_moment(receipt.finished_at))}.{retry}{drift}</p>"
+        f"{visible(_moment(receipt.finished_at))}. {visible(receipt.model.rule)}{retry}{drift}</p>"
     )
 
 
@@ -79,15 +77,25 @@ def _moment(finished_at: str) -> str:
 
 def _numbers(receipt: Receipt) -> str:
     statuses = receipt.by_status.items()
+    meaning = {Status.LABELED: _labeled(receipt.model), **_MEANING}
     reasons = "".join(f"<br>{reason.words}: {count:,}" for reason, count in receipt.review_reasons.items())
     cards = "".join(
         f'<div class="{status}"><b>{count:,}</b>{status} ({share(count, receipt.rows)})'
-        f"<span>{_MEANING[status]}{reasons if status is Status.REVIEW else ''}</span></div>"
+        f"<span>{meaning[status]}{reasons if status is Status.REVIEW else ''}</span></div>"
         for status, count in statuses
     )
     speed = f"<div><b>{receipt.images_per_s:,.0f}</b>images/s<span>in the last run</span></div>"
     stack = "".join(f'<span class="{status}" style="flex-grow: {n}"></span>' for status, n in statuses if n)
     return f'<div class="numbers">{cards}{speed}</div><div class="stack">{stack}</div>'
+
+
+def _labeled(model: ModelPin) -> str:
+    """What a row must be to be labeled."""
+    if model.threshold is not None:
+        return f"at least {model.threshold} sure, as asked for; no precision is promised"
+    if model.precision is None:
+        return "no precision is promised"
+    return f"sure enough for precision {precision_text(model.precision)}"
 
 
 def _picture(picture: PagePicture) -> str:

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from models.errors import ImageFault
-from models.precision import all_to_review_text, precision_text
 from models.text import number_of
-from worker.job import ModelPin
 from worker.page.histogram_svg import histogram_svg
 from worker.page.text import duration, isolated, share, visible
 from worker.photos_text import photos_text
@@ -127,15 +125,9 @@ def _job(receipt: Receipt) -> str:
         "Asked for": visible(receipt.named.words) if receipt.named else "",
         "Variant": visible(receipt.model.variant),
         "Digest": f"<code>{visible(receipt.model.digest)}</code>",
-        "Precision": _precision(receipt.model),
+        "Rule": visible(receipt.model.rule),
     }
     return section("Job and model", _facts(facts))
-
-
-def _precision(model: ModelPin) -> str:
-    if model.all_to_review:
-        return all_to_review_text(model.precision)
-    return "" if model.precision is None else f"{precision_text(model.precision)}, expected of the labeled rows"
 
 
 def _work(receipt: Receipt) -> str:

@@ -29,10 +29,11 @@ def photo_tiles(photos: Sequence[SheetPhoto]) -> str:
 
 def _tile(photo: SheetPhoto) -> str:
     title, detail = visible(photo.title), visible(photo.detail)
+    why = f"<span>{visible(photo.why)}</span>" if photo.why else ""
     return (
         f'<figure class="tile {photo.status}">{picture(photo.photo, _SIDE)}'
         f'<figcaption><b dir="auto" title="{title}">{title}</b>'
-        f'<span title="{detail}">{detail}</span></figcaption></figure>'
+        f'<span title="{detail}">{detail}</span>{why}</figcaption></figure>'
     )
 
 

@@ -74,7 +74,8 @@ class Disagreements:
             shown = self._rows.get(name)
             if shown is None or len(shown) == _PHOTOS or sum(row.label == result["label"] for row in shown) == _ALIKE:
                 continue
-            shown.append(SampleRow(image, Status.REVIEW, result["label"], result["confidence"], None))
+            said = (result["label"], result["confidence"], None, ReviewReason.DISAGREEMENT)
+            shown.append(SampleRow(image, Status.REVIEW, *said))
 
     def note(self, product: Product, verdict: Verdict) -> None:
         """Keep what is said of a product, if it is one to be shown."""

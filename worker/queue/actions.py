@@ -8,7 +8,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from models.errors import JobError, StoppedError
 from models.terminal import Console
 from models.text import number_of
-from worker.console import print_receipt, warn_of
+from worker.console import print_receipt, say_rule
 from worker.finish import PAGE_FILE, finished_receipt
 from worker.job import CANCELLED
 from worker.progress import JobState
@@ -53,7 +53,7 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
             if submitted.carried:
                 _say(submitted.carried.words)
             _say(f"Watch it with: {_command('watch', submitted.name, settings)}")
-        warn_of(spec.model, Console(stderr=True))
+        say_rule(spec.model, Console(stderr=True))
         _supply(control, submitted.name)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Protocol
 import typer
 
 from models.errors import ExitCode
-from models.options import ModelOption, RegistryOption
+from models.options import ModelOption, RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY
 from worker.options import (
     AllowHostOption,
@@ -91,6 +91,7 @@ def submit_command(
     group_column: GroupColumnOption = None,
     variant: VariantOption = None,
     precision: PrecisionOption = None,
+    threshold: ThresholdOption = None,
     prefix: PrefixOption = "",
     top_k: TopKOption = 3,
     timeout: TimeoutOption = 10.0,
@@ -165,6 +166,7 @@ def submit_command(
             top_k=top_k,
             timeout_s=timeout,
             precision=precision,
+            threshold=threshold,
             group_column=group_column,
             allow_hosts=tuple(allow_host) if allow_host else None,
             download_timeout_s=download_timeout,

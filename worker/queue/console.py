@@ -87,6 +87,7 @@ def print_job(name: str, job: Job, ledger: Ledger, *, as_json: bool) -> None:
     facts = {
         "Catalogue": f"{spec.source}, column {spec.image_column}, photos under {spec.image_root}",
         "Model": f"{spec.model.reference} ({f'{named.words}, ' if named else ''}from {spec.model.path})",
+        "Rule": spec.model.rule,
         "Submitted": f"{spec.created_at}, priority {spec.priority}",
         "Chunks": f"{spec.chunks:,} of {number_of(spec.chunk_rows, 'row')}",
         "Folder": job.storage.place,
@@ -107,6 +108,7 @@ def _record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
         **asdict(progress),
         "seconds_left": left and round(left, 1),
         "model": job.spec.model.reference,
+        "rule": job.spec.model.rule,
         "source": job.spec.source,
         "priority": job.spec.priority,
         "created_at": job.spec.created_at,

@@ -103,7 +103,7 @@ class Runner:
             log_event("message_dropped", logging.WARNING, job=name, chunk=chunk, chunks=job.spec.chunks)
             return
         _check_deaths(job, chunk)
-        model = self._models.get(job.spec.model, job.spec.options.precision)
+        model = self._models.get(job.spec.model, job.spec.options)
 
         def finished(done: Finished) -> None:
             leases.end(done.chunk)

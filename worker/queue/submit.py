@@ -121,7 +121,7 @@ def submit(
         raise InputError(msg)
     previous = earlier_job(request.previous, jobs)
     model = resolve_model(request.model, request.registry)
-    pin = verified_pin(model.path, request.variant, request.options.precision)
+    pin = verified_pin(model.path, request.variant, request.options)
     options = request.options
     catalogue = catalogue or open_catalogue(
         request.source,

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from models.bundle import read_manifest
 from models.errors import BundleError, InputError
+from models.precision import promise_text
 from models.registry import Published, Registry, open_registry
 from models.registry_history import CHAMPION, Event
 from models.terminal import Console
@@ -73,7 +74,8 @@ def publish_bundle(request: PublishRequest, registry: str, *, as_json: bool) -> 
     _verify(request.bundle)
     alias = None if request.alias == CHAMPION else request.alias
     manifest = read_manifest(request.bundle).manifest
-    numbers = {"accuracy": manifest.variants[manifest.default_variant].accuracy}
+    variant = manifest.variants[manifest.default_variant]
+    numbers = {"accuracy": variant.accuracy, "precision": variant.precision}
     published = shelf.publish(
         request.name, request.bundle, request.why, numbers=numbers, training=training, alias=alias
     )
@@ -104,6 +106,7 @@ def _tell_published(shelf: Registry, request: PublishRequest, published: Publish
         return
     names = f" ({', '.join(aliases)})" if aliases else ""
     say(f"{'Published' if published.new else 'Was published before'}: {said}{names}, in {shelf.place}")
+    say(_promise(shelf, request.name, published.version))
     if CHAMPION not in aliases:
         say(f"Make it the champion with: hangtag models promote {said} --why TEXT")
 
@@ -114,7 +117,8 @@ def promote_version(model: str, why: str, registry: str, mlflow: str | None, *, 
     shelf = open_registry(registry)
     name = _look_up(model, shelf)
     event = shelf.promote(name.model, name.version, why, force=force)
-    _tell(event, f"{name} is the champion now.", f"{name} is the champion already.", as_json=as_json)
+    promise = _promise(shelf, name.model, name.version)
+    _tell(event, f"{name} is the champion now. {promise}", f"{name} is the champion already.", as_json=as_json)
     if mlflow is not None:
         track_aliases(mlflow, shelf, name.model)
 
@@ -126,7 +130,8 @@ def roll_back(name: str, why: str, registry: str, mlflow: str | None, *, as_json
     event = shelf.rollback(name, why)
     _tell(
         event,
-        f"{name}@{event.version} is the champion again; what is submitted from now on takes it.",
+        f"{name}@{event.version} is the champion again; what is submitted from now on takes it. "
+        f"{_promise(shelf, name, event.version)}",
         "",
         as_json=as_json,
     )
@@ -199,6 +204,16 @@ def show_catalogue_diff(
     before, after = (_look_up(model, shelf) for model in models)
     old, new = (shelf.path(one.model, one.version) for one in (before, after))
     diff_and_show(old, new, (str(before), str(after)), catalogue, rows, options, html, as_json=as_json)
+
+
+def _promise(shelf: Registry, name: str, version: int) -> str:
+    """What a version promises by its own choice, in a sentence."""
+    promise = shelf.state(name).versions[version].promise
+    if promise is None:
+        return "An earlier Hangtag published it, and did not write down which precision it promises."
+    if promise == promise_text(None):
+        return "It promises no precision: all rows go to review, unless --threshold is asked for."
+    return f"It promises precision {promise}."
 
 
 def _named(model: str) -> tuple[str, str]:

@@ -35,13 +35,17 @@ def print_versions(versions: Sequence[ListedVersion], place: str, *, as_json: bo
     if not versions:
         say(f"No models in {place}; hangtag models publish BUNDLE --name NAME brings one there.")
         return
-    table, now = _table("model", "version", "aliases", "validation", "size", "published", "gate"), datetime.now(UTC)
+    table, now = (
+        _table("model", "version", "aliases", "validation", "precision", "size", "published", "gate"),
+        datetime.now(UTC),
+    )
     for one in versions:
         table.add_row(
             escape(one.model),
             str(one.version),
             f"[green]{', '.join(one.aliases)}[/green]" if CHAMPION in one.aliases else ", ".join(one.aliases),
             "" if one.accuracy is None else f"{one.accuracy:.1%}",
+            one.promise or "",
             "" if one.bytes is None else f"{one.bytes / _MEGABYTE:,.2f} MB",
             ago(one.published_at, now),
             "[red]refused[/red]" if one.refused else "",
@@ -98,7 +102,7 @@ def print_diff(diff: VersionDiff, *, as_json: bool) -> None:
 def _table(*titles: str) -> Table:
     table = Table()
     for title in titles:
-        right = title in {"version", "validation", "size"}
+        right = title in {"version", "validation", "precision", "size"}
         table.add_column(title, justify="right" if right else "left", overflow="fold")
     return table
 

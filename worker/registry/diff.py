@@ -5,6 +5,7 @@ from typing import Any
 
 from models.bundle import Bundle, read_manifest
 from models.manifest import Variant
+from models.precision import promise_text, thresholds_for
 from models.registry import Registry
 from models.registry_history import Event, What
 
@@ -90,17 +91,18 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
         **{f"preprocess {name}": value for name, value in manifest.preprocess.model_dump(mode="json").items()},
     }
     for name, variant in sorted(manifest.variants.items()):
-        found |= {f"{name} {what}": value for what, value in _of_variant(bundle, variant).items()}
+        found |= {f"{name} {what}": value for what, value in _of_variant(bundle, name, variant).items()}
     return found
 
 
-def _of_variant(bundle: Bundle, variant: Variant) -> dict[str, Any]:
-    thresholds = [threshold for threshold in variant.thresholds if threshold is not None]
+def _of_variant(bundle: Bundle, name: str, variant: Variant) -> dict[str, Any]:
+    ruling = thresholds_for(bundle.manifest.metadata(name), None)
+    thresholds = [threshold for threshold in ruling if threshold is not None]
     return {
         "validation accuracy": variant.accuracy,
         "bytes": (bundle.path / variant.file).stat().st_size,
         "temperature": variant.temperature,
-        "precision": variant.precision,
+        "precision promised": promise_text(variant.precision),
         "lowest threshold": min(thresholds, default=None),
         "highest threshold": max(thresholds, default=None),
         "unknown limit": variant.unknown.limit if variant.unknown else None,

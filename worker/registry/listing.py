@@ -23,6 +23,7 @@ class ListedVersion:
         published_at: in UTC, ISO 8601.
         refused: why a gate refused it; empty where none did.
         digest: of its bundle.
+        promise: the precision that it promises by its own choice, or ``none``; nothing where that is not known.
     """
 
     model: str
@@ -33,6 +34,7 @@ class ListedVersion:
     published_at: str
     refused: tuple[str, ...]
     digest: str
+    promise: str | None
 
 
 def list_versions(registry: Registry, damaged: Callable[[str], None]) -> list[ListedVersion]:
@@ -58,4 +60,14 @@ def versions_of(name: str, state: State) -> list[ListedVersion]:
 
 def _listed(name: str, number: int, what: VersionState, state: State) -> ListedVersion:
     aliases = tuple(sorted(alias for alias, to in state.aliases.items() if to == number))
-    return ListedVersion(name, number, aliases, what.accuracy, what.bytes, what.published_at, what.refused, what.digest)
+    return ListedVersion(
+        model=name,
+        version=number,
+        aliases=aliases,
+        accuracy=what.accuracy,
+        bytes=what.bytes,
+        published_at=what.published_at,
+        refused=what.refused,
+        digest=what.digest,
+        promise=what.promise,
+    )

@@ -95,12 +95,13 @@ def test_how_sure_the_run_is_travels_in_manifest_metadata_and_proof(export_run, 
     assert all(isinstance(sample["unknown"]["float32"], float) for sample in samples)
 
 
-def test_without_a_promised_precision_a_coin_toss_goes_to_review(export_run, make_network, make_run, tmp_path):
+def test_without_a_promised_precision_every_photo_goes_to_review(export_run, make_network, make_run, tmp_path):
     sure = SURE.model_copy(update={"precision": None, "unknown": None})
     variant = open_bundle(
         export_run(make_run(make_network("simple", 3), confidence=sure), tmp_path / "bundle").bundle
     ).manifest.variants["float32"]
-    assert (variant.precision, variant.thresholds, variant.targets) == (None, (0.5,) * 3, sure.targets)
+    assert (variant.precision, variant.thresholds, variant.targets) == (None, (None,) * 3, sure.targets)
+    assert "every photo goes to review, unless somebody asks" in (tmp_path / "bundle" / "README.md").read_text()
     samples = json.loads((tmp_path / "bundle" / "golden" / "expected.json").read_text())
     assert [sample["unknown"] for sample in samples] == [{}] * len(samples)
 

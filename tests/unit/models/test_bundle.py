@@ -184,7 +184,7 @@ SABOTAGE = [
     (reorder_labels_in_the_manifest, r"labels\.txt and the manifest name different labels"),
     (write_labels_txt_in_latin_1, r"labels\.txt"),
     (change_the_preprocessing, r"disagree on preprocess;"),
-    (change_the_thresholds, r"disagree on thresholds;"),
+    (change_the_thresholds, r"disagree on thresholds, precision, targets;"),
     (rename_the_model, r"disagree on name;"),
     (delete_a_golden_photo, r"Expected golden/transparent\.png in the bundle \S+, it is missing"),
     (delete_the_manifest, r"Expected a bundle \(a folder with manifest\.json\)"),

@@ -211,10 +211,10 @@ def test_another_precision_is_refused_naming_the_table(sure_bundle, lone):
         load(sure_bundle / "model.onnx" if lone else sure_bundle, precision=0.93)
 
 
-def test_a_model_without_a_table_has_no_precision(bundle):
+def test_a_model_without_a_table_has_no_precision(unsure_bundle):
     with pytest.raises(InputError, match=r"Expected a table of precisions in the model cnn .* export it again"):
-        load(bundle, precision=0.98)
-    assert load(bundle).precision is None
+        load(unsure_bundle, precision=0.98)
+    assert load(unsure_bundle).precision is None
 
 
 def test_a_limit_without_a_score_is_refused(bundle, tmp_path):

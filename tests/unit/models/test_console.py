@@ -98,7 +98,7 @@ def test_the_reason_for_a_look_is_said(sure_bundle, catalogue, capsys):
     assert ["unlike what the model knows" in line for line in text.out.splitlines()] == [
         reason is ReviewReason.UNKNOWN for reason in reasons
     ]
-    assert text.err == ""
+    assert text.err == "Precision: 0.98, expected of the labeled rows.\n"
 
 
 def test_a_precision_that_is_promised_for_no_class_is_said_beside_the_answers(sure_bundle, good, capsys):
@@ -106,3 +106,14 @@ def test_a_precision_that_is_promised_for_no_class_is_said_beside_the_answers(su
     said = capsys.readouterr()
     assert json.loads(said.out)["status"] == "review"
     assert said.err == "Precision 0.99 can be promised for no class: every photo goes to review.\n"
+
+
+def test_a_model_that_promises_nothing_says_so_and_a_threshold_is_said(unsure_bundle, good, capsys):
+    classify_and_show([good], unsure_bundle, None, 1, as_json=True)
+    said = capsys.readouterr()
+    assert json.loads(said.out)["status"] == "review"
+    assert said.err.startswith("This model promises no precision: every photo goes to review.")
+    classify_and_show([good], unsure_bundle, None, 1, threshold=0.01, as_json=True)
+    said = capsys.readouterr()
+    assert json.loads(said.out)["status"] == "labeled"
+    assert said.err == "Threshold 0.01, asked for by --threshold: no precision is promised.\n"

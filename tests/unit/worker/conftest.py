@@ -24,7 +24,9 @@ FORMAT = "HANGTAGPANIC"
 MakeJob = Callable[..., Job]
 CommitPart = Callable[..., None]
 
-PIN = ModelPin(path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64)
+PIN = ModelPin(
+    path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64, precision=0.95
+)
 
 
 class Panic(BaseException):

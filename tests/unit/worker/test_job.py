@@ -19,7 +19,7 @@ from worker.sources.catalogue import open_catalogue
 PIN = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
 
 SPEC = JobSpec(
-    schema_version=3,
+    schema_version=4,
     id="0123456789ab",
     created_at="2026-11-21T05:00:00.000+00:00",
     source="/srv/products.csv",
@@ -38,7 +38,7 @@ SPEC = JobSpec(
 )
 
 JOB_JSON = f"""{{
- "schema_version": 3,
+ "schema_version": 4,
  "id": "0123456789ab",
  "created_at": "2026-11-21T05:00:00.000+00:00",
  "source": "/srv/products.csv",
@@ -59,7 +59,8 @@ JOB_JSON = f"""{{
   "variant": "float32",
   "digest": "{"a" * 64}",
   "precision": 0.98,
-  "all_to_review": false
+  "all_to_review": false,
+  "threshold": null
  }},
  "options": {{
   "prefix": "ht_",
@@ -69,7 +70,8 @@ JOB_JSON = f"""{{
   "group_column": null,
   "allow_hosts": null,
   "download_timeout_s": null,
-  "excel_safe": null
+  "excel_safe": null,
+  "threshold": null
  }},
  "digest": "{"c" * 64}",
  "confined": false,
@@ -132,6 +134,7 @@ def test_what_is_written_has_that_format(tmp_path: Path) -> None:
 def test_a_job_from_before_there_were_precisions_loads_and_keeps_its_digest(tmp_path: Path) -> None:
     source, storage = write_csv(tmp_path, ["a.jpg", "b.jpg"]), FolderStorage(tmp_path / "job")
     spec = json.loads(create_job(storage, open_catalogue(source), PIN, JobOptions()).spec.model_dump_json())
+    del spec["options"]["threshold"], spec["model"]["threshold"]
     del spec["options"]["precision"], spec["model"]["precision"], spec["model"]["all_to_review"]
     asked = {
         "rows": spec["rows_digest"],
@@ -148,8 +151,25 @@ def test_a_job_from_before_there_were_precisions_loads_and_keeps_its_digest(tmp_
     assert job_digest(open_catalogue(source), PIN, JobOptions(), job.spec.chunk_rows) == job.spec.digest
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_job_of_an_earlier_version_is_read_and_says_whether_nothing_was_promised(
+    tmp_path: Path, version: int
+) -> None:
+    earlier = json.loads(JOB_JSON)
+    earlier["schema_version"] = version
+    del earlier["options"]["threshold"], earlier["model"]["threshold"]
+    storage, said = FolderStorage(tmp_path), []
+    for precision, all_to_review in ((0.98, False), (0.99, True), (None, True), (None, False)):
+        earlier["model"] |= {"precision": precision, "all_to_review": all_to_review}
+        storage.replace("job.json", json.dumps(earlier).encode())
+        job = open_job(storage)
+        assert job
+        said.append(job.spec.model.unpromised)
+    assert said == [False, False, False, True]
+
+
 def test_a_job_of_another_version_is_refused(tmp_path: Path) -> None:
-    older = JOB_JSON.replace('"schema_version": 3', '"schema_version": 1')
+    older = JOB_JSON.replace('"schema_version": 4', '"schema_version": 1')
     FolderStorage(tmp_path).commit("job.json", older.encode())
     with pytest.raises(JobError, match="use the version that made it"):
         open_job(FolderStorage(tmp_path))
@@ -200,6 +220,7 @@ def test_the_digest_is_of_rows_model_and_options(tmp_path: Path) -> None:
     assert digest() == job.spec.digest
     assert digest(options=JobOptions(top_k=5)) != job.spec.digest
     assert len({digest(options=JobOptions(precision=p)) for p in (None, 0.90, 0.98)}) == 3
+    assert len({digest(options=JobOptions(threshold=t)) for t in (None, 0.5, 0.6)}) == 3
     assert digest(pin=PIN.model_copy(update={"digest": "b" * 64})) != job.spec.digest
     write_csv(tmp_path, ["a.jpg", "c.jpg"])
     assert digest() != job.spec.digest

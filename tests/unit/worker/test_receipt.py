@@ -22,7 +22,8 @@ RECEIPT_JSON = f"""{{
   "variant": "float32",
   "digest": "{"a" * 64}",
   "precision": 0.98,
-  "all_to_review": false
+  "all_to_review": false,
+  "threshold": null
  }},
  "rows": 3,
  "by_status": {{
@@ -189,7 +190,8 @@ def test_the_format_on_disk_is_this_one() -> None:
 def test_a_receipt_from_before_there_were_precisions_still_loads() -> None:
     older = json.loads(RECEIPT_JSON)
     del older["review_reasons"], older["photos"], older["model"]["precision"], older["model"]["all_to_review"]
-    del older["groups"], older["groups_file"], older["review_file"], older["named"], older["drift"]
+    del older["model"]["threshold"], older["groups"], older["groups_file"]
+    del older["review_file"], older["named"], older["drift"]
     receipt = Receipt.model_validate_json(json.dumps(older))
     assert (receipt.review_reasons, receipt.model.precision) == ({}, None)
     assert (receipt.groups, receipt.review_file) == (None, None)

@@ -1,6 +1,5 @@
 """The top of a report's page: the numbers that matter most, and what they promise."""
 
-from exporter.confidence.thresholds import WITHOUT_PROMISE
 from models.text import number_of
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Figures
@@ -64,7 +63,7 @@ def _accuracy_card(material: ReportMaterial) -> list[str]:
 def _coverage_card(material: ReportMaterial) -> list[str]:
     target = ruling(material)
     if not target:
-        return [_card("none", "precision promised", f"{rounded(WITHOUT_PROMISE)} sure is labelled by itself", "review")]
+        return [_card("none", "precision promised", "every photo goes to a person", "review")]
     asked = f"at {target_name(target.precision)} precision"
     return [_card(rounded(target.coverage), "labelled by itself", asked, "labeled" if target.coverage else "review")]
 

@@ -26,7 +26,7 @@ def check_conditions(each: SubmitRequest) -> None:
         check_encoding(each.encoding)
     if each.image_root is not None:
         _check_root(str(each.image_root))
-    verified_pin(resolve_model(each.model, each.registry).path, each.variant, each.options.precision)
+    verified_pin(resolve_model(each.model, each.registry).path, each.variant, each.options)
 
 
 def _check_root(root: str) -> None:

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from exporter.confidence.calibrate import calibrated
 from exporter.confidence.intervals import lower_bound
 from exporter.confidence.thresholds import (
-    WITHOUT_PROMISE,
     HeldRows,
     automatic,
     default_precision,
@@ -184,7 +183,7 @@ def test_the_default_is_95_percent_or_the_next_that_any_row_reaches(coverage, pr
     assert default_precision(targets_covering(*coverage)) == precision
 
 
-@pytest.mark.parametrize(("precision", "thresholds"), [(0.98, (0.98, None)), (None, (WITHOUT_PROMISE,) * 2)])
+@pytest.mark.parametrize(("precision", "thresholds"), [(0.98, (0.98, None)), (None, (None, None))])
 def test_the_target_that_rules_gives_the_thresholds(precision, thresholds):
     confidence = confidence_of(targets_covering(1, 1, 1, 1, 1)).model_copy(update={"precision": precision})
     assert ruling_thresholds(confidence, 2) == thresholds

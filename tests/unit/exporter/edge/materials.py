@@ -9,7 +9,7 @@ from PIL import Image
 
 from exporter.graph import OPSET
 from models.classifier import Classifier
-from models.confidence import UnknownLimit
+from models.confidence import PrecisionTarget, UnknownLimit
 from models.fit import Decode, Fit
 from models.manifest import METADATA_KEY, ModelMetadata
 from models.preprocess import PreprocessSpec
@@ -20,6 +20,7 @@ SIZE = 16
 
 def metadata_of(classes: int, fit: Fit = Fit.PAD, unknown: bool = False, variant: str = "float32") -> ModelMetadata:
     labels = LABELS if classes == len(LABELS) else tuple(f"class {i}" for i in range(classes))
+    half = (0.5,) * classes
     return ModelMetadata(
         schema_version=1,
         name="shop",
@@ -28,7 +29,11 @@ def metadata_of(classes: int, fit: Fit = Fit.PAD, unknown: bool = False, variant
         labels=labels,
         preprocess=PreprocessSpec(size=SIZE, fit=fit, decode=Decode.FULL),
         temperature=1.0,
-        thresholds=(0.5,) * classes,
+        thresholds=half,
+        precision=0.9,
+        targets=(
+            PrecisionTarget(precision=0.9, thresholds=half, coverage=0.5, class_coverage=half, rows=(9,) * classes),
+        ),
         unknown=UnknownLimit(score="energy", limit=1.0, kept=0.9) if unknown else None,
     )
 

@@ -10,6 +10,8 @@ from models.errors import ParityError
 from models.fit import Fit
 from models.manifest import METADATA_KEY
 from models.preprocess import PreprocessSpec, preprocess_image
+from models.verification import Aspect
+from models.verify import verify
 from tests.unit.exporter.edge.materials import LABELS, SIZE, classifier_of, metadata_of, model_of
 
 
@@ -158,6 +160,18 @@ def test_the_thresholds_and_the_limit_say_whether_a_person_should_look(threshold
     if limit is not None:
         metadata = metadata.model_copy(update={"unknown": metadata.unknown.model_copy(update={"limit": limit})})
     assert load_edge(edge_graph(model_of(metadata), metadata.preprocess), "edge").run(noise(30, 20)).review is review
+
+
+@pytest.mark.parametrize(("thresholds", "sound"), [((0.5, None, None), False), ((None, None, None), True)])
+def test_an_edge_graph_that_spares_a_review_without_a_promise_is_told(tmp_path, thresholds, sound):
+    """As earlier versions exported it where nothing could be promised."""
+    metadata = metadata_of(3).model_copy(update={"thresholds": thresholds, "precision": None, "targets": ()})
+    (tmp_path / "edge.onnx").write_bytes(edge_graph(model_of(metadata), metadata.preprocess))
+    found = verify(tmp_path / "edge.onnx")
+    assert found.sound is sound
+    assert [(fault.aspect, "export it again" in fault.detail) for fault in found.faults] == (
+        [] if sound else [(Aspect.PROMISE, True)]
+    )
 
 
 def test_a_confidence_at_its_threshold_is_enough():

@@ -80,10 +80,9 @@ def test_the_status_is_what_labelling_makes_of_a_row(path, thresholds, limit):
     assert [row["status"] == "labeled" for row in rows_of(path, {Split.VAL: found}, sure)] == by_itself.tolist()
 
 
-def test_where_no_precision_is_promised_a_half_is_enough(path):
-    found = judged(100)
-    rows = rows_of(path, {Split.VAL: found}, confidence(None, (1.0, 1.0, 1.0)))
-    assert [row["status"] == "labeled" for row in rows] == (found.probabilities.max(axis=1) >= 0.5).tolist()
+def test_where_no_precision_is_promised_every_row_goes_to_review(path):
+    rows = rows_of(path, {Split.VAL: judged(100)}, confidence(None, (0.0, 0.0, 0.0)))
+    assert {row["status"] for row in rows} == {"review"}
 
 
 def test_without_an_unknown_score_its_cell_is_empty(path):

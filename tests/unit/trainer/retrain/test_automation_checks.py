@@ -85,8 +85,37 @@ def test_a_first_model_that_breaks_its_promise_is_told_of():
     verdict = judged(comparison(**FIRST | {"automation": alone}))
     assert [found.name for found in verdict.checks if found.doubtful] == ["precision"]
     assert "before" not in sentence(verdict, "precision")
-    assert "coverage" not in [found.name for found in verdict.checks]
+    assert sentence(verdict, "coverage") == "Labels 73.7% of 372 photos without a person, with precision 0.98."
     assert verdict.passed
+
+
+def test_a_first_model_that_promises_nothing_passes_and_is_told_of():
+    changes = {"champion": None, "champion_precision": None, "points": None, "points_95": None}
+    nothing = {"challenger_precision": None, "own_precision": None, "challenger": automatic(0, 0)}
+    alone = automation().model_copy(update={**changes, **nothing, "everywhere": automatic(0, 0)})
+    verdict = judged(comparison(**FIRST | {"automation": alone}))
+    assert verdict.passed
+    assert check(verdict, "coverage").doubtful
+    assert sentence(verdict, "coverage").endswith("without a person, with no promise, so that all go to review.")
+
+
+def test_a_challenger_that_promises_nothing_is_refused_where_the_champion_labels_by_itself():
+    unsure = {"challenger_precision": None, "own_precision": None, "challenger": automatic(0, 0)}
+    assert not check(judged(comparison(automation=automation(-75.0, **unsure))), "coverage").passed
+
+
+@pytest.mark.parametrize("precision", [None, 0.9])
+def test_a_champion_that_promises_nothing_can_be_replaced(precision):
+    """It labels nothing by itself, so nothing can be lost."""
+    found = automation(
+        20.0 if precision else 0.0,
+        champion=automatic(0, 0),
+        champion_precision=None,
+        challenger_precision=precision,
+        own_precision=precision,
+    )
+    verdict = judged(comparison(automation=found))
+    assert check(verdict, "coverage").passed
 
 
 @pytest.mark.parametrize("change", [{"challenger_precision": None}, {"everywhere": automatic(0, 0)}])

@@ -92,6 +92,7 @@ CHANGES = {
     "the model": {"pin": PIN.model_copy(update={"digest": "b" * 64})},
     "--variant": {"pin": PIN.model_copy(update={"variant": "int8"})},
     "--precision": {"pin": PIN.model_copy(update={"precision": 0.99})},
+    "--threshold": {"pin": PIN.model_copy(update={"threshold": 0.5})},
     "--top-k": {"top_k": 2},
 }
 
@@ -111,6 +112,15 @@ def test_where_nothing_is_carried_what_another_run_carried_is_not_used(new_job: 
     job = new_job("job")
     assert carry_over(same, job.storage, terms(job)).rows == 5
     assert carry_over(another, job.storage, terms(job)).changed
+    assert found(job, 1) == [None]
+
+
+def test_what_an_earlier_hangtag_labeled_without_a_promise_is_not_carried(new_job: DoneJob) -> None:
+    unpromised = PIN.model_copy(update={"precision": None})
+    earlier = finish(new_job("earlier", pin=unpromised), [labelled(1)] * 5)
+    job = new_job("job", pin=unpromised.model_copy(update={"all_to_review": True}))
+    said = carry_over(earlier, job.storage, terms(job)).words
+    assert "what is labeled without a promise changed; every row is labelled anew" in said
     assert found(job, 1) == [None]
 
 

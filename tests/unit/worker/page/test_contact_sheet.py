@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 from worker.page.contact_sheet import SheetPhoto, draw_contact_sheet, thumbnail
 from worker.results import Status
 
-STEP_X, STEP_Y, GAP, TILE, CAPTION = 170, 210, 10, 160, 40
+STEP_X, STEP_Y, GAP, TILE, CAPTION = 170, 225, 10, 160, 55
 
 
 def draw(folder: Path, *photos: SheetPhoto) -> np.ndarray:
@@ -27,6 +28,14 @@ def test_a_tile_shows_its_photo_over_its_caption(tmp_path, photo) -> None:
     assert (shown[:TILE] == (0, 0, 255)).all()
     assert (shown[TILE:, :4] == (43, 138, 62)).all()
     assert (shown[TILE:, 10:] < 100).any()
+
+
+def test_a_tile_says_why_a_person_should_look(tmp_path, photo) -> None:
+    shown = SheetPhoto(photo, Status.REVIEW, "hat", "review 98.0%", "unlike what the model knows")
+    plain, told = (tile(draw(tmp_path, one), 0) for one in (replace(shown, why=""), shown))
+    assert (plain[TILE + 37 :, 10:] == 255).all()
+    assert (told[TILE + 37 :, 10:] != 255).any()
+    assert (told[: TILE + 37] == plain[: TILE + 37]).all()
 
 
 def test_failed_rows_come_last_and_are_framed_in_red(tmp_path, photo) -> None:

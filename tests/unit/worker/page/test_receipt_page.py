@@ -82,16 +82,36 @@ def test_the_page_says_all_that_the_receipt_says() -> None:
 
 
 def test_the_precision_that_rules_is_said_and_why_rows_go_to_review() -> None:
-    assert "Precision" not in text_of(receipt_page(receipt(), []))
     model = ModelPin(path="/b", reference="shop/7/int8@feed", variant="int8", digest="feed" * 16, precision=0.98)
     reasons = {ReviewReason.THRESHOLD: 57, ReviewReason.UNKNOWN: 3}
     text = text_of(receipt_page(receipt(model=model, review_reasons=reasons), []))
-    assert "Precision 0.98, expected of the labeled rows" in text
+    assert text.count("Precision: 0.98, expected of the labeled rows.") == 2
+    assert "900 labeled (90.0%) sure enough for precision 0.98" in text
     assert "not sure enough: 57" in text
     assert "unlike what the model knows: 3" in text
     none = model.model_copy(update={"precision": 0.99, "all_to_review": True})
     said = "Precision 0.99 can be promised for no class: every photo goes to review."
     assert said in text_of(receipt_page(receipt(model=none), []))
+
+
+def test_a_page_says_where_nothing_is_promised() -> None:
+    bare = ModelPin(path="/b", reference="shop/7/int8@feed", variant="int8", digest="feed" * 16)
+    said = {
+        bare.model_copy(update={"all_to_review": True}): (
+            "This model promises no precision",
+            "no precision is promised",
+        ),
+        bare.model_copy(update={"threshold": 0.5}): (
+            "Threshold 0.5, asked for by --threshold: no precision is promised.",
+            "at least 0.5 sure, as asked for; no precision is promised",
+        ),
+        bare: ("No precision was promised: an earlier Hangtag", "no precision is promised"),
+    }
+    for model, (rule, labeled) in said.items():
+        text = text_of(receipt_page(receipt(model=model), []))
+        assert text.count(rule) == 2
+        assert f"900 labeled (90.0%) {labeled}" in text
+        assert "confident enough" not in text
 
 
 def test_a_retry_is_named_only_where_there_was_one() -> None:

@@ -15,6 +15,11 @@ def test_tiles_of_a_page_are_in_the_same_order(photo) -> None:
     assert "&lt;b&gt;&quot;hat&quot;" in tiles
 
 
+def test_a_tile_says_why_a_person_should_look(photo) -> None:
+    tiles = photo_tiles([SheetPhoto(photo, Status.REVIEW, "hat", "review 99.7%", "unlike what the model knows")])
+    assert "</span><span>unlike what the model knows</span></figcaption>" in tiles
+
+
 def test_a_picture_of_much_detail_is_no_larger_than_asked_for(tmp_path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")

@@ -35,9 +35,9 @@ def waiting(ledger: Ledger, priority: Priority = Priority.NORMAL) -> list[int | 
 
 
 def next_second(client: redis.Redis) -> None:
-    client.delete("hangtag:tick:3")
+    client.delete("hangtag:tick:4")
 
 
 def a_moment_later(client: redis.Redis) -> None:
     """The marks of what was sent a moment ago have come to their end."""
-    client.delete(*client.keys("hangtag:sent:*"), "hangtag:tick:3")
+    client.delete(*client.keys("hangtag:sent:*"), "hangtag:tick:4")

@@ -7,7 +7,7 @@ import pytest
 from models.errors import BundleError, JobError
 from models.storage.storage import FolderStorage
 from worker.bundle_store import BundleStore
-from worker.job import ModelPin
+from worker.job import JobOptions, ModelPin
 from worker.pin import verified_pin
 from worker.queue.loaded_models import LoadedModels
 
@@ -38,14 +38,15 @@ def test_a_model_is_loaded_once(store: BundleStore, pins: list[ModelPin]) -> Non
     assert all(models.get(pin) is model for pin, model in zip(pins, first, strict=True))
 
 
-def test_each_precision_has_its_own_thresholds(store: BundleStore, sure_bundle: Path) -> None:
-    pin = verified_pin(sure_bundle, None, 0.98)
+def test_each_precision_and_each_threshold_has_a_model_of_its_own(store: BundleStore, sure_bundle: Path) -> None:
+    options = [JobOptions(precision=0.98), JobOptions(), JobOptions(threshold=0.5), JobOptions(threshold=0.6)]
+    pin = verified_pin(sure_bundle, None, options[0])
     store.put(sure_bundle, pin.digest)
-    models = LoadedModels(store, kept=2)
-    asked, own = models.get(pin, 0.98), models.get(pin, None)
-    assert (asked.precision, own.precision) == (0.98, 0.90)
-    assert models.get(pin, 0.98) is asked
-    assert models.get(pin, None) is own
+    models = LoadedModels(store, kept=4)
+    loaded = [models.get(pin, asked) for asked in options]
+    assert [model.precision for model in loaded] == [0.98, 0.90, None, None]
+    assert [model.threshold for model in loaded] == [None, None, 0.5, 0.6]
+    assert all(models.get(pin, asked) is model for asked, model in zip(options, loaded, strict=True))
 
 
 def test_the_least_recently_used_goes_first(store: BundleStore, pins: list[ModelPin]) -> None:

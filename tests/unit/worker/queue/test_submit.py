@@ -177,9 +177,9 @@ def test_the_precision_is_the_jobs(request_of: SubmitRequest, jobs: Jobs, sure_b
 
 
 def test_nothing_is_written_for_a_precision_that_the_model_does_not_have(
-    request_of: SubmitRequest, jobs: Jobs, sure_bundle: Path
+    request_of: SubmitRequest, jobs: Jobs, sure_bundle: Path, unsure_bundle: Path
 ) -> None:
-    for model, wrong in ((sure_bundle, "one of 0.90, 0.98, 0.99, got 0.93"), (request_of.model, "it has none")):
+    for model, wrong in ((sure_bundle, "one of 0.90, 0.98, 0.99, got 0.93"), (unsure_bundle, "it has none")):
         with pytest.raises(InputError, match=wrong):
             submit(replace(request_of, model=model, options=JobOptions(precision=0.93)), jobs, ignore)
     assert not Path(jobs.place).exists()

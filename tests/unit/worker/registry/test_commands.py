@@ -89,6 +89,7 @@ def test_what_is_published_was_verified_and_is_told(tmp_path: Path, bundle: Path
     registry = open_registry(str(tmp_path / "registry"))
     done = run(registry, "publish", str(bundle), "--name", "shop", "--run", str(small_run))
     assert "Published: shop@1, in" in done.stdout
+    assert "It promises precision 0.90." in done.stdout
     assert "hangtag models promote shop@1" in done.stdout
     assert registry.state("shop").aliases == {}
     kept = {"splits.csv": "splits.csv", "best.keras": "weights/best.keras", "args.json": "args.json"}
@@ -101,6 +102,22 @@ def test_what_is_published_was_verified_and_is_told(tmp_path: Path, bundle: Path
         CHAMPION,
         "staging",
     ]
+
+
+def test_a_model_that_promises_nothing_is_said_to(tmp_path: Path, unsure_bundle: Path, bundle: Path) -> None:
+    registry = open_registry(str(tmp_path / "registry"))
+    said = "It promises no precision: all rows go to review, unless --threshold is asked for."
+    assert said in run(registry, "publish", str(unsure_bundle), "--name", "shop").stdout
+    assert said in run(registry, "promote", "shop@1", "--why", "the first").stdout
+    run(registry, "publish", str(bundle), "--name", "shop", "--promote", "--why", "better")
+    assert [one["promise"] for one in asked(registry)] == ["none", "0.90"]
+    lines = [line for line in run(registry).stdout.splitlines() if "shop" in line]
+    assert ["none" in line for line in lines] == [True, False]
+    assert said in run(registry, "rollback", "shop", "--why", "worse").stdout
+    settings = {one["name"]: one for one in asked(registry, "diff", "shop@1", "shop@2")["settings"]}
+    promised = settings["float32 precision promised"]
+    assert (promised["before"], promised["after"]) == ("none", "0.90")
+    assert [event.numbers["precision"] for event in registry.history("shop").events() if event.numbers] == [None, 0.9]
 
 
 def test_a_bundle_that_is_not_sound_is_not_published(tmp_path: Path, bundle: Path) -> None:

@@ -313,4 +313,4 @@ def test_without_a_promise_it_is_said_what_may_bring_one(out_of_fold, advised) -
     html = report_page(replace(material, confidence=confidence))
     assert "label more photos" in said(html, "thresholds")
     assert ("--folds 2" in said(html, "thresholds")) is advised
-    assert "none precision promised 50% sure is labelled by itself" in Page(html).text
+    assert "none precision promised every photo goes to a person" in Page(html).text
