@@ -27,7 +27,8 @@ async function classify(session, labels, rules, { rgb, width, height }) {
   const { label, confidence, unknown } = await session.run({ image });
   const milliseconds = performance.now() - start;
   const index = Number(label.data[0]);
-  const threshold = rules.thresholds[index];
+  // Without a promised precision a person looks at every photo, whatever thresholds an early Hangtag wrote down.
+  const threshold = rules.precision == null ? null : rules.thresholds[index];
   const said = { label: labels[index], confidence: confidence.data[0], threshold, milliseconds };
   return { ...said, doubt: doubt(said, unknown?.data[0], rules.unknown) };
 }

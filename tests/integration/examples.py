@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.example_runs.programs import install
 from models.decision import Prediction, Rules, Scores
 from models.edge import load_edge
+from models.precision import thresholds_for
 from models.preprocess import Pixels, opened, whole_rgb
 from tests.missing import skip_outside_ci
 
@@ -52,7 +53,7 @@ def edge_speaker(bundle: Path) -> EdgeSays:
     """What a bundle's edge graph says of photos that Hangtag decoded, and whether a person should look."""
     edge = load_edge((bundle / "edge.onnx").read_bytes(), str(bundle))
     known = edge.metadata
-    rules = Rules(known.labels, known.thresholds, known.unknown.limit if known.unknown else None)
+    rules = Rules(known.labels, thresholds_for(known, None), known.unknown.limit if known.unknown else None)
 
     def says(photos: list[Path]) -> list[Prediction]:
         answers = [edge.run(whole_pixels(photo)) for photo in photos]
