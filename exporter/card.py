@@ -186,11 +186,11 @@ def _proof(proof: Proof) -> str:
 
 def _variant_lines(variant: MadeVariant) -> list[str]:
     lines = []
-    if variant.cost is not None and variant.gain is not None:
+    if variant.cost is not None:
         low, high = variant.cost.points_95
         lines.append(
             f"- {variant.name} loses {variant.cost.points:.2f} points of accuracy on {variant.cost.photos} validation "
-            f"photos (95%: {low:.2f} to {high:.2f}), and was {variant.gain:.1f} times as fast as float32."
+            f"photos (95%: {low:.2f} to {high:.2f}), and was, against float32 on one thread, {variant.pace}."
         )
     if variant.edge_parity is not None:
         lines.append(

@@ -119,6 +119,7 @@ def _variant(variant: MadeVariant) -> dict[str, Any]:
         "accuracy": variant.accuracy,
         "cost": None if variant.cost is None else asdict(variant.cost),
         "times_as_fast": variant.gain,
+        "times_as_fast_with_decoding": variant.whole_gain,
         "unknown_agreement": variant.unknown_agreement,
         "edge": None if edge is None else {**asdict(edge), "passed": edge.passed},
     }

@@ -36,4 +36,4 @@ def too_much(cost: Drop, allowed: float) -> str:
 
 
 def _times(attempt: Attempt) -> str:
-    return f"{attempt.gain:.2f} times as fast as float32"
+    return f"{attempt.gain:.2f} times as fast as float32 in the network"

@@ -95,6 +95,10 @@ def test_the_proof_has_the_figures_of_each_variant(whole):
         assert variant["edge"]["passed"]
         assert variant["edge"]["photos"] > 10
     assert proof["variants"]["int8"]["times_as_fast"] > 0
+    assert proof["variants"]["int8"]["times_as_fast_with_decoding"] > 0
+    card = (whole.bundle / "README.md").read_text()
+    assert "times as fast in the network, " in card
+    assert "times with decoding included" in card
     assert proof["variants"]["int8"]["cost"]["photos"] == proof["keras"]["batches"]["photos"] - proof["golden"]
     assert proof["refused"] == {}
 

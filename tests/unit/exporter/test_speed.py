@@ -1,10 +1,13 @@
+import io
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
-from exporter.speed import speed_gain
+from exporter.speed import speed_gain, whole_gain
+from models.preprocess import PreprocessSpec
 
 
 def busy(layers):
@@ -37,3 +40,20 @@ def test_a_model_with_a_tenth_of_the_work_is_quicker_and_the_other_way_round():
 @pytest.mark.parametrize("photos", [1, 3, 40])
 def test_any_number_of_photos_will_do(photos):
     assert speed_gain(busy(1), busy(1), np.zeros((photos, 2, 64, 256), np.uint8), rounds=1) > 0
+
+
+def square(side):
+    """A model that takes squares, with next to nothing to do."""
+    value = helper.make_tensor_value_info
+    node = helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT)
+    ends = [value("image", TensorProto.UINT8, ["batch", side, side, 3])], [value("floats", TensorProto.FLOAT, None)]
+    graph = helper.make_graph([node], "square", *ends)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+
+
+def test_end_to_end_photos_are_decoded_and_what_is_none_is_left_out():
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(file, "PNG")
+    spec = PreprocessSpec(size=16)
+    assert whole_gain(square(16), square(16), [b"no photo", file.getvalue(), b""], spec, rounds=1) > 0
+    assert whole_gain(square(16), square(16), [b"no photo"], spec, rounds=1) is None
