@@ -198,7 +198,7 @@ def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Tabl
     if not any(target.coverage for target in evaluation.thresholds):
         return (
             "No precision can be promised: the photos are too few, or too often wrong.\n"
-            "Every photo goes to a person, unless labels without a promise are asked for with --threshold.\n"
+            "Every photo goes to a person, unless --threshold asks for labels all the same.\n"
             f"For a promise, label more photos{_or_else(args)}."
         )
     ruling = default_precision(evaluation.thresholds)

@@ -89,9 +89,9 @@ def test_another_precision_is_refused_before_anything_is_written(
 
 
 def test_a_model_without_a_table_is_refused_before_anything_is_written(
-    label: Label, bundle: Path, tmp_path: Path
+    label: Label, unsure_bundle: Path, tmp_path: Path
 ) -> None:
-    status, _, refused = label("--precision", 0.98, model=bundle)
+    status, _, refused = label("--precision", 0.98, model=unsure_bundle)
     assert status == 2
     assert "Expected a table of precisions in the model cnn" in refused
     assert list(tmp_path.iterdir()) == []

@@ -36,11 +36,14 @@ def statuses(output: Path) -> Counter[str]:
 
 
 def begun_by_an_earlier_hangtag(job: Path) -> None:
-    """As job.json was before version 4, of a model that promises nothing: its thresholds labeled rows."""
-    spec = json.loads((job / "job.json").read_text())
-    del spec["model"]["threshold"], spec["options"]["threshold"]
-    spec |= {"schema_version": 3, "model": {**spec["model"], "all_to_review": False}}
-    (job / "job.json").write_text(json.dumps(spec))
+    """As job.json and receipt.json were before version 4, of a model that promises nothing: thresholds labeled rows."""
+    spec, receipt = (json.loads((job / name).read_text()) for name in ("job.json", "receipt.json"))
+    for record in (spec, receipt):
+        del record["model"]["threshold"]
+        record["model"]["all_to_review"] = False
+    del spec["options"]["threshold"]
+    (job / "job.json").write_text(json.dumps({**spec, "schema_version": 3}))
+    (job / "receipt.json").write_text(json.dumps(receipt))
 
 
 def test_a_model_that_promises_nothing_labels_nothing_and_says_so(label: Label, tmp_path: Path) -> None:
@@ -100,7 +103,7 @@ def test_nothing_is_carried_over_from_a_job_that_an_earlier_hangtag_labeled_with
     _, _, said = label("--previous", output, name="next")
     assert "Nothing is carried over from" in said
     assert "what is labeled without a promise changed" in said
-    assert "no precision was promised" in label()[1].lower(), "its own result stays as it is, and says so"
+    assert "No precision was promised: an earlier Hangtag" in label()[1], "its own result stays as it is, and says so"
 
 
 def test_workers_on_the_queue_label_at_the_jobs_threshold(

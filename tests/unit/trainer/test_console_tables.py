@@ -108,7 +108,7 @@ def test_where_nothing_can_be_promised_it_is_said_instead_of_a_table(console) ->
     said = evaluated(made(ruling=None), console)
     text = "\n".join(said)
     assert "No precision can be promised" in text
-    assert "Every photo goes to a person, unless labels without a promise are asked for with --threshold." in text
+    assert "Every photo goes to a person, unless --threshold asks for labels all the same." in text
     assert "--folds 2" in text
     assert "--precision" not in text
     assert max(map(len, said)) <= WIDTH

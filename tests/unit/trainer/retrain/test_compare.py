@@ -55,7 +55,7 @@ def test_two_real_bundles_on_the_runs_own_test_photos(small_run, bundle, sure_bu
 
 
 def test_both_are_asked_for_the_precision_that_the_champion_keeps(
-    small_run, bundle, sure_run, sure_bundle, session_cache, tmp_path
+    small_run, unsure_bundle, sure_run, sure_bundle, session_cache, tmp_path
 ):
     """The same network twice: one keeps 0.90 by its own choice, the other 0.98."""
     run = tmp_path / "run"
@@ -66,8 +66,9 @@ def test_both_are_asked_for_the_precision_that_the_champion_keeps(
     found = compared(small_run, surer, sure_bundle, session_cache).automation
     assert (found.champion_precision, found.challenger_precision, found.own_precision) == (0.90, 0.90, 0.98)
     assert found.champion.photos == found.challenger.photos > found.own.photos
-    alone = compared(small_run, sure_bundle, bundle, session_cache).automation
+    alone = compared(small_run, sure_bundle, unsure_bundle, session_cache).automation
     assert (alone.champion_precision, alone.challenger_precision) == (None, 0.90)
+    assert alone.champion.photos == 0 < alone.challenger.photos, "who promises nothing labels nothing by itself"
 
 
 def test_a_class_that_was_renamed(small_run, bundle, sure_bundle, session_cache, tmp_path):
