@@ -54,6 +54,14 @@ def test_two_beats_and_two_workers_run_ten_slots_once_each(timetable: Timetable)
     assert sorted(done) == list(timetable.shelf().claimed)
 
 
+def test_a_beat_without_redis_says_so_in_one_line_and_claims_slots(timetable: Timetable) -> None:
+    timetable.server.kill()
+    beat = timetable.beat()
+    until(lambda: timetable.shelf().claimed, "a slot is claimed without Redis")
+    (told,) = beat.events("waiting_for_redis")
+    assert told["message"].startswith(f"Expected Redis at {timetable.server.url}, got: ")
+
+
 def test_redis_may_die_and_forget_in_the_middle(timetable: Timetable) -> None:
     beats = [timetable.beat(), timetable.beat()]
     timetable.worker()
