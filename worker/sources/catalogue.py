@@ -26,6 +26,7 @@ from worker.sources.address import (
     suffix_of,
 )
 from worker.sources.bucket import bucket_images, fetch_object
+from worker.sources.parquet import read_parquet
 from worker.sources.readers import (
     JSON_FIELD,
     Reader,
@@ -34,7 +35,6 @@ from worker.sources.readers import (
     read_jsonl,
     read_list,
     read_names,
-    read_parquet,
 )
 from worker.sources.text_file import text_file
 from worker.sources.unnamed_file import UnnamedFile

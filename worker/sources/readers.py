@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from models.errors import InputError
 from models.photo import walk_files
@@ -17,6 +16,8 @@ from models.preprocess import IMAGE_SUFFIXES
 from worker.sources.text_file import TextFile, text_file
 
 __all__ = [
+    "BATCH_CHARACTERS",
+    "BATCH_ROWS",
     "JSON_FIELD",
     "Reader",
     "read_delimited",
@@ -24,12 +25,10 @@ __all__ = [
     "read_jsonl",
     "read_list",
     "read_names",
-    "read_parquet",
 ]
 
 BATCH_ROWS: Final = 4096
 BATCH_CHARACTERS: Final = 8 * 1024 * 1024
-PARQUET_BUFFER: Final = 1024 * 1024
 JSON_FIELD: Final = {b"hangtag": b"json"}
 """Field metadata of a column whose cells are kept as JSON text, because they are nested or of several types."""
 
@@ -281,39 +280,3 @@ def _cell(field: pa.Field, row: dict[str, Any]) -> object:
     if field.metadata != JSON_FIELD:
         return row.get(field.name)
     return json.dumps(row[field.name], ensure_ascii=False) if field.name in row else None
-
-
-def read_parquet(path: Path, name: str | None = None) -> Reader:
-    """A Parquet file; its columns keep their types.
-
-    It is read through a small buffer: row groups may be of any size, and are not held as a whole.
-
-    Args:
-        path: where it is.
-        name: what messages call it; its path where none is given.
-
-    Raises:
-        InputError: it is not Parquet.
-    """
-    try:
-        file = pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False)
-    except (pa.ArrowInvalid, OSError) as error:
-        msg = f"Expected a Parquet file at {name or path}, got {error}."
-        raise InputError(msg) from error
-    return Reader(file.schema_arrow.remove_metadata(), _row_batches(file, name or str(path)))
-
-
-def _batch_rows(metadata: pq.FileMetaData) -> int:
-    """How many rows a batch may have, by what a row takes on average."""
-    characters: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    rows: int = metadata.num_rows
-    return max(1, min(BATCH_ROWS, BATCH_CHARACTERS * rows // max(1, characters)))
-
-
-def _row_batches(file: pq.ParquetFile, name: str) -> Iterator[pa.RecordBatch]:
-    try:
-        for batch in file.iter_batches(_batch_rows(file.metadata)):
-            yield batch.replace_schema_metadata()
-    except (pa.ArrowException, OSError) as error:
-        msg = f"Expected to read the Parquet file {name}, got {error}; write it anew."
-        raise InputError(msg) from error

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import InputError
-from worker.sources.readers import JSON_FIELD, read_delimited, read_folder, read_jsonl, read_list, read_parquet
+from worker.sources.parquet import read_parquet
+from worker.sources.readers import JSON_FIELD, read_delimited, read_folder, read_jsonl, read_list
 
 
 def rows(reader):
