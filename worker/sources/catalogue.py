@@ -54,6 +54,7 @@ IMAGE_COLUMNS: Final = (
     "url",
 )
 MAX_COLUMNS: Final = 10_000
+_LONGEST_LIST: Final = 1000
 _SNIFFED_ROWS: Final = 20
 _PARQUET: Final = ".parquet"
 _KINDS: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", _PARQUET, ".txt"})
@@ -93,7 +94,7 @@ class Catalogue:
             InputError: there is no such column.
         """
         if name is not None and name not in self.schema.names:
-            msg = f"Expected the column {name!r} ({option}) in {self.source}, found {', '.join(self.schema.names)}."
+            msg = f"Expected the column {name!r} ({option}) in {self.source}, found {_listed(self.schema)}."
             raise InputError(msg)
 
 
@@ -275,7 +276,7 @@ def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
     if wanted is not None:
         if wanted in schema.names:
             return wanted
-        msg = f"Expected a column {wanted!r} in {source}, found {', '.join(schema.names)}."
+        msg = f"Expected a column {wanted!r} in {source}, found {_listed(schema)}."
         raise InputError(msg)
     if len(schema.names) == 1:
         return str(schema.names[0])
@@ -283,8 +284,14 @@ def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
     for known in IMAGE_COLUMNS:
         if known in by_name:
             return str(by_name[known])
-    msg = f"Which column of {source} names the photo? Pass --image-column, one of: {', '.join(schema.names)}."
+    msg = f"Which column of {source} names the photo? Pass --image-column, one of: {_listed(schema)}."
     raise InputError(msg)
+
+
+def _listed(schema: pa.Schema) -> str:
+    """The names of columns, as far as a message may be long."""
+    names = ", ".join(schema.names)
+    return names if len(names) <= _LONGEST_LIST else f"{names[:_LONGEST_LIST]}…"
 
 
 def _column_words(names: list[str], column: str) -> str:

@@ -109,6 +109,13 @@ def test_the_image_root_may_be_a_url(tmp_path: Path) -> None:
         open_catalogue(file, image_root=tmp_path / "nowhere")
 
 
+def test_no_message_is_as_long_as_a_header(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", ",".join(f"column{n}" for n in range(5000)) + "\n")
+    with pytest.raises(InputError, match=r"Pass --image-column, one of: column0, column1, .*…") as refusal:
+        open_catalogue(file)
+    assert len(str(refusal.value)) < 1500
+
+
 TAKEN = {
     "photo,image,url": "in the column 'image', and not in 'photo', 'url' (name another with --image-column).",
     "sku,Photo": "in the column 'Photo'.",
