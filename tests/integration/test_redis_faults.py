@@ -81,7 +81,7 @@ def test_a_redis_that_remembers_goes_on_where_it_was(
 def test_a_worker_waits_for_a_redis_that_is_not_there_yet(farm: Farm, job: QueuedJob, names, expected) -> None:
     farm.server.kill()
     worker = farm.early_worker()
-    until(lambda: worker.events("celery.worker.consumer.consumer"), "the worker says that it cannot connect")
+    until(lambda: worker.events("waiting_for_redis"), "the worker says that it cannot connect")
     farm.server.start()
     job.wait_for_end()
     assert_same(job.rows(), expected(names))
