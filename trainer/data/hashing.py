@@ -22,7 +22,7 @@ def hash_photos(
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, PhotoFault]]]:
     """The photos that can be used, each with the SHA-256 of its file, and the others, each with the reason.
 
-    That are files that cannot be read, and those that hold other bytes than the ones that were labelled.
+    A file cannot be used if it cannot be read, or holds other bytes than those that were labelled.
 
     Args:
         photos: to read.

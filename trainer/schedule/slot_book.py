@@ -4,6 +4,7 @@ schedule/plan/000002.json               which schedule holds since when; slots b
 schedule/20261122T030000Z.json          claimed: the first to write it lets the cycle run
 schedule/20261122T030000Z.try1.json     a worker began with it, and how that went
 schedule/20261122T030000Z.done.json     how it ended; nothing more happens for this slot
+schedule/20261122T030000Z.tidied.json   the latest slot whose files were removed, long after it had ended
 """
 
 import re
@@ -114,10 +115,12 @@ class Shelf:
     Attributes:
         claimed: stamps of slots, the oldest first.
         done: those of them that ended.
+        tidied: the latest one that was tidied away; empty where none was.
     """
 
     claimed: tuple[str, ...]
     done: frozenset[str]
+    tidied: str = ""
 
     @property
     def open(self) -> tuple[str, ...]:
@@ -134,7 +137,7 @@ class Shelf:
 
     def may_claim(self, stamp: str) -> bool:
         """Whether nobody has claimed a slot: neither lies its claim here, nor may that have been tidied away."""
-        return stamp not in self.claimed and (len(self.claimed) < _KEPT or stamp > min(self.done, default=""))
+        return stamp not in self.claimed and stamp > self.tidied
 
 
 class SlotBook:
@@ -163,7 +166,8 @@ class SlotBook:
     def look(self) -> Shelf:
         """What lies there now."""
         names = self._storage.names(FOLDER)
-        return Shelf(tuple(_stamps(names, ".json")), frozenset(_stamps(names, ".done.json")))
+        tidied = max(_stamps(names, ".tidied.json"), default="")
+        return Shelf(tuple(_stamps(names, ".json")), frozenset(_stamps(names, ".done.json")), tidied)
 
     def claim(self, claim: Claim) -> bool:
         """Claim a slot; ``False`` when somebody was quicker."""
@@ -221,10 +225,18 @@ class SlotBook:
         old = {stamp for stamp in shelf.done - kept if stamp < before}
         if not old:
             return
+        self._note_tidied(shelf.tidied, max(old))
         names = [name for name in self._storage.names(FOLDER) if _TIDIED.fullmatch(name) and name[:_STAMP] in old]
         # its end goes last: a slot that is claimed, and whose end is gone, would run again
         for name in sorted(names, key=lambda name: name.endswith(".done.json")):
             self._storage.delete(f"{FOLDER}/{name}")
+
+    def _note_tidied(self, before: str, latest: str) -> None:
+        """Note up to which slot nothing lies there any more, so that no beat whose clock is behind claims one again."""
+        if before < latest:
+            self._storage.replace(f"{FOLDER}/{latest}.tidied.json", b"{}")
+            if before:
+                self._storage.delete(f"{FOLDER}/{before}.tidied.json")
 
 
 def _stamps(names: list[str], suffix: str) -> list[str]:

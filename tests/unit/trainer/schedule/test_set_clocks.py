@@ -84,6 +84,18 @@ def test_a_clock_that_is_far_behind_runs_nothing_that_was_tidied_away(beat: Beat
     assert max(beat.runs.values()) == 1
 
 
+def test_a_clock_that_was_ahead_for_long_silences_no_schedule(beat: Beat) -> None:
+    """Its claims are as many as are kept, so that all from before it went wrong are tidied away."""
+    for hours in range(3):
+        beat.at(BEGIN + hours * HOUR)
+    for hours in range(110):
+        beat.at(BEGIN + YEAR + hours * HOUR)
+    assert min(beat.book.look().claimed) > "2027"
+    assert "20261122T060000Z" in beat.at(BEGIN + 3 * HOUR)
+    beat.at(BEGIN + HOUR)
+    assert max(beat.runs.values()) == 1
+
+
 @given(st.lists(st.tuples(st.sampled_from([0, 1]), st.integers(-400, 400)), max_size=30))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_however_clocks_are_set_no_slot_runs_twice_and_the_next_one_runs(
