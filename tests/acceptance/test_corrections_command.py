@@ -117,12 +117,12 @@ def test_a_retraining_says_where_its_corrections_are(tmp_path: Path) -> None:
     assert "names no corrections" in run_hangtag("corrections", "list", *config).stderr
 
 
-def test_a_word_of_a_time_to_come_is_told_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_word_that_is_dated_in_the_future_is_told_and_stops_nothing(tmp_path: Path) -> None:
     rows = (f",{'a' * 64},hats,,anna,,2026-05-01", f",{'a' * 64},boots,,anna,,2999-01-01")
     (tmp_path / "corrections.csv").write_text(HEAD + "".join(f"{row}\n" for row in rows))
     listed = run_hangtag("corrections", "list", "--in", str(tmp_path / "corrections.csv"), "--json")
     assert [agreed["label"] for agreed in json.loads(listed.stdout)["agreed"]] == ["hats"]
-    assert "Warning: 1 word is of a time to come and not heeded, the first by anna at 2999-01-01" in listed.stderr
+    assert "Warning: 1 word is dated in the future and does not count, the first by anna at 2999-01-01" in listed.stderr
     (tmp_path / "more.csv").write_text(f"{HEAD}{rows[1]}\n")
     refused = run_hangtag(
         "corrections", "import", str(tmp_path / "more.csv"), "--into", str(tmp_path / "corrections.csv")

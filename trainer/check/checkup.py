@@ -96,10 +96,9 @@ def check_up(dataset: Dataset, store: LookStore, view: CheckView) -> Checkup:
 def _check_there(dataset: Dataset, looked: Looked) -> None:
     missing = [one.photo.path for one in looked.faulty if one.fault.kind is FaultKind.MISSING]
     if len(missing) == len(dataset.photos):
-        files = f"all {len(missing):,} files"
         msg = (
-            f"Expected the photos that {dataset.source} names, {files} are missing, {missing[0]} for one; relative "
-            "paths start at the folder of the CSV."
+            f"Expected the photos that {dataset.source} names, found none of the {len(missing):,} files, such as "
+            f"{missing[0]}; check the paths, which start at the folder of the CSV."
         )
         raise DataError(msg)
 

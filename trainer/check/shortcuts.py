@@ -33,9 +33,9 @@ LEAST_SHARE_OF_PAIR: Final = 0.5
 a share of what that gets wrong, among all classes or among two of them; and when chance cannot explain it."""
 
 _ERRORS: Final = 3.0
-"""Standard errors that chance may be off by."""
+"""Beyond so many standard errors, chance is no explanation."""
 _CHANCE_OF_PAIR: Final = 0.001
-"""How likely the best of all pairs of classes may be by chance (Bonferroni's correction)."""
+"""A pair of classes is named if chance gives the best of all pairs more rarely (Bonferroni's correction)."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
 """Accidents whose pairs of classes are named. Colours at the border, the shape and the bytes of a photo may be those of
 the product: any catalogue of many classes has two that they tell apart."""
@@ -60,7 +60,7 @@ class Guess:
         pair_accuracy: among the photos of these two.
         pair_majority: of always naming the commoner of the two.
         classes: how many classes there were to choose from.
-        pair_stands_out: whether the accident is never the product, and chance hardly gives the best pair of so many.
+        pair_stands_out: whether the accident is never the product, and chance hardly gives the best of all pairs.
     """
 
     feature: str
@@ -202,7 +202,7 @@ class _Pair:
     pictures: int
 
     def is_more(self, pairs: int) -> bool:
-        """Whether it is more than the best of so many pairs is by chance; copies of one picture prove nothing."""
+        """Whether the best of ``pairs`` pairs is hardly so good by chance; copies of one picture prove nothing."""
         right = int(self.accuracy * self.pictures)
         by_chance = pairs * float(binom.sf(right - 1, self.pictures, self.majority))
         gain = self.accuracy - self.majority

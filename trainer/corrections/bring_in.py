@@ -29,8 +29,8 @@ class Imported:
         added: what was new of it.
         settled: all words that are there now.
         lost: paths in the file that lead to no file, in its order.
-        root: where relative paths start, as the job or the run in whose folder the file lies says; none where none was
-            asked.
+        root: where relative paths start, as the job or the run beside the file says; ``None`` if neither says it, or
+            if nobody asked.
     """
 
     sheet: Sheet

@@ -1,4 +1,4 @@
-"""Where the photos are that a file of a job or of a run names (``review.csv``, ``label_issues.csv``), as these say."""
+"""The folder of the photos that ``review.csv`` of a job, or ``label_issues.csv`` of a run, names."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ __all__ = ["job_root"]
 
 
 def job_root(file: Path) -> Path | None:
-    """The folder where relative paths of a file start that lies in the folder of a job or of a run.
+    """The folder at which relative paths start in a file that lies beside a job's or a run's own files.
 
-    None where neither lies there, where a job's photos are no files, or where that folder is not on this machine.
+    ``None`` if there is no job and no run, if the job's photos are not files, or if the folder is not on this machine.
     """
     folder = file.absolute().parent
     root = _of_run(folder) or _of_job(folder)

@@ -58,9 +58,7 @@ def import_and_show(file: Path, store: CorrectionStore, options: SheetOptions, *
     silent = f", {done.sheet.silent:,} without a correction" if done.sheet.silent else ""
     labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
     if done.root:
-        _say(
-            console, f"Relative paths start at {done.root}, as the job or the run says in whose folder {file.name} lies"
-        )
+        _say(console, f"Relative paths start at {done.root}, as the job or the run beside {file.name} says")
     _say(console, f"{number_of(done.sheet.rows, 'row')}: {new:,} new, {done.added.known:,} known already{silent}")
     if done.added.mended:
         _say(console, f"{done.added.mended:,} mended: their paths lead to their photos now")
@@ -89,7 +87,7 @@ def _warn_of_lost(done: Imported) -> None:
 
 
 def _warn_of_ahead(store: CorrectionStore) -> None:
-    """On stderr, as those that lead to no file."""
+    """Warn on stderr, so that ``--json`` stays JSON."""
     if ahead := store.ahead():
         _say(Console(stderr=True), f"Warning: {ahead_sentence(ahead, store.path)}", "yellow")
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from models.text import number_of
 from trainer.data.path_cell import cell_path, path_cell
 
 __all__ = ["COLUMNS", "Word", "ahead_sentence", "parse_word", "word_cells"]
@@ -52,7 +53,7 @@ class Word:
         return Path(self.image) if self.image and not _ELSEWHERE.match(self.image) else None
 
     def is_ahead(self, now: datetime) -> bool:
-        """Whether it is of after tomorrow, a time that no clock should say yet: it would be its photo's last one."""
+        """Whether it is dated later than tomorrow: a clock was wrong, and it would stay its photo's last word."""
         return self.at > now + _FAST_CLOCK
 
 
@@ -121,15 +122,15 @@ def word_cells(word: Word) -> tuple[str, ...]:
 
 
 def ahead_sentence(ahead: Sequence[Word], path: Path) -> str:
-    """For people: words that do not count, since a clock was wrong when they were said.
+    """Tell people which words do not count, since a clock was wrong when they were said.
 
     Args:
-        ahead: those of after tomorrow; one at least.
-        path: of the file that they are in.
+        ahead: the words that are dated later than tomorrow; one at least.
+        path: of their file.
     """
-    words = "1 word is" if len(ahead) == 1 else f"{len(ahead):,} words are"
+    words = number_of(len(ahead), "word is dated in the future and does", "words are dated in the future and do")
     first, photo = ahead[0], word_cells(ahead[0])[0] or ahead[0].sha256
     return (
-        f"{words} of a time to come and not heeded, the first by {first.reviewer} at {first.at.isoformat()} "
-        f"on {photo}; mend at in {path}."
+        f"{words} not count, the first by {first.reviewer} at {first.at.isoformat()} on {photo}; correct its time "
+        f"(the column at) in {path}."
     )

@@ -55,7 +55,7 @@ class LabeledPhoto:
         split: where the person put it; none where that is left to Hangtag.
         product: what it shows, a SKU or the like; photos of one product are kept in one split.
         open: whether the person has said that Hangtag is to choose its split, though others have one.
-        sha256: of the bytes that were labelled; none where nobody has said so, and the label is of whatever is there.
+        sha256: of the bytes that were labelled; ``None`` if nobody has said so: then the label holds for any bytes.
     """
 
     path: Path

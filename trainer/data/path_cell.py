@@ -36,10 +36,10 @@ def data_folder(data: Path) -> Path:
 
 
 def path_in(data: Path, path: Path) -> str:
-    """A photo's path from the folder of the data it is of; in full where it lies elsewhere.
+    """A photo's path, relative to the folder of its data; in full if the photo lies elsewhere.
 
     Args:
-        data: a folder or a CSV; with or without links in its own path.
+        data: a folder or a CSV; links in its own path make no difference.
         path: absolute.
     """
     folder = data_folder(data)

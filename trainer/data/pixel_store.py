@@ -183,7 +183,7 @@ class _Decoding:
         return False
 
     def _note(self, row: int, sha256: str | None, fault: PhotoFault | None) -> None:
-        """Keep what came of a photo under the SHA-256 of the bytes that were read; none where nothing is to be kept."""
+        """Keep what came of a photo under the SHA-256 of the bytes that were read; ``None``: keep nothing."""
         expected, path = self._files[row]
         said = {} if fault is None else {"fault": fault.kind, "message": fault.message}
         self._entries[row] = {"sha256": expected, "lost": True} if sha256 is None else {"sha256": sha256, **said}

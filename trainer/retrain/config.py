@@ -244,7 +244,10 @@ def read_config(path: Path) -> RetrainConfig:
     path = path.absolute()
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        msg = f"Expected a retraining's settings at {path}, the system answered {error.strerror}; check the path."
+        raise InputError(msg) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         msg = f"Expected a retraining's settings in TOML at {path}, could not read them: {error}."
         raise InputError(msg) from error
     try:

@@ -57,7 +57,7 @@ class Collected(_Record):
         relabeled: photos whose label differs from the cycle before.
         corrections: what reviewers said, and what became of it.
         dropped: photos left out, since their class is labelled no more, by class.
-        ahead: what to know of reviewers' words that are not heeded, since they are of a time to come; mostly empty.
+        ahead: a sentence on reviewers' words that do not count, since they are dated in the future; mostly empty.
     """
 
     fingerprint: str

@@ -32,7 +32,7 @@ class SlotMessage:
 
 
 def parse_message(text: bytes | str) -> SlotMessage | None:
-    """Read a message about a slot; none for one that is not ours."""
+    """Read a message about a slot; ``None`` if it is not ours."""
     match read_call(text):
         case Call(task=task, arguments=[str(config), str(slot)]) if task == RETRAIN_TASK:
             known = config.startswith("/") and "\0" not in config and time_of(slot)
@@ -41,7 +41,7 @@ def parse_message(text: bytes | str) -> SlotMessage | None:
 
 
 def slot_call(text: bytes | str) -> Call | None:
-    """What a train worker may be asked for; none for anything else."""
+    """Read what a train worker may be asked to do; ``None`` for anything else."""
     message = parse_message(text)
     return Call(RETRAIN_TASK, [message.config, message.slot]) if message else None
 

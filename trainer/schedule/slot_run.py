@@ -46,8 +46,7 @@ class SlotRun:
     Args:
         settings: say where Redis is, and how long a worker has to stop.
         command: to which a config and options are added.
-        configs: whose cycles it runs, as absolute paths; where there are none, those of any that a beat has claimed a
-            slot for.
+        configs: absolute paths; it runs cycles of these only. Without any, of each config that a slot was claimed for.
         retry_s: seconds before a cycle that failed is tried again.
 
     Attributes:

@@ -29,7 +29,7 @@ def start_train_worker(
 
     Args:
         settings: say where Redis is.
-        configs: whose cycles it runs; where there are none, those of any that a beat has claimed a slot for.
+        configs: it runs cycles of these only. Without any, of each config that a slot was claimed for.
         as_json: log JSON lines instead of text.
         run: runs them. Default: ``hangtag retrain``, where what trains is installed.
 

@@ -89,7 +89,7 @@ def test_what_a_killed_import_left_is_cleared_away(store: CorrectionStore) -> No
     assert not left.exists()
 
 
-def test_a_word_of_a_time_to_come_stays_and_does_not_count_until_then(tmp_path: Path) -> None:
+def test_a_word_that_is_dated_in_the_future_stays_and_does_not_count_until_then(tmp_path: Path) -> None:
     soon, late = word(0, "boots", minute=23 * 60), word(0, "hats", minute=400 * 24 * 60)
     fast = CorrectionStore(tmp_path / "corrections.csv", now=lambda: late.at)
     fast.add([soon, late])
@@ -101,7 +101,7 @@ def test_a_word_of_a_time_to_come_stays_and_does_not_count_until_then(tmp_path: 
     assert [agreed.label for agreed in settle(store.words()).agreed] == ["shoes"]
 
 
-def test_what_a_reviewer_has_said_of_a_time_to_come_is_not_their_last_word(tmp_path: Path) -> None:
+def test_what_a_reviewer_has_dated_in_the_future_is_not_their_last_word(tmp_path: Path) -> None:
     store = CorrectionStore(tmp_path / "corrections.csv", now=lambda: BEGIN)
     store.add([word(0, "boots", minute=-1), word(0, "hats", minute=400 * 24 * 60)])
     assert [said.label for said in store.add([], [word(0, "hats")]).words] == ["hats"]

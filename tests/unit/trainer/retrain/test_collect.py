@@ -265,9 +265,9 @@ def test_a_row_of_the_data_stays_of_the_bytes_that_it_names(tmp_path):
     assert digests(shop.last / "dataset.csv") == {"1.jpg": named, "3.jpg": sha256("photos/hats/3.jpg"), "gone.jpg": ""}
 
 
-def test_a_correction_of_a_time_to_come_is_not_heeded_and_told(shop: Shop) -> None:
+def test_a_correction_that_is_dated_in_the_future_does_not_count_and_is_told(shop: Shop) -> None:
     shop.correct(f",{sha256('photos/boots/1.jpg')},hats,,anna,,2999-01-01")
     collected = shop.collect()
     assert collected.corrections == ()
     assert shop.labels["photos/boots/1.jpg"] == "boots"
-    assert [line for line in collected_notes(collected, {"boots", "hats"}) if "1 word is of a time to come" in line]
+    assert [line for line in collected_notes(collected, {"boots", "hats"}) if "1 word is dated in the future" in line]
