@@ -1,7 +1,7 @@
 """What Redis knows of a job. All of it may be lost at any time, and is made again from the job's folder.
 
-Whoever may write to Redis may write anything there: what cannot be read is counted and passed over, and no key keeps
-anybody waiting for longer than our own would.
+Whoever may write to Redis may write anything there. What cannot be read is counted and passed over. From Redis 7.0 on
+a key of others keeps nobody waiting for longer than our own would; an older Redis cannot shorten a key's life.
 
 Keys, each with an end of its own: ``hangtag:lease:JOB:CHUNK`` who works on a chunk; ``hangtag:sent:JOB:CHUNK`` it was
 queued a moment ago; ``hangtag:worker:…`` a worker is there; ``hangtag:trouble:JOB`` what keeps chunks from being done;
@@ -19,6 +19,7 @@ from typing import Annotated, Final
 import redis
 from pydantic import AfterValidator, Field, TypeAdapter
 
+from models.text import printable
 from worker.owner import Owner
 from worker.queue.settings import QueueSettings
 
@@ -36,6 +37,8 @@ TROUBLE_S: Final = 60
 LONGEST_TRIAL: Final = 4
 _UNLESS_OTHERS: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
+_NO_LT: Final = "wrong number of arguments for 'expire'"
+"""What a Redis older than 7.0 answers to ``EXPIRE … LT``."""
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 _MOST_SLOTS: Final = 4096
 _MOST_TOLD: Final = 1000
@@ -156,7 +159,7 @@ class Ledger:
         key, mine = _lease(job, chunk), owner.to_json()
         if self._redis.set(key, mine, nx=True, ex=LEASE_S):
             return True
-        if self._lives(key, self._redis.get(key)):
+        if self._lives(key, self._redis.mget([key])[0]):  # unlike GET, it passes over what is no string
             return False
         self._redis.set(key, mine, ex=LEASE_S)
         return True
@@ -198,7 +201,7 @@ class Ledger:
     def setbacks(self, job: str) -> int:
         """How often something kept chunks of a job from being done since one was done."""
         key = _setbacks(job)
-        text = str(self._redis.mget([key])[0] or 0)  # unlike GET, it passes over what is no string
+        text = str(self._redis.mget([key])[0] or 0)  # not GET, as in take_lease
         if not _COUNT.fullmatch(text):
             self._pass_over(key)
             return 0
@@ -215,7 +218,8 @@ class Ledger:
     def trouble(self, job: str) -> dict[str, str]:
         """Host → what kept it from doing a chunk within the last minute."""
         start = f"hangtag:trouble:{job}:"
-        return {_plain(key.removeprefix(start)): _plain(text) for key, text in self._values(f"{start}*").items()}
+        found = self._values(f"{start}*")
+        return {printable(key.removeprefix(start)): printable(text[:_MOST_TEXT]) for key, text in found.items()}
 
     def win(self, key: str, seconds: float, at_most: float = 0.0) -> bool:
         """Set a mark for some seconds; ``False`` where it is there, and then it goes within ``at_most`` of them."""
@@ -225,11 +229,13 @@ class Ledger:
         return False
 
     def _limit(self, keys: Iterable[str], seconds: float) -> None:
-        """Let keys end within some seconds, as those do that we write."""
+        """Let keys end within some seconds, as those do that we write; a Redis older than 7.0 leaves them alone."""
         with self._redis.pipeline(transaction=False) as together:
             for key in keys:
                 together.expire(key, math.ceil(seconds), lt=True)
-            together.execute()
+            for answer in together.execute(raise_on_error=False):
+                if isinstance(answer, RedisError) and not str(answer).startswith(_NO_LT):
+                    raise answer
 
     def _lives(self, key: str, lease: bytes | str | None) -> bool:
         """Whether a process holds a lease that is not known to be dead; a lease that nobody can read ends by itself."""
@@ -274,8 +280,3 @@ def _setbacks(job: str) -> str:
 
 def _trial(job: str) -> str:
     return f"hangtag:trial:{job}"
-
-
-def _plain(text: str) -> str:
-    """Text that does nothing to a terminal."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text[:_MOST_TEXT])

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import redis
+from redis.client import Pipeline
 
 from worker.owner import Owner
 from worker.queue.ledger import LEASE_S, Ledger, Presence, RedisError, connect
@@ -192,6 +193,43 @@ def test_no_key_of_others_lasts_longer_than_ours_would(ledger: Ledger, client: r
     assert all(0 <= client.ttl(f"hangtag:{key}") <= most for key, most in keys.items())
 
 
+def test_a_lease_that_is_a_list_is_nobodys(ledger: Ledger, client: redis.Redis) -> None:
+    client.rpush(LEASE, "x")
+    assert ledger.leased("spring", [3]) == set()
+    assert ledger.take_lease("spring", 3, Owner.this())
+    assert Owner.from_json(client.get(LEASE)) == Owner.this()
+
+
+class _OldPipeline(Pipeline):
+    """Answers ``EXPIRE … LT`` as Redis 6.2 does."""
+
+    def expire(self, name: str, *_: object, **__: object) -> object:
+        return self.execute_command("EXPIRE", name)
+
+
+class _OldRedis(redis.Redis):
+    def pipeline(self, transaction: bool = True, shard_hint: object = None) -> Pipeline:
+        return _OldPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+def test_a_redis_that_cannot_shorten_a_keys_life_is_good_enough(settings: QueueSettings, living_process: Owner) -> None:
+    with _OldRedis.from_url(settings.redis_url, decode_responses=True) as old:
+        ledger = Ledger(old)
+        assert ledger.take_lease("spring", 3, living_process)
+        assert ledger.leased("spring", [3]) == {3}
+        assert ledger.mark_sent("spring", 4)
+        assert not ledger.mark_sent("spring", 4)
+
+
+def test_what_else_redis_refuses_is_told(settings: QueueSettings, client: redis.Redis, living_process: Owner) -> None:
+    client.acl_setuser("guest", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-expire"])
+    with redis.Redis.from_url(settings.redis_url, username="guest", password="any", decode_responses=True) as guest:
+        ledger = Ledger(guest)
+        ledger.take_lease("spring", 3, living_process)
+        with pytest.raises(RedisError, match="no permissions"):
+            ledger.leased("spring", [3])
+
+
 def test_a_queue_that_is_none_is_made_one_again(ledger: Ledger, client: redis.Redis) -> None:
     client.set("hangtag.2.normal", "x")
     assert ledger.queued("hangtag.2.normal") == []
@@ -200,4 +238,4 @@ def test_a_queue_that_is_none_is_made_one_again(ledger: Ledger, client: redis.Re
 
 def test_trouble_does_nothing_to_a_terminal(ledger: Ledger, client: redis.Redis) -> None:
     client.set("hangtag:trouble:spring:shop\x1b[2J", "no \x1b]0;folder\x07\nat all")
-    assert ledger.trouble("spring") == {"shop?[2J": "no ?]0;folder?\nat all"}
+    assert ledger.trouble("spring") == {r"shop\x1b[2J": "no \\x1b]0;folder\\x07\nat all"}
