@@ -223,7 +223,7 @@ def test_a_redis_that_cannot_shorten_a_keys_life_is_good_enough(settings: QueueS
 
 def test_what_else_redis_refuses_is_told(settings: QueueSettings, client: redis.Redis, living_process: Owner) -> None:
     client.acl_setuser("guest", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-expire"])
-    with redis.Redis.from_url(settings.redis_url, username="guest", password="any", decode_responses=True) as guest:
+    with redis.Redis.from_url(settings.redis_url, username="guest", password="", decode_responses=True) as guest:
         ledger = Ledger(guest)
         ledger.take_lease("spring", 3, living_process)
         with pytest.raises(RedisError, match="no permissions"):
