@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from models.bundle import MANIFEST_FILE, Bundle
@@ -41,7 +42,7 @@ def keep(storage: Storage, key: str, data: bytes) -> None:
 
 
 def is_whole(here: Path) -> bool:
-    """Whether a bundle that was brought to this machine still has all its files: cleaners take them one by one."""
+    """Whether a bundle that was brought to this machine still has all its files, of which a cleaner may take any."""
     try:
         manifest = (here / MANIFEST_FILE).read_bytes()
         return all((here / name).is_file() for name in parse_manifest(manifest, str(here)).files)
@@ -64,7 +65,10 @@ def bring_bundle(storage: Storage, here: Path) -> None:
 
 
 def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
-    """Write files into a folder of this machine, which appears with the last of them; what lacks one of them goes."""
+    """Write files into a folder of this machine, which appears with the last of them.
+
+    A folder that is there already and lacks one of the files is replaced; a whole one stays.
+    """
     temporary = here.with_name(f".{here.name}.{uuid.uuid4().hex}")
     remains = temporary.with_suffix(".remains")
     names = []
@@ -74,7 +78,8 @@ def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
             write_synced(temporary / name, data)
             names.append(name)
         if here.is_dir() and not all((here / name).is_file() for name in names):
-            here.rename(remains)
+            with suppress(FileNotFoundError):  # another process has just moved it away
+                here.rename(remains)
         temporary.rename(here)
     except FileNotFoundError:
         raise

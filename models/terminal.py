@@ -38,8 +38,8 @@ class Console(rich.console.Console):  # noqa: TID251 - the only one
 class RateColumn(ProgressColumn):
     """Done since the start of the work over its time, as the summary says it afterwards.
 
-    A task's field ``unit``, such as ``images/s``, is of its rate, which it has none without; ``earlier`` is how much of
-    it was done before the work began.
+    A task's field ``unit``, such as ``images/s``, is that of its rate; a task without it shows none. Its field
+    ``earlier`` is how much was done before the work began.
     """
 
     def render(self, task: Task) -> Text:

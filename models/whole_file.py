@@ -44,15 +44,16 @@ def write_beside(final: Path, data: bytes) -> Path:
 
 @contextmanager
 def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
-    """A name beside a file's place for one writer, who makes the file; it is renamed when the block ends.
+    """Give one writer a temporary name beside a file's place; what it made there is renamed when the block ends.
 
-    Nobody can foresee the name, so that no link lies in wait there. What killed writers left is removed first.
+    Nobody can foresee the name, so that no link lies in wait there. What killed writers left is removed first, so that
+    a place may have one writer at a time.
 
     Args:
         final: where the file is to be.
-        ending: of the temporary name, where what writes it insists.
+        ending: of the temporary name, for writers that insist on one.
     """
-    for left in final.parent.glob(f".{glob.escape(final.name)}.*{ending}"):
+    for left in final.parent.glob(f".{glob.escape(final.name)}.{'[0-9a-f]' * 32}{ending}"):
         with suppress(OSError):  # it is another user's
             left.unlink()
     temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}{ending}")
@@ -66,7 +67,7 @@ def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
 
 
 def open_lock(path: Path) -> TextIO:
-    """Open a file to lock it; what it holds stays, and a link is not followed.
+    """Open a file to lock it. Its content stays, and a link is not followed.
 
     Raises:
         OSError: it is a link, or cannot be made.
@@ -113,7 +114,7 @@ def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
 def _has_two_names(file: Path) -> bool:
     """Whether the link was made all the same: NFS may lose the reply, ask again, and be told that the name is taken.
 
-    Source: ``O_EXCL`` in open(2). The file is opened so that an NFS client asks the server anew.
+    Source: ``O_EXCL`` in open(2). The file is opened so that an NFS client asks the server once more.
     """
     with file.open("rb") as handle:
         return os.fstat(handle.fileno()).st_nlink > 1

@@ -27,17 +27,18 @@ def test_a_file_is_whole_or_absent_and_leaves_nothing_beside_it(tmp_path: Path) 
 
 
 def test_no_two_temporary_names_are_the_same_and_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
-    names = set()
-    left = tmp_path / ".[a].csv.0123.tmp"
-    for other in (left, tmp_path / ".a.csv.0123.tmp"):
-        other.touch()
+    names, number = set(), "0123456789abcdef" * 2
+    left = tmp_path / f".[a].csv.{number}.tmp"
+    of_others = [tmp_path / f".{name}.{number}.tmp" for name in ("a.csv", "[a].csv.2.csv")]
+    for place in (left, *of_others):
+        place.touch()
     for _ in range(2):
         with replacing(tmp_path / "[a].csv") as temporary:
             assert not left.exists()
             names.add(temporary.name)
             temporary.touch()
     assert len(names) == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.csv.0123.tmp", "[a].csv"]
+    assert set(tmp_path.iterdir()) == {*of_others, tmp_path / "[a].csv"}
 
 
 def test_a_lock_is_no_link_and_empties_nothing(tmp_path: Path, victim: Path) -> None:

@@ -31,19 +31,16 @@ def dropped(app: GentleCelery) -> float:
     return app.metrics.totals()[DROPPED, ("message",)]
 
 
-def take(app: Celery, most: int = 20) -> list[list[Any]]:
-    """The arguments of the messages that Celery would get."""
-    taken = []
+def take(app: Celery) -> list[list[Any]]:
+    """The arguments of what Celery gets, up to the first message that it gets."""
+    taken: list[list[Any]] = []
     with app.connection_for_read() as connection:
         connection.gate = app.gate
         consumer = Consumer(connection, app.amqp.queues.values(), accept=["json"])
         consumer.register_callback(lambda body, message: (taken.append(body[0]), message.ack()))
         with consumer:
-            for _ in range(most):
-                try:
-                    connection.drain_events(timeout=0.2)
-                except TimeoutError:
-                    break
+            while not taken:
+                connection.drain_events(timeout=30)
     return taken
 
 
