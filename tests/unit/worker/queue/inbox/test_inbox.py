@@ -65,7 +65,7 @@ def test_after_a_restart_nothing_is_taken_twice(place: Watched) -> None:
     place.write("cam/1.jpg", "")
     place.settle(place.inbox())
     place.settle(place.inbox())
-    assert [what for what, _ in place.heard.new] == ["a.csv", "1 photos"]
+    assert [what for what, _ in place.heard.new] == ["a.csv", "1 photo"]
     assert not place.heard.old
 
 
@@ -212,7 +212,7 @@ def test_a_photo_that_is_written_anew_is_a_new_row(place: Watched) -> None:
     place.settle(inbox)
     place.write("1.jpg", "other")
     place.settle(inbox)
-    assert [what for what, _ in place.heard.new] == ["2 photos", "1 photos"]
+    assert [what for what, _ in place.heard.new] == ["2 photos", "1 photo"]
     assert rows_of(place.jobs) == {"1.jpg": 2, "2.jpg": 1}
 
 
@@ -231,7 +231,7 @@ def test_one_kind_of_files_can_be_asked_for(place: Watched, only: Only) -> None:
     place.write("x.xlsx", "")
     asked = place.asked(only=only)
     asked.settle(asked.inbox())
-    assert [what for what, _ in place.heard.new] == ["a.csv" if only is Only.CATALOGUES else "1 photos"]
+    assert [what for what, _ in place.heard.new] == ["a.csv" if only is Only.CATALOGUES else "1 photo"]
     assert not place.heard.others
 
 
@@ -284,7 +284,7 @@ def test_a_sub_folder_that_cannot_be_read_stops_nothing_whatever_it_is_called(pl
     watched = place.asked(folder=deep)
     watched.settle(watched.inbox(), looks=4)
     assert [what for what, _ in place.heard.troubles] == ["photos/"]
-    assert [what for what, _ in place.heard.new] == ["1 photos"]
+    assert [what for what, _ in place.heard.new] == ["1 photo"]
 
 
 def test_each_job_takes_the_champion_of_its_time(place: Watched, tmp_path: Path, bundle: Path) -> None:
