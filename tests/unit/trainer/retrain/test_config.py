@@ -41,6 +41,17 @@ def test_a_name_that_no_model_can_have_is_said_with_file_and_key(tmp_path: Path)
         read_config(written(tmp_path, "", "../x"))
 
 
+def test_a_file_that_is_not_there_is_said_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"settings at \S+gone\.toml, the system answered No such file or directory;"):
+        read_config(tmp_path / "gone.toml")
+
+
+def test_settings_within_settings_without_end_are_refused(tmp_path: Path) -> None:
+    """A message on the queue may name any file."""
+    with pytest.raises(InputError, match=r"in TOML at \S+shop\.toml, could not read them: maximum recursion"):
+        read_config(written(tmp_path, f"x = {'[' * 10_000}{']' * 10_000}"))
+
+
 def test_what_is_right_is_read(tmp_path: Path) -> None:
     more = '[gate]\nmin_accuracy = 1\n[schedule]\ncron = "0 3 * * 0"\ntimezone = "Europe/Zurich"'
     config = read_config(written(tmp_path, more))
