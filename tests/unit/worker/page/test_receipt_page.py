@@ -71,7 +71,7 @@ def test_the_page_says_all_that_the_receipt_says() -> None:
         "Processes 5",
         "Busy 2.5 hours",
         "Deaths 2 tries that ended with their process",
-        "Photos 800 rows carried over from the previous result; 200 photos were decoded",
+        "Photos 800 rows carried over from the previous result; 200 photos decoded",
         "till-1 600 60.0%",
         "till-2 400 40.0%",
         "4 files of the folder whose names do not say image",
