@@ -50,14 +50,13 @@ def preparation_notes(
 def _excluded(excluded: Sequence[Exclusion]) -> Iterator[str]:
     if excluded:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(e.reason for e in excluded).most_common())
-        yield f"{len(excluded):,} {_files(len(excluded))} set aside ({kinds}): see excluded.csv"
+        yield f"{number_of(len(excluded), 'file')} set aside ({kinds}): see excluded.csv"
 
 
 def _duplicates(used: Sequence[AssignedPhoto]) -> Iterator[str]:
     repeats = len(used) - len({photo.group for photo in used})
     if repeats:
-        photos = "photo repeats" if repeats == 1 else "photos repeat"
-        yield f"{repeats:,} {photos} the picture or the product of another"
+        yield f"{number_of(repeats, 'photo repeats', 'photos repeat')} the picture or the product of another"
 
 
 def _disputed(disputed: int) -> Iterator[str]:
@@ -124,7 +123,3 @@ def _shortcuts(shortcuts: Sequence[Guess]) -> Iterator[str]:
     alone = [guess for guess in shortcuts if guess.feature != TOGETHER]
     for guess in (alone or shortcuts)[:_MOST_SHORTCUTS]:
         yield f"Shortcut: {guess.sentence()}"
-
-
-def _files(count: int) -> str:
-    return "file" if count == 1 else "files"

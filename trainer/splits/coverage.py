@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from models.errors import DataError
+from models.text import number_of
 from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, Assignment, take_out
 
@@ -33,7 +34,10 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
     lost = Counter(photos[place].label for place in untrained)
     kept = take_out(photos, untrained, earlier_groups)
     _check(kept, trained, lost)
-    notes = [f"{label} is not learned: none of its {_photos(n)} is for training" for label, n in sorted(lost.items())]
+    notes = [
+        f"{label} is not learned: none of its {number_of(n, 'photo')} is for training"
+        for label, n in sorted(lost.items())
+    ]
     return Assignment(kept, list(untrained.values()), (*notes, *_absences(kept)))
 
 
@@ -80,11 +84,7 @@ def _absence(word: str, why: dict[str, str], classes: int) -> list[str]:
 def _reason(size: int, groups: int, split: Split) -> str:
     """Why a class is not in a split: one of its groups goes to training, a second to validation."""
     if groups > list(Split).index(split):
-        return f"its {_photos(size)} are in other splits"
+        return f"its {number_of(size, 'photo')} are in other splits"
     if size == groups:
         return "it has one photo" if size == 1 else "it has two photos"
     return f"its {size} photos show {'one picture or product' if groups == 1 else 'two pictures or products'}"
-
-
-def _photos(count: int) -> str:
-    return f"{count} photo" if count == 1 else f"{count} photos"

@@ -44,7 +44,7 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
         else:
             console = Console()
             what = "Submitted" if submitted.new else "Was submitted before"
-            size = f"{_count(spec.rows, 'row')} in {_count(spec.chunks, 'chunk')}"
+            size = f"{number_of(spec.rows, 'row')} in {number_of(spec.chunks, 'chunk')}"
             console.print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
             if submitted.model and submitted.model.words:
                 _say(submitted.model.words)
@@ -55,10 +55,6 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
             _say(f"Watch it with: {_command('watch', submitted.name, settings)}")
         say_rule(spec.model, Console(stderr=True))
         _supply(control, submitted.name)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _say(text: str) -> None:
@@ -162,9 +158,8 @@ def retry_job(name: str, settings: QueueSettings) -> None:
             Console().print("No failed row of it is worth another try.")
             return
         counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
-        _say(
-            f"Trying {_count(kinds.total(), 'row')} again: {counts}. Watch it with: {_command('watch', name, settings)}"
-        )
+        watch = _command("watch", name, settings)
+        _say(f"Trying {number_of(kinds.total(), 'row')} again: {counts}. Watch it with: {watch}")
         _supply(control, name)
 
 
