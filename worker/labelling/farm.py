@@ -54,7 +54,8 @@ class _Child:
         self.lines: list[str] = []
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as file:
+        log.unlink(missing_ok=True)
+        with log.open("xb") as file:  # a link that somebody laid there would empty another file
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

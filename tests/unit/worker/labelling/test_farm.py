@@ -37,6 +37,18 @@ def test_every_line_is_answered_once(farm_of) -> None:
     assert sorted(answers, key=lambda a: int(a[0])) == [(str(i), str(i)) for i in range(50)]
 
 
+def test_a_link_that_lies_where_a_log_goes_empties_no_other_file(farm_of, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "process-1.log").symlink_to(victim)
+    (tmp_path / "logs" / "process-2.log").write_text("of an earlier run")
+    farm = farm_of("raise SystemExit('no such model')", lambda *_: None, lambda _: True)
+    with farm, pytest.raises(JobError, match="no such model"):
+        farm.run(["1"])
+    assert victim.read_text() == "precious"
+
+
 def test_a_dead_process_is_replaced_and_its_line_told(farm_of) -> None:
     answers: list[str] = []
     deaths: list[Death] = []
