@@ -190,7 +190,7 @@ def _variant_lines(variant: MadeVariant) -> list[str]:
         low, high = variant.cost.points_95
         lines.append(
             f"- {variant.name} loses {variant.cost.points:.2f} points of accuracy on {variant.cost.photos} validation "
-            f"photos (95%: {low:.2f} to {high:.2f}), and was, against float32 on one thread, {variant.pace}."
+            f"photos (95%: {low:.2f} to {high:.2f}). Against float32 on one thread it was {variant.pace}."
         )
     if variant.edge_parity is not None:
         lines.append(
@@ -216,8 +216,8 @@ def _sure(manifest: Manifest) -> str:
         for target in variant.targets
     ]
     own = (
-        "No precision can be promised by its own choice: every photo goes to review, unless somebody asks Hangtag for "
-        "labels without a promise, with `--threshold`."
+        "It promises no precision: every photo goes to review, unless somebody asks for labels without a promise with "
+        "`--threshold`."
         if variant.precision is None
         else f"Where none is asked for, {precision_text(variant.precision)} rules."
     )

@@ -39,10 +39,10 @@ class Classifier:
         metadata: what the ONNX file says of itself.
         digest: SHA-256 of the bundle's manifest, or of the lone ONNX file.
         precision: how often photos that need no review must be right; the model's own choice where it is not given.
-        threshold: the confidence from which photos need no review, in the place of a promised precision.
+        threshold: the confidence from which photos need no review, in place of a promised precision.
 
     Attributes:
-        precision: the target that rules; none where none is promised.
+        precision: the promise that rules, if there is one.
         threshold: what was asked for in its place.
 
     Raises:
@@ -193,8 +193,8 @@ def load(
 ) -> Classifier:
     """Load a bundle, or a lone ``.onnx`` file that Hangtag exported.
 
-    A photo needs no review under a promised precision only, or under a threshold that is asked for: of a model that
-    promises nothing every photo goes to review otherwise.
+    Only a promised precision, or a threshold that you ask for, spares a photo its review. Without either, every photo
+    goes to review.
 
     Args:
         path: a bundle folder or an ONNX file.

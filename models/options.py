@@ -19,7 +19,7 @@ ThresholdOption = Annotated[
     float | None,
     typer.Option(
         metavar="T",
-        help="Label what is at least so sure, without a promise: above 0, at most 1. Not with --precision.",
+        help="Label photos that are at least this sure, without a promised precision: above 0, at most 1.",
         show_default=False,
     ),
 ]

@@ -76,8 +76,8 @@ def rule_text(precision: float | None, threshold: float | None, *, all_to_review
     """What decides which photos are labeled, in a sentence.
 
     Args:
-        precision: that is promised; none where none is.
-        threshold: that was asked for in the place of a promise.
+        precision: what is promised, if anything is.
+        threshold: what was asked for in place of a promise, if anything was.
         all_to_review: whether no class has a threshold.
     """
     if threshold is not None:

@@ -1,4 +1,4 @@
-"""A folder of its own for what a process keeps for a while; what a killed one left goes with the next start."""
+"""A folder for the temporary files of one process; what killed processes left is removed at the next start."""
 
 import atexit
 import fcntl
@@ -18,9 +18,9 @@ _BEGUN: Final = ".hangtag-process-"
 def use_own_temporary_folder() -> None:
     """Give this process, and those that it starts, a folder of its own for temporary files (``TMPDIR``).
 
-    TensorFlow and Celery put files there that they remove at exit, which a killed process never comes to. The folder
-    goes at exit; what processes that are gone have left is removed now. Each is locked for as long as its process
-    lives: the system lets go of the lock, however that ends. Without a place to write to, all stays as it is.
+    TensorFlow and Celery put files there and remove them at exit; a killed process leaves them. The folder is removed
+    at exit, and the folders of processes that are gone are removed now. Each folder is locked while its process lives;
+    the system ends the lock with the process. Where nothing can be written, the folder stays the usual one.
     """
     with suppress(OSError):
         place = Path(tempfile.gettempdir())

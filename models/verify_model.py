@@ -81,7 +81,7 @@ def check_promise(model: Model, file: str) -> Iterator[Check]:
         and rules.precision is None
         and any(limit is not None for limit in rules.thresholds)
     ):
-        found = "It spares photos a review and promises no precision, as earlier versions exported it; export it again."
+        found = "It spares photos a review but promises no precision (an earlier version made it); export it again."
         yield Check(Aspect.PROMISE, file, False, found)
 
 

@@ -42,9 +42,9 @@ class ModelPin(_Record):
     """The model that a job is labelled with, whatever happens to the bundle's name later.
 
     Attributes:
-        precision: the target that rules, asked for or the model's own; none where none is promised.
+        precision: the promise that rules, asked for or the model's own, if there is one.
         all_to_review: whether nothing is promised of any class, and no threshold asked for.
-        threshold: what was asked for in the place of a promise.
+        threshold: what was asked for in place of a promise.
     """
 
     path: str
@@ -76,7 +76,7 @@ class JobOptions(_Record):
         download_timeout_s: seconds that one photo's download may take, tries and waits included; none where the usual
             time will do.
         excel_safe: whether no cell of a CSV result may start a spreadsheet formula, not even one of the catalogue's.
-        threshold: the confidence that was asked for in the place of a promised precision.
+        threshold: the confidence that was asked for in place of a promised precision.
     """
 
     prefix: str = ""

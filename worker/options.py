@@ -53,7 +53,7 @@ AllowUnsizedOption = Annotated[
     bool,
     typer.Option(
         "--allow-unsized",
-        help="Take a catalogue at a URL though its host does not say how long it is: it may have been cut short.",
+        help="Take a catalogue from a URL even if its host does not say how long it is. It may then be cut short.",
     ),
 ]
 PerHostOption = Annotated[

@@ -68,7 +68,7 @@ def check_promise(pin: ModelPin) -> None:
     if pin.unpromised:
         msg = (
             f"An earlier Hangtag began this job with {pin.reference}, which promises no precision, and labeled rows "
-            "all the same. Begin anew, with --restart or under another name: all rows then go to review, unless you "
+            "all the same. Start again with --restart, or under another name; all rows then go to review unless you "
             "pass --threshold."
         )
         raise JobError(msg)

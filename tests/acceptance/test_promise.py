@@ -89,7 +89,7 @@ def test_a_job_that_an_earlier_hangtag_began_without_a_promise_is_begun_anew(lab
         part.unlink()
     status, _, refused = label()
     assert status == 1
-    assert "promises no precision, and labeled rows all the same. Begin anew, with --restart" in refused
+    assert "promises no precision, and labeled rows all the same. Start again with --restart" in refused
     assert label("--restart")[0] == 0
     assert set(statuses(output)) == {"review", "failed"}
 

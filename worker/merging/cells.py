@@ -25,7 +25,7 @@ def json_text(value: object) -> str:
     """JSON on one line; what it has no words for, such as a decimal number, is a string.
 
     Raises:
-        ValueError: there is a number in it that is none, or is infinite.
+        ValueError: it holds NaN or an infinite number.
     """
     return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
 
@@ -63,7 +63,7 @@ def _plain_cells(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """A type without dictionaries, and with text for times, of which Python's know no nanoseconds."""
+    """The type without dictionaries, and with text for times: Python's times have no nanoseconds."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_temporal(kind):
         return pa.string()
@@ -77,7 +77,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever a cell holds
-    """A value with nothing for numbers that are none, or are infinite: JSON has no such numbers."""
+    """The value with nothing for NaN and for infinite numbers, which JSON does not have."""
     match value:
         case float():
             return value if math.isfinite(value) else None

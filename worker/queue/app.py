@@ -35,7 +35,7 @@ class GentleCelery(Celery):
     """A Celery app whose workers are gentle.
 
     Args:
-        read: reads a message; none where these workers do no such thing.
+        read: reads a message; gives nothing for what these workers do not do.
         heartbeat: the file, if there is one.
 
     Attributes:

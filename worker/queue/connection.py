@@ -22,7 +22,7 @@ _REPEAT_S: Final = 600.0
 
 
 def redis_expected(name: str, error: object) -> str:
-    """What to tell who cannot reach Redis.
+    """Say that Redis cannot be reached, and what to look at.
 
     Args:
         name: its URL without password.
@@ -48,14 +48,14 @@ class Absence:
         self._tell_at: float | None = None
 
     def away(self, error: object, *_: object) -> None:
-        """It could not be reached this time."""
+        """Note a try that failed."""
         now = time.monotonic()
         if self._tell_at is None or now >= self._tell_at:
             self._tell_at = now + _REPEAT_S
             log_event("waiting_for_redis", logging.WARNING, message=redis_expected(self._name, error))
 
     def there(self) -> None:
-        """It could."""
+        """Note a try that succeeded."""
         if self._tell_at is not None:
             log_event("redis_is_there", redis=self._name)
         self._tell_at = None
@@ -67,7 +67,7 @@ class _QuickConnection(Connection):
     Attributes:
         while_waiting: called after each try that failed, and each second until the next.
         absence: told of each try that failed, instead of Celery, which logs a line each time.
-        gate: says which messages are taken from queues; none where nothing is.
+        gate: says which messages are taken from queues; none for connections that only publish.
     """
 
     while_waiting: Callable[[], None] | None = None

@@ -27,7 +27,7 @@ class Gate:
     """Lets a message in, or drops it.
 
     Args:
-        read: reads a message; none where the worker does no such thing.
+        read: reads a message; gives nothing for what this worker does not do.
         dropped: told of each message that is dropped.
     """
 
@@ -37,7 +37,7 @@ class Gate:
         self._say_at = 0.0
 
     def let_in(self, queue: bytes, text: bytes) -> tuple[bytes, bytes] | None:
-        """The message as Celery gets it, with its queue; none where it is dropped."""
+        """The queue and the message that Celery gets; nothing if it is dropped."""
         call = self._read(text)
         if call is None:
             self.drop(queue, text)
@@ -67,7 +67,7 @@ class _CheckedRedis(redis.Redis):
 
 
 class _CheckedQoS(QoS):
-    """Drops what lies among the messages in hand and is none; kombu would stumble over it every few seconds."""
+    """Drops entries in the hash of messages in hand that are no messages; kombu would fail every few seconds."""
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:  # noqa: ANN401
         """See kombu's."""
@@ -87,6 +87,6 @@ class _CheckedChannel(Channel):
 
 
 class CheckedTransport(Transport):
-    """kombu's, for connections that have a ``gate``: a :class:`Gate`, or none where nothing is taken from queues."""
+    """kombu's, for connections with a ``gate``: a :class:`Gate`, or none for those that only publish."""
 
     Channel = _CheckedChannel

@@ -21,7 +21,7 @@ FREE_VALUES: Final = 10_000_000
 VALUES_A_BYTE: Final = 100
 FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
-"""Of a Parquet file: what a column may hold for each byte of it, beyond what any may. Paths do not repeat like that."""
+"""What a Parquet file may unfold to: so much in any case, and so much for each of its bytes. Paths compress less."""
 
 
 def read_parquet(path: Path, name: str | None = None) -> Reader:
@@ -73,7 +73,7 @@ def _check_expansion(metadata: pq.FileMetaData, file_bytes: int, name: str) -> N
     if values > max(FREE_VALUES, VALUES_A_BYTE * file_bytes) or size > max(FREE_BYTES, BYTES_A_BYTE * file_bytes):
         msg = (
             f"Expected a catalogue in {name}, its {file_bytes:,} bytes unfold to {values:,} cells in a column and "
-            f"{size:,} bytes; write it anew, without what repeats."
+            f"{size:,} bytes; write it again without such repetition."
         )
         raise InputError(msg)
 
@@ -103,7 +103,7 @@ def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) 
                 columns = [column.cast(field.type) for column, field in zip(piece.columns, schema, strict=True)]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
     except (pa.ArrowException, OSError) as error:
-        msg = f"Expected to read the Parquet file {name}, got {error}; write it anew."
+        msg = f"Expected to read the Parquet file {name}, got {error}; write it again."
         raise InputError(msg) from error
 
 

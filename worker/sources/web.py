@@ -216,7 +216,7 @@ async def _keep(answer: ClientResponse, wanted: _Wanted) -> None:
 
 
 def _unpacked(answer: ClientResponse, wanted: _Wanted) -> AsyncIterator[bytes]:
-    coding = answer.headers.get("Content-Encoding", "").strip().lower() or "identity"
+    coding = answer.headers.get("Content-Encoding", "").strip().lower().removeprefix("x-") or "identity"
     if coding not in _CODINGS:
         msg = f"{wanted.expected}, the host sent it compressed as {coding[:40]!r}; let it send gzip, or the plain file."
         raise InputError(msg)

@@ -75,6 +75,6 @@ def test_a_job_that_an_earlier_hangtag_labels_without_a_promise_is_not_gone_on_w
     unsure_bundle: Path, bundle: Path
 ) -> None:
     before = verified_pin(unsure_bundle, None).model_copy(update={"all_to_review": False})
-    with pytest.raises(JobError, match=r"promises no precision, and labeled rows all the same\. Begin anew"):
+    with pytest.raises(JobError, match=r"promises no precision, and labeled rows all the same\. Start again"):
         load_pinned(unsure_bundle, before)
     assert load_pinned(bundle, verified_pin(bundle, None)).precision == 0.90
