@@ -36,6 +36,6 @@ class PhotoFault:
 
 
 def changed(path: Path) -> PhotoFault:
-    """Of a file that was replaced since its SHA-256 was noted: nobody has said what its bytes of now show."""
-    msg = f"Expected {path} as it was when its SHA-256 was noted, it holds other bytes; label them, and run it again."
+    """The fault of a file that was replaced since its SHA-256 was noted: its label may not fit any more."""
+    msg = f"Expected {path} as it was when its SHA-256 was noted, it holds other bytes; check its label and try again."
     return PhotoFault(FaultKind.CHANGED, msg)

@@ -93,8 +93,6 @@ def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> 
 
 
 def _row(issue: LabelIssue, data: Path) -> tuple[object, ...]:
-    figures, image = (
-        (issue.score, issue.given_probability, issue.suggested_probability),
-        path_in(data, issue.photo.path),
-    )
+    figures = (issue.score, issue.given_probability, issue.suggested_probability)
+    image = path_in(data, issue.photo.path)
     return (image, issue.photo.split, issue.given, issue.suggested, *(f"{f:.4f}" for f in figures))

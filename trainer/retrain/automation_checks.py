@@ -44,7 +44,7 @@ def check_coverage(settings: GateSettings, comparison: Comparison) -> Check | No
 
 
 def _first_coverage(found: Automation, photos: int) -> Check:
-    """A first model may leave as much to people as it likes; where that is all, it is told as doubtful."""
+    """A first model may send any share of the photos to people; the check is doubtful if it sends them all."""
     labels = f"Labels {percent(found.challenger.photos / photos)} of {photos:,} photos without a person, with "
     promise = _precision(found.challenger_precision)
     return Check(

@@ -84,7 +84,7 @@ def collect(
 
 
 def _labelled_bytes(photo: LabeledPhoto, found: str) -> str:
-    """The SHA-256 that a row of the data names, which the training will miss where the file has other bytes by now."""
+    """The SHA-256 that the row names, else the file's. The training leaves the row out if the file has other bytes."""
     return (photo.sha256 or found) if found else found
 
 

@@ -151,7 +151,7 @@ class SlotBook:
         self._storage = storage
 
     def plan(self, schedule: str, now: datetime) -> datetime:
-        """Since when a schedule holds: ``now`` where none or another one held, or this one by a clock ahead."""
+        """Since when a schedule holds: ``now`` if it is a new one, or if a clock that was ahead wrote it down."""
         while True:
             last = max(numbered(self._storage.names(_PLANS), ".json"), default=0)
             if last:
@@ -182,7 +182,7 @@ class SlotBook:
         return Claim.model_validate_json(self._storage.read(f"{FOLDER}/{stamp}.json"))
 
     def hand_over(self, claim: Claim, config: str) -> Claim:
-        """Let a slot be of another config: the file that it was claimed for is there no more."""
+        """Give a slot to another config, since the one that it was claimed for is gone."""
         mine = claim.model_copy(update={"config": config})
         self._storage.replace(f"{FOLDER}/{claim.slot}.json", _bytes(mine))
         return mine
