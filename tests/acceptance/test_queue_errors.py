@@ -14,7 +14,7 @@ VERBS = ("show", "watch", "resume", "cancel", "retry-failed", "receipt")
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_job_that_is_not_there_is_told(place: Place, spring, verb: str) -> None:
     done = place.run("jobs", verb, "autumn")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert f"hangtag: Expected job.json of job autumn in {place.jobs}, found none" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 

@@ -313,7 +313,7 @@ def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(
     folder = job.storage.scratch / "inhand"
     folder.mkdir()
     for number in range(MAX_STRIKES):
-        (folder / f"000000.{number}").write_text("")
+        (folder / f"000000.{number:012d}").write_text("")
     runner.label_chunk("job", 0)
     assert parts(job) == []
     assert "no photo in it is to blame" in "".join(ledger.trouble("job").values())
