@@ -99,8 +99,9 @@ def _edges(variants: Sequence[MadeVariant]) -> Table:
     for variant in variants:
         edge = variant.edge_parity
         if edge is not None:
-            shares = (edge.agreement, edge.own_agreement, edge.sure_agreement)
-            figures = (f"{edge.photos:,}", *(f"{share:.1%}" for share in shares), *_cost(edge.cost))
+            sure = f"{edge.sure_agreement:.1%}" if edge.sure else "–"
+            shares = (f"{edge.agreement:.1%}", f"{edge.own_agreement:.1%}", sure)
+            figures = (f"{edge.photos:,}", *shares, *_cost(edge.cost))
             table.add_row(file_of("edge", variant.name), *figures, _mark(passed=edge.passed))
     return table
 

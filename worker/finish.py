@@ -18,7 +18,7 @@ from worker.page.brought import brought
 from worker.page.contact_sheet import SheetPhoto
 from worker.page.products import ProductPhotos
 from worker.page.receipt_page import receipt_page
-from worker.parts import latest_parts, part_key, part_work
+from worker.parts import PartWork, latest_parts, part_key, part_work
 from worker.photos.target import scheme_of
 from worker.pin import check_promise
 from worker.products.disagreement import DisagreeingProduct
@@ -70,21 +70,34 @@ def _check_done(job: Job, retry: Retry) -> None:
 
 def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
     """Of the whole job, or of its latest retry alone."""
-    begun = begun_at(job, retry)
-    ended = max(entry.modified for entry in job.storage.entries("parts"))
+    written = {f"parts/{entry.name}": entry.modified for entry in job.storage.entries("parts")}
     keys = [part_key(chunk, retry.number) for chunk in retry.chunks]
-    works = [part_work(pq.read_schema(job.storage.source(key))) for key in keys]
+    works = [_work(job, key) for key in keys]
+    first = min(keys or [part_key(chunk) for chunk in range(job.spec.chunks)], key=written.__getitem__)
+    begun = begun_at(job, retry, written[first], _work(job, first).seconds)
     return RunFigures(
         images=retry.rows or job.spec.rows,
-        seconds=round(max(0.001, ended - begun), 3),
+        seconds=round(max(0.001, max(written.values()) - begun), 3),
         workers=len({work.worker for work in works} or tally.processes),
         restarts=sum(work.deaths for work in works) if works else tally.deaths,
     )
 
 
-def begun_at(job: Job, retry: Retry) -> float:
-    """When the work began that rates are of, in seconds since 1970."""
-    return datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
+def _work(job: Job, key: str) -> PartWork:
+    return part_work(pq.read_schema(job.storage.source(key)))
+
+
+def begun_at(job: Job, retry: Retry, first_s: float, took_s: float) -> float:
+    """When a worker took the first chunk, in seconds since 1970; the time before that is in no rate.
+
+    Args:
+        job: a job with a part.
+        retry: its latest one.
+        first_s: when the first part of the job, or of that retry, was written.
+        took_s: how long that chunk took.
+    """
+    asked = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
+    return max(asked, first_s - took_s)
 
 
 def write_receipt(job: Job, receipt: Receipt, merged: Merged) -> None:

@@ -42,7 +42,7 @@ class JobProgress:
         done: rows in chunks that are done.
         failed: failed rows among them.
         deaths: tries at these chunks that ended with their process.
-        rate: rows a second since the work began, as the receipt says it; none in the first seconds.
+        rate: rows a second since a worker took the first chunk, as the receipt says it; 0 in the first seconds.
         recent_rate: rows a second over the last minute.
     """
 
@@ -69,7 +69,7 @@ class ProgressReader:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._counts: dict[str, tuple[int, int]] = {}
+        self._counts: dict[str, tuple[int, int, float]] = {}
 
     def read(self) -> JobProgress:
         """How far the job is now."""
@@ -85,20 +85,23 @@ class ProgressReader:
         counts = [self._counts[key] for key in keys.values()]
         retry = job.retry()
         missing = job.missing_from(latest, retry)
-        recent = self._recent({chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()})
+        moments = {chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()}
+        recent = self._recent(moments)
+        first = min((chunk for chunk in keys if latest[chunk] == retry.number), key=moments.__getitem__, default=None)
+        begun = None if first is None else begun_at(job, retry, moments[first], self._counts[keys[first]][2])
         return JobProgress(
             state=self._state(missing, recent),
             rows=job.spec.rows,
             done=job.spec.rows - sum(map(job.rows_in_chunk, missing)),
-            failed=sum(failed for failed, _ in counts),
-            deaths=sum(deaths for _, deaths in counts),
-            rate=self._rate(missing, retry) if recent and not job.cancelled else 0.0,
+            failed=sum(failed for failed, _, _ in counts),
+            deaths=sum(deaths for _, deaths, _ in counts),
+            rate=self._rate(missing, retry, begun) if begun and recent and not job.cancelled else 0.0,
             recent_rate=0.0 if job.cancelled else recent,
         )
 
-    def _rate(self, missing: list[int], retry: Retry) -> float:
-        """Rows a second since the job, or its latest retry, began."""
-        spec, seconds = self._job.spec, time.time() - begun_at(self._job, retry)
+    def _rate(self, missing: list[int], retry: Retry, begun: float) -> float:
+        """Rows a second since work on the job, or on its latest retry, began."""
+        spec, seconds = self._job.spec, time.time() - begun
         if seconds < FIRST_RATE_S:
             return 0.0
         if retry.chunks:
@@ -116,7 +119,7 @@ class ProgressReader:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             works = {key: threads.submit(self._work, key) for key in keys}
         for key, work in works.items():
-            self._counts[key] = (work.result().failed, work.result().deaths)
+            self._counts[key] = (work.result().failed, work.result().deaths, work.result().seconds)
 
     def _work(self, key: str) -> PartWork:
         return part_work(pq.read_schema(self._job.storage.source(key)))

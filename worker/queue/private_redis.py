@@ -62,7 +62,7 @@ class PrivateRedis:
         options: Mapping[str, str] = _NO_OPTIONS,
         program: Sequence[str] = (),
     ) -> None:
-        self._folder = folder
+        self._folder = folder.absolute()  # the server changes to it before it opens its log
         self.append_only = append_only
         self._options = options
         self._program = program

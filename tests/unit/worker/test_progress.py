@@ -13,9 +13,9 @@ from worker.progress import JobProgress, JobState, ProgressReader
 from worker.retry import commit_retry
 
 
-def date_part(job: Job, chunk: int, seconds_ago: float) -> None:
+def date_part(job: Job, chunk: int, seconds_ago: float, retry: int = 0) -> None:
     moment = time.time() - seconds_ago
-    os.utime(job.storage.root / part_key(chunk), (moment, moment))
+    os.utime(job.storage.root / part_key(chunk, retry), (moment, moment))
 
 
 def begun(job: Job, seconds_ago: float) -> Job:
@@ -39,15 +39,16 @@ def test_parts_are_progress(paper_job, commit_part) -> None:
     assert progress.seconds_left == pytest.approx(6 / progress.recent_rate)
 
 
-def test_the_rate_is_that_of_the_receipt(paper_job, commit_part) -> None:
-    job = begun(paper_job(5), 600.0)
+def test_the_rate_is_that_of_the_receipt_and_waiting_for_a_worker_is_not_in_it(paper_job, commit_part) -> None:
+    job = begun(paper_job(5), 3000.0)
     commit_part(job, 0, 1, 2, 3, 4)
+    date_part(job, 0, 600.0)
     assert ProgressReader(job).read().rate == pytest.approx(9 / 600, rel=0.1)
     assert finish_job(job).run.images_per_s == pytest.approx(9 / 600, rel=0.1)
 
 
-def test_a_job_of_the_last_moment_has_no_rate_yet(paper_job, commit_part) -> None:
-    job = begun(paper_job(5), 0.0)
+def test_a_job_that_a_worker_has_just_begun_has_no_rate_yet(paper_job, commit_part) -> None:
+    job = begun(paper_job(5), 600.0)
     commit_part(job, 0)
     assert ProgressReader(job).read().rate == 0.0
 
@@ -59,7 +60,8 @@ def test_the_rate_of_a_retry_is_of_the_rows_that_are_tried_again(paper_job, comm
     began = (datetime.now(UTC) - timedelta(seconds=100.0)).isoformat()
     job.storage.commit("retries/00001.json", f'{{"begun_at": "{began}", "rows": 1, "chunks": [1]}}'.encode())
     commit_part(job, 1, retry=1)
-    assert ProgressReader(job).read().rate == pytest.approx(1 / 100, rel=0.1)
+    date_part(job, 1, 50.0, retry=1)
+    assert ProgressReader(job).read().rate == pytest.approx(1 / 50, rel=0.1)
 
 
 def test_the_recent_rate_is_of_the_last_minute(paper_job, commit_part) -> None:
