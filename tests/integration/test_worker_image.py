@@ -89,8 +89,8 @@ def _as_worker(*command: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[Image]:
-    """In a folder that another user can reach, as pytest's are not."""
-    root = Path(tempfile.mkdtemp(prefix="hangtag-image-"))
+    """In a folder that another user can reach; pytest's and the one for temporary files of this process are private."""
+    root = Path(tempfile.mkdtemp(prefix="hangtag-image-", dir="/var/tmp"))
     root.chmod(0o755)
     try:
         source = root / "source"
