@@ -30,8 +30,8 @@ class MadeVariant:
         model: the ONNX file.
         accuracy: share of the validation photos that it labels right.
         cost: what it loses against float32; none of float32 itself.
-        gain: how many times as fast as float32 its network is on one thread of this machine; none of float32 itself.
-        whole_gain: the same end to end, with decoding; none of float32 itself, and where no photo could be decoded.
+        gain: how many times as fast as float32 its network is on one thread of this machine; ``None`` for float32.
+        whole_gain: the same with decoding; ``None`` for float32, and if no photo could be decoded.
         unknown_agreement: share of the validation photos that its unknown score puts on the same side of its limit as
             float32's does; none where there is no such score.
         quantization: how it came to compute with integers; none where it does not.

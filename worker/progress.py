@@ -56,7 +56,7 @@ class JobProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the rate of the last minute; none where nothing moves, or nothing is left."""
+        """At the rate of the last minute; ``None`` if nothing moves or nothing is left."""
         return (self.rows - self.done) / self.recent_rate if self.recent_rate and self.done < self.rows else None
 
 

@@ -105,7 +105,7 @@ def ruling_thresholds(confidence: Confidence, classes: int) -> Thresholds:
         classes: how many there are.
 
     Returns:
-        Those of the model's own target; none for any class where nothing is promised, so that all goes to review.
+        Those of the model's own target. Without a promise each is ``None``, so every photo goes to review.
     """
     own = {row.precision: row.thresholds for row in confidence.targets}
     return (None,) * classes if confidence.precision is None else own[confidence.precision]

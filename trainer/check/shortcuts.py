@@ -33,7 +33,7 @@ LEAST_SHARE_OF_PAIR: Final = 0.5
 a share of what that gets wrong, among all classes or among two of them; and when chance cannot explain it."""
 
 _ERRORS: Final = 3.0
-"""Beyond so many standard errors, chance is no explanation."""
+"""A difference of more standard errors than this is not chance."""
 _CHANCE_OF_PAIR: Final = 0.001
 """A pair of classes is named if chance gives the best of all pairs more rarely (Bonferroni's correction)."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})

@@ -59,12 +59,12 @@ Outcome = Came | Moved | Trouble | Failed
 
 
 def strong(etag: str | None) -> str | None:
-    """An ETag that stands for the very bytes (RFC 9110, 8.8.3); none where the host gives another, or nonsense."""
+    """The ETag if it is strong (RFC 9110, 8.8.3): only then do equal tags mean equal bytes."""
     return etag if etag and _STRONG.fullmatch(etag) else None
 
 
 def shown(text: str, most: int = 60) -> str:
-    """What a host says, as far as it may stand in a message: that many characters, all of them printable ASCII."""
+    """What a host says, cut to ``most`` characters of printable ASCII, for a message."""
     printable = (character if character.isprintable() else "?" for character in text[:most])
     return "".join(printable).encode("ascii", "replace").decode()
 

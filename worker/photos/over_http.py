@@ -129,7 +129,7 @@ def _moved(target: Target, location: str) -> Outcome:
 
 
 def _retry_after(said: str) -> float | None:
-    """Seconds (RFC 9110, 10.2.3: a number of them, or a date); none where it is neither."""
+    """Seconds to wait (RFC 9110, 10.2.3: a number or a date); ``None`` for anything else."""
     said = said.strip()
     if said.isascii() and said.isdecimal():
         return min(float(said), _LONGEST_AFTER_S)

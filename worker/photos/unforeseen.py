@@ -1,4 +1,4 @@
-"""What nobody foresaw of one photo: its row fails, and the work on all others goes on."""
+"""An unexpected exception at one photo fails its row, and the work on all others goes on."""
 
 import logging
 import traceback

@@ -67,7 +67,7 @@ class _QuickConnection(Connection):
     Attributes:
         while_waiting: called after each try that failed, and each second until the next.
         absence: told of each try that failed, instead of Celery, which logs a line each time.
-        gate: says which messages are taken from queues; none for connections that only publish.
+        gate: says which messages are taken from queues; ``None`` for connections that only publish.
     """
 
     while_waiting: Callable[[], None] | None = None

@@ -248,7 +248,7 @@ class Ledger:
             return True
 
     def _presence(self, key: str, text: str) -> Presence | None:
-        """A worker's record; none where it is of another version of Hangtag that tells other things, or of nobody."""
+        """A worker's record; ``None`` if this version cannot read it."""
         try:
             return _PRESENCE.validate_json(text, strict=True)
         except ValueError:

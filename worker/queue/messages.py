@@ -52,7 +52,7 @@ class Call:
 
 
 def read_call(text: bytes | str) -> Call | None:
-    """Read a message of Celery's protocol 2; none for anything else."""
+    """Read a message of Celery's protocol 2; ``None`` for anything else."""
     if len(text) > _MOST_BYTES:
         return None
     try:
@@ -81,7 +81,7 @@ class Message:
 
 
 def parse_message(text: bytes | str) -> Message | None:
-    """Read a message about a job; none for one that is not ours."""
+    """Read a message about a job; ``None`` if it is not ours."""
     match read_call(text):
         case Call(task=task, arguments=[str(job), int(chunk)]) if task == CHUNK_TASK:
             known = is_name(job) and not isinstance(chunk, bool) and 0 <= chunk < _MOST_CHUNKS
@@ -92,7 +92,7 @@ def parse_message(text: bytes | str) -> Message | None:
 
 
 def chunk_call(text: bytes | str) -> Call | None:
-    """What a worker that labels may be asked for; none for anything else."""
+    """The task of a message that a labelling worker takes; ``None`` for anything else."""
     message = parse_message(text)
     if message is None:
         return None

@@ -101,7 +101,7 @@ def test_a_clock_that_was_ahead_for_long_silences_no_schedule(beat: Beat) -> Non
 def test_however_clocks_are_set_no_slot_runs_twice_and_the_next_one_runs(
     tmp_path_factory: pytest.TempPathFactory, config: Path, turns: list[tuple[int, int]]
 ) -> None:
-    """Two beats; a turn is one's clock set by so many hours."""
+    """Two beats; each turn sets one's clock by a number of hours."""
     storage = FolderStorage(tmp_path_factory.mktemp("registry"))
     beats = [Beat(config, storage), Beat(config, storage)]
     for beat in beats:

@@ -128,7 +128,7 @@ LEAVES = {
 
 
 def arrays(rows: int) -> st.SearchStrategy[pa.Array]:
-    """Columns of so many cells, of whatever type."""
+    """Columns of any type with this number of cells."""
 
     def typed(kind: pa.DataType, values: st.SearchStrategy[object]) -> tuple[pa.DataType, st.SearchStrategy[object]]:
         return kind, st.none() | values

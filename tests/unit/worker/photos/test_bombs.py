@@ -43,7 +43,7 @@ for kind in set(accepted_formats()) & set(Image.SAVE):  # so that what a first p
     preprocess(small.getvalue(), PreprocessSpec(size=32))
 for line in sys.stdin:
     data, fault = b64decode(line), None
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = peak_mb()
     try:
         preprocess(data, PreprocessSpec(size=32))
@@ -76,7 +76,7 @@ def png(width, height, *chunks):
 
 
 def patched(data: bytes, after: bytes, offset: int, new: bytes) -> bytes:
-    """With other bytes so many after the first that are these."""
+    """The data with ``new`` written over it, ``offset`` bytes after the start of ``after``."""
     place = data.index(after) + offset
     return data[:place] + new + data[place + len(new) :]
 
