@@ -1,5 +1,6 @@
 """What several rooms' tests share: a drawn catalogue, and a small model that was really exported."""
 
+import fcntl
 import json
 import os
 import re
@@ -7,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,39 @@ def pytest_configure() -> None:
     use_own_temporary_folder()
 
 
+class Golden:
+    """What is made once for all processes of a run of the tests, and only read from then on.
+
+    Attributes:
+        folder: which the processes share.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, name: str, make: Callable[[Path], object]) -> Path:
+        """The place ``name``; the first process to ask makes it, the others wait for it.
+
+        It is made where it stays, since a run names its own folder; a second file says that it is whole.
+        """
+        place, made = self.folder / name, self.folder / f"{name}.made"
+        with (self.folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(place, ignore_errors=True)
+                make(place)
+                made.touch()
+        return place
+
+
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "golden"
+    folder.mkdir(exist_ok=True)
+    return Golden(folder)
+
+
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pixel cache that no earlier run of the tests has filled."""
@@ -45,63 +79,62 @@ def _private_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.fixture(scope="session")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def catalogue(golden: Golden) -> Path:
     """240 drawn photos in class folders, with their faults; not to be changed."""
     from trainer.sample import draw_catalogue
 
-    folder = tmp_path_factory.mktemp("sample") / "photos"
-    draw_catalogue(folder, 240, seed=3)
-    return folder
+    return golden.get("photos", lambda folder: draw_catalogue(folder, 240, seed=3))
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory, catalogue: Path, session_cache: Path) -> Path:
+def small_run(golden: Golden, catalogue: Path, session_cache: Path) -> Path:
     """A run of a small network, trained for ten epochs; not to be changed."""
-    return trained_run(tmp_path_factory.mktemp("run"), catalogue, session_cache)
+    return golden.get("cnn", lambda run: train_small(run, catalogue, session_cache))
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
+def bundle(golden: Golden, small_run: Path) -> Path:
     """A bundle of it, exported by the real commands; not to be changed.
 
     It says that it keeps a precision of 0.90 from a confidence of 0.5, which is made up, so that rows are labeled.
     """
-    run = tmp_path_factory.mktemp("run") / "small"
-    shutil.copytree(small_run, run)
-    half = (0.5,) * len(json.loads((run / "args.json").read_text())["classes"])
+    half = (0.5,) * len(json.loads((small_run / "args.json").read_text())["classes"])
     target = PrecisionTarget(precision=0.90, thresholds=half, coverage=0.5, class_coverage=half, rows=(9,) * len(half))
     sure = Confidence(temperature=1.0, precision=0.90, targets=(target,), unknown=None, rows=0)
-    (run / "confidence.json").write_text(sure.model_dump_json())
-    return _export(tmp_path_factory.mktemp("bundle"), run)
+    return golden.get(
+        "small", lambda place: _export(_with_confidence(small_run, golden.folder / "half-sure", sure), place)
+    )
 
 
 @pytest.fixture(scope="session")
-def unsure_bundle(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
+def unsure_bundle(golden: Golden, small_run: Path) -> Path:
     """The same network in a bundle that promises no precision; not to be changed."""
-    run = tmp_path_factory.mktemp("run") / "small"
-    shutil.copytree(small_run, run)
     unsure = Confidence(temperature=1.0, precision=None, targets=(), unknown=None, rows=0)
-    (run / "confidence.json").write_text(unsure.model_dump_json())
-    return _export(tmp_path_factory.mktemp("unsure"), run)
+    return golden.get(
+        "unsure", lambda place: _export(_with_confidence(small_run, golden.folder / "no-promise", unsure), place)
+    )
 
 
 @pytest.fixture(scope="session")
-def sure_run(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
+def sure_run(golden: Golden, small_run: Path) -> Path:
     """A run of the same network with a table of precisions and an unknown limit; not to be changed.
 
     0.90, its own, sends some rows to review, 0.98 more, and all of the first class; 0.99 can be promised for no class.
     Each is made up: it is where rows go that is tested, not whether they should.
     """
-    run = tmp_path_factory.mktemp("run") / "small"
-    shutil.copytree(small_run, run)
-    (run / "confidence.json").write_text(_made_up_confidence(run).model_dump_json())
-    return run
+    return golden.get("sure-run", lambda run: _with_confidence(small_run, run, _made_up_confidence(small_run)))
 
 
 @pytest.fixture(scope="session")
-def sure_bundle(tmp_path_factory: pytest.TempPathFactory, sure_run: Path) -> Path:
+def sure_bundle(golden: Golden, sure_run: Path) -> Path:
     """A bundle of it; not to be changed."""
-    return _export(tmp_path_factory.mktemp("sure"), sure_run)
+    return golden.get("sure", lambda place: _export(sure_run, place))
+
+
+@pytest.fixture(scope="session")
+def edge_bundle(golden: Golden, sure_run: Path) -> Path:
+    """The same bundle, with ``edge.onnx``; not to be changed."""
+    return golden.get("edge", lambda place: _export(sure_run, place, edge=True))
 
 
 def _made_up_confidence(run: Path) -> Confidence:
@@ -137,7 +170,7 @@ def _made_up_confidence(run: Path) -> Confidence:
     )
 
 
-def trained_run(folder: Path, catalogue: Path, cache: Path, arch: str = "cnn") -> Path:
+def train_small(run: Path, catalogue: Path, cache: Path, arch: str = "cnn") -> None:
     """Train for ten epochs at 32 px: seconds, and the classes are told apart somewhat."""
     from exporter.load_tensorflow import load_tensorflow
     from models.preprocess import PreprocessSpec
@@ -149,7 +182,7 @@ def trained_run(folder: Path, catalogue: Path, cache: Path, arch: str = "cnn") -
 
     request = TrainRequest(
         data=catalogue,
-        run=folder / arch,
+        run=run,
         arch=Arch(arch),
         preprocess=PreprocessSpec(size=32),
         epochs=10,
@@ -159,7 +192,6 @@ def trained_run(folder: Path, catalogue: Path, cache: Path, arch: str = "cnn") -
         cache=cache,
     )
     train(request, SilentView())
-    return folder / arch
 
 
 class SilentView:
@@ -174,17 +206,17 @@ class SilentView:
     def epoch(self, figures: object, epochs: int) -> None: ...
 
 
-@pytest.fixture(scope="session")
-def edge_bundle(tmp_path_factory: pytest.TempPathFactory, sure_run: Path) -> Path:
-    """The same bundle, with ``edge.onnx``; not to be changed."""
-    return _export(tmp_path_factory.mktemp("edge"), sure_run, edge=True)
+def _with_confidence(run: Path, copy: Path, confidence: Confidence) -> Path:
+    shutil.copytree(run, copy)
+    (copy / "confidence.json").write_text(confidence.model_dump_json())
+    return copy
 
 
-def _export(folder: Path, run: Path, *, edge: bool = False) -> Path:
+def _export(run: Path, place: Path, *, edge: bool = False) -> None:
     from exporter.export import export_run
     from exporter.options import ExportOptions
 
-    return export_run(run, folder / "small", ExportOptions(edge=edge)).bundle
+    export_run(run, place, ExportOptions(edge=edge))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance
 
 from models.bundle import open_bundle
 from models.reference_answers import REFERENCE_FILE
-from tests.conftest import trained_run
+from tests.conftest import train_small
 from tests.integration.processes import run_hangtag
 from worker.drift_look import drifted_jobs
 
@@ -27,10 +27,10 @@ def proved(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Pat
 
     folder = tmp_path_factory.mktemp("proved")
     draw_catalogue(folder / "photos", LEARNED, seed=3)
-    run = trained_run(folder, folder / "photos", session_cache)
+    train_small(folder / "cnn", folder / "photos", session_cache)
     from exporter.export import export_run
 
-    return export_run(run, folder / "shop").bundle
+    return export_run(folder / "cnn", folder / "shop").bundle
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.example_runs.chromium import chromium_binary
 from benchmarks.example_runs.page import Page, build, open_page
 from models.storage.object_storage import ObjectStorage
+from tests.conftest import Golden
 from tests.missing import skip_outside_ci
 from worker.job import JobOptions
 from worker.label import LabelRequest, label
@@ -43,23 +44,30 @@ def farm(server: PrivateRedis, tmp_path: Path) -> Iterator[Farm]:
 
 
 @pytest.fixture(scope="session")
-def catalogue(tmp_path_factory: pytest.TempPathFactory, catalogue: Path) -> Path:
+def catalogue(golden: Golden, catalogue: Path) -> Path:
     """4,000 photos: the drawn ones again and again, a few bytes after each, since the same photo is labelled once."""
-    folder = tmp_path_factory.mktemp("many") / "photos"
-    drawn = sorted(photo for photo in catalogue.rglob("*.*"))
-    for number, photo in enumerate(islice(cycle(drawn), MANY)):
-        place = folder / photo.relative_to(catalogue)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.with_stem(f"{number:04d}-{place.stem}").write_bytes(photo.read_bytes() + number.to_bytes(2))
-    return folder
+
+    def draw(folder: Path) -> None:
+        drawn = sorted(photo for photo in catalogue.rglob("*.*"))
+        for number, photo in enumerate(islice(cycle(drawn), MANY)):
+            place = folder / photo.relative_to(catalogue)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.with_stem(f"{number:04d}-{place.stem}").write_bytes(photo.read_bytes() + number.to_bytes(2))
+
+    return golden.get("many", draw)
 
 
 @pytest.fixture(scope="session")
-def truth(tmp_path_factory: pytest.TempPathFactory, catalogue: Path, bundle: Path) -> dict[str, Row]:
+def truth(golden: Golden, catalogue: Path, bundle: Path) -> dict[str, Row]:
     """Photo → what ``hangtag label`` says of it."""
-    output = tmp_path_factory.mktemp("truth") / "labels.parquet"
-    label(LabelRequest(catalogue, bundle, output, JobOptions(), workers=2), lambda *_: None)
-    return {row.pop("image"): row for row in pq.read_table(output).to_pylist()}
+
+    def label_all(folder: Path) -> None:
+        folder.mkdir()
+        label(LabelRequest(catalogue, bundle, folder / "labels.parquet", JobOptions(), workers=2), lambda *_: None)
+
+    return {
+        row.pop("image"): row for row in pq.read_table(golden.get("truth", label_all) / "labels.parquet").to_pylist()
+    }
 
 
 @pytest.fixture
