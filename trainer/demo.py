@@ -26,13 +26,13 @@ from trainer.console import train_and_show
 from trainer.request import TrainRequest
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress
-from worker.finish import RESULT_FILE, finished_receipt, sheet_photo
+from worker.finish import RESULT_FILE, sheet_photo
 from worker.job import JobOptions
 from worker.jobs import Jobs
 from worker.label import LabelRequest
 from worker.page.contact_sheet import SheetPhoto, draw_contact_sheet
 from worker.page.receipt_page import PagePicture, receipt_page
-from worker.receipt import Receipt, SampleRow
+from worker.receipt import Receipt, SampleRow, finished_receipt
 from worker.results import Status
 
 __all__ = ["run_demo"]
@@ -108,7 +108,7 @@ def _request(photos: Path, run: Path, seed: int) -> TrainRequest:
 
 def _label_on_a_queue(console: Console, out: Path, bundle: Path) -> tuple[Receipt, Path]:
     from worker.queue.actions import submit_and_show, watch_job
-    from worker.queue.private_queue import private_queue
+    from worker.queue.private_redis import private_queue
     from worker.queue.submit import SubmitRequest
 
     jobs = out / "jobs"

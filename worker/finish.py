@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from models.errors import JobError
 from worker.job import Job
@@ -26,7 +25,7 @@ from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
 from worker.results import Status
 from worker.retry import Retry
 
-__all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "finish_job", "finished_receipt", "sheet_photo", "write_receipt"]
+__all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "finish_job", "sheet_photo", "write_receipt"]
 
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
@@ -142,18 +141,3 @@ def _called(image: str | None) -> str:
     if not image:
         return "an empty cell"
     return "in the cell itself" if scheme_of(image) == "data" else Path(image).name
-
-
-def finished_receipt(job: Job) -> Receipt | None:
-    """The receipt of a job that is finished, its latest retry included."""
-    if not job.storage.exists(RECEIPT_FILE):
-        return None
-    try:
-        receipt = Receipt.model_validate_json(job.storage.read(RECEIPT_FILE))
-    except ValidationError as error:
-        msg = (
-            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version of Hangtag than this one; delete "
-            "it, and it is written anew."
-        )
-        raise JobError(msg) from error
-    return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None

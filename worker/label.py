@@ -16,7 +16,7 @@ from models.reference import DEFAULT_REGISTRY, ModelReference
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
 from worker.chosen_model import choose_model, moved_words
-from worker.finish import finished_receipt, write_receipt
+from worker.finish import write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
 from worker.job_folder import earlier_job, job_folder
 from worker.job_writer import create_job, job_digest
@@ -32,7 +32,7 @@ from worker.model_note import note_model
 from worker.photos.address import check_allow_hosts
 from worker.pin import check_promise, verified_pin
 from worker.products.by_group import check_group_column
-from worker.receipt import Receipt, RunFigures
+from worker.receipt import Receipt, RunFigures, finished_receipt
 from worker.results import check_no_clash
 from worker.retry_failed import retry_failed
 from worker.sources.address import is_url

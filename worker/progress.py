@@ -10,9 +10,10 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from models.terminal import FIRST_RATE_S
-from worker.finish import begun_at, finished_receipt
+from worker.finish import begun_at
 from worker.job import Job
 from worker.parts import PartWork, latest_parts, part_key, part_work
+from worker.receipt import finished_receipt
 from worker.results import Status
 from worker.retry import Retry
 

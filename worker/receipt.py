@@ -8,9 +8,10 @@ from typing import Annotated, Final
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.decision import ReviewReason
+from models.errors import JobError
 from models.reference_answers import BINS, confidence_histogram
 from worker.distinct_photos import DistinctPhotos
 from worker.drift import Drift, compared
@@ -29,6 +30,7 @@ __all__ = [
     "RunFigures",
     "SampleRow",
     "Tally",
+    "finished_receipt",
 ]
 
 RECEIPT_FILE: Final = "receipt.json"
@@ -291,3 +293,18 @@ def _named(cell: str | None) -> str | None:
     if cell is not None and len(cell) > _LONGEST_URI and scheme_of(cell) == "data":
         return f"{cell[:_LONGEST_URI]}…"
     return cell
+
+
+def finished_receipt(job: Job) -> Receipt | None:
+    """The receipt of a job that is finished, its latest retry included."""
+    if not job.storage.exists(RECEIPT_FILE):
+        return None
+    try:
+        receipt = Receipt.model_validate_json(job.storage.read(RECEIPT_FILE))
+    except ValidationError as error:
+        msg = (
+            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version of Hangtag than this one; delete "
+            "it, and it is written anew."
+        )
+        raise JobError(msg) from error
+    return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None

@@ -3,10 +3,10 @@
 from collections import Counter
 
 from models.errors import JobError
-from worker.finish import finished_receipt
 from worker.job import CANCELLED, Job
 from worker.parts import read_part
 from worker.pin import check_promise
+from worker.receipt import finished_receipt
 from worker.retry import RETRYABLE, commit_retry
 
 __all__ = ["retry_failed"]

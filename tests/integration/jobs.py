@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 import redis
 
 from tests.until import until
-from worker.finish import finished_receipt
 from worker.job import Job
 from worker.owner import Owner
-from worker.receipt import Receipt
+from worker.receipt import Receipt, finished_receipt
 
 __all__ = ["InHand", "QueuedJob", "Row", "assert_same", "photo_names", "write_list"]
 

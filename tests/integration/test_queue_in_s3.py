@@ -7,8 +7,9 @@ import pytest
 
 from models.storage.object_storage import ObjectStorage
 from tests.until import until
-from worker.finish import RESULT_FILE, finished_receipt
+from worker.finish import RESULT_FILE
 from worker.job import open_job
+from worker.receipt import finished_receipt
 
 from .farm import Farm
 from .jobs import assert_same, photo_names, write_list

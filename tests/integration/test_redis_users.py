@@ -13,8 +13,8 @@ import redis
 
 from models.storage.open_storage import open_storage
 from tests.until import until
-from worker.finish import finished_receipt
 from worker.job import open_job
+from worker.receipt import finished_receipt
 
 from .guarded_redis import PASSWORD, ROOM, GuardedRedis
 from .jobs import QueuedJob, assert_same, write_list

@@ -12,7 +12,7 @@ import pytest
 
 from models.preprocess import VERSION
 from tests.until import until
-from worker.finish import finished_receipt
+from worker.receipt import finished_receipt
 
 from .farm import Farm
 from .jobs import QueuedJob, assert_same, photo_names, write_list

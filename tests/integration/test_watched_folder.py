@@ -13,8 +13,8 @@ import pytest
 
 from models.storage.storage import FolderStorage
 from tests.until import until
-from worker.finish import finished_receipt
 from worker.jobs import Jobs
+from worker.receipt import finished_receipt
 
 from .farm import Farm
 from .jobs import assert_same, photo_names

@@ -9,8 +9,8 @@ from kombu import Queue
 from trainer.schedule.messages import QUEUE, RETRAIN_TASK, Marks, SlotMessage, slot_call
 from trainer.schedule.slot_run import SlotRun
 from worker.queue.app import LOGGED, GentleCelery, configuration
-from worker.queue.heartbeat import BEAT_S, Heartbeat
 from worker.queue.settings import QueueSettings
+from worker.queue.worker_state import BEAT_S, Heartbeat
 
 __all__ = ["CeleryOutbox", "make_sending_app", "make_train_app"]
 

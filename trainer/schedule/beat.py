@@ -17,11 +17,11 @@ from trainer.schedule.app import CeleryOutbox, make_sending_app
 from trainer.schedule.desk import Desk
 from trainer.schedule.messages import Marks
 from trainer.schedule.watched_config import WatchedConfig
+from worker.events import log_event, start_logging
 from worker.queue.connection import Absence
-from worker.queue.events import log_event, start_logging
-from worker.queue.heartbeat import Heartbeat
 from worker.queue.ledger import RedisError, connect
 from worker.queue.settings import QueueSettings
+from worker.queue.worker_state import Heartbeat
 
 __all__ = ["SlotScheduler", "beat_until_told", "check_models_differ"]
 

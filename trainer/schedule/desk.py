@@ -15,7 +15,7 @@ from trainer.schedule.messages import SlotMessage
 from trainer.schedule.slot_book import FOLDER, SKEW, Claim, SlotBook
 from trainer.schedule.slots import Slots, stamp_of
 from trainer.schedule.watched_config import WatchedConfig
-from worker.queue.events import log_event
+from worker.events import log_event
 
 __all__ = ["LOOK_S", "MOST_OPEN", "Desk", "Outbox"]
 

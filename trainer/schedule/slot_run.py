@@ -17,10 +17,10 @@ from trainer.retrain.lock import CycleLock, Held
 from trainer.schedule.cycle_process import CycleEnd, run_cycle
 from trainer.schedule.messages import Marks, SlotMessage
 from trainer.schedule.slot_book import FOLDER, SlotBook, SlotEnd, SlotStatus, Try, now_text
-from worker.queue.events import log_event
-from worker.queue.in_hand import InHand
+from worker.events import log_event
 from worker.queue.ledger import RedisError, connect
 from worker.queue.settings import QueueSettings
+from worker.queue.worker_state import InHand
 
 __all__ = ["MOST_TRIES", "RETRAIN", "SlotRun"]
 

@@ -10,10 +10,10 @@ from trainer.retrain.config import read_config
 from trainer.schedule.app import make_train_app
 from trainer.schedule.messages import QUEUE
 from trainer.schedule.slot_run import SlotRun
-from worker.queue.events import log_event
-from worker.queue.heartbeat import Heartbeat
+from worker.events import log_event
 from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import prepare_worker, run_worker
+from worker.queue.worker_state import Heartbeat
 
 __all__ = ["check_training", "start_train_worker"]
 

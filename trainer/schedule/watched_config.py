@@ -6,7 +6,7 @@ from pathlib import Path
 from models.errors import InputError
 from trainer.retrain.config import RetrainConfig, read_config
 from trainer.schedule.slots import Slots, slots_of
-from worker.queue.events import log_event
+from worker.events import log_event
 
 __all__ = ["WatchedConfig"]
 

@@ -7,13 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from models.errors import HangtagError
+from worker.events import log_event
 from worker.job import Job
 from worker.known.known import Known, KnownPhotos, Labelled
 from worker.known.own_folder import OwnFolder, own_folder
 from worker.known.own_photos import open_own_photos
 from worker.known.previous import open_previous
 from worker.known.shelf import Shelf
-from worker.queue.events import log_event
 from worker.receipt import RECEIPT_FILE
 from worker.results import RowResult
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from models.errors import HangtagError, JobError
 from models.storage.storage import Storage
+from worker.events import log_event
 from worker.job import Job
 from worker.known.known import Labelled
 from worker.known.photo_table import PLAIN_TABLES, PLAIN_TABLES_KEYS, PhotoTable
@@ -18,7 +19,6 @@ from worker.known.shelf import Shelf
 from worker.known.terms import Terms
 from worker.parts import read_part
 from worker.photos.cells import Cells
-from worker.queue.events import log_event
 from worker.results import results_of
 from worker.temporary_folder import temporary_folder
 

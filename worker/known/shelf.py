@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
+from worker.events import log_event
 from worker.known.known import Labelled
 from worker.known.photo_table import PhotoTable
-from worker.queue.events import log_event
 from worker.results import RowResult
 
 __all__ = ["Shelf"]

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from models.errors import HangtagError, ImageError, ImageFault
+from worker.events import log_event
 from worker.photos.outcome import shown
-from worker.queue.events import log_event
 
 __all__ = ["fails_its_photo"]
 

@@ -10,21 +10,20 @@ from celery import Celery
 from kombu import Queue
 
 from worker.priority import Priority
-from worker.queue.heartbeat import Heartbeat
-from worker.queue.in_hand import InHand
+from worker.queue.connection import Gate
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Call, chunk_call
 from worker.queue.metrics import Metrics
+from worker.queue.reconciler import service_step
 from worker.queue.runner import Runner
-from worker.queue.service import service_step
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
-from worker.queue.transport import Gate
+from worker.queue.worker_state import Heartbeat, InHand
 
 if TYPE_CHECKING:
-    from worker.queue.gentle_worker import GentleWorker
+    from worker.queue.celery_worker import GentleWorker
 
 __all__ = ["LOGGED", "CeleryPublisher", "GentleCelery", "configuration", "make_app"]
 
-LOGGED: Final = "worker.queue.request:LoggedRequest"
+LOGGED: Final = "worker.queue.celery_worker:LoggedRequest"
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0
@@ -61,7 +60,7 @@ class GentleCelery(Celery):
     @property
     def Worker(self) -> type["GentleWorker"]:
         """See Celery's; imported when a worker is started, since who submits needs none of it."""
-        gentle: type[GentleWorker] = self.subclass_with_self("worker.queue.gentle_worker:GentleWorker", name="Worker")
+        gentle: type[GentleWorker] = self.subclass_with_self("worker.queue.celery_worker:GentleWorker", name="Worker")
         return gentle
 
 

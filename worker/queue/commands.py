@@ -27,9 +27,8 @@ from worker.options import (
     VariantOption,
 )
 from worker.priority import Priority
-from worker.queue.inbox.only import Only
 from worker.queue.jobs_commands import register as register_jobs
-from worker.queue.options import JobsOption, JsonOption, LogFormat, RedisOption, queue_settings
+from worker.queue.options import JobsOption, JsonOption, LogFormat, Only, RedisOption, queue_settings
 
 if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings

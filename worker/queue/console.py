@@ -16,9 +16,8 @@ from worker.job import Job
 from worker.jobs import Jobs
 from worker.model_note import read_note
 from worker.progress import JobProgress, JobState, ProgressReader
-from worker.queue.control import Control
+from worker.queue.control import Control, Situation, look_around, watch
 from worker.queue.ledger import Ledger
-from worker.queue.watch import Situation, look_around, watch
 
 __all__ = ["Row", "print_job", "print_jobs", "read_rows", "remarks", "watch_with_progress"]
 
@@ -163,7 +162,7 @@ class _Bar:
         self._said: set[str] = set()
 
     def show(self, progress: JobProgress, situation: Situation) -> None:
-        """See :class:`worker.queue.watch.WatchView`."""
+        """See :class:`worker.queue.control.WatchView`."""
         self._bars.update(
             self._task,
             description=f"{self._name}: {progress.state}",

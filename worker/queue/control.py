@@ -1,19 +1,28 @@
 """What the commands about jobs need, opened once: the folder of jobs, Redis, and a reconciler."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final, Protocol
+
+from kombu.exceptions import OperationalError
 
 from models.errors import JobError
 from models.storage.open_storage import open_storage
+from worker.finish import finish_job
+from worker.job import Job
 from worker.jobs import Jobs
+from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.connection import redis_expected
-from worker.queue.ledger import Ledger, RedisError, connect
+from worker.queue.leases import held_lease
+from worker.queue.ledger import Ledger, Presence, RedisError, connect
 from worker.queue.reconciler import Reconciler
+from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
 
-__all__ = ["Control", "open_control"]
+__all__ = ["Control", "Situation", "WatchView", "open_control", "watch"]
 
 
 @dataclass(frozen=True)
@@ -42,3 +51,57 @@ def open_control(settings: QueueSettings) -> Iterator[Control]:
             yield Control(settings, jobs, ledger, Reconciler(jobs, ledger, CeleryPublisher(app)))
     finally:
         ledger.close()
+
+
+PERIOD_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is there beside the job's folder.
+
+    Attributes:
+        redis_error: why Redis cannot be reached; none when it can.
+        workers: those that announce themselves.
+        trouble: host → what keeps it from doing chunks of the job.
+    """
+
+    redis_error: str | None
+    workers: tuple[Presence, ...]
+    trouble: dict[str, str]
+
+
+class WatchView(Protocol):
+    """Shows a job to a person."""
+
+    def show(self, progress: JobProgress, situation: Situation) -> None:
+        """Called about once a second."""
+
+
+def watch(name: str, job: Job, control: Control, view: WatchView) -> JobProgress:
+    """Follow a job until it is finished or cancelled.
+
+    Where no worker is there to merge it, it is merged here.
+    """
+    reader, jobs_id = ProgressReader(job), control.jobs.identity()
+    while True:
+        situation = look_around(name, control.ledger, control.reconciler.tick)
+        progress = reader.read()
+        view.show(progress, situation)
+        if progress.state in {JobState.FINISHED, JobState.CANCELLED}:
+            return progress
+        if progress.state is JobState.MERGING and all(worker.jobs_id != jobs_id for worker in situation.workers):
+            with held_lease(control.ledger, name, FINISH) as held:
+                if held:
+                    finish_job(job)
+                    continue
+        time.sleep(PERIOD_S)
+
+
+def look_around(name: str, ledger: Ledger, first: Callable[[], object] = lambda: None) -> Situation:
+    """See who is there, once something else has been done that Redis may refuse."""
+    try:
+        first()
+        return Situation(None, tuple(ledger.workers()), ledger.trouble(name))
+    except (RedisError, OperationalError) as error:
+        return Situation(str(error), (), {})

@@ -4,8 +4,9 @@ import sys
 
 from models.errors import HangtagError
 from models.storage.open_storage import open_storage
-from worker.finish import finish_job, finished_receipt
+from worker.finish import finish_job
 from worker.jobs import Jobs
+from worker.receipt import finished_receipt
 
 
 def main(place: str, name: str) -> int:

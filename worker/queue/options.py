@@ -10,7 +10,9 @@ import typer
 if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
-__all__ = ["JobsOption", "JsonOption", "LogFormat", "RedisOption", "queue_settings"]
+
+__all__ = ["JobsOption", "JsonOption", "LogFormat", "Only", "RedisOption", "queue_settings"]
+
 
 JobsOption = Annotated[
     str | None,
@@ -63,3 +65,10 @@ def queue_settings(
     from worker.queue.settings import read_settings
 
     return read_settings(redis, jobs, metrics_port=metrics_port, metrics_host=metrics_host, heartbeat=heartbeat)
+
+
+class Only(StrEnum):
+    """One kind of files, where not both are wanted."""
+
+    CATALOGUES = "catalogues"
+    PHOTOS = "photos"

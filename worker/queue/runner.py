@@ -6,35 +6,129 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from models.classifier import Classifier
 from models.errors import HangtagError, ImageFault, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.python_process import python_command, python_environment
 from models.storage.open_storage import open_storage
-from worker.finish import finished_receipt
-from worker.job import Job
+from worker.bundle_store import BundleStore
+from worker.events import log_event
+from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
 from worker.jobs import Jobs
+from worker.known.known import KnownPhotos
+from worker.known.open_known import open_known
 from worker.labelling.attempt import MAX_STRIKES, earlier_attempts, forget_attempts
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Guard, Labeller, run_chunks
-from worker.queue.chunk_report import report_chunk
-from worker.queue.events import log_event
-from worker.queue.in_hand import InHand
-from worker.queue.job_tools import JobTools
-from worker.queue.lease import HeldLeases, held_lease
+from worker.photos.photo import PhotoSource
+from worker.photos.source import open_photos
+from worker.pin import load_pinned
+from worker.queue.leases import HeldLeases, Neighbours, held_lease
 from worker.queue.ledger import Ledger, RedisError, connect
-from worker.queue.loaded_models import LoadedModels
 from worker.queue.metrics import Metrics
-from worker.queue.neighbours import Neighbours
 from worker.queue.settings import QueueSettings
-from worker.results import RowResult
+from worker.queue.worker_state import InHand
+from worker.receipt import finished_receipt
+from worker.results import RowResult, Status
 
-__all__ = ["FINISH", "Runner"]
+__all__ = ["FINISH", "JobTools", "LoadedModels", "Runner", "report_chunk"]
+
+
+class LoadedModels:
+    """Models by pin and what rules; each is fetched and verified (with its golden samples) once, and kept while in use.
+
+    Args:
+        store: where the models are.
+        kept: how many to keep; the least recently used goes first.
+    """
+
+    def __init__(self, store: BundleStore, kept: int) -> None:
+        self._store = store
+        self._kept = kept
+        self._loaded: OrderedDict[tuple[str, str, float | None, float | None], Classifier] = OrderedDict()
+
+    def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
+        """The model that a job is pinned to, with the precision or the threshold that the job asks for.
+
+        Raises:
+            BundleError: it is gone, damaged, or disagrees with its golden samples on this machine.
+            JobError: another model is kept under its name, or an earlier Hangtag began the job without a promise.
+        """
+        key = (pin.digest, pin.variant, options.precision, options.threshold)
+        if key not in self._loaded:
+            start = time.monotonic()
+            self._loaded[key] = load_pinned(self._store.fetch(pin.digest), pin, options)
+            seconds = round(time.monotonic() - start, 3)
+            log_event("model_loaded", model=pin.reference, digest=pin.digest, seconds=seconds)
+            while len(self._loaded) > self._kept:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(key)
+        return self._loaded[key]
+
+
+class JobTools:
+    """Connections to the hosts of a job's photos, and what is known of these; one job's at a time.
+
+    After an error all of it is closed and opened anew: what is wrong may lie in it, such as a client of S3 that was
+    made when there were no credentials, or the same error of other photos, which would spoil the next chunk.
+    """
+
+    def __init__(self) -> None:
+        self._job = ""
+        self._open: tuple[PhotoSource, KnownPhotos] | None = None
+
+    @contextmanager
+    def of(self, job: Job) -> Iterator[tuple[PhotoSource, KnownPhotos]]:
+        """A job's, for as long as the block runs; another job's are closed."""
+        if self._open is None or job.spec.id != self._job:
+            self.close()
+            self._job, self._open = job.spec.id, (open_photos(job), open_known(job))
+        try:
+            yield self._open
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of all of it."""
+        tools, self._open = self._open or (), None
+        for tool in tools:
+            tool.close()
+
+
+def report_chunk(metrics: Metrics, job: str, done: Finished) -> None:
+    """Count and log a chunk whose part this process has just committed.
+
+    Args:
+        metrics: of the worker.
+        job: name of the job.
+        done: the chunk.
+    """
+    photos = done.photos
+    counts = Counter((row.status, row.error) for row in done.rows)
+    metrics.chunk_done(done.seconds, counts, photos)
+    log_event(
+        "chunk_done",
+        job=job,
+        chunk=done.chunk,
+        rows=len(done.rows),
+        failed=sum(count for (status, _), count in counts.items() if status is Status.FAILED),
+        downloaded=photos.downloaded,
+        repeated=photos.repeated,
+        carried=photos.carried,
+        seconds=round(done.seconds, 3),
+        download_s=round(photos.download_s, 3),
+        decode_s=round(photos.decode_s, 3),
+        inference_s=round(photos.inference_s, 3),
+    )
+
 
 FINISH: Final = -1
 """Stands for the end of the job where Redis knows chunks by their number."""

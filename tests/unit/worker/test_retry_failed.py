@@ -1,8 +1,9 @@
 import pytest
 
 from models.errors import ImageFault, JobError
-from worker.finish import finish_job, finished_receipt
+from worker.finish import finish_job
 from worker.job import CANCELLED, JobOptions
+from worker.receipt import finished_receipt
 from worker.retry_failed import retry_failed
 
 

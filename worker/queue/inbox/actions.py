@@ -8,16 +8,13 @@ from types import FrameType
 
 from models.errors import InputError, StoppedError
 from worker.queue.console import remarks
-from worker.queue.control import Control, open_control
-from worker.queue.inbox.conditions import check_conditions
-from worker.queue.inbox.console import inbox_view
-from worker.queue.inbox.inbox import Inbox
+from worker.queue.control import Control, look_around, open_control
+from worker.queue.inbox.catalogues import check_conditions
+from worker.queue.inbox.console import InboxView, inbox_view
+from worker.queue.inbox.inbox import Inbox, look_once, watch_folder
 from worker.queue.inbox.request import InboxRequest
-from worker.queue.inbox.view import InboxView
-from worker.queue.inbox.watch_folder import look_once, watch_folder
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import earlier_job
-from worker.queue.watch import look_around
 
 __all__ = ["submit_what_comes"]
 

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Final
 
 from models.preprocess import IMAGE_SUFFIXES
 
-__all__ = ["CATALOGUE_SUFFIXES", "Found", "Kind", "Look", "look_into"]
+__all__ = ["CATALOGUE_SUFFIXES", "Found", "Gathering", "Kind", "Look", "Patience", "Settling", "look_into"]
+
 
 CATALOGUE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"})
 _UNFINISHED: Final = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", "~")
@@ -132,3 +133,90 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+class Settling:
+    """Tells files that are whole from those that are still being written: size and time of writing stay the same.
+
+    Args:
+        settle_s: for how long.
+    """
+
+    def __init__(self, settle_s: float) -> None:
+        self._settle_s = settle_s
+        self._since: dict[str, tuple[int, int, float]] = {}
+
+    def settled(self, files: Sequence[Found], now: float) -> list[Found]:
+        """Those of the files that a look found which have been the same for long enough; the others are waited for.
+
+        A file that was not among those of the last look begins anew.
+        """
+        self._since = {file.path: (file.size, file.mtime_ns, self._seen_since(file, now)) for file in files}
+        return [file for file in files if now - self._since[file.path][2] >= self._settle_s]
+
+    def _seen_since(self, file: Found, now: float) -> float:
+        size, mtime_ns, since = self._since.get(file.path, (file.size, file.mtime_ns, now))
+        return since if (size, mtime_ns) == (file.size, file.mtime_ns) else now
+
+
+class Gathering:
+    """Tells when photos that keep coming are enough for a job: when no more come, or the first has waited long.
+
+    Args:
+        longest_s: how long a photo waits for others at most.
+    """
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._since: float | None = None
+
+    def is_ripe(self, settled: int, unsettled: int, now: float) -> bool:
+        """Whether the photos that have settled, of which there are so many, are to become a job now."""
+        if not settled:
+            self._since = None
+            return False
+        if self._since is None:
+            self._since = now
+        if unsettled and now - self._since < self._longest_s:
+            return False
+        self._since = None
+        return True
+
+
+FIRST_S: Final = 5.0
+LONGEST_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class _Setback:
+    """The last failure: what was said of it, the pause after it, and when that ends."""
+
+    reason: str
+    pause_s: float
+    until: float
+
+
+class Patience:
+    """Keeps track of failures by the name of what failed."""
+
+    def __init__(self) -> None:
+        self._setbacks: dict[str, _Setback] = {}
+
+    def may_try(self, what: str, now: float) -> bool:
+        """Whether it never failed, or its pause is over."""
+        return what not in self._setbacks or now >= self._setbacks[what].until
+
+    def failed(self, what: str, reason: str, now: float) -> bool:
+        """Note a failure; the pause that follows is 5 s, twice as long with each failure, at most a minute.
+
+        Returns:
+            Whether that is news: it failed for the first time, or for another reason than the last.
+        """
+        last = self._setbacks.get(what)
+        pause_s = min(LONGEST_S, last.pause_s * 2) if last else FIRST_S
+        self._setbacks[what] = _Setback(reason, pause_s, now + pause_s)
+        return last is None or last.reason != reason
+
+    def succeeded(self, what: str) -> None:
+        """Forget its failures."""
+        self._setbacks.pop(what, None)

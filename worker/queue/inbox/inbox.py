@@ -1,21 +1,21 @@
 """One look at a watched folder, and what follows from it. The clock is passed in: seconds that never run backwards."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import PurePath
-from typing import Final
+from typing import Final, NoReturn
 
 from worker.jobs import Jobs
 from worker.queue.inbox.catalogues import CatalogueTaker
-from worker.queue.inbox.files import CATALOGUE_SUFFIXES, Found, Kind, Look, look_into
-from worker.queue.inbox.only import Only
-from worker.queue.inbox.patience import Patience
+from worker.queue.inbox.console import InboxView
+from worker.queue.inbox.files import CATALOGUE_SUFFIXES, Found, Gathering, Kind, Look, Patience, Settling, look_into
 from worker.queue.inbox.photos import PhotoTaker
 from worker.queue.inbox.request import InboxRequest
-from worker.queue.inbox.settling import Gathering, Settling
-from worker.queue.inbox.view import InboxView
+from worker.queue.options import Only
 
-__all__ = ["Inbox"]
+__all__ = ["Inbox", "look_once", "watch_folder"]
+
 
 GATHER_S: Final = 60.0
 """How long photos wait for others that are still coming."""
@@ -137,3 +137,28 @@ def _kind_of_other(file: Found) -> str:
     except UnicodeEncodeError:
         return "its name is not UTF-8; rename it"
     return f"{suffix or 'a name without ending'} says neither catalogue nor photo"
+
+
+_EFFORT: Final = 0.2
+"""The share of the time that looking may take: a network disk with many files has others to serve."""
+
+
+def watch_folder(inbox: Inbox, every_s: float) -> NoReturn:
+    """Look until somebody ends this; a look may end anywhere, as with ``kill -9``."""
+    while True:
+        start = time.monotonic()
+        inbox.look(start)
+        time.sleep(max(every_s, (time.monotonic() - start) / _EFFORT))
+
+
+def look_once(inbox: Inbox, settle_s: float) -> bool:
+    """Take what stays the same for so many seconds.
+
+    Returns:
+        Whether all of it became jobs.
+    """
+    inbox.look(time.monotonic(), gather=False)
+    if settle_s:
+        time.sleep(settle_s)
+        inbox.look(time.monotonic(), gather=False)
+    return not inbox.faults

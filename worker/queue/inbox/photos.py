@@ -1,22 +1,135 @@
 """Photos of a watched folder become jobs, many at once."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
+from models.errors import JobError
+from models.storage.storage import Storage
 from models.text import number_of
 from worker.jobs import Jobs
+from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.files import Found
-from worker.queue.inbox.make_job import make_job
-from worker.queue.inbox.photo_log import Batch, PhotoLog
-from worker.queue.inbox.request import InboxRequest
-from worker.queue.inbox.view import InboxView
+from worker.queue.inbox.request import InboxRequest, make_job
+from worker.queue.submit import name_part
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["PhotoTaker"]
+__all__ = ["BATCH_PHOTOS", "Batch", "PhotoLog", "PhotoTaker"]
+
+
+BATCH_PHOTOS: Final = 100_000
+_ENTRY_BYTES: Final = 16
+_DIGITS: Final = 12
+
+_Entry = tuple[str, int, int]
+"""A photo's path, size and time of writing in nanoseconds."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Photos that become one job.
+
+    Attributes:
+        number: in the log.
+        job: its name.
+        paths: of the photos, relative to the folder, in order.
+    """
+
+    number: int
+    job: str
+    paths: tuple[str, ...]
+
+
+class PhotoLog:
+    """The batches of one folder, as far as they have been read.
+
+    Args:
+        storage: ``_watched`` of the folder of jobs.
+        folder: that is watched, as an absolute path.
+        batch_photos: how many photos a batch holds at most.
+
+    Raises:
+        JobError: a batch in it is damaged.
+    """
+
+    def __init__(self, storage: Storage, folder: Path, batch_photos: int = BATCH_PHOTOS) -> None:
+        self._storage = storage
+        self._batch_photos = batch_photos
+        self._folder = folder
+        self._place = hashlib.sha256(str(folder).encode()).hexdigest()[:32]
+        self._known: set[bytes] = set()
+        self._unfinished: dict[int, Batch] = {}
+        self._next = 0
+        self._read_all()
+
+    def knows(self, photo: Found) -> bool:
+        """Whether a photo of this path, size and time of writing is in a batch."""
+        return _short((photo.path, photo.size, photo.mtime_ns)) in self._known
+
+    def add(self, photos: Sequence[Found]) -> None:
+        """Put photos into batches of their own, but for those that somebody else has put into one meanwhile."""
+        left = [photo for photo in photos if not self.knows(photo)]
+        while left:
+            entries = [(photo.path, photo.size, photo.mtime_ns) for photo in left[: self._batch_photos]]
+            if self._storage.commit(self._key(self._next), json.dumps(entries).encode()):
+                self._take_in(entries)
+            else:
+                self._read_next(done=self._storage.exists(self._done_key(self._next)))
+            left = [photo for photo in left if not self.knows(photo)]
+
+    def unfinished(self) -> list[Batch]:
+        """The batches whose jobs may not be there yet, in order."""
+        return [self._unfinished[number] for number in sorted(self._unfinished)]
+
+    def finished(self, batch: Batch) -> None:
+        """Its job is there."""
+        self._storage.commit(self._done_key(batch.number), batch.job.encode())
+        del self._unfinished[batch.number]
+
+    def _read_all(self) -> None:
+        names = set(self._storage.names(f"photos/{self._place}"))
+        while f"{self._next:06d}.json" in names:
+            self._read_next(done=f"{self._next:06d}.done" in names)
+
+    def _read_next(self, *, done: bool) -> None:
+        key = self._key(self._next)
+        try:
+            entries = [(str(path), int(size), int(mtime_ns)) for path, size, mtime_ns in self._read(key)]
+        except (ValueError, TypeError) as error:
+            msg = f"Expected a list of photos at {key} in {self._storage.place}, got {error}; bring back a copy of it."
+            raise JobError(msg) from error
+        self._take_in(entries)
+        if done:
+            del self._unfinished[self._next - 1]
+
+    def _read(self, key: str) -> list[tuple[str, int, int]]:
+        read: list[tuple[str, int, int]] = json.loads(self._storage.read(key))
+        return read
+
+    def _take_in(self, entries: list[_Entry]) -> None:
+        self._known.update(map(_short, entries))
+        named = hashlib.sha256(json.dumps([str(self._folder), entries]).encode()).hexdigest()[:_DIGITS]
+        job = f"{name_part(self._folder.stem)}-{named}"
+        self._unfinished[self._next] = Batch(self._next, job, tuple(path for path, _, _ in entries))
+        self._next += 1
+
+    def _key(self, number: int) -> str:
+        return f"photos/{self._place}/{number:06d}.json"
+
+    def _done_key(self, number: int) -> str:
+        return f"photos/{self._place}/{number:06d}.done"
+
+
+def _short(entry: _Entry) -> bytes:
+    """What is kept of a photo in memory."""
+    return hashlib.blake2b(json.dumps(entry).encode(), digest_size=_ENTRY_BYTES).digest()
+
 
 _SCHEMA: Final = pa.schema([("image", pa.string())])
 _BATCH_ROWS: Final = 4096

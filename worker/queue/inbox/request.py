@@ -1,14 +1,19 @@
 """What a person asks of ``hangtag submit --watch``."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from worker.queue.inbox.only import Only
-from worker.queue.submit import SubmitRequest
+from models.errors import JobError
+from worker.jobs import Jobs
+from worker.queue.options import Only
+from worker.queue.submit import SubmitRequest, Submitted, submit
+from worker.sources.catalogue import Catalogue
 
-__all__ = ["InboxRequest", "watched"]
+__all__ = ["InboxRequest", "make_job", "watched"]
+
 
 SETTLE_S: Final = 5.0
 EVERY_S: Final = 2.0
@@ -64,3 +69,24 @@ def watched(
         only=only,
         previous_last=last,
     )
+
+
+def make_job(
+    request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None], catalogue: Catalogue | None = None
+) -> Submitted:
+    """Submit, unless the job is there: the name says what it is made of, and somebody else may be making it now.
+
+    Raises:
+        InputError: the source or an option cannot be used.
+        BundleError: the model is damaged or disagrees with itself on this machine.
+        JobError: rows of another job are under that name, or the job is damaged.
+    """
+    job = jobs.get(request.name)
+    if job is None:
+        try:
+            return submit(request, jobs, on_rows, catalogue)
+        except JobError:
+            job = jobs.get(request.name)
+            if job is None:
+                raise
+    return Submitted(request.name, job, new=False)

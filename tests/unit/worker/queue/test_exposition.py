@@ -11,9 +11,8 @@ from models.errors import InputError
 from tests.until import until
 from worker.job import ModelPin
 from worker.parts import PhotoWork
-from worker.queue.exposition import Exposition, WorkerCollector, check_port
+from worker.queue.exposition import Exposition, JobFigures, Overview, WorkerCollector, check_port
 from worker.queue.metrics import Metrics
-from worker.queue.overview import JobFigures, Overview
 from worker.queue.settings import QueueSettings
 from worker.results import Status
 

@@ -1,5 +1,5 @@
 from worker.queue.app import make_app
-from worker.queue.gentle_worker import GentleWorker
+from worker.queue.celery_worker import GentleWorker
 from worker.queue.settings import QueueSettings
 
 

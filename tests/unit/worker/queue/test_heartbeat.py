@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
-from worker.queue.heartbeat import Heartbeat
+from worker.queue.worker_state import Heartbeat
 
 LONG_AGO = 1_000_000_000
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from worker.queue.in_hand import InHand
+from worker.queue.worker_state import InHand
 
 FORK = multiprocessing.get_context("fork")
 

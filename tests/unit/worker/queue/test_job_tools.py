@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import JobError
 from worker.job import Job
-from worker.queue.job_tools import JobTools
+from worker.queue.runner import JobTools
 
 
 @pytest.fixture

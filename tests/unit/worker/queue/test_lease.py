@@ -8,7 +8,7 @@ import redis
 
 from tests.until import until
 from worker.owner import Owner
-from worker.queue.lease import HeldLeases, held_lease
+from worker.queue.leases import HeldLeases, held_lease
 from worker.queue.ledger import Ledger, connect
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.settings import QueueSettings

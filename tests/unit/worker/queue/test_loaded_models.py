@@ -9,7 +9,7 @@ from models.storage.storage import FolderStorage
 from worker.bundle_store import BundleStore
 from worker.job import JobOptions, ModelPin
 from worker.pin import verified_pin
-from worker.queue.loaded_models import LoadedModels
+from worker.queue.runner import LoadedModels
 
 
 @pytest.fixture

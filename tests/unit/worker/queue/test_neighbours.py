@@ -5,11 +5,10 @@ import redis
 
 from worker.job import Job
 from worker.owner import Owner
-from worker.queue.in_hand import InHand
-from worker.queue.lease import HeldLeases
+from worker.queue.leases import MOST, HeldLeases, Neighbours
 from worker.queue.ledger import Ledger, connect
-from worker.queue.neighbours import MOST, Neighbours
 from worker.queue.settings import QueueSettings
+from worker.queue.worker_state import InHand
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from worker.job import CANCELLED
 from worker.jobs import Jobs
 from worker.parts import part_key
 from worker.priority import Priority
+from worker.queue.exposition import OverviewReader
 from worker.queue.ledger import Ledger, connect
-from worker.queue.overview import OverviewReader
 from worker.queue.reconciler import Publisher
 from worker.queue.settings import QueueSettings
 

@@ -13,18 +13,19 @@ import redis
 from PIL import Image
 
 from tests.until import until
-from worker.finish import RESULT_FILE, finished_receipt
+from worker.finish import RESULT_FILE
 from worker.job import CANCELLED, Job, JobOptions
 from worker.jobs import Jobs
 from worker.labelling.attempt import MAX_STRIKES
 from worker.owner import Owner
 from worker.parts import part_key
-from worker.queue.in_hand import InHand
 from worker.queue.ledger import Ledger
 from worker.queue.metrics import CHUNKS, IMAGES, Metrics
 from worker.queue.runner import FINISH, Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import SubmitRequest, submit
+from worker.queue.worker_state import InHand
+from worker.receipt import finished_receipt
 
 NewJob = Callable[..., Job]
 

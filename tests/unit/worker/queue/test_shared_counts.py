@@ -8,7 +8,7 @@ from collections.abc import Callable
 from billiard.context import ForkContext, ForkProcess
 
 from tests.until import until
-from worker.queue.shared_counts import SharedCounts
+from worker.queue.metrics import SharedCounts
 
 
 def start(target: Callable[[], None], index: int) -> ForkProcess:

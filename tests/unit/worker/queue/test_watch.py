@@ -3,16 +3,16 @@ from dataclasses import replace
 import pytest
 import redis
 
-from worker.finish import finish_job, finished_receipt
+from worker.finish import finish_job
 from worker.job import CANCELLED
 from worker.owner import Owner
 from worker.progress import JobProgress, JobState
-from worker.queue.control import Control, open_control
+from worker.queue.control import Control, Situation, look_around, open_control, watch
 from worker.queue.ledger import Presence
 from worker.queue.messages import QUEUES
 from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
-from worker.queue.watch import Situation, look_around, watch
+from worker.receipt import finished_receipt
 
 PRESENCE = Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe")
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from models.storage.storage import FolderStorage
 from worker.jobs import check_name
-from worker.queue.inbox.catalogue_marks import CatalogueMarks, Content
+from worker.queue.inbox.catalogues import CatalogueMarks, Content
 
 FOLDER = Path("/mnt/inbox")
 

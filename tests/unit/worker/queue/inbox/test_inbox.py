@@ -13,7 +13,7 @@ from models.bundle import open_bundle
 from models.errors import HangtagError
 from tests.shelf import shop_registry
 from worker.job import JobOptions
-from worker.queue.inbox.only import Only
+from worker.queue.options import Only
 
 from .watched_place import Watched, rows_of
 

@@ -1,4 +1,4 @@
-from worker.queue.inbox.patience import Patience
+from worker.queue.inbox.files import Patience
 
 
 def test_what_never_failed_may_be_tried() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from models.storage.storage import FolderStorage
 from worker.queue.inbox.files import Found, Kind
-from worker.queue.inbox.photo_log import PhotoLog
+from worker.queue.inbox.photos import PhotoLog
 
 FOLDER = Path("/mnt/inbox")
 

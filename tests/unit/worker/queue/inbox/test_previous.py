@@ -3,7 +3,7 @@ from pathlib import Path
 from worker.finish import finish_job
 from worker.job import JobOptions
 from worker.jobs import Jobs
-from worker.queue.inbox.previous import first_finished
+from worker.queue.inbox.catalogues import first_finished
 from worker.queue.inbox.request import EVERY_S, SETTLE_S, watched
 from worker.queue.submit import SubmitRequest
 

@@ -1,8 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.queue.inbox.files import Found, Kind
-from worker.queue.inbox.settling import Gathering, Settling
+from worker.queue.inbox.files import Found, Gathering, Kind, Settling
 
 SETTLE_S = 5.0
 

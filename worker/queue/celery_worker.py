@@ -1,16 +1,22 @@
 """How a worker's main process takes the end of a chunk: its message, and a process that died with it in hand."""
 
 import logging
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
+from celery.apps.worker import Worker
 from celery.worker.request import Request
 from kombu.asynchronous import get_event_loop
 
-from worker.queue.events import log_event
+from worker.events import log_event
 
-__all__ = ["LoggedRequest"]
+if TYPE_CHECKING:
+    from worker.queue.app import GentleCelery
+
+
+__all__ = ["GentleWorker", "LoggedRequest"]
 
 
 class LoggedRequest(Request):
@@ -56,3 +62,22 @@ class LoggedRequest(Request):
 def _throw(error: Exception) -> None:
     """In the event loop this is the loss of the connection, which Celery makes anew."""
     raise error
+
+
+_PAUSE_S: Final = 0.05
+
+
+class GentleWorker(Worker):
+    """Celery's, but for the wait."""
+
+    app: "GentleCelery"
+
+    def wait_for_soft_shutdown(self) -> None:
+        """See Celery's method, which sleeps through all of the time whenever a task was in hand at its start."""
+        seconds = self.app.conf.worker_soft_shutdown_timeout
+        log_event("worker_stops", within_s=seconds)
+        self.app.in_hand.stop()
+        until = time.monotonic() + seconds
+        while self.app.in_hand and time.monotonic() < until:
+            self.app.heartbeat.beat()
+            time.sleep(_PAUSE_S)

@@ -43,7 +43,7 @@ class _TextFormatter(logging.Formatter):
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Celery logs a traceback for a lost process, which :class:`worker.queue.request.LoggedRequest` says in a line."""
+    """Celery logs a traceback for a lost process; the queue says it in a line (``process_died``)."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or kind.__name__ != "WorkerLostError"
 

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
-from worker.queue.events import log_event
+from worker.events import log_event
 
 
 def logged(code: str, *, as_json: bool = True) -> list[str]:
     """The lines that some code logs."""
     start = (
         "import logging, os, sys\n"
-        "from worker.queue.events import log_event, start_logging\n"
+        "from worker.events import log_event, start_logging\n"
         f"start_logging(as_json={as_json})\n"
     )
     done = subprocess.run([sys.executable, "-c", start + code], capture_output=True, text=True, check=True)
