@@ -14,11 +14,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from exporter.confidence.thresholds import HeldRows, automatic, precision_targets
+from models.statistics.paired import Paired, compare_pairs
+from models.statistics.thresholds import HeldRows, automatic, precision_targets
 from trainer.retrain.calibration import Surety, compare_calibration
 from trainer.retrain.config import GateSettings
 from trainer.retrain.gate import judge
-from trainer.retrain.paired import Paired, compare_pairs
 from trainer.retrain.records import (
     Automatic,
     Automation,
@@ -254,7 +254,7 @@ def _labelled(rng: np.random.Generator, held: int, truths: np.ndarray, shared: n
     rows = HeldRows(_probabilities(rng.normal(size=(held, 10)), labels), labels, np.ones(held, np.bool_))
     [target] = [target for target in precision_targets(rows) if target.precision == 0.95]
     seen = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=shared.shape)
-    return automatic(_probabilities(seen, truths), np.ones(len(truths), np.bool_), target)
+    return automatic(_probabilities(seen, truths), np.ones(len(truths), np.bool_), target.thresholds)
 
 
 def _probabilities(noise: np.ndarray, truths: np.ndarray, skill: float = 3.0) -> np.ndarray:

@@ -60,9 +60,9 @@ def _scores(run_path: Path, photos: Path, left_out: str) -> dict[str, Any]:
     import keras
     import numpy as np
 
-    from exporter.confidence.calibrate import calibrated
-    from exporter.confidence.unknown import DistanceHead, auroc, energy
     from models.preprocess import preprocess
+    from models.statistics.calibration import calibrated
+    from models.statistics.out_of_distribution import DistanceHead, auroc, energy
     from trainer.data.dataset import Split
     from trainer.run import open_run
     from trainer.splits.assigned import read_splits

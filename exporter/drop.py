@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exporter.confidence.intervals import Interval, difference_interval
+from models.statistics.intervals import Interval, difference_interval
 
 __all__ = ["Drop", "drop"]
 

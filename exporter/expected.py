@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from exporter.confidence.calibrate import calibrated, class_logits
-from exporter.confidence.unknown import DistanceHead, energy
 from exporter.ends import network_ends
 from exporter.unknown_kind import UnknownKind
 from models.classifier import Probabilities, Scores
 from models.preprocess import Pixels
+from models.statistics.calibration import calibrated, class_logits
+from models.statistics.out_of_distribution import DistanceHead, energy
 
 __all__ = ["Said", "keras_says", "unknown_scores"]
 

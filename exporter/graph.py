@@ -11,13 +11,13 @@ import tf2onnx
 from onnx import helper, numpy_helper
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from exporter.confidence.unknown import DistanceHead
 from exporter.ends import network_ends
 from exporter.load_tensorflow import silent_stderr
 from exporter.unknown_graph import distance, energy
 from exporter.unknown_kind import UnknownKind
 from models.errors import ParityError
 from models.manifest import METADATA_KEY, ModelMetadata
+from models.statistics.out_of_distribution import DistanceHead
 
 __all__ = ["OPSET", "add_metadata", "check_plain", "convert", "to_logits", "with_probabilities"]
 

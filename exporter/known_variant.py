@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from exporter.confidence.knowing import HeldOut, know
-from exporter.confidence.unknown import unknown_limit
 from exporter.training_run import TrainingRun
 from models.classifier import Scores
-from models.confidence import Confidence
+from models.statistics.confidence import Confidence
+from models.statistics.out_of_distribution import unknown_limit
+from models.statistics.thresholds import HeldOut, fit_confidence
 
 __all__ = ["know_variant"]
 
@@ -26,4 +26,4 @@ def know_variant(said: Scores, run: TrainingRun) -> Confidence:
     if limit is not None and said.unknown is not None:
         limit = limit.model_copy(update={"limit": unknown_limit(said.unknown)})
         known = said.unknown <= limit.limit
-    return know(HeldOut(said.probabilities, run.labels, known), limit, list(run.folds))
+    return fit_confidence(HeldOut(said.probabilities, run.labels, known), limit, list(run.folds))

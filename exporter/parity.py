@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.classifier import Probabilities, Scores
-from models.unknown_score import relative_difference
+from models.statistics.out_of_distribution import relative_difference
 
 __all__ = [
     "SINGLES",
@@ -44,7 +44,7 @@ class UnknownParity:
     """How far two sets of unknown scores agree.
 
     Attributes:
-        largest: largest difference, as a part of the score's size (:func:`models.unknown_score.relative_difference`).
+        largest: largest difference, as a part of the score's size (:func:`relative_difference`).
         crossed: photos that are on the other side of the limit though they are not near it.
         near_limit: photos whose score in Keras is within twice the tolerance of the limit, so that either side will do.
         tolerance: the largest difference that passes.

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 
-from exporter.confidence.calibrate import calibrated
 from exporter.evenly import evenly
 from exporter.expected import Said, keras_says
 from exporter.onnx_says import onnx_says
@@ -13,6 +12,7 @@ from models.classifier import Scores
 from models.errors import ParityError
 from models.manifest import ModelMetadata
 from models.preprocess import Pixels
+from models.statistics.calibration import calibrated
 
 __all__ = ["prove"]
 

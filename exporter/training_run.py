@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from exporter.confidence.knowing import HeldOut
-from exporter.confidence.unknown import DistanceHead
 from exporter.evenly import evenly
 from exporter.unknown_kind import UnknownKind
 from models.bundle import MANIFEST_FILE
-from models.confidence import Confidence
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
+from models.statistics.confidence import Confidence
+from models.statistics.out_of_distribution import DistanceHead
+from models.statistics.thresholds import HeldOut
 
 __all__ = ["ORIGINALS", "TrainingRun", "read_training_run"]
 

@@ -3,13 +3,13 @@
 import numpy as np
 import tensorflow as tf
 
-from exporter.confidence.unknown import SHORTEST, DistanceHead
+from models.statistics.out_of_distribution import SHORTEST, DistanceHead
 
 __all__ = ["distance", "energy"]
 
 
 def energy(logits: tf.Tensor) -> tf.Tensor:
-    """:func:`exporter.confidence.unknown.energy` of class logits.
+    """:func:`models.statistics.out_of_distribution.energy` of class logits.
 
     Args:
         logits: ``(batch, classes)``; of a sigmoid ``(batch, 1)``, whose other class has the logit 0.
@@ -24,7 +24,7 @@ def energy(logits: tf.Tensor) -> tf.Tensor:
 
 
 def distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
-    """:meth:`exporter.confidence.unknown.DistanceHead.score` of features.
+    """:meth:`models.statistics.out_of_distribution.DistanceHead.score` of features.
 
     The nearest centre is found by expanding the square, which needs no ``(batch, C, K)`` tensor but loses digits where
     distances are small beside coordinates; its distance is then computed by subtraction, which loses none. So that few

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from exporter.confidence.unknown import DistanceHead
+from models.statistics.out_of_distribution import DistanceHead
 
 __all__ = ["UnknownKind"]
 

@@ -5,14 +5,14 @@ from typing import Final
 
 import onnx
 
-from exporter.confidence.thresholds import ruling_thresholds
 from exporter.drop import Drop
 from exporter.edge.parity import EdgeParity
 from exporter.graph import add_metadata, with_probabilities
 from exporter.int8.search import Attempt
 from exporter.training_run import TrainingRun
-from models.confidence import Confidence
 from models.manifest import ModelMetadata, Quantization, Variant
+from models.statistics.confidence import Confidence
+from models.statistics.thresholds import ruling_thresholds
 
 __all__ = ["FLOAT16", "FLOAT32", "INT8", "MadeVariant", "Refusal", "file_of", "finished", "metadata_of"]
 

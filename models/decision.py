@@ -6,7 +6,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from models.confidence import Thresholds
+from models.statistics.confidence import Thresholds
 
 __all__ = ["Prediction", "Probabilities", "ReviewReason", "Rules", "Scores"]
 

@@ -12,8 +12,8 @@ from models.edge import EdgeModel
 from models.errors import BundleError, ImageError
 from models.manifest import ModelMetadata
 from models.preprocess import Pixels, opened, preprocess, whole_rgb
+from models.statistics.out_of_distribution import relative_difference
 from models.text import number_of
-from models.unknown_score import relative_difference
 
 __all__ = ["GOLDEN_FILE", "GoldenSample", "check_golden", "check_golden_edge", "dump_golden"]
 
@@ -22,7 +22,7 @@ FLOAT32_TOLERANCE: Final = 1e-3
 INT8_TOLERANCE: Final = 0.05
 INT8_MARGIN: Final = 0.1
 UNKNOWN_TOLERANCE: Final = {"float32": 0.01, "int8": 0.1}
-"""How far an unknown score may be off, as a part of its size (:func:`models.unknown_score.relative_difference`)."""
+"""How far an unknown score may be off, as a part of its size (:func:`relative_difference`)."""
 
 
 class GoldenSample(BaseModel):

@@ -7,9 +7,9 @@ from unicodedata import normalize
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.confidence import PrecisionTarget, Probability, Thresholds, UnknownLimit
 from models.errors import BundleError
 from models.preprocess import PreprocessSpec
+from models.statistics.confidence import PrecisionTarget, Probability, Thresholds, UnknownLimit
 
 __all__ = ["METADATA_KEY", "Manifest", "ModelMetadata", "Quantization", "Variant", "parse_manifest", "parse_metadata"]
 

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from models.confidence import Thresholds
 from models.errors import InputError
 from models.manifest import ModelMetadata
+from models.statistics.confidence import Thresholds
 
 __all__ = ["precision_text", "promise_text", "rule_text", "thresholds_for"]
 

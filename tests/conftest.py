@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from models.confidence import Confidence, PrecisionTarget, UnknownLimit
 from models.errors import JobError
 from models.process_folder import use_own_temporary_folder
+from models.statistics.confidence import Confidence, PrecisionTarget, UnknownLimit
 from tests.missing import skip_outside_ci
 from worker.owner import Owner
 from worker.queue.private_redis import redis_binary

@@ -193,7 +193,7 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
 
 def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Table | str:
     """What each precision that can be asked for costs, or that none can."""
-    from exporter.confidence.thresholds import default_precision
+    from models.statistics.thresholds import default_precision
 
     if not any(target.coverage for target in evaluation.thresholds):
         return (

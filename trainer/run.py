@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.confidence import Confidence
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
+from models.statistics.confidence import Confidence
 from models.whole_file import replace_file
 from trainer.arch import Arch
 from trainer.learning.balance import Balance
@@ -162,7 +162,7 @@ class Run:
 
     @property
     def confidence(self) -> Path:
-        """Temperature, thresholds and limits: :class:`models.confidence.Confidence`."""
+        """Temperature, thresholds and limits: :class:`models.statistics.confidence.Confidence`."""
         return self.path / "confidence.json"
 
     @property

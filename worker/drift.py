@@ -4,24 +4,14 @@ What the model says of both is compared, by label and by confidence, with the po
 photo counts once, and rows that failed do not count.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from models.reference_answers import BINS, ReferenceAnswers
+from models.statistics.drift import has_drifted, join_rare_bins, psi
 
-__all__ = ["Drift", "chance_limit", "compared", "psi"]
-
-LARGE: Final = 0.2
-"""What banks call a large change: Siddiqi, Credit Risk Scorecards (2006)."""
-LEAST_PHOTOS: Final = 30
-_LEAST_EXPECTED: Final = 5.0
-"""Of each cell of a chi-squared test: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
-_Z: Final = 3.0902
-"""The normal quantile of 0.999: of a thousand jobs without drift, one index of each kind goes beyond its limit."""
-_SMOOTHING: Final = 0.5
+__all__ = ["Drift", "compared"]
 
 
 class Drift(BaseModel):
@@ -50,16 +40,16 @@ def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | No
     """Compare a job's answers with those on the photos that its model was proved on; nothing where either has none."""
     if not found.photos or not reference.photos:
         return None
-    confidences = _joined(found.confidence_histogram, reference.confidence_histogram)
+    confidences = join_rare_bins(found.confidence_histogram, reference.confidence_histogram)
     names = sorted(found.by_label.keys() | reference.by_label.keys())
-    labels = _joined(*([answers.by_label.get(name, 0) for name in names] for answers in (found, reference)))
+    labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (found, reference)))
     reasons = [
         f"{words} (PSI {psi(*pair):.2f})"
         for pair, words in (
             (confidences, _confidence_words(found, reference)),
             (labels, _label_words(found, reference)),
         )
-        if _is_drift(*pair)
+        if has_drifted(*pair)
     ]
     return Drift(
         confidence_psi=round(psi(*confidences), 4),
@@ -69,62 +59,6 @@ def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | No
         warning=_warning(reasons) if reasons else None,
         reference=reference,
     )
-
-
-def psi(counts: Sequence[int], reference: Sequence[int]) -> float:
-    """The population stability index of two histograms over the same bins: 0 where they have the same shape.
-
-    Half a photo is added to each bin, so that an empty one is no infinity. The order of the bins does not matter.
-    Source: Yurdakul and Naranjo, "Statistical properties of the population stability index", Journal of Risk Model
-    Validation 14 (2020).
-    """
-    index = 0.0
-    for share, other in zip(_shares(counts), _shares(reference), strict=True):
-        index += (share - other) * math.log(share / other)
-    return index
-
-
-def _shares(counts: Sequence[int]) -> list[float]:
-    whole = sum(counts) + _SMOOTHING * len(counts)
-    return [(count + _SMOOTHING) / whole for count in counts]
-
-
-def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
-    """What an index goes beyond once in a thousand times where nothing has changed.
-
-    Without a change it is distributed like (1/n + 1/m) · χ² with a degree of freedom less than there are bins (Yurdakul
-    and Naranjo, as above); the quantile of χ² is that of Wilson and Hilferty, "The distribution of chi-square" (1931).
-
-    Args:
-        bins: how many, each with some five photos or more.
-        rows: n.
-        reference_rows: m.
-    """
-    degrees = bins - 1
-    if not degrees:
-        return math.inf
-    spread = 2.0 / (9.0 * degrees)
-    quantile = degrees * (1.0 - spread + _Z * math.sqrt(spread)) ** 3
-    return (1.0 / rows + 1.0 / reference_rows) * quantile
-
-
-def _joined(counts: Sequence[int], reference: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Two histograms with their rarest bins as one, so that each has five photos or more to be expected in it."""
-    both = sorted(zip(counts, reference, strict=True), key=lambda pair: (sum(pair), pair))
-    smaller, whole = min(sum(counts), sum(reference)), sum(counts) + sum(reference)
-    least = _LEAST_EXPECTED * whole / smaller
-    rare = (0, 0)
-    while both and (0 < sum(rare) < least or sum(both[0]) < least):
-        count, other = both.pop(0)
-        rare = (rare[0] + count, rare[1] + other)
-    kept = [*([rare] if sum(rare) else []), *both]
-    return [count for count, _ in kept], [other for _, other in kept]
-
-
-def _is_drift(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    n, m = sum(counts), sum(reference)
-    enough = min(n, m) >= LEAST_PHOTOS
-    return enough and psi(counts, reference) > max(LARGE, chance_limit(len(counts), n, m))
 
 
 def _warning(reasons: Sequence[str]) -> str:

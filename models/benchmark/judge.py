@@ -8,9 +8,9 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.benchmark.lineup import REFERENCE, Contestant
-from models.confidence import Probability
 from models.errors import ImageError, InputError
 from models.preprocess import Pixels, PreprocessSpec, opened, preprocess, whole_rgb
+from models.statistics.confidence import Probability
 
 __all__ = ["Judged", "Judging", "judge"]
 

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from exporter.confidence.unknown import DistanceHead
+from models.statistics.out_of_distribution import DistanceHead
 
 FEATURES = 12
 

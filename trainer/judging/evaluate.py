@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from exporter.confidence.calibrate import calibrated
-from exporter.confidence.calibration_error import expected_calibration_error
-from exporter.confidence.intervals import Interval, proportion_interval
-from exporter.confidence.thresholds import automatic
-from models.confidence import Confidence, PrecisionTarget
+from models.statistics.calibration import calibrated, expected_calibration_error
+from models.statistics.confidence import Confidence, PrecisionTarget
+from models.statistics.intervals import Interval, proportion_interval
+from models.statistics.thresholds import automatic
 from trainer.judging.figures import ClassFigures, Figures, confusion, score
 
 __all__ = [
@@ -154,7 +153,7 @@ def _known(split: Predictions, confidence: Confidence) -> npt.NDArray[np.bool_]:
 
 def _realised(confidence: Confidence, target: PrecisionTarget, split: Predictions) -> Realised:
     probabilities = _calibrated(split, confidence)
-    chosen = automatic(probabilities, _known(split, confidence), target)
+    chosen = automatic(probabilities, _known(split, confidence), target.thresholds)
     count = int(chosen.sum())
     right = int((probabilities.argmax(axis=1) == split.labels)[chosen].sum())
     return Realised(

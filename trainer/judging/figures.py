@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
 from sklearn.metrics import confusion_matrix
 
-from exporter.confidence.calibration_error import expected_calibration_error, mass_bins
-from exporter.confidence.intervals import Interval, bootstrap_interval, proportion_interval
+from models.statistics.calibration import expected_calibration_error, mass_bins
+from models.statistics.intervals import Interval, bootstrap_interval, proportion_interval
 
 __all__ = ["ClassFigures", "Figures", "confusion", "score"]
 

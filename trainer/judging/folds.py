@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from exporter.confidence.knowing import HeldOut, Strangeness, know_strangers
 from models.errors import InputError
+from models.statistics.out_of_distribution import OutOfDistribution, fit_out_of_distribution
+from models.statistics.thresholds import HeldOut
 from models.whole_file import replace_file
 from trainer.judging.out_of_fold import assign_folds
 from trainer.learning.answers import answer, features_of
@@ -24,7 +25,7 @@ from trainer.networks.weights import NamedWeights
 from trainer.run import RunArgs
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["Fold", "choose_folds", "share_of_main", "strangeness_of", "train_folds"]
+__all__ = ["Fold", "choose_folds", "out_of_distribution_of", "share_of_main", "train_folds"]
 
 Advance = Callable[[str, int, int], None]
 
@@ -144,12 +145,12 @@ def _train(part: Lesson, deadline: float | None, view: "_FoldView") -> HeldOut |
 def _ask(part: Lesson, network: keras.Model) -> HeldOut:
     """What the network says at its end: to take its best epoch by these very photos would flatter it."""
     held = answer(network, [photo.sha256 for photo in part.held], part.store)
-    strangeness = strangeness_of(network, part, held.features)
-    known = strangeness.head.score(held.features) <= strangeness.limit
+    out_of_distribution = out_of_distribution_of(network, part, held.features)
+    known = out_of_distribution.head.score(held.features) <= out_of_distribution.limit
     return HeldOut(held.logits, labels_of(part.held, part.args.classes), known)
 
 
-def strangeness_of(network: keras.Model, lesson: Lesson, held: npt.NDArray[np.float32]) -> Strangeness:
+def out_of_distribution_of(network: keras.Model, lesson: Lesson, held: npt.NDArray[np.float32]) -> OutOfDistribution:
     """What a network's products look like to it, and where they end.
 
     Args:
@@ -160,7 +161,7 @@ def strangeness_of(network: keras.Model, lesson: Lesson, held: npt.NDArray[np.fl
     chosen = np.random.default_rng(lesson.args.seed).permutation(len(lesson.photos))[:_MOST_LEARNED]
     photos = [lesson.photos[i] for i in chosen]
     learned = features_of(network, [photo.sha256 for photo in photos], lesson.store)
-    return know_strangers(learned, labels_of(photos, lesson.args.classes), held)
+    return fit_out_of_distribution(learned, labels_of(photos, lesson.args.classes), held)
 
 
 def _kept(part: Lesson) -> HeldOut | None:

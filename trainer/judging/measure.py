@@ -86,7 +86,7 @@ def _open_model(path: Path) -> _Model:
     load_tensorflow()
     import keras
 
-    from exporter.confidence.calibrate import calibrated, class_logits
+    from models.statistics.calibration import calibrated, class_logits
     from trainer.run import open_run
 
     run = open_run(path)

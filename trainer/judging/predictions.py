@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from exporter.confidence.thresholds import ruling_thresholds
-from models.confidence import Confidence
 from models.decision import Rules, Scores
+from models.statistics.confidence import Confidence
+from models.statistics.thresholds import ruling_thresholds
 from trainer.data.csv_file import write_rows
 from trainer.data.dataset import Split
 from trainer.data.path_cell import path_in

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import keras
 
-from exporter.confidence.calibrate import calibrated
-from exporter.confidence.knowing import HeldOut, Strangeness, know
-from models.confidence import Confidence
+from models.statistics.calibration import calibrated
+from models.statistics.confidence import Confidence
+from models.statistics.out_of_distribution import OutOfDistribution
+from models.statistics.thresholds import HeldOut, fit_confidence
 from trainer.data.dataset import Split
 from trainer.data.prepare import Prepared
-from trainer.judging.folds import Fold, strangeness_of
+from trainer.judging.folds import Fold, out_of_distribution_of
 from trainer.judging.judged import Judged
 from trainer.learning.answers import Answers, answer, images_per_s
 from trainer.learning.lesson import Lesson, labels_of
@@ -27,14 +28,14 @@ class Verdict:
     Attributes:
         judged: validation, and test where there is one.
         confidence: how sure the network may be.
-        strangeness: what the products look like to it.
+        out_of_distribution: what the products look like to it.
         images_per_s: photos that it judged in a second, decoding not counted.
         threads: that it judged them on.
     """
 
     judged: Mapping[Split, Judged]
     confidence: Confidence
-    strangeness: Strangeness
+    out_of_distribution: OutOfDistribution
     images_per_s: float
     threads: int
 
@@ -50,33 +51,34 @@ def judge(network: keras.Model, lesson: Lesson, prepared: Prepared, folds: Seque
     """
     photos = {split: found for split in (Split.VAL, Split.TEST) if (found := prepared.of(split))}
     answers = {split: answer(network, [p.sha256 for p in found], lesson.store) for split, found in photos.items()}
-    strangeness = strangeness_of(network, lesson, answers[Split.VAL].features)
+    out_of_distribution = out_of_distribution_of(network, lesson, answers[Split.VAL].features)
     classes = lesson.args.classes
-    confidence = _know(answers[Split.VAL], photos[Split.VAL], classes, strangeness, folds)
+    confidence = _know(answers[Split.VAL], photos[Split.VAL], classes, out_of_distribution, folds)
     judged = {
-        split: _judged(found, answers[split], classes, strangeness, confidence) for split, found in photos.items()
+        split: _judged(found, answers[split], classes, out_of_distribution, confidence)
+        for split, found in photos.items()
     }
     rate = images_per_s(network, [photo.sha256 for photo in photos[Split.VAL]], lesson.store)
-    return Verdict(judged, confidence, strangeness, rate, len(os.sched_getaffinity(0)))
+    return Verdict(judged, confidence, out_of_distribution, rate, len(os.sched_getaffinity(0)))
 
 
 def _know(
     said: Answers,
     photos: Sequence[AssignedPhoto],
     classes: Sequence[str],
-    strangeness: Strangeness,
+    out_of_distribution: OutOfDistribution,
     folds: Sequence[Fold],
 ) -> Confidence:
-    known = strangeness.head.score(said.features) <= strangeness.limit
+    known = out_of_distribution.head.score(said.features) <= out_of_distribution.limit
     validation = HeldOut(said.logits, labels_of(photos, classes), known)
-    return know(validation, strangeness.unknown, [fold.said for fold in folds])
+    return fit_confidence(validation, out_of_distribution.unknown, [fold.said for fold in folds])
 
 
 def _judged(
     photos: Sequence[AssignedPhoto],
     said: Answers,
     classes: Sequence[str],
-    strangeness: Strangeness,
+    out_of_distribution: OutOfDistribution,
     confidence: Confidence,
 ) -> Judged:
     return Judged(
@@ -84,5 +86,5 @@ def _judged(
         labels=labels_of(photos, classes),
         logits=said.logits,
         probabilities=calibrated(said.logits, confidence.temperature),
-        unknown=strangeness.head.score(said.features),
+        unknown=out_of_distribution.head.score(said.features),
     )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from exporter.confidence.calibrate import class_logits
+from models.statistics.calibration import class_logits
 from trainer.data.pixel_store import PixelStore
 
 __all__ = ["Answers", "answer", "features_of", "images_per_s"]

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from exporter.confidence.calibrate import class_logits
 from models.errors import DataError
+from models.statistics.calibration import class_logits
 from trainer.learning.batches import Batches
 from trainer.learning.history import EpochFigures, best_of, goodness, read_history, write_history
 from trainer.learning.learner import Learner

@@ -67,7 +67,7 @@ def leave(lesson: Lesson, prepared: Prepared, folds: Sequence[Fold], seconds: fl
 def _write_figures(lesson: Lesson, verdict: Verdict) -> Evaluation:
     run, classes = lesson.run, lesson.args.classes
     head = BytesIO()
-    verdict.strangeness.head.write(head)
+    verdict.out_of_distribution.head.write(head)
     replace_file(run.unknown, head.getvalue())
     val, test = (_predictions(verdict.judged.get(split)) for split in (Split.VAL, Split.TEST))
     evaluation = evaluate(classes, verdict.confidence, val, test)

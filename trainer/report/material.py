@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.confidence import Confidence
 from models.preprocess import Pixels
+from models.statistics.confidence import Confidence
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.judged import Judged

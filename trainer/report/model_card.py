@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Final
 
 from exporter.markdown import code_block, listed, plain, table
-from models.confidence import PrecisionTarget
+from models.statistics.confidence import PrecisionTarget
 from models.text import number_of
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Figures

@@ -2,8 +2,8 @@
 
 from typing import Final, TypeVar
 
-from exporter.confidence.intervals import proportion_interval
-from models.confidence import PrecisionTarget
+from models.statistics.confidence import PrecisionTarget
+from models.statistics.intervals import proportion_interval
 from models.text import number_of
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Figures, OfSplits, Realised

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from exporter.confidence.intervals import proportion_interval
+from models.statistics.intervals import proportion_interval
 from models.text import number_of
 from trainer.retrain.config import GateSettings
 from trainer.retrain.phrases import between, moved, percent, signed

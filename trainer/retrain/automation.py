@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exporter.confidence.intervals import proportion_interval
+from models.statistics.intervals import proportion_interval
+from models.statistics.paired import compare_pairs, design_effect
 from trainer.retrain.answers import Answers
-from trainer.retrain.paired import compare_pairs, design_effect
 from trainer.retrain.records import Automatic, Automation
 
 __all__ = ["Judged", "compare_automation"]
@@ -59,7 +59,7 @@ def compare_automation(
 
 
 def _automatic(sure: Mask, right: Mask, of: Mask, groups: npt.NDArray[np.str_]) -> Automatic:
-    """Photos of one group are worth less than one each: see :mod:`trainer.retrain.paired`."""
+    """Photos of one group are worth less than one each: see :mod:`models.statistics.paired`."""
     chosen = sure & of
     photos, hits = int(chosen.sum()), int((chosen & right).sum())
     effect = design_effect(right[chosen].astype(np.float64), _numbered(groups[chosen])) if photos else 1.0

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from exporter.confidence.calibration_error import mass_bins
-from exporter.confidence.intervals import MISTRUST, RESAMPLES
+from models.statistics.calibration import mass_bins
+from models.statistics.intervals import MISTRUST, RESAMPLES
 from trainer.retrain.records import Calibration
 
 __all__ = ["Surety", "compare_calibration"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from exporter.confidence.intervals import proportion_interval
+from models.statistics.intervals import proportion_interval
 from trainer.retrain.config import CatalogueSettings
 from trainer.retrain.records import CatalogueDiff
 from worker.catalogue_diff.diff import diff_catalogue

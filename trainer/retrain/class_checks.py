@@ -4,7 +4,7 @@ from typing import Final
 
 from scipy.stats import norm
 
-from exporter.confidence.intervals import MISTRUST, Interval, difference_interval, proportion_interval
+from models.statistics.intervals import MISTRUST, Interval, difference_interval, proportion_interval
 from models.text import number_of
 from trainer.retrain.config import GateSettings
 from trainer.retrain.phrases import between, listed, percent, signed

@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.statistics.paired import Paired, compare_pairs
 from trainer.retrain.answers import Answers, Said
 from trainer.retrain.automation import Judged, compare_automation
 from trainer.retrain.calibration import Surety, compare_calibration
 from trainer.retrain.class_change import ClassChange, change_classes
 from trainer.retrain.config import ClassMap
-from trainer.retrain.paired import Paired, compare_pairs
 from trainer.retrain.records import (
     Automation,
     Calibration,
@@ -54,7 +54,7 @@ def compare_answers(
 
     A challenger that calls a photo of a class that both know by the name of a new class is wrong, and a champion that
     says the name of a dropped class is so, too. Intervals count photos of one group as far as they are worth it: see
-    :mod:`trainer.retrain.paired`.
+    :mod:`models.statistics.paired`.
 
     Args:
         photos: the frozen test split, with their labels of today.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from exporter.confidence.intervals import Interval
+from models.statistics.intervals import Interval
 
 __all__ = ["between", "listed", "moved", "percent", "signed"]
 

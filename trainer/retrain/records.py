@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from exporter.confidence.intervals import Interval
+from models.statistics.intervals import Interval
 from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures, ChangedRow
 
 __all__ = [

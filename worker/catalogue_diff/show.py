@@ -1,7 +1,6 @@
 """Two models on a catalogue, for a person: a table, JSON, or a page."""
 
 import json
-import math
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from models.errors import InputError
+from models.statistics.intervals import wilson_interval
 from models.terminal import Console
 from models.text import number_of
 from models.whole_file import replace_file
@@ -21,11 +21,9 @@ from worker.catalogue_diff.section import CATALOGUE_STYLE, catalogue_section
 from worker.page.frame import framed
 from worker.page.text import isolated, visible
 
-__all__ = ["diff_and_show", "wilson_interval"]
+__all__ = ["diff_and_show"]
 
 _MOST_FLOWS: Final = 15
-_Z: Final = 1.959964
-"""Of the normal distribution, 95% lie within so many standard deviations."""
 
 
 def diff_and_show(
@@ -87,16 +85,6 @@ class _Bars:
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total)
         self._progress.update(self._tasks[what], completed=done, total=total)
-
-
-def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
-    """The 95% interval of a proportion (Wilson, JASA 22, 1927): good enough to look at, and asks for no scipy."""
-    if not rows:
-        return 0.0, 1.0
-    rate, weight = hits / rows, _Z * _Z / rows
-    middle = (rate + weight / 2) / (1 + weight)
-    spread = _Z * math.sqrt(rate * (1 - rate) / rows + weight / (4 * rows)) / (1 + weight)
-    return (max(0.0, middle - spread) if hits else 0.0), (min(1.0, middle + spread) if hits < rows else 1.0)
 
 
 def _facts(figures: CatalogueFigures, names: tuple[str, str]) -> dict[str, object]:

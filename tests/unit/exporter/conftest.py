@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.confidence import Confidence
 from models.manifest import Manifest, Variant
 from models.preprocess import PreprocessSpec, preprocess
+from models.statistics.confidence import Confidence
 
 UNSURE = Confidence(temperature=1.0, precision=None, targets=(), unknown=None, rows=0)
 

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from exporter.confidence.unknown import DistanceHead
+from models.statistics.out_of_distribution import DistanceHead
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from exporter.confidence.unknown import fit_distance
 from models.bundle import open_bundle
 from models.classifier import load
-from models.confidence import Confidence, PrecisionTarget, UnknownLimit
 from models.errors import HangtagError, InputError, ParityError
+from models.statistics.confidence import Confidence, PrecisionTarget, UnknownLimit
+from models.statistics.out_of_distribution import fit_distance
 
 
 @pytest.fixture

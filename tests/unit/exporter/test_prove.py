@@ -4,10 +4,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from exporter.confidence.unknown import DistanceHead
-from models.confidence import UnknownLimit
 from models.manifest import ModelMetadata
 from models.preprocess import PreprocessSpec
+from models.statistics.confidence import UnknownLimit
+from models.statistics.out_of_distribution import DistanceHead
 
 
 @pytest.fixture

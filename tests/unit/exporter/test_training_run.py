@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporter.confidence.unknown import fit_distance
 from exporter.training_run import read_training_run
-from models.confidence import Confidence, PrecisionTarget, UnknownLimit
 from models.errors import InputError
 from models.preprocess import PreprocessSpec
+from models.statistics.confidence import Confidence, PrecisionTarget, UnknownLimit
+from models.statistics.out_of_distribution import fit_distance
 
 
 class Network:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.confidence import PrecisionTarget, UnknownLimit
 from models.errors import BundleError
 from models.manifest import Manifest, Quantization, Variant, parse_manifest, parse_metadata
 from models.preprocess import Decode, Fit, PreprocessSpec
+from models.statistics.confidence import PrecisionTarget, UnknownLimit
 
 SHA = "0" * 64
 LABEL = st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), min_size=1)

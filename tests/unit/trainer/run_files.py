@@ -5,7 +5,7 @@ import csv
 import keras
 import numpy as np
 
-from exporter.confidence.calibrate import class_logits
+from models.statistics.calibration import class_logits
 from trainer.splits.assigned import read_splits
 
 CLASSES = ("clock", "cushion", "dress", "hat", "lamp", "t-shirt", "trousers", "vase")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporter.confidence.calibrate import calibrated
-from exporter.confidence.unknown import DistanceHead
 from exporter.training_run import read_training_run
 from models.preprocess import preprocess
+from models.statistics.calibration import calibrated
+from models.statistics.out_of_distribution import DistanceHead
 from tests.unit.trainer.run_files import CLASSES, FILES, arrays, best_logits, files_of, splits_of, table
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Evaluation

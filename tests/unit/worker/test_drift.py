@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.reference_answers import ReferenceAnswers, answers_of
-from worker.drift import chance_limit, compared, psi
+from models.statistics.drift import chance_limit, psi
+from worker.drift import compared
 
 LABELS = ("boots", "hats", "shoes", "bags", "coats")
 histograms = st.integers(2, 30).flatmap(

@@ -4,8 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from exporter.confidence.calibrate import calibrated
-from exporter.confidence.calibration_error import reliability
+from models.statistics.calibration import calibrated, reliability
 from models.text import number_of
 from trainer.judging.judged import Judged
 from trainer.report.material import ReportMaterial

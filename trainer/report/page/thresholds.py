@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from models.confidence import PrecisionTarget
+from models.statistics.confidence import PrecisionTarget
 from models.text import number_of
 from trainer.check.page.tables import more
 from trainer.data.dataset import Split

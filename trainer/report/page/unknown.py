@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.confidence import UnknownLimit
+from models.statistics.confidence import UnknownLimit
 from models.text import number_of
 from trainer.report.material import ReportMaterial
 from trainer.report.page.chart import Chart, axis_over

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from exporter.confidence.intervals import Interval, proportion_interval
+from models.statistics.intervals import Interval, proportion_interval
 from trainer.check.page.tables import more
 from trainer.report.rates import percent
 from trainer.retrain.records import ClassComparison

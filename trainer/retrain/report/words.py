@@ -1,6 +1,6 @@
 """Figures of a comparison as a shop's data lead reads them: text that needs no escaping."""
 
-from exporter.confidence.intervals import Interval, proportion_interval
+from models.statistics.intervals import Interval, proportion_interval
 from models.text import number_of
 from trainer.report.rates import percent
 from trainer.retrain.records import Comparison

@@ -9,10 +9,10 @@ from PIL import Image
 
 from exporter.graph import OPSET
 from models.classifier import Classifier
-from models.confidence import PrecisionTarget, UnknownLimit
 from models.fit import Decode, Fit
 from models.manifest import METADATA_KEY, ModelMetadata
 from models.preprocess import PreprocessSpec
+from models.statistics.confidence import PrecisionTarget, UnknownLimit
 
 LABELS = ("dark", "grey", "light")
 SIZE = 16

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporter.confidence.calibrate import calibrated
-from exporter.confidence.calibration_error import expected_calibration_error
-from exporter.confidence.intervals import proportion_interval
-from models.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
+from models.statistics.calibration import calibrated, expected_calibration_error
+from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
+from models.statistics.intervals import proportion_interval
 from trainer.judging.evaluate import Evaluation, Predictions, evaluate
 from trainer.judging.figures import score
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.confidence.calibration_error import expected_calibration_error
-from exporter.confidence.intervals import proportion_interval
+from models.statistics.calibration import expected_calibration_error
+from models.statistics.intervals import proportion_interval
 from trainer.judging.figures import confusion, score
 
 CLASSES = ("clock", "hat", "lamp", "vase")

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporter.confidence.calibrate import calibrated
-from exporter.confidence.thresholds import automatic
-from models.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
+from models.statistics.calibration import calibrated
+from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
+from models.statistics.thresholds import automatic
 from trainer.data.dataset import Split
 from trainer.judging.judged import Judged
 from trainer.judging.predictions import write_predictions
@@ -76,7 +76,7 @@ def test_what_is_predicted_is_the_likeliest_class_and_how_sure_that_is(path):
 def test_the_status_is_what_labelling_makes_of_a_row(path, thresholds, limit):
     found, sure = judged(200), confidence(0.95, thresholds, limit)
     known = np.ones(200, np.bool_) if limit is None else found.unknown <= limit
-    by_itself = automatic(found.probabilities, known, sure.targets[1])
+    by_itself = automatic(found.probabilities, known, sure.targets[1].thresholds)
     assert [row["status"] == "labeled" for row in rows_of(path, {Split.VAL: found}, sure)] == by_itself.tolist()
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy.special import logsumexp, softmax
 
-from models.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.preprocess import PreprocessSpec
+from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from trainer.arch import Arch
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import OfSplits, Predictions, evaluate

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from exporter.confidence.calibration_error import expected_calibration_error
+from models.statistics.calibration import expected_calibration_error
 from trainer.retrain.calibration import Surety, compare_calibration
 
 

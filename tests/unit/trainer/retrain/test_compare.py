@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from exporter.export import export_run
-from models.confidence import Confidence
 from models.errors import DataError, InputError
 from models.preprocess import PreprocessSpec
+from models.statistics.confidence import Confidence
 from trainer.data.dataset import Split
 from trainer.data.hashing import file_sha256
 from trainer.data.pixel_store import PixelStore

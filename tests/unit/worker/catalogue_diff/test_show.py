@@ -5,11 +5,12 @@ import pytest
 from scipy.stats import binomtest
 
 from models.errors import InputError
+from models.statistics.intervals import wilson_interval
 from tests.unit.worker.page.html_page import Page
 from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures
 from worker.catalogue_diff.sample import SampleOptions
 from worker.catalogue_diff.section import catalogue_section
-from worker.catalogue_diff.show import diff_and_show, wilson_interval
+from worker.catalogue_diff.show import diff_and_show
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 10), (3, 100), (62, 2000), (10, 10)])

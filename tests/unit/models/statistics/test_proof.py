@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.confidence.intervals import lower_bound
-from exporter.confidence.proof import fewest_rows, proved_threshold
-from models.confidence import TARGETS
+from models.statistics.confidence import TARGETS
+from models.statistics.intervals import lower_bound
+from models.statistics.thresholds import fewest_rows, proved_threshold
 
 rows = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=400)
 

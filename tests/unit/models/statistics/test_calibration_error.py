@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.confidence.calibration_error import ReliabilityBin, expected_calibration_error, reliability
+from models.statistics.calibration import ReliabilityBin, expected_calibration_error, reliability
 
 rows = st.lists(st.tuples(st.sampled_from([0.5, 0.6, 0.7, 0.83, 0.9, 1.0]), st.booleans()), min_size=1, max_size=60)
 

@@ -1,4 +1,4 @@
-"""Not one of my products: how strange a photo looks to a network, the higher the stranger.
+"""The out-of-distribution score: is a photo none of the products? The higher, the less it looks like them.
 
 Two scores. **Energy** says how little any class's logit stands out (Liu et al., 2020,
 https://arxiv.org/abs/2010.03759). **Distance** says how far the features lie from every class's mean (Mahalanobis: Lee
@@ -13,17 +13,26 @@ was fitted on sent 13% of new ones of the same classes to review, even with froz
 import math
 import zipfile
 from dataclasses import dataclass
-from typing import BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh
-from scipy.special import logsumexp
-from scipy.stats import rankdata
 
 from models.errors import InputError
+from models.statistics.confidence import UnknownLimit
 
-__all__ = ["KEPT", "SHORTEST", "DistanceHead", "auroc", "energy", "fit_distance", "unknown_limit"]
+__all__ = [
+    "SHORTEST",
+    "DistanceHead",
+    "OutOfDistribution",
+    "auroc",
+    "energy",
+    "fit_distance",
+    "fit_out_of_distribution",
+    "relative_difference",
+    "unknown_limit",
+]
+
 
 KEPT: Final = 0.95
 """Share of known rows within the limit."""
@@ -55,6 +64,8 @@ def energy(logits: Floats) -> npt.NDArray[np.float32]:
     Returns:
         ``float32 (n,)``.
     """
+    from scipy.special import logsumexp
+
     double = logits.astype(np.float64)
     return np.asarray(double.mean(axis=1) - logsumexp(double, axis=1), np.float32)
 
@@ -155,6 +166,38 @@ def fit_distance(features: Floats, labels: npt.NDArray[np.integer], *, relative:
     )
 
 
+@dataclass(frozen=True)
+class OutOfDistribution:
+    """A fitted out-of-distribution score.
+
+    Attributes:
+        head: gives the score of a photo's features.
+        limit: the score above which a photo is none of the products.
+    """
+
+    head: DistanceHead
+    limit: float
+
+    @property
+    def unknown(self) -> UnknownLimit:
+        """The limit, as it travels with the model."""
+        return UnknownLimit(score="distance", limit=self.limit, kept=KEPT)
+
+
+def fit_out_of_distribution(
+    learned: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], held: npt.NDArray[np.float32]
+) -> OutOfDistribution:
+    """Learn what the products look like.
+
+    Args:
+        learned: features of photos that the network has learned from, ``float32 (n, D)``.
+        labels: their class indices.
+        held: features of photos that it has not: the limit comes from these, since those above lie closer together.
+    """
+    head = fit_distance(learned, labels)
+    return OutOfDistribution(head, unknown_limit(head.score(held)))
+
+
 def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float:
     """The score that a known row stays within with a probability of ``kept`` or more, whatever scores look like.
 
@@ -171,6 +214,8 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
 
 def auroc(known_scores: npt.NDArray[np.floating], unknown_scores: npt.NDArray[np.floating]) -> float:
     """How often an unknown row scores higher than a known one; a tie counts half. At least one of each."""
+    from scipy.stats import rankdata
+
     known, unknown = len(known_scores), len(unknown_scores)
     ranks = rankdata(np.concatenate([known_scores, unknown_scores]))
     return float((ranks[known:].sum() - unknown * (unknown + 1) / 2) / (known * unknown))
@@ -183,6 +228,8 @@ def _unit(features: Floats) -> npt.NDArray[np.float64]:
 
 
 def _main_directions(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    from scipy.linalg import eigh
+
     size = len(covariance)
     _, vectors = eigh(covariance, subset_by_index=(max(0, size - _DIRECTIONS), size - 1))
     return np.asarray(vectors)
@@ -202,9 +249,40 @@ def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> 
         freedom: how many of the rows are free to differ.
         spread: the variance of a direction where the rows say nothing, above 0.
     """
+    from scipy.linalg import eigh
+
     size = points.shape[1]
     covariance = points.T @ points / max(1, freedom)
     share = max(_SHRINKAGE, size / (size + max(0, freedom)))
     ball = max(float(np.trace(covariance)) / size, _SMALLEST_SHARE * spread, _SMALLEST)
     values, vectors = eigh((1 - share) * covariance + share * ball * np.eye(size))
     return np.asarray(vectors / np.sqrt(values))
+
+
+_LEAST_SIZE: Final = 0.01
+
+
+def relative_difference(
+    expected: npt.NDArray[np.floating[Any]], got: npt.NDArray[np.floating[Any]], limit: float
+) -> npt.NDArray[np.float64]:
+    """Differences of unknown scores as parts of the scores' size.
+
+    A score may be near 0 by chance: its size is the largest of itself, the limit, and the median of all that are
+    compared, each without its sign. It is 0.01 at least, of what is in logits or in squared standard deviations: to a
+    network that has learned nothing all photos are the same, and what is left of their scores is rounding.
+
+    Args:
+        expected: ``(n,)``.
+        got: of the same shape.
+        limit: the score above which a row goes to review.
+
+    Returns:
+        ``float64 (n,)``, 0 where they are equal; infinity for what is no number.
+    """
+    if not len(expected):
+        return np.zeros(0)
+    size = np.abs(expected.astype(np.float64))
+    size = np.maximum(size, max(abs(limit), float(np.median(size)), _LEAST_SIZE))
+    with np.errstate(invalid="ignore"):  # infinity less infinity, which is no number
+        difference = np.abs(expected.astype(np.float64) - got) / size
+    return np.where(np.isfinite(difference), difference, np.inf)

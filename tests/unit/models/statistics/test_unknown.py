@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from exporter.confidence.calibrate import calibrated, class_logits
-from exporter.confidence.unknown import DistanceHead, auroc, energy, fit_distance, unknown_limit
 from models.errors import InputError
+from models.statistics.calibration import calibrated, class_logits
+from models.statistics.out_of_distribution import DistanceHead, auroc, energy, fit_distance, unknown_limit
 
 scores = hnp.arrays(np.float64, st.integers(1, 60), elements=st.integers(0, 9).map(float))
 

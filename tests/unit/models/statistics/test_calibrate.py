@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from exporter.confidence.calibrate import COLDEST, HOTTEST, calibrated, class_logits, fit_temperature
 from exporter.parity import class_probabilities
+from models.statistics.calibration import COLDEST, HOTTEST, calibrated, class_logits, fit_temperature
 
 finite = st.floats(-1e4, 1e4, width=32)
 tables = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6), elements=finite)

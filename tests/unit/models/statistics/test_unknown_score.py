@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.unknown_score import relative_difference
+from models.statistics.out_of_distribution import relative_difference
 
 SCORES = np.array([100.0, -50.0, 200.0])
 

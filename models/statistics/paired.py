@@ -9,19 +9,18 @@ every photo is its own group it is 1, and the interval is the usual one.
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
-from scipy.stats import norm
 
-from exporter.confidence.intervals import MISTRUST, Interval, difference_interval
+from models.statistics.intervals import MISTRUST, Interval, difference_interval
 
 __all__ = ["Paired", "compare_pairs", "design_effect", "smallest_difference"]
 
-_SURE: Final = float(norm.isf(MISTRUST / 2))
-_FOUND: Final = float(norm.ppf(0.8))
+_SURE: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
+_FOUND: Final = NormalDist().inv_cdf(0.8)
 
 Right = npt.NDArray[np.bool_]
 
@@ -113,6 +112,8 @@ def smallest_difference(photos: float, discordant: float) -> float:
     Returns:
         A share; 1 where so few photos would find no difference at all.
     """
+    from scipy.optimize import brentq
+
     seen = (discordant + 1) / (photos + 2)
 
     def lacking(difference: float) -> float:

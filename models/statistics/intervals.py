@@ -1,19 +1,19 @@
-"""How far a figure measured on so many photos can be trusted: 95% intervals.
+"""95% intervals: how far a figure that was measured on some photos can be trusted.
 
-Proportions get the interval of Clopper and Pearson (Biometrika 26, 1934). Wilson's is shorter, but holds less often
-than it says for proportions near 1, and those are the ones that matter here: this one never promises too much, and it
-agrees with the one-sided bound that the thresholds are chosen by.
+What is promised rests on Clopper and Pearson's interval (Biometrika 26, 1934), which never promises too much and agrees
+with the one-sided bound behind the thresholds. Wilson's is shorter, but too short for proportions near 1: it serves
+where a person only looks, and where SciPy, which the base install lacks, is not there.
 
 Figures that are no proportion get a bootstrap over rows (Efron, 1979).
 """
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, norm
 
 __all__ = [
     "MISTRUST",
@@ -24,6 +24,7 @@ __all__ = [
     "lower_bound",
     "proportion_interval",
     "upper_bound",
+    "wilson_interval",
 ]
 
 Interval = tuple[float, float]
@@ -32,6 +33,7 @@ MISTRUST: Final = 0.05
 """How often a bound or an interval may be wrong."""
 RESAMPLES: Final = 1000
 _CELLS_AT_ONCE: Final = 2_000_000
+_Z: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
 
 
 def proportion_interval(hits: float, rows: float) -> Interval:
@@ -39,38 +41,38 @@ def proportion_interval(hits: float, rows: float) -> Interval:
 
     Rows that are not independent count for less than one each, in both.
     """
-    low = beta.ppf(MISTRUST / 2, hits, rows - hits + 1) if hits else 0.0
-    high = beta.ppf(1 - MISTRUST / 2, hits + 1, rows - hits) if hits < rows else 1.0
-    return float(low), float(high)
+    return lower_bound(hits, rows, MISTRUST / 2), upper_bound(hits, rows, MISTRUST / 2)
 
 
-def lower_bound(hits: int, rows: int, mistrust: float = MISTRUST) -> float:
-    """What a proportion is at least: the one-sided lower Clopper-Pearson bound; 0 where there are no hits.
+def lower_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
+    """The one-sided lower Clopper-Pearson bound of a proportion, wrong as often as ``mistrust``; 0 without hits."""
+    from scipy.stats import beta
 
-    Args:
-        hits: rows that count.
-        rows: all of them.
-        mistrust: how often the bound may be wrong.
-    """
     return float(beta.ppf(mistrust, hits, rows - hits + 1)) if hits else 0.0
 
 
-def upper_bound(hits: int, rows: int, mistrust: float = MISTRUST) -> float:
-    """What a proportion is at most: the one-sided upper Clopper-Pearson bound; 1 where every row counts.
+def upper_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
+    """The one-sided upper Clopper-Pearson bound of a proportion, wrong as often as ``mistrust``; 1 if all are hits."""
+    from scipy.stats import beta
 
-    Args:
-        hits: rows that count.
-        rows: all of them.
-        mistrust: how often the bound may be wrong.
-    """
     return float(beta.ppf(1 - mistrust, hits + 1, rows - hits)) if hits < rows else 1.0
+
+
+def wilson_interval(hits: int, rows: int) -> Interval:
+    """The two-sided 95% interval of a proportion (Wilson, JASA 22, 1927); from 0 to 1 where there are no rows."""
+    if not rows:
+        return 0.0, 1.0
+    rate, weight = hits / rows, _Z * _Z / rows
+    middle = (rate + weight / 2) / (1 + weight)
+    spread = _Z * math.sqrt(rate * (1 - rate) / rows + weight / (4 * rows)) / (1 + weight)
+    return (max(0.0, middle - spread) if hits else 0.0), (min(1.0, middle + spread) if hits < rows else 1.0)
 
 
 def difference_interval(more: float, less: float, rows: float) -> Interval:
     """The 95% interval of the difference of two proportions that were measured on the same rows.
 
     Half a row is added to each of the four cells (Agresti and Min, "Simple improved confidence intervals for comparing
-    matched proportions", Statistics in Medicine 24, 2005), so that it has a width where both agree on every row.
+    matched proportions", Statistics in Medicine 24, 2005), so that it has a width even where both agree on every row.
 
     Args:
         more: rows that count for the first only.
@@ -82,7 +84,7 @@ def difference_interval(more: float, less: float, rows: float) -> Interval:
     """
     total = rows + 2
     middle = (more - less) / total
-    spread = norm.ppf(1 - MISTRUST / 2) * math.sqrt((more + less + 1) / total - middle**2) / math.sqrt(total)
+    spread = _Z * math.sqrt((more + less + 1) / total - middle**2) / math.sqrt(total)
     return max(-1.0, float(middle - spread)), min(1.0, float(middle + spread))
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from exporter.confidence.intervals import bootstrap_interval, lower_bound, proportion_interval, upper_bound
+from models.statistics.intervals import bootstrap_interval, lower_bound, proportion_interval, upper_bound
 
 counts = st.integers(1, 500).flatmap(lambda rows: st.tuples(st.integers(0, rows), st.just(rows)))
 

@@ -3,16 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.confidence.calibrate import calibrated
-from exporter.confidence.intervals import lower_bound
-from exporter.confidence.thresholds import (
+from models.statistics.calibration import calibrated
+from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
+from models.statistics.intervals import lower_bound
+from models.statistics.thresholds import (
     HeldRows,
     automatic,
     default_precision,
     precision_targets,
     ruling_thresholds,
 )
-from models.confidence import TARGETS, Confidence, PrecisionTarget
 
 
 def sure(guesses, confidence, classes=3):
@@ -118,7 +118,7 @@ def test_unknown_rows_go_to_review_and_count_for_coverage_only():
     assert target.coverage == 0.75
     assert target.class_coverage == (0.75, None, None)
     assert target.rows == (300, 300, 300)
-    assert (automatic(probabilities, known, target) == known).all()
+    assert (automatic(probabilities, known, target.thresholds) == known).all()
 
 
 @pytest.mark.parametrize("rows", [0, 1, 28])
@@ -142,7 +142,7 @@ def test_the_record_says_what_its_thresholds_do(rows, seed, boast, share):
     probabilities, labels = products(rows, seed, boast)
     known = np.random.default_rng(seed).random(rows) < share
     for target in targets_of(probabilities, labels, known):
-        chosen = automatic(probabilities, known, target)
+        chosen = automatic(probabilities, known, target.thresholds)
         assert target.coverage == pytest.approx(chosen.mean())
         assert not chosen[~known].any()
         for rows_used in set(target.rows):
@@ -150,7 +150,7 @@ def test_the_record_says_what_its_thresholds_do(rows, seed, boast, share):
             right = int((probabilities.argmax(axis=1) == labels)[group].sum())
             assert not group.any() or lower_bound(right, int(group.sum())) >= target.precision
         read = PrecisionTarget.model_validate_json(target.model_dump_json())
-        assert (automatic(probabilities, known, read) == chosen).all()
+        assert (automatic(probabilities, known, read.thresholds) == chosen).all()
 
 
 @pytest.mark.parametrize(("boast", "wrong_labels"), [(1.0, 0.0), (2.5, 0.0), (1.0, 0.02)])
@@ -161,7 +161,7 @@ def test_promises_hold_on_photos_never_seen(boast, wrong_labels):
     promises = broken = 0
     for seed in range(1, sets + 1):
         for target in targets_of(*products(600, seed, boast, wrong_labels=wrong_labels), everything(600)):
-            chosen = automatic(everyone[0], everything(40_000), target)
+            chosen = automatic(everyone[0], everything(40_000), target.thresholds)
             promises += 1
             broken += bool(chosen.any()) and right[chosen].mean() < target.precision
     assert promises == sets * len(TARGETS)
@@ -203,8 +203,8 @@ def test_coverage_is_of_the_networks_own_rows_whoever_proves_it():
     own, other = held(200, 0), held(3000, 1)
     target = at(precision_targets(own, [other]), 0.98)
     assert max(target.rows) > 200
-    assert target.coverage == automatic(own.probabilities, own.known, target).mean()
-    assert target.coverage != automatic(other.probabilities, other.known, target).mean()
+    assert target.coverage == automatic(own.probabilities, own.known, target.thresholds).mean()
+    assert target.coverage != automatic(other.probabilities, other.known, target.thresholds).mean()
 
 
 def test_other_networks_that_know_little_take_little_away():
@@ -228,7 +228,7 @@ def test_the_promise_of_two_proofs_is_kept():
         own, others = held(300, seed), [held(1500, seed + 1000)]
         fresh = held(4000, seed + 5000)
         target = at(precision_targets(own, others), 0.97)
-        chosen = automatic(fresh.probabilities, fresh.known, target)
+        chosen = automatic(fresh.probabilities, fresh.known, target.thresholds)
         right = fresh.probabilities.argmax(axis=1) == fresh.labels
         broken += bool(chosen.any()) and right[chosen].mean() < 0.97
     assert broken <= 3

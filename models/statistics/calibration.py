@@ -1,0 +1,148 @@
+"""Calibration: fitting a temperature, and measuring how far confidence and accuracy are apart.
+
+Sources: temperature scaling, Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
+https://arxiv.org/abs/1706.04599; equal-mass bins, Nixon et al., "Measuring Calibration in Deep Learning", 2019,
+https://arxiv.org/abs/1904.01685.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "BINS",
+    "COLDEST",
+    "HOTTEST",
+    "ReliabilityBin",
+    "calibrated",
+    "class_logits",
+    "expected_calibration_error",
+    "fit_temperature",
+    "mass_bins",
+    "reliability",
+]
+
+
+COLDEST: Final = 0.05
+HOTTEST: Final = 20.0
+"""Temperatures outside are never fitted."""
+
+
+def class_logits(raw: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Logits with a column a class, in the dtype they came in.
+
+    Args:
+        raw: what the layer ``logits`` says, ``(n, classes)``, or ``(n, 1)`` for two classes.
+
+    Returns:
+        ``(n, classes)``; one logit ``z`` becomes ``[0, z]``, whose softmax is what the sigmoid said.
+    """
+    return np.concatenate([np.zeros_like(raw), raw], axis=1) if raw.shape[1] == 1 else raw
+
+
+def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> float:
+    """The temperature at which the labels are likeliest.
+
+    The negative log-likelihood alone has no minimum where every row is right (the colder, the better) or every row
+    wrong (the hotter, the better). So half the square of the temperature's logarithm is added to the sum over the
+    rows: a prior that keeps a handful of rows near 1 and that a hundred rows outweigh.
+
+    Args:
+        logits: of rows that the network has not learned from, a column a class, ``(n, classes)``.
+        labels: class indices ``(n,)``.
+
+    Returns:
+        A temperature between COLDEST and HOTTEST; 1 where there are no rows.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    if not len(labels):
+        return 1.0
+    margins = _in_double(logits)
+    truths = margins[np.arange(len(labels)), labels]
+
+    def loss(log_temperature: float) -> float:
+        heat = np.exp(log_temperature)
+        likelihoods = truths / heat - logsumexp(margins / heat, axis=1)
+        return float(log_temperature**2 / 2 - likelihoods.sum())
+
+    found = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-5})
+    return float(np.exp(found.x))
+
+
+def calibrated(logits: npt.NDArray[np.floating], temperature: float) -> npt.NDArray[np.float32]:
+    """Softmax of the logits at a temperature.
+
+    Args:
+        logits: a column a class, ``(n, classes)``.
+        temperature: what they are divided by; above 0.
+
+    Returns:
+        Probabilities, ``float32 (n, classes)``; rows sum to 1.
+    """
+    likelihoods = np.exp(_in_double(logits) / temperature)
+    return np.asarray(likelihoods / likelihoods.sum(axis=1, keepdims=True), np.float32)
+
+
+def _in_double(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Each row's logits below its largest, so that no exponential overflows."""
+    double = logits.astype(np.float64)
+    double -= double.max(axis=1, keepdims=True)
+    return double
+
+
+BINS: Final = 15
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Rows of like confidence: what the model said on average, and how often it was right."""
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+def reliability(
+    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer], bins: int = BINS
+) -> tuple[ReliabilityBin, ...]:
+    """The reliability diagram of the likeliest class, in bins that hold as many rows each.
+
+    Args:
+        probabilities: ``float32 (n, classes)``.
+        labels: class indices ``(n,)``.
+        bins: how many at most; rows of one confidence share a bin, so there may be fewer.
+
+    Returns:
+        Bins in rising order of confidence, none of them empty; no bins where there are no rows.
+    """
+    confidence = probabilities.max(axis=1, initial=0.0).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    members = mass_bins(confidence, bins)
+    return tuple(
+        ReliabilityBin(float(confidence[rows].mean()), float(right[rows].mean()), int(rows.sum()))
+        for rows in (members == number for number in range(members.max(initial=-1) + 1))
+    )
+
+
+def expected_calibration_error(
+    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer], bins: int = BINS
+) -> float:
+    """Mean distance of confidence and accuracy over the rows, bin by bin; 0 where there are no rows."""
+    found = reliability(probabilities, labels, bins)
+    total = sum(part.count for part in found)
+    return sum(part.count * abs(part.confidence - part.accuracy) for part in found) / max(1, total)
+
+
+def mass_bins(confidence: npt.NDArray[np.float64], bins: int = BINS) -> npt.NDArray[np.intp]:
+    """The number of each row's bin, ``(n,)``, from 0 in rising order of confidence.
+
+    A bin ends where its share of the rows is full, but never between rows of one confidence: those would otherwise be
+    told apart by their order in the file.
+    """
+    ranked = np.sort(confidence)
+    ends = ranked[[len(ranked) * part // bins - 1 for part in range(1, bins + 1) if len(ranked) * part // bins]]
+    return np.searchsorted(np.unique(ends), confidence, side="left")

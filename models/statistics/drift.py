@@ -1,0 +1,73 @@
+"""Drift: is a histogram unlike the one it is compared with, beyond what chance explains?"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+__all__ = ["chance_limit", "has_drifted", "join_rare_bins", "psi"]
+
+_LARGE: Final = 0.2
+"""What banks call a large change: Siddiqi, Credit Risk Scorecards (2006)."""
+_LEAST_PHOTOS: Final = 30
+_LEAST_EXPECTED: Final = 5.0
+"""Of each cell of a chi-squared test: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
+_Z: Final = 3.0902
+"""The normal quantile of 0.999: of a thousand jobs without drift, one index of each kind goes beyond its limit."""
+_SMOOTHING: Final = 0.5
+
+
+def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
+    """Whether an index is large, and larger than chance explains; never so of fewer than 30 rows."""
+    n, m = sum(counts), sum(reference)
+    enough = min(n, m) >= _LEAST_PHOTOS
+    return enough and psi(counts, reference) > max(_LARGE, chance_limit(len(counts), n, m))
+
+
+def psi(counts: Sequence[int], reference: Sequence[int]) -> float:
+    """The population stability index of two histograms over the same bins: 0 where they have the same shape.
+
+    Half a photo is added to each bin, so that an empty one is no infinity. The order of the bins does not matter.
+    Source: Yurdakul and Naranjo, "Statistical properties of the population stability index", Journal of Risk Model
+    Validation 14 (2020).
+    """
+    index = 0.0
+    for share, other in zip(_shares(counts), _shares(reference), strict=True):
+        index += (share - other) * math.log(share / other)
+    return index
+
+
+def _shares(counts: Sequence[int]) -> list[float]:
+    whole = sum(counts) + _SMOOTHING * len(counts)
+    return [(count + _SMOOTHING) / whole for count in counts]
+
+
+def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
+    """What an index goes beyond once in a thousand times where nothing has changed.
+
+    Without a change it is distributed like (1/n + 1/m) · χ² with a degree of freedom less than there are bins (Yurdakul
+    and Naranjo, as above); the quantile of χ² is that of Wilson and Hilferty, "The distribution of chi-square" (1931).
+
+    Args:
+        bins: how many, each with some five photos or more.
+        rows: n.
+        reference_rows: m.
+    """
+    degrees = bins - 1
+    if not degrees:
+        return math.inf
+    spread = 2.0 / (9.0 * degrees)
+    quantile = degrees * (1.0 - spread + _Z * math.sqrt(spread)) ** 3
+    return (1.0 / rows + 1.0 / reference_rows) * quantile
+
+
+def join_rare_bins(counts: Sequence[int], reference: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Two histograms with their rarest bins as one, so that each has five photos or more to be expected in it."""
+    both = sorted(zip(counts, reference, strict=True), key=lambda pair: (sum(pair), pair))
+    smaller, whole = min(sum(counts), sum(reference)), sum(counts) + sum(reference)
+    least = _LEAST_EXPECTED * whole / smaller
+    rare = (0, 0)
+    while both and (0 < sum(rare) < least or sum(both[0]) < least):
+        count, other = both.pop(0)
+        rare = (rare[0] + count, rare[1] + other)
+    kept = [*([rare] if sum(rare) else []), *both]
+    return [count for count, _ in kept], [other for _, other in kept]
