@@ -18,7 +18,7 @@ from trainer.data.dataset import Split
 from trainer.learning.balance import Balance
 from trainer.retrain.config import CatalogueSettings, GateSettings, RetrainConfig
 from trainer.retrain.cycle import CycleWish, Surroundings, retrain
-from trainer.retrain.outcome import Outcome
+from trainer.retrain.cycle_folder import Outcome
 from trainer.retrain.records import CatalogueDiff, Check, Collected, Comparison, Footprint, Verdict
 from trainer.retrain.tools import Tools
 from trainer.run import Run, RunArgs, RunState

@@ -9,7 +9,7 @@ from models.registry_history import CHAMPION
 from tests.integration.processes import HANGTAG
 from tests.integration.timetable import Timetable
 from tests.until import until
-from trainer.schedule.slot_book import SlotStatus
+from trainer.schedule.claims import SlotStatus
 from worker.queue.private_redis import PrivateRedis
 
 SETTINGS = """

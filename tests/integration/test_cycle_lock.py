@@ -10,7 +10,7 @@ import pytest
 from models.errors import BusyError
 from models.storage.storage import FolderStorage, Storage
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.slot_book import Claim, SlotBook, SlotEnd, SlotStatus
+from trainer.schedule.claims import Claim, SlotBook, SlotEnd, SlotStatus
 
 SLOT = "20261122T030000Z"
 HOLD = (

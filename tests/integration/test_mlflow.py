@@ -17,11 +17,7 @@ from models.errors import InputError, TrackingError
 from models.registry import open_registry
 from models.registry_history import CHALLENGER, CHAMPION
 from tests.missing import skip_outside_ci
-from trainer.retrain.config import MlflowSettings
-from trainer.retrain.mlflow_log import log_cycle
-from worker.tracking.mlflow_client import mlflow_client
-from worker.tracking.publish import publish_bundle
-from worker.tracking.tracker import point_aliases
+from worker.tracking import log_cycle, mlflow_client, point_aliases, publish_bundle
 
 from .mlflow_server import MISSING, open_mlflow_server
 
@@ -51,9 +47,7 @@ def cycle(tmp_path: Path, small_run: Path, sure_bundle: Path) -> Path:
 
 
 def test_a_cycle_is_a_run_with_its_curves_its_report_and_its_bundle(server, cycle, small_run):
-    run_id = log_cycle(
-        MlflowSettings(uri=server, experiment="curves"), cycle, "curves", 1, promoted=False, aliases={CHALLENGER: 1}
-    )
+    run_id = log_cycle(server, "curves", cycle, "curves", 1, promoted=False, aliases={CHALLENGER: 1})
     with mlflow_client(server) as client:
         run = client.get_run(run_id)
         curve = client.get_metric_history(run_id, "val/accuracy")
@@ -71,7 +65,7 @@ def test_a_cycle_is_a_run_with_its_curves_its_report_and_its_bundle(server, cycl
 
 
 def test_what_is_registered_is_the_bundle(server, cycle, tmp_path):
-    log_cycle(MlflowSettings(uri=server), cycle, "whole", 4, promoted=True, aliases={CHAMPION: 4})
+    log_cycle(server, "hangtag", cycle, "whole", 4, promoted=True, aliases={CHAMPION: 4})
     with mlflow_client(server) as client:
         version = client.get_model_version_by_alias("whole", CHAMPION)
         got = client.download_artifacts(version.run_id, "bundle", str(tmp_path))
@@ -82,10 +76,9 @@ def test_what_is_registered_is_the_bundle(server, cycle, tmp_path):
 
 def test_aliases_move_with_a_promotion_and_back_with_a_rollback(server, cycle, bundle):
     publish_bundle(server, bundle, "moving", None, 1, {CHAMPION: 1})
-    settings = MlflowSettings(uri=server)
-    log_cycle(settings, cycle, "moving", 2, promoted=False, aliases={CHAMPION: 1, CHALLENGER: 2})
+    log_cycle(server, "hangtag", cycle, "moving", 2, promoted=False, aliases={CHAMPION: 1, CHALLENGER: 2})
     assert _aliases(server, "moving") == {CHAMPION: "1", CHALLENGER: "2"}
-    log_cycle(settings, cycle, "moving", 2, promoted=True, aliases={CHAMPION: 2})
+    log_cycle(server, "hangtag", cycle, "moving", 2, promoted=True, aliases={CHAMPION: 2})
     assert _aliases(server, "moving") == {CHAMPION: "2"}
     point_aliases(server, "moving", {CHAMPION: 1})
     assert _aliases(server, "moving") == {CHAMPION: "1"}
@@ -132,24 +125,23 @@ def test_an_alias_of_a_version_that_mlflow_does_not_know_is_taken_away(server, b
 
 
 def test_a_cycle_that_is_told_twice_is_there_once(server, cycle):
-    settings = MlflowSettings(uri=server, experiment="twice")
-    first, second = (log_cycle(settings, cycle, "twice", 1, promoted=True, aliases={CHAMPION: 1}) for _ in range(2))
+    first, second = (
+        log_cycle(server, "twice", cycle, "twice", 1, promoted=True, aliases={CHAMPION: 1}) for _ in range(2)
+    )
     assert first == second
     assert _count(server, "twice") == (1, 1)
 
 
 def test_a_process_that_is_killed_while_it_tells_leaves_nothing_double(server, cycle, tmp_path):
-    settings = MlflowSettings(uri=server, experiment="killed")
     code = (
-        "import os, sys; from pathlib import Path; from trainer.retrain.config import MlflowSettings;"
-        "from trainer.retrain.mlflow_log import log_cycle;"
+        "import os, sys; from pathlib import Path;"
+        "from worker.tracking import log_cycle;"
         "sys.addaudithook(lambda event, args: event == 'open' and str(args[0]).endswith('model.onnx') and os._exit(9));"
-        f"settings = MlflowSettings(uri={server!r}, experiment='killed');"
-        f"log_cycle(settings, Path({str(cycle)!r}), 'killed', 1, False, {{}})"
+        f"log_cycle({server!r}, 'killed', Path({str(cycle)!r}), 'killed', 1, False, {{}})"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 9
     assert _count(server, "killed") == (1, 0)
-    run_id = log_cycle(settings, cycle, "killed", 1, promoted=False, aliases={CHALLENGER: 1})
+    run_id = log_cycle(server, "killed", cycle, "killed", 1, promoted=False, aliases={CHALLENGER: 1})
     assert _count(server, "killed") == (1, 1)
     with mlflow_client(server) as client:
         steps = [point.step for point in client.get_metric_history(run_id, "val/loss")]
@@ -184,7 +176,7 @@ def test_no_uri_is_refused(bundle):
 
 def test_mlflow_reports_its_use_to_nobody(server):
     code = (
-        "import sys; from worker.tracking.mlflow_client import mlflow_client;"
+        "import sys; from worker.tracking import mlflow_client;"
         f"client = mlflow_client({server!r}); opened = client.__enter__(); opened.search_experiments();"
         "from mlflow.telemetry import get_telemetry_client; sys.exit(get_telemetry_client() is not None)"
     )

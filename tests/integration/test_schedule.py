@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from tests.until import until
-from trainer.schedule.messages import QUEUE
-from trainer.schedule.slot_book import Claim, SlotStatus
+from trainer.schedule.claims import Claim, SlotStatus
+from trainer.schedule.queue import QUEUE
 from worker.queue.private_redis import PrivateRedis
 
 from .processes import HANGTAG

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.storage.storage import FolderStorage
 from tests.until import until
-from trainer.schedule.slot_book import Shelf, SlotBook
+from trainer.schedule.claims import Shelf, SlotBook
 from worker.queue.private_redis import PrivateRedis
 
 from .processes import HANGTAG, WorkerProcess, clean_environment

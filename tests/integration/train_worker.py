@@ -8,8 +8,7 @@ from pathlib import Path
 def main() -> int:
     """Take tasks until told to stop."""
     os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # read when Celery is imported
-    from trainer.schedule.slot_run import SlotRun
-    from trainer.schedule.train_worker import start_train_worker
+    from trainer.schedule.train_worker import SlotRun, start_train_worker
     from worker.queue.settings import read_settings
 
     settings = read_settings()

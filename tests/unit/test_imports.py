@@ -39,7 +39,7 @@ def test_labelling_never_loads_what_trains(room: str) -> None:
 def test_a_beat_never_loads_what_trains() -> None:
     """It runs in the image of workers."""
     modules = [name for name in modules_of("trainer") if name.startswith("trainer.schedule.")]
-    assert "trainer.schedule.beat" in modules
+    assert "trainer.schedule.scheduler" in modules
     assert loaded(modules, (*TRAINING_PACKAGES, "faiss", "scipy", "h5py")) == []
 
 

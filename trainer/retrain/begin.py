@@ -3,29 +3,93 @@
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.bundle import Bundle, open_bundle
-from models.errors import BundleError, RegistryError
+from models.errors import BundleError, InputError, RegistryError
 from models.registry import Registry
+from models.registry_history import CHAMPION
 from models.whole_file import sync_folder
-from trainer.retrain.class_change import check_class_map
-from trainer.retrain.collected_notes import collected_notes
+from trainer.data.dataset import Split
+from trainer.retrain.collect import collected_notes, renamed
+from trainer.retrain.compare_answers import check_class_map
 from trainer.retrain.config import RetrainConfig, TrainSettings
-from trainer.retrain.corrected import renamed
-from trainer.retrain.cycle_folder import COLLECTING, CycleFolder, Cycles
-from trainer.retrain.lineage import splits_to_extend
-from trainer.retrain.outcome import CycleStart
+from trainer.retrain.cycle_folder import COLLECTING, CycleFolder, Cycles, CycleStart
 from trainer.retrain.records import Collected
 from trainer.retrain.tools import Tools
-from trainer.retrain.work import champion_of
-from trainer.splits.assigned import read_splits
+from trainer.splits.assigned import AssignedPhoto, read_splits
 
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
-__all__ = ["Beginning", "begin"]
+
+__all__ = ["SPLITS_FILE", "Beginning", "begin", "champion_of", "check_unseen", "splits_to_extend", "undrifted"]
+
+
+SPLITS_FILE = "splits.csv"
+
+
+def splits_to_extend(
+    config: RetrainConfig, registry: Registry, champion: int, finished: Sequence[CycleFolder]
+) -> Path | None:
+    """The splits whose photos stay where they are; none for a first model that was given none.
+
+    They are those of the latest finished cycle here, unless the champion's own hold all of these and more: another
+    machine has gone on meanwhile. Without a cycle they are the champion's own, and at last those of the settings.
+
+    Raises:
+        InputError: there is a champion, and nobody knows what it has learned from; or it has learned from test photos.
+    """
+    own = registry.training(config.name, champion, SPLITS_FILE) if champion else None
+    cycle = next((one.splits for one in reversed(finished) if one.splits.is_file()), None)
+    if cycle is not None and own is not None and _goes_on_from(read_splits(own), read_splits(cycle)):
+        return own
+    found = cycle or own or config.splits
+    if found is None and champion:
+        msg = (
+            f"Expected to know which photos {config.name}@{champion} has learned from, the registry holds no "
+            f'splits.csv of it; give it as splits = "runs/train/NAME/splits.csv" in the settings, or publish its run '
+            f"with it: hangtag models publish BUNDLE --run RUN."
+        )
+        raise InputError(msg)
+    if found is not None:
+        check_unseen(config.name, champion, own, read_splits(found))
+    return found
+
+
+def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
+    """Refuse to test a champion with photos that it has learned from: it would know the answers.
+
+    Args:
+        name: of the model.
+        champion: its version.
+        own: the splits that the champion was trained with; none where nobody knows them.
+        photos: with the splits that both are to be tested with.
+
+    Raises:
+        InputError: the champion has learned from some of the test photos.
+    """
+    if own is None:
+        return
+    learned = {photo.sha256 for photo in read_splits(own) if photo.present and photo.split is not Split.TEST}
+    test = [photo for photo in photos if photo.present and photo.split is Split.TEST]
+    seen = [photo for photo in test if photo.sha256 in learned]
+    if seen:
+        msg = (
+            f"Expected test photos that {name}@{champion} has not learned from, it has learned from {len(seen):,} of "
+            f"{len(test):,}, such as {seen[0].path}: it was trained with other splits. Promote a version of these "
+            f"splits, train it anew with hangtag train --splits, or go on with its own: set another folder in the "
+            f"settings, and --restart if a cycle is unfinished."
+        )
+        raise InputError(msg)
+
+
+def _goes_on_from(own: Sequence[AssignedPhoto], cycle: Sequence[AssignedPhoto]) -> bool:
+    """Whether a champion's splits hold all photos of a cycle's, in the same splits."""
+    splits = {(photo.sha256, photo.split) for photo in own}
+    return all((photo.sha256, photo.split) in splits for photo in cycle)
 
 
 @dataclass(frozen=True)
@@ -170,3 +234,35 @@ def _make(asked: Beginning, folder: CycleFolder, champion: int) -> CycleFolder:
 def _number(cycle: str | None) -> int:
     """Of a cycle that the registry's history tells of, whichever machine it ran on."""
     return int(cycle) if cycle is not None and cycle.isdecimal() else 0
+
+
+def undrifted(config: RetrainConfig, registry: Registry, tools: Tools, note: Callable[[str], None]) -> str | None:
+    """Why there is no reason to retrain; none where a job has drifted since the champion became that.
+
+    Args:
+        config: says where jobs are.
+        registry: says who is champion.
+        tools: look for drift.
+        note: told of receipts that cannot be read, and are passed over.
+
+    Raises:
+        InputError: the settings do not say where jobs are, or there is no such folder.
+    """
+    if not config.drift.jobs:
+        msg = 'Expected folders of jobs to look for drift in, got none; set jobs = ["jobs"] under [drift].'
+        raise InputError(msg)
+    champion = champion_of(registry, config.name)
+    if not champion:
+        return "there is no champion yet whose jobs could have drifted"
+    history = registry.history(config.name)
+    digest = history.state().versions[champion].digest
+    reign = takewhile(lambda event: event.after.aliases.get(CHAMPION) == champion, reversed(history.events()))
+    since = list(reign)[-1].at
+    if tools.drifted_jobs(config.drift.jobs, digest, since, note):
+        return None
+    return f"no job of {config.name}@{champion} has drifted since {since}"
+
+
+def champion_of(registry: Registry, name: str) -> int:
+    """The champion's version now; 0 where there is none."""
+    return registry.history(name).state().aliases.get(CHAMPION, 0)

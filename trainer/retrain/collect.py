@@ -3,26 +3,157 @@
 import csv
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from models.errors import DataError
 from models.whole_file import replace_file
-from trainer.corrections.settle import Settled, settle
+from trainer.corrections.settle import Agreed, Conflict, Settled, settle
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.word import Word, ahead_sentence
+from trainer.corrections.word import Word, ahead_sentence, word_cells
 from trainer.data.csv_file import write_rows
 from trainer.data.dataset import OPEN, LabeledPhoto, read_dataset
 from trainer.data.path_cell import path_cell
 from trainer.retrain.config import ClassMap, RetrainConfig
-from trainer.retrain.corrected import HashedPhoto, apply_corrections, relabeled, rename_words, renamed
 from trainer.retrain.photo_hashes import PhotoHashes
-from trainer.retrain.records import Collected
+from trainer.retrain.records import Collected, Correction
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["COLLECTED_FILE", "DATASET_FILE", "collect"]
+__all__ = [
+    "COLLECTED_FILE",
+    "DATASET_FILE",
+    "Corrected",
+    "HashedPhoto",
+    "apply_corrections",
+    "collect",
+    "collected_notes",
+    "relabeled",
+    "rename_words",
+    "renamed",
+]
+
+
+@dataclass(frozen=True)
+class HashedPhoto:
+    """A labelled photo, and the SHA-256 of its file; empty where no file can be read."""
+
+    photo: LabeledPhoto
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What is learned from.
+
+    Attributes:
+        photos: with today's labels.
+        corrections: what became of each word that counts.
+        dropped: photos of classes that are labelled no more, by class.
+    """
+
+    photos: tuple[HashedPhoto, ...]
+    corrections: tuple[Correction, ...]
+    dropped: dict[str, int]
+
+
+def renamed(label: str, classes: ClassMap) -> str:
+    """What a class is called now; one that is dropped keeps its name, so that it can be told."""
+    return label if label in classes.drop else classes.rename.get(label, label)
+
+
+def relabeled(photo: LabeledPhoto, label: str) -> LabeledPhoto:
+    """The photo under a label; most have it already, and there may be a million."""
+    return photo if photo.label == label else replace(photo, label=label)
+
+
+def rename_words(words: Sequence[Word], classes: ClassMap) -> list[Word]:
+    """Words with today's names of classes: reviewers who said ``boots`` and ``shoes`` agree once both are one."""
+    return [replace(word, label=renamed(word.label, classes)) for word in words]
+
+
+def apply_corrections(
+    photos: Sequence[HashedPhoto], settled: Settled, elsewhere: Mapping[Path, str], classes: ClassMap
+) -> Corrected:
+    """Give photos the labels that reviewers agree on, and add those that only reviewers have labelled.
+
+    Args:
+        photos: of the data.
+        settled: words whose labels are today's names.
+        elsewhere: path → SHA-256 of the files that words name and the data do not have.
+        classes: what became of old ones.
+    """
+    by_sha256 = _by_sha256(photos)
+    said = {agreed.words[0].sha256: agreed.label for agreed in settled.agreed if agreed.words[0].sha256}
+    places = {agreed: _place(agreed, elsewhere) for agreed in settled.agreed if agreed.words[0].sha256 not in by_sha256}
+    added = [
+        HashedPhoto(LabeledPhoto(place, agreed.label, open=True), agreed.words[0].sha256)
+        for agreed, place in places.items()
+        if place is not None
+    ]
+    labelled = [
+        HashedPhoto(relabeled(one.photo, said.get(one.sha256) or renamed(one.photo.label, classes)), one.sha256)
+        for one in photos
+    ]
+    together = [*labelled, *sorted(added, key=lambda one: one.photo.path)]
+    corrections = [_of_agreed(agreed, by_sha256, places.get(agreed), classes) for agreed in settled.agreed]
+    conflicts = [correction for conflict in settled.conflicts for correction in _of_conflict(conflict, by_sha256)]
+    return Corrected(
+        tuple(one for one in together if one.photo.label not in classes.drop),
+        (*corrections, *conflicts),
+        dict(sorted(Counter(one.photo.label for one in together if one.photo.label in classes.drop).items())),
+    )
+
+
+def _by_sha256(photos: Sequence[HashedPhoto]) -> dict[str, list[LabeledPhoto]]:
+    found: defaultdict[str, list[LabeledPhoto]] = defaultdict(list)
+    for one in photos:
+        if one.sha256:
+            found[one.sha256].append(one.photo)
+    return dict(found)
+
+
+def _place(agreed: Agreed, elsewhere: Mapping[Path, str]) -> Path | None:
+    """Where the photo is, as the latest word that still holds says."""
+    paths = [word.path for word in agreed.words if word.path is not None]
+    return next((path for path in paths if elsewhere.get(path) == agreed.words[0].sha256 != ""), None)
+
+
+def _of_agreed(
+    agreed: Agreed, by_sha256: Mapping[str, Sequence[LabeledPhoto]], place: Path | None, classes: ClassMap
+) -> Correction:
+    word, reviewers = agreed.words[0], ", ".join(agreed.reviewers)
+    photos = by_sha256.get(word.sha256, [])
+    if not photos:
+        outcome = "not_found" if place is None else "dropped" if agreed.label in classes.drop else "added"
+        return Correction(image=_name(word), label=agreed.label, was=None, reviewer=reviewers, outcome=outcome)
+    names = [renamed(photo.label, classes) for photo in photos]
+    other = next((place for place, name in enumerate(names) if name != agreed.label), None)
+    first = photos[other or 0]
+    outcome = "dropped" if agreed.label in classes.drop else "agrees" if other is None else "applied"
+    return Correction(
+        image=path_cell(first.path), label=agreed.label, was=names[other or 0], reviewer=reviewers, outcome=outcome
+    )
+
+
+def _of_conflict(conflict: Conflict, by_sha256: Mapping[str, Sequence[LabeledPhoto]]) -> list[Correction]:
+    photos = by_sha256.get(conflict.words[0].sha256, [])
+    return [
+        Correction(
+            image=path_cell(photos[0].path) if photos else _name(word),
+            label=word.label,
+            was=photos[0].label if photos else None,
+            reviewer=word.reviewer,
+            outcome="conflict",
+        )
+        for word in conflict.words
+    ]
+
+
+def _name(word: Word) -> str:
+    return word_cells(word)[0] or word.sha256
+
 
 DATASET_FILE: Final = "dataset.csv"
 COLLECTED_FILE: Final = "collected.json"
@@ -152,3 +283,42 @@ def _rows(photos: Sequence[HashedPhoto]) -> Iterable[tuple[str, ...]]:
         photo = one.photo
         split = photo.split or (OPEN if some_given and photo.open else "")
         yield (path_cell(photo.path), photo.label, str(split), photo.product or "", one.sha256)
+
+
+_OUTCOMES: Final = ("applied", "added", "agrees", "conflict", "not_found")
+_FIRST: Final = 3
+
+
+def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
+    """Lines for the console: what became of corrections, and which classes nobody has known.
+
+    Args:
+        collected: what the cycle learns from.
+        before: classes of the champion and of earlier data, by today's names; none for a first model, whose classes
+            are all new.
+    """
+    ahead = [f"Corrections: {collected.ahead}"] if collected.ahead else []
+    return [*_of_corrections(collected), *ahead, *_of_classes(collected, before)]
+
+
+def _of_corrections(collected: Collected) -> list[str]:
+    if not collected.corrections:
+        return []
+    counts = Counter(correction.outcome for correction in collected.corrections)
+    lines = ["Corrections: " + ", ".join(f"{name} {counts[name]:,}" for name in _OUTCOMES if counts[name])]
+    lost = list(dict.fromkeys(one.image for one in collected.corrections if one.outcome == "not_found"))
+    if lost:
+        more = f" and {len(lost) - _FIRST:,} more" if len(lost) > _FIRST else ""
+        lines.append(
+            f"Not found: {', '.join(lost[:_FIRST])}{more}. Put them among the data, or import the corrections again "
+            "with the right --image-root."
+        )
+    return lines
+
+
+def _of_classes(collected: Collected, before: Collection[str]) -> list[str]:
+    new = {label: count for label, count in collected.photos.items() if before and label not in before}
+    if not new:
+        return []
+    listed = ", ".join(f"{label} ({count:,} photo{'s' * (count != 1)})" for label, count in new.items())
+    return [f"New class{'es' * (len(new) > 1)}: {listed}"]

@@ -70,7 +70,7 @@ def retrain_command(
     if why is not None and not force:
         msg = "--why says why the gate is overruled: it goes with --force"
         raise typer.BadParameter(msg)
-    from trainer.retrain.show import retrain_and_show
+    from trainer.retrain.screen import retrain_and_show
 
     raise typer.Exit(
         retrain_and_show(config, when=when.value, force=why, restart=restart, mlflow=mlflow, as_json=as_json)

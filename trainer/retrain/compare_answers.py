@@ -1,19 +1,19 @@
 """From what champion and challenger say of the same test photos to the figures that a gate judges by. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from models.statistics.paired import Paired, compare_pairs
-from trainer.retrain.answers import Answers, Said
-from trainer.retrain.automation import Judged, compare_automation
+from exporter.confidence.intervals import proportion_interval
+from models.errors import InputError
 from trainer.retrain.calibration import Surety, compare_calibration
-from trainer.retrain.class_change import ClassChange, change_classes
 from trainer.retrain.config import ClassMap
+from trainer.retrain.paired import Paired, compare_pairs, design_effect
 from trainer.retrain.records import (
+    Automatic,
     Automation,
     Calibration,
     ClassComparison,
@@ -23,7 +23,196 @@ from trainer.retrain.records import (
 )
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["MOST_CHANGES", "Contestant", "compare_answers"]
+__all__ = [
+    "MOST_CHANGES",
+    "Answers",
+    "ClassChange",
+    "Contestant",
+    "Judged",
+    "Said",
+    "change_classes",
+    "check_class_map",
+    "compare_answers",
+    "compare_automation",
+]
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """The champion's classes against the challenger's.
+
+    Attributes:
+        today: the champion's name of each class → today's; several with one name of today are merged.
+        new: names that only the challenger knows.
+        vanished: names of the champion that the challenger does not know, and whose end nobody has asked for.
+    """
+
+    today: Mapping[str, str]
+    new: tuple[str, ...]
+    vanished: tuple[str, ...]
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Names of today that the champion knows."""
+        return frozenset(self.today.values())
+
+
+def change_classes(champion: Sequence[str], challenger: Sequence[str], classes: ClassMap) -> ClassChange:
+    """Find the classes that both know, under the names of today.
+
+    Args:
+        champion: its labels.
+        challenger: its labels.
+        classes: what a person says became of the champion's.
+
+    Raises:
+        InputError: the map contradicts itself, or names what nobody knows.
+    """
+    check_class_map(classes, champion)
+    today = {label: classes.rename.get(label, label) for label in champion}
+    known = set(today.values())
+    return ClassChange(
+        today=today,
+        new=tuple(label for label in challenger if label not in known),
+        vanished=tuple(old for old, new in today.items() if new not in challenger and old not in classes.drop),
+    )
+
+
+def check_class_map(classes: ClassMap, champion: Sequence[str]) -> None:
+    """Check a map against the champion's labels; cheap, so that nobody trains for hours before they hear of a typo.
+
+    A map stays in its file when the renamed model is the champion, since photos may still lie in folders of the old
+    name. So a rename whose new name the champion knows is taken for done, and so is a drop of what it does not know: a
+    class that such a typo leaves behind is refused as vanished.
+
+    Raises:
+        InputError: a name is renamed twice over, or both renamed and dropped; or the champion knows neither the old
+            name of a class nor its new one.
+    """
+    renamed = {old: new for old, new in classes.rename.items() if old != new}
+    for old, new in renamed.items():
+        if new in renamed:
+            msg = f"Expected today's name for {old} in [classes], got {new}, which becomes {renamed[new]}; name that."
+            raise InputError(msg)
+        dropped = [name for name in (old, new) if name in classes.drop]
+        if dropped:
+            msg = f"Expected {dropped[0]} renamed or dropped in [classes], got both ({old} → {new}); do without one."
+            raise InputError(msg)
+    known = {renamed.get(label, label) for label in champion} | set(champion)
+    for old, new in classes.rename.items():
+        if old not in known and new not in known:
+            names = ", ".join(sorted(champion))
+            msg = f"Expected a class of the champion in [classes], got {old} → {new}; it knows {names}."
+            raise InputError(msg)
+
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Said:
+    """A label a photo.
+
+    Attributes:
+        labels: names of today, ``(n,)``.
+        confidence: of each, ``float64 (n,)``.
+    """
+
+    labels: npt.NDArray[np.str_]
+    confidence: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's probabilities, and what it makes of them.
+
+    Attributes:
+        labels: of the model; the position is the column.
+        probabilities: ``float32 (n, classes)``.
+        sure: whether it labels a photo by itself, without a person, ``(n,)``: with the thresholds of ``precision``.
+        precision: how often it is to be right where it does so; none where it promises nothing.
+        own_sure: the same with those that rule where a job asks for none, ``(n,)``.
+        own_precision: and what these promise.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
+    sure: npt.NDArray[np.bool_]
+    precision: float | None
+    own_sure: npt.NDArray[np.bool_]
+    own_precision: float | None
+
+    def said(self, today: Mapping[str, str]) -> Said:
+        """The label of each photo, as it would be written today.
+
+        The likeliest class is the one that the model would have labelled, and then gets its name of today; the
+        confidence is the sum of all columns that have this name. So a merge changes no decision of the model's.
+
+        Args:
+            today: a name for each label; several may have the same.
+        """
+        names = np.array([today[label] for label in self.labels], dtype=np.str_)
+        labels = names[self.probabilities.argmax(axis=1)]
+        merged = names[None, :] == labels[:, None]
+        return Said(labels, np.where(merged, self.probabilities.astype(np.float64), 0.0).sum(axis=1))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model says of each photo, and whether that is right ``(n,)``."""
+
+    answers: Answers
+    right: Mask
+
+
+def compare_automation(
+    champion: Judged | None, challenger: Judged, common: Mask, groups: npt.NDArray[np.str_]
+) -> Automation | None:
+    """Compare how much both label without a person.
+
+    Args:
+        champion: none for a first model.
+        challenger: that may replace it.
+        common: whether a photo is of a class that both know, ``(n,)``; of a first model all are.
+        groups: each photo's group, ``(n,)``.
+
+    Returns:
+        The figures; none where there are no such photos.
+    """
+    if not common.any():
+        return None
+    after, right = challenger.answers, challenger.right
+    paired, precision, before = None, None, None
+    if champion is not None:
+        paired = compare_pairs(champion.answers.sure[common], after.sure[common], _numbered(groups[common]))
+        precision = champion.answers.precision
+        before = _automatic(champion.answers.sure, champion.right, common, groups)
+    return Automation(
+        champion_precision=precision,
+        challenger_precision=after.precision,
+        own_precision=after.own_precision,
+        champion=before,
+        challenger=_automatic(after.sure, right, common, groups),
+        own=_automatic(after.own_sure, right, common, groups),
+        everywhere=_automatic(after.sure, right, np.ones_like(common), groups),
+        points=paired.points if paired else None,
+        points_95=paired.points_95 if paired else None,
+    )
+
+
+def _automatic(sure: Mask, right: Mask, of: Mask, groups: npt.NDArray[np.str_]) -> Automatic:
+    """Photos of one group are worth less than one each: see :mod:`trainer.retrain.paired`."""
+    chosen = sure & of
+    photos, hits = int(chosen.sum()), int((chosen & right).sum())
+    effect = design_effect(right[chosen].astype(np.float64), _numbered(groups[chosen])) if photos else 1.0
+    return Automatic(photos=photos, wrong=photos - hits, right_95=proportion_interval(hits / effect, photos / effect))
+
+
+def _numbered(groups: npt.NDArray[np.str_]) -> npt.NDArray[np.intp]:
+    """Groups by number, from 0."""
+    numbers: npt.NDArray[np.intp] = np.unique(groups, return_inverse=True)[1]
+    return numbers.reshape(-1)
+
 
 MOST_CHANGES: Final = 200
 
@@ -54,7 +243,7 @@ def compare_answers(
 
     A challenger that calls a photo of a class that both know by the name of a new class is wrong, and a champion that
     says the name of a dropped class is so, too. Intervals count photos of one group as far as they are worth it: see
-    :mod:`models.statistics.paired`.
+    :mod:`trainer.retrain.paired`.
 
     Args:
         photos: the frozen test split, with their labels of today.

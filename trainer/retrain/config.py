@@ -1,9 +1,14 @@
 """What a person asks of ``hangtag retrain``, in a TOML file. Loads nothing that trains."""
 
+import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -13,7 +18,6 @@ from models.registry import check_model_name
 from trainer.arch import Arch
 from trainer.duration import parse_duration
 from trainer.learning.balance import Balance
-from trainer.retrain.config_faults import fault_of
 
 __all__ = [
     "CatalogueSettings",
@@ -25,8 +29,65 @@ __all__ = [
     "RetrainConfig",
     "ScheduleSettings",
     "TrainSettings",
+    "check_cron",
     "read_config",
+    "zone_of",
 ]
+
+
+_UNQUOTED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "int_type": "a whole number without quotes",
+        "float_type": "a number without quotes",
+        "bool_type": "true or false without quotes",
+    }
+)
+
+
+def fault_of(path: Path, settings: type[BaseModel], error: ValidationError) -> str:
+    """A sentence on the first thing that is wrong.
+
+    Args:
+        path: of the file.
+        settings: what it was read as.
+        error: of reading it.
+    """
+    first = min(error.errors(), key=lambda fault: fault["type"] == "missing")  # a slip in a key comes before its lack
+    place = first["loc"]
+    key = ".".join(map(str, place)) or "the file"
+    if first["type"] == "extra_forbidden":
+        return f"{path}: {key} is no key here{_instead(settings, place)}; see docs/retraining.md."
+    expected = _expected(first["type"], first["msg"], first["input"])
+    told = first["type"] == "missing" or isinstance(first["input"], dict) or repr(first["input"]) in expected
+    got = "" if told else f", got {first['input']!r}"
+    return f"{path}: {key} is not what it should be ({expected}){got}; see docs/retraining.md."
+
+
+def _expected(kind: str, message: str, got: object) -> str:
+    if kind == "tuple_type":
+        return f"a list such as [{json.dumps(got if isinstance(got, str) else 'vase', ensure_ascii=False)}]"
+    if kind == "missing":
+        return "it must be given"
+    return _UNQUOTED.get(kind, message.removeprefix("Value error, ").rstrip("."))
+
+
+def _instead(settings: type[BaseModel], place: Sequence[int | str]) -> str:
+    """The nearest key, or those that there are."""
+    keys = list(_table(settings, place[:-1]).model_fields)
+    near = get_close_matches(str(place[-1]), keys, n=1)
+    return f": is {near[0]} meant?" if near else f"; there are {', '.join(keys)}"
+
+
+def _table(settings: type[BaseModel], place: Sequence[int | str]) -> type[BaseModel]:
+    """The settings that a table of the file is read as."""
+    for part in place:
+        kind: Any = settings.model_fields[str(part)].annotation
+        kinds = (kind, *get_args(kind))
+        settings = next(one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel))
+    return settings
+
+
+_CRON_FIELDS: Final = 5
 
 Flag = Annotated[bool, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
@@ -261,8 +322,6 @@ def read_config(path: Path) -> RetrainConfig:
 
 def _check_schedule(path: Path, schedule: ScheduleSettings) -> None:
     """Here and not in the record, so that a cycle that has begun is never held up by it."""
-    from trainer.schedule.cron_words import check_cron, zone_of  # few settings have a schedule
-
     try:
         zone_of(schedule.timezone)
         if schedule.cron is not None:
@@ -306,3 +365,36 @@ def _absolute(config: RetrainConfig, base: Path) -> dict[str, Any]:
 
 def _place(text: str, base: Path) -> str:
     return text if "://" in text else str(base / text)
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        msg = f"Expected [schedule] timezone to be one such as Europe/Zurich or UTC, got {name!r}."
+        raise InputError(msg) from error
+
+
+def check_cron(text: str) -> None:
+    """Refuse fields that name no moment.
+
+    Raises:
+        InputError: they are not five, not as in crontab(5), or come true on no day.
+    """
+    from cronsim import CronSim, CronSimError  # few settings have a schedule
+
+    try:
+        wrong = len(text.split()) != _CRON_FIELDS or next(CronSim(text, datetime.now(UTC)), None) is None
+    except CronSimError:
+        wrong = True
+    if wrong:
+        msg = (
+            'Expected [schedule] cron = five fields as in crontab(5), such as "0 3 * * 0" for Sundays at 3, '
+            f"got {text!r}."
+        )
+        raise InputError(msg)

@@ -20,19 +20,13 @@ from models.errors import DataError, HangtagError, InputError, ParityError, Stop
 from models.registry import Registry, open_registry
 from models.storage.storage import Storage
 from models.whole_file import replace_file
-from trainer.retrain.begin import Beginning, begin
+from trainer.retrain.begin import Beginning, begin, champion_of, undrifted
 from trainer.retrain.config import RetrainConfig
-from trainer.retrain.cycle_folder import CycleFolder, Cycles
-from trainer.retrain.decide import DECIDE
-from trainer.retrain.drift import undrifted
-from trainer.retrain.finish import LOG, ending
+from trainer.retrain.cycle_folder import CycleFolder, Cycles, CycleStart, CycleStatus, CycleWhy, Outcome
 from trainer.retrain.lock import CycleLock
-from trainer.retrain.outcome import CycleStart, CycleStatus, CycleWhy, Outcome
-from trainer.retrain.ship import EXPORT, PUBLISH
-from trainer.retrain.teach import TEACH
+from trainer.retrain.steps import CATALOGUE, COMPARE, DECIDE, EXPORT, GATE, LOG, PUBLISH, CycleView, Step, Work, ending
 from trainer.retrain.tools import Tools
-from trainer.retrain.weigh import CATALOGUE, COMPARE, GATE
-from trainer.retrain.work import CycleView, Step, Work, champion_of
+from trainer.retrain.train_step import TEACH
 
 __all__ = ["CycleWish", "Held", "Surroundings", "retrain", "steps"]
 

@@ -2,17 +2,105 @@
 
 import shutil
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.errors import InputError
+from models.errors import ExitCode, InputError
 from models.names import numbered
 from models.whole_file import replace_file
-from trainer.retrain.outcome import CycleStart, CycleStatus, Outcome
 
-__all__ = ["COLLECTING", "CycleFolder", "Cycles"]
+__all__ = ["COLLECTING", "CycleFolder", "CycleStart", "CycleStatus", "CycleWhy", "Cycles", "Outcome", "exit_code"]
+
+
+CycleWhy = Literal["data", "drift"]
+"""Why a cycle began: something new to learn from, or besides a job that has drifted."""
+
+
+class CycleStatus(StrEnum):
+    """What came of a cycle.
+
+    ``failed`` is of a cycle that was abandoned, by ``--restart`` or since it could come to nothing; one that another
+    error stopped has no outcome yet and goes on.
+    """
+
+    PROMOTED = "promoted"
+    REFUSED = "refused"
+    NOTHING_NEW = "nothing_new"
+    FAILED = "failed"
+
+
+class _Record(BaseModel):
+    """What a later version of Hangtag writes besides is left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class CycleStart(_Record):
+    """What a cycle began with (``cycle.json``); it keeps to this whatever the settings say by now.
+
+    Attributes:
+        number: of the cycle; its folder's name, in six digits.
+        name: of the model.
+        started: when, in UTC.
+        why: it began.
+        config: the settings, with absolute paths.
+        champion_version: that was champion then; 0 for none.
+        champion_digest: of its bundle.
+        first: whether the model had no version at all.
+    """
+
+    number: int
+    name: str
+    started: str
+    why: str = "data"
+    config: dict[str, Any] = Field(default_factory=dict)
+    champion_version: int = 0
+    champion_digest: str | None = None
+    first: bool = False
+
+
+class Outcome(_Record):
+    """What came of a cycle (``outcome.json``).
+
+    Attributes:
+        status: in a word.
+        number: of the cycle; 0 where none was begun.
+        name: of the model.
+        champion: that the challenger was compared with, such as ``shop@3``, or that stays where nothing was done; none
+            where there is none.
+        challenger: such as ``shop@4``; none where it came to none.
+        version: the challenger's.
+        reasons: why it was refused, a sentence each; or why nothing was done. Kept of a forced promotion too.
+        started, finished: when, in UTC.
+        forced: whether a refusal was overruled.
+        seconds: step → how long it took, of all processes that worked on it.
+    """
+
+    status: CycleStatus
+    number: int
+    name: str
+    champion: str | None = None
+    challenger: str | None = None
+    version: int | None = None
+    reasons: tuple[str, ...] = ()
+    started: str
+    finished: str
+    forced: bool = False
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+
+def exit_code(status: CycleStatus) -> ExitCode:
+    """What ``hangtag retrain`` leaves with."""
+    return {
+        CycleStatus.PROMOTED: ExitCode.OK,
+        CycleStatus.REFUSED: ExitCode.GATE_REFUSED,
+        CycleStatus.NOTHING_NEW: ExitCode.NOTHING_NEW,
+        CycleStatus.FAILED: ExitCode.FAILURE,
+    }[status]
+
 
 COLLECTING: Final = ".collecting"
 """Where photos are collected before it is known whether there is anything new in them."""
@@ -51,7 +139,7 @@ class CycleFolder:
 
     @property
     def start(self) -> Path:
-        """:class:`trainer.retrain.outcome.CycleStart`."""
+        """:class:`trainer.retrain.cycle_folder.CycleStart`."""
         return self.path / "cycle.json"
 
     @property
@@ -111,7 +199,7 @@ class CycleFolder:
 
     @property
     def outcome(self) -> Path:
-        """:class:`trainer.retrain.outcome.Outcome`; the last file, so that a cycle with it is over."""
+        """:class:`trainer.retrain.cycle_folder.Outcome`; the last file, so that a cycle with it is over."""
         return self.path / "outcome.json"
 
     def write(self, path: Path, record: BaseModel) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from models.cache import default_cache
-from trainer.retrain.config import CatalogueSettings, ClassMap, GateSettings, MlflowSettings, RetrainConfig
-from trainer.retrain.outcome import Outcome
+from trainer.retrain.config import CatalogueSettings, ClassMap, GateSettings, RetrainConfig
+from trainer.retrain.cycle_folder import Outcome
 from trainer.retrain.records import CatalogueDiff, Collected, Comparison, Verdict
 
 
@@ -25,23 +25,22 @@ if TYPE_CHECKING:
     from exporter.export import ExportView
     from exporter.options import ExportOptions
     from trainer.request import TrainRequest
-    from trainer.retrain.catalogue import catalogue_diff, draw_rows
     from trainer.retrain.collect import collect
-    from trainer.retrain.compare import compare
+    from trainer.retrain.compare import catalogue_diff, compare, draw_rows
     from trainer.retrain.gate import judge
-    from trainer.retrain.mlflow_log import log_cycle
     from trainer.retrain.report.report import write_report
     from trainer.splits.assigned import AssignedPhoto
     from trainer.train import TrainingView
     from worker.drift_look import drifted_jobs
+    from worker.tracking import log_cycle
 else:
-    catalogue_diff = _late("trainer.retrain.catalogue", "catalogue_diff")
+    catalogue_diff = _late("trainer.retrain.compare", "catalogue_diff")
     collect = _late("trainer.retrain.collect", "collect")
     compare = _late("trainer.retrain.compare", "compare")
-    draw_rows = _late("trainer.retrain.catalogue", "draw_rows")
+    draw_rows = _late("trainer.retrain.compare", "draw_rows")
     drifted_jobs = _late("worker.drift_look", "drifted_jobs")
     judge = _late("trainer.retrain.gate", "judge")
-    log_cycle = _late("trainer.retrain.mlflow_log", "log_cycle")
+    log_cycle = _late("worker.tracking", "log_cycle")
     write_report = _late("trainer.retrain.report.report", "write_report")
 
 __all__ = ["Advance", "Tools"]
@@ -83,7 +82,7 @@ class Compare(Protocol):
 
 
 class DiffCatalogue(Protocol):
-    """See :func:`trainer.retrain.catalogue.catalogue_diff`."""
+    """See :func:`trainer.retrain.compare.catalogue_diff`."""
 
     def __call__(
         self,
@@ -170,6 +169,6 @@ class Tools:
     draw_rows: Callable[[CatalogueSettings, Path], None] = draw_rows
     catalogue_diff: DiffCatalogue = catalogue_diff
     write_report: Callable[[Path, Outcome], object] = write_report
-    log_cycle: Callable[[MlflowSettings, Path, str, int, bool, Mapping[str, int]], str] = log_cycle
+    log_cycle: Callable[[str, str, Path, str, int, bool, Mapping[str, int]], str] = log_cycle
     drifted_jobs: Callable[[Sequence[str], str, str, Callable[[str], None]], Sequence[object]] = drifted_jobs
     cache: Callable[[], Path] = default_cache

@@ -54,7 +54,7 @@ def beat_command(
     if missing:
         msg = f"hangtag beat needs {', '.join(missing)}; install them with pip install 'hangtag[worker]'."
         raise MissingExtraError(msg)
-    from trainer.schedule.beat import beat_until_told
+    from trainer.schedule.scheduler import beat_until_told
     from worker.queue.settings import read_settings
 
     as_json = log is LogFormat.JSON if log else not os.isatty(2)

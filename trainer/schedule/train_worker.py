@@ -1,21 +1,205 @@
 """``hangtag worker --queue train``: runs cycles, one at a time, where TensorFlow is."""
 
-from collections.abc import Callable, Sequence
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from models.errors import MissingExtraError
-from trainer.retrain.config import read_config
-from trainer.schedule.app import make_train_app
-from trainer.schedule.messages import QUEUE
-from trainer.schedule.slot_run import SlotRun
-from worker.events import log_event
+from celery.bootsteps import StartStopStep
+from kombu.exceptions import OperationalError
+
+from models.errors import BusyError, ExitCode, HangtagError, InputError, MissingExtraError
+from models.storage.open_storage import open_storage
+from trainer.retrain.config import RetrainConfig, read_config
+from trainer.retrain.lock import CycleLock, Held
+from trainer.schedule.claims import FOLDER, SlotBook, SlotEnd, SlotStatus, Try, now_text
+from trainer.schedule.cycle_process import CycleEnd, run_cycle
+from trainer.schedule.queue import QUEUE, RETRAIN_TASK, Marks, SlotMessage, make_sending_app
+from worker.queue.app import LOGGED, GentleCelery
+from worker.queue.events import log_event
+from worker.queue.heartbeat import BEAT_S, Heartbeat
+from worker.queue.in_hand import InHand
+from worker.queue.ledger import RedisError, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import prepare_worker, run_worker
-from worker.queue.worker_state import Heartbeat
 
-__all__ = ["check_training", "start_train_worker"]
+__all__ = ["MOST_TRIES", "RETRAIN", "SlotRun", "check_training", "start_train_worker"]
+
+
+RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
+MOST_TRIES: Final = 3
+RETRY_S: Final = 60
+LEAVE_S: Final = 4.0
+"""Of a worker's grace time, what is left for files and processes to end: a second more than the worker itself takes."""
+
+COMPLAINT: Final = "hangtag: "
+"""What every error begins with on stderr."""
+
+_ENDS: Final = {
+    ExitCode.OK: SlotStatus.PROMOTED,
+    ExitCode.GATE_REFUSED: SlotStatus.REFUSED,
+    ExitCode.NOTHING_NEW: SlotStatus.NOTHING_NEW,
+}
+
+
+class SlotRun:
+    """Runs cycles of slots.
+
+    Args:
+        settings: say where Redis is, and how long a worker has to stop.
+        command: to which a config and options are added.
+        configs: absolute paths; it runs cycles of these only. Without any, of each config that a slot was claimed for.
+        retry_s: seconds before a cycle that failed is tried again.
+
+    Attributes:
+        in_hand: knows whether the worker has been told to stop.
+    """
+
+    def __init__(
+        self,
+        settings: QueueSettings,
+        command: Sequence[str] = RETRAIN,
+        *,
+        configs: Collection[str] = (),
+        retry_s: int = RETRY_S,
+    ) -> None:
+        self._settings = settings
+        self._configs = configs
+        self._command = tuple(command)
+        self._retry_s = retry_s
+        self.in_hand = InHand()
+
+    def retrain(self, config: str, slot: str) -> None:
+        """Run the cycle of a slot, unless that is done, or the model is being retrained."""
+        message = SlotMessage(config, slot)
+        try:
+            with self.in_hand.taken():
+                self._try(message, self._config(config))
+        except BusyError as error:
+            self._later(message, self._retry_s // 4, str(error))
+        except (HangtagError, OSError, ValueError) as error:
+            self._later(message, self._retry_s, f"{type(error).__name__}: {error}")
+
+    def _config(self, path: str) -> RetrainConfig:
+        """Settings that a message names.
+
+        Raises:
+            InputError: they are not of this worker, or cannot be used.
+        """
+        if self._configs and path not in self._configs:
+            ours = " or ".join(self._configs)
+            msg = f"Expected a cycle of {ours}, which this worker was started with, got one of {path}."
+            raise InputError(msg)
+        if not Path(path).is_file():  # a device would be read without end
+            msg = f"Expected settings of a retraining in {path}, found no such file on {socket.gethostname()}."
+            raise InputError(msg)
+        return read_config(Path(path))
+
+    def _try(self, message: SlotMessage, config: RetrainConfig) -> None:
+        storage = open_storage(config.registry).child(config.name)
+        book = SlotBook(storage)
+        if not book.is_open(message.slot):
+            return
+        claimed = book.claim_of(message.slot).config
+        if claimed != message.config:
+            log_event("slot_refused", logging.WARNING, config=message.config, slot=message.slot, claimed_for=claimed)
+            return
+        with CycleLock(storage.child(FOLDER)).held() as held:
+            earlier = book.tries(message.slot)
+            if not book.is_open(message.slot):
+                return
+            if len(earlier) >= MOST_TRIES:  # the last one died with its worker
+                self._fail(book, message, earlier)
+                return
+            number = max((attempt.number for attempt in earlier), default=0) + 1
+            attempt = Try(number=number, at=now_text(), by=f"{socket.gethostname()}:{os.getpid()}")
+            book.write_try(message.slot, attempt)
+            log_event("cycle_starts", config=message.config, slot=message.slot, attempt=number)
+            end = run_cycle(
+                self._command_for(message, config),
+                lambda: self.in_hand.stops,
+                max(self._settings.grace_s - LEAVE_S, self._settings.grace_s / 2),
+            )
+            tries = [*earlier, attempt]
+            if not self._ended(book, message, tries, end):
+                self._check_held(held, book, message, attempt)
+                self._note(book, message, tries, end)
+
+    def _command_for(self, message: SlotMessage, config: RetrainConfig) -> list[str]:
+        when = config.schedule.when if config.schedule else "data"
+        return [*self._command, message.config, "--json", *(["--when", when] if when != "data" else [])]
+
+    def _ended(self, book: SlotBook, message: SlotMessage, tries: list[Try], end: CycleEnd) -> bool:
+        """Note what the cycle came to, if it came to something; true whoever holds the lock by now."""
+        status = _ENDS.get(ExitCode(end.status)) if end.status in set(ExitCode) else None
+        if status is None:
+            return False
+        reasons = (end.outcome or {}).get("reasons") or ()
+        ended = SlotEnd(
+            slot=message.slot,
+            status=status,
+            tries=len(tries),
+            at=now_text(),
+            reason="; ".join(map(str, reasons)),
+            outcome=end.outcome,
+        )
+        book.end(ended)
+        log_event("cycle_done", config=message.config, slot=message.slot, status=status, tries=len(tries))
+        return True
+
+    def _check_held(self, held: Held, book: SlotBook, message: SlotMessage, attempt: Try) -> None:
+        """Who lost the lock to another worker leaves the slot to it, and has not tried."""
+        try:
+            held.check()
+        except BusyError:
+            book.drop_try(message.slot, attempt)
+            raise
+
+    def _note(self, book: SlotBook, message: SlotMessage, tries: list[Try], end: CycleEnd) -> None:
+        """A try that came to nothing."""
+        if end.stopped or end.status in {ExitCode.BUSY, ExitCode.INTERRUPTED}:
+            book.drop_try(message.slot, tries[-1])
+            self._later(message, self._retry_s // 4, "told to stop" if end.stopped else _complaint(end.words))
+        else:
+            failed = tries[-1].model_copy(update={"status": end.status, "reason": _complaint(end.words)})
+            book.write_try(message.slot, failed)
+            tries = [*tries[:-1], failed]
+            if len(tries) >= MOST_TRIES:
+                self._fail(book, message, tries)
+            else:
+                self._later(message, self._retry_s, failed.reason or f"exit status {end.status}")
+
+    def _fail(self, book: SlotBook, message: SlotMessage, tries: list[Try]) -> None:
+        last = tries[-1]
+        died = "its worker or its process died" if last.status is None or last.status < 0 else ""
+        reason = last.reason or died or f"exit status {last.status}"
+        book.end(SlotEnd(slot=message.slot, status=SlotStatus.FAILED, tries=len(tries), at=now_text(), reason=reason))
+        log_event(
+            "slot_failed", logging.ERROR, config=message.config, slot=message.slot, tries=len(tries), reason=reason
+        )
+
+    def _later(self, message: SlotMessage, seconds: int, why: str) -> None:
+        """A beat queues it again, and not before so many seconds, where Redis remembers that."""
+        log_event("cycle_later", logging.WARNING, config=message.config, slot=message.slot, after_s=seconds, reason=why)
+        marks = Marks(connect(self._settings))
+        try:
+            marks.hold_back(message, seconds)
+        except (RedisError, OperationalError) as error:
+            log_event("not_held_back", logging.DEBUG, error=str(error))
+        finally:
+            marks.close()
+
+
+def _complaint(words: str) -> str:
+    """The last that ``hangtag`` complained of, which may have several lines; of anything else, the last line."""
+    lines = words.splitlines()
+    begins = [place for place, line in enumerate(lines) if line.startswith(COMPLAINT)]
+    return " ".join(line.strip() for line in lines[begins[-1] if begins else -1 :])
+
 
 _NEEDED: Final = ("tensorflow", "keras", "sklearn")
 
@@ -64,3 +248,27 @@ def check_training(find: Callable[[str], object] = find_spec) -> None:
             "or start it on a machine that has them."
         )
         raise MissingExtraError(msg)
+
+
+def make_train_app(settings: QueueSettings, run: SlotRun) -> GentleCelery:
+    """Runs cycles, one at a time; nothing is connected yet."""
+    app = make_sending_app(settings)
+    run.in_hand = app.in_hand
+    app.task(name=RETRAIN_TASK, Request=LOGGED, shared=False)(run.retrain)
+    app.steps["worker"].add(_heart_step(app.heartbeat))
+    return app
+
+
+def _heart_step(heartbeat: Heartbeat) -> type[StartStopStep]:
+    class HeartStep(StartStopStep):
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery has no types
+            if parent.hub:
+                parent.hub.call_repeatedly(BEAT_S, self._beat)
+
+        def _beat(self) -> None:
+            heartbeat.turned()
+            heartbeat.beat()
+
+    return HeartStep

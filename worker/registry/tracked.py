@@ -39,7 +39,7 @@ def track_version(uri: str, shelf: Registry, name: str, version: int, bundle: Pa
         bundle: its folder.
         run: that it was exported of; none where it is not known.
     """
-    from worker.tracking.publish import publish_bundle  # Hangtag does without MLflow otherwise
+    from worker.tracking import publish_bundle  # Hangtag does without MLflow otherwise
 
     try:
         publish_bundle(uri, bundle, name, run, version, _aliases(shelf, name))
@@ -56,7 +56,7 @@ def track_aliases(uri: str, shelf: Registry, name: str, removed: str | None = No
         name: of the model.
         removed: an alias that may still be there, and not here.
     """
-    from worker.tracking.tracker import point_aliases
+    from worker.tracking import point_aliases
 
     try:
         point_aliases(uri, name, {**({removed: None} if removed else {}), **_aliases(shelf, name)})

@@ -12,7 +12,7 @@ from models.registry_state import State
 from models.storage.storage import FolderStorage
 from trainer.retrain.cycle_folder import Cycles
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.slot_book import Claim, SlotBook, SlotEnd, SlotStatus, Try
+from trainer.schedule.claims import Claim, SlotBook, SlotEnd, SlotStatus, Try
 from worker.jobs import Jobs
 from worker.labelling.attempt import attempt_on, earlier_attempts
 from worker.parts import latest_parts, part_key

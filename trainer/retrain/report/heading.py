@@ -2,7 +2,7 @@
 
 from models.text import number_of
 from trainer.report.rates import percent
-from trainer.retrain.outcome import CycleStatus, Outcome
+from trainer.retrain.cycle_folder import CycleStatus, Outcome
 from trainer.retrain.records import Collected, Comparison
 from trainer.retrain.report.material import CycleMaterial
 from trainer.retrain.report.words import accuracy_95, difference, points, points_between, test_photos

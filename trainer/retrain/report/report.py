@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from models.whole_file import replace_file
-from trainer.retrain.outcome import Outcome
+from trainer.retrain.cycle_folder import Outcome
 from trainer.retrain.report.body import cycle_page
 from trainer.retrain.report.material import read_material
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer.data.dataset import Split
-from trainer.retrain.answers import Answers
-from trainer.retrain.compare_answers import Contestant
+from trainer.retrain.compare_answers import Answers, Contestant
 from trainer.retrain.records import Footprint
 from trainer.splits.assigned import AssignedPhoto
 

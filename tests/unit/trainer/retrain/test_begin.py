@@ -8,7 +8,7 @@ from tests.paper_bundle import write_paper_bundle
 from tests.paper_cycle import PaperShop, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split
 from trainer.retrain.config import TrainSettings
-from trainer.retrain.outcome import CycleStatus
+from trainer.retrain.cycle_folder import CycleStatus
 from trainer.splits.assigned import read_splits
 
 

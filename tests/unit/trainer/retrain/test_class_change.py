@@ -1,7 +1,7 @@
 import pytest
 
 from models.errors import InputError
-from trainer.retrain.class_change import change_classes, check_class_map
+from trainer.retrain.compare_answers import change_classes, check_class_map
 from trainer.retrain.config import ClassMap
 
 OLD = ("boots", "hat", "sandals", "vase")

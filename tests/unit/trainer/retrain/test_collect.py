@@ -7,8 +7,7 @@ import pytest
 
 from models.errors import DataError, InputError
 from trainer.data.dataset import Split, read_dataset
-from trainer.retrain.collect import collect
-from trainer.retrain.collected_notes import collected_notes
+from trainer.retrain.collect import collect, collected_notes
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.records import Collected
 from trainer.splits.assigned import AssignedPhoto

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from tests.paper_cycle import PaperShop, PaperView, photo_rows
-from trainer.retrain.collected_notes import collected_notes
-from trainer.retrain.outcome import CycleStatus
+from trainer.retrain.collect import collected_notes
+from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.records import Collected, Correction
 
 

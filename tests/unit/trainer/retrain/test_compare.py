@@ -14,9 +14,8 @@ from models.statistics.confidence import Confidence
 from trainer.data.dataset import Split
 from trainer.data.hashing import file_sha256
 from trainer.data.pixel_store import PixelStore
-from trainer.retrain.compare import compare
+from trainer.retrain.compare import compare, gone_photos, read_frozen_photos
 from trainer.retrain.config import ClassMap, GateSettings
-from trainer.retrain.frozen_photos import gone_photos, read_frozen_photos
 from trainer.retrain.gate import judge
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
 

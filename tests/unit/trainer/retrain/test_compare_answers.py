@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from tests.unit.trainer.retrain.contests import model, photos_of
-from trainer.retrain.answers import Answers
-from trainer.retrain.compare_answers import MOST_CHANGES, compare_answers
+from trainer.retrain.compare_answers import MOST_CHANGES, Answers, compare_answers
 from trainer.retrain.config import ClassMap
 
 OLD = ["boots", "hat", "sandals"]

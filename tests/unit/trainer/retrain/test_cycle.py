@@ -10,8 +10,8 @@ from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_
 from trainer.data.dataset import Split
 from trainer.retrain.config import CatalogueSettings, TrainSettings
 from trainer.retrain.cycle import CycleWish
+from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
-from trainer.retrain.outcome import CycleStatus
 from trainer.splits.assigned import AssignedPhoto, read_splits
 from worker.owner import Owner
 

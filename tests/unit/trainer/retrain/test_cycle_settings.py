@@ -9,7 +9,7 @@ from models.errors import InputError, JobError, StoppedError
 from tests.paper_cycle import PaperShop, PaperView, photo_rows
 from trainer.retrain.config import CatalogueSettings, ClassMap, TrainSettings
 from trainer.retrain.cycle import CycleWish
-from trainer.retrain.outcome import CycleStatus
+from trainer.retrain.cycle_folder import CycleStatus
 
 
 def cycles(shop: PaperShop) -> list[str]:

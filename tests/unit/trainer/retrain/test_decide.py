@@ -4,7 +4,7 @@ from models.errors import RegistryError
 from models.registry_history import CHALLENGER, CHAMPION, What
 from tests.paper_cycle import PaperShop, PaperView
 from trainer.retrain.cycle import CycleWish
-from trainer.retrain.outcome import CycleStatus
+from trainer.retrain.cycle_folder import CycleStatus
 
 
 def test_a_refused_challenger_is_kept_and_is_champion_of_nothing(shop: PaperShop) -> None:

@@ -6,7 +6,7 @@ from tests.paper_bundle import write_paper_bundle
 from tests.paper_cycle import PaperShop
 from trainer.retrain.config import DriftSettings
 from trainer.retrain.cycle import CycleWish
-from trainer.retrain.outcome import CycleStatus
+from trainer.retrain.cycle_folder import CycleStatus
 
 
 def test_drift_is_a_reason_only_when_a_job_has_drifted(shop: PaperShop) -> None:

@@ -3,7 +3,7 @@ from models.registry_history import CHAMPION
 from tests.paper_cycle import PaperShop, PaperView
 from trainer.retrain.config import DriftSettings, MlflowSettings
 from trainer.retrain.cycle import CycleWish
-from trainer.retrain.outcome import CycleStatus
+from trainer.retrain.cycle_folder import CycleStatus
 
 
 def test_a_tracking_server_that_is_away_is_said_and_keeps_nothing_back(shop: PaperShop) -> None:
@@ -23,7 +23,7 @@ def test_a_tracking_server_that_was_away_is_told_when_there_is_nothing_new(shop:
         raise MissingExtraError(msg)
 
     def back(*of: object) -> str:
-        told.append(of[2:])
+        told.append(of[3:])
         return "run-1"
 
     told = []

@@ -2,7 +2,7 @@ import pytest
 
 from models.bundle import open_bundle
 from models.errors import BundleError
-from trainer.retrain.footprint import ModelFile, default_file, measure_footprints, quickest
+from trainer.retrain.compare import ModelFile, default_file, measure_footprints, quickest
 
 
 def test_the_default_model_of_a_bundle(bundle):

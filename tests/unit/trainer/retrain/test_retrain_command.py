@@ -10,8 +10,7 @@ from hangtag.cli import make_app
 from models.errors import DataError, ExitCode
 from tests.paper_cycle import PaperShop
 from trainer.retrain.cycle import CycleWish
-from trainer.retrain.cycle_folder import CycleFolder
-from trainer.retrain.outcome import CycleStatus, exit_code
+from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, exit_code
 from trainer.retrain.records import Check, Verdict
 from trainer.retrain.screen import show_outcome
 

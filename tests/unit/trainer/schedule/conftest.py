@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.storage.storage import FolderStorage
-from trainer.schedule.slot_book import SlotBook
+from trainer.schedule.claims import SlotBook
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
-from trainer.schedule.beat import check_models_differ
-from trainer.schedule.watched_config import WatchedConfig
+from trainer.schedule.scheduler import WatchedConfig, check_models_differ
 
 
 def test_two_configs_of_one_model_are_refused(config: Path) -> None:

@@ -7,10 +7,9 @@ import pytest
 from models.errors import InputError
 from models.storage.storage import FolderStorage
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.desk import MOST_OPEN, Desk
-from trainer.schedule.messages import SlotMessage
-from trainer.schedule.slot_book import FOLDER, SlotBook, SlotEnd, SlotStatus
-from trainer.schedule.watched_config import WatchedConfig
+from trainer.schedule.claims import FOLDER, SlotBook, SlotEnd, SlotStatus
+from trainer.schedule.queue import SlotMessage
+from trainer.schedule.scheduler import MOST_OPEN, Desk, WatchedConfig
 
 BEGIN = datetime(2026, 11, 22, 3, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -9,10 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.storage.storage import FolderStorage
-from trainer.schedule.desk import Desk
-from trainer.schedule.messages import SlotMessage
-from trainer.schedule.slot_book import SlotBook, SlotEnd, SlotStatus
-from trainer.schedule.watched_config import WatchedConfig
+from trainer.schedule.claims import SlotBook, SlotEnd, SlotStatus
+from trainer.schedule.queue import SlotMessage
+from trainer.schedule.scheduler import Desk, WatchedConfig
 
 BEGIN = datetime(2026, 11, 22, 3, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -9,10 +9,9 @@ import redis
 from models.errors import MissingExtraError
 from models.storage.storage import FolderStorage
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.messages import Marks, SlotMessage
-from trainer.schedule.slot_book import FOLDER, Claim, SlotBook, SlotStatus, Try
-from trainer.schedule.slot_run import MOST_TRIES, SlotRun
-from trainer.schedule.train_worker import check_training
+from trainer.schedule.claims import FOLDER, Claim, SlotBook, SlotStatus, Try
+from trainer.schedule.queue import Marks, SlotMessage
+from trainer.schedule.train_worker import MOST_TRIES, SlotRun, check_training
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.settings import QueueSettings
 

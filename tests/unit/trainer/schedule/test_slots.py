@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from trainer.retrain.config import ScheduleSettings
-from trainer.schedule.slots import Slots, slots_of, stamp_of, time_of
+from trainer.schedule.due_times import Slots, slots_of, stamp_of, time_of
 
 
 def at(text: str) -> datetime:

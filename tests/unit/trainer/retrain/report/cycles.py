@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainer.data.dataset import Split
-from trainer.retrain.outcome import CycleStart, CycleStatus, Outcome
+from trainer.retrain.cycle_folder import CycleStart, CycleStatus, Outcome
 from trainer.retrain.records import (
     Automatic,
     Automation,

@@ -8,7 +8,7 @@ from PIL import Image
 from models.errors import InputError
 from tests.unit.trainer.retrain.report.cycles import PIXEL, first, outcome, promoted, refused
 from tests.unit.worker.page.html_page import Page
-from trainer.retrain.outcome import CycleStatus
+from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.records import Check, Verdict
 from trainer.retrain.report import write_report
 from trainer.retrain.report.body import cycle_page

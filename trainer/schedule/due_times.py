@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from trainer.duration import parse_duration
-from trainer.retrain.config import ScheduleSettings
-from trainer.schedule.cron_words import check_cron, zone_of
+from trainer.retrain.config import ScheduleSettings, check_cron, zone_of
 
 __all__ = ["Slots", "slots_of", "stamp_of", "time_of"]
 

@@ -2,15 +2,29 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import redis
+from celery import Celery
+from kombu import Queue
 
-from trainer.schedule.slots import time_of
+from trainer.schedule.due_times import time_of
+from worker.queue.app import GentleCelery, configuration
 from worker.queue.ledger import Ledger
 from worker.queue.messages import Call, read_call
+from worker.queue.settings import QueueSettings
 
-__all__ = ["QUEUE", "RETRAIN_TASK", "Marks", "SlotMessage", "parse_message", "slot_call"]
+__all__ = [
+    "QUEUE",
+    "RETRAIN_TASK",
+    "CeleryOutbox",
+    "Marks",
+    "SlotMessage",
+    "make_sending_app",
+    "parse_message",
+    "slot_call",
+]
+
 
 QUEUE: Final = "hangtag.train"
 RETRAIN_TASK: Final = "hangtag.retrain"
@@ -81,3 +95,46 @@ class Marks:
 def _key(message: SlotMessage) -> str:
     digest = hashlib.sha256(message.config.encode()).hexdigest()[:16]
     return f"hangtag:slot:{digest}:{message.slot}"
+
+
+_OVER: Final[dict[str, Any]] = {
+    "task_queues": [Queue(QUEUE, exchange="", routing_key=QUEUE)],
+    "task_default_queue": QUEUE,
+    # A cycle outlasts every visibility timeout; files say whether it has to be begun again, and no message.
+    "task_acks_late": False,
+    "task_reject_on_worker_lost": False,
+    "task_time_limit": None,
+    "worker_concurrency": 1,
+}
+
+
+def make_sending_app(settings: QueueSettings) -> GentleCelery:
+    """Queues cycles, and runs none."""
+    amqp = "worker.queue.connection:QuickAmqp"
+    app = GentleCelery("hangtag", amqp=amqp, set_as_current=False, read=slot_call, heartbeat=settings.heartbeat)
+    app.conf.update({**configuration(settings), **_OVER})
+    return app
+
+
+class CeleryOutbox:
+    """See :class:`trainer.schedule.scheduler.Outbox`.
+
+    Args:
+        app: knows where Redis is.
+        marks: what was queued a moment ago.
+    """
+
+    def __init__(self, app: Celery, marks: Marks) -> None:
+        self._app = app
+        self._marks = marks
+
+    def waiting(self) -> set[SlotMessage]:
+        """The messages that nobody took yet."""
+        return self._marks.waiting()
+
+    def send(self, message: SlotMessage) -> bool:
+        """Queue it, unless that was done a moment ago."""
+        if not self._marks.mark(message):
+            return False
+        self._app.send_task(RETRAIN_TASK, (message.config, message.slot), queue=QUEUE)
+        return True

@@ -13,7 +13,7 @@ from trainer.duration import parse_duration
 from trainer.learning.recipe import recipe_for
 from trainer.networks.weights import NamedWeights
 from trainer.request import TrainRequest
-from trainer.retrain.work import Step, Work
+from trainer.retrain.steps import Step, Work
 from trainer.run import Run, RunArgs, RunState
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.names import numbered
 from models.storage.storage import Storage
-from trainer.schedule.slots import stamp_of, time_of
+from trainer.schedule.due_times import stamp_of, time_of
 
 __all__ = ["FOLDER", "SKEW", "Claim", "Shelf", "SlotBook", "SlotEnd", "SlotStatus", "Try", "now_text"]
 

@@ -1,1 +1,0 @@
-"""MLflow is told besides: a registry is the truth, a tracking server is where others look."""
