@@ -10,13 +10,13 @@ from typing import Final
 
 import numpy as np
 
-from exporter.confidence.intervals import proportion_interval
 from models.benchmark.child import photo_like
 from models.bundle import open_bundle
 from models.classifier import BATCH, Classifier, load
 from models.errors import BundleError
 from models.preprocess import PreprocessSpec
 from models.session import open_session
+from models.statistics.intervals import proportion_interval
 from trainer.data.cache import pixels_folder
 from trainer.data.dataset import Split
 from trainer.data.hashing import holds

@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from exporter.confidence.intervals import proportion_interval
 from models.errors import InputError
+from models.statistics.intervals import proportion_interval
+from models.statistics.paired import Paired, compare_pairs, design_effect
 from trainer.retrain.calibration import Surety, compare_calibration
 from trainer.retrain.config import ClassMap
-from trainer.retrain.paired import Paired, compare_pairs, design_effect
 from trainer.retrain.records import (
     Automatic,
     Automation,
@@ -201,7 +201,7 @@ def compare_automation(
 
 
 def _automatic(sure: Mask, right: Mask, of: Mask, groups: npt.NDArray[np.str_]) -> Automatic:
-    """Photos of one group are worth less than one each: see :mod:`trainer.retrain.paired`."""
+    """Photos of one group are worth less than one each: see :mod:`models.statistics.paired`."""
     chosen = sure & of
     photos, hits = int(chosen.sum()), int((chosen & right).sum())
     effect = design_effect(right[chosen].astype(np.float64), _numbered(groups[chosen])) if photos else 1.0
@@ -243,7 +243,7 @@ def compare_answers(
 
     A challenger that calls a photo of a class that both know by the name of a new class is wrong, and a champion that
     says the name of a dropped class is so, too. Intervals count photos of one group as far as they are worth it: see
-    :mod:`trainer.retrain.paired`.
+    :mod:`models.statistics.paired`.
 
     Args:
         photos: the frozen test split, with their labels of today.

@@ -6,8 +6,8 @@ from typing import Final
 
 from scipy.stats import norm
 
-from exporter.confidence.intervals import MISTRUST, Interval, difference_interval, proportion_interval
 from models.precision import precision_text
+from models.statistics.intervals import MISTRUST, Interval, difference_interval, proportion_interval
 from models.text import number_of
 from trainer.retrain.config import GateSettings
 from trainer.retrain.records import Automatic, Automation, CatalogueDiff, Check, ClassComparison, Comparison, Verdict

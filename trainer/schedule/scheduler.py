@@ -23,11 +23,11 @@ from trainer.retrain.lock import CycleLock
 from trainer.schedule.claims import FOLDER, SKEW, Claim, SlotBook
 from trainer.schedule.due_times import Slots, slots_of, stamp_of
 from trainer.schedule.queue import CeleryOutbox, Marks, SlotMessage, make_sending_app
+from worker.events import log_event, start_logging
 from worker.queue.connection import Absence
-from worker.queue.events import log_event, start_logging
-from worker.queue.heartbeat import Heartbeat
 from worker.queue.ledger import RedisError, connect
 from worker.queue.settings import QueueSettings
+from worker.queue.worker_state import Heartbeat
 
 __all__ = [
     "LOOK_S",

@@ -19,13 +19,12 @@ from trainer.retrain.lock import CycleLock, Held
 from trainer.schedule.claims import FOLDER, SlotBook, SlotEnd, SlotStatus, Try, now_text
 from trainer.schedule.cycle_process import CycleEnd, run_cycle
 from trainer.schedule.queue import QUEUE, RETRAIN_TASK, Marks, SlotMessage, make_sending_app
+from worker.events import log_event
 from worker.queue.app import LOGGED, GentleCelery
-from worker.queue.events import log_event
-from worker.queue.heartbeat import BEAT_S, Heartbeat
-from worker.queue.in_hand import InHand
 from worker.queue.ledger import RedisError, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import prepare_worker, run_worker
+from worker.queue.worker_state import BEAT_S, Heartbeat, InHand
 
 __all__ = ["MOST_TRIES", "RETRAIN", "SlotRun", "check_training", "start_train_worker"]
 
