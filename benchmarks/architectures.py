@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from trainer.arch import Arch
+from trainer.request import Arch
 from trainer.sample import draw_catalogue
 
 PHOTOS = 240

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 from exporter.load_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
-    from trainer.learning.learner import Learner
     from trainer.learning.recipe import Augmentation
+    from trainer.learning.training_step import Learner
 
 
 _IN_FLOAT32 = "the same, in float32 as Keras learns"
@@ -66,17 +66,16 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     import numpy as np
 
     from models.preprocess import PreprocessSpec
-    from trainer.arch import Arch
     from trainer.data.dataset import read_dataset
     from trainer.data.pixel_store import PixelStore
     from trainer.data.prepare import decode_all
     from trainer.learning.batches import Batches
-    from trainer.learning.bfloat16 import is_bfloat16_fast
-    from trainer.learning.learner import Learner
     from trainer.learning.recipe import recipe_for
+    from trainer.learning.training_step import Learner, is_bfloat16_fast
     from trainer.networks.build import build_network
+    from trainer.networks.choice import NamedWeights
     from trainer.networks.depth import depth_groups
-    from trainer.networks.weights import NamedWeights
+    from trainer.request import Arch
 
     arch = Arch(asked.arch)
     recipe = recipe_for(arch, pretrained=False)
@@ -140,7 +139,7 @@ def _from_directory(photos: Path, size: int, batch: int, change: Change) -> Any:
 def _by_hangtag(size: int, wish: "Augmentation | None") -> Change:
     import tensorflow as tf
 
-    from trainer.learning.augment import augmented
+    from trainer.learning.batches import augmented
 
     if wish is None:
         return lambda pixels, targets, step: (pixels, targets)

@@ -64,13 +64,13 @@ def _frozen(
 ) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
     load_tensorflow()
     from models.preprocess import PreprocessSpec
-    from trainer.arch import Arch
     from trainer.data.dataset import Split, read_dataset
     from trainer.data.pixel_store import PixelStore
     from trainer.data.prepare import decode_all
-    from trainer.judging.out_of_fold import out_of_fold
-    from trainer.learning.answers import features_of
+    from trainer.judging.label_errors import out_of_fold
+    from trainer.learning.predictions import features_of
     from trainer.networks.build import build_network
+    from trainer.request import Arch
 
     photos = [photo for photo in read_dataset(asked.photos).photos if photo.split is not Split.TEST]
     store = PixelStore(folder / "pixels", PreprocessSpec(size=asked.size, fit=fit, decode=decode))

@@ -176,8 +176,7 @@ def train_small(run: Path, catalogue: Path, cache: Path, arch: str = "cnn") -> N
     from models.preprocess import PreprocessSpec
 
     load_tensorflow()
-    from trainer.arch import Arch
-    from trainer.request import TrainRequest
+    from trainer.request import Arch, TrainRequest
     from trainer.train import train
 
     request = TrainRequest(

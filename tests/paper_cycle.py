@@ -13,9 +13,8 @@ from models.preprocess import PreprocessSpec
 from models.registry import open_registry
 from models.registry_history import CHAMPION
 from tests.paper_bundle import write_paper_bundle
-from trainer.arch import Arch
 from trainer.data.dataset import Split
-from trainer.learning.balance import Balance
+from trainer.request import Arch, Balance
 from trainer.retrain.config import CatalogueSettings, GateSettings, RetrainConfig
 from trainer.retrain.cycle import CycleWish, Surroundings, retrain
 from trainer.retrain.cycle_folder import Outcome

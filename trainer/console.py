@@ -23,8 +23,7 @@ from trainer.request import TrainRequest
 if TYPE_CHECKING:
     from trainer.data.prepare import Prepared
     from trainer.judging.evaluate import Evaluation, Figures, Realised
-    from trainer.learning.history import EpochFigures
-    from trainer.run import RunArgs
+    from trainer.run import EpochFigures, RunArgs
     from trainer.train import TrainResult
 
 __all__ = ["TrainingScreen", "measure_and_show", "resume_and_show", "train_and_show"]

@@ -20,10 +20,9 @@ from models.preprocess import PreprocessSpec
 from models.storage.storage import FolderStorage
 from models.terminal import Console
 from models.whole_file import replace_file
-from trainer.arch import Arch
 from trainer.check.screen import check_and_show
 from trainer.console import train_and_show
-from trainer.request import TrainRequest
+from trainer.request import Arch, TrainRequest
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress
 from worker.finish import RESULT_FILE, sheet_photo

@@ -1,13 +1,82 @@
-"""What a person asks of ``hangtag train``."""
+"""What a person can ask of ``hangtag train``; loads neither numpy nor TensorFlow."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
-from models.preprocess import PreprocessSpec
-from trainer.arch import Arch
-from trainer.learning.balance import Balance
+from models.errors import InputError
 
-__all__ = ["TrainRequest"]
+if TYPE_CHECKING:
+    from models.preprocess import PreprocessSpec
+
+__all__ = ["Arch", "Balance", "TrainRequest", "parse_duration"]
+
+
+class Arch(StrEnum):
+    """A network that can be trained.
+
+    ``cnn`` is our efficient one; ``simple`` is the classic recipe of three convolution blocks. The others are families
+    of ``keras.applications``, which can start from what they learned on ImageNet.
+    """
+
+    CNN = "cnn"
+    SIMPLE = "simple"
+    MOBILENET = "mobilenet"
+    MOBILENET_V2 = "mobilenet_v2"
+    MOBILENET_V3_SMALL = "mobilenet_v3_small"
+    MOBILENET_V3_LARGE = "mobilenet_v3_large"
+    EFFICIENTNET_V2_B0 = "efficientnet_v2_b0"
+    RESNET50_V2 = "resnet50_v2"
+    VGG16 = "vgg16"
+    CONVNEXT_TINY = "convnext_tiny"
+
+    @property
+    def is_transfer(self) -> bool:
+        """Whether there are ImageNet weights to start from."""
+        return self not in {Arch.CNN, Arch.SIMPLE}
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """The width multipliers that have ImageNet weights; none where the architecture has one width only."""
+        return _ALPHAS.get(self, ())
+
+    @property
+    def min_size(self) -> int:
+        """The smallest side of the input, in pixels."""
+        return 32 if self.is_transfer else 16
+
+    @property
+    def min_exported_size(self) -> int:
+        """The smallest side of an input that the network can be exported with."""
+        return _MIN_EXPORTED_SIZES.get(self, self.min_size)
+
+
+_ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
+    {
+        Arch.MOBILENET: (0.25, 0.5, 0.75, 1.0),
+        Arch.MOBILENET_V2: (0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
+        Arch.MOBILENET_V3_SMALL: (0.75, 1.0),
+        Arch.MOBILENET_V3_LARGE: (0.75, 1.0),
+    }
+)
+_MIN_EXPORTED_SIZES: Final[Mapping[Arch, int]] = MappingProxyType({Arch.CONVNEXT_TINY: 64})
+"""Of a smaller photo, the last maps of ConvNeXt are one pixel: tf2onnx converts the norms of such maps wrongly."""
+
+
+class Balance(StrEnum):
+    """What is done about classes of different sizes.
+
+    ``none``: every photo counts the same. ``weights``: the loss of a photo counts more, the rarer its class.
+    ``sample``: photos of rare classes are shown oftener, by the square root of class size.
+    """
+
+    NONE = "none"
+    WEIGHTS = "weights"
+    SAMPLE = "sample"
 
 
 @dataclass(frozen=True)
@@ -41,7 +110,7 @@ class TrainRequest:
     data: Path
     run: Path
     arch: Arch
-    preprocess: PreprocessSpec
+    preprocess: "PreprocessSpec"
     seed: int
     cache: Path
     epochs: int | None = None
@@ -57,3 +126,21 @@ class TrainRequest:
     tensorboard: bool = False
     fold_weights: str | None = None
     name: str | None = None
+
+
+_PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds.
+
+    Raises:
+        InputError: it is no time, or none at all.
+    """
+    found = _PARTS.fullmatch(text.strip())
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    total = hours * 3600 + minutes * 60 + seconds
+    if not total:
+        msg = f"Expected a time such as 90s, 10m or 1h30m, got {text!r}."
+        raise InputError(msg)
+    return float(total)

@@ -1,17 +1,22 @@
 """One training, from labelled photos to a run folder."""
 
+import hashlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import keras
+import numpy as np
 
-from models.errors import InputError
+from exporter.evenly import evenly
+from exporter.training_run import ORIGINALS
+from models.errors import ImageError, InputError
+from models.photo import read_photo
 from models.whole_file import replace_file
 from trainer.check.look_store import LookStore
 from trainer.data.cache import looks_folder, pixels_folder
@@ -20,24 +25,56 @@ from trainer.data.pixel_store import PixelStore
 from trainer.data.prepare import Prepared, SplitWishes, prepare, read_excluded, restore, write_excluded
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import choose_folds, share_of_main, train_folds
-from trainer.keep import keep_for_export
 from trainer.learning.balance import balance_note, choose_balance
-from trainer.learning.bfloat16 import is_bfloat16_fast
-from trainer.learning.fit import FitView
-from trainer.learning.history import EpochFigures, read_history
-from trainer.learning.lesson import Lesson, new_network
+from trainer.learning.loop import FitView, TensorBoardView
 from trainer.learning.recipe import recipe_for
-from trainer.learning.tensorboard import TensorBoardView
+from trainer.learning.training import Lesson, labels_of, new_network
+from trainer.learning.training_step import is_bfloat16_fast
 from trainer.networks.build import weights_file
-from trainer.networks.choice import NetworkChoice
-from trainer.networks.weights import NamedWeights, default_weights, parse_weights
-from trainer.report.first_batch import first_batch
-from trainer.report.leave import leave
+from trainer.networks.choice import NamedWeights, NetworkChoice, default_weights, parse_weights
+from trainer.report.pictures import first_batch
+from trainer.report.write import leave
 from trainer.request import TrainRequest
-from trainer.run import Run, RunArgs, RunState
-from trainer.splits.assigned import read_splits, write_splits
+from trainer.run import EpochFigures, Run, RunArgs, RunState, read_history
+from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
 
-__all__ = ["TrainResult", "TrainingView", "resume", "train"]
+__all__ = ["TrainResult", "TrainingView", "keep_for_export", "resume", "train"]
+
+
+TRAIN_SAMPLE: Final = 512
+VAL_SAMPLE: Final = 5_000
+
+
+def keep_for_export(lesson: Lesson) -> None:
+    """Keep pixels of validation and of some training photos, and some validation photos as they were."""
+    held = [lesson.held[i] for i in evenly(len(lesson.held), VAL_SAMPLE)]
+    chosen = np.random.default_rng(lesson.args.seed).permutation(len(lesson.photos))[:TRAIN_SAMPLE]
+    _keep_pixels("val", held, lesson)
+    _keep_pixels("train_sample", [lesson.photos[i] for i in chosen], lesson)
+    _keep_originals(lesson.run, held)
+
+
+def _keep_pixels(name: Literal["val", "train_sample"], photos: Sequence[AssignedPhoto], lesson: Lesson) -> None:
+    pixels = lesson.store.take([photo.sha256 for photo in photos])
+    lesson.run.write_pixels(name, pixels, labels_of(photos, lesson.args.classes))
+
+
+def _keep_originals(run: Run, photos: Sequence[AssignedPhoto]) -> None:
+    run.originals.mkdir(parents=True, exist_ok=True)
+    for number, photo in enumerate(photos[i] for i in evenly(len(photos), ORIGINALS)):
+        data = _bytes_of(photo)
+        if data is not None:
+            (run.originals / f"{number:03d}{photo.path.suffix.lower()}").write_bytes(data)
+
+
+def _bytes_of(photo: AssignedPhoto) -> bytes | None:
+    """None of a photo that is gone, or was replaced since: its label is not of what is there now."""
+    try:
+        data = read_photo(photo.path)
+    except ImageError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == photo.sha256 else None
+
 
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _AFTERWARDS: Final = 0.06

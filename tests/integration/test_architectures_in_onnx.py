@@ -25,9 +25,9 @@ def network(request: pytest.FixtureRequest) -> Any:
     load_tensorflow()
     import keras
 
-    from trainer.arch import Arch
     from trainer.networks.build import build_network
-    from trainer.networks.weights import NamedWeights
+    from trainer.networks.choice import NamedWeights
+    from trainer.request import Arch
 
     keras.utils.set_random_seed(7)
     arch, classes = request.param

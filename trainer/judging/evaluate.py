@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from models.statistics.calibration import calibrated, expected_calibration_error
@@ -14,11 +15,13 @@ from models.statistics.confidence import Confidence, PrecisionTarget
 from models.statistics.intervals import Interval, proportion_interval
 from models.statistics.thresholds import automatic
 from trainer.judging.figures import ClassFigures, Figures, confusion, score
+from trainer.splits.assigned import AssignedPhoto
 
 __all__ = [
     "ClassFigures",
     "Evaluation",
     "Figures",
+    "Judged",
     "OfSplits",
     "Predictions",
     "Realised",
@@ -27,6 +30,7 @@ __all__ = [
     "evaluate",
     "score",
 ]
+
 
 T = TypeVar("T")
 
@@ -171,3 +175,22 @@ def _unknown(confidence: Confidence, val: Predictions | None, test: Predictions 
     limit = confidence.unknown
     review = _of_splits(val, test, lambda split: float(1 - _known(split, confidence).mean()))
     return UnknownFigures(score=limit.score, limit=limit.limit, kept=limit.kept, review=review)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One split as the best network sees it.
+
+    Attributes:
+        photos: n of them.
+        labels: class indices ``(n,)``.
+        logits: class logits ``float32 (n, classes)``, before the temperature.
+        probabilities: calibrated, ``float32 (n, classes)``.
+        unknown: the unknown score ``float32 (n,)``.
+    """
+
+    photos: Sequence[AssignedPhoto]
+    labels: NDArray[np.intp]
+    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    unknown: NDArray[np.float32]

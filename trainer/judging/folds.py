@@ -16,13 +16,12 @@ from models.errors import InputError
 from models.statistics.out_of_distribution import OutOfDistribution, fit_out_of_distribution
 from models.statistics.thresholds import HeldOut
 from models.whole_file import replace_file
-from trainer.judging.out_of_fold import assign_folds
-from trainer.learning.answers import answer, features_of
-from trainer.learning.history import EpochFigures, read_history
-from trainer.learning.lesson import Lesson, labels_of, new_network
+from trainer.judging.label_errors import assign_folds
+from trainer.learning.predictions import answer, features_of
 from trainer.learning.recipe import recipe_for
-from trainer.networks.weights import NamedWeights
-from trainer.run import RunArgs
+from trainer.learning.training import Lesson, labels_of, new_network
+from trainer.networks.choice import NamedWeights
+from trainer.run import EpochFigures, RunArgs, read_history
 from trainer.splits.assigned import AssignedPhoto
 
 __all__ = ["Fold", "choose_folds", "out_of_distribution_of", "share_of_main", "train_folds"]

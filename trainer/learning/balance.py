@@ -1,25 +1,18 @@
 """What is done where some classes have many more photos than others; the command line lists it and loads no numpy."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Final
 
-__all__ = ["MOST_EVEN", "Balance", "balance_note", "choose_balance"]
+import numpy as np
+import numpy.typing as npt
+
+from trainer.request import Balance
+
+__all__ = ["MOST_EVEN", "MOST_WEIGHT", "balance_note", "choose_balance", "class_weights", "sampling_order"]
+
 
 MOST_EVEN: Final = 3.0
 """Up to this ratio between the largest and the smallest class nothing is done, unless a person says so."""
-
-
-class Balance(StrEnum):
-    """What is done about classes of different sizes.
-
-    ``none``: every photo counts the same. ``weights``: the loss of a photo counts more, the rarer its class.
-    ``sample``: photos of rare classes are shown oftener, by the square root of class size.
-    """
-
-    NONE = "none"
-    WEIGHTS = "weights"
-    SAMPLE = "sample"
 
 
 def choose_balance(counts: Sequence[int], wished: Balance | None) -> Balance:
@@ -48,3 +41,62 @@ def _ratio(counts: Sequence[int]) -> float:
     """The largest class by the smallest that has photos."""
     present = [count for count in counts if count]
     return max(present) / min(present) if present else 1.0
+
+
+MOST_WEIGHT: Final = 20.0
+"""How many times as much as one of the largest class a photo can weigh, so that no batch is about a single photo."""
+
+
+def class_weights(counts: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Weights in inverse proportion to class size, so that each class has the same say; bounded by ``MOST_WEIGHT``.
+
+    Args:
+        counts: training photos of each class.
+
+    Returns:
+        ``float32 (classes,)``; the mean over photos, not over classes, is 1, so that the loss keeps its scale.
+    """
+    sizes = np.asarray(counts, np.float64)
+    if not sizes.any():
+        return np.ones(len(sizes), np.float32)
+    weights = 1.0 / np.maximum(sizes, sizes.max() / MOST_WEIGHT)
+    mean = (weights * sizes).sum() / sizes.sum()
+    return np.asarray(weights / mean, np.float32)
+
+
+def sampling_order(labels: npt.NDArray[np.intp], rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """An epoch's order in which classes have shares by the square root of their size (Mahajan et al. 2018).
+
+    Where a class's share is more than its photos, each of them comes at least once, and none more than once oftener
+    than another; where it is less, a part of them is drawn, another in every epoch.
+
+    Args:
+        labels: class indices ``(n,)``.
+        rng: what is drawn from; the same state gives the same order.
+
+    Returns:
+        Places among the photos ``(n,)``, in random order.
+    """
+    present, counts = np.unique(labels, return_counts=True)
+    chosen = [
+        _drawn(np.flatnonzero(labels == label), share, rng)
+        for label, share in zip(present, _shares(counts), strict=True)
+    ]
+    order: npt.NDArray[np.intp] = rng.permutation(np.concatenate([np.empty(0, np.intp), *chosen]))
+    return order
+
+
+def _shares(counts: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Whole numbers that add up to the photos there are: the fractions that are cut go to where most was cut."""
+    roots = np.sqrt(counts)
+    wanted = counts.sum() * roots / roots.sum()
+    shares: npt.NDArray[np.intp] = np.floor(wanted).astype(np.intp)
+    missing = int(counts.sum() - shares.sum())
+    shares[np.argsort(shares - wanted, kind="stable")[:missing]] += 1
+    return shares
+
+
+def _drawn(places: npt.NDArray[np.intp], share: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    rounds, rest = divmod(share, len(places))
+    drawn: npt.NDArray[np.intp] = np.concatenate([np.tile(places, rounds), rng.permutation(places)[:rest]])
+    return drawn

@@ -8,10 +8,119 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.data.pixel_store import PixelStore
-from trainer.learning.augment import augmented, resized
 from trainer.learning.recipe import Augmentation
 
-__all__ = ["Batches", "Order", "one_hot", "steps_per_epoch"]
+__all__ = ["Batches", "Order", "augmented", "one_hot", "resized", "steps_per_epoch"]
+
+
+_SIDES = (0.15, 0.5)
+_GREY = 127.5
+
+
+def augmented(
+    pixels: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor, size: int, wish: Augmentation
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Change a batch.
+
+    Args:
+        pixels: ``float32 (batch, S, S, 3)`` in 0..255.
+        targets: ``float32 (batch, units)``.
+        seed: ``int64 (2,)``; the same seed, the same change.
+        size: side of the photos to give.
+        wish: how far they may be changed.
+
+    Returns:
+        Pixels ``float32 (batch, size, size, 3)`` in 0..255, and targets, which mixup shares out.
+    """
+    draw = _Draw(seed, tf.shape(pixels)[0])
+    changed = _erased(_recoloured(_moved(pixels, size, wish, draw), wish, draw), wish, draw)
+    return _mixed(tf.clip_by_value(changed, 0.0, 255.0), targets, wish, draw)
+
+
+def resized(pixels: tf.Tensor, size: int) -> tf.Tensor:
+    """Photos ``float32 (batch, S, S, 3)`` as ``(batch, size, size, 3)``, antialiased."""
+    return tf.image.resize(pixels, (size, size), antialias=True) if pixels.shape[1] != size else pixels
+
+
+class _Draw:
+    """Random numbers for a batch, a stream for each thing that is drawn."""
+
+    def __init__(self, seed: tf.Tensor, count: tf.Tensor) -> None:
+        self._seed = seed
+        self._count = count
+        self._streams = 0
+
+    def each(self, low: float, high: float, *, shape: tuple[int, ...] = ()) -> Any:  # noqa: ANN401 - TensorFlow has no types
+        """A number, or some, for each photo."""
+        self._streams += 1
+        seed = self._seed + tf.constant([0, self._streams * 1_000_003], tf.int64)
+        return tf.random.stateless_uniform([self._count, *shape], seed, low, high)
+
+    def chosen(self, share: float) -> Any:  # noqa: ANN401
+        """1.0 for so large a share of the photos, else 0.0."""
+        return tf.cast(self.each(0.0, 1.0) < share, tf.float32)
+
+
+def _moved(pixels: tf.Tensor, size: int, wish: Augmentation, draw: _Draw) -> tf.Tensor:
+    """Flip, shift, zoom, stretch and turn in one bilinear pass; what comes into view repeats the border."""
+    side = float(pixels.shape[1])
+    mirrored = 1.0 - 2.0 * draw.chosen(0.5 if wish.flip else 0.0)
+    zoom = draw.each(*wish.zoom) * (side / size)
+    stretch = tf.exp(draw.each(-wish.stretch, wish.stretch))
+    angle = draw.each(-wish.rotation_rad, wish.rotation_rad)
+    right, below = zoom * stretch, zoom / stretch
+    a, b = mirrored * tf.cos(angle) * right, -tf.sin(angle) * below
+    c, d = mirrored * tf.sin(angle) * right, tf.cos(angle) * below
+    middle, goal = (side - 1.0) / 2.0, (size - 1.0) / 2.0  # places are those of pixels' centres, from 0
+    x = middle + side * draw.each(-wish.shift, wish.shift) - (a + b) * goal
+    y = middle + side * draw.each(-wish.shift, wish.shift) - (c + d) * goal
+    nothing = tf.zeros_like(zoom)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=pixels,
+        transforms=tf.stack([a, b, x, c, d, y, nothing, nothing], axis=1),
+        output_shape=tf.constant([size, size]),
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+        fill_value=0.0,
+    )
+
+
+def _recoloured(pixels: tf.Tensor, wish: Augmentation, draw: _Draw) -> tf.Tensor:
+    """Brightness, white balance and contrast: a factor and an offset for each colour of each photo, in one pass."""
+    brightness = draw.each(1 - wish.colour, 1 + wish.colour, shape=(1, 1, 1))
+    balance = draw.each(1 - wish.colour / 2, 1 + wish.colour / 2, shape=(1, 1, 3))
+    contrast = draw.each(1 - wish.colour, 1 + wish.colour, shape=(1, 1, 1))
+    light = brightness * balance
+    mean = tf.reduce_mean(pixels, axis=[1, 2], keepdims=True)
+    return pixels * (light * contrast) + mean * light * (1.0 - contrast)
+
+
+def _erased(pixels: tf.Tensor, wish: Augmentation, draw: _Draw) -> tf.Tensor:
+    """A grey rectangle over some of the photos (Zhong et al. 2020)."""
+    if not wish.erase:
+        return pixels
+    chosen = draw.chosen(wish.erase)[:, None]
+    across = _span(pixels.shape[2], draw) * chosen
+    hole = (_span(pixels.shape[1], draw)[:, :, None] * across[:, None, :])[..., None]
+    return pixels * (1.0 - hole) + _GREY * hole
+
+
+def _span(side: int, draw: _Draw) -> tf.Tensor:
+    """1.0 within a stretch of one side of the photo, 0.0 outside: ``(batch, side)``."""
+    places = (tf.range(side, dtype=tf.float32) + 0.5) / float(side)
+    middle, length = draw.each(0.0, 1.0), draw.each(*_SIDES)
+    return tf.cast(tf.abs(places[None] - middle[:, None]) < length[:, None] / 2.0, tf.float32)
+
+
+def _mixed(pixels: tf.Tensor, targets: tf.Tensor, wish: Augmentation, draw: _Draw) -> tuple[tf.Tensor, tf.Tensor]:
+    """Some photos shine through others of their batch; their targets do the same."""
+    if not wish.mixup:
+        return pixels, targets
+    share = draw.each(0.0, 0.5) * draw.chosen(wish.mixup)
+    shine = share[:, None, None, None]
+    mixed = pixels * (1.0 - shine) + tf.reverse(pixels, [0]) * shine
+    return mixed, targets * (1.0 - share[:, None]) + tf.reverse(targets, [0]) * share[:, None]
+
 
 _SEEDS = 1_000_003
 """Keeps the epochs of one seed apart from those of the next."""

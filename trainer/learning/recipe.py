@@ -1,11 +1,13 @@
 """How each architecture is best taught, where a person asks for nothing else."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from trainer.arch import Arch
+from trainer.request import Arch
 
-__all__ = ["Augmentation", "Recipe", "Stage", "recipe_for"]
+__all__ = ["Augmentation", "Recipe", "Stage", "epochs_left_in", "rate_at", "recipe_for", "scale_at"]
 
 
 @dataclass(frozen=True)
@@ -137,3 +139,43 @@ def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
     if arch is Arch.CNN:
         return _CNN_AGAIN if pretrained else _CNN
     return _PRETRAINED if pretrained else _FROM_NOTHING
+
+
+_WARM_UP: Final = 0.1
+
+
+def rate_at(progress: float, recipe: Recipe) -> float:
+    """The learning rate: a linear warm-up, then half a cosine down to nothing (Loshchilov & Hutter 2017)."""
+    if not recipe.cosine:
+        return recipe.rate
+    if progress < _WARM_UP:
+        return recipe.rate * progress / _WARM_UP
+    fallen = min(1.0, (progress - _WARM_UP) / (1.0 - _WARM_UP))
+    return recipe.rate * 0.5 * (1.0 + math.cos(math.pi * fallen))
+
+
+def scale_at(progress: float, stages: Sequence[Stage]) -> float:
+    """Side of the photos as a share of S."""
+    return next((stage.scale for stage in stages if progress < stage.until), 1.0)
+
+
+def epochs_left_in(seconds: float, progress: float, full_epoch_s: float, stages: Sequence[Stage]) -> int:
+    """How many epochs fit into the time that is left; at least one.
+
+    Args:
+        seconds: that are left.
+        progress: where the training is.
+        full_epoch_s: what an epoch of photos of full size takes; of others it takes as much less as they are smaller.
+        stages: with smaller photos.
+    """
+    return max(1, int(seconds / (full_epoch_s * _mean_cost(progress, stages))))
+
+
+def _mean_cost(progress: float, stages: Sequence[Stage]) -> float:
+    """Of the rest of the training, where an epoch of photos of full size costs 1."""
+    cost, begin = 0.0, progress
+    for stage in (*stages, Stage(1.0, 1.0)):
+        end = max(begin, stage.until)
+        cost += (end - begin) * stage.scale**2
+        begin = end
+    return cost / (1.0 - progress) if progress < 1.0 else 1.0

@@ -1,23 +1,122 @@
 """A network, ready to be trained."""
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from zipfile import BadZipFile
 
+import h5py
 import keras
+import numpy as np
 
 from models.errors import InputError
-from trainer.arch import Arch
-from trainer.networks.choice import NetworkChoice
-from trainer.networks.cnn import cnn
+from trainer.networks.architectures import cnn, published_body, simple, transfer
+from trainer.networks.choice import NamedWeights, NetworkChoice, Weights
 from trainer.networks.depth import features_model
-from trainer.networks.download import fetch
-from trainer.networks.hdf5_weights import Shapes, fill, shapes_in, shapes_of
-from trainer.networks.imagenet import imagenet_file, models_folder
-from trainer.networks.simple import simple
-from trainer.networks.transfer import published_body, transfer
-from trainer.networks.warm_start import copy_body, read_model
-from trainer.networks.weights import NamedWeights, Weights
+from trainer.networks.imagenet import fetch, imagenet_file, models_folder
+from trainer.request import Arch
 
-__all__ = ["build_network", "weights_file"]
+__all__ = ["Shapes", "build_network", "copy_body", "fill", "read_model", "shapes_in", "shapes_of", "weights_file"]
+
+
+def copy_body(source: keras.Model, body: keras.Model) -> str | None:
+    """Copy the weights of a model's first layers into a body; what follows them, its head, is left.
+
+    Shapes may differ by ones: a depthwise kernel ``(h, w, c, 1)`` is that of a grouped convolution ``(h, w, 1, c)``.
+
+    Returns:
+        Why nothing was copied, where the model does not begin with such layers.
+    """
+    mine, theirs = _bearing(body.layers), _bearing(source.layers)
+    if len(theirs) < len(mine):
+        return f"expected {len(mine)} layers with weights, got {len(theirs)}"
+    for layer, given in zip(mine, theirs, strict=False):
+        if _sides(layer) != _sides(given):
+            return f"expected {_weight_shapes(layer)} for its layer {layer.name}, got {_weight_shapes(given)}"
+    for layer, given in zip(mine, theirs, strict=False):
+        pairs = zip(layer.weights, given.get_weights(), strict=True)
+        layer.set_weights([np.reshape(values, weight.shape) for weight, values in pairs])
+    return None
+
+
+def _bearing(layers: Iterable[keras.Layer]) -> list[keras.Layer]:
+    return [layer for layer in layers if layer.weights]
+
+
+def _weight_shapes(layer: keras.Layer) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in layer.weights]
+
+
+def _sides(layer: keras.Layer) -> list[list[int]]:
+    return [[side for side in shape if side > 1] for shape in _weight_shapes(layer)]
+
+
+def read_model(path: Path) -> keras.Model:
+    """A whole Keras model from a ``.keras`` file, such as a run's ``weights/best.keras``.
+
+    Raises:
+        InputError: it is damaged, or needs code of its own.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
+        msg = f"Expected a Keras model in {path}, it is damaged or needs code of its own ({error}); pass another file."
+        raise InputError(msg) from error
+
+
+Shapes = Counter[tuple[int, ...]]
+"""How many arrays there are of each shape."""
+
+
+def shapes_of(body: keras.Model) -> Shapes:
+    """Of a network's weights."""
+    return Counter(tuple(weight.shape) for weight in body.weights)
+
+
+def shapes_in(path: Path) -> Shapes:
+    """Of a file's weights; an optimizer's state, and that of random generators, does not count.
+
+    Raises:
+        InputError: it is no HDF5 file, is damaged, or is named like a file of the other format.
+    """
+    shapes: Shapes = Counter()
+
+    def count(_: str, found: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(found, h5py.Dataset) and np.issubdtype(found.dtype, np.floating):
+            shapes[found.shape] += 1
+
+    try:
+        with h5py.File(path) as file:
+            _check_name(path, legacy="layers" not in file)
+            weights = next((file[name] for name in ("layers", "model_weights") if name in file), file)
+            weights.visititems(count)
+    except (OSError, KeyError, RuntimeError) as error:
+        msg = f"Expected a file of weights, {path} is damaged or none ({error}); get it anew."
+        raise InputError(msg) from error
+    return shapes
+
+
+def _check_name(path: Path, *, legacy: bool) -> None:
+    """Keras tells the two formats by the name alone."""
+    if legacy and path.name.endswith(".weights.h5"):
+        msg = f"{path} is of Keras's legacy format, and named like the new one; rename it to {path.stem[:-8]}.h5."
+        raise InputError(msg)
+    if not legacy and not path.name.endswith(".weights.h5"):
+        msg = f"{path} is of Keras's new format, and named like the legacy one; rename it to {path.stem}.weights.h5."
+        raise InputError(msg)
+
+
+def fill(body: keras.Model, path: Path) -> None:
+    """Load a file of exactly a published body's shapes into it.
+
+    Raises:
+        InputError: its layers are others for all that.
+    """
+    try:
+        body.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        msg = f"The weights in {path} are of another network: {error}"
+        raise InputError(msg) from error
 
 
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:

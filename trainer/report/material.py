@@ -2,20 +2,35 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.preprocess import Pixels
-from models.statistics.confidence import Confidence
+from models.statistics.confidence import Confidence, PrecisionTarget
+from models.statistics.intervals import proportion_interval
+from models.text import number_of
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import Evaluation
-from trainer.judging.judged import Judged
-from trainer.judging.label_issues import LabelIssue
-from trainer.learning.history import EpochFigures
-from trainer.run import RunArgs
+from trainer.judging.evaluate import Evaluation, Figures, Judged, OfSplits, Realised
+from trainer.judging.label_errors import LabelIssue
+from trainer.report.rates import between, percent, rounded, target_name
+from trainer.run import EpochFigures, RunArgs
 
-__all__ = ["ReportMaterial", "Speed"]
+__all__ = [
+    "ReportMaterial",
+    "Speed",
+    "caveat",
+    "judged_of",
+    "of_split",
+    "outcome",
+    "promise",
+    "realised",
+    "ruling",
+    "shown_figures",
+    "shown_split",
+    "weakest",
+]
 
 
 @dataclass(frozen=True)
@@ -72,3 +87,111 @@ class ReportMaterial:
     train_batch: bytes
     pixels: Callable[[Sequence[str]], Pixels]
     heat: Callable[[Pixels, Sequence[int]], NDArray[np.float32]]
+
+
+_WEAK: Final = 5
+
+T = TypeVar("T")
+
+
+def shown_split(material: ReportMaterial) -> Split:
+    """Test where there are test photos, else validation."""
+    return Split.TEST if material.evaluation.test and Split.TEST in material.judged else Split.VAL
+
+
+def judged_of(material: ReportMaterial) -> Judged:
+    """The shown split as the best network sees it."""
+    return material.judged[shown_split(material)]
+
+
+def shown_figures(material: ReportMaterial) -> Figures | None:
+    """Of the shown split."""
+    evaluation = material.evaluation
+    return evaluation.test if shown_split(material) is Split.TEST else evaluation.val
+
+
+def caveat(material: ReportMaterial) -> str:
+    """What is wrong with figures that are not of test photos; empty where they are."""
+    if shown_split(material) is Split.TEST:
+        return ""
+    return (
+        "There are no test photos. The figures are of the validation photos, on which the best epoch and the "
+        "thresholds were chosen, so expect a little less of photos that are new."
+    )
+
+
+def found_on(material: ReportMaterial) -> str:
+    """What the thresholds rest on."""
+    confidence = material.confidence
+    rows = number_of(confidence.rows - confidence.out_of_fold, "photo", "photos")
+    if not confidence.out_of_fold:
+        return f"{rows} that the network had not learned from"
+    others = number_of(confidence.out_of_fold, "photo", "photos")
+    return f"{rows} that the network had not learned from, and on {others} by networks that were trained without them"
+
+
+def of_split(figure: OfSplits[T], split: Split) -> T | None:
+    """What was measured on a split; none where it has no photos."""
+    return {Split.VAL: figure.val, Split.TEST: figure.test}[split]
+
+
+def ruling(material: ReportMaterial) -> PrecisionTarget | None:
+    """The target that rules where a person names none."""
+    asked = material.confidence.precision
+    return next((target for target in material.confidence.targets if target.precision == asked), None)
+
+
+def realised(material: ReportMaterial, target: PrecisionTarget, split: Split) -> Realised | None:
+    """What a target came to on a split; none where it was not measured."""
+    found = {float(asked): splits for asked, splits in material.evaluation.coverage_at_precision.items()}
+    return of_split(found[target.precision], split) if target.precision in found else None
+
+
+def promise(material: ReportMaterial) -> str:
+    """What a shop may expect, in a sentence of plain text."""
+    target = ruling(material)
+    if target is None:
+        return _no_promise(material)
+    rows = material.confidence.rows - material.confidence.out_of_fold
+    interval = proportion_interval(round(target.coverage * rows), rows)
+    return (
+        f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your photos "
+        f"by itself ({between(interval)} with 95% confidence) and sends the others to a person."
+    )
+
+
+def _no_promise(material: ReportMaterial) -> str:
+    return (
+        f"No precision can be promised: {material.confidence.rows:,} photos are too few, or too often wrong, to prove "
+        "one. Every photo goes to a person, unless labels without a promise are asked for with --threshold."
+    )
+
+
+def outcome(material: ReportMaterial) -> str:
+    """Whether the ruling target was kept on test photos, in a sentence of plain text; empty where none says so."""
+    target = ruling(material)
+    found = realised(material, target, Split.TEST) if target else None
+    if target is None or found is None:
+        return ""
+    if not found.automatic or found.precision is None:
+        return "Of the test photos it would label none by itself."
+    right = found.automatic - found.wrong
+    said = (
+        f"Of the test photos it labels {rounded(found.coverage)} by itself, and {right:,} of these {found.automatic:,} "
+        f"are right: {percent(found.precision)} ({between(found.precision_95)} with 95% confidence)"
+    )
+    return f"{said}{_kept(target.precision, found)}."
+
+
+def _kept(asked: float, found: Realised) -> str:
+    if found.precision is None or found.precision >= asked:
+        return ""
+    if found.precision_95 and found.precision_95[1] < asked:
+        return ", which is less than was asked for"
+    return ", which is under what was asked for by no more than chance may do"
+
+
+def weakest(figures: Figures, most: int = _WEAK) -> list[str]:
+    """The classes that are found least often, worst first; those that are always found are not among them."""
+    missed = [(one.recall, name) for name, one in figures.classes.items() if one.support and one.recall < 1.0]
+    return [name for _, name in sorted(missed)[:most]]

@@ -22,9 +22,9 @@ def make_network() -> Callable[[str, int], Any]:
     load_tensorflow()
     import keras
 
-    from trainer.arch import Arch
     from trainer.networks.build import build_network
-    from trainer.networks.weights import NamedWeights
+    from trainer.networks.choice import NamedWeights
+    from trainer.request import Arch
 
     def make(arch: str, classes: int) -> Any:
         keras.utils.set_random_seed(7)

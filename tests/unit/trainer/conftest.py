@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 
 from models.preprocess import PreprocessSpec
-from trainer.arch import Arch
 from trainer.data.dataset import Split
-from trainer.learning.balance import Balance
-from trainer.learning.lesson import Lesson
+from trainer.learning.training import Lesson
 from trainer.networks.build import build_network
-from trainer.networks.weights import NamedWeights
-from trainer.request import TrainRequest
+from trainer.networks.choice import NamedWeights
+from trainer.request import Arch, Balance, TrainRequest
 from trainer.run import Run, RunArgs
 from trainer.splits.assigned import AssignedPhoto
 from trainer.train import TrainResult, train

@@ -1,4 +1,4 @@
-from trainer.arch import Arch
+from trainer.request import Arch
 
 
 def test_the_architectures():

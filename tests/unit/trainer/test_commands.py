@@ -15,9 +15,8 @@ from models.errors import ExitCode, InputError
 from models.fit import Decode, Fit
 from models.preprocess import PreprocessSpec
 from trainer.commands import register
-from trainer.learning.balance import Balance
-from trainer.learning.history import read_history
-from trainer.run import RunState, open_run
+from trainer.request import Balance
+from trainer.run import RunState, open_run, read_history
 from trainer.train import resume
 
 FIRST_EPOCH = re.compile(r"\s*1/\d+ ")

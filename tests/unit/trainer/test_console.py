@@ -5,13 +5,11 @@ import pytest
 from rich.console import Console
 
 from models.preprocess import PreprocessSpec
-from trainer.arch import Arch
 from trainer.console import TrainingScreen
 from trainer.data.dataset import Split
 from trainer.data.prepare import Prepared
-from trainer.learning.balance import Balance
-from trainer.learning.history import EpochFigures
-from trainer.run import RunArgs
+from trainer.request import Arch, Balance
+from trainer.run import EpochFigures, RunArgs
 from trainer.splits.assigned import AssignedPhoto
 
 

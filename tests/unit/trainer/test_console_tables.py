@@ -13,9 +13,8 @@ from tests.unit.trainer.report.materials import made, with_outcome
 from trainer.console import TrainingScreen, _show_evaluation, _show_result
 from trainer.data.dataset import Split
 from trainer.data.prepare import Prepared
-from trainer.learning.history import EpochFigures
 from trainer.report.material import ReportMaterial
-from trainer.run import Run, RunState
+from trainer.run import EpochFigures, Run, RunState
 from trainer.splits.assigned import AssignedPhoto
 from trainer.train import TrainResult
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InputError
-from trainer.duration import parse_duration
+from trainer.request import parse_duration
 
 counts = st.none() | st.integers(0, 999)
 

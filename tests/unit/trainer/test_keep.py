@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.keep import TRAIN_SAMPLE, keep_for_export
+from trainer.train import TRAIN_SAMPLE, keep_for_export
 
 
 def arrays(path):

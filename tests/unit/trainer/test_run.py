@@ -5,8 +5,7 @@ import pytest
 
 from models.errors import InputError
 from models.preprocess import PreprocessSpec
-from trainer.arch import Arch
-from trainer.learning.balance import Balance
+from trainer.request import Arch, Balance
 from trainer.run import Run, RunArgs, RunState, open_run
 
 ARGS = RunArgs(

@@ -11,10 +11,9 @@ from models.errors import DataError, InputError
 from models.fit import Decode, Fit
 from models.preprocess import PreprocessSpec, preprocess
 from tests.unit.trainer.run_files import FILES, arrays, figures_of, files_of, splits_of
-from trainer.arch import Arch
 from trainer.data.dataset import Split
-from trainer.learning.balance import Balance
-from trainer.learning.lesson import new_network
+from trainer.learning.training import new_network
+from trainer.request import Arch, Balance
 from trainer.run import RunState, open_run
 from trainer.sample import draw_catalogue
 from trainer.splits.assigned import read_splits

@@ -16,8 +16,7 @@ from tests.unit.trainer.run_files import CLASSES, FILES, arrays, best_logits, fi
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.figures import ClassFigures, Figures
-from trainer.learning.history import read_history
-from trainer.run import RunState, open_run
+from trainer.run import RunState, open_run, read_history
 from trainer.splits.assigned import read_splits
 from trainer.splits.leaks import count_leaks
 

@@ -8,9 +8,9 @@ import pytest
 
 from models.errors import DataError, InputError
 from tests.unit.trainer.run_files import CLASSES, FILES, arrays, best_logits, figures_of, files_of
-from trainer.arch import Arch
 from trainer.networks.build import build_network
-from trainer.networks.weights import NamedWeights
+from trainer.networks.choice import NamedWeights
+from trainer.request import Arch
 from trainer.run import Run, RunState, open_run
 from trainer.splits.assigned import read_splits
 from trainer.train import resume, train

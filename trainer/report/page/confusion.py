@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from models.text import number_of
 from trainer.check.page.tables import more
 from trainer.judging.evaluate import confusion
-from trainer.report.material import ReportMaterial
+from trainer.report.material import ReportMaterial, judged_of, shown_split
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.matrix_picture import blocks_of, matrix_picture
 from trainer.report.page.table import table
-from trainer.report.shown import judged_of, shown_split
 from worker.page.sections import section
 from worker.page.text import isolated, share
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from trainer.learning.history import EpochFigures, best_of
 from trainer.report.material import ReportMaterial
 from trainer.report.page.chart import Chart, axis_over, count_axis
+from trainer.run import EpochFigures, best_of
 from worker.page.sections import section
 
 __all__ = ["curves_section"]

@@ -3,10 +3,18 @@
 from models.text import number_of
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Figures
-from trainer.report.material import ReportMaterial
+from trainer.report.material import (
+    ReportMaterial,
+    caveat,
+    of_split,
+    outcome,
+    promise,
+    ruling,
+    shown_figures,
+    shown_split,
+)
 from trainer.report.page.table import rate_cell, table
 from trainer.report.rates import between, percent, rounded, target_name
-from trainer.report.shown import caveat, of_split, outcome, promise, ruling, shown_figures, shown_split
 from trainer.run import RunState
 from worker.page.sections import section
 from worker.page.text import duration, isolated, visible

@@ -6,11 +6,10 @@ import numpy as np
 
 from models.text import number_of
 from trainer.check.page.tables import more
-from trainer.report.material import ReportMaterial
+from trainer.report.material import ReportMaterial, judged_of, shown_split
 from trainer.report.page.album import named, tile
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.overlay import overlay
-from trainer.report.shown import judged_of, shown_split
 from worker.page.sections import section
 from worker.page.text import isolated
 

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.text import number_of
-from trainer.judging.judged import Judged
-from trainer.report.material import ReportMaterial
+from trainer.judging.evaluate import Judged
+from trainer.report.material import ReportMaterial, judged_of, shown_split
 from trainer.report.page.chart import Axis, Chart
 from trainer.report.page.data import LONGEST_LABEL
-from trainer.report.shown import judged_of, shown_split
 from worker.page.sections import section
 from worker.page.text import isolated
 

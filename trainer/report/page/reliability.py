@@ -6,10 +6,9 @@ from numpy.typing import NDArray
 
 from models.statistics.calibration import calibrated, reliability
 from models.text import number_of
-from trainer.judging.judged import Judged
-from trainer.report.material import ReportMaterial
+from trainer.judging.evaluate import Judged
+from trainer.report.material import ReportMaterial, judged_of, of_split, shown_figures, shown_split
 from trainer.report.page.chart import Chart, unit_axis
-from trainer.report.shown import judged_of, of_split, shown_figures, shown_split
 from worker.page.sections import section
 
 __all__ = ["reliability_section"]

@@ -5,7 +5,7 @@ from typing import Final
 from models.preprocess import Pixels
 from models.text import number_of
 from trainer.check.page.tables import more
-from trainer.judging.label_issues import LabelIssue
+from trainer.judging.label_errors import LabelIssue
 from trainer.report.material import ReportMaterial
 from trainer.report.page.album import named, tile
 from trainer.report.page.data import LONGEST_LABEL

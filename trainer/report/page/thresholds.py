@@ -7,11 +7,10 @@ from models.text import number_of
 from trainer.check.page.tables import more
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Realised
-from trainer.report.material import ReportMaterial
+from trainer.report.material import ReportMaterial, found_on, promise, realised, ruling
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.table import table
 from trainer.report.rates import between, percent, rounded, target_name
-from trainer.report.shown import found_on, promise, realised, ruling
 from worker.page.sections import section
 from worker.page.text import isolated, visible
 

@@ -5,10 +5,9 @@ from numpy.typing import NDArray
 
 from models.statistics.confidence import UnknownLimit
 from models.text import number_of
-from trainer.report.material import ReportMaterial
+from trainer.report.material import ReportMaterial, judged_of, of_split, shown_split
 from trainer.report.page.chart import Chart, axis_over
 from trainer.report.rates import percent
-from trainer.report.shown import judged_of, of_split, shown_split
 from worker.page.sections import section
 
 __all__ = ["unknown_section"]

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from trainer.judging.doubted import doubted_labels
+from trainer.judging.label_errors import doubted_labels
 
 
 def test_a_photo_under_the_label_of_another_is_doubted_in_training_and_in_what_is_held_back(

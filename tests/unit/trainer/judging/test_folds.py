@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from trainer.arch import Arch
 from trainer.judging.folds import choose_folds, share_of_main, train_folds
-from trainer.learning.history import read_history
-from trainer.learning.lesson import labels_of
+from trainer.learning.training import labels_of
+from trainer.request import Arch
+from trainer.run import read_history
 
 FOLDS = 3
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.data.dataset import Split
-from trainer.judging.label_issues import LEAST_ODDS, LabelIssue, find_label_issues, write_label_issues
+from trainer.judging.label_errors import LEAST_ODDS, LabelIssue, find_label_issues, write_label_issues
 from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = ("hat", "lamp", "vase")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.judging.out_of_fold import FOLDS, assign_folds, out_of_fold
+from trainer.judging.label_errors import FOLDS, assign_folds, out_of_fold
 
 
 def clusters(counts, distance=5.0, width=8, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.trainer.learning.fits import PHOTOS, SIZE, STEADY, View, batches_of, learner_of
-from trainer.learning.fit import Held, Limits, fit
+from trainer.learning.loop import Held, Limits, fit
 from trainer.run import Run
 
 

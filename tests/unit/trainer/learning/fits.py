@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trainer.learning.batches import Batches
-from trainer.learning.learner import Learner
 from trainer.learning.recipe import Recipe
+from trainer.learning.training_step import Learner
 
 SIZE, PHOTOS, BATCH = 16, 8, 4
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.learning.answers import answer, features_of
+from trainer.learning.predictions import answer, features_of
 
 COUNT = 130
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.learning.augment import augmented, resized
+from trainer.learning.batches import augmented, resized
 from trainer.learning.recipe import Augmentation
 
 COUNT, SIZE = 32, 16

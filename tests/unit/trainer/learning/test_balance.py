@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.learning.balance import Balance, balance_note, choose_balance
+from trainer.learning.balance import balance_note, choose_balance
+from trainer.request import Balance
 
 
 @pytest.mark.parametrize("counts", [[], [0, 0], [5], [30, 10], [30, 10, 0], [10, 10]])

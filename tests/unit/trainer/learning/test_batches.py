@@ -3,11 +3,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from trainer.learning.augment import resized
-from trainer.learning.batches import Batches, one_hot, steps_per_epoch
-from trainer.learning.class_weights import sampling_order
+from trainer.commands import MAX_SEED
+from trainer.learning.balance import sampling_order
+from trainer.learning.batches import Batches, one_hot, resized, steps_per_epoch
 from trainer.learning.recipe import Augmentation
-from trainer.options import MAX_SEED
 
 PHOTOS = 10
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.learning.bfloat16 import in_bfloat16, is_bfloat16_fast
-from trainer.networks.cnn import cnn
+from trainer.learning.training_step import in_bfloat16, is_bfloat16_fast
+from trainer.networks.architectures import cnn
 
 IMAGE = tf.constant(np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.learning.class_weights import MOST_WEIGHT, class_weights, sampling_order
+from trainer.learning.balance import MOST_WEIGHT, class_weights, sampling_order
 
 sizes = st.lists(st.integers(0, 100_000), min_size=1)
 few_labels = st.lists(st.integers(0, 5), max_size=200)

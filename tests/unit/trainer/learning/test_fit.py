@@ -7,8 +7,8 @@ import pytest
 
 from models.errors import DataError
 from tests.unit.trainer.learning.fits import SIZE, STEADY, View, batches_of, learner_of
-from trainer.learning.fit import FitOutcome, Held, Limits, fit
-from trainer.learning.history import read_history
+from trainer.learning.loop import FitOutcome, Held, Limits, fit
+from trainer.run import read_history
 
 BLACK, WHITE = 0, 255
 

@@ -9,10 +9,9 @@ import pytest
 
 from models.errors import InputError
 from tests.unit.trainer.learning.fits import SIZE, STEADY, View, batches_of, learner_of, same_weights
-from trainer.learning.fit import Held, Limits, fit
-from trainer.learning.history import read_history
+from trainer.learning.loop import Held, Limits, fit
 from trainer.learning.recipe import Augmentation, Stage
-from trainer.run import Run
+from trainer.run import Run, read_history
 
 
 def test_out_of_patience_is_out_of_patience_when_it_is_resumed(fit_once):

@@ -9,10 +9,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.trainer.learning.fits import SIZE, STEADY, View, batches_of, learner_of, same_weights
-from trainer.learning.fit import Held, Limits, fit
-from trainer.learning.history import read_history
+from trainer.learning.loop import Held, Limits, fit
 from trainer.learning.recipe import Stage
-from trainer.run import Run
+from trainer.run import Run, read_history
 
 
 @dataclass

@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.arch import Arch
-from trainer.learning.head import train_head
+from trainer.learning.training import train_head
 from trainer.networks.build import build_network
-from trainer.networks.weights import NamedWeights
+from trainer.networks.choice import NamedWeights
+from trainer.request import Arch
 
 
 def network_for(classes):

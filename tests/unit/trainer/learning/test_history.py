@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InputError
-from trainer.learning.history import EpochFigures, best_of, read_history, write_history
+from trainer.run import EpochFigures, best_of, read_history, write_history
 
 HEADER = "epoch,train/loss,train/accuracy,val/loss,val/accuracy,lr,size,seconds,waiting,images_per_s"
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from models.errors import InputError
-from trainer.learning.learner import Learner
 from trainer.learning.recipe import Recipe
+from trainer.learning.training_step import Learner
 
 RECIPE = Recipe(
     size=16,

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.arch import Arch
-from trainer.learning.recipe import Stage, recipe_for
-from trainer.learning.schedule import epochs_left_in, rate_at, scale_at
+from trainer.learning.recipe import Stage, epochs_left_in, rate_at, recipe_for, scale_at
+from trainer.request import Arch
 
 COSINE, STEADY = recipe_for(Arch.CNN, pretrained=False), recipe_for(Arch.SIMPLE, pretrained=False)
 SMALLER_FIRST = (Stage(until=0.5, scale=0.5),)

@@ -2,8 +2,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.util.event_pb2 import Event
 
-from trainer.learning.history import EpochFigures
-from trainer.learning.tensorboard import TensorBoardView
+from trainer.learning.loop import TensorBoardView
+from trainer.run import EpochFigures
 
 FIGURES = [
     EpochFigures(n, 2.0 / n, 0.1 * n, 3.0 / n, 0.2 * n, 1e-3 / n, waiting=0.01 * n, images_per_s=100.0 * n)

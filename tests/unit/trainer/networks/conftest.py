@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.arch import Arch
+from trainer.request import Arch
 
 QUICK = {Arch.CNN, Arch.SIMPLE, Arch.MOBILENET}
 
@@ -30,7 +30,7 @@ def family(request: pytest.FixtureRequest) -> Arch:
 def random_network() -> Callable[..., Any]:
     """A network with random weights, 32 px."""
     from trainer.networks.build import build_network
-    from trainer.networks.weights import NamedWeights
+    from trainer.networks.choice import NamedWeights
 
     def build(arch: Arch, classes: int = 3, size: int = 32, alpha: float | None = None) -> Any:
         return build_network(arch, size, classes, weights=NamedWeights.NONE, alpha=alpha)

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from trainer.arch import Arch
 from trainer.networks.build import build_network
+from trainer.networks.choice import NamedWeights
 from trainer.networks.depth import features_model
-from trainer.networks.weights import NamedWeights
+from trainer.request import Arch
 
 
 @pytest.fixture(scope="module")

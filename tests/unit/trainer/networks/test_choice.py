@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
-from trainer.arch import Arch
-from trainer.networks.choice import NetworkChoice
-from trainer.networks.weights import NamedWeights, default_weights
+from trainer.networks.choice import NamedWeights, NetworkChoice, default_weights
+from trainer.request import Arch
 
 
 @pytest.mark.parametrize("arch", Arch)
@@ -48,5 +47,5 @@ def test_it_reads_as_a_person_says_it():
 
 
 def test_a_choice_is_refused_before_tensorflow_is_loaded():
-    code = "import sys, trainer.networks.choice, trainer.networks.download; print('keras' in sys.modules)"
+    code = "import sys, trainer.networks.choice, trainer.networks.imagenet; print('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"

@@ -1,6 +1,6 @@
 import numpy as np
 
-from trainer.networks.cnn import cnn
+from trainer.networks.architectures import cnn
 
 
 def test_cnn_has_nine_convolutions_and_no_flattening():

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.arch import Arch
 from trainer.networks.depth import depth_groups, features_model, freeze_norms
-from trainer.report.grad_cam import last_spatial_layer
+from trainer.report.pictures import last_spatial_layer
+from trainer.request import Arch
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from models.errors import InputError
-from trainer.networks.download import fetch
-from trainer.networks.imagenet import ImageNetFile
+from trainer.networks.imagenet import ImageNetFile, fetch
 
 CONTENT = b"weights" * 1000
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()

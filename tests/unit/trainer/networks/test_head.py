@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.networks.head import head
+from trainer.networks.architectures import head
 
 
 def test_two_classes_share_a_logit():

@@ -4,10 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trainer.arch import Arch
-from trainer.networks.choice import NetworkChoice
+from trainer.networks.choice import NamedWeights, NetworkChoice
 from trainer.networks.imagenet import imagenet_file, models_folder
-from trainer.networks.weights import NamedWeights
+from trainer.request import Arch
 
 KERAS_NAMES = {
     Arch.MOBILENET: "MobileNet",

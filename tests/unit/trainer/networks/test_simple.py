@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.networks.simple import simple
+from trainer.networks.architectures import simple
 
 
 def test_simple_is_the_classic_recipe():

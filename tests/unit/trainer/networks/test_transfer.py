@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from keras import applications as published
 
-from trainer.arch import Arch
 from trainer.networks.build import build_network
 from trainer.networks.depth import features_model
+from trainer.request import Arch
 
 MADE_BY = {
     Arch.MOBILENET: published.MobileNet,
@@ -84,7 +84,7 @@ def test_pixels_are_scaled_as_the_family_was_trained(family, given, random_netwo
 
 def test_convnext_has_no_grouped_convolution():
     """They train ten times slower on a CPU, and cannot be converted."""
-    from trainer.networks.transfer import transfer
+    from trainer.networks.architectures import transfer
 
     layers = transfer(Arch.CONVNEXT_TINY, 32, 3, 1.0).layers
     assert not [layer for layer in layers if getattr(layer, "groups", 1) > 1]

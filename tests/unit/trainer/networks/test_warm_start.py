@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from trainer.arch import Arch
 from trainer.networks.build import build_network
 from trainer.networks.depth import features_model
+from trainer.request import Arch
 
 
 def narrow(**options):

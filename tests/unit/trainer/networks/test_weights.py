@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
-from trainer.arch import Arch
-from trainer.networks.weights import NamedWeights, default_weights, parse_weights
+from trainer.networks.choice import NamedWeights, default_weights, parse_weights
+from trainer.request import Arch
 
 
 def test_names():

@@ -12,16 +12,12 @@ from scipy.special import logsumexp, softmax
 
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
-from trainer.arch import Arch
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import OfSplits, Predictions, evaluate
-from trainer.judging.judged import Judged
-from trainer.judging.label_issues import LabelIssue
-from trainer.learning.balance import Balance
-from trainer.learning.history import EpochFigures
-from trainer.report.material import ReportMaterial, Speed
-from trainer.report.shown import realised, ruling
-from trainer.run import RunArgs, RunState
+from trainer.judging.evaluate import Judged, OfSplits, Predictions, evaluate
+from trainer.judging.label_errors import LabelIssue
+from trainer.report.material import ReportMaterial, Speed, realised, ruling
+from trainer.request import Arch, Balance
+from trainer.run import EpochFigures, RunArgs, RunState
 from trainer.splits.assigned import AssignedPhoto
 
 __all__ = ["SIDE", "hot_corner", "judge", "made", "noise", "target_of", "with_outcome"]

@@ -3,8 +3,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from trainer.arch import Arch
-from trainer.report.first_batch import first_batch
+from trainer.report.pictures import first_batch
+from trainer.request import Arch
 
 
 def picture(jpeg):

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from trainer.arch import Arch
 from trainer.networks.build import build_network
-from trainer.networks.weights import NamedWeights
-from trainer.report.grad_cam import heat_maps, last_spatial_layer
+from trainer.networks.choice import NamedWeights
+from trainer.report.pictures import heat_maps, last_spatial_layer
+from trainer.request import Arch
 
 SIDE, CORNER = 32, 12
 

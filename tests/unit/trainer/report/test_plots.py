@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.learning.history import EpochFigures
-from trainer.report.plots import plot_confusion, plot_history
+from trainer.report.pictures import plot_confusion, plot_history
+from trainer.run import EpochFigures
 
 
 def drawn(path):

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.trainer.report.materials import made, with_outcome
 from trainer.data.dataset import Split
-from trainer.report.shown import caveat, outcome, promise, ruling, shown_split, weakest
+from trainer.report.material import caveat, outcome, promise, ruling, shown_split, weakest
 
 
 def test_a_promise_is_a_sentence_that_a_shop_understands() -> None:

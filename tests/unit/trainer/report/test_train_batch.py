@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.report.train_batch import batch_captions, train_batch_jpeg
+from trainer.report.pictures import batch_captions, train_batch_jpeg
 
 CLASSES = ("dress", "hat", "shoes")
 

@@ -1,9 +1,12 @@
 """One step of learning, and the running average of what was learned."""
 
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -11,10 +14,54 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from models.errors import InputError
-from trainer.learning.bfloat16 import in_bfloat16
+from models.whole_file import replace_file, replacing
 from trainer.learning.recipe import Recipe
 
-__all__ = ["Learner", "State"]
+__all__ = ["Learner", "State", "in_bfloat16", "is_bfloat16_fast", "read_state", "save_network", "write_state"]
+
+
+_INSTRUCTIONS: Final = {"avx512_bf16", "amx_bf16"}
+_POLICY: Final = "mixed_bfloat16"
+_ROUNDED: Final = (
+    keras.layers.Conv2D,
+    keras.layers.BatchNormalization,
+    keras.layers.ReLU,
+    keras.layers.Add,
+    keras.layers.MaxPooling2D,
+)
+
+
+def is_bfloat16_fast(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this machine's processor computes with bfloat16 itself, and no GPU is there that would do the work.
+
+    Args:
+        cpuinfo: what Linux says of the processor; elsewhere there is no such file, and the answer is no.
+    """
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    flags = {flag for line in text.splitlines() if line.startswith("flags") for flag in line.split()}
+    return bool(flags & _INSTRUCTIONS) and not tf.config.list_physical_devices("GPU")
+
+
+@contextmanager
+def in_bfloat16(network: keras.Model) -> Iterator[None]:
+    """Within the block, the network's convolutions and the layers between them compute in bfloat16.
+
+    What is traced by a :func:`tf.function` within the block stays so; the network itself is as it was afterwards, and
+    is saved as it was.
+    """
+    layers = [layer for layer in network.layers if isinstance(layer, _ROUNDED)]
+    own = [layer.dtype_policy for layer in layers]
+    for layer in layers:
+        layer.dtype_policy = _POLICY
+    try:
+        yield
+    finally:
+        for layer, policy in zip(layers, own, strict=True):
+            layer.dtype_policy = policy
+
 
 State = dict[str, npt.NDArray[Any]]
 """All that a training needs to go on as if it had never stopped."""
@@ -171,3 +218,31 @@ def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Opt
 
 def _array(variable: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - of TensorFlow or of Keras
     return np.array(variable.numpy())
+
+
+def save_network(network: keras.Model, path: Path) -> None:
+    """Write a ``.keras`` file, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, path.suffix) as temporary:
+        network.save(temporary)
+
+
+def write_state(path: Path, state: State) -> None:
+    """Write ``state.npz``, whole."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **state)  # type: ignore[arg-type]
+    replace_file(path, buffer.getvalue())
+
+
+def read_state(path: Path) -> State:
+    """Read ``state.npz``.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
+        msg = f"Expected the state of a training in {path}, it is damaged ({error}); train anew."
+        raise InputError(msg) from error

@@ -1,24 +1,28 @@
 """What the best network of a training makes of validation and test, and how sure it may be of that."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 
+from models.decision import Rules, Scores
 from models.statistics.calibration import calibrated
 from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import OutOfDistribution
-from models.statistics.thresholds import HeldOut, fit_confidence
+from models.statistics.thresholds import HeldOut, fit_confidence, ruling_thresholds
+from trainer.data.csv_file import write_rows
 from trainer.data.dataset import Split
+from trainer.data.path_cell import path_in
 from trainer.data.prepare import Prepared
+from trainer.judging.evaluate import Judged
 from trainer.judging.folds import Fold, out_of_distribution_of
-from trainer.judging.judged import Judged
-from trainer.learning.answers import Answers, answer, images_per_s
-from trainer.learning.lesson import Lesson, labels_of
+from trainer.learning.predictions import Answers, answer, images_per_s
+from trainer.learning.training import Lesson, labels_of
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "judge", "write_predictions"]
 
 
 @dataclass(frozen=True)
@@ -88,3 +92,45 @@ def _judged(
         probabilities=calibrated(said.logits, confidence.temperature),
         unknown=out_of_distribution.head.score(said.features),
     )
+
+
+_COLUMNS = ("image", "split", "label", "predicted", "confidence", "unknown", "status")
+
+
+def write_predictions(
+    path: Path, judged: Mapping[Split, Judged], confidence: Confidence, classes: Sequence[str], data: Path
+) -> None:
+    """Write a row a photo; ``status`` is what labelling would make of it at the precision that rules.
+
+    Args:
+        path: of the file.
+        judged: what the network said.
+        confidence: how sure it may be.
+        classes: names, in index order.
+        data: the folder or the CSV of the photos, where their paths start.
+    """
+    write_rows(
+        path,
+        _COLUMNS,
+        (row for split, found in judged.items() for row in _rows(split, found, confidence, classes, data)),
+    )
+
+
+def _rows(
+    split: Split, judged: Judged, confidence: Confidence, classes: Sequence[str], data: Path
+) -> Iterator[Sequence[object]]:
+    limit = confidence.unknown.limit if confidence.unknown else None
+    rules = Rules(tuple(classes), ruling_thresholds(confidence, len(classes)), limit)
+    decided = rules.decide(Scores(judged.probabilities, judged.unknown), top_k=1)
+    for photo, found in zip(judged.photos, decided, strict=True):
+        strange = "" if found.unknown is None else f"{found.unknown:.6g}"
+        status = "review" if found.review else "labeled"
+        yield (
+            path_in(data, photo.path),
+            split.value,
+            photo.label,
+            found.label,
+            f"{found.confidence:.6f}",
+            strange,
+            status,
+        )

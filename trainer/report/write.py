@@ -11,20 +11,16 @@ import keras
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
 from trainer.data.prepare import Prepared
-from trainer.judging.doubted import doubted_labels
-from trainer.judging.evaluate import Evaluation, Predictions, confusion, evaluate
+from trainer.judging.evaluate import Evaluation, Judged, Predictions, confusion, evaluate
 from trainer.judging.folds import Fold
-from trainer.judging.judged import Judged
-from trainer.judging.label_issues import LabelIssue, write_label_issues
-from trainer.judging.predictions import write_predictions
-from trainer.judging.verdict import Verdict, judge
-from trainer.learning.history import read_history
-from trainer.learning.lesson import Lesson
-from trainer.report.grad_cam import heat_maps, last_spatial_layer
+from trainer.judging.judge import Verdict, judge, write_predictions
+from trainer.judging.label_errors import LabelIssue, doubted_labels, write_label_issues
+from trainer.learning.training import Lesson
 from trainer.report.material import ReportMaterial, Speed
 from trainer.report.model_card import model_card
 from trainer.report.page import report_page
-from trainer.report.plots import plot_confusion, plot_history
+from trainer.report.pictures import heat_maps, last_spatial_layer, plot_confusion, plot_history
+from trainer.run import read_history
 
 __all__ = ["LeaveView", "leave"]
 

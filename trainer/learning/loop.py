@@ -6,23 +6,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from models.errors import DataError
 from models.statistics.calibration import class_logits
 from trainer.learning.batches import Batches
-from trainer.learning.history import EpochFigures, best_of, goodness, read_history, write_history
-from trainer.learning.learner import Learner
-from trainer.learning.recipe import Recipe
-from trainer.learning.schedule import epochs_left_in, rate_at, scale_at
-from trainer.learning.state import read_state, save_network, write_state
-from trainer.run import Run
+from trainer.learning.recipe import Recipe, epochs_left_in, rate_at, scale_at
+from trainer.learning.training_step import Learner, read_state, save_network, write_state
+from trainer.run import EpochFigures, Run, best_of, goodness, read_history, write_history
 
-__all__ = ["FitOutcome", "FitView", "Held", "Limits", "fit"]
+__all__ = ["FitOutcome", "FitView", "Held", "Limits", "TensorBoardView", "fit"]
+
 
 _REHEARSED = 4
 _MULTIPLE = 16
@@ -316,3 +316,42 @@ def _ctrl_c(interrupt: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, earlier)
+
+
+_SCALAR: Final = tf.compat.v1.SummaryMetadata(
+    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class="DATA_CLASS_SCALAR"
+)
+"""Says that a number is to be drawn as a curve; ``tf.summary.scalar`` would want TensorBoard installed to say it."""
+
+
+class TensorBoardView:
+    """Tells another view, and writes each epoch's figures to a folder that ``tensorboard --logdir`` reads.
+
+    Args:
+        view: is told all the same.
+        folder: for the logs.
+    """
+
+    def __init__(self, view: FitView, folder: Path) -> None:
+        self._view = view
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def step(self, done: int, total: int) -> None:
+        """A step of the running epoch is done."""
+        self._view.step(done, total)
+
+    def epoch(self, figures: EpochFigures, epochs: int) -> None:
+        """An epoch is done."""
+        with self._writer.as_default(step=figures.epoch):
+            for split in ("train", "val"):
+                for what in ("loss", "accuracy"):
+                    _write(f"{what}/{split}", getattr(figures, f"{split}_{what}"))
+            _write("learning_rate", figures.lr)
+            _write("images_per_s", figures.images_per_s)
+            _write("waiting", figures.waiting)
+        self._writer.flush()
+        self._view.epoch(figures, epochs)
+
+
+def _write(name: str, value: float) -> None:
+    tf.summary.write(name, tf.constant(value, tf.float32), metadata=_SCALAR)

@@ -1,0 +1,247 @@
+"""The pictures of a run."""
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from models.preprocess import Pixels
+from trainer.learning.training import Lesson
+from trainer.run import EpochFigures, best_of
+
+__all__ = [
+    "batch_captions",
+    "first_batch",
+    "heat_maps",
+    "last_spatial_layer",
+    "plot_confusion",
+    "plot_history",
+    "train_batch_jpeg",
+]
+
+
+_NAMED_CELLS = 20
+_NAMED_CLASSES = 100
+
+
+def plot_history(history: Sequence[EpochFigures], output: Path) -> None:
+    """``results.png``: loss, accuracy and learning rate by epoch, the best epoch marked."""
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    loss, accuracy, rate = figure.subplots(1, 3)
+    epochs = [row.epoch for row in history]
+    best = best_of(history)
+    loss.plot(epochs, [row.train_loss for row in history], label="train")
+    loss.plot(epochs, [row.val_loss for row in history], label="validation")
+    accuracy.plot(epochs, [row.train_accuracy for row in history], label="train")
+    accuracy.plot(epochs, [row.val_accuracy for row in history], label="validation")
+    accuracy.plot(best.epoch, best.val_accuracy, "o", label=f"best: epoch {best.epoch}, {best.val_accuracy:.3f}")
+    rate.plot(epochs, [row.lr for row in history])
+    for axes, title in ((loss, "Loss"), (accuracy, "Accuracy"), (rate, "Learning rate")):
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+    loss.legend()
+    accuracy.legend()
+    _save(figure, output)
+
+
+def plot_confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str], title: str, output: Path) -> None:
+    """``confusion_matrix.png``: rows are the truth; shade is the share of the row, numbers are photos."""
+    names = [_plain(name) for name in classes]
+    side = min(20.0, 3.0 + 0.55 * len(classes))
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, label="share of the true class", shrink=0.8)
+    axes.set_title(_plain(title))
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if len(classes) <= _NAMED_CLASSES:
+        axes.set_xticks(range(len(classes)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(classes)), names)
+    if len(classes) <= _NAMED_CELLS:
+        for (row, column), count in np.ndenumerate(matrix):
+            colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004 - half-way between
+            axes.text(column, row, f"{count}" if count else "", ha="center", va="center", color=colour)
+    _save(figure, output)
+
+
+def _plain(text: str) -> str:
+    """Dollar signs begin no formula."""
+    return text.replace("$", r"\$")
+
+
+def _save(figure: Figure, output: Path) -> None:
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # letters that the font lacks become boxes
+        figure.savefig(output, dpi=110)
+
+
+_MOST: Final = 36
+_COLUMNS: Final = 6
+_TILE: Final = 160
+_CAPTION: Final = 38
+_GAP: Final = 8
+_LINE: Final = 16
+_MARGIN: Final = 4
+_LONGEST: Final = 60
+_INK: Final = (33, 37, 41)
+_PAPER: Final = (248, 249, 250)
+_CARD: Final = (255, 255, 255)
+_LEAST: Final = 0.005
+
+
+def batch_captions(targets: NDArray[np.float32], classes: Sequence[str]) -> list[str]:
+    """What each photo of a batch was said to be: one label, or two with their shares where photos were mixed.
+
+    Args:
+        targets: ``float32 (n, classes)``, or ``(n, 1)`` for two classes: the share of the second. Rows that sum to 1.
+        classes: names, in index order.
+    """
+    shares = np.column_stack((1 - targets, targets)) if targets.shape[1] == 1 else targets
+    return [_caption(row, classes) for row in shares]
+
+
+def _caption(row: NDArray[np.float32], classes: Sequence[str]) -> str:
+    first, *others = [int(place) for place in np.argsort(-row, kind="stable")[:2] if row[place] > _LEAST] or [0]
+    if not others:
+        return classes[first]
+    return "\n".join(f"{row[place]:.0%} {classes[place]}" for place in (first, *others))
+
+
+def train_batch_jpeg(pixels: NDArray[np.float32] | NDArray[np.uint8], captions: Sequence[str]) -> bytes:
+    """A mosaic of a batch, with a caption under each photo.
+
+    Args:
+        pixels: ``(n, S, S, 3)`` in 0..255; the first 36 are shown.
+        captions: a line or two for each.
+
+    Returns:
+        A JPEG of about 1000 pixels across. Letters that its font lacks, Chinese ones say, are drawn as boxes.
+    """
+    shown = np.clip(np.rint(pixels[:_MOST]), 0, 255).astype(np.uint8)
+    columns = min(_COLUMNS, max(1, len(shown)))
+    rows = max(1, -(-len(shown) // columns))
+    sheet = Image.new("RGB", (columns * (_TILE + _GAP) + _GAP, rows * (_TILE + _CAPTION + _GAP) + _GAP), _PAPER)
+    for place, (photo, caption) in enumerate(zip(shown, captions, strict=False)):
+        row, column = divmod(place, columns)
+        left, top = _GAP + column * (_TILE + _GAP), _GAP + row * (_TILE + _CAPTION + _GAP)
+        _draw(sheet, Image.fromarray(photo), caption, left, top)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=82, optimize=True)
+    return buffer.getvalue()
+
+
+def _draw(sheet: Image.Image, photo: Image.Image, caption: str, left: int, top: int) -> None:
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((left, top, left + _TILE - 1, top + _TILE + _CAPTION - 1), fill=_CARD)
+    sheet.paste(photo.resize((_TILE, _TILE), Image.Resampling.LANCZOS), (left, top))
+    for number, line in enumerate(caption.split("\n")[:2]):
+        place = (left + _MARGIN, top + _TILE + 3 + number * _LINE)
+        draw.text(place, _fitting(line), fill=_INK, font=_font())
+
+
+def _fitting(text: str) -> str:
+    """As much of a text as is no wider than a tile; what is cut off leaves three dots."""
+    line = " ".join(text[: _LONGEST + 1].split())
+    if len(text) <= _LONGEST and _font().getlength(line) <= _TILE - 2 * _MARGIN:
+        return line
+    while line and _font().getlength(f"{line}…") > _TILE - 2 * _MARGIN:
+        line = line[:-1]
+    return f"{line.rstrip()}…"
+
+
+@lru_cache(maxsize=1)
+def _font() -> ImageFont.FreeTypeFont:
+    """The font that comes with Matplotlib has the letters of most alphabets."""
+    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 13)
+
+
+def first_batch(lesson: Lesson) -> bytes:
+    """A JPEG of the first batch, augmented, with the classes that the network is told."""
+    batches = lesson.batches()
+    pixels, targets = next(iter(batches.epoch(0, batches.size)))
+    return train_batch_jpeg(pixels.numpy(), batch_captions(targets.numpy(), lesson.args.classes))
+
+
+_BATCH: Final = 16
+_IMAGES: Final = 4
+"""Dimensions of a batch of maps: photo, row, column, channel."""
+
+
+def last_spatial_layer(network: keras.Model) -> str:
+    """The name of the last layer whose output still has places: ``(batch, rows, columns, channels)``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for layer in reversed(network.layers):
+        shape: tuple[int | None, ...] = getattr(getattr(layer, "output", None), "shape", ())
+        if len(shape) == _IMAGES and shape[1] != 1:
+            return str(layer.name)
+    msg = f"Expected a layer with a 4-D output in {network.name}, found none."
+    raise ValueError(msg)
+
+
+def heat_maps(network: keras.Model, layer: str, pixels: Pixels, classes: Sequence[int]) -> NDArray[np.float32]:
+    """How much each place of a photo speaks for a class.
+
+    Args:
+        network: with a layer ``logits``: one unit for two classes, whose logit speaks for the second and against the
+            first; else a unit a class.
+        layer: whose maps are weighed, as :func:`last_spatial_layer` finds it.
+        pixels: ``uint8 (n, S, S, 3)``.
+        classes: of each photo, the index of the class asked about.
+
+    Returns:
+        ``float32 (n, S, S)`` in 0..1: 1 where a photo's hottest place is, all 0 where nothing speaks for the class.
+    """
+    size = pixels.shape[1:3]
+    outputs = [network.get_layer(layer).output, network.get_layer("logits").output]
+    probe = keras.Model(network.inputs, outputs)
+    asked = np.asarray(classes, np.int64)
+    heats = list(_batches(probe, pixels, asked, size))
+    return np.concatenate(heats) if heats else np.zeros((0, *size), np.float32)
+
+
+def _batches(
+    probe: keras.Model, pixels: Pixels, asked: NDArray[np.int64], size: tuple[int, ...]
+) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(pixels), _BATCH):
+        chosen = slice(start, start + _BATCH)
+        yield _heat(probe, tf.cast(pixels[chosen], tf.float32), asked[chosen], size)
+
+
+def _heat(
+    probe: keras.Model,
+    images: Any,  # noqa: ANN401 - tensors have no types
+    asked: NDArray[np.int64],
+    size: tuple[int, ...],
+) -> NDArray[np.float32]:
+    with tf.GradientTape() as tape:
+        tape.watch(images)  # so that a network whose weights are all frozen is followed, too
+        maps, logits = probe(images, training=False)
+        score = tf.reduce_sum(_logits_asked(logits, asked))
+    weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
+    heat = tf.nn.relu(tf.reduce_sum(tf.cast(maps * weights, tf.float32), axis=3, keepdims=True))
+    whole = tf.image.resize(heat, size)[..., 0].numpy()
+    hottest = whole.max(axis=(1, 2), keepdims=True)
+    return np.asarray(np.divide(whole, hottest, out=np.zeros_like(whole), where=hottest > 0), np.float32)
+
+
+def _logits_asked(logits: Any, asked: NDArray[np.int64]) -> Any:  # noqa: ANN401 - tensors
+    """Of each photo, the logit of the class asked about."""
+    if logits.shape[1] == 1:
+        return logits[:, 0] * tf.cast(np.where(asked == 1, 1.0, -1.0), logits.dtype)
+    return tf.gather(logits, asked, axis=1, batch_dims=1)
