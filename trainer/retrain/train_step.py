@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 from models.errors import StoppedError
 from models.preprocess import PreprocessSpec
 from models.whole_file import replace_file
-from trainer.arch import Arch
-from trainer.duration import parse_duration
 from trainer.learning.recipe import recipe_for
-from trainer.networks.weights import NamedWeights
-from trainer.request import TrainRequest
+from trainer.networks.choice import NamedWeights
+from trainer.request import Arch, TrainRequest, parse_duration
 from trainer.retrain.steps import Step, Work
 from trainer.run import Run, RunArgs, RunState
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from trainer.duration import parse_duration
+from trainer.request import parse_duration
 from trainer.retrain.config import ScheduleSettings, check_cron, zone_of
 
 __all__ = ["Slots", "slots_of", "stamp_of", "time_of"]
