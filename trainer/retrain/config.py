@@ -15,8 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from models.errors import InputError, RegistryError
 from models.fit import Decode, Fit
 from models.registry import check_model_name
-from trainer.learning.balance import Balance
-from trainer.request import Arch, parse_duration
+from trainer.request import Arch, Balance, parse_duration
 
 __all__ = [
     "CatalogueSettings",
