@@ -1,17 +1,28 @@
-"""Draws a whole catalogue into a folder: ``<class>/<number>.<extension>``."""
+"""Draws a whole catalogue into a folder: ``<class>/<number>.<extension>``.
+
+Photos are stored as suppliers mix them (formats, pixel modes, orientations), and a few files have the faults of every
+real catalogue: copies, broken downloads, and names that do not say what is inside.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
 
 from models.errors import InputError
-from trainer.sample.chance import Stream, deal, stream
-from trainer.sample.faults import plant_faults
-from trainer.sample.photo import draw_photo
+from trainer.sample.chance import Stream, deal, pick, stream
+from trainer.sample.photo import Photo, draw_photo
 from trainer.sample.products import PRODUCTS
-from trainer.sample.storage import STORAGE_DECK, PixelMode, encode
 
-__all__ = ["SampleCatalogue", "draw_catalogue"]
+__all__ = ["FileFormat", "PixelMode", "SampleCatalogue", "Storage", "draw_catalogue", "encode"]
+
+_COPIES = 4
+_TEXT = b"<html><body><h1>404 Not Found</h1></body></html>\n"
 
 
 @dataclass(frozen=True)
@@ -59,26 +70,16 @@ def draw_catalogue(
         photos.append(_write_photo(out, seed, index))
         if on_photo is not None:
             on_photo()
-    faults = plant_faults(out, photos, seed)
-    return SampleCatalogue(
-        classes=tuple(PRODUCTS),
-        photos=count,
-        duplicates=faults.duplicates,
-        truncated=faults.truncated,
-        not_an_image=faults.not_an_image,
-        wrong_extension=faults.wrong_extension,
-    )
-
-
-def _write_photo(out: Path, seed: int, index: int) -> Path:
-    """Writes photo ``index`` and returns its path relative to ``out``."""
-    product = deal(tuple(PRODUCTS), seed, Stream.CLASS_DECK, index)
-    storage = deal(STORAGE_DECK, seed, Stream.STORAGE_DECK, index)
-    cut_out = storage.mode is PixelMode.CUT_OUT
-    photo = draw_photo(stream(seed, Stream.PHOTO, index), product, cut_out=cut_out)
-    path = Path(product, f"{index:04d}.{storage.format.value}")
-    (out / path).write_bytes(encode(photo, storage))
-    return path
+    rng = stream(seed, Stream.FAULTS)
+    duplicates = _copy_some(rng, out, photos)
+    names = [Path(pick(rng, tuple(PRODUCTS)), f"{count + _COPIES + number:04d}.jpg") for number in range(3)]
+    truncated, not_an_image, wrong_extension = names
+    jpeg = encode(draw_photo(rng, truncated.parent.name), Storage(FileFormat.JPEG))
+    (out / truncated).write_bytes(jpeg[: len(jpeg) // 2])
+    (out / not_an_image).write_bytes(_TEXT)
+    png = encode(draw_photo(rng, wrong_extension.parent.name), Storage(FileFormat.PNG))
+    (out / wrong_extension).write_bytes(png)
+    return SampleCatalogue(tuple(PRODUCTS), count, duplicates, (truncated,), (not_an_image,), (wrong_extension,))
 
 
 def _check(out: Path, count: int, seed: int) -> None:
@@ -91,3 +92,110 @@ def _check(out: Path, count: int, seed: int) -> None:
     if seed < 0:
         msg = f"Expected a seed of 0 or more, got {seed}."
         raise InputError(msg)
+
+
+def _write_photo(out: Path, seed: int, index: int) -> Path:
+    """Its path is relative to ``out``."""
+    product = deal(tuple(PRODUCTS), seed, Stream.CLASS_DECK, index)
+    storage = deal(STORAGE_DECK, seed, Stream.STORAGE_DECK, index)
+    cut_out = storage.mode is PixelMode.CUT_OUT
+    photo = draw_photo(stream(seed, Stream.PHOTO, index), product, cut_out=cut_out)
+    path = Path(product, f"{index:04d}.{storage.format.value}")
+    (out / path).write_bytes(encode(photo, storage))
+    return path
+
+
+def _copy_some(rng: np.random.Generator, out: Path, photos: list[Path]) -> tuple[Path, ...]:
+    copies = []
+    for number, place in enumerate(rng.choice(len(photos), _COPIES, replace=False), start=len(photos)):
+        original = photos[int(place)]
+        copies.append(original.with_name(f"{number:04d}{original.suffix}"))
+        (out / copies[-1]).write_bytes((out / original).read_bytes())
+    return tuple(copies)
+
+
+UPRIGHT = 1
+_STORED_AS: dict[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+class FileFormat(Enum):
+    """A format, by its file extension."""
+
+    JPEG = "jpg"
+    PNG = "png"
+    WEBP = "webp"
+    BMP = "bmp"
+    GIF = "gif"
+
+
+class PixelMode(Enum):
+    """A pixel mode, by Pillow's name of it."""
+
+    COLOUR = "RGB"
+    CUT_OUT = "RGBA"
+    GREY = "L"
+    PRINT = "CMYK"
+    INDEXED = "P"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How one photo is stored.
+
+    Attributes:
+        format: the file format.
+        mode: the pixel mode.
+        orientation: the EXIF tag, 1 to 8; any but 1 has the pixels stored turned, for the reader to turn back.
+        quality: of the lossy formats, 0 to 100.
+    """
+
+    format: FileFormat
+    mode: PixelMode = PixelMode.COLOUR
+    orientation: int = UPRIGHT
+    quality: int = 85
+
+
+STORAGE_DECK: tuple[Storage, ...] = (
+    *(Storage(FileFormat.JPEG, quality=55 + 2 * step) for step in range(21)),
+    *(Storage(FileFormat.JPEG, orientation=tag) for tag in _STORED_AS),
+    *(Storage(FileFormat.JPEG, PixelMode.GREY) for _ in range(2)),
+    *(Storage(FileFormat.JPEG, PixelMode.PRINT) for _ in range(2)),
+    *(Storage(FileFormat.PNG) for _ in range(3)),
+    *(Storage(FileFormat.PNG, PixelMode.CUT_OUT) for _ in range(3)),
+    Storage(FileFormat.PNG, PixelMode.GREY),
+    *(Storage(FileFormat.WEBP, quality=70 + 10 * step) for step in range(3)),
+    *(Storage(FileFormat.WEBP, PixelMode.CUT_OUT) for _ in range(2)),
+    *(Storage(FileFormat.BMP) for _ in range(3)),
+    *(Storage(FileFormat.GIF, PixelMode.INDEXED) for _ in range(3)),
+)
+
+
+def encode(photo: Photo, storage: Storage) -> bytes:
+    """The photo as the bytes of a file."""
+    if storage.mode is PixelMode.CUT_OUT:
+        image = photo.image.copy()
+        image.putalpha(photo.coverage)
+    elif storage.mode is PixelMode.INDEXED:
+        image = photo.image.quantize(128, Image.Quantize.FASTOCTREE)
+    else:
+        image = photo.image.convert(storage.mode.value)
+    exif = Image.Exif()
+    if storage.orientation != UPRIGHT:
+        image = image.transpose(_STORED_AS[storage.orientation])
+        exif[ExifTags.Base.Orientation] = storage.orientation
+    options: dict[FileFormat, dict[str, Any]] = {
+        FileFormat.JPEG: {"quality": storage.quality, "exif": exif},
+        FileFormat.PNG: {"compress_level": 1},
+        FileFormat.WEBP: {"quality": storage.quality, "method": 0},
+    }
+    file = BytesIO()
+    image.save(file, storage.format.name, **options.get(storage.format, {}))
+    return file.getvalue()

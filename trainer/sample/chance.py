@@ -21,17 +21,17 @@ class Stream(IntEnum):
 
 
 def stream(seed: int, purpose: Stream, index: int = 0) -> np.random.Generator:
-    """Returns the generator of one photo or one deck; it depends on these three numbers and nothing else."""
+    """The generator of one photo or one deck; it depends on these three numbers and nothing else."""
     return np.random.default_rng([seed, purpose, index])
 
 
 def spread(rng: np.random.Generator, low: float, high: float) -> float:
-    """Returns a number in ``[low, high)``, each as likely."""
+    """A number in ``[low, high)``, each as likely."""
     return float(rng.uniform(low, high))
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """Returns one of the options, each as likely."""
+    """One of the options, each as likely."""
     return options[int(rng.integers(len(options)))]
 
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.sample.backdrop import choose_backdrop
-from trainer.sample.palette import WHITE, blend, choose_colourway, lightness
+from trainer.sample.surfaces import WHITE, blend, choose_backdrop, choose_colourway, lightness
 
 
 @pytest.mark.parametrize("seed", range(200))

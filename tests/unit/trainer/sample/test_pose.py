@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.sample.pose import choose_pose
+from trainer.sample.photo import choose_pose
 from trainer.sample.products import PRODUCTS
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from trainer.sample.catalogue import STORAGE_DECK, FileFormat, PixelMode, Storage, encode
 from trainer.sample.photo import Photo
-from trainer.sample.storage import STORAGE_DECK, FileFormat, PixelMode, Storage, encode
 
 
 @pytest.fixture
