@@ -10,10 +10,13 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from models.preprocess import Pixels
-from trainer.check.align import Fitted, fit_pairs, shrunk
+from trainer.check.alignment import Fitted, fit_pairs, shrunk
 from trainer.check.candidates import (
+    BOXES,
     NEIGHBOURS,
     Candidates,
     Places,
@@ -23,10 +26,8 @@ from trainer.check.candidates import (
     find_candidates,
     rank_within,
 )
-from trainer.check.components import joined
-from trainer.check.describe import BOXES
 
-__all__ = ["NearPair", "find_near"]
+__all__ = ["NearPair", "find_near", "joined"]
 
 LEAST_LIKENESS: Final = 0.96
 LARGEST_DIFFERENCE: Final = 8.0
@@ -184,3 +185,11 @@ def _same_picture(fitted: Fitted) -> npt.NDArray[np.bool_]:
     )
     identical = (fitted.difference <= _SAME_DIFFERENCE) & (fitted.worst <= _SAME_WORST)
     return (alike | identical) & (fitted.tint <= LARGEST_TINT)
+
+
+def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """For each of some things the number of its group, where links join two; numbered in order of appearance."""
+    ends = np.array(links, np.intp).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    _, groups = connected_components(graph, directed=False)
+    return np.asarray(groups, np.intp)

@@ -13,12 +13,11 @@ from typing import Final
 
 from models.errors import InputError
 from models.text import number_of
-from trainer.check.checkup import Checkup
-from trainer.check.findings import issue_of
+from trainer.check.checkup import Checkup, issue_of
 from trainer.check.issues import Issue
-from trainer.check.photo_fault import FaultKind
-from trainer.data.csv_file import write_rows
+from trainer.data.csv_files import write_rows
 from trainer.data.dataset import LabeledPhoto
+from trainer.data.photo_files import FaultKind
 from worker.merging.csv_rows import CsvRows
 from worker.sources.readers import read_delimited
 

@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trainer.check.components import joined
-from trainer.check.look_store import LookStore
-from trainer.check.near import NearPair, find_near
+from trainer.check.near import NearPair, find_near, joined
 from trainer.data.dataset import LabeledPhoto, Split
+from trainer.data.look_store import LookStore
 
 __all__ = ["Leak", "LeakKind", "Relations", "is_placeholder", "relate"]
+
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20

@@ -16,17 +16,22 @@ from models.errors import ExitCode, InputError, StoppedError
 from models.terminal import Console, RateColumn
 from models.text import number_of
 from models.whole_file import replace_file
-from trainer.check.checkup import Checkup, check_up
-from trainer.check.findings import GRAVE, Findings, find
+from trainer.check.check_reports import (
+    MEANINGS,
+    Summary,
+    doubt_sentences,
+    leak_sentences,
+    property_sentences,
+    shortcut_sentences,
+    write_check_csv,
+)
+from trainer.check.checkup import GRAVE, Checkup, Findings, check_up, find
 from trainer.check.issues import Issue
-from trainer.check.look_store import LookStore
 from trainer.check.page import check_page
 from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
-from trainer.check.rows import write_check_csv
-from trainer.check.sentences import MEANINGS, doubt_sentences, leak_sentences, property_sentences, shortcut_sentences
-from trainer.check.summary import Summary
 from trainer.data.cache import looks_folder
 from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.look_store import LookStore
 
 __all__ = ["CheckScreen", "bring_back_and_show", "check_and_show"]
 

@@ -100,8 +100,8 @@ def import_command(
 
       hangtag corrections import corrected.csv --new-label hats
     """
+    from trainer.corrections.importing import SheetOptions
     from trainer.corrections.screen import chosen_store, import_and_show
-    from trainer.corrections.sheet import SheetOptions
 
     options = SheetOptions(reviewer, image_column, image_root, prefix, tuple(new_label or ()))
     import_and_show(file, chosen_store(into, config), options, as_json=as_json)

@@ -11,11 +11,9 @@ from rich.table import Table
 from models.errors import InputError
 from models.terminal import Console
 from models.text import number_of
-from trainer.corrections.bring_in import Imported, import_corrections
-from trainer.corrections.settle import Agreed, Conflict, Settled, settle
-from trainer.corrections.sheet import SheetOptions
+from trainer.corrections.importing import Imported, SheetOptions, import_corrections
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.word import COLUMNS, Word, ahead_sentence, word_cells
+from trainer.corrections.votes import COLUMNS, Agreed, Conflict, Settled, Word, ahead_sentence, settle, word_cells
 from trainer.retrain.config import read_config
 
 __all__ = ["chosen_store", "import_and_show", "list_corrections", "show_photo"]

@@ -11,5 +11,5 @@ def pixels_folder(cache: Path) -> Path:
 
 
 def looks_folder(cache: Path) -> Path:
-    """Of :class:`trainer.check.look_store.LookStore`."""
+    """Of :class:`trainer.data.look_store.LookStore`."""
     return cache / "looks"

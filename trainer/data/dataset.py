@@ -9,7 +9,7 @@ from typing import Final
 from models.errors import DataError
 from models.photo import walk_files
 from models.preprocess import IMAGE_SUFFIXES
-from trainer.data.path_cell import cell_path
+from trainer.data.csv_files import cell_path
 from worker.sources.readers import read_delimited
 
 __all__ = ["OPEN", "Dataset", "Exclusion", "LabeledPhoto", "Split", "read_dataset"]

@@ -23,7 +23,7 @@ from models.errors import ImageError, ImageFault, InputError
 from models.photo import read_photo
 from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import replace_file, sync_file
-from trainer.check.photo_fault import FaultKind, PhotoFault, changed
+from trainer.data.photo_files import FaultKind, PhotoFault, changed
 from worker.labelling.farm import Death, Farm
 from worker.labelling.sandbox import decode_in_sandbox
 

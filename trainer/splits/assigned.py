@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import DataError
-from trainer.data.csv_file import write_rows
+from trainer.data.csv_files import write_rows
 from trainer.data.dataset import Exclusion, Split
 
-__all__ = ["AssignedPhoto", "Assignment", "read_splits", "take_out", "write_splits"]
+__all__ = ["Applicant", "AssignedPhoto", "Assignment", "read_splits", "take_out", "write_splits"]
+
 
 _COLUMNS: Final = ("image", "label", "split", "sha256", "group", "product", "present")
 _PRESENT: Final = {"true": True, "false": False}
@@ -126,3 +127,37 @@ def _photo(row: list[str]) -> AssignedPhoto:
         msg = f"a cell is empty in the row of {image!r}"
         raise ValueError(msg)
     return AssignedPhoto(Path(image), label, Split(split), sha256, group, product or None, _PRESENT[present])
+
+
+@dataclass(frozen=True)
+class Applicant:
+    """A photo that asks for a split.
+
+    Attributes:
+        path: the file.
+        label: its class, as of today.
+        sha256: of the file.
+        product: as the person named it, today or before.
+        split: given by the person or by an earlier training; none where it is still to be decided.
+        group: its name in an earlier training; none for a new photo.
+        present: false for a photo of an earlier training that the data lack now.
+        fixed: whether an earlier training has decided on the split.
+        earlier_label: its class in that training; none for a new photo.
+        open: whether the person leaves its split to Hangtag, though others have one.
+    """
+
+    path: Path
+    label: str
+    sha256: str
+    product: str | None = None
+    split: Split | None = None
+    group: str | None = None
+    present: bool = True
+    fixed: bool = False
+    earlier_label: str | None = None
+    open: bool = False
+
+    @property
+    def relabeled(self) -> bool:
+        """Whether the person has corrected its class since."""
+        return self.earlier_label not in {None, self.label}

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from models.errors import DataError
 from trainer.data.dataset import LabeledPhoto, Split
-from trainer.splits.applicant import Applicant
-from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.assigned import Applicant, AssignedPhoto
 
 __all__ = ["match_earlier"]
 

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trainer.check.components import joined
+from trainer.check.near import joined
 from trainer.data.dataset import Split
-from trainer.splits.applicant import Applicant
+from trainer.splits.assigned import Applicant
 
 __all__ = ["Grouping", "group_name", "group_photos"]
 

@@ -18,7 +18,7 @@ from trainer.judging.evaluate import Evaluation
 from trainer.judging.figures import ClassFigures, Figures
 from trainer.run import RunState, open_run, read_history
 from trainer.splits.assigned import read_splits
-from trainer.splits.leaks import count_leaks
+from trainer.splits.set_aside import count_leaks
 
 
 def test_a_run_is_these_files_and_no_others(trained):

@@ -3,14 +3,13 @@
 from typing import Final
 
 from models.text import number_of
-from trainer.check.checkup import Checkup
-from trainer.check.findings import Findings
+from trainer.check.check_reports import shortcut_sentences
+from trainer.check.checkup import Checkup, Findings
 from trainer.check.page.album import Album
 from trainer.check.page.groups import issue_sections
 from trainer.check.page.heading import heading, images_of
 from trainer.check.page.style import STYLE
 from trainer.check.page.tables import class_table, file_table, guess_table, issue_table, more
-from trainer.check.sentences import shortcut_sentences
 from worker.page.frame import framed
 from worker.page.sections import section
 from worker.page.text import isolated, visible

@@ -3,13 +3,12 @@
 from typing import Final
 
 from models.text import number_of
-from trainer.check.checkup import Checkup
-from trainer.check.findings import Findings
+from trainer.check.check_reports import MEANINGS
+from trainer.check.checkup import Checkup, Findings
 from trainer.check.issues import LIMITS, Issue
 from trainer.check.page.album import Album
 from trainer.check.page.couples import COUPLES, couples, placeholders
 from trainer.check.page.tables import file_table, more, words
-from trainer.check.sentences import MEANINGS
 from worker.page.sections import section
 
 __all__ = ["MOST_FILES", "MOST_TILES", "issue_sections"]
@@ -26,7 +25,7 @@ _FACTS: Final = {
     Issue.EXIF_ROTATED: "orientation {orientation}",
     Issue.CMYK: "{mode}",
 }
-"""What a tile tells besides the score: columns of :class:`trainer.check.look.Look`."""
+"""What a tile tells besides the score: columns of :class:`trainer.data.image_statistics.Look`."""
 
 
 def issue_sections(checkup: Checkup, findings: Findings, album: Album) -> str:

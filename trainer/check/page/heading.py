@@ -3,10 +3,9 @@
 from collections import Counter
 
 from models.text import number_of
-from trainer.check.checkup import Checkup
-from trainer.check.findings import GRAVE, Findings
+from trainer.check.check_reports import MEANINGS, leak_sentences
+from trainer.check.checkup import GRAVE, Checkup, Findings
 from trainer.check.issues import Issue
-from trainer.check.sentences import MEANINGS, leak_sentences
 from trainer.data.dataset import Split
 from worker.page.text import share, visible
 from worker.results import Status

@@ -8,11 +8,10 @@ from typing import Final
 import numpy as np
 
 from models.text import number_of
-from trainer.check.checkup import Checkup
-from trainer.check.findings import Findings
+from trainer.check.check_reports import MEANINGS
+from trainer.check.checkup import Checkup, Findings
 from trainer.check.issues import Issue
 from trainer.check.page.album import LONGEST_LABEL, Album
-from trainer.check.sentences import MEANINGS
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import Split
 from worker.page.text import isolated, share, visible

@@ -12,12 +12,12 @@ from PIL import Image
 from models.errors import ImageError
 from trainer.check.checkup import Checkup, Faulty, Looked
 from trainer.check.issues import Issue, judge
-from trainer.check.look import Look, fault_of, look
 from trainer.check.near import NearPair
-from trainer.check.photo_fault import FaultKind, PhotoFault
 from trainer.check.relations import Leak, LeakKind, Relations
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
+from trainer.data.image_statistics import Look, fault_of, look
+from trainer.data.photo_files import FaultKind, PhotoFault
 
 ORDINARY = Look(
     format="JPEG",

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from trainer.check.align import fit_pairs, shrunk
+from trainer.check.alignment import fit_pairs, shrunk
 from trainer.sample.photo import draw_photo
 from trainer.sample.products import PRODUCTS
 

@@ -1,11 +1,10 @@
 import pytest
 
 from models.errors import DataError
-from trainer.check.checkup import check_up
-from trainer.check.findings import find
+from trainer.check.checkup import check_up, find
 from trainer.check.issues import Issue
-from trainer.check.look_store import LookStore
 from trainer.data.dataset import read_dataset
+from trainer.data.look_store import LookStore
 
 
 class Told:

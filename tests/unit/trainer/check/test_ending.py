@@ -3,7 +3,7 @@ import struct
 import pytest
 from PIL import Image
 
-from trainer.check.ending import ends_early
+from trainer.data.file_kinds import ends_early
 
 FORMATS = ["PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"]
 

@@ -4,13 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.check.checkup import Faulty, Looked
-from trainer.check.findings import UNUSABLE, find, issue_of
+from trainer.check.checkup import UNUSABLE, Faulty, Looked, find, issue_of
 from trainer.check.issues import Issue, judge
 from trainer.check.near import NearPair
-from trainer.check.photo_fault import FaultKind, PhotoFault
 from trainer.check.relations import Leak, LeakKind
 from trainer.data.dataset import LabeledPhoto
+from trainer.data.photo_files import FaultKind, PhotoFault
 
 
 @pytest.fixture

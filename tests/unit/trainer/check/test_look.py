@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageFilter
 
 from models.errors import ImageError
-from trainer.check.look import COPY_SIDE, SAMPLED, Look, look
+from trainer.data.image_statistics import COPY_SIDE, SAMPLED, Look, look
 from trainer.sample import draw_catalogue
 
 ORIENTATION = 0x0112

@@ -7,8 +7,8 @@ from PIL import Image
 
 from models.errors import ImageError, ImageFault
 from models.preprocess import MAX_BYTES, PreprocessSpec, preprocess
-from trainer.check.look import fault_of, look
-from trainer.check.photo_fault import FaultKind
+from trainer.data.image_statistics import fault_of, look
+from trainer.data.photo_files import FaultKind
 
 FORMATS = {
     "JPEG": {},

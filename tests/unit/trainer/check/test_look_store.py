@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from trainer.check.look import Look, look
-from trainer.check.look_store import LookStore
-from trainer.check.photo_fault import FaultKind
+from trainer.data.image_statistics import Look, look
+from trainer.data.look_store import LookStore
+from trainer.data.photo_files import FaultKind
 
 HASTY_S = 1.0
 

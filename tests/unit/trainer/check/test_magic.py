@@ -3,8 +3,8 @@ import os
 import pytest
 from PIL import Image
 
-from trainer.check.magic import stray_fault, unknown_fault
-from trainer.check.photo_fault import FaultKind
+from trainer.data.file_kinds import stray_fault, unknown_fault
+from trainer.data.photo_files import FaultKind
 
 SAVE = "save it as JPEG, PNG or WebP."
 PAGE = "It is a web page; fetch the photo itself."

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from trainer.check.look import COPY_SIDE
-from trainer.check.near import NearPair, find_near
-from trainer.check.relations import joined
+from trainer.check.near import NearPair, find_near, joined
+from trainer.data.image_statistics import COPY_SIDE
 from trainer.sample.photo import draw_photo
 from trainer.sample.products import PRODUCTS
 

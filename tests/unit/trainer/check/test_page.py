@@ -10,15 +10,14 @@ import pytest
 from PIL import Image
 
 from tests.unit.worker.page.html_page import Page
-from trainer.check.checkup import Checkup, check_up
-from trainer.check.findings import Findings, find
+from trainer.check.check_reports import MEANINGS
+from trainer.check.checkup import Checkup, Findings, check_up, find
 from trainer.check.issues import Issue
-from trainer.check.look_store import LookStore
 from trainer.check.page import check_page
 from trainer.check.page.album import Album
-from trainer.check.sentences import MEANINGS
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import read_dataset
+from trainer.data.look_store import LookStore
 
 NASTY = """hat"><img src=x onerror='alert(1)'>&amp;${rows}"""
 NASTY_FILE = b"\xff\xe2\x80\xae<script>gnp.png"

@@ -10,9 +10,9 @@ from PIL import Image
 from models.errors import InputError
 from trainer.check.checkup import check_up
 from trainer.check.issues import Issue
-from trainer.check.look_store import LookStore
 from trainer.check.quarantine import LOG, BroughtBack, bring_back, check_quarantine, quarantine, worth_moving
 from trainer.data.dataset import read_dataset
+from trainer.data.look_store import LookStore
 
 
 class SilentView:

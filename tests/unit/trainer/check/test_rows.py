@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.check.findings import UNUSABLE, find
+from trainer.check.check_reports import write_check_csv
+from trainer.check.checkup import UNUSABLE, find
 from trainer.check.issues import Issue
-from trainer.check.rows import write_check_csv
 
 
 @pytest.fixture

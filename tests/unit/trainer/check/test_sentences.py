@@ -3,16 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from trainer.check.checkup import Looked
-from trainer.check.issues import Issue, Judgement
-from trainer.check.relations import Leak, LeakKind
-from trainer.check.sentences import (
+from trainer.check.check_reports import (
     MEANINGS,
     doubt_sentences,
     leak_sentences,
     property_sentences,
     shortcut_sentences,
 )
+from trainer.check.checkup import Looked
+from trainer.check.issues import Issue, Judgement
+from trainer.check.relations import Leak, LeakKind
 from trainer.data.dataset import LabeledPhoto, Split
 
 

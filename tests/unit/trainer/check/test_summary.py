@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from trainer.check.checkup import Faulty
-from trainer.check.findings import find
+from trainer.check.check_reports import Summary
+from trainer.check.checkup import Faulty, find
 from trainer.check.issues import Issue
-from trainer.check.photo_fault import FaultKind, PhotoFault
-from trainer.check.summary import Summary
 from trainer.data.dataset import LabeledPhoto
+from trainer.data.photo_files import FaultKind, PhotoFault
 
 GOLDEN = Path(__file__).with_name("check.json")
 LATIN_1 = os.fsdecode(b"b\xe9ret")

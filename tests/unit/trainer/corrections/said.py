@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from trainer.corrections.word import Word
+from trainer.corrections.votes import Word
 
 BEGIN = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PHOTOS = ("a" * 64, "b" * 64, "c" * 64)

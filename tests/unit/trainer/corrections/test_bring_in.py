@@ -7,8 +7,7 @@ import pytest
 from models.errors import InputError
 from tests.unit.trainer.test_run import ARGS
 from tests.unit.worker.test_job import SPEC
-from trainer.corrections.bring_in import import_corrections
-from trainer.corrections.sheet import SheetOptions
+from trainer.corrections.importing import SheetOptions, import_corrections
 from trainer.corrections.store import CorrectionStore
 from trainer.run import Run
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.corrections.guarded import guarded, unguarded
+from trainer.corrections.store import guarded, unguarded
 from worker.merging.formula import inert
 
 texts = st.text() | st.from_regex(r"'{0,3}[ \t]?[=+@-][0-9a-z]*", fullmatch=True)

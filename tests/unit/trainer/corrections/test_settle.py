@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.trainer.corrections.said import word, words
-from trainer.corrections.settle import settle
+from trainer.corrections.votes import settle
 
 
 def test_the_last_word_of_a_reviewer_counts() -> None:

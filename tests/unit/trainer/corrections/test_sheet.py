@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
-from trainer.corrections.sheet import SheetOptions, read_sheet
+from trainer.corrections.importing import SheetOptions, read_sheet
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 A, B, C = "a" * 64, "b" * 64, "c" * 64

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from tests.unit.trainer.corrections.said import BEGIN, word, words
-from trainer.corrections.settle import settle
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.word import Word
+from trainer.corrections.votes import Word, settle
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 GOLDEN = f"""\

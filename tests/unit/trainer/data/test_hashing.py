@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import ImageError
-from trainer.check.photo_fault import FaultKind
 from trainer.data.dataset import LabeledPhoto
-from trainer.data.hashing import file_sha256, hash_photos
+from trainer.data.photo_files import FaultKind, file_sha256, hash_photos
 
 
 def test_photos_come_back_in_order_with_the_digest_of_their_bytes(tmp_path):

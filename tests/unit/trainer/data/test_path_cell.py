@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.data.csv_file import write_rows
+from trainer.data.csv_files import cell_path, path_cell, path_in, write_rows
 from trainer.data.dataset import read_dataset
-from trainer.data.path_cell import cell_path, path_cell, path_in
 
 names = st.binary(min_size=1, max_size=20).filter(lambda name: b"\0" not in name and b"/" not in name)
 

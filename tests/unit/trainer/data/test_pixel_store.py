@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.errors import InputError
 from models.preprocess import PreprocessSpec, preprocess
-from trainer.check.photo_fault import FaultKind
+from trainer.data.photo_files import FaultKind
 from trainer.data.pixel_store import PixelStore
 
 SPEC = PreprocessSpec(size=16)

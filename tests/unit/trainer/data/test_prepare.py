@@ -9,14 +9,13 @@ from PIL import Image
 
 from models.errors import DataError
 from models.preprocess import PreprocessSpec
-from trainer.check.look_store import LookStore
-from trainer.check.photo_fault import FaultKind, PhotoFault
 from trainer.data.cache import looks_folder, pixels_folder
 from trainer.data.dataset import Exclusion, Split, read_dataset
-from trainer.data.hashing import file_sha256
+from trainer.data.look_store import LookStore
+from trainer.data.photo_files import FaultKind, PhotoFault, file_sha256
 from trainer.data.pixel_store import PixelStore
-from trainer.data.prepare import SplitWishes, prepare, read_excluded, restore, write_excluded
 from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.prepare import SplitWishes, prepare, read_excluded, restore, write_excluded
 
 SPEC = PreprocessSpec(size=16)
 

@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 
 from models.preprocess import PreprocessSpec
-from trainer.check.look_store import LookStore
 from trainer.data.cache import looks_folder, pixels_folder
 from trainer.data.dataset import Split, read_dataset
+from trainer.data.look_store import LookStore
 from trainer.data.pixel_store import PixelStore
-from trainer.data.prepare import Prepared, SplitWishes, prepare
 from trainer.retrain.collect import collect
 from trainer.retrain.config import RetrainConfig
 from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.prepare import Prepared, SplitWishes, prepare
 
 SPEC = PreprocessSpec(size=16)
 

@@ -11,7 +11,7 @@ from trainer.data.dataset import LabeledPhoto, Split
 from trainer.splits.assign import assign_splits
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.earlier import match_earlier
-from trainer.splits.leaks import count_leaks
+from trainer.splits.set_aside import count_leaks
 
 
 def many(label, count, first=0):

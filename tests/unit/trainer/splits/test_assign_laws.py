@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.errors import DataError
 from tests.unit.trainer.splits.assigning import TEST, VAL, assign, seeds
 from trainer.data.dataset import Split
-from trainer.splits.leaks import count_leaks
+from trainer.splits.set_aside import count_leaks
 
 
 def groups_of(photos):

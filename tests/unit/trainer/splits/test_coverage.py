@@ -5,7 +5,7 @@ import pytest
 from models.errors import DataError
 from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.coverage import keep_trained
+from trainer.splits.set_aside import keep_trained
 
 TRAIN, VAL, TEST = Split
 

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from trainer.data.dataset import LabeledPhoto, Split
-from trainer.splits.applicant import Applicant
-from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.assigned import Applicant, AssignedPhoto
 from trainer.splits.earlier import match_earlier
 
 TRAIN, VAL, TEST = Split

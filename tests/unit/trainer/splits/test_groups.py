@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.data.dataset import Split
-from trainer.splits.applicant import Applicant
+from trainer.splits.assigned import Applicant
 from trainer.splits.groups import group_photos
 
 TRAIN, VAL, TEST = Split

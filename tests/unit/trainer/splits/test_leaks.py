@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.leaks import count_leaks, drop_training_twins
+from trainer.splits.set_aside import count_leaks, drop_training_twins
 
 TRAIN, VAL, TEST = Split
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.data.dataset import Split
-from trainer.splits.stratify import FreeGroup, Standing, stratify
+from trainer.splits.assign import FreeGroup, Standing, stratify
 
 TRAIN, VAL, TEST = Split
 

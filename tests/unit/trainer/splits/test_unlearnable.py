@@ -5,8 +5,8 @@ import pytest
 
 from trainer.check.relations import Relations
 from trainer.data.dataset import Split
-from trainer.splits.applicant import Applicant
-from trainer.splits.unlearnable import find_unlearnable
+from trainer.splits.assigned import Applicant
+from trainer.splits.set_aside import find_unlearnable
 
 TRAIN, VAL, TEST = Split
 GROUP = ((0, 1, 2),)

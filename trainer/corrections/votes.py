@@ -3,16 +3,18 @@
 import os
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from models.text import number_of
-from trainer.data.path_cell import cell_path, path_cell
+from trainer.data.csv_files import cell_path, path_cell
 
-__all__ = ["COLUMNS", "Word", "ahead_sentence", "parse_word", "word_cells"]
+__all__ = ["COLUMNS", "Agreed", "Conflict", "Settled", "Word", "ahead_sentence", "parse_word", "settle", "word_cells"]
+
 
 COLUMNS: Final = ("image", "sha256", "label", "was", "reviewer", "model", "at")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -134,3 +136,78 @@ def ahead_sentence(ahead: Sequence[Word], path: Path) -> str:
         f"{words} not count, the first by {first.reviewer} at {first.at.isoformat()} on {photo}; correct its time "
         f"(the column at) in {path}."
     )
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """A photo of which all who spoke say the same, each with the last word.
+
+    Attributes:
+        words: the last of each reviewer, the latest first.
+    """
+
+    words: tuple[Word, ...]
+
+    @property
+    def label(self) -> str:
+        """What it shows."""
+        return self.words[0].label
+
+    @property
+    def reviewers(self) -> tuple[str, ...]:
+        """Who say so, in alphabetical order."""
+        return _reviewers(self.words)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A photo of which reviewers say different things; nobody knows who is right, so it is left out.
+
+    Attributes:
+        words: the last of each reviewer (all that one said at the same moment), the latest first.
+    """
+
+    words: tuple[Word, ...]
+
+    @property
+    def reviewers(self) -> tuple[str, ...]:
+        """Who spoke, in alphabetical order."""
+        return _reviewers(self.words)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What came of reviewers' words, in the order of their photos."""
+
+    agreed: tuple[Agreed, ...]
+    conflicts: tuple[Conflict, ...]
+
+
+def settle(words: Iterable[Word]) -> Settled:
+    """Let each reviewer's last word on a photo count, and all reviewers alike.
+
+    A conflict is over when a later word of one of them makes all of them say the same. Neither the order of words nor
+    a word that comes twice makes a difference.
+    """
+    by_photo: defaultdict[str, list[Word]] = defaultdict(list)
+    for word in sorted(set(words), reverse=True):
+        by_photo[word.photo].append(word)
+    agreed: list[Agreed] = []
+    conflicts: list[Conflict] = []
+    for _, said in sorted(by_photo.items()):
+        last = _last(said)
+        if len({word.label for word in last}) == 1:
+            agreed.append(Agreed(last))
+        else:
+            conflicts.append(Conflict(last))
+    return Settled(tuple(agreed), tuple(conflicts))
+
+
+def _last(words: Sequence[Word]) -> tuple[Word, ...]:
+    """Of words on one photo, the latest first, those that each reviewer ended with."""
+    when = {word.reviewer: word.at for word in reversed(words)}
+    return tuple(word for word in words if word.at == when[word.reviewer])
+
+
+def _reviewers(words: Iterable[Word]) -> tuple[str, ...]:
+    return tuple(sorted({word.reviewer for word in words}))

@@ -1,6 +1,6 @@
 """The on-disk cache of what photos show: each is looked at once, by ``hangtag check`` or the first training.
 
-A store is a folder for one version of :mod:`trainer.check.look` and of Pillow. Each pass over new photos adds shards:
+A store is a folder for one version of the statistics and of Pillow. Each pass over new photos adds shards:
 ``<id>.copies``, ``uint8 (n, 64, 64, 3)``, and ``<id>.parquet``, a row for each with the SHA-256 of its file. The latter
 is renamed into place last, once the shard is whole. One that is damaged counts for nothing: its photos are looked at
 again.
@@ -24,9 +24,8 @@ import pyarrow.parquet as pq
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import sync_file
-from trainer.check.look import COPY_SIDE, Look
-from trainer.check.photo_fault import FaultKind, PhotoFault, changed
-from trainer.data.hashing import holds
+from trainer.data.image_statistics import COPY_SIDE, Look
+from trainer.data.photo_files import FaultKind, PhotoFault, changed, holds
 from worker.labelling.farm import Death, Farm
 
 __all__ = ["LookStore"]
@@ -78,7 +77,7 @@ class LookStore:
         return PhotoFault(FaultKind(kind), self._tables[shard]["message"][row].as_py()) if kind else None
 
     def looks(self, sha256s: Sequence[str]) -> pa.Table:
-        """What usable photos show: a column for each attribute of :class:`trainer.check.look.Look`, a row a photo."""
+        """What usable photos show: a column for each attribute of ``Look``, a row a photo."""
         starts = np.cumsum([0, *map(len, self._tables)])
         places = [int(starts[shard]) + row for shard, row in map(self._rows.__getitem__, sha256s)]
         if not places:
@@ -214,7 +213,7 @@ class _Looking:
     def run(self, workers: int) -> None:
         """Look at everything."""
         lines = [json.dumps([row, str(path)]) for row, (_, path) in enumerate(self._files)]
-        module = ("trainer.check.look_process", str(self._copies), str(self._timeout_s))
+        module = ("trainer.data.look_process", str(self._copies), str(self._timeout_s))
         with (
             tempfile.TemporaryDirectory() as logs,
             Farm(module, workers, Path(logs), self._answered, self._died) as farm,

@@ -1,13 +1,27 @@
-"""A file's path in a cell of a CSV: whatever bytes its name has, and from the folder of its data."""
+"""The small CSV files of a run, whole or absent; file names that are no UTF-8 keep their bytes."""
 
+import io
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from models.whole_file import replace_file
+from worker.merging.csv_rows import CsvRows
 from worker.merging.formula import inert
 
-__all__ = ["cell_path", "data_folder", "path_cell", "path_in"]
+__all__ = ["cell_path", "data_folder", "path_cell", "path_in", "write_rows"]
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a header and rows."""
+    text = io.StringIO(newline="")
+    writer = CsvRows(text)
+    writer.write([header])
+    writer.write(rows)
+    replace_file(path, text.getvalue().encode(errors="surrogateescape"))
+
 
 _QUOTED: Final = "file:///"
 

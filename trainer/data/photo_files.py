@@ -3,15 +3,51 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from models.errors import ImageError
 from models.photo import read_photo
-from trainer.check.photo_fault import FaultKind, PhotoFault, changed
 from trainer.data.dataset import LabeledPhoto
 
-__all__ = ["file_sha256", "hash_photos", "holds"]
+__all__ = ["FaultKind", "PhotoFault", "changed", "file_sha256", "hash_photos", "holds"]
+
+
+class FaultKind(StrEnum):
+    """What is wrong with a file; those that :class:`models.errors.ImageFault` has too have its words."""
+
+    TRUNCATED = "truncated"
+    UNSUPPORTED = "unsupported"
+    WRONG_EXTENSION = "wrong_extension"
+    UNREADABLE = "unreadable"
+    MISSING = "missing"
+    REFUSED = "refused"
+    TOO_LARGE = "too_large"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True)
+class PhotoFault:
+    """Why a photo cannot be used.
+
+    Attributes:
+        kind: what is wrong.
+        message: for people.
+    """
+
+    kind: FaultKind
+    message: str
+
+
+def changed(path: Path) -> PhotoFault:
+    """The fault of a file that was replaced since its SHA-256 was noted: its label may not fit any more."""
+    msg = f"Expected {path} as it was when its SHA-256 was noted, it holds other bytes; check its label and try again."
+    return PhotoFault(FaultKind.CHANGED, msg)
+
 
 _THREADS: Final = 8
 _AT_A_TIME: Final = 1024

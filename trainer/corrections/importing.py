@@ -1,20 +1,69 @@
 """A file that a person has reviewed photos in: a ``review.csv`` with their marks, or rows of ``corrections.csv``."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from models.errors import InputError
-from trainer.corrections.guarded import unguarded
-from trainer.corrections.store import refuse_rows
-from trainer.corrections.word import COLUMNS, Word, parse_word
+from models.errors import ImageError, InputError, JobError
+from models.storage.storage import FolderStorage
+from trainer.corrections.store import Added, CorrectionStore, lost_places, refuse_rows, unguarded
+from trainer.corrections.votes import COLUMNS, Settled, Word, parse_word, settle
+from trainer.data.csv_files import data_folder
+from trainer.data.photo_files import file_sha256
+from trainer.run import Run
+from worker.job import open_job
 from worker.sources.catalogue import IMAGE_COLUMNS
 from worker.sources.readers import Reader, read_delimited
 
-__all__ = ["Sheet", "SheetOptions", "read_sheet"]
+__all__ = ["Imported", "Sheet", "SheetOptions", "import_corrections", "job_root", "near_labels", "read_sheet"]
+
+
+_ALIKE: Final = 0.8
+"""Of difflib's ratio: ``hatt`` and ``hat`` have 0.86, ``boots`` and ``boats`` 0.8, ``hats`` and ``cats`` 0.75."""
+
+
+def near_labels(labels: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Labels that nobody has used → the known one that each is nearest to, upper and lower case being alike."""
+    there = set(known)
+    by_folded = {label.casefold(): label for label in sorted(there, reverse=True)}
+    near: dict[str, str] = {}
+    for label in sorted(set(labels) - there):
+        found = get_close_matches(label.casefold(), by_folded, n=1, cutoff=_ALIKE)
+        if found:
+            near[label] = by_folded[found[0]]
+    return near
+
+
+def job_root(file: Path) -> Path | None:
+    """The folder at which relative paths start in a file that lies beside a job's or a run's own files.
+
+    ``None`` if there is no job and no run, if the job's photos are not files, or if the folder is not on this machine.
+    """
+    folder = file.absolute().parent
+    root = _of_run(folder) or _of_job(folder)
+    return root if root is not None and root.is_absolute() and root.is_dir() else None
+
+
+def _of_run(folder: Path) -> Path | None:
+    try:
+        return data_folder(Path(Run(folder).args().data))
+    except (OSError, InputError):
+        return None  # no run, or of another version: as if it were not there
+
+
+def _of_job(folder: Path) -> Path | None:
+    try:
+        job = open_job(FolderStorage(folder))
+    except JobError:
+        return None  # of another version: as if it were not there
+    return None if job is None or "://" in job.spec.image_root else Path(job.spec.image_root)
+
 
 _CORRECTED: Final = "corrected"
 _TOP_K: Final = "top_k"
@@ -151,3 +200,75 @@ def _said(cells: dict[str, str]) -> dict[str, str] | None:
 def _best(top_k: str) -> str:
     found = _BEST.match(top_k)
     return found[1] if found else ""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did.
+
+    Attributes:
+        sheet: what the file said.
+        added: what was new of it.
+        settled: all words that are there now.
+        lost: paths in the file that lead to no file, in its order.
+        root: where relative paths start, as the job or the run beside the file says; ``None`` if neither says it, or
+            if nobody asked.
+    """
+
+    sheet: Sheet
+    added: Added
+    settled: Settled
+    lost: tuple[str, ...] = ()
+    root: Path | None = None
+
+    @property
+    def by_label(self) -> dict[str, int]:
+        """How many of the new words say each label, the commonest first."""
+        return dict(Counter(word.label for word in self.added.words).most_common())
+
+    @property
+    def pathbound(self) -> int:
+        """How many of the new words are known by a place alone, since no file is there."""
+        return sum(not word.sha256 for word in self.added.words)
+
+
+def import_corrections(
+    file: Path, store: CorrectionStore, options: SheetOptions, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Imported:
+    """Add what a file says to the store, as a whole or not at all.
+
+    Raises:
+        InputError: the file or the store cannot be used, or a new label looks like a typing error of a known one.
+    """
+    root = None if options.image_root else job_root(file)
+    sheet = read_sheet(file, replace(options, image_root=root) if root else options, now())
+    _check_labels(file, sheet, store.words(), options.new_labels)
+    added = store.add(_hashed(sheet.timed), _hashed(sheet.untimed))
+    lost = tuple(lost_places((*sheet.timed, *sheet.untimed)))
+    return Imported(sheet, added, settle(added.all), lost, root)
+
+
+def _check_labels(file: Path, sheet: Sheet, before: Sequence[Word], new_labels: Sequence[str]) -> None:
+    """Refuse labels that may be typing errors of what a reviewer or the model has said before."""
+    said = (*sheet.timed, *sheet.untimed)
+    known = {word.label for word in before} | {word.was for word in (*before, *said) if word.was} | sheet.named
+    near = near_labels({word.label for word in said} - set(new_labels), known)
+    if near:
+        asked = "\n  ".join(f"{label}: do you mean {meant}?" for label, meant in near.items())
+        msg = (
+            f"Expected labels in {file} that are known, or new on purpose; none was imported, so mend these and import "
+            f"the file again, or say --new-label {shlex.quote(next(iter(near)))}.\n  {asked}"
+        )
+        raise InputError(msg)
+
+
+def _hashed(words: Sequence[Word]) -> list[Word]:
+    """Words on photos that are known by their bytes wherever these can be read: a file that moves keeps its words."""
+    return [word if word.sha256 else replace(word, sha256=_sha256(word)) for word in words]
+
+
+def _sha256(word: Word) -> str:
+    try:
+        return file_sha256(word.path) if word.path else ""
+    except ImageError:
+        return ""

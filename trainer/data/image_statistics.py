@@ -14,9 +14,8 @@ from PIL import Image, ImageChops, ImageFilter, ImageStat, UnidentifiedImageErro
 
 from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels, opened, orientation_of, whole_rgb
-from trainer.check.ending import ends_early
-from trainer.check.magic import unknown_fault
-from trainer.check.photo_fault import FaultKind, PhotoFault
+from trainer.data.file_kinds import ends_early, unknown_fault
+from trainer.data.photo_files import FaultKind, PhotoFault
 
 __all__ = ["COPY_SIDE", "Look", "fault_of", "look"]
 

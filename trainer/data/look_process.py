@@ -1,6 +1,6 @@
 """A process that looks at photos: paths in on stdin, small copies into a shared file, a JSON line out for each.
 
-Run as ``python -P -m trainer.check.look_process COPIES_FILE TIMEOUT_S``; each line is ``[ROW, "PATH"]``. A file is read
+Run as ``python -P -m trainer.data.look_process COPIES_FILE TIMEOUT_S``; each line is ``[ROW, "PATH"]``. A file is read
 once: the answer has the ``sha256`` of the very bytes that were looked at, unless they could not be read. ``look`` says
 what they show; or ``kind`` and ``message`` say what is wrong with them, or with reading them.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from models.errors import ImageError
 from models.photo import read_photo
 from models.preprocess import Pixels
-from trainer.check.look import COPY_SIDE, fault_of, look
+from trainer.data.image_statistics import COPY_SIDE, fault_of, look
 from worker.labelling.child import take_streams
 
 MEMORY_BYTES: Final = 4 * 1024**3

@@ -1,0 +1,341 @@
+"""``check.json``: what a check found, for scripts."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from trainer.check.checkup import UNUSABLE, Checkup, Findings, issue_of
+from trainer.check.issues import Issue
+from trainer.check.relations import Leak, LeakKind
+from trainer.data.csv_files import path_in, write_rows
+from trainer.data.dataset import LabeledPhoto, Split
+
+__all__ = [
+    "MEANINGS",
+    "Summary",
+    "doubt_sentences",
+    "leak_sentences",
+    "listed",
+    "property_sentences",
+    "shortcut_sentences",
+    "write_check_csv",
+]
+
+
+MEANINGS: Final = {
+    Issue.MISSING: "nothing is there under this name",
+    Issue.UNREADABLE: "it is no image, or a damaged one, or cannot be read",
+    Issue.TRUNCATED: "the file ends too early",
+    Issue.UNSUPPORTED: "a file, but none of the formats that Hangtag reads",
+    Issue.WRONG_EXTENSION: "its name says another format than its content",
+    Issue.LEAK: "the same picture or product is in a split that is learned from",
+    Issue.LABEL_CONFLICT: "the same picture stands under two labels",
+    Issue.PLACEHOLDER: "one picture under many rows: an 'image not available'",
+    Issue.EXACT_DUPLICATE: "the same pixels as another photo",
+    Issue.NEAR_DUPLICATE: "another photo saved again, resized or cropped a little",
+    Issue.TOO_SMALL: "less than 64 pixels at its longer side",
+    Issue.ODD_SIZE: "far larger or smaller than most",
+    Issue.ODD_ASPECT_RATIO: "very long or very high",
+    Issue.DARK: "hardly any bright pixel",
+    Issue.LIGHT: "hardly any dark pixel",
+    Issue.BLURRY: "hardly any sharp edge",
+    Issue.LOW_INFORMATION: "nearly one colour",
+    Issue.ANIMATED: "several pictures in one file; the first is used",
+    Issue.TRANSPARENT: "something shines through; white is laid under it",
+    Issue.EXIF_ROTATED: "stored turned or mirrored; it is set upright",
+    Issue.CMYK: "printing colours; they are converted",
+    Issue.GREY: "no colour",
+}
+"""What each issue means, those first that matter most."""
+
+
+_MOST_NAMES: Final = 10
+
+
+def leak_sentences(checkup: Checkup) -> list[str]:
+    """For each split, how much of it was seen in the splits that more is learned from."""
+    photos = checkup.looked.photos
+    sizes = Counter(photo.split for photo in photos)
+    sentences = []
+    for split in (Split.TEST, Split.VAL):
+        leaks = [leak for leak in checkup.relations.leaks if photos[leak.photo].split is split]
+        if leaks:
+            sentences.append(_leak_sentence(checkup, split, leaks, sizes[split]))
+    return sentences
+
+
+def _leak_sentence(checkup: Checkup, split: Split, leaks: list[Leak], size: int) -> str:
+    seen = [leak for leak in leaks if leak.kind is not LeakKind.PRODUCT]
+    clauses = []
+    if seen:
+        kinds = Counter(leak.kind for leak in seen)
+        counted = " and ".join(f"{kinds[kind]:,} {kind}" for kind in LeakKind if kinds[kind])
+        noun = "leak" if len(seen) == 1 else "leaks"
+        share = f"{_percent(len(seen), size)} of your {split.word} images"
+        clauses.append(f"{counted} {noun}: {share} were seen in {_sources(checkup, seen)}")
+    if len(seen) < len(leaks):
+        others = [leak for leak in leaks if leak.kind is LeakKind.PRODUCT]
+        share = f"{len(others):,} {split.word} {'image shows' if len(others) == 1 else 'images show'}"
+        clauses.append(f"{share} a product of which other photos are in {_sources(checkup, others)}")
+    return "; ".join(clauses)
+
+
+def _sources(checkup: Checkup, leaks: list[Leak]) -> str:
+    sources = {checkup.looked.photos[leak.twin].split for leak in leaks}
+    return " or ".join(source.word for source in Split if source in sources)
+
+
+def doubt_sentences(checkup: Checkup) -> list[str]:
+    """What a training would refuse, or could not do."""
+    photos = checkup.looked.photos
+    sizes = Counter(photo.label for photo in photos)
+    empty = [label for label in checkup.dataset.classes if not sizes[label]]
+    single = [label for label in checkup.dataset.classes if sizes[label] == 1]
+    without = sum(photo.split is None for photo in photos)
+    doubts = []
+    if empty:
+        doubts.append(f"no usable photo of {listed(empty)}: a model will not know it")
+    if single:
+        doubts.append(f"one photo only of {listed(single)}: it can be trained on, and not tested")
+    if 0 < without < len(photos):
+        have = "photos has" if without == 1 else "photos have"
+        doubts.append(f"{without:,} of {len(photos):,} {have} no split: hangtag train wants one for all or for none")
+    disputed = _products_of_several_labels(photos)
+    if disputed:
+        stand = "product (column group) stands" if len(disputed) == 1 else "products (column group) stand"
+        doubts.append(f"{len(disputed):,} {stand} under several labels, such as {disputed[0]}")
+    return doubts
+
+
+def _products_of_several_labels(photos: Sequence[LabeledPhoto]) -> list[str]:
+    labels: defaultdict[str, set[str]] = defaultdict(set)
+    for photo in photos:
+        if photo.product is not None:
+            labels[photo.product].add(photo.label)
+    return [product for product, names in labels.items() if len(names) > 1]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a sentence: the first ten, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
+
+
+def property_sentences(checkup: Checkup) -> list[str]:
+    """What holds for most of a class: ``shirt: light (97%), grey (61%)``."""
+    return [
+        f"{label}: {', '.join(f'{issue} ({share:.0%})' for issue, share in issues.items())}"
+        for label, issues in checkup.judgement.properties.items()
+    ]
+
+
+def shortcut_sentences(checkup: Checkup) -> list[str]:
+    """The accidents that give classes away, the best first."""
+    return [guess.sentence() for guess in checkup.guesses if guess.is_shortcut]
+
+
+def _percent(part: int, whole: int) -> str:
+    """A share in words that are true: never 0% of something, nor 100% of less than all."""
+    share = 100 * part / whole
+    if share < 0.1:  # noqa: PLR2004 - what one digit can say
+        return "less than 0.1%"
+    if part < whole and share >= 99.5:  # noqa: PLR2004 - would be rounded up to all
+        return "more than 99%"
+    return f"{share:.0f}%" if share >= 1 else f"{share:.1f}%"
+
+
+def _readable(text: str) -> str:
+    r"""A name that is no UTF-8, as JSON can hold it: ``b\xe9ret.png``; ``check.csv`` has its very bytes."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+Text = Annotated[str, BeforeValidator(_readable)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BadFile(_Record):
+    """A file that cannot be used."""
+
+    image: Text
+    kind: str
+    message: Text
+
+
+class Member(_Record):
+    """A photo of a group."""
+
+    image: Text
+    label: Text
+    split: str | None
+
+
+class Pair(_Record):
+    """Two photos that show the same picture in other pixels; ``likeness`` is at most 1."""
+
+    first: Member
+    second: Member
+    likeness: float
+
+
+class LeakedPhoto(_Record):
+    """A photo, and its twin in a split that more is learned from; ``kind`` is ``exact``, ``near`` or ``product``."""
+
+    photo: Member
+    twin: Member
+    kind: str
+
+
+class Shortcut(_Record):
+    """How well classes are guessed from an accident; see :class:`trainer.check.shortcuts.Guess`."""
+
+    feature: Text
+    accuracy: float
+    majority: float
+    is_shortcut: bool
+    pair: tuple[Text, Text]
+    pair_accuracy: float
+    pair_majority: float
+    classes: int
+    pair_stands_out: bool
+
+
+class Summary(_Record):
+    """The contents of ``check.json``.
+
+    Attributes:
+        schema_version: of this file's format.
+        data: what was checked.
+        images: files that were taken for photos.
+        usable: those that can be learned from.
+        classes: usable photos of each class.
+        splits: usable photos of each split; empty where the person gave none.
+        issues: how many photos and files have each issue.
+        properties: class → issue → share, where most of the class has it.
+        bad_files: that cannot be used.
+        ignored: other files: their names are not those of photos, or they lie in no class folder.
+        exact_duplicates: groups with the same pixels.
+        near_duplicates: pairs.
+        label_conflicts: groups under several labels.
+        placeholders: groups of one picture that stands for many products.
+        leaks: photos that were seen in a split that more is learned from.
+        leak_sentences: the same in words.
+        shortcuts: every guess, the best first.
+        seconds: that the check took.
+    """
+
+    schema_version: Literal[1] = 1
+    data: Text
+    images: int
+    usable: int
+    classes: dict[Text, int]
+    splits: dict[str, int]
+    issues: dict[str, int]
+    properties: dict[Text, dict[str, float]]
+    bad_files: list[BadFile]
+    ignored: list[BadFile]
+    exact_duplicates: list[list[Member]]
+    near_duplicates: list[Pair]
+    label_conflicts: list[list[Member]]
+    placeholders: list[list[Member]]
+    leaks: list[LeakedPhoto]
+    leak_sentences: list[str]
+    shortcuts: list[Shortcut]
+    seconds: float
+
+    @classmethod
+    def of(cls, checkup: Checkup, findings: Findings, data: Path, seconds: float) -> Self:
+        """What a check of ``data`` found."""
+        relations, photos = checkup.relations, checkup.looked.photos
+        members = [Member(image=str(p.path), label=p.label, split=p.split) for p in photos]
+        return cls(
+            data=str(data),
+            images=len(photos) + len(checkup.looked.faulty),
+            usable=len(photos),
+            classes=dict.fromkeys(checkup.dataset.classes, 0) | dict(sorted(Counter(p.label for p in photos).items())),
+            splits=dict(Counter(str(photo.split) for photo in photos if photo.split)),
+            issues={issue.value: findings.count(issue) for issue in Issue},
+            properties={
+                label: {issue.value: share for issue, share in issues.items()}
+                for label, issues in checkup.judgement.properties.items()
+            },
+            bad_files=[
+                BadFile(image=str(one.photo.path), kind=one.fault.kind, message=one.fault.message)
+                for one in checkup.looked.faulty
+            ],
+            ignored=[BadFile(image=str(one.path), kind=one.reason, message=one.message) for one in checkup.ignored],
+            exact_duplicates=_groups(relations.exact, members),
+            near_duplicates=[
+                Pair(first=members[pair.first], second=members[pair.second], likeness=pair.likeness)
+                for pair in relations.near
+            ],
+            label_conflicts=_groups(relations.conflicts, members),
+            placeholders=_groups(relations.placeholders, members),
+            leaks=[
+                LeakedPhoto(photo=members[leak.photo], twin=members[leak.twin], kind=leak.kind)
+                for leak in relations.leaks
+            ],
+            leak_sentences=leak_sentences(checkup),
+            shortcuts=[Shortcut(**vars(guess)) for guess in checkup.guesses],
+            seconds=round(seconds, 2),
+        )
+
+    @property
+    def strict_faults(self) -> dict[str, int]:
+        """What ``--strict`` does not let pass, and how often it was found."""
+        wanted = (*UNUSABLE, Issue.LABEL_CONFLICT, Issue.LEAK)
+        several_labels = [len(group) for group in self.placeholders if len({member.label for member in group}) > 1]
+        found = {issue.value: self.issues[issue] for issue in wanted} | {Issue.PLACEHOLDER.value: sum(several_labels)}
+        return {name: count for name, count in found.items() if count}
+
+
+def _groups(groups: Sequence[Sequence[int]], members: Sequence[Member]) -> list[list[Member]]:
+    return [[members[place] for place in group] for group in groups]
+
+
+_SHOWN: Final = ("format", "width", "height", "bytes")
+_COLUMNS: Final = (
+    *("image", "label", "split", "product", "sha256", *_SHOWN, "picture", "twin", "message"),
+    *(column for issue in Issue for column in (f"is_{issue}", f"{issue}_score")),
+)
+
+
+def write_check_csv(path: Path, checkup: Checkup, findings: Findings) -> None:
+    """Write a row for each usable photo, in order, then one for each file that is not; paths start at the data."""
+    write_rows(path, _COLUMNS, chain(_usable(checkup, findings), _faulty(checkup)))
+
+
+def _usable(checkup: Checkup, findings: Findings) -> Iterator[list[object]]:
+    data, looked, pictures = checkup.dataset.source, checkup.looked, checkup.relations.pictures.tolist()
+    shown = [checkup.looks[name].to_pylist() for name in _SHOWN]
+    flags = [findings.flags.get(issue) for issue in Issue]
+    scores = [findings.scores.get(issue) for issue in Issue]
+    for place, (photo, sha256) in enumerate(zip(looked.photos, looked.sha256s, strict=True)):
+        twin = findings.twins.get(place)
+        row: list[object] = [path_in(data, photo.path), photo.label, photo.split or "", photo.product or "", sha256]
+        row += [column[place] for column in shown]
+        row += [pictures[place], "" if twin is None else path_in(data, looked.photos[twin].path), ""]
+        for flag, score in zip(flags, scores, strict=True):
+            row += [_said(flag is not None and bool(flag[place])), "" if score is None else f"{score[place]:.4f}"]
+        yield row
+
+
+def _faulty(checkup: Checkup) -> Iterator[list[object]]:
+    for one in checkup.looked.faulty:
+        photo, found = one.photo, issue_of(one)
+        image = path_in(checkup.dataset.source, photo.path)
+        row: list[object] = [image, photo.label, photo.split or "", photo.product or "", ""]
+        row += [""] * (len(_SHOWN) + 2) + [one.fault.message]
+        for issue in Issue:
+            row += [_said(issue is found), "0.0000" if issue is found else ""]
+        yield row
+
+
+def _said(flag: bool) -> str:
+    return "true" if flag else "false"
