@@ -68,7 +68,6 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     from models.preprocess import PreprocessSpec
     from trainer.data.dataset import read_dataset
     from trainer.data.pixel_store import PixelStore
-    from trainer.data.prepare import decode_all
     from trainer.learning.batches import Batches
     from trainer.learning.recipe import recipe_for
     from trainer.learning.training_step import Learner, is_bfloat16_fast
@@ -76,6 +75,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     from trainer.networks.choice import NamedWeights
     from trainer.networks.depth import depth_groups
     from trainer.request import Arch
+    from trainer.splits.prepare import decode_all
 
     arch = Arch(asked.arch)
     recipe = recipe_for(arch, pretrained=False)

@@ -66,11 +66,11 @@ def _frozen(
     from models.preprocess import PreprocessSpec
     from trainer.data.dataset import Split, read_dataset
     from trainer.data.pixel_store import PixelStore
-    from trainer.data.prepare import decode_all
     from trainer.judging.label_errors import out_of_fold
     from trainer.learning.predictions import features_of
     from trainer.networks.build import build_network
     from trainer.request import Arch
+    from trainer.splits.prepare import decode_all
 
     photos = [photo for photo in read_dataset(asked.photos).photos if photo.split is not Split.TEST]
     store = PixelStore(folder / "pixels", PreprocessSpec(size=asked.size, fit=fit, decode=decode))

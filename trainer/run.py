@@ -19,7 +19,7 @@ from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import Confidence
 from models.whole_file import replace_file
-from trainer.data.csv_file import write_rows
+from trainer.data.csv_files import write_rows
 from trainer.request import Arch, Balance
 
 __all__ = [

@@ -18,11 +18,10 @@ from exporter.training_run import ORIGINALS
 from models.errors import ImageError, InputError
 from models.photo import read_photo
 from models.whole_file import replace_file
-from trainer.check.look_store import LookStore
 from trainer.data.cache import looks_folder, pixels_folder
 from trainer.data.dataset import Split, read_dataset
+from trainer.data.look_store import LookStore
 from trainer.data.pixel_store import PixelStore
-from trainer.data.prepare import Prepared, SplitWishes, prepare, read_excluded, restore, write_excluded
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import choose_folds, share_of_main, train_folds
 from trainer.learning.balance import balance_note, choose_balance
@@ -37,6 +36,7 @@ from trainer.report.write import leave
 from trainer.request import TrainRequest
 from trainer.run import EpochFigures, Run, RunArgs, RunState, read_history
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
+from trainer.splits.prepare import Prepared, SplitWishes, prepare, read_excluded, restore, write_excluded
 
 __all__ = ["TrainResult", "TrainingView", "keep_for_export", "resume", "train"]
 

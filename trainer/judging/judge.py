@@ -12,15 +12,14 @@ from models.statistics.calibration import calibrated
 from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import OutOfDistribution
 from models.statistics.thresholds import HeldOut, fit_confidence, ruling_thresholds
-from trainer.data.csv_file import write_rows
+from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
-from trainer.data.path_cell import path_in
-from trainer.data.prepare import Prepared
 from trainer.judging.evaluate import Judged
 from trainer.judging.folds import Fold, out_of_distribution_of
 from trainer.learning.predictions import Answers, answer, images_per_s
 from trainer.learning.training import Lesson, labels_of
 from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.prepare import Prepared
 
 __all__ = ["Verdict", "judge", "write_predictions"]
 

@@ -10,7 +10,6 @@ import keras
 
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
-from trainer.data.prepare import Prepared
 from trainer.judging.evaluate import Evaluation, Judged, Predictions, confusion, evaluate
 from trainer.judging.folds import Fold
 from trainer.judging.judge import Verdict, judge, write_predictions
@@ -21,6 +20,7 @@ from trainer.report.model_card import model_card
 from trainer.report.page import report_page
 from trainer.report.pictures import heat_maps, last_spatial_layer, plot_confusion, plot_history
 from trainer.run import read_history
+from trainer.splits.prepare import Prepared
 
 __all__ = ["LeaveView", "leave"]
 

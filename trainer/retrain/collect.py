@@ -10,12 +10,10 @@ from typing import Final
 
 from models.errors import DataError
 from models.whole_file import replace_file
-from trainer.corrections.settle import Agreed, Conflict, Settled, settle
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.word import Word, ahead_sentence, word_cells
-from trainer.data.csv_file import write_rows
+from trainer.corrections.votes import Agreed, Conflict, Settled, Word, ahead_sentence, settle, word_cells
+from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import OPEN, LabeledPhoto, read_dataset
-from trainer.data.path_cell import path_cell
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.photo_hashes import PhotoHashes
 from trainer.retrain.records import Collected, Correction

@@ -19,7 +19,7 @@ from models.session import open_session
 from models.statistics.intervals import proportion_interval
 from trainer.data.cache import pixels_folder
 from trainer.data.dataset import Split
-from trainer.data.hashing import holds
+from trainer.data.photo_files import holds
 from trainer.data.pixel_store import PixelStore
 from trainer.retrain.compare_answers import Answers, Contestant, check_class_map, compare_answers
 from trainer.retrain.config import CatalogueSettings, ClassMap

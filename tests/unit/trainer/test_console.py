@@ -7,10 +7,10 @@ from rich.console import Console
 from models.preprocess import PreprocessSpec
 from trainer.console import TrainingScreen
 from trainer.data.dataset import Split
-from trainer.data.prepare import Prepared
 from trainer.request import Arch, Balance
 from trainer.run import EpochFigures, RunArgs
 from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.prepare import Prepared
 
 
 @pytest.fixture

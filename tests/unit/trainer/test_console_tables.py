@@ -12,10 +12,10 @@ from models.errors import ExitCode
 from tests.unit.trainer.report.materials import made, with_outcome
 from trainer.console import TrainingScreen, _show_evaluation, _show_result
 from trainer.data.dataset import Split
-from trainer.data.prepare import Prepared
 from trainer.report.material import ReportMaterial
 from trainer.run import EpochFigures, Run, RunState
 from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.prepare import Prepared
 from trainer.train import TrainResult
 
 WIDTH = 80

@@ -8,8 +8,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from models.errors import DataError, InputError
+from trainer.data.csv_files import path_cell
 from trainer.data.dataset import Split
-from trainer.data.path_cell import path_cell
 from trainer.retrain.cycle_folder import CycleStart, Outcome
 from trainer.retrain.records import CatalogueDiff, Collected, Comparison, Correction, Verdict
 from trainer.splits.assigned import AssignedPhoto, read_splits
