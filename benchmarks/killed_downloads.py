@@ -39,8 +39,8 @@ from workers import Workers
 from models.storage.storage import FolderStorage
 from worker.jobs import Jobs
 from worker.owner import Owner
-from worker.queue.ledger import connect
 from worker.queue.private_redis import PrivateRedis
+from worker.queue.redis_state import connect
 from worker.queue.settings import QueueSettings
 
 NAMES = ("killed", "other")

@@ -9,8 +9,8 @@ import redis
 from tests.integration.jobs import photo_names
 from tests.integration.processes import HANGTAG, WorkerProcess
 from tests.until import until
-from worker.queue.ledger import Ledger
 from worker.queue.private_redis import PrivateRedis
+from worker.queue.redis_state import RedisState
 
 from .place import SPRING_ROWS, Place, environment
 
@@ -30,7 +30,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, server: PrivateRedis) -> Ite
     worker = WorkerProcess.start(command, folder / "worker.log", environment(server.url, folder / "jobs"), elsewhere)
     try:
         with redis.Redis.from_url(server.url, decode_responses=True) as client:
-            until(lambda: Ledger(client).workers() or not worker.alive, "the worker announces itself")
+            until(lambda: RedisState(client).workers() or not worker.alive, "the worker announces itself")
         yield Place(folder, server, worker)
         worker.terminate()
         assert worker.process.wait(30) == 0

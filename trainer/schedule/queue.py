@@ -9,8 +9,8 @@ from celery import Celery
 from kombu import Queue
 
 from trainer.schedule.due_times import time_of
-from worker.queue.app import GentleCelery, configuration
-from worker.queue.ledger import Ledger
+from worker.queue.app import HangtagCelery, configuration
+from worker.queue.redis_state import RedisState
 from worker.queue.messages import Call, read_call
 from worker.queue.settings import QueueSettings
 
@@ -69,19 +69,19 @@ class Marks:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._ledger = Ledger(client)
+        self._state = RedisState(client)
 
     def ping(self) -> None:
         """Raise where Redis cannot be reached."""
-        self._ledger.ping()
+        self._state.ping()
 
     def waiting(self) -> set[SlotMessage]:
         """The messages that nobody took yet."""
-        return {message for text in self._ledger.queued(QUEUE) if (message := parse_message(text))}
+        return {message for text in self._state.queued(QUEUE) if (message := parse_message(text))}
 
     def mark(self, message: SlotMessage) -> bool:
         """Note that it is being queued; ``False`` when somebody did so, or held it back, a moment ago."""
-        return self._ledger.win(_key(message), SENT_S, at_most=HELD_S)
+        return self._state.win(_key(message), SENT_S, at_most=HELD_S)
 
     def hold_back(self, message: SlotMessage, seconds: int) -> None:
         """Let it be queued again after so many seconds, and not before."""
@@ -89,7 +89,7 @@ class Marks:
 
     def close(self) -> None:
         """Close the connection."""
-        self._ledger.close()
+        self._state.close()
 
 
 def _key(message: SlotMessage) -> str:
@@ -108,10 +108,10 @@ _OVER: Final[dict[str, Any]] = {
 }
 
 
-def make_sending_app(settings: QueueSettings) -> GentleCelery:
+def make_sending_app(settings: QueueSettings) -> HangtagCelery:
     """Queues cycles, and runs none."""
-    amqp = "worker.queue.connection:QuickAmqp"
-    app = GentleCelery("hangtag", amqp=amqp, set_as_current=False, read=slot_call, heartbeat=settings.heartbeat)
+    amqp = "worker.queue.connection:FastRetryAmqp"
+    app = HangtagCelery("hangtag", amqp=amqp, set_as_current=False, read=slot_call, heartbeat=settings.heartbeat)
     app.conf.update({**configuration(settings), **_OVER})
     return app
 

@@ -24,8 +24,8 @@ from trainer.schedule.claims import FOLDER, SKEW, Claim, SlotBook
 from trainer.schedule.due_times import Slots, slots_of, stamp_of
 from trainer.schedule.queue import CeleryOutbox, Marks, SlotMessage, make_sending_app
 from worker.events import log_event, start_logging
-from worker.queue.connection import Absence
-from worker.queue.ledger import RedisError, connect
+from worker.queue.connection import RedisOutage
+from worker.queue.redis_state import RedisError, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import Heartbeat
 
@@ -291,7 +291,7 @@ def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json
     try:
         marks.ping()
     except RedisError as error:  # slots are claimed all the same, and queued when it is there
-        Absence(settings.redis_name).away(error)
+        RedisOutage(settings.redis_name).away(error)
     with make_sending_app(settings) as app:
         desks = [Desk(config, CeleryOutbox(app, marks)) for config in watched]
         for desk in desks:

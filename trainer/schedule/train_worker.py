@@ -20,11 +20,11 @@ from trainer.schedule.claims import FOLDER, SlotBook, SlotEnd, SlotStatus, Try, 
 from trainer.schedule.cycle_process import CycleEnd, run_cycle
 from trainer.schedule.queue import QUEUE, RETRAIN_TASK, Marks, SlotMessage, make_sending_app
 from worker.events import log_event
-from worker.queue.app import LOGGED, GentleCelery
-from worker.queue.ledger import RedisError, connect
+from worker.queue.app import REQUEST, HangtagCelery
+from worker.queue.redis_state import RedisError, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import prepare_worker, run_worker
-from worker.queue.worker_state import BEAT_S, Heartbeat, InHand
+from worker.queue.worker_state import BEAT_S, Heartbeat, BusyProcesses
 
 __all__ = ["MOST_TRIES", "RETRAIN", "SlotRun", "check_training", "start_train_worker"]
 
@@ -55,7 +55,7 @@ class SlotRun:
         retry_s: seconds before a cycle that failed is tried again.
 
     Attributes:
-        in_hand: knows whether the worker has been told to stop.
+        busy: knows whether the worker has been told to stop.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class SlotRun:
         self._configs = configs
         self._command = tuple(command)
         self._retry_s = retry_s
-        self.in_hand = InHand()
+        self.busy = BusyProcesses()
 
     def retrain(self, config: str, slot: str) -> None:
         """Run the cycle of a slot, unless that is done, or the model is being retrained."""
         message = SlotMessage(config, slot)
         try:
-            with self.in_hand.taken():
+            with self.busy.taken():
                 self._try(message, self._config(config))
         except BusyError as error:
             self._later(message, self._retry_s // 4, str(error))
@@ -120,7 +120,7 @@ class SlotRun:
             log_event("cycle_starts", config=message.config, slot=message.slot, attempt=number)
             end = run_cycle(
                 self._command_for(message, config),
-                lambda: self.in_hand.stops,
+                lambda: self.busy.stops,
                 max(self._settings.grace_s - LEAVE_S, self._settings.grace_s / 2),
             )
             tries = [*earlier, attempt]
@@ -249,11 +249,11 @@ def check_training(find: Callable[[str], object] = find_spec) -> None:
         raise MissingExtraError(msg)
 
 
-def make_train_app(settings: QueueSettings, run: SlotRun) -> GentleCelery:
+def make_train_app(settings: QueueSettings, run: SlotRun) -> HangtagCelery:
     """Runs cycles, one at a time; nothing is connected yet."""
     app = make_sending_app(settings)
-    run.in_hand = app.in_hand
-    app.task(name=RETRAIN_TASK, Request=LOGGED, shared=False)(run.retrain)
+    run.busy = app.busy
+    app.task(name=RETRAIN_TASK, Request=REQUEST, shared=False)(run.retrain)
     app.steps["worker"].add(_heart_step(app.heartbeat))
     return app
 

@@ -90,7 +90,7 @@ def _supply(control: Control, name: str) -> None:
         resume = _command("resume", name, control.settings)
         errors.print(f"It is cancelled; {resume} goes on with it.", style="yellow", highlight=False, soft_wrap=True)
         return
-    situation = look_around(name, control.ledger, lambda: control.reconciler.supply(name))
+    situation = look_around(name, control.state, lambda: control.reconciler.supply(name))
     for line in remarks(situation, control.jobs.identity()):
         errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
@@ -104,7 +104,7 @@ def list_jobs(settings: QueueSettings, *, as_json: bool) -> None:
 def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
     """One job."""
     with open_control(settings) as control:
-        print_job(name, control.jobs.find(name), control.ledger, as_json=as_json)
+        print_job(name, control.jobs.find(name), control.state, as_json=as_json)
 
 
 def watch_job(name: str, settings: QueueSettings) -> None:

@@ -10,38 +10,38 @@ from celery import Celery
 from kombu import Queue
 
 from worker.priority import Priority
-from worker.queue.connection import Gate
+from worker.queue.connection import MessageFilter
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Call, chunk_call
 from worker.queue.metrics import Metrics
 from worker.queue.reconciler import service_step
 from worker.queue.runner import Runner
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
-from worker.queue.worker_state import Heartbeat, InHand
+from worker.queue.worker_state import BusyProcesses, Heartbeat
 
 if TYPE_CHECKING:
-    from worker.queue.celery_worker import GentleWorker
+    from worker.queue.celery_worker import GracefulWorker
 
-__all__ = ["LOGGED", "CeleryPublisher", "GentleCelery", "configuration", "make_app"]
+__all__ = ["REQUEST", "CeleryPublisher", "HangtagCelery", "configuration", "make_app"]
 
-LOGGED: Final = "worker.queue.celery_worker:LoggedRequest"
+REQUEST: Final = "worker.queue.celery_worker:LoggedRequest"
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0
 """Of the grace time, what is left for handing back messages and for processes to end."""
 
 
-class GentleCelery(Celery):
-    """A Celery app whose workers are gentle.
+class HangtagCelery(Celery):
+    """A Celery app whose workers finish what they have in hand when they are told to stop.
 
     Args:
         read: reads a message; gives nothing for what these workers do not do.
         heartbeat: the file, if there is one.
 
     Attributes:
-        in_hand: which processes of a worker have a task in hand.
+        busy: which processes of a worker have a task in hand.
         metrics: what they have done.
         heartbeat: whether the main process works.
-        gate: which messages they take.
+        message_filter: which messages they take.
     """
 
     def __init__(
@@ -52,26 +52,28 @@ class GentleCelery(Celery):
         **options: object,
     ) -> None:
         super().__init__(*arguments, **options)
-        self.in_hand = InHand()
+        self.busy = BusyProcesses()
         self.metrics = Metrics()
         self.heartbeat = Heartbeat(heartbeat)
-        self.gate = Gate(read, self.metrics.message_dropped)
+        self.message_filter = MessageFilter(read, self.metrics.message_dropped)
 
     @property
-    def Worker(self) -> type["GentleWorker"]:
+    def Worker(self) -> type["GracefulWorker"]:
         """See Celery's; imported when a worker is started, since who submits needs none of it."""
-        gentle: type[GentleWorker] = self.subclass_with_self("worker.queue.celery_worker:GentleWorker", name="Worker")
+        gentle: type[GracefulWorker] = self.subclass_with_self(
+            "worker.queue.celery_worker:GracefulWorker", name="Worker"
+        )
         return gentle
 
 
-def make_app(settings: QueueSettings) -> GentleCelery:
+def make_app(settings: QueueSettings) -> HangtagCelery:
     """A Celery app with our two tasks; nothing is connected yet."""
-    amqp = "worker.queue.connection:QuickAmqp"
-    app = GentleCelery("hangtag", amqp=amqp, set_as_current=False, heartbeat=settings.heartbeat)
+    amqp = "worker.queue.connection:FastRetryAmqp"
+    app = HangtagCelery("hangtag", amqp=amqp, set_as_current=False, heartbeat=settings.heartbeat)
     app.conf.update(configuration(settings))
-    runner = Runner(settings, app.in_hand, app.metrics)
-    app.task(name=CHUNK_TASK, Request=LOGGED, shared=False)(runner.label_chunk)
-    app.task(name=FINISH_TASK, Request=LOGGED, shared=False)(runner.finish_job)
+    runner = Runner(settings, app.busy, app.metrics)
+    app.task(name=CHUNK_TASK, Request=REQUEST, shared=False)(runner.label_chunk)
+    app.task(name=FINISH_TASK, Request=REQUEST, shared=False)(runner.finish_job)
     app.steps["worker"].add(service_step(settings, CeleryPublisher(app), app.metrics, app.heartbeat))
     return app
 
@@ -108,7 +110,7 @@ def configuration(settings: QueueSettings) -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],
         "result_backend": None,
-        "worker_consumer": "worker.queue.connection:PatientConsumer",
+        "worker_consumer": "worker.queue.connection:HangtagConsumer",
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": len(os.sched_getaffinity(0)),
         "worker_enable_remote_control": False,

@@ -13,10 +13,10 @@ from kombu.asynchronous import get_event_loop
 from worker.events import log_event
 
 if TYPE_CHECKING:
-    from worker.queue.app import GentleCelery
+    from worker.queue.app import HangtagCelery
 
 
-__all__ = ["GentleWorker", "LoggedRequest"]
+__all__ = ["GracefulWorker", "LoggedRequest"]
 
 
 class LoggedRequest(Request):
@@ -67,17 +67,17 @@ def _throw(error: Exception) -> None:
 _PAUSE_S: Final = 0.05
 
 
-class GentleWorker(Worker):
+class GracefulWorker(Worker):
     """Celery's, but for the wait."""
 
-    app: "GentleCelery"
+    app: "HangtagCelery"
 
     def wait_for_soft_shutdown(self) -> None:
         """See Celery's method, which sleeps through all of the time whenever a task was in hand at its start."""
         seconds = self.app.conf.worker_soft_shutdown_timeout
         log_event("worker_stops", within_s=seconds)
-        self.app.in_hand.stop()
+        self.app.busy.stop()
         until = time.monotonic() + seconds
-        while self.app.in_hand and time.monotonic() < until:
+        while self.app.busy and time.monotonic() < until:
             self.app.heartbeat.beat()
             time.sleep(_PAUSE_S)

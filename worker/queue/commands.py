@@ -33,11 +33,11 @@ from worker.queue.options import JobsOption, JsonOption, LogFormat, Only, RedisO
 if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
-__all__ = ["NEIGHBOUR", "register"]
+__all__ = ["TRAIN_WORKER", "register"]
 
 MAX_WAIT_S = 86_400.0
 
-NEIGHBOUR: Final = "train_worker"
+TRAIN_WORKER: Final = "train_worker"
 """Where the context's object, which the face fills in, names the module of another room that runs cycles."""
 
 
@@ -270,7 +270,7 @@ def worker_command(
     if queue is WorkerQueue.TRAIN:
         _check_train({"--concurrency": concurrency, "--jobs": jobs, "--metrics-port": metrics_port})
         os.environ.update(REMAP_SIGTERM="SIGQUIT")
-        start: StartWorker = import_module(context.obj[NEIGHBOUR]).start_train_worker
+        start: StartWorker = import_module(context.obj[TRAIN_WORKER]).start_train_worker
         raise typer.Exit(start(settings, configs or (), as_json=as_json))
     if configs:
         msg = f"{configs[0]} is for --queue train; a worker that labels takes what is in the folder of --jobs"

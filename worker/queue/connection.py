@@ -17,17 +17,17 @@ from worker.queue.messages import Call
 from worker.queue.settings import url_name
 
 if TYPE_CHECKING:
-    from worker.queue.app import GentleCelery
+    from worker.queue.app import HangtagCelery
 
 
-__all__ = ["Absence", "CheckedTransport", "Gate", "PatientConsumer", "QuickAmqp", "redis_expected"]
+__all__ = ["CheckedTransport", "FastRetryAmqp", "HangtagConsumer", "MessageFilter", "RedisOutage", "redis_expected"]
 
 
 _SILENT_S: Final = 10.0
 _SHOWN: Final = 80
 
 
-class Gate:
+class MessageFilter:
     """Lets a message in, or drops it.
 
     Args:
@@ -40,7 +40,7 @@ class Gate:
         self._dropped = dropped
         self._say_at = 0.0
 
-    def let_in(self, queue: bytes, text: bytes) -> tuple[bytes, bytes] | None:
+    def accept(self, queue: bytes, text: bytes) -> tuple[bytes, bytes] | None:
         """The queue and the message that Celery gets; nothing if it is dropped."""
         call = self._read(text)
         if call is None:
@@ -60,14 +60,14 @@ class Gate:
 class _CheckedRedis(redis.Redis):
     """A client that takes nothing else from a queue."""
 
-    def __init__(self, *arguments: Any, gate: Gate | None, **options: Any) -> None:  # noqa: ANN401 - as redis-py has it
-        self._gate = gate
+    def __init__(self, *arguments: Any, message_filter: MessageFilter | None, **options: Any) -> None:  # noqa: ANN401 - as redis-py has it
+        self._filter = message_filter
         super().__init__(*arguments, **options)
 
     def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:  # noqa: ANN401
         """See redis-py's; kombu passes the answers to its ``BRPOP`` through it."""
         answer = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
-        return self._gate.let_in(*answer) if self._gate and command_name == "BRPOP" and answer else answer
+        return self._filter.accept(*answer) if self._filter and command_name == "BRPOP" and answer else answer
 
 
 class _CheckedQoS(QoS):
@@ -79,7 +79,7 @@ class _CheckedQoS(QoS):
             super().restore_by_tag(tag, client, leftmost)
         except (ValueError, TypeError, RecursionError):
             self._remove_from_indices(tag).execute()
-            self.channel.connection.client.gate.drop(self.channel.unacked_key.encode(), tag)
+            self.channel.connection.client.message_filter.drop(self.channel.unacked_key.encode(), tag)
 
 
 class _CheckedChannel(Channel):
@@ -87,11 +87,11 @@ class _CheckedChannel(Channel):
 
     def _get_client(self) -> Any:  # noqa: ANN401
         super()._get_client()
-        return partial(_CheckedRedis, gate=self.connection.client.gate)
+        return partial(_CheckedRedis, message_filter=self.connection.client.message_filter)
 
 
 class CheckedTransport(Transport):
-    """kombu's, for connections with a ``gate``: a :class:`Gate`, or none for those that only publish."""
+    """kombu's, for connections with a ``message_filter``; those that only publish have none."""
 
     Channel = _CheckedChannel
 
@@ -114,7 +114,7 @@ def redis_expected(name: str, error: object) -> str:
     return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."
 
 
-class Absence:
+class RedisOutage:
     """Tells people that a Redis is away: at once, and then every ten minutes as long as it is.
 
     Args:
@@ -145,12 +145,12 @@ class _QuickConnection(Connection):
     Attributes:
         while_waiting: called after each try that failed, and each second until the next.
         absence: told of each try that failed, instead of Celery, which logs a line each time.
-        gate: says which messages are taken from queues; ``None`` for connections that only publish.
+        message_filter: says which messages are taken from queues; ``None`` for connections that only publish.
     """
 
     while_waiting: Callable[[], None] | None = None
-    absence: Absence | None = None
-    gate: Gate | None = None
+    absence: RedisOutage | None = None
+    message_filter: MessageFilter | None = None
 
     def get_transport_cls(self) -> type[CheckedTransport]:
         """See kombu's ``Connection.get_transport_cls``; every URL that our settings allow leads to a Redis."""
@@ -167,19 +167,19 @@ class _QuickConnection(Connection):
         return there
 
 
-class QuickAmqp(AMQP):
+class FastRetryAmqp(AMQP):
     """Celery's, with quick connections."""
 
     Connection = _QuickConnection
 
 
-class PatientConsumer(Consumer):
+class HangtagConsumer(Consumer):
     """Celery's, whose heart beats while it waits for Redis, when Celery's event loop does not turn."""
 
-    app: "GentleCelery"
+    app: "HangtagCelery"
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """See Celery's ``Consumer.ensure_connected``."""
-        conn.while_waiting, conn.gate = self.app.heartbeat.beat, self.app.gate
-        conn.absence = Absence(url_name(self.app.conf.broker_url))
+        conn.while_waiting, conn.message_filter = self.app.heartbeat.beat, self.app.message_filter
+        conn.absence = RedisOutage(url_name(self.app.conf.broker_url))
         return super().ensure_connected(conn)

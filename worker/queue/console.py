@@ -17,7 +17,7 @@ from worker.jobs import Jobs
 from worker.model_note import read_note
 from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.control import Control, Situation, look_around, watch
-from worker.queue.ledger import Ledger
+from worker.queue.redis_state import RedisState
 
 __all__ = ["Row", "print_job", "print_jobs", "read_rows", "remarks", "watch_with_progress"]
 
@@ -72,9 +72,9 @@ def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
     console.print(table)
 
 
-def print_job(name: str, job: Job, ledger: Ledger, *, as_json: bool) -> None:
+def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
     """All there is to know of one job."""
-    progress, situation = ProgressReader(job).read(), look_around(name, ledger)
+    progress, situation = ProgressReader(job).read(), look_around(name, state)
     if as_json:
         found = {"redis_error": situation.redis_error, "trouble": situation.trouble}
         workers = [asdict(worker) for worker in situation.workers]

@@ -17,8 +17,8 @@ from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.connection import redis_expected
 from worker.queue.leases import held_lease
-from worker.queue.ledger import Ledger, Presence, RedisError, connect
 from worker.queue.reconciler import Reconciler
+from worker.queue.redis_state import Presence, RedisError, RedisState, connect
 from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
 
@@ -31,13 +31,13 @@ class Control:
 
     settings: QueueSettings
     jobs: Jobs
-    ledger: Ledger
+    state: RedisState
     reconciler: Reconciler
 
     def check_redis(self) -> None:
         """Raise a :class:`JobError` that says what to do when Redis cannot be reached."""
         try:
-            self.ledger.ping()
+            self.state.ping()
         except RedisError as error:
             raise JobError(redis_expected(self.settings.redis_name, error)) from error
 
@@ -45,12 +45,12 @@ class Control:
 @contextmanager
 def open_control(settings: QueueSettings) -> Iterator[Control]:
     """Open the queue; Redis is not asked for anything yet."""
-    jobs, ledger = Jobs(open_storage(settings.jobs)), Ledger(connect(settings))
+    jobs, state = Jobs(open_storage(settings.jobs)), RedisState(connect(settings))
     try:
         with make_app(settings) as app:
-            yield Control(settings, jobs, ledger, Reconciler(jobs, ledger, CeleryPublisher(app)))
+            yield Control(settings, jobs, state, Reconciler(jobs, state, CeleryPublisher(app)))
     finally:
-        ledger.close()
+        state.close()
 
 
 PERIOD_S: Final = 1.0
@@ -85,23 +85,23 @@ def watch(name: str, job: Job, control: Control, view: WatchView) -> JobProgress
     """
     reader, jobs_id = ProgressReader(job), control.jobs.identity()
     while True:
-        situation = look_around(name, control.ledger, control.reconciler.tick)
+        situation = look_around(name, control.state, control.reconciler.tick)
         progress = reader.read()
         view.show(progress, situation)
         if progress.state in {JobState.FINISHED, JobState.CANCELLED}:
             return progress
         if progress.state is JobState.MERGING and all(worker.jobs_id != jobs_id for worker in situation.workers):
-            with held_lease(control.ledger, name, FINISH) as held:
+            with held_lease(control.state, name, FINISH) as held:
                 if held:
                     finish_job(job)
                     continue
         time.sleep(PERIOD_S)
 
 
-def look_around(name: str, ledger: Ledger, first: Callable[[], object] = lambda: None) -> Situation:
+def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> Situation:
     """See who is there, once something else has been done that Redis may refuse."""
     try:
         first()
-        return Situation(None, tuple(ledger.workers()), ledger.trouble(name))
+        return Situation(None, tuple(state.workers()), state.trouble(name))
     except (RedisError, OperationalError) as error:
         return Situation(str(error), (), {})

@@ -24,13 +24,13 @@ from worker.events import log_event
 from worker.job import Job, ModelPin
 from worker.jobs import Jobs
 from worker.parts import latest_parts, part_key, part_work
-from worker.queue.ledger import Ledger, RedisError, connect
 from worker.queue.messages import QUEUES
 from worker.queue.metrics import CHUNK_BOUNDS_S, CHUNK_SECONDS, CHUNK_SECONDS_SUM, COUNTERS, Key, Metrics
+from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.receipt import finished_receipt
 
-__all__ = ["Exposition", "JobFigures", "Overview", "OverviewReader", "WorkerCollector", "check_port"]
+__all__ = ["JobFigures", "MetricsServer", "Overview", "OverviewReader", "WorkerCollector", "check_port"]
 
 
 _TURN_S: Final = 1.0
@@ -93,14 +93,14 @@ class OverviewReader:
 
     Args:
         jobs: the folder of jobs.
-        ledger: where messages wait.
+        state: where messages wait.
         opening: held while a part is open; no process may be forked then, for Arrow's locks would stay locked in it.
         effort: the share of the time that looking at jobs may take.
     """
 
-    def __init__(self, jobs: Jobs, ledger: Ledger, opening: Lock, effort: float = _EFFORT) -> None:
+    def __init__(self, jobs: Jobs, state: RedisState, opening: Lock, effort: float = _EFFORT) -> None:
         self._jobs = jobs
-        self._ledger = ledger
+        self._redis = state
         self._opening = opening
         self._effort = effort
         self._rest_until = 0.0
@@ -110,7 +110,7 @@ class OverviewReader:
         """See what there is; a folder of jobs that cannot be read raises ``OSError``."""
         waiting: dict[str, int] = {}
         with suppress(RedisError):
-            waiting = {queue: self._ledger.waiting(queue) for queue in QUEUES.values()}
+            waiting = {queue: self._redis.waiting(queue) for queue in QUEUES.values()}
         start = time.monotonic()
         if start >= self._rest_until:
             self._look_at_jobs(start + _TURN_S)
@@ -236,7 +236,7 @@ def _numbers(
     return metric
 
 
-class Exposition:
+class MetricsServer:
     """Serves a worker's numbers, and looks around every few seconds, until it is told to end.
 
     Args:
@@ -289,8 +289,8 @@ class Exposition:
         return seen[1] if seen and time.monotonic() < seen[0] + _STALE_S else None
 
     def _look_around(self) -> None:
-        ledger = Ledger(connect(self._settings))
-        reader = OverviewReader(Jobs(open_storage(self._settings.jobs)), ledger, self._opening)
+        state = RedisState(connect(self._settings))
+        reader = OverviewReader(Jobs(open_storage(self._settings.jobs)), state, self._opening)
         wrong, pause = "", 0.0
         while not self._ended.wait(pause):
             pause = _PERIOD_S
@@ -301,7 +301,7 @@ class Exposition:
                 if wrong != str(error):
                     log_event("cannot_look_around", logging.WARNING, error=f"{type(error).__name__}: {error}")
                 wrong = str(error)
-        ledger.close()
+        state.close()
 
 
 def check_port(host: str, port: int) -> None:

@@ -11,10 +11,10 @@ from worker.job import Job
 from worker.labelling.attempt import earlier_attempts
 from worker.labelling.chunk import is_done
 from worker.owner import Owner
-from worker.queue.ledger import Ledger, RedisError
-from worker.queue.worker_state import InHand
+from worker.queue.redis_state import RedisError, RedisState
+from worker.queue.worker_state import BusyProcesses
 
-__all__ = ["HeldLeases", "Neighbours", "held_lease"]
+__all__ = ["ExtraChunks", "HeldLeases", "held_lease"]
 
 
 RENEW_S: Final = 3.0
@@ -26,12 +26,12 @@ class HeldLeases:
     Where Redis cannot be reached the work goes on: the first commit of a part wins, whoever makes it.
 
     Args:
-        ledger: where they are.
+        state: where they are.
         job: its name.
     """
 
-    def __init__(self, ledger: Ledger, job: str) -> None:
-        self._ledger = ledger
+    def __init__(self, state: RedisState, job: str) -> None:
+        self._redis = state
         self._job = job
         self._owner = Owner.this()
         self._held: dict[int, None] = {}
@@ -48,12 +48,12 @@ class HeldLeases:
         held, self._held = list(self._held), {}
         with suppress(RedisError):  # where it does not answer the first time, each further chunk would wait for it, too
             for chunk in held:
-                self._ledger.end_lease(self._job, chunk, self._owner)
+                self._redis.end_lease(self._job, chunk, self._owner)
 
     def take(self, chunk: int) -> bool:
         """Take the lease of a chunk; ``False`` when another process, not known to be dead, holds it."""
         try:
-            taken = self._ledger.take_lease(self._job, chunk, self._owner)
+            taken = self._redis.take_lease(self._job, chunk, self._owner)
         except RedisError:
             taken = True
         if taken:
@@ -66,26 +66,26 @@ class HeldLeases:
         """Give a lease back that is held."""
         del self._held[chunk]
         with suppress(RedisError):
-            self._ledger.end_lease(self._job, chunk, self._owner)
+            self._redis.end_lease(self._job, chunk, self._owner)
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_S):
             chunks = list(self._held)
             with suppress(RedisError):
-                self._ledger.renew_leases(self._job, chunks, self._owner)
+                self._redis.renew_leases(self._job, chunks, self._owner)
                 for chunk in chunks:
                     if chunk not in self._held:  # it was given back at this moment
-                        self._ledger.end_lease(self._job, chunk, self._owner)
+                        self._redis.end_lease(self._job, chunk, self._owner)
 
 
 @contextmanager
-def held_lease(ledger: Ledger, job: str, chunk: int) -> Iterator[bool]:
+def held_lease(state: RedisState, job: str, chunk: int) -> Iterator[bool]:
     """Hold the lease of one chunk for as long as the block runs.
 
     Yields:
         ``False`` when another process, not known to be dead, holds it.
     """
-    with HeldLeases(ledger, job) as leases:
+    with HeldLeases(state, job) as leases:
         yield leases.take(chunk)
 
 
@@ -99,7 +99,7 @@ _LOOK_S: Final = 0.5
 _BLOCK: Final = 16
 
 
-class Neighbours:
+class ExtraChunks:
     """The feed of a queued task: the chunk of its message, and others while downloads leave the processor idle.
 
     A message only says that a chunk might be worth a look; the part and the lease say whether it is. A chunk that has
@@ -112,16 +112,18 @@ class Neighbours:
         job: the job.
         first: the chunk of the message; its lease is held.
         leases: takes those of the others.
-        ledger: knows which are taken.
-        in_hand: knows whether the worker has been told to stop.
+        state: knows which are taken.
+        busy: knows whether the worker has been told to stop.
     """
 
-    def __init__(self, name: str, job: Job, first: int, leases: HeldLeases, ledger: Ledger, in_hand: InHand) -> None:
+    def __init__(
+        self, name: str, job: Job, first: int, leases: HeldLeases, state: RedisState, busy: BusyProcesses
+    ) -> None:
         self._name = name
         self._job = job
         self._leases = leases
-        self._ledger = ledger
-        self._in_hand = in_hand
+        self._redis = state
+        self._busy = busy
         self._first: int | None = first
         self._begun = 0
         self._until = time.monotonic() if self._is_risky(first) else time.monotonic() + BEGIN_S
@@ -134,7 +136,7 @@ class Neighbours:
             first, self._first = self._first, None
             return first
         now = time.monotonic()
-        if wait or self._in_hand.stops or self._begun >= MOST or now >= self._until or now < self._again_at:
+        if wait or self._busy.stops or self._begun >= MOST or now >= self._until or now < self._again_at:
             return None
         chunk = self._another()
         if chunk is None:
@@ -145,7 +147,7 @@ class Neighbours:
 
     def _is_risky(self, chunk: int) -> bool:
         try:
-            return earlier_attempts(self._job.storage, chunk).deaths > 0 or self._ledger.setbacks(self._name) > 0
+            return earlier_attempts(self._job.storage, chunk).deaths > 0 or self._redis.failures(self._name) > 0
         except RedisError:
             return True
 
@@ -155,7 +157,7 @@ class Neighbours:
         while self._candidates:
             block, self._candidates = self._candidates[:_BLOCK], self._candidates[_BLOCK:]
             try:
-                taken = self._ledger.leased(self._name, block)
+                taken = self._redis.leased(self._name, block)
             except RedisError:  # nobody can say who works on what
                 return None
             free = [chunk for chunk in block if chunk not in taken]

@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from models.errors import JobError
 from models.python_process import python_environment
-from worker.queue.ledger import Ledger, connect
+from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings, read_settings
 
 __all__ = ["PrivateRedis", "private_queue", "redis_binary"]
@@ -186,8 +186,8 @@ def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSetti
 
 def _await_workers(settings: QueueSettings, processes: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
     deadline = time.monotonic() + _WORKERS_START_S
-    with closing(Ledger(connect(settings))) as ledger:
-        while len(ledger.workers()) < len(processes):
+    with closing(RedisState(connect(settings))) as state:
+        while len(state.workers()) < len(processes):
             if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
                 msg = f"Expected {len(processes)} workers to start, they did not; see the logs in {folder}."
                 raise JobError(msg)

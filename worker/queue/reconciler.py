@@ -23,16 +23,16 @@ from worker.jobs import Jobs
 from worker.owner import Owner
 from worker.parts import part_key
 from worker.priority import Priority
-from worker.queue.ledger import Ledger, Presence, connect
 from worker.queue.messages import QUEUES, parse_message
 from worker.queue.metrics import Metrics
+from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BEAT_S, Heartbeat
 from worker.receipt import finished_receipt
 
 if TYPE_CHECKING:
-    from worker.queue.exposition import Exposition
+    from worker.queue.exposition import MetricsServer
 
 
 __all__ = ["Publisher", "Reconciler", "service_step"]
@@ -83,13 +83,13 @@ class Reconciler:
 
     Args:
         jobs: the folder of jobs.
-        ledger: leases and marks in Redis.
+        state: leases and marks in Redis.
         publisher: puts work on the queue.
     """
 
-    def __init__(self, jobs: Jobs, ledger: Ledger, publisher: Publisher) -> None:
+    def __init__(self, jobs: Jobs, state: RedisState, publisher: Publisher) -> None:
         self._jobs = jobs
-        self._ledger = ledger
+        self._redis = state
         self._publisher = publisher
         self._looks: dict[str, _Look] = {}
 
@@ -102,7 +102,7 @@ class Reconciler:
         Raises:
             RedisError, kombu.exceptions.OperationalError: Redis cannot be reached.
         """
-        if not self._ledger.win_tick():
+        if not self._redis.win_tick():
             return 0
         names = self._jobs.names()
         there = set(names)
@@ -112,12 +112,12 @@ class Reconciler:
     def supply(self, name: str) -> int:
         """Look after one job at once, whoever else does and whatever its setbacks."""
         self._looks.pop(name, None)
-        self._ledger.forget_setbacks(name)
+        self._redis.reset_backoff(name)
         return self._supply([name])
 
     def _supply(self, names: list[str]) -> int:
         waiting = self._waiting_chunks()
-        window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(worker.slots for worker in self._ledger.workers()))
+        window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(worker.slots for worker in self._redis.workers()))
         until = time.monotonic() + TICK_S
         return sum(self._top_up(name, self._look(name, until), window, waiting[name]) for name in names)
 
@@ -125,7 +125,7 @@ class Reconciler:
         """Job → numbers of its chunks that wait in a queue."""
         waiting: dict[str, set[int]] = defaultdict(set)
         for queue in QUEUES.values():
-            for text in self._ledger.queued(queue):
+            for text in self._redis.queued(queue):
                 message = parse_message(text)
                 if message:
                     waiting[message.job].add(FINISH if message.chunk is None else message.chunk)
@@ -156,8 +156,8 @@ class Reconciler:
     def _top_up(self, name: str, look: _Look, window: int, waiting: set[int]) -> int:
         if look.job is None:
             return 0
-        setbacks = self._ledger.setbacks(name)
-        if setbacks and (waiting or not self._ledger.win_trial(name, setbacks)):
+        setbacks = self._redis.failures(name)
+        if setbacks and (waiting or not self._redis.may_retry(name, setbacks)):
             return 0  # other jobs need the slots that its tries would take up
         if not look.missing:
             return self._send_finish(name, look.job, waiting)
@@ -166,7 +166,7 @@ class Reconciler:
         for chunk in self._candidates(name, look, waiting):
             if sent >= room:
                 break
-            if self._ledger.mark_sent(name, chunk):
+            if self._redis.mark_sent(name, chunk):
                 self._publisher.send_chunk(name, chunk, look.job.spec.priority)
                 sent += 1
         return sent
@@ -180,15 +180,15 @@ class Reconciler:
         missing = [chunk for chunk in look.missing if chunk not in waiting]
         for start in range(0, len(missing), BLOCK):
             block = missing[start : start + BLOCK]
-            leased = self._ledger.leased(name, block)
+            leased = self._redis.leased(name, block)
             for chunk in block:
                 if chunk not in leased and not job.storage.exists(part_key(chunk, retry.wanted(chunk))):
                     yield chunk
 
     def _send_finish(self, name: str, job: Job, waiting: set[int]) -> int:
-        if FINISH in waiting or self._ledger.leased(name, [FINISH]):
+        if FINISH in waiting or self._redis.leased(name, [FINISH]):
             return 0
-        if job.cancelled or job.missing_chunks() or not self._ledger.mark_sent(name, FINISH):  # since the last look
+        if job.cancelled or job.missing_chunks() or not self._redis.mark_sent(name, FINISH):  # since the last look
             return 0
         self._publisher.send_finish(name, job.spec.priority)
         return 1
@@ -215,19 +215,19 @@ class _Service(Thread):
 
     def run(self) -> None:
         jobs = Jobs(open_storage(self._settings.jobs))
-        ledger = Ledger(connect(self._settings), self._metrics.record_passed_over)
-        reconciler = Reconciler(jobs, ledger, self._publisher)
+        state = RedisState(connect(self._settings), self._metrics.record_passed_over)
+        reconciler = Reconciler(jobs, state, self._publisher)
         while not self._ended.wait(PERIOD_S):
             self._heartbeat.turned()
             try:
-                self._turn(jobs, ledger, reconciler)
+                self._turn(jobs, state, reconciler)
             except Exception as error:  # noqa: BLE001 - a reconciler that ended would strand every job
                 self._say_once(error)
-        ledger.close()
+        state.close()
 
-    def _turn(self, jobs: Jobs, ledger: Ledger, reconciler: Reconciler) -> None:
+    def _turn(self, jobs: Jobs, state: RedisState, reconciler: Reconciler) -> None:
         presence = Presence(Owner.this(), self._slots, self._version, jobs.place, jobs.identity())
-        ledger.announce(presence)
+        state.announce(presence)
         queued = reconciler.tick()
         if queued:
             log_event("queued", logging.DEBUG, messages=queued)
@@ -257,26 +257,26 @@ def service_step(
         def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
             super().__init__(parent)
             self._service = _Service(settings, publisher, metrics, heartbeat, parent.concurrency)
-            self._exposition = _exposition(settings, metrics, parent.concurrency)
+            self._metrics_server = _metrics_server(settings, metrics, parent.concurrency)
 
         def start(self, parent: Any) -> None:  # noqa: ANN401
             self._service.start()
             if parent.hub:  # Celery's event loop, which only processes of the prefork kind have
                 parent.hub.call_repeatedly(BEAT_S, heartbeat.beat)
-            if self._exposition:
-                self._exposition.start()
+            if self._metrics_server:
+                self._metrics_server.start()
 
         def stop(self, parent: Any) -> None:  # noqa: ANN401
             self._service.end()
-            if self._exposition:
-                self._exposition.end()
+            if self._metrics_server:
+                self._metrics_server.end()
 
     return ServiceStep
 
 
-def _exposition(settings: QueueSettings, metrics: Metrics, slots: int) -> "Exposition | None":
+def _metrics_server(settings: QueueSettings, metrics: Metrics, slots: int) -> "MetricsServer | None":
     if settings.metrics_port is None:
         return None
-    from worker.queue.exposition import Exposition
+    from worker.queue.exposition import MetricsServer
 
-    return Exposition(settings, metrics, slots, version("hangtag"))
+    return MetricsServer(settings, metrics, slots, version("hangtag"))

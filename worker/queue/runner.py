@@ -30,11 +30,11 @@ from worker.labelling.labeller import Guard, Labeller, run_chunks
 from worker.photos.photo import PhotoSource
 from worker.photos.source import open_photos
 from worker.pin import load_pinned
-from worker.queue.leases import HeldLeases, Neighbours, held_lease
-from worker.queue.ledger import Ledger, RedisError, connect
+from worker.queue.leases import ExtraChunks, HeldLeases, held_lease
 from worker.queue.metrics import Metrics
+from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
-from worker.queue.worker_state import InHand
+from worker.queue.worker_state import BusyProcesses
 from worker.receipt import finished_receipt
 from worker.results import RowResult, Status
 
@@ -148,7 +148,7 @@ class Runner:
 
     Args:
         settings: where Redis and the jobs are.
-        in_hand: told while a task is being done.
+        busy: told while a task is being done.
         metrics: told how each ended.
         pause: lets so many seconds go by, where a machine in trouble leaves work to others.
     """
@@ -156,14 +156,14 @@ class Runner:
     def __init__(
         self,
         settings: QueueSettings,
-        in_hand: InHand,
+        busy: BusyProcesses,
         metrics: Metrics,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._pause = pause
-        self._in_hand = in_hand
+        self._busy = busy
         self._seen: dict[str, tuple[Job, float]] = {}
 
     @cached_property
@@ -171,8 +171,8 @@ class Runner:
         return Jobs(open_storage(self._settings.jobs))
 
     @cached_property
-    def _ledger(self) -> Ledger:
-        return Ledger(connect(self._settings), self._metrics.record_passed_over)
+    def _redis(self) -> RedisState:
+        return RedisState(connect(self._settings), self._metrics.record_passed_over)
 
     @cached_property
     def _models(self) -> LoadedModels:
@@ -186,7 +186,7 @@ class Runner:
         """Label one chunk of a job."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # so does Celery, the grace time over, even inside a decoder
-        with self._in_hand.taken(), self._reported(job, chunk), HeldLeases(self._ledger, job) as leases:
+        with self._busy.taken(), self._reported(job, chunk), HeldLeases(self._redis, job) as leases:
             if leases.take(chunk):
                 self._label(job, chunk, leases)
 
@@ -204,12 +204,12 @@ class Runner:
             if done.committed:
                 report_chunk(self._metrics, name, done)
                 with suppress(RedisError):
-                    self._ledger.forget_setbacks(name)
+                    self._redis.reset_backoff(name)
 
-        feed = Neighbours(name, job, chunk, leases, self._ledger, self._in_hand)
+        feed = ExtraChunks(name, job, chunk, leases, self._redis, self._busy)
         with (
             self._tools.of(job) as (photos, known),
-            Labeller(job, model, photos, finished, known, _JobGuard(job)) as labeller,
+            Labeller(job, model, photos, finished, known, _JobCheck(job)) as labeller,
         ):
             run_chunks(labeller, feed)
 
@@ -218,13 +218,13 @@ class Runner:
         job, seen = self._seen.get(name, (None, 0.0))
         if job is None or seen < time.monotonic() - _LOOK_S:
             job = self._jobs.find(name)
-            _JobGuard(job).look()
+            _JobCheck(job).look()
             self._seen[name] = (job, time.monotonic())
         return job
 
     def finish_job(self, job: str) -> None:
         """Merge a job whose chunks are all done, in a process of its own: its memory goes when it ends."""
-        with self._in_hand.taken(), self._reported(job, FINISH), held_lease(self._ledger, job, FINISH) as held:
+        with self._busy.taken(), self._reported(job, FINISH), held_lease(self._redis, job, FINISH) as held:
             if not held:
                 return
             command = python_command("worker.queue.finish_process", self._settings.jobs, job)
@@ -250,8 +250,8 @@ class Runner:
             log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=text)
             setbacks = 0
             with suppress(RedisError):
-                self._ledger.hold_back(job, chunk)
-                setbacks = self._ledger.report_trouble(job, socket.gethostname(), text)
+                self._redis.hold_back(job, chunk)
+                setbacks = self._redis.report_trouble(job, socket.gethostname(), text)
             if setbacks < _HOPELESS:
                 self._pause(_TROUBLE_PAUSE_S)  # so that machines without this trouble get the chunks
 
@@ -268,7 +268,7 @@ def _check_deaths(job: Job, chunk: int) -> None:
         raise JobError(msg)
 
 
-class _JobGuard(Guard):
+class _JobCheck(Guard):
     """Looks every second whether a job has been cancelled, and whether this machine still has its photos."""
 
     def __init__(self, job: Job) -> None:

@@ -19,7 +19,7 @@ from models.process_folder import use_own_temporary_folder
 from models.storage.open_storage import open_storage
 from worker.events import log_event, start_logging
 from worker.jobs import Jobs
-from worker.queue.app import GentleCelery, make_app
+from worker.queue.app import HangtagCelery, make_app
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import Heartbeat
 
@@ -78,7 +78,7 @@ def prepare_worker(*, as_json: bool) -> None:
     worker_process_init.connect(_prepare_process, weak=False)
 
 
-def run_worker(app: GentleCelery, concurrency: int) -> int:
+def run_worker(app: HangtagCelery, concurrency: int) -> int:
     """Take an app's tasks until told to stop.
 
     Returns:

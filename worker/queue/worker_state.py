@@ -13,7 +13,7 @@ from billiard.process import current_process
 from models.errors import InputError
 from worker.events import log_event
 
-__all__ = ["BEAT_S", "Heartbeat", "InHand"]
+__all__ = ["BEAT_S", "BusyProcesses", "Heartbeat"]
 
 
 BEAT_S: Final = 1.0
@@ -77,7 +77,7 @@ class Heartbeat:
 _MOST_SLOTS: Final = 4096
 
 
-class InHand:
+class BusyProcesses:
     """The flags of a worker's processes; shared by all that are forked from the one that made them.
 
     There is no lock in it: a process may be killed at any moment. One that was killed with a task in hand counts as

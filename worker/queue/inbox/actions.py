@@ -92,7 +92,7 @@ class _Supply:
 
     def __call__(self, name: str) -> None:
         control = self._control
-        situation = look_around(name, control.ledger, lambda: control.reconciler.supply(name))
+        situation = look_around(name, control.state, lambda: control.reconciler.supply(name))
         lines = remarks(situation, self._jobs_id)
         for line in lines:
             if line not in self._said:

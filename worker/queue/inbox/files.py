@@ -10,7 +10,7 @@ from typing import Final
 
 from models.preprocess import IMAGE_SUFFIXES
 
-__all__ = ["CATALOGUE_SUFFIXES", "Found", "Gathering", "Kind", "Look", "Patience", "Settling", "look_into"]
+__all__ = ["CATALOGUE_SUFFIXES", "Backoff", "Found", "Gathering", "Kind", "Look", "Settling", "look_into"]
 
 
 CATALOGUE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"})
@@ -196,7 +196,7 @@ class _Setback:
     until: float
 
 
-class Patience:
+class Backoff:
     """Keeps track of failures by the name of what failed."""
 
     def __init__(self) -> None:

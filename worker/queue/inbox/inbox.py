@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 from worker.jobs import Jobs
 from worker.queue.inbox.catalogues import CatalogueTaker
 from worker.queue.inbox.console import InboxView
-from worker.queue.inbox.files import CATALOGUE_SUFFIXES, Found, Gathering, Kind, Look, Patience, Settling, look_into
+from worker.queue.inbox.files import CATALOGUE_SUFFIXES, Backoff, Found, Gathering, Kind, Look, Settling, look_into
 from worker.queue.inbox.photos import PhotoTaker
 from worker.queue.inbox.request import InboxRequest
 from worker.queue.options import Only
@@ -46,7 +46,7 @@ class Inbox:
         self._photos = PhotoTaker(request, jobs, view, supply)
         self._settling = Settling(request.settle_s)
         self._gathering = Gathering(GATHER_S)
-        self._patience = Patience()
+        self._backoff = Backoff()
         self._left_out: set[str] = set()
         self._unreadable: set[str] = set()
         self.faults = 0
@@ -101,24 +101,24 @@ class Inbox:
 
     def _note_unreadable(self, folders: Mapping[str, str], now: float) -> None:
         for folder in self._unreadable - folders.keys():
-            self._patience.succeeded(_of_sub_folder(folder))
+            self._backoff.succeeded(_of_sub_folder(folder))
         for folder, reason in folders.items():
             self._note_failure(_of_sub_folder(folder), reason, now)
         self._unreadable = set(folders)
 
     def _try(self, what: str, now: float, do: Callable[[], None]) -> None:
-        if not self._patience.may_try(what, now):
+        if not self._backoff.may_try(what, now):
             return
         try:
             do()
         except Exception as error:  # noqa: BLE001 - a watch that ended would strand the folder
             self._note_failure(what, str(error) or type(error).__name__, now)
         else:
-            self._patience.succeeded(what)
+            self._backoff.succeeded(what)
 
     def _note_failure(self, what: str, reason: str, now: float) -> None:
         self.faults += 1
-        if self._patience.failed(what, reason, now):
+        if self._backoff.failed(what, reason, now):
             self._view.trouble(what, reason)
 
 

@@ -103,7 +103,7 @@ def test_what_is_no_failure_does_not_count(claimed: SlotBook, config: Path, away
 
 def test_a_worker_that_stops_leaves_the_slot_open(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
     slow = SlotRun(away, python("import time; time.sleep(600)"))
-    slow.in_hand.stop()
+    slow.busy.stop()
     slow.retrain(str(config), SLOT)
     assert claimed.is_open(SLOT)
     assert claimed.tries(SLOT) == []

@@ -8,9 +8,9 @@ import redis
 
 from worker.jobs import Jobs
 from worker.queue.app import CeleryPublisher, make_app
-from worker.queue.ledger import Ledger, connect
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.reconciler import Publisher, Reconciler
+from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
 
 from .recorder import Recorder
@@ -38,11 +38,11 @@ def settings(shared_redis: PrivateRedis, client: redis.Redis, jobs: Jobs) -> Que
 
 
 @pytest.fixture
-def ledger(settings: QueueSettings) -> Iterator[Ledger]:
-    """The ledger of that Redis."""
-    ledger = Ledger(connect(settings))
-    yield ledger
-    ledger.close()
+def state(settings: QueueSettings) -> Iterator[RedisState]:
+    """The state of that Redis."""
+    state = RedisState(connect(settings))
+    yield state
+    state.close()
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def sent() -> Recorder:
 
 
 @pytest.fixture
-def reconciler(jobs: Jobs, ledger: Ledger, sent: Recorder) -> Reconciler:
+def reconciler(jobs: Jobs, state: RedisState, sent: Recorder) -> Reconciler:
     """Sends to the recorder."""
-    return Reconciler(jobs, ledger, sent)
+    return Reconciler(jobs, state, sent)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import redis
 
 from worker.priority import Priority
-from worker.queue.ledger import Ledger
 from worker.queue.messages import QUEUES, parse_message
+from worker.queue.redis_state import RedisState
 
 __all__ = ["Recorder", "a_moment_later", "next_second", "waiting"]
 
@@ -28,9 +28,9 @@ class Recorder:
         return [chunk for name, chunk in self.chunks if name == job]
 
 
-def waiting(ledger: Ledger, priority: Priority = Priority.NORMAL) -> list[int | None]:
+def waiting(state: RedisState, priority: Priority = Priority.NORMAL) -> list[int | None]:
     """The chunks in a queue, in the order in which workers take them."""
-    messages = [parse_message(text) for text in reversed(ledger.queued(QUEUES[priority]))]
+    messages = [parse_message(text) for text in reversed(state.queued(QUEUES[priority]))]
     return [message.chunk for message in messages if message]
 
 

@@ -11,7 +11,7 @@ from models.errors import InputError
 from tests.until import until
 from worker.job import ModelPin
 from worker.parts import PhotoWork
-from worker.queue.exposition import Exposition, JobFigures, Overview, WorkerCollector, check_port
+from worker.queue.exposition import JobFigures, MetricsServer, Overview, WorkerCollector, check_port
 from worker.queue.metrics import Metrics
 from worker.queue.settings import QueueSettings
 from worker.results import Status
@@ -95,7 +95,7 @@ def test_nothing_is_said_of_what_nobody_has_seen() -> None:
 
 def test_a_worker_serves_until_it_ends(settings: QueueSettings, free_port: int) -> None:
     chosen = settings.model_copy(update={"metrics_port": free_port})
-    exposition = Exposition(chosen, Metrics(), 2, "0.1.0")
+    exposition = MetricsServer(chosen, Metrics(), 2, "0.1.0")
     exposition.start()
 
     def served() -> dict[tuple[str, ...], float]:
@@ -106,7 +106,7 @@ def test_a_worker_serves_until_it_ends(settings: QueueSettings, free_port: int) 
         until(lambda: ("hangtag_redis_up",) in served(), "it has looked around")
         assert served()["hangtag_redis_up",] == 1
         with pytest.raises(InputError, match=rf"port {free_port}.*choose another --metrics-port"):
-            Exposition(chosen, Metrics(), 2, "0.1.0").start()
+            MetricsServer(chosen, Metrics(), 2, "0.1.0").start()
     finally:
         exposition.end()
     check_port("127.0.0.1", free_port)

@@ -6,67 +6,67 @@ import signal
 
 import pytest
 
-from worker.queue.worker_state import InHand
+from worker.queue.worker_state import BusyProcesses
 
 FORK = multiprocessing.get_context("fork")
 
 
 def test_nothing_is_in_hand_at_first() -> None:
-    assert not InHand()
+    assert not BusyProcesses()
 
 
 def test_what_a_forked_process_takes_is_seen_until_it_is_done() -> None:
-    in_hand, taken, go_on = InHand(), FORK.Event(), FORK.Event()
+    busy, taken, go_on = BusyProcesses(), FORK.Event(), FORK.Event()
 
     def work() -> None:
-        with in_hand.taken():
+        with busy.taken():
             taken.set()
             go_on.wait()
 
     process = FORK.Process(target=work)
     process.start()
     assert taken.wait(10)
-    assert in_hand
+    assert busy
     go_on.set()
     process.join()
-    assert not in_hand
+    assert not busy
 
 
 def test_a_process_that_is_killed_blocks_nobody() -> None:
-    in_hand = InHand()
+    busy = BusyProcesses()
 
     def work() -> None:
-        with in_hand.taken():
+        with busy.taken():
             os.kill(os.getpid(), signal.SIGKILL)
 
     process = FORK.Process(target=work)
     process.start()
     process.join()
-    assert in_hand, "it counts as busy"
-    with in_hand.taken():
+    assert busy, "it counts as busy"
+    with busy.taken():
         pass
-    assert not in_hand, "until the process in its place has ended a task"
+    assert not busy, "until the process in its place has ended a task"
 
 
 def test_an_error_ends_what_was_in_hand() -> None:
-    in_hand = InHand()
-    with pytest.raises(ZeroDivisionError), in_hand.taken():
+    busy = BusyProcesses()
+    with pytest.raises(ZeroDivisionError), busy.taken():
         raise ZeroDivisionError
-    assert not in_hand
+    assert not busy
 
 
 def test_a_forked_process_hears_that_the_worker_stops() -> None:
-    in_hand, told = InHand(), FORK.Event()
+    busy, told = BusyProcesses(), FORK.Event()
 
     def work() -> None:
-        with in_hand.taken():
+        with busy.taken():
             told.wait()
-        os._exit(in_hand.stops)
+        os._exit(busy.stops)
 
     process = FORK.Process(target=work)
     process.start()
-    assert not in_hand.stops
-    in_hand.stop()
+    assert not busy.stops
+    busy.stop()
     told.set()
     process.join()
     assert process.exitcode == 1

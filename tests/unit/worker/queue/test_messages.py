@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from worker.priority import Priority
 from worker.queue.app import CeleryPublisher, make_app
-from worker.queue.ledger import Ledger
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Message, parse_message, read_call
+from worker.queue.redis_state import RedisState
 from worker.queue.settings import QueueSettings
 
 JSON = st.recursive(
@@ -78,13 +78,13 @@ def test_of_a_message_only_its_task_and_arguments_are_handed_on(envelope: object
 
 
 @pytest.mark.parametrize("priority", Priority)
-def test_what_celery_sends_is_read(settings: QueueSettings, ledger: Ledger, priority: Priority) -> None:
+def test_what_celery_sends_is_read(settings: QueueSettings, state: RedisState, priority: Priority) -> None:
     with make_app(settings) as app:
         CeleryPublisher(app).send_chunk("spring", 17, priority)
         CeleryPublisher(app).send_finish("spring", priority)
-    waiting = [parse_message(text) for text in ledger.queued(QUEUES[priority])]
+    waiting = [parse_message(text) for text in state.queued(QUEUES[priority])]
     assert waiting == [Message(FINISH_TASK, "spring", None), Message(CHUNK_TASK, "spring", 17)]
-    assert not [text for other in Priority if other != priority for text in ledger.queued(QUEUES[other])]
+    assert not [text for other in Priority if other != priority for text in state.queued(QUEUES[other])]
 
 
 def test_the_names_of_queues_are_in_the_order_of_urgency() -> None:

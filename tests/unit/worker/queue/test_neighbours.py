@@ -5,10 +5,10 @@ import redis
 
 from worker.job import Job
 from worker.owner import Owner
-from worker.queue.leases import MOST, HeldLeases, Neighbours
-from worker.queue.ledger import Ledger, connect
+from worker.queue.leases import MOST, ExtraChunks, HeldLeases
+from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
-from worker.queue.worker_state import InHand
+from worker.queue.worker_state import BusyProcesses
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def job(paper_job) -> Job:
     return paper_job(6)
 
 
-def all_of(feed: Neighbours, most: int = 100) -> list[int]:
+def all_of(feed: ExtraChunks, most: int = 100) -> list[int]:
     """What it gives until it has none at the moment."""
     found: list[int] = []
     while len(found) < most and (chunk := feed.next(wait=not found)) is not None:
@@ -24,88 +24,88 @@ def all_of(feed: Neighbours, most: int = 100) -> list[int]:
     return found
 
 
-def test_the_chunk_of_the_message_comes_first_and_then_each_other_once(ledger: Ledger, job: Job) -> None:
-    with HeldLeases(ledger, "job") as leases:
+def test_the_chunk_of_the_message_comes_first_and_then_each_other_once(state: RedisState, job: Job) -> None:
+    with HeldLeases(state, "job") as leases:
         leases.take(3)
-        found = all_of(Neighbours("job", job, 3, leases, ledger, InHand()))
+        found = all_of(ExtraChunks("job", job, 3, leases, state, BusyProcesses()))
         assert found[0] == 3
         assert sorted(found) == list(range(6))
-        assert ledger.leased("job", list(range(6))) == set(range(6))
-    assert ledger.leased("job", list(range(6))) == set()
+        assert state.leased("job", list(range(6))) == set(range(6))
+    assert state.leased("job", list(range(6))) == set()
 
 
 def test_what_is_done_or_in_other_hands_is_left_alone(
-    ledger: Ledger, job: Job, commit_part, living_process: Owner
+    state: RedisState, job: Job, commit_part, living_process: Owner
 ) -> None:
     commit_part(job, 1, 2)
-    ledger.take_lease("job", 4, living_process)
-    with HeldLeases(ledger, "job") as leases:
+    state.take_lease("job", 4, living_process)
+    with HeldLeases(state, "job") as leases:
         leases.take(0)
-        feed = Neighbours("job", job, 0, leases, ledger, InHand())
+        feed = ExtraChunks("job", job, 0, leases, state, BusyProcesses())
         assert feed.next(wait=True) == 0
         first = feed.next(wait=False)
         commit_part(job, ({3, 5} - {first}).pop())  # somebody was quicker
         assert [first, feed.next(wait=False)] in ([3, None], [5, None])
-        assert ledger.leased("job", [1, 2, 3, 5]) == {first}
+        assert state.leased("job", [1, 2, 3, 5]) == {first}
 
 
-def test_nothing_is_taken_up_where_a_chunk_ended_its_process_before(ledger: Ledger, job: Job) -> None:
+def test_nothing_is_taken_up_where_a_chunk_ended_its_process_before(state: RedisState, job: Job) -> None:
     inhand = job.storage.scratch / "inhand"
     inhand.mkdir()
     (inhand / "000002.00000000dead").write_text("1")
-    with HeldLeases(ledger, "job") as leases:
+    with HeldLeases(state, "job") as leases:
         leases.take(2)
-        assert all_of(Neighbours("job", job, 2, leases, ledger, InHand())) == [2]
+        assert all_of(ExtraChunks("job", job, 2, leases, state, BusyProcesses())) == [2]
         leases.take(0)
-        assert sorted(all_of(Neighbours("job", job, 0, leases, ledger, InHand()))) == [0, 1, 3, 4, 5]
+        assert sorted(all_of(ExtraChunks("job", job, 0, leases, state, BusyProcesses()))) == [0, 1, 3, 4, 5]
 
 
-def test_nothing_is_taken_up_while_something_keeps_chunks_from_being_done(ledger: Ledger, job: Job) -> None:
-    ledger.report_trouble("job", "shop-7", "a file of rows is damaged")
-    with HeldLeases(ledger, "job") as leases:
+def test_nothing_is_taken_up_while_something_keeps_chunks_from_being_done(state: RedisState, job: Job) -> None:
+    state.report_trouble("job", "shop-7", "a file of rows is damaged")
+    with HeldLeases(state, "job") as leases:
         leases.take(2)
-        assert all_of(Neighbours("job", job, 2, leases, ledger, InHand())) == [2]
-        ledger.forget_setbacks("job")
+        assert all_of(ExtraChunks("job", job, 2, leases, state, BusyProcesses())) == [2]
+        state.reset_backoff("job")
         leases.take(0)
-        assert len(all_of(Neighbours("job", job, 0, leases, ledger, InHand()))) == 5
+        assert len(all_of(ExtraChunks("job", job, 0, leases, state, BusyProcesses()))) == 5
 
 
-def test_nothing_is_taken_up_once_the_worker_is_told_to_stop(ledger: Ledger, job: Job) -> None:
-    in_hand = InHand()
-    with HeldLeases(ledger, "job") as leases:
+def test_nothing_is_taken_up_once_the_worker_is_told_to_stop(state: RedisState, job: Job) -> None:
+    busy = BusyProcesses()
+    with HeldLeases(state, "job") as leases:
         leases.take(2)
-        feed = Neighbours("job", job, 2, leases, ledger, in_hand)
+        feed = ExtraChunks("job", job, 2, leases, state, busy)
         assert feed.next(wait=True) == 2
         assert feed.next(wait=False) is not None
-        in_hand.stop()
+        busy.stop()
         assert feed.next(wait=False) is None
 
 
-def test_it_ends_when_there_is_nothing_else_in_hand(ledger: Ledger, job: Job) -> None:
-    with HeldLeases(ledger, "job") as leases:
+def test_it_ends_when_there_is_nothing_else_in_hand(state: RedisState, job: Job) -> None:
+    with HeldLeases(state, "job") as leases:
         leases.take(0)
-        feed = Neighbours("job", job, 0, leases, ledger, InHand())
+        feed = ExtraChunks("job", job, 0, leases, state, BusyProcesses())
         assert [feed.next(wait=True), feed.next(wait=True)] == [0, None]
 
 
-def test_there_is_a_limit(ledger: Ledger, paper_job) -> None:
+def test_there_is_a_limit(state: RedisState, paper_job) -> None:
     job = paper_job(MOST + 5, chunk_rows=1)
-    with HeldLeases(ledger, "job") as leases:
+    with HeldLeases(state, "job") as leases:
         leases.take(0)
-        assert len(all_of(Neighbours("job", job, 0, leases, ledger, InHand()))) == MOST + 1
+        assert len(all_of(ExtraChunks("job", job, 0, leases, state, BusyProcesses()))) == MOST + 1
 
 
 def test_without_redis_it_takes_no_others(away: QueueSettings, job: Job) -> None:
-    ledger = Ledger(connect(away))
-    with HeldLeases(ledger, "job") as leases:
+    state = RedisState(connect(away))
+    with HeldLeases(state, "job") as leases:
         assert leases.take(0)
-        assert all_of(Neighbours("job", job, 0, leases, ledger, InHand())) == [0]
-    ledger.close()
+        assert all_of(ExtraChunks("job", job, 0, leases, state, BusyProcesses())) == [0]
+    state.close()
 
 
-def test_several_leases_are_renewed_and_given_back_one_by_one(ledger: Ledger, client: redis.Redis) -> None:
-    with HeldLeases(ledger, "spring") as leases:
+def test_several_leases_are_renewed_and_given_back_one_by_one(state: RedisState, client: redis.Redis) -> None:
+    with HeldLeases(state, "spring") as leases:
         assert all(leases.take(chunk) for chunk in (1, 2))
         leases.end(1)
-        assert ledger.leased("spring", [1, 2]) == {2}
+        assert state.leased("spring", [1, 2]) == {2}
     assert not client.keys("hangtag:lease:*")

@@ -10,15 +10,15 @@ from worker.jobs import Jobs
 from worker.parts import part_key
 from worker.priority import Priority
 from worker.queue.exposition import OverviewReader
-from worker.queue.ledger import Ledger, connect
 from worker.queue.reconciler import Publisher
+from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
 
 
 @pytest.fixture
-def reader(jobs: Jobs, ledger: Ledger) -> OverviewReader:
+def reader(jobs: Jobs, state: RedisState) -> OverviewReader:
     """Never rests."""
-    return OverviewReader(jobs, ledger, Lock(), effort=math.inf)
+    return OverviewReader(jobs, state, Lock(), effort=math.inf)
 
 
 def seen(reader: OverviewReader) -> list[tuple[str, int, int, int]]:
@@ -36,7 +36,7 @@ def test_what_waits_is_counted(reader: OverviewReader, queue: Publisher) -> None
 
 def test_without_redis_the_jobs_are_there(jobs: Jobs, away: QueueSettings, paper_job) -> None:
     paper_job(5)
-    overview = OverviewReader(jobs, Ledger(connect(away)), Lock()).read()
+    overview = OverviewReader(jobs, RedisState(connect(away)), Lock()).read()
     assert (overview.redis_up, overview.waiting) == (False, {})
     assert [job.name for job in overview.jobs] == ["job"]
 
@@ -52,8 +52,8 @@ def test_a_running_job_is_followed(reader: OverviewReader, paper_job, commit_par
     assert reader.read().jobs[0].model == job.spec.model
 
 
-def test_one_that_has_looked_at_jobs_rests(jobs: Jobs, ledger: Ledger, paper_job, commit_part) -> None:
-    reader = OverviewReader(jobs, ledger, Lock(), effort=1e-9)
+def test_one_that_has_looked_at_jobs_rests(jobs: Jobs, state: RedisState, paper_job, commit_part) -> None:
+    reader = OverviewReader(jobs, state, Lock(), effort=1e-9)
     job = paper_job(5)
     assert seen(reader) == [("job", 9, 0, 0)]
     commit_part(job, 0)

@@ -12,9 +12,9 @@ from worker.job import CANCELLED
 from worker.jobs import Jobs
 from worker.owner import Owner
 from worker.priority import Priority
-from worker.queue.ledger import Ledger, Presence, RedisError, connect
 from worker.queue.messages import QUEUES, parse_message
 from worker.queue.reconciler import MIN_WINDOW, WINDOW_PER_SLOT, Publisher, Reconciler
+from worker.queue.redis_state import Presence, RedisError, RedisState, connect
 from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
 from worker.retry import commit_retry
@@ -31,11 +31,11 @@ def test_every_chunk_of_a_new_job_is_queued(reconciler: Reconciler, sent: Record
 
 @pytest.mark.parametrize("priority", Priority)
 def test_chunks_go_to_the_queue_of_their_urgency(
-    jobs: Jobs, ledger: Ledger, queue: Publisher, paper_job, priority: Priority
+    jobs: Jobs, state: RedisState, queue: Publisher, paper_job, priority: Priority
 ) -> None:
     paper_job(3, priority=priority)
-    Reconciler(jobs, ledger, queue).tick()
-    assert {other: waiting(ledger, other) for other in Priority if waiting(ledger, other)} == {priority: [0, 1, 2]}
+    Reconciler(jobs, state, queue).tick()
+    assert {other: waiting(state, other) for other in Priority if waiting(state, other)} == {priority: [0, 1, 2]}
 
 
 def test_a_chunk_that_has_a_part_is_not_queued(reconciler: Reconciler, sent: Recorder, paper_job, commit_part) -> None:
@@ -44,7 +44,7 @@ def test_a_chunk_that_has_a_part_is_not_queued(reconciler: Reconciler, sent: Rec
     assert sent.numbers() == [0, 2, 3]
 
 
-def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, ledger: Ledger, paper_job, commit_part) -> None:
+def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, state: RedisState, paper_job, commit_part) -> None:
     """The list of missing chunks may be old by the time its end is reached."""
     job = paper_job(5)
 
@@ -55,16 +55,16 @@ def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, ledger: Ledger, pap
             super().send_chunk(job_name, chunk, priority)
 
     late = Late()
-    Reconciler(jobs, ledger, late).tick()
+    Reconciler(jobs, state, late).tick()
     assert late.numbers() == [0, 1, 2, 4]
 
 
 def test_a_chunk_that_somebody_works_on_is_not_queued(
-    reconciler: Reconciler, sent: Recorder, ledger: Ledger, client: redis.Redis, paper_job, living_process: Owner
+    reconciler: Reconciler, sent: Recorder, state: RedisState, client: redis.Redis, paper_job, living_process: Owner
 ) -> None:
     paper_job(3)
-    ledger.take_lease("job", 1, living_process)
-    ledger.take_lease("another", 2, living_process)
+    state.take_lease("job", 1, living_process)
+    state.take_lease("another", 2, living_process)
     reconciler.tick()
     a_moment_later(client)
     reconciler.tick()
@@ -72,34 +72,34 @@ def test_a_chunk_that_somebody_works_on_is_not_queued(
 
 
 def test_a_dead_owners_lease_does_not_count(
-    reconciler: Reconciler, sent: Recorder, ledger: Ledger, paper_job, ended_process: Owner
+    reconciler: Reconciler, sent: Recorder, state: RedisState, paper_job, ended_process: Owner
 ) -> None:
     paper_job(3)
-    ledger.take_lease("job", 1, ended_process)
+    state.take_lease("job", 1, ended_process)
     reconciler.tick()
     assert sent.numbers() == [0, 1, 2]
 
 
 def test_leases_are_looked_up_in_every_block(
-    jobs: Jobs, ledger: Ledger, sent: Recorder, paper_job, living_process: Owner
+    jobs: Jobs, state: RedisState, sent: Recorder, paper_job, living_process: Owner
 ) -> None:
     """Chunk 70 lies in the second block of 64."""
     paper_job(80)
-    ledger.announce(Presence(Owner.this(), 8, "0.1.0", "/srv/jobs", "cafe"))
-    ledger.take_lease("job", 70, living_process)
-    assert Reconciler(jobs, ledger, sent).tick() == 79
+    state.announce(Presence(Owner.this(), 8, "0.1.0", "/srv/jobs", "cafe"))
+    state.take_lease("job", 70, living_process)
+    assert Reconciler(jobs, state, sent).tick() == 79
     assert 70 not in sent.numbers()
 
 
 def test_a_waiting_chunk_is_not_queued_again(
-    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job
+    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job
 ) -> None:
     paper_job(5)
-    reconciler = Reconciler(jobs, ledger, queue)
+    reconciler = Reconciler(jobs, state, queue)
     assert reconciler.tick() == 5
     a_moment_later(client)
     assert reconciler.tick() == 0
-    assert waiting(ledger) == [0, 1, 2, 3, 4]
+    assert waiting(state) == [0, 1, 2, 3, 4]
 
 
 def test_a_chunk_sent_a_moment_ago_is_not_queued_again(reconciler: Reconciler, client: redis.Redis, paper_job) -> None:
@@ -110,62 +110,64 @@ def test_a_chunk_sent_a_moment_ago_is_not_queued_again(reconciler: Reconciler, c
 
 
 def test_a_message_that_is_lost_is_sent_again(
-    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job
+    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job
 ) -> None:
     paper_job(5)
-    reconciler = Reconciler(jobs, ledger, queue)
+    reconciler = Reconciler(jobs, state, queue)
     reconciler.tick()
     lost = [parse_message(text) for text in client.rpop(QUEUES[Priority.NORMAL], 2)]
     a_moment_later(client)
     assert reconciler.tick() == 2
-    assert waiting(ledger) == [2, 3, 4, *(message.chunk for message in lost if message)]
+    assert waiting(state) == [2, 3, 4, *(message.chunk for message in lost if message)]
 
 
 def test_after_a_flush_every_missing_chunk_is_queued_again(
-    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job, commit_part
+    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job, commit_part
 ) -> None:
     job = paper_job(5)
-    reconciler = Reconciler(jobs, ledger, queue)
+    reconciler = Reconciler(jobs, state, queue)
     reconciler.tick()
     commit_part(job, 2)
     client.flushall()
     assert reconciler.tick() == 4
-    assert waiting(ledger) == [0, 1, 3, 4]
+    assert waiting(state) == [0, 1, 3, 4]
 
 
 @pytest.mark.parametrize("slots", [(), (2, 3)])
 def test_no_more_than_a_window_of_chunks_waits(
-    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job, slots: tuple[int, ...]
+    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job, slots: tuple[int, ...]
 ) -> None:
     for number, count in enumerate(slots):
-        ledger.announce(Presence(Owner(f"shop-{number}", "", 1, 1), count, "0.1.0", "/srv/jobs", "cafe"))
+        state.announce(Presence(Owner(f"shop-{number}", "", 1, 1), count, "0.1.0", "/srv/jobs", "cafe"))
     window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(slots))
     paper_job(100)
-    reconciler = Reconciler(jobs, ledger, queue)
+    reconciler = Reconciler(jobs, state, queue)
     assert reconciler.tick() == window
-    assert waiting(ledger) == list(range(window))
+    assert waiting(state) == list(range(window))
     next_second(client)
     assert reconciler.tick() == 0
     client.rpop(QUEUES[Priority.NORMAL], 3)
     next_second(client)
     assert reconciler.tick() == 3
-    assert waiting(ledger) == list(range(3, window + 3))
+    assert waiting(state) == list(range(3, window + 3))
 
 
-def test_the_window_is_each_jobs_own(jobs: Jobs, ledger: Ledger, sent: Recorder, queue: Publisher, paper_job) -> None:
+def test_the_window_is_each_jobs_own(
+    jobs: Jobs, state: RedisState, sent: Recorder, queue: Publisher, paper_job
+) -> None:
     paper_job(100, name="long")
-    Reconciler(jobs, ledger, queue).supply("long")
+    Reconciler(jobs, state, queue).supply("long")
     paper_job(3, name="short")
-    assert Reconciler(jobs, ledger, sent).tick() == 3
+    assert Reconciler(jobs, state, sent).tick() == 3
     assert sent.numbers("short") == [0, 1, 2]
 
 
 def test_what_is_waiting_for_another_job_does_not_count(
-    jobs: Jobs, ledger: Ledger, sent: Recorder, queue: Publisher, paper_job
+    jobs: Jobs, state: RedisState, sent: Recorder, queue: Publisher, paper_job
 ) -> None:
     paper_job(3)
     queue.send_chunk("another", 1, Priority.NORMAL)
-    Reconciler(jobs, ledger, sent).tick()
+    Reconciler(jobs, state, sent).tick()
     assert sent.numbers() == [0, 1, 2]
 
 
@@ -185,7 +187,7 @@ def test_of_two_reconcilers_at_once_each_chunk_is_queued_by_one(jobs: Jobs, sett
     """Both look at the job before either has sent anything; the recorders hide what waits."""
     paper_job(30)
     at_once = Barrier(2)
-    ledgers, recorders = [Ledger(connect(settings)) for _ in range(2)], [Recorder(), Recorder()]
+    ledgers, recorders = [RedisState(connect(settings)) for _ in range(2)], [Recorder(), Recorder()]
 
     def supply(number: int) -> int:
         reconciler = Reconciler(jobs, ledgers[number], recorders[number])
@@ -194,17 +196,17 @@ def test_of_two_reconcilers_at_once_each_chunk_is_queued_by_one(jobs: Jobs, sett
 
     with ThreadPoolExecutor(2) as pool:
         counts = list(pool.map(supply, range(2)))
-    for ledger in ledgers:
-        ledger.close()
+    for state in ledgers:
+        state.close()
     assert sum(counts) == 30
     assert sorted(recorders[0].numbers() + recorders[1].numbers()) == list(range(30))
 
 
 def test_one_reconciler_a_second_does_the_work(
-    jobs: Jobs, ledger: Ledger, client: redis.Redis, sent: Recorder, paper_job
+    jobs: Jobs, state: RedisState, client: redis.Redis, sent: Recorder, paper_job
 ) -> None:
     paper_job(5)
-    one, other = Reconciler(jobs, ledger, sent), Reconciler(jobs, ledger, sent)
+    one, other = Reconciler(jobs, state, sent), Reconciler(jobs, state, sent)
     assert one.tick() == 5
     a_moment_later(client)
     assert one.tick() == 5
@@ -238,30 +240,30 @@ def test_a_folder_without_a_job_is_left_alone(jobs: Jobs, reconciler: Reconciler
 
 
 def test_the_end_is_queued_once_when_all_chunks_are_done(
-    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job, commit_part
+    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job, commit_part
 ) -> None:
     job = paper_job(2, priority=Priority.HIGH)
-    reconciler = Reconciler(jobs, ledger, queue)
+    reconciler = Reconciler(jobs, state, queue)
     commit_part(job, 0)
     reconciler.tick()
-    assert waiting(ledger, Priority.HIGH) == [1]
+    assert waiting(state, Priority.HIGH) == [1]
     commit_part(job, 1)
     client.delete(QUEUES[Priority.HIGH])
     assert reconciler.supply("job") == 1
     a_moment_later(client)
     assert reconciler.supply("job") == 0
-    assert waiting(ledger, Priority.HIGH) == [None]
+    assert waiting(state, Priority.HIGH) == [None]
 
 
 def test_the_end_is_not_queued_while_somebody_merges(
-    reconciler: Reconciler, sent: Recorder, ledger: Ledger, paper_job, commit_part, living_process: Owner
+    reconciler: Reconciler, sent: Recorder, state: RedisState, paper_job, commit_part, living_process: Owner
 ) -> None:
     job = paper_job(2)
     commit_part(job, 0, 1)
-    ledger.take_lease("job", FINISH, living_process)
+    state.take_lease("job", FINISH, living_process)
     reconciler.tick()
     assert sent.finishes == []
-    ledger.end_lease("job", FINISH, living_process)
+    state.end_lease("job", FINISH, living_process)
     reconciler.supply("job")
     reconciler.supply("job")
     assert sent.finishes == ["job"]
@@ -310,7 +312,7 @@ def test_a_damaged_job_does_not_stop_the_others(
 
 def test_a_redis_that_is_away_is_told(away: QueueSettings, jobs: Jobs, sent: Recorder, paper_job) -> None:
     paper_job(2)
-    ledger = Ledger(connect(away))
+    state = RedisState(connect(away))
     with pytest.raises(RedisError):
-        Reconciler(jobs, ledger, sent).tick()
-    ledger.close()
+        Reconciler(jobs, state, sent).tick()
+    state.close()

@@ -4,8 +4,8 @@ import redis
 
 from worker.jobs import Jobs
 from worker.priority import Priority
-from worker.queue.ledger import Ledger
 from worker.queue.reconciler import Publisher, Reconciler
+from worker.queue.redis_state import RedisState
 
 from .recorder import Recorder, a_moment_later, waiting
 
@@ -17,11 +17,11 @@ def next_trial(client: redis.Redis) -> None:
 
 
 def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(
-    reconciler: Reconciler, ledger: Ledger, client: redis.Redis, sent: Recorder, paper_job
+    reconciler: Reconciler, state: RedisState, client: redis.Redis, sent: Recorder, paper_job
 ) -> None:
     paper_job(5, name="job")
     paper_job(5, name="sound")
-    ledger.report_trouble("job", "shop-7", "no folder")
+    state.report_trouble("job", "shop-7", "no folder")
     reconciler.tick()
     assert (sent.numbers(), sent.numbers("sound")) == ([0], [0, 1, 2, 3, 4])
     a_moment_later(client)
@@ -30,28 +30,28 @@ def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(
     next_trial(client)
     reconciler.tick()
     assert len(sent.numbers()) == 2
-    ledger.forget_setbacks("job")
+    state.reset_backoff("job")
     a_moment_later(client)
     reconciler.tick()
     assert len(sent.numbers()) == 2 + 5
 
 
 def test_a_job_with_setbacks_whose_chunks_still_wait_gets_no_trial(
-    jobs: Jobs, ledger: Ledger, client: redis.Redis, queue: Publisher, paper_job
+    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job
 ) -> None:
     paper_job(3, name="job")
     queue.send_chunk("job", 0, Priority.NORMAL)
-    ledger.report_trouble("job", "shop-7", "no folder")
-    Reconciler(jobs, ledger, queue).tick()
-    assert waiting(ledger) == [0]
+    state.report_trouble("job", "shop-7", "no folder")
+    Reconciler(jobs, state, queue).tick()
+    assert waiting(state) == [0]
     assert not client.exists("hangtag:trial:job")
 
 
 def test_the_end_of_a_job_with_setbacks_is_tried_as_rarely(
-    reconciler: Reconciler, ledger: Ledger, client: redis.Redis, sent: Recorder, paper_job, commit_part
+    reconciler: Reconciler, state: RedisState, client: redis.Redis, sent: Recorder, paper_job, commit_part
 ) -> None:
     commit_part(paper_job(1, name="job"), 0)
-    ledger.report_trouble("job", "shop-7", "no room on the disk")
+    state.report_trouble("job", "shop-7", "no room on the disk")
     reconciler.tick()
     a_moment_later(client)
     reconciler.tick()
@@ -62,8 +62,8 @@ def test_the_end_of_a_job_with_setbacks_is_tried_as_rarely(
 
 
 def test_who_asks_for_one_job_ends_its_setbacks(
-    reconciler: Reconciler, ledger: Ledger, sent: Recorder, paper_job
+    reconciler: Reconciler, state: RedisState, sent: Recorder, paper_job
 ) -> None:
     paper_job(3, name="job")
-    ledger.report_trouble("job", "shop-7", "no folder")
+    state.report_trouble("job", "shop-7", "no folder")
     assert reconciler.supply("job") == 3

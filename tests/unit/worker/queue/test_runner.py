@@ -19,12 +19,12 @@ from worker.jobs import Jobs
 from worker.labelling.attempt import MAX_STRIKES
 from worker.owner import Owner
 from worker.parts import part_key
-from worker.queue.ledger import Ledger
 from worker.queue.metrics import CHUNKS, IMAGES, Metrics
+from worker.queue.redis_state import RedisState
 from worker.queue.runner import FINISH, Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import SubmitRequest, submit
-from worker.queue.worker_state import InHand
+from worker.queue.worker_state import BusyProcesses
 from worker.receipt import finished_receipt
 
 NewJob = Callable[..., Job]
@@ -71,7 +71,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def runner(settings: QueueSettings, metrics: Metrics, pauses: list[float]) -> Runner:
-    return Runner(settings, InHand(), metrics, pauses.append)
+    return Runner(settings, BusyProcesses(), metrics, pauses.append)
 
 
 def parts(job: Job) -> list[str]:
@@ -101,14 +101,14 @@ def test_what_was_committed_is_counted_once(runner: Runner, metrics: Metrics, ne
     assert totals[CHUNKS, ("done",)] == 1
 
 
-def test_a_chunk_that_is_done_ends_the_setbacks(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
+def test_a_chunk_that_is_done_ends_the_setbacks(runner: Runner, state: RedisState, new_job: NewJob) -> None:
     new_job()
-    ledger.report_trouble("job", "shop-7", "no folder")
+    state.report_trouble("job", "shop-7", "no folder")
     runner.label_chunk("job", 0)
-    assert ledger.setbacks("job") == 0
+    assert state.failures("job") == 0
 
 
-def test_a_chunk_that_came_twice_is_done_once(runner: Runner, ledger: Ledger, new_job: NewJob, photos: Path) -> None:
+def test_a_chunk_that_came_twice_is_done_once(runner: Runner, state: RedisState, new_job: NewJob, photos: Path) -> None:
     job = new_job()
     runner.label_chunk("job", 0)
     before = job.storage.entries("parts")
@@ -117,49 +117,51 @@ def test_a_chunk_that_came_twice_is_done_once(runner: Runner, ledger: Ledger, ne
     (photos / "another.txt").touch()
     runner.label_chunk("job", 0)
     assert job.storage.entries("parts") == before
-    assert ledger.trouble("job") == {}
+    assert state.trouble("job") == {}
     assert not list((job.storage.scratch / "inhand").iterdir())
 
 
 def test_what_another_process_works_on_is_left_to_it(
-    runner: Runner, ledger: Ledger, new_job: NewJob, living_process: Owner
+    runner: Runner, state: RedisState, new_job: NewJob, living_process: Owner
 ) -> None:
     job = new_job()
-    ledger.take_lease("job", 0, living_process)
+    state.take_lease("job", 0, living_process)
     runner.label_chunk("job", 0)
     assert parts(job) == []
-    assert ledger.leased("job", [0]) == {0}
-    assert ledger.trouble("job") == {}
+    assert state.leased("job", [0]) == {0}
+    assert state.trouble("job") == {}
 
 
 def test_what_a_dead_process_worked_on_is_done(
-    runner: Runner, ledger: Ledger, new_job: NewJob, ended_process: Owner
+    runner: Runner, state: RedisState, new_job: NewJob, ended_process: Owner
 ) -> None:
     job = new_job()
-    ledger.take_lease("job", 0, ended_process)
+    state.take_lease("job", 0, ended_process)
     runner.label_chunk("job", 0)
     assert parts(job) == ["000000.r0.parquet"]
 
 
 def test_without_redis_the_work_is_done(away: QueueSettings, new_job: NewJob) -> None:
     job = new_job()
-    runner = Runner(away, InHand(), Metrics())
+    runner = Runner(away, BusyProcesses(), Metrics())
     runner.label_chunk("job", 0)
     runner.finish_job("job")
     assert finished_receipt(job)
 
 
-def test_of_a_cancelled_job_nothing_is_done(runner: Runner, metrics: Metrics, ledger: Ledger, new_job: NewJob) -> None:
+def test_of_a_cancelled_job_nothing_is_done(
+    runner: Runner, metrics: Metrics, state: RedisState, new_job: NewJob
+) -> None:
     job = new_job()
     job.storage.commit(CANCELLED, b"")
     runner.label_chunk("job", 0)
     assert parts(job) == []
     assert metrics.totals()[CHUNKS, ("given_up",)] == 1
-    assert ledger.trouble("job") == {}
+    assert state.trouble("job") == {}
 
 
 def test_a_chunk_in_hand_is_given_up_when_the_job_is_cancelled(
-    runner: Runner, client: redis.Redis, ledger: Ledger, new_job: NewJob, photos: Path
+    runner: Runner, client: redis.Redis, state: RedisState, new_job: NewJob, photos: Path
 ) -> None:
     """Photos of 16 megapixels: a chunk of them takes several seconds."""
     large = BytesIO()
@@ -177,7 +179,7 @@ def test_a_chunk_in_hand_is_given_up_when_the_job_is_cancelled(
     runner.label_chunk("job", 0)
     other.join()
     assert parts(job) == []
-    assert ledger.trouble("job") == {}
+    assert state.trouble("job") == {}
     assert not client.exists("hangtag:lease:job:0")
     assert list((job.storage.scratch / "inhand").iterdir()) == []
 
@@ -222,7 +224,7 @@ def test_what_keeps_a_chunk_from_being_done_is_told_and_the_chunk_held_back(
     runner: Runner,
     metrics: Metrics,
     client: redis.Redis,
-    ledger: Ledger,
+    state: RedisState,
     new_job: NewJob,
     harm: Callable[[Job], None],
     message: str,
@@ -231,26 +233,26 @@ def test_what_keeps_a_chunk_from_being_done_is_told_and_the_chunk_held_back(
     harm(job)
     runner.label_chunk("job", 0)
     assert parts(job) == []
-    assert message in "".join(ledger.trouble("job").values())
+    assert message in "".join(state.trouble("job").values())
     assert metrics.totals()[CHUNKS, ("failed",)] == 1
     assert client.exists("hangtag:sent:job:0")
     assert not client.exists("hangtag:lease:job:0")
 
 
 def test_a_machine_pauses_for_the_others_until_none_seems_able(
-    runner: Runner, pauses: list[float], ledger: Ledger, new_job: NewJob
+    runner: Runner, pauses: list[float], state: RedisState, new_job: NewJob
 ) -> None:
     take_the_model_away(new_job())
     for _ in range(10):
         runner.label_chunk("job", 0)
-    assert ledger.setbacks("job") == 10
+    assert state.failures("job") == 10
     assert pauses == [1.0] * 7
 
 
-def test_a_name_that_no_job_can_have_is_harmless(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
+def test_a_name_that_no_job_can_have_is_harmless(runner: Runner, state: RedisState, new_job: NewJob) -> None:
     new_job()
     runner.label_chunk("../jobs", 0)
-    assert "Expected a name for a job" in "".join(ledger.trouble("../jobs").values())
+    assert "Expected a name for a job" in "".join(state.trouble("../jobs").values())
 
 
 def test_a_job_is_merged(runner: Runner, client: redis.Redis, new_job: NewJob) -> None:
@@ -274,13 +276,13 @@ def test_a_job_that_is_merged_already_is_left_alone(runner: Runner, new_job: New
 
 
 def test_a_job_that_cannot_be_merged_is_told(
-    runner: Runner, client: redis.Redis, ledger: Ledger, new_job: NewJob
+    runner: Runner, client: redis.Redis, state: RedisState, new_job: NewJob
 ) -> None:
     job = new_job()
     job.storage.commit(part_key(0), b"no part")
     runner.finish_job("job")
     assert finished_receipt(job) is None
-    assert "parts/000000.r0.parquet" in "".join(ledger.trouble("job").values())
+    assert "parts/000000.r0.parquet" in "".join(state.trouble("job").values())
     assert client.exists(f"hangtag:sent:job:{FINISH}")
 
 
@@ -298,17 +300,17 @@ def test_a_job_that_is_not_to_be_merged_yet_is_left_alone(
 
 
 def test_a_job_that_another_process_merges_is_left_to_it(
-    runner: Runner, ledger: Ledger, new_job: NewJob, living_process: Owner
+    runner: Runner, state: RedisState, new_job: NewJob, living_process: Owner
 ) -> None:
     job = new_job()
     runner.label_chunk("job", 0)
-    ledger.take_lease("job", FINISH, living_process)
+    state.take_lease("job", FINISH, living_process)
     runner.finish_job("job")
     assert finished_receipt(job) is None
 
 
 def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(
-    runner: Runner, ledger: Ledger, new_job: NewJob
+    runner: Runner, state: RedisState, new_job: NewJob
 ) -> None:
     job = new_job()
     folder = job.storage.scratch / "inhand"
@@ -317,18 +319,18 @@ def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(
         (folder / f"000000.{number:012d}").write_text("")
     runner.label_chunk("job", 0)
     assert parts(job) == []
-    assert "no photo in it is to blame" in "".join(ledger.trouble("job").values())
+    assert "no photo in it is to blame" in "".join(state.trouble("job").values())
     runner.label_chunk("job", 0)
     assert parts(job) == ["000000.r0.parquet"]
 
 
-def test_an_empty_mount_point_fails_no_row(runner: Runner, ledger: Ledger, new_job: NewJob, photos: Path) -> None:
+def test_an_empty_mount_point_fails_no_row(runner: Runner, state: RedisState, new_job: NewJob, photos: Path) -> None:
     job = new_job()
     away = photos.rename(photos.with_name("away"))
     photos.mkdir()
     runner.label_chunk("job", 0)
     assert parts(job) == []
-    assert "nothing there" in "".join(ledger.trouble("job").values())
+    assert "nothing there" in "".join(state.trouble("job").values())
     photos.rmdir()
     away.rename(photos)
     runner.label_chunk("job", 0)
@@ -336,29 +338,29 @@ def test_an_empty_mount_point_fails_no_row(runner: Runner, ledger: Ledger, new_j
 
 
 def test_a_photo_at_which_something_unforeseen_happens_fails_alone(
-    runner: Runner, ledger: Ledger, new_job: NewJob, photos: Path, panicking_photo: bytes
+    runner: Runner, state: RedisState, new_job: NewJob, photos: Path, panicking_photo: bytes
 ) -> None:
     (photos / "3.png").write_bytes(panicking_photo)
     job = new_job()
     runner.label_chunk("job", 0)
     rows = pq.read_table(job.storage.source(part_key(0))).to_pylist()
     assert [row["error"] for row in rows] == [None] * 3 + ["unreadable"] + [None] * 4
-    assert ledger.trouble("job") == {}
+    assert state.trouble("job") == {}
 
 
-def test_an_error_that_nobody_foresaw_is_told(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
+def test_an_error_that_nobody_foresaw_is_told(runner: Runner, state: RedisState, new_job: NewJob) -> None:
     job = new_job()
     rows = Path(job.storage.place) / "rows" / "00000.parquet"
     rows.write_bytes(b"no parquet")
     runner.label_chunk("job", 0)
     assert parts(job) == []
-    assert ledger.trouble("job")
+    assert state.trouble("job")
 
 
-def test_a_chunk_that_the_job_does_not_have_is_dropped(runner: Runner, ledger: Ledger, new_job: NewJob) -> None:
+def test_a_chunk_that_the_job_does_not_have_is_dropped(runner: Runner, state: RedisState, new_job: NewJob) -> None:
     """Its message is of another job of that name, or of nobody; the job has no setback by it."""
     job = new_job()
     runner.label_chunk("job", 99)
     assert parts(job) == []
-    assert ledger.trouble("job") == {}
-    assert ledger.setbacks("job") == 0
+    assert state.trouble("job") == {}
+    assert state.failures("job") == 0

@@ -8,7 +8,7 @@ import pytest
 
 from models.errors import InputError
 from worker.queue.app import make_app
-from worker.queue.ledger import connect
+from worker.queue.redis_state import connect
 from worker.queue.settings import QueueSettings, read_settings
 
 

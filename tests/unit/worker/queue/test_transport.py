@@ -10,7 +10,7 @@ from celery import Celery
 from kombu import Consumer
 
 from worker.priority import Priority
-from worker.queue.app import GentleCelery, make_app
+from worker.queue.app import HangtagCelery, make_app
 from worker.queue.messages import CHUNK_TASK, QUEUES, Call
 from worker.queue.metrics import DROPPED
 from worker.queue.settings import QueueSettings
@@ -27,7 +27,7 @@ def body(*parts: object) -> str:
     return base64.b64encode(json.dumps(parts).encode()).decode()
 
 
-def dropped(app: GentleCelery) -> float:
+def dropped(app: HangtagCelery) -> float:
     return app.metrics.totals()[DROPPED, ("message",)]
 
 
@@ -35,7 +35,7 @@ def take(app: Celery) -> list[list[Any]]:
     """The arguments of what Celery gets, up to the first message that it gets."""
     taken: list[list[Any]] = []
     with app.connection_for_read() as connection:
-        connection.gate = app.gate
+        connection.message_filter = app.message_filter
         consumer = Consumer(connection, app.amqp.queues.values(), accept=["json"])
         consumer.register_callback(lambda body, message: (taken.append(body[0]), message.ack()))
         with consumer:
@@ -107,7 +107,7 @@ def test_what_lies_among_messages_in_hand_and_is_none_goes(
     client.hset("unacked", "good", json.dumps([GOOD, "", QUEUE]))
     client.zadd("unacked_index", {"tag": 2, "good": 1})
     with make_app(settings) as app, app.connection_for_read() as connection:
-        connection.gate = app.gate
+        connection.message_filter = app.message_filter
         connection.default_channel.qos.restore_visible()
         assert dropped(app) == 1
         assert not client.exists("unacked", "unacked_index")

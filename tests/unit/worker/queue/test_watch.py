@@ -8,8 +8,8 @@ from worker.job import CANCELLED
 from worker.owner import Owner
 from worker.progress import JobProgress, JobState
 from worker.queue.control import Control, Situation, look_around, open_control, watch
-from worker.queue.ledger import Presence
 from worker.queue.messages import QUEUES
+from worker.queue.redis_state import Presence
 from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
 from worker.receipt import finished_receipt
@@ -73,7 +73,7 @@ def test_without_a_worker_the_end_is_made_here(control: Control, paper_job, comm
 def test_the_end_is_left_to_a_worker_that_is_there(control: Control, paper_job, commit_part) -> None:
     job = paper_job(2)
     commit_part(job, 0, 1)
-    control.ledger.announce(replace(PRESENCE, jobs_id=control.jobs.identity()))
+    control.state.announce(replace(PRESENCE, jobs_id=control.jobs.identity()))
     view = View(stop_after=2)
     with pytest.raises(KeyboardInterrupt):
         follow(control, view)
@@ -83,14 +83,14 @@ def test_the_end_is_left_to_a_worker_that_is_there(control: Control, paper_job, 
 
 def test_a_worker_of_another_folder_of_jobs_is_not_waited_for(control: Control, paper_job, commit_part) -> None:
     commit_part(paper_job(2), 0, 1)
-    control.ledger.announce(PRESENCE)
+    control.state.announce(PRESENCE)
     assert follow(control, View()).state is JobState.FINISHED
 
 
 def test_the_end_is_left_to_who_makes_it(control: Control, paper_job, commit_part, living_process: Owner) -> None:
     job = paper_job(2)
     commit_part(job, 0, 1)
-    control.ledger.take_lease("job", FINISH, living_process)
+    control.state.take_lease("job", FINISH, living_process)
     with pytest.raises(KeyboardInterrupt):
         follow(control, View(stop_after=2))
     assert finished_receipt(job) is None
@@ -105,10 +105,10 @@ def test_who_watches_queues_what_is_missing(control: Control, client: redis.Redi
 
 def test_who_only_looks_queues_nothing(control: Control, client: redis.Redis, paper_job) -> None:
     paper_job(3)
-    control.ledger.announce(PRESENCE)
-    control.ledger.report_trouble("job", "shop-7", "no folder")
-    control.ledger.report_trouble("another", "shop-8", "no folder")
-    assert look_around("job", control.ledger) == Situation(None, (PRESENCE,), {"shop-7": "no folder"})
+    control.state.announce(PRESENCE)
+    control.state.report_trouble("job", "shop-7", "no folder")
+    control.state.report_trouble("another", "shop-8", "no folder")
+    assert look_around("job", control.state) == Situation(None, (PRESENCE,), {"shop-7": "no folder"})
     assert not any(client.llen(queue) for queue in QUEUES.values())
 
 

@@ -23,7 +23,7 @@ from models.text import printable
 from worker.owner import Owner
 from worker.queue.settings import QueueSettings
 
-__all__ = ["LEASE_S", "Ledger", "Presence", "RedisError", "connect"]
+__all__ = ["LEASE_S", "Presence", "RedisError", "RedisState", "connect"]
 
 LEASE_S: Final = 10
 SENT_S: Final = 5
@@ -97,7 +97,7 @@ def connect(settings: QueueSettings) -> redis.Redis:
     )
 
 
-class Ledger:
+class RedisState:
     """Leases, marks and presences in Redis.
 
     Args:
@@ -198,7 +198,7 @@ class Ledger:
             both.expire(_setbacks(job), TROUBLE_S)
             return int(both.execute()[1])
 
-    def setbacks(self, job: str) -> int:
+    def failures(self, job: str) -> int:
         """How often something kept chunks of a job from being done since one was done."""
         key = _setbacks(job)
         text = str(self._redis.mget([key])[0] or 0)  # not GET, as in take_lease
@@ -207,11 +207,11 @@ class Ledger:
             return 0
         return int(text)
 
-    def win_trial(self, job: str, setbacks: int) -> bool:
+    def may_retry(self, job: str, setbacks: int) -> bool:
         """Whether a job with setbacks may be given one more try now: the more it had, the rarer, up to every 16 s."""
         return self.win(_trial(job), 2 ** min(setbacks, LONGEST_TRIAL), at_most=2**LONGEST_TRIAL)
 
-    def forget_setbacks(self, job: str) -> None:
+    def reset_backoff(self, job: str) -> None:
         """A chunk was done, or somebody says that the trouble is over."""
         self._redis.delete(_setbacks(job), _trial(job))
 
