@@ -10,8 +10,8 @@ from kombu import Queue
 
 from trainer.schedule.due_times import time_of
 from worker.queue.app import HangtagCelery, configuration
-from worker.queue.redis_state import RedisState
 from worker.queue.messages import Call, read_call
+from worker.queue.redis_state import RedisState
 from worker.queue.settings import QueueSettings
 
 __all__ = [

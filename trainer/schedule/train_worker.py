@@ -24,7 +24,7 @@ from worker.queue.app import REQUEST, HangtagCelery
 from worker.queue.redis_state import RedisError, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import prepare_worker, run_worker
-from worker.queue.worker_state import BEAT_S, Heartbeat, BusyProcesses
+from worker.queue.worker_state import BEAT_S, BusyProcesses, Heartbeat
 
 __all__ = ["MOST_TRIES", "RETRAIN", "SlotRun", "check_training", "start_train_worker"]
 
