@@ -18,7 +18,7 @@ def find_misplaced(home: Path) -> str | None:
     Returns:
         What is wrong and what to do; none when every room lies beside ``hangtag``.
     """
-    for room in ROOMS:
+    for room in (*ROOMS, "pages"):
         spec = find_spec(room)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
         if origin is None:

@@ -29,8 +29,9 @@ from worker.finish import RESULT_FILE, sheet_photo
 from worker.job import JobOptions
 from worker.jobs import Jobs
 from worker.label import LabelRequest
-from worker.page.contact_sheet import SheetPhoto, draw_contact_sheet
-from worker.page.receipt_page import PagePicture, receipt_page
+from pages.contact_sheet import draw_contact_sheet
+from pages.tiles import LabelledPhoto
+from worker.receipt_page import PagePicture, receipt_page
 from worker.receipt import Receipt, SampleRow, finished_receipt
 from worker.results import Status
 
@@ -143,7 +144,7 @@ def _draw(console: Console, folder: Path, count: int, seed: int) -> None:
         draw_catalogue(folder, count, seed, advance)
 
 
-def _sheet_photos(labels: Path, receipt: Receipt, root: Path) -> list[SheetPhoto]:
+def _sheet_photos(labels: Path, receipt: Receipt, root: Path) -> list[LabelledPhoto]:
     """Evenly spread rows of a result, and some failed ones at the end; why rows go to review is in ``review.csv``."""
     with Path(receipt.review_file or "").open(encoding="utf-8", newline="") as file:
         reasons = {row["image"]: ReviewReason(row["reason"]) for row in csv.DictReader(file)}

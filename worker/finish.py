@@ -9,19 +9,17 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from models.errors import JobError
+from pages.tiles import LabelledPhoto
 from worker.job import Job
 from worker.known.open_known import forget_known
 from worker.merging.merged import Merged, merge_job, upload_lists
 from worker.merging.scratch import scratch_folder
-from worker.page.brought import brought
-from worker.page.contact_sheet import SheetPhoto
-from worker.page.products import ProductPhotos
-from worker.page.receipt_page import receipt_page
 from worker.parts import PartWork, latest_parts, part_key, part_work
 from worker.photos.target import scheme_of
 from worker.pin import check_promise
 from worker.products.disagreement import DisagreeingProduct
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
+from worker.receipt_page import ProductPhotos, brought, receipt_page
 from worker.results import Status
 from worker.retry import Retry
 
@@ -128,13 +126,13 @@ def _product_photos(found: DisagreeingProduct, photos: Mapping[str, bytes]) -> P
     return ProductPhotos(found.product, found.verdict, tuple(sheet_photo(row, photos) for row in found.rows))
 
 
-def sheet_photo(row: SampleRow, photos: Mapping[str, Path | bytes]) -> SheetPhoto:
+def sheet_photo(row: SampleRow, photos: Mapping[str, Path | bytes]) -> LabelledPhoto:
     """A row as it is shown: its photo, found by what the catalogue says of it, and what became of it."""
     if row.status is Status.FAILED:
-        return SheetPhoto(None, row.status, _called(row.image), f"{row.status}: {row.error}")
+        return LabelledPhoto(None, row.status, _called(row.image), f"{row.status}: {row.error}")
     detail = f"{row.status} {row.confidence or 0:.1%}"
     why = row.reason.words if row.reason else ""
-    return SheetPhoto(photos.get(row.image or ""), row.status, row.label or "", detail, why)
+    return LabelledPhoto(photos.get(row.image or ""), row.status, row.label or "", detail, why)
 
 
 def _called(image: str | None) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from models.text import number_of
+from pages.text import duration
 from trainer.report.material import ReportMaterial, Speed
 from trainer.report.rates import percent
-from worker.page.text import duration
 
 __all__ = ["made_with", "settings", "size_and_speed"]
 

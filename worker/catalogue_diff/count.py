@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import ImageError
+from pages.tiles import photo_uri
 from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures, ChangedRow
-from worker.page.tiles import jpeg_uri
 from worker.photos.data_uri import photo_in
 from worker.sources.address import is_elsewhere
 
@@ -103,6 +103,6 @@ def _example(pair: Pair, root: Path) -> ChangedRow:
 def _thumbnail(photo: str, root: Path) -> str | None:
     """Both models have decoded it in processes of their own, so it may be decoded here."""
     try:
-        return jpeg_uri(photo_in(photo) if is_elsewhere(photo) else root / photo, _SIDE, _MOST_BYTES)
+        return photo_uri(photo_in(photo) if is_elsewhere(photo) else root / photo, _SIDE, _MOST_BYTES)
     except ImageError:
         return None

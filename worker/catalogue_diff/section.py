@@ -3,9 +3,9 @@
 from typing import Final
 
 from models.text import number_of
+from pages.text import isolated, share, visible
 from worker.catalogue_diff.figures import CatalogueFigures, ChangedRow
 from worker.page.sections import section
-from worker.page.text import isolated, share, visible
 
 __all__ = ["CATALOGUE_STYLE", "catalogue_section", "changed_sentence", "sample_sentence"]
 

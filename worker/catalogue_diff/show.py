@@ -14,12 +14,12 @@ from models.statistics.intervals import wilson_interval
 from models.terminal import Console
 from models.text import number_of
 from models.whole_file import replace_file
+from pages.text import isolated, visible
 from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.figures import CatalogueFigures
 from worker.catalogue_diff.sample import SampleOptions
 from worker.catalogue_diff.section import CATALOGUE_STYLE, catalogue_section
 from worker.page.frame import framed
-from worker.page.text import isolated, visible
 
 __all__ = ["diff_and_show"]
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Final
 
+from pages.text import isolated, visible
 from trainer.check.checkup import Checkup
 from trainer.data.dataset import LabeledPhoto
-from worker.page.text import isolated, visible
 from worker.page.tiles import picture
 
 __all__ = ["LONGEST_LABEL", "LONGEST_NAME", "Album"]

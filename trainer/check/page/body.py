@@ -12,7 +12,6 @@ from trainer.check.page.style import STYLE
 from trainer.check.page.tables import class_table, file_table, guess_table, issue_table, more
 from worker.page.frame import framed
 from worker.page.sections import section
-from worker.page.text import isolated, visible
 
 __all__ = ["check_page"]
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from models.text import number_of
+from pages.text import isolated
 from trainer.check.checkup import Checkup
 from trainer.check.issues import Issue
 from trainer.check.page.album import LONGEST_LABEL, Album
 from trainer.check.page.tables import more
 from trainer.check.relations import Leak, LeakKind
 from trainer.data.dataset import Split
-from worker.page.text import isolated
 
 __all__ = ["COUPLES", "MOST_COUPLES", "Couple", "couples", "placeholders"]
 

@@ -7,7 +7,6 @@ from trainer.check.check_reports import MEANINGS, leak_sentences
 from trainer.check.checkup import GRAVE, Checkup, Findings
 from trainer.check.issues import Issue
 from trainer.data.dataset import Split
-from worker.page.text import share, visible
 from worker.results import Status
 
 __all__ = ["heading", "images_of"]

@@ -14,7 +14,6 @@ from trainer.check.issues import Issue
 from trainer.check.page.album import LONGEST_LABEL, Album
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import Split
-from worker.page.text import isolated, share, visible
 
 __all__ = ["class_table", "file_table", "guess_table", "issue_table", "more", "words"]
 

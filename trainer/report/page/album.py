@@ -6,9 +6,9 @@ from typing import Final
 from PIL import Image
 
 from models.preprocess import Pixels
+from pages.text import visible
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.splits.assigned import AssignedPhoto
-from worker.page.text import visible
 from worker.page.tiles import embedded
 
 __all__ = ["named", "tile"]

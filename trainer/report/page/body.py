@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping
 from typing import Final
 
+from pages.text import visible
 from trainer.report.making import made_with, settings, size_and_speed
 from trainer.report.material import ReportMaterial
 from trainer.report.page.classes import classes_section
@@ -20,7 +21,6 @@ from trainer.report.page.thresholds import thresholds_section
 from trainer.report.page.unknown import unknown_section
 from worker.page.frame import framed
 from worker.page.sections import section
-from worker.page.text import visible
 
 __all__ = ["report_page"]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from worker.page.text import visible
+from pages.text import visible
 
 __all__ = ["Axis", "Chart", "axis_over", "count_axis", "unit_axis"]
 

@@ -1,6 +1,7 @@
 """The top of a report's page: the numbers that matter most, and what they promise."""
 
 from models.text import number_of
+from pages.text import duration, isolated, visible
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Figures
 from trainer.report.material import (
@@ -17,7 +18,6 @@ from trainer.report.page.table import rate_cell, table
 from trainer.report.rates import between, percent, rounded, target_name
 from trainer.run import RunState
 from worker.page.sections import section
-from worker.page.text import duration, isolated, visible
 
 __all__ = ["figures_section", "heading"]
 

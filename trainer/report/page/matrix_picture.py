@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from worker.page.text import visible
+from pages.text import visible
 
 __all__ = ["blocks_of", "matrix_picture"]
 

@@ -13,7 +13,6 @@ from trainer.report.material import ReportMaterial, judged_of, shown_split
 from trainer.report.page.chart import Axis, Chart
 from trainer.report.page.data import LONGEST_LABEL
 from worker.page.sections import section
-from worker.page.text import isolated
 
 __all__ = ["average_precision", "precision_recall_section"]
 

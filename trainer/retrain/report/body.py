@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pages.text import visible
 from trainer.report.page.style import STYLE
 from trainer.retrain.report.changes import changes_section
 from trainer.retrain.report.checks import checks_section
@@ -13,7 +14,6 @@ from trainer.retrain.report.material import CycleMaterial
 from trainer.retrain.report.style import CYCLE_STYLE
 from worker.catalogue_diff.section import CATALOGUE_STYLE, catalogue_section
 from worker.page.frame import framed
-from worker.page.text import visible
 
 __all__ = ["cycle_page"]
 

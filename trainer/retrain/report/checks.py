@@ -1,9 +1,9 @@
 """What the gate looked at."""
 
+from pages.text import isolated, visible
 from trainer.retrain.records import Check
 from trainer.retrain.report.material import CycleMaterial
 from worker.page.sections import section
-from worker.page.text import isolated, visible
 
 __all__ = ["checks_section"]
 

@@ -9,7 +9,6 @@ from trainer.retrain.records import ClassComparison
 from trainer.retrain.report.material import CycleMaterial
 from trainer.retrain.report.words import points
 from worker.page.sections import section
-from worker.page.text import isolated, visible
 
 __all__ = ["classes_section"]
 

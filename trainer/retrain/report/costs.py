@@ -3,10 +3,10 @@
 from typing import Final
 
 from models.precision import precision_text
+from pages.text import duration, isolated, visible
 from trainer.retrain.records import Automatic, Comparison, Footprint
 from trainer.retrain.report.material import CycleMaterial
 from worker.page.sections import section
-from worker.page.text import duration, isolated, visible
 
 __all__ = ["costs_section", "links_section", "timings_section"]
 

@@ -1,12 +1,12 @@
 """The top of the page: what came of the cycle, and why."""
 
 from models.text import number_of
+from pages.text import duration, isolated, share, visible
 from trainer.report.rates import percent
 from trainer.retrain.cycle_folder import CycleStatus, Outcome
 from trainer.retrain.records import Collected, Comparison
 from trainer.retrain.report.material import CycleMaterial
 from trainer.retrain.report.words import accuracy_95, difference, points, points_between, test_photos
-from worker.page.text import duration, isolated, share, visible
 
 __all__ = ["heading", "headline"]
 
@@ -62,7 +62,7 @@ def _moment(text: str) -> str:
 def _reasons(material: CycleMaterial) -> str:
     """All that was against it; or that all went well."""
     outcome = material.outcome
-    lines = [isolated(reason) for reason in outcome.reasons[_told_already(outcome) :]]
+    lines = [str(isolated(reason)) for reason in outcome.reasons[_told_already(outcome) :]]
     if outcome.status is CycleStatus.REFUSED and material.comparison:
         lines.insert(0, f"It is {difference(material.comparison)}.")
     if outcome.status is CycleStatus.REFUSED and outcome.champion:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.unit.worker.page.html_page import Page
+from tests.html_page import Page
 from trainer.check.check_reports import MEANINGS
 from trainer.check.checkup import Checkup, Findings, check_up, find
 from trainer.check.issues import Issue

@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from models.errors import InputError
 from models.statistics.intervals import wilson_interval
-from tests.unit.worker.page.html_page import Page
+from tests.html_page import Page
 from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures
 from worker.catalogue_diff.sample import SampleOptions
 from worker.catalogue_diff.section import catalogue_section

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.worker.page.html_page import Page
+from tests.html_page import Page
 from trainer.report.page.chart import Chart, axis_over, count_axis, unit_axis
 
 NUMBERS = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.html_page import Page
 from tests.unit.trainer.report.materials import made, noise, with_outcome
-from tests.unit.worker.page.html_page import Page
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import OfSplits
 from trainer.report.material import ReportMaterial

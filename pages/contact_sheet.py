@@ -1,19 +1,15 @@
 """A sheet of labelled photos to look at."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from models.errors import ImageError
-from models.photo import read_photo
-from models.preprocess import Decode, Fit, PreprocessSpec, preprocess
-from worker.results import Status
+from pages.tiles import LabelledPhoto, failed_last, thumbnail
 
-__all__ = ["SheetPhoto", "draw_contact_sheet", "failed_last", "thumbnail"]
+__all__ = ["draw_contact_sheet"]
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -29,32 +25,16 @@ _PAPER: Final = (248, 249, 250)
 _FAINT: Final = (134, 142, 150)
 _CARD: Final = (255, 255, 255)
 _FAILED_CARD: Final = (255, 236, 236)
-_COLOURS: Final = {Status.LABELED: (43, 138, 62), Status.REVIEW: (230, 119, 0), Status.FAILED: (201, 42, 42)}
+_COLOURS: Final = {"labeled": (43, 138, 62), "review": (230, 119, 0), "failed": (201, 42, 42)}
 
 
-@dataclass(frozen=True)
-class SheetPhoto:
-    """A photo and what became of it; the caption's lines are shown under it.
+def draw_contact_sheet(photos: Sequence[LabelledPhoto], output: Path) -> None:
+    """Write a PNG with one tile for each photo: empty if it cannot be read, red for a failed row.
 
-    Attributes:
-        photo: its path or its bytes; none for one that is not to be shown.
-        why: a person should look; empty where none should.
-    """
-
-    photo: Path | bytes | None
-    status: Status
-    title: str
-    detail: str
-    why: str = ""
-
-
-def draw_contact_sheet(photos: Sequence[SheetPhoto], output: Path) -> None:
-    """Write a PNG with a tile a photo; a photo that cannot be read is an empty tile, a failed row a red one.
-
-    The font that comes with Pillow has the letters of ASCII only; others are drawn as boxes.
+    Pillow's own font has ASCII letters only; others are drawn as boxes.
 
     Args:
-        photos: in reading order, but that failed rows are put last.
+        photos: in reading order; failed rows are put last.
         output: the PNG.
     """
     rows = -(-len(photos) // _COLUMNS)
@@ -66,23 +46,9 @@ def draw_contact_sheet(photos: Sequence[SheetPhoto], output: Path) -> None:
     sheet.save(output, optimize=True)
 
 
-def failed_last(photos: Sequence[SheetPhoto]) -> list[SheetPhoto]:
-    """The photos in their order, failed rows after all others."""
-    return sorted(photos, key=lambda photo: photo.status is Status.FAILED)
-
-
-def thumbnail(photo: Path | bytes, side: int) -> Image.Image | None:
-    """A photo inside a white square of ``side`` pixels; none where it cannot be read."""
-    try:
-        data = photo if isinstance(photo, bytes) else read_photo(photo)
-        return Image.fromarray(preprocess(data, PreprocessSpec(size=side, fit=Fit.PAD, decode=Decode.DCT)))
-    except ImageError:
-        return None
-
-
-def _draw_tile(sheet: Image.Image, photo: SheetPhoto, left: int, top: int) -> None:
+def _draw_tile(sheet: Image.Image, photo: LabelledPhoto, left: int, top: int) -> None:
     draw = ImageDraw.Draw(sheet)
-    colour, failed = _COLOURS[photo.status], photo.status is Status.FAILED
+    colour, failed = _COLOURS[photo.status], photo.status == "failed"
     right, middle, bottom = left + _TILE - 1, top + _TILE, top + _TILE + _CAPTION - 1
     draw.rectangle((left, top, right, bottom), fill=_FAILED_CARD if failed else _CARD)
     picture = thumbnail(photo.photo, _TILE) if photo.photo else None
@@ -106,7 +72,7 @@ def _draw_line(
 
 
 def _fitting(text: str, font: _Font, width: int) -> str:
-    """As much of a text as is no wider than so many pixels, in one line; what is cut off leaves three dots."""
+    """As much of a text as fits into ``width`` pixels, in one line; three dots say that it was cut."""
     line = " ".join(text[: _LONGEST + 1].split())
     if len(text) <= _LONGEST and font.getlength(line) <= width:
         return line

@@ -1,10 +1,13 @@
 """A page of HTML as a test reads it."""
 
+import re
 from html.parser import HTMLParser
 
-__all__ = ["Page"]
+__all__ = ["NASTY", "Page", "check_harmless"]
 
 EMPTY = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta"}
+NASTY = """</td></section></h3><script>alert("1")</script><img src=x onerror='alert(2)'>&amp; ${rows} {{ rows }}"""
+"""What a label, a file name or a message may say."""
 
 
 class Page(HTMLParser):
@@ -34,3 +37,15 @@ class Page(HTMLParser):
     def handle_data(self, data) -> None:
         if "style" not in self.open:
             self.text += f" {data}"
+
+
+def check_harmless(html: str) -> Page:
+    """A page has no script, no handler and no other file, whatever it shows."""
+    page = Page(html)
+    assert not [tag for tag, _ in page.elements if tag in {"script", "link", "iframe", "object"}]
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert all((attributes["src"] or "").startswith("data:image/") for tag, attributes in page.elements if tag == "img")
+    assert not re.findall(r"""url\(|@import""", html)
+    assert "default-src 'none'" in html
+    assert not re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", html)
+    return page

@@ -1,0 +1,330 @@
+"""Charts as inline SVG, coloured by the style sheet: light or dark."""
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.text import number_of
+from pages.text import visible
+from pages.tiles import png_uri
+
+__all__ = [
+    "confidence_histogram",
+    "learning_curve",
+    "matrix_blocks",
+    "matrix_uri",
+    "precision_recall_curve",
+    "reliability_diagram",
+    "score_histogram",
+]
+
+_TOP: Final = 10.0
+_RIGHT: Final = 14.0
+_BOTTOM: Final = 40.0
+_DIGIT: Final = 7.0
+_TICKS: Final = 5
+_HAIR: Final = 1e-9
+_MOST_DOTS: Final = 250
+_RIGHT_COLOUR: Final = (74, 124, 224)
+_WRONG_COLOUR: Final = (224, 108, 20)
+_FAINTEST: Final = 70
+
+
+def confidence_histogram(counts: Sequence[int], usual: Sequence[int] = ()) -> Markup:
+    """Rows by confidence, in bins of equal width from 0 to 1.
+
+    Args:
+        counts: rows in each bin.
+        usual: of photos to compare with, drawn as a line after they are scaled to the same number of rows.
+    """
+    scale = sum(counts) / (sum(usual) or 1)
+    expected = [count * scale for count in usual]
+    chart = Chart(
+        f"Histogram of confidence, {len(counts)} bins",
+        Axis(0.0, 1.0, tuple(tenths / 10 for tenths in range(0, 11, 2)), "confidence"),
+        _tally_axis(max([*counts, *expected]), "rows"),
+        520,
+        250,
+    )
+    edges = [number / len(counts) for number in range(len(counts) + 1)]
+    bars = [
+        chart.bar(low, high, count, "", f"{low:.2f} to {high:.2f}: {number_of(count, 'row')}")
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
+    steps = np.repeat(edges, 2).tolist(), [0.0, *np.repeat(expected, 2).tolist(), 0.0]
+    return chart.drawn(*bars, chart.line(*steps, "usual") if expected else Markup())
+
+
+def score_histogram(scores: NDArray[np.float64], limit: float) -> Markup:
+    """Photos by out-of-distribution score; the limit, which ends a bin, is drawn as a line.
+
+    Args:
+        scores: finite, ``(n,)``, one at least. The outer 0.2% at each end are counted in the last bins.
+        limit: the highest score of a photo that needs no review.
+    """
+    low, high = np.percentile(scores, (0.2, 99.8))
+    low, high = float(min(low, limit)), float(max(high, limit))
+    pad = (high - low) / 40 or 0.5
+    edges = _edges(low - pad, high + pad, limit)
+    counts, _ = np.histogram(scores.clip(edges[0], edges[-1]), edges)
+    chart = Chart(
+        "Histogram of the unknown score",
+        axis_over(edges.tolist(), "unknown score", tight=True),
+        _tally_axis(int(counts.max()), "photos"),
+        560,
+        230,
+    )
+    bars = [
+        chart.bar(
+            left,
+            right,
+            count,
+            "review" if left >= limit else "labeled",
+            f"{left:.3g} to {right:.3g}: {number_of(count, 'photo')}",
+        )
+        for left, right, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
+    ]
+    return chart.drawn(*bars, chart.line((limit, limit), (0, chart.y.high), "limit"))
+
+
+def _edges(low: float, high: float, limit: float) -> NDArray[np.float64]:
+    """About forty bins of one width; the limit is one of the edges."""
+    width = (high - low) / 40
+    below, above = math.ceil((limit - low) / width - 1e-6), math.ceil((high - limit) / width - 1e-6)
+    return np.asarray(limit + width * np.arange(-max(1, below), max(1, above) + 1), np.float64)
+
+
+def learning_curve(
+    title: str,
+    lines: Mapping[str, Sequence[float]],
+    best: tuple[int, float] | None = None,
+    lowest: Sequence[float] = (),
+) -> Markup:
+    """A figure by epoch, from the first on.
+
+    Args:
+        title: what it shows.
+        lines: kind of line → a value for each epoch; one epoch is a dot.
+        best: the epoch that is kept and its value.
+        lowest: values that the axis holds too.
+    """
+    epochs = range(1, 1 + max(map(len, lines.values())))
+    values = [value for line in lines.values() for value in line]
+    chart = Chart(title, _epoch_axis(len(epochs)), axis_over([*lowest, *values], ""))
+    marks = [
+        chart.dot(1, line[0], kind, f"{line[0]:.3g}") if len(line) == 1 else chart.line(epochs, line, kind)
+        for kind, line in lines.items()
+    ]
+    if best:
+        marks.append(chart.dot(*best, "best", f"epoch {best[0]}: {best[1]:.3f}"))
+    return chart.drawn(*marks)
+
+
+def precision_recall_curve(precisions: Sequence[float]) -> Markup:
+    """The best precision at recalls from 0 to 1, evenly spaced."""
+    axis = Axis(0.0, 1.0, (0.0, 0.5, 1.0))
+    chart = Chart("Precision by recall", axis, axis, 200, 150)
+    recalls = [place / (len(precisions) - 1) for place in range(len(precisions))]
+    return chart.drawn(chart.area(recalls, precisions), chart.line(recalls, precisions, "val"))
+
+
+def reliability_diagram(title: str, bins: Iterable[tuple[int, float, float]]) -> Markup:
+    """How often predictions of each confidence are right; ``bins`` are photos, mean confidence, accuracy."""
+    rates = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    chart = Chart(title, Axis(0.0, 1.0, rates, "confidence"), Axis(0.0, 1.0, rates, "right"), 380, 300)
+    marks = [chart.line((0.0, 1.0), (0.0, 1.0), "ideal")]
+    for photos, confidence, accuracy in bins:
+        said = f"{number_of(photos, 'photo')}: {confidence:.2f} sure, {accuracy:.2f} right"
+        marks.append(chart.line((confidence, confidence), (confidence, accuracy), "gap"))
+        marks.append(chart.dot(confidence, accuracy, "bin", said))
+    return chart.drawn(*marks)
+
+
+def matrix_blocks(classes: int) -> int:
+    """How many classes one dot of :func:`matrix_uri` stands for, across and down."""
+    return -(-classes // _MOST_DOTS)
+
+
+def matrix_uri(places: NDArray[np.intp], shades: NDArray[np.float64], classes: int) -> str:
+    """A large matrix as a PNG for light and dark pages: colour says right or wrong, opacity how much.
+
+    Args:
+        places: ``(n, 2)``: row and column of what is not empty.
+        shades: ``(n,)`` in 0..1. A block of several classes is drawn as its deepest.
+        classes: side of the matrix.
+    """
+    block = matrix_blocks(classes)
+    side = -(-classes // block)
+    right = places[:, 0] == places[:, 1]
+    hits, wrong = np.zeros((side, side)), np.zeros((side, side))
+    for pooled, chosen in ((hits, right), (wrong, ~right)):
+        np.maximum.at(pooled, tuple((places[chosen] // block).T), shades[chosen])
+    deepest = np.sqrt(np.maximum(wrong, hits))
+    dots = np.zeros((side, side, 4), np.uint8)
+    dots[..., :3] = np.where((wrong > hits)[..., None], _WRONG_COLOUR, _RIGHT_COLOUR)
+    dots[..., 3] = np.where(deepest > 0, _FAINTEST + (255 - _FAINTEST) * deepest, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(dots).save(buffer, "PNG", optimize=True)
+    return png_uri(buffer.getvalue())
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis from ``low`` to ``high`` with a label at each tick."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    name: str = ""
+
+    @property
+    def labels(self) -> list[str]:
+        """A text for each tick."""
+        return [f"{tick:,.0f}" if abs(tick) >= 1000 else f"{tick:g}" for tick in self.ticks]  # noqa: PLR2004
+
+
+def axis_over(values: Sequence[float], name: str, *, tight: bool = False) -> Axis:
+    """An axis that holds values, with a few round ticks.
+
+    Args:
+        values: those that are not finite are left out; may be empty.
+        name: of the axis.
+        tight: whether it ends with the values, not with a tick.
+    """
+    finite = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    if low == high:
+        low, high = low - abs(low) / 2, high + (abs(high) / 2 or 1.0)
+    step = _step(high - low)
+    first, last = math.floor(low / step + _HAIR), math.ceil(high / step - _HAIR)
+    if tight:
+        first, last = math.ceil(low / step - _HAIR), math.floor(high / step + _HAIR)
+    ticks = tuple(round(n * step, 12) for n in range(first, last + 1))
+    return Axis(low, high, ticks, name) if tight else Axis(ticks[0], ticks[-1], ticks, name)
+
+
+def _tally_axis(most: float, name: str) -> Axis:
+    """An axis from 0 to a tick at or above a count, with whole ticks."""
+    step = max(1, math.ceil(_step(most or 1)))
+    top = max(1, math.ceil(most / step))
+    return Axis(0.0, float(top * step), tuple(float(n * step) for n in range(top + 1)), name)
+
+
+def _epoch_axis(epochs: int) -> Axis:
+    """An axis from 1 to the last epoch, with whole ticks."""
+    if epochs == 1:
+        return Axis(0.5, 1.5, (1.0,), "epoch")
+    step = max(1.0, _step(epochs - 1))
+    first = [1.0] if step <= 2 else []  # noqa: PLR2004 - its label would touch the next
+    ticks = [tick for tick in (n * step for n in range(1, math.floor(epochs / step) + 1)) if tick > 1]
+    return Axis(1.0, epochs, (*first, *ticks), "epoch")
+
+
+def _step(span: float) -> float:
+    """The least of 1, 2, 5, 10, 20 … (and of tenths of these) that needs no more than a few ticks."""
+    rough = span / _TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - _HAIR))
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A box with two axes; what is drawn in it is given in the coordinates of the data.
+
+    Attributes:
+        title: what it shows, for those who cannot see it.
+        x: the axis below.
+        y: the axis at the left.
+        width: of the drawing.
+        height: of the drawing.
+    """
+
+    title: str
+    x: Axis
+    y: Axis
+    width: float = 380.0
+    height: float = 240.0
+
+    @property
+    def _left(self) -> float:
+        return 14.0 + _DIGIT * max(map(len, self.y.labels), default=0) + (16.0 if self.y.name else 0.0)
+
+    @property
+    def _floor(self) -> float:
+        return self.height - (_BOTTOM if self.x.name else _BOTTOM - 14)
+
+    def _across(self, value: float) -> float:
+        part = (value - self.x.low) / (self.x.high - self.x.low)
+        return self._left + (self.width - _RIGHT - self._left) * min(1.0, max(0.0, part))
+
+    def _down(self, value: float) -> float:
+        part = (value - self.y.low) / (self.y.high - self.y.low)
+        return self._floor - (self._floor - _TOP) * min(1.0, max(0.0, part))
+
+    def _points(self, xs: Sequence[float], ys: Sequence[float]) -> str:
+        both = zip(xs, ys, strict=True)
+        return " ".join(f"{self._across(x):.1f},{self._down(y):.1f}" for x, y in both if math.isfinite(y))
+
+    def line(self, xs: Sequence[float], ys: Sequence[float], kind: str) -> Markup:
+        """A line through points; what is not finite is left out."""
+        points = self._points(xs, ys)
+        return Markup('<polyline class="{}" points="{}"/>').format(kind, points) if points else Markup()
+
+    def area(self, xs: Sequence[float], ys: Sequence[float]) -> Markup:
+        """What lies under a line."""
+        points = self._points((xs[0], *xs, xs[-1]), (self.y.low, *ys, self.y.low))
+        return Markup('<polygon points="{}"/>').format(points)
+
+    def dot(self, x: float, y: float, kind: str, title: str) -> Markup:
+        """A point that says its title when it is pointed at."""
+        if not math.isfinite(y):
+            return Markup()
+        circle = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4"><title>{}</title></circle>')
+        return circle.format(kind, self._across(x), self._down(y), visible(title))
+
+    def bar(self, left: float, right: float, height: float, kind: str, title: str) -> Markup:
+        """An upright bar; the lowest one is still to be seen."""
+        x, y = self._across(left), self._down(height)
+        y = min(y, self._floor - 2) if height > 0 else self._floor
+        width = max(1.0, self._across(right) - x - 1)
+        rect = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>')
+        return rect.format(kind, x + 0.5, y, width, self._floor - y, visible(title))
+
+    def drawn(self, *marks: Markup) -> Markup:
+        """The whole chart, with what was drawn in it."""
+        svg = Markup('<svg class="chart" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}"><g>{}</g>{}{}</svg>')
+        return svg.format(
+            self.width,
+            self.height,
+            visible(self.title),
+            Markup().join(self._grid()),
+            Markup().join(marks),
+            self._names(),
+        )
+
+    def _grid(self) -> Iterable[Markup]:
+        right, line = self.width - _RIGHT, Markup('<line{} x1="{:.1f}" x2="{:g}" y1="{:.1f}" y2="{:.1f}"/>')
+        yield line.format(Markup(' class="floor"'), self._left, right, self._floor, self._floor)
+        for tick, label in zip(self.y.ticks, self.y.labels, strict=True):
+            y = self._down(tick)
+            yield line.format("", self._left, right, y, y)
+            yield _text(f'x="{self._left - 6:.1f}" y="{y + 4:.1f}"', "end", label)
+        for tick, label in zip(self.x.ticks, self.x.labels, strict=True):
+            yield _text(f'x="{self._across(tick):.1f}" y="{self._floor + 16:.1f}"', "middle", label)
+
+    def _names(self) -> Markup:
+        middle, centre = (self._left + self.width - _RIGHT) / 2, (self._floor + _TOP) / 2
+        below = _text(f'x="{middle:.1f}" y="{self.height - 5:.1f}"', "middle", self.x.name)
+        beside = _text(f'transform="translate(11 {centre:.1f}) rotate(-90)"', "middle", self.y.name)
+        return (below if self.x.name else Markup()) + (beside if self.y.name else Markup())
+
+
+def _text(place: str, anchor: str, text: str) -> Markup:
+    return Markup('<text {} text-anchor="{}">{}</text>').format(Markup(place), anchor, visible(text))  # noqa: S704

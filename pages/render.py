@@ -1,0 +1,54 @@
+"""Renders the templates: everything that they show is escaped, and a name that is missing is an error."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from models.text import number_of
+from pages import charts
+from pages.text import duration, isolated, share, visible
+
+__all__ = ["render"]
+
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+
+
+def render(template: str, **values: object) -> str:
+    """A whole page, which needs no other file and runs no script.
+
+    Text is shown by :func:`pages.text.visible`, also without a filter.
+
+    Args:
+        template: a file of ``templates/``.
+        values: what the template names.
+    """
+    return _environment().get_template(template).render(values)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "duration": duration,
+        "isolated": isolated,
+        "number": "{:,}".format,
+        "share": share,
+        "visible": visible,
+    }
+    environment.globals |= {"charts": charts, "number_of": number_of}
+    return environment
+
+
+def _shown(value: object) -> object:
+    """What an expression shows; markup and numbers stay as they are."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

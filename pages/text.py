@@ -1,0 +1,52 @@
+"""Words and numbers as pages show them: plain text, which the renderer escapes."""
+
+from html import escape
+from typing import Final
+
+from markupsafe import Markup
+
+__all__ = ["duration", "isolated", "share", "visible"]
+
+_LONGEST: Final = 300
+_HOUR_S: Final = 3600.0
+_MINUTE_S: Final = 60.0
+_PICTURES_OF_CONTROLS: Final = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
+_REPLACED: Final = dict.fromkeys((*range(0x80, 0xA0), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF), 0xFFFD)
+_VISIBLE: Final = _PICTURES_OF_CONTROLS | _REPLACED
+
+
+def visible(text: str, longest: int | None = _LONGEST) -> Markup:
+    """Any text as HTML: escaped, control characters as their pictures, the middle of a very long text left out.
+
+    Args:
+        text: of a catalogue, a path, a message; may hold lone surrogates (bytes of a path that are not UTF-8).
+        longest: how many characters are shown; None shows all.
+    """
+    if longest is not None and len(text) > longest:
+        half = longest // 2
+        text = f"{text[:half]} […{len(text) - 2 * half:,} characters…] {text[-half:]}"
+    return Markup(escape(text.translate(_VISIBLE)))  # noqa: S704 - it is escaped
+
+
+def isolated(text: str, longest: int | None = _LONGEST) -> Markup:
+    """:func:`visible` in an element that keeps right-to-left marks away from the words around it."""
+    return Markup("<bdi>{}</bdi>").format(visible(text, longest))
+
+
+def share(count: int, whole: int) -> Markup:
+    """A percentage; only none is 0%, only all is 100%."""
+    if not count:
+        return Markup("0%")
+    if count == whole:
+        return Markup("100%")
+    shown = f"{count / whole:.1%}"
+    return visible({"0.0%": "<0.1%", "100.0%": ">99.9%"}.get(shown, shown))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that a person would use."""
+    if seconds >= _HOUR_S:
+        return f"{seconds / _HOUR_S:,.1f} hours"
+    if seconds >= _MINUTE_S:
+        return f"{seconds / _MINUTE_S:.1f} minutes"
+    return f"{seconds:.1f} seconds"

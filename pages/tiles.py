@@ -1,0 +1,79 @@
+"""Small pictures of photos, as ``data:`` URIs in a page."""
+
+import base64
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from models.errors import ImageError
+from models.photo import read_photo
+from models.preprocess import Decode, Fit, PreprocessSpec, preprocess
+
+__all__ = ["LabelledPhoto", "failed_last", "jpeg_uri", "photo_uri", "png_uri", "thumbnail"]
+
+_SIDE: Final = 200
+_QUALITIES: Final = (80, 60, 40, 20, 5)
+
+
+@dataclass(frozen=True)
+class LabelledPhoto:
+    """A photo and what became of it; the other fields are the lines of its caption.
+
+    Attributes:
+        photo: its path or its bytes; None is shown as "no picture".
+        status: ``labeled``, ``review`` or ``failed``.
+        why: a person should look; may be empty.
+    """
+
+    photo: Path | bytes | None
+    status: str
+    title: str
+    detail: str
+    why: str = ""
+
+    @property
+    def uri(self) -> str | None:
+        """The photo as a JPEG of about 8 kB."""
+        return photo_uri(self.photo, _SIDE) if self.photo else None
+
+
+def failed_last(photos: Sequence[LabelledPhoto]) -> list[LabelledPhoto]:
+    """The photos in their order, failed rows after all others."""
+    return sorted(photos, key=lambda photo: photo.status == "failed")
+
+
+def thumbnail(photo: Path | bytes, side: int) -> Image.Image | None:
+    """A photo inside a white square of ``side`` pixels; None if it cannot be read."""
+    try:
+        data = photo if isinstance(photo, bytes) else read_photo(photo)
+        return Image.fromarray(preprocess(data, PreprocessSpec(size=side, fit=Fit.PAD, decode=Decode.DCT)))
+    except ImageError:
+        return None
+
+
+def photo_uri(photo: Path | bytes, side: int, most_bytes: int = sys.maxsize) -> str | None:
+    """:func:`jpeg_uri` of :func:`thumbnail`; None if the photo cannot be read."""
+    image = thumbnail(photo, side)
+    return None if image is None else jpeg_uri(image, most_bytes)
+
+
+def jpeg_uri(image: Image.Image, most_bytes: int = sys.maxsize) -> str:
+    """An RGB picture as a JPEG, of lower quality where it would have more bytes than ``most_bytes``."""
+    jpeg = b""
+    for quality in _QUALITIES:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality, optimize=True)
+        jpeg = buffer.getvalue()
+        if len(jpeg) <= most_bytes:
+            break
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def png_uri(data: bytes) -> str:
+    """The bytes of a PNG file."""
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,38 @@
+import subprocess
+import sys
+
+import pytest
+from jinja2 import UndefinedError
+
+from pages.render import render
+from pages.text import duration, share, visible
+
+
+def test_a_very_long_text_is_shown_by_its_ends() -> None:
+    assert visible("x" * 300) == "x" * 300
+    assert visible("a" * 150 + "b" * 1000 + "c" * 150) == "a" * 150 + " […1,000 characters…] " + "c" * 150
+    assert visible("x" * 999, None) == "x" * 999
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(0, "0%"), (1, "&lt;0.1%"), (1000, "0.1%"), (999_999, "&gt;99.9%"), (1_000_000, "100%")]
+)
+def test_a_share_is_all_or_nothing_only_when_it_is(count, shown) -> None:
+    assert share(count, 1_000_000) == shown
+
+
+def test_durations_have_the_unit_a_person_would_use() -> None:
+    assert [duration(s) for s in (1.25, 90.0, 9000.0)] == ["1.2 seconds", "1.5 minutes", "2.5 hours"]
+
+
+def test_a_value_that_a_template_lacks_is_an_error() -> None:
+    with pytest.raises(UndefinedError):
+        render("receipt.html")
+
+
+def test_pages_need_nothing_heavy() -> None:
+    heavy = {"tensorflow", "keras", "sklearn", "matplotlib", "scipy", "pyarrow", "onnxruntime", "trainer", "worker"}
+    code = "import sys; from pages.render import render; import pages.contact_sheet; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pages.charts" in done.stdout
+    assert heavy.isdisjoint(done.stdout.split())

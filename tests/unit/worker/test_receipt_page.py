@@ -1,0 +1,339 @@
+import io
+import re
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.decision import ReviewReason
+from models.reference_answers import ReferenceAnswers
+from pages.tiles import LabelledPhoto
+from tests.html_page import NASTY, Page, check_harmless
+from tests.photo_jobs import photo_job
+from worker.drift import Drift
+from worker.finish import PAGE_FILE, finish_job
+from worker.job import ModelPin
+from worker.labelling.pool import run_pool
+from worker.model_note import ModelName
+from worker.parts import PhotoWork
+from worker.products.vote import Product, Verdict
+from worker.receipt import ErrorCount, ErrorExample, GroupCounts, Receipt, RunFigures, WorkFigures
+from worker.receipt_page import PagePicture, ProductPhotos, brought, receipt_page
+from worker.results import Status
+
+WITHIN_S = 0.5
+SOON_S = 5.0
+PIN = ModelPin(path="/b", reference="shop/7/int8@feed", variant="int8", digest="feed" * 16)
+GROUPS = GroupCounts(products=1000, labeled=900, review=99, failed=1, disagreeing=2)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "blue.png"
+    Image.new("RGB", (300, 300), (0, 0, 255)).save(path)
+    return path
+
+
+def receipt(**changes: object) -> Receipt:
+    example = ErrorExample(row=17, image="photos/gone.jpg", message="Expected a photo, found nothing.")
+    facts = {
+        "job": "0123456789ab",
+        "source": "/data/shop.csv",
+        "output": "/data/labels.parquet",
+        "finished_at": "2026-02-03T04:05:06+00:00",
+        "model": PIN,
+        "rows": 1000,
+        "by_status": {Status.LABELED: 900, Status.REVIEW: 60, Status.FAILED: 40},
+        "by_label": {"shoes": 700, "hats": 260},
+        "errors": {"missing": ErrorCount(count=40, examples=(example,))},
+        "confidence_histogram": (0,) * 19 + (960,),
+        "left_out": {".txt": 3, "": 1},
+        "retry": 0,
+        "work": WorkFigures(hosts={"till-1": 600, "till-2": 400}, processes=5, deaths=2, busy_s=9000.0),
+        "run": RunFigures(images=1000, seconds=8.0, workers=4, restarts=1),
+        "images_per_s": 125.0,
+        "photos": PhotoWork(carried=800, decoded=200),
+    }
+    return Receipt.model_validate(facts | changes)
+
+
+def drifted(warning: str | None, label: str = "shoes") -> Drift:
+    usual = ReferenceAnswers(photos=96, by_label={label: 96}, confidence_histogram=(0,) * 19 + (96,))
+    return Drift(confidence_psi=0.5, label_psi=0.25, rows=960, reference_rows=96, warning=warning, reference=usual)
+
+
+def product(name: str, photo: Path | None, label: str = "shoe") -> ProductPhotos:
+    verdict = Verdict(label, 0.612, Status.REVIEW, ReviewReason.DISAGREEMENT, 0.5)
+    photos = tuple(LabelledPhoto(photo, Status.REVIEW, title, "review 98.0%") for title in (label, "hat"))
+    return ProductPhotos(Product(name, 5, 4, {}), verdict, photos)
+
+
+def text_of(*asked: object, **changes: object) -> str:
+    return Page(receipt_page(receipt(**changes), *asked)).text
+
+
+def test_the_page_says_all_that_the_receipt_says() -> None:
+    text = text_of()
+    for said in (
+        "1,000 rows of shop.csv",
+        "900 labeled (90.0%)",
+        "60 review (6.0%)",
+        "40 failed (4.0%)",
+        "shoes 700 70.0%",
+        "hats 260 26.0%",
+        "missing · 40 rows, 4.0%: there is no photo there",
+        "17 photos/gone.jpg Expected a photo, found nothing. and 39 more",
+        "Source /data/shop.csv",
+        "Output /data/labels.parquet",
+        "Job 0123456789ab",
+        "Finished 2026-02-03T04:05:06+00:00",
+        "finished 2026-02-03 04:05:06 UTC.",
+        "Model shop/7/int8@feed",
+        "Variant int8",
+        f"Digest {'feed' * 16}",
+        "Speed 125.0 images/s",
+        "Images 1,000 in 8.0 seconds",
+        "Processes 4",
+        "1 process that died",
+        "Processes 5",
+        "Busy 2.5 hours",
+        "Deaths 2 tries that ended with their process",
+        "Photos 800 rows carried over from the previous result; 200 photos decoded",
+        "till-1 600 60.0%",
+        "till-2 400 40.0%",
+        "4 files of the folder whose names do not say image",
+        ".txt : 3, without ending: 1",
+        "100% of the rows with a label have a confidence of 0.95 or more",
+    ):
+        assert said in text, said
+    assert "etry" not in text
+    assert "Products" not in text
+    assert "proved on" not in text
+
+
+def test_the_precision_that_rules_is_said_and_why_rows_go_to_review() -> None:
+    model = PIN.model_copy(update={"precision": 0.98})
+    text = text_of(model=model, review_reasons={ReviewReason.THRESHOLD: 57, ReviewReason.UNKNOWN: 3})
+    assert text.count("Precision: 0.98, expected of the labeled rows.") == 2
+    assert "900 labeled (90.0%) sure enough for precision 0.98" in text
+    assert "not sure enough: 57" in text
+    assert "unlike what the model knows: 3" in text
+    none = PIN.model_copy(update={"precision": 0.99, "all_to_review": True})
+    assert "Precision 0.99 can be promised for no class: every photo goes to review." in text_of(model=none)
+
+
+def test_a_page_says_where_nothing_is_promised() -> None:
+    said = {
+        PIN.model_copy(update={"all_to_review": True}): (
+            "This model promises no precision",
+            "no precision is promised",
+        ),
+        PIN.model_copy(update={"threshold": 0.5}): (
+            "Threshold 0.5, asked for by --threshold: no precision is promised.",
+            "at least 0.5 sure, as asked for; no precision is promised",
+        ),
+        PIN: ("No precision was promised: an earlier Hangtag", "no precision is promised"),
+    }
+    for model, (rule, labeled) in said.items():
+        text = text_of(model=model)
+        assert text.count(rule) == 2
+        assert f"900 labeled (90.0%) {labeled}" in text
+        assert "confident enough" not in text
+
+
+def test_a_retry_a_registry_s_name_and_files_are_named_where_there_are_some() -> None:
+    name = ModelName(asked="shop@champion", version="shop@7")
+    text = text_of(retry=2, named=name, review_file="/data/review.csv", groups_file="/data/by_group.parquet")
+    assert "After retry 2 of the failed rows." in text
+    assert "Retry 2 of the failed rows" in text
+    assert "To review /data/review.csv Products /data/by_group.parquet" in text
+    assert "Labelled with shop/7/int8@feed ( shop@champion, which was shop@7 ), finished" in text
+    assert "Asked for shop@champion, which was shop@7" in text
+
+
+@pytest.mark.parametrize("warning", ["They are darker.", None])
+def test_photos_are_compared_with_those_that_the_model_was_proved_on(warning: str | None) -> None:
+    html = receipt_page(receipt(drift=drifted(warning)))
+    text = Page(html).text
+    assert (warning or "These photos are like those that the model was proved on") in text
+    assert ("unlike those" in text) is bool(warning)
+    assert "PSI of confidence 0.50, of labels 0.25; 960 photos against 96 photos" in text
+    assert "hats 27.1% 0%" in text
+    assert "shoes 72.9% 100%" in text
+    assert 'class="usual"' in html
+
+
+def test_nothing_in_a_catalogue_becomes_markup(tmp_path: Path) -> None:
+    example = ErrorExample(row=1, image=NASTY, message=NASTY)
+    changes = {
+        "job": NASTY,
+        "source": f"/data/{NASTY}",
+        "output": NASTY,
+        "finished_at": NASTY,
+        "model": ModelPin(path=NASTY, reference=NASTY, variant=NASTY, digest=NASTY),
+        "by_label": {NASTY: 960},
+        "errors": {NASTY: ErrorCount(count=40, examples=(example,))},
+        "left_out": {NASTY: 3},
+        "work": WorkFigures(hosts={NASTY: 1000}, processes=1, deaths=0, busy_s=1.0),
+        "groups": GROUPS,
+        "drift": drifted(NASTY, NASTY),
+    }
+    picture = tmp_path / "sheet.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    photos = [LabelledPhoto(None, Status.FAILED, NASTY, NASTY, NASTY)]
+    pictures = [PagePicture(NASTY, picture)]
+    page = check_harmless(receipt_page(receipt(**changes), pictures, photos, [product(NASTY, None, NASTY)]))
+    assert page.text.count("".join(NASTY.split())[:12]) >= 20
+    assert "${rows} {{ rows }}" in page.text
+
+
+def test_control_characters_and_stray_surrogates_can_be_seen_and_written() -> None:
+    html = receipt_page(receipt(source="a\ud800.csv", by_label={"\x00\x1b[31m\x7f\x85\n": 960}))
+    check_harmless(html)
+    assert "␀␛[31m␡\ufffd␊" in html
+    assert html.encode().decode() == html
+
+
+def test_very_long_texts_make_no_long_page() -> None:
+    example = ErrorExample(row=1, image="x" * 1_000_000, message="y" * 1_000_000)
+    errors = {"missing": ErrorCount(count=1, examples=(example,))}
+    html = receipt_page(receipt(errors=errors, groups=GROUPS), [], [], [product("x" * 1_000_000, None)])
+    assert len(html) < 40_000
+
+
+@pytest.mark.parametrize("labels", [40, 1000])
+def test_of_thousands_of_labels_the_first_are_shown(labels: int) -> None:
+    counts = {f"label {n:04}": 3 if n < 40 else 2 for n in range(labels)}
+    text = text_of(rows=3000, by_label=counts)
+    assert f"Labels · {labels:,}" in text
+    assert "label 0039" in text
+    assert "label 0040" not in text
+    rest = re.findall(r"and [\d,]+ more", text)
+    assert rest == (["and 960 more", "and 39 more"] if labels > 40 else ["and 39 more"]), "the last is of the errors"
+    assert ("and 960 more 1,920 64.0%" in text) is (labels > 40)
+
+
+def test_a_job_where_nothing_went_well_has_a_page() -> None:
+    failed = {Status.LABELED: 0, Status.REVIEW: 0, Status.FAILED: 1000}
+    text = text_of(by_status=failed, by_label={}, confidence_histogram=(0,) * 20)
+    assert "No row has a label." in text
+    assert "No row has a confidence." in text
+    assert "1000" not in text
+    assert "1,000 failed (100%)" in text
+
+
+def test_a_job_without_rows_or_errors_has_a_page() -> None:
+    nothing = {
+        "rows": 0,
+        "by_status": dict.fromkeys(Status, 0),
+        "by_label": {},
+        "errors": {},
+        "confidence_histogram": (0,) * 20,
+        "left_out": {},
+        "work": WorkFigures(hosts={}, processes=0, deaths=0, busy_s=0.0),
+        "run": RunFigures(images=0, seconds=0.1, workers=2, restarts=0),
+        "images_per_s": 0.0,
+        "groups": GroupCounts(products=0, labeled=0, review=0, failed=0, disagreeing=0),
+    }
+    text = text_of(**nothing)
+    for said in ("0 rows of", "No row failed.", "Products · 0", "Of no product do sure photos disagree."):
+        assert said in text
+    assert "Left out" not in text
+    assert "machine" not in text
+
+
+def test_a_finished_job_leaves_a_page_with_its_photos(make_job, bundle, tmp_path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for number in range(60):
+        Image.fromarray(noise.integers(0, 256, (400, 400, 3), np.uint8)).save(folder / f"{number:02}.jpg")
+    for number in range(12):
+        (folder / f"<i>broken {number:02}</i>.jpg".replace("/", "_")).write_bytes(b"no photo")
+    job = make_job(folder)
+    run_pool(job, bundle, 1, lambda _: None)
+    done = finish_job(job)
+    html = job.storage.read(PAGE_FILE).decode()
+    page = Page(html)
+    assert done.errors["unreadable"].count == 12
+    assert "72 rows of photos" in page.text
+    assert "<i>broken 00<_i>.jpg Expected a JPEG" in page.text
+    assert html.count("data:image/jpeg;base64,") == 48
+    assert html.count("status failed") == html.count("no picture") == 8
+    assert len(html) < 1_500_000, "even of pictures that are hard to compress"
+
+
+def test_pictures_and_photos_are_in_the_page_failed_ones_last(photo: Path) -> None:
+    photos = [
+        LabelledPhoto(None, Status.FAILED, "gone.jpg", "failed: missing"),
+        LabelledPhoto(photo, Status.REVIEW, "кеды", "review 98.0%", "unlike what the model knows"),
+    ]
+    html = receipt_page(receipt(), [PagePicture("First & best", photo), PagePicture("2", photo)], photos)
+    assert html.count("data:image/png;base64,") == 2
+    assert html.count("data:image/jpeg;base64,") == html.count("no picture") == 1
+    assert "First &amp; best" in html
+    shown = "Some of the photos кеды review 98.0% unlike what the model knows no picture gone.jpg failed: missing"
+    assert shown in Page(html).text
+    assert "Some of the photos" not in text_of()
+
+
+def test_products_are_counted_and_those_that_disagree_shown(photo: Path) -> None:
+    html = receipt_page(receipt(groups=GROUPS), [], [], [product("A-1", photo), product("A-2", photo)])
+    text = Page(html).text
+    for said in (
+        "Products · 1,000",
+        "900 labeled (90.0%), 99 to review (9.9%), 1 failed (0.1%).",
+        "Of 2 products, photos that are sure by themselves have different labels",
+        "A-1 · 5 photos, together shoe , 61.2% shoe review 98.0% hat review 98.0%",
+    ):
+        assert said in text, said
+    assert "The first 2" not in text
+    assert html.count("data:image/jpeg;base64,") == 4
+    many = GROUPS.model_copy(update={"disagreeing": 7})
+    assert "The first 1:" in text_of([], [], [product("A-1", photo)], groups=many)
+    assert "The first 0" not in text_of(groups=many)
+
+
+def test_photos_come_small_and_those_that_cannot_be_read_not_at_all(photo: Path) -> None:
+    (photo.parent / "damaged.jpg").write_bytes(b"no photo")
+    found = brought(photo_job(photo.parent), [photo.name, None, "", photo.name, "damaged.jpg", "gone.jpg"])
+    assert list(found) == [photo.name]
+    assert Image.open(io.BytesIO(found[photo.name])).size == (200, 200)
+
+
+@pytest.mark.parametrize("confined", [True, False])
+def test_of_a_confined_job_nothing_outside_its_root_is_shown(photo: Path, *, confined: bool) -> None:
+    root = photo.parent / "root"
+    root.mkdir()
+    (root / "link.png").symlink_to(photo)
+    photo.rename(root / "inside.png")
+    outside = photo
+    Image.new("RGB", (8, 8)).save(outside)
+    found = brought(photo_job(root, confined=confined), ["inside.png", "link.png", "../blue.png", str(outside)])
+    assert set(found) == ({"inside.png"} if confined else {"inside.png", "link.png", "../blue.png", str(outside)})
+
+
+def test_an_address_that_is_not_public_is_not_asked_for_a_page() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert brought(photo_job("/nowhere"), [f"http://127.0.0.1:{port}/a.jpg"]) == {}
+        server.settimeout(0.0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_hosts_that_stay_silent_delay_a_page_no_longer_than_said(photo: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        job = photo_job(photo.parent, allow_hosts=(place,))
+        start = time.monotonic()
+        found = brought(job, [*(f"http://{place}/{number}.jpg" for number in range(40)), photo.name], WITHIN_S)
+        assert time.monotonic() - start < WITHIN_S + SOON_S
+    assert list(found) == [photo.name]
+
+
+def test_when_the_time_is_over_no_more_is_read_from_a_disk_either(photo: Path) -> None:
+    assert brought(photo_job(photo.parent), [photo.name], 0.0) == {}

@@ -1,0 +1,139 @@
+"""A job's receipt as a page to look at, with some of its photos."""
+
+import io
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Final
+
+from models.errors import HangtagError, ImageFault
+from models.precision import precision_text
+from pages.render import render
+from pages.text import share
+from pages.tiles import LabelledPhoto, failed_last, png_uri, thumbnail
+from worker.job import Job, ModelPin
+from worker.photos.photo import Wanted
+from worker.photos.source import open_photos
+from worker.photos_text import photos_text
+from worker.products.vote import Product, Verdict
+from worker.receipt import Receipt
+from worker.results import Status
+
+__all__ = ["PagePicture", "ProductPhotos", "brought", "receipt_page"]
+
+_SIDE: Final = 200
+_WITHIN_S: Final = 15.0
+_MOST_MOVED: Final = 8
+_FAULTS: Final = {
+    ImageFault.MISSING: "there is no photo there",
+    ImageFault.REFUSED: "it may not be read, or its host not be asked",
+    ImageFault.DOWNLOAD: "it could not be fetched",
+    ImageFault.TIMEOUT: "decoding it took too long",
+    ImageFault.TOO_LARGE: "it has more bytes or pixels than are accepted",
+    ImageFault.UNREADABLE: "it is no image, or a damaged one",
+    ImageFault.CRASHED: "the decoder died of it, twice",
+}
+
+
+@dataclass(frozen=True)
+class PagePicture:
+    """A PNG and what it shows."""
+
+    title: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class ProductPhotos:
+    """A product whose photos disagree, and some of those that do."""
+
+    product: Product
+    verdict: Verdict
+    photos: tuple[LabelledPhoto, ...]
+
+
+def receipt_page(
+    receipt: Receipt,
+    pictures: Sequence[PagePicture] = (),
+    photos: Sequence[LabelledPhoto] = (),
+    products: Sequence[ProductPhotos] = (),
+) -> str:
+    """A page with all that a receipt says.
+
+    Args:
+        receipt: of a merged job.
+        pictures: shown whole.
+        photos: some of the labelled photos.
+        products: some of the products whose photos disagree.
+    """
+    return render(
+        "receipt.html",
+        receipt=receipt,
+        source=PurePath(receipt.source).name,
+        meanings=_meanings(receipt.model),
+        faults=_FAULTS,
+        moved=_most_moved(receipt),
+        photo_work=photos_text(receipt.photos),
+        pictures=[{"title": one.title, "uri": png_uri(one.path.read_bytes())} for one in pictures],
+        photos=failed_last(photos),
+        products=products,
+    )
+
+
+def _meanings(model: ModelPin) -> dict[Status, str]:
+    """What rows of each status have in common."""
+    labeled = "no precision is promised"
+    if model.threshold is not None:
+        labeled = f"at least {model.threshold} sure, as asked for; no precision is promised"
+    elif model.precision is not None:
+        labeled = f"sure enough for precision {precision_text(model.precision)}"
+    return {
+        Status.LABELED: labeled,
+        Status.REVIEW: "a person should look",
+        Status.FAILED: "no label; see the errors",
+    }
+
+
+def _most_moved(receipt: Receipt) -> list[tuple[str, str, str]]:
+    """The labels whose shares differ most from the photos that the model was proved on, with both shares."""
+    if receipt.drift is None:
+        return []
+    here, there = receipt.by_label, receipt.drift.reference.by_label
+    whole, usual = sum(here.values()) or 1, sum(there.values()) or 1
+
+    def moved(name: str) -> float:
+        return abs(here.get(name, 0) / whole - there.get(name, 0) / usual)
+
+    names = sorted(sorted(here.keys() | there.keys()), key=moved, reverse=True)[:_MOST_MOVED]
+    return [(name, share(here.get(name, 0), whole), share(there.get(name, 0), usual)) for name in names]
+
+
+def brought(job: Job, cells: Iterable[str | None], within_s: float = _WITHIN_S) -> Mapping[str, bytes]:
+    """Some photos of a job, read as labelling reads them: from the same places and no others.
+
+    Args:
+        job: says where they may come from.
+        cells: what the catalogue says of each.
+        within_s: seconds after which those that have not come are left out.
+
+    Returns:
+        Cell → a PNG of the photo inside a white square; photos that do not come or cannot be read are left out.
+    """
+    wanted = [Wanted(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
+    found: dict[str, bytes] = {}
+    until = time.monotonic() + within_s
+    with suppress(HangtagError), closing(open_photos(job)) as photos:  # such as credentials that this machine lacks
+        photos.want(wanted, {})
+        for _ in wanted:
+            left_s = until - time.monotonic()
+            photo = photos.take(left_s) if left_s > 0 else None  # a slow disk's are read when they are taken
+            if photo is None:
+                break
+            picture = thumbnail(photo.outcome, _SIDE) if isinstance(photo.outcome, bytes) else None
+            if picture and photo.wanted.cell:
+                buffer = io.BytesIO()
+                picture.save(buffer, "PNG")
+                found[photo.wanted.cell] = buffer.getvalue()
+    return found
