@@ -20,6 +20,8 @@ from models.preprocess import PreprocessSpec
 from models.storage.storage import FolderStorage
 from models.terminal import Console
 from models.whole_file import replace_file
+from pages.contact_sheet import draw_contact_sheet
+from pages.tiles import LabelledPhoto
 from trainer.check.screen import check_and_show
 from trainer.console import train_and_show
 from trainer.request import Arch, TrainRequest
@@ -29,10 +31,8 @@ from worker.finish import RESULT_FILE, sheet_photo
 from worker.job import JobOptions
 from worker.jobs import Jobs
 from worker.label import LabelRequest
-from pages.contact_sheet import draw_contact_sheet
-from pages.tiles import LabelledPhoto
-from worker.receipt_page import PagePicture, receipt_page
 from worker.receipt import Receipt, SampleRow, finished_receipt
+from worker.receipt_page import PagePicture, receipt_page
 from worker.results import Status
 
 __all__ = ["run_demo"]

@@ -3,6 +3,7 @@
 from typing import Final
 
 from models.text import number_of
+from pages.text import isolated, visible
 from trainer.check.check_reports import shortcut_sentences
 from trainer.check.checkup import Checkup, Findings
 from trainer.check.page.album import Album

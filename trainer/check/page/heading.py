@@ -3,6 +3,7 @@
 from collections import Counter
 
 from models.text import number_of
+from pages.text import share, visible
 from trainer.check.check_reports import MEANINGS, leak_sentences
 from trainer.check.checkup import GRAVE, Checkup, Findings
 from trainer.check.issues import Issue

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from models.text import number_of
+from pages.text import isolated, share, visible
 from trainer.check.check_reports import MEANINGS
 from trainer.check.checkup import Checkup, Findings
 from trainer.check.issues import Issue

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.text import number_of
+from pages.text import isolated
 from trainer.judging.evaluate import Judged
 from trainer.report.material import ReportMaterial, judged_of, shown_split
 from trainer.report.page.chart import Axis, Chart

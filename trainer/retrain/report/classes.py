@@ -3,6 +3,7 @@
 from typing import Final
 
 from models.statistics.intervals import Interval, proportion_interval
+from pages.text import isolated, visible
 from trainer.check.page.tables import more
 from trainer.report.rates import percent
 from trainer.retrain.records import ClassComparison

@@ -8,7 +8,6 @@ from PIL import Image
 from models.errors import InputError
 from tests.html_page import Page
 from tests.unit.trainer.retrain.report.cycles import PIXEL, first, outcome, promoted, refused
-from tests.html_page import Page
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.records import Check, Verdict
 from trainer.retrain.report import write_report
