@@ -122,7 +122,7 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train_command)
     app.command("evaluate")(evaluate_command)
     app.command("retrain")(retrain_command)
-    register_corrections(app)
+    register_corrections(app, _corrections_of)
     register_schedule(app)
 
 
@@ -308,6 +308,12 @@ def evaluate_command(
     from trainer.console import measure_and_show
 
     measure_and_show(find_model(model, registry), data, as_json=as_json)
+
+
+def _corrections_of(config: Path) -> Path | None:
+    from trainer.retrain.config import read_config
+
+    return read_config(config).corrections
 
 
 def demo_command(

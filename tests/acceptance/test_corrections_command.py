@@ -40,7 +40,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def test_imports_at_once_lose_no_word(tmp_path: Path) -> None:
+def test_imports_at_once_lose_no_vote(tmp_path: Path) -> None:
     reviewers = ("anna", "bob", "cem", "dora")
     for reviewer in reviewers:
         (tmp_path / f"{reviewer}.csv").write_text(rows(reviewer, 50))
@@ -59,7 +59,7 @@ def test_imports_at_once_lose_no_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", [LOCK, ".tmp"])
-def test_an_import_that_is_killed_leaves_the_words_of_before_or_all(tmp_path: Path, moment: str) -> None:
+def test_an_import_that_is_killed_leaves_the_votes_of_before_or_all(tmp_path: Path, moment: str) -> None:
     (tmp_path / "corrections.csv").write_text(rows("anna", 100))
     (tmp_path / "more.csv").write_text(rows("bob", 20_000))
     one = begin(tmp_path, "more.csv")
@@ -117,12 +117,12 @@ def test_a_retraining_says_where_its_corrections_are(tmp_path: Path) -> None:
     assert "names no corrections" in run_hangtag("corrections", "list", *config).stderr
 
 
-def test_a_word_that_is_dated_in_the_future_is_told_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_vote_that_is_dated_in_the_future_is_told_and_stops_nothing(tmp_path: Path) -> None:
     rows = (f",{'a' * 64},hats,,anna,,2026-05-01", f",{'a' * 64},boots,,anna,,2999-01-01")
     (tmp_path / "corrections.csv").write_text(HEAD + "".join(f"{row}\n" for row in rows))
     listed = run_hangtag("corrections", "list", "--in", str(tmp_path / "corrections.csv"), "--json")
     assert [agreed["label"] for agreed in json.loads(listed.stdout)["agreed"]] == ["hats"]
-    assert "Warning: 1 word is dated in the future and does not count, the first by anna at 2999-01-01" in listed.stderr
+    assert "Warning: 1 vote is dated in the future and does not count, the first by anna at 2999-01-01" in listed.stderr
     (tmp_path / "more.csv").write_text(f"{HEAD}{rows[1]}\n")
     refused = run_hangtag(
         "corrections", "import", str(tmp_path / "more.csv"), "--into", str(tmp_path / "corrections.csv")
@@ -146,7 +146,7 @@ def test_paths_to_no_file_are_warned_of_and_labels_that_look_wrong_are_refused(t
     told = json.loads(other.stdout)
     assert (told["without_file"], told["first_without_file"]) == (1, str(tmp_path / "1.jpg"))
     right = run_hangtag(*command, *into, "--image-root", str(tmp_path / "photos"))
-    assert "1 mended: " in right.stdout
+    assert "1 repaired: " in right.stdout
     assert "Warning" not in right.stderr
     refused = run_hangtag(*typed, "--into", str(tmp_path / "new.csv"))
     assert (refused.returncode, "hatt: do you mean hat?" in refused.stderr) == (2, True)

@@ -1,5 +1,6 @@
 """``hangtag corrections``."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +19,14 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group to the one command line."""
+def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) -> None:
+    """Add the group to the one command line; ``corrections_of`` finds the file that a retraining's config names."""
     group = typer.Typer(
         help="What reviewers say that photos show, for the next retraining; alone, a table of it.\n\nExamples:\n\n"
         "  hangtag corrections\n\n  hangtag corrections import review.csv --reviewer anna\n\n"
         "  hangtag corrections list --json",
         invoke_without_command=True,
+        context_settings={"obj": corrections_of},
         rich_markup_mode="rich",
     )
     group.callback()(corrections_command)
@@ -39,7 +41,7 @@ def corrections_command(
 ) -> None:
     """A table of all corrections, when no command follows."""
     if context.invoked_subcommand is None:
-        list_command(store, config, as_json)
+        list_command(context, store, config, as_json)
     elif store is not None or config is not None or as_json:
         name = context.invoked_subcommand
         msg = f"options of {name} stand after it: hangtag corrections {name} …"
@@ -47,6 +49,7 @@ def corrections_command(
 
 
 def import_command(
+    context: typer.Context,
     file: Annotated[
         Path,
         typer.Argument(
@@ -84,11 +87,11 @@ def import_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring in what a reviewer has said: all of a file, or nothing where a row of it cannot be used.
+    """Import what a reviewer has said: all of a file, or nothing where a row of it cannot be used.
 
     A new label that looks like a typing error of a known one is refused, unless --new-label names it.
 
-    Every word is kept. Where reviewers disagree on a photo, it is shown, and left out of training until they agree.
+    Every vote is kept. Where reviewers disagree on a photo, it is shown, and left out of training until they agree.
 
     Examples:
 
@@ -100,14 +103,16 @@ def import_command(
 
       hangtag corrections import corrected.csv --new-label hats
     """
-    from trainer.corrections.importing import SheetOptions
+    from trainer.corrections.importing import ImportOptions
     from trainer.corrections.screen import chosen_store, import_and_show
 
-    options = SheetOptions(reviewer, image_column, image_root, prefix, tuple(new_label or ()))
-    import_and_show(file, chosen_store(into, config), options, as_json=as_json)
+    options = ImportOptions(reviewer, image_column, image_root, prefix, tuple(new_label or ()))
+    import_and_show(file, chosen_store(into, config, context.obj), options, as_json=as_json)
 
 
-def list_command(store: InOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def list_command(
+    context: typer.Context, store: InOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
     """Show what reviewers agree on, the latest first, and the photos on which they do not.
 
     Examples:
@@ -118,10 +123,11 @@ def list_command(store: InOption = None, config: ConfigOption = None, as_json: J
     """
     from trainer.corrections.screen import chosen_store, list_corrections
 
-    list_corrections(chosen_store(store, config), as_json=as_json)
+    list_corrections(chosen_store(store, config, context.obj), as_json=as_json)
 
 
 def show_command(
+    context: typer.Context,
     photo: Annotated[
         str, typer.Argument(metavar="PHOTO", help="Its path, its URL, or 12 or more digits of its SHA-256.")
     ],
@@ -129,7 +135,7 @@ def show_command(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every word on one photo, in order.
+    """Show every vote on one photo, in order.
 
     Examples:
 
@@ -137,4 +143,4 @@ def show_command(
     """
     from trainer.corrections.screen import chosen_store, show_photo
 
-    show_photo(chosen_store(store, config), photo, as_json=as_json)
+    show_photo(chosen_store(store, config, context.obj), photo, as_json=as_json)

@@ -11,7 +11,7 @@ from typing import Final
 from models.errors import DataError
 from models.whole_file import replace_file
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.votes import Agreed, Conflict, Settled, Word, ahead_sentence, settle, word_cells
+from trainer.corrections.votes import PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
 from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import OPEN, LabeledPhoto, read_dataset
 from trainer.retrain.config import ClassMap, RetrainConfig
@@ -28,7 +28,7 @@ __all__ = [
     "collect",
     "collected_notes",
     "relabeled",
-    "rename_words",
+    "rename_votes",
     "renamed",
 ]
 
@@ -47,7 +47,7 @@ class Corrected:
 
     Attributes:
         photos: with today's labels.
-        corrections: what became of each word that counts.
+        corrections: what became of each vote that counts.
         dropped: photos of classes that are labelled no more, by class.
     """
 
@@ -66,27 +66,29 @@ def relabeled(photo: LabeledPhoto, label: str) -> LabeledPhoto:
     return photo if photo.label == label else replace(photo, label=label)
 
 
-def rename_words(words: Sequence[Word], classes: ClassMap) -> list[Word]:
+def rename_votes(votes: Sequence[Vote], classes: ClassMap) -> list[Vote]:
     """Words with today's names of classes: reviewers who said ``boots`` and ``shoes`` agree once both are one."""
-    return [replace(word, label=renamed(word.label, classes)) for word in words]
+    return [replace(vote, label=renamed(vote.label, classes)) for vote in votes]
 
 
 def apply_corrections(
-    photos: Sequence[HashedPhoto], settled: Settled, elsewhere: Mapping[Path, str], classes: ClassMap
+    photos: Sequence[HashedPhoto], resolved: Resolved, elsewhere: Mapping[Path, str], classes: ClassMap
 ) -> Corrected:
     """Give photos the labels that reviewers agree on, and add those that only reviewers have labelled.
 
     Args:
         photos: of the data.
-        settled: words whose labels are today's names.
-        elsewhere: path → SHA-256 of the files that words name and the data do not have.
+        resolved: votes whose labels are today's names.
+        elsewhere: path → SHA-256 of the files that votes name and the data do not have.
         classes: what became of old ones.
     """
     by_sha256 = _by_sha256(photos)
-    said = {agreed.words[0].sha256: agreed.label for agreed in settled.agreed if agreed.words[0].sha256}
-    places = {agreed: _place(agreed, elsewhere) for agreed in settled.agreed if agreed.words[0].sha256 not in by_sha256}
+    said = {agreed.votes[0].sha256: agreed.label for agreed in resolved.agreed if agreed.votes[0].sha256}
+    places = {
+        agreed: _place(agreed, elsewhere) for agreed in resolved.agreed if agreed.votes[0].sha256 not in by_sha256
+    }
     added = [
-        HashedPhoto(LabeledPhoto(place, agreed.label, open=True), agreed.words[0].sha256)
+        HashedPhoto(LabeledPhoto(place, agreed.label, open=True), agreed.votes[0].sha256)
         for agreed, place in places.items()
         if place is not None
     ]
@@ -95,8 +97,8 @@ def apply_corrections(
         for one in photos
     ]
     together = [*labelled, *sorted(added, key=lambda one: one.photo.path)]
-    corrections = [_of_agreed(agreed, by_sha256, places.get(agreed), classes) for agreed in settled.agreed]
-    conflicts = [correction for conflict in settled.conflicts for correction in _of_conflict(conflict, by_sha256)]
+    corrections = [_of_agreed(agreed, by_sha256, places.get(agreed), classes) for agreed in resolved.agreed]
+    conflicts = [correction for conflict in resolved.conflicts for correction in _of_conflict(conflict, by_sha256)]
     return Corrected(
         tuple(one for one in together if one.photo.label not in classes.drop),
         (*corrections, *conflicts),
@@ -112,20 +114,20 @@ def _by_sha256(photos: Sequence[HashedPhoto]) -> dict[str, list[LabeledPhoto]]:
     return dict(found)
 
 
-def _place(agreed: Agreed, elsewhere: Mapping[Path, str]) -> Path | None:
-    """Where the photo is, as the latest word that still holds says."""
-    paths = [word.path for word in agreed.words if word.path is not None]
-    return next((path for path in paths if elsewhere.get(path) == agreed.words[0].sha256 != ""), None)
+def _place(agreed: PhotoVotes, elsewhere: Mapping[Path, str]) -> Path | None:
+    """Where the photo is, as the latest vote that still holds says."""
+    paths = [vote.path for vote in agreed.votes if vote.path is not None]
+    return next((path for path in paths if elsewhere.get(path) == agreed.votes[0].sha256 != ""), None)
 
 
 def _of_agreed(
-    agreed: Agreed, by_sha256: Mapping[str, Sequence[LabeledPhoto]], place: Path | None, classes: ClassMap
+    agreed: PhotoVotes, by_sha256: Mapping[str, Sequence[LabeledPhoto]], place: Path | None, classes: ClassMap
 ) -> Correction:
-    word, reviewers = agreed.words[0], ", ".join(agreed.reviewers)
-    photos = by_sha256.get(word.sha256, [])
+    vote, reviewers = agreed.votes[0], ", ".join(agreed.reviewers)
+    photos = by_sha256.get(vote.sha256, [])
     if not photos:
         outcome = "not_found" if place is None else "dropped" if agreed.label in classes.drop else "added"
-        return Correction(image=_name(word), label=agreed.label, was=None, reviewer=reviewers, outcome=outcome)
+        return Correction(image=_name(vote), label=agreed.label, was=None, reviewer=reviewers, outcome=outcome)
     names = [renamed(photo.label, classes) for photo in photos]
     other = next((place for place, name in enumerate(names) if name != agreed.label), None)
     first = photos[other or 0]
@@ -135,22 +137,22 @@ def _of_agreed(
     )
 
 
-def _of_conflict(conflict: Conflict, by_sha256: Mapping[str, Sequence[LabeledPhoto]]) -> list[Correction]:
-    photos = by_sha256.get(conflict.words[0].sha256, [])
+def _of_conflict(conflict: PhotoVotes, by_sha256: Mapping[str, Sequence[LabeledPhoto]]) -> list[Correction]:
+    photos = by_sha256.get(conflict.votes[0].sha256, [])
     return [
         Correction(
-            image=path_cell(photos[0].path) if photos else _name(word),
-            label=word.label,
+            image=path_cell(photos[0].path) if photos else _name(vote),
+            label=vote.label,
             was=photos[0].label if photos else None,
-            reviewer=word.reviewer,
+            reviewer=vote.reviewer,
             outcome="conflict",
         )
-        for word in conflict.words
+        for vote in conflict.votes
     ]
 
 
-def _name(word: Word) -> str:
-    return word_cells(word)[0] or word.sha256
+def _name(vote: Vote) -> str:
+    return vote_cells(vote)[0] or vote.sha256
 
 
 DATASET_FILE: Final = "dataset.csv"
@@ -187,12 +189,12 @@ def collect(
     """
     dataset = read_dataset(config.data)
     store = CorrectionStore(config.corrections) if config.corrections else None
-    words, ahead = (store.words(), store.ahead()) if store else ((), ())
+    votes, ahead = (store.votes(), store.ahead()) if store else ((), ())
     with PhotoHashes(config.cycles / HASHES_FILE) as hashes:
         found = hashes.of((photo.path for photo in dataset.photos), on_photo)
         photos = [HashedPhoto(relabeled(p, p.label.strip()), _labelled_bytes(p, found[p.path])) for p in dataset.photos]
-        settled, elsewhere = _settle(words, photos, config.classes, hashes)
-    corrected = apply_corrections(photos, settled, elsewhere, config.classes)
+        resolved, elsewhere = _resolve(votes, photos, config.classes, hashes)
+    corrected = apply_corrections(photos, resolved, elsewhere, config.classes)
     if not corrected.photos:
         msg = f"Expected photos in {config.data}, all are of classes that [classes] drop names; name fewer."
         raise DataError(msg)
@@ -217,19 +219,19 @@ def _labelled_bytes(photo: LabeledPhoto, found: str) -> str:
     return (photo.sha256 or found) if found else found
 
 
-def _settle(
-    words: Sequence[Word], photos: Sequence[HashedPhoto], classes: ClassMap, hashes: PhotoHashes
-) -> tuple[Settled, dict[Path, str]]:
-    """What is agreed on of photos by their bytes, and the bytes of the files that words name beside the data."""
+def _resolve(
+    votes: Sequence[Vote], photos: Sequence[HashedPhoto], classes: ClassMap, hashes: PhotoHashes
+) -> tuple[Resolved, dict[Path, str]]:
+    """What is agreed on of photos by their bytes, and the bytes of the files that votes name beside the data."""
     of_data = {one.photo.path: one.sha256 for one in photos}
     known = {one.sha256 for one in photos}
-    paths = {word.path for word in words if word.sha256 not in known and word.path not in of_data}
+    paths = {vote.path for vote in votes if vote.sha256 not in known and vote.path not in of_data}
     elsewhere = hashes.of(sorted(path for path in paths if path is not None), lambda done, total: None)
     here = {**of_data, **elsewhere}
     by_bytes = [
-        word if word.sha256 or word.path is None else replace(word, sha256=here.get(word.path, "")) for word in words
+        vote if vote.sha256 or vote.path is None else replace(vote, sha256=here.get(vote.path, "")) for vote in votes
     ]
-    return settle(rename_words(by_bytes, classes)), elsewhere
+    return resolve(rename_votes(by_bytes, classes)), elsewhere
 
 
 class _Before:

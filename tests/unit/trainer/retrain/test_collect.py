@@ -269,4 +269,4 @@ def test_a_correction_that_is_dated_in_the_future_does_not_count_and_is_told(sho
     collected = shop.collect()
     assert collected.corrections == ()
     assert shop.labels["photos/boots/1.jpg"] == "boots"
-    assert [line for line in collected_notes(collected, {"boots", "hats"}) if "1 word is dated in the future" in line]
+    assert [line for line in collected_notes(collected, {"boots", "hats"}) if "1 vote is dated in the future" in line]
