@@ -6,11 +6,10 @@ from typing import Final
 
 from models.text import number_of
 from pages.text import isolated, share, visible
-from trainer.check.page.tables import more
 from trainer.data.dataset import Exclusion, Split
 from trainer.report.material import ReportMaterial
 from trainer.report.page.table import table
-from worker.page.sections import section
+from worker.page.sections import more, section
 
 __all__ = ["LONGEST_LABEL", "data_section"]
 

@@ -6,12 +6,11 @@ import numpy as np
 
 from models.text import number_of
 from pages.text import isolated
-from trainer.check.page.tables import more
 from trainer.report.material import ReportMaterial, judged_of, shown_split
 from trainer.report.page.album import named, tile
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.overlay import overlay
-from worker.page.sections import section
+from worker.page.sections import more, section
 
 __all__ = ["mistakes_section"]
 

@@ -5,12 +5,11 @@ from typing import Final
 from models.preprocess import Pixels
 from models.text import number_of
 from pages.text import isolated
-from trainer.check.page.tables import more
 from trainer.judging.label_errors import LabelIssue
 from trainer.report.material import ReportMaterial
 from trainer.report.page.album import named, tile
 from trainer.report.page.data import LONGEST_LABEL
-from worker.page.sections import section
+from worker.page.sections import more, section
 
 __all__ = ["suspects_section"]
 

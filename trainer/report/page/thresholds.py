@@ -5,14 +5,13 @@ from typing import Final
 from models.statistics.confidence import PrecisionTarget
 from models.text import number_of
 from pages.text import isolated, visible
-from trainer.check.page.tables import more
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Realised
 from trainer.report.material import ReportMaterial, found_on, promise, realised, ruling
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.table import table
 from trainer.report.rates import between, percent, rounded, target_name
-from worker.page.sections import section
+from worker.page.sections import more, section
 
 __all__ = ["thresholds_section"]
 

@@ -6,10 +6,9 @@ from typing import Final
 
 from models.text import number_of
 from pages.text import isolated, visible
-from trainer.check.page.tables import more
 from trainer.retrain.records import TestChange
 from trainer.retrain.report.material import CycleMaterial
-from worker.page.sections import section
+from worker.page.sections import more, section
 from worker.page.tiles import picture
 
 __all__ = ["changes_section"]

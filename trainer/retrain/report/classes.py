@@ -4,12 +4,11 @@ from typing import Final
 
 from models.statistics.intervals import Interval, proportion_interval
 from pages.text import isolated, visible
-from trainer.check.page.tables import more
 from trainer.report.rates import percent
 from trainer.retrain.records import ClassComparison
 from trainer.retrain.report.material import CycleMaterial
 from trainer.retrain.report.words import points
-from worker.page.sections import section
+from worker.page.sections import more, section
 
 __all__ = ["classes_section"]
 

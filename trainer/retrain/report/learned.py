@@ -7,12 +7,11 @@ from typing import Final
 
 from models.text import number_of
 from pages.text import isolated, visible
-from trainer.check.page.tables import more
 from trainer.data.dataset import Split
 from trainer.report.page.table import table
 from trainer.retrain.records import Correction
 from trainer.retrain.report.material import CycleMaterial
-from worker.page.sections import section
+from worker.page.sections import more, section
 
 __all__ = ["corrections_section", "learned_section"]
 

@@ -14,7 +14,6 @@ from trainer.check.check_reports import MEANINGS
 from trainer.check.checkup import Checkup, Findings, check_up, find
 from trainer.check.issues import Issue
 from trainer.check.page import check_page
-from trainer.check.page.album import Album
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import read_dataset
 from trainer.data.look_store import LookStore
@@ -104,7 +103,7 @@ def few(tmp_path, cache) -> Checked:
 
 def part(html: str, anchor: str) -> str:
     """One section."""
-    return re.findall(rf'<section class="\w*" id="{anchor}">.*?</section>', html, re.DOTALL)[0]
+    return re.findall(rf'<section[^>]* id="{anchor}">.*?</section>', html, re.DOTALL)[0]
 
 
 def pictures(html: str) -> int:
@@ -216,14 +215,6 @@ def test_photos_that_are_gone_meanwhile_are_no_picture(few) -> None:
     shutil.rmtree(few.root / "hat")
     html = check_page(few.checkup, findings)
     assert pictures(html) == html.count(">no picture<") == 6
-
-
-def test_a_photo_is_opened_once(few) -> None:
-    album = Album(few.checkup)
-    first = album.tile(0)
-    shutil.rmtree(few.root)
-    assert album.tile(0) == first
-    assert pictures(first) == 1
 
 
 def test_names_do_nothing_but_name(shop) -> None:
