@@ -6,8 +6,7 @@ from pathlib import Path
 from models.decision import ReviewReason
 from models.storage.storage import FolderStorage
 from worker.jobs import Jobs
-from worker.parts import part_bytes, part_key
-from worker.results import RowResult, Status
+from worker.results import RowResult, Status, part_bytes, part_key
 
 __all__ = ["make_up_parts"]
 

@@ -24,7 +24,7 @@ from models.registry_history import Event, What
 from models.registry_publish import claim_number, copy_version, remove_deleted
 from models.registry_shelf import Shelf, check_model_name
 from models.registry_state import CHAMPION, VersionState
-from models.storage.open_storage import open_storage
+from models.storage.storage import open_storage
 
 __all__ = ["Published", "Registry", "check_model_name", "open_registry"]
 

@@ -3,8 +3,8 @@
 from contextlib import closing
 
 from models.classifier import Classifier
+from worker.earlier.results import NOTHING_KNOWN, KnownPhotos
 from worker.job import Job
-from worker.known.known import NOTHING_KNOWN, KnownPhotos
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Guard, Labeller, run_chunks
 from worker.photos.source import open_photos

@@ -3,9 +3,8 @@
 import time
 
 from models.storage.storage import FolderStorage
-from worker.job import Job, JobOptions, JobSpec, ModelPin
+from worker.job import Job, JobOptions, JobSpec, ModelPin, Priority
 from worker.photos.photo import Photo, PhotoSource, Wanted
-from worker.priority import Priority
 
 __all__ = ["photo_job", "take_all", "wanted"]
 

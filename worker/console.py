@@ -8,12 +8,10 @@ from rich.text import Text
 from models.errors import StoppedError
 from models.terminal import Console, RateColumn, rate_text
 from models.text import number_of
-from worker.job import ModelPin
+from worker.job import RETRYABLE, ModelPin
 from worker.label import LabelRequest, label
-from worker.photos_text import photos_text
 from worker.receipt import Receipt
-from worker.results import Status
-from worker.retry import RETRYABLE
+from worker.results import Status, photos_text
 
 __all__ = ["label_with_progress", "print_receipt", "say_rule"]
 

@@ -4,36 +4,20 @@ What the model says of both is compared, by label and by confidence, with the po
 photo counts once, and rows that failed do not count.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ValidationError
 
+from models.errors import InputError
 from models.reference_answers import BINS, ReferenceAnswers
 from models.statistics.drift import has_drifted, join_rare_bins, psi
+from models.storage.storage import Storage, open_storage
+from worker.receipt import RECEIPT_FILE, Drift, Receipt
 
-__all__ = ["Drift", "compared"]
-
-
-class Drift(BaseModel):
-    """How far a job's photos are from those that its model was proved on.
-
-    Attributes:
-        confidence_psi: population stability index of the confidences, in 20 bins.
-        label_psi: the same of the likeliest classes.
-        rows: distinct photos of the job that were compared.
-        reference_rows: those that the model was proved on.
-        warning: for a person; none where chance may explain the difference, or it is small.
-        reference: what the model says of those that it was proved on.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    confidence_psi: float
-    label_psi: float
-    rows: int
-    reference_rows: int
-    warning: str | None
-    reference: ReferenceAnswers
+__all__ = ["DriftedJob", "compared", "drifted_jobs"]
 
 
 def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | None:
@@ -87,3 +71,94 @@ def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
 
 def _share_of(counts: Mapping[str, int]) -> dict[str, float]:
     return {name: count / sum(counts.values()) for name, count in counts.items()}
+
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class DriftedJob:
+    """A finished job whose receipt warns of drift.
+
+    Attributes:
+        place: its folder.
+        source: the catalogue.
+        finished_at: when, in UTC.
+        rows: distinct photos that were compared.
+        confidence_psi: how far their confidences are from those that the model was proved with.
+        label_psi: the same of labels.
+        warning: for a person.
+    """
+
+    place: str
+    source: str
+    finished_at: str
+    rows: int
+    confidence_psi: float
+    label_psi: float
+    warning: str
+
+
+def drifted_jobs(
+    places: Sequence[str], digest: str, since: str | None = None, note: Note = lambda _: None
+) -> list[DriftedJob]:
+    """Look for drift in the receipts of finished jobs, the earliest first.
+
+    Args:
+        places: folders of jobs, job folders (``<output>.job``), and folders that hold such; paths or ``s3://`` URLs.
+        digest: of the model's bundle.
+        since: jobs that finished then or before do not count; ISO 8601, UTC where it names no zone.
+        note: told of each receipt that is damaged, and passed over.
+
+    Raises:
+        InputError: a place is neither a path nor an ``s3://`` URL, or a folder that is not there.
+        MissingExtraError: it is in S3, and what talks to S3 is not installed.
+    """
+    after = _moment(since) if since else None
+    receipts = (found for place in places for found in _receipts(_opened(place), note))
+    drifted = {
+        place: DriftedJob(
+            place=place,
+            source=receipt.source,
+            finished_at=receipt.finished_at,
+            rows=receipt.drift.rows,
+            confidence_psi=receipt.drift.confidence_psi,
+            label_psi=receipt.drift.label_psi,
+            warning=receipt.drift.warning,
+        )
+        for place, receipt in receipts
+        if receipt.model.digest == digest and (after is None or _moment(receipt.finished_at) > after)
+        if receipt.drift is not None and receipt.drift.warning is not None
+    }
+    return sorted(drifted.values(), key=lambda job: _moment(job.finished_at))
+
+
+def _opened(place: str) -> Storage:
+    """A folder that is misspelt would have no drift for ever."""
+    storage = open_storage(place)
+    folder = storage.on_disk("")
+    if folder is not None and not folder.is_dir():
+        msg = f"Expected a folder of jobs at {place}, found none; check jobs under [drift], or make the folder."
+        raise InputError(msg)
+    return storage
+
+
+def _receipts(storage: Storage, note: Note) -> Iterator[tuple[str, Receipt]]:
+    """The receipt of a job's own folder, and those of the folders in it."""
+    for folder in (storage, *map(storage.child, storage.folders())):
+        with suppress(FileNotFoundError):
+            data = folder.read(RECEIPT_FILE)
+            try:
+                receipt = Receipt.model_validate_json(data)
+                _moment(receipt.finished_at)
+            except (ValidationError, ValueError):
+                note(
+                    f"{RECEIPT_FILE} in {folder.place} is damaged, or of another version of Hangtag; it is passed over."
+                )
+            else:
+                yield folder.place, receipt
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

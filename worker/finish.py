@@ -1,6 +1,7 @@
 """The end of a job: its parts become one result, a receipt, and a page to look at."""
 
 import signal
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -10,20 +11,20 @@ import pyarrow.parquet as pq
 
 from models.errors import JobError
 from pages.tiles import LabelledPhoto
-from worker.job import Job
-from worker.known.open_known import forget_known
-from worker.merging.merged import Merged, merge_job, upload_lists
-from worker.merging.scratch import scratch_folder
-from worker.parts import PartWork, latest_parts, part_key, part_work
-from worker.photos.target import scheme_of
-from worker.pin import check_promise
+from worker.earlier.results import forget_known
+from worker.job import CANCELLED, RETRYABLE, Job, Retry, commit_retry
+from worker.merging.merge import Merged, merge_job, upload_lists
+from worker.model import check_promise
+from worker.places import scheme_of
 from worker.products.disagreement import DisagreeingProduct
-from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, Tally
+from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, finished_receipt
 from worker.receipt_page import ProductPhotos, brought, receipt_page
-from worker.results import Status
-from worker.retry import Retry
+from worker.results import PartWork, Status, latest_parts, part_key, part_work, read_part
+from worker.scratch import scratch_folder
+from worker.tally import Tally
 
-__all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "finish_job", "sheet_photo", "write_receipt"]
+__all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "finish_job", "retry_failed", "sheet_photo", "write_receipt"]
+
 
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
@@ -139,3 +140,37 @@ def _called(image: str | None) -> str:
     if not image:
         return "an empty cell"
     return "in the cell itself" if scheme_of(image) == "data" else Path(image).name
+
+
+def retry_failed(job: Job) -> Counter[str]:
+    """Have the failed rows that are worth it tried again; the others, and what was labelled, stay as they are.
+
+    Returns:
+        Fault → how many rows will be tried again; empty when none is worth it.
+
+    Raises:
+        JobError: the job is not finished, somebody else has just begun a retry, or an earlier Hangtag began the job
+            without a promise.
+    """
+    receipt = finished_receipt(job)
+    if receipt is None:
+        msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."
+        raise JobError(msg)
+    check_promise(job.spec.model)
+    kinds: Counter[str] = Counter()
+    chunks: list[int] = []
+    for chunk, key in sorted(job.part_keys().items()):
+        part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk))
+        found = [error for error in part.column("error").to_pylist() if error in RETRYABLE]
+        kinds.update(found)
+        chunks += [chunk] if found else []
+    if chunks:
+        job.storage.delete(CANCELLED)  # it came too late to stop anything
+        _begin(job, receipt.retry + 1, chunks, kinds.total())
+    return kinds
+
+
+def _begin(job: Job, number: int, chunks: list[int], rows: int) -> None:
+    if not commit_retry(job.storage, number, chunks, rows):
+        msg = "Somebody else has just begun a retry of this job; watch it with hangtag jobs watch."
+        raise JobError(msg)

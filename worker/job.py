@@ -1,6 +1,9 @@
 """A job: the labelling of one catalogue with one bundle, as a folder that says all there is to know."""
 
+import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Final, Literal
 
@@ -8,26 +11,94 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.errors import InputError, JobError
+from models.errors import ImageFault, InputError, JobError
+from models.names import numbered
 from models.precision import rule_text
 from models.storage.storage import Storage
-from worker.parts import latest_parts, part_key
-from worker.priority import Priority
-from worker.retry import NO_RETRY, Retry, latest_retry, read_retry
-from worker.sources.address import cell_texts
+from worker.places import cell_texts
+from worker.results import latest_parts, part_key
 
 __all__ = [
     "CANCELLED",
     "JOB_FILE",
-    "USUAL_OPTIONS",
     "Job",
     "JobOptions",
     "JobSpec",
     "ModelPin",
+    "NO_RETRY",
+    "Priority",
+    "RETRYABLE",
+    "Retry",
+    "USUAL_OPTIONS",
+    "commit_retry",
     "images_of",
+    "latest_retry",
     "open_job",
+    "read_retry",
     "rows_key",
 ]
+
+
+RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
+"""Faults that may be gone at another time; the others are in the file itself."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """One retry of a job.
+
+    Attributes:
+        number: 1 for the first; its parts end in ``.r1.parquet``. 0 stands for none.
+        chunks: which chunks hold rows to try again.
+        rows: how many such rows there are.
+        begun_at: when somebody asked for it, in ISO 8601; empty for none.
+    """
+
+    number: int
+    chunks: frozenset[int]
+    rows: int
+    begun_at: str
+
+    def wanted(self, chunk: int) -> int:
+        """The lowest retry number that a chunk's part must have for the chunk to be done."""
+        return self.number if chunk in self.chunks else 0
+
+
+_WIDTH: Final = 5
+NO_RETRY: Final = Retry(0, frozenset(), 0, "")
+
+
+def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) -> bool:
+    """Begin a retry; ``False`` when somebody has begun one of that number already."""
+    begun_at = datetime.now(UTC).isoformat()
+    return storage.commit(
+        _retry_key(number), json.dumps({"begun_at": begun_at, "rows": rows, "chunks": chunks}).encode()
+    )
+
+
+def latest_retry(storage: Storage) -> int:
+    """Number of the latest retry; 0 where there was none."""
+    return max(numbered(storage.names("retries"), ".json", width=_WIDTH), default=0)
+
+
+@lru_cache(maxsize=8)
+def read_retry(storage: Storage, number: int, _job: str) -> Retry:
+    """A retry as it was committed; the job's id keeps apart jobs that were in one folder after one another."""
+    record = json.loads(storage.read(_retry_key(number)))
+    return Retry(number, frozenset(record["chunks"]), record["rows"], record["begun_at"])
+
+
+def _retry_key(number: int) -> str:
+    return f"retries/{number:0{_WIDTH}d}.json"
+
+
+class Priority(StrEnum):
+    """Which jobs' chunks are taken first, where several wait."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
 
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"

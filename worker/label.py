@@ -15,30 +15,78 @@ from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.reference import DEFAULT_REGISTRY, ModelReference
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
-from worker.chosen_model import choose_model, moved_words
-from worker.finish import write_receipt
+from worker.earlier.previous import Carried, Terms, carry_over
+from worker.earlier.results import forget_known
+from worker.finish import RESULT_FILE, retry_failed, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
-from worker.job_folder import earlier_job, job_folder
 from worker.job_writer import create_job, job_digest
-from worker.known.open_known import forget_known
-from worker.known.previous import Carried, carry_over
-from worker.known.terms import Terms
-from worker.labelling.pool import run_pool
-from worker.merging.merged import merge_job, upload_lists
+from worker.labelling.local import run_pool
+from worker.merging.merge import merge_job, upload_lists
 from worker.merging.output import check_output, writable
 from worker.merging.review_list import check_review_columns
-from worker.merging.scratch import scratch_folder
-from worker.model_note import note_model
+from worker.model import check_promise, choose_model, moved_words, note_model, verified_pin
 from worker.photos.address import check_allow_hosts
-from worker.pin import check_promise, verified_pin
+from worker.places import is_url
 from worker.products.by_group import check_group_column
 from worker.receipt import Receipt, RunFigures, finished_receipt
 from worker.results import check_no_clash
-from worker.retry_failed import retry_failed
-from worker.sources.address import is_url
+from worker.scratch import scratch_folder
 from worker.sources.catalogue import Catalogue, open_catalogue
 
-__all__ = ["LabelRequest", "Progress", "label"]
+__all__ = ["LabelRequest", "Progress", "check_done", "earlier_job", "job_folder", "label"]
+
+
+def job_folder(output: Path) -> Path:
+    """Where the job of an output of ``hangtag label`` lives: beside it."""
+    return output.with_name(output.name + ".job")
+
+
+def earlier_job(result: Path) -> Job:
+    """The job that a result is of, all of whose rows are done.
+
+    Args:
+        result: of ``hangtag label``; or the result in a submitted job's folder; or the folder of either.
+
+    Raises:
+        InputError: no job is there.
+        JobError: it is not done, damaged, or of another version.
+    """
+    for folder in _folders(result):
+        job = open_job(FolderStorage(folder))
+        if job is not None:
+            check_done(job, result.name)
+            return job
+    msg = (
+        f"Expected an earlier result of hangtag label as --previous, with its job folder {result}.job beside it, "
+        "found none there; a result whose job folder is gone cannot be carried over from."
+    )
+    raise InputError(msg)
+
+
+def _folders(result: Path) -> Iterator[Path]:
+    place = result.resolve()
+    if place.name:  # not the root of the disk
+        yield job_folder(place)
+    if place.is_dir():
+        yield place
+    elif place.name == RESULT_FILE:
+        yield place.parent
+
+
+def check_done(job: Job, name: str) -> None:
+    """Refuse a job with rows that are not done.
+
+    Raises:
+        JobError: it has some.
+    """
+    waiting = sum(map(job.rows_in_chunk, job.missing_chunks()))
+    if waiting:
+        msg = (
+            f"Expected {name}, the job to carry over from, to be finished; {waiting:,} of its {job.spec.rows:,} rows "
+            "are not done. Let it end first, or go without --previous."
+        )
+        raise JobError(msg)
+
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""

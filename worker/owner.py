@@ -10,9 +10,13 @@ from typing import Final, Self
 
 from pydantic import TypeAdapter
 
-from worker.boot import boot_id
+__all__ = ["Owner", "boot_id"]
 
-__all__ = ["Owner"]
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """What tells machines, and the times that one was started, apart: a random UUID of the kernel's."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 @dataclass(frozen=True)

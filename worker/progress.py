@@ -11,11 +11,9 @@ import pyarrow.parquet as pq
 
 from models.terminal import FIRST_RATE_S
 from worker.finish import begun_at
-from worker.job import Job
-from worker.parts import PartWork, latest_parts, part_key, part_work
+from worker.job import Job, Retry
 from worker.receipt import finished_receipt
-from worker.results import Status
-from worker.retry import Retry
+from worker.results import PartWork, Status, latest_parts, part_key, part_work
 
 __all__ = ["JobProgress", "JobState", "ProgressReader"]
 

@@ -16,10 +16,9 @@ from pages.tiles import LabelledPhoto, failed_last, png_uri, thumbnail
 from worker.job import Job, ModelPin
 from worker.photos.photo import Wanted
 from worker.photos.source import open_photos
-from worker.photos_text import photos_text
 from worker.products.vote import Product, Verdict
 from worker.receipt import Receipt
-from worker.results import Status
+from worker.results import Status, photos_text
 
 __all__ = ["PagePicture", "ProductPhotos", "brought", "receipt_page"]
 

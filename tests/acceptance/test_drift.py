@@ -11,7 +11,7 @@ from models.bundle import open_bundle
 from models.reference_answers import REFERENCE_FILE
 from tests.conftest import train_small
 from tests.integration.processes import run_hangtag
-from worker.drift_look import drifted_jobs
+from worker.drift import drifted_jobs
 
 pytestmark = pytest.mark.proof
 

@@ -11,16 +11,15 @@ import pytest
 from models.classifier import load
 from models.errors import JobError
 from models.storage.object_storage import ObjectStorage
-from models.storage.open_storage import open_storage
-from models.storage.storage import FolderStorage, Storage
+from models.storage.storage import FolderStorage, Storage, open_storage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job
 from worker.job import Job, JobOptions, open_job
 from worker.job_writer import create_job
-from worker.parts import part_bytes, part_key
-from worker.pin import verified_pin
+from worker.model import verified_pin
 from worker.receipt import GROUPS_FILE, REVIEW_FILE, finished_receipt
+from worker.results import part_bytes, part_key
 from worker.sources.catalogue import open_catalogue
 
 from .s3_server import Fault, Kind, S3Server

@@ -8,8 +8,7 @@ import pytest
 
 from models.errors import ImageFault, JobError
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.limits import Limits
-from worker.photos.photo import PhotoSource
+from worker.photos.photo import Limits, PhotoSource
 from worker.photos.source import open_photos
 
 from .s3_server import Fault, Kind, S3Server

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from models.storage.open_storage import open_storage
+from models.storage.storage import open_storage
 from tests.until import until
 from worker.job import open_job
 from worker.receipt import finished_receipt

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.storage.open_storage import open_storage
-from models.storage.storage import FolderStorage, Storage
+from models.storage.storage import FolderStorage, Storage, open_storage
 
 from .s3_server import PAGE_KEYS
 

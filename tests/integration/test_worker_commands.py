@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.until import until
-from worker.parts import part_work
+from worker.results import part_work
 
 from .farm import Farm
 from .jobs import QueuedJob, assert_same

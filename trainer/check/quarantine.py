@@ -18,7 +18,7 @@ from trainer.check.issues import Issue
 from trainer.data.csv_files import write_rows
 from trainer.data.dataset import LabeledPhoto
 from trainer.data.photo_files import FaultKind
-from worker.merging.csv_rows import CsvRows
+from worker.merging.cells import CsvRows
 from worker.sources.readers import read_delimited
 
 __all__ = ["LOG", "BroughtBack", "Quarantined", "bring_back", "check_quarantine", "quarantine", "worth_moving"]

@@ -14,7 +14,7 @@ from models.whole_file import open_lock
 from trainer.corrections.votes import COLUMNS, Vote, parse_vote, vote_cells
 from trainer.data.csv_files import write_rows
 from trainer.data.photo_files import holds
-from worker.merging.formula import inert
+from worker.merging.cells import inert
 from worker.sources.readers import read_delimited
 
 __all__ = ["Added", "CorrectionStore", "guarded", "refuse_rows", "unguarded"]

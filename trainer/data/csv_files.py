@@ -8,8 +8,7 @@ from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from models.whole_file import replace_file
-from worker.merging.csv_rows import CsvRows
-from worker.merging.formula import inert
+from worker.merging.cells import CsvRows, inert
 
 __all__ = ["cell_path", "data_folder", "path_cell", "path_in", "write_rows"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from models.errors import ImageError
 from models.photo import read_photo
 from models.preprocess import Pixels, PreprocessSpec, preprocess
-from worker.labelling.child import take_streams
+from worker.labelling.process_pool import take_streams
 
 
 def main(spec_json: str, pixels_file: str, timeout_s: str) -> int:

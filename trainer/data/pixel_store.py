@@ -24,7 +24,7 @@ from models.photo import read_photo
 from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import replace_file, sync_file
 from trainer.data.photo_files import FaultKind, PhotoFault, changed
-from worker.labelling.farm import Death, Farm
+from worker.labelling.process_pool import Death, Farm
 from worker.labelling.sandbox import decode_in_sandbox
 
 __all__ = ["PixelStore"]

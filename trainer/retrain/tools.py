@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from trainer.retrain.report.report import write_report
     from trainer.splits.assigned import AssignedPhoto
     from trainer.train import TrainingView
-    from worker.drift_look import drifted_jobs
+    from worker.drift import drifted_jobs
     from worker.tracking import log_cycle
 else:
     catalogue_diff = _late("trainer.retrain.compare", "catalogue_diff")
     collect = _late("trainer.retrain.collect", "collect")
     compare = _late("trainer.retrain.compare", "compare")
     draw_rows = _late("trainer.retrain.compare", "draw_rows")
-    drifted_jobs = _late("worker.drift_look", "drifted_jobs")
+    drifted_jobs = _late("worker.drift", "drifted_jobs")
     judge = _late("trainer.retrain.gate", "judge")
     log_cycle = _late("worker.tracking", "log_cycle")
     write_report = _late("trainer.retrain.report.report", "write_report")

@@ -17,7 +17,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from kombu.exceptions import OperationalError
 
 from models.errors import HangtagError, InputError
-from models.storage.open_storage import open_storage
+from models.storage.storage import open_storage
 from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.lock import CycleLock
 from trainer.schedule.claims import FOLDER, SKEW, Claim, SlotBook

@@ -13,7 +13,7 @@ from celery.bootsteps import StartStopStep
 from kombu.exceptions import OperationalError
 
 from models.errors import BusyError, ExitCode, HangtagError, InputError, MissingExtraError
-from models.storage.open_storage import open_storage
+from models.storage.storage import open_storage
 from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.lock import CycleLock, Held
 from trainer.schedule.claims import FOLDER, SlotBook, SlotEnd, SlotStatus, Try, now_text

@@ -9,8 +9,8 @@ from typing import Final
 from models.errors import ImageError
 from pages.tiles import photo_uri
 from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures, ChangedRow
-from worker.photos.data_uri import photo_in
-from worker.sources.address import is_elsewhere
+from worker.photos.cells import photo_in
+from worker.places import is_elsewhere
 
 __all__ = ["Answer", "Pair", "counted"]
 

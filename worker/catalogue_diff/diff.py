@@ -14,9 +14,9 @@ from worker.catalogue_diff.here import bring_here
 from worker.catalogue_diff.sample import Sample, SampleOptions, draw_sample
 from worker.job import JobOptions
 from worker.label import LabelRequest, label
-from worker.pin import verified_pin
+from worker.model import verified_pin
+from worker.places import is_url
 from worker.results import Status
-from worker.sources.address import is_url
 
 __all__ = ["Advance", "diff_catalogue"]
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from models.whole_file import replace_file
-from worker.sources.address import cell_texts
+from worker.places import cell_texts
 from worker.sources.catalogue import open_catalogue
 
 __all__ = ["SAMPLE_FILE", "Sample", "SampleOptions", "draw_sample"]

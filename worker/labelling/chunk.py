@@ -1,23 +1,151 @@
 """One chunk of a job while it is worked on: what its rows have become so far, and its part once they all have."""
 
 import os
+import signal
 import socket
 import time
+import uuid
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-from models.preprocess import PreprocessSpec
-from worker.job import Job
-from worker.labelling.attempt import attempt_on, earlier_attempts, forget_attempts
-from worker.labelling.decoder import Decoder
-from worker.parts import PhotoWork, part_bytes, part_key, read_part
-from worker.photos.photo import Wanted
-from worker.results import RowResult, results_of
-from worker.retry import RETRYABLE
+from models.errors import ImageFault
+from models.preprocess import Pixels, PreprocessSpec, preprocess
+from models.storage.storage import Storage
+from worker.job import RETRYABLE, Job
+from worker.labelling.sandbox import decode_in_sandbox
+from worker.photos.photo import Wanted, fails_its_photo
+from worker.results import PhotoWork, RowResult, part_bytes, part_key, read_part, results_of
 
-__all__ = ["Finished", "OpenChunk", "is_done"]
+__all__ = [
+    "Attempt",
+    "Decoder",
+    "Earlier",
+    "Finished",
+    "MAX_STRIKES",
+    "OpenChunk",
+    "attempt_on",
+    "earlier_attempts",
+    "forget_attempts",
+    "is_done",
+]
+
+_FOLDER: Final = "inhand"
+
+
+_WIDTH: Final = 12
+
+
+MAX_STRIKES: Final = 4
+
+
+class Attempt:
+    """One try at a chunk. Its marker is a file of its own: two bad photos in a chunk must not hide each other."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def take(self, row: int) -> None:
+        """Note that a row of the chunk is about to be decoded."""
+        os.pwrite(self._handle, f"{row:<{_WIDTH}}".encode(), 0)
+
+    def put_down(self) -> None:
+        """Note that no row is being decoded."""
+        os.pwrite(self._handle, b" " * _WIDTH, 0)
+
+
+@contextmanager
+def attempt_on(storage: Storage, chunk: int) -> Iterator[Attempt]:
+    """Open a marker for one try at a chunk; it outlives a killed process, and goes when the try ends by itself."""
+    folder = storage.scratch / _FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / f"{chunk:06d}.{uuid.uuid4().hex[:12]}"
+    handle = os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    try:
+        yield Attempt(handle)
+    finally:
+        os.close(handle)
+        marker.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier tries at a chunk left.
+
+    Attributes:
+        deaths: how many ended with their process (or go on elsewhere at this moment).
+        rows: rows of the chunk that were in hand then.
+    """
+
+    deaths: int
+    rows: frozenset[int]
+
+
+def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
+    """Earlier tries at a chunk that did not end by themselves."""
+    deaths, rows = 0, set[int]()
+    for marker in _markers(storage, chunk):
+        with suppress(FileNotFoundError):  # an attempt that ended by itself just now
+            rows.update(int(row) for row in marker.read_text().split() if row.isdecimal())
+            deaths += 1
+    return Earlier(deaths, frozenset(rows))
+
+
+def forget_attempts(storage: Storage, chunk: int) -> None:
+    """Delete what earlier tries at a chunk left; called once its part is committed."""
+    for marker in _markers(storage, chunk):
+        marker.unlink(missing_ok=True)
+
+
+def _markers(storage: Storage, chunk: int) -> list[Path]:
+    return sorted((storage.scratch / _FOLDER).glob(f"{chunk:06d}.{'[0-9a-f]' * _WIDTH}"))
+
+
+_WARY: Final = 3
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """How the photos of one try at a chunk become pixels; suspects do so in a throw-away process.
+
+    With a few suspects in a chunk all its photos do: otherwise each bad photo would cost a process, and each try would
+    take up all the earlier suspects again. The calling process must not handle SIGALRM: its default action ends a
+    decode that hangs, with the process.
+
+    Attributes:
+        attempt: told which row is in hand.
+        spec: what to make of a photo.
+        timeout_s: seconds that one photo may take.
+        suspects: rows that were in hand when a process died.
+    """
+
+    attempt: Attempt
+    spec: PreprocessSpec
+    timeout_s: float
+    suspects: frozenset[int]
+
+    def decode(self, wanted: Wanted, data: bytes) -> Pixels:
+        """``uint8 (S, S, 3)`` of a photo's bytes.
+
+        Raises:
+            ImageError: it cannot become pixels.
+        """
+        if wanted.row in self.suspects or len(self.suspects) >= _WARY:
+            return decode_in_sandbox(data, self.spec, self.timeout_s)
+        self.attempt.take(wanted.row)
+        signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
+        try:
+            with fails_its_photo(ImageFault.UNREADABLE, wanted.cell or ""):
+                return preprocess(data, self.spec)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self.attempt.put_down()
+
+
+"""Deaths of one chunk that no photo is to blame for, after which something else is wrong."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +184,7 @@ class OpenChunk:
 
     Attributes:
         decoder: makes pixels of them.
-        effort: what they took; the names are those of :class:`worker.parts.PhotoWork`.
+        effort: what they took; the names are those of :class:`worker.results.PhotoWork`.
     """
 
     def __init__(self, job: Job, number: int, spec: PreprocessSpec) -> None:

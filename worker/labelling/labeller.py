@@ -11,13 +11,12 @@ import numpy as np
 from models.classifier import BATCH, Classifier
 from models.errors import ImageError
 from models.preprocess import Pixels
-from worker.job import Job
-from worker.known.known import NOTHING_KNOWN, Known, KnownPhotos, Labelled
+from worker.earlier.result_table import Known, Labelled
+from worker.earlier.results import NOTHING_KNOWN, KnownPhotos
+from worker.job import RETRYABLE, Job
 from worker.labelling.chunk import Finished, OpenChunk, is_done
-from worker.parts import NO_PHOTO_WORK
 from worker.photos.photo import Photo, PhotoSource
-from worker.results import RowResult, failed_row, labeled_row
-from worker.retry import RETRYABLE
+from worker.results import NO_PHOTO_WORK, RowResult, failed_row, labeled_row
 
 __all__ = ["Feed", "Guard", "Labeller", "run_chunks"]
 

@@ -1,19 +1,44 @@
 """A photo that was in hand when a process died is decoded in a throw-away one."""
 
 import json
+import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
 from models.errors import ImageError, ImageFault
-from models.preprocess import Pixels, PreprocessSpec
+from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.python_process import python_command, python_environment
-from worker.labelling.decode_once import REFUSED
+from worker.labelling.process_pool import take_streams
 
 __all__ = ["decode_in_sandbox"]
+
+REFUSED = 3
+
+
+def main(spec_json: str, timeout_s: str, memory_bytes: str) -> int:
+    """Decode one photo within a time and a memory limit."""
+    spec = PreprocessSpec.model_validate_json(spec_json)
+    data = sys.stdin.buffer.read()
+    resource.setrlimit(resource.RLIMIT_AS, (int(memory_bytes), int(memory_bytes)))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
+    signal.setitimer(signal.ITIMER_REAL, float(timeout_s))
+    with take_streams() as replies:
+        try:
+            replies.buffer.write(preprocess(data, spec).tobytes())
+        except ImageError as error:
+            replies.write(json.dumps({"fault": error.fault, "message": str(error)}))
+            return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
+
 
 MEMORY_BYTES: Final = 2 * 1024**3
 MAX_TRIES: Final = 4
@@ -52,7 +77,7 @@ def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pi
 
 
 def _tries(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Iterator[tuple[int, bytes]]:
-    command = python_command("worker.labelling.decode_once", spec.model_dump_json(), str(timeout_s), str(MEMORY_BYTES))
+    command = python_command("worker.labelling.sandbox", spec.model_dump_json(), str(timeout_s), str(MEMORY_BYTES))
     for _ in range(MAX_TRIES):
         try:
             done = subprocess.run(

@@ -1,16 +1,19 @@
 """Cells of a result as text formats hold them."""
 
+import csv
 import json
 import math
-from typing import Any
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TextIO
 
 import numpy as np
 import pyarrow as pa
 
+from worker.places import cell_texts
 from worker.results import RESULT_SCHEMA
-from worker.sources.address import cell_texts
 
-__all__ = ["json_cells", "json_text", "short", "text_cells"]
+__all__ = ["CsvRows", "inert", "inert_cells", "json_cells", "json_text", "short", "text_cells"]
 
 
 def text_cells(column: pa.ChunkedArray) -> list[Any]:
@@ -86,3 +89,43 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever a cell holds
         case list() | tuple():
             return [_finite(within) for within in value]
     return value
+
+
+class CsvRows:
+    """Writes records, a line feed after each (RFC 4180 but for the carriage return, which Unix tools stumble over).
+
+    Before Python 3.13 the csv module leaves a lone carriage return unquoted, and readers take it for the record's end.
+
+    Args:
+        file: opened with ``newline=""``.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._plain = csv.writer(file, lineterminator="\n")
+        self._quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write(self, records: Iterable[Sequence[object]]) -> None:
+        """Write records, in order."""
+        for record in records:
+            awkward = any("\r" in str(cell) for cell in record)
+            (self._quoted if awkward else self._plain).writerow(record)
+
+
+_BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
+_NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
+
+
+def inert(cell: object) -> object:
+    """A cell that starts no formula: a text that would is put behind an apostrophe, anything else stays as it is.
+
+    A text would where it begins with ``=``, ``+``, ``-`` or ``@`` (of full width, too), after blanks or at once, or
+    with a tab or a line break. A signed number such as ``-5`` or ``+3.2`` does not count: it is what it says.
+    """
+    if isinstance(cell, str) and _BEGINS.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def inert_cells(cells: Iterable[object]) -> list[object]:
+    """:func:`inert` of each cell."""
+    return [inert(cell) for cell in cells]

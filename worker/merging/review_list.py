@@ -13,9 +13,7 @@ import pyarrow.compute as pc
 from models.errors import InputError
 from models.whole_file import sync_file
 from worker.job import Job, JobOptions
-from worker.merging.cells import short
-from worker.merging.csv_rows import CsvRows
-from worker.merging.formula import inert_cells
+from worker.merging.cells import CsvRows, inert_cells, short
 from worker.receipt import REVIEW_FILE
 from worker.results import Status
 

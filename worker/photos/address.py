@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 from models.errors import ImageError, ImageFault, InputError
-from worker.photos.target import AUTHORITY, Target, canonical_host
+from worker.photos.cells import AUTHORITY, Target, canonical_host
 
 __all__ = ["Addresses", "check_allow_hosts", "is_public"]
 

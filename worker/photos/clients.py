@@ -1,21 +1,174 @@
 """Whom a photo's URL is taken to."""
 
+import socket
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin
 
-from models.errors import JobError
+import aiohttp
+from yarl import URL
+
+from models.errors import ImageError, ImageFault, JobError
 from worker.photos.address import Addresses
-from worker.photos.fetch import Fetch
-from worker.photos.limits import Limits
-from worker.photos.names import Lookup
-from worker.photos.outcome import Outcome
-from worker.photos.over_http import HttpClient
-from worker.photos.target import Scheme
+from worker.photos.cells import Scheme, Target, parse_url
+from worker.photos.fetch import Came, Failed, Fetch, Moved, Outcome, Trouble, download_error, strong
+from worker.photos.names import CheckedNames, Lookup, checked_socket
+from worker.photos.photo import Limits, shown
 
 if TYPE_CHECKING:
     from worker.photos.over_s3 import S3Client
 
-__all__ = ["Clients", "check_s3"]
+
+__all__ = ["Clients", "HttpClient", "check_s3"]
+
+
+_HEADERS: Final = {"User-Agent": "hangtag", "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
+_WHOLE: Final = frozenset({200, 203})
+_UNCHANGED: Final = 304
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_GONE: Final = frozenset({404, 410})
+_PASSING: Final = frozenset({408, 425, 429})
+_SERVER_FAULT: Final = 500
+_BUFFER: Final = 256 * 1024
+_LONGEST_AFTER_S: Final = 1e9
+"""What a host says of its return is at most this: hundreds of digits are no number to reckon with."""
+_NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
+
+
+class HttpClient:
+    """Asks web servers; made within the event loop.
+
+    Args:
+        limits: seconds.
+        addresses: what may be connected to.
+        lookup: finds the addresses of names.
+    """
+
+    def __init__(self, limits: Limits, addresses: Addresses, lookup: Lookup) -> None:
+        self._addresses = addresses
+        names = CheckedNames(addresses, lookup, limits.connect_s)
+        self._keeping = _session(limits, names, addresses, keep=True)
+        self._brief = _session(limits, names, addresses, keep=False)
+
+    async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
+        """See :meth:`worker.photos.downloads.Client.ask`; connections to hosts with one photo are not kept."""
+        self._addresses.check_literal(fetch.target)
+        session = self._keeping if keep else self._brief
+        headers = {"If-None-Match": fetch.known_as} if fetch.known_as else None
+        silent = True
+        try:
+            url = URL(fetch.target.text, encoded=True)
+            async with session.get(url, headers=headers, allow_redirects=False) as answer:
+                silent = False
+                return await _read(fetch, answer)
+        except (aiohttp.ClientError, OSError) as error:  # timeouts are among these
+            return _failure(fetch, error, silent=silent)
+        except ValueError:  # of a header that is nonsense
+            return Trouble("answered what is no HTTP")
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._keeping.close()
+        await self._brief.close()
+
+
+def _session(limits: Limits, names: CheckedNames, addresses: Addresses, *, keep: bool) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        resolver=names,
+        ttl_dns_cache=limits.names_s,
+        limit=0,  # whoever calls counts, host by host
+        force_close=not keep,
+        socket_factory=partial(checked_socket, addresses),
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=_HEADERS,
+        auto_decompress=False,
+        trust_env=False,
+        read_bufsize=_BUFFER,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s, sock_read=limits.idle_s),
+    )
+
+
+async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
+    status = answer.status
+    if status in _WHOLE:
+        return await _body(fetch, answer)
+    if status == _UNCHANGED and fetch.known_as:
+        return Came(None, fetch.known_as)
+    if status in _REDIRECTS and "Location" in answer.headers:
+        return _moved(fetch.target, answer.headers["Location"])
+    said = f"answered {status} {shown(answer.reason or '')}".rstrip()
+    if status in _PASSING or status >= _SERVER_FAULT:
+        after_s = _retry_after(answer.headers.get("Retry-After", ""))
+        wish = "" if after_s is None else f", come again in {after_s:,.0f} s"
+        return Trouble(said + wish, after_s=after_s)
+    if status in _GONE:
+        msg = f"Expected a photo at {fetch.url[:300]}, its host {said}; check the URL."
+        return Failed(ImageError(msg, ImageFault.MISSING))
+    return Failed(download_error(fetch.url, f"its host {said}; see that it can be fetched without signing in"))
+
+
+async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
+    coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in {"identity", ""}:
+        came = f"its host sent it compressed ({shown(coding)}), which was not asked for; let it send photos as they are"
+        return Failed(download_error(fetch.url, came))
+    if answer.content_length:
+        fetch.intake.check(answer.content_length)
+    while chunk := await answer.content.readany():
+        await fetch.intake.add(chunk)
+    return Came(fetch.intake.whole(), strong(answer.headers.get("ETag")))
+
+
+def _moved(target: Target, location: str) -> Outcome:
+    there = parse_url(urljoin(target.text, location.strip()))
+    if there.scheme is Scheme.S3 or (target.scheme is Scheme.HTTPS and there.scheme is Scheme.HTTP):
+        msg = f"Expected {target.text[:200]} to redirect to https, it leads to {there.text[:200]}; name another URL."
+        raise ImageError(msg, ImageFault.REFUSED)
+    return Moved(there)
+
+
+def _retry_after(said: str) -> float | None:
+    """Seconds to wait (RFC 9110, 10.2.3: a number or a date); ``None`` for anything else."""
+    said = said.strip()
+    if said.isascii() and said.isdecimal():
+        return min(float(said), _LONGEST_AFTER_S)
+    try:
+        when = parsedate_to_datetime(said)
+    except (ValueError, OverflowError):
+        return None
+    seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(0.0, seconds), _LONGEST_AFTER_S)
+
+
+def _failure(fetch: Fetch, error: Exception, *, silent: bool) -> Outcome:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return Failed(download_error(fetch.url, f"its host is not who it says: {error}; mend its certificate"))
+    if isinstance(error, aiohttp.InvalidURL):
+        return Failed(ImageError(f"Expected a URL, got {fetch.url[:300]}; correct it.", ImageFault.REFUSED))
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return Trouble(f"has no address ({error.os_error.strerror})", silent=True, lasting=_is_unknown(error))
+    said_something = isinstance(error, aiohttp.ClientResponseError)
+    return Trouble(_trouble(error, silent=silent), silent=silent and not said_something)
+
+
+def _trouble(error: Exception, *, silent: bool) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"answered what is no HTTP ({shown(error.message)})"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot be reached ({error.os_error.strerror})"
+    if not silent:
+        return "broke off in the middle of it"
+    return "does not answer" if isinstance(error, TimeoutError) else "hung up"
+
+
+def _is_unknown(error: aiohttp.ClientConnectorDNSError) -> bool:
+    return isinstance(error.os_error, socket.gaierror) and error.os_error.errno in _NO_SUCH_NAME
 
 
 def check_s3() -> None:

@@ -8,14 +8,23 @@ from functools import partial
 from typing import Final, Protocol
 
 from models.errors import ImageError, ImageFault
-from worker.photos.appetite import Appetite
-from worker.photos.fetch import Arrival, Ask, Chunk, Fetch
-from worker.photos.host import Host
-from worker.photos.limits import Limits
-from worker.photos.outcome import Came, Failed, Moved, Outcome, Trouble, download_error
-from worker.photos.room import Intake, Room
-from worker.photos.target import Scheme, Target
-from worker.photos.unforeseen import fails_its_photo
+from worker.photos.cells import Scheme, Target
+from worker.photos.fetch import (
+    Arrival,
+    Ask,
+    Came,
+    Chunk,
+    Failed,
+    Fetch,
+    Intake,
+    Moved,
+    Outcome,
+    Room,
+    Trouble,
+    download_error,
+)
+from worker.photos.hosts import Appetite, Host
+from worker.photos.photo import Limits, fails_its_photo
 
 __all__ = ["Client", "Downloads"]
 

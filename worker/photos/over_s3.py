@@ -19,9 +19,8 @@ from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from models.errors import ImageError, ImageFault, JobError
-from worker.photos.fetch import Fetch
-from worker.photos.limits import Limits
-from worker.photos.outcome import Came, Failed, Outcome, Trouble, download_error, shown, strong
+from worker.photos.fetch import Came, Failed, Fetch, Outcome, Trouble, download_error, strong
+from worker.photos.photo import Limits, shown
 
 __all__ = ["S3Client"]
 

@@ -9,7 +9,7 @@ from models.errors import JobError, StoppedError
 from models.terminal import Console
 from models.text import number_of
 from worker.console import print_receipt, say_rule
-from worker.finish import PAGE_FILE
+from worker.finish import PAGE_FILE, retry_failed
 from worker.job import CANCELLED
 from worker.progress import JobState
 from worker.queue.console import print_job, print_jobs, read_rows, remarks, watch_with_progress
@@ -17,7 +17,6 @@ from worker.queue.control import Control, look_around, open_control
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import SubmitRequest, Submitted, submit
 from worker.receipt import finished_receipt
-from worker.retry_failed import retry_failed
 
 __all__ = [
     "cancel_job",

@@ -12,6 +12,7 @@ import typer
 from models.errors import ExitCode
 from models.options import ModelOption, RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY
+from worker.job import Priority
 from worker.options import (
     AllowHostOption,
     AllowUnsizedOption,
@@ -26,7 +27,6 @@ from worker.options import (
     TopKOption,
     VariantOption,
 )
-from worker.priority import Priority
 from worker.queue.jobs_commands import register as register_jobs
 from worker.queue.options import JobsOption, JsonOption, LogFormat, Only, RedisOption, queue_settings
 

@@ -14,7 +14,7 @@ from models.terminal import Console, rate_text
 from models.text import number_of
 from worker.job import Job
 from worker.jobs import Jobs
-from worker.model_note import read_note
+from worker.model import read_note
 from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.control import Control, Situation, look_around, watch
 from worker.queue.redis_state import RedisState

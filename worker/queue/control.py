@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from kombu.exceptions import OperationalError
 
 from models.errors import JobError
-from models.storage.open_storage import open_storage
+from models.storage.storage import open_storage
 from worker.finish import finish_job
 from worker.job import Job
 from worker.jobs import Jobs

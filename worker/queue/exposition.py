@@ -19,16 +19,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from models.errors import HangtagError, InputError
-from models.storage.open_storage import open_storage
+from models.storage.storage import open_storage
 from worker.events import log_event
 from worker.job import Job, ModelPin
 from worker.jobs import Jobs
-from worker.parts import latest_parts, part_key, part_work
 from worker.queue.messages import QUEUES
 from worker.queue.metrics import CHUNK_BOUNDS_S, CHUNK_SECONDS, CHUNK_SECONDS_SUM, COUNTERS, Key, Metrics
 from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.receipt import finished_receipt
+from worker.results import latest_parts, part_key, part_work
 
 __all__ = ["JobFigures", "MetricsServer", "Overview", "OverviewReader", "WorkerCollector", "check_port"]
 

@@ -3,7 +3,7 @@
 import sys
 
 from models.errors import HangtagError
-from models.storage.open_storage import open_storage
+from models.storage.storage import open_storage
 from worker.finish import finish_job
 from worker.jobs import Jobs
 from worker.receipt import finished_receipt

@@ -8,8 +8,7 @@ from threading import Event, Thread
 from typing import Final, Self
 
 from worker.job import Job
-from worker.labelling.attempt import earlier_attempts
-from worker.labelling.chunk import is_done
+from worker.labelling.chunk import earlier_attempts, is_done
 from worker.owner import Owner
 from worker.queue.redis_state import RedisError, RedisState
 from worker.queue.worker_state import BusyProcesses

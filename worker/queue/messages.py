@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from models.names import is_name
-from worker.priority import Priority
+from worker.job import Priority
 
 __all__ = ["CHUNK_TASK", "FINISH_TASK", "QUEUES", "Call", "Message", "chunk_call", "parse_message", "read_call"]
 

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from models.errors import ImageFault
 from worker.events import log_event
-from worker.parts import PhotoWork
-from worker.results import Status
+from worker.results import PhotoWork, Status
 
 __all__ = [
     "BYTES",

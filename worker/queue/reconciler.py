@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from celery.bootsteps import StartStopStep
 
 from models.errors import HangtagError
-from models.storage.open_storage import open_storage
+from models.storage.storage import open_storage
 from worker.events import log_event
-from worker.job import Job
+from worker.job import Job, Priority
 from worker.jobs import Jobs
 from worker.owner import Owner
-from worker.parts import part_key
-from worker.priority import Priority
 from worker.queue.messages import QUEUES, parse_message
 from worker.queue.metrics import Metrics
 from worker.queue.redis_state import Presence, RedisState, connect
@@ -30,6 +28,7 @@ from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BEAT_S, Heartbeat
 from worker.receipt import finished_receipt
+from worker.results import part_key
 
 if TYPE_CHECKING:
     from worker.queue.exposition import MetricsServer

@@ -17,19 +17,16 @@ from models.classifier import Classifier
 from models.errors import HangtagError, ImageFault, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.python_process import python_command, python_environment
-from models.storage.open_storage import open_storage
-from worker.bundle_store import BundleStore
+from models.storage.storage import open_storage
+from worker.earlier.results import KnownPhotos, open_known
 from worker.events import log_event
 from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
-from worker.jobs import Jobs
-from worker.known.known import KnownPhotos
-from worker.known.open_known import open_known
-from worker.labelling.attempt import MAX_STRIKES, earlier_attempts, forget_attempts
-from worker.labelling.chunk import Finished
+from worker.jobs import BundleStore, Jobs
+from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forget_attempts
 from worker.labelling.labeller import Guard, Labeller, run_chunks
+from worker.model import load_pinned
 from worker.photos.photo import PhotoSource
 from worker.photos.source import open_photos
-from worker.pin import load_pinned
 from worker.queue.leases import ExtraChunks, HeldLeases, held_lease
 from worker.queue.metrics import Metrics
 from worker.queue.redis_state import RedisError, RedisState, connect

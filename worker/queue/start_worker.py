@@ -16,7 +16,7 @@ from celery.signals import worker_process_init
 
 from models.errors import JobError
 from models.process_folder import use_own_temporary_folder
-from models.storage.open_storage import open_storage
+from models.storage.storage import open_storage
 from worker.events import log_event, start_logging
 from worker.jobs import Jobs
 from worker.queue.app import HangtagCelery, make_app

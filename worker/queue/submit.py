@@ -11,24 +11,20 @@ import pyarrow as pa
 
 from models.errors import InputError, JobError
 from models.reference import DEFAULT_REGISTRY, ModelReference, resolve_model
-from worker.chosen_model import moved_words
-from worker.job import Job, JobOptions
-from worker.job_folder import check_done
+from worker.earlier.previous import Carried, Terms, carry_over
+from worker.job import Job, JobOptions, Priority
 from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
-from worker.known.previous import Carried, carry_over
-from worker.known.terms import Terms
+from worker.label import check_done
 from worker.merging.output import writable
 from worker.merging.review_list import check_review_columns
-from worker.model_note import note_model
+from worker.model import moved_words, note_model, verified_pin
 from worker.photos.address import check_allow_hosts
-from worker.photos.limits import Limits
-from worker.pin import verified_pin
-from worker.priority import Priority
+from worker.photos.photo import Limits
+from worker.places import is_url, stem_of
 from worker.products.by_group import check_group_column
 from worker.queue.settings import TIME_LIMIT_S
 from worker.results import check_no_clash
-from worker.sources.address import is_url, stem_of
 from worker.sources.catalogue import Catalogue, open_catalogue
 
 __all__ = ["SubmitRequest", "Submitted", "chunk_rows", "earlier_job", "name_part", "new_name", "submit"]

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from models.errors import InputError, JobError
 from models.preprocess import IMAGE_SUFFIXES
-from worker.sources.address import (
+from worker.places import (
     S3_SCHEME,
     cell_texts,
     checked_root,
@@ -25,7 +25,7 @@ from worker.sources.address import (
     shown,
     suffix_of,
 )
-from worker.sources.bucket import bucket_images, fetch_object
+from worker.sources.fetched import UnnamedFile, bucket_images, fetch_object
 from worker.sources.parquet import read_parquet
 from worker.sources.readers import (
     JSON_FIELD,
@@ -37,7 +37,6 @@ from worker.sources.readers import (
     read_names,
 )
 from worker.sources.text_file import text_file
-from worker.sources.unnamed_file import UnnamedFile
 
 __all__ = ["IMAGE_COLUMNS", "Catalogue", "open_catalogue"]
 

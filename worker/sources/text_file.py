@@ -1,21 +1,171 @@
 """A text file of a catalogue: its lines, or why its bytes are no text."""
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
+from encodings.aliases import aliases
 from pathlib import Path
 from typing import Final
 
 from models.errors import InputError
-from worker.sources.encoding import (
-    BadByte,
-    check_encoding,
-    first_bad_byte,
-    likely_encoding,
-    marked_encoding,
-    unmarked_utf16,
-)
 
-__all__ = ["MAX_LINE", "TextFile", "text_file"]
+__all__ = [
+    "BadByte",
+    "MAX_LINE",
+    "TextFile",
+    "check_encoding",
+    "first_bad_byte",
+    "likely_encoding",
+    "marked_encoding",
+    "text_file",
+    "unmarked_utf16",
+]
+
+
+_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # before UTF-16's, with which it begins
+    (codecs.BOM_UTF32_BE, "utf-32", "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8-sig", "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16", "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16", "utf-16-be"),
+)
+_NO_FILES: Final = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
+"""What Python calls encodings, and no file is saved in."""
+
+_LIKELY: Final = (
+    "cp1252",
+    "gb18030",
+    "big5",
+    "cp932",
+    "euc_jp",
+    "cp949",
+    "cp1250",
+    "cp1253",
+    "cp1251",
+    "koi8_r",
+    "cp1254",
+    "cp1255",
+    "cp1256",
+    "iso8859_2",
+    "mac_roman",
+    "cp850",
+)
+"""What spreadsheets and shops save in; where two fit as well, the first of them is the likelier."""
+
+_SAMPLE_BYTES: Final = 256 * 1024
+_JUDGED_BYTES: Final = 32 * 1024
+_BLOCK_BYTES: Final = 1024 * 1024
+_MANY_NULS: Final = 0.2
+_SAME_MESS: Final = 0.05
+_SAME_SENSE: Final = 0.1
+"""How far two of charset-normalizer's figures may be apart on a few words and mean nothing."""
+
+
+@dataclass(frozen=True)
+class BadByte:
+    """A byte that an encoding cannot have where it stands.
+
+    Attributes:
+        offset: in the file.
+        line: that it is in, from 1.
+        value: of the byte; none where the file ends inside a character.
+    """
+
+    offset: int
+    line: int
+    value: int | None
+
+
+def check_encoding(name: str) -> str:
+    """What Python calls an encoding that a person named.
+
+    Raises:
+        InputError: there is no such encoding.
+    """
+    try:
+        "a".encode(name)  # refuses what turns no text into bytes, such as base64
+        known = codecs.lookup(name).name
+    except (LookupError, ValueError):  # or a name that no codec can have
+        known = ""
+    if not known or known.replace("_", "-") in _NO_FILES:
+        names = sorted({alias.replace("_", "-") for alias in [*aliases, *aliases.values()]})
+        near = get_close_matches(name.lower(), names, n=3) or ["utf-8", "utf-16", "cp1252", "cp932"]
+        msg = f"Expected an encoding that Python knows as --encoding, such as {', '.join(near)}, got {name!r}."
+        raise InputError(msg)
+    return known
+
+
+def marked_encoding(head: bytes) -> tuple[str, str] | None:
+    """What a file's first bytes (a byte order mark) say: the encoding, and the name of it that needs no mark."""
+    return next(((codec, plain) for mark, codec, plain in _MARKS if head.startswith(mark)), None)
+
+
+def unmarked_utf16(head: bytes) -> str | None:
+    """The UTF-16 that a file's first bytes are in, though it has no mark: every other byte of Latin letters is 0."""
+    first, second = head[0::2].count(0), head[1::2].count(0)
+    if max(first, second) <= _MANY_NULS * len(head) or min(first, second) > _MANY_NULS * max(first, second):
+        return None
+    return "utf-16-le" if second > first else "utf-16-be"
+
+
+def first_bad_byte(path: Path, codec: str) -> BadByte:
+    """Where decoding a file fails first; its end where it does not."""
+    decoder = codecs.getincrementaldecoder(codec)()
+    offset, line = 0, 1
+    with path.open("rb") as file:
+        while True:
+            block = file.read(_BLOCK_BYTES)
+            try:
+                line += decoder.decode(block, final=not block).count("\n")
+            except UnicodeDecodeError as error:
+                held = len(error.object) - len(block)  # of the block before
+                value = error.object[error.start] if block else None
+                return BadByte(offset - held + error.start, line + error.object[: error.start].count(b"\n"), value)
+            if not block:
+                return BadByte(offset, line, None)
+            offset += len(block)
+
+
+def likely_encoding(path: Path, bad: BadByte) -> tuple[str, str] | None:
+    """What a file looks like, judged by what is around a byte that cannot be read.
+
+    Returns:
+        The encoding, and a line with that byte as it reads then; none where it looks like nothing that we know.
+    """
+    from charset_normalizer import from_bytes
+
+    start = max(0, bad.offset - _SAMPLE_BYTES // 2)
+    with path.open("rb") as file:
+        file.seek(start)
+        lines = file.read(_SAMPLE_BYTES).splitlines(keepends=True)
+    if start:
+        del lines[0]  # cut in two, perhaps in the middle of a character
+    telling = b"".join(line for line in lines if not line.isascii())[:_JUDGED_BYTES]
+    matches = list(from_bytes(telling, cp_isolation=list(_LIKELY)))
+    if not matches:
+        return None
+    least_mess = min(match.chaos for match in matches)
+    clean = [match for match in matches if match.chaos <= least_mess + _SAME_MESS]
+    most_sense = max(match.coherence for match in clean)
+    fitting = {
+        name
+        for match in clean
+        if match.coherence >= most_sense - _SAME_SENSE
+        for name in match.could_be_from_charset  # those that read these bytes alike
+    }
+    name = next((name for name in _LIKELY if name in fitting), None)
+    return None if name is None else (name, _line_at(path, bad.offset).decode(name, "replace"))
+
+
+def _line_at(path: Path, offset: int, most: int = 60) -> bytes:
+    """The bytes around an offset, as far as its line and ``most`` go."""
+    start = max(0, offset - most // 2)
+    with path.open("rb") as file:
+        file.seek(start)
+        before, after = file.read(offset - start), file.read(most // 2)
+    return before.rpartition(b"\n")[2] + after.partition(b"\n")[0].rstrip(b"\r")
+
 
 MAX_LINE: Final = 64 * 1024 * 1024
 _UTF8: Final = "utf-8-sig"  # with or without its mark

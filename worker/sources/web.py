@@ -5,17 +5,40 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO, Final
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from yarl import URL
 
 from models.errors import ImageError, InputError, JobError
 from worker.photos.address import Addresses
-from worker.sources.address import shown
-from worker.sources.connector import check_host, checked_connector
+from worker.photos.cells import parse_url
+from worker.photos.names import CheckedNames, checked_socket, system_lookup
+from worker.places import shown
 
-__all__ = ["WebLimits", "download"]
+__all__ = ["WebLimits", "check_host", "checked_connector", "download"]
+
+
+def checked_connector(addresses: Addresses, timeout_s: float) -> TCPConnector:
+    """A connector to addresses that are checked once names are resolved, and again before each connection.
+
+    Args:
+        addresses: which may be connected to.
+        timeout_s: for finding the addresses of a name.
+    """
+    names = CheckedNames(addresses, system_lookup, timeout_s)
+    return TCPConnector(resolver=names, use_dns_cache=False, socket_factory=partial(checked_socket, addresses))
+
+
+def check_host(url: URL, addresses: Addresses) -> None:
+    """Refuse a URL whose host is written as an address that is not public; names are checked when they are resolved.
+
+    Raises:
+        ImageError: ``refused``: it is, or its host is neither a name nor an address.
+    """
+    addresses.check_literal(parse_url(shown(str(url))))
+
 
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 30.0

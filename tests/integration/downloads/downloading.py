@@ -5,8 +5,7 @@ from contextlib import contextmanager
 
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.limits import Limits
-from worker.photos.photo import Photo, PhotoSource
+from worker.photos.photo import Limits, Photo, PhotoSource
 from worker.photos.source import open_photos
 
 HASTY = Limits(

@@ -17,7 +17,7 @@ from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Labeller, run_chunks
-from worker.photos.limits import Limits
+from worker.photos.photo import Limits
 from worker.photos.source import open_photos
 from worker.sources.catalogue import open_catalogue
 

@@ -16,7 +16,7 @@ from tests.integration.nasty_server import (
 )
 from tests.photo_jobs import photo_job, take_all, wanted
 from tests.until import until
-from worker.photos.limits import Limits
+from worker.photos.photo import Limits
 from worker.photos.source import limits_of
 
 

@@ -7,7 +7,7 @@ import pytest
 from models.classifier import load
 from models.errors import BundleError
 from models.storage.storage import FolderStorage
-from worker.bundle_store import BundleStore
+from worker.jobs import BundleStore
 
 
 @dataclass(frozen=True)

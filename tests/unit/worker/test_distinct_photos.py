@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.reference_answers import ReferenceAnswers
-from worker.distinct_photos import DistinctPhotos
+from worker.tally import DistinctPhotos
 
 LABELS = ("boots", "hats", "shoes")
 

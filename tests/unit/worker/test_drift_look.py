@@ -5,10 +5,10 @@ import pytest
 
 from models.errors import InputError
 from models.reference_answers import answers_of
-from worker.drift import Drift
-from worker.drift_look import drifted_jobs
+from worker.drift import drifted_jobs
 from worker.job import Job
-from worker.receipt import RECEIPT_FILE, RunFigures, Tally
+from worker.receipt import RECEIPT_FILE, Drift, RunFigures
+from worker.tally import Tally
 
 DIGEST = "a" * 64
 DRIFT = Drift(

@@ -14,11 +14,9 @@ from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, sheet_photo
-from worker.job import Job, JobOptions
-from worker.parts import part_bytes, part_key
+from worker.job import Job, JobOptions, commit_retry
 from worker.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE, GroupCounts, SampleRow, finished_receipt
-from worker.results import Status
-from worker.retry import commit_retry
+from worker.results import Status, part_bytes, part_key
 
 
 def result(job: Job) -> list[dict]:

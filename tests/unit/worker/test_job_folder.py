@@ -5,7 +5,7 @@ import pytest
 from models.errors import InputError, JobError
 from worker.finish import RESULT_FILE
 from worker.job import Job
-from worker.job_folder import earlier_job, job_folder
+from worker.label import earlier_job, job_folder
 
 
 @pytest.fixture

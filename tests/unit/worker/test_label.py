@@ -8,12 +8,11 @@ import pytest
 
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
+from worker.earlier.local_cache import own_folder
+from worker.earlier.previous import Carried
+from worker.earlier.results import open_known
 from worker.job import JobOptions, open_job
-from worker.job_folder import job_folder
-from worker.known.open_known import open_known
-from worker.known.own_folder import own_folder
-from worker.known.previous import Carried
-from worker.label import LabelRequest, label
+from worker.label import LabelRequest, job_folder, label
 from worker.receipt import Receipt
 
 

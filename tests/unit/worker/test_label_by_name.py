@@ -11,8 +11,7 @@ from models.errors import JobError
 from models.registry import Registry
 from tests.shelf import shop_registry
 from worker.job import JobOptions
-from worker.job_folder import job_folder
-from worker.label import LabelRequest, label
+from worker.label import LabelRequest, job_folder, label
 from worker.receipt import Receipt
 
 ASKED = "shop@champion"

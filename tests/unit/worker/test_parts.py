@@ -9,8 +9,20 @@ from hypothesis import strategies as st
 
 from models.errors import JobError
 from models.storage.storage import FolderStorage
-from worker.parts import PartWork, PhotoWork, latest_parts, part_bytes, part_key, part_work, photo_work, read_part
-from worker.results import PART_SCHEMA, RowResult, Status, results_of
+from worker.results import (
+    PART_SCHEMA,
+    PartWork,
+    PhotoWork,
+    RowResult,
+    Status,
+    latest_parts,
+    part_bytes,
+    part_key,
+    part_work,
+    photo_work,
+    read_part,
+    results_of,
+)
 
 ROW = RowResult("shoe", 0.5, Status.LABELED, None, None, (("shoe", 0.5),), "5" * 64, "shop/1/float32@abc")
 FAILED = RowResult(None, None, Status.FAILED, "missing", "It is gone.", None, None, "shop/1/float32@abc")

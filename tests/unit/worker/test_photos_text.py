@@ -1,5 +1,4 @@
-from worker.parts import NO_PHOTO_WORK, PhotoWork
-from worker.photos_text import photos_text
+from worker.results import NO_PHOTO_WORK, PhotoWork, photos_text
 
 
 def test_a_night_is_told_in_a_line() -> None:

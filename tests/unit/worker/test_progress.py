@@ -7,10 +7,9 @@ import pytest
 
 from models.errors import ImageFault
 from worker.finish import finish_job
-from worker.job import CANCELLED, Job
-from worker.parts import part_key
+from worker.job import CANCELLED, Job, commit_retry
 from worker.progress import JobProgress, JobState, ProgressReader
-from worker.retry import commit_retry
+from worker.results import part_key
 
 
 def date_part(job: Job, chunk: int, seconds_ago: float, retry: int = 0) -> None:

@@ -6,9 +6,9 @@ from itertools import zip_longest
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worker.parts import NO_PHOTO_WORK, PhotoWork, part_bytes
-from worker.receipt import Receipt, RunFigures, Tally
-from worker.results import PART_SCHEMA, results_of
+from worker.receipt import Receipt, RunFigures
+from worker.results import NO_PHOTO_WORK, PART_SCHEMA, PhotoWork, part_bytes, results_of
+from worker.tally import Tally
 
 BINS = ",\n    ".join(["0"] * 19 + ["1"])
 RECEIPT_JSON = f"""{{

@@ -13,16 +13,13 @@ from models.reference_answers import ReferenceAnswers
 from pages.tiles import LabelledPhoto
 from tests.html_page import NASTY, Page, check_harmless
 from tests.photo_jobs import photo_job
-from worker.drift import Drift
 from worker.finish import PAGE_FILE, finish_job
 from worker.job import ModelPin
-from worker.labelling.pool import run_pool
-from worker.model_note import ModelName
-from worker.parts import PhotoWork
+from worker.labelling.local import run_pool
 from worker.products.vote import Product, Verdict
-from worker.receipt import ErrorCount, ErrorExample, GroupCounts, Receipt, RunFigures, WorkFigures
+from worker.receipt import Drift, ErrorCount, ErrorExample, GroupCounts, ModelName, Receipt, RunFigures, WorkFigures
 from worker.receipt_page import PagePicture, ProductPhotos, brought, receipt_page
-from worker.results import Status
+from worker.results import PhotoWork, Status
 
 WITHIN_S = 0.5
 SOON_S = 5.0

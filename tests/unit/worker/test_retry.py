@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.errors import ImageFault
 from models.storage.storage import FolderStorage
-from worker.retry import NO_RETRY, RETRYABLE, Retry, commit_retry, read_retry
+from worker.job import NO_RETRY, RETRYABLE, Retry, commit_retry, read_retry
 
 RETRY_JSON = b'{"begun_at": "2026-11-21T05:00:00+00:00", "rows": 5, "chunks": [1, 3]}'
 RETRY = Retry(1, frozenset({1, 3}), 5, "2026-11-21T05:00:00+00:00")

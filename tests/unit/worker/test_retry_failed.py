@@ -1,10 +1,9 @@
 import pytest
 
 from models.errors import ImageFault, JobError
-from worker.finish import finish_job
+from worker.finish import finish_job, retry_failed
 from worker.job import CANCELLED, JobOptions
 from worker.receipt import finished_receipt
-from worker.retry_failed import retry_failed
 
 
 @pytest.fixture(params=["", "ht_"])

@@ -15,15 +15,15 @@ from models.errors import HangtagError, InputError
 from models.reference import resolve_model
 from models.storage.storage import Storage
 from worker.jobs import Jobs
+from worker.model import verified_pin
 from worker.photos.address import check_allow_hosts
-from worker.pin import verified_pin
+from worker.places import checked_root, is_url
 from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.files import Found
 from worker.queue.inbox.request import InboxRequest, make_job
 from worker.queue.submit import SubmitRequest, name_part
 from worker.receipt import finished_receipt
-from worker.sources.address import checked_root, is_url
-from worker.sources.encoding import check_encoding
+from worker.sources.text_file import check_encoding
 
 __all__ = ["CatalogueMarks", "CatalogueTaker", "Content", "TakenFile", "check_conditions", "first_finished"]
 

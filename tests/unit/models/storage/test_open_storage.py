@@ -5,8 +5,7 @@ import pytest
 
 from models.errors import InputError, MissingExtraError
 from models.storage.object_storage import ObjectStorage
-from models.storage.open_storage import open_storage
-from models.storage.storage import FolderStorage
+from models.storage.storage import FolderStorage, open_storage
 
 
 def test_a_path_is_a_folder_wherever_one_goes_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

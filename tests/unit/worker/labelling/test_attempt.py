@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from models.storage.storage import FolderStorage
-from worker.labelling.attempt import attempt_on, earlier_attempts, forget_attempts
+from worker.labelling.chunk import attempt_on, earlier_attempts, forget_attempts
 
 
 def leave_marker(storage: FolderStorage, chunk: int, row: int) -> None:

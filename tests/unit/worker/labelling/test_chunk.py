@@ -9,11 +9,10 @@ from models.errors import ImageFault
 from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
 from tests.paper_model import PaperModel
-from worker.job import JobOptions, ModelPin
+from worker.job import JobOptions, ModelPin, commit_retry
 from worker.job_writer import create_job
-from worker.labelling.attempt import earlier_attempts
+from worker.labelling.chunk import earlier_attempts
 from worker.labelling.labeller import Guard
-from worker.retry import commit_retry
 from worker.sources.catalogue import open_catalogue
 
 PIN = ModelPin(path="/models/shop", reference=PaperModel.reference, variant="float32", digest="a" * 64)

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from models.classifier import Classifier, load
 from models.errors import ImageError, ImageFault, JobError
 from models.storage.storage import FolderStorage
+from worker.earlier.result_table import Known, Labelled
+from worker.earlier.results import NOTHING_KNOWN, KnownPhotos
 from worker.job import Job, JobOptions
 from worker.job_writer import create_job
-from worker.known.known import NOTHING_KNOWN, Known, KnownPhotos, Labelled
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Guard, Labeller, run_chunks
-from worker.parts import part_key, photo_work
+from worker.model import verified_pin
 from worker.photos.photo import Photo, Wanted
-from worker.pin import verified_pin
-from worker.results import RowResult, Status
+from worker.results import RowResult, Status, part_key, photo_work
 from worker.sources.catalogue import open_catalogue
 
 

@@ -3,8 +3,7 @@ import io
 
 import pytest
 
-from worker.merging.csv_rows import CsvRows
-from worker.merging.formula import inert
+from worker.merging.cells import CsvRows, inert
 
 DANGEROUS = (
     "=1+1",

@@ -12,7 +12,7 @@ from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure
 from worker.job import JobOptions
 from worker.merging.merge import merge_parts
-from worker.merging.writers import OUTPUT_SUFFIXES, open_writer
+from worker.merging.output import OUTPUT_SUFFIXES, open_writer
 from worker.results import PART_SCHEMA, RESULT_SCHEMA
 
 

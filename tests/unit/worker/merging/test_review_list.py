@@ -12,7 +12,7 @@ from tests.unit.worker.answers import failed, sure, unsure
 from worker.job import Job, JobOptions
 from worker.merging.merge import read_chunks
 from worker.merging.review_list import ReviewList, check_review_columns
-from worker.merging.scratch import scratch_database
+from worker.scratch import scratch_database
 
 UNKNOWN = ReviewReason.UNKNOWN
 NAN = float("nan")

@@ -9,7 +9,7 @@ import pytest
 
 from models.errors import JobError
 from models.storage.storage import FolderStorage
-from worker.merging.scratch import scratch_database, scratch_folder
+from worker.scratch import scratch_database, scratch_folder
 
 
 def test_a_database_has_no_file_that_could_be_left(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_disk_without_room_is_told(tmp_path: Path) -> None:
 HOLDS_MUCH = """
 import resource, sys
 from pathlib import Path
-from worker.merging.scratch import scratch_database
+from worker.scratch import scratch_database
 
 with scratch_database(Path(sys.argv[1])) as database:
     database.execute("CREATE TABLE a (b INTEGER PRIMARY KEY, c TEXT)")

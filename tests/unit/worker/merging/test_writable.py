@@ -19,10 +19,10 @@ from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.merging.merge import merge_parts
 from worker.merging.output import writable
-from worker.parts import part_bytes, part_key
 from worker.photos.photo import Wanted
 from worker.photos.source import open_photos
-from worker.sources.address import cell_texts
+from worker.places import cell_texts
+from worker.results import part_bytes, part_key
 from worker.sources.catalogue import open_catalogue
 
 PIN = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)

@@ -9,8 +9,8 @@ from models.errors import ImageError, ImageFault, InputError
 from worker.job import JobOptions
 from worker.label import LabelRequest, label
 from worker.photos.address import Addresses, check_allow_hosts, is_public
+from worker.photos.cells import parse_url
 from worker.photos.names import checked_socket
-from worker.photos.target import parse_url
 
 
 @pytest.mark.parametrize(

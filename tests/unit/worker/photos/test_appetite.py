@@ -2,7 +2,7 @@ from itertools import cycle
 
 import pytest
 
-from worker.photos.appetite import Appetite
+from worker.photos.hosts import Appetite
 
 ENOUGH = 64
 

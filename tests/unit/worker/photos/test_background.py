@@ -7,11 +7,10 @@ import pytest
 from models.errors import JobError
 from tests.photo_jobs import wanted
 from tests.until import until
-from worker.photos.background import Background
-from worker.photos.fetch import Ask, Chunk, Fetch
-from worker.photos.limits import Limits
-from worker.photos.outcome import Came, Outcome
-from worker.photos.target import parse_url
+from worker.photos.cells import parse_url
+from worker.photos.fetch import Ask, Came, Chunk, Fetch, Outcome
+from worker.photos.photo import Limits
+from worker.photos.source import Background
 
 
 class _Client:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import ImageError, ImageFault
-from worker.photos.data_uri import photo_in
+from worker.photos.cells import photo_in
 
 
 @given(st.binary(max_size=200))

@@ -2,10 +2,9 @@
 
 import pytest
 
-from worker.photos.fetch import Fetch
-from worker.photos.limits import Limits
-from worker.photos.room import Intake, Room
-from worker.photos.target import parse_url
+from worker.photos.cells import parse_url
+from worker.photos.fetch import Fetch, Intake, Room
+from worker.photos.photo import Limits
 
 SLOW_S = 1.0
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from models.errors import ImageError, ImageFault
-from worker.photos.limits import Limits
-from worker.photos.room import Intake, Room
+from worker.photos.fetch import Intake, Room
+from worker.photos.photo import Limits
 
 LARGE = 300_000
 LIMITS = Limits(room=1_000_000, max_bytes=2_000_000)

@@ -4,13 +4,10 @@ import pytest
 
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.background import Background
-from worker.photos.cells import Cells
-from worker.photos.fetch import Ask, Chunk, Fetch
-from worker.photos.limits import Limits
-from worker.photos.outcome import Came, Outcome
-from worker.photos.source import open_photos
-from worker.photos.target import parse_url
+from worker.photos.cells import Cells, parse_url
+from worker.photos.fetch import Ask, Came, Chunk, Fetch, Outcome
+from worker.photos.photo import Limits
+from worker.photos.source import Background, open_photos
 
 
 class Panic(BaseException):

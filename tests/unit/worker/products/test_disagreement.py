@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from models.decision import ReviewReason
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job import Job
-from worker.merging.merged import merge_job
+from worker.merging.merge import merge_job
 from worker.results import Status
 
 

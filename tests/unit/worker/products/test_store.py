@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from models.decision import ReviewReason
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.merging.scratch import scratch_database
 from worker.products.store import ProductStore
 from worker.products.vote import ClassShare, Product, decide
 from worker.results import RowResult, results_table
+from worker.scratch import scratch_database
 
 Rows = Sequence[tuple[str | None, RowResult]]
 

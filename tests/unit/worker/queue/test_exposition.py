@@ -10,11 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from models.errors import InputError
 from tests.until import until
 from worker.job import ModelPin
-from worker.parts import PhotoWork
 from worker.queue.exposition import JobFigures, MetricsServer, Overview, WorkerCollector, check_port
 from worker.queue.metrics import Metrics
 from worker.queue.settings import QueueSettings
-from worker.results import Status
+from worker.results import PhotoWork, Status
 
 PIN = ModelPin(path="/models/shop", reference="shop/1/int8@aaaa", variant="int8", digest="a" * 64)
 BUSY = Overview(

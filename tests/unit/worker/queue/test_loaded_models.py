@@ -6,9 +6,9 @@ import pytest
 
 from models.errors import BundleError, JobError
 from models.storage.storage import FolderStorage
-from worker.bundle_store import BundleStore
 from worker.job import JobOptions, ModelPin
-from worker.pin import verified_pin
+from worker.jobs import BundleStore
+from worker.model import verified_pin
 from worker.queue.runner import LoadedModels
 
 

@@ -4,9 +4,8 @@ from collections import Counter
 import pytest
 
 from models.errors import ImageFault
-from worker.parts import PhotoWork
 from worker.queue.metrics import BYTES, CHUNK_SECONDS, CHUNK_SECONDS_SUM, CHUNKS, DIED, IMAGES, PHOTOS, Metrics
-from worker.results import Status
+from worker.results import PhotoWork, Status
 
 WORK = PhotoWork(downloaded=5, repeated=2, bytes=1000, decoded=3, download_s=2.5, decode_s=0.5, inference_s=0.25)
 

@@ -5,14 +5,13 @@ import pytest
 
 from models.errors import ImageFault
 from worker.finish import finish_job
-from worker.job import CANCELLED
+from worker.job import CANCELLED, Priority
 from worker.jobs import Jobs
-from worker.parts import part_key
-from worker.priority import Priority
 from worker.queue.exposition import OverviewReader
 from worker.queue.reconciler import Publisher
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
+from worker.results import part_key
 
 
 @pytest.fixture

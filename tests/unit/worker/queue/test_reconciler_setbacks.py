@@ -2,8 +2,8 @@
 
 import redis
 
+from worker.job import Priority
 from worker.jobs import Jobs
-from worker.priority import Priority
 from worker.queue.reconciler import Publisher, Reconciler
 from worker.queue.redis_state import RedisState
 

@@ -3,7 +3,7 @@ from yarl import URL
 
 from models.errors import ImageError
 from worker.photos.address import Addresses
-from worker.sources.connector import check_host
+from worker.sources.web import check_host
 
 PRIVATE = ["10.0.0.1", "127.0.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "[::1]", "[fd00::1]", "[fe80::1]"]  # noqa: S104
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from worker.sources.catalogue import open_catalogue
-from worker.sources.encoding import check_encoding, first_bad_byte
+from worker.sources.text_file import check_encoding, first_bad_byte
 
 ROWS = [{"image": f"{name}-{n}.jpg", "titel": title} for n in range(3) for name, title in [("grün", "Größe für Bälle")]]
 WITHOUT_OPTION = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.sources.unnamed_file import UnnamedFile
+from worker.sources.fetched import UnnamedFile
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_its_room_is_free_when_nobody_holds_it(scratch: Path) -> None:
 
 def test_a_killed_process_leaves_nothing(scratch: Path) -> None:
     code = (
-        "from worker.sources.unnamed_file import UnnamedFile; import os, signal; f = UnnamedFile(); "
+        "from worker.sources.fetched import UnnamedFile; import os, signal; f = UnnamedFile(); "
         "f.path.write_bytes(b'x' * 100000); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(scratch)}, check=False)

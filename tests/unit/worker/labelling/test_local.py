@@ -1,0 +1,61 @@
+import os
+from collections.abc import Iterator
+from threading import Thread
+
+import pytest
+
+from tests.until import until
+from worker.labelling.local import LineFeed
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    yield reading, writing
+    os.close(reading)
+
+
+def test_lines_come_in_their_order_however_they_are_cut(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    feed = LineFeed(reading, lambda: None)
+    os.write(writing, b"1\n2\n3")
+    assert [feed.next(wait=True), feed.next(wait=False), feed.next(wait=False)] == [1, 2, None]
+    os.write(writing, b"4\n")
+    assert feed.next(wait=False) == 34
+    os.close(writing)
+
+
+def test_it_waits_only_when_told_to(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    feed = LineFeed(reading, lambda: None)
+    assert feed.next(wait=False) is None
+    found: list[int | None] = []
+    waiting = Thread(target=lambda: found.append(feed.next(wait=True)))
+    waiting.start()
+    os.write(writing, b"7\n")
+    until(lambda: found, "the line is read")
+    waiting.join()
+    assert found == [7]
+    os.close(writing)
+
+
+def test_the_end_of_the_pipe_is_the_end(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    feed = LineFeed(reading, lambda: None)
+    os.write(writing, b"1\n")
+    os.close(writing)
+    assert [feed.next(wait=True), feed.next(wait=True), feed.next(wait=False)] == [1, None, None]
+
+
+def test_it_asks_for_more_once_until_more_comes(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    asked: list[int] = []
+    feed = LineFeed(reading, lambda: asked.append(1))
+    assert feed.next(wait=False) is None
+    assert asked == []  # the first comes by itself
+    os.write(writing, b"1\n")
+    feed.next(wait=True)
+    assert [feed.next(wait=False), feed.next(wait=False), len(asked)] == [None, None, 1]
+    os.write(writing, b"2\n")
+    assert [feed.next(wait=False), feed.next(wait=False), len(asked)] == [2, None, 2]
+    os.close(writing)

@@ -1,0 +1,179 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.errors import JobError
+from worker.labelling.process_pool import Death, Farm
+
+ECHO = """
+import json, os, signal, sys
+print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    word = line.strip()
+    if word == "die":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    print(json.dumps({"echo": word}), flush=True)
+"""
+
+
+@pytest.fixture
+def farm_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A farm whose processes run a module with the code given."""
+
+    def make(code: str, on_reply: Any, on_death: Any, workers: int = 2) -> Farm:
+        (tmp_path / "farm_child.py").write_text(code)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        return Farm(("farm_child",), workers, tmp_path / "logs", on_reply, on_death)
+
+    return make
+
+
+def test_every_line_is_answered_once(farm_of) -> None:
+    answers: list[tuple[str, str]] = []
+    with farm_of(ECHO, lambda line, reply: answers.append((line, reply["echo"])), lambda death: True) as farm:
+        farm.run(str(i) for i in range(50))
+    assert sorted(answers, key=lambda a: int(a[0])) == [(str(i), str(i)) for i in range(50)]
+
+
+def test_a_link_that_lies_where_a_log_goes_empties_no_other_file(farm_of, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "process-1.log").symlink_to(victim)
+    (tmp_path / "logs" / "process-2.log").write_text("of an earlier run")
+    farm = farm_of("raise SystemExit('no such model')", lambda *_: None, lambda _: True)
+    with farm, pytest.raises(JobError, match="no such model"):
+        farm.run(["1"])
+    assert victim.read_text() == "precious"
+
+
+def test_a_dead_process_is_replaced_and_its_line_told(farm_of) -> None:
+    answers: list[str] = []
+    deaths: list[Death] = []
+
+    def died(death: Death) -> bool:
+        deaths.append(death)
+        return False
+
+    with farm_of(ECHO, lambda line, _: answers.append(line), died) as farm:
+        farm.run(["1", "die", "2", "3", "die", "4"])
+    assert sorted(answers) == ["1", "2", "3", "4"]
+    assert [(death.line, death.status) for death in deaths] == [("die", -11), ("die", -11)]
+    assert farm.deaths == 2
+
+
+def test_a_line_is_given_again_when_asked(farm_of) -> None:
+    deaths: list[Death] = []
+
+    def twice(death: Death) -> bool:
+        deaths.append(death)
+        return len(deaths) < 2
+
+    with farm_of(ECHO, lambda *_: None, twice) as farm:
+        farm.run(["die"])
+    assert len(deaths) == 2
+
+
+def test_a_process_that_cannot_start_ends_it_with_its_last_words(farm_of) -> None:
+    farm = farm_of("raise SystemExit('no such model')", lambda *_: None, lambda _: True)
+    with farm, pytest.raises(JobError, match="no such model"):
+        farm.run(["1"])
+
+
+def test_a_refusal_ends_it(farm_of) -> None:
+    code = f"print({json.dumps(json.dumps({'refused': 'a bad bundle', 'exit_code': 5}))}, flush=True); input()"
+    with (
+        farm_of(code, lambda *_: None, lambda _: True) as farm,
+        pytest.raises(JobError, match="a bad bundle") as refusal,
+    ):
+        farm.run(["1"])
+    assert refusal.value.exit_code == 5
+
+
+HOARD = """
+import json, os, signal, sys
+say = lambda **message: print(json.dumps(message), flush=True)
+say(ready=True)
+held = []
+for line in sys.stdin:
+    held.append(line.strip())
+    if "die" in held and len(held) == 3:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if len(held) < 3 and "last" not in held:
+        say(more=True)
+    else:
+        while held:
+            say(line=held.pop())
+"""
+
+
+def test_a_process_may_have_several_lines_in_hand_and_answers_them_in_any_order(farm_of) -> None:
+    answers: list[str] = []
+    with farm_of(HOARD, lambda line, reply: answers.append(line), lambda _: True, workers=1) as farm:
+        farm.run(["1", "2", "3", "4", "5", "last"])
+    assert answers[:3] == ["3", "2", "1"]
+    assert sorted(answers) == ["1", "2", "3", "4", "5", "last"]
+
+
+def test_messages_that_come_at_once_are_all_heard(farm_of) -> None:
+    code = ECHO.replace(
+        'print(json.dumps({"echo": word}), flush=True)', 'print(\'{"more": 1}\\n{"echo": 1}\', flush=True)'
+    )
+    answers: list[str] = []
+    with farm_of(code, lambda line, _: answers.append(line), lambda _: True, workers=1) as farm:
+        farm.run(str(i) for i in range(20))
+    assert sorted(map(int, answers)) == list(range(20))
+
+
+def test_all_lines_of_a_dead_process_are_given_to_another_in_their_order(farm_of) -> None:
+    deaths: list[Death] = []
+    answers: list[str] = []
+
+    def twice(death: Death) -> bool:
+        deaths.append(death)
+        return len(deaths) < 2
+
+    with farm_of(HOARD, lambda line, _: answers.append(line), twice, workers=1) as farm:
+        farm.run(["1", "die", "2", "last"])
+    assert [death.lines for death in deaths] == [("1", "die", "2")] * 2
+    assert answers == ["last"]
+
+
+BUSY = """
+import json, pathlib, sys, time
+say = lambda **message: print(json.dumps(message), flush=True)
+say(ready=True)
+first = sys.stdin.readline().strip()
+if first == "0":
+    for _ in range(3):
+        say(more=True)
+    held = [first, *(sys.stdin.readline().strip() for _ in range(3))]
+    while len(held) > 1:
+        say(line=held.pop())
+    while not pathlib.Path("others-done").exists():
+        time.sleep(0.01)
+    say(line=first)
+else:
+    while first:
+        say(line=first)
+        first = sys.stdin.readline().strip()
+"""
+
+
+def test_who_has_lines_in_hand_and_no_room_for_more_keeps_none_from_others(
+    farm_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answers: list[str] = []
+
+    def answered(line: str, _: object) -> None:
+        answers.append(line)
+        if len(answers) == 39:
+            (tmp_path / "others-done").touch()
+
+    with farm_of(BUSY, answered, lambda _: True) as farm:
+        farm.run(str(i) for i in range(40))
+    assert answers[-1] == "0"
+    assert sorted(map(int, answers)) == list(range(40))

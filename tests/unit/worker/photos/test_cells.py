@@ -1,0 +1,99 @@
+"""URLs, taken apart."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.errors import ImageError, ImageFault
+from worker.photos.cells import Scheme, Target, joined, parse_url
+from worker.places import scheme_of
+
+
+@pytest.mark.parametrize(
+    ("url", "text", "place"),
+    [
+        ("http://shop.test/a.jpg", "http://shop.test/a.jpg", "shop.test:80"),
+        ("HTTPS://Shop.TEST/A.jpg", "https://shop.test/A.jpg", "shop.test:443"),
+        ("http://shop.test:80/a", "http://shop.test/a", "shop.test:80"),
+        ("http://shop.test:8080", "http://shop.test:8080/", "shop.test:8080"),
+        ("http://shop.test?id=3", "http://shop.test/?id=3", "shop.test:80"),
+        ("http://shop.test/a.jpg#top", "http://shop.test/a.jpg", "shop.test:80"),
+        ("http://shop.test/a b.jpg", "http://shop.test/a%20b.jpg", "shop.test:80"),
+        ("http://shop.test/a%20b%2Fc.jpg?s=%7e", "http://shop.test/a%20b%2Fc.jpg?s=%7e", "shop.test:80"),
+        ("http://shop.test/100%.jpg", "http://shop.test/100%25.jpg", "shop.test:80"),
+        ("http://shop.test/schön.jpg", "http://shop.test/sch%C3%B6n.jpg", "shop.test:80"),
+        ("http://shop.test/a\\b", "http://shop.test/a%5Cb", "shop.test:80"),
+        ("http://schön.test/", "http://xn--schn-7qa.test/", "xn--schn-7qa.test:80"),
+        ("http://[2001:DB8:0::7]:81/a", "http://[2001:db8::7]:81/a", "[2001:db8::7]:81"),
+        (" http://shop.test/a.jpg\n", "http://shop.test/a.jpg", "shop.test:80"),
+        ("http://shop_1.test/a?u=//x@y", "http://shop_1.test/a?u=//x@y", "shop_1.test:80"),
+        ("s3://my-bucket/a b/c?d#e.jpg", "s3://my-bucket/a b/c?d#e.jpg", "s3://my-bucket"),
+        ("S3://my-bucket/a", "s3://my-bucket/a", "s3://my-bucket"),
+    ],
+)
+def test_a_url_is_sent_as_it_must_be(url, text, place):
+    target = parse_url(url)
+    assert (target.text, target.place) == (text, place)
+    assert parse_url(target.text) == target
+
+
+def test_the_key_of_an_object_is_what_follows_the_bucket():
+    assert parse_url("s3://box/a/b c.jpg") == Target("s3://box/a/b c.jpg", Scheme.S3, "box", 0)
+    assert parse_url("s3://box/a/b c.jpg").key == "a/b c.jpg"
+
+
+@pytest.mark.parametrize(
+    ("cell", "scheme"),
+    [
+        ("shoes/1.jpg", None),
+        ("/photos/1.jpg", None),
+        ("C:\\photos\\1.jpg", None),
+        ("12:30.jpg", None),
+        ("a: b.jpg", None),
+        ("http://a/b", "http"),
+        ("HTTP://a/b", "http"),
+        (" https://a/b", "https"),
+        ("http:a", "http"),
+        ("data:,x", "data"),
+        ("file:/etc/passwd", "file"),
+        ("git+ssh://a/b", "git+ssh"),
+        ("a b://c", "a b"),
+    ],
+)
+def test_a_cell_is_a_url_or_a_path(cell, scheme):
+    assert scheme_of(cell) == scheme
+
+
+@pytest.mark.parametrize(
+    ("base", "cell", "url"),
+    [
+        ("https://cdn.test/img", "a b/ö.jpg", "https://cdn.test/img/a%20b/%C3%B6.jpg"),
+        ("https://cdn.test/img", "a%20b.jpg", "https://cdn.test/img/a%20b.jpg"),
+        ("https://cdn.test/img", "no #3.jpg", "https://cdn.test/img/no%20%233.jpg"),
+        ("https://cdn.test/img", "show?id=3", "https://cdn.test/img/show?id=3"),
+        ("https://cdn.test/img", "//evil.test/a.jpg", "https://cdn.test/img/evil.test/a.jpg"),
+        ("https://cdn.test/img", "/a.jpg", "https://cdn.test/img/a.jpg"),
+        ("s3://box/img", "a b#?.jpg", "s3://box/img/a b#?.jpg"),
+    ],
+)
+def test_a_path_is_joined_to_a_url(base, cell, url):
+    assert joined(base, cell) == url
+    assert parse_url(url).text == url
+
+
+@given(st.text())
+def test_whatever_a_cell_says_is_a_url_or_refused(text):
+    for url in (text, f"http://{text}", f"https://shop.test/{text}", f"s3://{text}"):
+        target, fault = parsed(url)
+        assert target or fault is ImageFault.REFUSED
+        if target:
+            assert not set(target.text) & set(map(chr, range(32)))
+            assert target.scheme is Scheme.S3 or target.text.isascii()
+            assert parse_url(target.text) == target
+
+
+def parsed(url):
+    try:
+        return parse_url(url), None
+    except ImageError as error:
+        return None, error.fault

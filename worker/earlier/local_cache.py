@@ -1,0 +1,147 @@
+"""What the processes of this machine have labelled of a job, for all of them."""
+
+import fcntl
+import os
+import shutil
+import sqlite3
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Self
+
+from models.cache import default_cache
+from worker.earlier.result_table import KEYED_TABLES, Shelf
+from worker.owner import boot_id
+
+__all__ = ["OWN_FILE", "OwnFolder", "open_own_photos", "own_folder"]
+
+
+OWN_FILE: Final = "photos.sqlite"
+_MAX_BYTES: Final = 1 << 30
+"""About four million photos; then nothing more is added."""
+_BUSY_S: Final = 2.0
+
+
+def open_own_photos(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy_s: float = _BUSY_S) -> Shelf:
+    """Open the photos in a folder that is held; made if need be.
+
+    Args:
+        folder: of the job on this machine.
+        model: what results say that they are of.
+        max_bytes: how large it may grow.
+        busy_s: how long to wait for another process that is just adding.
+
+    Raises:
+        OSError: the system does not let us.
+        sqlite3.Error: the database is damaged, or cannot be read now.
+    """
+    file = folder / OWN_FILE
+    if not file.exists():
+        _make(file)
+    connection = sqlite3.connect(file, timeout=busy_s, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous=OFF")  # the folder is of this boot: a power cut ends it with the machine
+        page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={max_bytes // page_bytes}")
+        connection.execute("SELECT 1 FROM photo LIMIT 1").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return Shelf(connection, model, str(file))
+
+
+def _make(file: Path) -> None:
+    """Whole or not at all: other processes may be doing the same."""
+    temporary = file.with_name(f".{uuid.uuid4().hex}.sqlite")
+    try:
+        connection = sqlite3.connect(temporary, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript(KEYED_TABLES)
+        finally:
+            connection.close()
+        os.link(temporary, file)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+_LOCK: Final = "lock"
+_TRIES: Final = 100
+_OLD_S: Final = 7 * 24 * 3600.0
+
+
+def own_folder(job: str) -> Path:
+    """Of a job on this machine as it runs now: machines may share a home, and what is not synced ends with a boot."""
+    return default_cache() / "known" / f"{job}-{boot_id()[:8]}"
+
+
+class OwnFolder:
+    """A folder that stays while it is held, by any number of processes; use :meth:`hold`.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def hold(cls, path: Path) -> Self:
+        """Make the folder if need be, and keep it from being removed.
+
+        Raises:
+            OSError: the system does not let us.
+        """
+        for _ in range(_TRIES):
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            except (FileExistsError, FileNotFoundError):  # somebody removes the folder right now
+                continue
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                if _is_at(lock, path / _LOCK):
+                    return cls(path, lock)
+            except OSError:
+                os.close(lock)
+                raise
+            os.close(lock)  # it is of a folder that was removed
+        msg = f"Expected to keep {path}, it is removed again and again."
+        raise FileNotFoundError(msg)
+
+    def release(self) -> None:
+        """Let it be removed by whoever likes; once."""
+        os.close(self._lock)
+
+    @staticmethod
+    def remove(path: Path) -> None:
+        """Remove a folder, unless somebody holds it; at once, so that nobody begins anew among what is left of it."""
+        with suppress(OSError):
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)  # whoever died removing it took the lock first
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(lock, path / _LOCK):
+                    remains = path.with_name(f".{uuid.uuid4().hex}")
+                    path.rename(remains)
+                    shutil.rmtree(remains, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+    @staticmethod
+    def remove_remains(place: Path) -> None:
+        """Remove those of jobs that nobody has worked on here for a week."""
+        for path in place.glob("*"):
+            with suppress(OSError):
+                if path.stat().st_mtime < time.time() - _OLD_S:
+                    OwnFolder.remove(path)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,195 @@
+"""The results of an earlier job, laid beside the rows of a new one before anything of it is labelled."""
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from models.errors import HangtagError, JobError
+from models.preprocess import VERSION as PREPROCESS_VERSION
+from models.storage.storage import Storage
+from worker.earlier.result_table import PLAIN_TABLES, PLAIN_TABLES_KEYS, Labelled, PhotoTable, Shelf
+from worker.events import log_event
+from worker.job import Job, JobOptions, JobSpec, ModelPin
+from worker.photos.cells import Cells
+from worker.results import read_part, results_of
+from worker.scratch import temporary_folder
+
+__all__ = ["Carried", "PREVIOUS_FILE", "Terms", "carry_over", "open_previous"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What decides a photo's result besides its bytes.
+
+    Attributes:
+        digest: of the model.
+        variant: of the model.
+        precision: the target that rules.
+        top_k: how many classes are named.
+        preprocess_version: of ``models/preprocess.py``.
+        threshold: what was asked for in the place of a promise.
+        unpromised: whether an earlier Hangtag labeled rows though nothing was promised.
+    """
+
+    digest: str
+    variant: str
+    precision: float | None
+    top_k: int
+    preprocess_version: str
+    threshold: float | None = None
+    unpromised: bool = False
+
+    @classmethod
+    def of(cls, spec: JobSpec) -> Self:
+        """Those of a job."""
+        return cls._made(spec.model, spec.options, spec.preprocess_version)
+
+    @classmethod
+    def of_new(cls, model: ModelPin, options: JobOptions) -> Self:
+        """Those of a job that is just being made."""
+        return cls._made(model, options, PREPROCESS_VERSION)
+
+    @classmethod
+    def _made(cls, model: ModelPin, options: JobOptions, version: str) -> Self:
+        return cls(
+            model.digest,
+            model.variant,
+            model.precision,
+            options.top_k,
+            version,
+            model.threshold,
+            model.unpromised,
+        )
+
+    def changes_from(self, earlier: "Terms") -> str:
+        """What differs, in words; nothing where all is the same."""
+        words = {
+            "digest": "the model",
+            "variant": "--variant",
+            "precision": "--precision",
+            "top_k": "--top-k",
+            "preprocess_version": "preprocessing",
+            "threshold": "--threshold",
+            "unpromised": "what is labeled without a promise",
+        }
+        before, now = asdict(earlier), asdict(self)
+        return " and ".join(words[name] for name in words if before[name] != now[name])
+
+
+PREVIOUS_FILE: Final = "previous.sqlite"
+_TEMPORARY: Final = ".previous-"
+_MEMORY_KB: Final = 32_768
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a new job may take over.
+
+    Attributes:
+        place: of the earlier job.
+        rows: how many of its rows have a result that can be carried over.
+        changed: what differs between the jobs, so that nothing can; empty where all is the same.
+    """
+
+    place: str
+    rows: int
+    changed: str = ""
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        if self.changed:
+            return f"Nothing is carried over from {self.place}: {self.changed} changed; every row is labelled anew."
+        return f"Rows whose photo is the same as one of the {self.rows:,} of {self.place} are carried over from there."
+
+
+def carry_over(previous: Job, storage: Storage, terms: Terms) -> Carried:
+    """Write what an earlier job's parts hold into the place of a new job; memory does not grow with the rows.
+
+    Args:
+        previous: the earlier job, all of whose rows are done.
+        storage: the new job's.
+        terms: the new job's.
+
+    Raises:
+        JobError: a part of the earlier job is damaged, or the disk has no room for what it holds.
+    """
+    changed = terms.changes_from(Terms.of(previous.spec))
+    if changed:
+        storage.delete(PREVIOUS_FILE)  # of a run that named another job
+        return Carried(previous.storage.place, 0, changed)
+    with temporary_folder(storage.scratch, _TEMPORARY) as folder:
+        file = folder / PREVIOUS_FILE
+        try:
+            rows = _written(previous, file, terms)
+        except sqlite3.Error as error:
+            msg = f"Expected to copy the results of {previous.storage.place} to {folder}, {error}; make room there."
+            raise JobError(msg) from error
+        storage.upload(PREVIOUS_FILE, file)
+    return Carried(previous.storage.place, rows)
+
+
+def _written(previous: Job, file: Path, terms: Terms) -> int:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-{_MEMORY_KB};")
+        connection.executescript(PLAIN_TABLES)
+        table = PhotoTable(connection, previous.spec.model.reference)
+        with table.transaction():
+            table.say(_text(terms))
+            for rows in _chunks(previous):
+                table.put(rows)
+        connection.executescript(PLAIN_TABLES_KEYS)
+        return table.count()
+
+
+def _chunks(job: Job) -> Iterator[list[Labelled]]:
+    keys = job.part_keys()
+    cells = Cells(job)
+    for chunk in range(job.spec.chunks):
+        try:
+            part = read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk))
+        except (KeyError, FileNotFoundError, JobError) as error:
+            msg = (
+                f"Expected all results of {job.storage.place}, the job to carry over from, those of chunk {chunk} are "
+                f"gone or damaged ({error}); go without --previous."
+            )
+            raise JobError(msg) from error
+        results = results_of(part)
+        if any(result.etag for result in results):
+            urls = [cells.url(cell) for cell in job.chunk_images(chunk)]
+        else:
+            urls = [None] * len(results)
+        yield [Labelled(result, url) for result, url in zip(results, urls, strict=True)]
+
+
+def open_previous(job: Job, folder: Path) -> Shelf | None:
+    """The results that a job may take over; none where it was made without ``--previous``.
+
+    Args:
+        job: the job.
+        folder: on this machine, for a copy where the job is elsewhere.
+    """
+    try:
+        if not job.storage.exists(PREVIOUS_FILE):
+            return None
+        place = job.storage.local(PREVIOUS_FILE, folder).absolute()
+        connection = sqlite3.connect(f"{place.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        said = PhotoTable(connection, "").said()
+    except (OSError, sqlite3.Error, HangtagError) as error:
+        log_event("known_photos_lost", logging.WARNING, place=PREVIOUS_FILE, error=f"{type(error).__name__}: {error}")
+        return None
+    if said == _text(Terms.of(job.spec)):
+        return Shelf(connection, job.spec.model.reference, str(place))
+    connection.close()  # left by a submit that was killed, of a job with another model
+    return None
+
+
+def _text(terms: Terms) -> str:
+    """Without what came later and says nothing, so that jobs from before it keep what they carry."""
+    later = {name for name in ("threshold", "unpromised") if not getattr(terms, name)}
+    return json.dumps({name: value for name, value in asdict(terms).items() if name not in later}, sort_keys=True)

@@ -1,0 +1,246 @@
+"""Results by the bytes of photos, in an SQLite database; and by what a host calls those bytes."""
+
+import hashlib
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+from models.decision import ReviewReason
+from worker.events import log_event
+from worker.job import RETRYABLE
+from worker.results import RowResult, Status
+
+__all__ = ["KEYED_TABLES", "Known", "Labelled", "PLAIN_TABLES", "PLAIN_TABLES_KEYS", "PhotoTable", "Shelf"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """The result of a photo's bytes.
+
+    Attributes:
+        result: as a row of this job with these bytes has it.
+        carried: whether it is the previous job's.
+    """
+
+    result: RowResult
+    carried: bool
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A row that has just been labelled: its result, and where its photo came from, if over a network."""
+
+    result: RowResult
+    url: str | None
+
+
+KEYED_TABLES: Final = """
+CREATE TABLE photo (sha256 BLOB PRIMARY KEY, result TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE place (url BLOB PRIMARY KEY, etag TEXT NOT NULL, sha256 BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE about (said TEXT NOT NULL);
+"""
+"""To be added to at any time."""
+PLAIN_TABLES: Final = """
+CREATE TABLE photo (sha256 BLOB, result TEXT NOT NULL);
+CREATE TABLE place (url BLOB, etag TEXT NOT NULL, sha256 BLOB NOT NULL);
+CREATE TABLE about (said TEXT NOT NULL);
+"""
+"""To be filled at once; a photo may be in them more than once."""
+PLAIN_TABLES_KEYS: Final = "CREATE INDEX photo_key ON photo (sha256); CREATE INDEX place_key ON place (url);"
+"""Made last: rows that come in order of their keys fill a database of any size in the memory of a small one."""
+
+_FIND: Final = "SELECT result FROM photo WHERE sha256 = ?"
+_AT: Final = "SELECT hex(sha256), result FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ?"
+_PUT_PHOTO: Final = "INSERT OR IGNORE INTO photo VALUES (?, ?)"
+_PUT_PLACE: Final = "INSERT OR REPLACE INTO place VALUES (?, ?, ?)"
+_ASKED_AT_ONCE: Final = 500
+
+
+class PhotoTable:
+    """The tables of one database. All methods raise ``sqlite3.Error``, and ``ValueError`` of what is damaged.
+
+    Args:
+        connection: to a database that has such tables; in autocommit.
+        model: what results say that they are of.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, model: str) -> None:
+        self._connection = connection
+        self._model = model
+
+    def find(self, sha256: str) -> RowResult | None:
+        """The result of a photo with these bytes."""
+        row = self._connection.execute(_FIND, (bytes.fromhex(sha256),)).fetchone()
+        return _result(row[0], sha256, self._model) if row else None
+
+    def etags(self, urls: Sequence[str]) -> dict[str, str]:
+        """URL → the ETag that its host last gave."""
+        by_key = {_key(url): url for url in urls}
+        keys, found = list(by_key), {}
+        for start in range(0, len(keys), _ASKED_AT_ONCE):
+            some = keys[start : start + _ASKED_AT_ONCE]
+            asked = f"SELECT url, etag FROM place WHERE url IN ({', '.join('?' * len(some))})"  # noqa: S608 - of marks
+            found.update({by_key[key]: etag for key, etag in self._connection.execute(asked, some)})
+        return found
+
+    def at(self, url: str, etag: str) -> RowResult | None:
+        """The result of the bytes that a host gave that ETag, which the result then has too."""
+        row = self._connection.execute(_AT, (_key(url), etag)).fetchone()
+        return replace(_result(row[1], row[0].lower(), self._model), etag=etag) if row else None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is written in the block is written as a whole, or not at all."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def put(self, rows: Iterable[Labelled]) -> None:
+        """Keep those of these results that would be the same at another time; within a transaction.
+
+        Where a photo failed its host is asked again: what it once gave may have been half of it.
+        """
+        kept = [(row, bytes.fromhex(row.result.sha256)) for row in rows if row.result.sha256 and _stays(row.result)]
+        self._connection.executemany(_PUT_PHOTO, ((sha256, _text(row.result)) for row, sha256 in kept))
+        places = ((row.url, row.result.etag, sha256) for row, sha256 in kept if row.result.status is not Status.FAILED)
+        named = [(_key(url), etag, sha256) for url, etag, sha256 in places if url and etag]
+        self._connection.executemany(_PUT_PLACE, named)
+
+    def say(self, about: str) -> None:
+        """Write down what these results are of."""
+        self._connection.execute("INSERT INTO about VALUES (?)", (about,))
+
+    def said(self) -> str | None:
+        """What was written down of these results."""
+        row = self._connection.execute("SELECT said FROM about").fetchone()
+        return row[0] if row else None
+
+    def count(self) -> int:
+        """How many results are here."""
+        return int(self._connection.execute("SELECT COUNT(*) FROM photo").fetchone()[0])
+
+
+def _stays(result: RowResult) -> bool:
+    """Whether the next photo with these bytes would get the same result, and all of it is known.
+
+    Parts from before there were reasons for review do not tell them.
+    """
+    whole = result.reason is not None or result.status is not Status.REVIEW
+    return whole and result.error not in RETRYABLE
+
+
+def _key(url: str) -> bytes:
+    return hashlib.blake2b(url.encode(), digest_size=16).digest()
+
+
+def _text(result: RowResult) -> str:
+    cells = (result.label, result.confidence, result.status, result.error, result.error_message)
+    return json.dumps((*cells, result.top_k, result.reason), ensure_ascii=False, separators=(",", ":"))
+
+
+def _result(text: str, sha256: str, model: str) -> RowResult:
+    """The inverse of :func:`_text`; ``ValueError`` where it is none."""
+    label, confidence, status, error, error_message, best, reason = json.loads(text)
+    return RowResult(
+        label=label,
+        confidence=confidence,
+        status=Status(status),
+        error=error,
+        error_message=error_message,
+        top_k=None if best is None else tuple((name, value) for name, value in best),
+        sha256=sha256,
+        model=model,
+        reason=None if reason is None else ReviewReason(reason),
+    )
+
+
+_PAUSE_S: Final = 30.0
+"""How long nothing is added after something could not be: a lock that is held for ever must not stop every batch."""
+
+_Answer = TypeVar("_Answer")
+
+
+class Shelf:
+    """The tables of a database, which is locked, full, damaged or taken away now and then.
+
+    What cannot be read is not known from then on; what cannot be added is left out. Both are logged, once each.
+
+    Args:
+        connection: to the database; in autocommit.
+        model: what results say that they are of.
+        place: of the database, for the log.
+
+    Attributes:
+        damaged: whether it has been found to be no database, or no whole one.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, model: str, place: str) -> None:
+        self._connection = connection
+        self._table: PhotoTable | None = PhotoTable(connection, model)
+        self._place = place
+        self._adds_from = 0.0
+        self._told: set[str] = set()
+        self.damaged = False
+
+    def find(self, sha256: str) -> RowResult | None:
+        """See :meth:`PhotoTable.find`."""
+        return self._asked(lambda table: table.find(sha256), None)
+
+    def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
+        """See :meth:`PhotoTable.etags`."""
+        return self._asked(lambda table: table.etags(urls), {})
+
+    def at(self, url: str, etag: str) -> RowResult | None:
+        """See :meth:`PhotoTable.at`."""
+        return self._asked(lambda table: table.at(url, etag), None)
+
+    def add(self, rows: Iterable[Labelled]) -> None:
+        """Keep what is worth it, in one transaction."""
+        if self._table is None or time.monotonic() < self._adds_from:
+            return
+        try:
+            with self._table.transaction():
+                self._table.put(rows)
+        except sqlite3.Error as error:
+            self._tell("known_photos_not_kept", error)
+            self._adds_from = time.monotonic() + _PAUSE_S
+            if _is_damage(error):
+                self._give_up(error)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._table = None
+        self._connection.close()
+
+    def _asked(self, ask: Callable[[PhotoTable], _Answer], nothing: _Answer) -> _Answer:
+        if self._table is None:
+            return nothing
+        try:
+            return ask(self._table)
+        except (sqlite3.Error, ValueError) as error:
+            self._tell("known_photos_lost", error)
+            self._give_up(error)
+            return nothing
+
+    def _give_up(self, error: Exception) -> None:
+        self.damaged = self.damaged or _is_damage(error)
+        self.close()
+
+    def _tell(self, event: str, error: Exception) -> None:
+        if event not in self._told:
+            self._told.add(event)
+            log_event(event, logging.WARNING, place=self._place, error=f"{type(error).__name__}: {error}")
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether a database is at fault, and not what is around it (locks, a disk, its user)."""
+    return not isinstance(error, sqlite3.OperationalError)

@@ -1,0 +1,168 @@
+"""Labelling on this machine: a process a core, each fed one chunk at a time."""
+
+import json
+import os
+import select
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TextIO
+
+from models.classifier import Classifier
+from models.errors import HangtagError, JobError
+from models.storage.storage import FolderStorage
+from worker.earlier.results import open_known
+from worker.job import Job, open_job
+from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts
+from worker.labelling.labeller import Labeller, run_chunks
+from worker.labelling.process_pool import Death, Farm, take_streams
+from worker.model import load_pinned
+from worker.photos.source import open_photos
+
+__all__ = ["LineFeed", "run_pool"]
+
+
+class _Strikes:
+    """Deaths per chunk; one that names a photo not yet suspected is progress, and starts the count anew."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._deaths: Counter[int] = Counter()
+        self._suspects: Counter[int] = Counter()
+
+    def again(self, death: Death) -> bool:
+        """Count a death; true, since a chunk is given out until it is done.
+
+        Raises:
+            JobError: the chunk keeps killing its process, and no photo in it is to blame.
+        """
+        chunks = [int(line) for line in death.lines]
+        named = [self._names_a_photo(chunk) for chunk in chunks]
+        if any(named):
+            self._deaths.subtract({chunk: self._deaths[chunk] for chunk in chunks})
+        self._deaths.update(chunks)
+        worst = max(chunks, key=self._deaths.__getitem__)
+        if self._deaths[worst] < MAX_STRIKES:
+            return True
+        msg = (
+            f"Chunk {worst} ended its process {MAX_STRIKES} times (status {death.status}), and no photo in it is to "
+            f"blame. What is done is kept; free some memory and run the same command again. {death.log}"
+        )
+        raise JobError(msg)
+
+    def _names_a_photo(self, chunk: int) -> bool:
+        """Whether a photo of a chunk is suspected that was not before."""
+        suspects = len(earlier_attempts(self._job.storage, chunk).rows)
+        grown = suspects > self._suspects[chunk]
+        self._suspects[chunk] = suspects
+        return grown
+
+
+def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]) -> int:
+    """Label every chunk of a job that has no part yet.
+
+    Args:
+        job: the job.
+        model: the bundle or ONNX file that the job is pinned to, wherever it is now.
+        workers: how many processes, one thread each.
+        on_done: called with the number of each chunk as it is committed.
+
+    Returns:
+        How many processes died and were replaced.
+
+    Raises:
+        JobError: a process cannot start, or keeps dying for a reason that is not in a photo.
+    """
+
+    def done(line: str, _: dict[str, Any]) -> None:
+        on_done(int(line))
+
+    module = ("worker.labelling.local", job.storage.place, str(model))
+    with Farm(module, workers, job.storage.scratch / "logs", done, _Strikes(job).again) as farm:
+        farm.run(str(chunk) for chunk in job.missing_chunks())
+        return farm.deaths
+
+
+_PIECE = 65_536
+
+
+class LineFeed:
+    """The feed of a process that is given its chunks by the command that started it.
+
+    Args:
+        descriptor: of the pipe; nothing else reads from it.
+        ask: called when there is room for a chunk more than it was given; not again before one has come.
+    """
+
+    def __init__(self, descriptor: int, ask: Callable[[], None]) -> None:
+        self._descriptor = descriptor
+        self._ask = ask
+        self._asked = True  # the first one comes by itself
+        self._text = b""
+        self._lines: list[bytes] = []
+        self._ended = False
+
+    def next(self, *, wait: bool) -> int | None:
+        """See :class:`worker.labelling.labeller.Feed`."""
+        while not self._lines and not self._ended and self._readable(wait=wait):
+            self._read()
+        if self._lines:
+            self._asked = False
+            return int(self._lines.pop(0))
+        if not self._asked and not self._ended:
+            self._asked = True
+            self._ask()
+        return None
+
+    def _readable(self, *, wait: bool) -> bool:
+        return bool(select.select([self._descriptor], [], [], None if wait else 0)[0])
+
+    def _read(self) -> None:
+        piece = os.read(self._descriptor, _PIECE)
+        *lines, self._text = (self._text + piece).split(b"\n")
+        self._lines += lines
+        self._ended = not piece
+
+
+def main(folder: str, model: str) -> int:
+    """Label chunks until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    replies = take_streams()
+    try:
+        job = open_job(FolderStorage(Path(folder)))
+        if job is None:
+            msg = f"Expected a job in {folder}, found none."
+            raise JobError(msg)
+        _serve(job, load_pinned(Path(model), job.spec.model, job.spec.options), replies)
+    except HangtagError as error:
+        _say(replies, {"refused": str(error), "exit_code": int(error.exit_code)})
+        return int(error.exit_code)
+    except BrokenPipeError:
+        return 0
+    return 0
+
+
+def _serve(job: Job, classifier: Classifier, replies: TextIO) -> None:
+    def done(finished: Finished) -> None:
+        _say(replies, {"done": finished.chunk, "line": str(finished.chunk)})
+
+    _say(replies, {"ready": True})
+    feed = LineFeed(sys.stdin.fileno(), lambda: _say(replies, {"more": True}))
+    with (
+        closing(open_photos(job)) as photos,
+        closing(open_known(job)) as known,
+        Labeller(job, classifier, photos, done, known) as labeller,
+    ):
+        run_chunks(labeller, feed)
+
+
+def _say(replies: TextIO, message: dict[str, object]) -> None:
+    replies.write(json.dumps(message) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

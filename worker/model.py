@@ -1,0 +1,186 @@
+"""The model that a job is pinned to, verified before anything is labelled."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from models.bundle import open_bundle
+from models.classifier import Classifier, load
+from models.errors import JobError
+from models.golden import check_golden
+from models.reference import ModelReference, resolve_model, version_of
+from models.reference_answers import ReferenceAnswers, read_reference
+from models.storage.storage import Storage
+from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
+from worker.receipt import ModelName
+
+__all__ = [
+    "ChosenModel",
+    "ModelNote",
+    "NO_NOTE",
+    "check_promise",
+    "choose_model",
+    "load_pinned",
+    "moved_words",
+    "note_model",
+    "read_note",
+    "verified_pin",
+]
+
+
+def verified_pin(model: Path, variant: str | None, options: JobOptions = USUAL_OPTIONS) -> ModelPin:
+    """Load a model, run its golden samples where it has some, and name it for ever.
+
+    Args:
+        model: a bundle, or a lone ``.onnx`` file.
+        variant: which of the bundle's models; its default where none is named.
+        options: the precision or the threshold that is asked for; the model's own promise where neither is.
+
+    Raises:
+        InputError: there is no such variant, the model's table has no such precision, or the threshold is none.
+        BundleError: it is damaged, or disagrees with itself on this machine.
+    """
+    classifier = load(model, variant, precision=options.precision, threshold=options.threshold)
+    if model.is_dir():
+        check_golden(open_bundle(model), classifier)
+    return ModelPin(
+        path=str(model.resolve()),
+        reference=classifier.reference,
+        variant=classifier.metadata.variant,
+        digest=classifier.digest,
+        precision=classifier.precision,
+        all_to_review=classifier.all_to_review,
+        threshold=classifier.threshold,
+    )
+
+
+def load_pinned(path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
+    """Load the model that a job is pinned to, from where it is now, and run its golden samples.
+
+    Args:
+        path: a bundle, or a lone ``.onnx`` file.
+        pin: the job's.
+        options: the job's.
+
+    Raises:
+        BundleError: it is damaged, or disagrees with itself on this machine.
+        JobError: another model is there, or an earlier Hangtag began the job without a promise.
+    """
+    check_promise(pin)
+    classifier = load(path, pin.variant, precision=options.precision, threshold=options.threshold)
+    if classifier.digest != pin.digest:
+        msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; begin anew."
+        raise JobError(msg)
+    if path.is_dir():
+        check_golden(open_bundle(path), classifier)
+    return classifier
+
+
+def check_promise(pin: ModelPin) -> None:
+    """Refuse to go on with a job whose rows were labeled without a promise, and without anybody asking for that.
+
+    Raises:
+        JobError: an earlier Hangtag began it.
+    """
+    if pin.unpromised:
+        msg = (
+            f"An earlier Hangtag began this job with {pin.reference}, which promises no precision, and labeled rows "
+            "all the same. Start again with --restart, or under another name; all rows then go to review unless you "
+            "pass --threshold."
+        )
+        raise JobError(msg)
+
+
+class ModelNote(BaseModel):
+    """What is known of a job's model.
+
+    Attributes:
+        variant: that the note is of.
+        named: what a registry calls it; none where a path was given.
+        reference: what it says of the photos that it was proved on; none where its bundle does not tell, or it is a
+            lone file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    variant: str = ""
+    named: ModelName | None = None
+    reference: ReferenceAnswers | None = None
+
+
+NO_NOTE = ModelNote()
+
+
+def note_model(storage: Storage, pin: ModelPin, model: ModelReference) -> None:
+    """Write down what is known of the model of a job that is to be in a folder.
+
+    Raises:
+        BundleError: its bundle is damaged.
+    """
+    named = ModelName(asked=model.asked, version=model.said) if model.asked else None
+    reference = read_reference(open_bundle(model.path), pin.variant) if model.path.is_dir() else None
+    data = ModelNote(variant=pin.variant, named=named, reference=reference).model_dump_json().encode()
+    if not storage.commit(_key(pin), data):
+        storage.replace(_key(pin), data)
+
+
+def read_note(job: Job) -> ModelNote:
+    """What is known of a job's model; nothing in jobs from before there were notes.
+
+    A note that cannot be read is passed over: it holds nothing that a result rests on.
+    """
+    pin = job.spec.model
+    with suppress(FileNotFoundError, ValidationError):
+        note = ModelNote.model_validate_json(job.storage.read(_key(pin)))
+        return note if note.variant == pin.variant else NO_NOTE
+    return NO_NOTE
+
+
+def _key(pin: ModelPin) -> str:
+    return f"model/{pin.digest}.json"
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model, and why it.
+
+    Attributes:
+        model: that labels.
+        words: for a person; none where there is nothing to tell.
+    """
+
+    model: ModelReference
+    words: str | None
+
+
+def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> ChosenModel:
+    """Look a model up. A job that is not done keeps its version, though the alias has moved since.
+
+    Args:
+        model: a path, or a name of the registry.
+        registry: where names are looked up.
+        unfinished: the job that is gone on with; none where one begins, or is done.
+
+    Raises:
+        RegistryError: the registry has no such model, version or alias.
+    """
+    found = resolve_model(model, registry)
+    begun = version_of(found, unfinished.spec.model.digest) if unfinished and found.by_alias else None
+    if begun is None or begun.said == found.said:
+        return ChosenModel(found, found.words)
+    words = (
+        f"{found.asked} is {found.said} by now; this job was begun with {begun.said} and goes on with it (--restart "
+        f"begins anew with {found.said})."
+    )
+    return ChosenModel(begun, words)
+
+
+def moved_words(job: Job, model: ModelReference) -> str:
+    """What to tell of a job that another version labelled than the one which is meant now; nothing where it did not."""
+    before = version_of(model, job.spec.model.digest)
+    if before is None or before.said == model.said:
+        return ""
+    moved = f", and {model.asked} is {model.said} by now" if model.by_alias else f", and not of {model.said}"
+    return f" It is of {before.said}{moved}."

@@ -1,0 +1,149 @@
+"""Addresses of catalogues and photos as text: which are URLs, and what their parts are called."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Final, Literal
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+
+from models.errors import InputError
+
+__all__ = [
+    "ELSEWHERE",
+    "S3_SCHEME",
+    "cell_texts",
+    "checked_root",
+    "checked_url",
+    "folder_of",
+    "is_elsewhere",
+    "is_url",
+    "scheme_of",
+    "shown",
+    "stem_of",
+    "suffix_of",
+]
+
+S3_SCHEME: Final = "s3://"
+SCHEMES: Final = (S3_SCHEME, "http://", "https://")
+ELSEWHERE: Final = r"(?i)^([a-z][a-z0-9+.-]*://|data:)"
+"""What the cells begin with that name no path on a disk: URLs of any scheme, and data URIs."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is given as a URL, of whatever scheme, and not as a path."""
+    return _SCHEME.match(place) is not None
+
+
+def is_elsewhere(cell: str) -> bool:
+    """Whether the cell of a catalogue names a URL or holds the photo itself, and so is no path on a disk."""
+    return re.match(ELSEWHERE, cell) is not None
+
+
+def cell_texts(
+    column: pa.Array | pa.ChunkedArray, errors: Literal["backslashreplace", "surrogateescape"] = "backslashreplace"
+) -> list[str | None]:
+    """The cells of an image column, of whose bytes nobody has promised that they are UTF-8.
+
+    Args:
+        column: of text, which Parquet may fill with any bytes.
+        errors: what becomes of those that are no text, as in ``bytes.decode``.
+    """
+    text = column.cast(pa.string())
+    try:
+        cells: list[str | None] = text.to_pylist()
+    except UnicodeDecodeError:
+        cells = [cell if cell is None else cell.decode(errors=errors) for cell in text.cast(pa.binary()).to_pylist()]
+    return cells
+
+
+def checked_url(url: str) -> str:
+    """A URL that we know how to ask, its scheme in small letters.
+
+    Raises:
+        InputError: it is of another scheme, or names no host, port or bucket that can be.
+    """
+    scheme, _, rest = url.partition("://")
+    known = f"{scheme.lower()}://{rest}"
+    if not known.startswith(SCHEMES):
+        msg = f"Expected a path, or an s3:// or http(s):// URL, got {shown(url)}."
+        raise InputError(msg)
+    if not _has_host(known):
+        what = "name of a bucket" if known.startswith(S3_SCHEME) else "host, and a port from 1 to 65535 if any,"
+        msg = f"Expected the {what} in {shown(known)}; correct the URL."
+        raise InputError(msg)
+    return known
+
+
+def checked_root(url: str) -> str:
+    """A URL as an image root, without a slash at its end.
+
+    Raises:
+        InputError: as in :func:`checked_url`, or it holds more than a place, such as a password: it would stand in
+            ``job.json``.
+    """
+    root = checked_url(url).rstrip("/")
+    if root != shown(root):
+        msg = f"Expected a URL without user, password, ? and # as --image-root, as in {shown(root)}."
+        raise InputError(msg)
+    return root
+
+
+def shown(url: str) -> str:
+    """A URL as anybody may read it: user, password, query (where signatures stand) and fragment left out."""
+    if url.startswith(S3_SCHEME):
+        bucket, slash, key = url.removeprefix(S3_SCHEME).partition("/")
+        return f"{S3_SCHEME}{bucket.rpartition('@')[2]}{slash}{key}"
+    scheme, _, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def folder_of(url: str) -> str:
+    """The URL of the folder that a file's URL is in, without a slash at its end."""
+    return shown(url).rpartition("/")[0]
+
+
+def suffix_of(url: str) -> str:
+    """The ending of a URL's path, in small letters; empty where it has none."""
+    return _path(url).suffix.lower()
+
+
+def stem_of(url: str) -> str:
+    """What a URL's last part is called without its ending; its host or bucket where there is no path."""
+    return _path(url).stem or shown(url).partition("://")[2].partition("/")[0]
+
+
+def _path(url: str) -> PurePosixPath:
+    path = shown(url).partition("://")[2].partition("/")[2]
+    return PurePosixPath(path if url.startswith(S3_SCHEME) else unquote(path))
+
+
+def _has_host(url: str) -> bool:
+    if url.startswith(S3_SCHEME):
+        bucket = url.removeprefix(S3_SCHEME).partition("/")[0]
+        return bool(bucket) and "@" not in bucket and not _CONTROL.search(url)
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and not _CONTROL.search(url)
+    except ValueError:  # no such port, or an IPv6 address whose bracket does not close
+        return False
+
+
+_CELL_SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):(//)?")
+
+
+_ALWAYS_URLS: Final = frozenset({"http", "https", "s3", "data", "file", "ftp"})
+
+
+def scheme_of(cell: str) -> str | None:
+    """A cell's scheme in small letters, if it is a URL and no path."""
+    if ":" not in cell:
+        return None
+    found = _CELL_SCHEME.match(cell)
+    if found and (found[2] or found[1].lower() in _ALWAYS_URLS):
+        return found[1].lower()
+    return cell.partition("://")[0].strip() or None if "://" in cell else None

@@ -1,0 +1,86 @@
+"""Catalogues in S3: a file's bytes, or the photos of a folder."""
+
+import tempfile
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from models.errors import InputError, MissingExtraError
+from models.preprocess import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from models.storage.object_storage import ObjectStorage
+
+
+__all__ = ["UnnamedFile", "bucket_images", "fetch_object"]
+
+
+def fetch_object(url: str, file: Path) -> None:
+    """Write the object at an ``s3://`` URL into a file, a piece at a time.
+
+    Raises:
+        InputError: there is none.
+        JobError: S3 refuses, or cannot be reached.
+        MissingExtraError: what talks to S3 is not installed.
+    """
+    folder, _, name = url.rpartition("/")
+    try:
+        _storage(folder).fetch(name, file)
+    except FileNotFoundError as error:
+        msg = f"Expected a catalogue at {url}, S3 has nothing there; check the URL."
+        raise InputError(msg) from error
+
+
+def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
+    """Keys under an ``s3://`` URL whose names say image, relative to it, in S3's order (by their UTF-8 bytes).
+
+    They are listed 1,000 at a time. Hidden files and folders are left out, as on a disk.
+
+    Args:
+        url: of a folder or a bucket.
+        left_out: told ending → how many names do not say image.
+
+    Raises:
+        JobError: S3 refuses, or cannot be reached.
+        MissingExtraError: what talks to S3 is not installed.
+    """
+    for key in _storage(url).walk():
+        path = PurePosixPath(key)
+        if key.endswith("/") or any(part.startswith(".") for part in path.parts):
+            continue
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            yield key
+        else:
+            left_out[path.suffix.lower()] += 1
+
+
+def _storage(url: str) -> "ObjectStorage":
+    try:
+        from models.storage.object_storage import ObjectStorage
+    except ImportError as error:
+        msg = f"Catalogues in S3 need s3fs ({error}); pip install 'hangtag[s3]'."
+        raise MissingExtraError(msg) from error
+    return ObjectStorage(url)
+
+
+class UnnamedFile:
+    """A file in the system's folder for temporary files (``TMPDIR``, or ``/tmp``) that has no name there.
+
+    Its room on the disk is free again when it is closed, when nobody holds it any more, or when the process ends,
+    even by SIGKILL.
+
+    Attributes:
+        path: leads to it while it is open; of this process only (Linux's ``/proc/self/fd``).
+        file: it, open for writing and reading.
+    """
+
+    def __init__(self) -> None:
+        self.file = cast("BinaryIO", tempfile.TemporaryFile(prefix="hangtag-"))  # noqa: SIM115 - closed by close()
+        self.path = Path(f"/proc/self/fd/{self.file.fileno()}")
+        self._closing = weakref.finalize(self, self.file.close)
+
+    def close(self) -> None:
+        """Let go of it; nothing happens the second time."""
+        self._closing()

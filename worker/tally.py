@@ -1,0 +1,207 @@
+"""A job's distinct photos with their answers, or so many of them; memory does not grow with the rows."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.decision import ReviewReason
+from models.reference_answers import BINS, ReferenceAnswers, answers_of, confidence_histogram
+from worker.drift import compared
+from worker.job import Job
+from worker.model import read_note
+from worker.places import scheme_of
+from worker.receipt import (
+    GROUPS_FILE,
+    REVIEW_FILE,
+    ErrorCount,
+    ErrorExample,
+    GroupCounts,
+    Receipt,
+    RunFigures,
+    SampleRow,
+    WorkFigures,
+)
+from worker.results import NO_PHOTO_WORK, PhotoWork, Status, part_work, photo_work
+
+__all__ = ["DistinctPhotos", "Tally"]
+
+MOST: Final = 20_000
+_HIGHEST: Final = "g"
+"""After every hexadecimal number."""
+
+
+class DistinctPhotos:
+    """Keeps the photos whose SHA-256 are lowest, which are as good as drawn at random.
+
+    Neither chunks nor the order of rows change which they are. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On
+    synopses for distinct-value estimation under multiset operations" (SIGMOD 2007).
+
+    Args:
+        most: how many are kept.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._kept: dict[str, tuple[str, float]] = {}
+        self._limit = _HIGHEST
+
+    def add(self, results: pa.Table) -> None:
+        """Take in the results of a chunk: the columns ``sha256``, ``label`` and ``confidence``."""
+        answers = results.select(["sha256", "label", "confidence"]).drop_null()
+        answers = answers.filter(pc.less_equal(answers.column("sha256"), self._limit))
+        rows = zip(*(column.to_pylist() for column in answers.columns), strict=True)
+        self._kept.update((sha256, (label, confidence)) for sha256, label, confidence in rows)
+        if len(self._kept) > 2 * self._most:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        lowest = sorted(self._kept)[: self._most]
+        self._kept = {sha256: self._kept[sha256] for sha256 in lowest}
+        self._limit = lowest[-1]
+
+    def answers(self) -> ReferenceAnswers:
+        """What was said of them."""
+        if len(self._kept) > self._most:
+            self._shrink()
+        return answers_of((label for label, _ in self._kept.values()), [sure for _, sure in self._kept.values()])
+
+
+_EXAMPLES: Final = 5
+
+
+_SAMPLE: Final = 48
+
+
+_SAMPLE_FAILED: Final = 8
+
+
+_LONGEST_URI: Final = 64
+
+
+@dataclass
+class Tally:
+    """Counts over a job's parts, a part at a time; memory does not grow with the rows.
+
+    Attributes:
+        sample: rows that were not failed, each row as likely as any other.
+        failed_sample: the first failed rows.
+        distinct: the photos, each once, for telling drift.
+    """
+
+    rows: int = 0
+    by_status: Counter[str] = field(default_factory=Counter)
+    by_label: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
+    histogram: np.ndarray[tuple[int], np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+
+    sample: list[SampleRow] = field(default_factory=list)
+    failed_sample: list[SampleRow] = field(default_factory=list)
+    hosts: Counter[str] = field(default_factory=Counter)
+    processes: set[str] = field(default_factory=set)
+    deaths: int = 0
+    busy_s: float = 0.0
+    photos: PhotoWork = NO_PHOTO_WORK
+    distinct: DistinctPhotos = field(default_factory=DistinctPhotos)
+    _readable: int = 0
+    _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
+
+    def add(self, part: pa.Table, images: list[str | None]) -> None:
+        """Count the results of one chunk, and the photos they are of; chunks come in order."""
+        self._count_work(part)
+        self.by_status.update(part.column("status").to_pylist())
+        self.by_label.update(part.column("label").drop_null().to_pylist())
+        if "reason" in part.column_names:
+            self.reasons.update(part.column("reason").drop_null().to_pylist())
+        confidence = part.column("confidence").drop_null().to_numpy()
+        self.histogram += confidence_histogram(confidence)
+        self.distinct.add(part)
+        faults = zip(part.column("error").to_pylist(), part.column("error_message").to_pylist(), strict=True)
+        for number, (kind, message) in enumerate(faults):
+            if kind is None:
+                self._consider(part, number, images[number])
+            else:
+                example = ErrorExample(row=self.rows + number + 1, image=_named(images[number]), message=message)
+                self._count_error(kind, example)
+        self.rows += part.num_rows
+
+    def _count_work(self, part: pa.Table) -> None:
+        work = part_work(part.schema)
+        self.hosts[work.worker.rpartition(":")[0]] += work.rows
+        self.processes.add(work.worker)
+        self.deaths += work.deaths
+        self.busy_s += work.seconds
+        self.photos += photo_work(part.schema)
+
+    def _consider(self, part: pa.Table, number: int, image: str | None) -> None:
+        """Reservoir sampling: Vitter, "Random sampling with a reservoir", algorithm R (1985)."""
+        self._readable += 1
+        place = len(self.sample) if len(self.sample) < _SAMPLE else self._random.randrange(self._readable)
+        if place < _SAMPLE:
+            self.sample[place : place + 1] = [_sample_row(part, number, image)]
+
+    def _count_error(self, kind: str, example: ErrorExample) -> None:
+        self.errors[kind] += 1
+        if self.errors[kind] <= _EXAMPLES:
+            self.examples.setdefault(kind, []).append(example)
+        if len(self.failed_sample) < _SAMPLE_FAILED:
+            self.failed_sample.append(SampleRow(example.image, Status.FAILED, None, None, kind))
+
+    def receipt(
+        self, job: Job, output: str, run: RunFigures, retry: int = 0, groups: GroupCounts | None = None
+    ) -> Receipt:
+        """The receipt of a merged job, after the retry of that number."""
+        note = read_note(job)
+        return Receipt(
+            job=job.spec.id,
+            source=job.spec.source,
+            output=output,
+            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            model=job.spec.model,
+            rows=self.rows,
+            by_status={status: self.by_status[status] for status in Status},
+            by_label=dict(self.by_label.most_common()),
+            errors={
+                kind: ErrorCount(count=count, examples=tuple(self.examples[kind]))
+                for kind, count in self.errors.most_common()
+            },
+            confidence_histogram=tuple(int(count) for count in self.histogram),
+            left_out=job.spec.left_out,
+            retry=retry,
+            work=WorkFigures(
+                hosts=dict(self.hosts.most_common()),
+                processes=len(self.processes),
+                deaths=self.deaths,
+                busy_s=round(self.busy_s, 1),
+            ),
+            run=run,
+            images_per_s=round(run.images_per_s, 1),
+            review_reasons={reason: self.reasons[reason] for reason in ReviewReason if self.reasons[reason]},
+            photos=self.photos.rounded(),
+            groups=groups,
+            groups_file=f"{job.storage.place}/{GROUPS_FILE}" if groups else None,
+            review_file=f"{job.storage.place}/{REVIEW_FILE}",
+            named=note.named,
+            drift=compared(self.distinct.answers(), note.reference) if note.reference else None,
+        )
+
+
+def _sample_row(part: pa.Table, number: int, image: str | None) -> SampleRow:
+    """A row that has a label; parts from before there were reasons say none."""
+    said = part.slice(number, 1).to_pylist()[0]
+    reason = said.get("reason")
+    why = None if reason is None else ReviewReason(reason)
+    return SampleRow(image, Status(said["status"]), said["label"], said["confidence"], None, why)
+
+
+def _named(cell: str | None) -> str | None:
+    if cell is not None and len(cell) > _LONGEST_URI and scheme_of(cell) == "data":
+        return f"{cell[:_LONGEST_URI]}…"
+    return cell
