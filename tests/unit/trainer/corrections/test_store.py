@@ -11,7 +11,7 @@ from models.errors import InputError
 from tests.unit.trainer.corrections.some_votes import BEGIN, vote, votes
 from trainer.corrections.store import CorrectionStore, guarded, unguarded
 from trainer.corrections.votes import Vote, resolve
-from worker.merging.formula import inert
+from worker.merging.cells import inert
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 GOLDEN = f"""\
