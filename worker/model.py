@@ -17,9 +17,9 @@ from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
 from worker.receipt import ModelName
 
 __all__ = [
+    "NO_NOTE",
     "ChosenModel",
     "ModelNote",
-    "NO_NOTE",
     "check_promise",
     "choose_model",
     "load_pinned",

@@ -12,12 +12,12 @@ from worker.job import Job, ModelPin
 from worker.results import NO_PHOTO_WORK, PhotoWork, Status
 
 __all__ = [
-    "Drift",
     "GROUPS_FILE",
-    "GroupCounts",
-    "ModelName",
     "RECEIPT_FILE",
     "REVIEW_FILE",
+    "Drift",
+    "GroupCounts",
+    "ModelName",
     "Receipt",
     "RunFigures",
     "SampleRow",

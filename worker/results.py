@@ -19,9 +19,9 @@ from models.text import number_of
 __all__ = [
     "NO_PHOTO_WORK",
     "PART_SCHEMA",
+    "RESULT_SCHEMA",
     "PartWork",
     "PhotoWork",
-    "RESULT_SCHEMA",
     "RowResult",
     "Status",
     "check_no_clash",

@@ -19,7 +19,7 @@ from worker.photos.cells import Cells
 from worker.results import read_part, results_of
 from worker.scratch import temporary_folder
 
-__all__ = ["Carried", "PREVIOUS_FILE", "Terms", "carry_over", "open_previous"]
+__all__ = ["PREVIOUS_FILE", "Carried", "Terms", "carry_over", "open_previous"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from worker.events import log_event
 from worker.job import RETRYABLE
 from worker.results import RowResult, Status
 
-__all__ = ["KEYED_TABLES", "Known", "Labelled", "PLAIN_TABLES", "PLAIN_TABLES_KEYS", "PhotoTable", "Shelf"]
+__all__ = ["KEYED_TABLES", "PLAIN_TABLES", "PLAIN_TABLES_KEYS", "Known", "Labelled", "PhotoTable", "Shelf"]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from worker.job import Job
 from worker.receipt import RECEIPT_FILE
 from worker.results import RowResult
 
-__all__ = ["KnownPhotos", "NOTHING_KNOWN", "forget_known", "open_known"]
+__all__ = ["NOTHING_KNOWN", "KnownPhotos", "forget_known", "open_known"]
 
 
 class KnownPhotos(Protocol):

@@ -21,11 +21,11 @@ from worker.photos.photo import Wanted, fails_its_photo
 from worker.results import PhotoWork, RowResult, part_bytes, part_key, read_part, results_of
 
 __all__ = [
+    "MAX_STRIKES",
     "Attempt",
     "Decoder",
     "Earlier",
     "Finished",
-    "MAX_STRIKES",
     "OpenChunk",
     "attempt_on",
     "earlier_attempts",

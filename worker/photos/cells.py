@@ -18,8 +18,8 @@ from worker.places import scheme_of
 
 __all__ = [
     "AUTHORITY",
-    "Cells",
     "MAX_URL",
+    "Cells",
     "OnDisk",
     "Scheme",
     "Target",

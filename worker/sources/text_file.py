@@ -11,8 +11,8 @@ from typing import Final
 from models.errors import InputError
 
 __all__ = [
-    "BadByte",
     "MAX_LINE",
+    "BadByte",
     "TextFile",
     "check_encoding",
     "first_bad_byte",
