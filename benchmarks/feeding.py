@@ -70,10 +70,10 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     from trainer.data.pixel_store import PixelStore
     from trainer.learning.batches import Batches
     from trainer.learning.recipe import recipe_for
+    from trainer.learning.training import depth_groups
     from trainer.learning.training_step import Learner, is_bfloat16_fast
     from trainer.networks.build import build_network
     from trainer.networks.choice import NamedWeights
-    from trainer.networks.depth import depth_groups
     from trainer.request import Arch
     from trainer.splits.prepare import decode_all
 
@@ -143,7 +143,7 @@ def _by_hangtag(size: int, wish: "Augmentation | None") -> Change:
 
     if wish is None:
         return lambda pixels, targets, step: (pixels, targets)
-    return lambda pixels, targets, step: augmented(pixels, targets, tf.stack([step, step]), size, wish)
+    return lambda pixels, targets, step: (augmented(pixels, tf.stack([step, step]), size, wish), targets)
 
 
 def _by_layers(size: int, wish: "Augmentation | None") -> Change:

@@ -263,9 +263,7 @@ class Run:
         """Write ``args.json``, whole."""
         replace_file(self.path / "args.json", args.model_dump_json(indent=1).encode())
 
-    def write_pixels(
-        self, name: Literal["val", "train_sample"], pixels: Pixels, labels: "np.ndarray[Any, Any]"
-    ) -> None:
+    def write_pixels(self, name: str, pixels: Pixels, labels: "np.ndarray[Any, Any]") -> None:
         """Keep pixels ``uint8 (n, S, S, 3)`` and class indices ``(n,)`` for the export."""
         buffer = io.BytesIO()
         np.savez(buffer, pixels=pixels, labels=labels)

@@ -1,36 +1,22 @@
 """The contents of ``evaluation.json``: what a network came to, and how sure it is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from models.statistics.calibration import calibrated, expected_calibration_error
 from models.statistics.confidence import Confidence, PrecisionTarget
 from models.statistics.intervals import Interval, proportion_interval
 from models.statistics.thresholds import automatic
-from trainer.judging.figures import ClassFigures, Figures, confusion, score
+from trainer.data.dataset import Split
+from trainer.judging.figures import Figures, score
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = [
-    "ClassFigures",
-    "Evaluation",
-    "Figures",
-    "Judged",
-    "OfSplits",
-    "Predictions",
-    "Realised",
-    "UnknownFigures",
-    "confusion",
-    "evaluate",
-    "score",
-]
-
+__all__ = ["Evaluation", "Judged", "OfSplits", "Realised", "UnknownFigures", "evaluate"]
 
 T = TypeVar("T")
 
@@ -96,88 +82,6 @@ class Evaluation(_Record):
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What a network says of a split's photos.
-
-    Attributes:
-        logits: a column a class, before any temperature, ``(n, classes)``.
-        labels: class indices ``(n,)``.
-        unknown: scores ``(n,)``; none where there is no unknown score.
-    """
-
-    logits: npt.NDArray[np.floating]
-    labels: npt.NDArray[np.integer]
-    unknown: npt.NDArray[np.floating] | None = None
-
-
-def evaluate(
-    classes: Sequence[str], confidence: Confidence, val: Predictions | None, test: Predictions | None
-) -> Evaluation:
-    """All figures of a training.
-
-    Args:
-        classes: names, in index order.
-        confidence: what was learned of how sure the network is.
-        val: what the network says of validation photos.
-        test: what it says of test photos.
-    """
-    figures = _of_splits(val, test, lambda split: score(_calibrated(split, confidence), split.labels, classes))
-    return Evaluation(
-        val=figures.val,
-        test=figures.test,
-        temperature=confidence.temperature,
-        ece_before=_of_splits(val, test, _uncalibrated_error),
-        thresholds=confidence.targets,
-        coverage_at_precision={
-            f"{target.precision:.2f}": _of_splits(val, test, partial(_realised, confidence, target))
-            for target in confidence.targets
-        },
-        unknown=_unknown(confidence, val, test),
-    )
-
-
-def _of_splits(val: Predictions | None, test: Predictions | None, figure: Callable[[Predictions], T]) -> OfSplits[T]:
-    found = [figure(split) if split and len(split.labels) else None for split in (val, test)]
-    return OfSplits(val=found[0], test=found[1])
-
-
-def _calibrated(split: Predictions, confidence: Confidence) -> npt.NDArray[np.float32]:
-    return calibrated(split.logits, confidence.temperature)
-
-
-def _uncalibrated_error(split: Predictions) -> float:
-    return expected_calibration_error(calibrated(split.logits, 1.0), split.labels)
-
-
-def _known(split: Predictions, confidence: Confidence) -> npt.NDArray[np.bool_]:
-    if split.unknown is None or confidence.unknown is None:
-        return np.ones(len(split.labels), np.bool_)
-    return np.asarray(split.unknown <= confidence.unknown.limit)
-
-
-def _realised(confidence: Confidence, target: PrecisionTarget, split: Predictions) -> Realised:
-    probabilities = _calibrated(split, confidence)
-    chosen = automatic(probabilities, _known(split, confidence), target.thresholds)
-    count = int(chosen.sum())
-    right = int((probabilities.argmax(axis=1) == split.labels)[chosen].sum())
-    return Realised(
-        coverage=count / len(chosen),
-        automatic=count,
-        wrong=count - right,
-        precision=right / count if count else None,
-        precision_95=proportion_interval(right, count),
-    )
-
-
-def _unknown(confidence: Confidence, val: Predictions | None, test: Predictions | None) -> UnknownFigures | None:
-    if confidence.unknown is None:
-        return None
-    limit = confidence.unknown
-    review = _of_splits(val, test, lambda split: float(1 - _known(split, confidence).mean()))
-    return UnknownFigures(score=limit.score, limit=limit.limit, kept=limit.kept, review=review)
-
-
-@dataclass(frozen=True)
 class Judged:
     """One split as the best network sees it.
 
@@ -186,11 +90,68 @@ class Judged:
         labels: class indices ``(n,)``.
         logits: class logits ``float32 (n, classes)``, before the temperature.
         probabilities: calibrated, ``float32 (n, classes)``.
-        unknown: the unknown score ``float32 (n,)``.
+        unknown: the out-of-distribution score ``float32 (n,)``; none where there is no such score.
     """
 
     photos: Sequence[AssignedPhoto]
-    labels: NDArray[np.intp]
-    logits: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
-    unknown: NDArray[np.float32]
+    labels: npt.NDArray[np.intp]
+    logits: npt.NDArray[np.float32]
+    probabilities: npt.NDArray[np.float32]
+    unknown: npt.NDArray[np.float32] | None
+
+
+def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Split, Judged]) -> Evaluation:
+    """All figures of a training.
+
+    Args:
+        classes: names, in index order.
+        confidence: what was learned of how sure the network is.
+        judged: validation, and test where there is one.
+    """
+
+    def known(split: Judged) -> npt.NDArray[np.bool_]:
+        if split.unknown is None or confidence.unknown is None:
+            return np.ones(len(split.labels), np.bool_)
+        return np.asarray(split.unknown <= confidence.unknown.limit)
+
+    def of_splits(figure: Callable[[Judged], T]) -> OfSplits[T]:
+        found = [judged.get(split) for split in (Split.VAL, Split.TEST)]
+        val, test = (figure(one) if one and len(one.labels) else None for one in found)
+        return OfSplits(val=val, test=test)
+
+    def realised_of(target: PrecisionTarget) -> Callable[[Judged], Realised]:
+        return lambda split: _realised(split, known(split), target)
+
+    limit = confidence.unknown
+    figures = of_splits(lambda split: score(split.probabilities, split.labels, classes))
+    return Evaluation(
+        val=figures.val,
+        test=figures.test,
+        temperature=confidence.temperature,
+        ece_before=of_splits(lambda split: expected_calibration_error(calibrated(split.logits, 1.0), split.labels)),
+        thresholds=confidence.targets,
+        coverage_at_precision={
+            f"{target.precision:.2f}": of_splits(realised_of(target)) for target in confidence.targets
+        },
+        unknown=None
+        if limit is None
+        else UnknownFigures(
+            score=limit.score,
+            limit=limit.limit,
+            kept=limit.kept,
+            review=of_splits(lambda split: float(1 - known(split).mean())),
+        ),
+    )
+
+
+def _realised(split: Judged, known: npt.NDArray[np.bool_], target: PrecisionTarget) -> Realised:
+    chosen = automatic(split.probabilities, known, target.thresholds)
+    count = int(chosen.sum())
+    right = int((split.probabilities.argmax(axis=1) == split.labels)[chosen].sum())
+    return Realised(
+        coverage=count / len(chosen),
+        automatic=count,
+        wrong=count - right,
+        precision=right / count if count else None,
+        precision_95=proportion_interval(right, count),
+    )

@@ -1,8 +1,9 @@
-"""Networks that are trained besides, each without a part of the photos: what they say of that part is honest."""
+"""Networks that are trained besides, each without a part of the photos: what they predict for that part is honest."""
 
 import io
 import shutil
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,17 +17,17 @@ from models.errors import InputError
 from models.statistics.out_of_distribution import OutOfDistribution, fit_out_of_distribution
 from models.statistics.thresholds import HeldOut
 from models.whole_file import replace_file
-from trainer.judging.label_errors import assign_folds
-from trainer.learning.predictions import answer, features_of
+from trainer.learning.predictions import Predictions, features_of, predict
 from trainer.learning.recipe import recipe_for
-from trainer.learning.training import Lesson, labels_of, new_network
+from trainer.learning.training import Training, labels_of, new_network
 from trainer.networks.choice import NamedWeights
 from trainer.run import EpochFigures, RunArgs, read_history
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["Fold", "choose_folds", "out_of_distribution_of", "share_of_main", "train_folds"]
+__all__ = ["Fold", "assign_folds", "choose_folds", "held_out", "share_of_main", "train_folds"]
 
 Advance = Callable[[str, int, int], None]
+Indices = npt.NDArray[np.intp]
 
 _MOST_LEARNED: Final = 20_000
 """At most so many photos say what the products look like."""
@@ -45,15 +46,10 @@ _FEWEST_EPOCHS: Final = 4
 
 @dataclass(frozen=True)
 class Fold:
-    """Training photos, and what a network that was trained without them says of them.
-
-    Attributes:
-        photos: that it was trained without.
-        said: of them.
-    """
+    """Training photos, and what a network predicts for them that was trained without them."""
 
     photos: Sequence[AssignedPhoto]
-    said: HeldOut
+    predictions: HeldOut
 
 
 def choose_folds(held: int, learned: int, epochs: int) -> int:
@@ -76,11 +72,11 @@ def share_of_main(folds: int) -> float:
     return 1.0 / (1.0 + _SHARE_OF_EPOCHS * max(0, folds - 1))
 
 
-def train_folds(lesson: Lesson, count: int, deadline: float | None, advance: Advance) -> list[Fold] | None:
+def train_folds(training: Training, count: int, deadline: float | None, advance: Advance) -> list[Fold] | None:
     """Train a network for each fold; those that an earlier run has trained are taken from disk.
 
     Args:
-        lesson: of the network itself.
+        training: of the network itself.
         count: how many folds; 0 or at least 2.
         deadline: by :func:`time.monotonic`, for all of them; none where time does not matter.
         advance: told (what, done, total) of the running fold's epochs.
@@ -88,21 +84,60 @@ def train_folds(lesson: Lesson, count: int, deadline: float | None, advance: Adv
     Returns:
         The folds; none where somebody stopped it.
     """
-    folds, parts = [], _divide(lesson, count)
-    args = _args_of_a_fold(lesson.args)
+    folds, parts = [], _divide(training, count)
+    args = _args_of_a_fold(training.args)
     for number, (learned, held) in enumerate(parts, 1):
-        part = replace(lesson, args=args, photos=learned, held=held, run=lesson.run.fold(number))
+        part = replace(training, args=args, photos=learned, held=held, run=training.run.fold(number))
         now = time.monotonic()
         until = None if deadline is None else now + (deadline - now) / (len(parts) - number + 1)
         view = _FoldView(advance, f"Fold {number} of {len(parts)}", args.epochs, len(read_history(part.run.history)))
-        said = _kept(part)
-        if said is None:
-            said = _train(part, until, view)
-        if said is None:
+        predictions = _kept(part) or _train(part, until, view)
+        if predictions is None:
             return None
-        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # what it said is all that is needed of it
-        folds.append(Fold(held, said))
+        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # its predictions are all that is needed of it
+        folds.append(Fold(held, predictions))
     return folds
+
+
+def held_out(
+    network: keras.Model, training: Training, photos: Sequence[AssignedPhoto], predictions: Predictions
+) -> tuple[HeldOut, OutOfDistribution]:
+    """What a network predicted for photos that it has not learned from, and its out-of-distribution score."""
+    classes = training.args.classes
+    chosen = np.random.default_rng(training.args.seed).permutation(len(training.photos))[:_MOST_LEARNED]
+    learned = [training.photos[i] for i in chosen]
+    features = features_of(network, [photo.sha256 for photo in learned], training.store)
+    score = fit_out_of_distribution(features, labels_of(learned, classes), predictions.features)
+    known = score.head.score(predictions.features) <= score.limit
+    return HeldOut(predictions.logits, labels_of(photos, classes), known), score
+
+
+def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
+    """Deal the groups of each class to the fold that has fewest photos of it, large groups first.
+
+    Args:
+        labels: class indices ``(n,)``; a group counts as of its commonest class.
+        groups: of each photo.
+        seed: of the order in which groups of one size are dealt.
+        folds: how many.
+
+    Returns:
+        A number from 0 to folds - 1 for each photo ``(n,)``.
+    """
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    for group, label in zip(groups, labels.tolist(), strict=True):
+        members[group].append(label)
+    names = sorted(members)
+    shuffled = [names[place] for place in np.random.default_rng(seed).permutation(len(names))]
+    total = np.zeros(folds, np.intp)
+    of_class: defaultdict[int, Indices] = defaultdict(lambda: np.zeros(folds, np.intp))
+    chosen = {}
+    for name in sorted(shuffled, key=lambda name: -len(members[name])):
+        own = of_class[min(Counter(members[name]).items(), key=lambda item: (-item[1], item[0]))[0]]
+        chosen[name] = fold = int(np.lexsort((total, own))[0])
+        own[fold] += len(members[name])
+        total[fold] += len(members[name])
+    return np.array([chosen[group] for group in groups], np.intp)
 
 
 def _args_of_a_fold(args: RunArgs) -> RunArgs:
@@ -113,13 +148,13 @@ def _args_of_a_fold(args: RunArgs) -> RunArgs:
     return args.model_copy(update={"epochs": max(1, round(epochs * _SHARE_OF_EPOCHS)), "weights": weights})
 
 
-def _divide(lesson: Lesson, count: int) -> list[tuple[list[AssignedPhoto], list[AssignedPhoto]]]:
-    """Each class in every fold as far as it goes, each group in one; there are no more folds than groups."""
+def _divide(training: Training, count: int) -> list[tuple[list[AssignedPhoto], list[AssignedPhoto]]]:
+    """Photos to learn from and to hold back; there are no more folds than groups."""
+    photos = training.photos
     if not count:
         return []
-    photos = lesson.photos
-    labels = labels_of(photos, lesson.args.classes)
-    fold_of = assign_folds(labels, [photo.group for photo in photos], lesson.args.seed, count)
+    labels = labels_of(photos, training.args.classes)
+    fold_of = assign_folds(labels, [photo.group for photo in photos], training.args.seed, count)
     parts = [
         (
             [photo for photo, fold in zip(photos, fold_of, strict=True) if fold != number],
@@ -130,40 +165,20 @@ def _divide(lesson: Lesson, count: int) -> list[tuple[list[AssignedPhoto], list[
     return [(learned, held) for learned, held in parts if learned and held]
 
 
-def _train(part: Lesson, deadline: float | None, view: "_FoldView") -> HeldOut | None:
+def _train(part: Training, deadline: float | None, view: "_FoldView") -> HeldOut | None:
     network = new_network(part.args, begun=part.run.state.is_file())
-    if part.teach(network, deadline, view).interrupted:
+    if part.train(network, deadline, view).interrupted:
         return None
-    said = _ask(part, network)
+    # The last epoch predicts: to take its best by these very photos would flatter it.
+    predictions = predict(network, [photo.sha256 for photo in part.held], part.store)
+    held, _ = held_out(network, part, part.held, predictions)
     buffer = io.BytesIO()
-    said.write(buffer)
+    held.write(buffer)
     replace_file(part.run.answers, buffer.getvalue())
-    return said
+    return held
 
 
-def _ask(part: Lesson, network: keras.Model) -> HeldOut:
-    """What the network says at its end: to take its best epoch by these very photos would flatter it."""
-    held = answer(network, [photo.sha256 for photo in part.held], part.store)
-    out_of_distribution = out_of_distribution_of(network, part, held.features)
-    known = out_of_distribution.head.score(held.features) <= out_of_distribution.limit
-    return HeldOut(held.logits, labels_of(part.held, part.args.classes), known)
-
-
-def out_of_distribution_of(network: keras.Model, lesson: Lesson, held: npt.NDArray[np.float32]) -> OutOfDistribution:
-    """What a network's products look like to it, and where they end.
-
-    Args:
-        network: taught.
-        lesson: that it was taught.
-        held: features of photos that it has not learned from, ``float32 (n, D)``.
-    """
-    chosen = np.random.default_rng(lesson.args.seed).permutation(len(lesson.photos))[:_MOST_LEARNED]
-    photos = [lesson.photos[i] for i in chosen]
-    learned = features_of(network, [photo.sha256 for photo in photos], lesson.store)
-    return fit_out_of_distribution(learned, labels_of(photos, lesson.args.classes), held)
-
-
-def _kept(part: Lesson) -> HeldOut | None:
+def _kept(part: Training) -> HeldOut | None:
     try:
         with part.run.answers.open("rb") as file:
             return HeldOut.read(file)

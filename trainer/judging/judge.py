@@ -1,4 +1,4 @@
-"""What the best network of a training makes of validation and test, and how sure it may be of that."""
+"""Judging the best network of a training on validation and test, and learning how sure it may be."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,17 +11,19 @@ from models.decision import Rules, Scores
 from models.statistics.calibration import calibrated
 from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import OutOfDistribution
-from models.statistics.thresholds import HeldOut, fit_confidence, ruling_thresholds
-from trainer.data.csv_files import path_in, write_rows
+from models.statistics.thresholds import fit_confidence, ruling_thresholds
+from trainer.data.csv_file import write_rows
 from trainer.data.dataset import Split
+from trainer.data.path_cell import path_in
 from trainer.judging.evaluate import Judged
-from trainer.judging.folds import Fold, out_of_distribution_of
-from trainer.learning.predictions import Answers, answer, images_per_s
-from trainer.learning.training import Lesson, labels_of
+from trainer.judging.folds import Fold, held_out
+from trainer.learning.predictions import images_per_s, predict
+from trainer.learning.training import Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.prepare import Prepared
 
 __all__ = ["Verdict", "judge", "write_predictions"]
+
+_COLUMNS = ("image", "split", "label", "predicted", "confidence", "unknown", "status")
 
 
 @dataclass(frozen=True)
@@ -43,93 +45,58 @@ class Verdict:
     threads: int
 
 
-def judge(network: keras.Model, lesson: Lesson, prepared: Prepared, folds: Sequence[Fold]) -> Verdict:
+def judge(
+    network: keras.Model,
+    training: Training,
+    photos: Mapping[Split, Sequence[AssignedPhoto]],
+    folds: Sequence[Fold],
+) -> Verdict:
     """Show a network the photos that it has not learned from.
 
     Args:
         network: the best of the training.
-        lesson: that it was taught.
-        prepared: the data.
-        folds: what networks that were trained without a fold said of it.
+        training: of the network.
+        photos: of validation, and of test where there are some.
+        folds: what networks predicted that were trained without a fold.
     """
-    photos = {split: found for split in (Split.VAL, Split.TEST) if (found := prepared.of(split))}
-    answers = {split: answer(network, [p.sha256 for p in found], lesson.store) for split, found in photos.items()}
-    out_of_distribution = out_of_distribution_of(network, lesson, answers[Split.VAL].features)
-    classes = lesson.args.classes
-    confidence = _know(answers[Split.VAL], photos[Split.VAL], classes, out_of_distribution, folds)
+    names = {split: [photo.sha256 for photo in found] for split, found in photos.items()}
+    predictions = {split: predict(network, sha256s, training.store) for split, sha256s in names.items()}
+    validation, score = held_out(network, training, photos[Split.VAL], predictions[Split.VAL])
+    confidence = fit_confidence(validation, score.unknown, [fold.predictions for fold in folds])
     judged = {
-        split: _judged(found, answers[split], classes, out_of_distribution, confidence)
+        split: Judged(
+            photos=found,
+            labels=labels_of(found, training.args.classes),
+            logits=predictions[split].logits,
+            probabilities=calibrated(predictions[split].logits, confidence.temperature),
+            unknown=score.head.score(predictions[split].features),
+        )
         for split, found in photos.items()
     }
-    rate = images_per_s(network, [photo.sha256 for photo in photos[Split.VAL]], lesson.store)
-    return Verdict(judged, confidence, out_of_distribution, rate, len(os.sched_getaffinity(0)))
-
-
-def _know(
-    said: Answers,
-    photos: Sequence[AssignedPhoto],
-    classes: Sequence[str],
-    out_of_distribution: OutOfDistribution,
-    folds: Sequence[Fold],
-) -> Confidence:
-    known = out_of_distribution.head.score(said.features) <= out_of_distribution.limit
-    validation = HeldOut(said.logits, labels_of(photos, classes), known)
-    return fit_confidence(validation, out_of_distribution.unknown, [fold.said for fold in folds])
-
-
-def _judged(
-    photos: Sequence[AssignedPhoto],
-    said: Answers,
-    classes: Sequence[str],
-    out_of_distribution: OutOfDistribution,
-    confidence: Confidence,
-) -> Judged:
-    return Judged(
-        photos=photos,
-        labels=labels_of(photos, classes),
-        logits=said.logits,
-        probabilities=calibrated(said.logits, confidence.temperature),
-        unknown=out_of_distribution.head.score(said.features),
-    )
-
-
-_COLUMNS = ("image", "split", "label", "predicted", "confidence", "unknown", "status")
+    rate = images_per_s(network, names[Split.VAL], training.store)
+    return Verdict(judged, confidence, score, rate, len(os.sched_getaffinity(0)))
 
 
 def write_predictions(
     path: Path, judged: Mapping[Split, Judged], confidence: Confidence, classes: Sequence[str], data: Path
 ) -> None:
-    """Write a row a photo; ``status`` is what labelling would make of it at the precision that rules.
+    """Write ``predictions.csv``: a row a photo of validation and test.
 
     Args:
         path: of the file.
-        judged: what the network said.
-        confidence: how sure it may be.
+        judged: what the network predicted.
+        confidence: how sure it may be: ``status`` is what labelling makes of the photo at the precision that rules.
         classes: names, in index order.
         data: the folder or the CSV of the photos, where their paths start.
     """
-    write_rows(
-        path,
-        _COLUMNS,
-        (row for split, found in judged.items() for row in _rows(split, found, confidence, classes, data)),
-    )
-
-
-def _rows(
-    split: Split, judged: Judged, confidence: Confidence, classes: Sequence[str], data: Path
-) -> Iterator[Sequence[object]]:
     limit = confidence.unknown.limit if confidence.unknown else None
     rules = Rules(tuple(classes), ruling_thresholds(confidence, len(classes)), limit)
+    write_rows(path, _COLUMNS, (row for split, found in judged.items() for row in _rows(split, found, rules, data)))
+
+
+def _rows(split: Split, judged: Judged, rules: Rules, data: Path) -> Iterator[Sequence[object]]:
     decided = rules.decide(Scores(judged.probabilities, judged.unknown), top_k=1)
     for photo, found in zip(judged.photos, decided, strict=True):
-        strange = "" if found.unknown is None else f"{found.unknown:.6g}"
+        image, unknown = path_in(data, photo.path), "" if found.unknown is None else f"{found.unknown:.6g}"
         status = "review" if found.review else "labeled"
-        yield (
-            path_in(data, photo.path),
-            split.value,
-            photo.label,
-            found.label,
-            f"{found.confidence:.6f}",
-            strange,
-            status,
-        )
+        yield image, split.value, photo.label, found.label, f"{found.confidence:.6f}", unknown, status

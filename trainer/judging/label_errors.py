@@ -1,6 +1,5 @@
-"""Photos whose label is likely wrong, by what a model that has not seen the label thinks of them."""
+"""Label errors: photos whose label is likely wrong, by what is predicted for them without it."""
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,28 +11,40 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from trainer.data.csv_files import path_in, write_rows
+from trainer.data.csv_file import write_rows
+from trainer.data.path_cell import path_in
+from trainer.judging.folds import assign_folds
 from trainer.learning.predictions import features_of
-from trainer.learning.training import Lesson, labels_of
+from trainer.learning.training import Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
 
 __all__ = [
     "FOLDS",
     "LEAST_ODDS",
     "LabelIssue",
-    "assign_folds",
-    "doubted_labels",
     "find_label_issues",
+    "label_issues_of",
     "out_of_fold",
-    "ranked",
     "write_label_issues",
 ]
 
-
 LEAST_ODDS: Final = 9.0
 """How many times as likely as the label another class must be."""
-
+FOLDS: Final = 5
 _COLUMNS: Final = ("image", "split", "label", "suggested", "score", "label_probability", "suggested_probability")
+_TOGETHER: Final = 20_000
+"""So many photos are compared with each other: their features are held in memory."""
+_AGREED: Final = 0.5
+"""Predictions that are right about fewer labels than that say nothing of the others."""
+_SHRINKAGE: Final = 0.3
+"""Of the covariance towards that of independent features; measured on clothing photos among 0.1, 0.3 and 0.6."""
+_TEMPERATURES: Final = (1.0, 100.0)
+_TEMPERATURE_PHOTOS: Final = 5_000
+_ROWS: Final = 4_096
+_LEAST: Final = np.finfo(np.float32).tiny
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,32 @@ class LabelIssue:
     score: float
 
 
+def label_issues_of(network: keras.Model, training: Training) -> list[LabelIssue]:
+    """Ask a small classifier on the network's features, fitted without the photo in question.
+
+    The features have seen the labels, but a network that is augmented and stopped in time remembers few of the wrong
+    ones: its own features told more of them than those it had before it was fine-tuned (docs/measurements.md).
+
+    Args:
+        network: trained.
+        training: of the network; its training photos are judged, and those that were held back.
+
+    Returns:
+        The most likely wrong first.
+    """
+    photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
+    order = np.random.default_rng(seed).permutation(len(photos))
+    issues: list[LabelIssue] = []
+    for start in range(0, len(photos), _TOGETHER):
+        part = [photos[i] for i in np.sort(order[start : start + _TOGETHER])]
+        features = features_of(network, [photo.sha256 for photo in part], training.store)
+        labels = labels_of(part, classes)
+        guesses = out_of_fold(features, labels, [photo.group for photo in part], len(classes), seed)
+        if (guesses.argmax(axis=1) == labels).mean() >= _AGREED:
+            issues += find_label_issues(part, guesses, classes)
+    return _ranked(issues)
+
+
 def find_label_issues(
     photos: Sequence[AssignedPhoto], probabilities: npt.NDArray[np.float32], classes: Sequence[str]
 ) -> list[LabelIssue]:
@@ -68,7 +105,7 @@ def find_label_issues(
     0.20, the odds 80% at 0.35.
 
     The probabilities must be out of fold, from networks or features that have not learned from these labels: a model
-    that has seen a wrong label repeats it, and finds little. See :func:`trainer.judging.label_errors.out_of_fold`.
+    that has seen a wrong label repeats it, and finds little. See :func:`out_of_fold`.
 
     Args:
         photos: with their labels.
@@ -81,51 +118,35 @@ def find_label_issues(
     """
     if not photos:
         return []
-    index = {name: place for place, name in enumerate(classes)}
-    given = np.array([index[photo.label] for photo in photos], np.intp)
+    given = labels_of(photos, classes)
     rows = np.arange(len(photos))
     own, likeliest = probabilities[rows, given], probabilities.argmax(axis=1)
     best = probabilities[rows, likeliest]
-    wrong = (own > 0) & (best >= LEAST_ODDS * own)
-    issues = [
-        _issue(photos[place], classes[likeliest[place]], float(own[place]), float(best[place]))
-        for place in np.flatnonzero(wrong).tolist()
-    ]
-    return ranked(issues)
+    issues = []
+    for i in np.flatnonzero((own > 0) & (best >= LEAST_ODDS * own)).tolist():
+        this, other = float(own[i]), float(best[i])
+        suggested = classes[likeliest[i]]
+        issues.append(LabelIssue(photos[i], photos[i].label, suggested, this, other, score=other / (this + other)))
+    return _ranked(issues)
 
 
-def ranked(issues: Iterable[LabelIssue]) -> list[LabelIssue]:
-    """The most likely wrong first."""
+def _ranked(issues: Iterable[LabelIssue]) -> list[LabelIssue]:
     return sorted(issues, key=lambda issue: (issue.given_probability / issue.suggested_probability, issue.photo.path))
-
-
-def _issue(photo: AssignedPhoto, suggested: str, own: float, best: float) -> LabelIssue:
-    return LabelIssue(photo, photo.label, suggested, own, best, score=best / (own + best))
 
 
 def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> None:
     """Write ``label_issues.csv``: a row an issue, in order; paths start at the data, a folder or a CSV."""
-    write_rows(path, _COLUMNS, (_row(issue, data) for issue in issues))
-
-
-def _row(issue: LabelIssue, data: Path) -> tuple[object, ...]:
-    figures = (issue.score, issue.given_probability, issue.suggested_probability)
-    image = path_in(data, issue.photo.path)
-    return (image, issue.photo.split, issue.given, issue.suggested, *(f"{f:.4f}" for f in figures))
-
-
-FOLDS: Final = 5
-
-_SHRINKAGE: Final = 0.3
-"""Of the covariance towards that of independent features; measured on clothing photos among 0.1, 0.3 and 0.6."""
-
-_TEMPERATURES: Final = (1.0, 100.0)
-_TEMPERATURE_PHOTOS: Final = 5_000
-_ROWS: Final = 4_096
-_LEAST: Final = np.finfo(np.float32).tiny
-
-Floats = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.intp]
+    rows = (
+        (
+            path_in(data, issue.photo.path),
+            issue.photo.split,
+            issue.given,
+            issue.suggested,
+            *(f"{figure:.4f}" for figure in (issue.score, issue.given_probability, issue.suggested_probability)),
+        )
+        for issue in issues
+    )
+    write_rows(path, _COLUMNS, rows)
 
 
 def out_of_fold(
@@ -157,37 +178,9 @@ def out_of_fold(
     """
     logits = np.full((len(labels), classes), -np.inf, np.float32)
     if len(labels):
-        _Statistics(_standardised(features), labels, assign_folds(labels, groups, seed), classes).predict(logits)
+        _Statistics(_standardised(features), labels, assign_folds(labels, groups, seed, FOLDS), classes).predict(logits)
     _temper(logits, labels, seed)
     return logits
-
-
-def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int = FOLDS) -> Indices:
-    """Deal the groups of each class to the fold that has fewest photos of it, large groups first.
-
-    Args:
-        labels: class indices ``(n,)``; a group counts as of its commonest class.
-        groups: of each photo.
-        seed: of the order in which groups of one size are dealt.
-        folds: how many.
-
-    Returns:
-        A number from 0 to folds - 1 for each photo ``(n,)``.
-    """
-    members: defaultdict[str, list[int]] = defaultdict(list)
-    for group, label in zip(groups, labels.tolist(), strict=True):
-        members[group].append(label)
-    names = sorted(members)
-    shuffled = [names[place] for place in np.random.default_rng(seed).permutation(len(names))]
-    total = np.zeros(folds, np.intp)
-    of_class: defaultdict[int, npt.NDArray[np.intp]] = defaultdict(lambda: np.zeros(folds, np.intp))
-    chosen = {}
-    for name in sorted(shuffled, key=lambda name: -len(members[name])):
-        own = of_class[min(Counter(members[name]).items(), key=lambda item: (-item[1], item[0]))[0]]
-        chosen[name] = fold = int(np.lexsort((total, own))[0])
-        own[fold] += len(members[name])
-        total[fold] += len(members[name])
-    return np.array([chosen[group] for group in groups], np.intp)
 
 
 def _standardised(features: npt.NDArray[np.floating]) -> Floats:
@@ -259,38 +252,3 @@ def _temperature(logits: Floats, labels: Indices) -> float:
 
     found = minimize_scalar(surprise, bounds=np.log(_TEMPERATURES), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x))
-
-
-_TOGETHER: Final = 20_000
-"""So many photos are compared with each other: their features are held in memory."""
-_AGREED: Final = 0.5
-"""Who is right about fewer labels than that has nothing to say of the others."""
-
-
-def doubted_labels(network: keras.Model, lesson: Lesson) -> list[LabelIssue]:
-    """Ask a small classifier on the network's features, fitted without the photo in question.
-
-    The features have seen the labels, but a network that is augmented and stopped in time remembers few of the wrong
-    ones: its own features told more of them than those it had before it was fine-tuned (docs/measurements.md).
-
-    Args:
-        network: taught.
-        lesson: that it was taught; its training photos are judged, and those that were held back.
-
-    Returns:
-        The most likely wrong first.
-    """
-    photos = [*lesson.photos, *lesson.held]
-    order = np.random.default_rng(lesson.args.seed).permutation(len(photos))
-    parts = (np.sort(order[start : start + _TOGETHER]) for start in range(0, len(photos), _TOGETHER))
-    return ranked(issue for part in parts for issue in _doubted(network, lesson, [photos[i] for i in part]))
-
-
-def _doubted(network: keras.Model, lesson: Lesson, photos: Sequence[AssignedPhoto]) -> list[LabelIssue]:
-    classes = lesson.args.classes
-    features = features_of(network, [photo.sha256 for photo in photos], lesson.store)
-    groups = [photo.group for photo in photos]
-    labels = labels_of(photos, classes)
-    guesses = out_of_fold(features, labels, groups, len(classes), lesson.args.seed)
-    agreed = (guesses.argmax(axis=1) == labels).mean()
-    return find_label_issues(photos, guesses, classes) if agreed >= _AGREED else []

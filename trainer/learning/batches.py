@@ -1,7 +1,10 @@
-"""Batches for training: pixels from the store, shuffled and augmented while the network learns from others."""
+"""Batches for training: pixels from the store, shuffled and augmented while the network learns from others.
+
+Augmentation shows photos as they might have been taken, changed a little each time; it is no part of the saved model.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,138 +13,16 @@ import tensorflow as tf
 from trainer.data.pixel_store import PixelStore
 from trainer.learning.recipe import Augmentation
 
-__all__ = ["Batches", "Order", "augmented", "one_hot", "resized", "steps_per_epoch"]
+__all__ = ["Batches", "augmented", "one_hot", "resized"]
 
-
-_SIDES = (0.15, 0.5)
-_GREY = 127.5
-
-
-def augmented(
-    pixels: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor, size: int, wish: Augmentation
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Change a batch.
-
-    Args:
-        pixels: ``float32 (batch, S, S, 3)`` in 0..255.
-        targets: ``float32 (batch, units)``.
-        seed: ``int64 (2,)``; the same seed, the same change.
-        size: side of the photos to give.
-        wish: how far they may be changed.
-
-    Returns:
-        Pixels ``float32 (batch, size, size, 3)`` in 0..255, and targets, which mixup shares out.
-    """
-    draw = _Draw(seed, tf.shape(pixels)[0])
-    changed = _erased(_recoloured(_moved(pixels, size, wish, draw), wish, draw), wish, draw)
-    return _mixed(tf.clip_by_value(changed, 0.0, 255.0), targets, wish, draw)
-
-
-def resized(pixels: tf.Tensor, size: int) -> tf.Tensor:
-    """Photos ``float32 (batch, S, S, 3)`` as ``(batch, size, size, 3)``, antialiased."""
-    return tf.image.resize(pixels, (size, size), antialias=True) if pixels.shape[1] != size else pixels
-
-
-class _Draw:
-    """Random numbers for a batch, a stream for each thing that is drawn."""
-
-    def __init__(self, seed: tf.Tensor, count: tf.Tensor) -> None:
-        self._seed = seed
-        self._count = count
-        self._streams = 0
-
-    def each(self, low: float, high: float, *, shape: tuple[int, ...] = ()) -> Any:  # noqa: ANN401 - TensorFlow has no types
-        """A number, or some, for each photo."""
-        self._streams += 1
-        seed = self._seed + tf.constant([0, self._streams * 1_000_003], tf.int64)
-        return tf.random.stateless_uniform([self._count, *shape], seed, low, high)
-
-    def chosen(self, share: float) -> Any:  # noqa: ANN401
-        """1.0 for so large a share of the photos, else 0.0."""
-        return tf.cast(self.each(0.0, 1.0) < share, tf.float32)
-
-
-def _moved(pixels: tf.Tensor, size: int, wish: Augmentation, draw: _Draw) -> tf.Tensor:
-    """Flip, shift, zoom, stretch and turn in one bilinear pass; what comes into view repeats the border."""
-    side = float(pixels.shape[1])
-    mirrored = 1.0 - 2.0 * draw.chosen(0.5 if wish.flip else 0.0)
-    zoom = draw.each(*wish.zoom) * (side / size)
-    stretch = tf.exp(draw.each(-wish.stretch, wish.stretch))
-    angle = draw.each(-wish.rotation_rad, wish.rotation_rad)
-    right, below = zoom * stretch, zoom / stretch
-    a, b = mirrored * tf.cos(angle) * right, -tf.sin(angle) * below
-    c, d = mirrored * tf.sin(angle) * right, tf.cos(angle) * below
-    middle, goal = (side - 1.0) / 2.0, (size - 1.0) / 2.0  # places are those of pixels' centres, from 0
-    x = middle + side * draw.each(-wish.shift, wish.shift) - (a + b) * goal
-    y = middle + side * draw.each(-wish.shift, wish.shift) - (c + d) * goal
-    nothing = tf.zeros_like(zoom)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=pixels,
-        transforms=tf.stack([a, b, x, c, d, y, nothing, nothing], axis=1),
-        output_shape=tf.constant([size, size]),
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-        fill_value=0.0,
-    )
-
-
-def _recoloured(pixels: tf.Tensor, wish: Augmentation, draw: _Draw) -> tf.Tensor:
-    """Brightness, white balance and contrast: a factor and an offset for each colour of each photo, in one pass."""
-    brightness = draw.each(1 - wish.colour, 1 + wish.colour, shape=(1, 1, 1))
-    balance = draw.each(1 - wish.colour / 2, 1 + wish.colour / 2, shape=(1, 1, 3))
-    contrast = draw.each(1 - wish.colour, 1 + wish.colour, shape=(1, 1, 1))
-    light = brightness * balance
-    mean = tf.reduce_mean(pixels, axis=[1, 2], keepdims=True)
-    return pixels * (light * contrast) + mean * light * (1.0 - contrast)
-
-
-def _erased(pixels: tf.Tensor, wish: Augmentation, draw: _Draw) -> tf.Tensor:
-    """A grey rectangle over some of the photos (Zhong et al. 2020)."""
-    if not wish.erase:
-        return pixels
-    chosen = draw.chosen(wish.erase)[:, None]
-    across = _span(pixels.shape[2], draw) * chosen
-    hole = (_span(pixels.shape[1], draw)[:, :, None] * across[:, None, :])[..., None]
-    return pixels * (1.0 - hole) + _GREY * hole
-
-
-def _span(side: int, draw: _Draw) -> tf.Tensor:
-    """1.0 within a stretch of one side of the photo, 0.0 outside: ``(batch, side)``."""
-    places = (tf.range(side, dtype=tf.float32) + 0.5) / float(side)
-    middle, length = draw.each(0.0, 1.0), draw.each(*_SIDES)
-    return tf.cast(tf.abs(places[None] - middle[:, None]) < length[:, None] / 2.0, tf.float32)
-
-
-def _mixed(pixels: tf.Tensor, targets: tf.Tensor, wish: Augmentation, draw: _Draw) -> tuple[tf.Tensor, tf.Tensor]:
-    """Some photos shine through others of their batch; their targets do the same."""
-    if not wish.mixup:
-        return pixels, targets
-    share = draw.each(0.0, 0.5) * draw.chosen(wish.mixup)
-    shine = share[:, None, None, None]
-    mixed = pixels * (1.0 - shine) + tf.reverse(pixels, [0]) * shine
-    return mixed, targets * (1.0 - share[:, None]) + tf.reverse(targets, [0]) * share[:, None]
-
-
-_SEEDS = 1_000_003
+_SEEDS: Final = 1_000_003
 """Keeps the epochs of one seed apart from those of the next."""
-_AHEAD = 2
+_AHEAD: Final = 2
+_SIDES: Final = (0.15, 0.5)
+_GREY: Final = 127.5
 
 Order = Callable[[np.random.Generator], npt.NDArray[np.intp]]
 """One epoch's photos, by their places, in the order in which they are seen."""
-
-
-def one_hot(labels: npt.NDArray[np.intp], classes: int) -> npt.NDArray[np.float32]:
-    """Targets: ``float32 (n, 1)`` for two classes, else ``(n, classes)``."""
-    if classes == 2:  # noqa: PLR2004 - binary
-        return labels[:, None].astype(np.float32)
-    targets = np.zeros((len(labels), classes), np.float32)
-    targets[np.arange(len(labels)), labels] = 1.0
-    return targets
-
-
-def steps_per_epoch(photos: int, batch: int) -> int:
-    """How many whole batches there are; at least one, of all photos, where they are fewer than a batch."""
-    return photos // min(batch, photos)
 
 
 class Batches:
@@ -180,7 +61,7 @@ class Batches:
         self._epoch = 0
         self._by_size: dict[int, tf.data.Dataset] = {}
         self.batch = min(batch, len(sha256s))
-        self.steps = steps_per_epoch(len(sha256s), batch)
+        self.steps = len(sha256s) // self.batch
 
     @property
     def size(self) -> int:
@@ -200,21 +81,25 @@ class Batches:
         return self._by_size[size]
 
     def _dataset(self, size: int) -> tf.data.Dataset:
-        stored, units = self._store.spec.size, 1 if self._classes == 2 else self._classes  # noqa: PLR2004 - binary
+        stored, units = self.size, 1 if self._classes == 2 else self._classes  # noqa: PLR2004 - binary
         signature = (
             tf.TensorSpec((self.batch, stored, stored, 3), tf.uint8),
             tf.TensorSpec((self.batch, units), tf.float32),
             tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
+        # The thread that tunes sleeps for 10 ms, then 20, 40 and so on, and an iterator that is over waits for it to
+        # wake: each epoch would last until 10.2 s or 20.5 s after it began.
+        options = tf.data.Options()
+        options.autotune.enabled = False
 
         def prepare(pixels: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             photos = tf.cast(pixels, tf.float32)
             if self._augmentation is None:
                 return resized(photos, size), targets
-            return augmented(photos, targets, seed, size, self._augmentation)
+            return augmented(photos, seed, size, self._augmentation), targets
 
-        return batches.map(prepare, num_parallel_calls=1).prefetch(_AHEAD).with_options(_options())
+        return batches.map(prepare, num_parallel_calls=1).prefetch(_AHEAD).with_options(options)
 
     def _one_epoch(self) -> Iterator[tuple[Any, Any, Any]]:
         epoch = self._epoch
@@ -225,12 +110,103 @@ class Batches:
             yield pixels, one_hot(self._labels[chosen], self._classes), np.array([self._seed * _SEEDS + epoch, step])
 
 
-def _options() -> tf.data.Options:
-    """Nothing is tuned, and there is nothing to tune.
+def one_hot(labels: npt.NDArray[np.intp], classes: int) -> npt.NDArray[np.float32]:
+    """Targets: ``float32 (n, 1)`` for two classes, else ``(n, classes)``."""
+    if classes == 2:  # noqa: PLR2004 - binary
+        return labels[:, None].astype(np.float32)
+    targets = np.zeros((len(labels), classes), np.float32)
+    targets[np.arange(len(labels)), labels] = 1.0
+    return targets
 
-    The thread that tunes sleeps for 10 ms, then 20, 40 and so on, and an iterator that is over waits for it to wake:
-    each epoch would last until 10.2 s or 20.5 s after it began.
+
+def augmented(pixels: tf.Tensor, seed: tf.Tensor, size: int, augmentation: Augmentation) -> tf.Tensor:
+    """Change a batch.
+
+    Args:
+        pixels: ``float32 (batch, S, S, 3)`` in 0..255.
+        seed: ``int64 (2,)``; the same seed, the same change.
+        size: side of the photos to give.
+        augmentation: how far they may be changed.
+
+    Returns:
+        ``float32 (batch, size, size, 3)`` in 0..255.
     """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return options
+    draw = _Draw(seed, tf.shape(pixels)[0])
+    moved = _moved(pixels, size, augmentation, draw)
+    changed = _erased(_recoloured(moved, augmentation, draw), augmentation.erase, draw)
+    return tf.clip_by_value(changed, 0.0, 255.0)
+
+
+def resized(pixels: tf.Tensor, size: int) -> tf.Tensor:
+    """Photos ``float32 (batch, S, S, 3)`` as ``(batch, size, size, 3)``, antialiased."""
+    return tf.image.resize(pixels, (size, size), antialias=True) if pixels.shape[1] != size else pixels
+
+
+class _Draw:
+    """Random numbers for a batch, a stream for each thing that is drawn."""
+
+    def __init__(self, seed: tf.Tensor, count: tf.Tensor) -> None:
+        self._seed = seed
+        self._count = count
+        self._streams = 0
+
+    def each(self, low: float, high: float, *, shape: tuple[int, ...] = ()) -> Any:  # noqa: ANN401 - TensorFlow has no types
+        """A number, or some, for each photo."""
+        self._streams += 1
+        seed = self._seed + tf.constant([0, self._streams * 1_000_003], tf.int64)
+        return tf.random.stateless_uniform([self._count, *shape], seed, low, high)
+
+    def chosen(self, share: float) -> Any:  # noqa: ANN401
+        """1.0 for so large a share of the photos, else 0.0."""
+        return tf.cast(self.each(0.0, 1.0) < share, tf.float32)
+
+
+def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.Tensor:
+    """Flip, shift, zoom, stretch and turn in one bilinear pass; what comes into view repeats the border."""
+    side = float(pixels.shape[1])
+    mirrored = 1.0 - 2.0 * draw.chosen(0.5 if how.flip else 0.0)
+    zoom = draw.each(*how.zoom) * (side / size)
+    stretch = tf.exp(draw.each(-how.stretch, how.stretch))
+    angle = draw.each(-how.rotation_rad, how.rotation_rad)
+    right, below = zoom * stretch, zoom / stretch
+    a, b = mirrored * tf.cos(angle) * right, -tf.sin(angle) * below
+    c, d = mirrored * tf.sin(angle) * right, tf.cos(angle) * below
+    middle, goal = (side - 1.0) / 2.0, (size - 1.0) / 2.0  # places are those of pixels' centres, from 0
+    x = middle + side * draw.each(-how.shift, how.shift) - (a + b) * goal
+    y = middle + side * draw.each(-how.shift, how.shift) - (c + d) * goal
+    nothing = tf.zeros_like(zoom)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=pixels,
+        transforms=tf.stack([a, b, x, c, d, y, nothing, nothing], axis=1),
+        output_shape=tf.constant([size, size]),
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+        fill_value=0.0,
+    )
+
+
+def _recoloured(pixels: tf.Tensor, how: Augmentation, draw: _Draw) -> tf.Tensor:
+    """Brightness, white balance and contrast: a factor and an offset for each colour of each photo, in one pass."""
+    brightness = draw.each(1 - how.colour, 1 + how.colour, shape=(1, 1, 1))
+    balance = draw.each(1 - how.colour / 2, 1 + how.colour / 2, shape=(1, 1, 3))
+    contrast = draw.each(1 - how.colour, 1 + how.colour, shape=(1, 1, 1))
+    light = brightness * balance
+    mean = tf.reduce_mean(pixels, axis=[1, 2], keepdims=True)
+    return pixels * (light * contrast) + mean * light * (1.0 - contrast)
+
+
+def _erased(pixels: tf.Tensor, share: float, draw: _Draw) -> tf.Tensor:
+    """A grey rectangle over some of the photos (Zhong et al. 2020)."""
+    if not share:
+        return pixels
+    chosen = draw.chosen(share)[:, None]
+    across = _span(pixels.shape[2], draw) * chosen
+    hole = (_span(pixels.shape[1], draw)[:, :, None] * across[:, None, :])[..., None]
+    return pixels * (1.0 - hole) + _GREY * hole
+
+
+def _span(side: int, draw: _Draw) -> tf.Tensor:
+    """1.0 within a stretch of one side of the photo, 0.0 outside: ``(batch, side)``."""
+    places = (tf.range(side, dtype=tf.float32) + 0.5) / float(side)
+    middle, length = draw.each(0.0, 1.0), draw.each(*_SIDES)
+    return tf.cast(tf.abs(places[None] - middle[:, None]) < length[:, None] / 2.0, tf.float32)

@@ -22,7 +22,6 @@ class Augmentation:
         rotation_rad: each way.
         colour: of brightness and contrast, as a share; half as much of white balance.
         erase: share of the photos that lose a rectangle.
-        mixup: share of the photos that another one shines through (Zhang et al. 2018), by half at most.
     """
 
     flip: bool = True
@@ -32,7 +31,6 @@ class Augmentation:
     rotation_rad: float = 0.1
     colour: float = 0.2
     erase: float = 0.0
-    mixup: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""One network, taught on some photos and held against others."""
+"""Training one network: its head first, where it has learned from other photos, then the whole."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import keras
@@ -18,19 +19,18 @@ from trainer.learning.recipe import Recipe, recipe_for
 from trainer.learning.training_step import Learner
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights, parse_weights
-from trainer.networks.depth import depth_groups, freeze_norms
 from trainer.request import Balance
 from trainer.run import Run, RunArgs
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["HEAD_PHOTOS", "Lesson", "labels_of", "new_network", "recipe_of", "train_head"]
+__all__ = ["Training", "depth_groups", "freeze_norms", "labels_of", "new_network", "train_head"]
 
-
-_HEAD_BATCH: Final = 256
+_HEAD_PHOTOS: Final = 20_000
+"""At most so many photos teach the head alone: their features are held in memory."""
 _HEAD_RECIPE: Final = Recipe(
     size=0,
     epochs=0,
-    batch=_HEAD_BATCH,
+    batch=256,
     rate=1e-2,
     weight_decay=0.05,
     cosine=True,
@@ -38,54 +38,6 @@ _HEAD_RECIPE: Final = Recipe(
     average=0.0,
     augmentation=None,
 )
-
-
-def train_head(
-    network: keras.Model,
-    features: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.intp],
-    *,
-    classes: int,
-    epochs: int,
-    seed: int,
-    class_weights: npt.NDArray[np.float32] | None,
-) -> None:
-    """Teach a network's last layer, in place.
-
-    Args:
-        network: ends in layers named ``features``, ``logits`` and ``probabilities``.
-        features: of the training photos, ``float32 (n, D)``.
-        labels: class indices ``(n,)``.
-        classes: how many there are.
-        epochs: passes over the features.
-        seed: of their order.
-        class_weights: what a photo of each class counts; none where all count the same.
-    """
-    learner = _head_learner(network, class_weights)
-    batch = min(_HEAD_BATCH, len(features))
-    steps = len(features) // batch
-    for epoch in range(epochs):
-        order = np.random.default_rng((seed, epoch)).permutation(len(features))
-        for step in range(steps):
-            chosen = np.sort(order[step * batch : (step + 1) * batch])
-            rate = _HEAD_RECIPE.rate * (1.0 - (epoch * steps + step) / (epochs * steps))
-            learner.step(tf.constant(features[chosen]), tf.constant(one_hot(labels[chosen], classes)), rate, 0.0)
-
-
-def _head_learner(network: keras.Model, class_weights: npt.NDArray[np.float32] | None) -> Learner:
-    """A learner of the last layer alone; it is the network's own layer, so the network learns with it."""
-    layer = network.get_layer("logits")
-    head = keras.Model(network.get_layer("features").output, layer.output)
-    return Learner(network, _HEAD_RECIPE, [layer.trainable_variables], class_weights, logits=head)
-
-
-HEAD_PHOTOS: Final = 20_000
-"""At most so many photos teach the head alone: their features are held in memory."""
-
-
-def recipe_of(args: RunArgs) -> Recipe:
-    """How a run's network learns."""
-    return replace(recipe_for(args.arch, pretrained=args.weights != "none"), bfloat16=args.bfloat16)
 
 
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
@@ -107,7 +59,7 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Training:
     """What one network learns from.
 
     Attributes:
@@ -126,30 +78,30 @@ class Lesson:
 
     def batches(self) -> Batches:
         """What the network sees."""
-        args, labels = self.args, self._labels()
-        sampled = args.balance is Balance.SAMPLE
+        labels = labels_of(self.photos, self.args.classes)
+        sampled = self.args.balance is Balance.SAMPLE
         return Batches(
             self.store,
             [photo.sha256 for photo in self.photos],
             labels,
-            classes=len(args.classes),
-            batch=args.batch,
-            seed=args.seed,
-            augmentation=recipe_of(args).augmentation,
+            classes=len(self.args.classes),
+            batch=self.args.batch,
+            seed=self.args.seed,
+            augmentation=self._recipe().augmentation,
             order=(lambda random: sampling_order(labels, random)) if sampled else None,
         )
 
-    def teach(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
-        """Teach a network, in place; what was taught before a stop is taken up.
+    def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
+        """Train a network, in place; what was learned before a stop is taken up.
 
         Args:
             network: as :func:`new_network` made it.
             deadline: by :func:`time.monotonic`; none where time does not matter.
             view: told of each step and epoch.
         """
-        args, recipe = self.args, recipe_of(self.args)
+        args, recipe = self.args, self._recipe()
         if recipe.head_epochs and not self.run.state.is_file():
-            self._teach_head(network, recipe.head_epochs)
+            self._train_head(network, recipe.head_epochs)
         if recipe.keep_norms:
             freeze_norms(network)
         groups = depth_groups(network, len(recipe.depth_rates))
@@ -163,9 +115,14 @@ class Lesson:
             view,
         )
 
-    def _teach_head(self, network: keras.Model, epochs: int) -> None:
-        chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:HEAD_PHOTOS]
-        sha256s, labels = [self.photos[i].sha256 for i in chosen], self._labels()[chosen]
+    def _recipe(self) -> Recipe:
+        recipe = recipe_for(self.args.arch, pretrained=self.args.weights != NamedWeights.NONE)
+        return replace(recipe, bfloat16=self.args.bfloat16)
+
+    def _train_head(self, network: keras.Model, epochs: int) -> None:
+        chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
+        photos = [self.photos[i] for i in chosen]
+        sha256s, labels = [photo.sha256 for photo in photos], labels_of(photos, self.args.classes)
         both = [features_of(network, sha256s, self.store, mirrored=mirrored) for mirrored in (False, True)]
         train_head(
             network,
@@ -177,13 +134,74 @@ class Lesson:
             class_weights=self._class_weights(),
         )
 
-    def _labels(self) -> npt.NDArray[np.intp]:
-        return labels_of(self.photos, self.args.classes)
-
     def _class_weights(self) -> npt.NDArray[np.float32] | None:
         if self.args.balance is not Balance.WEIGHTS:
             return None
-        return class_weights(np.bincount(self._labels(), minlength=len(self.args.classes)).tolist())
+        labels = labels_of(self.photos, self.args.classes)
+        return class_weights(np.bincount(labels, minlength=len(self.args.classes)).tolist())
 
     def _held_pixels(self, start: int, end: int) -> npt.NDArray[np.uint8]:
         return self.store.take([photo.sha256 for photo in self.held[start:end]])
+
+
+def train_head(
+    network: keras.Model,
+    features: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.intp],
+    *,
+    classes: int,
+    epochs: int,
+    seed: int,
+    class_weights: npt.NDArray[np.float32] | None,
+) -> None:
+    """Train a network's last layer alone, in place, on features that are made once.
+
+    Args:
+        network: ends in layers named ``features``, ``logits`` and ``probabilities``.
+        features: of the training photos, ``float32 (n, D)``.
+        labels: class indices ``(n,)``.
+        classes: how many there are.
+        epochs: passes over the features.
+        seed: of their order.
+        class_weights: what a photo of each class counts; none where all count the same.
+    """
+    layer = network.get_layer("logits")  # the network's own, so the network learns with it
+    head = keras.Model(network.get_layer("features").output, layer.output)
+    learner = Learner(network, _HEAD_RECIPE, [layer.trainable_variables], class_weights, logits=head)
+    batch = min(_HEAD_RECIPE.batch, len(features))
+    steps = len(features) // batch
+    for epoch in range(epochs):
+        order = np.random.default_rng((seed, epoch)).permutation(len(features))
+        for step in range(steps):
+            chosen = np.sort(order[step * batch : (step + 1) * batch])
+            rate = _HEAD_RECIPE.rate * (1.0 - (epoch * steps + step) / (epochs * steps))
+            learner.step(tf.constant(features[chosen]), tf.constant(one_hot(labels[chosen], classes)), rate, 0.0)
+
+
+def freeze_norms(network: keras.Model) -> None:
+    """Keep every batch norm as it is: its statistics, scale and shift, in training too.
+
+    To be called before the network is compiled. Small batches would spoil statistics that were learned on millions of
+    photos. Layer norms have no statistics, and learn.
+    """
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def depth_groups(network: keras.Model, parts: int = 3) -> list[list[keras.Variable]]:
+    """The trainable variables from early to late, for rates that rise with depth.
+
+    Returns:
+        ``parts`` groups of as many layers each, give or take one, which share no variable and leave none out; the head
+        is in the last. Early groups are empty where fewer layers than groups can be trained.
+    """
+    head = network.get_layer("logits")
+    learning = [layer for layer in network.layers if layer.trainable_variables and layer is not head]
+    cuts = [len(learning) * part // parts for part in range(parts + 1)]
+    groups = [
+        [variable for layer in learning[start:end] for variable in layer.trainable_variables]
+        for start, end in pairwise(cuts)
+    ]
+    groups[-1].extend(head.trainable_variables)
+    return groups

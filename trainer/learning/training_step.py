@@ -1,4 +1,4 @@
-"""One step of learning, and the running average of what was learned."""
+"""One training step, the running average of what was learned, and the state to go on from."""
 
 import io
 import math
@@ -19,9 +19,10 @@ from trainer.learning.recipe import Recipe
 
 __all__ = ["Learner", "State", "in_bfloat16", "is_bfloat16_fast", "read_state", "save_network", "write_state"]
 
-
+State = dict[str, npt.NDArray[Any]]
+"""All that a training needs to go on as if it had never stopped."""
+_CHUNK: Final = 128
 _INSTRUCTIONS: Final = {"avx512_bf16", "amx_bf16"}
-_POLICY: Final = "mixed_bfloat16"
 _ROUNDED: Final = (
     keras.layers.Conv2D,
     keras.layers.BatchNormalization,
@@ -29,43 +30,6 @@ _ROUNDED: Final = (
     keras.layers.Add,
     keras.layers.MaxPooling2D,
 )
-
-
-def is_bfloat16_fast(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this machine's processor computes with bfloat16 itself, and no GPU is there that would do the work.
-
-    Args:
-        cpuinfo: what Linux says of the processor; elsewhere there is no such file, and the answer is no.
-    """
-    try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    flags = {flag for line in text.splitlines() if line.startswith("flags") for flag in line.split()}
-    return bool(flags & _INSTRUCTIONS) and not tf.config.list_physical_devices("GPU")
-
-
-@contextmanager
-def in_bfloat16(network: keras.Model) -> Iterator[None]:
-    """Within the block, the network's convolutions and the layers between them compute in bfloat16.
-
-    What is traced by a :func:`tf.function` within the block stays so; the network itself is as it was afterwards, and
-    is saved as it was.
-    """
-    layers = [layer for layer in network.layers if isinstance(layer, _ROUNDED)]
-    own = [layer.dtype_policy for layer in layers]
-    for layer in layers:
-        layer.dtype_policy = _POLICY
-    try:
-        yield
-    finally:
-        for layer, policy in zip(layers, own, strict=True):
-            layer.dtype_policy = policy
-
-
-State = dict[str, npt.NDArray[Any]]
-"""All that a training needs to go on as if it had never stopped."""
-_CHUNK = 128
 
 
 class Learner:
@@ -92,7 +56,8 @@ class Learner:
         self.network = network
         self._recipe = recipe
         self._logits = logits or keras.Model(network.inputs, network.get_layer("logits").output)
-        self._optimizers = [(_optimizer(recipe, group), times, group) for group, times in _paired(groups, recipe)]
+        paired = zip(groups, recipe.depth_rates, strict=True)
+        self._optimizers = [(_optimizer(recipe, group), times, group) for group, times in paired if group]
         self._binary = self._logits.output_shape[-1] == 1
         self._class_weights = None if class_weights is None else tf.constant(class_weights)
         self._average = [tf.Variable(v.value, trainable=False) for v in self._averaged_variables()]
@@ -113,8 +78,11 @@ class Learner:
             The mean loss, and the share of photos that were guessed right, before the step.
         """
         self._steps += 1
-        keep = tf.constant(self._kept(share), tf.float32)
-        loss, right = self._step(pixels, targets, tf.constant(rate, tf.float32), keep)
+        keep = 0.0
+        if self._recipe.average:
+            young = (1.0 + self._steps) / (10.0 + self._steps)
+            keep = min(young, math.exp(-share / self._recipe.average))
+        loss, right = self._step(pixels, targets, tf.constant(rate, tf.float32), tf.constant(keep, tf.float32))
         return loss, right
 
     def logits(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -139,7 +107,7 @@ class Learner:
     def state(self) -> State:
         """A copy of everything that changes while it learns."""
         arrays = [*self._variables(), *self._average]
-        return {"steps": np.array(self._steps), **{f"v{i}": _array(v) for i, v in enumerate(arrays)}}
+        return {"steps": np.array(self._steps), **{f"v{i}": np.array(v.numpy()) for i, v in enumerate(arrays)}}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take up a state.
@@ -154,12 +122,6 @@ class Learner:
         for i, variable in enumerate(arrays):
             variable.assign(state[f"v{i}"])
         self._steps = int(state["steps"])
-
-    def _kept(self, share: float) -> float:
-        if not self._recipe.average:
-            return 0.0
-        young = (1.0 + self._steps) / (10.0 + self._steps)
-        return min(young, math.exp(-share / self._recipe.average))
 
     def _one_step(
         self, pixels: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor, keep: tf.Tensor
@@ -181,13 +143,12 @@ class Learner:
         if self._binary:
             soft = targets * (1.0 - smoothing) + smoothing / 2.0
             losses = tf.nn.sigmoid_cross_entropy_with_logits(soft, logits)[:, 0]
-            weights = self._class_weights
-            both = tf.concat([1.0 - targets, targets], axis=1)
+            targets = tf.concat([1.0 - targets, targets], axis=1)
         else:
             soft = targets * (1.0 - smoothing) + smoothing / logits.shape[-1]
             losses = tf.nn.softmax_cross_entropy_with_logits(soft, logits)
-            weights, both = self._class_weights, targets
-        return losses if weights is None else losses * tf.linalg.matvec(both, weights)
+        weights = self._class_weights
+        return losses if weights is None else losses * tf.linalg.matvec(targets, weights)
 
     def _right(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         if self._binary:
@@ -205,10 +166,6 @@ class Learner:
         return [*self.network.variables, *(v for optimizer, _, _ in self._optimizers for v in optimizer.variables)]
 
 
-def _paired(groups: Sequence[Sequence[keras.Variable]], recipe: Recipe) -> list[tuple[Sequence[keras.Variable], float]]:
-    return [pair for pair in zip(groups, recipe.depth_rates, strict=True) if pair[0]]
-
-
 def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Optimizer:
     optimizer = keras.optimizers.AdamW(recipe.rate, weight_decay=recipe.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -216,8 +173,38 @@ def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Opt
     return optimizer
 
 
-def _array(variable: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - of TensorFlow or of Keras
-    return np.array(variable.numpy())
+def is_bfloat16_fast(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this machine's processor computes with bfloat16 itself, and no GPU is there that would do the work.
+
+    Args:
+        cpuinfo: what Linux says of the processor; elsewhere there is no such file, and the answer is no.
+    """
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    flags = {flag for line in text.splitlines() if line.startswith("flags") for flag in line.split()}
+    return bool(flags & _INSTRUCTIONS) and not tf.config.list_physical_devices("GPU")
+
+
+@contextmanager
+def in_bfloat16(network: keras.Model) -> Iterator[None]:
+    """Within the block, the network's convolutions and the layers between them compute in bfloat16.
+
+    Where the processor has instructions for it, a step takes three quarters of the time. Weights, optimizers, averages,
+    losses and the head stay in float32, and so does all that judges a network (Micikevicius et al. 2018; bfloat16 has
+    float32's range, so no loss is scaled). What a :func:`tf.function` traces within the block stays so; the network
+    itself is as it was afterwards, and is saved as it was.
+    """
+    layers = [layer for layer in network.layers if isinstance(layer, _ROUNDED)]
+    own = [layer.dtype_policy for layer in layers]
+    for layer in layers:
+        layer.dtype_policy = "mixed_bfloat16"
+    try:
+        yield
+    finally:
+        for layer, policy in zip(layers, own, strict=True):
+            layer.dtype_policy = policy
 
 
 def save_network(network: keras.Model, path: Path) -> None:

@@ -1,6 +1,5 @@
 """Which network, and what it starts from: refused here, before any photo is looked at; loads no TensorFlow."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +8,13 @@ from typing import Final, TypeAlias
 from models.errors import InputError
 from trainer.request import Arch
 
-__all__ = ["MAX_ALPHA", "MIN_ALPHA", "NamedWeights", "NetworkChoice", "Weights", "default_weights", "parse_weights"]
+__all__ = ["NamedWeights", "NetworkChoice", "Weights", "default_weights", "parse_weights"]
+
+
+_MIN_ALPHA: Final = 0.1
+"""Below, the first layers of a mobilenet have a channel or two left, and then none."""
+_MAX_ALPHA: Final = 2.0
+"""Above, it is no mobile network any more; the widest that was published is 1.4."""
 
 
 class NamedWeights(StrEnum):
@@ -44,12 +49,6 @@ def parse_weights(text: str) -> Weights:
 def default_weights(arch: Arch) -> NamedWeights:
     """What an architecture starts from where nobody says: ImageNet where it can."""
     return NamedWeights.IMAGENET if arch.is_transfer else NamedWeights.NONE
-
-
-MIN_ALPHA: Final = 0.1
-"""Below, the first layers of a mobilenet have a channel or two left, and then none."""
-MAX_ALPHA: Final = 2.0
-"""Above, it is no mobile network any more; the widest that was published is 1.4."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +96,20 @@ class NetworkChoice:
 
 def _check_alpha(arch: Arch, alpha: float) -> None:
     if not arch.alphas:
-        msg = f"{arch} has no alpha; leave --alpha out, or choose one of {_listed(a for a in Arch if a.alphas)}."
+        having = ", ".join(a for a in Arch if a.alphas)
+        msg = f"{arch} has no alpha; leave --alpha out, or choose one of {having}."
         raise InputError(msg)
-    if not MIN_ALPHA <= alpha <= MAX_ALPHA:
-        msg = f"Expected an alpha from {MIN_ALPHA:g} to {MAX_ALPHA:g}, got {alpha:g}."
+    if not _MIN_ALPHA <= alpha <= _MAX_ALPHA:
+        msg = f"Expected an alpha from {_MIN_ALPHA:g} to {_MAX_ALPHA:g}, got {alpha:g}."
         raise InputError(msg)
 
 
 def _check_imagenet(arch: Arch, width: float) -> None:
     if not arch.is_transfer:
-        having = _listed(other for other in Arch if other.is_transfer)
+        having = ", ".join(other for other in Arch if other.is_transfer)
         msg = f"{arch} has no ImageNet weights; leave --weights out, or choose one of {having}."
         raise InputError(msg)
     if arch.alphas and width not in arch.alphas:
-        having = _listed(f"{alpha:g}" for alpha in arch.alphas)
+        having = ", ".join(f"{alpha:g}" for alpha in arch.alphas)
         msg = f"{arch} has ImageNet weights for alpha {having}, got {width:g}; choose one, or pass --weights none."
         raise InputError(msg)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

@@ -1,6 +1,8 @@
-"""Where the ImageNet weights of ``keras.applications`` are; loads no TensorFlow.
+"""ImageNet weights of ``keras.applications``: where they are published, and downloading them; loads no TensorFlow.
 
-Keras itself asks for the same files, and keeps them in the same folder.
+Keras asks for the same files and keeps them in the same folder. But ``keras.utils.get_file`` waits for ever on a
+network that swallows packets, writes to the final name as it goes (a kill leaves a cut file, which the next training
+takes for whole), and falls back to ``/tmp``.
 """
 
 import hashlib
@@ -24,6 +26,8 @@ __all__ = ["ImageNetFile", "fetch", "imagenet_file", "models_folder"]
 
 _ROOT: Final = "https://storage.googleapis.com/tensorflow/keras-applications"
 _KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
+_TIMEOUT_S: Final = 10.0
+_MD5_DIGITS: Final = 32
 
 
 @dataclass(frozen=True)
@@ -108,10 +112,6 @@ _FILES: Final[Mapping[Arch, ImageNetFile]] = MappingProxyType(
         ),
     }
 )
-
-
-_TIMEOUT_S: Final = 10.0
-_MD5_DIGITS: Final = 32
 
 
 def fetch(file: ImageNetFile, folder: Path, wanted_by: str, timeout_s: float = _TIMEOUT_S) -> Path:

@@ -12,7 +12,8 @@ from models.statistics.confidence import Confidence, PrecisionTarget
 from models.statistics.intervals import proportion_interval
 from models.text import number_of
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import Evaluation, Figures, Judged, OfSplits, Realised
+from trainer.judging.evaluate import Evaluation, Judged, OfSplits, Realised
+from trainer.judging.figures import Figures
 from trainer.judging.label_errors import LabelIssue
 from trainer.report.rates import between, percent, rounded, target_name
 from trainer.run import EpochFigures, RunArgs

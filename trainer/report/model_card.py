@@ -10,7 +10,7 @@ from exporter.markdown import code_block, listed, plain, table
 from models.statistics.confidence import PrecisionTarget
 from models.text import number_of
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Figures
+from trainer.judging.figures import Figures
 from trainer.report.making import made_with, settings, size_and_speed
 from trainer.report.material import (
     ReportMaterial,

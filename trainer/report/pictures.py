@@ -1,8 +1,8 @@
-"""The pictures of a run."""
+"""The pictures of a run: how it learned, what it saw while it learned, what it mixes up, and where it looked."""
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -10,29 +10,32 @@ from typing import Any, Final
 import keras
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from models.preprocess import Pixels
-from trainer.learning.training import Lesson
+from trainer.learning.training import Training
 from trainer.run import EpochFigures, best_of
 
-__all__ = [
-    "batch_captions",
-    "first_batch",
-    "heat_maps",
-    "last_spatial_layer",
-    "plot_confusion",
-    "plot_history",
-    "train_batch_jpeg",
-]
+__all__ = ["first_batch", "heat_maps", "last_spatial_layer", "plot_confusion", "plot_history", "train_batch_jpeg"]
 
-
-_NAMED_CELLS = 20
-_NAMED_CLASSES = 100
+_NAMED_CELLS: Final = 20
+_NAMED_CLASSES: Final = 100
+_MOST: Final = 36
+_COLUMNS: Final = 6
+_TILE: Final = 160
+_CAPTION: Final = 38
+_GAP: Final = 8
+_MARGIN: Final = 4
+_LONGEST: Final = 60
+_INK: Final = (33, 37, 41)
+_PAPER: Final = (248, 249, 250)
+_CARD: Final = (255, 255, 255)
+_BATCH: Final = 16
+_IMAGES: Final = 4
+"""Dimensions of a batch of maps: photo, row, column, channel."""
 
 
 def plot_history(history: Sequence[EpochFigures], output: Path) -> None:
@@ -41,10 +44,9 @@ def plot_history(history: Sequence[EpochFigures], output: Path) -> None:
     loss, accuracy, rate = figure.subplots(1, 3)
     epochs = [row.epoch for row in history]
     best = best_of(history)
-    loss.plot(epochs, [row.train_loss for row in history], label="train")
-    loss.plot(epochs, [row.val_loss for row in history], label="validation")
-    accuracy.plot(epochs, [row.train_accuracy for row in history], label="train")
-    accuracy.plot(epochs, [row.val_accuracy for row in history], label="validation")
+    for split, label in (("train", "train"), ("val", "validation")):
+        loss.plot(epochs, [getattr(row, f"{split}_loss") for row in history], label=label)
+        accuracy.plot(epochs, [getattr(row, f"{split}_accuracy") for row in history], label=label)
     accuracy.plot(best.epoch, best.val_accuracy, "o", label=f"best: epoch {best.epoch}, {best.val_accuracy:.3f}")
     rate.plot(epochs, [row.lr for row in history])
     for axes, title in ((loss, "Loss"), (accuracy, "Accuracy"), (rate, "Learning rate")):
@@ -56,7 +58,7 @@ def plot_history(history: Sequence[EpochFigures], output: Path) -> None:
     _save(figure, output)
 
 
-def plot_confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str], title: str, output: Path) -> None:
+def plot_confusion(matrix: NDArray[np.int64], classes: Sequence[str], title: str, output: Path) -> None:
     """``confusion_matrix.png``: rows are the truth; shade is the share of the row, numbers are photos."""
     names = [_plain(name) for name in classes]
     side = min(20.0, 3.0 + 0.55 * len(classes))
@@ -88,36 +90,12 @@ def _save(figure: Figure, output: Path) -> None:
         figure.savefig(output, dpi=110)
 
 
-_MOST: Final = 36
-_COLUMNS: Final = 6
-_TILE: Final = 160
-_CAPTION: Final = 38
-_GAP: Final = 8
-_LINE: Final = 16
-_MARGIN: Final = 4
-_LONGEST: Final = 60
-_INK: Final = (33, 37, 41)
-_PAPER: Final = (248, 249, 250)
-_CARD: Final = (255, 255, 255)
-_LEAST: Final = 0.005
-
-
-def batch_captions(targets: NDArray[np.float32], classes: Sequence[str]) -> list[str]:
-    """What each photo of a batch was said to be: one label, or two with their shares where photos were mixed.
-
-    Args:
-        targets: ``float32 (n, classes)``, or ``(n, 1)`` for two classes: the share of the second. Rows that sum to 1.
-        classes: names, in index order.
-    """
-    shares = np.column_stack((1 - targets, targets)) if targets.shape[1] == 1 else targets
-    return [_caption(row, classes) for row in shares]
-
-
-def _caption(row: NDArray[np.float32], classes: Sequence[str]) -> str:
-    first, *others = [int(place) for place in np.argsort(-row, kind="stable")[:2] if row[place] > _LEAST] or [0]
-    if not others:
-        return classes[first]
-    return "\n".join(f"{row[place]:.0%} {classes[place]}" for place in (first, *others))
+def first_batch(training: Training) -> bytes:
+    """``train_batch.jpg``: the first batch, augmented, with the classes that the network is told."""
+    batches = training.batches()
+    pixels, targets = (array.numpy() for array in next(iter(batches.epoch(0, batches.size))))
+    labels = targets[:, 0] > 0 if targets.shape[1] == 1 else targets.argmax(axis=1)
+    return train_batch_jpeg(pixels, [training.args.classes[int(label)] for label in labels])
 
 
 def train_batch_jpeg(pixels: NDArray[np.float32] | NDArray[np.uint8], captions: Sequence[str]) -> bytes:
@@ -125,7 +103,7 @@ def train_batch_jpeg(pixels: NDArray[np.float32] | NDArray[np.uint8], captions: 
 
     Args:
         pixels: ``(n, S, S, 3)`` in 0..255; the first 36 are shown.
-        captions: a line or two for each.
+        captions: a line for each.
 
     Returns:
         A JPEG of about 1000 pixels across. Letters that its font lacks, Chinese ones say, are drawn as boxes.
@@ -147,9 +125,7 @@ def _draw(sheet: Image.Image, photo: Image.Image, caption: str, left: int, top: 
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((left, top, left + _TILE - 1, top + _TILE + _CAPTION - 1), fill=_CARD)
     sheet.paste(photo.resize((_TILE, _TILE), Image.Resampling.LANCZOS), (left, top))
-    for number, line in enumerate(caption.split("\n")[:2]):
-        place = (left + _MARGIN, top + _TILE + 3 + number * _LINE)
-        draw.text(place, _fitting(line), fill=_INK, font=_font())
+    draw.text((left + _MARGIN, top + _TILE + 3), _fitting(caption), fill=_INK, font=_font())
 
 
 def _fitting(text: str) -> str:
@@ -168,16 +144,29 @@ def _font() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 13)
 
 
-def first_batch(lesson: Lesson) -> bytes:
-    """A JPEG of the first batch, augmented, with the classes that the network is told."""
-    batches = lesson.batches()
-    pixels, targets = next(iter(batches.epoch(0, batches.size)))
-    return train_batch_jpeg(pixels.numpy(), batch_captions(targets.numpy(), lesson.args.classes))
+def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> NDArray[np.float32]:
+    """How much each place of a photo speaks for a class: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
 
+    Args:
+        network: with a layer ``logits``: one unit for two classes, whose logit speaks for the second and against the
+            first; else a unit a class.
+        pixels: ``uint8 (n, S, S, 3)``.
+        classes: of each photo, the index of the class asked about.
 
-_BATCH: Final = 16
-_IMAGES: Final = 4
-"""Dimensions of a batch of maps: photo, row, column, channel."""
+    Returns:
+        ``float32 (n, S, S)`` in 0..1: 1 where a photo's hottest place is, all 0 where nothing speaks for the class.
+
+    Raises:
+        ValueError: no layer of the network has an output with places.
+    """
+    size = pixels.shape[1:3]
+    maps = network.get_layer(last_spatial_layer(network)).output
+    probe = keras.Model(network.inputs, [maps, network.get_layer("logits").output])
+    heats = [np.zeros((0, *size), np.float32)]
+    for start in range(0, len(pixels), _BATCH):
+        asked = np.asarray(classes[start : start + _BATCH], np.int64)
+        heats.append(_heat(probe, tf.cast(pixels[start : start + _BATCH], tf.float32), asked, size))
+    return np.concatenate(heats)
 
 
 def last_spatial_layer(network: keras.Model) -> str:
@@ -192,35 +181,6 @@ def last_spatial_layer(network: keras.Model) -> str:
             return str(layer.name)
     msg = f"Expected a layer with a 4-D output in {network.name}, found none."
     raise ValueError(msg)
-
-
-def heat_maps(network: keras.Model, layer: str, pixels: Pixels, classes: Sequence[int]) -> NDArray[np.float32]:
-    """How much each place of a photo speaks for a class.
-
-    Args:
-        network: with a layer ``logits``: one unit for two classes, whose logit speaks for the second and against the
-            first; else a unit a class.
-        layer: whose maps are weighed, as :func:`last_spatial_layer` finds it.
-        pixels: ``uint8 (n, S, S, 3)``.
-        classes: of each photo, the index of the class asked about.
-
-    Returns:
-        ``float32 (n, S, S)`` in 0..1: 1 where a photo's hottest place is, all 0 where nothing speaks for the class.
-    """
-    size = pixels.shape[1:3]
-    outputs = [network.get_layer(layer).output, network.get_layer("logits").output]
-    probe = keras.Model(network.inputs, outputs)
-    asked = np.asarray(classes, np.int64)
-    heats = list(_batches(probe, pixels, asked, size))
-    return np.concatenate(heats) if heats else np.zeros((0, *size), np.float32)
-
-
-def _batches(
-    probe: keras.Model, pixels: Pixels, asked: NDArray[np.int64], size: tuple[int, ...]
-) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(pixels), _BATCH):
-        chosen = slice(start, start + _BATCH)
-        yield _heat(probe, tf.cast(pixels[chosen], tf.float32), asked[chosen], size)
 
 
 def _heat(

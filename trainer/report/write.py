@@ -1,106 +1,106 @@
-"""What a training leaves besides the network: how good it is, how sure it may be, and pages to look at."""
+"""Writing what a training leaves besides the network: how good it is, how sure it may be, and pages to look at."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Final
 
 import keras
+import numpy as np
 
+from exporter.evenly import evenly
+from exporter.training_run import ORIGINALS
+from models.errors import ImageError
+from models.photo import read_photo
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Evaluation, Judged, Predictions, confusion, evaluate
+from trainer.data.prepare import Prepared
+from trainer.judging.evaluate import Evaluation, evaluate
+from trainer.judging.figures import confusion
 from trainer.judging.folds import Fold
 from trainer.judging.judge import Verdict, judge, write_predictions
-from trainer.judging.label_errors import LabelIssue, doubted_labels, write_label_issues
-from trainer.learning.training import Lesson
+from trainer.judging.label_errors import LabelIssue, label_issues_of, write_label_issues
+from trainer.learning.training import Training, labels_of
 from trainer.report.material import ReportMaterial, Speed
 from trainer.report.model_card import model_card
 from trainer.report.page import report_page
-from trainer.report.pictures import heat_maps, last_spatial_layer, plot_confusion, plot_history
+from trainer.report.pictures import heat_maps, plot_confusion, plot_history
 from trainer.run import read_history
-from trainer.splits.prepare import Prepared
+from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["LeaveView", "leave"]
+__all__ = ["keep_for_export", "write_report"]
 
-_PARTS = 4
-
-
-class LeaveView(Protocol):
-    """Who is told what is being done."""
-
-    def advance(self, what: str, done: int, total: int) -> None:
-        """So much of a piece of work is done."""
+_PARTS: Final = 4
+_TRAIN_SAMPLE: Final = 512
+_VAL_SAMPLE: Final = 5_000
 
 
-def leave(lesson: Lesson, prepared: Prepared, folds: Sequence[Fold], seconds: float, view: LeaveView) -> Evaluation:
+def write_report(
+    training: Training,
+    prepared: Prepared,
+    folds: Sequence[Fold],
+    seconds: float,
+    advance: Callable[[str, int, int], None],
+) -> Evaluation:
     """Judge the best network on validation and test, learn how sure it may be, and write it all down.
 
     Args:
-        lesson: that was taught; its ``args`` as they are to be.
+        training: of the network; its ``args`` as they are to be.
         prepared: the data.
-        folds: what other networks said of training photos that they had not seen; may be none.
+        folds: what other networks predicted for training photos that they had not seen; may be none.
         seconds: that the training took.
-        view: told what is being done.
+        advance: told (what, done, total).
     """
-    network = keras.saving.load_model(lesson.run.best, compile=False)
-    view.advance("Judging", 0, _PARTS)
-    verdict = judge(network, lesson, prepared, folds)
-    evaluation = _write_figures(lesson, verdict)
-    view.advance("Looking for wrong labels", 1, _PARTS)
-    issues = doubted_labels(network, lesson)
-    write_label_issues(lesson.run.label_issues, issues, Path(lesson.args.data))
-    view.advance("Drawing", 2, _PARTS)
-    _draw(lesson, verdict)
-    view.advance("Writing the report", 3, _PARTS)
-    material = _material(network, lesson, prepared, verdict, evaluation, issues, seconds)
-    replace_file(lesson.run.report, report_page(material).encode())
-    replace_file(lesson.run.model_card, model_card(material).encode())
+    run, args = training.run, training.args
+    network = keras.saving.load_model(run.best, compile=False)
+    advance("Judging", 0, _PARTS)
+    photos = {split: found for split in (Split.VAL, Split.TEST) if (found := prepared.of(split))}
+    verdict = judge(network, training, photos, folds)
+    evaluation = _write_figures(training, verdict)
+    advance("Looking for wrong labels", 1, _PARTS)
+    issues = label_issues_of(network, training)
+    write_label_issues(run.label_issues, issues, Path(args.data))
+    advance("Drawing", 2, _PARTS)
+    split = Split.TEST if Split.TEST in verdict.judged else Split.VAL
+    judged = verdict.judged[split]
+    matrix = confusion(judged.probabilities, judged.labels, len(args.classes))
+    plot_confusion(matrix, args.classes, f"{args.name}: {split}", run.path / "confusion_matrix.png")
+    plot_history(read_history(run.history), run.path / "results.png")
+    advance("Writing the report", 3, _PARTS)
+    material = _material(network, training, prepared, verdict, evaluation, issues, seconds)
+    replace_file(run.report, report_page(material).encode())
+    replace_file(run.model_card, model_card(material).encode())
     return evaluation
 
 
-def _write_figures(lesson: Lesson, verdict: Verdict) -> Evaluation:
-    run, classes = lesson.run, lesson.args.classes
+def _write_figures(training: Training, verdict: Verdict) -> Evaluation:
+    run, classes = training.run, training.args.classes
     head = BytesIO()
     verdict.out_of_distribution.head.write(head)
     replace_file(run.unknown, head.getvalue())
-    val, test = (_predictions(verdict.judged.get(split)) for split in (Split.VAL, Split.TEST))
-    evaluation = evaluate(classes, verdict.confidence, val, test)
+    evaluation = evaluate(classes, verdict.confidence, verdict.judged)
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
-    write_predictions(run.predictions, verdict.judged, verdict.confidence, classes, Path(lesson.args.data))
+    write_predictions(run.predictions, verdict.judged, verdict.confidence, classes, Path(training.args.data))
     # Last: an export needs it, and only then is all of this of best.keras.
     replace_file(run.confidence, verdict.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
 
-def _predictions(judged: Judged | None) -> Predictions | None:
-    return None if judged is None else Predictions(judged.logits, judged.labels, judged.unknown)
-
-
-def _draw(lesson: Lesson, verdict: Verdict) -> None:
-    run, classes = lesson.run, lesson.args.classes
-    split = Split.TEST if Split.TEST in verdict.judged else Split.VAL
-    judged = verdict.judged[split]
-    matrix = confusion(judged.probabilities, judged.labels, len(classes))
-    plot_confusion(matrix, classes, f"{lesson.args.name}: {split}", run.path / "confusion_matrix.png")
-    plot_history(read_history(run.history), run.path / "results.png")
-
-
 def _material(
     network: keras.Model,
-    lesson: Lesson,
+    training: Training,
     prepared: Prepared,
     verdict: Verdict,
     evaluation: Evaluation,
     issues: Sequence[LabelIssue],
     seconds: float,
 ) -> ReportMaterial:
-    run, history = lesson.run, read_history(lesson.run.history)
+    run, history = training.run, read_history(training.run.history)
     waited = sum(row.waiting * row.seconds for row in history) / sum(row.seconds for row in history)
-    heat_name = last_spatial_layer(network)
     return ReportMaterial(
-        args=lesson.args,
+        args=training.args,
         prepared_counts={split: Counter(photo.label for photo in prepared.of(split)) for split in Split},
         notes=prepared.notes,
         excluded=prepared.excluded,
@@ -118,6 +118,34 @@ def _material(
             waiting=waited,
         ),
         train_batch=run.train_batch.read_bytes(),
-        pixels=lesson.store.take,
-        heat=lambda pixels, classes: heat_maps(network, heat_name, pixels, classes),
+        pixels=training.store.take,
+        heat=lambda pixels, classes: heat_maps(network, pixels, classes),
     )
+
+
+def keep_for_export(training: Training) -> None:
+    """Keep what the export needs, so that the photos may be gone by then.
+
+    That is the pixels of validation and of some training photos, and some validation photos as they were.
+    """
+    run = training.run
+    held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]
+    chosen = np.random.default_rng(training.args.seed).permutation(len(training.photos))[:_TRAIN_SAMPLE]
+    samples = {"val": held, "train_sample": [training.photos[i] for i in chosen]}
+    for name, photos in samples.items():
+        pixels = training.store.take([photo.sha256 for photo in photos])
+        run.write_pixels(name, pixels, labels_of(photos, training.args.classes))
+    run.originals.mkdir(parents=True, exist_ok=True)
+    for number, photo in enumerate(held[i] for i in evenly(len(held), ORIGINALS)):
+        data = _bytes_of(photo)
+        if data is not None:
+            (run.originals / f"{number:03d}{photo.path.suffix.lower()}").write_bytes(data)
+
+
+def _bytes_of(photo: AssignedPhoto) -> bytes | None:
+    """None of a photo that is gone, or was replaced since: its label is not of what is there now."""
+    try:
+        data = read_photo(photo.path)
+    except ImageError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == photo.sha256 else None

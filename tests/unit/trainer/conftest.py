@@ -8,7 +8,7 @@ import pytest
 
 from models.preprocess import PreprocessSpec
 from trainer.data.dataset import Split
-from trainer.learning.training import Lesson
+from trainer.learning.training import Training
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights
 from trainer.request import Arch, Balance, TrainRequest
@@ -129,8 +129,8 @@ COLOURS = np.array([(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40),
 
 
 @pytest.fixture
-def make_lesson(tmp_path, make_store):
-    """A lesson on 16 px photos of noise in their classes' colours; two photos after each other are of one group.
+def make_training(tmp_path, make_store):
+    """A training on 16 px photos of noise in their classes' colours; two photos after each other are of one group.
 
     Args of what it gives:
         labels: class indices of the training photos.
@@ -153,7 +153,7 @@ def make_lesson(tmp_path, make_store):
             )
             for i, label in enumerate(both)
         ]
-        return Lesson(
+        return Training(
             args=lesson_args(classes).model_copy(update=changes),
             store=make_store(pixels),
             photos=photos[: len(labels)],
@@ -167,7 +167,7 @@ def make_lesson(tmp_path, make_store):
 def lesson_args(classes):
     return RunArgs(
         schema_version=2,
-        name="lesson",
+        name="training",
         data="photos",
         arch=Arch.SIMPLE,
         preprocess=PreprocessSpec(size=16),

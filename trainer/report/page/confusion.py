@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.text import number_of
-from pages.text import isolated, share
-from trainer.judging.evaluate import confusion
+from trainer.check.page.tables import more
+from trainer.judging.figures import confusion
 from trainer.report.material import ReportMaterial, judged_of, shown_split
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.matrix_picture import blocks_of, matrix_picture
 from trainer.report.page.table import table
-from worker.page.sections import more, section
+from worker.page.sections import section
+from worker.page.text import isolated, share
 
 __all__ = ["confusion_section"]
 

@@ -3,7 +3,7 @@
 from models.text import number_of
 from pages.text import duration, isolated, visible
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Figures
+from trainer.judging.figures import Figures
 from trainer.report.material import (
     ReportMaterial,
     caveat,

@@ -8,7 +8,8 @@ import pytest
 from models.statistics.calibration import calibrated, expected_calibration_error
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.intervals import proportion_interval
-from trainer.judging.evaluate import Evaluation, Predictions, evaluate
+from trainer.data.dataset import Split
+from trainer.judging.evaluate import Evaluation, Judged, evaluate
 from trainer.judging.figures import score
 
 CLASSES = ("clock", "hat")
@@ -17,9 +18,15 @@ GOLDEN = Path(__file__).with_name("evaluation.json")
 LOGITS = np.array([[4, 0], [3, 0], [0, 2], [0, 1], [1, 0], [0, 5]], np.float32)
 LABELS = np.array([0, 1, 1, 1, 0, 1])
 STRANGE = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 9.0], np.float32)
-VAL = Predictions(LOGITS, LABELS, STRANGE)
-TEST = Predictions(LOGITS[:4], LABELS[:4], STRANGE[:4])
 TEMPERATURE = 2.0
+
+
+def judged(rows=6):
+    logits = LOGITS[:rows]
+    return Judged([], LABELS[:rows], logits, calibrated(logits, TEMPERATURE), STRANGE[:rows])
+
+
+VAL, TEST = judged(), judged(4)
 
 
 def sure_of(logit):
@@ -46,7 +53,7 @@ CONFIDENCE = Confidence(
 
 
 def test_figures_are_of_calibrated_probabilities():
-    report = evaluate(CLASSES, CONFIDENCE, VAL, TEST)
+    report = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST})
     assert report.val == score(calibrated(LOGITS, TEMPERATURE), LABELS, CLASSES)
     assert report.test == score(calibrated(LOGITS[:4], TEMPERATURE), LABELS[:4], CLASSES)
     assert report.temperature == TEMPERATURE
@@ -54,14 +61,14 @@ def test_figures_are_of_calibrated_probabilities():
 
 
 def test_the_error_before_is_that_of_temperature_1():
-    report = evaluate(CLASSES, CONFIDENCE, VAL, TEST)
+    report = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST})
     assert report.ece_before.val == expected_calibration_error(calibrated(LOGITS, 1.0), LABELS)
     assert report.ece_before.val != report.val.ece
 
 
 def test_what_a_target_came_to():
     """Of validation, rows 0, 1 (wrong) and 2 are sure enough; so is row 5, but it is unknown."""
-    found = evaluate(CLASSES, CONFIDENCE, VAL, TEST).coverage_at_precision
+    found = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST}).coverage_at_precision
     assert list(found) == ["0.90", "0.95", "0.97", "0.98", "0.99"]
     val, test = found["0.98"].val, found["0.98"].test
     assert (val.coverage, val.automatic, val.wrong, val.precision) == (0.5, 3, 1, 2 / 3)
@@ -70,20 +77,20 @@ def test_what_a_target_came_to():
 
 
 def test_a_class_without_a_threshold_goes_to_review():
-    found = evaluate(CLASSES, CONFIDENCE, VAL, None).coverage_at_precision["0.99"]
+    found = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL}).coverage_at_precision["0.99"]
     assert (found.val.automatic, found.val.wrong) == (2, 1)
 
 
 def test_where_no_row_is_automatic_there_is_no_precision():
     none = tuple(target.model_copy(update={"thresholds": (None, None)}) for target in CONFIDENCE.targets)
-    found = evaluate(CLASSES, CONFIDENCE.model_copy(update={"targets": none}), VAL, TEST)
+    found = evaluate(CLASSES, CONFIDENCE.model_copy(update={"targets": none}), {Split.TEST: TEST})
     realised = found.coverage_at_precision["0.90"].test
     assert (realised.coverage, realised.automatic, realised.precision) == (0.0, 0, None)
     assert realised.precision_95 == (0.0, 1.0)
 
 
 def test_the_share_of_unknown_rows_is_said():
-    unknown = evaluate(CLASSES, CONFIDENCE, VAL, TEST).unknown
+    unknown = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST}).unknown
     assert (unknown.score, unknown.limit, unknown.kept) == ("energy", 1.0, 0.95)
     assert unknown.review.val == pytest.approx(1 / 6)
     assert unknown.review.test == 0
@@ -91,30 +98,31 @@ def test_the_share_of_unknown_rows_is_said():
 
 def test_a_score_at_the_limit_is_within():
     at_limit = replace(VAL, unknown=np.ones(6, np.float32))
-    assert evaluate(CLASSES, CONFIDENCE, at_limit, None).unknown.review.val == 0
+    assert evaluate(CLASSES, CONFIDENCE, {Split.VAL: at_limit}).unknown.review.val == 0
 
 
 def test_without_an_unknown_score_every_row_is_known():
-    report = evaluate(CLASSES, CONFIDENCE.model_copy(update={"unknown": None}), replace(VAL, unknown=None), None)
+    val = replace(VAL, unknown=None)
+    report = evaluate(CLASSES, CONFIDENCE.model_copy(update={"unknown": None}), {Split.VAL: val})
     assert report.unknown is None
     assert report.coverage_at_precision["0.98"].val.automatic == 4
 
 
-@pytest.mark.parametrize("test", [None, Predictions(np.empty((0, 2), np.float32), np.empty(0, np.intp))])
+@pytest.mark.parametrize("test", [{}, {Split.TEST: judged(0)}])
 def test_a_split_without_photos_is_none_everywhere(test):
-    report = evaluate(CLASSES, CONFIDENCE, VAL, test)
+    report = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, **test})
     assert report.test is report.ece_before.test is report.unknown.review.test is None
     assert {found.test for found in report.coverage_at_precision.values()} == {None}
     assert report.val is not None
 
 
 def test_the_file_is_as_it_always_was():
-    written = evaluate(CLASSES, CONFIDENCE, VAL, None).model_dump_json(indent=1)
+    written = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL}).model_dump_json(indent=1)
     assert rounded(json.loads(written)) == json.loads(GOLDEN.read_text())
 
 
 def test_what_is_written_is_read():
-    report = evaluate(CLASSES, CONFIDENCE, VAL, TEST)
+    report = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST})
     assert Evaluation.model_validate_json(report.model_dump_json()) == report
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.judging.label_errors import FOLDS, assign_folds, out_of_fold
+from trainer.judging.folds import assign_folds
+from trainer.judging.label_errors import FOLDS, out_of_fold
 
 
 def clusters(counts, distance=5.0, width=8, seed=0):
@@ -69,7 +70,7 @@ def test_a_class_of_one_group_is_learned_by_the_others_only():
     features, labels = clusters((30, 30, 8))
     groups = [*alone(labels)[:60], *["one"] * 8]
     said = out_of_fold(features, labels, groups, 3, 0)
-    own_fold = assign_folds(labels, groups, 0) == assign_folds(labels, groups, 0)[-1]
+    own_fold = assign_folds(labels, groups, 0, FOLDS) == assign_folds(labels, groups, 0, FOLDS)[-1]
     assert np.array_equal(said[:, 2] == 0, own_fold)
     assert said.sum(axis=1) == pytest.approx(1)
 
@@ -106,7 +107,7 @@ def test_a_class_has_a_probability_exactly_where_another_fold_has_a_photo_of_it(
     features = np.random.default_rng(seed).normal(size=(len(rows), 6))
     with warnings.catch_warnings(action="error"):
         said = out_of_fold(features, labels, groups, 5, seed)
-    folds = assign_folds(labels, groups, seed)
+    folds = assign_folds(labels, groups, seed, FOLDS)
     learned = np.array([[(labels[folds != f] == label).any() for label in range(5)] for f in folds]).reshape(-1, 5)
     assert np.array_equal(said > 0, learned)
     assert said.sum(axis=1) == pytest.approx(learned.any(axis=1).astype(float), abs=1e-5)
@@ -117,18 +118,18 @@ def test_a_class_has_a_probability_exactly_where_another_fold_has_a_photo_of_it(
 @given(photos, st.integers(0, 9), st.randoms(use_true_random=False))
 def test_a_group_is_in_one_fold_wherever_its_photos_stand(rows, seed, random):
     labels = np.array([label for label, _ in rows], np.intp)
-    folds = assign_folds(labels, [group for _, group in rows], seed)
+    folds = assign_folds(labels, [group for _, group in rows], seed, FOLDS)
     assert len({(group, fold) for (_, group), fold in zip(rows, folds, strict=True)}) == len({g for _, g in rows})
     order = list(range(len(rows)))
     random.shuffle(order)
-    moved = assign_folds(labels[order], [rows[place][1] for place in order], seed)
+    moved = assign_folds(labels[order], [rows[place][1] for place in order], seed, FOLDS)
     assert np.array_equal(moved, folds[order])
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=60), st.integers(0, 9))
 def test_photos_of_each_class_are_spread_evenly(labels, seed):
-    folds = assign_folds(np.array(labels, np.intp), alone(labels), seed)
+    folds = assign_folds(np.array(labels, np.intp), alone(labels), seed, FOLDS)
     counts = Counter(zip(labels, folds.tolist(), strict=True))
     for label in set(labels):
         of_folds = [counts[label, fold] for fold in range(FOLDS)]
@@ -137,4 +138,4 @@ def test_photos_of_each_class_are_spread_evenly(labels, seed):
 
 def test_another_seed_makes_other_folds():
     _, labels = clusters((30, 30))
-    assert len({tuple(assign_folds(labels, alone(labels), seed)) for seed in range(5)}) == 5
+    assert len({tuple(assign_folds(labels, alone(labels), seed, FOLDS)) for seed in range(5)}) == 5

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.learning.predictions import answer, features_of
+from trainer.learning.predictions import features_of, predict
 
 COUNT = 130
 
@@ -33,7 +33,7 @@ def said(network, layer, pixels):
 
 def test_every_photo_is_answered_in_the_order_asked(store, names):
     network, pixels = network_of(3), store.take(names)
-    found = answer(network, names, store)
+    found = predict(network, names, store)
     assert found.logits == pytest.approx(said(network, "logits", pixels), abs=1e-4)
     assert found.features == pytest.approx(said(network, "features", pixels), abs=1e-4)
     assert found.logits.dtype == found.features.dtype == np.float32
@@ -41,20 +41,20 @@ def test_every_photo_is_answered_in_the_order_asked(store, names):
 
 def test_two_classes_have_a_column_each(store, names):
     network = network_of(1)
-    found = answer(network, names, store).logits
+    found = predict(network, names, store).logits
     assert found.shape == (COUNT, 2)
     assert not found[:, 0].any()
     assert found[:, 1:] == pytest.approx(said(network, "logits", store.take(names)), abs=1e-4)
 
 
 def test_no_photos_are_no_answers(store):
-    found = answer(network_of(1), [], store)
+    found = predict(network_of(1), [], store)
     assert (found.logits.shape, found.features.shape) == ((0, 2), (0, 80))
 
 
 def test_only_a_few_photos_are_in_memory_at_a_time(store, names):
     store.taken.clear()
-    answer(network_of(3), names, store)
+    predict(network_of(3), names, store)
     assert [len(some) for some in store.taken] == [128, 2]
 
 

@@ -10,7 +10,7 @@ from trainer.learning.batches import augmented, resized
 from trainer.learning.recipe import Augmentation
 
 COUNT, SIZE = 32, 16
-NOTHING = Augmentation(flip=False, shift=0, zoom=(1, 1), stretch=0, rotation_rad=0, colour=0, erase=0, mixup=0)
+NOTHING = Augmentation(flip=False, shift=0, zoom=(1, 1), stretch=0, rotation_rad=0, colour=0, erase=0)
 
 wishes = st.builds(
     Augmentation,
@@ -21,7 +21,6 @@ wishes = st.builds(
     rotation_rad=st.floats(0, 0.5),
     colour=st.floats(0, 0.5),
     erase=st.floats(0, 1),
-    mixup=st.floats(0, 1),
 )
 
 
@@ -30,30 +29,23 @@ def photos():
     return np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3)).astype(np.float32)
 
 
-def change(photos, wish, *, seed=0, size=None, targets=None):
-    """Changed pixels and targets; each photo is a class of its own where no targets are given."""
+def change(photos, how, *, seed=0, size=None):
     size = size or photos.shape[1]
-    targets = np.eye(len(photos), dtype=np.float32) if targets is None else targets
-    both = augmented(tf.constant(photos), tf.constant(targets), tf.constant([seed, 0], tf.int64), size, wish)
-    return tuple(part.numpy() for part in both)
+    return augmented(tf.constant(photos), tf.constant([seed, 0], tf.int64), size, how).numpy()
 
 
 @settings(deadline=None, max_examples=30)
 @given(wishes, st.sampled_from([16, 24, 32]), st.integers(0, 2**40))
-def test_pixels_stay_pixels_and_shares_sum_to_one(wish, size, seed):
+def test_pixels_stay_pixels(wish, size, seed):
     photos = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3)).astype(np.float32)
-    pixels, targets = change(photos, wish, seed=seed, size=size)
-    assert (pixels.shape, pixels.dtype, targets.dtype) == ((5, size, size, 3), np.float32, np.float32)
+    pixels = change(photos, wish, seed=seed, size=size)
+    assert (pixels.shape, pixels.dtype) == ((5, size, size, 3), np.float32)
     assert pixels.min() >= 0
     assert pixels.max() <= 255
-    assert targets.min() >= 0
-    assert targets.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
 
 
 def test_where_nothing_is_wished_nothing_changes(photos):
-    pixels, targets = change(photos, NOTHING)
-    assert pixels == pytest.approx(photos, abs=1e-3)
-    assert np.array_equal(targets, np.eye(COUNT))
+    assert change(photos, NOTHING) == pytest.approx(photos, abs=1e-3)
 
 
 @pytest.mark.parametrize("size", [8, 12, 24])
@@ -61,7 +53,7 @@ def test_another_size_shows_the_same_picture_in_its_place(size):
     """A picture that is its own mirror image, both ways, stays so: nothing moves to one side."""
     far = np.abs(np.arange(SIZE) - (SIZE - 1) / 2)
     picture = np.broadcast_to((far[:, None] + far[None])[None, :, :, None] * 10, (1, SIZE, SIZE, 3)).astype(np.float32)
-    (shown,), _ = change(picture, NOTHING, size=size)
+    (shown,) = change(picture, NOTHING, size=size)
     assert shown.shape == (size, size, 3)
     assert shown == pytest.approx(shown[:, ::-1], abs=1e-3)
     assert shown == pytest.approx(shown[::-1], abs=1e-3)
@@ -69,7 +61,7 @@ def test_another_size_shows_the_same_picture_in_its_place(size):
 
 
 def test_a_flip_mirrors_about_half_of_the_photos_to_the_pixel(photos):
-    shown, _ = change(photos, replace(NOTHING, flip=True))
+    shown = change(photos, replace(NOTHING, flip=True))
     mirrored = [np.allclose(one, photo[:, ::-1], atol=1e-3) for one, photo in zip(shown, photos, strict=True)]
     same = [np.allclose(one, photo, atol=1e-3) for one, photo in zip(shown, photos, strict=True)]
     assert [a + b for a, b in zip(mirrored, same, strict=True)] == [1] * COUNT
@@ -92,7 +84,7 @@ def centres(shown):
 
 
 def test_a_shift_moves_photos_both_ways_and_no_farther_than_wished():
-    moved = centres(change(dots(), replace(NOTHING, shift=0.1))[0])
+    moved = centres(change(dots(), replace(NOTHING, shift=0.1)))
     assert np.abs(moved).max() <= 0.1 + 1e-3
     assert (moved.min(axis=0) < -0.05).all()
     assert (moved.max(axis=0) > 0.05).all()
@@ -100,19 +92,19 @@ def test_a_shift_moves_photos_both_ways_and_no_farther_than_wished():
 
 def test_what_turns_and_grows_and_stretches_stays_in_the_middle():
     wish = replace(NOTHING, zoom=(0.7, 1.2), stretch=0.2, rotation_rad=0.3, flip=True)
-    shown, _ = change(dots(), wish)
+    shown = change(dots(), wish)
     assert np.abs(centres(shown)).max() < 1e-3
     assert len({photo.tobytes() for photo in shown}) == COUNT
 
 
 def test_a_zoom_shows_a_part_as_large_as_wished():
-    shown, _ = change(dots(), replace(NOTHING, zoom=(0.5, 0.5)))
+    shown = change(dots(), replace(NOTHING, zoom=(0.5, 0.5)))
     assert (shown[..., 0].sum(axis=(1, 2)) / dots()[..., 0].sum(axis=(1, 2))) == pytest.approx(4.0, rel=0.05)
 
 
 def test_colours_change_by_no_more_than_wished():
     grey = np.full((COUNT, 4, 4, 3), 100, np.float32)
-    shown, _ = change(grey, replace(NOTHING, colour=0.2))
+    shown = change(grey, replace(NOTHING, colour=0.2))
     assert np.ptp(shown, axis=(1, 2)).max() < 1e-3
     assert shown.min() >= 100 * 0.8 * 0.9 - 1e-3
     assert shown.max() <= 100 * 1.2 * 1.1 + 1e-3
@@ -120,7 +112,7 @@ def test_colours_change_by_no_more_than_wished():
 
 
 def test_contrast_goes_up_for_some_and_down_for_others(photos):
-    spreads = change(photos, replace(NOTHING, colour=0.2))[0].std(axis=(1, 2, 3)) / photos.std(axis=(1, 2, 3))
+    spreads = change(photos, replace(NOTHING, colour=0.2)).std(axis=(1, 2, 3)) / photos.std(axis=(1, 2, 3))
     assert spreads.min() < 0.95
     assert spreads.max() > 1.05
 
@@ -133,7 +125,7 @@ def holes(photos, shown):
 
 def test_an_erased_rectangle_is_grey_and_the_rest_is_untouched():
     white = np.full((COUNT, 40, 40, 3), 255, np.float32)
-    shown, _ = change(white, replace(NOTHING, erase=1.0))
+    shown = change(white, replace(NOTHING, erase=1.0))
     assert sorted(np.unique(shown.round(2)).tolist()) == [127.5, 255.0]
     sides = holes(white, shown)
     assert sides.max() <= 0.5 * 40 + 1
@@ -144,38 +136,20 @@ def test_an_erased_rectangle_is_grey_and_the_rest_is_untouched():
 
 def test_as_many_photos_are_erased_as_wished():
     white = np.full((200, 8, 8, 3), 255, np.float32)
-    shown, _ = change(white, replace(NOTHING, erase=0.25))
+    shown = change(white, replace(NOTHING, erase=0.25))
     assert 0.1 < (holes(white, shown).min(axis=1) > 0).mean() < 0.35
 
 
-def test_mixup_shares_out_targets_as_it_shares_out_pixels():
-    even = np.broadcast_to(np.arange(0, 256, 8, dtype=np.float32)[:, None, None, None], (COUNT, 4, 4, 3))
-    shown, targets = change(np.array(even), replace(NOTHING, mixup=1.0))
-    assert shown[:, 0, 0, 0] == pytest.approx(targets @ even[:, 0, 0, 0], abs=1e-2)
-    assert (np.diagonal(targets) >= 0.5).all()
-    assert (np.diagonal(targets) < 0.999).sum() > COUNT / 2
-
-
-def test_mixup_shares_out_a_single_target_too():
-    black_and_white = np.repeat(np.array([0.0, 255.0], np.float32), 8)[:, None, None, None] * np.ones((1, 4, 4, 3))
-    targets = np.repeat(np.array([0.0, 1.0], np.float32), 8)[:, None]
-    shown, shared = change(black_and_white.astype(np.float32), replace(NOTHING, mixup=1.0), targets=targets)
-    assert shared.shape == (16, 1)
-    assert shown[:, 0, 0, 0] / 255 == pytest.approx(shared[:, 0], abs=1e-4)
-    assert ((shared > 0) & (shared < 1)).any()
-
-
 def test_the_same_seed_makes_the_same_change_and_another_seed_another(photos):
-    wish = Augmentation(erase=0.5, mixup=0.5)
-    one, again, other = (change(photos, wish, seed=seed) for seed in (3, 3, 4))
-    assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
-    assert not np.array_equal(one[0], other[0])
-    assert not np.array_equal(one[1], other[1])
+    how = Augmentation(erase=0.5)
+    one, again, other = (change(photos, how, seed=seed) for seed in (3, 3, 4))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
 
 
 def test_photos_of_a_batch_are_changed_each_in_its_own_way(photos):
     same = np.broadcast_to(photos[:1], photos.shape)
-    shown, _ = change(np.array(same), Augmentation())
+    shown = change(np.array(same), Augmentation())
     assert len({photo.tobytes() for photo in shown}) == COUNT
 
 

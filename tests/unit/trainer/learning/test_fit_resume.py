@@ -66,7 +66,7 @@ LIVELY = replace(
     cosine=True,
     smoothing=0.1,
     average=0.1,
-    augmentation=Augmentation(erase=0.5, mixup=0.5),
+    augmentation=Augmentation(erase=0.5),
     stages=(Stage(0.5, 0.5),),
 )
 

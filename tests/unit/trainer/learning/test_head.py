@@ -21,7 +21,7 @@ def features_and_labels(classes, count=60):
     return (places[labels] + 0.5 * rng.normal(size=(count, 256))).astype(np.float32), labels
 
 
-def taught(network, features, labels, class_weights=None, epochs=15, seed=0):
+def trained_head(network, features, labels, class_weights=None, epochs=15, seed=0):
     classes = max(2, network.output_shape[-1])
     train_head(network, features, labels, classes=classes, epochs=epochs, seed=seed, class_weights=class_weights)
     return network
@@ -39,14 +39,14 @@ def test_the_head_learns_and_the_body_stays(classes):
     head = {variable.path for variable in network.get_layer("logits").weights}
     before = {variable.path: np.array(variable) for variable in network.weights}
     features, labels = features_and_labels(classes)
-    taught(network, features, labels)
+    trained_head(network, features, labels)
     changed = {v.path for v in network.weights if not np.array_equal(np.array(v), before[v.path])}
     assert changed == head
     assert (head_says(network, features) == labels).mean() > 0.95
 
 
 def test_the_network_says_what_its_head_has_learned():
-    network = taught(network_for(3), *features_and_labels(3))
+    network = trained_head(network_for(3), *features_and_labels(3))
     pixels = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
     both = keras.Model(network.inputs[0], [network.get_layer("features").output, network.outputs[0]])
     features, probabilities = (np.asarray(part) for part in both(pixels))
@@ -55,7 +55,7 @@ def test_the_network_says_what_its_head_has_learned():
 
 def test_the_same_seed_gives_the_same_head():
     heads = [
-        taught(network_for(3), *features_and_labels(3, 300), seed=seed).get_layer("logits").get_weights()[0]
+        trained_head(network_for(3), *features_and_labels(3, 300), seed=seed).get_layer("logits").get_weights()[0]
         for seed in (1, 1, 2)
     ]
     assert np.array_equal(heads[0], heads[1])
@@ -65,8 +65,8 @@ def test_the_same_seed_gives_the_same_head():
 def test_class_weights_count():
     """Of photos that are all alike, the head says the class that weighs more, though it has fewer of them."""
     features, labels = np.ones((12, 256), np.float32), np.array([0] * 9 + [1] * 2 + [2])
-    plain = taught(network_for(3), features, labels)
-    weighed = taught(network_for(3), features, labels, np.array([0.1, 10.0, 0.1], np.float32))
+    plain = trained_head(network_for(3), features, labels)
+    weighed = trained_head(network_for(3), features, labels, np.array([0.1, 10.0, 0.1], np.float32))
     assert set(head_says(plain, features)) == {0}
     assert set(head_says(weighed, features)) == {1}
 
@@ -74,6 +74,6 @@ def test_class_weights_count():
 def test_more_features_than_a_batch_and_no_epoch_at_all():
     features, labels = features_and_labels(3, 300)
     before = network_for(3).get_layer("logits").get_weights()
-    untaught = taught(network_for(3), features, labels, epochs=0)
+    untaught = trained_head(network_for(3), features, labels, epochs=0)
     assert all(np.array_equal(a, b) for a, b in zip(before, untaught.get_layer("logits").get_weights(), strict=True))
-    assert (head_says(taught(network_for(3), features, labels), features) == labels).mean() > 0.95
+    assert (head_says(trained_head(network_for(3), features, labels), features) == labels).mean() > 0.95

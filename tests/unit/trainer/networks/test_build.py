@@ -3,9 +3,8 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from trainer.networks.build import build_network
+from trainer.networks.build import build_network, features_model
 from trainer.networks.choice import NamedWeights
-from trainer.networks.depth import features_model
 from trainer.request import Arch
 
 

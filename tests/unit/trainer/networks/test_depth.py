@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.networks.depth import depth_groups, features_model, freeze_norms
+from trainer.learning.training import depth_groups, freeze_norms
+from trainer.networks.build import features_model
 from trainer.report.pictures import last_spatial_layer
 from trainer.request import Arch
 

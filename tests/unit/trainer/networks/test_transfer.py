@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 from keras import applications as published
 
-from trainer.networks.build import build_network
-from trainer.networks.depth import features_model
+from trainer.networks.build import build_network, features_model
 from trainer.request import Arch
 
 MADE_BY = {

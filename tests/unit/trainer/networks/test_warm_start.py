@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from trainer.networks.build import build_network
-from trainer.networks.depth import features_model
+from trainer.networks.build import build_network, features_model
 from trainer.request import Arch
 
 

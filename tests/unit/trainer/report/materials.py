@@ -13,7 +13,7 @@ from scipy.special import logsumexp, softmax
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import Judged, OfSplits, Predictions, evaluate
+from trainer.judging.evaluate import Judged, OfSplits, evaluate
 from trainer.judging.label_errors import LabelIssue
 from trainer.report.material import ReportMaterial, Speed, realised, ruling
 from trainer.request import Arch, Balance
@@ -56,10 +56,6 @@ def judge(classes: Sequence[str], labels: np.ndarray, split: Split, noise_level:
     return Judged(photos, labels.astype(np.intp), logits.astype(np.float32), probabilities, unknown)
 
 
-def predictions_of(judged: Judged | None, *, unknown: bool) -> Predictions | None:
-    return judged and Predictions(judged.logits, judged.labels, judged.unknown if unknown else None)
-
-
 def target_of(judged: Judged, classes: int, precision: float) -> PrecisionTarget:
     """The lowest threshold over which so many are right; one for all classes."""
     sure, said = judged.probabilities.max(axis=1), judged.probabilities.argmax(axis=1)
@@ -100,6 +96,8 @@ def made(
     if test:
         labels[Split.TEST] = np.repeat(np.arange(count - untested), each)
     judged = {split: judge(classes, found, split, noise_level) for split, found in labels.items()}
+    if not unknown:
+        judged = {split: replace(one, unknown=None) for split, one in judged.items()}
     targets = tuple(target_of(judged[Split.VAL], count, precision) for precision in TARGETS)
     limit = UnknownLimit(score="energy", limit=-3.2, kept=0.95) if unknown else None
     if ruling is None:
@@ -145,17 +143,9 @@ def made(
             EpochFigures(n, 2 / n, 1 - 0.6 / n, 2.2 / n**0.8, 0.95 - 0.5 / n + 0.02 * (n == epochs - 1), 1e-3 / n)
             for n in range(1, epochs + 1)
         ],
-        judged=judged
-        if unknown
-        else {
-            split: Judged(one.photos, one.labels, one.logits, one.probabilities, None) for split, one in judged.items()
-        },
+        judged=judged,
         confidence=confidence,
-        evaluation=evaluate(
-            classes,
-            confidence,
-            *(predictions_of(judged.get(split), unknown=unknown) for split in (Split.VAL, Split.TEST)),
-        ),
+        evaluation=evaluate(classes, confidence, judged),
         issues=[
             LabelIssue(photo, photo.label, suggested, 0.02, 0.95, 0.9)
             for photo, suggested in zip(

@@ -27,13 +27,9 @@ def noise(count: int, side: int = SIDE) -> np.ndarray:
     return np.random.default_rng(5).integers(1, 256, (count, side, side, 3), np.uint8)
 
 
-def maps(network: keras.Model, pixels: np.ndarray, classes: list[int]) -> np.ndarray:
-    return heat_maps(network, last_spatial_layer(network), pixels, classes)
-
-
 @pytest.mark.parametrize("classes", [2, 5])
 def test_the_heat_lies_where_the_logit_comes_from(classes) -> None:
-    heat = maps(corner_network(classes), noise(3), [1, 1, 1])
+    heat = heat_maps(corner_network(classes), noise(3), [1, 1, 1])
     assert heat.dtype == np.float32
     assert heat.shape == (3, SIDE, SIDE)
     assert np.all(heat[:, :CORNER, :CORNER] > 0)
@@ -44,9 +40,9 @@ def test_the_heat_lies_where_the_logit_comes_from(classes) -> None:
 
 def test_of_two_classes_what_speaks_for_one_does_not_speak_for_the_other() -> None:
     network = corner_network(2)
-    assert maps(network, noise(1), [1]).max() == 1
-    assert maps(network, noise(1), [0]).max() == 0
-    assert maps(corner_network(2, weight=-1.0), noise(1), [0]).max() == 1
+    assert heat_maps(network, noise(1), [1]).max() == 1
+    assert heat_maps(network, noise(1), [0]).max() == 0
+    assert heat_maps(corner_network(2, weight=-1.0), noise(1), [0]).max() == 1
 
 
 def test_each_photo_is_asked_about_its_own_class() -> None:
@@ -56,7 +52,7 @@ def test_each_photo_is_asked_about_its_own_class() -> None:
     network.get_layer("logits").set_weights([kernel, np.zeros(3, np.float32)])
     pixels = np.zeros((2, SIDE, SIDE, 3), np.uint8)
     pixels[:, :4, :4, 0], pixels[:, 8:12, 8:12, 1] = 200, 200
-    red, green = maps(network, pixels, [0, 1])
+    red, green = heat_maps(network, pixels, [0, 1])
     assert red[:4, :4].min() == 1
     assert red[8:12, 8:12].max() == 0
     assert green[:4, :4].max() == 0
@@ -68,10 +64,10 @@ def test_a_batch_changes_nothing(arch, classes) -> None:
     keras.utils.set_random_seed(1)
     network, pixels = build_network(arch, SIDE, classes, weights=NamedWeights.NONE, alpha=None), noise(18)
     asked = [place % classes for place in range(18)]
-    together = maps(network, pixels, asked)
+    together = heat_maps(network, pixels, asked)
     for place in (0, 17):
         np.testing.assert_allclose(
-            maps(network, pixels[place : place + 1], [asked[place]])[0], together[place], atol=1e-4
+            heat_maps(network, pixels[place : place + 1], [asked[place]])[0], together[place], atol=1e-4
         )
     assert together.min() >= 0
     assert together.max() == 1
@@ -87,13 +83,13 @@ def test_an_inlined_and_frozen_application_is_followed() -> None:
     network = keras.Model(image, layers.Softmax(name="probabilities")(logits))
     network.trainable = False
     assert last_spatial_layer(network) == "conv_pw_13_relu"
-    heat = maps(network, noise(2, 64), [0, 3])
+    heat = heat_maps(network, noise(2, 64), [0, 3])
     assert heat.shape == (2, 64, 64)
     assert heat.max() == 1
 
 
-def test_no_photos_give_no_maps() -> None:
-    assert maps(corner_network(3), noise(0), []).shape == (0, SIDE, SIDE)
+def test_no_photos_give_no_heat_maps() -> None:
+    assert heat_maps(corner_network(3), noise(0), []).shape == (0, SIDE, SIDE)
 
 
 def test_a_network_without_places_is_refused() -> None:
