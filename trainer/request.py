@@ -88,11 +88,9 @@ class TrainRequest:
         run: the folder to leave; must not exist.
         arch: the architecture.
         preprocess: what turns each photo into pixels.
-        epochs: at most; none for as many as suit the architecture, or fit into the time.
-        batch: photos in a step; none for as many as suit the architecture.
-        patience: epochs without a better one before training stops; none for a third of them.
         seed: of splits, weights, order and augmentation.
-        cache: where pixels and looks are kept.
+        cache: where pixels and image statistics are kept.
+        epochs, batch, patience: none for what suits the architecture, or fits into the time.
         splits: ``splits.csv`` of an earlier training, whose photos stay where they are.
         fix_leaks: whether the training twins of validation and test photos are set aside.
         weights: what the network begins with: ``imagenet``, ``none`` (random ones) or a file; none for what suits it.
@@ -132,7 +130,7 @@ _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 def parse_duration(text: str) -> float:
-    """Seconds.
+    """Seconds of a time as people write it: ``90s``, ``10m``, ``1h30m``.
 
     Raises:
         InputError: it is no time, or none at all.

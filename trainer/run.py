@@ -5,12 +5,13 @@ import fcntl
 import io
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,26 +49,14 @@ class RunArgs(BaseModel):
 
     Attributes:
         schema_version: of this file's format.
-        name: of the run.
-        data: the labelled photos.
-        arch: the architecture.
-        preprocess: what turned each photo into pixels.
+        name, data, arch, preprocess, alpha, time_limit_s, tensorboard, seed, splits, fix_leaks: as in
+            :class:`trainer.request.TrainRequest`.
         classes: names; the position is the class's index.
-        epochs: at most.
-        batch: photos in a step.
-        patience: epochs without a better one before training stops.
+        epochs, batch, patience, balance, folds: what was asked for, or what suited the architecture and the data.
         weights: what the network began with: ``none`` (random ones), ``imagenet``, or a file.
-        alpha: width of the network, where its architecture has such; none for its own.
-        balance: what was done about classes of unlike sizes.
-        time_limit_s: what the whole training was to take at most; none where time did not matter.
-        folds: how many networks were trained besides, each without a part of the training photos.
-        fold_weights: what these began with, where the network itself began with weights that may have learned from
-            these very photos; none where they began with the same.
+        fold_weights: what the folds' networks began with, where the network itself began with weights that may have
+            learned from these very photos; none where they began with the same.
         bfloat16: whether it learned in bfloat16, as far as its architecture does; it is judged in float32 always.
-        tensorboard: whether there are logs for TensorBoard.
-        seed: of splits, weights, order and augmentation.
-        splits: ``splits.csv`` of the earlier training whose photos stayed where they were; none for a first one.
-        fix_leaks: whether the training twins of validation and test photos were set aside.
         state: how far it came.
         epochs_done: whole epochs.
         best_epoch: the epoch behind ``weights/best.keras``, from 1; none before the first has ended.
@@ -102,11 +91,56 @@ class RunArgs(BaseModel):
     made_with: dict[str, str]
 
 
+class _Inside:
+    """A path within a run's folder."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, run: "Run", owner: type["Run"]) -> Path:
+        return run.path / self._path
+
+
 @dataclass(frozen=True)
 class Run:
     """Where everything of a run is."""
 
     path: Path
+
+    best = _Inside("weights/best.keras")
+    """The Keras model of the best epoch."""
+    last = _Inside("weights/last.keras")
+    """The Keras model of the last whole epoch."""
+    state = _Inside("weights/state.npz")
+    """Weights, optimizers and averages after the last whole epoch: what ``--resume`` goes on from."""
+    splits = _Inside("splits.csv")
+    """Which photo was used for what."""
+    excluded = _Inside("excluded.csv")
+    """Which files were set aside, and why."""
+    history = _Inside("results.csv")
+    """A row an epoch."""
+    evaluation = _Inside("evaluation.json")
+    """Figures on validation and test."""
+    confidence = _Inside("confidence.json")
+    """Temperature, thresholds and limits: :class:`models.statistics.confidence.Confidence`."""
+    unknown = _Inside("export/unknown.npz")
+    """What gives the unknown score."""
+    predictions = _Inside("predictions.csv")
+    """A row a photo of validation and test, with what the best network says of it."""
+    label_issues = _Inside("label_issues.csv")
+    """Photos whose label is likely wrong."""
+    report = _Inside("report.html")
+    """The page to look at."""
+    model_card = _Inside("README.md")
+    """What the model is, in Markdown."""
+    train_batch = _Inside("train_batch.jpg")
+    """What the network saw in its first step."""
+    answers = _Inside("answers.npz")
+    """What a fold's network said of the photos it was trained without."""
+    originals = _Inside("export/originals")
+    """Some validation photos as they were, for the bundle's golden samples."""
+    tensorboard = _Inside("tensorboard")
+    """Logs for TensorBoard."""
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -127,104 +161,13 @@ class Run:
 
     def forget_judgement(self) -> None:
         """Take away what was said of a network that is the best no more."""
-        for path in (
-            self.confidence,
-            self.evaluation,
-            self.predictions,
-            self.label_issues,
-            self.report,
-            self.model_card,
-        ):
+        judged = (self.confidence, self.evaluation, self.predictions, self.label_issues, self.report, self.model_card)
+        for path in judged:
             path.unlink(missing_ok=True)
-
-    @property
-    def best(self) -> Path:
-        """The Keras model of the best epoch."""
-        return self.path / "weights" / "best.keras"
-
-    @property
-    def last(self) -> Path:
-        """The Keras model of the last whole epoch."""
-        return self.path / "weights" / "last.keras"
-
-    @property
-    def state(self) -> Path:
-        """Weights, optimizers and averages after the last whole epoch: what ``--resume`` goes on from."""
-        return self.path / "weights" / "state.npz"
-
-    @property
-    def splits(self) -> Path:
-        """Which photo was used for what."""
-        return self.path / "splits.csv"
-
-    @property
-    def excluded(self) -> Path:
-        """Which files were set aside, and why."""
-        return self.path / "excluded.csv"
-
-    @property
-    def history(self) -> Path:
-        """A row an epoch."""
-        return self.path / "results.csv"
-
-    @property
-    def evaluation(self) -> Path:
-        """Figures on validation and test."""
-        return self.path / "evaluation.json"
-
-    @property
-    def confidence(self) -> Path:
-        """Temperature, thresholds and limits: :class:`models.statistics.confidence.Confidence`."""
-        return self.path / "confidence.json"
-
-    @property
-    def unknown(self) -> Path:
-        """What gives the unknown score."""
-        return self.path / "export" / "unknown.npz"
-
-    @property
-    def predictions(self) -> Path:
-        """A row a photo of validation and test, with what the best network says of it."""
-        return self.path / "predictions.csv"
-
-    @property
-    def label_issues(self) -> Path:
-        """Photos whose label is likely wrong."""
-        return self.path / "label_issues.csv"
-
-    @property
-    def report(self) -> Path:
-        """The page to look at."""
-        return self.path / "report.html"
-
-    @property
-    def model_card(self) -> Path:
-        """What the model is, in Markdown."""
-        return self.path / "README.md"
-
-    @property
-    def train_batch(self) -> Path:
-        """What the network saw in its first step."""
-        return self.path / "train_batch.jpg"
-
-    @property
-    def answers(self) -> Path:
-        """What a fold's network said of the photos it was trained without."""
-        return self.path / "answers.npz"
 
     def fold(self, number: int) -> "Run":
         """The run of a network that is trained without a part of the training photos; from 1."""
         return Run(self.path / "folds" / str(number))
-
-    @property
-    def originals(self) -> Path:
-        """Some validation photos as they were, for the bundle's golden samples."""
-        return self.path / "export" / "originals"
-
-    @property
-    def tensorboard(self) -> Path:
-        """Logs for TensorBoard."""
-        return self.path / "tensorboard"
 
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the data, a line each."""
@@ -310,18 +253,20 @@ class EpochFigures:
     best: bool = False
 
 
-_COLUMNS = {
-    "epoch": "epoch",
-    "train/loss": "train_loss",
-    "train/accuracy": "train_accuracy",
-    "val/loss": "val_loss",
-    "val/accuracy": "val_accuracy",
-    "lr": "lr",
-    "size": "size",
-    "seconds": "seconds",
-    "waiting": "waiting",
-    "images_per_s": "images_per_s",
-}
+_COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
+    {
+        "epoch": ("epoch", int),
+        "train/loss": ("train_loss", float),
+        "train/accuracy": ("train_accuracy", float),
+        "val/loss": ("val_loss", float),
+        "val/accuracy": ("val_accuracy", float),
+        "lr": ("lr", float),
+        "size": ("size", int),
+        "seconds": ("seconds", float),
+        "waiting": ("waiting", float),
+        "images_per_s": ("images_per_s", float),
+    }
+)
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
@@ -344,27 +289,15 @@ def read_history(path: Path) -> list[EpochFigures]:
         return []
     try:
         with path.open(newline="") as file:
-            return [_epoch_figures(row) for row in csv.DictReader(file)]
+            return [
+                EpochFigures(**{field: kind(row[name]) for name, (field, kind) in _COLUMNS.items()})
+                for row in csv.DictReader(file)
+            ]
     except (KeyError, TypeError, ValueError) as error:
         msg = f"Expected a row an epoch in {path}, it is damaged ({error}); train anew."
         raise InputError(msg) from error
 
 
-def _epoch_figures(row: dict[str, str]) -> EpochFigures:
-    return EpochFigures(
-        epoch=int(row["epoch"]),
-        train_loss=float(row["train/loss"]),
-        train_accuracy=float(row["train/accuracy"]),
-        val_loss=float(row["val/loss"]),
-        val_accuracy=float(row["val/accuracy"]),
-        lr=float(row["lr"]),
-        size=int(row["size"]),
-        seconds=float(row["seconds"]),
-        waiting=float(row["waiting"]),
-        images_per_s=float(row["images_per_s"]),
-    )
-
-
 def write_history(path: Path, history: Sequence[EpochFigures]) -> None:
     """Write ``results.csv``, whole."""
-    write_rows(path, tuple(_COLUMNS), ([getattr(row, field) for field in _COLUMNS.values()] for row in history))
+    write_rows(path, tuple(_COLUMNS), ([getattr(row, field) for field, _ in _COLUMNS.values()] for row in history))

@@ -214,15 +214,7 @@ def _folds(request: TrainRequest, prepared: Prepared, epochs: int, weights: str)
 def _train(
     training: Training, prepared: Prepared, network: keras.Model, began: float, view: TrainingView
 ) -> TrainResult:
-    """Train, then write everything that a run has.
-
-    Args:
-        training: whose data is ready.
-        prepared: the data.
-        network: with the weights it begins with.
-        began: by :func:`time.monotonic`, when the training began.
-        view: told how it goes.
-    """
+    """Train the network, which has the weights it begins with, then write everything that a run has."""
     run, args, limit = training.run, training.args, training.args.time_limit_s
     deadline = None if limit is None else began + max(limit / 2, limit * (1 - _AFTERWARDS) - _AFTERWARDS_S)
     if not run.train_batch.is_file():

@@ -31,19 +31,12 @@ HOTTEST: Final = 20.0
 
 
 def class_logits(raw: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Logits with a column a class, in the dtype they came in.
-
-    Args:
-        raw: what the layer ``logits`` says, ``(n, classes)``, or ``(n, 1)`` for two classes.
-
-    Returns:
-        ``(n, classes)``; one logit ``z`` becomes ``[0, z]``, whose softmax is what the sigmoid said.
-    """
+    """Logits with a column a class, ``(n, classes)``: of two classes, one logit ``z`` becomes ``[0, z]``."""
     return np.concatenate([np.zeros_like(raw), raw], axis=1) if raw.shape[1] == 1 else raw
 
 
 def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> float:
-    """The temperature at which the labels are likeliest.
+    """The temperature at which the labels are likeliest, between COLDEST and HOTTEST; 1 where there are no rows.
 
     The negative log-likelihood alone has no minimum where every row is right (the colder, the better) or every row
     wrong (the hotter, the better). So half the square of the temperature's logarithm is added to the sum over the
@@ -52,9 +45,6 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int
     Args:
         logits: of rows that the network has not learned from, a column a class, ``(n, classes)``.
         labels: class indices ``(n,)``.
-
-    Returns:
-        A temperature between COLDEST and HOTTEST; 1 where there are no rows.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
@@ -74,15 +64,7 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int
 
 
 def calibrated(logits: npt.NDArray[np.floating], temperature: float) -> npt.NDArray[np.float32]:
-    """Softmax of the logits at a temperature.
-
-    Args:
-        logits: a column a class, ``(n, classes)``.
-        temperature: what they are divided by; above 0.
-
-    Returns:
-        Probabilities, ``float32 (n, classes)``; rows sum to 1.
-    """
+    """Softmax of the logits ``(n, classes)`` at a temperature above 0, ``float32``; rows sum to 1."""
     likelihoods = np.exp(_in_double(logits) / temperature)
     return np.asarray(likelihoods / likelihoods.sum(axis=1, keepdims=True), np.float32)
 
@@ -109,15 +91,9 @@ class ReliabilityBin:
 def reliability(
     probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer], bins: int = BINS
 ) -> tuple[ReliabilityBin, ...]:
-    """The reliability diagram of the likeliest class, in bins that hold as many rows each.
+    """The reliability diagram of the likeliest class: bins in rising order of confidence that hold as many rows each.
 
-    Args:
-        probabilities: ``float32 (n, classes)``.
-        labels: class indices ``(n,)``.
-        bins: how many at most; rows of one confidence share a bin, so there may be fewer.
-
-    Returns:
-        Bins in rising order of confidence, none of them empty; no bins where there are no rows.
+    Rows of one confidence share a bin, so there may be fewer than ``bins``; none is empty.
     """
     confidence = probabilities.max(axis=1, initial=0.0).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels

@@ -69,7 +69,7 @@ def wilson_interval(hits: int, rows: int) -> Interval:
 
 
 def difference_interval(more: float, less: float, rows: float) -> Interval:
-    """The 95% interval of the difference of two proportions that were measured on the same rows.
+    """The 95% interval of the difference of two proportions that were measured on the same rows, within -1 and 1.
 
     Half a row is added to each of the four cells (Agresti and Min, "Simple improved confidence intervals for comparing
     matched proportions", Statistics in Medicine 24, 2005), so that it has a width even where both agree on every row.
@@ -78,9 +78,6 @@ def difference_interval(more: float, less: float, rows: float) -> Interval:
         more: rows that count for the first only.
         less: rows that count for the second only.
         rows: all of them, at least one. Rows that are not independent count for less than one each, in all three.
-
-    Returns:
-        Around ``(more - less) / rows``, drawn towards 0; within -1 and 1.
     """
     total = rows + 2
     middle = (more - less) / total
@@ -104,9 +101,6 @@ def bootstrap_interval(
         figure: the figures ``(draws, figures)`` of counts ``(draws, kinds)``.
         seed: of the draws.
         resamples: how many draws.
-
-    Returns:
-        An interval a figure.
     """
     measured = figure(counts[None].astype(np.int64))[0]
     rng = np.random.default_rng(seed)

@@ -138,8 +138,8 @@ class DistanceHead:
 def fit_distance(features: Floats, labels: npt.NDArray[np.integer], *, relative: bool = True) -> DistanceHead:
     """Learn where known features lie.
 
-    The covariances are shrunk towards a ball, the more the fewer the rows, so that they can be inverted whatever they
-    are of: fewer rows than features, a photo a class, features that never change.
+    The covariances are shrunk towards a ball, the more the fewer the rows, so that they can be inverted whatever the
+    features are: fewer rows than features, a photo a class, features that never change.
 
     Args:
         features: of photos of known classes, ``(n, D)``, at least one row.
@@ -168,12 +168,7 @@ def fit_distance(features: Floats, labels: npt.NDArray[np.integer], *, relative:
 
 @dataclass(frozen=True)
 class OutOfDistribution:
-    """A fitted out-of-distribution score.
-
-    Attributes:
-        head: gives the score of a photo's features.
-        limit: the score above which a photo is none of the products.
-    """
+    """A fitted out-of-distribution score: what gives it, and the limit above which a photo is none of the products."""
 
     head: DistanceHead
     limit: float
@@ -202,11 +197,8 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
     """The score that a known row stays within with a probability of ``kept`` or more, whatever scores look like.
 
     Of n scores it is the ``ceil((n + 1) kept)``-th smallest, the quantile of conformal prediction (Vovk et al., 2005),
-    or the largest where there are fewer than 19 of them (for 0.95) and no score can promise that much.
-
-    Args:
-        scores: of known photos that neither the network nor the score has learned from, ``(n,)``, at least one.
-        kept: the share of known rows.
+    or the largest where there are fewer than 19 of them (for 0.95) and no score can promise that much. The scores are
+    of known photos that neither the network nor the score has learned from, at least one.
     """
     rank = min(len(scores), math.ceil((len(scores) + 1) * kept - 1e-9))
     return float(np.sort(scores)[rank - 1])
@@ -242,7 +234,7 @@ def _class_means(points: npt.NDArray[np.float64], classes: npt.NDArray[np.intp])
 
 
 def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> npt.NDArray[np.float64]:
-    """A square root of the inverse of the covariance about 0, ``(K, K)``.
+    """A square root of the inverse of the covariance of points ``(n, K)`` about 0, ``(K, K)``.
 
     Args:
         points: ``(n, K)``.
@@ -265,19 +257,11 @@ _LEAST_SIZE: Final = 0.01
 def relative_difference(
     expected: npt.NDArray[np.floating[Any]], got: npt.NDArray[np.floating[Any]], limit: float
 ) -> npt.NDArray[np.float64]:
-    """Differences of unknown scores as parts of the scores' size.
+    """Differences of unknown scores ``(n,)`` as parts of the scores' size; infinity for what is no number.
 
     A score may be near 0 by chance: its size is the largest of itself, the limit, and the median of all that are
     compared, each without its sign. It is 0.01 at least, of what is in logits or in squared standard deviations: to a
     network that has learned nothing all photos are the same, and what is left of their scores is rounding.
-
-    Args:
-        expected: ``(n,)``.
-        got: of the same shape.
-        limit: the score above which a row goes to review.
-
-    Returns:
-        ``float64 (n,)``, 0 where they are equal; infinity for what is no number.
     """
     if not len(expected):
         return np.zeros(0)

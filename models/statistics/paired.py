@@ -49,16 +49,7 @@ class Paired:
 
 
 def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.intp]) -> Paired | None:
-    """Compare who is right.
-
-    Args:
-        champion: whether it labels each photo right, ``(n,)``.
-        challenger: the same.
-        groups: number of each photo's group, ``(n,)``, from 0.
-
-    Returns:
-        The figures; none where there are no photos.
-    """
+    """Compare who is right, ``(n,)`` each; none where there are no photos. ``groups`` is each photo's group, from 0."""
     photos = len(champion)
     if not photos:
         return None
@@ -81,12 +72,7 @@ def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.int
 def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.intp]) -> float:
     """How many photos are worth one that is independent of all others.
 
-    Args:
-        differences: what is measured of each photo, ``(n,)``, at least one.
-        groups: number of each photo's group, ``(n,)``, from 0.
-
-    Returns:
-        1 where photos are independent, up to the mean size of a photo's group; that too where nothing differs.
+    It is 1 where photos are independent, up to the mean size of a photo's group; that too where nothing differs.
     """
     sizes = np.bincount(groups)
     most = float((sizes**2).sum() / sizes.sum())

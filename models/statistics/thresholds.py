@@ -110,7 +110,7 @@ def fit_confidence(validation: HeldOut, unknown: UnknownLimit | None, folds: Seq
 
 
 def precision_targets(own: HeldRows, others: Sequence[HeldRows] = ()) -> tuple[PrecisionTarget, ...]:
-    """Find the thresholds of every target.
+    """Find the thresholds of every target in TARGETS, in that order; coverages are of the network's own rows.
 
     A class that enough rows are taken for has a threshold of its own; if they cannot prove the target, it has none, and
     all of its rows go to review: the pool's threshold would hide what is known of it. The others share one, the pool's,
@@ -119,18 +119,11 @@ def precision_targets(own: HeldRows, others: Sequence[HeldRows] = ()) -> tuple[P
     depends on how many rows each class has, never on how many are right, so that a bound stays a bound. Of a class in
     the pool nothing is promised by itself, only of the pool as a whole.
 
-    Where other networks have judged rows besides, each target is proved twice, with half of the error each: on the
-    network's own rows, and on all rows together. Of the two proofs the one that covers more of the network's own rows
-    counts, if those rows do not speak against it. The second rests on the calibration of the other networks: that a
-    row of which they are sure by so much is right as often as one of which the network itself is.
-
-    Args:
-        own: what the network itself says.
-        others: what networks that were trained like it, on fewer photos or for a shorter time, say of rows that they
-            have not learned from.
-
-    Returns:
-        A target for each of TARGETS, in that order. Coverages are of the network's own rows.
+    Where other networks have judged rows as well (trained like it, on fewer photos or for a shorter time), each target
+    is proved twice, with half of the error each: on the network's own rows, and on all rows together. Of the two proofs
+    the one that covers more of the network's own rows counts, if those rows do not speak against it. The second rests
+    on the calibration of the other networks: that a row of which they are sure by so much is right as often as one of
+    which the network itself is.
     """
     if not others:
         return tuple(_proved_target(own, own, precision, MISTRUST) for precision in TARGETS)
@@ -139,7 +132,7 @@ def precision_targets(own: HeldRows, others: Sequence[HeldRows] = ()) -> tuple[P
 
 
 def automatic(probabilities: npt.NDArray[np.float32], known: Chosen, thresholds: Thresholds) -> Chosen:
-    """Which rows are labelled by themselves, ``(n,)``; the others go to review.
+    """Which rows are labelled by themselves, ``bool (n,)``; the others go to review.
 
     Args:
         probabilities: calibrated, ``float32 (n, classes)``.
@@ -152,11 +145,7 @@ def automatic(probabilities: npt.NDArray[np.float32], known: Chosen, thresholds:
 
 
 def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
-    """The target that rules where a person names none.
-
-    Returns:
-        0.95, or the highest target below it that any row reaches; none where there is no such target.
-    """
+    """The target that rules where a person names none: 0.95, or the highest below it that any row reaches, if any."""
     reached = [row.precision for row in targets if row.coverage > 0 and row.precision <= _DEFAULT]
     return max(reached, default=None)
 

@@ -30,10 +30,8 @@ class Realised(_Record):
 
     Attributes:
         coverage: share of the photos that were labelled by themselves.
-        automatic: how many these are.
-        wrong: how many of these were wrong.
-        precision: share of these that were right; none where there are none.
-        precision_95: its interval.
+        automatic, wrong: how many these are, and how many of them were wrong.
+        precision: share of these that were right, with its interval; none where there are none.
     """
 
     coverage: float
@@ -101,13 +99,7 @@ class Judged:
 
 
 def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Split, Judged]) -> Evaluation:
-    """All figures of a training.
-
-    Args:
-        classes: names, in index order.
-        confidence: what was learned of how sure the network is.
-        judged: validation, and test where there is one.
-    """
+    """All figures of a training, on validation, and on test where there is one."""
 
     def known(split: Judged) -> npt.NDArray[np.bool_]:
         if split.unknown is None or confidence.unknown is None:

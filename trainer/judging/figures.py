@@ -64,16 +64,7 @@ class Figures(BaseModel):
 
 
 def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str]) -> Figures | None:
-    """Compare predictions with the truth.
-
-    Args:
-        probabilities: ``float32 (n, classes)``.
-        labels: class indices ``(n,)``.
-        classes: names, in index order.
-
-    Returns:
-        The figures; none where there are no photos.
-    """
+    """Compare probabilities ``float32 (n, classes)`` with class indices ``(n,)``; none where there are no photos."""
     if not len(labels):
         return None
     guesses = probabilities.argmax(axis=1)

@@ -55,14 +55,8 @@ class Fold:
 def choose_folds(held: int, learned: int, epochs: int) -> int:
     """How many folds there are where a person asks for no number.
 
-    Args:
-        held: photos of validation.
-        learned: photos of training.
-        epochs: of the training.
-
-    Returns:
-        2 where validation is small, what they add is more than it, and they can learn something: they cost a third of
-        the time besides. Else 0.
+    2 where validation is small, what they add is more than it, and they can learn something: they cost a third of the
+    time. Else 0.
     """
     return _FOLDS if held < min(_ENOUGH_HELD, learned) and epochs * _SHARE_OF_EPOCHS >= _FEWEST_EPOCHS else 0
 
@@ -115,14 +109,7 @@ def held_out(
 def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
     """Deal the groups of each class to the fold that has fewest photos of it, large groups first.
 
-    Args:
-        labels: class indices ``(n,)``; a group counts as of its commonest class.
-        groups: of each photo.
-        seed: of the order in which groups of one size are dealt.
-        folds: how many.
-
-    Returns:
-        A number from 0 to folds - 1 for each photo ``(n,)``.
+    A group counts as of its commonest class; the seed orders groups of one size. A number for each photo ``(n,)``.
     """
     members: defaultdict[str, list[int]] = defaultdict(list)
     for group, label in zip(groups, labels.tolist(), strict=True):

@@ -34,8 +34,7 @@ class Verdict:
         judged: validation, and test where there is one.
         confidence: how sure the network may be.
         out_of_distribution: what the products look like to it.
-        images_per_s: photos that it judged in a second, decoding not counted.
-        threads: that it judged them on.
+        images_per_s: photos that it judged in a second on so many ``threads``, decoding not counted.
     """
 
     judged: Mapping[Split, Judged]
@@ -51,14 +50,7 @@ def judge(
     photos: Mapping[Split, Sequence[AssignedPhoto]],
     folds: Sequence[Fold],
 ) -> Verdict:
-    """Show a network the photos that it has not learned from.
-
-    Args:
-        network: the best of the training.
-        training: of the network.
-        photos: of validation, and of test where there are some.
-        folds: what networks predicted that were trained without a fold.
-    """
+    """Show the best network of a training the photos of validation and test, which it has not learned from."""
     names = {split: [photo.sha256 for photo in found] for split, found in photos.items()}
     predictions = {split: predict(network, sha256s, training.store) for split, sha256s in names.items()}
     validation, score = held_out(network, training, photos[Split.VAL], predictions[Split.VAL])
@@ -80,14 +72,9 @@ def judge(
 def write_predictions(
     path: Path, judged: Mapping[Split, Judged], confidence: Confidence, classes: Sequence[str], data: Path
 ) -> None:
-    """Write ``predictions.csv``: a row a photo of validation and test.
+    """Write ``predictions.csv``: a row a photo of validation and test, whose path starts at the data.
 
-    Args:
-        path: of the file.
-        judged: what the network predicted.
-        confidence: how sure it may be: ``status`` is what labelling makes of the photo at the precision that rules.
-        classes: names, in index order.
-        data: the folder or the CSV of the photos, where their paths start.
+    ``status`` is what labelling makes of the photo at the precision that rules.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     rules = Rules(tuple(classes), ruling_thresholds(confidence, len(classes)), limit)

@@ -53,10 +53,8 @@ class LabelIssue:
 
     Attributes:
         photo: as it is labelled.
-        given: its label.
-        suggested: the likeliest class.
-        given_probability: of the label.
-        suggested_probability: of the suggestion.
+        given, suggested: its label, and the likeliest class.
+        given_probability, suggested_probability: of these.
         score: the suggestion's share of the two probabilities: from 0.9, for the least odds, to 1.
     """
 
@@ -69,17 +67,10 @@ class LabelIssue:
 
 
 def label_issues_of(network: keras.Model, training: Training) -> list[LabelIssue]:
-    """Ask a small classifier on the network's features, fitted without the photo in question.
+    """Ask a small classifier on the network's features, fitted without the photo in question; likeliest errors first.
 
     The features have seen the labels, but a network that is augmented and stopped in time remembers few of the wrong
     ones: its own features told more of them than those it had before it was fine-tuned (docs/measurements.md).
-
-    Args:
-        network: trained.
-        training: of the network; its training photos are judged, and those that were held back.
-
-    Returns:
-        The most likely wrong first.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     order = np.random.default_rng(seed).permutation(len(photos))
@@ -97,24 +88,15 @@ def label_issues_of(network: keras.Model, training: Training) -> list[LabelIssue
 def find_label_issues(
     photos: Sequence[AssignedPhoto], probabilities: npt.NDArray[np.float32], classes: Sequence[str]
 ) -> list[LabelIssue]:
-    """Compare labels with predictions that were made without them.
+    """Compare labels with predictions that were made without them; the most likely wrong come first.
 
     A label is doubted where another class is ``LEAST_ODDS`` times as likely, and issues are ranked by these odds. The
     thresholds of confident learning (Northcutt, Jiang & Chuang 2021: the mean probability that a class's own photos
     have of it) were tried instead: of labels shuffled among 3% of clothing photos they found 66% at a precision of
     0.20, the odds 80% at 0.35.
 
-    The probabilities must be out of fold, from networks or features that have not learned from these labels: a model
-    that has seen a wrong label repeats it, and finds little. See :func:`out_of_fold`.
-
-    Args:
-        photos: with their labels.
-        probabilities: ``float32 (n, classes)``. Exactly 0 means that the class was not learned there: a photo is
-            not judged where that is its label.
-        classes: names, in index order.
-
-    Returns:
-        The most likely wrong first.
+    The probabilities must be out of fold (see :func:`out_of_fold`): a model that has seen a wrong label repeats it, and
+    finds little. Exactly 0 means that the class was not learned there: a photo is not judged where that is its label.
     """
     if not photos:
         return []

@@ -51,12 +51,7 @@ class Measurement:
 def measure(model_path: Path, data: Path, cache: Path, on_photo: Advance) -> Measurement:
     """Measure a run, a bundle or a lone ONNX file.
 
-    Args:
-        model_path: what to measure.
-        data: labelled photos; their test split where there is one, else all of them. Photos that a run has learned from
-            are left out.
-        cache: where pixels and looks are kept.
-        on_photo: told (decoded, to decode).
+    The test split of the data counts where there is one, else all photos. Those that a run has learned from do not.
 
     Raises:
         DataError: a class is unknown to the model, or no photo is left to measure it on.

@@ -16,12 +16,7 @@ MOST_EVEN: Final = 3.0
 
 
 def choose_balance(counts: Sequence[int], wished: Balance | None) -> Balance:
-    """Obey a wish; without one, weigh photos where classes differ by more than ``MOST_EVEN``.
-
-    Args:
-        counts: training photos of each class; classes without any do not count.
-        wished: by the person, if at all.
-    """
+    """What a person asked for; else weights where classes that have photos differ by more than ``MOST_EVEN``."""
     if wished is not None:
         return wished
     return Balance.WEIGHTS if _ratio(counts) > MOST_EVEN else Balance.NONE
@@ -50,11 +45,7 @@ MOST_WEIGHT: Final = 20.0
 def class_weights(counts: Sequence[int]) -> npt.NDArray[np.float32]:
     """Weights in inverse proportion to class size, so that each class has the same say; bounded by ``MOST_WEIGHT``.
 
-    Args:
-        counts: training photos of each class.
-
-    Returns:
-        ``float32 (classes,)``; the mean over photos, not over classes, is 1, so that the loss keeps its scale.
+    Their mean over photos, not over classes, is 1, so that the loss keeps its scale. ``float32 (classes,)``.
     """
     sizes = np.asarray(counts, np.float64)
     if not sizes.any():
@@ -68,14 +59,8 @@ def sampling_order(labels: npt.NDArray[np.intp], rng: np.random.Generator) -> np
     """An epoch's order in which classes have shares by the square root of their size (Mahajan et al. 2018).
 
     Where a class's share is more than its photos, each of them comes at least once, and none more than once oftener
-    than another; where it is less, a part of them is drawn, another in every epoch.
-
-    Args:
-        labels: class indices ``(n,)``.
-        rng: what is drawn from; the same state gives the same order.
-
-    Returns:
-        Places among the photos ``(n,)``, in random order.
+    than another; where it is less, a part of them is drawn, another in every epoch. The same state of ``rng`` gives the
+    same places ``(n,)``.
     """
     present, counts = np.unique(labels, return_counts=True)
     chosen = [

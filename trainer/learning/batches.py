@@ -69,12 +69,7 @@ class Batches:
         return self._store.spec.size
 
     def epoch(self, number: int, size: int) -> Any:  # noqa: ANN401 - tf.data has no types
-        """The batches of an epoch: float32 pixels ``(batch, size, size, 3)`` in 0..255, and targets.
-
-        Args:
-            number: of the epoch, from 0.
-            size: side of the photos to give, in pixels.
-        """
+        """The batches of an epoch, from 0: float32 pixels ``(batch, size, size, 3)`` in 0..255, and targets."""
         self._epoch = number
         if size not in self._by_size:
             self._by_size[size] = self._dataset(size)
@@ -120,16 +115,9 @@ def one_hot(labels: npt.NDArray[np.intp], classes: int) -> npt.NDArray[np.float3
 
 
 def augmented(pixels: tf.Tensor, seed: tf.Tensor, size: int, augmentation: Augmentation) -> tf.Tensor:
-    """Change a batch.
+    """Change photos ``float32 (batch, S, S, 3)`` in 0..255 and give them ``size`` pixels a side.
 
-    Args:
-        pixels: ``float32 (batch, S, S, 3)`` in 0..255.
-        seed: ``int64 (2,)``; the same seed, the same change.
-        size: side of the photos to give.
-        augmentation: how far they may be changed.
-
-    Returns:
-        ``float32 (batch, size, size, 3)`` in 0..255.
+    The same seed, ``int64 (2,)``, makes the same change.
     """
     draw = _Draw(seed, tf.shape(pixels)[0])
     moved = _moved(pixels, size, augmentation, draw)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain, repeat
+from itertools import chain, count
 from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
@@ -89,12 +89,7 @@ class FitView(Protocol):
 
 
 class TensorBoardView:
-    """Tells another view, and writes each epoch's figures to a folder that ``tensorboard --logdir`` reads.
-
-    Args:
-        view: is told all the same.
-        folder: for the logs.
-    """
+    """Tells another view, and writes each epoch's figures to a folder that ``tensorboard --logdir`` reads."""
 
     def __init__(self, view: FitView, folder: Path) -> None:
         self._view = view
@@ -127,20 +122,9 @@ def fit(
 ) -> FitOutcome:
     """Train until the epochs are over, the time is, patience has run out, or somebody presses Ctrl-C.
 
-    After each epoch ``weights/state.npz``, ``results.csv`` and, where it is the best so far, ``weights/best.keras``
-    are whole on disk, so that a kill costs one epoch at most.
-
-    Args:
-        learner: as it was built; what an earlier run has learned is taken from disk.
-        recipe: rates and sizes.
-        batches: to learn from.
-        held: to see how good it is.
-        run: where to write.
-        limits: when it ends.
-        view: told of each step and epoch.
-
-    Returns:
-        How it ended; the network has the average of its weights after the last whole epoch then.
+    What an earlier run has learned is taken from disk. After each epoch ``weights/state.npz``, ``results.csv`` and,
+    where it is the best so far, ``weights/best.keras`` are whole on disk, so that a kill costs one epoch at most. In
+    the end the network has the average of its weights after the last whole epoch.
     """
     loop = _Loop(learner, recipe, batches, held, run, limits, view)
     with _ctrl_c(loop.interrupt):
@@ -211,7 +195,7 @@ class _Loop:
     def rehearse(self) -> None:
         """A few steps to see how fast they are, which leave nothing behind."""
         state, size, seconds = self.learner.state(), self.size(), []
-        batches = chain.from_iterable(repeat(self.batches.epoch(len(self.history), size)))
+        batches = chain.from_iterable(self.batches.epoch(len(self.history), size) for _ in count())
         for _ in range(_REHEARSED):
             begin = self.clock()
             pixels, targets = next(batches)

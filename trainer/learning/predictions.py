@@ -21,25 +21,14 @@ _TIMED: Final = 3
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network predicts for photos.
-
-    Attributes:
-        logits: class logits, ``float32 (n, classes)``.
-        features: what its last layer decides by, ``float32 (n, D)``.
-    """
+    """A network's class logits ``float32 (n, classes)``, and the features ``float32 (n, D)`` that it decides by."""
 
     logits: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32]
 
 
 def predict(network: keras.Model, sha256s: Sequence[str], store: PixelStore) -> Predictions:
-    """Show photos to a network, a few at a time.
-
-    Args:
-        network: has layers named ``features`` and ``logits``.
-        sha256s: of the photos.
-        store: their pixels.
-    """
+    """Show photos to a network with layers named ``features`` and ``logits``, a few at a time."""
     layers = [network.get_layer("logits").output, network.get_layer("features").output]
     ask = _compiled(keras.Model(network.inputs, layers))
     parts = [ask(pixels) for pixels in _chunks(store, sha256s)]

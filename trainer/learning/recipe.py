@@ -126,12 +126,7 @@ _PRETRAINED: Final = replace(
 
 
 def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
-    """The recipe of an architecture.
-
-    Args:
-        arch: which one.
-        pretrained: whether its weights have learned from other photos before.
-    """
+    """The recipe of an architecture whose weights have, or have not, learned from other photos before."""
     if arch is Arch.SIMPLE:
         return _SIMPLE
     if arch is Arch.CNN:
@@ -163,7 +158,7 @@ def epochs_left_in(seconds: float, progress: float, full_epoch_s: float, stages:
     Args:
         seconds: that are left.
         progress: where the training is.
-        full_epoch_s: what an epoch of photos of full size takes; of others it takes as much less as they are smaller.
+        full_epoch_s: what an epoch of photos of full size takes; of smaller ones it takes as much less.
         stages: with smaller photos.
     """
     return max(1, int(seconds / (full_epoch_s * _mean_cost(progress, stages))))

@@ -43,9 +43,7 @@ _HEAD_RECIPE: Final = Recipe(
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
     """A run's network as it begins; the same for the same seed.
 
-    Args:
-        args: of the run.
-        begun: whether what it has learned already will be put into it: the weights it began with may be gone by now.
+    With ``begun``, what it has learned already will be put into it: the weights it began with may be gone by now.
     """
     keras.utils.set_random_seed(args.seed)
     weights = NamedWeights.NONE if begun else parse_weights(args.weights)
@@ -92,10 +90,10 @@ class Training:
         )
 
     def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
-        """Train a network, in place; what was learned before a stop is taken up.
+        """Train a network, as :func:`new_network` made it, in place; what was learned before a stop is taken up.
 
         Args:
-            network: as :func:`new_network` made it.
+            network: to train.
             deadline: by :func:`time.monotonic`; none where time does not matter.
             view: told of each step and epoch.
         """
@@ -154,17 +152,7 @@ def train_head(
     seed: int,
     class_weights: npt.NDArray[np.float32] | None,
 ) -> None:
-    """Train a network's last layer alone, in place, on features that are made once.
-
-    Args:
-        network: ends in layers named ``features``, ``logits`` and ``probabilities``.
-        features: of the training photos, ``float32 (n, D)``.
-        labels: class indices ``(n,)``.
-        classes: how many there are.
-        epochs: passes over the features.
-        seed: of their order.
-        class_weights: what a photo of each class counts; none where all count the same.
-    """
+    """Train a network's last layer alone, in place, on features ``float32 (n, D)`` that are made once."""
     layer = network.get_layer("logits")  # the network's own, so the network learns with it
     head = keras.Model(network.get_layer("features").output, layer.output)
     learner = Learner(network, _HEAD_RECIPE, [layer.trainable_variables], class_weights, logits=head)

@@ -66,16 +66,13 @@ class Learner:
         self._answer = tf.function(lambda pixels: self._logits(pixels, training=False), reduce_retracing=True)
 
     def step(self, pixels: tf.Tensor, targets: tf.Tensor, rate: float, share: float) -> tuple[tf.Tensor, tf.Tensor]:
-        """Learn from a batch.
+        """Learn from a batch: the mean loss, and the share of photos that were guessed right, before the step.
 
         Args:
             pixels: ``float32 (batch, s, s, 3)`` in 0..255.
             targets: ``float32 (batch, units)``.
             rate: learning rate.
             share: of the whole training that this step is.
-
-        Returns:
-            The mean loss, and the share of photos that were guessed right, before the step.
         """
         self._steps += 1
         keep = 0.0
@@ -174,11 +171,7 @@ def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Opt
 
 
 def is_bfloat16_fast(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this machine's processor computes with bfloat16 itself, and no GPU is there that would do the work.
-
-    Args:
-        cpuinfo: what Linux says of the processor; elsewhere there is no such file, and the answer is no.
-    """
+    """Whether the processor computes with bfloat16 itself, as Linux tells, and there is no GPU to do the work."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -68,14 +68,7 @@ def simple(size: int, classes: int) -> keras.Model:
 
 
 def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
-    """A family of ``keras.applications``.
-
-    Args:
-        arch: which one.
-        size: side S of the input in pixels, 32 or more.
-        classes: at least 2.
-        alpha: width multiplier, of those that have one.
-    """
+    """A family of ``keras.applications``, of 32 px or more; ``alpha`` is the width of those that have one."""
     body = published_body(arch, size, alpha)
     if arch == Arch.CONVNEXT_TINY:
         body = _convertible_convnext(body)

@@ -32,12 +32,7 @@ _MD5_DIGITS: Final = 32
 
 @dataclass(frozen=True)
 class ImageNetFile:
-    """A published file of weights without the classification top.
-
-    Attributes:
-        url: where it is published.
-        digest: its MD5 or SHA-256 in hex digits; none where Keras publishes none.
-    """
+    """A published file of weights without the classification top; its MD5 or SHA-256, where Keras publishes one."""
 
     url: str
     digest: str | None = None

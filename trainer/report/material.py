@@ -39,10 +39,8 @@ class Speed:
     """What a training and its network took.
 
     Attributes:
-        parameters: of the network.
-        model_bytes: of its file.
-        images_per_s: photos that the network judges in a second, decoding not counted.
-        threads: that it judged them on.
+        parameters, model_bytes: of the network, and of its file.
+        images_per_s: photos that the network judges in a second on so many ``threads``, decoding not counted.
         train_seconds: of the whole training.
         waiting: share of that time in which the network waited for data.
     """

@@ -86,11 +86,7 @@ tags: [image-classification, keras, onnx, hangtag]
 
 
 def model_card(material: ReportMaterial) -> str:
-    """The contents of a run's ``README.md``.
-
-    Args:
-        material: of a training with one whole epoch or more.
-    """
+    """The contents of a run's ``README.md``; the training has one whole epoch or more."""
     sections = (
         _HEADER,
         f"# {plain(material.args.name)}",

@@ -99,14 +99,9 @@ def first_batch(training: Training) -> bytes:
 
 
 def train_batch_jpeg(pixels: NDArray[np.float32] | NDArray[np.uint8], captions: Sequence[str]) -> bytes:
-    """A mosaic of a batch, with a caption under each photo.
+    """A mosaic of a batch ``(n, S, S, 3)`` in 0..255, with a caption under each photo; the first 36 are shown.
 
-    Args:
-        pixels: ``(n, S, S, 3)`` in 0..255; the first 36 are shown.
-        captions: a line for each.
-
-    Returns:
-        A JPEG of about 1000 pixels across. Letters that its font lacks, Chinese ones say, are drawn as boxes.
+    Letters that the font lacks, Chinese ones say, are drawn as boxes. The JPEG is about 1000 pixels across.
     """
     shown = np.clip(np.rint(pixels[:_MOST]), 0, 255).astype(np.uint8)
     columns = min(_COLUMNS, max(1, len(shown)))

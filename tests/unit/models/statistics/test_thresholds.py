@@ -1,16 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.statistics.calibration import calibrated
+from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
 from models.statistics.intervals import lower_bound
+from models.statistics.out_of_distribution import fit_out_of_distribution
 from models.statistics.thresholds import (
+    HeldOut,
     HeldRows,
     automatic,
     default_precision,
+    fewest_rows,
+    fit_confidence,
     precision_targets,
+    proved_threshold,
     ruling_thresholds,
 )
 
@@ -232,3 +239,161 @@ def test_the_promise_of_two_proofs_is_kept():
         right = fresh.probabilities.argmax(axis=1) == fresh.labels
         broken += bool(chosen.any()) and right[chosen].mean() < 0.97
     assert broken <= 3
+
+
+rows = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=400)
+
+
+@pytest.mark.parametrize(("precision", "count"), [(0.9, 29), (0.95, 59), (0.97, 99), (0.98, 149), (0.99, 299)])
+def test_the_fewest_rows_prove_it_and_one_fewer_do_not(precision, count):
+    assert fewest_rows(precision) == count
+    assert lower_bound(count, count) >= precision > lower_bound(count - 1, count - 1)
+
+
+def test_the_fewest_rows_all_right_are_enough():
+    falling = np.linspace(1, 0.6, 149, dtype=np.float32)
+    assert proved_threshold(falling, np.ones(149, bool), 0.98) == falling[-1]
+    assert proved_threshold(falling[:-1], np.ones(148, bool), 0.98) is None
+
+
+def test_it_stops_where_the_errors_begin():
+    falling = np.linspace(1, 0, 1000)
+    found = proved_threshold(falling, falling > 0.5, 0.95)
+    assert 0.4 < found < 0.55
+
+
+def test_one_wrong_label_among_the_surest_of_many_does_not_end_it():
+    right = np.ones(3000, bool)
+    right[5] = False
+    assert proved_threshold(np.linspace(1, 0, 3000), right, 0.98) < 0.1
+
+
+@given(rows, st.sampled_from(TARGETS))
+def test_what_is_at_or_above_the_threshold_proves_the_precision(pairs, precision):
+    confidence = np.array([score for score, _ in pairs], np.float32) / 40
+    right = np.array([hit for _, hit in pairs], bool)
+    found = proved_threshold(confidence, right, precision)
+    if found is not None:
+        above = confidence >= found
+        assert lower_bound(int(right[above].sum()), int(above.sum())) >= precision
+
+
+@given(rows, st.sampled_from(TARGETS), st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_does_not_matter(pairs, precision, random):
+    shuffled = pairs.copy()
+    random.shuffle(shuffled)
+    found = [
+        proved_threshold(np.array([s for s, _ in table], float), np.array([r for _, r in table], bool), precision)
+        for table in (pairs, shuffled)
+    ]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("precision", [0.9, 0.95, 0.98])
+@pytest.mark.parametrize("rows", [340, 3400])
+def test_where_every_confidence_is_a_little_too_bad_the_promise_is_broken_in_about_one_of_twenty_sets(rows, precision):
+    """The hardest case: confidence tells nothing, and the truth is just below the target. Chance has some room."""
+    rng = np.random.default_rng(5)
+    falling = np.linspace(1, 0, rows)
+    broken = sum(
+        proved_threshold(falling, rng.random(rows) < precision - 0.001, precision) is not None for _ in range(300)
+    )
+    assert broken / 300 < 0.085
+
+
+CLASSES = 3
+
+
+def held_out(count, heat=1.0, seed=0):
+    """Rows of a network whose logits are as many times too large as it is told; with ``heat`` 1 it is calibrated."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (count, CLASSES))
+    chances = calibrated(logits, 1.0).astype(np.float64)
+    labels = (chances.cumsum(axis=1) < rng.random((count, 1))).sum(axis=1).clip(max=CLASSES - 1)
+    return HeldOut((logits * heat).astype(np.float32), labels, np.ones(count, np.bool_))
+
+
+def features(count, seed=0, spread=0.1):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    return (np.eye(8)[labels] + spread * rng.normal(size=(count, 8))).astype(np.float32), labels
+
+
+PRODUCTS = fit_out_of_distribution(*features(60), features(20, seed=1)[0])
+
+
+@pytest.mark.parametrize("heat", [3.0, 1.0, 0.4])
+def test_the_temperature_undoes_how_much_too_sure_a_network_is(heat):
+    assert fit_confidence(held_out(4000, heat), PRODUCTS.unknown, []).temperature == pytest.approx(heat, rel=0.1)
+
+
+def test_a_network_that_is_too_sure_has_a_temperature_above_one():
+    assert fit_confidence(held_out(100, 5.0), PRODUCTS.unknown, []).temperature > 1
+
+
+def test_there_is_a_row_for_every_target_and_thresholds_for_every_class():
+    found = fit_confidence(held_out(500), PRODUCTS.unknown, [])
+    assert tuple(row.precision for row in found.targets) == TARGETS
+    assert {len(row.thresholds) for row in found.targets} == {CLASSES}
+    assert (found.rows, found.out_of_fold) == (500, 0)
+    assert found.precision is None or found.precision <= 0.95
+
+
+def test_folds_join_the_rows_each_at_a_temperature_of_its_own():
+    validation, folds = held_out(300, 2.0), [held_out(400, 4.0, 1), held_out(500, 0.5, 2)]
+    found = fit_confidence(validation, PRODUCTS.unknown, folds)
+    assert (found.rows, found.out_of_fold) == (1200, 900)
+    assert found.temperature == fit_confidence(validation, PRODUCTS.unknown, []).temperature
+    own, *others = (
+        HeldRows(calibrated(part.logits, fit_temperature(part.logits, part.labels)), part.labels, part.known)
+        for part in (validation, *folds)
+    )
+    expected = precision_targets(own, others)
+    assert found.targets == expected
+
+
+def test_more_rows_prove_more():
+    few = fit_confidence(held_out(60), PRODUCTS.unknown, [])
+    many = fit_confidence(held_out(60), PRODUCTS.unknown, [held_out(2000, seed=n) for n in range(1, 4)])
+    assert many.targets[0].coverage > few.targets[0].coverage
+
+
+def test_rows_beyond_the_limit_are_never_labelled_by_themselves():
+    sure = HeldOut(np.eye(CLASSES, dtype=np.float32)[[0] * 400] * 20, np.zeros(400, int), np.arange(400) % 4 > 0)
+    assert fit_confidence(sure, PRODUCTS.unknown, []).targets[0].coverage == pytest.approx(0.75)
+
+
+def test_the_limit_keeps_95_of_100_photos_that_were_held_back():
+    learned, labels = features(300)
+    held, _ = features(400, seed=1)
+    fitted = fit_out_of_distribution(learned, labels, held)
+    assert (fitted.head.score(held) <= fitted.limit).mean() == pytest.approx(0.95, abs=0.01)
+    others = np.eye(8)[[5, 6, 7] * 20].astype(np.float32)
+    assert (fitted.head.score(others) > fitted.limit).mean() > 0.95
+    found = fit_confidence(held_out(100), fitted.unknown, []).unknown
+    assert (found.score, found.limit, found.kept) == ("distance", fitted.limit, 0.95)
+
+
+def test_few_photos_and_a_class_of_one_photo_are_enough():
+    learned, labels = features(4)
+    fitted = fit_out_of_distribution(learned, labels, learned[:1])
+    assert np.isfinite(fitted.limit)
+    assert fit_confidence(held_out(1), fitted.unknown, []).rows == 1
+
+
+@pytest.mark.parametrize(("noise", "heat"), [(1.0, 1.0), (1.0, 3.0), (2.0, 0.3)])
+def test_a_promise_that_rests_on_worse_networks_is_kept_by_the_network_itself(noise, heat):
+    """Folds that know less, and are too sure or not sure enough of it: each has a temperature of its own."""
+    broken = 0
+    for seed in range(40):
+        worse = [
+            replace(fold, logits=(fold.logits + np.random.default_rng(seed).normal(0, noise, fold.logits.shape)) * heat)
+            for fold in (held_out(1000, 1.0, 100 + 2 * seed + n) for n in (0, 1))
+        ]
+        validation, fresh = held_out(300, seed=seed), held_out(4000, seed=9000 + seed)
+        found = fit_confidence(validation, PRODUCTS.unknown, worse)
+        target = next(row for row in found.targets if row.precision == 0.95)
+        said = calibrated(fresh.logits, found.temperature)
+        chosen = automatic(said, fresh.known, target.thresholds)
+        broken += bool(chosen.any()) and (said.argmax(axis=1) == fresh.labels)[chosen].mean() < 0.95
+    assert broken <= 4

@@ -1,11 +1,15 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trainer.commands import MAX_SEED
 from trainer.learning.balance import sampling_order
-from trainer.learning.batches import Batches, one_hot, resized
+from trainer.learning.batches import Batches, augmented, one_hot, resized
 from trainer.learning.recipe import Augmentation
 
 PHOTOS = 10
@@ -166,3 +170,154 @@ def test_tensorflow_tunes_nothing_behind_the_batches(make_store):
         store, ["0", "1", "2", "3"], np.array([0, 1, 0, 1]), classes=2, batch=2, seed=0, augmentation=None
     )
     assert batches.epoch(0, 16).options().autotune.enabled is False
+
+
+COUNT, SIZE = 32, 16
+NOTHING = Augmentation(flip=False, shift=0, zoom=(1, 1), stretch=0, rotation_rad=0, colour=0, erase=0)
+
+wishes = st.builds(
+    Augmentation,
+    flip=st.booleans(),
+    shift=st.floats(0, 0.3),
+    zoom=st.tuples(st.floats(0.5, 1), st.floats(1, 1.5)),
+    stretch=st.floats(0, 0.3),
+    rotation_rad=st.floats(0, 0.5),
+    colour=st.floats(0, 0.5),
+    erase=st.floats(0, 1),
+)
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3)).astype(np.float32)
+
+
+def change(photos, how, *, seed=0, size=None):
+    size = size or photos.shape[1]
+    return augmented(tf.constant(photos), tf.constant([seed, 0], tf.int64), size, how).numpy()
+
+
+@settings(deadline=None, max_examples=30)
+@given(wishes, st.sampled_from([16, 24, 32]), st.integers(0, 2**40))
+def test_pixels_stay_pixels(wish, size, seed):
+    photos = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3)).astype(np.float32)
+    pixels = change(photos, wish, seed=seed, size=size)
+    assert (pixels.shape, pixels.dtype) == ((5, size, size, 3), np.float32)
+    assert pixels.min() >= 0
+    assert pixels.max() <= 255
+
+
+def test_where_nothing_is_wished_nothing_changes(photos):
+    assert change(photos, NOTHING) == pytest.approx(photos, abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [8, 12, 24])
+def test_another_size_shows_the_same_picture_in_its_place(size):
+    """A picture that is its own mirror image, both ways, stays so: nothing moves to one side."""
+    far = np.abs(np.arange(SIZE) - (SIZE - 1) / 2)
+    picture = np.broadcast_to((far[:, None] + far[None])[None, :, :, None] * 10, (1, SIZE, SIZE, 3)).astype(np.float32)
+    (shown,) = change(picture, NOTHING, size=size)
+    assert shown.shape == (size, size, 3)
+    assert shown == pytest.approx(shown[:, ::-1], abs=1e-3)
+    assert shown == pytest.approx(shown[::-1], abs=1e-3)
+    assert abs(shown - resized(tf.constant(picture), size).numpy()[0]).mean() < 10
+
+
+def test_a_flip_mirrors_about_half_of_the_photos_to_the_pixel(photos):
+    shown = change(photos, replace(NOTHING, flip=True))
+    mirrored = [np.allclose(one, photo[:, ::-1], atol=1e-3) for one, photo in zip(shown, photos, strict=True)]
+    same = [np.allclose(one, photo, atol=1e-3) for one, photo in zip(shown, photos, strict=True)]
+    assert [a + b for a, b in zip(mirrored, same, strict=True)] == [1] * COUNT
+    assert COUNT / 4 < sum(mirrored) < COUNT * 3 / 4
+
+
+def dots(side=33):
+    """Photos of a soft dot in the middle."""
+    far = np.arange(side) - side // 2
+    dot = 255 * np.exp(-(far[:, None] ** 2 + far[None] ** 2) / 8.0)
+    return np.broadcast_to(dot[None, :, :, None], (COUNT, side, side, 3)).astype(np.float32)
+
+
+def centres(shown):
+    """Where the dots are: ``(n, 2)``, x and y from the middle, as shares of the side."""
+    side = shown.shape[1]
+    weight = shown[..., 0] / shown[..., 0].sum(axis=(1, 2), keepdims=True)
+    far = (np.arange(side) - side // 2) / side
+    return np.stack([(weight.sum(axis=axis) * far).sum(axis=1) for axis in (1, 2)], axis=1)
+
+
+def test_a_shift_moves_photos_both_ways_and_no_farther_than_wished():
+    moved = centres(change(dots(), replace(NOTHING, shift=0.1)))
+    assert np.abs(moved).max() <= 0.1 + 1e-3
+    assert (moved.min(axis=0) < -0.05).all()
+    assert (moved.max(axis=0) > 0.05).all()
+
+
+def test_what_turns_and_grows_and_stretches_stays_in_the_middle():
+    wish = replace(NOTHING, zoom=(0.7, 1.2), stretch=0.2, rotation_rad=0.3, flip=True)
+    shown = change(dots(), wish)
+    assert np.abs(centres(shown)).max() < 1e-3
+    assert len({photo.tobytes() for photo in shown}) == COUNT
+
+
+def test_a_zoom_shows_a_part_as_large_as_wished():
+    shown = change(dots(), replace(NOTHING, zoom=(0.5, 0.5)))
+    assert (shown[..., 0].sum(axis=(1, 2)) / dots()[..., 0].sum(axis=(1, 2))) == pytest.approx(4.0, rel=0.05)
+
+
+def test_colours_change_by_no_more_than_wished():
+    grey = np.full((COUNT, 4, 4, 3), 100, np.float32)
+    shown = change(grey, replace(NOTHING, colour=0.2))
+    assert np.ptp(shown, axis=(1, 2)).max() < 1e-3
+    assert shown.min() >= 100 * 0.8 * 0.9 - 1e-3
+    assert shown.max() <= 100 * 1.2 * 1.1 + 1e-3
+    assert len({tuple(photo[0, 0].tolist()) for photo in shown}) == COUNT
+
+
+def test_contrast_goes_up_for_some_and_down_for_others(photos):
+    spreads = change(photos, replace(NOTHING, colour=0.2)).std(axis=(1, 2, 3)) / photos.std(axis=(1, 2, 3))
+    assert spreads.min() < 0.95
+    assert spreads.max() > 1.05
+
+
+def holes(photos, shown):
+    """Height and width of what was changed in each photo, in pixels; 0 where nothing was."""
+    changed = (np.abs(shown - photos) > 1e-3).any(axis=3)
+    return np.stack([changed.any(axis=2).sum(axis=1), changed.any(axis=1).sum(axis=1)], axis=1)
+
+
+def test_an_erased_rectangle_is_grey_and_the_rest_is_untouched():
+    white = np.full((COUNT, 40, 40, 3), 255, np.float32)
+    shown = change(white, replace(NOTHING, erase=1.0))
+    assert sorted(np.unique(shown.round(2)).tolist()) == [127.5, 255.0]
+    sides = holes(white, shown)
+    assert sides.max() <= 0.5 * 40 + 1
+    assert np.median(sides) >= 0.15 * 40 / 2
+    for photo, (height, width) in zip(shown, sides, strict=True):
+        assert (photo[..., 0] < 200).sum() == height * width
+
+
+def test_as_many_photos_are_erased_as_wished():
+    white = np.full((200, 8, 8, 3), 255, np.float32)
+    shown = change(white, replace(NOTHING, erase=0.25))
+    assert 0.1 < (holes(white, shown).min(axis=1) > 0).mean() < 0.35
+
+
+def test_the_same_seed_makes_the_same_change_and_another_seed_another(photos):
+    how = Augmentation(erase=0.5)
+    one, again, other = (change(photos, how, seed=seed) for seed in (3, 3, 4))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+
+
+def test_photos_of_a_batch_are_changed_each_in_its_own_way(photos):
+    same = np.broadcast_to(photos[:1], photos.shape)
+    shown = change(np.array(same), Augmentation())
+    assert len({photo.tobytes() for photo in shown}) == COUNT
+
+
+def test_a_photo_of_the_right_size_is_not_resized(photos):
+    pixels = tf.constant(photos)
+    assert resized(pixels, SIZE) is pixels
+    assert resized(pixels, 8).shape == (COUNT, 8, 8, 3)
+    assert resized(tf.fill((1, 16, 16, 3), 9.0), 8).numpy() == pytest.approx(np.full((1, 8, 8, 3), 9.0), abs=1e-4)

@@ -1,3 +1,4 @@
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -96,3 +97,97 @@ def test_a_damaged_file_in_the_folder_of_keras_is_told(tmp_path, monkeypatch, co
     path.write_bytes(content)
     with pytest.raises(InputError, match=f"{path} is damaged"):
         build_network(Arch.MOBILENET, 32, 3, weights=NamedWeights.IMAGENET, alpha=None)
+
+
+def narrow(**options):
+    return keras.applications.MobileNet(weights=None, alpha=0.25, input_shape=(32, 32, 3), **options)
+
+
+def start(weights, arch=Arch.MOBILENET, alpha=0.25, size=32):
+    return build_network(arch, size, 3, weights=weights, alpha=alpha)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Keras's own body of alpha 0.25."""
+    path = tmp_path / "body.weights.h5"
+    narrow(include_top=False).save_weights(path)
+    return path
+
+
+@pytest.mark.parametrize("arch", [Arch.CNN, Arch.SIMPLE, Arch.MOBILENET])
+def test_a_run_is_gone_on_from_with_another_head(random_network, arch, tmp_path, pixels):
+    before = random_network(arch, classes=2)
+    before.save(tmp_path / "best.keras")
+    network = start(tmp_path / "best.keras", arch, None)
+    assert network.output_shape == (None, 3)
+    assert np.array_equal(features_model(network)(pixels), features_model(before)(pixels))
+
+
+def test_another_size_of_photos_is_no_hindrance_where_maps_are_pooled(random_network, tmp_path):
+    random_network(Arch.MOBILENET, size=64).save(tmp_path / "best.keras")
+    assert start(tmp_path / "best.keras", Arch.MOBILENET, None).input_shape == (None, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("arch", "other"),
+    [(Arch.CNN, (Arch.SIMPLE, 32)), (Arch.SIMPLE, (Arch.CNN, 32)), (Arch.SIMPLE, (Arch.SIMPLE, 64))],
+)
+def test_a_model_of_another_kind_or_size_is_refused(random_network, arch, other, tmp_path):
+    path = tmp_path / "best.keras"
+    random_network(other[0], size=other[1]).save(path)
+    with pytest.raises(InputError, match=f"{path} does not fit {arch}: .*--image-size"):
+        start(path, arch, None)
+
+
+def test_a_whole_model_with_its_top_serves_by_its_body(tmp_path):
+    whole = keras.applications.MobileNet(weights=None, alpha=0.25, input_shape=(32, 32, 3), classes=7)
+    whole.save(tmp_path / "whole.keras")
+    weights = features_model(start(tmp_path / "whole.keras")).get_weights()
+    assert all(np.array_equal(one, other) for one, other in zip(weights, whole.get_weights(), strict=False))
+
+
+@pytest.mark.parametrize("name", ["whole.weights.h5", "whole.h5"])
+def test_weights_with_a_top_are_refused(tmp_path, name):
+    path, whole = tmp_path / name, narrow(classes=7)
+    (whole.save_weights if ".weights." in name else whole.save)(path)
+    with pytest.raises(InputError, match="2 arrays more, a classification top"):
+        start(path)
+
+
+def test_the_alpha_that_weights_are_of_is_named(file):
+    with pytest.raises(InputError, match=r"does not fit mobilenet with alpha 1: it is of alpha 0\.25; pass --alpha 0"):
+        start(file, alpha=1.0)
+
+
+def test_weights_of_another_architecture_are_refused_naming_both(file):
+    with pytest.raises(InputError, match=rf"{file} does not fit vgg16: it has 7 of the 26 arrays; pass the --arch"):
+        start(file, Arch.VGG16, None)
+
+
+def test_an_optimizers_state_is_no_matter(tmp_path):
+    body = narrow(include_top=False)
+    body.compile("adam", "mse")
+    body.optimizer.build(body.trainable_variables)
+    body.save_weights(tmp_path / "trained.weights.h5")
+    with h5py.File(tmp_path / "trained.weights.h5") as saved:
+        assert "optimizer" in saved
+    start(tmp_path / "trained.weights.h5")
+
+
+@pytest.mark.parametrize("name", ["body.weights.h5", "body.h5", "body.keras", "body.txt"])
+@pytest.mark.parametrize("kept", [0, 5000])
+def test_a_cut_file_is_told(file, tmp_path, name, kept):
+    path = tmp_path / "cut" / name
+    path.parent.mkdir()
+    path.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(InputError, match=f"{path}"):
+        start(path)
+
+
+def test_a_format_that_is_named_like_the_other_is_to_be_renamed(file, tmp_path):
+    with pytest.raises(InputError, match=r"rename it to mine\.weights\.h5"):
+        start(file.rename(tmp_path / "mine.h5"))
+    narrow(include_top=False).save(tmp_path / "old.h5")
+    with pytest.raises(InputError, match=r"rename it to old\.h5"):
+        start((tmp_path / "old.h5").rename(tmp_path / "old.weights.h5"))
