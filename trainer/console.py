@@ -21,10 +21,10 @@ from trainer.report.rates import rounded
 from trainer.request import TrainRequest
 
 if TYPE_CHECKING:
-    from trainer.data.prepare import Prepared
     from trainer.judging.evaluate import Evaluation, Realised
     from trainer.judging.figures import Figures
     from trainer.run import EpochFigures, RunArgs
+    from trainer.splits.prepare import Prepared
     from trainer.train import TrainResult
 
 __all__ = ["TrainingScreen", "measure_and_show", "resume_and_show", "train_and_show"]

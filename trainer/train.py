@@ -12,11 +12,10 @@ import keras
 
 from models.errors import InputError
 from models.whole_file import replace_file
-from trainer.check.look_store import LookStore
 from trainer.data.cache import looks_folder, pixels_folder
 from trainer.data.dataset import Split, read_dataset
+from trainer.data.look_store import LookStore
 from trainer.data.pixel_store import PixelStore
-from trainer.data.prepare import Prepared, SplitWishes, prepare, read_excluded, restore, write_excluded
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import choose_folds, share_of_main, train_folds
 from trainer.learning.balance import balance_note, choose_balance
@@ -31,6 +30,7 @@ from trainer.report.write import keep_for_export, write_report
 from trainer.request import TrainRequest
 from trainer.run import EpochFigures, Run, RunArgs, RunState, read_history
 from trainer.splits.assigned import read_splits, write_splits
+from trainer.splits.prepare import Prepared, SplitWishes, prepare, read_excluded, restore, write_excluded
 
 __all__ = ["TrainResult", "TrainingView", "resume", "train"]
 

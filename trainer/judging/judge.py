@@ -12,9 +12,8 @@ from models.statistics.calibration import calibrated
 from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import OutOfDistribution
 from models.statistics.thresholds import fit_confidence, ruling_thresholds
-from trainer.data.csv_file import write_rows
+from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
-from trainer.data.path_cell import path_in
 from trainer.judging.evaluate import Judged
 from trainer.judging.folds import Fold, held_out
 from trainer.learning.predictions import images_per_s, predict

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from trainer.data.csv_file import write_rows
-from trainer.data.path_cell import path_in
+from trainer.data.csv_files import path_in, write_rows
 from trainer.judging.folds import assign_folds
 from trainer.learning.predictions import features_of
 from trainer.learning.training import Training, labels_of

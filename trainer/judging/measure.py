@@ -13,9 +13,9 @@ from models.preprocess import Pixels, PreprocessSpec
 from trainer.data.cache import pixels_folder
 from trainer.data.dataset import LabeledPhoto, Split, read_dataset
 from trainer.data.pixel_store import PixelStore
-from trainer.data.prepare import Advance, decode_all
 from trainer.judging.figures import Figures, score
 from trainer.splits.assigned import read_splits
+from trainer.splits.prepare import Advance, decode_all
 
 __all__ = ["Measurement", "measure"]
 

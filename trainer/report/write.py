@@ -16,7 +16,6 @@ from models.errors import ImageError
 from models.photo import read_photo
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
-from trainer.data.prepare import Prepared
 from trainer.judging.evaluate import Evaluation, evaluate
 from trainer.judging.figures import confusion
 from trainer.judging.folds import Fold
@@ -29,6 +28,7 @@ from trainer.report.page import report_page
 from trainer.report.pictures import heat_maps, plot_confusion, plot_history
 from trainer.run import read_history
 from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.prepare import Prepared
 
 __all__ = ["keep_for_export", "write_report"]
 

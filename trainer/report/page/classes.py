@@ -2,13 +2,12 @@
 
 from typing import Final
 
-from trainer.check.page.tables import more
+from pages.text import isolated
 from trainer.judging.figures import ClassFigures
 from trainer.report.material import ReportMaterial, shown_figures, shown_split
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.table import rate_cell, table
-from worker.page.sections import section
-from worker.page.text import isolated
+from worker.page.sections import more, section
 
 __all__ = ["classes_section"]
 

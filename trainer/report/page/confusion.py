@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.text import number_of
-from trainer.check.page.tables import more
+from pages.text import isolated, share
 from trainer.judging.figures import confusion
 from trainer.report.material import ReportMaterial, judged_of, shown_split
 from trainer.report.page.data import LONGEST_LABEL
 from trainer.report.page.matrix_picture import blocks_of, matrix_picture
 from trainer.report.page.table import table
-from worker.page.sections import section
-from worker.page.text import isolated, share
+from worker.page.sections import more, section
 
 __all__ = ["confusion_section"]
 
