@@ -1,6 +1,6 @@
 """All that is known of a training when it ends: what its page and its model card are made of."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -11,6 +11,7 @@ from models.preprocess import Pixels
 from models.statistics.confidence import Confidence, PrecisionTarget
 from models.statistics.intervals import proportion_interval
 from models.text import number_of
+from pages.text import duration
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Evaluation, Judged, OfSplits, Realised
 from trainer.judging.figures import Figures
@@ -23,13 +24,16 @@ __all__ = [
     "Speed",
     "caveat",
     "judged_of",
+    "made_with",
     "of_split",
     "outcome",
     "promise",
     "realised",
     "ruling",
+    "settings",
     "shown_figures",
     "shown_split",
+    "size_and_speed",
     "weakest",
 ]
 
@@ -194,3 +198,44 @@ def weakest(figures: Figures, most: int = _WEAK) -> list[str]:
     """The classes that are found least often, worst first; those that are always found are not among them."""
     missed = [(one.recall, name) for name, one in figures.classes.items() if one.support and one.recall < 1.0]
     return [name for _, name in sorted(missed)[:most]]
+
+
+_SAID_ELSEWHERE = frozenset({"schema_version", "name", "classes", "made_with"})
+_MEGABYTE = 1_000_000
+
+
+def size_and_speed(speed: Speed) -> dict[str, str]:
+    """Names and plain text."""
+    threads = number_of(speed.threads, "thread", "threads")
+    return {
+        "Parameters": f"{speed.parameters:,}",
+        "Model file": f"{speed.model_bytes / _MEGABYTE:,.1f} MB",
+        "Speed": f"{speed.images_per_s:,.0f} images/s on {threads}, decoding apart",
+        "Training": duration(speed.train_seconds),
+        "Waiting for data": f"{percent(speed.waiting)} of the training",
+    }
+
+
+def settings(material: ReportMaterial) -> dict[str, str]:
+    """What decided the training, but its classes, in the order of ``args.json``: names and plain text."""
+    args = material.args.model_dump(mode="json", exclude=set(_SAID_ELSEWHERE))
+    return dict(_flat(args))
+
+
+def _flat(args: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, value in args.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value)
+        else:
+            yield name, _shown(value)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def made_with(material: ReportMaterial) -> str:
+    """Packages and their versions."""
+    return ", ".join(f"{package} {version}" for package, version in material.args.made_with.items())

@@ -10,73 +10,30 @@ from exporter.markdown import code_block, listed, plain, table
 from models.statistics.confidence import PrecisionTarget
 from models.text import number_of
 from trainer.data.dataset import Split
-from trainer.judging.figures import Figures
-from trainer.report.making import made_with, settings, size_and_speed
+from trainer.judging.figures import ClassFigures, Figures
 from trainer.report.material import (
     ReportMaterial,
     caveat,
     found_on,
+    made_with,
     of_split,
     outcome,
     promise,
     realised,
     ruling,
+    settings,
     shown_figures,
     shown_split,
+    size_and_speed,
     weakest,
 )
 from trainer.report.rates import between, percent, rounded, target_name
 from trainer.run import RunState
 
-__all__ = ["limits", "model_card"]
-
+__all__ = ["model_card"]
 
 _FEW_PHOTOS: Final = 30
 _MOST_NAMED: Final = 10
-
-
-def limits(material: ReportMaterial) -> Iterator[str]:
-    """A line of Markdown for each."""
-    learned = material.prepared_counts.get(Split.TRAIN, {})
-    few = sorted((learned.get(name, 0), name) for name in material.args.classes if learned.get(name, 0) < _FEW_PHOTOS)
-    if few:
-        named = listed([f"{plain(name)} ({count})" for count, name in few], _MOST_NAMED)
-        yield f"Classes with fewer than {_FEW_PHOTOS} photos to learn from: {named}."
-    figures = shown_figures(material)
-    if figures:
-        yield from _seldom_found(figures, shown_split(material))
-    yield _unknown(material)
-    if material.issues:
-        photos = number_of(len(material.issues), "photo", "photos")
-        yield f"{photos} of the data may be labelled wrongly: see `label_issues.csv`."
-    yield (
-        "It was measured on photos of the same data as those that it learned from. Photos of another source are likely "
-        "to be recognised less often, and what is promised above may not hold for them."
-    )
-
-
-def _seldom_found(figures: Figures, split: Split) -> Iterator[str]:
-    weak = [f"{plain(name)} ({percent(figures.classes[name].recall)})" for name in weakest(figures)]
-    if weak:
-        yield f"Classes that are found least often, with the share of their {split.word} photos: {', '.join(weak)}."
-    unmeasured = [plain(name) for name, one in figures.classes.items() if not one.support]
-    if unmeasured:
-        yield f"Classes without {split.word} photos, of which nothing is known: {listed(unmeasured, _MOST_NAMED)}."
-
-
-def _unknown(material: ReportMaterial) -> str:
-    limit, found = material.confidence.unknown, material.evaluation.unknown
-    if limit is None:
-        return "Whether a photo shows something else than its classes: no unknown score could be learned."
-    split = shown_split(material)
-    sent = of_split(found.review, split) if found else None
-    reviewed = f"; of the {split.word} photos, all known, it sends {percent(sent)}" if sent is not None else ""
-    return (
-        f"Whether a photo shows something else than its classes, it guesses from its {limit.score} score: what is "
-        f"above {limit.limit:.4g} goes to a person{reviewed}. Not everything that is strange is above it."
-    )
-
-
 _MOST_CLASSES: Final = 100
 _HEADER: Final = """---
 library_name: keras
@@ -95,7 +52,7 @@ def model_card(material: ReportMaterial) -> str:
         _how_to_use(material),
         _figures(material),
         _thresholds(material),
-        _unsure(material),
+        "## What it does not know\n\n" + "\n".join(f"- {line}" for line in _limits(material)),
         _data(material),
         _training(material),
     )
@@ -144,55 +101,46 @@ def _how_to_use(material: ReportMaterial) -> str:
 
 
 def _figures(material: ReportMaterial) -> str:
-    splits = {Split.TEST: material.evaluation.test, Split.VAL: material.evaluation.val}
-    head = ("split", "photos", "accuracy", "precision", "recall", "F1", "top 5", "ECE")
-    rows = [_figures_row(split, figures) for split, figures in splits.items() if figures]
+    split, figures = shown_split(material), shown_figures(material)
+    before = of_split(material.evaluation.ece_before, split)
+    without = f" ({before:.3f} without it, on {split.word})" if before is not None else ""
     note = (
         "Precision, recall and F1 are means over the classes; in brackets, where the figure lies with 95% confidence. "
         "ECE is how far a confidence is from the share that is right, on average, after calibration with temperature "
-        f"{material.evaluation.temperature:.2f}{_before(material)}."
+        f"{material.evaluation.temperature:.2f}{without}."
     )
-    warning = f"\n\n**{caveat(material)}**" if caveat(material) else ""
-    return f"## Figures\n\n{table(head, rows)}\n\n{note}{warning}\n\n{_classes(material)}".rstrip()
+    head = ("split", "photos", "accuracy", "precision", "recall", "F1", "top 5", "ECE")
+    rows = [
+        (
+            of.word,
+            f"{one.n:,}",
+            f"{percent(one.accuracy)} ({between(one.accuracy_95)})",
+            *_three(one),
+            percent(one.top5) if one.top5 is not None else "–",
+            f"{one.ece:.3f}",
+        )
+        for of, one in ((Split.TEST, material.evaluation.test), (Split.VAL, material.evaluation.val))
+        if one
+    ]
+    warning = caveat(material) and f"**{caveat(material)}**"
+    parts = ("## Figures", table(head, rows), note, warning, figures and _classes(figures, split))
+    return "\n\n".join(part for part in parts if part)
 
 
-def _before(material: ReportMaterial) -> str:
-    before = of_split(material.evaluation.ece_before, shown_split(material))
-    return f" ({before:.3f} without it, on {shown_split(material).word})" if before is not None else ""
-
-
-def _figures_row(split: Split, figures: Figures) -> tuple[str, ...]:
+def _three(figures: Figures | ClassFigures) -> tuple[str, str, str]:
     return (
-        split.word,
-        f"{figures.n:,}",
-        f"{percent(figures.accuracy)} ({between(figures.accuracy_95)})",
         f"{percent(figures.precision)} ({between(figures.precision_95)})",
         f"{percent(figures.recall)} ({between(figures.recall_95)})",
         f"{percent(figures.f1)} ({between(figures.f1_95)})",
-        percent(figures.top5) if figures.top5 is not None else "–",
-        f"{figures.ece:.3f}",
     )
 
 
-def _classes(material: ReportMaterial) -> str:
+def _classes(figures: Figures, split: Split) -> str:
     """The classes, those with the lowest F1 first."""
-    figures = shown_figures(material)
-    if not figures:
-        return ""
-    order = sorted(
-        ((name, one) for name, one in figures.classes.items() if one.support), key=lambda item: (item[1].f1, item[0])
-    )
-    rows = (
-        (
-            plain(name),
-            f"{one.support:,}",
-            f"{percent(one.precision)} ({between(one.precision_95)})",
-            f"{percent(one.recall)} ({between(one.recall_95)})",
-            f"{percent(one.f1)} ({between(one.f1_95)})",
-        )
-        for name, one in order[:_MOST_CLASSES]
-    )
-    shown = table(("class", f"{shown_split(material).word} photos", "precision", "recall", "F1"), rows)
+    found = [(name, one) for name, one in figures.classes.items() if one.support]
+    order = sorted(found, key=lambda item: (item[1].f1, item[0]))
+    rows = ((plain(name), f"{one.support:,}", *_three(one)) for name, one in order[:_MOST_CLASSES])
+    shown = table(("class", f"{split.word} photos", "precision", "recall", "F1"), rows)
     rest = len(order) - _MOST_CLASSES
     return f"{shown}\n\nand {rest:,} more: see `evaluation.json`." if rest > 0 else shown
 
@@ -222,26 +170,65 @@ def _target_row(material: ReportMaterial, target: PrecisionTarget) -> tuple[str,
     return asked, rounded(target.coverage), rounded(1 - target.coverage), right
 
 
-def _unsure(material: ReportMaterial) -> str:
-    lines = "\n".join(f"- {line}" for line in limits(material))
-    return f"## What it does not know\n\n{lines}"
+def _limits(material: ReportMaterial) -> Iterator[str]:
+    """A line of Markdown for each."""
+    learned = material.prepared_counts.get(Split.TRAIN, {})
+    few = sorted((learned.get(name, 0), name) for name in material.args.classes if learned.get(name, 0) < _FEW_PHOTOS)
+    if few:
+        named = listed([f"{plain(name)} ({count})" for count, name in few], _MOST_NAMED)
+        yield f"Classes with fewer than {_FEW_PHOTOS} photos to learn from: {named}."
+    figures = shown_figures(material)
+    if figures:
+        yield from _seldom_found(figures, shown_split(material))
+    yield _unknown(material)
+    if material.issues:
+        photos = number_of(len(material.issues), "photo", "photos")
+        yield f"{photos} of the data may be labelled wrongly: see `label_issues.csv`."
+    yield (
+        "It was measured on photos of the same data as those that it learned from. Photos of another source are likely "
+        "to be recognised less often, and what is promised above may not hold for them."
+    )
+
+
+def _seldom_found(figures: Figures, split: Split) -> Iterator[str]:
+    weak = [f"{plain(name)} ({percent(figures.classes[name].recall)})" for name in weakest(figures)]
+    if weak:
+        yield f"Classes that are found least often, with the share of their {split.word} photos: {', '.join(weak)}."
+    unmeasured = [plain(name) for name, one in figures.classes.items() if not one.support]
+    if unmeasured:
+        yield f"Classes without {split.word} photos, of which nothing is known: {listed(unmeasured, _MOST_NAMED)}."
+
+
+def _unknown(material: ReportMaterial) -> str:
+    limit, found = material.confidence.unknown, material.evaluation.unknown
+    if limit is None:
+        return "Whether a photo shows something else than its classes: no unknown score could be learned."
+    split = shown_split(material)
+    sent = of_split(found.review, split) if found else None
+    reviewed = f"; of the {split.word} photos, all known, it sends {percent(sent)}" if sent is not None else ""
+    return (
+        f"Whether a photo shows something else than its classes, it guesses from its {limit.score} score: what is "
+        f"above {limit.limit:.4g} goes to a person{reviewed}. Not everything that is strange is above it."
+    )
 
 
 def _data(material: ReportMaterial) -> str:
     counts = material.prepared_counts
-    total = sum(sum(split.values()) for split in counts.values())
-    splits = ", ".join(f"{sum(counts[split].values()):,} for {split.word}" for split in Split if split in counts)
-    name = plain(PurePath(material.args.data).name)
-    rows = [
-        (plain(one), *(f"{counts[split].get(one, 0):,}" for split in Split if split in counts))
+    splits = [split for split in Split if split in counts]
+    total = sum(sum(counts[split].values()) for split in splits)
+    parts = ", ".join(f"{sum(counts[split].values()):,} for {split.word}" for split in splits)
+    rows = (
+        (plain(one), *(f"{counts[split].get(one, 0):,}" for split in splits))
         for one in material.args.classes[:_MOST_CLASSES]
-    ]
-    shown = table(("class", *(split.word for split in Split if split in counts)), rows)
+    )
     rest = len(material.args.classes) - _MOST_CLASSES
-    more = f"\n\nand {rest:,} more classes: see `splits.csv`." if rest > 0 else ""
-    notes = "".join(f"\n- {plain(note)}" for note in material.notes)
-    notes = f"\n{notes}" if notes else ""
-    return f"## Data\n\n{total:,} photos from {name}: {splits}. {_set_aside(material)}\n\n{shown}{more}{notes}"
+    sections = (
+        f"## Data\n\n{total:,} photos from {plain(PurePath(material.args.data).name)}: {parts}. {_set_aside(material)}",
+        table(("class", *(split.word for split in splits)), rows),
+        f"and {rest:,} more classes: see `splits.csv`." if rest > 0 else "",
+        "\n".join(f"- {plain(note)}" for note in material.notes),
+    )
+    return "\n\n".join(part for part in sections if part)
 
 
 def _set_aside(material: ReportMaterial) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pages.text import visible
-from trainer.report.making import made_with, settings, size_and_speed
-from trainer.report.material import ReportMaterial
+from trainer.report.material import ReportMaterial, made_with, settings, size_and_speed
 from trainer.report.page.classes import classes_section
 from trainer.report.page.confusion import confusion_section
 from trainer.report.page.curves import curves_section
