@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import mean
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -22,7 +23,7 @@ from trainer.request import TrainRequest
 
 if TYPE_CHECKING:
     from trainer.judging.evaluate import Evaluation, Realised
-    from trainer.judging.figures import Figures
+    from trainer.judging.figures import ClassFigures, Figures
     from trainer.run import EpochFigures, RunArgs
     from trainer.splits.prepare import Prepared
     from trainer.train import TrainResult
@@ -59,8 +60,11 @@ class TrainingScreen:
         self._progress.stop()
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """So much of one step of preparing the data is done."""
-        self._show(what, done, total)
+        """So much of a piece of work is done."""
+        if self._task is None or what != self._what:  # a new bar: its time left is not that of the step before
+            self._clear()
+            self._task, self._what = self._progress.add_task(what, total=total), what
+        self._progress.update(self._task, completed=done, total=total)
 
     def prepared(self, prepared: "Prepared", args: "RunArgs") -> None:
         """What the data is."""
@@ -77,15 +81,14 @@ class TrainingScreen:
 
     def step(self, done: int, total: int) -> None:
         """Steps of the running epoch."""
-        self._show(f"Epoch {self._epochs_done + 1}", done, total)
+        self.advance(f"Epoch {self._epochs_done + 1}", done, total)
 
     def epoch(self, figures: "EpochFigures", epochs: int) -> None:
         """A line for an epoch that is done."""
         self._clear()
         self._epochs_done = figures.epoch
         self._seconds.append(figures.seconds)
-        left = sum(self._seconds[-5:]) / len(self._seconds[-5:]) * (epochs - figures.epoch)
-        minutes, seconds = divmod(int(left), 60)
+        minutes, seconds = divmod(int(mean(self._seconds[-5:]) * (epochs - figures.epoch)), 60)
         self._console.print(
             f"{figures.epoch:>3}/{epochs:<3} {figures.size:>3} px  "
             f"{_loss(figures.train_loss)} {figures.train_accuracy:.3f}  "
@@ -94,12 +97,6 @@ class TrainingScreen:
             f"[dim]{figures.images_per_s:>6,.0f} img/s {figures.waiting:>4.0%} {minutes:>5}:{seconds:02d}",
             highlight=False,
         )
-
-    def _show(self, what: str, done: int, total: int) -> None:
-        if self._task is None or what != self._what:  # a new bar: its time left is not that of the step before
-            self._clear()
-            self._task, self._what = self._progress.add_task(what, total=total), what
-        self._progress.update(self._task, completed=done, total=total)
 
     def _clear(self) -> None:
         if self._task is not None:
@@ -137,6 +134,7 @@ def resume_and_show(path: Path) -> ExitCode:
 
 @contextmanager
 def _resumable(run: Path) -> Iterator[None]:
+    """Says at a Ctrl-C how to go on."""
     try:
         yield
     except KeyboardInterrupt as stopped:
@@ -154,22 +152,18 @@ def _load(console: Console) -> None:
 
 
 def _show_result(result: "TrainResult", console: Console) -> ExitCode:
-    quoted = escape(shlex.quote(str(result.run.path)))
+    run, quoted = result.run, escape(shlex.quote(str(result.run.path)))
+    lines = [f"Run: [bold]{escape(str(run.path))}[/bold]"]
     if result.evaluation:
         _show_evaluation(result.evaluation, result.args, console)
-    _show_line(f"Run: [bold]{escape(str(result.run.path))}[/bold]", console)
-    if result.evaluation:
-        _show_line(f"Look at: {escape(str(result.run.report))}", console)
+        lines.append(f"Look at: {escape(str(run.report))}")
     if result.interrupted:
-        _show_line(f"[yellow]Interrupted. Go on with it: hangtag train --resume {quoted}[/yellow]", console)
-        return ExitCode.INTERRUPTED
-    _show_line(f"[dim]Next: hangtag export {quoted}[/dim]", console)
-    return ExitCode.OK
-
-
-def _show_line(text: str, console: Console) -> None:
-    """In one line, however long a path in it is: it is there to be copied."""
-    console.print(text, highlight=False, soft_wrap=True)
+        lines.append(f"[yellow]Interrupted. Go on with it: hangtag train --resume {quoted}[/yellow]")
+    else:
+        lines.append(f"[dim]Next: hangtag export {quoted}[/dim]")
+    for line in lines:  # each in one piece, however long its path is: it is there to be copied
+        console.print(line, highlight=False, soft_wrap=True)
+    return ExitCode.INTERRUPTED if result.interrupted else ExitCode.OK
 
 
 def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console) -> None:
@@ -192,29 +186,20 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
 
 
 def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Table | str:
-    """What each precision that can be asked for costs, or that none can."""
+    """A row for each precision that can be asked for and what it costs, or that none can."""
     from models.statistics.thresholds import default_precision
+    from trainer.run import RunState
 
     if not any(target.coverage for target in evaluation.thresholds):
+        otherwise = "" if args.folds else ", or train with --folds 2"
+        if args.state is RunState.INTERRUPTED:
+            otherwise = ", or go on with the training"
         return (
             "No precision can be promised: the photos are too few, or too often wrong.\n"
             "Every photo goes to a person, unless --threshold asks for labels all the same.\n"
-            f"For a promise, label more photos{_or_else(args)}."
+            f"For a promise, label more photos{otherwise}."
         )
     ruling = default_precision(evaluation.thresholds)
-    return _precision_table(evaluation, split, ruling)
-
-
-def _or_else(args: "RunArgs") -> str:
-    from trainer.run import RunState
-
-    if args.state is RunState.INTERRUPTED:
-        return ", or go on with the training"
-    return "" if args.folds else ", or train with --folds 2"
-
-
-def _precision_table(evaluation: "Evaluation", split: Split, ruling: float | None) -> Table:
-    """A row a precision that can be asked for."""
     table = Table(title="Share of photos that need no person, by the precision asked for", title_justify="left")
     for heading in ("--precision", "expected", f"on {split.word}", "right", "95%", "wrong"):
         table.add_column(heading, justify="right")
@@ -257,17 +242,17 @@ def _loss(loss: float) -> str:
 
 def _figures_table(figures: "Figures", title: str) -> Table:
     """A row a class, and one for all."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("class")
+    table = Table("class", title=title, title_justify="left")
     for heading in ("precision", "recall", "F1", "photos"):
         table.add_column(heading, justify="right")
+
+    def cells(row: "Figures | ClassFigures") -> tuple[str, str, str]:
+        return f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}"
+
     for name, row in figures.classes.items():
-        shown = (f"{figure:.3f}" for figure in (row.precision, row.recall, row.f1)) if row.support else ("–",) * 3
-        table.add_row(escape(name), *shown, f"{row.support:,}")
+        table.add_row(escape(name), *(cells(row) if row.support else ("–",) * 3), f"{row.support:,}")
     table.add_section()
-    table.add_row(
-        "mean", f"{figures.precision:.3f}", f"{figures.recall:.3f}", f"{figures.f1:.3f}", f"{figures.n:,}", style="bold"
-    )
+    table.add_row("mean", *cells(figures), f"{figures.n:,}", style="bold")
     return table
 
 
@@ -288,11 +273,9 @@ def measure_and_show(model: Path, data: Path, *, as_json: bool) -> None:
     console = Console()
     console.print(_figures_table(figures, escape(f"{model} on {number_of(figures.n, 'photo')} of {data}")))
     console.print(f"accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
-    if measurement.unread:
-        console.print(f"Not counted: {number_of(measurement.unread, 'photo')} that could not be read", style="yellow")
-    if measurement.learned_from:
-        console.print(
-            f"Not counted: {number_of(measurement.learned_from, 'photo')} that the run has learned from", style="yellow"
-        )
+    left_out = ((measurement.unread, "could not be read"), (measurement.learned_from, "the run has learned from"))
+    for count, why in left_out:
+        if count:
+            console.print(f"Not counted: {number_of(count, 'photo')} that {why}", style="yellow")
     if measurement.whole and measurement.learned_from is None:
         console.print("These are all the photos; if some trained this model, the figures flatter it", style="yellow")
