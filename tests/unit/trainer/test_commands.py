@@ -126,12 +126,6 @@ def test_a_run_is_named_after_its_data_and_architecture_unless_a_name_is_given(
     assert str(result.exception).startswith(f"{tmp_path / name} exists")
 
 
-def test_a_table_gives_its_run_a_name_without_the_ending(invoke, tmp_path):
-    (tmp_path / "products-cnn").mkdir()
-    result = invoke("train", tmp_path / "products.csv", "--out", tmp_path)
-    assert str(result.exception).startswith(f"{tmp_path / 'products-cnn'} exists")
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [

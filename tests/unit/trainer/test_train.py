@@ -165,48 +165,6 @@ def test_classes_of_unlike_sizes_are_balanced_by_themselves_and_it_is_said(
     assert files_of(result.run.path) >= FILES
 
 
-def test_a_wish_for_balance_is_obeyed_and_changes_what_is_learned(binary, two_classes, tmp_path, make_diary):
-    data, learned = tmp_path / "data", []
-    shutil.copytree(two_classes / "hat", data / "hat")
-    (data / "vase").mkdir()
-    for photo in sorted((two_classes / "vase").glob("*.png"))[:5]:
-        shutil.copy(photo, data / "vase")
-    for wish in Balance:
-        result = train(replace(binary, data=data, run=tmp_path / wish, epochs=1, balance=wish), make_diary())
-        assert result.args.balance is wish
-        assert not any("--balance" in note for note in result.run.notes())
-        learned.append(tuple(figures_of(result.run.path)[1]))
-    assert len(set(learned)) == len(Balance)
-
-
-def test_fit_and_decode_reach_args_json_and_the_pixels(binary, diary):
-    spec = PreprocessSpec(size=32, fit=Fit.STRETCH, decode=Decode.FULL)
-    result = train(replace(binary, preprocess=spec, epochs=1), diary)
-    assert open_run(binary.run).args().preprocess == spec
-    pixels, _ = arrays(binary.run / "export" / "val.npz")
-    photos = [photo for photo in read_splits(result.run.splits) if photo.split is Split.VAL]
-    assert np.array_equal(pixels, np.stack([preprocess(photo.path.read_bytes(), spec) for photo in photos]))
-
-
-def test_more_classes_than_photos_in_a_batch_are_learned(trained, diary, tmp_path):
-    request = replace(trained.request, run=tmp_path / "run", arch=Arch.SIMPLE, batch=4, epochs=1)
-    result = train(request, diary)
-    assert len(result.args.classes) > result.args.batch
-    assert files_of(result.run.path) == FILES
-
-
-def test_a_batch_may_be_larger_than_all_photos(binary, diary):
-    assert train(replace(binary, batch=4096, epochs=1), diary).args.epochs_done == 1
-    assert diary.steps == [(1, 1)]
-
-
-def test_validation_photos_may_be_fewer_than_folds(binary, diary):
-    result = train(replace(binary, folds=10, epochs=1), diary)
-    photos = read_splits(result.run.splits)
-    assert sum(photo.split is Split.VAL for photo in photos) < 10
-    assert result.run.read_confidence().out_of_fold == sum(photo.split is Split.TRAIN for photo in photos)
-
-
 def test_a_training_with_a_time_limit_ends_with_its_schedule_at_the_end(binary, diary):
     result = train(replace(binary, arch=Arch.CNN, epochs=None, time_limit_s=2.0), diary)
     assert result.args.time_limit_s == 2.0
@@ -238,3 +196,26 @@ def test_a_short_time_limit_leaves_no_time_for_folds(binary, make_diary, tmp_pat
         with pytest.raises(KeyboardInterrupt):
             train(request, diary)
     assert told == [0, 2]
+
+
+def test_a_wish_for_balance_is_obeyed_and_changes_what_is_learned(binary, two_classes, tmp_path, make_diary):
+    data, learned = tmp_path / "data", []
+    shutil.copytree(two_classes / "hat", data / "hat")
+    (data / "vase").mkdir()
+    for photo in sorted((two_classes / "vase").glob("*.png"))[:5]:
+        shutil.copy(photo, data / "vase")
+    for wish in Balance:
+        result = train(replace(binary, data=data, run=tmp_path / wish, epochs=1, balance=wish), make_diary())
+        assert result.args.balance is wish
+        assert not any("--balance" in note for note in result.run.notes())
+        learned.append(tuple(figures_of(result.run.path)[1]))
+    assert len(set(learned)) == len(Balance)
+
+
+def test_fit_and_decode_reach_args_json_and_the_pixels(binary, diary):
+    spec = PreprocessSpec(size=32, fit=Fit.STRETCH, decode=Decode.FULL)
+    result = train(replace(binary, preprocess=spec, epochs=1), diary)
+    assert open_run(binary.run).args().preprocess == spec
+    pixels, _ = arrays(binary.run / "export" / "val.npz")
+    photos = [photo for photo in read_splits(result.run.splits) if photo.split is Split.VAL]
+    assert np.array_equal(pixels, np.stack([preprocess(photo.path.read_bytes(), spec) for photo in photos]))

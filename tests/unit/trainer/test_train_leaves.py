@@ -1,5 +1,4 @@
 import csv
-import hashlib
 import json
 from collections import Counter
 
@@ -16,7 +15,7 @@ from tests.unit.trainer.run_files import CLASSES, FILES, arrays, best_logits, fi
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.figures import ClassFigures, Figures
-from trainer.run import RunState, open_run, read_history
+from trainer.run import read_history
 from trainer.splits.assigned import read_splits
 from trainer.splits.set_aside import count_leaks
 
@@ -24,24 +23,6 @@ from trainer.splits.set_aside import count_leaks
 def test_a_run_is_these_files_and_no_others(trained):
     assert files_of(trained.path) == FILES
     assert list(trained.result.run.originals.iterdir())
-
-
-def test_args_json_says_what_was_learned_and_how_far_it_came(trained):
-    args = open_run(trained.path).args()
-    assert (args.name, args.data, args.arch) == ("small", str(trained.request.data), "cnn")
-    assert (args.preprocess, args.classes) == (trained.request.preprocess, CLASSES)
-    assert (args.epochs, args.batch, args.patience, args.seed) == (3, 16, 3, 1)
-    assert (args.weights, args.alpha, args.time_limit_s, args.folds, args.tensorboard) == ("none", None, None, 0, False)
-    assert (args.state, args.epochs_done) == (RunState.COMPLETE, 3)
-    assert set(args.made_with) == {"hangtag", "tensorflow", "keras", "numpy", "pillow"}
-    assert args == trained.result.args
-
-
-def test_results_csv_has_a_row_for_each_epoch_that_was_told(trained):
-    lines = (trained.path / "results.csv").read_text().splitlines()
-    assert lines[0] == "epoch,train/loss,train/accuracy,val/loss,val/accuracy,lr,size,seconds,waiting,images_per_s"
-    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
-    assert [row.epoch for row in trained.diary.epochs] == [1, 2, 3]
 
 
 def test_the_network_learns(trained):
@@ -72,15 +53,6 @@ def test_best_keras_is_the_network_of_the_best_row(trained):
     assert (logits.argmax(axis=1) == labels).mean() == pytest.approx(best.val_accuracy, abs=1e-5)
     assert trained.result.evaluation.val.accuracy == pytest.approx(best.val_accuracy, abs=1e-5)
     assert trained.result.args.best_epoch == best.epoch
-
-
-def test_confidence_json_is_what_the_evaluation_was_made_with(trained):
-    confidence = trained.result.run.read_confidence()
-    validated = len(splits_of(trained, Split.VAL))
-    assert (confidence.rows, confidence.out_of_fold) == (validated, 0)
-    assert confidence.temperature == trained.result.evaluation.temperature
-    assert confidence.targets == trained.result.evaluation.thresholds
-    assert {len(target.thresholds) for target in confidence.targets} == {len(CLASSES)}
 
 
 def test_the_unknown_score_of_the_run_keeps_95_of_100_validation_photos(trained):
@@ -138,12 +110,6 @@ def test_pages_and_pictures_are_what_their_names_say(trained):
             assert image.format == kind
 
 
-def test_what_the_view_was_told_of_the_data_is_in_notes_txt(trained):
-    ((prepared, _),) = trained.diary.prepared_as
-    assert trained.result.run.notes() == prepared.notes
-    assert any(note.startswith("2 files set aside") for note in prepared.notes)
-
-
 def test_splits_csv_has_every_readable_photo_once_with_duplicates_together(trained, catalogue):
     photos = read_splits(trained.path / "splits.csv")
     with (trained.path / "excluded.csv").open(newline="") as file:
@@ -152,12 +118,6 @@ def test_splits_csv_has_every_readable_photo_once_with_duplicates_together(train
     assert len({photo.group for photo in photos}) == len(photos) - 4
     assert count_leaks(photos).total() == 0
     assert {(p.label, p.split) for p in photos} == {(name, split) for name in CLASSES for split in Split}
-
-
-def test_splits_csv_has_the_hash_of_each_file(trained):
-    for photo in splits_of(trained, Split.TEST):
-        assert photo.sha256 == hashlib.sha256(photo.path.read_bytes()).hexdigest()
-        assert photo.label == photo.path.parent.name
 
 
 def test_excluded_csv_names_the_truncated_photo_and_the_web_page(trained):
@@ -177,21 +137,6 @@ def test_validation_pixels_are_those_of_preprocess(trained):
     assert np.array_equal(
         pixels, np.stack([preprocess(p.path.read_bytes(), trained.request.preprocess) for p in photos])
     )
-
-
-def test_the_training_sample_is_of_training_photos_with_their_labels(trained):
-    pixels, labels = arrays(trained.path / "export" / "train_sample.npz")
-    photos = splits_of(trained, Split.TRAIN)
-    assert len(pixels) == len(labels) == len(photos)
-    known = {
-        (preprocess(p.path.read_bytes(), trained.request.preprocess).tobytes(), CLASSES.index(p.label)) for p in photos
-    }
-    assert {(photo.tobytes(), int(label)) for photo, label in zip(pixels, labels, strict=True)} == known
-
-
-def test_originals_are_validation_photos_byte_for_byte(trained):
-    kept = {path.read_bytes() for path in trained.result.run.originals.iterdir()}
-    assert kept == {photo.path.read_bytes() for photo in splits_of(trained, Split.VAL)}
 
 
 def test_the_exporter_can_read_what_the_trainer_left(trained):

@@ -45,14 +45,6 @@ def test_a_training_that_was_killed_and_resumed_ends_as_one_that_was_never_stopp
     assert files_of(request.run) == FILES
 
 
-def test_a_training_that_was_killed_before_its_first_epoch_begins_again(run_copy, trained, diary):
-    for path in (run_copy.best, run_copy.last, run_copy.state, run_copy.history):
-        path.unlink()
-    resume(run_copy, trained.request.cache, diary)
-    assert [row.epoch for row in diary.epochs] == [1, 2, 3]
-    assert figures_of(run_copy.path) == figures_of(trained.path)
-
-
 def test_resuming_a_complete_run_only_evaluates_it_again(run_copy, trained, diary):
     run_copy.evaluation.unlink()
     result = resume(run_copy, trained.request.cache, diary)
@@ -70,13 +62,6 @@ def test_what_is_evaluated_is_best_keras_and_not_the_last_epoch(run_copy, traine
     expected = (best_logits(run_copy, pixels).argmax(axis=1) == labels).mean()
     assert result.evaluation.val.accuracy == pytest.approx(expected)
     assert result.evaluation.val != trained.result.evaluation.val
-
-
-def test_a_torn_results_csv_is_refused_in_words(run_copy, trained, diary):
-    text = run_copy.history.read_text()
-    run_copy.history.write_text(text[: text.rindex(",") - 3])
-    with pytest.raises(InputError, match=r"results\.csv"):
-        resume(run_copy, trained.request.cache, diary)
 
 
 def test_a_resume_needs_no_photos_while_their_pixels_are_cached(binary, two_classes, diary, killed, tmp_path):

@@ -19,13 +19,6 @@ def pair(champion, challenger, groups=None):
     return compare_pairs(champion, challenger, np.arange(len(champion)) if groups is None else np.array(groups))
 
 
-def test_photos_that_one_of_both_labels_right_are_counted():
-    found = pair([1, 1, 1, 0, 0], [1, 0, 0, 1, 0])
-    assert (found.photos, found.won, found.lost) == (5, 1, 2)
-    assert (found.champion, found.challenger) == (0.6, 0.4)
-    assert found.points == pytest.approx(-20)
-
-
 @settings(deadline=None)
 @given(photos)
 def test_swapping_both_mirrors_the_difference(drawn):
@@ -91,7 +84,3 @@ def test_a_test_finds_its_smallest_difference_in_four_of_five_cases():
 def test_more_photos_never_see_less(count, share):
     few, many = (smallest_difference(n, share * n) for n in (count, 4 * count))
     assert 0 < many <= few <= 1
-
-
-def test_one_photo_sees_nothing():
-    assert smallest_difference(1, 0) == 1.0

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.statistics.calibration import calibrated, expected_calibration_error
+from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.intervals import proportion_interval
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Evaluation, Judged, evaluate
+from trainer.judging.evaluate import Judged, evaluate
 from trainer.judging.figures import score
 
 CLASSES = ("clock", "hat")
@@ -58,12 +58,6 @@ def test_figures_are_of_calibrated_probabilities():
     assert report.test == score(calibrated(LOGITS[:4], TEMPERATURE), LABELS[:4], CLASSES)
     assert report.temperature == TEMPERATURE
     assert report.thresholds == CONFIDENCE.targets
-
-
-def test_the_error_before_is_that_of_temperature_1():
-    report = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST})
-    assert report.ece_before.val == expected_calibration_error(calibrated(LOGITS, 1.0), LABELS)
-    assert report.ece_before.val != report.val.ece
 
 
 def test_what_a_target_came_to():
@@ -119,11 +113,6 @@ def test_a_split_without_photos_is_none_everywhere(test):
 def test_the_file_is_as_it_always_was():
     written = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL}).model_dump_json(indent=1)
     assert rounded(json.loads(written)) == json.loads(GOLDEN.read_text())
-
-
-def test_what_is_written_is_read():
-    report = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST})
-    assert Evaluation.model_validate_json(report.model_dump_json()) == report
 
 
 def rounded(value):

@@ -113,17 +113,6 @@ def test_folds_that_were_trained_before_are_taken_from_disk(make_training):
             assert np.array_equal(getattr(one.predictions, name), getattr(other.predictions, name))
 
 
-def test_only_a_fold_that_is_not_there_is_trained_and_it_says_the_same(make_training):
-    training = make_training(epochs=1)
-    first = train_folds(training, FOLDS, None, Told())
-    answers(training, 2).unlink()
-    training.run.fold(2).history.unlink()
-    told = Told()
-    again = train_folds(training, FOLDS, None, told)
-    assert told.folds == ["Fold 2 of 3"]
-    assert np.array_equal(first[1].predictions.logits, again[1].predictions.logits)
-
-
 def test_a_fold_that_was_killed_goes_on_where_it_was(make_training, killed):
     training = make_training(epochs=9)
     moments = []
@@ -164,12 +153,6 @@ def test_damaged_answers_are_refused_in_words(make_training, keep):
         train_folds(training, 2, None, Told())
 
 
-def test_without_folds_nothing_is_trained(make_training):
-    training = make_training()
-    assert train_folds(training, 0, None, Told()) == []
-    assert not training.run.path.exists()
-
-
 def test_there_are_no_more_folds_than_groups(make_training):
     training, told = make_training(labels=(0, 0, 1, 1), held=(0, 1), epochs=1), Told()
     groups = {photo.group for photo in training.photos}
@@ -177,11 +160,6 @@ def test_there_are_no_more_folds_than_groups(make_training):
     assert len(folds) == len(groups) < 10
     assert all_names(folds) == sorted(names(training.photos))
     assert told.folds == [f"Fold {n} of {len(folds)}" for n in range(1, len(folds) + 1)]
-
-
-def test_two_classes_have_two_columns(make_training):
-    (fold, _) = train_folds(make_training(labels=(0, 1) * 6, held=(0, 1), epochs=1), 2, None, Told())
-    assert fold.predictions.logits.shape[1] == 2
 
 
 @pytest.mark.parametrize(("folds", "share"), [(0, 1), (2, 3 / 4), (4, 1 / 2), (10, 1 / 4)])

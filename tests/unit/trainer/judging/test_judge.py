@@ -83,8 +83,3 @@ def test_the_status_is_what_labelling_makes_of_a_row(path, thresholds, limit):
 def test_where_no_precision_is_promised_every_row_goes_to_review(path):
     rows = rows_of(path, {Split.VAL: judged(100)}, confidence(None, (0.0, 0.0, 0.0)))
     assert {row["status"] for row in rows} == {"review"}
-
-
-def test_without_an_unknown_score_its_cell_is_empty(path):
-    found = judged(3, strange=False)
-    assert {row["unknown"] for row in rows_of(path, {Split.VAL: found}, confidence(0.95, (0.0,) * 3))} == {""}

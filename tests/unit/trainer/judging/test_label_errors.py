@@ -52,20 +52,9 @@ def test_equal_odds_are_in_the_order_of_paths():
     assert [stem for stem, *_ in found(["lamp"] * 3, [[0.95, 0.05, 0.0]] * 3)] == ["000", "001", "002"]
 
 
-def test_an_issue_says_both_probabilities():
-    photos = photos_of(["hat", "lamp"])
-    rows = np.array([[0.75, 0.25, 0], [0.9375, 0.0625, 0]], np.float32)
-    assert find_label_issues(photos, rows, CLASSES) == [LabelIssue(photos[1], "lamp", "hat", 0.0625, 0.9375, 0.9375)]
-
-
 def test_a_photo_whose_class_was_not_learned_is_not_judged():
     assert found(["hat", "vase"], [[0.9, 0.1, 0.0]] * 2) == []
     assert found(["hat", "vase"], [[0.9, 0.1, 1e-6]] * 2) == [("001", "vase", "hat")]
-
-
-def test_nothing_was_learned_nothing_is_found():
-    assert found(["hat", "lamp"], [[0, 0, 0]] * 2) == []
-    assert find_label_issues([], np.empty((0, 3), np.float32), CLASSES) == []
 
 
 labelled = st.lists(st.tuples(st.integers(0, 2), *[st.integers(0, 40)] * 3), min_size=1, max_size=40)
@@ -101,13 +90,6 @@ def test_the_file_has_a_row_an_issue_in_order(tmp_path):
         '"shop/a,b.jpg",val,lamp,hat,0.5000,0.2500,0.7500\n'
         '"shop/a,b.jpg",val,lamp,vase,0.1000,0.3000,0.4000\n'
     )
-
-
-def test_no_issue_leaves_the_header(tmp_path):
-    write_label_issues(tmp_path / "label_issues.csv", [], tmp_path)
-    assert (tmp_path / "label_issues.csv").read_text().splitlines() == [
-        "image,split,label,suggested,score,label_probability,suggested_probability"
-    ]
 
 
 def clusters(counts, distance=5.0, width=8, seed=0):
@@ -175,13 +157,6 @@ def test_a_class_of_one_group_is_learned_by_the_others_only():
     assert said.sum(axis=1) == pytest.approx(1)
 
 
-def test_two_photos_of_a_class_learn_from_each_other():
-    features, labels = clusters((40, 2), distance=8.0)
-    said = out_of_fold(features, labels, alone(labels), 2, 0)
-    assert (said[-2:, 1] > 0).all()
-    assert (said[:, 1] > 0).sum() > FOLDS
-
-
 def test_where_nothing_was_learned_nothing_is_said():
     features, labels = clusters((3, 2))
     assert (out_of_fold(features, labels, ["one"] * 5, 2, 0) == 0).all()
@@ -236,11 +211,6 @@ def test_photos_of_each_class_are_spread_evenly(labels, seed):
         assert max(of_folds) - min(of_folds) <= 1
 
 
-def test_another_seed_makes_other_folds():
-    _, labels = clusters((30, 30))
-    assert len({tuple(assign_folds(labels, alone(labels), seed, FOLDS)) for seed in range(5)}) == 5
-
-
 def test_a_photo_under_the_label_of_another_is_doubted_in_training_and_in_what_is_held_back(
     make_training, logits_network
 ):
@@ -256,10 +226,6 @@ def test_a_photo_under_the_label_of_another_is_doubted_in_training_and_in_what_i
         wrong.sha256: ("b", "a"),
         also_wrong.sha256: ("a", "b"),
     }
-
-
-def test_what_is_labelled_right_is_not_doubted(make_training, logits_network):
-    assert label_issues_of(logits_network(), make_training(labels=(0, 1) * 12, held=(0, 1) * 4)) == []
 
 
 def test_who_is_right_about_few_labels_doubts_none(make_training, logits_network):

@@ -9,7 +9,7 @@ from tensorflow.core.util.event_pb2 import Event
 
 from models.errors import DataError
 from tests.unit.trainer.learning.fits import SIZE, STEADY, View, batches_of, learner_of
-from trainer.learning.loop import FitOutcome, Held, Limits, TensorBoardView, fit
+from trainer.learning.loop import Held, Limits, TensorBoardView, fit
 from trainer.run import EpochFigures, read_history
 
 BLACK, WHITE = 0, 255
@@ -37,10 +37,6 @@ def fit_script(run, photos, logits_network):
         )
 
     return fit_with
-
-
-def test_there_is_no_best_epoch_before_the_first():
-    assert FitOutcome([], interrupted=True).best_epoch is None
 
 
 def test_every_epoch_is_in_results_csv_and_told_with_its_figures(fit_once, run):
@@ -83,16 +79,6 @@ def test_each_step_is_told_with_their_number_and_each_epoch_with_how_many_there_
     assert view.expected == [3, 3, 3]
 
 
-def test_an_epoch_is_on_disk_when_it_is_told(fit_once, run):
-    seen = []
-
-    def look(row):
-        seen.append((run.state.is_file(), run.best.is_file(), read_history(run.history)[-1].epoch == row.epoch))
-
-    fit_once(epochs=2, view=View(on_epoch=look))
-    assert seen == [(True, True, True)] * 2
-
-
 @pytest.mark.parametrize(
     ("script", "best"),
     [
@@ -121,10 +107,6 @@ def test_it_stops_when_so_many_epochs_were_no_better(fit_once, patience):
     assert not outcome.interrupted
 
 
-def test_it_does_not_stop_while_it_gets_better(fit_once):
-    assert len(fit_once(epochs=5, patience=1).history) == 5
-
-
 def test_a_better_epoch_renews_the_patience(fit_script):
     script = [[100], [90], [90], [110], [90], [90], [90], [200]]
     outcome = fit_script(script, patience=3)
@@ -139,16 +121,6 @@ def test_best_and_last_are_the_networks_of_their_epochs(fit_once, run):
     for path, row in ((run.best, outcome.history[0]), (run.last, outcome.history[2])):
         (said,) = keras.saving.load_model(path).predict(grey, verbose=0)[0]
         assert -math.log(1 - said) == pytest.approx(row.val_loss, rel=1e-4)
-
-
-def test_nothing_temporary_is_left(fit_once, run):
-    fit_once(epochs=2)
-    assert sorted(path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()) == [
-        "results.csv",
-        "weights/best.keras",
-        "weights/last.keras",
-        "weights/state.npz",
-    ]
 
 
 def test_a_better_epoch_takes_away_what_was_known_of_the_network_before(fit_once, run):
@@ -230,9 +202,3 @@ def test_the_other_view_is_told_all_the_same(diary, tmp_path):
     view.epoch(FIGURES[0], 2)
     assert diary.steps == [(1, 2)]
     assert diary.epochs == FIGURES[:1]
-
-
-def test_a_resumed_training_adds_to_the_logs(diary, tmp_path):
-    for row in FIGURES:
-        TensorBoardView(diary, tmp_path / "logs").epoch(row, 2)
-    assert {step for _, step in logged(tmp_path / "logs")} == {1, 2}

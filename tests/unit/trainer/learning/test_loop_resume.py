@@ -1,4 +1,3 @@
-import math
 import shutil
 import signal
 from dataclasses import astuple, replace
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from tests.unit.trainer.learning.fits import SIZE, STEADY, View, batches_of, learner_of, same_weights
+from tests.unit.trainer.learning.fits import STEADY, View, batches_of, learner_of, same_weights
 from trainer.learning.loop import Held, Limits, fit
 from trainer.learning.recipe import Augmentation, Stage
 from trainer.run import Run, read_history
@@ -28,16 +27,6 @@ def kill_after(epoch, killed):
             raise killed
 
     return View(on_epoch=kill)
-
-
-def test_a_resumed_fit_goes_on_with_the_next_epoch(fit_once, run, killed):
-    with pytest.raises(killed):
-        fit_once(epochs=4, view=kill_after(2, killed))
-    before = run.history.read_text()
-    outcome = fit_once(epochs=4)
-    assert [row.epoch for row in outcome.history] == [1, 2, 3, 4]
-    assert run.history.read_text().startswith(before)
-    assert outcome.best_epoch == 4
 
 
 def test_a_resumed_fit_of_all_epochs_trains_nothing(fit_once, run):
@@ -203,25 +192,12 @@ def test_ctrl_c_stops_after_the_step_and_keeps_the_whole_epochs(fit_once, run):
     assert signal.getsignal(signal.SIGINT) is earlier
 
 
-def test_after_ctrl_c_the_last_network_is_that_of_the_last_whole_epoch(fit_once, run):
-    outcome = fit_once(view=View(on_step=ctrl_c_at(4)))
-    grey = np.full((1, SIZE, SIZE, 3), 128, np.uint8)
-    (said,) = keras.saving.load_model(run.last).predict(grey, verbose=0)[0]
-    assert -math.log(said) == pytest.approx(outcome.history[-1].val_loss, rel=1e-4)
-
-
 def test_ctrl_c_in_the_first_epoch_leaves_no_epoch(fit_once, run):
     outcome = fit_once(view=View(on_step=ctrl_c_at(1)))
     assert outcome.interrupted
     assert outcome.history == read_history(run.history) == []
     assert not run.best.exists()
     assert not run.last.exists()
-
-
-def test_ctrl_c_between_two_epochs_keeps_the_one_that_is_over(fit_once):
-    outcome = fit_once(view=View(on_epoch=ctrl_c_at(2)))
-    assert outcome.interrupted
-    assert [row.epoch for row in outcome.history] == [1, 2]
 
 
 def test_a_second_ctrl_c_does_not_wait(fit_once):

@@ -100,13 +100,6 @@ def test_class_weights_weigh_the_loss_of_each_photo(logits_network, pixels, bias
     assert loss == pytest.approx(weighed[labels].mean() * math.log(classes), rel=1e-5)
 
 
-def test_a_class_that_weighs_nothing_teaches_nothing(logits_network, pixels):
-    network = logits_network((0.0, 0.0, 0.0))
-    before = weights(network)
-    step(learner_of(network, np.array([0.0, 1.0, 1.0], np.float32)), pixels, np.eye(3, dtype=np.float32)[[0] * 8])
-    assert same(before, weights(network))
-
-
 def test_weights_decay_and_biases_and_norms_do_not(pixels):
     network = forgetful()
     for variable in network.trainable_variables:
@@ -176,17 +169,6 @@ def test_settling_gives_the_average_for_good(pixels):
     assert same(weights(network), average)
 
 
-def test_without_an_average_there_are_only_the_weights(pixels):
-    network = forgetful()
-    learner = learner_of(network)
-    step(learner, pixels, eye(8))
-    own = weights(network)
-    with learner.averaged():
-        assert same(weights(network), own)
-    learner.settle()
-    assert same(weights(network), own)
-
-
 @pytest.mark.parametrize("average", [0.0, 0.5])
 def test_a_restored_state_goes_on_to_the_bit(pixels, average):
     """Dropout draws what it would have drawn, the optimizers remember, the average is as old as it was."""
@@ -206,15 +188,6 @@ def test_a_restored_state_goes_on_to_the_bit(pixels, average):
     assert [step(taken_up, pixels, eye(8)) for _ in range(3)] == losses
     with taken_up.averaged():
         assert same(weights(other), expected)
-
-
-def test_a_state_is_a_copy(pixels):
-    learner = learner_of(forgetful(), average=0.5)
-    state = learner.state()
-    before = {name: array.copy() for name, array in state.items()}
-    step(learner, pixels, eye(8))
-    assert all(np.array_equal(state[name], before[name]) for name in before)
-    assert not all(np.array_equal(state[name], now) for name, now in learner.state().items())
 
 
 def test_the_state_of_another_network_is_refused():
@@ -270,10 +243,6 @@ def logits_of(network):
 def test_a_processor_says_in_its_flags_whether_it_computes_with_bfloat16(tmp_path, text, fast):
     (tmp_path / "cpuinfo").write_text(text)
     assert is_bfloat16_fast(tmp_path / "cpuinfo") is fast
-
-
-def test_where_the_system_says_nothing_of_its_processor_it_is_not_fast(tmp_path):
-    assert not is_bfloat16_fast(tmp_path / "none")
 
 
 def test_within_the_block_the_logits_are_rounded_a_little(network):

@@ -41,12 +41,6 @@ def test_the_body_lies_in_the_one_network(network):
     assert all(len(layer.layers) <= 2 for layer in nested)
 
 
-def test_a_saved_network_says_the_same(network, pixels, tmp_path):
-    network.save(tmp_path / "best.keras")
-    loaded = keras.saving.load_model(tmp_path / "best.keras")
-    assert np.array_equal(np.asarray(loaded(pixels)), np.asarray(network(pixels)))
-
-
 def test_the_same_seed_gives_the_same_weights(arch, random_network):
     networks = []
     for _ in range(2):
@@ -54,17 +48,6 @@ def test_the_same_seed_gives_the_same_weights(arch, random_network):
         networks.append(random_network(arch))
     for one, other in zip(*(network.get_weights() for network in networks), strict=True):
         assert np.array_equal(one, other)
-
-
-@pytest.mark.parametrize("size", [16, 100, 128])
-def test_our_own_take_every_size(random_network, size):
-    for arch in (Arch.CNN, Arch.SIMPLE):
-        assert random_network(arch, 5, size).output_shape == (None, 5)
-
-
-def test_alpha_makes_a_network_narrow(random_network):
-    wide, narrow = random_network(Arch.MOBILENET), random_network(Arch.MOBILENET, alpha=0.1)
-    assert narrow.count_params() < wide.count_params() / 20
 
 
 def test_without_network_it_says_which_file_to_put_where(tmp_path, monkeypatch):

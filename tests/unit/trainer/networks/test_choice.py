@@ -51,17 +51,6 @@ def test_a_choice_is_refused_before_tensorflow_is_loaded():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"
 
 
-def test_names():
-    assert parse_weights("imagenet") is NamedWeights.IMAGENET
-    assert parse_weights("none") is NamedWeights.NONE
-
-
-def test_a_file(tmp_path):
-    file = tmp_path / "mine.weights.h5"
-    file.touch()
-    assert parse_weights(str(file)) == file
-
-
 def test_a_file_named_like_a_name_is_written_as_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("imagenet").touch()

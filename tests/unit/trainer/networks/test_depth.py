@@ -35,23 +35,11 @@ def test_body_and_head_make_the_network(network, pixels):
     assert probabilities == pytest.approx(np.asarray(network(pixels)), abs=1e-5)
 
 
-def test_the_body_ends_with_the_features(network):
-    after = network.layers[network.layers.index(network.get_layer("features")) + 1 :]
-    assert [layer.name for layer in after if layer.weights] == ["logits"]
-
-
 def test_every_variable_is_in_one_group(network):
     groups = depth_groups(network)
     assert len(groups) == 3
     together = [variable for group in groups for variable in group]
     assert sorted(ids(together)) == sorted(ids(network.trainable_variables))
-
-
-def test_groups_go_from_early_to_late(network):
-    first, last = network.trainable_variables[0], network.get_layer("logits").kernel
-    groups = depth_groups(network)
-    assert id(first) in ids(groups[0])
-    assert id(last) in ids(groups[-1])
 
 
 def test_groups_have_as_many_layers_each(cnn):
@@ -89,3 +77,10 @@ def test_frozen_norms_stay_as_they_are_in_training(cnn, pixels):
 def test_a_body_at_rest_leaves_the_head_to_the_last_group(cnn):
     features_model(cnn).trainable = False
     assert [len(group) for group in depth_groups(cnn)] == [0, 0, 2]
+
+
+def test_groups_go_from_early_to_late(network):
+    first, last = network.trainable_variables[0], network.get_layer("logits").kernel
+    groups = depth_groups(network)
+    assert id(first) in ids(groups[0])
+    assert id(last) in ids(groups[-1])

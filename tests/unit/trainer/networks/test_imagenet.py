@@ -73,10 +73,6 @@ def test_of_a_family_trained_at_several_sizes_the_nearest_is_taken():
     assert imagenet_file(choose(Arch.MOBILENET_V2, 100, 0.5)).name.endswith("_0.5_96_no_top.h5")
 
 
-def test_the_wide_ones_are_published_at_one_size():
-    assert imagenet_file(choose(Arch.MOBILENET_V2, 96, 1.4)).name.endswith("_1.4_224_no_top.h5")
-
-
 def test_the_folder_is_that_of_keras(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     assert models_folder() == tmp_path / "models"
