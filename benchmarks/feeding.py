@@ -67,7 +67,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
 
     from models.preprocess import PreprocessSpec
     from trainer.data.dataset import read_dataset
-    from trainer.data.pixel_store import PixelStore
+    from trainer.data.photo_cache import PixelStore
     from trainer.learning.batches import Batches
     from trainer.learning.recipe import recipe_for
     from trainer.learning.training import depth_groups

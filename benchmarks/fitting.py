@@ -65,7 +65,7 @@ def _frozen(
     load_tensorflow()
     from models.preprocess import PreprocessSpec
     from trainer.data.dataset import Split, read_dataset
-    from trainer.data.pixel_store import PixelStore
+    from trainer.data.photo_cache import PixelStore
     from trainer.judging.label_errors import out_of_fold
     from trainer.learning.predictions import features_of
     from trainer.networks.build import build_network

@@ -12,10 +12,8 @@ import keras
 
 from models.errors import InputError
 from models.whole_file import replace_file
-from trainer.data.cache import looks_folder, pixels_folder
 from trainer.data.dataset import Split, read_dataset
-from trainer.data.look_store import LookStore
-from trainer.data.pixel_store import PixelStore
+from trainer.data.photo_cache import PixelStore, StatisticsStore, pixels_folder, statistics_folder
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import choose_folds, share_of_main, train_folds
 from trainer.learning.balance import balance_note, choose_balance
@@ -86,7 +84,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
         raise _there_already(request.run)
     weights = _weights(request)
     store = PixelStore(pixels_folder(request.cache), request.preprocess)
-    looks = LookStore(looks_folder(request.cache))
+    looks = StatisticsStore(statistics_folder(request.cache))
     earlier = read_splits(request.splits) if request.splits else []
     wishes = SplitWishes(request.seed, earlier, request.fix_leaks)
     prepared = prepare(read_dataset(request.data), store, looks, wishes, view)

@@ -17,7 +17,7 @@ from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import Guess, guess_from_accidents
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto
 from trainer.data.file_kinds import stray_fault
-from trainer.data.look_store import LookStore
+from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos
 
 __all__ = [
@@ -88,7 +88,7 @@ class Checkup:
     guesses: tuple[Guess, ...]
 
 
-def check_up(dataset: Dataset, store: LookStore, view: CheckView) -> Checkup:
+def check_up(dataset: Dataset, store: StatisticsStore, view: CheckView) -> Checkup:
     """Look at labelled photos in every way there is.
 
     Raises:
@@ -99,7 +99,7 @@ def check_up(dataset: Dataset, store: LookStore, view: CheckView) -> Checkup:
     _check_there(dataset, looked)
     strays, ignored = _strays(dataset.excluded)
     looked = Looked(looked.photos, looked.sha256s, (*looked.faulty, *strays))
-    looks = store.looks(looked.sha256s)
+    looks = store.statistics(looked.sha256s)
     paths, labels = [photo.path for photo in looked.photos], [photo.label for photo in looked.photos]
     relations = relate(looked.photos, looked.sha256s, store, _step(view, "Comparing"))
     guesses = guess_from_accidents(looks, paths, labels, relations.families, _step(view, "Guessing"))
@@ -117,7 +117,7 @@ def _check_there(dataset: Dataset, looked: Looked) -> None:
         raise DataError(msg)
 
 
-def look_at(photos: Sequence[LabeledPhoto], store: LookStore, view: CheckView) -> Looked:
+def look_at(photos: Sequence[LabeledPhoto], store: StatisticsStore, view: CheckView) -> Looked:
     """Look at photos, those apart that the store knows, and divide them into usable ones and others.
 
     Raises:

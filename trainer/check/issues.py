@@ -94,7 +94,7 @@ def judge(looks: pa.Table, paths: Sequence[Path], labels: Sequence[str]) -> Judg
     """Judge each photo by itself.
 
     Args:
-        looks: a row a photo, with the columns of :class:`trainer.data.image_statistics.Look`.
+        looks: a row a photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`.
         paths: of the photos.
         labels: their classes.
     """

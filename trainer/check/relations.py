@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from trainer.check.near import NearPair, find_near, joined
 from trainer.data.dataset import LabeledPhoto, Split
-from trainer.data.look_store import LookStore
+from trainer.data.photo_cache import StatisticsStore
 
 __all__ = ["Leak", "LeakKind", "Relations", "is_placeholder", "relate"]
 
@@ -75,7 +75,7 @@ class Relations:
 def relate(
     photos: Sequence[LabeledPhoto],
     sha256s: Sequence[str],
-    store: LookStore,
+    store: StatisticsStore,
     on_photo: Callable[[int, int], None],
 ) -> Relations:
     """Find out which photos show the same picture.
@@ -86,7 +86,7 @@ def relate(
         store: what they show.
         on_photo: told (searched for, to search for).
     """
-    digests = store.looks(sha256s)["pixels"].to_pylist()
+    digests = store.statistics(sha256s)["pixels"].to_pylist()
     same = _places(digests)
     near = _near([places[0] for places in same.values()], sha256s, store, on_photo)
     pictures = joined(len(photos), [*_links(same.values()), *((pair.first, pair.second) for pair in near)])
@@ -109,7 +109,7 @@ def relate(
 
 
 def _near(
-    firsts: Sequence[int], sha256s: Sequence[str], store: LookStore, on_photo: Callable[[int, int], None]
+    firsts: Sequence[int], sha256s: Sequence[str], store: StatisticsStore, on_photo: Callable[[int, int], None]
 ) -> list[NearPair]:
     """Near duplicates among the first photos of each kind of pixels."""
     pairs = find_near(

@@ -29,9 +29,8 @@ from trainer.check.checkup import GRAVE, Checkup, Findings, check_up, find
 from trainer.check.issues import Issue
 from trainer.check.page import check_page
 from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
-from trainer.data.cache import looks_folder
 from trainer.data.dataset import Dataset, read_dataset
-from trainer.data.look_store import LookStore
+from trainer.data.photo_cache import StatisticsStore, statistics_folder
 
 __all__ = ["CheckScreen", "bring_back_and_show", "check_and_show"]
 
@@ -110,7 +109,7 @@ def _check_out(data: Path, out: Path) -> None:
 def _check(dataset: Dataset) -> Checkup:
     try:
         with CheckScreen(Console(stderr=True)) as screen:
-            return check_up(dataset, LookStore(looks_folder(default_cache())), screen)
+            return check_up(dataset, StatisticsStore(statistics_folder(default_cache())), screen)
     except KeyboardInterrupt as stopped:
         msg = "Stopped, and nothing is written but the cache; the same command goes on where it was."
         raise StoppedError(msg) from stopped

@@ -97,7 +97,7 @@ def guess_from_accidents(
     """Guess the classes from each accidental feature, and from all.
 
     Args:
-        looks: a row a photo, with the columns of :class:`trainer.data.image_statistics.Look`.
+        looks: a row a photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`.
         paths: of the photos.
         labels: their classes.
         groups: a number for each; photos of one group show the same picture.

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageChops, ImageFilter, ImageStat, UnidentifiedImageError
 
 from models.errors import ImageError, ImageFault
@@ -17,11 +16,10 @@ from models.preprocess import Pixels, opened, orientation_of, whole_rgb
 from trainer.data.file_kinds import ends_early, unknown_fault
 from trainer.data.photo_files import FaultKind, PhotoFault
 
-__all__ = ["COPY_SIDE", "Look", "fault_of", "look"]
+__all__ = ["COPY_SIDE", "ImageStatistics", "fault_of", "measure_photo"]
 
 COPY_SIDE: Final = 64
 """Side of the small copy, into which a photo of any shape is stretched."""
-
 SAMPLED: Final = 1 << 19
 _BLUR_SIDE: Final = 64
 _STEPS_SIDE: Final = 512
@@ -29,35 +27,29 @@ _STEEP_SHARE: Final = 0.001
 _GREY_SPREAD: Final = 4
 _CAMERA_TAGS: Final = frozenset({0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8769, 0x8825})
 """Maker, model, software, date, artist, and where more EXIF and the place are: what TIFF needs no tag of for itself."""
-
 _BRIGHTNESS: Final = np.array([0.241, 0.691, 0.068], np.float32)
+_TRUNCATED: Final = ("truncated", "unexpected end", "premature", "reached eof", "not enough image data")
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageStatistics:
     """What is known of a photo that can be read.
 
     Attributes:
-        format: Pillow's name of the file's format.
-        mode: Pillow's name of its pixel format.
-        width: in pixels, once upright.
-        height: in pixels, once upright.
+        format, mode: Pillow's names of the file's format and of its pixel format.
+        width, height: in pixels, once upright.
         bytes: of the file.
         orientation: the EXIF tag, 1 where there is none.
         exif: whether there are EXIF tags at all; in a TIFF, which is made of tags, those that cameras and editors add.
         animated: whether the file holds more than one picture.
         transparent: whether something shines through.
         grey: whether no pixel of the small copy has a colour.
-        brightness_5: the perceived brightness, 0 to 1, that 5% of the pixels do not reach.
-        brightness_99: the one that 99% do not reach.
+        brightness_5, brightness_99: the perceived brightness, 0 to 1, that 5% or 99% of the pixels do not reach.
         entropy: of the histograms, in bits.
-        edges: standard deviation of the edges, at 64 px.
-        histogram_spread: standard deviation of the grey histogram, at 64 px.
+        edges, histogram_spread: standard deviations of the edges and of the grey histogram, at 64 px.
         steepest: what one in a thousand steps between neighbouring pixels reaches, 0 to 255, in any colour, at 512 to
             1,023 px.
-        border_red: mean of the outermost pixels, 0 to 255; so the next two.
-        border_green: see above.
-        border_blue: see above.
+        border_red, border_green, border_blue: mean of the outermost pixels, 0 to 255.
         pixels: digest of all pixels; equal for the same picture in another lossless file.
     """
 
@@ -83,14 +75,8 @@ class Look:
     pixels: str
 
 
-def look(data: bytes) -> tuple[Look, Pixels]:
-    """Look at a photo.
-
-    Args:
-        data: the bytes of an image file.
-
-    Returns:
-        What it shows, and its small copy ``uint8 (64, 64, 3)``.
+def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
+    """The statistics of a photo, given the bytes of its file, and its small copy ``uint8 (64, 64, 3)``.
 
     Raises:
         ImageError: the photo cannot be used; :func:`fault_of` says more.
@@ -99,33 +85,29 @@ def look(data: bytes) -> tuple[Look, Pixels]:
         stored = _stored(image)
         whole = whole_rgb(image)
         small = np.asarray(whole.resize((COPY_SIDE, COPY_SIDE), Image.Resampling.BILINEAR))
-        seen = {**stored, **_seen(whole), **_border(small)}
         transparent = image.has_transparency_data and _shines_through(image)
-        animated = _is_animated(image)
+        found = {**stored, **_seen(whole), "transparent": transparent, "animated": _is_animated(image)}
         pixels = hashlib.blake2b(str(whole.size).encode() + whole.tobytes(), digest_size=16).hexdigest()
     grey = int(np.ptp(small.astype(np.int16), axis=2).max()) <= _GREY_SPREAD
-    found: dict[str, Any] = {"transparent": transparent, "animated": animated, "grey": grey, "pixels": pixels}
-    return Look(bytes=len(data), **found, **seen), small
+    border = np.concatenate([small[0], small[-1], small[1:-1, 0], small[1:-1, -1]]).mean(axis=0)
+    red, green, blue = (round(float(value), 1) for value in border)
+    found.update(border_red=red, border_green=green, border_blue=blue, grey=grey, pixels=pixels, bytes=len(data))
+    return ImageStatistics(**found), small
 
 
 def _stored(image: Image.Image) -> dict[str, Any]:
-    """How a photo is kept in its file."""
     if image.format != "TIFF":  # which Pillow turns upright as it loads it, and forgets that it was turned
         image.load()  # or a damaged PNG would be decoded as far as it goes, in search of EXIF behind its pixels
+    try:
+        tags = set(image.getexif())
+    except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds on a damaged block, which says nothing of the photo
+        tags = set()
     return {
         "format": "JPEG" if image.format == "MPO" else str(image.format),  # what phones call a JPEG with a preview
         "mode": image.mode,
         "orientation": orientation_of(image),
-        "exif": _has_exif(image),
+        "exif": bool(tags & _CAMERA_TAGS if image.format == "TIFF" else tags),
     }
-
-
-def _has_exif(image: Image.Image) -> bool:
-    try:
-        tags = set(image.getexif())
-    except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds on a damaged block, which says nothing of the photo
-        return False
-    return bool(tags & _CAMERA_TAGS if image.format == "TIFF" else tags)
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -147,7 +129,11 @@ def _seen(image: Image.Image) -> dict[str, Any]:
     pixels = np.asarray(image).reshape(-1, 3)
     sampled = pixels[:: -(-len(pixels) // SAMPLED)].astype(np.float32)
     low, high = np.percentile(np.sqrt(sampled**2 @ _BRIGHTNESS) / 255, [5, 99])
-    grey = _small_grey(image)
+    ratio = max(1.0, max(image.size) / _BLUR_SIDE)
+    reduced = (
+        image.resize((max(1, int(image.width // ratio)), max(1, int(image.height // ratio)))) if ratio > 1 else image
+    )
+    grey = reduced.convert("L")
     return {
         "width": image.width,
         "height": image.height,
@@ -160,13 +146,6 @@ def _seen(image: Image.Image) -> dict[str, Any]:
     }
 
 
-def _small_grey(image: Image.Image) -> Image.Image:
-    ratio = max(image.size) / _BLUR_SIDE
-    if ratio > 1:
-        image = image.resize((max(1, int(image.width // ratio)), max(1, int(image.height // ratio))))
-    return image.convert("L")
-
-
 def _steepest(image: Image.Image) -> int:
     width, height = image.size
     steps = np.zeros(256, np.int64)
@@ -177,22 +156,8 @@ def _steepest(image: Image.Image) -> int:
     return int(np.flatnonzero(reached)[-1])
 
 
-def _border(small: npt.NDArray[np.uint8]) -> dict[str, float]:
-    edge = np.concatenate([small[0], small[-1], small[1:-1, 0], small[1:-1, -1]]).mean(axis=0)
-    return {f"border_{colour}": round(float(value), 1) for colour, value in zip(_COLOURS, edge, strict=True)}
-
-
-_COLOURS: Final = ("red", "green", "blue")
-_TRUNCATED: Final = ("truncated", "unexpected end", "premature", "reached eof", "not enough image data")
-
-
 def fault_of(data: bytes, error: ImageError) -> PhotoFault:
-    """What is wrong with a photo that :func:`look` refused.
-
-    Args:
-        data: its bytes.
-        error: what was raised.
-    """
+    """What is wrong with a photo, given its bytes and what was raised when it was decoded."""
     if error.fault is not ImageFault.UNREADABLE:
         return PhotoFault(FaultKind(error.fault), str(error))
     said = str(error.__cause__).lower()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from trainer.data.pixel_store import PixelStore
+from trainer.data.photo_cache import PixelStore
 from trainer.learning.recipe import Augmentation
 
 __all__ = ["Batches", "augmented", "one_hot", "resized"]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from models.statistics.calibration import class_logits
-from trainer.data.pixel_store import PixelStore
+from trainer.data.photo_cache import PixelStore
 
 __all__ = ["Predictions", "features_of", "images_per_s", "predict"]
 

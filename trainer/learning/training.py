@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from trainer.data.pixel_store import PixelStore
+from trainer.data.photo_cache import PixelStore
 from trainer.learning.balance import class_weights, sampling_order
 from trainer.learning.batches import Batches, one_hot
 from trainer.learning.loop import FitOutcome, FitView, Held, Limits, fit

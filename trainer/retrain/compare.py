@@ -17,10 +17,9 @@ from models.errors import BundleError
 from models.preprocess import PreprocessSpec
 from models.session import open_session
 from models.statistics.intervals import proportion_interval
-from trainer.data.cache import pixels_folder
 from trainer.data.dataset import Split
+from trainer.data.photo_cache import PixelStore, pixels_folder
 from trainer.data.photo_files import holds
-from trainer.data.pixel_store import PixelStore
 from trainer.retrain.compare_answers import Answers, Contestant, check_class_map, compare_answers
 from trainer.retrain.config import CatalogueSettings, ClassMap
 from trainer.retrain.records import CatalogueDiff, Comparison, Footprint

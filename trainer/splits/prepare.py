@@ -20,9 +20,8 @@ from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import TOGETHER, Guess, guess_from_accidents
 from trainer.data.csv_files import write_rows
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
-from trainer.data.look_store import LookStore
+from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import hash_photos, holds
-from trainer.data.pixel_store import PixelStore
 from trainer.splits.assign import assign_splits
 from trainer.splits.assigned import Applicant, AssignedPhoto
 from trainer.splits.earlier import match_earlier
@@ -194,27 +193,29 @@ class Prepared:
         return [photo for photo in self.photos if photo.split is split and photo.present]
 
 
-def prepare(dataset: Dataset, pixels: PixelStore, looks: LookStore, wishes: SplitWishes, view: CheckView) -> Prepared:
+def prepare(
+    dataset: Dataset, pixels: PixelStore, statistics: StatisticsStore, wishes: SplitWishes, view: CheckView
+) -> Prepared:
     """Look at the photos, decode them, set aside what cannot be learned from, and give every other photo a split.
 
     Args:
         dataset: what was found on disk.
         pixels: where pixels are kept.
-        looks: where it is kept what photos show.
+        statistics: where those of photos are kept.
         wishes: how photos are to be divided.
         view: who is told how it goes.
 
     Raises:
         DataError: too little is left to learn from, or the data do not fit the earlier splits.
     """
-    readable, unusable = _usable(dataset.photos, pixels, looks, view)
+    readable, unusable = _usable(dataset.photos, pixels, statistics, view)
     if not readable:
         first = unusable[0].message
         msg = f"Expected photos that can be used in {dataset.source}, found none among {len(unusable):,}: {first}"
         raise DataError(msg)
     applicants = match_earlier([photo for photo, _ in readable], [sha256 for _, sha256 in readable], wishes.earlier)
     _check_same_data(applicants, wishes.earlier)
-    applicants, relations = _relate(applicants, looks, view)
+    applicants, relations = _relate(applicants, statistics, view)
     unlearnable = find_unlearnable(applicants, relations)
     remaining, links = _without(applicants, relations.links(), unlearnable.excluded)
     with _naming(unusable):
@@ -222,7 +223,7 @@ def prepare(dataset: Dataset, pixels: PixelStore, looks: LookStore, wishes: Spli
     excluded = [*dataset.excluded, *unusable, *unlearnable.excluded.values(), *assignment.set_aside]
     used = [photo for photo in assignment.photos if photo.present]
     classes = tuple(sorted({photo.label for photo in used}))
-    notes = preparation_notes(dataset, excluded, applicants, unlearnable.kept, used, _shortcuts(used, looks, view))
+    notes = preparation_notes(dataset, excluded, applicants, unlearnable.kept, used, _shortcuts(used, statistics, view))
     return Prepared(assignment.photos, excluded, classes, (*notes, *assignment.notes))
 
 
@@ -241,9 +242,9 @@ def _naming(unusable: Sequence[Exclusion]) -> Iterator[None]:
 
 
 def _usable(
-    photos: Sequence[LabeledPhoto], pixels: PixelStore, looks: LookStore, view: CheckView
+    photos: Sequence[LabeledPhoto], pixels: PixelStore, statistics: StatisticsStore, view: CheckView
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    looked = look_at(photos, looks, view)
+    looked = look_at(photos, statistics, view)
     faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in looked.faulty]
     hashed = list(zip(looked.photos, looked.sha256s, strict=True))
     readable, undecoded = _decode(hashed, pixels, lambda done, total: view.advance("Decoding", done, total))
@@ -259,16 +260,18 @@ def _check_same_data(applicants: Sequence[Applicant], earlier: Sequence[Assigned
         raise DataError(msg)
 
 
-def _relate(applicants: Sequence[Applicant], looks: LookStore, view: CheckView) -> tuple[list[Applicant], Relations]:
+def _relate(
+    applicants: Sequence[Applicant], statistics: StatisticsStore, view: CheckView
+) -> tuple[list[Applicant], Relations]:
     """What the photos have to do with each other, and with those of earlier that have been looked at on this machine.
 
     Returns:
         The applicants that the places of the relations mean first, then the others.
     """
-    known = [a for a in applicants if a.present or not (looks.lacks(a.sha256) or looks.fault(a.sha256))]
+    known = [a for a in applicants if a.present or not (statistics.lacks(a.sha256) or statistics.fault(a.sha256))]
     photos = [LabeledPhoto(a.path, a.label, a.split, a.product) for a in known]
     relations = relate(
-        photos, [a.sha256 for a in known], looks, lambda done, total: view.advance("Comparing", done, total)
+        photos, [a.sha256 for a in known], statistics, lambda done, total: view.advance("Comparing", done, total)
     )
     among = {id(applicant) for applicant in known}
     return [*known, *(applicant for applicant in applicants if id(applicant) not in among)], relations
@@ -298,10 +301,10 @@ def _relinked(links: Sequence[tuple[int, int]], places: dict[int, int]) -> list[
     return relinked
 
 
-def _shortcuts(used: Sequence[AssignedPhoto], looks: LookStore, view: CheckView) -> list[Guess]:
+def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, view: CheckView) -> list[Guess]:
     groups = {name: number for number, name in enumerate(dict.fromkeys(photo.group for photo in used))}
     guesses = guess_from_accidents(
-        looks.looks([photo.sha256 for photo in used]),
+        statistics.statistics([photo.sha256 for photo in used]),
         [photo.path for photo in used],
         [photo.label for photo in used],
         np.array([groups[photo.group] for photo in used], np.intp),

@@ -16,10 +16,10 @@ from trainer.check.near import NearPair
 from trainer.check.relations import Leak, LeakKind, Relations
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
-from trainer.data.image_statistics import Look, fault_of, look
+from trainer.data.image_statistics import ImageStatistics, fault_of, measure_photo
 from trainer.data.photo_files import FaultKind, PhotoFault
 
-ORDINARY = Look(
+ORDINARY = ImageStatistics(
     format="JPEG",
     mode="RGB",
     width=400,
@@ -88,7 +88,7 @@ def refused():
 
     def fault(data):
         with pytest.raises(ImageError) as caught:
-            look(data)
+            measure_photo(data)
         return fault_of(data, caught.value)
 
     return fault

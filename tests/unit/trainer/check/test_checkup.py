@@ -4,7 +4,7 @@ from models.errors import DataError
 from trainer.check.checkup import check_up, find
 from trainer.check.issues import Issue
 from trainer.data.dataset import read_dataset
-from trainer.data.look_store import LookStore
+from trainer.data.photo_cache import StatisticsStore
 
 
 class Told:
@@ -32,17 +32,17 @@ def shop(tmp_path, tiles):
 
 
 def test_a_file_that_is_not_there_is_missing_and_no_broken_image(shop, tmp_path):
-    found = find(check_up(shop("a.png", "b.png", "gone.png"), LookStore(tmp_path / "looks"), Told()))
+    found = find(check_up(shop("a.png", "b.png", "gone.png"), StatisticsStore(tmp_path / "looks"), Told()))
     assert (found.count(Issue.MISSING), found.count(Issue.UNREADABLE)) == (1, 0)
 
 
 def test_where_no_file_is_there_nothing_is_checked(shop, tmp_path):
     with pytest.raises(DataError, match=r"shop\.csv names, found none of the 3 files, such as \S+/x\.png; check"):
-        check_up(shop("x.png", "y.png", "z.png"), LookStore(tmp_path / "looks"), Told())
+        check_up(shop("x.png", "y.png", "z.png"), StatisticsStore(tmp_path / "looks"), Told())
 
 
 def test_photos_that_the_cache_knows_are_not_looked_at_again(shop, tmp_path):
-    dataset, store, first, second = shop("a.png", "b.png"), LookStore(tmp_path / "looks"), Told(), Told()
+    dataset, store, first, second = shop("a.png", "b.png"), StatisticsStore(tmp_path / "looks"), Told(), Told()
     check_up(dataset, store, first)
     check_up(dataset, store, second)
     assert [step for step in first.steps if step[0] == "Looking"] == [("Looking", n, 2) for n in range(3)]

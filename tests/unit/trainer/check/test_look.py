@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageFilter
 
 from models.errors import ImageError
-from trainer.data.image_statistics import COPY_SIDE, SAMPLED, Look, look
+from trainer.data.image_statistics import COPY_SIDE, SAMPLED, ImageStatistics, measure_photo
 from trainer.sample import draw_catalogue
 
 ORIENTATION = 0x0112
@@ -21,7 +21,7 @@ def seen(encode):
     """What a photo of this image, stored like this, shows."""
 
     def of(image, file_format="PNG", **options):
-        return look(encode(image, file_format, **options))[0]
+        return measure_photo(encode(image, file_format, **options))[0]
 
     return of
 
@@ -40,7 +40,7 @@ def turned(tag):
 
 def test_an_ordinary_photo(encode, tiles):
     data = encode(tiles(), "JPEG", quality=95)
-    found, copy = look(data)
+    found, copy = measure_photo(data)
     assert (found.format, found.mode, found.width, found.height) == ("JPEG", "RGB", 120, 90)
     assert found.bytes == len(data)
     assert found.orientation == 1
@@ -50,15 +50,15 @@ def test_an_ordinary_photo(encode, tiles):
 
 
 def test_the_small_copy_is_the_stretched_photo(encode, tiles):
-    copy = look(encode(tiles()))[1]
+    copy = measure_photo(encode(tiles()))[1]
     expected = tiles().resize((COPY_SIDE, COPY_SIDE), Image.Resampling.BILINEAR)
     assert np.array_equal(copy, np.asarray(expected))
 
 
 def test_a_look_survives_its_record(seen, tiles):
     found = seen(tiles())
-    assert Look(**json.loads(json.dumps(asdict(found)))) == found
-    assert all(type(getattr(found, field.name)) is field.type for field in fields(Look))
+    assert ImageStatistics(**json.loads(json.dumps(asdict(found)))) == found
+    assert all(type(getattr(found, field.name)) is field.type for field in fields(ImageStatistics))
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM"])
@@ -70,7 +70,7 @@ def test_a_phones_jpeg_with_a_preview_is_a_jpeg_and_not_animated(encode, tiles):
     data = encode(tiles(), "MPO", save_all=True, append_images=[tiles(1)])
     with Image.open(BytesIO(data)) as image:
         assert image.format == "MPO"
-    found = look(data)[0]
+    found = measure_photo(data)[0]
     assert found.format == "JPEG"
     assert not found.animated
 
@@ -134,7 +134,7 @@ def test_a_photo_with_a_damaged_exif_block_is_as_usable_as_for_labelling(seen, t
 def test_half_a_png_is_no_photo_though_exif_is_looked_for_in_all_of_it(encode, tiles):
     data = encode(tiles(size=(600, 600)), exif=turned(6))
     with pytest.raises(ImageError):
-        look(data[: len(data) // 2])
+        measure_photo(data[: len(data) // 2])
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -356,6 +356,6 @@ def test_every_drawn_photo_can_be_looked_at(tmp_path):
     for path in files:
         if path.relative_to(tmp_path / "photos") in broken:
             with pytest.raises(ImageError):
-                look(path.read_bytes())
+                measure_photo(path.read_bytes())
         else:
-            assert look(path.read_bytes())[0].width >= 160
+            assert measure_photo(path.read_bytes())[0].width >= 160

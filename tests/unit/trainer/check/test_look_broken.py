@@ -7,7 +7,7 @@ from PIL import Image
 
 from models.errors import ImageError, ImageFault
 from models.preprocess import MAX_BYTES, PreprocessSpec, preprocess
-from trainer.data.image_statistics import fault_of, look
+from trainer.data.image_statistics import fault_of, measure_photo
 from trainer.data.photo_files import FaultKind
 
 FORMATS = {
@@ -89,7 +89,7 @@ def test_what_keeps_a_file_from_being_read_keeps_its_name(fault):
 @given(st.binary(max_size=400))
 def test_bytes_that_are_no_photo_have_a_fault_and_a_way_out(data):
     with pytest.raises(ImageError) as caught:
-        look(data)
+        measure_photo(data)
     fault = fault_of(data, caught.value)
     assert fault.kind in {FaultKind.UNREADABLE, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.TOO_LARGE}
     assert ";" in fault.message
@@ -104,7 +104,9 @@ def test_corrupt_photos_are_usable_exactly_where_labelling_can_use_them(sound, n
     noise = data.draw(st.binary(min_size=1, max_size=40), label="noise")
     dropped = data.draw(st.integers(0, 40), label="dropped")
     spoiled = whole[:start] + noise + whole[start + dropped :]
-    assert usable(look, spoiled) is usable(lambda one: preprocess(one, PreprocessSpec(size=64, decode="full")), spoiled)
+    assert usable(measure_photo, spoiled) is usable(
+        lambda one: preprocess(one, PreprocessSpec(size=64, decode="full")), spoiled
+    )
 
 
 def usable(read, data):

@@ -16,7 +16,7 @@ from trainer.check.issues import Issue
 from trainer.check.page import check_page
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import read_dataset
-from trainer.data.look_store import LookStore
+from trainer.data.photo_cache import StatisticsStore
 
 NASTY = """hat"><img src=x onerror='alert(1)'>&amp;${rows}"""
 NASTY_FILE = b"\xff\xe2\x80\xae<script>gnp.png"
@@ -49,7 +49,7 @@ class Checked:
 
 
 def check(root: Path, cache: Path) -> Checked:
-    checkup = check_up(read_dataset(root), LookStore(cache), Silent())
+    checkup = check_up(read_dataset(root), StatisticsStore(cache), Silent())
     return Checked(root, checkup, find(checkup))
 
 

@@ -12,7 +12,7 @@ from trainer.check.checkup import check_up
 from trainer.check.issues import Issue
 from trainer.check.quarantine import LOG, BroughtBack, bring_back, check_quarantine, quarantine, worth_moving
 from trainer.data.dataset import read_dataset
-from trainer.data.look_store import LookStore
+from trainer.data.photo_cache import StatisticsStore
 
 
 class SilentView:
@@ -33,7 +33,7 @@ def copied(source, target):
 
 
 def checked(data, tmp_path):
-    return check_up(read_dataset(data), LookStore(tmp_path / "looks"), SilentView())
+    return check_up(read_dataset(data), StatisticsStore(tmp_path / "looks"), SilentView())
 
 
 def contents(folder):

@@ -13,11 +13,11 @@ TRAIN, VAL, TEST = Split
 
 @dataclass
 class Store:
-    """Stands for a LookStore: photos whose pictures are named by letters; a primed letter is the same saved again."""
+    """A StatisticsStore of photos whose pictures are named by letters; a primed letter is the same saved again."""
 
     pictures: list
 
-    def looks(self, sha256s):
+    def statistics(self, sha256s):
         return pa.table({"pixels": [self.pictures[int(sha256)] for sha256 in sha256s]})
 
     def copies(self, sha256s):

@@ -8,10 +8,8 @@ import pytest
 from PIL import Image
 
 from models.preprocess import PreprocessSpec
-from trainer.data.cache import looks_folder, pixels_folder
 from trainer.data.dataset import Split, read_dataset
-from trainer.data.look_store import LookStore
-from trainer.data.pixel_store import PixelStore
+from trainer.data.photo_cache import PixelStore, StatisticsStore, pixels_folder, statistics_folder
 from trainer.retrain.collect import collect
 from trainer.retrain.config import RetrainConfig
 from trainer.splits.assigned import AssignedPhoto
@@ -63,7 +61,7 @@ class Cycles:
         collect(config, self.folder / "cycle", None, self.photos, lambda done, total: None)
         pause()
         cache = self.folder / "cache"
-        pixels, looks = PixelStore(pixels_folder(cache), SPEC), LookStore(looks_folder(cache))
+        pixels, looks = PixelStore(pixels_folder(cache), SPEC), StatisticsStore(statistics_folder(cache))
         wishes = SplitWishes(earlier=self.photos)
         prepared = prepare(read_dataset(self.folder / "cycle" / "dataset.csv"), pixels, looks, wishes, self)
         self.photos = prepared.photos

@@ -12,8 +12,8 @@ from models.errors import DataError, InputError
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import Confidence
 from trainer.data.dataset import Split
+from trainer.data.photo_cache import PixelStore
 from trainer.data.photo_files import file_sha256
-from trainer.data.pixel_store import PixelStore
 from trainer.retrain.compare import compare, gone_photos, read_frozen_photos
 from trainer.retrain.config import ClassMap, GateSettings
 from trainer.retrain.gate import judge

@@ -35,7 +35,7 @@ def start(pixels):
     started = []
 
     def start_one(timeout_s=PATIENT_S):
-        command = python_command("trainer.data.decode_process", SPEC.model_dump_json(), str(pixels), timeout_s)
+        command = python_command("trainer.data.photo_process", str(pixels), timeout_s, SPEC.model_dump_json())
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=python_environment()
         )
@@ -76,9 +76,9 @@ def test_a_bad_photo_is_answered_with_its_fault_and_the_next_one_decoded(start, 
     lines = [line(0, text), line(1, tmp_path / "gone.jpg"), line(2, photo)]
     output, _ = start().communicate("".join(f"{each}\n" for each in lines), timeout=60)
     answers = [json.loads(answer) for answer in output.splitlines()]
-    assert [answer.get("kind") for answer in answers] == ["unreadable", "missing", None]
+    assert [answer.get("kind") for answer in answers] == ["unsupported", "missing", None]
     assert [answer.get("sha256") for answer in answers] == [sha256(text), None, sha256(photo)]
-    assert "none of them" in answers[0]["message"]
+    assert "web page" in answers[0]["message"]
     assert "gone.jpg" in answers[1]["message"]
     assert [bool(row.any()) for row in rows_of(pixels)] == [False, False, True]
 

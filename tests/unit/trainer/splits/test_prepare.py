@@ -9,11 +9,9 @@ from PIL import Image
 
 from models.errors import DataError
 from models.preprocess import PreprocessSpec
-from trainer.data.cache import looks_folder, pixels_folder
 from trainer.data.dataset import Exclusion, Split, read_dataset
-from trainer.data.look_store import LookStore
+from trainer.data.photo_cache import PixelStore, StatisticsStore, pixels_folder, statistics_folder
 from trainer.data.photo_files import FaultKind, PhotoFault, file_sha256
-from trainer.data.pixel_store import PixelStore
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import SplitWishes, prepare, read_excluded, restore, write_excluded
 
@@ -55,7 +53,7 @@ def picture(seed):
 
 
 def prepared(photos, cache, told=None, **wishes):
-    pixels, looks = PixelStore(pixels_folder(cache), SPEC), LookStore(looks_folder(cache))
+    pixels, looks = PixelStore(pixels_folder(cache), SPEC), StatisticsStore(statistics_folder(cache))
     return prepare(read_dataset(photos), pixels, looks, SplitWishes(**wishes), told or Told())
 
 
@@ -119,7 +117,7 @@ def test_a_photo_that_is_replaced_while_photos_are_prepared_is_left_out(photos, 
     assert data.notes == ("1 file set aside (1 changed): see excluded.csv",)
     later = prepared(photos, cache)
     assert [photo.sha256 for photo in later.photos if photo.path == path] == [file_sha256(path)]
-    pixels, looks = PixelStore(pixels_folder(cache), SPEC), LookStore(looks_folder(cache))
+    pixels, looks = PixelStore(pixels_folder(cache), SPEC), StatisticsStore(statistics_folder(cache))
     assert pixels.lacks(before)
     assert looks.lacks(before) == (step == "Reading"), "what it showed then is known"
     assert np.array_equal(looks.copies([file_sha256(path)])[0], picture(99))

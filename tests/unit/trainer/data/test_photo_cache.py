@@ -1,0 +1,410 @@
+import hashlib
+import json
+import os
+import shutil
+import signal
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.errors import InputError
+from models.preprocess import PreprocessSpec, preprocess
+from trainer.data.image_statistics import ImageStatistics, measure_photo
+from trainer.data.photo_cache import PixelStore, StatisticsStore
+from trainer.data.photo_files import FaultKind
+
+SPEC = PreprocessSpec(size=16)
+HASTY_S = 1.0
+KINDS = ("statistics", "pixels")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Saves a picture whose pixels depend on the seed alone; the name's ending chooses the format."""
+
+    def save(name, seed=0):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (20, 30, 3), np.uint8)).save(path)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def spoiled(tmp_path):
+    """Saves bytes that are no photo."""
+
+    def save(name, data):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return save
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def opened(kind, root, **options):
+    return StatisticsStore(root, HASTY_S, **options) if kind == "statistics" else PixelStore(root, SPEC)
+
+
+def added(kind, root, *paths):
+    """A store that holds these files, and how many of them it had to decode."""
+    store, told = opened(kind, root), []
+    store.add({sha256(path): path for path in paths}, 2, lambda: told.append(1))
+    return store, len(told)
+
+
+def add_named(store, name, path):
+    store.add({name: path}, 1, lambda: None)
+    return store
+
+
+def arrays(store, *paths):
+    names = [sha256(path) for path in paths]
+    return store.take(names) if isinstance(store, PixelStore) else store.copies(names)
+
+
+def holds(store, *paths):
+    """Whether a store has these files as they are decoded, in this order."""
+    decode = (lambda data: measure_photo(data)[1]) if isinstance(store, StatisticsStore) else preprocessed
+    usable = all(store.fault(sha256(path)) is None for path in paths)
+    return usable and np.array_equal(arrays(store, *paths), np.stack([decode(path.read_bytes()) for path in paths]))
+
+
+def preprocessed(data):
+    return preprocess(data, SPEC)
+
+
+def endings(root):
+    return sorted(path.suffix for path in root.rglob("*") if path.is_file())
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_arrays_come_in_the_order_asked_and_each_photo_is_told_of_once(kind, root, picture):
+    a, b, c = picture("a.png", 1), picture("b.jpg", 2), picture("c.gif", 3)
+    store, decoded = added(kind, root, a, b, c)
+    assert decoded == 3
+    assert arrays(store, a).dtype == np.uint8
+    assert holds(store, c, a, c, b)
+
+
+def test_statistics_are_those_of_the_photos(root, picture):
+    asked = (picture("a.png", 1), picture("b.jpg", 2))
+    store, _ = added("statistics", root, *asked)
+    found = store.statistics([sha256(path) for path in asked]).select([field.name for field in fields(ImageStatistics)])
+    assert found.to_pylist() == [asdict(measure_photo(path.read_bytes())[0]) for path in asked]
+    for one in (store, StatisticsStore(root / "none")):
+        assert one.statistics([]).num_rows == 0
+        assert one.statistics([]).schema == store.statistics([sha256(asked[0])]).schema
+        assert one.copies([]).shape == (0, 64, 64, 3)
+
+
+def test_a_photo_is_decoded_once_by_all_stores_of_one_root(kind, root, picture, spoiled):
+    paths = [picture("a.png", 1), picture("b.png", 2)]
+    page = spoiled("page.jpg", b"<html>404</html>")
+    first, decoded = added(kind, root, *paths, page)
+    assert decoded == 3
+    first.add({sha256(path): path for path in (*paths, page)}, 2, interrupt)
+    second, decoded = added(kind, root, *paths, page)
+    assert decoded == 0
+    assert holds(first, *paths)
+    assert holds(second, *paths)
+    assert first.fault(sha256(page)) == second.fault(sha256(page))
+    assert second.fault(sha256(page)).kind is FaultKind.UNSUPPORTED
+    assert second.fault(sha256(page)).message == "It is a web page; fetch the photo itself."
+
+
+def test_only_new_photos_are_decoded_and_shards_are_read_together(kind, root, picture):
+    old, new = picture("old.png", 1), picture("new.png", 2)
+    added(kind, root, old)
+    store, decoded = added(kind, root, new, old)
+    assert decoded == 1
+    assert holds(store, new, old, new)
+    assert store.lacks(sha256(picture("other.png", 3)))
+
+
+def test_another_preprocessing_has_pixels_of_its_own(root, picture):
+    path = picture("a.png")
+    added("pixels", root, path)
+    other = PixelStore(root, PreprocessSpec(size=24))
+    assert other.lacks(sha256(path))
+    assert arrays(add_named(other, sha256(path), path), path).shape == (1, 24, 24, 3)
+    assert added("pixels", root, path)[1] == 0
+
+
+def test_pixels_of_a_version_that_wrote_json_are_read(root, picture, spoiled):
+    paths, bad = [picture("a.png", 1), picture("b.png", 2)], spoiled("bad.png", b"BOOM")
+    added("pixels", root, *paths, bad)
+    (index,) = root.rglob("*.parquet")
+    index.unlink()
+    fault = {"sha256": sha256(bad), "fault": "crashed", "message": "It crashes."}
+    lost = {"sha256": "0" * 64, "lost": True}
+    entries = [{"sha256": sha256(paths[0])}, lost, fault]
+    index.with_suffix(".json").write_text(json.dumps(entries))
+    store, decoded = added("pixels", root, paths[0], bad)
+    assert decoded == 0
+    assert store.lacks("0" * 64)
+    assert (store.fault(sha256(bad)).kind, store.fault(sha256(bad)).message) == (FaultKind.CRASHED, "It crashes.")
+    assert holds(store, paths[0])
+
+
+def test_an_unreadable_file_does_not_stop_the_others(kind, root, picture):
+    good = [picture(f"{i}.png", i) for i in range(4)]
+    bad = picture("bad.png", 9)
+    bad.write_bytes(bad.read_bytes()[:200])
+    store, decoded = added(kind, root, *good[:2], bad, *good[2:])
+    assert decoded == 5
+    assert store.fault(sha256(bad)).kind is FaultKind.TRUNCATED
+    assert holds(store, *good)
+
+
+def test_a_file_that_was_away_is_tried_again_when_it_is_back(kind, root, picture):
+    path = picture("a.png")
+    name, away = sha256(path), path.with_name("away.png")
+    path.rename(away)
+    fault = add_named(opened(kind, root), name, path).fault(name)
+    assert (fault.kind, str(path) in fault.message) == (FaultKind.MISSING, True)
+    away.rename(path)
+    store, decoded = added(kind, root, path)
+    assert decoded == 1
+    assert holds(store, path)
+
+
+def test_a_file_may_have_any_name(kind, root, picture, tmp_path):
+    names = ["a b.png", "a\tb.png", "a\nb.png", "'a\".png", "béret-帽子.png", os.fsdecode(b"b\xe9ret.png")]
+    odd = [picture(f"{seed}.png", seed).rename(tmp_path / name) for seed, name in enumerate(names)]
+    store, decoded = added(kind, root, *odd)
+    assert decoded == len(names)
+    assert holds(store, *odd)
+
+
+def test_nothing_to_add_writes_nothing_and_a_whole_pass_leaves_two_files(kind, root, picture):
+    assert added(kind, root)[1] == 0
+    assert not root.exists()
+    added(kind, root, picture("a.png"), picture("b.png", 1))
+    assert endings(root) == sorted([".parquet", ".copies" if kind == "statistics" else ".pixels"])
+
+
+def test_an_interrupted_pass_keeps_what_it_has_decoded_and_leaves_nothing_else(kind, root, picture):
+    paths = [picture(f"{i}.png", i) for i in range(4)]
+    with pytest.raises(KeyboardInterrupt):
+        opened(kind, root).add({sha256(path): path for path in paths}, 2, interrupt)
+    assert len(endings(root)) == 2
+    store, decoded = added(kind, root, *paths)
+    assert decoded == 3
+    assert holds(store, *paths)
+
+
+def test_an_interrupted_pass_of_several_shards_keeps_all_of_them(root, picture):
+    paths = [picture(f"{i}.png", i) for i in range(5)]
+    told = []
+
+    def at_the_fifth():
+        told.append(1)
+        if len(told) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        opened("statistics", root, shard=2).add({sha256(path): path for path in paths}, 2, at_the_fifth)
+    assert endings(root) == [".copies"] * 3 + [".parquet"] * 3
+    store, left = added("statistics", root, *paths)
+    assert left == 0
+    assert holds(store, *paths)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda file: os.truncate(file, 0), lambda file: file.write_bytes(b"[")])
+@pytest.mark.parametrize("of_index", [True, False])
+def test_what_a_cleaner_has_taken_or_spoiled_is_decoded_again(kind, root, picture, of_index, harm):
+    path = picture("a.png")
+    added(kind, root, path)
+    (file,) = (file for file in root.rglob("*.*") if (file.suffix == ".parquet") is of_index)
+    harm(file)
+    store, decoded = added(kind, root, path)
+    assert decoded == 1
+    assert holds(store, path)
+
+
+def test_pixels_stay_readable_when_a_cleaner_takes_the_whole_cache(root, picture):
+    path = picture("a.png")
+    store, _ = added("pixels", root, path)
+    shutil.rmtree(root)
+    assert holds(store, path)
+
+
+def test_a_cache_that_a_cleaner_takes_meanwhile_is_an_error_with_what_to_do(root, picture):
+    path = picture("a.png")
+    store, _ = added("statistics", root, path)
+    shutil.rmtree(root)
+    with pytest.raises(InputError, match="something has removed it; keep it from cleaning up"):
+        arrays(store, path)
+    assert added("statistics", root, path)[1] == 1, "the next one decodes it again"
+
+
+def test_a_cache_that_is_taken_while_it_is_written_is_an_error_with_what_to_do(kind, root, picture):
+    path = picture("a.png")
+    with pytest.raises(InputError, match="something has removed it; keep it from cleaning up"):
+        opened(kind, root).add({sha256(path): path}, 1, lambda: shutil.rmtree(root))
+
+
+@pytest.mark.parametrize("in_the_way", ["a file", "a folder without files"])
+def test_a_cache_that_cannot_be_written_to_is_told_with_what_to_do(kind, root, picture, in_the_way):
+    if in_the_way == "a file":
+        root.write_text("where the folder should be")
+    else:
+        added(kind, root, picture("a.png", 1))
+        (folder,) = root.iterdir()
+        folder.rename(root / "kept")
+        folder.symlink_to("/proc/self/fd")  # a folder in which no file can be made, not even by root
+    with pytest.raises(
+        InputError, match=r"Expected to keep what is known of photos in .*; set XDG_CACHE_HOME|removed it"
+    ):
+        added(kind, root, picture("b.png", 2))
+
+
+@pytest.mark.usefixtures("misbehaving_plugin")
+def test_photos_that_kill_or_hang_their_process_are_faults_and_those_beside_them_survive(root, picture, spoiled):
+    good = [picture(f"{i}.png", i) for i in range(4)]
+    boom, hang = spoiled("boom.png", b"BOOM"), spoiled("hang.png", b"HANG")
+    store, decoded = added("statistics", root, *good[:2], boom, hang, *good[2:])
+    assert decoded == 6
+    assert holds(store, *good)
+    crash, late = store.fault(sha256(boom)), store.fault(sha256(hang))
+    assert (crash.kind, late.kind) == (FaultKind.CRASHED, FaultKind.TIMEOUT)
+    assert crash.message == "Decoding brought its process down (SIGSEGV), twice; re-save the photo."
+    assert late.message == "Decoding took longer than 1 s, twice; re-save the photo."
+    later = opened("statistics", root)
+    assert not later.lacks(sha256(boom)), "the bytes are to blame, and stay so"
+    assert later.lacks(sha256(hang)), "the machine may have been busy"
+
+
+@pytest.mark.usefixtures("misbehaving_plugin")
+def test_only_the_photos_that_kill_are_faults_when_there_are_several(root, picture, spoiled):
+    good, bad = [picture(f"{i}.png", i) for i in range(2)], [spoiled(f"bad{i}.png", b"BOOM%d" % i) for i in range(3)]
+    store, decoded = added("pixels", root, *bad, *good)
+    assert decoded == 5
+    assert [store.fault(sha256(path)).kind for path in bad] == [FaultKind.CRASHED] * 3
+    assert holds(store, *good)
+    assert added("pixels", root, *bad)[1] == 0, "they are not tried again"
+
+
+MORTAL = '''
+"""A made-up format: a DIES file names the signal that ends its process, and how often; a file beside it counts."""
+import os
+from pathlib import Path
+from PIL import Image, ImageFile
+
+
+class DiesImageFile(ImageFile.ImageFile):
+    format = "HANGTAGDIES"
+    format_description = "decoding ends in a signal, so many times"
+
+    def _open(self):
+        _, self._signal, self._times, self._counter = self.fp.read().decode().split(" ", 3)
+        self._size, self._mode = (8, 8), "RGB"
+
+    def load(self):
+        counter = Path(self._counter)
+        deaths = len(counter.read_bytes()) if counter.exists() else 0
+        if deaths < int(self._times):
+            counter.write_bytes(bytes(deaths + 1))
+            os.kill(os.getpid(), int(self._signal))
+        self.im = Image.new("RGB", (8, 8), "red").im
+        self.fp = None
+
+
+Image.register_open(DiesImageFile.format, DiesImageFile, lambda prefix: prefix.startswith(b"DIES"))
+'''
+
+
+@pytest.fixture
+def mortal(tmp_path, monkeypatch, spoiled):
+    """Saves a photo that ends its process so many times, by a signal; and tells how often it did."""
+    plugin = tmp_path / "plugin"
+    plugin.mkdir()
+    (plugin / "sitecustomize.py").write_text(MORTAL)
+    monkeypatch.setenv("PYTHONPATH", str(plugin))
+
+    def save(name, number, times):
+        counter = tmp_path / f"{name}.deaths"
+        return spoiled(name, f"DIES {int(number)} {times} {counter}".encode()), counter
+
+    return save
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
+def test_one_death_is_no_proof(kind, root, picture, mortal, number):
+    once, deaths = mortal("once.png", number, 1)
+    good = picture("a.png")
+    store, decoded = added(kind, root, once, good)
+    assert (decoded, len(deaths.read_bytes())) == (2, 1)
+    assert holds(store, good)
+    assert (arrays(store, once) == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("number", "fault", "again"),
+    [
+        (signal.SIGSEGV, FaultKind.CRASHED, 0),
+        (signal.SIGKILL, FaultKind.CRASHED, 1),
+        (signal.SIGALRM, FaultKind.TIMEOUT, 1),
+    ],
+)
+def test_two_deaths_are_one_and_what_may_pass_is_tried_again(root, picture, mortal, number, fault, again):
+    twice, deaths = mortal("twice.png", number, 2)
+    good = picture("a.png")
+    store, _ = added("statistics", root, twice, good)
+    assert len(deaths.read_bytes()) == 2
+    assert store.fault(sha256(twice)).kind is fault
+    later, decoded = added("statistics", root, twice, good)
+    assert decoded == again
+    assert (later.fault(sha256(twice)) is None) is bool(again)
+    assert holds(later, good)
+
+
+def replaced(path, data):
+    """The SHA-256 of a file that then gets other bytes."""
+    before = sha256(path)
+    path.write_bytes(data)
+    return before
+
+
+def test_what_is_found_is_kept_under_the_digest_of_what_was_decoded(kind, root, picture, spoiled):
+    other, page = picture("b.png", 2), spoiled("page.jpg", b"<html>404</html>")
+    for path, spoil in ((picture("a.png", 1), other), (picture("c.png", 3), page)):
+        before = replaced(path, spoil.read_bytes())
+        store = add_named(opened(kind, root), before, path)
+        assert store.fault(before).kind is FaultKind.CHANGED
+        assert f"Expected {path} as it was" in store.fault(before).message
+        assert opened(kind, root).lacks(before), "the photo with these bytes may come back"
+    later = opened(kind, root)
+    assert holds(later, other)
+    assert later.fault(sha256(page)).kind is FaultKind.UNSUPPORTED
+
+
+@pytest.mark.usefixtures("misbehaving_plugin")
+def test_a_crash_is_not_kept_under_the_digest_of_what_was_there_before(kind, root, picture):
+    path = picture("a.png")
+    before = replaced(path, b"BOOM")
+    store = add_named(opened(kind, root), before, path)
+    assert store.fault(before).kind is FaultKind.CHANGED
+    assert opened(kind, root).lacks(before)

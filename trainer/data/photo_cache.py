@@ -1,0 +1,303 @@
+"""The on-disk cache of what was made of photos: image statistics with small copies, and pixels for training.
+
+Each photo is decoded once for its statistics, once for each preprocessing, and never again. A cache is a folder of
+shards. Each pass over new photos adds some: ``<id>.copies`` or ``<id>.pixels``, ``uint8 (n, S, S, 3)``, and
+``<id>.parquet``, a row for each with the SHA-256 of the bytes behind it. The latter is renamed into place last, once
+the shard is whole. One that is damaged, or that a cleaner has taken, counts for nothing: its photos are decoded again.
+"""
+
+import json
+import os
+import signal
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.errors import InputError
+from models.preprocess import Pixels, PreprocessSpec, fingerprint
+from models.whole_file import sync_file
+from trainer.data.image_statistics import COPY_SIDE, ImageStatistics
+from trainer.data.photo_files import FaultKind, PhotoFault, changed, holds
+from worker.labelling.farm import Death, Farm
+
+__all__ = ["PixelStore", "StatisticsStore", "pixels_folder", "statistics_folder"]
+
+STATISTICS_VERSION: Final = "1"
+"""Raised whenever the statistics of the same bytes change."""
+
+PIXELS_TIMEOUT_S: Final = 20.0
+STATISTICS_TIMEOUT_S: Final = 30.0
+SHARD: Final = 8192
+"""Photos in a shard, at most: what a pass holds in memory, and what it loses to ``kill -9``."""
+
+_FAULT_COLUMNS: Final = [("sha256", pa.string()), ("kind", pa.string()), ("message", pa.string())]
+_TYPES: Final = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_STATISTICS_COLUMNS: Final = [(field.name, _TYPES[field.type]) for field in fields(ImageStatistics)]  # type: ignore[index]
+
+
+def pixels_folder(cache: Path) -> Path:
+    """Of :class:`PixelStore`, in the cache of this machine."""
+    return cache / "pixels"
+
+
+def statistics_folder(cache: Path) -> Path:
+    """Of :class:`StatisticsStore`, in the cache of this machine."""
+    return cache / "looks"
+
+
+class _PhotoCache:
+    """What was made of photos, by the SHA-256 of their files."""
+
+    _ending: str
+    _columns: Sequence[tuple[str, pa.DataType]] = ()
+
+    def __init__(self, folder: Path, side: int, timeout_s: float, shard: int, spec_json: str = "") -> None:
+        self._folder, self._side, self._timeout_s, self._shard = folder, side, timeout_s, shard
+        self._spec_json = spec_json
+        self._array_bytes = side * side * 3
+        self._schema = pa.schema([*_FAULT_COLUMNS, *self._columns])
+        self._arrays: list[Path] = []
+        self._tables: list[pa.Table] = []
+        self._rows: dict[str, tuple[int, int]] = {}
+        self._passing: dict[str, PhotoFault] = {}
+        for index in sorted(file for file in folder.glob("*") if file.suffix in {".parquet", ".json"}):
+            self._open_shard(index)
+
+    def lacks(self, sha256: str) -> bool:
+        """Whether a file has never been decoded."""
+        return sha256 not in self._rows and sha256 not in self._passing
+
+    def fault(self, sha256: str) -> PhotoFault | None:
+        """Why a file, which the cache does not lack, cannot be used; ``None`` if it can."""
+        if sha256 in self._passing:
+            return self._passing[sha256]
+        shard, row = self._rows[sha256]
+        kind = self._tables[shard]["kind"][row].as_py()
+        return PhotoFault(FaultKind(kind), self._tables[shard]["message"][row].as_py()) if kind else None
+
+    def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
+        """Decode the files that the cache lacks; whatever ends it, what has been decoded is kept.
+
+        Args:
+            files: SHA-256 → a file that had those bytes; one that has others by now is a fault, and what is found is
+                kept under the SHA-256 of what was decoded.
+            workers: how many processes.
+            on_photo: called after each.
+
+        Raises:
+            InputError: the cache cannot be written to, or does not keep what is written.
+        """
+        new = [(sha256, path) for sha256, path in files.items() if self.lacks(sha256)]
+        for start in range(0, len(new), self._shard):
+            self._add_shard(new[start : start + self._shard], workers, on_photo)
+        if any(self.lacks(sha256) for sha256, _ in new):
+            raise self._gone()
+
+    def _add_shard(self, files: list[tuple[str, Path]], workers: int, on_photo: Callable[[], None]) -> None:
+        shard = self._folder / uuid.uuid4().hex[:12]
+        arrays, index = shard.with_suffix(f"{self._ending}.tmp"), shard.with_suffix(".parquet.tmp")
+        one_pass = _Pass(files, self._timeout_s, on_photo)
+        try:
+            with self._kept():  # room for all of it now: a disk that fills up later would kill us
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with arrays.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
+            try:
+                one_pass.run(
+                    workers, ("trainer.data.photo_process", str(arrays), str(self._timeout_s), self._spec_json)
+                )
+            finally:  # whatever ends it, what has been decoded is kept
+                with self._kept():
+                    pq.write_table(pa.Table.from_pylist(one_pass.records, self._schema), index)
+                    sync_file(arrays)
+                    sync_file(index)
+                    arrays.replace(shard.with_suffix(self._ending))
+                    index.replace(shard.with_suffix(".parquet"))
+        finally:
+            for left in (arrays, index):
+                with suppress(OSError):
+                    left.unlink()
+        self._open_shard(shard.with_suffix(".parquet"))
+        self._passing.update(one_pass.passing)
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise self._gone() from error
+        except OSError as error:
+            msg = f"Expected to keep what is known of photos in {self._folder}, {error.strerror}; set XDG_CACHE_HOME."
+            raise InputError(msg) from error
+
+    def _gone(self) -> InputError:
+        msg = (
+            f"Expected what is known of photos in {self._folder}, something has removed it; keep it from cleaning up "
+            "there, and run it again."
+        )
+        return InputError(msg)
+
+    def _open_shard(self, index: Path) -> None:
+        """Take a shard into account, unless it is damaged or its arrays are gone."""
+        arrays = index.with_suffix(self._ending)
+        try:
+            table = pq.read_table(index) if index.suffix == ".parquet" else self._read_json(index)
+            if not table.schema.equals(self._schema) or arrays.stat().st_size != len(table) * self._array_bytes:
+                return
+            self._map(arrays)
+        except (OSError, ValueError):  # pyarrow's and JSON's errors are ValueErrors
+            return
+        for row, sha256 in enumerate(table["sha256"].to_pylist()):
+            if sha256 is not None:
+                self._rows[sha256] = (len(self._tables), row)
+        self._arrays.append(arrays)
+        self._tables.append(table)
+
+    def _read_json(self, index: Path) -> pa.Table:
+        """The rows of a shard of pixels that a version before this one has left."""
+        entries = [{} if "lost" in entry else entry for entry in json.loads(index.read_bytes())]
+        rows = [{"sha256": e.get("sha256"), "kind": e.get("fault"), "message": e.get("message")} for e in entries]
+        return pa.Table.from_pylist(rows, self._schema)
+
+    def _map(self, arrays: Path) -> None:
+        """Make a shard's arrays ready to be read."""
+
+
+class StatisticsStore(_PhotoCache):
+    """What photos show, and small copies of them.
+
+    Args:
+        root: of the cache.
+        timeout_s: that a photo may take.
+        shard: photos in a shard, at most.
+    """
+
+    _ending = ".copies"
+    _columns = _STATISTICS_COLUMNS
+
+    def __init__(self, root: Path, timeout_s: float = STATISTICS_TIMEOUT_S, shard: int = SHARD) -> None:
+        version = f"{fingerprint(PreprocessSpec(size=COPY_SIDE))[:16]}-{STATISTICS_VERSION}"
+        super().__init__(root / version, COPY_SIDE, timeout_s, shard)
+
+    def statistics(self, sha256s: Sequence[str]) -> pa.Table:
+        """A row for each usable photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`."""
+        starts = np.cumsum([0, *map(len, self._tables)])
+        places = [int(starts[shard]) + row for shard, row in map(self._rows.__getitem__, sha256s)]
+        if not places:
+            return self._schema.empty_table()
+        return pa.concat_tables(self._tables).take(places)
+
+    def copies(self, sha256s: Sequence[str]) -> Pixels:
+        """The small copies of some photos, ``uint8 (n, 64, 64, 3)``, in the order asked.
+
+        Raises:
+            InputError: something has removed them from the cache.
+        """
+        pixels = np.empty((len(sha256s), COPY_SIDE, COPY_SIDE, 3), np.uint8)
+        with self._kept(), ExitStack() as stack:
+            files: dict[int, int] = {}
+            for place, sha256 in zip(pixels, sha256s, strict=True):
+                shard, row = self._rows[sha256]
+                if shard not in files:
+                    files[shard] = stack.enter_context(self._arrays[shard].open("rb")).fileno()
+                os.preadv(files[shard], [place.data], row * self._array_bytes)  # mapped pages would count as memory
+        return pixels
+
+
+class PixelStore(_PhotoCache):
+    """Pixels for one preprocessing; they stay readable when a cleaner takes the files away.
+
+    Args:
+        root: of all preprocessings; each has a folder of its own.
+        spec: the preprocessing.
+    """
+
+    _ending = ".pixels"
+
+    def __init__(self, root: Path, spec: PreprocessSpec) -> None:
+        self.spec = spec
+        self._mapped: list[npt.NDArray[np.uint8]] = []
+        folder = root / fingerprint(spec)[:16]
+        super().__init__(folder, spec.size, PIXELS_TIMEOUT_S, SHARD, spec.model_dump_json())
+
+    def _map(self, arrays: Path) -> None:
+        self._mapped.append(np.memmap(arrays, np.uint8, "r").reshape(-1, self._side, self._side, 3))
+
+    def take(self, sha256s: Sequence[str]) -> Pixels:
+        """The pixels of some files, ``uint8 (n, S, S, 3)``, in the order asked."""
+        pixels = np.empty((len(sha256s), self._side, self._side, 3), np.uint8)
+        for place, sha256 in zip(pixels, sha256s, strict=True):
+            shard, row = self._rows[sha256]
+            place[:] = self._mapped[shard][row]
+        return pixels
+
+
+class _Pass:
+    """One pass over new photos.
+
+    Attributes:
+        records: a row for each photo, an empty one where the next pass must try again.
+        passing: faults of reading a file rather than of its bytes, files that have other bytes than expected, time
+            limits, and what SIGKILL ended, which may have been the kernel, short of memory: the next pass tries again.
+    """
+
+    def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:
+        self._files = files
+        self._timeout_s = timeout_s
+        self._on_photo = on_photo
+        self._deaths: Counter[str] = Counter()
+        self.records: list[dict[str, Any]] = [{} for _ in files]
+        self.passing: dict[str, PhotoFault] = {}
+
+    def run(self, workers: int, module: tuple[str, ...]) -> None:
+        """Decode everything, in processes that run a module with its arguments."""
+        lines = [json.dumps([row, str(path)]) for row, (_, path) in enumerate(self._files)]
+        with (
+            tempfile.TemporaryDirectory() as logs,
+            Farm(module, workers, Path(logs), self._answered, self._died) as farm,
+        ):
+            farm.run(lines)
+
+    def _answered(self, line: str, reply: dict[str, Any]) -> None:
+        row = json.loads(line)[0]
+        expected, path = self._files[row]
+        found = reply.pop("statistics", reply)
+        if "sha256" in reply:
+            self.records[row] = {"sha256": reply["sha256"], **found}
+        else:
+            self.passing[expected] = PhotoFault(FaultKind(reply["kind"]), reply["message"])
+        if reply.get("sha256", expected) != expected:
+            self.passing[expected] = changed(path)
+        self._on_photo()
+
+    def _died(self, death: Death) -> bool:
+        """One dead process is no proof, since someone else may have killed it; two are."""
+        self._deaths[death.line] += 1
+        if self._deaths[death.line] == 1:
+            return True
+        late = death.status == -signal.SIGALRM
+        ending = signal.Signals(-death.status).name if death.status < 0 else f"exit status {death.status}"
+        how = f"took longer than {self._timeout_s:g} s" if late else f"brought its process down ({ending})"
+        fault = PhotoFault(
+            FaultKind.TIMEOUT if late else FaultKind.CRASHED, f"Decoding {how}, twice; re-save the photo."
+        )
+        row = json.loads(death.line)[0]
+        sha256, path = self._files[row]
+        if not holds(path, sha256):
+            self.passing[sha256] = changed(path)
+        elif late or death.status == -signal.SIGKILL:
+            self.passing[sha256] = fault
+        else:
+            self.records[row] = {"sha256": sha256, "kind": fault.kind, "message": fault.message}
+        self._on_photo()
+        return False

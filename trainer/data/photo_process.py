@@ -1,0 +1,64 @@
+"""A process that decodes photos: paths in on stdin, arrays into a shared file, a JSON line out for each.
+
+Run as ``python -P -m trainer.data.photo_process ARRAYS_FILE TIMEOUT_S [SPEC_JSON]``; each line is ``[ROW, "PATH"]``.
+With a preprocessing, a row of the file gets the photo's pixels; without one its small copy, and the answer has its
+``statistics``. A file is read once: the answer has the ``sha256`` of the very bytes that were decoded, unless they
+could not be read. ``kind`` and ``message`` say what is wrong with them, or with reading them.
+"""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from models.errors import ImageError
+from models.photo import read_photo
+from models.preprocess import PreprocessSpec, preprocess
+from trainer.data.image_statistics import fault_of, measure_photo
+from worker.labelling.child import take_streams
+
+MEMORY_BYTES: Final = 4 * 1024**3
+
+
+def main(arrays_file: str, timeout_s: str, spec_json: str = "") -> int:
+    """Decode photos until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    spec = PreprocessSpec.model_validate_json(spec_json) if spec_json else None
+    with take_streams() as replies, Path(arrays_file).open("r+b") as arrays:
+        replies.write('{"ready": true}\n')
+        for line in sys.stdin:
+            row, path = json.loads(line)
+            signal.setitimer(signal.ITIMER_REAL, float(timeout_s))
+            answer = _decode(Path(path), spec, arrays.fileno(), row)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            replies.write(json.dumps(answer) + "\n")
+    return 0
+
+
+def _decode(path: Path, spec: PreprocessSpec | None, arrays: int, row: int) -> dict[str, Any]:
+    try:
+        data = read_photo(path)
+    except ImageError as error:
+        return {"kind": error.fault.value, "message": str(error)}
+    answer: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest()}
+    try:
+        if spec is None:
+            statistics, array = measure_photo(data)
+            answer["statistics"] = asdict(statistics)
+        else:
+            array = preprocess(data, spec)
+    except ImageError as error:
+        return {**answer, **asdict(fault_of(data, error))}
+    os.pwrite(arrays, array.tobytes(), row * array.nbytes)
+    return answer
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
