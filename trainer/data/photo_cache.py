@@ -28,7 +28,7 @@ from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import sync_file
 from trainer.data.image_statistics import COPY_SIDE, ImageStatistics
 from trainer.data.photo_files import FaultKind, PhotoFault, changed, holds
-from worker.labelling.farm import Death, Farm
+from worker.labelling.process_pool import Death, Farm
 
 __all__ = ["PixelStore", "StatisticsStore", "pixels_folder", "statistics_folder"]
 
