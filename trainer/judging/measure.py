@@ -10,9 +10,8 @@ import numpy.typing as npt
 from models.classifier import BATCH, Probabilities, load
 from models.errors import DataError, InputError
 from models.preprocess import Pixels, PreprocessSpec
-from trainer.data.cache import pixels_folder
 from trainer.data.dataset import LabeledPhoto, Split, read_dataset
-from trainer.data.pixel_store import PixelStore
+from trainer.data.photo_cache import PixelStore, pixels_folder
 from trainer.judging.figures import Figures, score
 from trainer.splits.assigned import read_splits
 from trainer.splits.prepare import Advance, decode_all
