@@ -1,33 +1,86 @@
 """The files of a bundle, and the manifest that lists them."""
 
+import contextlib
 import hashlib
+import io
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
+from PIL import Image
 
-from exporter.card import bundle_card
-from exporter.mobile import OPERATORS_FILE, to_ort
-from exporter.onnx_says import onnx_says
+from exporter.card import OPERATORS_FILE, bundle_card
+from exporter.load_tensorflow import silent_stderr
 from exporter.options import ExportOptions
 from exporter.proof import Proof
+from exporter.prove import onnx_says
 from exporter.publish import sha256_of
 from exporter.training_run import TrainingRun
-from exporter.variant import FLOAT16, FLOAT32, MadeVariant, file_of
+from exporter.variant import FLOAT16, FLOAT32, MadeVariant
 from models.benchmark.measure import Effort, measure
 from models.benchmark.record import BENCHMARK_FILE, BenchmarkRecord, dump_record, new_record
 from models.bundle import LABELS_FILE, labels_text
 from models.edge import load_edge
+from models.errors import ImageError
 from models.golden import GOLDEN_FILE, GoldenSample, dump_golden
 from models.manifest import Manifest
-from models.preprocess import Pixels, opened, whole_rgb
+from models.photo import evenly, read_photo
+from models.preprocess import Pixels, PreprocessSpec, opened, preprocess, whole_rgb
 from models.reference_answers import REFERENCE_FILE, ReferenceAnswers, answers_of_probabilities, dump_reference
 
-__all__ = ["CARD_FILE", "PARITY_FILE", "GoldenPhotos", "assemble"]
+__all__ = [
+    "CARD_FILE",
+    "OPERATORS_FILE",
+    "PARITY_FILE",
+    "GoldenPhotos",
+    "MobileFiles",
+    "assemble",
+    "golden_photos",
+    "to_ort",
+]
+
+
+@dataclass(frozen=True)
+class MobileFiles:
+    """What the mobile build needs.
+
+    Attributes:
+        models: name (``model.ort``) → contents.
+        operators: the operators that the models need, for ``--include_ops_by_config`` when ONNX Runtime is built.
+    """
+
+    models: dict[str, bytes]
+    operators: bytes
+
+
+def to_ort(models: Mapping[str, bytes]) -> MobileFiles:
+    """Convert ONNX files with ONNX Runtime's own tool.
+
+    Args:
+        models: name (``model.onnx``) → contents.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        source, target = Path(scratch, "onnx"), Path(scratch, "ort")
+        source.mkdir()
+        for name, data in models.items():
+            (source / name).write_bytes(data)
+        with contextlib.redirect_stdout(io.StringIO()), silent_stderr(), warnings.catch_warnings(action="ignore"):
+            convert_onnx_models_to_ort(source, target, [OptimizationStyle.Fixed])
+        made = {f"{Path(name).stem}.ort": (target / f"{Path(name).stem}.ort").read_bytes() for name in models}
+        (operators,) = target.glob("*.config")
+        return MobileFiles(made, _without_comments(operators.read_bytes()))
+
+
+def _without_comments(config: bytes) -> bytes:
+    """They name the folder that the models were converted in."""
+    return b"".join(line for line in config.splitlines(keepends=True) if not line.startswith(b"#"))
+
 
 CARD_FILE: Final = "README.md"
 PARITY_FILE: Final = "parity.json"
@@ -95,9 +148,9 @@ def _measured(run: TrainingRun, made: Sequence[MadeVariant], effort: Effort) -> 
             for name, data in variant.files.items():
                 Path(scratch, name).write_bytes(data)
         measured = measure(
-            {variant.name: Path(scratch, file_of("model", variant.name)) for variant in made},
+            {variant.name: Path(scratch, variant.file("model")) for variant in made},
             run.preprocess.size,
-            {variant.name: Path(scratch, file_of("edge", variant.name)) for variant in made if variant.edge},
+            {variant.name: Path(scratch, variant.file("edge")) for variant in made if variant.edge},
             effort,
         )
     return new_record(made[0].metadata.name, made[0].metadata.version, measured, None)
@@ -148,3 +201,57 @@ def _manifest(
         accuracy=run.test_accuracy,
         made_with={package: version(package) for package in _PACKAGES},
     )
+
+
+PHOTOS: Final = 8
+_LONG_SIDE: Final = 480
+_TURNED_LEFT: Final = 6
+_ORIENTATION_TAG: Final = 0x0112
+
+
+def golden_photos(originals: list[Path], spec: PreprocessSpec) -> dict[str, tuple[str, bytes]]:
+    """Choose and make golden photos.
+
+    Args:
+        originals: validation photos as they were.
+        spec: the model's preprocessing; photos it cannot read are passed over.
+
+    Returns:
+        File name → (kind, bytes): some originals, then one very wide, one turned by its EXIF tag, one transparent.
+    """
+    readable = [(path, data) for path in originals if (data := _readable(path, spec)) is not None]
+    chosen = [readable[i] for i in evenly(len(readable), PHOTOS)]
+    photos = {f"photo-{i}{path.suffix}": ("photo", data) for i, (path, data) in enumerate(chosen)}
+    return {**photos, **(_hard_cases(chosen[0][1]) if chosen else {})}
+
+
+def _readable(path: Path, spec: PreprocessSpec) -> bytes | None:
+    try:
+        data = read_photo(path)
+        preprocess(data, spec)
+    except ImageError:
+        return None
+    return data
+
+
+def _hard_cases(data: bytes) -> dict[str, tuple[str, bytes]]:
+    with Image.open(io.BytesIO(data)) as opened:
+        photo = opened.convert("RGB")
+    photo.thumbnail((_LONG_SIDE, _LONG_SIDE))
+    wide = photo.resize((photo.width, max(1, photo.width // 3)))
+    exif = Image.Exif()
+    exif[_ORIENTATION_TAG] = _TURNED_LEFT
+    turned = photo.transpose(Image.Transpose.ROTATE_90)
+    clear = photo.convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(photo.size))
+    return {
+        "non-square.jpg": ("non_square", _encoded(wide, "JPEG")),
+        "exif-rotated.jpg": ("exif_rotated", _encoded(turned, "JPEG", exif)),
+        "transparent.png": ("transparent", _encoded(clear, "PNG")),
+    }
+
+
+def _encoded(image: Image.Image, kind: str, exif: Image.Exif | None = None) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, exif=exif or Image.Exif())
+    return buffer.getvalue()

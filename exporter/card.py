@@ -3,17 +3,18 @@
 import json
 from typing import Final
 
-from exporter.drop import Drop
+from exporter.cost import Drop
 from exporter.markdown import plain, table
-from exporter.mobile import OPERATORS_FILE
 from exporter.proof import Proof
 from exporter.variant import MadeVariant
-from models.benchmark.measured import Measured
+from models.benchmark.measure import Measured
 from models.benchmark.record import BenchmarkRecord
+from models.decision import precision_text
 from models.manifest import Manifest, Variant
-from models.precision import precision_text
 
-__all__ = ["bundle_card"]
+__all__ = ["OPERATORS_FILE", "bundle_card"]
+
+OPERATORS_FILE: Final = "required_operators.config"
 
 _HANGTAG: Final = """\
 ```python

@@ -1,14 +1,16 @@
-"""How an export looks on a terminal."""
+"""How an export looks on a terminal: progress, then the proof as tables. TensorFlow is loaded once it is needed."""
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
 from models.errors import StoppedError
@@ -16,9 +18,14 @@ from models.terminal import Console
 
 if TYPE_CHECKING:
     from exporter.export import ExportResult
-    from exporter.options import ExportOptions
+    from exporter.options import Advance, ExportOptions
+    from exporter.parity import Parity
+    from exporter.proof import Proof
+    from exporter.variant import MadeVariant
 
-__all__ = ["export_and_show"]
+__all__ = ["export_and_show", "print_proof"]
+
+_SHOWN: Final = 8
 
 
 def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
@@ -32,11 +39,10 @@ def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json
         load_tensorflow()
     from exporter.export import export_run
     from exporter.proof import DisprovedError
-    from exporter.proof_table import print_proof
 
     try:
-        with _progress() as view:
-            result = export_run(run, place, options, view)
+        with _progress() as advance:
+            result = export_run(run, place, options, advance)
     except DisprovedError as error:
         if as_json:
             print(json.dumps({"bundle": None, **error.proof.as_json(error.labels)}, indent=1))
@@ -46,50 +52,121 @@ def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json
     except KeyboardInterrupt as error:
         msg = "Stopped; nothing was published."
         raise StoppedError(msg) from error
-    _show(result, place, as_json=as_json)
-
-
-def _show(result: "ExportResult", place: Path, *, as_json: bool) -> None:
-    from exporter.proof_table import print_proof
-
     if as_json:
-        shown = {
-            "bundle": str(result.bundle),
-            "sha256": result.digest,
-            "bytes": result.sizes,
-            **result.proof.as_json(result.labels),
-        }
-        print(json.dumps(shown, indent=1))
-        return
-    console = Console()
-    print_proof(result.proof, result.labels, console)
-    console.print(f"Bundle: [bold]{escape(str(place))}[/bold] ({_sizes(result.sizes)})", highlight=False)
-    console.print(f"SHA-256 {result.digest}", highlight=False, soft_wrap=True)
-    for line in _next(result, shlex.quote(str(place))):
-        console.print(escape(line), highlight=False, style="dim")
-
-
-def _sizes(sizes: dict[str, int]) -> str:
-    return ", ".join(f"{escape(name)} {size / 1e6:.1f} MB" for name, size in sizes.items())
-
-
-def _next(result: "ExportResult", place: str) -> Sequence[str]:
-    label = f"Next: hangtag label PHOTOS --model {place} --output labels.parquet"
-    int8 = next((variant for variant in result.proof.variants if variant.name == "int8"), None)
-    return [label, f"      with --variant int8 it is {int8.pace}"] if int8 else [label]
-
-
-class _View:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=None)
-
-    def advance(self, what: str, done: int, total: int) -> None:
-        self._progress.update(self._task, description=what, completed=done, total=total if total > 1 else None)
+        made = {"bundle": str(result.bundle), "sha256": result.digest, "bytes": result.sizes}
+        print(json.dumps({**made, **result.proof.as_json(result.labels)}, indent=1))
+    else:
+        _show(result, place)
 
 
 @contextmanager
-def _progress() -> Iterator[_View]:
+def _progress() -> Iterator["Advance"]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _View(progress)
+        task = progress.add_task("", total=None)
+        yield lambda what, done, total: progress.update(
+            task, description=what, completed=done, total=total if total > 1 else None
+        )
+
+
+def _show(result: "ExportResult", place: Path) -> None:
+    console = Console()
+    print_proof(result.proof, result.labels, console)
+    sizes = ", ".join(f"{escape(name)} {size / 1e6:.1f} MB" for name, size in result.sizes.items())
+    console.print(f"Bundle: [bold]{escape(str(place))}[/bold] ({sizes})", highlight=False)
+    console.print(f"SHA-256 {result.digest}", highlight=False, soft_wrap=True)
+    label = f"Next: hangtag label PHOTOS --model {shlex.quote(str(place))} --output labels.parquet"
+    int8 = [f"      with --variant int8 it is {one.pace}" for one in result.proof.variants if one.name == "int8"]
+    for line in [label, *int8]:
+        console.print(escape(line), highlight=False, style="dim")
+
+
+def print_proof(proof: "Proof", labels: Sequence[str], console: Console) -> None:
+    """Print what was compared, with ✓ and ✗; ``labels`` are the class names."""
+    console.print(_keras(proof))
+    _print_flips(proof.many, labels, console)
+    if any(variant.cost for variant in proof.variants):
+        console.print(_lighter(proof.variants))
+    if any(variant.edge_parity for variant in proof.variants):
+        console.print(_edges(proof.variants))
+        for variant in proof.variants:
+            _print_edge_flips(variant, console)
+    for refusal in proof.refusals:
+        console.print(f"[yellow]{refusal.name} is left out:[/yellow] {escape(refusal.reason)}.", highlight=False)
+
+
+def _keras(proof: "Proof") -> Table:
+    headings = ("photos", "largest difference", "mean", "decisions changed", "near-ties")
+    caption = f"Of these photos {proof.golden} are golden samples: the bundle carries them."
+    table = _table("ONNX Runtime against Keras", caption, *headings)
+    for name, parity in (("batches", proof.many), ("one by one", proof.one)):
+        figures = (f"{parity.largest:.1e}", f"{parity.mean:.1e}", str(len(parity.flips)), str(len(parity.near_ties)))
+        mark = _mark(passed=parity.probabilities_passed)
+        table.add_row(f"probabilities\n{name}", f"{parity.photos:,}", *figures, mark)
+        if unknown := parity.unknown:
+            sides = (str(len(unknown.crossed)), str(len(unknown.near_limit)))
+            row = (f"unknown score\n{name}", f"{parity.photos:,}", f"{unknown.largest:.1e} of size", "", *sides)
+            table.add_row(*row, _mark(passed=unknown.passed))
+    return table
+
+
+def _print_flips(parity: "Parity", labels: Sequence[str], console: Console) -> None:
+    counts = Counter(f"{labels[expected]} → {labels[got]}" for expected, got in parity.changed)
+    for change, count in counts.most_common():
+        console.print(f"  {escape(change)}: {count}", highlight=False)
+
+
+def _lighter(variants: Sequence["MadeVariant"]) -> Table:
+    headings = ("accuracy", "points lost", "95%", "same labels", "times as fast (with decoding)")
+    caption = "Times as fast: the network alone, and with decoding from a photo's file; on one thread."
+    table = _table("Lighter models against float32", caption, *headings)
+    for variant in variants:
+        if variant.cost is not None and variant.gain is not None:
+            cost, (low, high) = variant.cost, variant.cost.points_95
+            points = (f"{cost.accuracy:.3f}", f"{cost.points:.2f}", f"{low:.2f} to {high:.2f}", f"{cost.agreement:.1%}")
+            whole = "" if variant.whole_gain is None else f" ({variant.whole_gain:.2f})"
+            table.add_row(variant.name, *points, f"{variant.gain:.2f}{whole}", _mark(passed=True))
+    return table
+
+
+def _edges(variants: Sequence["MadeVariant"]) -> Table:
+    """Edge graphs resize photos that are decoded in full; what differs from ``dct`` differs there."""
+    decode = variants[0].metadata.preprocess.decode
+    headings = ("photos", "labels as full", f"as {decode}", f"sure, as {decode}", "correct", f"points lost to {decode}")
+    title = "Edge graphs against models whose photos Hangtag decodes: full, or as the manifest says"
+    caption = "Sure: photos that need no review. A loss is refused where it is more than --max-drop and chance."
+    table = _table(title, caption, *headings)
+    for variant in variants:
+        if edge := variant.edge_parity:
+            sure = f"{edge.sure_agreement:.1%}" if edge.sure else "–"
+            correct, lost = "–", "–"
+            if edge.cost is not None:
+                low, high = edge.cost.points_95
+                correct, lost = f"{edge.cost.accuracy:.3f}", f"{edge.cost.points:.1f} ({low:.1f} to {high:.1f})"
+            figures = (f"{edge.photos:,}", f"{edge.agreement:.1%}", f"{edge.own_agreement:.1%}", sure, correct, lost)
+            table.add_row(variant.file("edge"), *figures, _mark(passed=edge.passed))
+    return table
+
+
+def _print_edge_flips(variant: "MadeVariant", console: Console) -> None:
+    edge = variant.edge_parity
+    flips = [] if edge is None else [*edge.flips, *(flip for flip in edge.own_flips if flip not in edge.flips)]
+    if flips:
+        decode = variant.metadata.preprocess.decode
+        console.print(f"Labels of {variant.file('edge')} that differ from full or {decode}:", highlight=False)
+    for flip in flips[:_SHOWN]:
+        change = f"{escape(f'{flip.expected} → {flip.got}')} (margin {flip.margin:.2f})"
+        console.print(f"  export/originals, photo {flip.index}: {change}", highlight=False)
+    if len(flips) > _SHOWN:
+        console.print(f"  and {len(flips) - _SHOWN} more", highlight=False)
+
+
+def _table(title: str, caption: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    for heading in ("", *headings, ""):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
+    return table
+
+
+def _mark(*, passed: bool) -> str:
+    return "[green]✓[/green]" if passed else "[red]✗[/red]"

@@ -3,25 +3,21 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 import keras
 import numpy as np
 import onnx
 
-from exporter.assemble import GoldenPhotos, assemble
+from exporter.assemble import GoldenPhotos, assemble, golden_photos
+from exporter.cost import whole_gain
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
-from exporter.ends import network_ends
-from exporter.golden_samples import golden_photos
-from exporter.graph import to_logits
+from exporter.graph import network_ends, to_logits
 from exporter.lighter import make_float16, make_int8
-from exporter.onnx_says import onnx_logits
-from exporter.options import ExportOptions
+from exporter.options import Advance, ExportOptions
 from exporter.proof import Proof
-from exporter.prove import prove
+from exporter.prove import onnx_logits, prove
 from exporter.publish import check_free, publish
-from exporter.speed import whole_gain
 from exporter.training_run import TrainingRun, read_training_run
 from exporter.variant import FLOAT32, MadeVariant, Refusal, finished, metadata_of
 from models.bundle import Bundle, open_bundle
@@ -33,18 +29,7 @@ from models.photo import read_photo
 from models.preprocess import preprocess
 from models.session import open_session
 
-__all__ = ["ExportResult", "ExportView", "export_run"]
-
-
-class ExportView(Protocol):
-    """Who is told what is being done."""
-
-    def advance(self, what: str, done: int, total: int) -> None:
-        """So much of a piece of work is done."""
-
-
-class _Unseen:
-    def advance(self, what: str, done: int, total: int) -> None: ...
+__all__ = ["ExportResult", "export_run"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +52,7 @@ class ExportResult:
 
 
 def export_run(
-    run_path: Path, place: Path, options: ExportOptions | None = None, view: ExportView | None = None
+    run_path: Path, place: Path, options: ExportOptions | None = None, advance: Advance = lambda what, done, total: None
 ) -> ExportResult:
     """Convert a run's best network and prove it.
 
@@ -75,37 +60,37 @@ def export_run(
         run_path: a run folder.
         place: where the bundle will be; nothing may be there.
         options: what is made besides ``model.onnx``; nothing where they are not given.
-        view: told what is being done.
+        advance: told what is being done.
 
     Raises:
         InputError: the run cannot be read, or something is at ``place``.
         ParityError: ONNX Runtime and Keras disagree, or an edge graph and its model; nothing is published. It is a
             :class:`exporter.proof.DisprovedError` where there are figures to show.
     """
-    options, view = options or ExportOptions(), view or _Unseen()
+    options = options or ExportOptions()
     check_free(place)
     run = read_training_run(run_path)
     photos = _golden(run, run_path)
-    view.advance("Converting", 0, 1)
+    advance("Converting", 0, 1)
     network = _load_network(run)
     model = to_logits(network, run.preprocess.size, run.unknown)
     version = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     said = onnx_logits(model.SerializeToString(), run.pixels)
     float32 = _float32(model, said, run, version)
-    view.advance("Comparing with Keras", 0, 1)
+    advance("Comparing with Keras", 0, 1)
     pixels = np.concatenate([photos.pixels, run.pixels])
     many, one = prove(network, float32.model, pixels, float32.metadata, run.unknown, options.atol)
     proof = Proof(many, one, len(photos.raw))
     proof.check(run.classes)
-    lighter = _lighter(model, said, run, version, options, view)
+    lighter = _lighter(model, said, run, version, options, advance)
     proof = replace(proof, refusals=tuple(one for one in lighter if isinstance(one, Refusal)))
     made = [float32, *(_timed(one, float32, run) for one in lighter if isinstance(one, MadeVariant))]
     if options.edge:
-        view.advance("Comparing edge graphs", 0, 1)
+        advance("Comparing edge graphs", 0, 1)
         made = [_with_edge(variant, run, options.max_drop) for variant in made]
     proof = replace(proof, variants=tuple(made))
     proof.check(run.classes)
-    view.advance("Measuring speed", 0, 1)
+    advance("Measuring speed", 0, 1)
     files, manifest = assemble(run, made, photos, proof, options)
     publish(place, files, manifest, _check_itself)
     sizes = {name: len(data) for variant in made for name, data in variant.files.items()}
@@ -127,13 +112,13 @@ def _float32(model: onnx.ModelProto, said: Scores, run: TrainingRun, version: st
 
 
 def _lighter(
-    model: onnx.ModelProto, said: Scores, run: TrainingRun, version: str, options: ExportOptions, view: ExportView
+    model: onnx.ModelProto, said: Scores, run: TrainingRun, version: str, options: ExportOptions, advance: Advance
 ) -> list[MadeVariant | Refusal]:
     made: list[MadeVariant | Refusal] = []
     if options.int8:
-        made.append(make_int8(model, said, run, version, options, view.advance))
+        made.append(make_int8(model, said, run, version, options, advance))
     if options.float16:
-        view.advance("Halving weights", 0, 1)
+        advance("Halving weights", 0, 1)
         made.append(make_float16(model, said, run, version, options))
     return made
 

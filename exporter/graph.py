@@ -8,18 +8,88 @@ import numpy as np
 import onnx
 import tensorflow as tf
 import tf2onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from exporter.ends import network_ends
 from exporter.load_tensorflow import silent_stderr
-from exporter.unknown_graph import distance, energy
-from exporter.unknown_kind import UnknownKind
+from exporter.training_run import UnknownKind
 from models.errors import ParityError
 from models.manifest import METADATA_KEY, ModelMetadata
-from models.statistics.out_of_distribution import DistanceHead
+from models.statistics.out_of_distribution import SHORTEST, DistanceHead
 
-__all__ = ["OPSET", "add_metadata", "check_plain", "convert", "to_logits", "with_probabilities"]
+__all__ = [
+    "OPSET",
+    "add_metadata",
+    "check_plain",
+    "convert",
+    "distance",
+    "energy",
+    "network_ends",
+    "to_logits",
+    "with_half_weights",
+    "with_probabilities",
+]
+
+
+def energy(logits: tf.Tensor) -> tf.Tensor:
+    """:func:`models.statistics.out_of_distribution.energy` of class logits.
+
+    Args:
+        logits: ``(batch, classes)``; of a sigmoid ``(batch, 1)``, whose other class has the logit 0.
+
+    Returns:
+        ``float32 (batch,)``.
+    """
+    columns = tf.concat([tf.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
+    largest = tf.reduce_max(columns, axis=1, keepdims=True)
+    total = largest[:, 0] + tf.math.log(tf.reduce_sum(tf.exp(columns - largest), axis=1))
+    return tf.reduce_mean(columns, axis=1) - total
+
+
+def distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
+    """:meth:`models.statistics.out_of_distribution.DistanceHead.score` of features.
+
+    The nearest centre is found by expanding the square, which needs no ``(batch, C, K)`` tensor but loses digits where
+    distances are small beside coordinates; its distance is then computed by subtraction, which loses none. So that few
+    are lost in the search either, coordinates count from the middle of the centres.
+
+    Args:
+        features: ``float32 (batch, D)``.
+        head: its arrays.
+
+    Returns:
+        ``float32 (batch,)``.
+    """
+    length = tf.sqrt(tf.reduce_sum(features * features, axis=1, keepdims=True))
+    offsets = features / tf.maximum(length, SHORTEST) - head.mean
+    middle = head.centres.mean(axis=0, dtype=np.float64)
+    centres = (head.centres - middle).astype(np.float32)
+    place = offsets @ head.within - middle.astype(np.float32)
+    lengths = np.square(centres, dtype=np.float64).sum(axis=1).astype(np.float32)
+    nearest = tf.argmin(lengths - 2.0 * (place @ centres.T), axis=1)
+    score = _square(place - tf.gather(centres, nearest))
+    return score - _square(offsets @ head.overall) if head.overall.shape[1] else score
+
+
+def _square(difference: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(difference * difference, axis=1)
+
+
+def network_ends(network: keras.Model) -> keras.Model:
+    """A network's features and logits, with the network's own weights.
+
+    Args:
+        network: ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. One without a layer
+            ``features`` has them before ``logits``: at inference a dropout passes on what it gets.
+
+    Returns:
+        Takes what the network takes; gives features ``(batch, D)`` and logits ``(batch, units)``.
+    """
+    logits = network.get_layer("logits")
+    named = any(layer.name == "features" for layer in network.layers)
+    features = network.get_layer("features").output if named else logits.input
+    return keras.Model(network.inputs[0], [features, logits.output])
+
 
 OPSET: Final = 18
 _DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
@@ -181,3 +251,35 @@ def add_metadata(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:
     helper.set_model_props(model, {METADATA_KEY: metadata.model_dump_json()})
     model.producer_name = "hangtag"
     return bytes(model.SerializeToString())
+
+
+_WORTH_IT: Final = 4096
+"""Arrays with fewer numbers are left alone."""
+_LARGEST: Final = 65_504.0
+
+
+def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Keep large arrays as float16 and compute with them as float32 all the same.
+
+    ONNX Runtime widens them once, when it loads the model: nothing is quicker, nothing slower, and every processor
+    gives the same answers. An array with a number that float16 cannot hold stays as it is.
+
+    Args:
+        model: left as it is.
+    """
+    smaller = onnx.ModelProto()
+    smaller.CopyFrom(model)
+    graph = smaller.graph
+    chosen = [array for array in graph.initializer if _can_be_half(array)]
+    for array in chosen:
+        numbers = numpy_helper.to_array(array).astype(np.float16)
+        name = array.name
+        array.CopyFrom(numpy_helper.from_array(numbers, f"{name}/half"))
+        graph.node.insert(0, helper.make_node("Cast", [f"{name}/half"], [name], f"{name}/widen", to=TensorProto.FLOAT))
+    return smaller
+
+
+def _can_be_half(array: onnx.TensorProto) -> bool:
+    if array.data_type != TensorProto.FLOAT or np.prod(array.dims) < _WORTH_IT:
+        return False
+    return bool(np.abs(numpy_helper.to_array(array)).max() <= _LARGEST)

@@ -2,25 +2,43 @@
 
 from typing import Final
 
+import numpy as np
 import onnx
 
-from exporter.advance import Advance
-from exporter.drop import Drop, drop
-from exporter.graph import check_plain
-from exporter.half_weights import with_half_weights
+from exporter.cost import Drop, drop, speed_gain
+from exporter.graph import check_plain, with_half_weights
 from exporter.int8.quantize import QuantizeError
-from exporter.int8.reason import too_much, why_refused
-from exporter.int8.search import Wanted, find_int8
-from exporter.known_variant import know_variant
-from exporter.onnx_says import onnx_logits
-from exporter.options import ExportOptions
-from exporter.speed import speed_gain
+from exporter.int8.search import Wanted, find_int8, too_much, why_refused
+from exporter.options import Advance, ExportOptions
+from exporter.prove import onnx_logits
 from exporter.training_run import TrainingRun
 from exporter.variant import FLOAT16, INT8, MadeVariant, Refusal, finished, metadata_of
 from models.classifier import Scores
 from models.manifest import ModelMetadata, Quantization
+from models.statistics.confidence import Confidence
+from models.statistics.out_of_distribution import unknown_limit
+from models.statistics.thresholds import HeldOut, fit_confidence
 
-__all__ = ["make_float16", "make_int8"]
+__all__ = ["know_variant", "make_float16", "make_int8"]
+
+
+def know_variant(said: Scores, run: TrainingRun) -> Confidence:
+    """Learn a variant's temperature, thresholds and limit from what it says of the run's validation photos.
+
+    Args:
+        said: its logits, in the place of probabilities, and its unknown scores.
+        run: that it was made of. What its folds said counts for the thresholds here as well.
+
+    Returns:
+        How sure it may be.
+    """
+    limit = run.confidence.unknown
+    known = np.ones(len(run.labels), np.bool_)
+    if limit is not None and said.unknown is not None:
+        limit = limit.model_copy(update={"limit": unknown_limit(said.unknown)})
+        known = said.unknown <= limit.limit
+    return fit_confidence(HeldOut(said.probabilities, run.labels, known), limit, list(run.folds))
+
 
 _SAME_SIDE: Final = 0.97
 """A score that knows nothing of float32's would put some 90% on the same side: 5% are beyond the limit of either."""

@@ -1,13 +1,18 @@
 """What a person may ask of an export."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.parity import TOLERANCE
 from models.benchmark.measure import Effort
 
-__all__ = ["ExportOptions"]
+__all__ = ["TOLERANCE", "Advance", "ExportOptions"]
 
+Advance = Callable[[str, int, int], None]
+"""Told (what is being done, done, of all)."""
+
+TOLERANCE: Final = 1e-4
+"""The largest difference to a probability of Keras's that passes."""
 _SKETCH: Final = Effort(rounds=1, calls=5, batches=1, seconds=0.05)
 
 
@@ -22,8 +27,8 @@ class ExportOptions:
         ort: of each of these files (float16 has none) another in ONNX Runtime's own format, for its mobile build.
         vnni: whether int8 need only be right on processors with VNNI or the like.
         atol: the largest difference to a probability of Keras's that passes.
-        max_drop: at most so many points of accuracy may int8 and float16 lose against float32, and an edge graph
-            against the model behind its own decoding.
+        max_drop: how many points of accuracy int8 and float16 may lose against float32, and an edge graph against the
+            model behind its own decoding.
         effort: how thoroughly speeds are measured for the bundle's card.
     """
 

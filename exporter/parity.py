@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from exporter.options import TOLERANCE
 from models.classifier import Probabilities, Scores
 from models.statistics.out_of_distribution import relative_difference
 
 __all__ = [
     "SINGLES",
-    "TOLERANCE",
     "NearTie",
     "Parity",
     "UnknownParity",
@@ -22,7 +22,6 @@ __all__ = [
     "compare_unknown",
 ]
 
-TOLERANCE: Final = 1e-4
 UNKNOWN_TOLERANCE: Final = 1e-2
 """Of unknown scores, as a part of their size: as golden samples allow. They are differences of sums of as many squares
 as there are features. Trained networks agree to 1e-4; one that has hardly learned, and whose features are nearly all

@@ -10,16 +10,19 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from exporter.evenly import evenly
-from exporter.unknown_kind import UnknownKind
 from models.bundle import MANIFEST_FILE
 from models.errors import InputError
+from models.photo import evenly
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import DistanceHead
 from models.statistics.thresholds import HeldOut
 
-__all__ = ["ORIGINALS", "TrainingRun", "read_training_run"]
+__all__ = ["ORIGINALS", "TrainingRun", "UnknownKind", "read_training_run"]
+
+
+UnknownKind = DistanceHead | Literal["energy"]
+
 
 ORIGINALS: Final = 256
 """At most so many validation photos are kept as they were, evenly spread over those whose pixels are."""

@@ -5,8 +5,8 @@ from typing import Final
 
 import onnx
 
-from exporter.drop import Drop
-from exporter.edge.parity import EdgeParity
+from exporter.cost import Drop
+from exporter.edge.prove import EdgeParity
 from exporter.graph import add_metadata, with_probabilities
 from exporter.int8.search import Attempt
 from exporter.training_run import TrainingRun
@@ -14,7 +14,7 @@ from models.manifest import ModelMetadata, Quantization, Variant
 from models.statistics.confidence import Confidence
 from models.statistics.thresholds import ruling_thresholds
 
-__all__ = ["FLOAT16", "FLOAT32", "INT8", "MadeVariant", "Refusal", "file_of", "finished", "metadata_of"]
+__all__ = ["FLOAT16", "FLOAT32", "INT8", "MadeVariant", "Refusal", "finished", "metadata_of"]
 
 FLOAT32: Final = "float32"
 FLOAT16: Final = "float16"
@@ -32,8 +32,8 @@ class MadeVariant:
         cost: what it loses against float32; none of float32 itself.
         gain: how many times as fast as float32 its network is on one thread of this machine; ``None`` for float32.
         whole_gain: the same with decoding; ``None`` for float32, and if no photo could be decoded.
-        unknown_agreement: share of the validation photos that its unknown score puts on the same side of its limit as
-            float32's does; none where there is no such score.
+        unknown_agreement: share of the validation photos that its out-of-distribution score puts on the same side of
+            its limit as float32's does; none where there is no such score.
         quantization: how it came to compute with integers; none where it does not.
         edge: the ONNX file that takes one photo of any size; none where there is none.
         edge_parity: how far that agrees with the variant.
@@ -66,21 +66,20 @@ class MadeVariant:
     @property
     def files(self) -> dict[str, bytes]:
         """File name → contents, of its ONNX files."""
-        edge = {} if self.edge is None else {file_of("edge", self.name): self.edge}
-        return {file_of("model", self.name): self.model, **edge}
+        edge = {} if self.edge is None else {self.file("edge"): self.edge}
+        return {self.file("model"): self.model, **edge}
+
+    def file(self, what: str, suffix: str = "onnx") -> str:
+        """``model.onnx`` and ``edge.onnx`` of float32, ``model.int8.onnx`` and so on of the others."""
+        return f"{what}.{suffix}" if self.name == FLOAT32 else f"{what}.{self.name}.{suffix}"
 
     def listed(self, *, ort: bool) -> Variant:
-        """Its entry in the manifest.
-
-        Args:
-            ort: whether its files are there in ONNX Runtime's own format, too.
-        """
-        edge = None if self.edge is None else file_of("edge", self.name)
+        """Its entry in the manifest; with ``ort``, its files are there in ONNX Runtime's own format, too."""
         return Variant(
-            file=file_of("model", self.name),
-            edge=edge,
-            ort=file_of("model", self.name, "ort") if ort else None,
-            edge_ort=file_of("edge", self.name, "ort") if ort and edge else None,
+            file=self.file("model"),
+            edge=self.file("edge") if self.edge else None,
+            ort=self.file("model", "ort") if ort else None,
+            edge_ort=self.file("edge", "ort") if ort and self.edge else None,
             quantization=self.quantization,
             accuracy=self.accuracy,
             temperature=self.metadata.temperature,
@@ -93,33 +92,15 @@ class MadeVariant:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A variant that was wanted and may not ship.
-
-    Attributes:
-        name: of the variant.
-        reason: why not, for a person.
-        attempts: what was tried.
-    """
+    """A variant that was wanted and may not ship; ``reason`` is for a person, ``attempts`` are what was tried."""
 
     name: str
     reason: str
     attempts: tuple[Attempt, ...] = ()
 
 
-def file_of(what: str, variant: str, suffix: str = "onnx") -> str:
-    """``model.onnx`` and ``edge.onnx`` of float32, ``model.int8.onnx`` and so on of the others."""
-    return f"{what}.{suffix}" if variant == FLOAT32 else f"{what}.{variant}.{suffix}"
-
-
-def metadata_of(run: TrainingRun, variant: str, version: str, sure: Confidence) -> ModelMetadata:
-    """What a variant's ONNX file says of itself.
-
-    Args:
-        run: that it is made of.
-        variant: its name.
-        version: of the bundle.
-        sure: how sure the variant may be.
-    """
+def metadata_of(run: TrainingRun, variant: str, version: str, confidence: Confidence) -> ModelMetadata:
+    """What a variant's ONNX file says of itself, in a bundle of that version."""
     return ModelMetadata(
         schema_version=1,
         name=run.name,
@@ -127,11 +108,11 @@ def metadata_of(run: TrainingRun, variant: str, version: str, sure: Confidence) 
         variant=variant,
         labels=run.classes,
         preprocess=run.preprocess,
-        temperature=sure.temperature,
-        thresholds=ruling_thresholds(sure, len(run.classes)),
-        precision=sure.precision,
-        targets=sure.targets,
-        unknown=sure.unknown,
+        temperature=confidence.temperature,
+        thresholds=ruling_thresholds(confidence, len(run.classes)),
+        precision=confidence.precision,
+        targets=confidence.targets,
+        unknown=confidence.unknown,
     )
 
 

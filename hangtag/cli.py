@@ -96,8 +96,8 @@ def _run(rooms: Sequence[str]) -> None:
     except ImportError as error:
         _fail(str(error), 1)
     from models.errors import HangtagError
-    from models.process_folder import use_own_temporary_folder
-    from models.telemetry import refuse_telemetry
+    from models.process import use_own_temporary_folder
+    from models.session import refuse_telemetry
     from models.text import printable
 
     refuse_telemetry()

@@ -10,19 +10,18 @@ import numpy.typing as npt
 from PIL import Image
 
 from models.bundle import open_bundle
-from models.decision import Prediction, Probabilities, Rules, Scores
-from models.edge import is_edge
+from models.decision import Prediction, Probabilities, Rules, Scores, rule_text, thresholds_for
+from models.edge import EdgeModel, edge_model, is_edge
 from models.errors import BundleError, ImageError, InputError
 from models.manifest import ModelMetadata
 from models.photo import read_photo
-from models.precision import rule_text, thresholds_for
 from models.preprocess import Pixels, preprocess, preprocess_image
 from models.session import open_session, read_metadata
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["BATCH", "Classifier", "ImageInput", "Prediction", "Probabilities", "Scores", "load"]
+__all__ = ["BATCH", "Classifier", "ImageInput", "Prediction", "Probabilities", "Scores", "load", "load_network"]
 
 ImageInput = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
@@ -252,3 +251,13 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
         msg = f"Expected {path} to be {variant}, it is {metadata.variant}; name another file, or the bundle."
         raise InputError(msg)
     return session, metadata, hashlib.sha256(data).hexdigest()
+
+
+def load_network(data: bytes, source: str, threads: int = 1) -> Classifier | EdgeModel:
+    """Load an ONNX (or ``.ort``) file of either kind, without a bundle; ``source`` is its path, for messages.
+
+    Raises:
+        BundleError: it is no model that Hangtag exported.
+    """
+    session = open_session(data, source, threads)
+    return edge_model(session, source) if is_edge(session) else Classifier(session, read_metadata(session, source), "")

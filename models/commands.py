@@ -1,14 +1,21 @@
 """``hangtag classify``, ``hangtag verify`` and ``hangtag benchmark``."""
 
+import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from models.errors import ExitCode, ImageError
 from models.options import ModelOption, RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY, find_model
+from models.text import printable
 
-__all__ = ["register"]
+if TYPE_CHECKING:
+    from models.classifier import Classifier, Prediction
+
+__all__ = ["classify_and_show", "register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,11 +55,59 @@ def classify_command(
 
       hangtag classify shoe.jpg --model shop@champion
     """
-    from models.console import classify_and_show
-
-    model = find_model(model, registry)
-    shown = classify_and_show(images, model, variant, top_k, precision=precision, threshold=threshold, as_json=as_json)
+    shown = classify_and_show(
+        images, find_model(model, registry), variant, top_k, precision=precision, threshold=threshold, as_json=as_json
+    )
     raise typer.Exit(shown)
+
+
+def classify_and_show(
+    images: list[Path],
+    model: Path,
+    variant: str | None,
+    top_k: int,
+    *,
+    as_json: bool,
+    precision: float | None = None,
+    threshold: float | None = None,
+) -> ExitCode:
+    """Print a line a photo, and on stderr what rules; an unreadable photo does not stop the others."""
+    from models.classifier import load
+
+    classifier = load(model, variant, precision=precision, threshold=threshold)
+    print(classifier.rule, file=sys.stderr)
+    failed = False
+    for image in images:
+        answer = _classify(classifier, image, top_k)
+        failed |= isinstance(answer, ImageError)
+        print(_json_line(image, answer) if as_json else printable(_line(image, answer)))
+    return ExitCode.FAILURE if failed else ExitCode.OK
+
+
+def _classify(classifier: "Classifier", image: Path, top_k: int) -> "Prediction | ImageError":
+    if image.is_dir():
+        return ImageError(f"Expected a photo, {image} is a folder; hangtag label labels all photos in a folder.")
+    try:
+        return classifier.classify(image, top_k)
+    except ImageError as error:
+        return error
+
+
+def _json_line(image: Path, answer: "Prediction | ImageError") -> str:
+    if isinstance(answer, ImageError):
+        failure = {"image": str(image), "status": "failed", "error": answer.fault, "error_message": str(answer)}
+        return json.dumps(failure)
+    best = [{"label": label, "confidence": round(confidence, 6)} for label, confidence in answer.top_k]
+    status = "review" if answer.review else "labeled"
+    return json.dumps({"image": str(image), "status": status, "reason": answer.reason, **best[0], "top_k": best})
+
+
+def _line(path: Path, answer: "Prediction | ImageError") -> str:
+    if isinstance(answer, ImageError):
+        return f"{path}  failed ({answer.fault}): {answer}"
+    others = ", ".join(f"{label} {confidence:.1%}" for label, confidence in answer.top_k[1:])
+    doubt = f"  (a person should look: {answer.reason.words})" if answer.reason else ""
+    return f"{path}  {answer.label} {answer.confidence:.1%}{f'  [{others}]' if others else ''}{doubt}"
 
 
 def verify_command(
@@ -85,7 +140,7 @@ def verify_command(
 
       hangtag verify shop@3
     """
-    from models.verify_console import verify_and_show
+    from models.verify import verify_and_show
 
     raise typer.Exit(verify_and_show(find_model(bundle, registry), as_json=as_json))
 
@@ -123,6 +178,6 @@ def benchmark_command(
 
       hangtag benchmark model.int8.onnx --json
     """
-    from models.benchmark.console import benchmark_and_show
+    from models.benchmark.benchmark import benchmark_and_show
 
     benchmark_and_show(find_model(bundle, registry), images, plot, as_json=as_json)

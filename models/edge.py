@@ -14,7 +14,7 @@ from models.session import open_session, read_metadata
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["EDGE_OUTPUTS", "EdgeAnswer", "EdgeModel", "is_edge", "load_edge"]
+__all__ = ["EDGE_OUTPUTS", "EdgeAnswer", "EdgeModel", "edge_model", "is_edge", "load_edge"]
 
 EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities", "review")
 """Beside these, ``unknown`` where the metadata has a limit for it."""
@@ -25,16 +25,16 @@ _ROUNDING: Final = 1e-6
 
 @dataclass(frozen=True)
 class EdgeAnswer:
-    """What the graph says of one photo.
+    """What the graph predicts for one photo.
 
     Attributes:
         label: index of the likeliest class; of equal ones the earlier.
         confidence: its probability.
         probabilities: ``float32 (classes,)``, calibrated.
         review: whether a person should look: the confidence is under the class's threshold, or the photo unlike what
-            the model knows. The thresholds are the graph's own, which nobody can choose there: those of the precision
-            that the model promises by its own choice; where it promises none, every photo needs a look.
-        unknown: the higher, the stranger; none where the graph gives no such score.
+            the model knows. The thresholds are the graph's own: those of the precision that the model promises by its
+            own choice; where it promises none, every photo needs a look.
+        unknown: the out-of-distribution score; none where the graph gives none.
     """
 
     label: int
@@ -42,6 +42,11 @@ class EdgeAnswer:
     probabilities: Probabilities
     review: bool
     unknown: float | None
+
+    def as_scores(self) -> Scores:
+        """The same as a batch of one."""
+        unknown = None if self.unknown is None else np.array([self.unknown], np.float32)
+        return Scores(self.probabilities[np.newaxis], unknown)
 
 
 class EdgeModel:
@@ -76,8 +81,8 @@ class EdgeModel:
             raise InputError(msg)
         names = [*EDGE_OUTPUTS, *(["unknown"] if self.metadata.unknown else [])]
         label, confidence, probabilities, review, *unknown = self._session.run(names, {"image": photo})
-        strange = float(unknown[0]) if unknown else None
-        answer = EdgeAnswer(int(label), float(confidence), probabilities, bool(review), strange)
+        score = float(unknown[0]) if unknown else None
+        answer = EdgeAnswer(int(label), float(confidence), probabilities, bool(review), score)
         self._check(answer)
         return answer
 
@@ -94,17 +99,13 @@ class EdgeModel:
                 f"{answer.confidence:.6f}; export it again."
             )
             raise BundleError(msg)
-        if answer.review != self._needs_review(answer):
+        (decided,) = self._rules.decide(answer.as_scores(), top_k=1)
+        if answer.review != decided.review:
             msg = (
                 f"Expected review to be {not answer.review} where the edge graph of {self.metadata.variant} says label "
                 f"{answer.label} with {answer.confidence:.6f}, as its thresholds do; export it again."
             )
             raise BundleError(msg)
-
-    def _needs_review(self, answer: EdgeAnswer) -> bool:
-        unknown = None if answer.unknown is None else np.array([answer.unknown], np.float32)
-        (decided,) = self._rules.decide(Scores(answer.probabilities[np.newaxis], unknown), top_k=1)
-        return decided.review
 
 
 def is_edge(session: "ort.InferenceSession") -> bool:
@@ -114,17 +115,20 @@ def is_edge(session: "ort.InferenceSession") -> bool:
 
 
 def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
-    """Load an edge graph.
-
-    Args:
-        data: the bytes of the ONNX (or ``.ort``) file.
-        source: its path, for messages.
-        threads: how many threads one call may use.
+    """Load an edge graph from the bytes of an ONNX (or ``.ort``) file; ``source`` is its path, for messages.
 
     Raises:
         BundleError: it is no model that Hangtag exported, or no edge graph.
     """
-    session = open_session(data, source, threads)
+    return edge_model(open_session(data, source, threads), source)
+
+
+def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
+    """The edge graph of a session.
+
+    Raises:
+        BundleError: it is no model that Hangtag exported, or no edge graph.
+    """
     metadata = read_metadata(session, source)
     if not is_edge(session):
         msg = f"Expected an edge graph in {source}, it takes squares of pixels; name edge.onnx instead."

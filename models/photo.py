@@ -8,7 +8,7 @@ from pathlib import Path
 from models.errors import ImageError, ImageFault, InputError
 from models.preprocess import MAX_BYTES
 
-__all__ = ["read_photo", "walk_files"]
+__all__ = ["evenly", "read_photo", "walk_files"]
 
 
 def read_photo(path: Path, within: Path | None = None) -> bytes:
@@ -102,3 +102,9 @@ def walk_files(root: Path) -> Iterator[Path]:
         folders[:] = [] if known else sorted(name for name in folders if not name.startswith("."))
         here = Path(folder)
         yield from (here / name for name in sorted(files) if not known and not name.startswith("."))
+
+
+def evenly(count: int, wanted: int) -> list[int]:
+    """At most ``wanted`` indices below ``count``, in order, evenly spread."""
+    wanted = min(count, wanted)
+    return [i * count // wanted for i in range(wanted)]

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import RegistryError
-from models.names import is_name
-from models.text import printable
+from models.text import is_name, printable
 
 __all__ = ["DEFAULT_REGISTRY", "ModelReference", "find_model", "resolve_model", "version_of"]
 
@@ -55,7 +54,7 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
     name, _, which = text.rpartition("@")
     if path.exists() or not (is_name(name) and is_name(which)):
         return ModelReference(path, text)
-    from models.registry import open_registry
+    from models.registry.registry import open_registry
 
     shelf = open_registry(registry)
     try:
@@ -75,7 +74,7 @@ def version_of(model: ModelReference, digest: str) -> ModelReference | None:
     """
     if model.asked is None or model.registry is None:
         return None
-    from models.registry import open_registry
+    from models.registry.registry import open_registry
 
     shelf, name = open_registry(model.registry), model.asked.rpartition("@")[0]
     for version, state in shelf.state(name).versions.items():

@@ -1,24 +1,49 @@
-"""An ONNX file that Hangtag exported, loaded on the CPU."""
+"""ONNX files on the CPU, through ONNX Runtime.
 
-from typing import TYPE_CHECKING
+A benchmark's bare process imports this too, so nothing but ONNX Runtime and NumPy is loaded for :func:`bare_session`.
+"""
 
-from models.bare_session import bare_session
+import os
+from typing import TYPE_CHECKING, Final
+
 from models.errors import BundleError
-from models.manifest import METADATA_KEY, ModelMetadata, parse_metadata
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["open_session", "read_metadata"]
+    from models.manifest import ModelMetadata
+
+__all__ = ["bare_session", "open_session", "read_metadata", "refuse_telemetry"]
+
+_QUIET: Final = 3
+
+
+def refuse_telemetry() -> None:
+    """Keep ONNX Runtime from noting a device id, and what it is used for, under the user's cache, and from sending it.
+
+    It looks at the environment when it is imported, so this comes before; its own ``disable_telemetry_events`` is too
+    late for that. What a person has set is left alone.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def bare_session(data: bytes, threads: int) -> "ort.InferenceSession":
+    """Load an ONNX (or ``.ort``) file for calls on so many threads; ONNX Runtime's own errors are let through."""
+    refuse_telemetry()
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _QUIET
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Weights that lie in a file of their own have no SHA-256: where they are looked for, there are none.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSession":
-    """Load an ONNX file.
-
-    Args:
-        data: its bytes, in ONNX's format or in ONNX Runtime's own (``.ort``).
-        source: its path, for messages.
-        threads: how many threads one call may use.
+    """Load an ONNX (or ``.ort``) file; ``source`` is its path, for messages.
 
     Raises:
         BundleError: it is no model.
@@ -30,22 +55,20 @@ def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSessio
         raise BundleError(msg) from error
 
 
-def read_metadata(session: "ort.InferenceSession", source: str) -> ModelMetadata:
-    """What an ONNX file says of itself.
-
-    Args:
-        session: of the file.
-        source: its path, for messages.
+def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadata":
+    """Read the metadata that an ONNX file carries; ``source`` is its path, for messages.
 
     Raises:
         BundleError: Hangtag did not export it, or it disagrees with itself.
     """
+    from models.manifest import METADATA_KEY, parse_metadata  # not in a bare process
+
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
         msg = f"Expected a model that Hangtag exported in {source}, it carries no {METADATA_KEY} metadata."
         raise BundleError(msg)
     metadata = parse_metadata(text, source)
-    _check_input(session, metadata, source)
+    _check_input(session, metadata.preprocess.size, source)
     outputs = {output.name: output.shape for output in session.get_outputs()}
     columns = (outputs.get("probabilities") or [0])[-1]  # a lone number has no columns
     if columns != len(metadata.labels):
@@ -57,19 +80,15 @@ def read_metadata(session: "ort.InferenceSession", source: str) -> ModelMetadata
     return metadata
 
 
-def _check_input(session: "ort.InferenceSession", metadata: ModelMetadata, source: str) -> None:
-    """A batch of squares of the size that the metadata names, or one photo of any size."""
+def _check_input(session: "ort.InferenceSession", size: int, source: str) -> None:
+    """Expect a batch of squares of the size that the metadata names, or one photo of any size."""
     found = [(given.name, given.type, given.shape) for given in session.get_inputs()]
-    size = metadata.preprocess.size
     name, kind, shape = found[0] if len(found) == 1 else ("", "", [])
     takes_squares = shape[1:] == [size, size, 3]
-    if (name, kind) != ("image", "tensor(uint8)") or not (takes_squares or _any_size(shape)):
+    takes_photo = len(shape) == len(("height", "width", "channels")) and not any(isinstance(s, int) for s in shape[:2])
+    if (name, kind) != ("image", "tensor(uint8)") or not (takes_squares or takes_photo):
         msg = (
             f"Expected one input image, uint8 [batch, {size}, {size}, 3] or [height, width, 3], in {source}, "
             f"got {found}; export it again."
         )
         raise BundleError(msg)
-
-
-def _any_size(shape: list[int | str | None]) -> bool:
-    return len(shape) == len(("height", "width", "channels")) and not any(isinstance(side, int) for side in shape[:2])

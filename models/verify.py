@@ -1,34 +1,131 @@
 """Does a bundle still say, on this very machine, what it said where it was exported?"""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
 
 from models.bundle import LABELS_FILE, MANIFEST_FILE, Bundle, read_manifest
-from models.errors import BundleError
+from models.classifier import Classifier, load_network
+from models.edge import EdgeModel
+from models.errors import BundleError, ExitCode
+from models.golden import check_golden, check_golden_edge
 from models.manifest import Variant
-from models.verification import Aspect, Check, Verification
-from models.verify_model import check_answer, check_bundled_model, check_promise, load_model
+from models.terminal import Console
+from models.text import number_of
 
-__all__ = ["verify"]
+__all__ = ["Aspect", "Check", "Verification", "verify", "verify_and_show", "verify_with_spinner"]
 
 Progress = Callable[[str], None]
-"""Called with what is looked at next."""
+"""Called with what is checked next."""
 
 _GOLDEN_FOLDER: Final = "golden/"
+_SUM_TOLERANCE: Final = 1e-3
+_MARKS: Final = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]–[/yellow]"}
+
+
+class Aspect(StrEnum):
+    """What is checked."""
+
+    FILES = "files"
+    LABELS = "labels"
+    MODEL = "model"
+    METADATA = "metadata"
+    PROMISE = "promise"
+    GOLDEN = "golden samples"
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked.
+
+    Attributes:
+        aspect: what was checked.
+        subject: the file (or files) in which.
+        sound: none where it could not be checked, since something else is wrong.
+        detail: what was found; of what is not sound, what is wrong and what to do.
+    """
+
+    aspect: Aspect
+    subject: str
+    sound: bool | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All that was found.
+
+    Attributes:
+        path: the bundle, or the lone file.
+        model: ``name/version``; none where nothing could be read of it.
+        digest: SHA-256 of the bundle's manifest, or of the lone file: compare it with that of the machine that exported
+            it, for who changes every file of a bundle can make one that agrees with itself.
+        checks: in the order in which they were made.
+        unlisted: files in the bundle's folder that its manifest does not name, so that nothing is known of them.
+    """
+
+    path: Path
+    model: str | None
+    digest: str
+    checks: tuple[Check, ...]
+    unlisted: tuple[str, ...] = ()
+
+    @property
+    def faults(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.sound is False)
+
+    @property
+    def sound(self) -> bool:
+        """Whether no check failed."""
+        return not self.faults
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {
+            "path": str(self.path),
+            "model": self.model,
+            "digest": self.digest,
+            "sound": self.sound,
+            "checks": [
+                {"check": c.aspect, "subject": c.subject, "sound": c.sound, "detail": c.detail} for c in self.checks
+            ],
+            "unlisted": list(self.unlisted),
+        }
+
+
+def verify_and_show(path: Path, *, as_json: bool) -> ExitCode:
+    """Verify with a spinner on stderr, then show what was found on stdout, as a table or as JSON."""
+    found = verify_with_spinner(path)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1))
+    else:
+        _show(found, Console())
+    return ExitCode.OK if found.sound else ExitCode.BUNDLE_REFUSED
+
+
+def verify_with_spinner(path: Path) -> Verification:
+    """:func:`verify`, telling on stderr what is checked."""
+    with Console(stderr=True).status("Verifying") as status:
+        return verify(path, lambda what: status.update(f"Verifying {escape(what)}"))
 
 
 def verify(path: Path, progress: Progress = lambda _: None) -> Verification:
-    """Look at everything that can be looked at, whatever else is wrong.
+    """Check everything that can be checked, whatever else is wrong.
 
     Of a bundle: the SHA-256 of each file, ``labels.txt``, and of each model its metadata and its golden samples. Of a
     lone ONNX (or ``.ort``) file: its metadata, and whether it answers.
-
-    Args:
-        path: a bundle, or a lone file.
-        progress: is told what is looked at next.
 
     Raises:
         BundleError: there is no bundle, or its manifest cannot be read: nothing could be checked against it.
@@ -40,7 +137,13 @@ def _verify_bundle(path: Path, progress: Progress) -> Verification:
     progress(MANIFEST_FILE)
     bundle = read_manifest(path)
     manifest = bundle.manifest
-    faults = {name: fault for name in _told(manifest.files, progress) if (fault := _fault_of(bundle, name))}
+    faults: dict[str, str] = {}
+    for name in manifest.files:
+        progress(name)
+        try:
+            bundle.read(name)
+        except BundleError as error:
+            faults[name] = str(error)
     checks = [*_files(bundle, faults), _labels(bundle, faults)]
     for name, variant in manifest.variants.items():
         for field, file in variant.files.items():
@@ -48,39 +151,6 @@ def _verify_bundle(path: Path, progress: Progress) -> Verification:
             checks += _model(bundle, name, variant, field, faults)
     model = f"{manifest.name}/{manifest.version}"
     return Verification(path, model, bundle.digest, tuple(checks), _unlisted(bundle))
-
-
-def _verify_file(path: Path, progress: Progress) -> Verification:
-    progress(path.name)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        msg = f"Expected to read {path}, the system answered {error}."
-        raise BundleError(msg) from error
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        model = load_model(data, str(path))
-    except BundleError as error:
-        return Verification(path, None, digest, (Check(Aspect.MODEL, path.name, False, str(error)),))
-    metadata = model.metadata
-    name = f"{metadata.name}/{metadata.version}"
-    said = f"{metadata.variant}, {len(metadata.labels)} labels, {metadata.preprocess.size} px"
-    metadata_check, promise = Check(Aspect.METADATA, path.name, True, said), check_promise(model, path.name)
-    return Verification(path, name, digest, (metadata_check, *promise, check_answer(model, path.name)))
-
-
-def _told(names: dict[str, str], progress: Progress) -> Iterator[str]:
-    for name in names:
-        progress(name)
-        yield name
-
-
-def _fault_of(bundle: Bundle, name: str) -> str | None:
-    try:
-        bundle.read(name)
-    except BundleError as error:
-        return str(error)
-    return None
 
 
 def _files(bundle: Bundle, faults: dict[str, str]) -> Iterator[Check]:
@@ -93,7 +163,7 @@ def _files(bundle: Bundle, faults: dict[str, str]) -> Iterator[Check]:
 
 def _labels(bundle: Bundle, faults: dict[str, str]) -> Check:
     if LABELS_FILE in faults:
-        return _not_looked_at(Aspect.LABELS, LABELS_FILE, [LABELS_FILE])
+        return _unchecked(Aspect.LABELS, LABELS_FILE, [LABELS_FILE])
     try:
         bundle.check_labels()
     except BundleError as error:
@@ -102,19 +172,56 @@ def _labels(bundle: Bundle, faults: dict[str, str]) -> Check:
 
 
 def _model(bundle: Bundle, name: str, variant: Variant, field: str, faults: dict[str, str]) -> Iterator[Check]:
-    """Checks of one file of a variant; what is not the exported file is not loaded."""
+    """Check one file of a variant; what is not the exported file is not loaded."""
     file = variant.files[field]
     if file in faults:
-        yield _not_looked_at(Aspect.METADATA, file, [file])
-        yield _not_looked_at(Aspect.GOLDEN, file, [file])
+        yield _unchecked(Aspect.METADATA, file, [file])
+        yield _unchecked(Aspect.GOLDEN, file, [file])
         return
-    golden_faults = [other for other in faults if other.startswith(_GOLDEN_FOLDER)]
-    yield from check_bundled_model(bundle, name, file, edge=field.startswith("edge"), golden=not golden_faults)
-    if golden_faults:
-        yield _not_looked_at(Aspect.GOLDEN, file, golden_faults)
+    try:
+        model = load_network(bundle.read(file), str(bundle.path / file))
+    except BundleError as error:
+        yield Check(Aspect.METADATA, file, False, str(error))
+        yield Check(Aspect.GOLDEN, file, None, "not looked at: it cannot be loaded")
+        return
+    yield _metadata(bundle, name, file, model, edge=field.startswith("edge"))
+    yield from _promise(model, file)
+    if golden_faults := [other for other in faults if other.startswith(_GOLDEN_FOLDER)]:
+        yield _unchecked(Aspect.GOLDEN, file, golden_faults)
+    else:
+        yield _golden(bundle, file, model)
 
 
-def _not_looked_at(aspect: Aspect, subject: str, wrong: list[str]) -> Check:
+def _metadata(bundle: Bundle, variant: str, file: str, model: Classifier | EdgeModel, *, edge: bool) -> Check:
+    if isinstance(model, EdgeModel) != edge:
+        wanted = "whole photos" if edge else "squares of pixels"
+        found = f"Expected a model that takes {wanted}, got one of the other kind; export the bundle again."
+        return Check(Aspect.METADATA, file, False, found)
+    try:
+        bundle.check_metadata(model.metadata, variant, file)
+    except BundleError as error:
+        return Check(Aspect.METADATA, file, False, str(error))
+    return Check(Aspect.METADATA, file, True, "as in the manifest")
+
+
+def _promise(model: Classifier | EdgeModel, file: str) -> Iterator[Check]:
+    """Find an edge graph that spares photos a review though it promises nothing: on a device the graph decides."""
+    spared = any(limit is not None for limit in model.metadata.thresholds)
+    if isinstance(model, EdgeModel) and model.metadata.precision is None and spared:
+        found = "It spares photos a review but promises no precision (an earlier version made it); export it again."
+        yield Check(Aspect.PROMISE, file, False, found)
+
+
+def _golden(bundle: Bundle, file: str, model: Classifier | EdgeModel) -> Check:
+    try:
+        with _only_bundle_errors(file):
+            agreed = check_golden_edge(bundle, model) if isinstance(model, EdgeModel) else check_golden(bundle, model)
+    except BundleError as error:
+        return Check(Aspect.GOLDEN, file, False, str(error))
+    return Check(Aspect.GOLDEN, file, True, f"{agreed} agree")
+
+
+def _unchecked(aspect: Aspect, subject: str, wrong: list[str]) -> Check:
     others = f" and {len(wrong) - 1} more" if wrong[1:] else ""
     return Check(aspect, subject, None, f"not looked at: {wrong[0]}{others} is not as exported")
 
@@ -128,3 +235,73 @@ def _unlisted(bundle: Bundle) -> tuple[str, ...]:
         for name in [*files, *(name for name in folders if Path(folder, name).is_symlink())]
     )
     return tuple(sorted(name for name in found if name not in known))
+
+
+def _verify_file(path: Path, progress: Progress) -> Verification:
+    progress(path.name)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        msg = f"Expected to read {path}, the system answered {error}."
+        raise BundleError(msg) from error
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        model = load_network(data, str(path))
+    except BundleError as error:
+        return Verification(path, None, digest, (Check(Aspect.MODEL, path.name, False, str(error)),))
+    metadata = model.metadata
+    said = f"{metadata.variant}, {len(metadata.labels)} labels, {metadata.preprocess.size} px"
+    checks = (Check(Aspect.METADATA, path.name, True, said), *_promise(model, path.name), _answer(model, path.name))
+    return Verification(path, f"{metadata.name}/{metadata.version}", digest, checks)
+
+
+def _answer(model: Classifier | EdgeModel, file: str) -> Check:
+    """Check that a model gives probabilities for a white photo."""
+    size = model.metadata.preprocess.size
+    white = np.full((size, size, 3), 255, np.uint8)
+    try:
+        with _only_bundle_errors(file):
+            answered = (
+                model.run(white).probabilities if isinstance(model, EdgeModel) else model.predict(white[np.newaxis])[0]
+            )
+    except BundleError as error:
+        return Check(Aspect.ANSWER, file, False, str(error))
+    if not np.isfinite(answered).all() or abs(float(answered.sum()) - 1) > _SUM_TOLERANCE:
+        found = f"Expected probabilities that sum to 1, got {answered.tolist()}; export it again."
+        return Check(Aspect.ANSWER, file, False, found)
+    return Check(Aspect.ANSWER, file, True, "gives probabilities for a white photo")
+
+
+@contextmanager
+def _only_bundle_errors(file: str) -> Iterator[None]:
+    try:
+        yield
+    except BundleError:
+        raise
+    except Exception as error:  # ONNX Runtime's errors share no class of their own
+        msg = f"Expected {file} to run, ONNX Runtime answered {error}; export it again."
+        raise BundleError(msg) from error
+
+
+def _show(found: Verification, console: Console) -> None:
+    table = Table(title=escape(found.model or str(found.path)), title_justify="left")
+    for heading in ("", "check", "of", "found"):
+        table.add_column(heading, overflow="fold")
+    for check in found.checks:
+        said = "wrong, see below" if check.sound is False else check.detail
+        table.add_row(_MARKS[check.sound], check.aspect, escape(check.subject), escape(said))
+    console.print(table)
+    for fault in found.faults:
+        console.print(
+            f"{_MARKS[False]} {escape(fault.subject)}: {escape(fault.detail)}", highlight=False, soft_wrap=True
+        )
+    if found.unlisted:
+        names = escape(", ".join(found.unlisted))
+        console.print(f"Not in the manifest, so that nothing is known of them: {names}", style="yellow")
+    place, count = escape(str(found.path)), number_of(len(found.faults), "fault")
+    if not found.sound:
+        console.print(f"{_MARKS[False]} {place} is refused: {count}.", highlight=False, soft_wrap=True)
+        return
+    console.print(f"{_MARKS[True]} {place} is sound on this machine.", highlight=False, soft_wrap=True)
+    console.print(f"SHA-256 {found.digest}", highlight=False, soft_wrap=True)
+    console.print("Compare it with what the export printed: nothing else vouches for the manifest.", style="dim")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from models.errors import JobError
-from models.process_folder import use_own_temporary_folder
+from models.process import use_own_temporary_folder
 from models.statistics.confidence import Confidence, PrecisionTarget, UnknownLimit
 from tests.missing import skip_outside_ci
 from worker.owner import Owner
@@ -144,7 +144,7 @@ def _made_up_confidence(run: Path) -> Confidence:
     import keras
     import numpy as np
 
-    from exporter.expected import keras_says
+    from exporter.prove import keras_says
 
     with np.load(run / "export" / "val.npz") as kept:
         said = keras_says(keras.saving.load_model(run / "weights" / "best.keras", compile=False), kept["pixels"])

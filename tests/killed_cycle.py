@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.bundle import open_bundle
-from models.registry_history import CHAMPION, What
+from models.registry.history import CHAMPION, What
 from tests.paper_cycle import PaperShop, photo_rows
 
 __all__ = ["kill_at", "main"]

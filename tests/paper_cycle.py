@@ -10,8 +10,8 @@ import pytest
 
 from models.errors import StoppedError
 from models.preprocess import PreprocessSpec
-from models.registry import open_registry
-from models.registry_history import CHAMPION
+from models.registry.history import CHAMPION
+from models.registry.registry import open_registry
 from tests.paper_bundle import write_paper_bundle
 from trainer.data.dataset import Split
 from trainer.request import Arch, Balance

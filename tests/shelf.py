@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from models.registry import Registry, open_registry
+from models.registry.registry import Registry, open_registry
 
 __all__ = ["shop_registry"]
 

@@ -225,8 +225,8 @@ def train_command(
 
         hangtag train --resume runs/train/shop
     """
-    from models.cache import default_cache
     from models.preprocess import PreprocessSpec
+    from models.process import default_cache
     from trainer.console import resume_and_show, train_and_show
     from trainer.learning.recipe import recipe_for
     from trainer.request import TrainRequest, parse_duration

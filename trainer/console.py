@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
-from models.cache import default_cache
 from models.errors import ExitCode, MissingExtraError, StoppedError
+from models.process import default_cache
 from models.terminal import Console
 from models.text import number_of
 from trainer.data.dataset import Split

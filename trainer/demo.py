@@ -13,10 +13,10 @@ from exporter.console import export_and_show
 from exporter.load_tensorflow import load_tensorflow
 from exporter.options import ExportOptions
 from models.benchmark.measure import BRIEF
-from models.cache import default_cache
 from models.decision import ReviewReason
 from models.errors import InputError, JobError, StoppedError
 from models.preprocess import PreprocessSpec
+from models.process import default_cache
 from models.storage.storage import FolderStorage
 from models.terminal import Console
 from models.whole_file import replace_file

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from models.bundle import MANIFEST_FILE, open_bundle
 from models.errors import HangtagError, InputError, MissingExtraError, TrackingError
-from models.registry_history import CHALLENGER, CHAMPION
+from models.registry.history import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,20 +9,41 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 import onnx
+from scipy.special import log_softmax
 
-from exporter.advance import Advance
-from exporter.drop import Drop, drop
-from exporter.evenly import evenly
-from exporter.graph import check_plain
-from exporter.half_weights import with_half_weights
-from exporter.int8.body import layers_of
-from exporter.int8.distance import Yardstick
-from exporter.int8.quantize import QuantizeError, Quantizer, Ranges
-from exporter.onnx_says import onnx_logits
-from exporter.speed import speed_gain
+from exporter.cost import Drop, drop, speed_gain
+from exporter.graph import check_plain, with_half_weights
+from exporter.int8.quantize import QuantizeError, Quantizer, Ranges, layers_of
+from exporter.options import Advance
+from exporter.prove import onnx_logits
+from models.photo import evenly
 from models.preprocess import Pixels
 
-__all__ = ["Attempt", "Int8Search", "Wanted", "find_int8"]
+__all__ = ["Attempt", "Int8Search", "Wanted", "Yardstick", "find_int8", "too_much", "why_refused"]
+
+
+class Yardstick:
+    """Measures models against one that computes in floating point.
+
+    Args:
+        model: that one; ends in ``logits``.
+        pixels: photos that no range was found on, ``uint8 (n, S, S, 3)``, at least one.
+    """
+
+    def __init__(self, model: onnx.ModelProto, pixels: Pixels) -> None:
+        self._pixels = pixels
+        self._expected = self._log_probabilities(model)
+
+    def distance(self, model: onnx.ModelProto) -> float:
+        """Mean Kullback-Leibler divergence of a model's probabilities, in nats; infinity for what is no number."""
+        got = self._log_probabilities(model)
+        divergence = (np.exp(self._expected) * (self._expected - got)).sum(axis=1).mean()
+        return float(divergence) if np.isfinite(divergence) else float("inf")
+
+    def _log_probabilities(self, model: onnx.ModelProto) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+        logits = onnx_logits(model.SerializeToString(), self._pixels).probabilities
+        return np.asarray(log_softmax(logits.astype(np.float64), axis=1))
+
 
 _FEWEST_PHOTOS: Final = 16
 _MOST_GROUPS: Final = 24
@@ -189,3 +210,36 @@ class _Search:
             moved.append(self._yardstick.distance(self._quantizer.quantize(ranges, group)))
         ranked = sorted(range(len(groups)), key=lambda number: -moved[number])
         return [name for number in ranked for name in groups[number]]
+
+
+def why_refused(search: Int8Search, allowed: float) -> str:
+    """What a search that found nothing came to.
+
+    Args:
+        search: whose model is none.
+        allowed: so many points of accuracy could have been lost.
+    """
+    if not search.attempts:
+        return "it has no layers that integers would make quicker"
+    first, *others = search.attempts
+    reason = f"{too_much(first.drop, allowed)}; it is {_times(first)}"
+    if not others:
+        return reason
+    best = min(search.attempts, key=lambda attempt: (attempt.drop.points, -attempt.gain))
+    if best is first:
+        return f"{reason}. Leaving sensitive layers in floating point did not help"
+    layers = f"{len(best.float_layers)} sensitive layers" if len(best.float_layers) > 1 else "a sensitive layer"
+    return f"{reason}. With {layers} in floating point it loses {best.drop.points:.2f} and is {_times(best)}"
+
+
+def too_much(cost: Drop, allowed: float) -> str:
+    """What a variant loses, and what it might."""
+    low, high = cost.points_95
+    return (
+        f"it loses {cost.points:.2f} points of accuracy on {cost.photos} validation photos (95%: {low:.2f} to "
+        f"{high:.2f}; {allowed:g} are allowed)"
+    )
+
+
+def _times(attempt: Attempt) -> str:
+    return f"{attempt.gain:.2f} times as fast as float32 in the network"

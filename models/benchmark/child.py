@@ -8,18 +8,81 @@ import json
 import resource
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
-from models.bare_session import bare_session
-from models.benchmark.turn import BATCH, ThreadTimes, Turn, TurnFigures
+from models.session import bare_session, refuse_telemetry
 
-__all__ = ["photo_like"]
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+__all__ = ["BATCH", "EDGE_PHOTO", "ThreadTimes", "Turn", "TurnFigures", "photo_like"]
+
+
+BATCH: Final = 32
+"""Photos a call where throughput is measured."""
+EDGE_PHOTO: Final = (640, 480)
+"""Height and width of the whole photo that an edge graph is given."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One file in one fresh process.
+
+    Attributes:
+        file: an ONNX file.
+        size: height and width of a photo.
+        edge: whether the file takes one photo a call, without a batch axis.
+        threads: each number of threads to measure with; memory and load time are of the first.
+        calls: timed calls with one photo, at most.
+        batches: timed calls with a batch, at most; an edge graph has none.
+        seconds: once these are over no further call begins (each kind of call has them anew).
+    """
+
+    file: str
+    size: tuple[int, int]
+    edge: bool
+    threads: tuple[int, ...]
+    calls: int
+    batches: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ThreadTimes:
+    """How long calls took.
+
+    Attributes:
+        threads: that ONNX Runtime was given.
+        one_ms: milliseconds of each call with one photo.
+        batch_ms: milliseconds of each call with a batch.
+    """
+
+    threads: int
+    one_ms: tuple[float, ...]
+    batch_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TurnFigures:
+    """What came of a turn.
+
+    Attributes:
+        load_ms: milliseconds to read the file and make a session of it.
+        baseline_memory_mb: most that the process held before, with NumPy and ONNX Runtime imported.
+        peak_memory_mb: most that it held until the calls with one photo were over.
+        times: for each number of threads.
+    """
+
+    load_ms: float
+    baseline_memory_mb: float
+    peak_memory_mb: float
+    times: tuple[ThreadTimes, ...]
+
 
 _STATUS: Final = Path("/proc/self/status")
 _WARM_UP: Final = 2
@@ -39,6 +102,9 @@ def photo_like(count: int, size: tuple[int, int]) -> _Pixels:
 
 
 def _take(turn: Turn) -> TurnFigures:
+    refuse_telemetry()
+    import onnxruntime  # noqa: F401 - it is in the baseline
+
     one = photo_like(1, turn.size)[0 if turn.edge else slice(None)]
     baseline = _peak_memory_mb()
     began = time.perf_counter()
@@ -54,15 +120,15 @@ def _take(turn: Turn) -> TurnFigures:
     return TurnFigures(load_ms, baseline, peak, tuple(times))
 
 
-def _threads_of(session: ort.InferenceSession) -> int:
+def _threads_of(session: "ort.InferenceSession") -> int:
     return int(session.get_session_options().intra_op_num_threads)
 
 
-def _batch_times(session: ort.InferenceSession, turn: Turn) -> tuple[float, ...]:
+def _batch_times(session: "ort.InferenceSession", turn: Turn) -> tuple[float, ...]:
     return () if turn.edge else _timed(session, photo_like(BATCH, turn.size), turn.batches, turn.seconds)
 
 
-def _timed(session: ort.InferenceSession, image: _Pixels, calls: int, seconds: float) -> tuple[float, ...]:
+def _timed(session: "ort.InferenceSession", image: _Pixels, calls: int, seconds: float) -> tuple[float, ...]:
     """Milliseconds of each call: at least one."""
     for _ in range(_WARM_UP):
         session.run(None, {"image": image})

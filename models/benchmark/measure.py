@@ -1,19 +1,106 @@
 """Measures ONNX files against each other: a fresh process a turn, turn by turn, so that noise is fair to all."""
 
+import json
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
-from models.benchmark.bare_process import take_turn
-from models.benchmark.machine import usable_cores
-from models.benchmark.measured import Measured, Speed
-from models.benchmark.turn import BATCH, EDGE_PHOTO, Turn, TurnFigures
+from models.benchmark.child import BATCH, EDGE_PHOTO, ThreadTimes, Turn, TurnFigures
+from models.errors import BundleError
+from models.process import python_command, python_environment, usable_cores
 
-__all__ = ["BRIEF", "THOROUGH", "Advance", "Effort", "Measured", "Speed", "measure"]
+__all__ = ["BRIEF", "THOROUGH", "Advance", "Effort", "Measured", "Speed", "measure", "take_turn"]
+
+
+def take_turn(turn: Turn) -> TurnFigures:
+    """Measure one file in a fresh process.
+
+    Raises:
+        BundleError: the process did not live to tell: it is no model, or there is not memory enough.
+    """
+    done = subprocess.run(
+        python_command("models.benchmark.child"),
+        input=json.dumps(asdict(turn)),
+        env=python_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise _died(turn, done)
+    said = json.loads(done.stdout)
+    times = tuple(ThreadTimes(t["threads"], tuple(t["one_ms"]), tuple(t["batch_ms"])) for t in said.pop("times"))
+    return TurnFigures(**said, times=times)
+
+
+def _died(turn: Turn, done: subprocess.CompletedProcess[str]) -> BundleError:
+    lines = done.stderr.strip().splitlines()
+    why = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
+    said = f": {lines[-1]}" if lines else ""
+    return BundleError(
+        f"Expected to measure {turn.file}, the process that did ended with {why}{said}; "
+        "check it with hangtag verify, or export it again."
+    )
+
+
+Figure = Annotated[float, Field(gt=0.0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Speed(_Record):
+    """How quick a file is with so many threads.
+
+    Attributes:
+        threads: of one call.
+        p50_ms: milliseconds of a call with one photo: the median.
+        p95_ms: milliseconds within which 95 of 100 such calls end.
+        images_per_s: photos a second in batches of 32, of all threads together; none for an edge graph, which takes
+            one photo a call.
+    """
+
+    threads: int = Field(ge=1)
+    p50_ms: Figure
+    p95_ms: Figure
+    images_per_s: Figure | None
+
+    @property
+    def images_per_s_per_core(self) -> float | None:
+        """Photos a second for each thread."""
+        return None if self.images_per_s is None else self.images_per_s / self.threads
+
+
+class Measured(_Record):
+    """One ONNX file.
+
+    Attributes:
+        variant: ``float32``, ``int8``, ``float16``.
+        file: its name.
+        edge: whether it takes one whole photo a call and resizes inside.
+        bytes: its size.
+        load_ms: milliseconds to read it, from the disk's cache, and make it ready, with one thread: the median.
+        peak_memory_mb: most memory (10⁶ bytes) of a bare process that loads it and labels photos one by one.
+        baseline_memory_mb: how much of that the process held before: Python, NumPy and ONNX Runtime.
+        speeds: for one thread, then for all.
+    """
+
+    variant: str
+    file: str
+    edge: bool
+    bytes: int = Field(ge=1)
+    load_ms: Figure
+    peak_memory_mb: Figure
+    baseline_memory_mb: Figure
+    speeds: Annotated[tuple[Speed, ...], Field(min_length=1, strict=False)]
+
 
 Advance = Callable[[int, int], None]
 """Told (done, of all)."""

@@ -17,8 +17,8 @@ from aiohttp import ClientPayloadError
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 from s3fs import S3FileSystem
 
-from models.cache import default_cache
 from models.errors import InputError, JobError
+from models.process import default_cache
 from models.storage.storage import Entry
 
 __all__ = ["ObjectStorage"]

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from hangtag.cli import make_app
 from models.errors import ExitCode
 from models.reference import resolve_model
-from models.registry import Registry, open_registry
-from models.registry_history import CHALLENGER, CHAMPION
+from models.registry.history import CHALLENGER, CHAMPION
+from models.registry.registry import Registry, open_registry
 from tests.until import until
 
 ROOT = Path(__file__).parents[2]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.registry import open_registry
-from models.registry_history import CHAMPION
+from models.registry.history import CHAMPION
+from models.registry.registry import open_registry
 from tests.integration.processes import HANGTAG
 from tests.integration.timetable import Timetable
 from tests.until import until

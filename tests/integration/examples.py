@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.example_runs.programs import install
-from models.decision import Prediction, Rules, Scores
+from models.decision import Prediction, Rules, Scores, thresholds_for
 from models.edge import load_edge
-from models.precision import thresholds_for
 from models.preprocess import Pixels, opened, whole_rgb
 from tests.missing import skip_outside_ci
 

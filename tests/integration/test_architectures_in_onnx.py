@@ -57,9 +57,8 @@ def converted(network: Any) -> Any:
 @pytest.mark.parametrize("network", MATRIX, indirect=True, ids=str)
 def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: Any, converted: Any) -> None:
     from exporter.edge.build import edge_graph
-    from exporter.expected import keras_says
     from exporter.graph import add_metadata, with_probabilities
-    from exporter.onnx_says import onnx_says
+    from exporter.prove import keras_says, onnx_says
     from models.edge import load_edge
 
     photos, classes = pixels(5), max(2, network.output_shape[-1])
@@ -87,7 +86,7 @@ def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: A
 def test_it_can_be_quantized(converted: Any, tmp_path: Any) -> None:
     from exporter.graph import check_plain
     from exporter.int8.quantize import Quantizer, Ranges
-    from exporter.onnx_says import onnx_logits
+    from exporter.prove import onnx_logits
 
     quantizer = Quantizer(converted, pixels(16), 7, tmp_path)
     quantized = quantizer.quantize(Ranges.MINMAX, quantizer.body)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.classifier import load
-from models.registry import Registry
+from models.registry.registry import Registry
 from models.storage.storage import FolderStorage
 from tests.shelf import shop_registry
 from worker.job import open_job

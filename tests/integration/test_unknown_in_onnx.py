@@ -59,8 +59,8 @@ def session_of(model: onnx.ModelProto) -> ort.InferenceSession:
 
 
 def both_sides(network: Any, pixels: np.ndarray, unknown: Any, temperature: float = 1.0) -> tuple[Any, Any]:
-    from exporter.expected import keras_says
     from exporter.graph import convert
+    from exporter.prove import keras_says
 
     session = session_of(convert(network, 32, temperature, unknown))
     got = session.run(["probabilities", "unknown"], {"image": pixels})
@@ -112,7 +112,7 @@ def test_large_logits_have_a_finite_energy(make_network, pixels, classes: int, b
 
 def test_a_close_centre_among_far_ones_keeps_its_digits(make_network, pixels) -> None:
     """One of the centres is all but the photo's own place, the others are far: a rough search, an exact answer."""
-    from exporter.expected import keras_says
+    from exporter.prove import keras_says
 
     network, far = make_network(4), head_of(4, background=False, spread=1000.0)
     features = keras_says(network, pixels).features.astype(float)

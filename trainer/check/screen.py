@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.cache import default_cache
 from models.errors import ExitCode, InputError, StoppedError
+from models.process import default_cache
 from models.terminal import Console, RateColumn
 from models.text import number_of
 from models.whole_file import replace_file

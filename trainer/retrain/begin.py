@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from models.bundle import Bundle, open_bundle
 from models.errors import BundleError, InputError, RegistryError
-from models.registry import Registry
-from models.registry_history import CHAMPION
+from models.registry.history import CHAMPION
+from models.registry.registry import Registry
 from models.whole_file import sync_folder
 from trainer.data.dataset import Split
 from trainer.retrain.collect import collected_notes, renamed

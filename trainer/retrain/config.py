@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from models.errors import InputError, RegistryError
 from models.fit import Decode, Fit
-from models.registry import check_model_name
+from models.registry.registry import check_model_name
 from trainer.request import Arch, Balance, parse_duration
 
 __all__ = [

@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 from pydantic import ValidationError
 
 from models.errors import DataError, HangtagError, InputError, ParityError, StoppedError
-from models.registry import Registry, open_registry
+from models.registry.registry import Registry, open_registry
 from models.storage.storage import Storage
 from models.whole_file import replace_file
 from trainer.retrain.begin import Beginning, begin, champion_of, undrifted

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import ExitCode, InputError
-from models.names import numbered
+from models.text import numbered
 from models.whole_file import replace_file
 
 __all__ = ["COLLECTING", "CycleFolder", "CycleStart", "CycleStatus", "CycleWhy", "Cycles", "Outcome", "exit_code"]

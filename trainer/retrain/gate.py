@@ -6,7 +6,7 @@ from typing import Final
 
 from scipy.stats import norm
 
-from models.precision import precision_text
+from models.decision import precision_text
 from models.statistics.intervals import MISTRUST, Interval, difference_interval, proportion_interval
 from models.text import number_of
 from trainer.retrain.config import GateSettings

@@ -19,8 +19,8 @@ from threading import Event, Thread
 from typing import Final
 
 from models.errors import BusyError, HangtagError
-from models.names import numbered
 from models.storage.storage import Storage
+from models.text import numbered
 from worker.owner import Owner
 
 __all__ = ["BEAT_S", "LEASE_S", "CycleLock", "Held", "Holder"]

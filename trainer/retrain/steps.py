@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from exporter.options import ExportOptions
 from models.bundle import MANIFEST_FILE
 from models.errors import HangtagError, RegistryError
-from models.registry import Registry
-from models.registry_history import CHALLENGER, Event, What
+from models.registry.history import CHALLENGER, Event, What
+from models.registry.registry import Registry
 from models.whole_file import replace_file
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import gone_photos
@@ -102,7 +102,7 @@ class Step:
 def _export(work: Work, view: "TrainingView") -> None:
     asked = work.config.export
     options = ExportOptions(int8=asked.int8, float16=asked.fp16, edge=asked.edge, ort=asked.ort)
-    work.tools.export(work.folder.run, work.folder.bundle, options, view)
+    work.tools.export(work.folder.run, work.folder.bundle, options, view.advance)
 
 
 EXPORT = Step("export", lambda work: (work.folder.bundle / MANIFEST_FILE).is_file(), _export)

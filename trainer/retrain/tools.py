@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from models.cache import default_cache
+from models.process import default_cache
 from trainer.retrain.config import CatalogueSettings, ClassMap, GateSettings, RetrainConfig
 from trainer.retrain.cycle_folder import Outcome
 from trainer.retrain.records import CatalogueDiff, Collected, Comparison, Verdict
@@ -22,7 +22,6 @@ def _late(module: str, name: str) -> Any:  # noqa: ANN401 - type checkers see wh
 
 
 if TYPE_CHECKING:
-    from exporter.export import ExportView
     from exporter.options import ExportOptions
     from trainer.request import TrainRequest
     from trainer.retrain.collect import collect
@@ -130,13 +129,13 @@ def _misfit(weights: Path, request: "TrainRequest", /) -> str | None:
     return None
 
 
-def _export(run: Path, place: Path, options: "ExportOptions", view: "ExportView", /) -> None:
+def _export(run: Path, place: Path, options: "ExportOptions", advance: Advance, /) -> None:
     from exporter.load_tensorflow import load_tensorflow
 
     load_tensorflow()
     from exporter.export import export_run
 
-    export_run(run, place, options, view)
+    export_run(run, place, options, advance)
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ class Tools:
     train: "Callable[[TrainRequest, TrainingView], None]" = _train
     resume: "Callable[[Path, Path, TrainingView], None]" = _resume
     misfit: "Callable[[Path, TrainRequest], str | None]" = _misfit
-    export: "Callable[[Path, Path, ExportOptions, ExportView], None]" = _export
+    export: "Callable[[Path, Path, ExportOptions, Advance], None]" = _export
     compare: Compare = compare
     judge: Callable[[GateSettings, Comparison, CatalogueDiff | None], Verdict] = judge
     draw_rows: Callable[[CatalogueSettings, Path], None] = draw_rows

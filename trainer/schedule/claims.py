@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from models.names import numbered
 from models.storage.storage import Storage
+from models.text import numbered
 from trainer.schedule.due_times import stamp_of, time_of
 
 __all__ = ["FOLDER", "SKEW", "Claim", "Shelf", "SlotBook", "SlotEnd", "SlotStatus", "Try", "now_text"]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Self, TextIO, cast
 
 from models.errors import ExitCode, HangtagError, JobError
-from models.python_process import python_command, python_environment
+from models.process import python_command, python_environment
 
 __all__ = ["Death", "Farm", "take_streams"]
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from models.errors import JobError
-from models.python_process import python_environment
+from models.process import python_environment
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings, read_settings
 

@@ -1,30 +1,40 @@
 """What the commands of ``hangtag models`` do, and what they say."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from rich.markup import escape
 
 from models.bundle import read_manifest
-from models.errors import BundleError, InputError
-from models.precision import promise_text
-from models.registry import Published, Registry, open_registry
-from models.registry_history import CHAMPION, Event
+from models.decision import promise_text
+from models.errors import BundleError, HangtagError, InputError, MissingExtraError
+from models.registry.history import CHALLENGER, CHAMPION, Event
+from models.registry.registry import Published, Registry, open_registry
 from models.terminal import Console
 from models.verify import verify
-from worker.registry.console import event_record, print_diff, print_events, print_versions, say
-from worker.registry.diff import VersionName, diff_versions
-from worker.registry.listing import list_versions
-from worker.registry.tracked import check_tracking, track_aliases, track_version
-from worker.registry.training_files import training_files
+from worker.registry.console import (
+    VersionName,
+    diff_versions,
+    event_record,
+    list_versions,
+    print_diff,
+    print_events,
+    print_versions,
+    say,
+)
 
 if TYPE_CHECKING:
     from worker.catalogue_diff.sample import SampleOptions
 
+
 __all__ = [
     "PublishRequest",
+    "check_tracking",
     "delete_version",
     "list_models",
     "move_alias",
@@ -34,7 +44,112 @@ __all__ = [
     "show_catalogue_diff",
     "show_diff",
     "show_history",
+    "track_aliases",
+    "track_version",
+    "training_files",
 ]
+
+
+_FILES: Final[Mapping[str, str]] = MappingProxyType(
+    {"splits.csv": "splits.csv", "best.keras": "weights/best.keras", "args.json": "args.json"}
+)
+"""Name in the registry → place in the run's folder."""
+
+
+def training_files(run: Path, bundle: Path) -> dict[str, Path]:
+    """The files of a run that are kept beside its bundle.
+
+    Args:
+        run: the folder of the run that the bundle was exported of.
+        bundle: its folder.
+
+    Raises:
+        InputError: the run lacks one, or is of other classes, another architecture or other preprocessing.
+        BundleError: there is no bundle.
+    """
+    found = {name: run / place for name, place in _FILES.items()}
+    missing = [str(path) for path in found.values() if not path.is_file()]
+    if missing:
+        msg = f"Expected the run that {bundle} was exported of at {run}, found no {missing[0]}."
+        raise InputError(msg)
+    manifest = read_manifest(bundle).manifest
+    try:
+        args = json.loads(found["args.json"].read_text(encoding="utf-8"))
+        of_run = (args["arch"], args["classes"], args["preprocess"]["size"])
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"Expected a run's args.json at {found['args.json']}, could not read it ({error!r}); see docs/formats.md."
+        raise InputError(msg) from error
+    of_bundle = (manifest.arch, list(manifest.labels), manifest.preprocess.size)
+    if of_run != of_bundle:
+        msg = (
+            f"Expected the run that {bundle} was exported of, {run} has another architecture, other classes or another "
+            "image size."
+        )
+        raise InputError(msg)
+    return found
+
+
+def check_tracking(uri: str | None) -> None:
+    """Refuse what cannot be told, before anything is changed.
+
+    Raises:
+        InputError: the URI is empty.
+        MissingExtraError: MLflow's client is not installed.
+    """
+    if uri is None:
+        return
+    if not uri.strip():
+        msg = "Expected the URI of an MLflow server after --mlflow, such as http://mlflow:5000, got nothing."
+        raise InputError(msg)
+    if find_spec("mlflow") is None:
+        msg = "Telling MLflow needs its client; pip install 'hangtag[mlflow]'."
+        raise MissingExtraError(msg)
+
+
+def track_version(uri: str, shelf: Registry, name: str, version: int, bundle: Path, run: Path | None) -> None:
+    """Tell a server of a version that is published, and of the model's aliases.
+
+    Args:
+        uri: of the server. One that is away, or refuses, is said on stderr: the registry has changed by then.
+        shelf: the registry.
+        name: of the model.
+        version: its number.
+        bundle: its folder.
+        run: that it was exported of; none where it is not known.
+    """
+    from worker.tracking import publish_bundle  # Hangtag does without MLflow otherwise
+
+    try:
+        publish_bundle(uri, bundle, name, run, version, _aliases(shelf, name))
+    except HangtagError as error:
+        _say_untold(error, "Give the same command again")
+
+
+def track_aliases(uri: str, shelf: Registry, name: str, removed: str | None = None) -> None:
+    """Let a model's aliases on a server mean what they mean in the registry.
+
+    Args:
+        uri: see :func:`track_version`.
+        shelf: the registry.
+        name: of the model.
+        removed: an alias that may still be there, and not here.
+    """
+    from worker.tracking import point_aliases
+
+    try:
+        point_aliases(uri, name, {**({removed: None} if removed else {}), **_aliases(shelf, name)})
+    except HangtagError as error:
+        _say_untold(error, f"Repeat it with hangtag models promote {name}@{CHAMPION} --why repeated --mlflow URI")
+
+
+def _aliases(shelf: Registry, name: str) -> dict[str, int | None]:
+    """Those that the model has, and those of a cycle that it has not."""
+    return {CHAMPION: None, CHALLENGER: None, **shelf.state(name).aliases}
+
+
+def _say_untold(error: HangtagError, advice: str) -> None:
+    text = f"The registry has changed, MLflow was not told of it. {error} {advice} when that is mended."
+    Console(stderr=True).print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

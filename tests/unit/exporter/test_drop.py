@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from exporter.drop import drop
+from exporter.cost import drop
 
 
 def says(*labels):

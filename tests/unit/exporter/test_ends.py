@@ -19,7 +19,7 @@ def network(keras, *after_pooling, units=3):
 
 
 def test_features_are_the_layer_of_that_name(keras):
-    from exporter.ends import network_ends
+    from exporter.graph import network_ends
 
     layers = keras.layers
     built = network(keras, layers.Dense(7, name="features"), layers.Dropout(0.5))
@@ -32,7 +32,7 @@ def test_features_are_the_layer_of_that_name(keras):
 
 @pytest.mark.parametrize("dropout", [False, True])
 def test_without_that_name_they_are_what_the_logits_are_made_of(keras, dropout):
-    from exporter.ends import network_ends
+    from exporter.graph import network_ends
 
     built = network(keras, *([keras.layers.Dropout(0.5)] if dropout else []))
     pixels = np.random.default_rng(1).random((2, 16, 16, 3))
@@ -43,7 +43,7 @@ def test_without_that_name_they_are_what_the_logits_are_made_of(keras, dropout):
 
 @pytest.mark.parametrize("arch", ["simple", "cnn"])
 def test_networks_of_ours_have_ends(make_network, arch):
-    from exporter.ends import network_ends
+    from exporter.graph import network_ends
 
     features, logits = network_ends(make_network(arch, 2)).output_shape
     assert len(features) == len(logits) == 2

@@ -8,7 +8,7 @@ from models.statistics.out_of_distribution import DistanceHead
 
 @pytest.fixture
 def expected(make_network):  # loads TensorFlow
-    import exporter.expected as module
+    import exporter.prove as module
 
     return module
 

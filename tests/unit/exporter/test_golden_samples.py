@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporter.golden_samples import golden_photos
+from exporter.assemble import golden_photos
 from models.preprocess import PreprocessSpec, preprocess
 
 SPEC = PreprocessSpec(size=32)

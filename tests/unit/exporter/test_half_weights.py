@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from exporter.half_weights import with_half_weights
+from exporter.graph import with_half_weights
 
 
 def model_of(*arrays):

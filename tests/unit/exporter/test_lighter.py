@@ -14,7 +14,7 @@ def unseen(what, done, total): ...
 @pytest.fixture(scope="module")
 def said(trained, to_logits):
     """What float32 says of the validation photos."""
-    from exporter.onnx_says import onnx_logits
+    from exporter.prove import onnx_logits
 
     return onnx_logits(to_logits.SerializeToString(), trained.pixels)
 
@@ -48,7 +48,7 @@ def test_int8_has_a_temperature_thresholds_and_a_limit_of_its_own(int8, trained)
 
 
 def test_its_limit_keeps_as_many_of_the_known_as_it_says(int8, trained):
-    from exporter.onnx_says import onnx_says
+    from exporter.prove import onnx_says
 
     made = int8[7]
     unknown = onnx_says(made.model, trained.pixels).unknown
@@ -64,7 +64,7 @@ def test_the_manifest_says_whether_it_is_safe_without_vnni(int8, bits):
 
 
 def test_float16_takes_half_the_room_and_says_the_same(float16, trained, to_logits):
-    from exporter.onnx_says import onnx_says
+    from exporter.prove import onnx_says
     from exporter.variant import finished
 
     made = float16()

@@ -1,7 +1,7 @@
 import numpy as np
 
-from exporter.mobile import to_ort
-from exporter.onnx_says import onnx_says
+from exporter.assemble import to_ort
+from exporter.prove import onnx_says
 
 
 def test_the_mobile_file_says_the_same_and_keeps_its_metadata(bundle, small_run):

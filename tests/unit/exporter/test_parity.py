@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from exporter.onnx_says import onnx_says
 from exporter.parity import class_probabilities, compare, compare_scores, compare_unknown
+from exporter.prove import onnx_says
 from models.classifier import Scores
 
 KERAS = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]], np.float32)

@@ -9,8 +9,8 @@ from exporter.parity import compare
 
 @pytest.fixture
 def show(make_network):  # loads TensorFlow, which the records import
+    from exporter.console import print_proof
     from exporter.proof import Proof
-    from exporter.proof_table import print_proof
     from exporter.variant import Refusal
 
     def shown(many, *refusals):

@@ -12,9 +12,8 @@ from models.statistics.out_of_distribution import DistanceHead
 
 @pytest.fixture
 def exporter(make_network):  # loads TensorFlow
-    from exporter.expected import keras_says
     from exporter.graph import convert
-    from exporter.prove import prove
+    from exporter.prove import keras_says, prove
 
     return SimpleNamespace(convert=convert, prove=prove, keras_says=keras_says)
 

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from exporter.speed import speed_gain, whole_gain
+from exporter.cost import speed_gain, whole_gain
 from models.preprocess import PreprocessSpec
 
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from models.cache import default_cache
+from models.process import default_cache
 
 
 def test_the_cache_is_where_the_desktop_wants_caches(monkeypatch, tmp_path):

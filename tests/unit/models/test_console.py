@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from models.classifier import load
-from models.console import classify_and_show
+from models.commands import classify_and_show
 from models.decision import ReviewReason
 from models.errors import ExitCode, InputError
 

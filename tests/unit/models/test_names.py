@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.names import numbered
+from models.text import numbered
 
 ALMOST = st.from_regex(r"[0-9٠]{1,8}(\.json|\.done|-backup)?[~ ]?\.?(bak|json|tmp)?", fullmatch=True)
 

@@ -3,9 +3,8 @@ import math
 import pytest
 
 from models.classifier import load
-from models.decision import ReviewReason
+from models.decision import ReviewReason, precision_text, promise_text, rule_text, thresholds_for
 from models.errors import InputError
-from models.precision import precision_text, promise_text, rule_text, thresholds_for
 
 
 @pytest.fixture

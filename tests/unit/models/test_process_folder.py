@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from models.python_process import python_environment
+from models.process import python_environment
 
 START = """
 import os, signal, sys, tempfile
-from models.process_folder import use_own_temporary_folder
+from models.process import use_own_temporary_folder
 use_own_temporary_folder()
 left = tempfile.mkstemp(prefix="left-")[1]
 """

@@ -8,7 +8,7 @@ from hangtag.cli import make_app
 from models.bundle import open_bundle
 from models.errors import RegistryError
 from models.reference import ModelReference, resolve_model, version_of
-from models.registry import Registry
+from models.registry.registry import Registry
 from tests.shelf import shop_registry
 
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import RegistryError
-from models.registry import Registry, open_registry
-from models.registry_history import CHALLENGER, CHAMPION
-from models.registry_state import Change, State, VersionRules, VersionState
+from models.registry.history import CHALLENGER, CHAMPION
+from models.registry.registry import Registry, open_registry
+from models.registry.state import Change, State, VersionRules, VersionState
 from tests.paper_bundle import write_paper_bundle
 
 VERSIONS = st.integers(1, 4)

@@ -44,7 +44,7 @@ def test_without_the_variable_it_would(bundle, tmp_path):
 
 
 def test_what_a_person_has_set_is_left_alone(monkeypatch):
-    from models.telemetry import refuse_telemetry
+    from models.session import refuse_telemetry
 
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
     refuse_telemetry()

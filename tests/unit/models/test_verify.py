@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 from hangtag.cli import make_app
 from models.bundle import open_bundle
 from models.errors import BundleError
-from models.verification import Aspect, Verification
-from models.verify import verify
+from models.verify import Aspect, Verification, verify
 
 from .full_bundle import FILES, complete, list_anew
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.registry_history import History
-from models.registry_publish import claim_number
-from models.registry_state import State
+from models.registry.history import History
+from models.registry.publish import claim_number
+from models.registry.state import State
 from models.storage.storage import FolderStorage
 from trainer.retrain.cycle_folder import Cycles
 from trainer.retrain.lock import CycleLock

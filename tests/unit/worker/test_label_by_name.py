@@ -8,7 +8,7 @@ import pytest
 
 from models.classifier import load
 from models.errors import JobError
-from models.registry import Registry
+from models.registry.registry import Registry
 from tests.shelf import shop_registry
 from worker.job import JobOptions
 from worker.label import LabelRequest, job_folder, label

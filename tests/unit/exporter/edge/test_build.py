@@ -10,8 +10,7 @@ from models.errors import ParityError
 from models.fit import Fit
 from models.manifest import METADATA_KEY
 from models.preprocess import PreprocessSpec, preprocess_image
-from models.verification import Aspect
-from models.verify import verify
+from models.verify import Aspect, verify
 from tests.unit.exporter.edge.materials import LABELS, SIZE, classifier_of, metadata_of, model_of
 
 

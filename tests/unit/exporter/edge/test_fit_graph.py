@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from exporter.edge.fit_graph import fit_graph
+from exporter.edge.build import fit_graph
 from models.fit import Decode, Fit
 from models.preprocess import PreprocessSpec, opened, preprocess, preprocess_image, whole_rgb
 from models.session import open_session

@@ -3,10 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exporter.drop import drop
+from exporter.cost import drop
 from exporter.edge.build import edge_graph
-from exporter.edge.parity import EdgeParity, Flip
-from exporter.edge.prove import prove_edge
+from exporter.edge.prove import EdgeParity, Flip, prove_edge
 from models.edge import EdgeAnswer, load_edge
 from models.fit import Decode, Fit
 from models.preprocess import opened, whole_rgb

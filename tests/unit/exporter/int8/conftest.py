@@ -10,7 +10,7 @@ def training(trained):
 @pytest.fixture
 def says():
     """A model's logits, and its unknown scores if it gives some."""
-    from exporter.onnx_says import onnx_logits
+    from exporter.prove import onnx_logits
 
     def ask(model, pixels: np.ndarray):
         return onnx_logits(model.SerializeToString(), pixels)

@@ -2,8 +2,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from exporter.int8.body import body_nodes, layers_of
-from exporter.int8.quantize import Quantizer
+from exporter.int8.quantize import Quantizer, body_nodes, layers_of
 
 
 @pytest.fixture(scope="module")

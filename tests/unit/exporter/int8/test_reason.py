@@ -1,9 +1,8 @@
 import pytest
 
-from exporter.drop import Drop
+from exporter.cost import Drop
 from exporter.int8.quantize import Ranges
-from exporter.int8.reason import why_refused
-from exporter.int8.search import Attempt, Int8Search
+from exporter.int8.search import Attempt, Int8Search, why_refused
 
 
 def attempt(points, gain, *layers):

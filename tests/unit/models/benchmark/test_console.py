@@ -6,8 +6,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from hangtag.cli import make_app
-from models.benchmark.benchmark import benchmark, open_and_find
-from models.benchmark.console import print_record
+from models.benchmark.benchmark import benchmark, open_and_find, print_record
 from models.errors import InputError
 from tests.unit.models.benchmark.colours import QUICK
 from tests.unit.models.benchmark.test_record import RECORD

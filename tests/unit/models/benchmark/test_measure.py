@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from models.benchmark.bare_process import take_turn
-from models.benchmark.measure import Effort, measure
-from models.benchmark.turn import BATCH, ThreadTimes, Turn, TurnFigures
+from models.benchmark.child import BATCH, ThreadTimes, Turn, TurnFigures
+from models.benchmark.measure import Effort, measure, take_turn
 from models.errors import BundleError
 from tests.unit.models.benchmark.colours import QUICK, SIZE, model_bytes
 

@@ -1,6 +1,6 @@
 import pytest
 
-from models.benchmark.photo_set import find_photos
+from models.benchmark.judge import find_photos
 from models.errors import InputError
 from tests.unit.models.benchmark.colours import LABELS
 

@@ -1,9 +1,8 @@
 import json
 
 from models.benchmark.judge import Judged, Judging
-from models.benchmark.machine import Machine
-from models.benchmark.measured import Measured, Speed
-from models.benchmark.record import BenchmarkRecord, dump_record, new_record
+from models.benchmark.measure import Measured, Speed
+from models.benchmark.record import BenchmarkRecord, Machine, dump_record, new_record
 
 RECORD = BenchmarkRecord(
     schema_version=1,

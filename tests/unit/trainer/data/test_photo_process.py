@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from models.preprocess import PreprocessSpec, preprocess
-from models.python_process import python_command, python_environment
+from models.process import python_command, python_environment
 
 SPEC = PreprocessSpec(size=16)
 PATIENT_S, HASTY_S = "60", "2"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import BusyError, DataError, InputError, RegistryError, StoppedError
-from models.registry_history import CHAMPION, What
+from models.registry.history import CHAMPION, What
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split
 from trainer.retrain.config import CatalogueSettings, TrainSettings

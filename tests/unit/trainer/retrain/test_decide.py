@@ -1,7 +1,7 @@
 import pytest
 
 from models.errors import RegistryError
-from models.registry_history import CHALLENGER, CHAMPION, What
+from models.registry.history import CHALLENGER, CHAMPION, What
 from tests.paper_cycle import PaperShop, PaperView
 from trainer.retrain.cycle import CycleWish
 from trainer.retrain.cycle_folder import CycleStatus

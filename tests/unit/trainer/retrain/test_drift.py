@@ -1,7 +1,7 @@
 import pytest
 
 from models.errors import InputError
-from models.registry_history import CHAMPION
+from models.registry.history import CHAMPION
 from tests.paper_bundle import write_paper_bundle
 from tests.paper_cycle import PaperShop
 from trainer.retrain.config import DriftSettings

@@ -1,5 +1,5 @@
 from models.errors import MissingExtraError
-from models.registry_history import CHAMPION
+from models.registry.history import CHAMPION
 from tests.paper_cycle import PaperShop, PaperView
 from trainer.retrain.config import DriftSettings, MlflowSettings
 from trainer.retrain.cycle import CycleWish

@@ -18,8 +18,7 @@ import pytest
 from PIL import Image
 
 from models.errors import ImageFault
-from models.image_format import accepted_formats
-from models.preprocess import MAX_BYTES
+from models.preprocess import MAX_BYTES, accepted_formats
 from tests.photo_jobs import photo_job, take_all, wanted
 from worker.photos.source import open_photos
 
@@ -31,7 +30,7 @@ from base64 import b64decode
 from pathlib import Path
 from PIL import Image
 from models.errors import ImageError
-from models.image_format import accepted_formats
+from models.preprocess import accepted_formats
 from models.preprocess import PreprocessSpec, preprocess
 
 def peak_mb():

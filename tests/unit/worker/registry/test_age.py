@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.registry.age import ago
+from worker.registry.console import ago
 
 NOW = datetime(2026, 11, 22, 3, 0, 0, tzinfo=UTC)
 

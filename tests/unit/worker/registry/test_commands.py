@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from hangtag.cli import make_app
 from models.errors import BundleError, InputError, RegistryError
-from models.registry import Registry, open_registry
-from models.registry_history import CHALLENGER, CHAMPION
+from models.registry.history import CHALLENGER, CHAMPION
+from models.registry.registry import Registry, open_registry
 from tests.paper_bundle import write_paper_bundle
 
 

@@ -1,19 +1,66 @@
-"""How many times as fast one ONNX model is as another, on this machine."""
+"""What a lighter variant costs: how many points of accuracy, and how sure that is."""
 
 import statistics
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from models.errors import ImageError
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.session import open_session
+from models.statistics.intervals import Interval, difference_interval
 
-__all__ = ["speed_gain", "whole_gain"]
+__all__ = ["Drop", "drop", "speed_gain", "whole_gain"]
+
+
+@dataclass(frozen=True)
+class Drop:
+    """How much less often a variant is right than float32 is, on the same photos.
+
+    Attributes:
+        photos: how many.
+        accuracy: the variant's share of photos that are labelled right.
+        reference: the same of float32.
+        points: how much less that is, in hundredths; negative where it is more.
+        points_95: the 95% interval of that.
+        agreement: share of photos that both label the same, right or wrong.
+    """
+
+    photos: int
+    accuracy: float
+    reference: float
+    points: float
+    points_95: Interval
+    agreement: float
+
+
+def drop(reference: npt.NDArray[np.floating], got: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> Drop:
+    """Compare a variant with float32.
+
+    Args:
+        reference: float32's probabilities or logits, ``(n, classes)``, of at least one photo.
+        got: the variant's, of the same photos.
+        labels: class indices ``(n,)``.
+    """
+    before, after = reference.argmax(axis=1), got.argmax(axis=1)
+    right_before, right_after = before == labels, after == labels
+    lost, won = int((right_before & ~right_after).sum()), int((~right_before & right_after).sum())
+    low, high = difference_interval(lost, won, len(labels))
+    return Drop(
+        photos=len(labels),
+        accuracy=float(right_after.mean()),
+        reference=float(right_before.mean()),
+        points=100 * (lost - won) / len(labels),
+        points_95=(100 * low, 100 * high),
+        agreement=float((before == after).mean()),
+    )
+
 
 _PHOTOS: Final = 32
 _ROUNDS: Final = 9

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from models.bundle import Bundle
-from models.bundle_copy import keep_bundle
-from models.names import numbered
-from models.registry_state import State
+from models.bundle import Bundle, keep_bundle
+from models.registry.state import State
 from models.storage.storage import Storage
+from models.text import numbered
 
 __all__ = ["TRAINING", "claim_number", "copy_version", "remove_deleted"]
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from models.errors import RegistryError
-from models.names import numbered
-from models.registry_state import CHALLENGER, CHAMPION, Change, Record, State, VersionState
+from models.registry.state import CHALLENGER, CHAMPION, Change, Record, State, VersionState
 from models.storage.storage import Storage
+from models.text import numbered
 
 __all__ = ["CHALLENGER", "CHAMPION", "Event", "History", "State", "VersionState", "What"]
 

@@ -1,18 +1,41 @@
-"""A folder for the temporary files of one process; what killed processes left is removed at the next start."""
+"""This process and those that it starts: the cache, the folder for temporary files, how Python is started."""
 
 import atexit
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["use_own_temporary_folder"]
+__all__ = ["default_cache", "python_command", "python_environment", "usable_cores", "use_own_temporary_folder"]
 
 _PREFIX: Final = "hangtag-process-"
-_BEGUN: Final = ".hangtag-process-"
+
+
+def default_cache() -> Path:
+    """``$XDG_CACHE_HOME/hangtag``, or ``~/.cache/hangtag``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "hangtag"
+
+
+def usable_cores() -> int:
+    """How many logical cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """The command line that runs a module of ours; ``-P`` keeps the current folder off ``sys.path``."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def python_environment() -> dict[str, str]:
+    """This process's environment, with our packages importable and numerical libraries held to one thread."""
+    packages = str(Path(__file__).parents[1])
+    paths = [packages, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def use_own_temporary_folder() -> None:
@@ -26,7 +49,7 @@ def use_own_temporary_folder() -> None:
         place = Path(tempfile.gettempdir())
         for left in place.glob(f"{_PREFIX}*"):
             _remove_left(left)
-        begun = Path(tempfile.mkdtemp(prefix=_BEGUN, dir=place))
+        begun = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=place))
         fcntl.flock(os.open(begun, os.O_RDONLY), fcntl.LOCK_EX)
         folder = begun.rename(place / begun.name.removeprefix("."))  # under its name it has always been locked
         atexit.register(_remove, folder, os.getpid())
@@ -46,6 +69,6 @@ def _remove_left(folder: Path) -> None:
 
 
 def _remove(folder: Path, owner: int) -> None:
-    """At the exit of the owner; a process that it has forked uses the folder and leaves it."""
+    """Remove the folder at the owner's exit; a process that it has forked uses the folder and leaves it."""
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)

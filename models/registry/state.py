@@ -102,7 +102,7 @@ class VersionRules:
         return change
 
     def promoted(self, version: int, instead_of: int | None, *, force: bool) -> Change:
-        """A version is champion; see :meth:`models.registry.Registry.promote`."""
+        """A version is champion; see :meth:`models.registry.registry.Registry.promote`."""
 
         def change(state: State) -> tuple[int, State] | None:
             self.check_there(version, state)
