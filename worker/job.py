@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models.decision import rule_text
 from models.errors import ImageFault, InputError, JobError
-from models.names import numbered
-from models.precision import rule_text
 from models.storage.storage import Storage
+from models.text import numbered
 from worker.places import cell_texts
 from worker.results import latest_parts, part_key
 

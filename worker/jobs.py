@@ -6,11 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from models.bundle import open_bundle
-from models.bundle_copy import bring, bring_bundle, is_whole, keep, keep_bundle
+from models.bundle import bring, bring_bundle, is_whole, keep, keep_bundle, open_bundle
 from models.errors import BundleError, InputError
-from models.names import is_name, name_expected
 from models.storage.storage import Storage
+from models.text import is_name, name_expected
 from worker.job import JOB_FILE, Job, open_job
 
 __all__ = ["BundleStore", "Jobs", "check_name"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final
 
+from models.decision import precision_text
 from models.errors import HangtagError, ImageFault
-from models.precision import precision_text
 from pages.render import render
 from pages.text import share
 from pages.tiles import LabelledPhoto, failed_last, png_uri, thumbnail

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from models.cache import default_cache
+from models.process import default_cache
 from worker.earlier.result_table import KEYED_TABLES, Shelf
 from worker.owner import boot_id
 

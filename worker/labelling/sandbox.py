@@ -12,7 +12,7 @@ import numpy as np
 
 from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels, PreprocessSpec, preprocess
-from models.python_process import python_command, python_environment
+from models.process import python_command, python_environment
 from worker.labelling.process_pool import take_streams
 
 __all__ = ["decode_in_sandbox"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
-from models.names import is_name
+from models.text import is_name
 from worker.job import Priority
 
 __all__ = ["CHUNK_TASK", "FINISH_TASK", "QUEUES", "Call", "Message", "chunk_call", "parse_message", "read_call"]

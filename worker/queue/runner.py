@@ -16,7 +16,7 @@ from typing import Final
 from models.classifier import Classifier
 from models.errors import HangtagError, ImageFault, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
-from models.python_process import python_command, python_environment
+from models.process import python_command, python_environment
 from models.storage.storage import open_storage
 from worker.earlier.results import KnownPhotos, open_known
 from worker.events import log_event

@@ -15,7 +15,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init
 
 from models.errors import JobError
-from models.process_folder import use_own_temporary_folder
+from models.process import use_own_temporary_folder
 from models.storage.storage import open_storage
 from worker.events import log_event, start_logging
 from worker.jobs import Jobs

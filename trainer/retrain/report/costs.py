@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from models.precision import precision_text
+from models.decision import precision_text
 from pages.text import duration, isolated, visible
 from trainer.retrain.records import Automatic, Comparison, Footprint
 from trainer.retrain.report.material import CycleMaterial
