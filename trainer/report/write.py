@@ -10,10 +10,9 @@ from typing import Final
 import keras
 import numpy as np
 
-from exporter.evenly import evenly
 from exporter.training_run import ORIGINALS
 from models.errors import ImageError
-from models.photo import read_photo
+from models.photo import evenly, read_photo
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Evaluation, evaluate
