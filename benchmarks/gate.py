@@ -16,7 +16,7 @@ from rich.table import Table
 
 from models.statistics.paired import Paired, compare_pairs
 from models.statistics.thresholds import HeldRows, automatic, precision_targets
-from trainer.retrain.calibration import Surety, compare_calibration
+from trainer.retrain.compare_predictions import compare_calibration
 from trainer.retrain.config import GateSettings
 from trainer.retrain.gate import judge
 from trainer.retrain.records import (
@@ -193,8 +193,7 @@ def _too_sure(rng: np.random.Generator, photos: int, extra: float) -> bool:
     before, after = rng.random(photos) < truth, rng.random(photos) < truth
     agree = rng.random(photos) < 0.5
     after = np.where(agree, before, after)
-    sure = Surety(np.minimum(1.0, truth + extra), after)
-    found = compare_calibration(Surety(truth, before), sure, np.arange(photos))
+    found = compare_calibration((truth, before), (np.minimum(1.0, truth + extra), after), np.arange(photos))
     drawn = _draw(rng, photos, 10, 0.1, TRUTHS[0]).model_copy(update={"calibration": found})
     return not _passed(drawn)["calibration"]
 

@@ -16,7 +16,7 @@ from tests.paper_bundle import write_paper_bundle
 from trainer.data.dataset import Split
 from trainer.request import Arch, Balance
 from trainer.retrain.config import CatalogueSettings, GateSettings, RetrainConfig
-from trainer.retrain.cycle import CycleWish, Surroundings, retrain
+from trainer.retrain.cycle import CycleOptions, retrain
 from trainer.retrain.cycle_folder import Outcome
 from trainer.retrain.records import CatalogueDiff, Check, Collected, Comparison, Footprint, Verdict
 from trainer.retrain.tools import Tools
@@ -36,7 +36,7 @@ class PaperView:
     def note(self, line: str) -> None:
         self.notes.append(line)
 
-    def step(self, name: str = "", total: int = 0) -> "PaperView":
+    def step(self, name: str = "", title: object = "") -> "PaperView":
         self.steps.append(name)
         return self
 
@@ -106,10 +106,14 @@ class PaperShop:
             return [(row["image"], row["label"]) for row in csv.DictReader(file)]
 
     def run(
-        self, wish: CycleWish | None = None, config: RetrainConfig | None = None, view: PaperView | None = None, **tools
+        self,
+        options: CycleOptions | None = None,
+        config: RetrainConfig | None = None,
+        view: PaperView | None = None,
+        **tools,
     ) -> Outcome:
-        around = Surroundings(tools=replace(self.tools(), **tools))
-        return retrain(config or self.config, wish or CycleWish(), view or PaperView(), around)
+        passed = replace(self.tools(), **tools)
+        return retrain(config or self.config, options or CycleOptions(), view or PaperView(), passed)
 
     def stop_at(self, tool: str, error: BaseException | None = None) -> None:
         """Run a cycle that comes as far as this tool."""

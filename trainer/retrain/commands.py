@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from models.errors import MissingExtraError
+
 __all__ = ["retrain_command"]
 
 
@@ -70,7 +72,11 @@ def retrain_command(
     if why is not None and not force:
         msg = "--why says why the gate is overruled: it goes with --force"
         raise typer.BadParameter(msg)
-    from trainer.retrain.screen import retrain_and_show
+    try:
+        from trainer.retrain.screen import retrain_and_show
+    except ImportError as error:
+        msg = f"hangtag retrain needs what trains ({error}); pip install 'hangtag[train]'."
+        raise MissingExtraError(msg) from error
 
     raise typer.Exit(
         retrain_and_show(config, when=when.value, force=why, restart=restart, mlflow=mlflow, as_json=as_json)

@@ -2,9 +2,10 @@
 
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,18 +13,24 @@ from models.errors import ExitCode, InputError
 from models.text import numbered
 from models.whole_file import replace_file
 
-__all__ = ["COLLECTING", "CycleFolder", "CycleStart", "CycleStatus", "CycleWhy", "Cycles", "Outcome", "exit_code"]
+__all__ = ["COLLECTING", "CycleFolder", "CycleStart", "CycleStatus", "Cycles", "Outcome", "now_text"]
+
+COLLECTING: Final = ".collecting"
+"""Where photos are collected before it is known whether there is anything new in them."""
+
+R = TypeVar("R", bound=BaseModel)
 
 
-CycleWhy = Literal["data", "drift"]
-"""Why a cycle began: something new to learn from, or besides a job that has drifted."""
+def now_text() -> str:
+    """Now, in UTC, for files."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class CycleStatus(StrEnum):
     """What came of a cycle.
 
-    ``failed`` is of a cycle that was abandoned, by ``--restart`` or since it could come to nothing; one that another
-    error stopped has no outcome yet and goes on.
+    ``failed`` is a cycle that was abandoned, by ``--restart`` or since it could come to nothing; one that another error
+    stopped has no outcome yet and goes on.
     """
 
     PROMOTED = "promoted"
@@ -31,9 +38,19 @@ class CycleStatus(StrEnum):
     NOTHING_NEW = "nothing_new"
     FAILED = "failed"
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """What ``hangtag retrain`` leaves with."""
+        return {
+            CycleStatus.PROMOTED: ExitCode.OK,
+            CycleStatus.REFUSED: ExitCode.GATE_REFUSED,
+            CycleStatus.NOTHING_NEW: ExitCode.NOTHING_NEW,
+            CycleStatus.FAILED: ExitCode.FAILURE,
+        }[self]
+
 
 class _Record(BaseModel):
-    """What a later version of Hangtag writes besides is left out."""
+    """Keys that a later version of Hangtag adds are left out."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -42,12 +59,12 @@ class CycleStart(_Record):
     """What a cycle began with (``cycle.json``); it keeps to this whatever the settings say by now.
 
     Attributes:
-        number: of the cycle; its folder's name, in six digits.
-        name: of the model.
-        started: when, in UTC.
-        why: it began.
+        number: its folder's name, in six digits.
+        name: the model's.
+        started: in UTC.
+        why: ``data``, or ``drift`` where a job has drifted.
         config: the settings, with absolute paths.
-        champion_version: that was champion then; 0 for none.
+        champion_version: 0 where there was no champion.
         champion_digest: of its bundle.
         first: whether the model had no version at all.
     """
@@ -66,15 +83,13 @@ class Outcome(_Record):
     """What came of a cycle (``outcome.json``).
 
     Attributes:
-        status: in a word.
         number: of the cycle; 0 where none was begun.
         name: of the model.
-        champion: that the challenger was compared with, such as ``shop@3``, or that stays where nothing was done; none
-            where there is none.
-        challenger: such as ``shop@4``; none where it came to none.
+        champion: that the challenger was compared with, such as ``shop@3``, or that stays where nothing was done.
+        challenger: such as ``shop@4``.
         version: the challenger's.
         reasons: why it was refused, a sentence each; or why nothing was done. Kept of a forced promotion too.
-        started, finished: when, in UTC.
+        started, finished: in UTC.
         forced: whether a refusal was overruled.
         seconds: step → how long it took, of all processes that worked on it.
     """
@@ -92,23 +107,14 @@ class Outcome(_Record):
     seconds: dict[str, float] = Field(default_factory=dict)
 
 
-def exit_code(status: CycleStatus) -> ExitCode:
-    """What ``hangtag retrain`` leaves with."""
-    return {
-        CycleStatus.PROMOTED: ExitCode.OK,
-        CycleStatus.REFUSED: ExitCode.GATE_REFUSED,
-        CycleStatus.NOTHING_NEW: ExitCode.NOTHING_NEW,
-        CycleStatus.FAILED: ExitCode.FAILURE,
-    }[status]
+class _File:
+    """A file or folder of a cycle, by its name."""
 
+    def __init__(self, name: str) -> None:
+        self.name = name
 
-COLLECTING: Final = ".collecting"
-"""Where photos are collected before it is known whether there is anything new in them."""
-_FINISHED: Final = {CycleStatus.PROMOTED, CycleStatus.REFUSED}
-_HEAVY: Final = ("run", "bundle", "catalogue")
-_COPIES: Final = ("dataset.csv", "earlier.csv")
-
-R = TypeVar("R", bound=BaseModel)
+    def __get__(self, folder: "CycleFolder", owner: type) -> Path:
+        return folder.path / self.name
 
 
 @dataclass(frozen=True)
@@ -117,90 +123,29 @@ class CycleFolder:
 
     path: Path
 
+    dataset = _File("dataset.csv")  # photos and labels that it learns from
+    collected = _File("collected.json")  # records.Collected
+    earlier = _File(
+        "earlier.csv"
+    )  # the splits that it extends, as they were when it began; absent where there were none
+    start = _File("cycle.json")
+    run = _File("run")  # the challenger's training
+    splits = _File("splits.csv")  # that the next cycle extends; they outlive the run
+    bundle = _File("bundle")  # the challenger
+    comparison = _File("comparison.json")  # records.Comparison
+    catalogue = _File("catalogue.json")  # records.CatalogueDiff
+    rows = _File("catalogue")  # the catalogue's rows that are compared, and both models' labels
+    verdict = _File("verdict.json")  # records.Verdict
+    published = _File("published.json")  # the challenger's version
+    seconds = _File("seconds.json")  # how long each step took
+    mlflow = _File("mlflow.json")  # the run's id on the tracking server
+    report = _File("report.html")
+    outcome = _File("outcome.json")  # the last file: a cycle with it is over
+
     @property
     def number(self) -> int:
         """Of the cycle."""
         return int(self.path.name)
-
-    @property
-    def dataset(self) -> Path:
-        """Photos and labels that it learns from."""
-        return self.path / "dataset.csv"
-
-    @property
-    def collected(self) -> Path:
-        """:class:`trainer.retrain.records.Collected`."""
-        return self.path / "collected.json"
-
-    @property
-    def earlier(self) -> Path:
-        """The splits that it extends, as they were when it began; absent where there were none."""
-        return self.path / "earlier.csv"
-
-    @property
-    def start(self) -> Path:
-        """:class:`trainer.retrain.cycle_folder.CycleStart`."""
-        return self.path / "cycle.json"
-
-    @property
-    def run(self) -> Path:
-        """The challenger's training."""
-        return self.path / "run"
-
-    @property
-    def splits(self) -> Path:
-        """The splits that the next cycle extends; they outlive the run."""
-        return self.path / "splits.csv"
-
-    @property
-    def bundle(self) -> Path:
-        """The challenger."""
-        return self.path / "bundle"
-
-    @property
-    def comparison(self) -> Path:
-        """:class:`trainer.retrain.records.Comparison`."""
-        return self.path / "comparison.json"
-
-    @property
-    def catalogue(self) -> Path:
-        """:class:`trainer.retrain.records.CatalogueDiff`."""
-        return self.path / "catalogue.json"
-
-    @property
-    def rows(self) -> Path:
-        """The catalogue's rows that are compared, and what both models say of them."""
-        return self.path / "catalogue"
-
-    @property
-    def verdict(self) -> Path:
-        """:class:`trainer.retrain.records.Verdict`."""
-        return self.path / "verdict.json"
-
-    @property
-    def published(self) -> Path:
-        """The challenger's version in the registry."""
-        return self.path / "published.json"
-
-    @property
-    def seconds(self) -> Path:
-        """How long each step took."""
-        return self.path / "seconds.json"
-
-    @property
-    def mlflow(self) -> Path:
-        """The run's id on the tracking server."""
-        return self.path / "mlflow.json"
-
-    @property
-    def report(self) -> Path:
-        """The page to look at."""
-        return self.path / "report.html"
-
-    @property
-    def outcome(self) -> Path:
-        """:class:`trainer.retrain.cycle_folder.Outcome`; the last file, so that a cycle with it is over."""
-        return self.path / "outcome.json"
 
     def write(self, path: Path, record: BaseModel) -> None:
         """Write a record as JSON, whole."""
@@ -219,11 +164,11 @@ class CycleFolder:
             raise InputError(msg + "CONFIG --restart.") from error
 
     def lighten(self) -> None:
-        """Take away photos, weights and bundle; what tells of the cycle stays, and so do its splits."""
-        for name in _HEAVY:
-            shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in _COPIES:
-            (self.path / name).unlink(missing_ok=True)
+        """Remove photos, weights and bundle; what tells of the cycle stays, and so do its splits."""
+        for folder in (self.run, self.bundle, self.rows):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.dataset, self.earlier):
+            file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -237,20 +182,17 @@ class Cycles:
         numbers = numbered((entry.name for entry in self.path.glob("[0-9]*") if entry.is_dir()), "")
         return [CycleFolder(self.path / f"{number:06d}") for number in numbers]
 
-    def last_number(self) -> int:
-        """The highest number that a cycle here has; 0 where there is none."""
-        return max((cycle.number for cycle in self.all()), default=0)
-
     def unfinished(self) -> CycleFolder | None:
         """The cycle that is to go on."""
         return next((cycle for cycle in reversed(self.all()) if not cycle.outcome.is_file()), None)
 
     def finished(self) -> list[CycleFolder]:
         """Those that came to a decision, in order."""
+        decided = {CycleStatus.PROMOTED, CycleStatus.REFUSED}
         over = [cycle for cycle in self.all() if cycle.outcome.is_file()]
-        return [cycle for cycle in over if cycle.read(cycle.outcome, Outcome).status in _FINISHED]
+        return [cycle for cycle in over if cycle.read(cycle.outcome, Outcome).status in decided]
 
-    def abandon(self, cycle: CycleFolder, why: str, now: str) -> Outcome:
+    def abandon(self, cycle: CycleFolder, why: str, now: str) -> None:
         """End a cycle without a decision; its number is not used again."""
         start = cycle.read(cycle.start, CycleStart)
         outcome = Outcome(
@@ -262,7 +204,6 @@ class Cycles:
             finished=now,
         )
         cycle.write(cycle.outcome, outcome)
-        return outcome
 
     def lighten(self, keep: int) -> None:
         """Of all but the latest ``keep`` finished cycles, and of the latest one, keep only what tells of them."""

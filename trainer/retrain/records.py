@@ -3,15 +3,13 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.statistics.intervals import Interval
-from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures, ChangedRow
+from worker.catalogue_diff.figures import CatalogueFigures
 
 __all__ = [
     "Automatic",
     "Automation",
     "Calibration",
-    "CatalogueChange",
     "CatalogueDiff",
-    "ChangedRow",
     "Check",
     "ClassComparison",
     "Collected",
@@ -24,6 +22,8 @@ __all__ = [
 
 
 class _Record(BaseModel):
+    """Points are hundredths; names that end in ``_95`` are 95% intervals of what is named before."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -52,10 +52,8 @@ class Collected(_Record):
     Attributes:
         fingerprint: of all photos, labels and products; equal ones have nothing new between them.
         photos: how many, by class.
-        new: photos that the cycle before did not know.
-        gone: photos that it knew and that are not there any more.
-        relabeled: photos whose label differs from the cycle before.
-        corrections: what reviewers said, and what became of it.
+        new, gone, relabeled: photos that the cycle before did not know, that are not there any more, or whose label was
+            another.
         dropped: photos left out, since their class is labelled no more, by class.
         ahead: a sentence on reviewers' words that do not count, since they are dated in the future; mostly empty.
     """
@@ -74,11 +72,9 @@ class ClassComparison(_Record):
     """One class on the frozen test split.
 
     Attributes:
-        photos: of the class.
         champion, challenger: recall; the champion's is none for a class that it does not know.
         won, lost: photos that only the challenger, or only the champion, labels right.
         points: challenger's recall less the champion's, in hundredths; none for a new class.
-        points_95: its interval.
     """
 
     photos: int
@@ -99,13 +95,7 @@ class Calibration(_Record):
 
 
 class Automatic(_Record):
-    """Photos that a model labels by itself, without a person.
-
-    Attributes:
-        photos: how many.
-        wrong: how many of these labels are wrong.
-        right_95: the interval of the share that is right.
-    """
+    """Photos that a model labels without a person, how many of these labels are wrong, and the share that is right."""
 
     photos: int
     wrong: int
@@ -118,13 +108,12 @@ class Automation(_Record):
     Attributes:
         champion_precision: how often the champion is to be right where it does so, by its own choice; none where it
             promises nothing, and for a first model.
-        challenger_precision: the same of the challenger: what the champion promises, where it can promise that too.
+        challenger_precision: what the champion promises, where the challenger can promise that too.
         own_precision: what the challenger promises by its own choice, which jobs get that ask for nothing else.
         champion, challenger: on photos of classes that both know; the champion's is none for a first model.
         own: the challenger by its own choice, on the same.
         everywhere: the challenger on all test photos, those of new classes too.
         points: photos that the challenger labels by itself less those that the champion does, in hundredths of all.
-        points_95: its interval.
     """
 
     champion_precision: float | None
@@ -163,19 +152,14 @@ class Comparison(_Record):
     Attributes:
         champion, challenger: as people say them, such as ``shop@3``; the champion is none for a first model.
         photos: test photos of classes that both know.
-        champion_accuracy, challenger_accuracy: on these.
-        won, lost: photos of these that only the challenger, or only the champion, labels right.
+        champion_accuracy, challenger_accuracy, won, lost: on these; see :class:`ClassComparison`.
         points: challenger's accuracy less the champion's, in hundredths.
-        points_95: its interval.
         smallest_points: the smallest difference that a test of this many photos would find in four of five cases.
-        challenger_all: challenger's accuracy on all test photos, those of new classes too.
-        all_photos: how many these are.
-        classes: name → figures.
+        challenger_all, all_photos: challenger's accuracy on all test photos, those of new classes too.
         new_classes: names that the champion does not know.
         vanished: names that the champion knows, the photos do not have, and the map does not explain.
         calibration: none for a first model.
         automation: none without photos.
-        footprints: of champion and challenger.
         changes: test photos that one of both labels right and the other wrong, the surest errors first; at most 200.
         unread: test photos that nobody is judged on, since they are gone, changed or cannot be read any more; among
             them are those that the champion was tested with and the data has not any more.
@@ -205,13 +189,9 @@ class Comparison(_Record):
 
 
 class Check(_Record):
-    """One thing that the gate looks at.
+    """One thing that the gate looks at; docs/retraining.md has all of them.
 
     Attributes:
-        name: ``test_photos``, ``accuracy``, ``interval``, ``recall``, ``calibration``, ``coverage``,
-            ``precision``, ``size``, ``speed``, ``absolute_size``, ``new_classes``, ``vanished_classes``, ``catalogue``,
-            ``min_accuracy``.
-        passed: whether it is within its limit.
         sentence: what was measured and what the limit is, for people.
         doubtful: whether a person should look though nothing is refused; the sentence says why.
     """
@@ -239,10 +219,6 @@ class Verdict(_Record):
 
 
 class CatalogueDiff(CatalogueFigures):
-    """Champion and challenger on a sample of a catalogue's rows (``catalogue.json``).
-
-    Attributes:
-        changed_share_95: the interval of the share of rows whose label would change.
-    """
+    """Champion and challenger on a sample of a catalogue's rows (``catalogue.json``)."""
 
     changed_share_95: Interval

@@ -1,39 +1,51 @@
-"""How a cycle looks on a terminal."""
+"""Runs a cycle for a person or a script, and shows it on a terminal."""
 
 import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from rich.markup import escape
 from rich.table import Table
 
 from models.errors import ExitCode, StoppedError
+from models.statistics.intervals import Interval
 from models.terminal import Console
 from trainer.console import TrainingScreen
 from trainer.retrain.config import MlflowSettings, RetrainConfig, read_config
-from trainer.retrain.cycle import CycleWish, retrain
-from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, Outcome, exit_code
+from trainer.retrain.cycle import CycleOptions, retrain
+from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, Outcome
 from trainer.retrain.records import Comparison, Verdict
 
 __all__ = ["CycleScreen", "retrain_and_show", "show_outcome"]
 
 
-_STEPS: Final = {
-    "collect": "What is there to learn from?",
-    "train": "The challenger learns",
-    "export": "It becomes a bundle, with its proof",
-    "compare": "Champion and challenger on the same test photos",
-    "catalogue": "Champion and challenger on real rows",
-    "gate": "The gate",
-    "publish": "Into the registry",
-    "decide": "The decision",
-    "report": "The report",
-    "log": "To the tracking server",
-    "end": "The outcome",
-}
+def retrain_and_show(
+    path: Path,
+    *,
+    when: Literal["data", "drift"],
+    force: str | None,
+    restart: bool,
+    mlflow: str | None,
+    as_json: bool,
+) -> ExitCode:
+    """Run a cycle, show it, and say how it ended."""
+    config = read_config(path)
+    if mlflow is not None:
+        settings = config.mlflow.model_copy(update={"uri": mlflow}) if config.mlflow else MlflowSettings(uri=mlflow)
+        config = config.model_copy(update={"mlflow": settings})
+    console = Console(stderr=as_json)
+    try:
+        outcome = retrain(config, CycleOptions(when=when, force=force, restart=restart), CycleScreen(console))
+    except KeyboardInterrupt as error:
+        msg = "Stopped; what is done is kept, and hangtag retrain goes on from there."
+        raise StoppedError(msg) from error
+    show_outcome(outcome, config, console)
+    if as_json:
+        print(outcome.model_dump_json(indent=1))
+    return outcome.status.exit_code
 
 
 class CycleScreen:
@@ -47,9 +59,9 @@ class CycleScreen:
         self._console.print(escape(line), style="yellow", highlight=False)
 
     @contextmanager
-    def step(self, name: str) -> Iterator[TrainingScreen]:
+    def step(self, name: str, title: str) -> Iterator[TrainingScreen]:
         """A line, and a bar below while it lasts."""
-        self._console.print(f"[bold]{name}[/bold]  [dim]{_STEPS[name]}[/dim]", highlight=False)
+        self._console.print(f"[bold]{name}[/bold]  [dim]{title}[/dim]", highlight=False)
         began = time.monotonic()
         with TrainingScreen(self._console) as screen:
             yield screen
@@ -63,32 +75,42 @@ def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> N
         return
     folder = CycleFolder(config.cycles / f"{outcome.number:06d}")
     console.print()
-    console.print(_against(outcome, folder.read(folder.comparison, Comparison)))
+    console.print(_figures(outcome, folder.read(folder.comparison, Comparison)))
     console.print(_checks(folder.read(folder.verdict, Verdict)))
-    console.print(_sentence(outcome), highlight=False)
+    challenger = escape(str(outcome.challenger))
+    if outcome.status is CycleStatus.PROMOTED:
+        forced = ", although the gate refused it" if outcome.forced else ""
+        console.print(f"[bold green]{challenger} is the champion{forced}.[/bold green]", highlight=False)
+    else:
+        stays = f"{outcome.champion} stays the champion" if outcome.champion else "there is no champion yet"
+        console.print(f"[bold red]{challenger} was refused; {escape(stays)}.[/bold red]", highlight=False)
     for line in _next(outcome, config, folder):
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _against(outcome: Outcome, comparison: Comparison) -> Table:
+def _figures(outcome: Outcome, comparison: Comparison) -> Table:
     nobody = "neither has" if outcome.champion else "it has not"
     table = Table(title=f"{comparison.photos:,} test photos that {nobody} learned from", title_justify="left")
     for heading in ("", outcome.champion or "no champion", outcome.challenger or "challenger", "points", "95%"):
         table.add_column(escape(heading), justify="left" if not heading else "right")
-    low, high = comparison.points_95 or (None, None)
-    table.add_row(
-        "accuracy",
-        _share(comparison.champion_accuracy),
-        _share(comparison.challenger_accuracy),
-        _points(comparison.points),
-        "–" if low is None else f"{_points(low)} to {_points(high)}",
-        style="bold",
-    )
+
+    def add(
+        name: str,
+        champion: float | None,
+        challenger: float | None,
+        points: float | None,
+        interval: Interval | None,
+        style: str | None = None,
+    ) -> None:
+        shares = ("–" if share is None else f"{share:.4f}" for share in (champion, challenger))
+        moved = "–" if points is None else f"{points:+.1f}"
+        between = "–" if interval is None else f"{interval[0]:+.1f} to {interval[1]:+.1f}"
+        table.add_row(escape(name), *shares, moved, between, style=style)
+
+    accuracies = comparison.champion_accuracy, comparison.challenger_accuracy
+    add("accuracy", *accuracies, comparison.points, comparison.points_95, style="bold")
     for name, row in comparison.classes.items():
-        low, high = row.points_95 or (None, None)
-        between = "–" if low is None else f"{_points(low)} to {_points(high)}"
-        challenger = row.challenger if row.photos else None
-        table.add_row(escape(name), _share(row.champion), _share(challenger), _points(row.points), between)
+        add(name, row.champion, row.challenger if row.photos else None, row.points, row.points_95)
     return table
 
 
@@ -102,14 +124,6 @@ def _checks(verdict: Verdict) -> Table:
     return table
 
 
-def _sentence(outcome: Outcome) -> str:
-    if outcome.status is CycleStatus.PROMOTED:
-        forced = ", although the gate refused it" if outcome.forced else ""
-        return f"[bold green]{escape(str(outcome.challenger))} is the champion{forced}.[/bold green]"
-    stays = f"{outcome.champion} stays the champion" if outcome.champion else "there is no champion yet"
-    return f"[bold red]{escape(str(outcome.challenger))} was refused; {escape(stays)}.[/bold red]"
-
-
 def _next(outcome: Outcome, config: RetrainConfig, folder: CycleFolder) -> list[str]:
     where, name = f"--registry {shlex.quote(config.registry)}", config.name
     lines = [f"Look at: {escape(str(folder.report))}"]
@@ -120,42 +134,3 @@ def _next(outcome: Outcome, config: RetrainConfig, folder: CycleFolder) -> list[
     if outcome.champion:
         lines.append(f"[dim]To go back: {escape(f'hangtag models rollback {name} --why REASON {where}')}[/dim]")
     return lines
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
-
-
-def _points(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.1f}"
-
-
-def retrain_and_show(
-    path: Path,
-    *,
-    when: Literal["data", "drift"],
-    force: str | None,
-    restart: bool,
-    mlflow: str | None,
-    as_json: bool,
-) -> ExitCode:
-    """Run a cycle, show it, and say how it ended."""
-    config = _with_mlflow(read_config(path), mlflow)
-    console = Console(stderr=as_json)
-    wish = CycleWish(when=when, why="drift" if when == "drift" else "data", force=force, restart=restart)
-    try:
-        outcome = retrain(config, wish, CycleScreen(console))
-    except KeyboardInterrupt as error:
-        msg = "Stopped; what is done is kept, and hangtag retrain goes on from there."
-        raise StoppedError(msg) from error
-    show_outcome(outcome, config, console)
-    if as_json:
-        print(outcome.model_dump_json(indent=1))
-    return exit_code(outcome.status)
-
-
-def _with_mlflow(config: RetrainConfig, uri: str | None) -> RetrainConfig:
-    if uri is None:
-        return config
-    settings = config.mlflow.model_copy(update={"uri": uri}) if config.mlflow else MlflowSettings(uri=uri)
-    return config.model_copy(update={"mlflow": settings})

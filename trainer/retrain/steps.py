@@ -1,10 +1,12 @@
-"""What each step of a cycle is given, and what a step is."""
+"""The steps of a cycle after its training. Doing one twice does no harm; what it leaves is whole or absent.
+
+The registry's history decides whether a challenger was promoted or refused: what is written there is not decided again.
+"""
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from exporter.options import ExportOptions
 from models.bundle import MANIFEST_FILE
@@ -15,7 +17,7 @@ from models.whole_file import replace_file
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import gone_photos
 from trainer.retrain.config import RetrainConfig
-from trainer.retrain.cycle_folder import CycleFolder, CycleStart, CycleStatus, Outcome
+from trainer.retrain.cycle_folder import CycleFolder, CycleStart, CycleStatus, Outcome, now_text
 from trainer.retrain.records import CatalogueDiff, Comparison, Verdict
 from trainer.retrain.tools import Tools
 from trainer.run import Run
@@ -25,35 +27,10 @@ from worker.tracking import server_name
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
+__all__ = ["LOG", "STEPS_AFTER_TRAINING", "Step", "Work"]
 
-__all__ = [
-    "CATALOGUE",
-    "COMPARE",
-    "DECIDE",
-    "EXPORT",
-    "GATE",
-    "LOG",
-    "PUBLISH",
-    "CycleView",
-    "Step",
-    "Work",
-    "compared_with",
-    "decision",
-    "ending",
-    "forget",
-    "numbers_of",
-    "version_of",
-]
-
-
-class CycleView(Protocol):
-    """Who is told how a cycle goes."""
-
-    def note(self, line: str) -> None:
-        """Something that a person should know."""
-
-    def step(self, name: str) -> "AbstractContextManager[TrainingView]":
-        """A step begins; what happens in it is told to what this gives."""
+_MOST_CHAMPIONS: Final = 3
+"""Another champion may come so often while this challenger is compared."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +60,51 @@ class Work:
         """As the registry's history names it."""
         return self.folder.path.name
 
+    @property
+    def version(self) -> int:
+        """The challenger's, once it is published."""
+        return int(json.loads(self.folder.published.read_bytes())["version"])
+
+    @property
+    def comparison(self) -> Comparison:
+        """Of champion and challenger."""
+        return self.folder.read(self.folder.comparison, Comparison)
+
+    @property
+    def compared_with(self) -> int:
+        """The champion that the comparison is with; 0 for none."""
+        champion = self.comparison.champion
+        return int(champion.rpartition("@")[2]) if champion else 0
+
+    def decision(self) -> Event | None:
+        """What the history says of the challenger last: this cycle's decision, or that of a person who promoted it.
+
+        What a person has promoted and taken back is as if nobody had.
+        """
+        version, rolled_back = self.version, False
+        for event in reversed(self.registry.history(self.start.name).events()):
+            rolled_back |= event.what is What.ROLLED_BACK
+            own = event.cycle == self.cycle_id
+            refused = event.what is What.REFUSED and own
+            promoted = event.what is What.PROMOTED and (own or not rolled_back)
+            if event.version == version and (refused or promoted):
+                return event
+        return None
+
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a cycle. Doing it twice does no harm; what it leaves is whole or absent.
+    """A step of a cycle.
 
     Attributes:
-        name: in a word.
+        name: as people and ``seconds.json`` know it.
+        title: what it does.
         done: whether there is nothing left to do.
         do: it.
     """
 
     name: str
+    title: str
     done: Callable[[Work], bool]
     do: "Callable[[Work, TrainingView], None]"
 
@@ -103,40 +113,6 @@ def _export(work: Work, view: "TrainingView") -> None:
     asked = work.config.export
     options = ExportOptions(int8=asked.int8, float16=asked.fp16, edge=asked.edge, ort=asked.ort)
     work.tools.export(work.folder.run, work.folder.bundle, options, view.advance)
-
-
-EXPORT = Step("export", lambda work: (work.folder.bundle / MANIFEST_FILE).is_file(), _export)
-
-
-def _publish(work: Work, view: "TrainingView") -> None:
-    run = Run(work.folder.run)
-    comparison = work.folder.read(work.folder.comparison, Comparison)
-    view.advance("Publishing", 0, 1)
-    published = work.registry.publish(
-        work.start.name,
-        work.folder.bundle,
-        f"retraining cycle {work.cycle_id}",
-        numbers=numbers_of(comparison),
-        training={"splits.csv": run.splits, "best.keras": run.best, "args.json": run.path / "args.json"},
-        cycle=work.cycle_id,
-        alias=CHALLENGER,
-    )
-    replace_file(work.folder.published, json.dumps({"version": published.version}).encode())
-
-
-PUBLISH = Step("publish", lambda work: work.folder.published.is_file(), _publish)
-
-
-def version_of(work: Work) -> int:
-    """The challenger's version."""
-    return int(json.loads(work.folder.published.read_bytes())["version"])
-
-
-def numbers_of(comparison: Comparison) -> dict[str, Any]:
-    """What the registry's history tells of a comparison."""
-    keys = {"champion", "champion_accuracy", "challenger_accuracy", "points", "points_95", "photos", "won", "lost"}
-    promised = comparison.automation.own_precision if comparison.automation else None
-    return {**comparison.model_dump(mode="json", include=keys), "precision": promised}
 
 
 def _compare(work: Work, view: "TrainingView") -> None:
@@ -157,18 +133,15 @@ def _compare(work: Work, view: "TrainingView") -> None:
     work.folder.write(work.folder.comparison, comparison.model_copy(update={"unread": comparison.unread + gone}))
 
 
-COMPARE = Step("compare", lambda work: work.folder.comparison.is_file(), _compare)
-
-
 def _catalogue_done(work: Work) -> bool:
-    return work.config.catalogue is None or not compared_with(work) or work.folder.catalogue.is_file()
+    return work.config.catalogue is None or not work.compared_with or work.folder.catalogue.is_file()
 
 
 def _catalogue(work: Work, view: "TrainingView") -> None:
     assert work.config.catalogue is not None  # noqa: S101 - the step is done where there is none
     diff = work.tools.catalogue_diff(
         work.config.catalogue,
-        work.registry.path(work.start.name, compared_with(work)),
+        work.registry.path(work.start.name, work.compared_with),
         work.folder.bundle,
         work.folder.rows,
         work.config.classes.rename,
@@ -177,119 +150,94 @@ def _catalogue(work: Work, view: "TrainingView") -> None:
     work.folder.write(work.folder.catalogue, diff)
 
 
-CATALOGUE = Step("catalogue", _catalogue_done, _catalogue)
-
-
 def _gate(work: Work, view: "TrainingView") -> None:
     view.advance("Judging", 0, 1)
     folder = work.folder
     diff = folder.read(folder.catalogue, CatalogueDiff) if folder.catalogue.is_file() else None
-    folder.write(folder.verdict, work.tools.judge(work.config.gate, folder.read(folder.comparison, Comparison), diff))
+    folder.write(folder.verdict, work.tools.judge(work.config.gate, work.comparison, diff))
 
 
-GATE = Step("gate", lambda work: work.folder.verdict.is_file(), _gate)
+def _publish(work: Work, view: "TrainingView") -> None:
+    """Nobody gets the challenger by that, since it is champion of nothing."""
+    run = Run(work.folder.run)
+    numbers = _numbers(work.comparison)
+    view.advance("Publishing", 0, 1)
+    published = work.registry.publish(
+        work.start.name,
+        work.folder.bundle,
+        f"retraining cycle {work.cycle_id}",
+        numbers=numbers,
+        training={SPLITS_FILE: run.splits, "best.keras": run.best, "args.json": run.path / "args.json"},
+        cycle=work.cycle_id,
+        alias=CHALLENGER,
+    )
+    replace_file(work.folder.published, json.dumps({"version": published.version}).encode())
 
 
-def compared_with(work: Work) -> int:
-    """The champion that the comparison is with; 0 for none."""
-    said = work.folder.read(work.folder.comparison, Comparison).champion
-    return int(said.rpartition("@")[2]) if said else 0
+def _numbers(comparison: Comparison) -> dict[str, Any]:
+    """What the registry's history tells of a comparison."""
+    keys = {"champion", "champion_accuracy", "challenger_accuracy", "points", "points_95", "photos", "won", "lost"}
+    promised = comparison.automation.own_precision if comparison.automation else None
+    return {**comparison.model_dump(mode="json", include=keys), "precision": promised}
 
 
-def forget(work: Work) -> None:
-    """Take the weighing back, the last of it first, so that what is there always fits together.
-
-    The catalogue's rows stay, and so does what the challenger says of them.
-    """
-    for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
-        file.unlink(missing_ok=True)
-
-
-_TIMES = 3
-"""Another champion may come so often while this challenger is weighed."""
-
-
-def decision(work: Work) -> Event | None:
-    """What the history says of the challenger last: this cycle's word, or that of a person who promoted it.
-
-    What a person has promoted and taken back is as if nobody had.
-    """
-    version, rolled_back = version_of(work), False
-    for event in reversed(work.registry.history(work.start.name).events()):
-        rolled_back |= event.what is What.ROLLED_BACK
-        own = event.cycle == work.cycle_id
-        refused = event.what is What.REFUSED and own
-        promoted = event.what is What.PROMOTED and (own or not rolled_back)
-        if event.version == version and (refused or promoted):
-            return event
-    return None
+def _decided(work: Work) -> bool:
+    event = work.decision()
+    return event is not None and (event.what is What.PROMOTED or work.force is None)
 
 
 def _decide(work: Work, view: "TrainingView") -> None:
-    for _ in range(_TIMES):
+    folder = work.folder
+    for _ in range(_MOST_CHAMPIONS):
         if _settle(work):
             return
         work.note(f"Another version of {work.start.name} is champion by now; the challenger is compared with that one.")
-        forget(work)
-        for step in (COMPARE, CATALOGUE, GATE):
+        # the last first, so that what is there always fits together; the catalogue's rows and their labels stay
+        for file in (folder.verdict, folder.catalogue, folder.comparison):
+            file.unlink(missing_ok=True)
+        for step in _COMPARING:
             if not step.done(work):
                 step.do(work, view)
     msg = (
         f"Expected {work.start.name} to have one champion while a challenger is compared with it, others came "
-        f"{_TIMES} times; run hangtag retrain again when nobody promotes."
+        f"{_MOST_CHAMPIONS} times; run hangtag retrain again when nobody promotes."
     )
     raise RegistryError(msg)
 
 
-def _decided(work: Work) -> bool:
-    event = decision(work)
-    return event is not None and (event.what is What.PROMOTED or work.force is None)
-
-
-DECIDE = Step("decide", _decided, _decide)
-
-
 def _settle(work: Work) -> bool:
     """Promote or refuse, unless the champion is not that any more which the challenger was compared with."""
-    before = compared_with(work)
-    if _champion_moved(work, before):
+    name, before = work.start.name, work.compared_with
+    if champion_of(work.registry, name) != before:
         return False
-    verdict = work.folder.read(work.folder.verdict, Verdict)
-    if not verdict.passed:
-        _refuse(work, verdict)
-    if not verdict.passed and work.force is None:
-        return True
+    verdict, numbers = work.folder.read(work.folder.verdict, Verdict), _numbers(work.comparison)
+    if verdict.passed:
+        why = work.force or "passed the gate"
+    else:
+        work.registry.refuse(name, work.version, verdict.reasons, numbers, work.cycle_id)
+        if work.force is None:
+            return True
+        why = f"{work.force} (although: {'; '.join(verdict.reasons)})"
     try:
-        _promote(work, verdict, before)
+        work.registry.promote(
+            name,
+            work.version,
+            why,
+            numbers=numbers,
+            cycle=work.cycle_id,
+            instead_of=before,
+            force=work.force is not None,  # this cycle may have refused it against another champion
+        )
     except RegistryError:
-        if _champion_moved(work, before):
+        if champion_of(work.registry, name) != before:
             return False
         raise
     return True
 
 
-def _champion_moved(work: Work, before: int) -> bool:
-    return champion_of(work.registry, work.start.name) != before
-
-
-def _refuse(work: Work, verdict: Verdict) -> None:
-    numbers = numbers_of(work.folder.read(work.folder.comparison, Comparison))
-    work.registry.refuse(work.start.name, version_of(work), verdict.reasons, numbers, work.cycle_id)
-
-
-def _promote(work: Work, verdict: Verdict, before: int) -> None:
-    numbers = numbers_of(work.folder.read(work.folder.comparison, Comparison))
-    forced = not verdict.passed
-    why = f"{work.force} (although: {'; '.join(verdict.reasons)})" if forced else work.force or "passed the gate"
-    work.registry.promote(
-        work.start.name,
-        version_of(work),
-        why,
-        numbers=numbers,
-        cycle=work.cycle_id,
-        instead_of=before,
-        force=work.force is not None,  # this cycle may have refused it against another champion
-    )
+def _report(work: Work, view: "TrainingView") -> None:
+    view.advance("Drawing the report", 0, 1)
+    work.tools.write_report(work.folder.path, _outcome(work))
 
 
 def _log_done(work: Work) -> bool:
@@ -298,60 +246,68 @@ def _log_done(work: Work) -> bool:
 
 def _log(work: Work, view: "TrainingView") -> None:
     """A tracking server that is away keeps no champion from its place: said, and the cycle ends without it."""
-    assert work.config.mlflow is not None  # noqa: S101 - the step is done where there is none
+    mlflow, name, folder = work.config.mlflow, work.start.name, work.folder.path
+    assert mlflow is not None  # noqa: S101 - the step is done where there is none
     view.advance("Logging", 0, 1)
-    mlflow, name, promoted = work.config.mlflow, work.start.name, _status(work) is CycleStatus.PROMOTED
-    aliases = work.registry.state(name).aliases
+    promoted, aliases = _status(work) is CycleStatus.PROMOTED, work.registry.state(name).aliases
     try:
-        run = work.tools.log_cycle(
-            mlflow.uri, mlflow.experiment, work.folder.path, name, version_of(work), promoted, aliases
-        )
+        run = work.tools.log_cycle(mlflow.uri, mlflow.experiment, folder, name, work.version, promoted, aliases)
     except HangtagError as error:
         work.note(f"Not logged to {server_name(mlflow.uri)}: {error}")  # a URI may hold a password
         return
     replace_file(work.folder.mlflow, json.dumps({"run": run}).encode())
 
 
-LOG = Step("log", _log_done, _log)
-
-
-def ending(now: Callable[[], str]) -> tuple[Step, Step, Step]:
-    """The last steps: ``report.html``, the tracking server, and the file that says that the cycle is over."""
-
-    def report(work: Work, view: "TrainingView") -> None:
-        view.advance("Drawing the report", 0, 1)
-        work.tools.write_report(work.folder.path, _outcome(work, now()))
-
-    def end(work: Work, view: "TrainingView") -> None:
-        view.advance("Ending", 0, 1)
-        work.folder.write(work.folder.outcome, _outcome(work, now()))
-
-    return (
-        Step("report", lambda work: work.folder.report.is_file(), report),
-        LOG,
-        Step("end", lambda work: work.folder.outcome.is_file(), end),
-    )
+def _end(work: Work, view: "TrainingView") -> None:
+    view.advance("Ending", 0, 1)
+    work.folder.write(work.folder.outcome, _outcome(work))
 
 
 def _status(work: Work) -> CycleStatus:
-    event = decision(work)
+    event = work.decision()
     promoted = event is not None and event.what is What.PROMOTED
     return CycleStatus.PROMOTED if promoted else CycleStatus.REFUSED
 
 
-def _outcome(work: Work, now: str) -> Outcome:
-    folder, name, version = work.folder, work.start.name, version_of(work)
-    event = decision(work)
+def _outcome(work: Work) -> Outcome:
+    folder, name, event = work.folder, work.start.name, work.decision()
     return Outcome(
         status=_status(work),
         number=work.start.number,
         name=name,
-        champion=folder.read(folder.comparison, Comparison).champion,
-        challenger=f"{name}@{version}",
-        version=version,
+        champion=work.comparison.champion,
+        challenger=f"{name}@{work.version}",
+        version=work.version,
         reasons=folder.read(folder.verdict, Verdict).reasons,
         started=work.start.started,
-        finished=now,
+        finished=now_text(),
         forced=event is not None and event.forced,
         seconds=json.loads(folder.seconds.read_bytes()) if folder.seconds.is_file() else {},
     )
+
+
+_COMPARING: Final = (
+    Step(
+        "compare",
+        "Champion and challenger on the same test photos",
+        lambda work: work.folder.comparison.is_file(),
+        _compare,
+    ),
+    Step("catalogue", "Champion and challenger on real rows", _catalogue_done, _catalogue),
+    Step("gate", "May the challenger become the champion?", lambda work: work.folder.verdict.is_file(), _gate),
+)
+LOG: Final = Step("log", "Tell the tracking server", _log_done, _log)
+STEPS_AFTER_TRAINING: Final = (
+    Step(
+        "export",
+        "Make a bundle of it, with its proof",
+        lambda work: (work.folder.bundle / MANIFEST_FILE).is_file(),
+        _export,
+    ),
+    *_COMPARING,
+    Step("publish", "Add it to the registry", lambda work: work.folder.published.is_file(), _publish),
+    Step("decide", "Promote or refuse it", _decided, _decide),
+    Step("report", "Write the report", lambda work: work.folder.report.is_file(), _report),
+    LOG,
+    Step("end", "Write the outcome", lambda work: work.folder.outcome.is_file(), _end),
+)

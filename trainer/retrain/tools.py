@@ -1,113 +1,47 @@
-"""What a cycle works with, passed in so that each piece can be another in a test. The real ones load when used."""
+"""What a cycle works with: functions that are passed in, so that a test can pass others. TensorFlow loads late."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from models.process import default_cache
+from exporter.load_tensorflow import load_tensorflow
+from models.cache import default_cache
+from models.errors import InputError
+from models.statistics.intervals import proportion_interval
+from trainer.retrain.collect import collect
+from trainer.retrain.compare import compare
 from trainer.retrain.config import CatalogueSettings, ClassMap, GateSettings, RetrainConfig
 from trainer.retrain.cycle_folder import Outcome
+from trainer.retrain.gate import judge
 from trainer.retrain.records import CatalogueDiff, Collected, Comparison, Verdict
-
-
-def _late(module: str, name: str) -> Any:  # noqa: ANN401 - type checkers see what is loaded
-    """A function whose module loads when it is called."""
-
-    def call(*arguments: Any) -> Any:  # noqa: ANN401 - the same
-        return getattr(import_module(module), name)(*arguments)
-
-    return call
-
+from trainer.retrain.report.report import write_report
+from trainer.splits.assigned import AssignedPhoto
+from worker.catalogue_diff.diff import diff_catalogue
+from worker.catalogue_diff.sample import SampleOptions, draw_sample
+from worker.drift import drifted_jobs
+from worker.tracking import log_cycle
 
 if TYPE_CHECKING:
+    from exporter.export import ExportView
     from exporter.options import ExportOptions
     from trainer.request import TrainRequest
-    from trainer.retrain.collect import collect
-    from trainer.retrain.compare import catalogue_diff, compare, draw_rows
-    from trainer.retrain.gate import judge
-    from trainer.retrain.report.report import write_report
-    from trainer.splits.assigned import AssignedPhoto
     from trainer.train import TrainingView
-    from worker.drift import drifted_jobs
-    from worker.tracking import log_cycle
-else:
-    catalogue_diff = _late("trainer.retrain.compare", "catalogue_diff")
-    collect = _late("trainer.retrain.collect", "collect")
-    compare = _late("trainer.retrain.compare", "compare")
-    draw_rows = _late("trainer.retrain.compare", "draw_rows")
-    drifted_jobs = _late("worker.drift", "drifted_jobs")
-    judge = _late("trainer.retrain.gate", "judge")
-    log_cycle = _late("worker.tracking", "log_cycle")
-    write_report = _late("trainer.retrain.report.report", "write_report")
 
-__all__ = ["Advance", "Tools"]
+__all__ = ["Tools"]
 
 Advance = Callable[[str, int, int], None]
 """Told of a piece of work, how much is done, and of how much."""
 
 
-class Collect(Protocol):
-    """See :func:`trainer.retrain.collect.collect`."""
-
-    def __call__(
-        self,
-        config: RetrainConfig,
-        folder: Path,
-        earlier: Path | None,
-        known: "Sequence[AssignedPhoto]",
-        on_photo: Callable[[int, int], None],
-        /,
-    ) -> Collected:
-        """Write ``dataset.csv`` and ``collected.json``."""
-
-
-class Compare(Protocol):
-    """See :func:`trainer.retrain.compare.compare`."""
-
-    def __call__(
-        self,
-        run: Path,
-        challenger: Path,
-        champion: Path | None,
-        names: tuple[str | None, str],
-        classes: ClassMap,
-        cache: Path,
-        advance: Advance,
-        /,
-    ) -> Comparison:
-        """Both on the same frozen test split."""
-
-
-class DiffCatalogue(Protocol):
-    """See :func:`trainer.retrain.compare.catalogue_diff`."""
-
-    def __call__(
-        self,
-        settings: CatalogueSettings,
-        champion: Path,
-        challenger: Path,
-        folder: Path,
-        renamed: Mapping[str, str],
-        advance: Advance,
-        /,
-    ) -> CatalogueDiff:
-        """Both on a sample of real rows."""
-
-
-def _train(request: "TrainRequest", view: "TrainingView", /) -> None:
-    from exporter.load_tensorflow import load_tensorflow
-
+def _train(request: "TrainRequest", view: "TrainingView") -> None:
     load_tensorflow()
     from trainer.train import train
 
     train(request, view)
 
 
-def _resume(run: Path, cache: Path, view: "TrainingView", /) -> None:
-    from exporter.load_tensorflow import load_tensorflow
-
+def _resume(run: Path, cache: Path, view: "TrainingView") -> None:
     load_tensorflow()
     from trainer.run import open_run
     from trainer.train import resume
@@ -115,11 +49,8 @@ def _resume(run: Path, cache: Path, view: "TrainingView", /) -> None:
     resume(open_run(run), cache, view)
 
 
-def _misfit(weights: Path, request: "TrainRequest", /) -> str | None:
-    from exporter.load_tensorflow import load_tensorflow
-
+def _misfit(weights: Path, request: "TrainRequest") -> str | None:
     load_tensorflow()
-    from models.errors import InputError
     from trainer.networks.build import build_network
 
     try:
@@ -129,13 +60,35 @@ def _misfit(weights: Path, request: "TrainRequest", /) -> str | None:
     return None
 
 
-def _export(run: Path, place: Path, options: "ExportOptions", advance: Advance, /) -> None:
-    from exporter.load_tensorflow import load_tensorflow
-
+def _export(run: Path, place: Path, options: "ExportOptions", view: "ExportView") -> None:
     load_tensorflow()
     from exporter.export import export_run
 
-    export_run(run, place, options, advance)
+    export_run(run, place, options, view)
+
+
+def _draw_rows(settings: CatalogueSettings, folder: Path) -> None:
+    draw_sample(settings.source, folder, settings.rows, _sample_options(settings, {}))
+
+
+def _compare_catalogue(
+    settings: CatalogueSettings,
+    champion: Path,
+    challenger: Path,
+    folder: Path,
+    renamed: Mapping[str, str],
+    advance: Advance,
+) -> CatalogueDiff:
+    options = _sample_options(settings, renamed)
+    figures = diff_catalogue(champion, challenger, settings.source, folder, settings.rows, options, advance)
+    share = proportion_interval(figures.changed, figures.rows)
+    return CatalogueDiff(**dict(figures), changed_share_95=share)
+
+
+def _sample_options(settings: CatalogueSettings, renamed: Mapping[str, str]) -> SampleOptions:
+    return SampleOptions(
+        settings.image_column, settings.image_root, settings.encoding, settings.allow_hosts, dict(renamed)
+    )
 
 
 @dataclass(frozen=True)
@@ -150,23 +103,28 @@ class Tools:
         export: makes a bundle of a run, or raises.
         compare: champion and challenger on the frozen test split.
         judge: is the gate.
-        draw_rows: draws the rows of a catalogue that are to be compared.
-        catalogue_diff: champion and challenger on real rows.
+        draw_rows: draws the rows of a catalogue that are to be compared, into a folder.
+        catalogue_diff: champion and challenger on these rows; the folder keeps what is needed to go on after a kill.
+            The champion's labels are renamed before they are compared.
         write_report: draws the page.
         log_cycle: tells a tracking server.
         drifted_jobs: says which jobs of a champion have drifted since a time.
-        cache: where pixels and looks are kept.
+        cache: where pixels are kept.
     """
 
-    collect: Collect = collect
+    collect: Callable[
+        [RetrainConfig, Path, Path | None, Sequence[AssignedPhoto], Callable[[int, int], None]], Collected
+    ] = collect
     train: "Callable[[TrainRequest, TrainingView], None]" = _train
     resume: "Callable[[Path, Path, TrainingView], None]" = _resume
     misfit: "Callable[[Path, TrainRequest], str | None]" = _misfit
-    export: "Callable[[Path, Path, ExportOptions, Advance], None]" = _export
-    compare: Compare = compare
+    export: "Callable[[Path, Path, ExportOptions, ExportView], None]" = _export
+    compare: Callable[[Path, Path, Path | None, tuple[str | None, str], ClassMap, Path, Advance], Comparison] = compare
     judge: Callable[[GateSettings, Comparison, CatalogueDiff | None], Verdict] = judge
-    draw_rows: Callable[[CatalogueSettings, Path], None] = draw_rows
-    catalogue_diff: DiffCatalogue = catalogue_diff
+    draw_rows: Callable[[CatalogueSettings, Path], None] = _draw_rows
+    catalogue_diff: Callable[[CatalogueSettings, Path, Path, Path, Mapping[str, str], Advance], CatalogueDiff] = (
+        _compare_catalogue
+    )
     write_report: Callable[[Path, Outcome], object] = write_report
     log_cycle: Callable[[str, str, Path, str, int, bool, Mapping[str, int]], str] = log_cycle
     drifted_jobs: Callable[[Sequence[str], str, str, Callable[[str], None]], Sequence[object]] = drifted_jobs

@@ -1,4 +1,4 @@
-"""The challenger learns: with the champion's architecture and from its weights, unless told otherwise."""
+"""The challenger's training: with the champion's architecture and from its weights, unless told otherwise."""
 
 import shutil
 from dataclasses import replace
@@ -11,24 +11,21 @@ from models.whole_file import replace_file
 from trainer.learning.recipe import recipe_for
 from trainer.networks.choice import NamedWeights
 from trainer.request import Arch, TrainRequest, parse_duration
-from trainer.retrain.steps import Step, Work
+from trainer.retrain.steps import Work
 from trainer.run import Run, RunArgs, RunState
 
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
-__all__ = ["TEACH", "challenger_request"]
+__all__ = ["train"]
 
 
-def _done(work: Work) -> bool:
-    return work.folder.splits.is_file()
-
-
-def _do(work: Work, view: "TrainingView") -> None:
+def train(work: Work, view: "TrainingView") -> None:
+    """Train the challenger, or go on with its training; the splits are kept beside the run, which they outlive."""
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
         shutil.rmtree(run.path, ignore_errors=True)  # of a process that was killed before it was a run
-        work.tools.train(_with_fitting_weights(work, challenger_request(work)), view)
+        work.tools.train(_with_fitting_weights(work, _request(work)), view)
     elif run.args().state is not RunState.COMPLETE:
         work.tools.resume(run.path, work.tools.cache(), view)
     if run.args().state is not RunState.COMPLETE:
@@ -37,23 +34,23 @@ def _do(work: Work, view: "TrainingView") -> None:
     replace_file(work.folder.splits, run.splits.read_bytes())
 
 
-TEACH = Step("train", _done, _do)
-
-
-def challenger_request(work: Work) -> TrainRequest:
-    """How the challenger is to learn. What the settings leave open is as the champion has it, or the architecture."""
-    asked, before = work.config.train, _champion_args(work)
+def _request(work: Work) -> TrainRequest:
+    """What the settings leave open is as the champion has it, or the architecture."""
+    asked = work.config.train
+    args = _of_champion(work, "args.json")
+    before = Run(args.parent).args() if args else None
     arch = asked.arch or (before.arch if before else Arch.CNN)
     same = before if before is not None and before.arch is arch else None
     alpha = asked.alpha if asked.alpha is not None or same is None else same.alpha
     weights = asked.weights
     if weights is None and asked.warm_start and same is not None and same.alpha == alpha:
-        weights = _champion_file(work, "best.keras")
+        best = _of_champion(work, "best.keras")
+        weights = str(best) if best else None
     return TrainRequest(
         data=work.folder.dataset,
         run=work.folder.run,
         arch=arch,
-        preprocess=_preprocess(work, same, weights),
+        preprocess=_preprocess(work, arch, same, weights),
         seed=asked.seed,
         cache=work.tools.cache(),
         epochs=asked.epochs,
@@ -80,10 +77,9 @@ def _weights_of_nobody(champion: RunArgs) -> str | None:
     return weights if there else None
 
 
-def _preprocess(work: Work, same: RunArgs | None, weights: str | None) -> PreprocessSpec:
+def _preprocess(work: Work, arch: Arch, same: RunArgs | None, weights: str | None) -> PreprocessSpec:
     asked = work.config.train
     if same is None:
-        arch = asked.arch or Arch.CNN
         pretrained = arch.is_transfer and weights != "none"
         spec = PreprocessSpec(size=recipe_for(arch, pretrained=pretrained).size)
     else:
@@ -97,33 +93,20 @@ def _with_fitting_weights(work: Work, request: TrainRequest) -> TrainRequest:
     asked = work.config.train
     if not asked.warm_start or not work.start.champion_version:
         return request
-    champion = f"{work.start.name}@{work.start.champion_version}"
     if asked.weights is not None:
-        if _champion_file(work, "best.keras"):
-            why = f"[train] weights says {asked.weights}, which goes before warm_start"
-            work.note(f"The challenger does not begin with the weights of {champion}: {why}.")
-        return request
-    if request.weights is None:
+        held = _of_champion(work, "best.keras")
+        why = f"[train] weights says {asked.weights}, which goes before warm_start" if held else None
+    elif request.weights is None:
         why = "the registry does not hold them, or they are of another architecture"
     else:
-        misfit = work.tools.misfit(Path(request.weights), request)
-        if misfit is None:
-            return request
-        why = misfit
-    work.note(f"The challenger does not begin with the weights of {champion}: {why}.")
-    return replace(request, weights=None)
+        why = work.tools.misfit(Path(request.weights), request)
+        request = request if why is None else replace(request, weights=None)
+    if why is not None:
+        champion = f"{work.start.name}@{work.start.champion_version}"
+        work.note(f"The challenger does not begin with the weights of {champion}: {why}.")
+    return request
 
 
-def _champion_file(work: Work, file: str) -> str | None:
-    path = _training(work, file)
-    return str(path) if path else None
-
-
-def _champion_args(work: Work) -> RunArgs | None:
-    path = _training(work, "args.json")
-    return Run(path.parent).args() if path else None
-
-
-def _training(work: Work, file: str) -> Path | None:
+def _of_champion(work: Work, file: str) -> Path | None:
     version = work.start.champion_version
     return work.registry.training(work.start.name, version, file) if version else None

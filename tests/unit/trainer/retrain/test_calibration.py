@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.statistics.calibration import expected_calibration_error
-from trainer.retrain.calibration import Surety, compare_calibration
+from trainer.retrain.compare_predictions import compare_calibration
 
 
 def made_up(rows=600, extra=0.0, seed=0):
@@ -14,7 +14,7 @@ def made_up(rows=600, extra=0.0, seed=0):
 
 
 def surety(confidence, right):
-    return Surety(confidence.astype(np.float64), right)
+    return confidence.astype(np.float64), right
 
 
 def test_the_errors_are_those_of_an_evaluation():
@@ -53,5 +53,5 @@ def test_copies_of_photos_do_not_make_it_surer():
 
 
 def test_of_no_photos_nothing_is_said():
-    nothing = Surety(np.empty(0), np.empty(0, bool))
+    nothing = np.empty(0), np.empty(0, bool)
     assert compare_calibration(nothing, nothing, np.empty(0, int)) is None

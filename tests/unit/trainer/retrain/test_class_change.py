@@ -1,43 +1,41 @@
 import pytest
 
 from models.errors import InputError
-from trainer.retrain.compare_answers import change_classes, check_class_map
+from tests.unit.trainer.retrain.contests import model, photos_of
+from trainer.retrain.compare_predictions import compare_predictions
 from trainer.retrain.config import ClassMap
 
 OLD = ("boots", "hat", "sandals", "vase")
+SHOES = ClassMap(rename={"boots": "shoes", "sandals": "shoes"}, drop=("vase",))
 
 
-def test_without_a_map_names_are_what_they_were():
-    change = change_classes(OLD, ("hat", "boots", "scarf", "vase", "sandals"), ClassMap())
-    assert change.today == {name: name for name in OLD}
-    assert change.new == ("scarf",)
-    assert change.vanished == ()
-
-
-def test_a_rename_a_merge_and_a_drop():
-    classes = ClassMap(rename={"boots": "shoes", "sandals": "shoes"}, drop=("vase",))
-    change = change_classes(OLD, ("hat", "shoes"), classes)
-    assert change.today == {"boots": "shoes", "sandals": "shoes", "hat": "hat", "vase": "vase"}
-    assert change.new == change.vanished == ()
-
-
-def test_a_rename_onto_a_class_that_the_champion_knows_is_a_merge():
-    change = change_classes(OLD, ("boots", "hat", "vase"), ClassMap(rename={"sandals": "boots"}))
-    assert change.known == {"boots", "hat", "vase"}
-    assert change.new == change.vanished == ()
-
-
-def test_what_nobody_explains_has_vanished():
-    change = change_classes(OLD, ("hat", "shoes"), ClassMap(rename={"boots": "sheos"}))
-    assert change.vanished == ("boots", "sandals", "vase")
-    assert change.new == ("shoes",)
-
-
-def test_a_map_that_was_carried_out_may_stay():
-    classes = ClassMap(rename={"boots": "shoes", "sandals": "shoes"}, drop=("vase",))
-    change = change_classes(("hat", "shoes"), ("hat", "shoes"), classes)
-    assert change.today == {"hat": "hat", "shoes": "shoes"}
-    assert change.new == change.vanished == ()
+@pytest.mark.parametrize(
+    ("old", "new", "classes", "came", "vanished"),
+    [
+        pytest.param(OLD, ("hat", "boots", "scarf", "vase", "sandals"), ClassMap(), ("scarf",), (), id="no map"),
+        pytest.param(OLD, ("hat", "shoes"), SHOES, (), (), id="a rename, a merge and a drop"),
+        pytest.param(
+            OLD,
+            ("boots", "hat", "vase"),
+            ClassMap(rename={"sandals": "boots"}),
+            (),
+            (),
+            id="a rename onto a class that the champion knows is a merge",
+        ),
+        pytest.param(("hat", "shoes"), ("hat", "shoes"), SHOES, (), (), id="a map that was carried out may stay"),
+        pytest.param(
+            OLD,
+            ("hat", "shoes"),
+            ClassMap(rename={"boots": "sheos"}),
+            ("shoes",),
+            ("boots", "sandals", "vase"),
+            id="what nobody explains has vanished",
+        ),
+    ],
+)
+def test_what_became_of_classes(old, new, classes, came, vanished):
+    found = compare_predictions(photos_of("hat"), model(old, "hat"), model(new, "hat"), classes)
+    assert (found.new_classes, found.vanished) == (came, vanished)
 
 
 @pytest.mark.parametrize(
@@ -53,4 +51,4 @@ def test_a_map_that_was_carried_out_may_stay():
 )
 def test_a_map_that_makes_no_sense_is_refused(classes, said):
     with pytest.raises(InputError, match=said):
-        check_class_map(classes, OLD)
+        classes.check(OLD)

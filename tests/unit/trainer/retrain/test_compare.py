@@ -129,9 +129,9 @@ def test_photos_that_cannot_be_read_any_more_count_for_neither(six):
     (six / "2.png").unlink()
     (six / "3.png").write_bytes((six / "4.png").read_bytes())
     told = []
-    found = read_frozen_photos(six / "splits.csv", stores(six), lambda *at: told.append(at))
-    assert [photo.path.name for photo in found.photos] == ["4.png"]
-    assert [photo.path.name for photo in found.unread] == ["2.png", "3.png", "5.png"]
+    found, unread = read_frozen_photos(six / "splits.csv", stores(six), lambda *at: told.append(at))
+    assert [photo.path.name for photo in found] == ["4.png"]
+    assert [photo.path.name for photo in unread] == ["2.png", "3.png", "5.png"]
     assert told[-1] == (4, 4)
 
 
@@ -139,7 +139,7 @@ def test_photos_whose_pixels_are_kept_need_no_file(six):
     read_frozen_photos(six / "splits.csv", stores(six), lambda done, total: None)
     for number in range(6):
         (six / f"{number}.png").unlink()
-    found = read_frozen_photos(six / "splits.csv", stores(six), lambda done, total: None)
-    assert [photo.path.name for photo in found.photos] == ["2.png", "3.png", "4.png"]
+    found, _ = read_frozen_photos(six / "splits.csv", stores(six), lambda done, total: None)
+    assert [photo.path.name for photo in found] == ["2.png", "3.png", "4.png"]
     one_new = [*stores(six), PixelStore(six / "pixels", PreprocessSpec(size=32))]
-    assert read_frozen_photos(six / "splits.csv", one_new, lambda done, total: None).photos == []
+    assert read_frozen_photos(six / "splits.csv", one_new, lambda done, total: None)[0] == []

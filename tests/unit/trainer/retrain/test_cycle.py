@@ -9,7 +9,7 @@ from models.registry.history import CHAMPION, What
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split
 from trainer.retrain.config import CatalogueSettings, TrainSettings
-from trainer.retrain.cycle import CycleWish
+from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
 from trainer.splits.assigned import AssignedPhoto, read_splits
@@ -132,7 +132,7 @@ def test_it_keeps_to_the_settings_it_began_with(shop: PaperShop) -> None:
 
 def test_restart_abandons_it_and_its_number(shop: PaperShop) -> None:
     shop.stop_at("export")
-    outcome = shop.run(CycleWish(restart=True))
+    outcome = shop.run(CycleOptions(restart=True))
     assert (outcome.status, outcome.number) == (CycleStatus.PROMOTED, 2)
     assert json.loads((shop.cycle() / "outcome.json").read_text())["status"] == "failed"
     assert not (shop.cycle() / "run").exists()
@@ -140,7 +140,7 @@ def test_restart_abandons_it_and_its_number(shop: PaperShop) -> None:
 
 def test_restart_does_not_take_back_a_decision(shop: PaperShop) -> None:
     shop.stop_at("write_report")
-    assert shop.run(CycleWish(restart=True)).number == 1
+    assert shop.run(CycleOptions(restart=True)).number == 1
 
 
 def test_photos_that_cannot_be_learned_from_end_the_cycle(shop: PaperShop) -> None:

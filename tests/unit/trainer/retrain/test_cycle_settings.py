@@ -8,7 +8,7 @@ import pytest
 from models.errors import InputError, JobError, StoppedError
 from tests.paper_cycle import PaperShop, PaperView, photo_rows
 from trainer.retrain.config import CatalogueSettings, ClassMap, TrainSettings
-from trainer.retrain.cycle import CycleWish
+from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 
 
@@ -104,4 +104,4 @@ def test_restart_is_for_another_registry_too(shop: PaperShop) -> None:
     with pytest.raises(StoppedError):
         shop.run(export=stop)
     other = shop.config.model_copy(update={"registry": str(shop.root / "other")})
-    assert shop.run(CycleWish(restart=True), other).version == 1
+    assert shop.run(CycleOptions(restart=True), other).version == 1

@@ -3,7 +3,7 @@ import pytest
 from models.errors import RegistryError
 from models.registry.history import CHALLENGER, CHAMPION, What
 from tests.paper_cycle import PaperShop, PaperView
-from trainer.retrain.cycle import CycleWish
+from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 
 
@@ -18,7 +18,7 @@ def test_a_refused_challenger_is_kept_and_is_champion_of_nothing(shop: PaperShop
 
 def test_force_overrules_the_gate_and_is_told(shop: PaperShop) -> None:
     shop.passes = False
-    outcome = shop.run(CycleWish(force="shoes matter more"))
+    outcome = shop.run(CycleOptions(force="shoes matter more"))
     assert (outcome.status, outcome.forced) == (CycleStatus.PROMOTED, True)
     *_, refused, last = shop.registry.history("shop").events()
     assert (refused.what, last.forced) == (What.REFUSED, True)
@@ -27,7 +27,7 @@ def test_force_overrules_the_gate_and_is_told(shop: PaperShop) -> None:
 
 
 def test_force_of_what_passes_is_an_ordinary_promotion(shop: PaperShop) -> None:
-    assert not shop.run(CycleWish(force="because")).forced
+    assert not shop.run(CycleOptions(force="because")).forced
 
 
 def test_a_champion_that_moved_is_compared_with(shop: PaperShop) -> None:
@@ -73,6 +73,6 @@ def test_force_overrules_what_was_refused_against_another_champion(shop: PaperSh
     shop.stop_at("write_report")
     shop.publish_champion(901)
     shop.passes = True
-    outcome = shop.run(CycleWish(force="better than that one"))
+    outcome = shop.run(CycleOptions(force="better than that one"))
     assert (outcome.status, outcome.champion, outcome.forced) == (CycleStatus.PROMOTED, "shop@3", True)
     assert shop.champion() == 2

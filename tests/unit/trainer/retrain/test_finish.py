@@ -2,7 +2,7 @@ from models.errors import MissingExtraError
 from models.registry.history import CHAMPION
 from tests.paper_cycle import PaperShop, PaperView
 from trainer.retrain.config import DriftSettings, MlflowSettings
-from trainer.retrain.cycle import CycleWish
+from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 
 
@@ -31,6 +31,6 @@ def test_a_tracking_server_that_was_away_is_told_when_there_is_nothing_new(shop:
     shop.run(config=config, log_cycle=away)
     shop.registry.rollback("shop", "customers complain")
     undrifted = config.model_copy(update={"drift": DriftSettings(jobs=("jobs",))})
-    assert shop.run(CycleWish(when="drift"), undrifted, log_cycle=back).status is CycleStatus.NOTHING_NEW
+    assert shop.run(CycleOptions(when="drift"), undrifted, log_cycle=back).status is CycleStatus.NOTHING_NEW
     assert shop.run(config=config, log_cycle=back).status is CycleStatus.NOTHING_NEW
     assert told == [("shop", 2, True, {CHAMPION: 1})]

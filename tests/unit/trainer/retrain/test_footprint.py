@@ -2,28 +2,21 @@ import pytest
 
 from models.bundle import open_bundle
 from models.errors import BundleError
-from trainer.retrain.compare import ModelFile, default_file, measure_footprints, quickest
-
-
-def test_the_default_model_of_a_bundle(bundle):
-    manifest = open_bundle(bundle).manifest
-    found = default_file(bundle)
-    assert found.path == bundle / manifest.variants[manifest.default_variant].file
-    assert found.size == 32
+from tests.paper_bundle import write_paper_bundle
+from trainer.retrain.compare import measure_footprints, quickest
 
 
 def test_a_model_is_about_as_quick_as_itself(bundle):
-    model, told = default_file(bundle), []
-    one, other = measure_footprints([model, model], lambda *at: told.append(at))
-    assert one.bytes == other.bytes == model.path.stat().st_size
+    manifest, told = open_bundle(bundle).manifest, []
+    one, other = measure_footprints([bundle, bundle], lambda *at: told.append(at))
+    assert one.bytes == other.bytes == (bundle / manifest.variants[manifest.default_variant].file).stat().st_size
     assert 0.5 < one.images_per_s / other.images_per_s < 2
     assert told[-1] == (60, 60)
 
 
 def test_what_is_no_model_is_refused(tmp_path):
-    (tmp_path / "no.onnx").write_bytes(b"no model")
     with pytest.raises(BundleError):
-        measure_footprints([ModelFile(tmp_path / "no.onnx", 32)], lambda done, total: None)
+        measure_footprints([write_paper_bundle(tmp_path / "no-model", 1)], lambda done, total: None)
 
 
 def test_tasks_are_done_in_turns_and_the_first_round_does_not_count():

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from hangtag.cli import make_app
 from models.errors import DataError, ExitCode
 from tests.paper_cycle import PaperShop
-from trainer.retrain.cycle import CycleWish
-from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, exit_code
+from trainer.retrain.cycle import CycleOptions
+from trainer.retrain.cycle_folder import CycleFolder, CycleStatus
 from trainer.retrain.records import Check, Verdict
 from trainer.retrain.screen import show_outcome
 
@@ -31,7 +31,7 @@ def test_an_empty_reason_is_none(tmp_path: Path) -> None:
 
 
 def test_every_ending_has_its_status() -> None:
-    assert [int(exit_code(status)) for status in CycleStatus] == [0, 3, 4, 1]
+    assert [int(status.exit_code) for status in CycleStatus] == [0, 3, 4, 1]
 
 
 def test_that_there_is_nothing_to_do_is_json_too(tmp_path: Path) -> None:
@@ -41,9 +41,9 @@ def test_that_there_is_nothing_to_do_is_json_too(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["status"] == "nothing_new"
 
 
-def shown(shop: PaperShop, wish: CycleWish | None = None) -> str:
+def shown(shop: PaperShop, options: CycleOptions | None = None) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
-    show_outcome(shop.run(wish), shop.config, console)
+    show_outcome(shop.run(options), shop.config, console)
     return console.export_text()
 
 
@@ -66,7 +66,7 @@ def test_a_refusal_shows_what_failed_and_how_to_overrule_it(shop: PaperShop) -> 
 
 def test_a_forced_promotion_says_so(shop: PaperShop) -> None:
     shop.passes = False
-    assert "although the gate refused it" in shown(shop, CycleWish(force="because"))
+    assert "although the gate refused it" in shown(shop, CycleOptions(force="because"))
 
 
 def test_a_doubtful_check_is_a_yellow_note(shop: PaperShop) -> None:

@@ -9,9 +9,7 @@ from trainer.retrain.records import (
     Automatic,
     Automation,
     Calibration,
-    CatalogueChange,
     CatalogueDiff,
-    ChangedRow,
     Check,
     ClassComparison,
     Collected,
@@ -23,6 +21,7 @@ from trainer.retrain.records import (
 )
 from trainer.retrain.report.material import CycleMaterial
 from trainer.splits.assigned import AssignedPhoto
+from worker.catalogue_diff.figures import CatalogueChange, ChangedRow
 
 __all__ = ["PIXEL", "first", "outcome", "promoted", "refused"]
 

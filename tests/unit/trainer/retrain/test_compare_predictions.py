@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from tests.unit.trainer.retrain.contests import model, photos_of
-from trainer.retrain.compare_answers import MOST_CHANGES, Answers, compare_answers
+from trainer.retrain.compare_predictions import MOST_CHANGES, compare_predictions
 from trainer.retrain.config import ClassMap
 
 OLD = ["boots", "hat", "sandals"]
@@ -21,7 +21,7 @@ def contest(drawn):
 
 
 def test_figures_of_both_and_of_each_class():
-    found = compare_answers(
+    found = compare_predictions(
         photos_of("boots", "boots", "hat", "hat", "sandals"),
         model(OLD, "boots", "hat", "hat", "hat", "hat"),
         model(OLD, "boots", "boots", "boots", "hat", "sandals", name="shop@4", size=2000),
@@ -45,8 +45,8 @@ def test_figures_of_both_and_of_each_class():
 @given(contests)
 def test_swapping_both_mirrors_the_points(drawn):
     photos, champion, challenger = contest(drawn)
-    one = compare_answers(photos, champion, challenger, ClassMap())
-    other = compare_answers(photos, challenger, champion, ClassMap())
+    one = compare_predictions(photos, champion, challenger, ClassMap())
+    other = compare_predictions(photos, challenger, champion, ClassMap())
     assert one.points == -other.points
     assert one.points_95 == pytest.approx((-other.points_95[1], -other.points_95[0]))
     assert {name: found.points for name, found in one.classes.items() if found.photos} == {
@@ -58,8 +58,8 @@ def test_swapping_both_mirrors_the_points(drawn):
 @given(contests)
 def test_to_rename_each_class_to_itself_changes_nothing(drawn):
     photos, champion, challenger = contest(drawn)
-    plain = compare_answers(photos, champion, challenger, ClassMap())
-    assert compare_answers(photos, champion, challenger, ClassMap(rename={name: name for name in OLD})) == plain
+    plain = compare_predictions(photos, champion, challenger, ClassMap())
+    assert compare_predictions(photos, champion, challenger, ClassMap(rename={name: name for name in OLD})) == plain
 
 
 @settings(deadline=None, max_examples=30)
@@ -67,16 +67,14 @@ def test_to_rename_each_class_to_itself_changes_nothing(drawn):
 def test_the_order_of_a_models_classes_changes_nothing(drawn, order):
     photos, champion, challenger = contest(drawn)
     columns = [OLD.index(name) for name in order]
-    probabilities = champion.answers.probabilities[:, columns]
-    answers = replace(champion.answers, labels=tuple(order), probabilities=probabilities)
-    other = type(champion)(champion.name, answers, champion.footprint)
-    assert compare_answers(photos, other, challenger, ClassMap()).points == (
-        compare_answers(photos, champion, challenger, ClassMap()).points
+    other = replace(champion, labels=tuple(order), probabilities=champion.probabilities[:, columns])
+    assert compare_predictions(photos, other, challenger, ClassMap()).points == (
+        compare_predictions(photos, champion, challenger, ClassMap()).points
     )
 
 
 def test_a_merged_champion_is_right_where_it_names_either_class():
-    found = compare_answers(
+    found = compare_predictions(
         photos_of("shoes", "shoes", "hat"),
         model(OLD, "boots", ("sandals", 0.5), "hat"),
         model(["hat", "shoes"], "shoes", "hat", "hat"),
@@ -90,14 +88,14 @@ def test_a_merged_champion_is_right_where_it_names_either_class():
 
 def test_a_merge_changes_no_decision_of_the_champions():
     probabilities = np.array([[0.3, 0.4, 0.3]], np.float32)
-    said = Answers(("boots", "hat", "sandals"), probabilities, np.array([True]), 0.9, np.array([True]), 0.9)
-    merged = said.said({"boots": "shoes", "hat": "hat", "sandals": "shoes"})
+    said = replace(model(OLD, "hat"), probabilities=probabilities)
+    merged = said.labelled({"boots": "shoes", "hat": "hat", "sandals": "shoes"}, np.array(["hat"]))
     assert merged.labels.tolist() == ["hat"]
     assert merged.confidence == pytest.approx([0.4])
 
 
 def test_a_new_class_is_measured_by_itself():
-    found = compare_answers(
+    found = compare_predictions(
         photos_of("boots", "hat", "scarf", "scarf"),
         model(OLD, "boots", "hat", "hat", "boots"),
         model([*OLD, "scarf"], "boots", "scarf", "scarf", "hat"),
@@ -114,24 +112,24 @@ def test_a_new_class_is_measured_by_itself():
 def test_a_vanished_class_is_named_and_a_dropped_one_is_not():
     said = ["hat"] * 3
     photos = photos_of("hat", "hat", "hat")
-    plain = compare_answers(photos, model(OLD, *said), model(["hat", "vase"], *said), ClassMap())
+    plain = compare_predictions(photos, model(OLD, *said), model(["hat", "vase"], *said), ClassMap())
     assert plain.vanished == ("boots", "sandals")
     mapped = ClassMap(rename={"boots": "hat"}, drop=("sandals",))
-    assert compare_answers(photos, model(OLD, *said), model(["hat", "vase"], *said), mapped).vanished == ()
+    assert compare_predictions(photos, model(OLD, *said), model(["hat", "vase"], *said), mapped).vanished == ()
 
 
 def test_a_champion_that_says_the_name_of_a_dropped_class_is_wrong():
     both = model(OLD, "sandals", "hat"), model(["boots", "hat"], "boots", "hat")
-    assert compare_answers(photos_of("boots", "hat"), *both, ClassMap(drop=("sandals",))).champion_accuracy == 0.5
+    assert compare_predictions(photos_of("boots", "hat"), *both, ClassMap(drop=("sandals",))).champion_accuracy == 0.5
 
 
 def test_a_map_of_what_nobody_knows_is_refused():
     with pytest.raises(InputError, match="bots"):
-        compare_answers(photos_of("hat"), model(OLD, "hat"), model(OLD, "hat"), ClassMap(rename={"bots": "shoes"}))
+        compare_predictions(photos_of("hat"), model(OLD, "hat"), model(OLD, "hat"), ClassMap(rename={"bots": "shoes"}))
 
 
 def test_a_first_model_is_measured_by_itself():
-    found = compare_answers(photos_of("hat", "boots"), None, model(OLD, "hat", "hat"), ClassMap(drop=("gone",)))
+    found = compare_predictions(photos_of("hat", "boots"), None, model(OLD, "hat", "hat"), ClassMap(drop=("gone",)))
     assert (found.photos, found.challenger_accuracy, found.challenger_all) == (2, 0.5, 0.5)
     assert found.champion is found.points is found.points_95 is found.calibration is found.champion_footprint is None
     assert found.classes["hat"].challenger == 1.0
@@ -140,11 +138,10 @@ def test_a_first_model_is_measured_by_itself():
 
 def test_what_both_label_without_a_person():
     challenger = model([*OLD, "scarf"], "hat", ("hat", 0.7), "hat", "hat", "hat", precision=0.95)
-    own = replace(challenger.answers, own_sure=np.array([True, False, False, False, False]), own_precision=0.99)
-    found = compare_answers(
+    found = compare_predictions(
         photos_of("hat", "hat", "hat", "boots", "scarf"),
         model(OLD, "hat", "hat", "boots", ("hat", 0.6), "hat"),
-        replace(challenger, answers=own),
+        replace(challenger, own_sure=np.array([True, False, False, False, False]), own_precision=0.99),
         ClassMap(),
     ).automation
     assert (found.champion_precision, found.challenger_precision, found.own_precision) == (0.9, 0.95, 0.99)
@@ -161,7 +158,7 @@ def test_photos_of_one_product_are_worth_less_than_one_each():
     alone = photos_of(*said)
     together = [replace(photo, group=f"g{number // 4}") for number, photo in enumerate(alone)]
     one, other = (
-        compare_answers(photos, None, model(OLD, *said), ClassMap()).automation.challenger.right_95[0]
+        compare_predictions(photos, None, model(OLD, *said), ClassMap()).automation.challenger.right_95[0]
         for photos in (alone, together)
     )
     assert other < one
@@ -169,7 +166,7 @@ def test_photos_of_one_product_are_worth_less_than_one_each():
 
 def test_what_a_first_model_labels_without_a_person():
     said = model(OLD, "hat", "hat", ("boots", 0.5), precision=0.98)
-    found = compare_answers(photos_of("hat", "boots", "boots"), None, said, ClassMap()).automation
+    found = compare_predictions(photos_of("hat", "boots", "boots"), None, said, ClassMap()).automation
     assert (found.challenger_precision, found.champion_precision, found.champion, found.points) == (0.98, *[None] * 3)
     assert (found.challenger.photos, found.challenger.wrong) == (2, 1)
 
@@ -177,7 +174,7 @@ def test_what_a_first_model_labels_without_a_person():
 def test_without_photos_there_are_figures_of_nothing():
     one = model(OLD)
     for champion in (one, None):
-        found = compare_answers([], champion, one, ClassMap())
+        found = compare_predictions([], champion, one, ClassMap())
         assert (found.photos, found.all_photos, found.points, found.challenger_all) == (0, 0, None, 0.0)
         assert found.automation is None
 
@@ -185,7 +182,7 @@ def test_without_photos_there_are_figures_of_nothing():
 def test_the_surest_errors_come_first_and_there_is_an_end_to_them():
     count = MOST_CHANGES + 20
     surety = [0.4 + n / 1000 for n in range(count)]
-    found = compare_answers(
+    found = compare_predictions(
         photos_of(*["hat"] * count),
         model(OLD, *["hat"] * count),
         model(OLD, *(("boots", sure) for sure in surety)),
@@ -198,5 +195,5 @@ def test_the_surest_errors_come_first_and_there_is_an_end_to_them():
 
 def test_a_comparison_survives_its_file():
     photos, champion, challenger = contest([("hat", "boots", "hat"), ("boots", "boots", "boots")])
-    found = compare_answers(photos, champion, challenger, ClassMap())
+    found = compare_predictions(photos, champion, challenger, ClassMap())
     assert type(found).model_validate_json(found.model_dump_json()) == found

@@ -1,0 +1,316 @@
+"""From both models' predictions on the same test photos to the figures that the gate judges by. Pure.
+
+Photos of one group are worth less than one each: see :mod:`models.statistics.paired`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.statistics.calibration import mass_bins
+from models.statistics.intervals import MISTRUST, RESAMPLES, proportion_interval
+from models.statistics.paired import compare_pairs, design_effect
+from trainer.retrain.config import ClassMap
+from trainer.retrain.records import (
+    Automatic,
+    Automation,
+    Calibration,
+    ClassComparison,
+    Comparison,
+    Footprint,
+    TestChange,
+)
+from trainer.splits.assigned import AssignedPhoto
+
+__all__ = ["MOST_CHANGES", "Labelled", "Predictions", "compare_calibration", "compare_predictions"]
+
+MOST_CHANGES: Final = 200
+_SEED: Final = 0
+_CELLS_AT_ONCE: Final = 2_000_000
+
+Mask = npt.NDArray[np.bool_]
+Groups = npt.NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A model's label of each photo.
+
+    Attributes:
+        labels: today's names, ``(n,)``.
+        confidence: of each, ``float64 (n,)``.
+        right: whether each is, ``(n,)``.
+    """
+
+    labels: npt.NDArray[np.str_]
+    confidence: npt.NDArray[np.float64]
+    right: Mask
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A model's predictions on the test photos, in their order.
+
+    Attributes:
+        name: of the model, such as ``shop@3``.
+        labels: of the model; the position is the column.
+        probabilities: ``float32 (n, classes)``.
+        sure: whether it labels a photo by itself, without a person, ``(n,)``: with the thresholds of ``precision``.
+        precision: how often it is to be right where it does so; none where it promises nothing.
+        own_sure: the same with those that rule where a job asks for none, ``(n,)``.
+        own_precision: and what these promise.
+        footprint: the model's size and speed.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
+    sure: Mask
+    precision: float | None
+    own_sure: Mask
+    own_precision: float | None
+    footprint: Footprint
+
+    def labelled(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> Labelled:
+        """The label of each photo, as it would be written today.
+
+        The likeliest class is the one that the model would have labelled, and then gets its name of today; the
+        confidence is the sum of all columns that have this name. So a merge changes no decision of the model's.
+
+        Args:
+            today: a name for each label; several may have the same.
+            truths: what the photos show, ``(n,)``.
+        """
+        names = np.array([today[label] for label in self.labels], dtype=np.str_)
+        labels = names[self.probabilities.argmax(axis=1)]
+        merged = names[None, :] == labels[:, None]
+        confidence = np.where(merged, self.probabilities.astype(np.float64), 0.0).sum(axis=1)
+        return Labelled(labels, confidence, labels == truths)
+
+
+def compare_predictions(
+    photos: Sequence[AssignedPhoto],
+    champion: Predictions | None,
+    challenger: Predictions,
+    classes: ClassMap,
+    unread: int = 0,
+) -> Comparison:
+    """Compare both on the photos of classes that the champion knows; on all others the challenger stands alone.
+
+    A challenger that calls a photo of a class that both know by the name of a new class is wrong, and a champion that
+    says the name of a dropped class is so, too.
+
+    Args:
+        photos: the frozen test split, with their labels of today.
+        champion: none for a first model.
+        challenger: that may replace it.
+        classes: what became of the champion's classes.
+        unread: test photos that are left out, of both.
+
+    Raises:
+        InputError: the map contradicts itself, or names what nobody knows.
+    """
+    truths = np.array([photo.label for photo in photos], dtype=np.str_)
+    groups = np.array([photo.group for photo in photos], dtype=np.str_)
+    names = sorted({*challenger.labels, *truths.tolist()})
+    after = challenger.labelled({label: label for label in challenger.labels}, truths)
+    alone = Comparison(
+        champion=None,
+        challenger=challenger.name,
+        photos=len(photos),
+        champion_accuracy=None,
+        challenger_accuracy=_share(after.right),
+        won=0,
+        lost=0,
+        points=None,
+        points_95=None,
+        smallest_points=None,
+        challenger_all=_share(after.right),
+        all_photos=len(photos),
+        classes={name: _alone(after.right[truths == name]) for name in names},
+        automation=_automation(None, None, challenger, after, np.ones_like(after.right), groups),
+        challenger_footprint=challenger.footprint,
+        unread=unread,
+    )
+    if champion is None:
+        return alone
+    classes.check(champion.labels)
+    today = {label: classes.name_of(label) for label in champion.labels}
+    known = set(today.values())
+    before = champion.labelled(today, truths)
+    common = np.array([label in known for label in truths], dtype=np.bool_)
+    both = compare_pairs(before.right[common], after.right[common], _numbered(groups[common]))
+    compared = {name: _class(name, truths, before.right, after.right, groups) for name in names if name in known}
+    whole = {
+        "champion": champion.name,
+        "photos": int(common.sum()),
+        "challenger_accuracy": 0.0,
+        "classes": alone.classes | compared,
+        "new_classes": tuple(label for label in challenger.labels if label not in known),
+        "vanished": tuple(
+            old for old, new in today.items() if new not in challenger.labels and old not in classes.drop
+        ),
+        "calibration": _calibration(before, after, common, groups),
+        "automation": _automation(champion, before, challenger, after, common, groups),
+        "champion_footprint": champion.footprint,
+        "changes": _changes(photos, before, after, common),
+    }
+    if both is not None:
+        whole |= {
+            "champion_accuracy": both.champion,
+            "challenger_accuracy": both.challenger,
+            "won": both.won,
+            "lost": both.lost,
+            "points": both.points,
+            "points_95": both.points_95,
+            "smallest_points": both.smallest_points,
+        }
+    return alone.model_copy(update=whole)
+
+
+def _share(right: Mask) -> float:
+    return float(right.mean()) if len(right) else 0.0
+
+
+def _numbered(groups: Groups) -> npt.NDArray[np.intp]:
+    """Groups by number, from 0."""
+    numbers: npt.NDArray[np.intp] = np.unique(groups, return_inverse=True)[1]
+    return numbers.reshape(-1)
+
+
+def _alone(right: Mask) -> ClassComparison:
+    """A class on which the challenger has nothing to be compared with."""
+    return ClassComparison(
+        photos=len(right), champion=None, challenger=_share(right), won=0, lost=0, points=None, points_95=None
+    )
+
+
+def _class(
+    name: str, truths: npt.NDArray[np.str_], champion: Mask, challenger: Mask, groups: Groups
+) -> ClassComparison:
+    of = truths == name
+    found = compare_pairs(champion[of], challenger[of], _numbered(groups[of]))
+    return ClassComparison(**asdict(found)) if found else _alone(challenger[of])
+
+
+def _automation(
+    champion: Predictions | None,
+    before: Labelled | None,
+    challenger: Predictions,
+    after: Labelled,
+    common: Mask,
+    groups: Groups,
+) -> Automation | None:
+    """How much both label without a person, on photos of classes that both know; of a first model on all."""
+    if not common.any():
+        return None
+    found = Automation(
+        champion_precision=None,
+        challenger_precision=challenger.precision,
+        own_precision=challenger.own_precision,
+        champion=None,
+        challenger=_automatic(challenger.sure & common, after.right, groups),
+        own=_automatic(challenger.own_sure & common, after.right, groups),
+        everywhere=_automatic(challenger.sure, after.right, groups),
+        points=None,
+        points_95=None,
+    )
+    if champion is None or before is None:
+        return found
+    paired = compare_pairs(champion.sure[common], challenger.sure[common], _numbered(groups[common]))
+    return found.model_copy(
+        update={
+            "champion_precision": champion.precision,
+            "champion": _automatic(champion.sure & common, before.right, groups),
+            "points": paired.points if paired else None,
+            "points_95": paired.points_95 if paired else None,
+        }
+    )
+
+
+def _automatic(chosen: Mask, right: Mask, groups: Groups) -> Automatic:
+    photos, hits = int(chosen.sum()), int((chosen & right).sum())
+    effect = design_effect(right[chosen].astype(np.float64), _numbered(groups[chosen])) if photos else 1.0
+    return Automatic(photos=photos, wrong=photos - hits, right_95=proportion_interval(hits / effect, photos / effect))
+
+
+def _changes(
+    photos: Sequence[AssignedPhoto], champion: Labelled, challenger: Labelled, common: Mask
+) -> tuple[TestChange, ...]:
+    """Photos that one of both labels right, the surest errors first."""
+    wrong = np.where(champion.right, challenger.confidence, champion.confidence)
+    places = np.flatnonzero(common & (champion.right != challenger.right)).tolist()
+    places.sort(key=lambda at: (-wrong[at], photos[at].sha256, str(photos[at].path)))
+    return tuple(
+        TestChange(
+            image=str(photos[at].path),
+            sha256=photos[at].sha256,
+            truth=photos[at].label,
+            champion=str(champion.labels[at]),
+            champion_confidence=float(champion.confidence[at]),
+            challenger=str(challenger.labels[at]),
+            challenger_confidence=float(challenger.confidence[at]),
+        )
+        for at in places[:MOST_CHANGES]
+    )
+
+
+def _calibration(champion: Labelled, challenger: Labelled, common: Mask, groups: Groups) -> Calibration | None:
+    both = [(one.confidence[common], one.right[common]) for one in (champion, challenger)]
+    return compare_calibration(both[0], both[1], _numbered(groups[common]))
+
+
+Surety = tuple[npt.NDArray[np.float64], Mask]
+"""How sure a model is of its labels ``(n,)``, and whether they are right ``(n,)``."""
+
+
+def compare_calibration(champion: Surety, challenger: Surety, groups: npt.NDArray[np.intp]) -> Calibration | None:
+    """Expected calibration errors (15 bins that hold as many photos each), and their paired difference.
+
+    The interval is a bootstrap over groups of photos (Efron, 1979), the same draws for both; bins stay those of the
+    photos themselves. Resampling makes both errors larger, so the drawn differences are shifted to what was measured.
+
+    Args:
+        champion: on photos that both know.
+        challenger: on the same.
+        groups: number of each photo's group, ``(n,)``, from 0.
+
+    Returns:
+        The figures, the same each time; none where there are no photos.
+    """
+    if not len(groups):
+        return None
+    sizes = np.bincount(groups)
+    gaps = [_gaps(one, groups, len(sizes)) for one in (champion, challenger)]
+    once = np.ones((1, len(sizes)), np.int64)
+    before, after = (float(_errors(once, gap, sizes)[0]) for gap in gaps)
+    rng = np.random.default_rng(_SEED)
+    at_once = max(1, min(RESAMPLES, _CELLS_AT_ONCE // len(sizes)))
+    parts = []
+    for start in range(0, RESAMPLES, at_once):
+        share = np.full(len(sizes), 1 / len(sizes))
+        drawn = rng.multinomial(len(sizes), share, size=min(at_once, RESAMPLES - start))
+        parts.append(_errors(drawn, gaps[1], sizes) - _errors(drawn, gaps[0], sizes))
+    differences = np.concatenate(parts)
+    low, high = np.quantile(differences - differences.mean() + after - before, (MISTRUST / 2, 1 - MISTRUST / 2))
+    return Calibration(champion=before, challenger=after, difference_95=(float(low), float(high)))
+
+
+def _gaps(surety: Surety, groups: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.float64]:
+    """Confidence less hits of each group, bin by bin, ``(groups, bins)``."""
+    confidence, right = surety
+    bins = mass_bins(confidence)
+    gaps = np.zeros((count, int(bins.max()) + 1))
+    np.add.at(gaps, (groups, bins), confidence - right)
+    return gaps
+
+
+def _errors(
+    drawn: npt.NDArray[np.int64], gaps: npt.NDArray[np.float64], sizes: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float64]:
+    """The calibration error of each draw of groups, ``(draws,)``."""
+    errors: npt.NDArray[np.float64] = np.abs(drawn @ gaps).sum(axis=1) / (drawn @ sizes)
+    return errors
