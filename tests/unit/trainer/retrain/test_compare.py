@@ -49,7 +49,7 @@ def test_two_real_bundles_on_the_runs_own_test_photos(small_run, bundle, sure_bu
     assert abs(found.points) <= 100 / len(said) + 1e-9
     assert found.calibration.champion != found.calibration.challenger
     assert found.champion_footprint.images_per_s > 0
-    assert {"Asking", "Measuring"} == set(told)
+    assert set(told) >= {"Asking", "Measuring"}
     assert judge(GateSettings(), found, None).checks
 
 
