@@ -14,8 +14,8 @@ from models.bundle import open_bundle
 from models.classifier import BATCH, Classifier, load
 from models.errors import BundleError
 from models.session import open_session
-from trainer.data.photo_cache import PixelStore, pixels_folder
 from trainer.data.dataset import Split
+from trainer.data.photo_cache import PixelStore, pixels_folder
 from trainer.data.photo_files import holds
 from trainer.retrain.compare_predictions import Predictions, compare_predictions
 from trainer.retrain.config import ClassMap
