@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.load_tensorflow import load_tensorflow
-from models.cache import default_cache
 from models.errors import InputError
+from models.process import default_cache
 from models.statistics.intervals import proportion_interval
 from trainer.retrain.collect import collect
 from trainer.retrain.compare import compare
