@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from models.preprocess import PreprocessSpec
+from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Split
 from trainer.learning.training import Training
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights
-from trainer.request import Arch, Balance, TrainRequest
-from trainer.run import Run, RunArgs
+from trainer.request import Arch, TrainRequest
+from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto
 from trainer.train import TrainResult, train
 
@@ -125,6 +126,7 @@ def make_store():
     return make
 
 
+QUICK = {"arch": Arch.SIMPLE, "preprocess": PreprocessSpec(size=16), "epochs": 3, "batch": 8, "patience": 3, "seed": 1}
 COLOURS = np.array([(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200)])
 
 
@@ -154,7 +156,7 @@ def make_training(tmp_path, make_store):
             for i, label in enumerate(both)
         ]
         return Training(
-            args=lesson_args(classes).model_copy(update=changes),
+            args=ARGS.model_copy(update={**QUICK, "classes": classes, **changes}),
             store=make_store(pixels),
             photos=photos[: len(labels)],
             held=photos[len(labels) :],
@@ -162,28 +164,6 @@ def make_training(tmp_path, make_store):
         )
 
     return make
-
-
-def lesson_args(classes):
-    return RunArgs(
-        schema_version=2,
-        name="training",
-        data="photos",
-        arch=Arch.SIMPLE,
-        preprocess=PreprocessSpec(size=16),
-        classes=classes,
-        epochs=3,
-        batch=8,
-        patience=3,
-        weights="none",
-        alpha=None,
-        balance=Balance.NONE,
-        time_limit_s=None,
-        folds=0,
-        tensorboard=False,
-        seed=1,
-        made_with={},
-    )
 
 
 @pytest.fixture

@@ -1,14 +1,38 @@
-"""What tests of a training read of a run."""
+"""What tests of a training read of a run, and the args of one that never was."""
 
 import csv
 
 import keras
 import numpy as np
 
+from models.preprocess import PreprocessSpec
 from models.statistics.calibration import class_logits
+from trainer.request import Arch, Balance
+from trainer.run import RunArgs
 from trainer.splits.assigned import read_splits
 
 CLASSES = ("clock", "cushion", "dress", "hat", "lamp", "t-shirt", "trousers", "vase")
+
+
+ARGS = RunArgs(
+    schema_version=2,
+    name="shop",
+    data="/srv/photos",
+    arch=Arch.CNN,
+    preprocess=PreprocessSpec(size=64),
+    classes=("hat", "vase"),
+    epochs=40,
+    batch=64,
+    patience=15,
+    weights="none",
+    alpha=None,
+    balance=Balance.NONE,
+    time_limit_s=None,
+    folds=0,
+    tensorboard=False,
+    seed=7,
+    made_with={"keras": "3.15.1"},
+)
 
 
 def splits_of(trained, split):

@@ -1,89 +1,162 @@
+"""What is said of a training on a terminal of 80 columns."""
+
 import io
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from models.preprocess import PreprocessSpec
-from trainer.console import TrainingScreen
+from models.errors import ExitCode
+from tests.unit.trainer.report.materials import made, with_outcome
+from tests.unit.trainer.run_files import ARGS
+from trainer.console import TrainingScreen, _show_evaluation, _show_result
 from trainer.data.dataset import Split
-from trainer.request import Arch, Balance
-from trainer.run import EpochFigures, RunArgs
+from trainer.report.material import ReportMaterial
+from trainer.run import EpochFigures, Run, RunState
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import Prepared
+from trainer.train import TrainResult
+
+WIDTH = 80
 
 
 @pytest.fixture
-def console():
-    """A log file's console: 80 columns, no colours, nothing that moves."""
-    return Console(file=io.StringIO(), width=80)
+def console() -> Console:
+    return Console(file=io.StringIO(), width=WIDTH)
 
 
-def shown(console):
-    """What was printed; Rich ends with an empty line, which says nothing."""
-    return [line for line in console.file.getvalue().splitlines() if line.strip()]
+def lines(console: Console) -> list[str]:
+    return [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip()]
 
 
-def epoch(number, *, best=True):
+def evaluated(material: ReportMaterial, console: Console) -> list[str]:
+    _show_evaluation(material.evaluation, material.args, console)
+    return lines(console)
+
+
+def epochs(console: Console, rows: Sequence[EpochFigures], of: int) -> list[str]:
+    """Two lines of headings and a line for each epoch."""
+    photos = [AssignedPhoto(Path("1.jpg"), "hat", Split.TRAIN, "1", "1")]
+    args = made().args.model_copy(update={"epochs": of})
+    with TrainingScreen(console) as screen:
+        screen.prepared(Prepared(photos, [], ("dress", "hat", "shoes"), ()), args)
+        for row in rows:
+            screen.epoch(row, of)
+    return lines(console)[2:]
+
+
+def epoch(number: int, *, best: bool = True) -> EpochFigures:
     return EpochFigures(number, 2.3602, 0.1771, 2.2770, 0.25, 0.00197, images_per_s=1345, seconds=90, best=best)
 
 
-def test_an_epoch_is_one_line_of_at_most_80_characters(console):
-    with TrainingScreen(console) as screen:
-        screen.epoch(epoch(2), 300)
-    (line,) = shown(console)
-    assert len(line) <= 80
-    for part in ("2/300", "2.360", "0.177", "2.277", "0.250", "★", "1,345 "):
-        assert part in line
+def test_an_epoch_is_a_line_and_the_best_have_a_star(console) -> None:
+    said = epochs(console, [epoch(1), epoch(2, best=False)], 300)[2:]
+    assert ["★" in line for line in said] == [True, False]
+    for part in ("1/300", "2.360", "0.177", "2.277", "0.250", "1,345 "):
+        assert part in said[0]
 
 
-def test_only_the_best_epochs_have_a_star(console):
-    with TrainingScreen(console) as screen:
-        for number, best in ((1, True), (2, False)):
-            screen.epoch(epoch(number, best=best), 3)
-    assert ["★" in line for line in shown(console)] == [True, False]
+def test_the_time_left_is_of_the_epochs_that_are_to_come(console) -> None:
+    assert [line.split()[-1] for line in epochs(console, [epoch(1), epoch(3)], 3)[2:]] == ["3:00", "0:00"]
 
 
-def test_the_time_left_is_of_the_epochs_that_are_to_come(console):
-    with TrainingScreen(console) as screen:
-        screen.epoch(epoch(1), 3)
-        screen.epoch(epoch(3), 3)
-    assert [line.split()[-1] for line in shown(console)] == ["3:00", "0:00"]
-
-
-def test_the_data_is_summed_up_with_its_notes(console):
+def test_the_data_is_summed_up_with_its_notes(console) -> None:
     splits = [Split.TRAIN] * 8 + [Split.VAL, Split.TEST]
     photos = [AssignedPhoto(Path(f"{i}.jpg"), "ab"[i % 2], split, str(i), str(i)) for i, split in enumerate(splits)]
-    args = RunArgs(
-        schema_version=2,
-        name="shop",
-        data="photos",
-        arch=Arch.CNN,
-        preprocess=PreprocessSpec(size=64),
-        classes=("a", "b"),
-        epochs=40,
-        batch=32,
-        patience=15,
-        weights="none",
-        alpha=None,
-        balance=Balance.NONE,
-        time_limit_s=None,
-        folds=0,
-        tensorboard=False,
-        seed=0,
-        made_with={},
-    )
     with TrainingScreen(console) as screen:
-        screen.prepared(Prepared(photos, [], ("a", "b"), ("1 photos are exact duplicates of another",)), args)
-    text = "\n".join(shown(console))
+        screen.prepared(Prepared(photos, [], ("hat", "vase"), ("1 photos are exact duplicates of another",)), ARGS)
+    text = "\n".join(lines(console))
     for part in ("10 photos, 2 classes: 8 train, 1 val, 1 test", "exact duplicates", "cnn at 64×64 px", "40 epochs"):
         assert part in text
 
 
-def test_bars_leave_nothing_in_a_log(console):
+def test_bars_leave_nothing_in_a_log(console) -> None:
     with TrainingScreen(console) as screen:
         screen.advance("Decoding", 1, 2)
-        screen.advance("Decoding", 2, 2)
         screen.step(1, 2)
         screen.epoch(epoch(1), 1)
-    assert len(shown(console)) == 1
+    assert len(lines(console)) == 1
+
+
+def ends(line: str) -> list[int]:
+    """Where the words of a line end."""
+    return [found.end() for found in re.finditer(r"\S+", line)]
+
+
+@pytest.mark.parametrize("loss", [0.0312, 2.3602, 12.3456, 1234.5, float("nan")])
+@pytest.mark.parametrize(("number", "of", "size"), [(2, 6, 48), (212, 300, 224)])
+def test_figures_end_under_their_headings(console, loss, number, of, size) -> None:
+    row = EpochFigures(
+        number, loss, 0.1771, loss, 0.25, 0.001, size=size, images_per_s=1345, waiting=1.0, seconds=7200, best=True
+    )
+    groups, headings, line = epochs(console, [row], of)
+    _, *heading_ends = ends(headings)  # the epoch's slash stands in the middle
+    figures = ends(line.replace(" px", "_px").replace(" img/s", "_img/s").replace("★", " "))
+    assert figures[1:] == heading_ends
+    assert "img/s" in line
+    assert ends(groups) == [heading_ends[2], heading_ends[4]]
+    assert max(map(len, (groups, headings, line))) <= WIDTH
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_all_that_is_said_fits_80_columns_unwrapped(console, test) -> None:
+    said = evaluated(made(each=60, test=test, noise_level=2.5), console)
+    word = "test" if test else "validation"
+    assert max(map(len, said)) <= WIDTH
+    assert any(line.startswith(f"{word} accuracy 0.") and "calibration error 0." in line for line in said)
+    (headings,) = (line for line in said if "--precision" in line)
+    assert [name.strip() for name in headings.strip("┃").split("┃")] == [
+        "--precision",
+        "expected",
+        f"on {word}",
+        "right",
+        "95%",
+        "wrong",
+    ]
+
+
+def test_a_row_says_what_a_precision_came_to_on_the_test_photos(console) -> None:
+    material = made(noise_level=2.5)
+    material = with_outcome(
+        material, coverage=0.5, automatic=45, wrong=4, precision=41 / 45, precision_95=(0.788, 0.975)
+    )
+    (row,) = (line for line in evaluated(material, console) if line.startswith("│        0.98"))
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells[2:] == ["50%", "0.911", "0.788–0.975", "4"]
+
+
+def test_a_precision_that_labels_nothing_has_no_figures(console) -> None:
+    material = with_outcome(made(), coverage=0.0, automatic=0, wrong=0, precision=None, precision_95=(0.0, 1.0))
+    (row,) = (line for line in evaluated(material, console) if line.startswith("│        0.98"))
+    assert [cell.strip() for cell in row.strip("│").split("│")][2:] == ["0%", "–", "–", "–"]
+
+
+def test_the_precision_that_rules_is_named(console) -> None:
+    assert any(line.strip() == "0.95 rules where none is asked for" for line in evaluated(made(), console))
+
+
+def test_where_nothing_can_be_promised_it_is_said_instead_of_a_table(console) -> None:
+    said = evaluated(made(ruling=None), console)
+    text = "\n".join(said)
+    assert "No precision can be promised" in text
+    assert "Every photo goes to a person, unless --threshold asks for labels all the same." in text
+    assert "--folds 2" in text
+    assert "--precision" not in text
+    assert max(map(len, said)) <= WIDTH
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "command"),
+    [
+        (RunState.COMPLETE, ExitCode.OK, "Next: hangtag export"),
+        (RunState.INTERRUPTED, ExitCode.INTERRUPTED, "Interrupted. Go on with it: hangtag train --resume"),
+    ],
+)
+def test_a_long_path_can_be_copied_in_one_piece(console, tmp_path, state, code, command) -> None:
+    material, run = made(state=state), Run(tmp_path / f"{'long ' * 20}[bold]")
+    assert _show_result(TrainResult(run, material.args, material.evaluation), console) is code
+    assert f"Look at: {run.report}" in lines(console)
+    assert f"Run: {run.path}" in lines(console)
+    assert f"{command} '{run.path}'" in lines(console)

@@ -7,32 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InputError
-from models.preprocess import PreprocessSpec
-from trainer.request import Arch, Balance
-from trainer.run import EpochFigures, Run, RunArgs, RunState, best_of, open_run, read_history, write_history
+from tests.unit.trainer import run_files
+from trainer.request import Balance
+from trainer.run import EpochFigures, Run, RunState, best_of, open_run, read_history, write_history
 
-ARGS = RunArgs(
-    schema_version=2,
-    name="shop",
-    data="/srv/photos",
-    arch=Arch.CNN,
-    preprocess=PreprocessSpec(size=64),
-    classes=("hat", "vase"),
-    epochs=40,
-    batch=64,
-    patience=15,
-    weights="none",
-    alpha=None,
-    balance=Balance.WEIGHTS,
-    time_limit_s=600.0,
-    folds=3,
-    bfloat16=True,
-    tensorboard=True,
-    seed=7,
-    state=RunState.INTERRUPTED,
-    epochs_done=3,
-    best_epoch=2,
-    made_with={"keras": "3.15.1"},
+ARGS = run_files.ARGS.model_copy(
+    update={
+        "balance": Balance.WEIGHTS,
+        "time_limit_s": 600.0,
+        "folds": 3,
+        "bfloat16": True,
+        "tensorboard": True,
+        "state": RunState.INTERRUPTED,
+        "epochs_done": 3,
+        "best_epoch": 2,
+    }
 )
 
 ARGS_JSON = """{

@@ -12,12 +12,12 @@ from scipy.special import logsumexp, softmax
 
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
+from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Judged, OfSplits, evaluate
 from trainer.judging.label_errors import LabelIssue
 from trainer.report.material import ReportMaterial, Speed, realised, ruling
-from trainer.request import Arch, Balance
-from trainer.run import EpochFigures, RunArgs, RunState
+from trainer.run import EpochFigures, RunState
 from trainer.splits.assigned import AssignedPhoto
 
 __all__ = ["SIDE", "hot_corner", "judge", "made", "noise", "target_of", "with_outcome"]
@@ -108,27 +108,20 @@ def made(
     rows = len(judged[Split.VAL].labels)
     confidence = Confidence(temperature=TEMPERATURE, precision=ruling, targets=targets, unknown=limit, rows=rows)
     return ReportMaterial(
-        args=RunArgs(
-            schema_version=2,
-            name=name,
-            data="/photos/shop",
-            arch=Arch.CNN,
-            preprocess=PreprocessSpec(size=SIDE),
-            classes=tuple(classes),
-            epochs=25,
-            batch=32,
-            patience=8,
-            weights="none",
-            alpha=None,
-            balance=Balance.NONE,
-            time_limit_s=None,
-            folds=0,
-            tensorboard=False,
-            seed=0,
-            state=state,
-            epochs_done=epochs,
-            best_epoch=max(1, epochs - 1),
-            made_with={"hangtag": "0.1.0", "keras": "3.15.1"},
+        args=ARGS.model_copy(
+            update={
+                "name": name,
+                "data": "/photos/shop",
+                "preprocess": PreprocessSpec(size=SIDE),
+                "classes": tuple(classes),
+                "epochs": 25,
+                "batch": 32,
+                "patience": 8,
+                "state": state,
+                "epochs_done": epochs,
+                "best_epoch": max(1, epochs - 1),
+                "made_with": {"hangtag": "0.1.0", "keras": "3.15.1"},
+            }
         ),
         prepared_counts={
             Split.TRAIN: {one: 10 * each - place for place, one in enumerate(classes)},
