@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from pydantic import ValidationError
 
 from models.errors import DataError, HangtagError, InputError, ParityError, StoppedError
-from models.registry import open_registry
+from models.registry.registry import open_registry
 from models.whole_file import replace_file
 from trainer.retrain.begin import Beginning, champion_of
 from trainer.retrain.config import RetrainConfig

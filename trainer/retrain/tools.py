@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.load_tensorflow import load_tensorflow
+from exporter.options import ExportOptions
 from models.errors import InputError
 from models.process import default_cache
 from models.statistics.intervals import proportion_interval
@@ -23,8 +24,6 @@ from worker.drift import drifted_jobs
 from worker.tracking import log_cycle
 
 if TYPE_CHECKING:
-    from exporter.export import ExportView
-    from exporter.options import ExportOptions
     from trainer.request import TrainRequest
     from trainer.train import TrainingView
 
@@ -60,11 +59,11 @@ def _misfit(weights: Path, request: "TrainRequest") -> str | None:
     return None
 
 
-def _export(run: Path, place: Path, options: "ExportOptions", view: "ExportView") -> None:
+def _export(run: Path, place: Path, options: ExportOptions, advance: Advance) -> None:
     load_tensorflow()
     from exporter.export import export_run
 
-    export_run(run, place, options, view)
+    export_run(run, place, options, advance)
 
 
 def _draw_rows(settings: CatalogueSettings, folder: Path) -> None:
@@ -118,7 +117,7 @@ class Tools:
     train: "Callable[[TrainRequest, TrainingView], None]" = _train
     resume: "Callable[[Path, Path, TrainingView], None]" = _resume
     misfit: "Callable[[Path, TrainRequest], str | None]" = _misfit
-    export: "Callable[[Path, Path, ExportOptions, ExportView], None]" = _export
+    export: Callable[[Path, Path, ExportOptions, Advance], None] = _export
     compare: Callable[[Path, Path, Path | None, tuple[str | None, str], ClassMap, Path, Advance], Comparison] = compare
     judge: Callable[[GateSettings, Comparison, CatalogueDiff | None], Verdict] = judge
     draw_rows: Callable[[CatalogueSettings, Path], None] = _draw_rows
