@@ -13,7 +13,7 @@ from PIL import Image
 
 from models.text import number_of
 from pages.text import visible
-from pages.tiles import png_uri
+from pages.tiles import data_uri
 
 __all__ = [
     "confidence_histogram",
@@ -172,7 +172,7 @@ def matrix_uri(places: NDArray[np.intp], shades: NDArray[np.float64], classes: i
     dots[..., 3] = np.where(deepest > 0, _FAINTEST + (255 - _FAINTEST) * deepest, 0)
     buffer = io.BytesIO()
     Image.fromarray(dots).save(buffer, "PNG", optimize=True)
-    return png_uri(buffer.getvalue())
+    return data_uri(buffer.getvalue(), "png")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from models.text import number_of
 from pages import charts
-from pages.text import duration, isolated, share, visible
+from pages.text import between, duration, isolated, percent, rounded, share, target_name, visible
 
 __all__ = ["render"]
 
@@ -39,10 +39,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "between": between,
         "duration": duration,
         "isolated": isolated,
         "number": "{:,}".format,
+        "percent": percent,
+        "rounded": rounded,
         "share": share,
+        "target_name": target_name,
         "visible": visible,
     }
     environment.globals |= {"charts": charts, "number_of": number_of}

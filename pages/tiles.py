@@ -14,7 +14,7 @@ from models.errors import ImageError
 from models.photo import read_photo
 from models.preprocess import Decode, Fit, PreprocessSpec, preprocess
 
-__all__ = ["LabelledPhoto", "failed_last", "jpeg_uri", "photo_uri", "png_uri", "thumbnail"]
+__all__ = ["LabelledPhoto", "data_uri", "failed_last", "jpeg_uri", "photo_uri", "thumbnail"]
 
 _SIDE: Final = 200
 _QUALITIES: Final = (80, 60, 40, 20, 5)
@@ -71,9 +71,9 @@ def jpeg_uri(image: Image.Image, most_bytes: int = sys.maxsize) -> str:
         jpeg = buffer.getvalue()
         if len(jpeg) <= most_bytes:
             break
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    return data_uri(jpeg, "jpeg")
 
 
-def png_uri(data: bytes) -> str:
-    """The bytes of a PNG file."""
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+def data_uri(data: bytes, kind: str) -> str:
+    """The bytes of a picture file; ``kind`` is ``png`` or ``jpeg``."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -17,8 +17,8 @@ from models.errors import ExitCode, MissingExtraError, StoppedError
 from models.process import default_cache
 from models.terminal import Console
 from models.text import number_of
+from pages.text import rounded
 from trainer.data.dataset import Split
-from trainer.report.rates import rounded
 from trainer.request import TrainRequest
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from models.decision import precision_text
 from models.errors import HangtagError, ImageFault
 from pages.render import render
 from pages.text import share
-from pages.tiles import LabelledPhoto, failed_last, png_uri, thumbnail
+from pages.tiles import LabelledPhoto, data_uri, failed_last, thumbnail
 from worker.job import Job, ModelPin
 from worker.photos.photo import Wanted
 from worker.photos.source import open_photos
@@ -75,7 +75,7 @@ def receipt_page(
         faults=_FAULTS,
         moved=_most_moved(receipt),
         photo_work=photos_text(receipt.photos),
-        pictures=[{"title": one.title, "uri": png_uri(one.path.read_bytes())} for one in pictures],
+        pictures=[{"title": one.title, "uri": data_uri(one.path.read_bytes(), "png")} for one in pictures],
         photos=failed_last(photos),
         products=products,
     )

@@ -16,7 +16,7 @@ from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Evaluation, Judged, OfSplits, Realised
 from trainer.judging.figures import Figures
 from trainer.judging.label_errors import LabelIssue
-from trainer.report.rates import between, percent, rounded, target_name
+from pages.text import between, percent, rounded, target_name
 from trainer.run import EpochFigures, RunArgs
 
 __all__ = [

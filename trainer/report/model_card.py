@@ -9,6 +9,7 @@ from typing import Final
 from exporter.markdown import code_block, listed, plain, table
 from models.statistics.confidence import PrecisionTarget
 from models.text import number_of
+from pages.text import between, percent, rounded, target_name
 from trainer.data.dataset import Split
 from trainer.judging.figures import ClassFigures, Figures
 from trainer.report.material import (
@@ -27,7 +28,6 @@ from trainer.report.material import (
     size_and_speed,
     weakest,
 )
-from trainer.report.rates import between, percent, rounded, target_name
 from trainer.run import RunState
 
 __all__ = ["model_card"]

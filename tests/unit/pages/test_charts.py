@@ -1,8 +1,112 @@
+import base64
+import io
+import math
+import re
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
-from pages.charts import confidence_histogram
-from tests.html_page import Page
+from pages.charts import (
+    Axis,
+    Chart,
+    axis_over,
+    confidence_histogram,
+    learning_curve,
+    matrix_blocks,
+    matrix_uri,
+    score_histogram,
+)
+from tests.html_page import NASTY, Page
+
+NUMBERS = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))
+UNIT = Axis(0.0, 1.0, (0.0, 1.0), "")
+
+
+def points(svg: str) -> list[tuple[float, float]]:
+    return [tuple(map(float, pair.split(","))) for pair in re.findall(r'points="([^"]*)"', svg)[0].split()]
+
+
+def dots(places: list[tuple[int, int]], shades: list[float], classes: int) -> np.ndarray:
+    png = matrix_uri(np.array(places), np.array(shades), classes).split(",")[1]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA"), int)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=20))
+def test_an_axis_holds_its_values_with_a_few_ticks(values) -> None:
+    axis = axis_over(values, "")
+    slack = 1e-6 * max(1.0, *map(abs, values))
+    assert axis.low - slack <= min(values)
+    assert max(values) <= axis.high + slack
+    assert 2 <= len(axis.ticks) <= 8
+    assert list(axis.ticks) == sorted(set(axis.ticks))
+
+
+@pytest.mark.parametrize("value", [5.0, 0.0, -3.0, 1e-9])
+def test_one_value_has_an_axis_around_it(value) -> None:
+    axis = axis_over([value], "")
+    assert axis.low <= value <= axis.high
+    assert axis.low < axis.high
+
+
+@given(st.integers(2, 3000))
+def test_epochs_are_whole(epochs) -> None:
+    svg = learning_curve("", {"val": [0.5] * epochs})
+    ticks = [int(tick.replace(",", "")) for tick in re.findall(r'text-anchor="middle">([\d,.]+)<', svg)]
+    assert ticks
+    assert all(1 <= tick <= epochs for tick in ticks)
+
+
+def test_up_is_up_and_right_is_right() -> None:
+    chart = Chart("", UNIT, UNIT)
+    (left, low), (right, high) = points(chart.line((0, 1), (0, 1), "val"))
+    assert 0 <= left < right <= chart.width
+    assert high < low
+
+
+def test_values_that_are_not_finite_are_left_out() -> None:
+    chart = Chart("", UNIT, axis_over([math.nan, 1.0, math.inf, 2.0], ""))
+    assert len(points(chart.line((0.1, 0.2, 0.3), (1.0, math.nan, 2.0), "val"))) == 2
+    assert chart.dot(1, math.nan, "best", "") == ""
+    assert axis_over([math.nan], "").ticks
+
+
+def test_names_are_escaped() -> None:
+    page = Page(Chart(NASTY, Axis(0.0, 1.0, (), NASTY), Axis(0.0, 1.0, (), NASTY)).drawn())
+    assert {"script", "img"}.isdisjoint(tag for tag, _ in page.elements)
+    assert page.text.count("<script>") == 2
+
+
+@pytest.mark.parametrize("scores", [[0.0] * 9, [5.0] * 9, [-1e30] * 8 + [1e30], [-1.0, 0.5, 2.0]])
+def test_the_limit_parts_the_bars(scores) -> None:
+    svg = score_histogram(np.array(scores), 0.25)
+    bars = re.findall(r'<rect class="(\w+)"[^>]*><title>[^:]*: (\d+)', svg)
+    assert sum(int(count) for _, count in bars) == len(scores)
+    assert sum(int(count) for kind, count in bars if kind == "review") == sum(score > 0.25 for score in scores)
+
+
+def test_in_a_matrix_colour_says_what_is_right_and_opacity_how_much() -> None:
+    seen = dots([(0, 0), (1, 1), (1, 2), (2, 0)], [1.0, 0.5, 0.5, 0.1], 30)
+    assert seen.shape == (30, 30, 4)
+    assert seen[0, 0, 3] == 255
+    assert seen[0, 0, 3] > seen[1, 1, 3] == seen[1, 2, 3] > seen[2, 0, 3] > 60
+    assert seen[0, 1, 3] == 0
+    right, wrong = seen[1, 1], seen[1, 2]
+    assert right[2] > right[0]
+    assert wrong[0] > wrong[2]
+
+
+@pytest.mark.parametrize(("classes", "side"), [(250, 250), (251, 126), (1000, 250), (5001, 239)])
+def test_a_matrix_stays_small_and_loses_no_mistake(classes, side) -> None:
+    last = classes - 1
+    seen = dots([(last, last), (last, 0)], [1.0, 0.01], classes)
+    assert seen.shape[:2] == (side, side)
+    assert side == -(-classes // matrix_blocks(classes))
+    assert seen[-1, -1, 3] == 255
+    assert seen[-1, 0, 3] > 60
+    assert np.count_nonzero(seen[..., 3]) == 2
 
 
 @pytest.mark.parametrize("most", [1, 3, 5, 6, 99, 101, 812, 7_654_321])

@@ -3,7 +3,6 @@
 from typing import Final
 
 from pages.text import visible
-from trainer.report.page.style import STYLE
 from trainer.retrain.report.changes import changes_section
 from trainer.retrain.report.checks import checks_section
 from trainer.retrain.report.classes import classes_section
@@ -11,7 +10,7 @@ from trainer.retrain.report.costs import costs_section, links_section, timings_s
 from trainer.retrain.report.heading import heading
 from trainer.retrain.report.learned import corrections_section, learned_section
 from trainer.retrain.report.material import CycleMaterial
-from trainer.retrain.report.style import CYCLE_STYLE
+from trainer.retrain.report.style import CYCLE_STYLE, STYLE
 from worker.catalogue_diff.section import CATALOGUE_STYLE, catalogue_section
 from worker.page.frame import framed
 

@@ -3,8 +3,7 @@
 from typing import Final
 
 from models.statistics.intervals import Interval, proportion_interval
-from pages.text import isolated, visible
-from trainer.report.rates import percent
+from pages.text import isolated, percent, visible
 from trainer.retrain.records import ClassComparison
 from trainer.retrain.report.material import CycleMaterial
 from trainer.retrain.report.words import points

@@ -1,8 +1,7 @@
 """The top of the page: what came of the cycle, and why."""
 
 from models.text import number_of
-from pages.text import duration, isolated, share, visible
-from trainer.report.rates import percent
+from pages.text import duration, isolated, percent, share, visible
 from trainer.retrain.cycle_folder import CycleStatus, Outcome
 from trainer.retrain.records import Collected, Comparison
 from trainer.retrain.report.material import CycleMaterial

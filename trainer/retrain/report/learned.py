@@ -8,7 +8,6 @@ from typing import Final
 from models.text import number_of
 from pages.text import isolated, visible
 from trainer.data.dataset import Split
-from trainer.report.page.table import table
 from trainer.retrain.records import Correction
 from trainer.retrain.report.material import CycleMaterial
 from worker.page.sections import more, section
@@ -113,3 +112,9 @@ def _row(correction: Correction, split: Split | None) -> str:
 def _name(image: str) -> str:
     """A file's name; the beginning of the hash of a photo that nobody knows a path of."""
     return f"{image[:12]}…" if _SHA256.fullmatch(image) else PurePath(image).name or image
+
+
+def table(kind: str, head: str, rows: str) -> str:
+    """A table that scrolls by itself where the screen is narrow."""
+    shown = f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return f'<div class="wide">{shown}</div>'

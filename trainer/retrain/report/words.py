@@ -2,7 +2,7 @@
 
 from models.statistics.intervals import Interval, proportion_interval
 from models.text import number_of
-from trainer.report.rates import percent
+from pages.text import percent
 from trainer.retrain.records import Comparison
 
 __all__ = ["accuracy_95", "difference", "points", "points_between", "test_photos"]

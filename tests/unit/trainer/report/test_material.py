@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.trainer.report.materials import made, with_outcome
 from trainer.data.dataset import Split
 from trainer.report.material import caveat, outcome, promise, ruling, shown_split, weakest
-from trainer.report.rates import between, percent, rounded, target_name
+from pages.text import between, percent, rounded, target_name
 
 
 def test_a_promise_is_a_sentence_that_a_shop_understands() -> None:

@@ -4,16 +4,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from tests.html_page import Page
+from tests.html_page import NASTY, Page, check_harmless
 from tests.unit.trainer.report.materials import made, noise, with_outcome
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import OfSplits
 from trainer.report.material import ReportMaterial
-from trainer.report.page import report_page
+from trainer.report.page import average_precision, overlay, report_page
 from trainer.run import RunState
 
-NASTY = """hat"><img src=x onerror='alert(1)'>&amp;${rows}"""
+SCORED = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=40).filter(
+    lambda pairs: any(member for _, member in pairs)
+)
 EXCLUDED = [Exclusion(Path("/shop", f"{n}.jpg"), "label_conflict" if n else "truncated", "it ends") for n in range(5)]
 ANCHORS = [
     "thresholds",
@@ -49,7 +55,7 @@ def html(shop) -> str:
 
 def part(html: str, anchor: str) -> str:
     """One section."""
-    return re.findall(rf'<section class="\w*" id="{anchor}">.*?</section>', html, re.DOTALL)[0]
+    return re.findall(rf'<section[^>]* id="{anchor}">.*?</section>', html, re.DOTALL)[0]
 
 
 def said(html: str, anchor: str) -> str:
@@ -80,15 +86,6 @@ def test_every_section_is_there_and_linked_to(html) -> None:
         assert part(html, anchor)
     links = re.findall(r'<a href="#([^"]+)">', html)
     assert links == ANCHORS
-
-
-def test_the_page_needs_no_other_file_and_runs_no_script(html) -> None:
-    tags = Page(html).elements
-    assert not {"script", "link", "iframe"} & {tag for tag, _ in tags}
-    for _, attributes in tags:
-        assert not (attributes.get("src") or "data:").startswith(("http", "/"))
-    assert "url(" not in html
-    assert "@import" not in html
 
 
 def test_figures_have_their_intervals(shop) -> None:
@@ -151,6 +148,8 @@ def test_the_matrix_counts_the_photos(shop, html) -> None:
     expected = [int(((judged.labels == is_) & (guesses == taken)).sum()) for is_ in range(3) for taken in range(3)]
     assert counts == expected
     assert [place for place, (kind, _) in enumerate(cells[:9]) if kind == "right"] == [0, 4, 8]
+    depths = re.findall(r"--depth: (\d+)%", part(html, "confusion"))
+    assert [int(depth) for depth in depths[:9]] == [round(100 * (count / max(counts)) ** 0.5) for count in counts]
 
 
 def test_classes_come_worst_first(shop, html) -> None:
@@ -188,12 +187,6 @@ def test_the_share_beyond_the_limit_is_said(shop, html) -> None:
     kinds = [kind for kind, _ in bars]
     assert kinds == sorted(kinds)
     assert set(kinds) == {"labeled", "review"}
-
-
-def test_bars_beyond_the_limit_are_the_photos_beyond_it(shop, html) -> None:
-    beyond = int((shop.judged[Split.TEST].unknown >= -3.2).sum())
-    bars = re.findall(r'<rect class="review"[^>]*><title>[^:]*: (\d+)', part(html, "unknown"))
-    assert sum(map(int, bars)) == beyond
 
 
 @pytest.mark.parametrize(
@@ -260,15 +253,11 @@ def test_losses_that_are_not_finite_do_not_break_the_curves(shop) -> None:
     assert "inf" not in part(html, "curves")
 
 
-def test_names_of_people_are_text(shop) -> None:
-    classes = ("dress", NASTY, "</section>")
-    material = made(classes, name=NASTY, notes=(NASTY,), excluded=[Exclusion(Path(NASTY), NASTY, NASTY)])
-    page = Page(report_page(material))
-    sources = [attributes.get("src") for tag, attributes in page.elements if tag == "img"]
-    assert all(source.startswith("data:") for source in sources)
-    assert not any("onerror" in attributes for _, attributes in page.elements)
-    assert "hat\"><img src=x onerror='alert(1)'>" in page.text
-    assert "${rows}" in page.text
+def test_names_of_people_are_text() -> None:
+    material = made(
+        ("dress", NASTY, "</section>"), name=NASTY, notes=(NASTY,), excluded=[Exclusion(Path(NASTY), NASTY, NASTY)]
+    )
+    assert check_harmless(report_page(material)).text.count("<script>alert") >= 15
 
 
 def test_a_name_that_is_no_utf8_can_be_written(shop) -> None:
@@ -314,3 +303,33 @@ def test_without_a_promise_it_is_said_what_may_bring_one(out_of_fold, advised) -
     assert "label more photos" in said(html, "thresholds")
     assert ("--folds 2" in said(html, "thresholds")) is advised
     assert "none precision promised every photo goes to a person" in Page(html).text
+
+
+def test_heat_colours_what_is_hot_and_leaves_the_rest_grey() -> None:
+    photo = np.random.default_rng(3).integers(0, 256, (16, 16, 3), np.uint8)
+    heat = np.zeros((16, 16), np.float32)
+    heat[:4, :4] = 1.0
+    seen = overlay(photo, heat).astype(int)
+    assert overlay(photo, heat).dtype == np.uint8
+    assert np.ptp(seen[4:, 4:], axis=2).max() == 0
+    assert np.ptp(seen[:4, :4], axis=2).min() > 60
+    grey = np.asarray(Image.fromarray(photo).convert("L"), int)
+    np.testing.assert_allclose(seen[4:, 4:, 0], grey[4:, 4:], atol=1)
+
+
+@given(SCORED)
+def test_it_is_what_scikit_learn_says(pairs) -> None:
+    scores = np.array([score / 8 for score, _ in pairs], np.float32)
+    members = np.array([member for _, member in pairs])
+    average, curve = average_precision(scores, members)
+    assert average == pytest.approx(average_precision_score(members, scores))
+    precisions, recalls, _ = precision_recall_curve(members, scores)
+    for place in (0, 20, 50, 99, 100):
+        reached = precisions[:-1][recalls[:-1] >= place / 100 - 1e-9]
+        assert curve[place] == pytest.approx(reached.max())
+
+
+def test_a_perfect_order_has_an_average_of_one() -> None:
+    average, curve = average_precision(np.array([0.9, 0.8, 0.1]), np.array([True, True, False]))
+    assert average == 1.0
+    assert curve.min() == 1.0

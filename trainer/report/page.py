@@ -1,0 +1,319 @@
+"""What a training came to, as one page to look at."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.preprocess import Pixels
+from models.statistics.calibration import calibrated, reliability
+from models.statistics.confidence import PrecisionTarget
+from pages.charts import matrix_blocks, matrix_uri
+from pages.render import render
+from pages.tiles import data_uri, jpeg_uri
+from trainer.data.dataset import Exclusion, Split
+from trainer.judging.evaluate import Judged
+from trainer.judging.figures import ClassFigures, Figures, confusion
+from trainer.report.material import made_with, settings, size_and_speed
+from trainer.report.material import (
+    ReportMaterial,
+    caveat,
+    found_on,
+    judged_of,
+    of_split,
+    outcome,
+    promise,
+    realised,
+    ruling,
+    shown_figures,
+    shown_split,
+)
+from trainer.run import best_of
+
+__all__ = ["average_precision", "overlay", "report_page"]
+
+_MOST_CLASSES: Final = 30
+_MOST_TILES: Final = 24
+_MOST_PAIRS: Final = 10
+_MOST_NAMED: Final = 20
+_FEW_CURVES: Final = 12
+_WORST_CURVES: Final = 10
+_EXAMPLES: Final = 3
+_RECALLS: Final = np.linspace(0.0, 1.0, 101)
+_SIDE: Final = 160
+_MOST_BYTES: Final = 5_500
+_LUMA: Final = np.array((0.299, 0.587, 0.114), np.float32)
+_COLOURED: Final = 0.75
+_COLOURS: Final = "plasma"
+"""In steps that look alike, for the colour-blind, too: blue, red, yellow."""
+
+_Values = dict[str, object]
+"""What the template shows of one section."""
+
+
+def report_page(material: ReportMaterial) -> str:
+    """A page with all that a training came to, and photos of it.
+
+    Args:
+        material: of a training with one whole epoch or more.
+
+    Returns:
+        HTML of about two megabytes at most, however many classes there are.
+    """
+    judged, split = judged_of(material), shown_split(material)
+    ece_before = of_split(material.evaluation.ece_before, split)
+    return render(
+        "training.html",
+        material=material,
+        args=material.args,
+        split=split,
+        tested=len(judged.labels),
+        figures=shown_figures(material),
+        all_figures={Split.TEST: material.evaluation.test, Split.VAL: material.evaluation.val},
+        ece_before=ece_before,
+        caveat=caveat(material),
+        promise=promise(material),
+        outcome=outcome(material),
+        ruling=ruling(material),
+        thresholds=_thresholds(material),
+        mistakes=_mistakes(material, judged),
+        suspects=_suspects(material),
+        classes=_classes(material),
+        confusion=_confusion(judged, material.args.classes),
+        precision_recall=_precision_recall(judged, material.args.classes),
+        reliability=_reliability(judged, ece_before, shown_figures(material)),
+        unknown=_unknown(material, judged, split),
+        best=best_of(material.history),
+        data=_data(material),
+        set_aside=_set_aside(material.excluded),
+        batch_uri=data_uri(material.train_batch, "jpeg") if material.train_batch else "",
+        speed=size_and_speed(material.speed),
+        made={name.replace("_", " "): value for name, value in settings(material).items()},
+        made_with=made_with(material),
+    )
+
+
+def _thresholds(material: ReportMaterial) -> _Values:
+    """Every precision that can be asked for; and each class at each of them, that least labelled by itself first."""
+    targets = material.confidence.targets
+    if not targets:
+        return {}
+    ranked = ruling(material) or targets[0]
+
+    def rank(place: int) -> tuple[bool, float]:
+        coverage = ranked.class_coverage[place]
+        return coverage is None, coverage or 0.0
+
+    def cells(place: int) -> list[tuple[float | None, float | None, int]]:
+        return [(one.class_coverage[place], one.thresholds[place], one.rows[place]) for one in targets]
+
+    names = material.args.classes
+    order = sorted(range(len(names)), key=rank)[:_MOST_CLASSES]
+    return {
+        "targets": [(target, *_tested(material, target)) for target in targets],
+        "is_tested": Split.TEST in material.judged,
+        "found_on": found_on(material),
+        "classes": [(names[place], cells(place)) for place in order],
+    }
+
+
+def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, bool]:
+    """What a target came to on test photos, and whether it missed by more than chance may do."""
+    found = realised(material, target, Split.TEST)
+    missed = found is not None and found.precision_95 is not None and found.precision_95[1] < target.precision
+    return found, missed
+
+
+def _mistakes(material: ReportMaterial, judged: Judged) -> _Values:
+    """The surest first, each with a heat map of what spoke for the wrong class."""
+    predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != judged.labels)
+    places = [int(place) for place in wrong[np.argsort(-sure[wrong], kind="stable")][:_MOST_TILES]]
+    tiles: list[_Values] = []
+    if places:
+        pixels = material.pixels([judged.photos[place].sha256 for place in places])
+        heats = material.heat(pixels, [int(predicted[place]) for place in places])
+        names = material.args.classes
+        tiles = [
+            {
+                "uris": [_uri(photo), _uri(overlay(photo, heat))],
+                "predicted": names[predicted[place]],
+                "confidence": float(sure[place]),
+                "truth": names[judged.labels[place]],
+                "path": judged.photos[place].path,
+            }
+            for place, photo, heat in zip(places, pixels, heats, strict=True)
+        ]
+    return {"count": len(wrong), "tiles": tiles}
+
+
+def overlay(photo: Pixels, heat: NDArray[np.float32]) -> Pixels:
+    """The photo in grey, the more coloured, the hotter.
+
+    Args:
+        photo: ``uint8 (S, S, 3)``.
+        heat: ``(S, S)`` in 0..1.
+
+    Returns:
+        ``uint8 (S, S, 3)``.
+    """
+    grey = (photo @ _LUMA)[..., None]
+    colours = colormaps[_COLOURS](heat)[..., :3] * 255.0
+    part = _COLOURED * np.sqrt(heat)[..., None]
+    return np.asarray(np.rint((1 - part) * grey + part * colours), np.uint8)
+
+
+def _uri(pixels: Pixels) -> str:
+    image = Image.fromarray(pixels)
+    if max(image.size) > _SIDE:
+        image = image.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return jpeg_uri(image, _MOST_BYTES)
+
+
+def _suspects(material: ReportMaterial) -> list[tuple[object, str]]:
+    """Photos whose label is likely wrong, the likeliest first."""
+    shown = material.issues[:_MOST_TILES]
+    pixels = material.pixels([issue.photo.sha256 for issue in shown]) if shown else ()
+    return [(issue, _uri(photo)) for issue, photo in zip(shown, pixels, strict=True)]
+
+
+def _classes(material: ReportMaterial) -> Sequence[tuple[str, ClassFigures]]:
+    """The worst first; those without photos to measure on last."""
+    figures = shown_figures(material)
+    found = figures.classes.items() if figures else ()
+    return sorted(found, key=lambda item: (not item[1].support, item[1].f1, item[0]))[:_MOST_CLASSES]
+
+
+def _confusion(judged: Judged, classes: Sequence[str]) -> _Values:
+    """Two matrices (counts, shares of the true class), as numbers or pictures; and the pairs confused most."""
+    matrix = confusion(judged.probabilities, judged.labels, len(classes))
+    sizes = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    shares = matrix / sizes
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    places = np.argwhere(wrong)
+    counts = wrong[tuple(places.T)]
+    order = np.lexsort((-counts / sizes[places[:, 0], 0], -counts))[:_MOST_PAIRS]
+    values: _Values = {
+        "classes": classes,
+        "pairs": [
+            (classes[truth], classes[predicted], int(wrong[truth, predicted]), int(sizes[truth, 0]))
+            for truth, predicted in places[order]
+        ],
+        "pairs_left": len(places) - len(order),
+    }
+    if len(classes) <= _MOST_NAMED:
+        percents = [[f"{100 * part:.0f}" if part else "" for part in row] for row in shares]
+        texts = [[f"{count:,}" if count else "" for count in row] for row in matrix]
+        tables = {
+            "Photos": _cells(texts, matrix / max(1, matrix.max())),
+            "Share of the true class, in percent": _cells(percents, shares),
+        }
+        return values | {"tables": list(tables.items())}
+    filled = np.argwhere(matrix)
+    logs = np.log1p(matrix[tuple(filled.T)])
+    pictures = {"Photos, on a logarithmic scale": logs / logs.max(), "Share of the true class": shares[tuple(filled.T)]}
+    uris = [(title, matrix_uri(filled, shades, len(classes))) for title, shades in pictures.items()]
+    return values | {"pictures": uris, "block": matrix_blocks(len(classes))}
+
+
+def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
+    """Texts with the depth of their colour: the square root, so that a few mistakes are seen beside many hits."""
+    return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
+
+
+def _precision_recall(judged: Judged, classes: Sequence[str]) -> _Values:
+    """A curve for each class with photos, the worst first; of many classes the worst ten; and the mean of all."""
+    curves = []
+    for place, name in enumerate(classes):
+        members = judged.labels == place
+        if members.any():
+            average, precisions = average_precision(judged.probabilities[:, place], members)
+            curves.append((average, name, int(members.sum()), precisions.tolist()))
+    curves.sort(key=lambda curve: curve[0])
+    return {
+        "classes": len(curves),
+        "mean": float(np.mean([curve[0] for curve in curves])) if curves else 0.0,
+        "mean_curve": np.mean([curve[3] for curve in curves], axis=0).tolist() if curves else [],
+        "curves": curves if len(curves) <= _FEW_CURVES else curves[:_WORST_CURVES],
+    }
+
+
+def average_precision(scores: NDArray[Any], members: NDArray[np.bool_]) -> tuple[float, NDArray[np.float64]]:
+    """The mean of the precisions at every recall, not interpolated: scikit-learn's definition, in a tenth of its time.
+
+    Args:
+        scores: of a class ``(n,)``.
+        members: whether each belongs to it; one does at least.
+
+    Returns:
+        The average precision, and the best precision at each hundredth of recall, from 0 to 1, or above it.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # of scores that are alike
+    found = members[order].cumsum()[ends]
+    precisions, recalls = found / (ends + 1), found / found[-1]
+    best = np.maximum.accumulate(precisions[::-1])[::-1]
+    average = float(np.sum(np.diff(recalls, prepend=0.0) * precisions))
+    return average, best[np.searchsorted(recalls, _RECALLS - 1e-9)]
+
+
+def _reliability(
+    judged: Judged, before: float | None, figures: Figures | None
+) -> list[tuple[str, float | None, object]]:
+    """Before and after the temperature: the calibration error, and bins of photos, confidence, accuracy."""
+    both = (
+        ("Before", before, calibrated(judged.logits, 1.0)),
+        ("After", figures.ece if figures else None, judged.probabilities),
+    )
+    return [
+        (title, ece, [(one.count, one.confidence, one.accuracy) for one in reliability(probabilities, judged.labels)])
+        for title, ece, probabilities in both
+    ]
+
+
+def _unknown(material: ReportMaterial, judged: Judged, split: Split) -> _Values:
+    """The out-of-distribution scores of the shown split and their limit; nothing without such a score."""
+    limit, found = material.confidence.unknown, material.evaluation.unknown
+    if limit is None or judged.unknown is None:
+        return {}
+    return {
+        "limit": limit,
+        "scores": judged.unknown[np.isfinite(judged.unknown)].astype(np.float64),
+        "reviewed": of_split(found.review, split) if found else None,
+    }
+
+
+def _data(material: ReportMaterial) -> _Values:
+    """Photos by class and split: the classes in their order; of many, those with the fewest photos to learn from."""
+    counts = material.prepared_counts
+    names: Sequence[str] = material.args.classes
+    few = len(names) <= _MOST_CLASSES
+    if not few:
+        names = sorted(names, key=lambda name: counts.get(Split.TRAIN, {}).get(name, 0))[:_MOST_CLASSES]
+    splits = [split for split in Split if split in counts]
+    rows = [(name, [(split, counts[split].get(name, 0)) for split in splits]) for name in names]
+    sizes = {split: sum(counts[split].values()) for split in splits}
+    return {
+        "few": few,
+        "photos": sum(sizes.values()),
+        "sizes": sizes,
+        "rows": rows,
+        "most": max((sum(count for _, count in row) for _, row in rows), default=0) or 1,
+    }
+
+
+def _set_aside(excluded: Sequence[Exclusion]) -> _Values:
+    """Files by the reason why they were set aside, the commonest first, with a few examples."""
+    kinds: defaultdict[str, list[Exclusion]] = defaultdict(list)
+    for one in excluded:
+        kinds[one.reason].append(one)
+    rows = sorted(kinds.items(), key=lambda item: -len(item[1]))
+    return {
+        "rows": [(reason, len(files), files[:_EXAMPLES]) for reason, files in rows],
+        "left": sum(max(0, len(files) - _EXAMPLES) for files in kinds.values()),
+    }
