@@ -257,7 +257,7 @@ def test_names_of_people_are_text() -> None:
     material = made(
         ("dress", NASTY, "</section>"), name=NASTY, notes=(NASTY,), excluded=[Exclusion(Path(NASTY), NASTY, NASTY)]
     )
-    assert check_harmless(report_page(material)).text.count("<script>alert") >= 15
+    assert check_harmless(report_page(material)).text.count("<script>al") >= 15
 
 
 def test_a_name_that_is_no_utf8_can_be_written(shop) -> None:
