@@ -11,12 +11,11 @@ from models.preprocess import Pixels
 from models.statistics.confidence import Confidence, PrecisionTarget
 from models.statistics.intervals import proportion_interval
 from models.text import number_of
-from pages.text import duration
+from pages.text import between, duration, percent, rounded, target_name
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Evaluation, Judged, OfSplits, Realised
 from trainer.judging.figures import Figures
 from trainer.judging.label_errors import LabelIssue
-from pages.text import between, percent, rounded, target_name
 from trainer.run import EpochFigures, RunArgs
 
 __all__ = [

@@ -18,19 +18,21 @@ from pages.tiles import data_uri, jpeg_uri
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Judged
 from trainer.judging.figures import ClassFigures, Figures, confusion
-from trainer.report.material import made_with, settings, size_and_speed
 from trainer.report.material import (
     ReportMaterial,
     caveat,
     found_on,
     judged_of,
+    made_with,
     of_split,
     outcome,
     promise,
     realised,
     ruling,
+    settings,
     shown_figures,
     shown_split,
+    size_and_speed,
 )
 from trainer.run import best_of
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pages.text import between, percent, rounded, target_name
 from tests.unit.trainer.report.materials import made, with_outcome
 from trainer.data.dataset import Split
 from trainer.report.material import caveat, outcome, promise, ruling, shown_split, weakest
-from pages.text import between, percent, rounded, target_name
 
 
 def test_a_promise_is_a_sentence_that_a_shop_understands() -> None:
