@@ -8,11 +8,10 @@ from types import FrameType
 
 from models.errors import InputError, StoppedError
 from worker.queue.console import remarks
-from worker.queue.control import Control, look_around, open_control
-from worker.queue.inbox.catalogues import check_conditions
-from worker.queue.inbox.console import InboxView, inbox_view
+from worker.queue.control import look_around, open_control
+from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.inbox import Inbox, look_once, watch_folder
-from worker.queue.inbox.request import InboxRequest
+from worker.queue.inbox.request import InboxRequest, check_options
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import earlier_job
 
@@ -41,12 +40,36 @@ def submit_what_comes(request: InboxRequest, settings: QueueSettings, *, once: b
         raise StoppedError(msg) from stopped
 
 
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _submit(request: InboxRequest, settings: QueueSettings, *, once: bool, as_json: bool) -> bool:
     _check(request, settings)
-    view = inbox_view(as_json=as_json)
+    view = InboxView(as_json=as_json)
     with open_control(settings) as control:
         earlier_job(request.each.previous, control.jobs)
-        inbox = Inbox(request, control.jobs, view, _Supply(control, view))
+        jobs_id, said = control.jobs.identity(), set[str]()
+
+        def supply(name: str) -> None:
+            """Queue a job's first chunks; what stands in the way is said when it begins to, not with every job."""
+            situation = look_around(name, control.state, lambda: control.reconciler.supply(name))
+            lines = remarks(situation, jobs_id)
+            for line in lines:
+                if line not in said:
+                    view.remark(line)
+            said.clear()
+            said.update(lines)
+
+        inbox = Inbox(request, control.jobs, view, supply)
         if not once:
             view.begins(str(request.folder), control.jobs.place)
             watch_folder(inbox, request.every_s)
@@ -63,38 +86,4 @@ def _check(request: InboxRequest, settings: QueueSettings) -> None:
             f"The folder of jobs, {settings.jobs}, lies in the watched folder {folder}; name another --jobs or --watch."
         )
         raise InputError(msg)
-    check_conditions(request.each)
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(0)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _Supply:
-    """Queues a new job's first chunks; where Redis is away the workers' reconciler does so later.
-
-    What stands in the way is said when it begins to, not with every job.
-    """
-
-    def __init__(self, control: Control, view: InboxView) -> None:
-        self._control = control
-        self._view = view
-        self._jobs_id = control.jobs.identity()
-        self._said: set[str] = set()
-
-    def __call__(self, name: str) -> None:
-        control = self._control
-        situation = look_around(name, control.state, lambda: control.reconciler.supply(name))
-        lines = remarks(situation, self._jobs_id)
-        for line in lines:
-            if line not in self._said:
-                self._view.remark(line)
-        self._said = set(lines)
+    check_options(request.each)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,152 +12,20 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from models.errors import HangtagError, InputError
-from models.reference import resolve_model
 from models.storage.storage import Storage
 from worker.jobs import Jobs
-from worker.model import verified_pin
-from worker.photos.address import check_allow_hosts
-from worker.places import checked_root, is_url
 from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.files import Found
-from worker.queue.inbox.request import InboxRequest, make_job
-from worker.queue.submit import SubmitRequest, name_part
+from worker.queue.inbox.request import InboxRequest, check_options, make_job
+from worker.queue.submit import name_part
 from worker.receipt import finished_receipt
-from worker.sources.text_file import check_encoding
 
-__all__ = ["CatalogueMarks", "CatalogueTaker", "Content", "TakenFile", "check_conditions", "first_finished"]
-
-
-def check_conditions(each: SubmitRequest) -> None:
-    """Refuse what no file could be blamed for.
-
-    Raises:
-        InputError: an option cannot be used, or the image root is not there.
-        BundleError: the model is damaged or disagrees with itself on this machine.
-        RegistryError: the registry has no such model, version or alias.
-    """
-    check_allow_hosts(each.options.allow_hosts or ())
-    if each.encoding is not None:
-        check_encoding(each.encoding)
-    if each.image_root is not None:
-        _check_root(str(each.image_root))
-    verified_pin(resolve_model(each.model, each.registry).path, each.variant, each.options)
-
-
-def _check_root(root: str) -> None:
-    if is_url(root):
-        checked_root(root)
-    elif not Path(root).is_dir():
-        msg = f"Expected a folder or a URL as --image-root, found no folder at {root}."
-        raise InputError(msg)
-
-
-def first_finished(names: Iterable[str], jobs: Jobs) -> str | None:
-    """The first of some jobs that is there and finished; one that cannot be read is passed over."""
-    return next((name for name in names if _is_finished(name, jobs)), None)
-
-
-def _is_finished(name: str, jobs: Jobs) -> bool:
-    try:
-        job = jobs.get(name)
-        return job is not None and finished_receipt(job) is not None
-    except HangtagError:  # of another version, say: its results are not taken over
-        return False
-
+__all__ = ["CatalogueMarks", "CatalogueTaker", "Content", "last_finished"]
 
 _TAKEN: Final = ".json"
 _REFUSED: Final = ".refused.json"
 _DIGITS: Final = 32
 _NAME_DIGITS: Final = 12
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a file of a folder held at some time: what is taken once.
-
-    Attributes:
-        folder: the watched folder, as an absolute path.
-        path: of the file, relative to it.
-        sha256: of its bytes.
-    """
-
-    folder: Path
-    path: str
-    sha256: str
-
-    @property
-    def job(self) -> str:
-        """The name of its job, always the same."""
-        digest = _digest(str(self.folder), self.path, self.sha256)[:_NAME_DIGITS]
-        return f"{name_part(Path(self.path).stem)}-{digest}"
-
-    @property
-    def key(self) -> str:
-        """Of its marks, without an ending."""
-        return f"{_file_key(self.folder, self.path)}/{self.sha256[:_DIGITS]}"
-
-
-class TakenFile(BaseModel):
-    """A mark: the file with this content became that job."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    folder: str
-    file: str
-    sha256: str
-    job: str
-    at: str
-
-
-class CatalogueMarks:
-    """Marks that are written once; the first that is committed rules.
-
-    Args:
-        storage: ``_watched`` of the folder of jobs.
-        asked: what the jobs are asked to be; a refusal holds for files that are asked for in the same way.
-    """
-
-    def __init__(self, storage: Storage, asked: str) -> None:
-        self._storage = storage
-        self._asked = _digest(asked)[:_NAME_DIGITS]
-
-    def is_known(self, content: Content) -> bool:
-        """Whether it became a job, or was refused as it is asked for now."""
-        return any(map(self._storage.exists, (content.key + _TAKEN, self._refusal(content))))
-
-    def taken(self, content: Content, job: str) -> None:
-        """Its job is there."""
-        mark = TakenFile(
-            folder=str(content.folder), file=content.path, sha256=content.sha256, job=job, at=_now()
-        ).model_dump_json(indent=1)
-        self._storage.commit(content.key + _TAKEN, mark.encode())
-
-    def refused(self, content: Content, reason: str) -> bool:
-        """There can be no job of it; ``False`` where somebody has said so before."""
-        mark = {"file": content.path, "sha256": content.sha256, "reason": reason, "at": _now()}
-        return self._storage.commit(self._refusal(content), json.dumps(mark, indent=1, ensure_ascii=False).encode())
-
-    def jobs_of(self, folder: Path, path: str) -> list[str]:
-        """Names of the jobs of all that a file has held, the latest first."""
-        key = _file_key(folder, path)
-        names = [name for name in self._storage.names(key) if name.endswith(_TAKEN) and not name.endswith(_REFUSED)]
-        marks = [TakenFile.model_validate_json(self._storage.read(f"{key}/{name}")) for name in names]
-        return [mark.job for mark in sorted(marks, key=lambda mark: mark.at, reverse=True)]
-
-    def _refusal(self, content: Content) -> str:
-        return f"{content.key}.{self._asked}{_REFUSED}"
-
-
-def _file_key(folder: Path, path: str) -> str:
-    return f"files/{_digest(str(folder), path)[:_DIGITS]}"
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 class _ChangedError(Exception):
@@ -210,13 +78,16 @@ class CatalogueTaker:
         self._done[file.path] = file
         return fine
 
-    def _make(self, content: Content, place: Path, file: Found) -> bool:
-        request = self._request.of(place, content.job, self._previous(file))
+    def _make(self, content: "Content", place: Path, file: Found) -> bool:
+        previous = None
+        if self._request.previous_last:
+            previous = last_finished(self._marks.jobs_of(self._request.folder, file.path), self._jobs)
+        request = self._request.of(place, content.job, previous)
         try:
             submitted = make_job(request, self._jobs, lambda _: _check_same(place, file))
         except (InputError, pa.ArrowInvalid) as error:
             _check_same(place, file)
-            check_conditions(self._request.each)
+            check_options(self._request.each)
             if self._marks.refused(content, str(error)):
                 self._view.refused(file.path, str(error))
                 return False
@@ -225,12 +96,6 @@ class CatalogueTaker:
         self._view.submitted(file.path, submitted)
         self._supply(submitted.name)
         return True
-
-    def _previous(self, file: Found) -> str | None:
-        """The last finished job of a file, if that is asked for."""
-        if not self._request.previous_last:
-            return None
-        return first_finished(self._marks.jobs_of(self._request.folder, file.path), self._jobs)
 
 
 def _sha256(place: Path) -> str:
@@ -248,3 +113,103 @@ def _check_same(place: Path, file: Found) -> None:
         raise _ChangedError from error
     if (seen.st_size, seen.st_mtime_ns, seen.st_ino) != (file.size, file.mtime_ns, file.inode):
         raise _ChangedError
+
+
+def last_finished(names: list[str], jobs: Jobs) -> str | None:
+    """The first of some jobs that is there and finished; one of another version is passed over."""
+    for name in names:
+        try:
+            job = jobs.get(name)
+            if job is not None and finished_receipt(job) is not None:
+                return name
+        except HangtagError:
+            continue
+    return None
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file of a folder held at some time: what is taken once.
+
+    Attributes:
+        folder: the watched folder, as an absolute path.
+        path: of the file, relative to it.
+        sha256: of its bytes.
+    """
+
+    folder: Path
+    path: str
+    sha256: str
+
+    @property
+    def job(self) -> str:
+        """The name of its job, always the same."""
+        digest = _digest(str(self.folder), self.path, self.sha256)[:_NAME_DIGITS]
+        return f"{name_part(Path(self.path).stem)}-{digest}"
+
+    @property
+    def key(self) -> str:
+        """Of its marks, without an ending."""
+        return f"{_file_key(self.folder, self.path)}/{self.sha256[:_DIGITS]}"
+
+
+class _TakenFile(BaseModel):
+    """A mark: the file with this content became that job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    file: str
+    sha256: str
+    job: str
+    at: str
+
+
+class CatalogueMarks:
+    """What became of each content of each file, in the folder of jobs; the first mark that is committed rules.
+
+    Args:
+        storage: ``_watched`` of the folder of jobs.
+        asked: what the jobs are asked to be; a refusal holds for files that are asked for in the same way.
+    """
+
+    def __init__(self, storage: Storage, asked: str) -> None:
+        self._storage = storage
+        self._asked = _digest(asked)[:_NAME_DIGITS]
+
+    def is_known(self, content: Content) -> bool:
+        """Whether it became a job, or was refused as it is asked for now."""
+        return any(map(self._storage.exists, (content.key + _TAKEN, self._refusal(content))))
+
+    def taken(self, content: Content, job: str) -> None:
+        """Its job is there."""
+        folder, at = str(content.folder), _now()
+        mark = _TakenFile(folder=folder, file=content.path, sha256=content.sha256, job=job, at=at)
+        self._storage.commit(content.key + _TAKEN, mark.model_dump_json(indent=1).encode())
+
+    def refused(self, content: Content, reason: str) -> bool:
+        """No job can be made of it; ``False`` where somebody has said so before."""
+        mark = {"file": content.path, "sha256": content.sha256, "reason": reason, "at": _now()}
+        return self._storage.commit(self._refusal(content), json.dumps(mark, indent=1, ensure_ascii=False).encode())
+
+    def jobs_of(self, folder: Path, path: str) -> list[str]:
+        """Names of the jobs of all that a file has held, the latest first."""
+        key = _file_key(folder, path)
+        names = [name for name in self._storage.names(key) if name.endswith(_TAKEN) and not name.endswith(_REFUSED)]
+        marks = [_TakenFile.model_validate_json(self._storage.read(f"{key}/{name}")) for name in names]
+        return [mark.job for mark in sorted(marks, key=lambda mark: mark.at, reverse=True)]
+
+    def _refusal(self, content: Content) -> str:
+        return f"{content.key}.{self._asked}{_REFUSED}"
+
+
+def _file_key(folder: Path, path: str) -> str:
+    return f"files/{_digest(str(folder), path)[:_DIGITS]}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,21 +1,23 @@
-"""What lies in a watched folder."""
+"""What lies in a watched folder, and when it may be taken or tried again. Times are monotonic seconds."""
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from models.preprocess import IMAGE_SUFFIXES
 
-__all__ = ["CATALOGUE_SUFFIXES", "Backoff", "Found", "Gathering", "Kind", "Look", "Settling", "look_into"]
-
+__all__ = ["Backoff", "Found", "Gathering", "Kind", "Look", "Settling", "look_into", "why_left_out"]
 
 CATALOGUE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"})
 _UNFINISHED: Final = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", "~")
 """How programs that copy or download call a file that is not whole yet."""
+
+FIRST_PAUSE_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 60.0
 
 
 class Kind(StrEnum):
@@ -47,60 +49,41 @@ class Found:
 
 @dataclass(frozen=True)
 class Look:
-    """One look at a folder.
-
-    Attributes:
-        files: those that may be taken, sorted by path.
-        unreadable: sub-folders that the system refuses to open → its reason.
-    """
+    """One look at a folder: the files that may be taken, sorted by path, and why sub-folders cannot be opened."""
 
     files: tuple[Found, ...]
-    unreadable: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str]
 
 
 def look_into(folder: Path, *, deep: bool = True) -> Look:
-    """See what is in a folder; hidden names, and those of files that are not whole yet, are left out.
+    """See what is in a folder and, if ``deep``, below it; hidden and unfinished names are left out.
 
     Links to files are followed, links to folders are not.
-
-    Args:
-        folder: to look into.
-        deep: whether to look into its sub-folders too.
 
     Raises:
         OSError: the folder itself cannot be opened.
     """
+    files: list[Found] = []
     unreadable: dict[str, str] = {}
-    files = tuple(sorted(_files(folder, deep, unreadable), key=lambda found: found.path))
-    return Look(files, unreadable)
-
-
-def _files(folder: Path, deep: bool, unreadable: dict[str, str]) -> Iterator[Found]:
     waiting = [""]
     while waiting:
         below = waiting.pop()
-        for entry in _entries(folder, below, unreadable):
+        try:
+            with os.scandir(folder / below) as opened:
+                entries = [entry for entry in opened if _is_whole(entry.name)]
+        except OSError as error:
+            if not below:
+                raise
+            if not isinstance(error, FileNotFoundError):
+                unreadable[below] = str(error)
+            continue
+        for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
             if entry.is_dir(follow_symlinks=False):
                 waiting += [path] if deep else []
-                continue
-            found = _found(entry, path)
-            if found:
-                yield found
-
-
-def _entries(folder: Path, below: str, unreadable: dict[str, str]) -> list["os.DirEntry[str]"]:
-    try:
-        with os.scandir(folder / below) as entries:
-            return [entry for entry in entries if _is_whole(entry.name)]
-    except FileNotFoundError:
-        if not below:
-            raise
-    except OSError as error:
-        if not below:
-            raise
-        unreadable[below] = str(error)
-    return []
+            elif found := _found(entry, path):
+                files.append(found)
+    return Look(tuple(sorted(files, key=lambda found: found.path)), unreadable)
 
 
 def _is_whole(name: str) -> bool:
@@ -112,9 +95,7 @@ def _found(entry: "os.DirEntry[str]", path: str) -> Found | None:
         seen = entry.stat()
     except OSError:  # it went away, or leads nowhere
         return None
-    if not stat.S_ISREG(seen.st_mode):
-        return None
-    return Found(path, _kind(path), seen.st_size, seen.st_mtime_ns, seen.st_ino)
+    return Found(path, _kind(path), seen.st_size, seen.st_mtime_ns, seen.st_ino) if stat.S_ISREG(seen.st_mode) else None
 
 
 def _kind(path: str) -> Kind:
@@ -135,76 +116,66 @@ def _is_text(path: str) -> bool:
     return True
 
 
-class Settling:
-    """Tells files that are whole from those that are still being written: size and time of writing stay the same.
+def why_left_out(file: Found) -> str:
+    """Why a file is neither a catalogue nor a photo; the same for all like it."""
+    suffix = Path(file.path).suffix.lower()
+    if suffix in CATALOGUE_SUFFIXES and "/" in file.path:
+        return "catalogues are taken from the folder itself, not from its sub-folders"
+    if not _is_text(file.path):
+        return "its name is not UTF-8; rename it"
+    return f"{suffix or 'a name without ending'} says neither catalogue nor photo"
 
-    Args:
-        settle_s: for how long.
-    """
+
+class Settling:
+    """Tells files that are whole from those still being written: their size and time of writing stay the same."""
 
     def __init__(self, settle_s: float) -> None:
         self._settle_s = settle_s
         self._since: dict[str, tuple[int, int, float]] = {}
 
     def settled(self, files: Sequence[Found], now: float) -> list[Found]:
-        """Those of the files that a look found which have been the same for long enough; the others are waited for.
-
-        A file that was not among those of the last look begins anew.
-        """
-        self._since = {file.path: (file.size, file.mtime_ns, self._seen_since(file, now)) for file in files}
+        """Those of the files that have been the same for ``settle_s``; one that the last look missed begins anew."""
+        self._since = {file.path: (file.size, file.mtime_ns, self._same_since(file, now)) for file in files}
         return [file for file in files if now - self._since[file.path][2] >= self._settle_s]
 
-    def _seen_since(self, file: Found, now: float) -> float:
+    def _same_since(self, file: Found, now: float) -> float:
         size, mtime_ns, since = self._since.get(file.path, (file.size, file.mtime_ns, now))
         return since if (size, mtime_ns) == (file.size, file.mtime_ns) else now
 
 
 class Gathering:
-    """Tells when photos that keep coming are enough for a job: when no more come, or the first has waited long.
-
-    Args:
-        longest_s: how long a photo waits for others at most.
-    """
+    """Tells when photos become a job: when no more come, or the first has waited for ``longest_s``."""
 
     def __init__(self, longest_s: float) -> None:
         self._longest_s = longest_s
         self._since: float | None = None
 
     def is_ripe(self, settled: int, unsettled: int, now: float) -> bool:
-        """Whether the photos that have settled, of which there are so many, are to become a job now."""
-        if not settled:
-            self._since = None
-            return False
-        if self._since is None:
+        """Whether the photos that have settled, given their number and that of the others, become a job now."""
+        if settled and self._since is None:
             self._since = now
-        if unsettled and now - self._since < self._longest_s:
+        if settled and unsettled and now - (self._since or 0.0) < self._longest_s:
             return False
         self._since = None
-        return True
-
-
-FIRST_S: Final = 5.0
-LONGEST_S: Final = 60.0
+        return settled > 0
 
 
 @dataclass(frozen=True)
-class _Setback:
-    """The last failure: what was said of it, the pause after it, and when that ends."""
-
+class _Failure:
     reason: str
     pause_s: float
     until: float
 
 
 class Backoff:
-    """Keeps track of failures by the name of what failed."""
+    """When to try again what failed for a reason that may pass, by the name of what failed."""
 
     def __init__(self) -> None:
-        self._setbacks: dict[str, _Setback] = {}
+        self._failures: dict[str, _Failure] = {}
 
     def may_try(self, what: str, now: float) -> bool:
         """Whether it never failed, or its pause is over."""
-        return what not in self._setbacks or now >= self._setbacks[what].until
+        return what not in self._failures or now >= self._failures[what].until
 
     def failed(self, what: str, reason: str, now: float) -> bool:
         """Note a failure; the pause that follows is 5 s, twice as long with each failure, at most a minute.
@@ -212,11 +183,11 @@ class Backoff:
         Returns:
             Whether that is news: it failed for the first time, or for another reason than the last.
         """
-        last = self._setbacks.get(what)
-        pause_s = min(LONGEST_S, last.pause_s * 2) if last else FIRST_S
-        self._setbacks[what] = _Setback(reason, pause_s, now + pause_s)
+        last = self._failures.get(what)
+        pause_s = min(LONGEST_PAUSE_S, last.pause_s * 2) if last else FIRST_PAUSE_S
+        self._failures[what] = _Failure(reason, pause_s, now + pause_s)
         return last is None or last.reason != reason
 
     def succeeded(self, what: str) -> None:
         """Forget its failures."""
-        self._setbacks.pop(what, None)
+        self._failures.pop(what, None)

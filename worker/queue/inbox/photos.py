@@ -1,4 +1,8 @@
-"""Photos of a watched folder become jobs, many at once."""
+"""Photos of a watched folder become jobs, many at once, by a numbered log in the folder of jobs.
+
+A batch is committed under its number before its job is made, and the first commit of a number wins. So whoever else
+watches reads it before adding the next one, and whoever comes after a kill makes the job that is missing.
+"""
 
 import hashlib
 import json
@@ -20,119 +24,16 @@ from worker.queue.inbox.request import InboxRequest, make_job
 from worker.queue.submit import name_part
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["BATCH_PHOTOS", "Batch", "PhotoLog", "PhotoTaker"]
-
+__all__ = ["PhotoLog", "PhotoTaker"]
 
 BATCH_PHOTOS: Final = 100_000
+_SCHEMA: Final = pa.schema([("image", pa.string())])
+_ARROW_ROWS: Final = 4096
 _ENTRY_BYTES: Final = 16
 _DIGITS: Final = 12
 
 _Entry = tuple[str, int, int]
 """A photo's path, size and time of writing in nanoseconds."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Photos that become one job.
-
-    Attributes:
-        number: in the log.
-        job: its name.
-        paths: of the photos, relative to the folder, in order.
-    """
-
-    number: int
-    job: str
-    paths: tuple[str, ...]
-
-
-class PhotoLog:
-    """The batches of one folder, as far as they have been read.
-
-    Args:
-        storage: ``_watched`` of the folder of jobs.
-        folder: that is watched, as an absolute path.
-        batch_photos: how many photos a batch holds at most.
-
-    Raises:
-        JobError: a batch in it is damaged.
-    """
-
-    def __init__(self, storage: Storage, folder: Path, batch_photos: int = BATCH_PHOTOS) -> None:
-        self._storage = storage
-        self._batch_photos = batch_photos
-        self._folder = folder
-        self._place = hashlib.sha256(str(folder).encode()).hexdigest()[:32]
-        self._known: set[bytes] = set()
-        self._unfinished: dict[int, Batch] = {}
-        self._next = 0
-        self._read_all()
-
-    def knows(self, photo: Found) -> bool:
-        """Whether a photo of this path, size and time of writing is in a batch."""
-        return _short((photo.path, photo.size, photo.mtime_ns)) in self._known
-
-    def add(self, photos: Sequence[Found]) -> None:
-        """Put photos into batches of their own, but for those that somebody else has put into one meanwhile."""
-        left = [photo for photo in photos if not self.knows(photo)]
-        while left:
-            entries = [(photo.path, photo.size, photo.mtime_ns) for photo in left[: self._batch_photos]]
-            if self._storage.commit(self._key(self._next), json.dumps(entries).encode()):
-                self._take_in(entries)
-            else:
-                self._read_next(done=self._storage.exists(self._done_key(self._next)))
-            left = [photo for photo in left if not self.knows(photo)]
-
-    def unfinished(self) -> list[Batch]:
-        """The batches whose jobs may not be there yet, in order."""
-        return [self._unfinished[number] for number in sorted(self._unfinished)]
-
-    def finished(self, batch: Batch) -> None:
-        """Its job is there."""
-        self._storage.commit(self._done_key(batch.number), batch.job.encode())
-        del self._unfinished[batch.number]
-
-    def _read_all(self) -> None:
-        names = set(self._storage.names(f"photos/{self._place}"))
-        while f"{self._next:06d}.json" in names:
-            self._read_next(done=f"{self._next:06d}.done" in names)
-
-    def _read_next(self, *, done: bool) -> None:
-        key = self._key(self._next)
-        try:
-            entries = [(str(path), int(size), int(mtime_ns)) for path, size, mtime_ns in self._read(key)]
-        except (ValueError, TypeError) as error:
-            msg = f"Expected a list of photos at {key} in {self._storage.place}, got {error}; bring back a copy of it."
-            raise JobError(msg) from error
-        self._take_in(entries)
-        if done:
-            del self._unfinished[self._next - 1]
-
-    def _read(self, key: str) -> list[tuple[str, int, int]]:
-        read: list[tuple[str, int, int]] = json.loads(self._storage.read(key))
-        return read
-
-    def _take_in(self, entries: list[_Entry]) -> None:
-        self._known.update(map(_short, entries))
-        named = hashlib.sha256(json.dumps([str(self._folder), entries]).encode()).hexdigest()[:_DIGITS]
-        job = f"{name_part(self._folder.stem)}-{named}"
-        self._unfinished[self._next] = Batch(self._next, job, tuple(path for path, _, _ in entries))
-        self._next += 1
-
-    def _key(self, number: int) -> str:
-        return f"photos/{self._place}/{number:06d}.json"
-
-    def _done_key(self, number: int) -> str:
-        return f"photos/{self._place}/{number:06d}.done"
-
-
-def _short(entry: _Entry) -> bytes:
-    """What is kept of a photo in memory."""
-    return hashlib.blake2b(json.dumps(entry).encode(), digest_size=_ENTRY_BYTES).digest()
-
-
-_SCHEMA: Final = pa.schema([("image", pa.string())])
-_BATCH_ROWS: Final = 4096
 
 
 class PhotoTaker:
@@ -156,34 +57,111 @@ class PhotoTaker:
         """Whether a photo is in a batch."""
         return self._log.knows(photo)
 
-    def take(self, photos: Sequence[Found]) -> None:
-        """Make a job of photos, and those that somebody was killed over.
-
-        Raises:
-            HangtagError, OSError: for a reason that may pass.
-        """
-        self._log.add(photos)
-        for batch in self._log.unfinished():
-            self._make(batch)
-
     @property
     def has_unfinished(self) -> bool:
         """Whether there is a batch whose job may not be there yet."""
         return bool(self._log.unfinished())
 
-    def _make(self, batch: Batch) -> None:
-        request = self._request.of(self._request.folder, batch.job, None)
-        request = replace(request, options=request.options.model_copy(update={"group_column": None}))
-        submitted = make_job(request, self._jobs, lambda _: None, self._catalogue(batch))
-        self._log.finished(batch)
-        self._view.submitted(number_of(len(batch.paths), "photo"), submitted)
-        self._supply(submitted.name)
+    def take(self, photos: Sequence[Found]) -> None:
+        """Make a job of photos, and of those that somebody was killed over.
 
-    def _catalogue(self, batch: Batch) -> Catalogue:
+        Raises:
+            HangtagError, OSError: for a reason that may pass.
+        """
+        self._log.add(photos)
         folder = self._request.folder
-        return Catalogue(str(folder), _SCHEMA, "image", str(folder), _batches(batch.paths), Counter())
+        for batch in self._log.unfinished():
+            request = self._request.of(folder, batch.job, None)
+            request = replace(request, options=request.options.model_copy(update={"group_column": None}))
+            catalogue = Catalogue(str(folder), _SCHEMA, "image", str(folder), _tables(batch.paths), Counter())
+            submitted = make_job(request, self._jobs, lambda _: None, catalogue)
+            self._log.finished(batch)
+            self._view.submitted(number_of(len(batch.paths), "photo"), submitted)
+            self._supply(submitted.name)
 
 
-def _batches(paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(paths), _BATCH_ROWS):
-        yield pa.record_batch([pa.array(paths[start : start + _BATCH_ROWS], pa.string())], schema=_SCHEMA)
+def _tables(paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    for start in range(0, len(paths), _ARROW_ROWS):
+        yield pa.record_batch([pa.array(paths[start : start + _ARROW_ROWS], pa.string())], schema=_SCHEMA)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Photos that become one job: its number in the log, its job's name, and paths relative to the folder, in order."""
+
+    number: int
+    job: str
+    paths: tuple[str, ...]
+
+
+class PhotoLog:
+    """The batches of one folder, as far as they have been read.
+
+    Args:
+        storage: ``_watched`` of the folder of jobs.
+        folder: that is watched, as an absolute path.
+        batch_photos: how many photos a batch holds at most.
+
+    Raises:
+        JobError: a batch in it is damaged.
+    """
+
+    def __init__(self, storage: Storage, folder: Path, batch_photos: int = BATCH_PHOTOS) -> None:
+        self._storage = storage
+        self._batch_photos = batch_photos
+        self._folder = folder
+        self._place = f"photos/{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}"
+        self._known: set[bytes] = set()
+        self._unfinished: dict[int, Batch] = {}
+        self._next = 0
+        names = set(storage.names(self._place))
+        while f"{self._next:06d}.json" in names:
+            self._read_next(done=f"{self._next:06d}.done" in names)
+
+    def knows(self, photo: Found) -> bool:
+        """Whether a photo of this path, size and time of writing is in a batch."""
+        return _digest((photo.path, photo.size, photo.mtime_ns)) in self._known
+
+    def add(self, photos: Sequence[Found]) -> None:
+        """Put photos into batches of their own, but for those that somebody else has put into one meanwhile."""
+        while left := [photo for photo in photos if not self.knows(photo)]:
+            entries = [(photo.path, photo.size, photo.mtime_ns) for photo in left[: self._batch_photos]]
+            if self._storage.commit(self._key("json"), json.dumps(entries).encode()):
+                self._take_in(entries)
+            else:
+                self._read_next(done=self._storage.exists(self._key("done")))
+
+    def unfinished(self) -> list[Batch]:
+        """The batches whose jobs may not be there yet, in order."""
+        return [self._unfinished[number] for number in sorted(self._unfinished)]
+
+    def finished(self, batch: Batch) -> None:
+        """Its job is there."""
+        self._storage.commit(self._key("done", batch.number), batch.job.encode())
+        del self._unfinished[batch.number]
+
+    def _read_next(self, *, done: bool) -> None:
+        key = self._key("json")
+        try:
+            entries = [(str(path), int(size), int(time)) for path, size, time in json.loads(self._storage.read(key))]
+        except (ValueError, TypeError) as error:
+            msg = f"Expected a list of photos at {key} in {self._storage.place}, got {error}; bring back a copy of it."
+            raise JobError(msg) from error
+        self._take_in(entries)
+        if done:
+            del self._unfinished[self._next - 1]
+
+    def _take_in(self, entries: list[_Entry]) -> None:
+        self._known.update(map(_digest, entries))
+        named = hashlib.sha256(json.dumps([str(self._folder), entries]).encode()).hexdigest()[:_DIGITS]
+        job = f"{name_part(self._folder.stem)}-{named}"
+        self._unfinished[self._next] = Batch(self._next, job, tuple(path for path, _, _ in entries))
+        self._next += 1
+
+    def _key(self, ending: str, number: int | None = None) -> str:
+        return f"{self._place}/{self._next if number is None else number:06d}.{ending}"
+
+
+def _digest(entry: _Entry) -> bytes:
+    """What is kept of a photo in memory."""
+    return hashlib.blake2b(json.dumps(entry).encode(), digest_size=_ENTRY_BYTES).digest()

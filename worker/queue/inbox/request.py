@@ -1,4 +1,4 @@
-"""What a person asks of ``hangtag submit --watch``."""
+"""What a person asks of ``hangtag submit --watch``, and the jobs that this asks for."""
 
 import json
 from collections.abc import Callable
@@ -6,18 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from models.errors import JobError
+from models.errors import InputError, JobError
+from models.reference import resolve_model
 from worker.jobs import Jobs
+from worker.photos.address import check_allow_hosts
+from worker.pin import verified_pin
 from worker.queue.options import Only
 from worker.queue.submit import SubmitRequest, Submitted, submit
+from worker.sources.address import checked_root, is_url
 from worker.sources.catalogue import Catalogue
+from worker.sources.encoding import check_encoding
 
-__all__ = ["InboxRequest", "make_job", "watched"]
-
+__all__ = ["InboxRequest", "check_options", "make_job", "watched"]
 
 SETTLE_S: Final = 5.0
 EVERY_S: Final = 2.0
-_WITHOUT_ENCODING: Final = ".parquet"
 _LAST: Final = "last"
 """As ``--previous``: the last finished job of the same file."""
 
@@ -43,8 +46,8 @@ class InboxRequest:
     previous_last: bool = False
 
     def of(self, source: Path, name: str, previous: str | None) -> SubmitRequest:
-        """The request for one job; an encoding is said of those files only that have one."""
-        encoding = None if source.suffix.lower() == _WITHOUT_ENCODING else self.each.encoding
+        """The request for one job; only text files have an encoding."""
+        encoding = None if source.suffix.lower() == ".parquet" else self.each.encoding
         previous = previous or self.each.previous
         return replace(self.each, source=source, name=name, previous=previous, encoding=encoding)
 
@@ -59,7 +62,7 @@ class InboxRequest:
 def watched(
     folder: Path, each: SubmitRequest, only: Only | None, settle_s: float | None, every_s: float | None
 ) -> InboxRequest:
-    """The request of a person, whose word for the job before a job is ``last``; what is not given is as usual."""
+    """The request of a person, who may say ``last`` for the previous job; what is not given is as usual."""
     last = each.previous == _LAST
     return InboxRequest(
         folder=folder.resolve(),
@@ -71,10 +74,30 @@ def watched(
     )
 
 
+def check_options(each: SubmitRequest) -> None:
+    """Refuse what every job needs and no file could be blamed for.
+
+    Raises:
+        InputError: an option cannot be used, or the image root is not there.
+        BundleError: the model is damaged or disagrees with itself on this machine.
+        RegistryError: the registry has no such model, version or alias.
+    """
+    check_allow_hosts(each.options.allow_hosts or ())
+    if each.encoding is not None:
+        check_encoding(each.encoding)
+    root = each.image_root
+    if root is not None and is_url(str(root)):
+        checked_root(str(root))
+    elif root is not None and not Path(root).is_dir():
+        msg = f"Expected a folder or a URL as --image-root, found no folder at {root}."
+        raise InputError(msg)
+    verified_pin(resolve_model(each.model, each.registry).path, each.variant, each.options)
+
+
 def make_job(
     request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None], catalogue: Catalogue | None = None
 ) -> Submitted:
-    """Submit, unless the job is there: the name says what it is made of, and somebody else may be making it now.
+    """Submit, unless the job is there: its name says what it is made of, and somebody else may be making it now.
 
     Raises:
         InputError: the source or an option cannot be used.

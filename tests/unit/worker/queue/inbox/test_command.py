@@ -1,5 +1,6 @@
 """What may be said together of a source and of a watched folder."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from hangtag.cli import make_app
 from models.errors import HangtagError, InputError
 from worker.job import JobOptions
 from worker.queue.inbox.actions import submit_what_comes
+from worker.queue.inbox.console import InboxView
 from worker.queue.settings import QueueSettings
+from worker.queue.submit import Submitted
 
 from .watched_place import Watched
 
@@ -77,3 +80,49 @@ def test_nobody_waits_for_ever(option: str) -> None:
     done = CliRunner().invoke(make_app(["worker"]), arguments, env={"COLUMNS": "200"})
     assert done.exit_code == 2
     assert f"'{option}'" in done.output
+
+
+def tell(submitted: Submitted, *, as_json: bool) -> None:
+    view = InboxView(as_json=as_json)
+    view.begins("/mnt/inbox", "/mnt/jobs")
+    view.submitted("[b]nightly[/b].csv", submitted)
+    view.refused("bad.csv", "It is empty.")
+    view.trouble("a.csv", "The disk is away.")
+    view.left_out("a.xlsx", ".xlsx says nothing")
+    view.remark("No worker is there.")
+
+
+def test_people_see_jobs_and_on_stderr_what_is_wrong(paper_job, capsys: pytest.CaptureFixture[str]) -> None:
+    tell(Submitted("nightly-1", paper_job(5), new=True), as_json=False)
+    out, err = capsys.readouterr()
+    assert out == "[b]nightly[/b].csv → nightly-1, 9 rows in 5 chunks\n"
+    assert err.splitlines() == [
+        "Watching /mnt/inbox for /mnt/jobs; Ctrl-C ends it.",
+        "bad.csv was refused: It is empty.",
+        "a.csv: The disk is away. It is tried again.",
+        "a.xlsx is left out, and all others like it: .xlsx says nothing.",
+        "No worker is there.",
+    ]
+
+
+def test_a_job_that_was_there_says_so(paper_job, capsys: pytest.CaptureFixture[str]) -> None:
+    InboxView(as_json=False).submitted("a.csv", Submitted("a-1", paper_job(1, chunk_rows=2), new=False))
+    assert capsys.readouterr().out == "a.csv → a-1, 1 row in 1 chunk (was submitted before)\n"
+
+
+def test_machines_see_a_line_an_event(paper_job, capsys: pytest.CaptureFixture[str]) -> None:
+    job = paper_job(5)
+    tell(Submitted("nightly-1", job, new=True), as_json=True)
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["event"] for line in lines] == ["watching", "submitted", "refused", "trouble", "left_out", "remark"]
+    assert lines[1] == {
+        "event": "submitted",
+        "file": "[b]nightly[/b].csv",
+        "job": "nightly-1",
+        "new": True,
+        "folder": job.storage.place,
+        "rows": 9,
+        "chunks": 5,
+    }
+    assert err == ""
