@@ -110,8 +110,7 @@ _OVER: Final[dict[str, Any]] = {
 
 def make_sending_app(settings: QueueSettings) -> HangtagCelery:
     """Queues cycles, and runs none."""
-    amqp = "worker.queue.connection:FastRetryAmqp"
-    app = HangtagCelery("hangtag", amqp=amqp, set_as_current=False, read=slot_call, heartbeat=settings.heartbeat)
+    app = HangtagCelery(settings.heartbeat, slot_call)
     app.conf.update({**configuration(settings), **_OVER})
     return app
 

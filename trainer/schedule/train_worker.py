@@ -20,7 +20,7 @@ from trainer.schedule.claims import FOLDER, SlotBook, SlotEnd, SlotStatus, Try, 
 from trainer.schedule.cycle_process import CycleEnd, run_cycle
 from trainer.schedule.queue import QUEUE, RETRAIN_TASK, Marks, SlotMessage, make_sending_app
 from worker.events import log_event
-from worker.queue.app import REQUEST, HangtagCelery
+from worker.queue.app import HangtagCelery
 from worker.queue.redis_state import RedisError, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import prepare_worker, run_worker
@@ -253,7 +253,7 @@ def make_train_app(settings: QueueSettings, run: SlotRun) -> HangtagCelery:
     """Runs cycles, one at a time; nothing is connected yet."""
     app = make_sending_app(settings)
     run.busy = app.busy
-    app.task(name=RETRAIN_TASK, Request=REQUEST, shared=False)(run.retrain)
+    app.task(name=RETRAIN_TASK, shared=False)(run.retrain)
     app.steps["worker"].add(_heart_step(app.heartbeat))
     return app
 

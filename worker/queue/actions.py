@@ -35,38 +35,22 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
     with open_control(settings) as control:
         control.check_redis()
         submitted = _submit_with_progress(request, control)
-        spec = submitted.job.spec
+        spec, model = submitted.job.spec, submitted.model
         if as_json:
             record = {"job": submitted.name, "new": submitted.new, "folder": submitted.job.storage.place}
-            taken = {"model": submitted.model.said} if submitted.model else {}
+            taken = {"model": model.said} if model else {}
             Console().print_json(data={**record, "rows": spec.rows, "chunks": spec.chunks, **taken})
         else:
-            console = Console()
             what = "Submitted" if submitted.new else "Was submitted before"
             size = f"{number_of(spec.rows, 'row')} in {number_of(spec.chunks, 'chunk')}"
-            console.print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
-            if submitted.model and submitted.model.words:
-                _say(submitted.model.words)
-            if submitted.column_words:
-                _say(submitted.column_words)
-            if submitted.carried:
-                _say(submitted.carried.words)
+            Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
+            carried = submitted.carried.words if submitted.carried else ""
+            for words in (model.words if model else "", submitted.column_words, carried):
+                if words:
+                    _say(words)
             _say(f"Watch it with: {_command('watch', submitted.name, settings)}")
         say_rule(spec.model, Console(stderr=True))
         _supply(control, submitted.name)
-
-
-def _say(text: str) -> None:
-    """A line to a person; nothing in it is markup."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _command(verb: str, name: str, settings: QueueSettings) -> str:
-    """What to type, with the options that the environment does not give."""
-    usual = read_settings()
-    jobs = f" --jobs {shlex.quote(settings.jobs)}" if settings.jobs != usual.jobs else ""
-    asks_redis = verb in {"watch", "resume"} and settings.redis_url != usual.redis_url
-    return f"hangtag jobs {verb} {name}{jobs}" + (f" --redis {settings.redis_hint}" if asks_redis else "")
 
 
 def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted:
@@ -84,14 +68,26 @@ def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted
 
 def _supply(control: Control, name: str) -> None:
     """Queue what is missing, and say what stands in the job's way."""
-    errors = Console(stderr=True)
     if control.jobs.find(name).cancelled:
-        resume = _command("resume", name, control.settings)
-        errors.print(f"It is cancelled; {resume} goes on with it.", style="yellow", highlight=False, soft_wrap=True)
-        return
-    situation = look_around(name, control.state, lambda: control.reconciler.supply(name))
-    for line in remarks(situation, control.jobs.identity()):
-        errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        lines = [f"It is cancelled; {_command('resume', name, control.settings)} goes on with it."]
+    else:
+        situation = look_around(name, control.state, lambda: control.reconciler.supply(name))
+        lines = remarks(situation, control.jobs.identity())
+    for line in lines:
+        Console(stderr=True).print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    """A line to a person; nothing in it is markup."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _command(verb: str, name: str, settings: QueueSettings) -> str:
+    """What to type, with the options that the environment does not give."""
+    usual = read_settings()
+    jobs = f" --jobs {shlex.quote(settings.jobs)}" if settings.jobs != usual.jobs else ""
+    asks_redis = verb in {"watch", "resume"} and settings.redis_url != usual.redis_url
+    return f"hangtag jobs {verb} {name}{jobs}" + (f" --redis {settings.redis_hint}" if asks_redis else "")
 
 
 def list_jobs(settings: QueueSettings, *, as_json: bool) -> None:
@@ -109,8 +105,7 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
 def watch_job(name: str, settings: QueueSettings) -> None:
     """Follow a job to its end, then print its receipt."""
     with open_control(settings) as control:
-        job = control.jobs.find(name)
-        progress = watch_with_progress(name, job, control)
+        progress = watch_with_progress(name, control.jobs.find(name), control)
     if progress.state is JobState.CANCELLED:
         rows, resume = number_of(progress.done, "row"), _command("resume", name, settings)
         msg = f"The job is cancelled, with {rows} done; {resume} goes on."
@@ -151,10 +146,9 @@ def retry_job(name: str, settings: QueueSettings) -> None:
     """Begin a retry."""
     with open_control(settings) as control:
         control.check_redis()
-        job = control.jobs.find(name)
-        kinds = retry_failed(job)
+        kinds = retry_failed(control.jobs.find(name))
         if not kinds:
-            Console().print("No failed row of it is worth another try.")
+            _say("No failed row of it is worth another try.")
             return
         counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         watch = _command("watch", name, settings)

@@ -1,4 +1,4 @@
-"""The Celery app. docs/queue.md gives the reason for each setting."""
+"""The Celery app, its tasks and its settings; docs/queue.md gives the reason for each setting."""
 
 import os
 import ssl
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from celery import Celery
+from celery import Celery, Task
 from kombu import Queue
 
 from worker.job import Priority
@@ -21,21 +21,24 @@ from worker.queue.worker_state import BusyProcesses, Heartbeat
 if TYPE_CHECKING:
     from worker.queue.celery_worker import GracefulWorker
 
-__all__ = ["REQUEST", "CeleryPublisher", "HangtagCelery", "configuration", "make_app"]
+__all__ = ["CeleryPublisher", "HangtagCelery", "configuration", "make_app"]
 
-REQUEST: Final = "worker.queue.celery_worker:LoggedRequest"
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0
 """Of the grace time, what is left for handing back messages and for processes to end."""
 
 
+class _LoggedTask(Task):
+    Request = "worker.queue.celery_worker:LoggedRequest"
+
+
 class HangtagCelery(Celery):
     """A Celery app whose workers finish what they have in hand when they are told to stop.
 
     Args:
-        read: reads a message; gives nothing for what these workers do not do.
         heartbeat: the file, if there is one.
+        read: reads a message; gives nothing for what these workers do not do.
 
     Attributes:
         busy: which processes of a worker have a task in hand.
@@ -44,14 +47,11 @@ class HangtagCelery(Celery):
         message_filter: which messages they take.
     """
 
-    def __init__(
-        self,
-        *arguments: object,
-        read: Callable[[bytes], Call | None] = chunk_call,
-        heartbeat: Path | None = None,
-        **options: object,
-    ) -> None:
-        super().__init__(*arguments, **options)
+    amqp_cls = "worker.queue.connection:FastRetryAmqp"
+    task_cls = _LoggedTask
+
+    def __init__(self, heartbeat: Path | None = None, read: Callable[[bytes], Call | None] = chunk_call) -> None:
+        super().__init__("hangtag", set_as_current=False)
         self.busy = BusyProcesses()
         self.metrics = Metrics()
         self.heartbeat = Heartbeat(heartbeat)
@@ -60,26 +60,26 @@ class HangtagCelery(Celery):
     @property
     def Worker(self) -> type["GracefulWorker"]:
         """See Celery's; imported when a worker is started, since who submits needs none of it."""
-        gentle: type[GracefulWorker] = self.subclass_with_self(
-            "worker.queue.celery_worker:GracefulWorker", name="Worker"
-        )
-        return gentle
+        name = "worker.queue.celery_worker:GracefulWorker"
+        graceful: type[GracefulWorker] = self.subclass_with_self(name, name="Worker")
+        return graceful
 
 
 def make_app(settings: QueueSettings) -> HangtagCelery:
     """A Celery app with our two tasks; nothing is connected yet."""
-    amqp = "worker.queue.connection:FastRetryAmqp"
-    app = HangtagCelery("hangtag", amqp=amqp, set_as_current=False, heartbeat=settings.heartbeat)
+    app = HangtagCelery(settings.heartbeat)
     app.conf.update(configuration(settings))
     runner = Runner(settings, app.busy, app.metrics)
-    app.task(name=CHUNK_TASK, Request=REQUEST, shared=False)(runner.label_chunk)
-    app.task(name=FINISH_TASK, Request=REQUEST, shared=False)(runner.finish_job)
+    app.task(name=CHUNK_TASK, shared=False)(runner.label_chunk)
+    app.task(name=FINISH_TASK, shared=False)(runner.finish_job)
     app.steps["worker"].add(service_step(settings, CeleryPublisher(app), app.metrics, app.heartbeat))
     return app
 
 
 def configuration(settings: QueueSettings) -> dict[str, Any]:
     """Celery's settings; docs/queue.md gives the reason for each."""
+    # Celery trusts any server unless told otherwise; what the URL itself says of TLS goes before this
+    tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if settings.redis_url.startswith("rediss://") else None
     return {
         "broker_url": settings.redis_url,
         "broker_transport_options": {
@@ -93,7 +93,7 @@ def configuration(settings: QueueSettings) -> dict[str, Any]:
             "queue_order_strategy": "sorted",
             "global_keyprefix": "",
         },
-        "broker_use_ssl": _verified_tls(settings.redis_url),
+        "broker_use_ssl": tls,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,
@@ -110,7 +110,7 @@ def configuration(settings: QueueSettings) -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],
         "result_backend": None,
-        "worker_consumer": "worker.queue.connection:HangtagConsumer",
+        "worker_consumer": "worker.queue.celery_worker:HangtagConsumer",
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": len(os.sched_getaffinity(0)),
         "worker_enable_remote_control": False,
@@ -123,23 +123,14 @@ def configuration(settings: QueueSettings) -> dict[str, Any]:
     }
 
 
-def _verified_tls(url: str) -> dict[str, ssl.VerifyMode] | None:
-    """Celery trusts any server unless told otherwise; what the URL itself says of TLS goes before this."""
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss://") else None
-
-
 class CeleryPublisher:
-    """Puts work on the queue.
-
-    Args:
-        app: knows where Redis is.
-    """
+    """Puts work on the queue; raises ``kombu.exceptions.OperationalError`` where Redis cannot be reached."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
     def send_chunk(self, job: str, chunk: int, priority: Priority) -> None:
-        """Queue a chunk; raises ``kombu.exceptions.OperationalError`` where Redis cannot be reached."""
+        """Queue a chunk."""
         self._app.send_task(CHUNK_TASK, (job, chunk), queue=QUEUES[priority])
 
     def send_finish(self, job: str, priority: Priority) -> None:

@@ -1,34 +1,64 @@
-"""How a worker is connected to Redis: how soon it comes back to one that was away, and what it takes from there."""
+"""How Celery is connected to Redis: how soon it comes back to one that was away, and which messages it takes there.
+
+kombu reads what it takes from a queue as JSON before Celery sees it, and where that fails, or a field is missing or of
+another type, the worker's event loop ends (https://github.com/celery/kombu/issues/2421). So a message is read here
+first. Celery gets another one with the same task and arguments, of which every field is our own.
+"""
 
 import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import redis
 from celery.app.amqp import AMQP
-from celery.worker.consumer import Consumer
 from kombu import Connection
 from kombu.transport.redis import Channel, QoS, Transport
 
 from worker.events import log_event
 from worker.queue.messages import Call
-from worker.queue.settings import url_name
 
-if TYPE_CHECKING:
-    from worker.queue.app import HangtagCelery
+__all__ = ["FastRetryAmqp", "MessageFilter", "RedisOutage", "redis_expected"]
 
-
-__all__ = ["CheckedTransport", "FastRetryAmqp", "HangtagConsumer", "MessageFilter", "RedisOutage", "redis_expected"]
-
-
-_SILENT_S: Final = 10.0
+_OUTAGE_REPEAT_S: Final = 600.0
+_DROPPED_REPEAT_S: Final = 10.0
 _SHOWN: Final = 80
 
 
+def redis_expected(name: str, error: object) -> str:
+    """Say that Redis, by its URL without password, cannot be reached, and what to look at."""
+    text = str(error).rstrip(".")
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        what = "Is that the name in its certificate, and does ssl_ca_certs in its URL name the file of who signed it?"
+    else:
+        what = "Is it running, and is that its URL, with its password if it has one?"
+    return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."
+
+
+class RedisOutage:
+    """Tells people that Redis, by its URL without password, is away: at once, and then every ten minutes."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._tell_at: float | None = None
+
+    def away(self, error: object, *_: object) -> None:
+        """Note a try that failed."""
+        now = time.monotonic()
+        if self._tell_at is None or now >= self._tell_at:
+            self._tell_at = now + _OUTAGE_REPEAT_S
+            log_event("waiting_for_redis", logging.WARNING, message=redis_expected(self._name, error))
+
+    def there(self) -> None:
+        """Note a try that succeeded."""
+        if self._tell_at is not None:
+            log_event("redis_is_there", redis=self._name)
+        self._tell_at = None
+
+
 class MessageFilter:
-    """Lets a message in, or drops it.
+    """Accepts a message, or drops it.
 
     Args:
         read: reads a message; gives nothing for what this worker does not do.
@@ -52,16 +82,16 @@ class MessageFilter:
         """Count it; the first of many within seconds is logged."""
         self._dropped()
         if time.monotonic() >= self._say_at:
-            self._say_at = time.monotonic() + _SILENT_S
+            self._say_at = time.monotonic() + _DROPPED_REPEAT_S
             where, begins = queue.decode(errors="replace"), repr(text[:_SHOWN])
             log_event("message_dropped", logging.WARNING, queue=where, bytes=len(text), begins=begins)
 
 
-class _CheckedRedis(redis.Redis):
+class _FilteredRedis(redis.Redis):
     """A client that takes nothing else from a queue."""
 
-    def __init__(self, *arguments: Any, message_filter: MessageFilter | None, **options: Any) -> None:  # noqa: ANN401 - as redis-py has it
-        self._filter = message_filter
+    def __init__(self, *arguments: Any, accept: MessageFilter | None, **options: Any) -> None:  # noqa: ANN401 - redis-py's
+        self._filter = accept
         super().__init__(*arguments, **options)
 
     def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:  # noqa: ANN401
@@ -70,7 +100,7 @@ class _CheckedRedis(redis.Redis):
         return self._filter.accept(*answer) if self._filter and command_name == "BRPOP" and answer else answer
 
 
-class _CheckedQoS(QoS):
+class _FilteredQoS(QoS):
     """Drops entries in the hash of messages in hand that are no messages; kombu would fail every few seconds."""
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:  # noqa: ANN401
@@ -82,104 +112,47 @@ class _CheckedQoS(QoS):
             self.channel.connection.client.message_filter.drop(self.channel.unacked_key.encode(), tag)
 
 
-class _CheckedChannel(Channel):
-    QoS = _CheckedQoS
+class _FilteredChannel(Channel):
+    QoS = _FilteredQoS
 
     def _get_client(self) -> Any:  # noqa: ANN401
         super()._get_client()
-        return partial(_CheckedRedis, message_filter=self.connection.client.message_filter)
+        return partial(_FilteredRedis, accept=self.connection.client.message_filter)
 
 
-class CheckedTransport(Transport):
-    """kombu's, for connections with a ``message_filter``; those that only publish have none."""
-
-    Channel = _CheckedChannel
+class _FilteredTransport(Transport):
+    Channel = _FilteredChannel
 
 
-_REPEAT_S: Final = 600.0
-
-
-def redis_expected(name: str, error: object) -> str:
-    """Say that Redis cannot be reached, and what to look at.
-
-    Args:
-        name: its URL without password.
-        error: what came instead.
-    """
-    text = str(error).rstrip(".")
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        what = "Is that the name in its certificate, and does ssl_ca_certs in its URL name the file of who signed it?"
-    else:
-        what = "Is it running, and is that its URL, with its password if it has one?"
-    return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."
-
-
-class RedisOutage:
-    """Tells people that a Redis is away: at once, and then every ten minutes as long as it is.
-
-    Args:
-        name: its URL without password.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._tell_at: float | None = None
-
-    def away(self, error: object, *_: object) -> None:
-        """Note a try that failed."""
-        now = time.monotonic()
-        if self._tell_at is None or now >= self._tell_at:
-            self._tell_at = now + _REPEAT_S
-            log_event("waiting_for_redis", logging.WARNING, message=redis_expected(self._name, error))
-
-    def there(self) -> None:
-        """Note a try that succeeded."""
-        if self._tell_at is not None:
-            log_event("redis_is_there", redis=self._name)
-        self._tell_at = None
-
-
-class _QuickConnection(Connection):
+class _FastRetryConnection(Connection):
     """Tries again after 0.2 s, and then ever later, up to 3 s; Celery's own waits begin with 2 s and end with 30.
 
     Attributes:
         while_waiting: called after each try that failed, and each second until the next.
-        absence: told of each try that failed, instead of Celery, which logs a line each time.
+        outage: told of each try that failed, instead of Celery, which logs a line each time.
         message_filter: says which messages are taken from queues; ``None`` for connections that only publish.
     """
 
     while_waiting: Callable[[], None] | None = None
-    absence: RedisOutage | None = None
+    outage: RedisOutage | None = None
     message_filter: MessageFilter | None = None
 
-    def get_transport_cls(self) -> type[CheckedTransport]:
+    def get_transport_cls(self) -> type[Transport]:
         """See kombu's ``Connection.get_transport_cls``; every URL that our settings allow leads to a Redis."""
-        return CheckedTransport
+        return _FilteredTransport
 
     def ensure_connection(self, errback: Any = None, *arguments: Any, **options: Any) -> Connection:  # noqa: ANN401
         """See kombu's ``Connection.ensure_connection``, which has no types."""
-        tell = self.absence.away if self.absence else errback
+        tell = self.outage.away if self.outage else errback
         waits = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 3}
         calls = [call for call in (self.while_waiting, options.pop("callback", None)) if call]
         there = super().ensure_connection(tell, *arguments, **options, **waits, callback=lambda: [c() for c in calls])
-        if self.absence:
-            self.absence.there()
+        if self.outage:
+            self.outage.there()
         return there
 
 
 class FastRetryAmqp(AMQP):
     """Celery's, with quick connections."""
 
-    Connection = _QuickConnection
-
-
-class HangtagConsumer(Consumer):
-    """Celery's, whose heart beats while it waits for Redis, when Celery's event loop does not turn."""
-
-    app: "HangtagCelery"
-
-    def ensure_connected(self, conn: Connection) -> Connection:
-        """See Celery's ``Consumer.ensure_connected``."""
-        conn.while_waiting, conn.message_filter = self.app.heartbeat.beat, self.app.message_filter
-        conn.absence = RedisOutage(url_name(self.app.conf.broker_url))
-        return super().ensure_connected(conn)
+    Connection = _FastRetryConnection

@@ -19,7 +19,7 @@ from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.control import Control, Situation, look_around, watch
 from worker.queue.redis_state import RedisState
 
-__all__ = ["Row", "print_job", "print_jobs", "read_rows", "remarks", "watch_with_progress"]
+__all__ = ["print_job", "print_jobs", "read_rows", "remarks", "watch_with_progress"]
 
 _COLOURS = {
     JobState.WAITING: "yellow",
@@ -97,7 +97,15 @@ def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
         facts["Retries"] = f"{job.retry().number} of failed rows"
     for title, fact in facts.items():
         console.print(f"[bold]{title}[/bold]: {escape(fact)}", highlight=False, soft_wrap=True)
-    _print_situation(console, situation)
+    if situation.redis_error:
+        console.print(f"Redis cannot be used: {escape(situation.redis_error)}", style="yellow", highlight=False)
+    elif not situation.workers:
+        console.print("No worker is there; start one with hangtag worker.", style="yellow", highlight=False)
+    for worker in situation.workers:
+        text = f"{worker.owner.host}, process {worker.owner.pid}, slots: {worker.slots}, Hangtag {worker.version}"
+        console.print(f"[bold]Worker[/bold]: {escape(text)}, jobs in {escape(worker.jobs)}", highlight=False)
+    for host, message in situation.trouble.items():
+        console.print(f"[red]Trouble[/red] on {escape(host)}: {escape(message)}", highlight=False)
 
 
 def _record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
@@ -115,25 +123,12 @@ def _record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
     }
 
 
-def _print_situation(console: Console, situation: Situation) -> None:
-    if situation.redis_error:
-        console.print(f"Redis cannot be used: {escape(situation.redis_error)}", style="yellow", highlight=False)
-    elif not situation.workers:
-        console.print("No worker is there; start one with hangtag worker.", style="yellow", highlight=False)
-    for worker in situation.workers:
-        text = f"{worker.owner.host}, process {worker.owner.pid}, slots: {worker.slots}, Hangtag {worker.version}"
-        console.print(f"[bold]Worker[/bold]: {escape(text)}, jobs in {escape(worker.jobs)}", highlight=False)
-    for host, message in situation.trouble.items():
-        console.print(f"[red]Trouble[/red] on {escape(host)}: {escape(message)}", highlight=False)
-
-
 def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
-    """Follow a job with a bar on stderr.
+    """Follow a job with a bar on stderr, and a line for each thing that is new.
 
     Raises:
         StoppedError: somebody pressed Ctrl-C; the job goes on.
     """
-    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -142,44 +137,31 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
         TextColumn("{task.fields[left]}"),
         TextColumn("{task.fields[failed]}", style="red"),
     )
-    with Progress(*columns, console=console, refresh_per_second=4) as bars:
-        view = _Bar(bars, name, control.jobs.identity())
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
+        task = bars.add_task(name, total=None, rate="", left="", failed="")
+        jobs_id, said = control.jobs.identity(), set[str]()
+
+        def show(progress: JobProgress, situation: Situation) -> None:
+            bars.update(
+                task,
+                description=f"{name}: {progress.state}",
+                total=progress.rows,
+                completed=progress.done,
+                rate=f"{rate_text(progress.rate)} images/s" if progress.rate else "",
+                left=_duration(progress.seconds_left),
+                failed=f"{progress.failed:,} failed" if progress.failed else "",
+            )
+            if progress.state in {JobState.RUNNING, JobState.WAITING, JobState.MERGING}:
+                for line in remarks(situation, jobs_id):
+                    if line not in said:
+                        said.add(line)
+                        bars.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
         try:
-            return watch(name, job, control, view)
+            return watch(name, job, control, show)
         except KeyboardInterrupt as stopped:
             msg = f"Watching stopped; the job goes on where workers are. hangtag jobs watch {name} looks again."
             raise StoppedError(msg) from stopped
-
-
-class _Bar:
-    """A bar, and a line for each thing that is new."""
-
-    def __init__(self, bars: Progress, name: str, jobs_id: str) -> None:
-        self._bars = bars
-        self._name = name
-        self._jobs_id = jobs_id
-        self._task = bars.add_task(name, total=None, rate="", left="", failed="")
-        self._said: set[str] = set()
-
-    def show(self, progress: JobProgress, situation: Situation) -> None:
-        """See :class:`worker.queue.control.WatchView`."""
-        self._bars.update(
-            self._task,
-            description=f"{self._name}: {progress.state}",
-            total=progress.rows,
-            completed=progress.done,
-            rate=f"{rate_text(progress.rate)} images/s" if progress.rate else "",
-            left=_duration(progress.seconds_left),
-            failed=f"{progress.failed:,} failed" if progress.failed else "",
-        )
-        if progress.state in {JobState.RUNNING, JobState.WAITING, JobState.MERGING}:
-            for line in remarks(situation, self._jobs_id):
-                self._say(line)
-
-    def _say(self, line: str) -> None:
-        if line not in self._said:
-            self._said.add(line)
-            self._bars.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def remarks(situation: Situation, jobs_id: str) -> list[str]:
@@ -188,19 +170,16 @@ def remarks(situation: Situation, jobs_id: str) -> list[str]:
         return [f"Redis cannot be used ({situation.redis_error}); the job goes on when it is back."]
     if not situation.workers:
         return ["No worker is there; start one with hangtag worker, with the same --redis and --jobs."]
-    strangers = [w for w in situation.workers if w.jobs_id != jobs_id]
-    return [
-        *(
-            f"The worker on {w.owner.host} looks for jobs in {w.jobs}, which is not this folder; share one, see --jobs."
-            for w in strangers
-        ),
-        *(f"Trouble on {host}: {message}" for host, message in situation.trouble.items()),
+    elsewhere = [
+        f"The worker on {w.owner.host} looks for jobs in {w.jobs}, which is not this folder; share one, see --jobs."
+        for w in situation.workers
+        if w.jobs_id != jobs_id
     ]
+    return elsewhere + [f"Trouble on {host}: {message}" for host, message in situation.trouble.items()]
 
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

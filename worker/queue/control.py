@@ -1,10 +1,10 @@
-"""What the commands about jobs need, opened once: the folder of jobs, Redis, and a reconciler."""
+"""The queue, from the side of those who submit and watch."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from kombu.exceptions import OperationalError
 
@@ -17,17 +17,19 @@ from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.connection import redis_expected
 from worker.queue.leases import held_lease
+from worker.queue.messages import FINISH
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import Presence, RedisError, RedisState, connect
-from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
 
-__all__ = ["Control", "Situation", "WatchView", "open_control", "watch"]
+__all__ = ["Control", "Situation", "look_around", "open_control", "watch"]
+
+PERIOD_S: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Control:
-    """The queue, from the side of those who submit and watch."""
+    """What the commands about jobs need, opened once."""
 
     settings: QueueSettings
     jobs: Jobs
@@ -53,9 +55,6 @@ def open_control(settings: QueueSettings) -> Iterator[Control]:
         state.close()
 
 
-PERIOD_S: Final = 1.0
-
-
 @dataclass(frozen=True)
 class Situation:
     """What is there beside the job's folder.
@@ -71,15 +70,17 @@ class Situation:
     trouble: dict[str, str]
 
 
-class WatchView(Protocol):
-    """Shows a job to a person."""
+def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> Situation:
+    """See who is there, once something else has been done that Redis may refuse."""
+    try:
+        first()
+        return Situation(None, tuple(state.workers()), state.trouble(name))
+    except (RedisError, OperationalError) as error:
+        return Situation(str(error), (), {})
 
-    def show(self, progress: JobProgress, situation: Situation) -> None:
-        """Called about once a second."""
 
-
-def watch(name: str, job: Job, control: Control, view: WatchView) -> JobProgress:
-    """Follow a job until it is finished or cancelled.
+def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, Situation], None]) -> JobProgress:
+    """Follow a job until it is finished or cancelled, keep its queue supplied, and show it about once a second.
 
     Where no worker is there to merge it, it is merged here.
     """
@@ -87,7 +88,7 @@ def watch(name: str, job: Job, control: Control, view: WatchView) -> JobProgress
     while True:
         situation = look_around(name, control.state, control.reconciler.tick)
         progress = reader.read()
-        view.show(progress, situation)
+        show(progress, situation)
         if progress.state in {JobState.FINISHED, JobState.CANCELLED}:
             return progress
         if progress.state is JobState.MERGING and all(worker.jobs_id != jobs_id for worker in situation.workers):
@@ -96,12 +97,3 @@ def watch(name: str, job: Job, control: Control, view: WatchView) -> JobProgress
                     finish_job(job)
                     continue
         time.sleep(PERIOD_S)
-
-
-def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> Situation:
-    """See who is there, once something else has been done that Redis may refuse."""
-    try:
-        first()
-        return Situation(None, tuple(state.workers()), state.trouble(name))
-    except (RedisError, OperationalError) as error:
-        return Situation(str(error), (), {})

@@ -1,4 +1,4 @@
-"""A worker's numbers as Prometheus reads them: ``/metrics`` in its text format."""
+"""A worker's numbers as Prometheus reads them, with what is beside it: Redis, and how far the running jobs are."""
 
 import logging
 import os
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import accumulate
 from threading import Event, Lock, Thread
 from typing import Final
@@ -21,10 +22,10 @@ from prometheus_client.registry import Collector
 from models.errors import HangtagError, InputError
 from models.storage.storage import open_storage
 from worker.events import log_event
-from worker.job import Job, ModelPin
+from worker.job import ModelPin
 from worker.jobs import Jobs
 from worker.queue.messages import QUEUES
-from worker.queue.metrics import CHUNK_BOUNDS_S, CHUNK_SECONDS, CHUNK_SECONDS_SUM, COUNTERS, Key, Metrics
+from worker.queue.metrics import CHUNK_BOUNDS_S, CHUNK_SECONDS, CHUNK_SECONDS_SUM, COUNTERS, Metrics
 from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.receipt import finished_receipt
@@ -32,7 +33,8 @@ from worker.results import latest_parts, part_key, part_work
 
 __all__ = ["JobFigures", "MetricsServer", "Overview", "OverviewReader", "WorkerCollector", "check_port"]
 
-
+_PERIOD_S: Final = 2.0
+_STALE_S: Final = 60.0
 _TURN_S: Final = 1.0
 """How long one reading may look at jobs; it goes on where it stopped in the next."""
 
@@ -41,6 +43,9 @@ _EFFORT: Final = 0.05
 
 _REST_S: Final = 30.0
 """How long a job that does not run is left alone."""
+
+_Gauge = tuple[str, str, tuple[str, ...], Iterable[tuple[tuple[str, ...], float]]]
+"""A name, its meaning, its labels, and the numbers by what these say."""
 
 
 @dataclass(frozen=True)
@@ -64,99 +69,11 @@ class JobFigures:
 
 @dataclass(frozen=True)
 class Overview:
-    """What was found.
-
-    Attributes:
-        redis_up: whether Redis answered.
-        waiting: queue → messages in it; empty where Redis did not answer.
-        jobs: those that run, by name.
-    """
+    """Whether Redis answered, the messages in each queue (none where it did not), and the running jobs by name."""
 
     redis_up: bool
     waiting: dict[str, int]
     jobs: tuple[JobFigures, ...]
-
-
-@dataclass
-class _Look:
-    """The last look at a job; ``failed`` is the failed rows of each of its parts that was opened."""
-
-    figures: JobFigures | None = None
-    id: str = ""
-    failed: dict[str, int] = field(default_factory=dict)
-    looked_at: float = 0.0
-    again_at: float = 0.0
-
-
-class OverviewReader:
-    """Reads an overview again and again, with a limit on the work of each reading; each part is opened once.
-
-    Args:
-        jobs: the folder of jobs.
-        state: where messages wait.
-        opening: held while a part is open; no process may be forked then, for Arrow's locks would stay locked in it.
-        effort: the share of the time that looking at jobs may take.
-    """
-
-    def __init__(self, jobs: Jobs, state: RedisState, opening: Lock, effort: float = _EFFORT) -> None:
-        self._jobs = jobs
-        self._redis = state
-        self._opening = opening
-        self._effort = effort
-        self._rest_until = 0.0
-        self._looks: dict[str, _Look] = {}
-
-    def read(self) -> Overview:
-        """See what there is; a folder of jobs that cannot be read raises ``OSError``."""
-        waiting: dict[str, int] = {}
-        with suppress(RedisError):
-            waiting = {queue: self._redis.waiting(queue) for queue in QUEUES.values()}
-        start = time.monotonic()
-        if start >= self._rest_until:
-            self._look_at_jobs(start + _TURN_S)
-            self._rest_until = start + (time.monotonic() - start) / self._effort
-        running = (look.figures for _, look in sorted(self._looks.items()))
-        return Overview(bool(waiting), waiting, tuple(figures for figures in running if figures))
-
-    def _look_at_jobs(self, until: float) -> None:
-        self._looks = {name: self._looks.get(name) or _Look() for name in self._jobs.names()}
-        for name, look in sorted(self._looks.items(), key=lambda item: item[1].looked_at):
-            now = time.monotonic()
-            if now > until:
-                return
-            if now < look.again_at:
-                continue
-            look.looked_at = now
-            look.figures = self._figures(name, look, until)
-            look.again_at = 0.0 if look.figures else now + _REST_S
-
-    def _figures(self, name: str, look: _Look, until: float) -> JobFigures | None:
-        try:
-            job = self._jobs.get(name)
-            if job is None or job.cancelled or finished_receipt(job):
-                return None
-            if look.id != job.spec.id:
-                look.id, look.failed = job.spec.id, {}
-            parts = latest_parts(job.storage.names("parts"))
-            keys = [part_key(chunk, retry) for chunk, retry in parts.items()]
-            self._open(job, (key for key in keys if key not in look.failed), look.failed, until)
-            missing = job.missing_from(parts, job.retry())
-        except (HangtagError, OSError, ValueError):  # the reconciler says so
-            return None
-        done = job.spec.rows - sum(map(job.rows_in_chunk, missing))
-        failed = sum(look.failed.get(key, 0) for key in keys)
-        return JobFigures(name, job.spec.model, job.spec.rows, done, failed)
-
-    def _open(self, job: Job, keys: Iterable[str], failed: dict[str, int], until: float) -> None:
-        for key in keys:
-            if time.monotonic() > until:
-                return
-            with self._opening, suppress(pa.ArrowException):  # damaged: merging says so
-                failed[key] = part_work(pq.read_schema(job.storage.source(key))).failed
-
-
-_PERIOD_S: Final = 2.0
-_STALE_S: Final = 60.0
 
 
 class WorkerCollector(Collector):
@@ -165,90 +82,66 @@ class WorkerCollector(Collector):
     Args:
         metrics: what the worker has done.
         slots: how many chunks it works on at once.
-        version: of Hangtag.
         overview: what there is beside it; none while nobody knows.
     """
 
-    def __init__(self, metrics: Metrics, slots: int, version: str, overview: Callable[[], Overview | None]) -> None:
+    def __init__(self, metrics: Metrics, slots: int, overview: Callable[[], Overview | None]) -> None:
         self._metrics = metrics
         self._slots = slots
-        self._version = version
         self._overview = overview
 
     def collect(self) -> Iterator[Metric]:
         """See prometheus_client's ``Collector``."""
         totals = self._metrics.totals()
-        yield from _counters(totals)
-        yield _chunk_seconds(totals)
-        yield _numbers("hangtag_worker_info", "The worker's version of Hangtag.", ("version",), [((self._version,), 1)])
-        yield _number("hangtag_slots", "Chunks that this worker works on at once.", self._slots)
-        overview = self._overview()
-        if overview:
-            yield from _surroundings(overview)
-            yield from _progress(overview.jobs)
+        for family in COUNTERS:
+            counter = CounterMetricFamily(family.name, family.meaning, labels=family.labels)
+            for (of, labels), value in totals.items():
+                if of == family:
+                    counter.add_metric(labels, value)
+            yield counter
+        names = [str(bound).replace("inf", "+Inf") for bound in CHUNK_BOUNDS_S]
+        counts = accumulate(totals[CHUNK_SECONDS, (str(bound),)] for bound in CHUNK_BOUNDS_S)
+        histogram = HistogramMetricFamily(CHUNK_SECONDS.name, CHUNK_SECONDS.meaning, labels=())
+        histogram.add_metric((), list(zip(names, counts, strict=True)), totals[CHUNK_SECONDS_SUM, ()])
+        yield histogram
+        for name, meaning, labels, values in self._gauges(self._overview()):
+            gauge = GaugeMetricFamily(name, meaning, labels=labels)
+            for key, value in values:
+                gauge.add_metric(key, value)
+            yield gauge
 
-
-def _counters(totals: dict[Key, float]) -> Iterator[Metric]:
-    for family in COUNTERS:
-        metric = CounterMetricFamily(family.name, family.meaning, labels=family.labels)
-        for (of, labels), value in totals.items():
-            if of == family:
-                metric.add_metric(labels, value)
-        yield metric
-
-
-def _chunk_seconds(totals: dict[Key, float]) -> Metric:
-    metric = HistogramMetricFamily(CHUNK_SECONDS.name, CHUNK_SECONDS.meaning, labels=())
-    names = [str(bound).replace("inf", "+Inf") for bound in CHUNK_BOUNDS_S]
-    counts = accumulate(totals[CHUNK_SECONDS, (str(bound),)] for bound in CHUNK_BOUNDS_S)
-    metric.add_metric((), list(zip(names, counts, strict=True)), totals[CHUNK_SECONDS_SUM, ()])
-    return metric
-
-
-def _surroundings(overview: Overview) -> Iterator[Metric]:
-    yield _number("hangtag_redis_up", "Whether Redis answers this worker.", overview.redis_up)
-    waiting = (((queue,), count) for queue, count in overview.waiting.items())
-    yield _numbers("hangtag_queue_messages", "Messages that wait in a queue.", ("queue",), waiting)
-
-
-def _progress(jobs: tuple[JobFigures, ...]) -> Iterator[Metric]:
-    rows, done, failed = "hangtag_job_rows", "hangtag_job_rows_done", "hangtag_job_failed_rows"
-    yield _numbers(rows, "Rows of a running job's catalogue.", ("name",), (((job.name,), job.rows) for job in jobs))
-    yield _numbers(
-        done, "Rows of a running job in chunks that are done.", ("name",), (((job.name,), job.done) for job in jobs)
-    )
-    yield _numbers(failed, "Failed rows of a running job.", ("name",), (((job.name,), job.failed) for job in jobs))
-    models = sorted({(job.model.reference, job.model.variant, job.model.digest) for job in jobs})
-    labels = ("model", "variant", "digest")
-    yield _numbers("hangtag_model_info", "The models of running jobs.", labels, ((model, 1) for model in models))
-
-
-def _number(name: str, meaning: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, meaning, value=value)
-
-
-def _numbers(
-    name: str, meaning: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]
-) -> Metric:
-    metric = GaugeMetricFamily(name, meaning, labels=labels)
-    for key, value in values:
-        metric.add_metric(key, value)
-    return metric
+    def _gauges(self, overview: Overview | None) -> Iterator[_Gauge]:
+        yield "hangtag_worker_info", "The worker's version of Hangtag.", ("version",), [((version("hangtag"),), 1)]
+        yield "hangtag_slots", "Chunks that this worker works on at once.", (), [((), self._slots)]
+        if not overview:
+            return
+        jobs, name = overview.jobs, ("name",)
+        waiting = [((queue,), count) for queue, count in overview.waiting.items()]
+        models = sorted({(job.model.reference, job.model.variant, job.model.digest) for job in jobs})
+        rows = [((job.name,), job.rows) for job in jobs]
+        done = [((job.name,), job.done) for job in jobs]
+        failed = [((job.name,), job.failed) for job in jobs]
+        labels = ("model", "variant", "digest")
+        yield "hangtag_redis_up", "Whether Redis answers this worker.", (), [((), overview.redis_up)]
+        yield "hangtag_queue_messages", "Messages that wait in a queue.", ("queue",), waiting
+        yield "hangtag_job_rows", "Rows of a running job's catalogue.", name, rows
+        yield "hangtag_job_rows_done", "Rows of a running job in chunks that are done.", name, done
+        yield "hangtag_job_failed_rows", "Failed rows of a running job.", name, failed
+        yield "hangtag_model_info", "The models of running jobs.", labels, [(model, 1) for model in models]
 
 
 class MetricsServer:
-    """Serves a worker's numbers, and looks around every few seconds, until it is told to end.
+    """Serves a worker's numbers at ``/metrics``, and looks around every few seconds, until it is told to end.
 
     Args:
         settings: ``metrics_host`` and ``metrics_port``, and where Redis and the jobs are.
         metrics: what the worker has done.
         slots: how many chunks it works on at once.
-        version: of Hangtag.
     """
 
-    def __init__(self, settings: QueueSettings, metrics: Metrics, slots: int, version: str) -> None:
+    def __init__(self, settings: QueueSettings, metrics: Metrics, slots: int) -> None:
         self._settings = settings
-        self._collector = WorkerCollector(metrics, slots, version, self._recent)
+        self._collector = WorkerCollector(metrics, slots, self._recent)
         self._server: WSGIServer | None = None
         self._overview: tuple[float, Overview] | None = None
         self._opening = Lock()
@@ -305,11 +198,7 @@ class MetricsServer:
 
 
 def check_port(host: str, port: int) -> None:
-    """Refuse a port before anything is started.
-
-    Raises:
-        InputError: it cannot be had.
-    """
+    """Raise an :class:`InputError` for a port that cannot be had, before anything is started."""
     try:
         socket.create_server((host, port), family=socket.getaddrinfo(host, port)[0][0]).close()
     except OSError as error:
@@ -317,7 +206,78 @@ def check_port(host: str, port: int) -> None:
 
 
 def _refused(host: str, port: int, error: OSError) -> InputError:
-    msg = (
-        f"Expected to serve metrics at {host}, port {port}, the system answered {error}; choose another --metrics-port."
-    )
-    return InputError(msg)
+    where = f"at {host}, port {port}"
+    return InputError(f"Expected to serve metrics {where}, the system answered {error}; choose another --metrics-port.")
+
+
+@dataclass
+class _Look:
+    """The last look at a job; ``failed`` is the failed rows of each of its parts that was opened."""
+
+    figures: JobFigures | None = None
+    id: str = ""
+    failed: dict[str, int] = field(default_factory=dict)
+    looked_at: float = 0.0
+    again_at: float = 0.0
+
+
+class OverviewReader:
+    """Reads an overview again and again, with a limit on the work of each reading; each part is opened once.
+
+    Args:
+        jobs: the folder of jobs.
+        state: where messages wait.
+        opening: held while a part is open; no process may be forked then, for Arrow's locks would stay locked in it.
+        effort: the share of the time that looking at jobs may take.
+    """
+
+    def __init__(self, jobs: Jobs, state: RedisState, opening: Lock, effort: float = _EFFORT) -> None:
+        self._jobs = jobs
+        self._redis = state
+        self._opening = opening
+        self._effort = effort
+        self._rest_until = 0.0
+        self._looks: dict[str, _Look] = {}
+
+    def read(self) -> Overview:
+        """See what there is; a folder of jobs that cannot be read raises ``OSError``."""
+        waiting: dict[str, int] = {}
+        with suppress(RedisError):
+            waiting = {queue: self._redis.waiting(queue) for queue in QUEUES.values()}
+        start = time.monotonic()
+        if start >= self._rest_until:
+            self._look_at_jobs(start + _TURN_S)
+            self._rest_until = start + (time.monotonic() - start) / self._effort
+        running = (look.figures for _, look in sorted(self._looks.items()))
+        return Overview(bool(waiting), waiting, tuple(figures for figures in running if figures))
+
+    def _look_at_jobs(self, until: float) -> None:
+        self._looks = {name: self._looks.get(name) or _Look() for name in self._jobs.names()}
+        for name, look in sorted(self._looks.items(), key=lambda item: item[1].looked_at):
+            now = time.monotonic()
+            if now > until:
+                return
+            if now >= look.again_at:
+                look.looked_at = now
+                look.figures = self._figures(name, look, until)
+                look.again_at = 0.0 if look.figures else now + _REST_S
+
+    def _figures(self, name: str, look: _Look, until: float) -> JobFigures | None:
+        try:
+            job = self._jobs.get(name)
+            if job is None or job.cancelled or finished_receipt(job):
+                return None
+            if look.id != job.spec.id:
+                look.id, look.failed = job.spec.id, {}
+            parts = latest_parts(job.storage.names("parts"))
+            keys = [part_key(chunk, retry) for chunk, retry in parts.items()]
+            for key in keys:
+                if key not in look.failed and time.monotonic() <= until:
+                    with self._opening, suppress(pa.ArrowException):  # damaged: merging says so
+                        look.failed[key] = part_work(pq.read_schema(job.storage.source(key))).failed
+            missing = job.missing_from(parts, job.retry())
+        except (HangtagError, OSError, ValueError):  # the reconciler says so
+            return None
+        done = job.spec.rows - sum(map(job.rows_in_chunk, missing))
+        failed = sum(look.failed.get(key, 0) for key in keys)
+        return JobFigures(name, job.spec.model, job.spec.rows, done, failed)

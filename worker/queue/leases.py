@@ -1,4 +1,4 @@
-"""A chunk is worked on by one process at a time, as far as Redis knows."""
+"""The chunks that a task works on: leases keep others from them; while downloads take long, there are more of them."""
 
 import random
 import time
@@ -15,18 +15,22 @@ from worker.queue.worker_state import BusyProcesses
 
 __all__ = ["ExtraChunks", "HeldLeases", "held_lease"]
 
-
 RENEW_S: Final = 3.0
+
+MOST: Final = 64
+"""Chunks that one task works on; what they hold in memory is their rows' results."""
+
+BEGIN_S: Final = 20.0
+"""How long a task takes up others, so that it ends, and more urgent jobs have their turn."""
+
+_LOOK_S: Final = 0.5
+_BLOCK: Final = 16
 
 
 class HeldLeases:
     """The leases of chunks of a job that this process holds, renewed as long as a ``with`` block lasts.
 
     Where Redis cannot be reached the work goes on: the first commit of a part wins, whoever makes it.
-
-    Args:
-        state: where they are.
-        job: its name.
     """
 
     def __init__(self, state: RedisState, job: str) -> None:
@@ -88,22 +92,12 @@ def held_lease(state: RedisState, job: str, chunk: int) -> Iterator[bool]:
         yield leases.take(chunk)
 
 
-MOST: Final = 64
-"""Chunks that one task works on; what they hold in memory is their rows' results."""
-
-BEGIN_S: Final = 20.0
-"""How long a task takes up others, so that it ends, and more urgent jobs have their turn."""
-
-_LOOK_S: Final = 0.5
-_BLOCK: Final = 16
-
-
 class ExtraChunks:
     """The feed of a queued task: the chunk of its message, and others while downloads leave the processor idle.
 
     A message only says that a chunk might be worth a look; the part and the lease say whether it is. A chunk that has
     been in hand of a process that died is left to a task of its own, and such a task takes up no others: a photo that
-    ends processes must not end the work on its neighbours. Neither is any other taken up while something keeps chunks
+    ends processes must not end the work on other chunks. Neither is any other taken up while something keeps chunks
     of the job from being done: what is wrong with one would end the work on all.
 
     Args:
@@ -125,7 +119,7 @@ class ExtraChunks:
         self._busy = busy
         self._first: int | None = first
         self._begun = 0
-        self._until = time.monotonic() if self._is_risky(first) else time.monotonic() + BEGIN_S
+        self._until = time.monotonic() + (0.0 if self._is_risky(first) else BEGIN_S)
         self._again_at = 0.0
         self._candidates: list[int] | None = None
 
@@ -151,8 +145,10 @@ class ExtraChunks:
             return True
 
     def _another(self) -> int | None:
-        if self._candidates is None:
-            self._candidates = _from_anywhere(self._job.missing_chunks())
+        if self._candidates is None:  # from a random place on: processes should not all want the same chunk
+            missing = self._job.missing_chunks()
+            start = random.randrange(len(missing)) if missing else 0  # noqa: S311 - no secret
+            self._candidates = missing[start:] + missing[:start]
         while self._candidates:
             block, self._candidates = self._candidates[:_BLOCK], self._candidates[_BLOCK:]
             try:
@@ -173,9 +169,3 @@ class ExtraChunks:
             self._leases.end(chunk)
             return False
         return True
-
-
-def _from_anywhere(chunks: list[int]) -> list[int]:
-    """The same order from a random place on: processes that look at one moment should not all want the same chunk."""
-    start = random.randrange(len(chunks)) if chunks else 0  # noqa: S311 - no secret
-    return chunks[start:] + chunks[:start]

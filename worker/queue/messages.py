@@ -9,7 +9,17 @@ from uuid import uuid4
 from models.text import is_name
 from worker.job import Priority
 
-__all__ = ["CHUNK_TASK", "FINISH_TASK", "QUEUES", "Call", "Message", "chunk_call", "parse_message", "read_call"]
+__all__ = [
+    "CHUNK_TASK",
+    "FINISH",
+    "FINISH_TASK",
+    "QUEUES",
+    "Call",
+    "Message",
+    "chunk_call",
+    "parse_message",
+    "read_call",
+]
 
 CHUNK_TASK: Final = "hangtag.label_chunk"
 FINISH_TASK: Final = "hangtag.finish_job"
@@ -20,6 +30,9 @@ QUEUES: Final = {
 }
 """Workers take from them in the order of their names."""
 
+FINISH: Final = -1
+"""Stands for the end of the job where Redis knows chunks by their number."""
+
 _MOST_BYTES: Final = 64 << 10
 _MOST_CHUNKS: Final = 1 << 31
 _JSON: Final = "application/json"
@@ -27,12 +40,7 @@ _JSON: Final = "application/json"
 
 @dataclass(frozen=True)
 class Call:
-    """A task and its arguments, of which nothing is known yet but that they are JSON.
-
-    Attributes:
-        task: its name.
-        arguments: by position; no task of ours takes them by name.
-    """
+    """A task and its arguments by position, of which nothing is known yet but that they are JSON."""
 
     task: str
     arguments: list[Any]
@@ -67,13 +75,7 @@ def read_call(text: bytes | str) -> Call | None:
 
 @dataclass(frozen=True)
 class Message:
-    """A waiting message.
-
-    Attributes:
-        task: one of the tasks' names.
-        job: name of the job.
-        chunk: number of the chunk; none for a task that is not about one.
-    """
+    """A waiting message about a chunk of a job, or, without a chunk, about the job's end."""
 
     task: str
     job: str
@@ -93,7 +95,4 @@ def parse_message(text: bytes | str) -> Message | None:
 
 def chunk_call(text: bytes | str) -> Call | None:
     """The task of a message that a labelling worker takes; ``None`` for anything else."""
-    message = parse_message(text)
-    if message is None:
-        return None
-    return Call(message.task, [message.job] if message.chunk is None else [message.job, message.chunk])
+    return read_call(text) if parse_message(text) else None

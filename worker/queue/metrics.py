@@ -6,10 +6,9 @@ import os
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from billiard.process import current_process
@@ -30,61 +29,11 @@ __all__ = [
     "DROPPED",
     "IMAGES",
     "PHOTOS",
-    "Family",
     "Key",
     "Metrics",
     "Outcome",
     "SharedCounts",
 ]
-
-
-_MOST_ROWS: Final = 4096
-
-
-class SharedCounts:
-    """Rows of numbers that only grow; shared by all processes that are forked from the one that made them.
-
-    Processes share no lock: one may be killed at any moment. So each process has a row of its own, and each row is
-    there twice; a turn says which of the two counts, and is changed last. What is added in one call is therefore
-    counted as a whole or not at all, and the process in the place of a dead one goes on with its row. The threads of a
-    process take turns.
-
-    Args:
-        width: how many numbers.
-    """
-
-    def __init__(self, width: int) -> None:
-        self._turns = np.frombuffer(mmap.mmap(-1, _MOST_ROWS * 8), np.uint64)
-        self._rows = np.frombuffer(mmap.mmap(-1, _MOST_ROWS * 2 * width * 8), np.float64).reshape(_MOST_ROWS, 2, width)
-        self._unlock()
-        os.register_at_fork(after_in_child=self._unlock)
-
-    def _unlock(self) -> None:
-        """A new lock, also in each process that is forked while another thread holds this one."""
-        self._lock = Lock()
-
-    def add(self, amounts: Mapping[int, float]) -> None:
-        """Add to some of this process's numbers; the keys are their places."""
-        row = (getattr(current_process(), "index", -1) + 1) % _MOST_ROWS  # 0 is the main process
-        with self._lock:
-            turn = int(self._turns[row])
-            after = self._rows[row, turn % 2].copy()
-            for place, amount in amounts.items():
-                after[place] += amount
-            self._rows[row, (turn + 1) % 2] = after
-            self._turns[row] = turn + 1
-
-    def totals(self) -> NDArray[np.float64]:
-        """The sum of all processes' numbers ``(width,)``."""
-        rows = [self._read(row) for row in np.flatnonzero(self._turns).tolist()]
-        return np.sum(rows, axis=0) if rows else np.zeros(self._rows.shape[2])
-
-    def _read(self, row: int) -> NDArray[np.float64]:
-        while True:
-            turn = int(self._turns[row])
-            numbers: NDArray[np.float64] = self._rows[row, turn % 2].copy()
-            if self._turns[row] == turn:  # nobody has written meanwhile
-                return numbers
 
 
 class Outcome(StrEnum):
@@ -95,15 +44,8 @@ class Outcome(StrEnum):
     GIVEN_UP = "given_up"
 
 
-@dataclass(frozen=True)
-class Family:
-    """Numbers of one name.
-
-    Attributes:
-        name: as Prometheus has it.
-        meaning: its HELP text.
-        labels: the names of what tells its numbers apart.
-    """
+class Family(NamedTuple):
+    """Numbers of one name, as Prometheus has them: with a HELP text, and the labels that tell them apart."""
 
     name: str
     meaning: str
@@ -124,9 +66,7 @@ INFERENCE: Final = Family("hangtag_inference_seconds_total", "Seconds of running
 CHUNKS: Final = Family("hangtag_chunks_total", "Chunks that this worker took in hand, by how that ended.", ("outcome",))
 DIED: Final = Family("hangtag_processes_died_total", "Processes of this worker that died with a chunk in hand.")
 DROPPED: Final = Family(
-    "hangtag_unreadable_total",
-    "Messages and records in Redis that no Hangtag wrote, and that are passed over.",
-    ("what",),
+    "hangtag_unreadable_total", "Messages and records in Redis that no Hangtag wrote, and that are dropped.", ("what",)
 )
 CHUNK_SECONDS: Final = Family("hangtag_chunk_seconds", "Seconds from taking a chunk to its committed part.", ("le",))
 CHUNK_SECONDS_SUM: Final = Family("hangtag_chunk_seconds_sum", "Of the same, the sum.")
@@ -144,6 +84,8 @@ _KEYS: Final[tuple[Key, ...]] = (
     *((CHUNK_SECONDS, (str(bound),)) for bound in CHUNK_BOUNDS_S),
     *((family, ()) for family in (BYTES, DOWNLOAD, DECODE, INFERENCE, DIED, CHUNK_SECONDS_SUM)),
 )
+_PLACES: Final = {key: place for place, key in enumerate(_KEYS)}
+_MOST_ROWS: Final = 4096
 
 
 class Metrics:
@@ -155,16 +97,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self._counts = SharedCounts(len(_KEYS))
-        self._places = {key: place for place, key in enumerate(_KEYS)}
 
     def chunk_done(self, seconds: float, rows: Counter[tuple[Status, str | None]], photos: PhotoWork) -> None:
-        """This process has committed a part.
-
-        Args:
-            seconds: from taking the chunk in hand.
-            rows: how many there are of each status and error.
-            photos: what they took.
-        """
+        """This process has committed a part, ``seconds`` after it took the chunk: rows by status and error."""
         bound = CHUNK_BOUNDS_S[bisect_left(CHUNK_BOUNDS_S, seconds)]
         self._count(
             {
@@ -207,6 +142,49 @@ class Metrics:
 
     def _count(self, amounts: Mapping[Key, float]) -> None:
         try:
-            self._counts.add({self._places[key]: amount for key, amount in amounts.items()})
+            self._counts.add({_PLACES[key]: amount for key, amount in amounts.items()})
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not fail a chunk
             log_event("not_counted", logging.WARNING, error=f"{type(error).__name__}: {error}")
+
+
+class SharedCounts:
+    """Rows of ``width`` numbers that only grow; shared by all processes that are forked from the one that made them.
+
+    Processes share no lock: one may be killed at any moment. So each process has a row of its own, and each row is
+    there twice; a turn says which of the two counts, and is changed last. What is added in one call is therefore
+    counted as a whole or not at all, and the process in the place of a dead one goes on with its row. The threads of a
+    process take turns.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._turns = np.frombuffer(mmap.mmap(-1, _MOST_ROWS * 8), np.uint64)
+        self._rows = np.frombuffer(mmap.mmap(-1, _MOST_ROWS * 2 * width * 8), np.float64).reshape(_MOST_ROWS, 2, width)
+        self._unlock()
+        os.register_at_fork(after_in_child=self._unlock)
+
+    def _unlock(self) -> None:
+        """A new lock, also in each process that is forked while another thread holds this one."""
+        self._lock = Lock()
+
+    def add(self, amounts: Mapping[int, float]) -> None:
+        """Add to some of this process's numbers; the keys are their places."""
+        row = (getattr(current_process(), "index", -1) + 1) % _MOST_ROWS  # 0 is the main process
+        with self._lock:
+            turn = int(self._turns[row])
+            after = self._rows[row, turn % 2].copy()
+            for place, amount in amounts.items():
+                after[place] += amount
+            self._rows[row, (turn + 1) % 2] = after
+            self._turns[row] = turn + 1
+
+    def totals(self) -> NDArray[np.float64]:
+        """The sum of all processes' numbers ``(width,)``."""
+        rows = [self._read(row) for row in np.flatnonzero(self._turns).tolist()]
+        return np.sum(rows, axis=0) if rows else np.zeros(self._rows.shape[2])
+
+    def _read(self, row: int) -> NDArray[np.float64]:
+        while True:
+            turn = int(self._turns[row])
+            numbers: NDArray[np.float64] = self._rows[row, turn % 2].copy()
+            if self._turns[row] == turn:  # nobody has written meanwhile
+                return numbers

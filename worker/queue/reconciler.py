@@ -11,32 +11,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from celery.bootsteps import StartStopStep
 
 from models.errors import HangtagError
-from models.storage.storage import open_storage
+from models.storage.open_storage import open_storage
 from worker.events import log_event
-from worker.job import Job, Priority
+from worker.job import Job
 from worker.jobs import Jobs
 from worker.owner import Owner
-from worker.queue.messages import QUEUES, parse_message
+from worker.parts import part_key
+from worker.priority import Priority
+from worker.queue.messages import FINISH, QUEUES, parse_message
 from worker.queue.metrics import Metrics
 from worker.queue.redis_state import Presence, RedisState, connect
-from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BEAT_S, Heartbeat
 from worker.receipt import finished_receipt
-from worker.results import part_key
-
-if TYPE_CHECKING:
-    from worker.queue.exposition import MetricsServer
-
 
 __all__ = ["Publisher", "Reconciler", "service_step"]
 
-
+PERIOD_S: Final = 1.0
 MIN_WINDOW: Final = 32
 WINDOW_PER_SLOT: Final = 16
 """Chunks that wait, a slot: a tick comes once a second, and a chunk of small photos takes a tenth of one."""
@@ -64,13 +60,7 @@ class Publisher(Protocol):
 
 @dataclass
 class _Look:
-    """What the last look at a job found.
-
-    Attributes:
-        job: none where there is nothing to do for it.
-        missing: its chunks that had no part.
-        again_at: when to look again, by the monotonic clock.
-    """
+    """The last look at a job: nothing where there is nothing to do for it, or its chunks that had no part."""
 
     job: Job | None
     missing: list[int] = field(default_factory=list)
@@ -109,7 +99,7 @@ class Reconciler:
         return self._supply(sorted(names, key=lambda name: self._looks[name].again_at if name in self._looks else 0.0))
 
     def supply(self, name: str) -> int:
-        """Look after one job at once, whoever else does and whatever its setbacks."""
+        """Look after one job at once, whoever else does and however often it failed."""
         self._looks.pop(name, None)
         self._redis.reset_backoff(name)
         return self._supply([name])
@@ -124,10 +114,8 @@ class Reconciler:
         """Job → numbers of its chunks that wait in a queue."""
         waiting: dict[str, set[int]] = defaultdict(set)
         for queue in QUEUES.values():
-            for text in self._redis.queued(queue):
-                message = parse_message(text)
-                if message:
-                    waiting[message.job].add(FINISH if message.chunk is None else message.chunk)
+            for message in filter(None, map(parse_message, self._redis.queued(queue))):
+                waiting[message.job].add(FINISH if message.chunk is None else message.chunk)
         return waiting
 
     def _look(self, name: str, until: float) -> _Look:
@@ -155,28 +143,27 @@ class Reconciler:
     def _top_up(self, name: str, look: _Look, window: int, waiting: set[int]) -> int:
         if look.job is None:
             return 0
-        setbacks = self._redis.failures(name)
-        if setbacks and (waiting or not self._redis.may_retry(name, setbacks)):
+        failures = self._redis.failures(name)
+        if failures and (waiting or not self._redis.may_retry(name, failures)):
             return 0  # other jobs need the slots that its tries would take up
         if not look.missing:
             return self._send_finish(name, look.job, waiting)
-        room = 1 if setbacks else window - len(waiting)
+        most = 1 if failures else window - len(waiting)
         sent = 0
-        for chunk in self._candidates(name, look, waiting):
-            if sent >= room:
+        for chunk in self._candidates(name, look.job, look.missing, waiting):
+            if sent >= most:
                 break
             if self._redis.mark_sent(name, chunk):
                 self._publisher.send_chunk(name, chunk, look.job.spec.priority)
                 sent += 1
         return sent
 
-    def _candidates(self, name: str, look: _Look, waiting: set[int]) -> Iterator[int]:
+    def _candidates(self, name: str, job: Job, missing: list[int], waiting: set[int]) -> Iterator[int]:
         """Chunks without a part that nobody works on and that wait in no queue, in order."""
-        job = look.job
-        if job is None or job.cancelled:
+        if job.cancelled:
             return
         retry = job.retry()
-        missing = [chunk for chunk in look.missing if chunk not in waiting]
+        missing = [chunk for chunk in missing if chunk not in waiting]
         for start in range(0, len(missing), BLOCK):
             block = missing[start : start + BLOCK]
             leased = self._redis.leased(name, block)
@@ -193,9 +180,6 @@ class Reconciler:
         return 1
 
 
-PERIOD_S: Final = 1.0
-
-
 class _Service(Thread):
     """Once a second: announce the worker, and one tick of the reconciler."""
 
@@ -208,47 +192,36 @@ class _Service(Thread):
         self._publisher = publisher
         self._heartbeat = heartbeat
         self._slots = slots
-        self._version = version("hangtag")
-        self._ended = Event()
-        self._wrong = ""
+        self.ended = Event()
 
     def run(self) -> None:
         jobs = Jobs(open_storage(self._settings.jobs))
         state = RedisState(connect(self._settings), self._metrics.record_passed_over)
         reconciler = Reconciler(jobs, state, self._publisher)
-        while not self._ended.wait(PERIOD_S):
+        here, wrong = version("hangtag"), ""
+        while not self.ended.wait(PERIOD_S):
             self._heartbeat.turned()
             try:
-                self._turn(jobs, state, reconciler)
+                state.announce(Presence(Owner.this(), self._slots, here, jobs.place, jobs.identity()))
+                queued = reconciler.tick()
             except Exception as error:  # noqa: BLE001 - a reconciler that ended would strand every job
-                self._say_once(error)
+                text = f"{type(error).__name__}: {error}"
+                if text != wrong:
+                    log_event("cannot_reconcile", logging.WARNING, error=text, redis=self._settings.redis_name)
+                wrong = text
+                continue
+            if queued:
+                log_event("queued", logging.DEBUG, messages=queued)
+            if wrong:
+                log_event("reconciling_again")
+            wrong = ""
         state.close()
-
-    def _turn(self, jobs: Jobs, state: RedisState, reconciler: Reconciler) -> None:
-        presence = Presence(Owner.this(), self._slots, self._version, jobs.place, jobs.identity())
-        state.announce(presence)
-        queued = reconciler.tick()
-        if queued:
-            log_event("queued", logging.DEBUG, messages=queued)
-        if self._wrong:
-            log_event("reconciling_again")
-        self._wrong = ""
-
-    def _say_once(self, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"
-        if text != self._wrong:
-            log_event("cannot_reconcile", logging.WARNING, error=text, redis=self._settings.redis_name)
-        self._wrong = text
-
-    def end(self) -> None:
-        """Let the turn in hand end, and no other begin."""
-        self._ended.set()
 
 
 def service_step(
     settings: QueueSettings, publisher: Publisher, metrics: Metrics, heartbeat: Heartbeat
 ) -> type[StartStopStep]:
-    """A part of a Celery worker that runs the service as long as the worker takes tasks."""
+    """What a Celery worker does beside its tasks: it says that it is there, how it is, and reconciles."""
 
     class ServiceStep(StartStopStep):
         requires = ("celery.worker.components:Pool",)
@@ -256,7 +229,11 @@ def service_step(
         def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
             super().__init__(parent)
             self._service = _Service(settings, publisher, metrics, heartbeat, parent.concurrency)
-            self._metrics_server = _metrics_server(settings, metrics, parent.concurrency)
+            self._metrics_server = None
+            if settings.metrics_port is not None:
+                from worker.queue.exposition import MetricsServer
+
+                self._metrics_server = MetricsServer(settings, metrics, parent.concurrency)
 
         def start(self, parent: Any) -> None:  # noqa: ANN401
             self._service.start()
@@ -266,16 +243,8 @@ def service_step(
                 self._metrics_server.start()
 
         def stop(self, parent: Any) -> None:  # noqa: ANN401
-            self._service.end()
+            self._service.ended.set()
             if self._metrics_server:
                 self._metrics_server.end()
 
     return ServiceStep
-
-
-def _metrics_server(settings: QueueSettings, metrics: Metrics, slots: int) -> "MetricsServer | None":
-    if settings.metrics_port is None:
-        return None
-    from worker.queue.exposition import MetricsServer
-
-    return MetricsServer(settings, metrics, slots, version("hangtag"))

@@ -1,4 +1,4 @@
-"""What Redis knows of a job. All of it may be lost at any time, and is made again from the job's folder.
+"""What Redis knows of jobs and workers. All of it may be lost at any time, and is made again from the jobs' folders.
 
 Whoever may write to Redis may write anything there. What cannot be read is counted and passed over. From Redis 7.0 on
 a key of others keeps nobody waiting for longer than our own would; an older Redis cannot shorten a key's life.
@@ -34,9 +34,10 @@ else win the tick again and again, and nobody would look after these."""
 
 PRESENCE_S: Final = 10
 TROUBLE_S: Final = 60
-LONGEST_TRIAL: Final = 4
-_UNLESS_OTHERS: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+LONGEST_BACKOFF: Final = 4
+"""As a power of two, in seconds."""
 
+_UNLESS_OTHERS: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 _NO_LT: Final = "wrong number of arguments for 'expire'"
 """What a Redis older than 7.0 answers to ``EXPIRE … LT``."""
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
@@ -98,10 +99,10 @@ def connect(settings: QueueSettings) -> redis.Redis:
 
 
 class RedisState:
-    """Leases, marks and presences in Redis.
+    """Leases, marks and presences in Redis; every method raises :data:`RedisError` where Redis cannot be reached.
 
     Args:
-        client: a connection; every method raises :data:`RedisError` where Redis cannot be reached.
+        client: a connection.
         unreadable: told once of each key that holds what nobody can read.
     """
 
@@ -133,17 +134,16 @@ class RedisState:
         """How many messages :meth:`queued` would give."""
         return int(self._redis.llen(queue))
 
+    def win(self, key: str, seconds: float, at_most: float = 0.0) -> bool:
+        """Set a mark for some seconds; ``False`` where it is there, and then it goes within ``at_most`` of them."""
+        if self._redis.set(key, "", nx=True, px=int(1000 * seconds)):
+            return True
+        self._limit([key], max(seconds, at_most))
+        return False
+
     def win_tick(self) -> bool:
         """Whether this caller may reconcile now; one may every second, however many would."""
         return self.win(_TICK, TICK_S)
-
-    def leased(self, job: str, chunks: list[int]) -> set[int]:
-        """Those of some chunks that a process, not known to be dead, works on."""
-        keys = [_lease(job, chunk) for chunk in chunks]
-        texts = self._redis.mget(keys) if keys else []
-        taken = {chunk: key for chunk, key, text in zip(chunks, keys, texts, strict=True) if self._lives(key, text)}
-        self._limit(taken.values(), LEASE_S)
-        return set(taken)
 
     def mark_sent(self, job: str, chunk: int) -> bool:
         """Note that a chunk is being queued; ``False`` when somebody did so within the last seconds."""
@@ -152,6 +152,14 @@ class RedisState:
     def hold_back(self, job: str, chunk: int) -> None:
         """Let a chunk that could not be done wait a little."""
         self._redis.set(_sent(job, chunk), "", ex=SENT_S)
+
+    def leased(self, job: str, chunks: list[int]) -> set[int]:
+        """Those of some chunks that a process, not known to be dead, works on."""
+        keys = [_lease(job, chunk) for chunk in chunks]
+        texts = self._redis.mget(keys) if keys else []
+        taken = {chunk: key for chunk, key, text in zip(chunks, keys, texts, strict=True) if self._lives(key, text)}
+        self._limit(taken.values(), LEASE_S)
+        return set(taken)
 
     def take_lease(self, job: str, chunk: int, owner: Owner) -> bool:
         """Become the one who works on a chunk, unless another process does that is not known to be dead."""
@@ -182,38 +190,23 @@ class RedisState:
         self._redis.set(key, json.dumps(asdict(presence)), ex=PRESENCE_S)
 
     def workers(self) -> list[Presence]:
-        """The workers that are there, by host."""
-        found = (self._presence(key, text) for key, text in self._values("hangtag:worker:*").items())
-        return [presence for presence in found if presence]
+        """The workers that are there, by host; what this version cannot read is passed over."""
+        found: list[Presence] = []
+        for key, text in self._values("hangtag:worker:*").items():
+            try:
+                found.append(_PRESENCE.validate_json(text, strict=True))
+            except ValueError:
+                self._pass_over(key)
+        return found
 
     def report_trouble(self, job: str, where: str, message: str) -> int:
-        """Note what keeps a chunk from being done, for people who watch.
-
-        Returns:
-            The setbacks that the job has with this one.
-        """
+        """Note what keeps a chunk from being done, for people who watch; returns the job's failures with this one."""
+        key = _failures(job)
         with self._redis.pipeline() as both:
             both.set(f"hangtag:trouble:{job}:{where}", message, ex=TROUBLE_S)
-            both.incr(_setbacks(job))
-            both.expire(_setbacks(job), TROUBLE_S)
+            both.incr(key)
+            both.expire(key, TROUBLE_S)
             return int(both.execute()[1])
-
-    def failures(self, job: str) -> int:
-        """How often something kept chunks of a job from being done since one was done."""
-        key = _setbacks(job)
-        text = str(self._redis.mget([key])[0] or 0)  # not GET, as in take_lease
-        if not _COUNT.fullmatch(text):
-            self._pass_over(key)
-            return 0
-        return int(text)
-
-    def may_retry(self, job: str, setbacks: int) -> bool:
-        """Whether a job with setbacks may be given one more try now: the more it had, the rarer, up to every 16 s."""
-        return self.win(_trial(job), 2 ** min(setbacks, LONGEST_TRIAL), at_most=2**LONGEST_TRIAL)
-
-    def reset_backoff(self, job: str) -> None:
-        """A chunk was done, or somebody says that the trouble is over."""
-        self._redis.delete(_setbacks(job), _trial(job))
 
     def trouble(self, job: str) -> dict[str, str]:
         """Host → what kept it from doing a chunk within the last minute."""
@@ -221,12 +214,22 @@ class RedisState:
         found = self._values(f"{start}*")
         return {printable(key.removeprefix(start)): printable(text[:_MOST_TEXT]) for key, text in found.items()}
 
-    def win(self, key: str, seconds: float, at_most: float = 0.0) -> bool:
-        """Set a mark for some seconds; ``False`` where it is there, and then it goes within ``at_most`` of them."""
-        if self._redis.set(key, "", nx=True, px=int(1000 * seconds)):
-            return True
-        self._limit([key], max(seconds, at_most))
-        return False
+    def failures(self, job: str) -> int:
+        """How often something kept chunks of a job from being done since one was done."""
+        key = _failures(job)
+        text = str(self._redis.mget([key])[0] or 0)  # not GET, as in take_lease
+        if not _COUNT.fullmatch(text):
+            self._pass_over(key)
+            return 0
+        return int(text)
+
+    def may_retry(self, job: str, failures: int) -> bool:
+        """Whether a job with failures may be given one more try now: the more it had, the rarer, up to every 16 s."""
+        return self.win(_backoff(job), 2 ** min(failures, LONGEST_BACKOFF), at_most=2**LONGEST_BACKOFF)
+
+    def reset_backoff(self, job: str) -> None:
+        """A chunk was done, or somebody says that the trouble is over."""
+        self._redis.delete(_failures(job), _backoff(job))
 
     def _limit(self, keys: Iterable[str], seconds: float) -> None:
         """Let keys end within some seconds, as those do that we write; a Redis older than 7.0 leaves them alone."""
@@ -247,14 +250,6 @@ class RedisState:
             self._pass_over(key)
             return True
 
-    def _presence(self, key: str, text: str) -> Presence | None:
-        """A worker's record; ``None`` if this version cannot read it."""
-        try:
-            return _PRESENCE.validate_json(text, strict=True)
-        except ValueError:
-            self._pass_over(key)
-            return None
-
     def _pass_over(self, key: str) -> None:
         if key not in self._told:
             self._told = {key, *self._told} if len(self._told) < _MOST_TOLD else {key}
@@ -274,9 +269,9 @@ def _sent(job: str, chunk: int) -> str:
     return f"hangtag:sent:{job}:{chunk}"
 
 
-def _setbacks(job: str) -> str:
+def _failures(job: str) -> str:
     return f"hangtag:setbacks:{job}"
 
 
-def _trial(job: str) -> str:
+def _backoff(job: str) -> str:
     return f"hangtag:trial:{job}"

@@ -28,6 +28,7 @@ from worker.model import load_pinned
 from worker.photos.photo import PhotoSource
 from worker.photos.source import open_photos
 from worker.queue.leases import ExtraChunks, HeldLeases, held_lease
+from worker.queue.messages import FINISH
 from worker.queue.metrics import Metrics
 from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
@@ -35,105 +36,12 @@ from worker.queue.worker_state import BusyProcesses
 from worker.receipt import finished_receipt
 from worker.results import RowResult, Status
 
-__all__ = ["FINISH", "JobTools", "LoadedModels", "Runner", "report_chunk"]
-
-
-class LoadedModels:
-    """Models by pin and what rules; each is fetched and verified (with its golden samples) once, and kept while in use.
-
-    Args:
-        store: where the models are.
-        kept: how many to keep; the least recently used goes first.
-    """
-
-    def __init__(self, store: BundleStore, kept: int) -> None:
-        self._store = store
-        self._kept = kept
-        self._loaded: OrderedDict[tuple[str, str, float | None, float | None], Classifier] = OrderedDict()
-
-    def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
-        """The model that a job is pinned to, with the precision or the threshold that the job asks for.
-
-        Raises:
-            BundleError: it is gone, damaged, or disagrees with its golden samples on this machine.
-            JobError: another model is kept under its name, or an earlier Hangtag began the job without a promise.
-        """
-        key = (pin.digest, pin.variant, options.precision, options.threshold)
-        if key not in self._loaded:
-            start = time.monotonic()
-            self._loaded[key] = load_pinned(self._store.fetch(pin.digest), pin, options)
-            seconds = round(time.monotonic() - start, 3)
-            log_event("model_loaded", model=pin.reference, digest=pin.digest, seconds=seconds)
-            while len(self._loaded) > self._kept:
-                self._loaded.popitem(last=False)
-        self._loaded.move_to_end(key)
-        return self._loaded[key]
-
-
-class JobTools:
-    """Connections to the hosts of a job's photos, and what is known of these; one job's at a time.
-
-    After an error all of it is closed and opened anew: what is wrong may lie in it, such as a client of S3 that was
-    made when there were no credentials, or the same error of other photos, which would spoil the next chunk.
-    """
-
-    def __init__(self) -> None:
-        self._job = ""
-        self._open: tuple[PhotoSource, KnownPhotos] | None = None
-
-    @contextmanager
-    def of(self, job: Job) -> Iterator[tuple[PhotoSource, KnownPhotos]]:
-        """A job's, for as long as the block runs; another job's are closed."""
-        if self._open is None or job.spec.id != self._job:
-            self.close()
-            self._job, self._open = job.spec.id, (open_photos(job), open_known(job))
-        try:
-            yield self._open
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Let go of all of it."""
-        tools, self._open = self._open or (), None
-        for tool in tools:
-            tool.close()
-
-
-def report_chunk(metrics: Metrics, job: str, done: Finished) -> None:
-    """Count and log a chunk whose part this process has just committed.
-
-    Args:
-        metrics: of the worker.
-        job: name of the job.
-        done: the chunk.
-    """
-    photos = done.photos
-    counts = Counter((row.status, row.error) for row in done.rows)
-    metrics.chunk_done(done.seconds, counts, photos)
-    log_event(
-        "chunk_done",
-        job=job,
-        chunk=done.chunk,
-        rows=len(done.rows),
-        failed=sum(count for (status, _), count in counts.items() if status is Status.FAILED),
-        downloaded=photos.downloaded,
-        repeated=photos.repeated,
-        carried=photos.carried,
-        seconds=round(done.seconds, 3),
-        download_s=round(photos.download_s, 3),
-        decode_s=round(photos.decode_s, 3),
-        inference_s=round(photos.inference_s, 3),
-    )
-
-
-FINISH: Final = -1
-"""Stands for the end of the job where Redis knows chunks by their number."""
+__all__ = ["JobTools", "LoadedModels", "Runner"]
 
 _LOOK_S: Final = 1.0
 _TROUBLE_PAUSE_S: Final = 1.0
 _HOPELESS: Final = 8
-"""Setbacks, with no chunk done between them, after which no machine seems to be without the trouble."""
+"""Failures, with no chunk done between them, after which no machine seems to be without the trouble."""
 
 
 class _CancelledError(HangtagError):
@@ -147,7 +55,7 @@ class Runner:
         settings: where Redis and the jobs are.
         busy: told while a task is being done.
         metrics: told how each ended.
-        pause: lets so many seconds go by, where a machine in trouble leaves work to others.
+        pause: lets seconds go by, where a machine in trouble leaves work to others.
     """
 
     def __init__(
@@ -158,25 +66,25 @@ class Runner:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
+        self._busy = busy
         self._metrics = metrics
         self._pause = pause
-        self._busy = busy
         self._seen: dict[str, tuple[Job, float]] = {}
-
-    @cached_property
-    def _jobs(self) -> Jobs:
-        return Jobs(open_storage(self._settings.jobs))
 
     @cached_property
     def _redis(self) -> RedisState:
         return RedisState(connect(self._settings), self._metrics.record_passed_over)
 
     @cached_property
-    def _models(self) -> LoadedModels:
+    def _jobs(self) -> Jobs:
+        return Jobs(open_storage(self._settings.jobs))
+
+    @cached_property
+    def _models(self) -> "LoadedModels":
         return LoadedModels(self._jobs.bundles, self._settings.models_kept)
 
     @cached_property
-    def _tools(self) -> JobTools:
+    def _tools(self) -> "JobTools":
         return JobTools()
 
     def label_chunk(self, job: str, chunk: int) -> None:
@@ -199,7 +107,7 @@ class Runner:
         def finished(done: Finished) -> None:
             leases.end(done.chunk)
             if done.committed:
-                report_chunk(self._metrics, name, done)
+                _report_chunk(self._metrics, name, done)
                 with suppress(RedisError):
                     self._redis.reset_backoff(name)
 
@@ -245,11 +153,11 @@ class Runner:
                 self._metrics.chunk_failed()
             text = str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"
             log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=text)
-            setbacks = 0
+            failures = 0
             with suppress(RedisError):
                 self._redis.hold_back(job, chunk)
-                setbacks = self._redis.report_trouble(job, socket.gethostname(), text)
-            if setbacks < _HOPELESS:
+                failures = self._redis.report_trouble(job, socket.gethostname(), text)
+            if failures < _HOPELESS:
                 self._pause(_TROUBLE_PAUSE_S)  # so that machines without this trouble get the chunks
 
 
@@ -263,6 +171,26 @@ def _check_deaths(job: Job, chunk: int) -> None:
             "give the worker more memory, or fewer slots (--concurrency)."
         )
         raise JobError(msg)
+
+
+def _report_chunk(metrics: Metrics, job: str, done: Finished) -> None:
+    photos = done.photos
+    counts = Counter((row.status, row.error) for row in done.rows)
+    metrics.chunk_done(done.seconds, counts, photos)
+    log_event(
+        "chunk_done",
+        job=job,
+        chunk=done.chunk,
+        rows=len(done.rows),
+        failed=sum(count for (status, _), count in counts.items() if status is Status.FAILED),
+        downloaded=photos.downloaded,
+        repeated=photos.repeated,
+        carried=photos.carried,
+        seconds=round(done.seconds, 3),
+        download_s=round(photos.download_s, 3),
+        decode_s=round(photos.decode_s, 3),
+        inference_s=round(photos.inference_s, 3),
+    )
 
 
 class _JobCheck(Guard):
@@ -282,27 +210,22 @@ class _JobCheck(Guard):
             self.look()
 
     def look(self) -> None:
-        """Raise when the job is not to be worked on here."""
+        """Refuse a cancelled job, and one that this machine would label otherwise than the one that submitted it."""
+        spec, host = self._job.spec, socket.gethostname()
         if self._job.cancelled:
             raise _CancelledError
-        _check_this_machine(self._job)
-
-
-def _check_this_machine(job: Job) -> None:
-    """Refuse a job that this machine would label otherwise than the one that submitted it."""
-    host = socket.gethostname()
-    if job.spec.preprocess_version != PREPROCESS_VERSION:
-        msg = (
-            f"The job was submitted by a Hangtag whose preprocessing is version {job.spec.preprocess_version}, "
-            f"that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
-        )
-        raise JobError(msg)
-    if job.spec.needs_root and not _holds_something(Path(job.spec.image_root)):
-        msg = (
-            f"Expected the job's photos under {job.spec.image_root}, {host} has nothing there; mount it, or submit "
-            "with another --image-root."
-        )
-        raise JobError(msg)
+        if spec.preprocess_version != PREPROCESS_VERSION:
+            msg = (
+                f"The job was submitted by a Hangtag whose preprocessing is version {spec.preprocess_version}, "
+                f"that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
+            )
+            raise JobError(msg)
+        if spec.needs_root and not _holds_something(Path(spec.image_root)):
+            msg = (
+                f"Expected the job's photos under {spec.image_root}, {host} has nothing there; mount it, or submit "
+                "with another --image-root."
+            )
+            raise JobError(msg)
 
 
 def _holds_something(folder: Path) -> bool:
@@ -312,3 +235,64 @@ def _holds_something(folder: Path) -> bool:
             return next(entries, None) is not None
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+class LoadedModels:
+    """Models by pin and options; each is fetched and verified with its golden samples once, and kept while in use.
+
+    Args:
+        store: where the models are.
+        kept: how many to keep; the least recently used goes first.
+    """
+
+    def __init__(self, store: BundleStore, kept: int) -> None:
+        self._store = store
+        self._kept = kept
+        self._loaded: OrderedDict[tuple[str, str, float | None, float | None], Classifier] = OrderedDict()
+
+    def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
+        """The model that a job is pinned to, with the precision or the threshold that the job asks for.
+
+        Raises:
+            BundleError: it is gone, damaged, or disagrees with its golden samples on this machine.
+            JobError: another model is kept under its name, or an earlier Hangtag began the job without a promise.
+        """
+        key = (pin.digest, pin.variant, options.precision, options.threshold)
+        if key not in self._loaded:
+            start = time.monotonic()
+            self._loaded[key] = load_pinned(self._store.fetch(pin.digest), pin, options)
+            seconds = round(time.monotonic() - start, 3)
+            log_event("model_loaded", model=pin.reference, digest=pin.digest, seconds=seconds)
+            while len(self._loaded) > self._kept:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(key)
+        return self._loaded[key]
+
+
+class JobTools:
+    """The photos of the job that a process works on, and what is known of them; open from one task to the next.
+
+    After an error all of it is closed and opened anew: what is wrong may lie in it, such as a client of S3 that was
+    made when there were no credentials, or the same error of other photos, which would spoil the next chunk.
+    """
+
+    def __init__(self) -> None:
+        self._job = ""
+        self._open: tuple[PhotoSource, KnownPhotos] | None = None
+
+    @contextmanager
+    def of(self, job: Job) -> Iterator[tuple[PhotoSource, KnownPhotos]]:
+        """A job's, for as long as the block runs; another job's are closed."""
+        if self._open is None or job.spec.id != self._job:
+            self._close()
+            self._job, self._open = job.spec.id, (open_photos(job), open_known(job))
+        try:
+            yield self._open
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        tools, self._open = self._open or (), None
+        for tool in tools:
+            tool.close()

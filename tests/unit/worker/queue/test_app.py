@@ -3,6 +3,7 @@ import ssl
 import pytest
 
 from worker.queue.app import make_app
+from worker.queue.celery_worker import GracefulWorker
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
 
 
@@ -29,3 +30,9 @@ def test_a_server_is_verified_unless_its_url_says_otherwise(options: str, verify
         app.connection() as broker,
     ):
         assert broker.ssl.get("ssl_cert_reqs") == verify
+
+
+def test_workers_of_the_app_are_gentle() -> None:
+    with make_app(QueueSettings()) as app:
+        assert issubclass(app.Worker, GracefulWorker)
+        assert app.Worker.app is app

@@ -1,19 +1,28 @@
+import math
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from importlib.metadata import version
+from threading import Lock
 from urllib.request import urlopen
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.errors import InputError
+from models.errors import ImageFault, InputError
 from tests.until import until
-from worker.job import ModelPin
-from worker.queue.exposition import JobFigures, MetricsServer, Overview, WorkerCollector, check_port
+from worker.finish import finish_job
+from worker.job import CANCELLED, ModelPin
+from worker.jobs import Jobs
+from worker.parts import PhotoWork, part_key
+from worker.priority import Priority
+from worker.queue.exposition import JobFigures, MetricsServer, Overview, OverviewReader, WorkerCollector, check_port
 from worker.queue.metrics import Metrics
+from worker.queue.reconciler import Publisher
+from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
-from worker.results import PhotoWork, Status
+from worker.results import Status
 
 PIN = ModelPin(path="/models/shop", reference="shop/1/int8@aaaa", variant="int8", digest="a" * 64)
 BUSY = Overview(
@@ -31,7 +40,7 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 
 def scrape(metrics: Metrics, overview: Overview | None) -> dict[tuple[str, ...], float]:
     registry = CollectorRegistry()
-    registry.register(WorkerCollector(metrics, 2, "0.1.0", lambda: overview))
+    registry.register(WorkerCollector(metrics, 2, lambda: overview))
     return samples(generate_latest(registry).decode())
 
 
@@ -56,7 +65,7 @@ def test_a_worker_tells_what_it_has_done() -> None:
     assert found["hangtag_images_total", "timeout", "failed"] == 1
     assert found["hangtag_photos_total", "decoded"] == 9
     assert found["hangtag_chunks_total", "done"] == 1
-    assert found["hangtag_worker_info", "0.1.0"] == 1
+    assert found["hangtag_worker_info", version("hangtag")] == 1
     assert found["hangtag_slots",] == 2
 
 
@@ -94,7 +103,7 @@ def test_nothing_is_said_of_what_nobody_has_seen() -> None:
 
 def test_a_worker_serves_until_it_ends(settings: QueueSettings, free_port: int) -> None:
     chosen = settings.model_copy(update={"metrics_port": free_port})
-    exposition = MetricsServer(chosen, Metrics(), 2, "0.1.0")
+    exposition = MetricsServer(chosen, Metrics(), 2)
     exposition.start()
 
     def served() -> dict[tuple[str, ...], float]:
@@ -105,7 +114,7 @@ def test_a_worker_serves_until_it_ends(settings: QueueSettings, free_port: int) 
         until(lambda: ("hangtag_redis_up",) in served(), "it has looked around")
         assert served()["hangtag_redis_up",] == 1
         with pytest.raises(InputError, match=rf"port {free_port}.*choose another --metrics-port"):
-            MetricsServer(chosen, Metrics(), 2, "0.1.0").start()
+            MetricsServer(chosen, Metrics(), 2).start()
     finally:
         exposition.end()
     check_port("127.0.0.1", free_port)
@@ -114,3 +123,84 @@ def test_a_worker_serves_until_it_ends(settings: QueueSettings, free_port: int) 
 def test_a_port_that_somebody_has_is_refused(taken_port: int) -> None:
     with pytest.raises(InputError, match=rf"port {taken_port}.*choose another --metrics-port"):
         check_port("127.0.0.1", taken_port)
+
+
+@pytest.fixture
+def reader(jobs: Jobs, state: RedisState) -> OverviewReader:
+    """Never rests."""
+    return OverviewReader(jobs, state, Lock(), effort=math.inf)
+
+
+def seen(reader: OverviewReader) -> list[tuple[str, int, int, int]]:
+    return [(job.name, job.rows, job.done, job.failed) for job in reader.read().jobs]
+
+
+def test_what_waits_is_counted(reader: OverviewReader, queue: Publisher) -> None:
+    queue.send_chunk("spring", 1, Priority.HIGH)
+    queue.send_chunk("spring", 2, Priority.HIGH)
+    queue.send_chunk("autumn", 1, Priority.LOW)
+    overview = reader.read()
+    assert overview.redis_up
+    assert overview.waiting == {"hangtag.1.high": 2, "hangtag.2.normal": 0, "hangtag.3.low": 1}
+
+
+def test_without_redis_the_jobs_are_there(jobs: Jobs, away: QueueSettings, paper_job) -> None:
+    paper_job(5)
+    overview = OverviewReader(jobs, RedisState(connect(away)), Lock()).read()
+    assert (overview.redis_up, overview.waiting) == (False, {})
+    assert [job.name for job in overview.jobs] == ["job"]
+
+
+def test_a_running_job_is_followed(reader: OverviewReader, paper_job, commit_part) -> None:
+    job = paper_job(5)
+    assert seen(reader) == [("job", 9, 0, 0)]
+    commit_part(job, 0, faults={1: ImageFault.DOWNLOAD})
+    commit_part(job, 4)
+    assert seen(reader) == [("job", 9, 3, 1)]
+    commit_part(job, 1, faults={0: ImageFault.MISSING, 1: ImageFault.MISSING})
+    assert seen(reader) == [("job", 9, 5, 3)]
+    assert reader.read().jobs[0].model == job.spec.model
+
+
+def test_one_that_has_looked_at_jobs_rests(jobs: Jobs, state: RedisState, paper_job, commit_part) -> None:
+    reader = OverviewReader(jobs, state, Lock(), effort=1e-9)
+    job = paper_job(5)
+    assert seen(reader) == [("job", 9, 0, 0)]
+    commit_part(job, 0)
+    assert seen(reader) == [("job", 9, 0, 0)]
+
+
+def test_a_part_is_opened_once(reader: OverviewReader, paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 0, faults={1: ImageFault.DOWNLOAD})
+    assert seen(reader) == [("job", 9, 2, 1)]
+    job.storage.replace(part_key(0), b"damaged")
+    assert seen(reader) == [("job", 9, 2, 1)]
+
+
+def test_a_damaged_part_and_a_damaged_job_hide_nothing_else(reader: OverviewReader, paper_job, commit_part) -> None:
+    paper_job(5, name="broken").storage.replace("job.json", b"{")
+    job = paper_job(5, name="sound")
+    commit_part(job, 0, faults={1: ImageFault.DOWNLOAD})
+    commit_part(job, 1)
+    job.storage.replace(part_key(1), b"damaged")
+    assert seen(reader) == [("sound", 9, 4, 1)]
+
+
+def test_a_finished_job_and_a_cancelled_one_go_away(reader: OverviewReader, paper_job, commit_part) -> None:
+    finished, cancelled = paper_job(2, name="finished"), paper_job(2, name="cancelled")
+    assert [name for name, *_ in seen(reader)] == ["cancelled", "finished"]
+    commit_part(finished, 0, 1)
+    finish_job(finished)
+    cancelled.storage.commit(CANCELLED, b"")
+    assert seen(reader) == []
+
+
+def test_another_job_of_the_same_name_begins_at_nought(reader: OverviewReader, paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 0, faults={1: ImageFault.DOWNLOAD})
+    assert seen(reader) == [("job", 9, 2, 1)]
+    other = job.spec.model_copy(update={"id": "another"})
+    job.storage.replace("job.json", other.model_dump_json().encode())
+    job.storage.delete(part_key(0))
+    assert seen(reader) == [("job", 9, 0, 0)]

@@ -1,11 +1,28 @@
 import logging
+import os
+import signal
+import time
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
+from billiard.context import ForkContext, ForkProcess
 
 from models.errors import ImageFault
-from worker.queue.metrics import BYTES, CHUNK_SECONDS, CHUNK_SECONDS_SUM, CHUNKS, DIED, IMAGES, PHOTOS, Metrics
-from worker.results import PhotoWork, Status
+from tests.until import until
+from worker.parts import PhotoWork
+from worker.queue.metrics import (
+    BYTES,
+    CHUNK_SECONDS,
+    CHUNK_SECONDS_SUM,
+    CHUNKS,
+    DIED,
+    IMAGES,
+    PHOTOS,
+    Metrics,
+    SharedCounts,
+)
+from worker.results import Status
 
 WORK = PhotoWork(downloaded=5, repeated=2, bytes=1000, decoded=3, download_s=2.5, decode_s=0.5, inference_s=0.25)
 
@@ -65,3 +82,60 @@ def test_what_cannot_be_counted_is_told_and_raises_nothing(caplog: pytest.LogCap
     metrics.chunk_done(1.0, Counter({(Status.FAILED, "sulking"): 1}), PhotoWork())
     assert counted(metrics) == {}
     assert [(record.levelno, record.event) for record in caplog.records] == [(logging.WARNING, "not_counted")]
+
+
+def start(target: Callable[[], None], index: int) -> ForkProcess:
+    """A process as Celery's pool forks it: with a number that the one in its place gets too."""
+    process = ForkContext().Process(target=target)
+    process.index = index
+    process.start()
+    return process
+
+
+def test_nothing_is_counted_at_first() -> None:
+    assert SharedCounts(3).totals().tolist() == [0, 0, 0]
+
+
+def test_what_all_processes_count_is_added_up() -> None:
+    counts = SharedCounts(3)
+    counts.add({2: 1})
+    processes = [start(lambda: counts.add({0: 1, 1: 0.5}), index) for index in range(4)]
+    for process in processes:
+        process.join()
+    assert counts.totals().tolist() == [4, 2, 1]
+
+
+def test_the_process_in_the_place_of_a_dead_one_goes_on_with_its_numbers() -> None:
+    counts = SharedCounts(1)
+
+    def count_and_die() -> None:
+        counts.add({0: 5})
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for _ in range(3):
+        start(count_and_die, 0).join()
+    assert counts.totals().tolist() == [15]
+
+
+def test_what_is_added_together_is_counted_together_or_not_at_all() -> None:
+    """A process that counts without a pause is read all the while, and killed, again and again."""
+    counts = SharedCounts(40)
+
+    def count() -> None:
+        while True:
+            counts.add({0: 1, 39: 1})
+
+    for _ in range(10):
+        before = counts.totals()[0]
+        process = start(count, 1)
+        try:
+            until(lambda before=before: counts.totals()[0] > before, "it counts")
+            deadline = time.monotonic() + 0.05
+            while time.monotonic() < deadline:
+                totals = counts.totals()
+                assert totals[0] == totals[39]
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+        totals = counts.totals()
+        assert totals[0] == totals[39]

@@ -12,20 +12,22 @@ import pytest
 import redis
 from PIL import Image
 
+from models.errors import JobError
 from tests.until import until
 from worker.finish import RESULT_FILE
 from worker.job import CANCELLED, Job, JobOptions
 from worker.jobs import Jobs
-from worker.labelling.chunk import MAX_STRIKES
+from worker.labelling.attempt import MAX_STRIKES
 from worker.owner import Owner
+from worker.parts import part_key
+from worker.queue.messages import FINISH
 from worker.queue.metrics import CHUNKS, IMAGES, Metrics
 from worker.queue.redis_state import RedisState
-from worker.queue.runner import FINISH, Runner
+from worker.queue.runner import JobTools, Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import SubmitRequest, submit
 from worker.queue.worker_state import BusyProcesses
 from worker.receipt import finished_receipt
-from worker.results import part_key
 
 NewJob = Callable[..., Job]
 
@@ -364,3 +366,26 @@ def test_a_chunk_that_the_job_does_not_have_is_dropped(runner: Runner, state: Re
     assert parts(job) == []
     assert state.trouble("job") == {}
     assert state.failures("job") == 0
+
+
+@pytest.fixture
+def tools() -> Iterator[JobTools]:
+    tools = JobTools()
+    yield tools
+    tools.close()
+
+
+def test_the_next_task_of_a_job_finds_what_the_last_one_left(tools: JobTools, paper_job) -> None:
+    job: Job = paper_job(2)
+    with tools.of(job) as first:
+        pass
+    with tools.of(job) as second:
+        assert second is first
+
+
+def test_after_an_error_all_is_opened_anew(tools: JobTools, paper_job) -> None:
+    job: Job = paper_job(2)
+    with pytest.raises(JobError, match="no credentials"), tools.of(job) as first:
+        raise JobError("no credentials")  # noqa: EM101
+    with tools.of(job) as second:
+        assert second is not first

@@ -8,9 +8,8 @@ from worker.job import CANCELLED
 from worker.owner import Owner
 from worker.progress import JobProgress, JobState
 from worker.queue.control import Control, Situation, look_around, open_control, watch
-from worker.queue.messages import QUEUES
+from worker.queue.messages import FINISH, QUEUES
 from worker.queue.redis_state import Presence
-from worker.queue.runner import FINISH
 from worker.queue.settings import QueueSettings
 from worker.receipt import finished_receipt
 
@@ -42,7 +41,7 @@ def control(settings: QueueSettings):
 
 
 def follow(control: Control, view: View) -> JobProgress:
-    return watch("job", control.jobs.find("job"), control, view)
+    return watch("job", control.jobs.find("job"), control, view.show)
 
 
 def test_a_finished_job_is_shown_once(control: Control, paper_job, commit_part) -> None:
