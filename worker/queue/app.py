@@ -19,7 +19,7 @@ from worker.queue.settings import TIME_LIMIT_S, QueueSettings
 from worker.queue.worker_state import BusyProcesses, Heartbeat
 
 if TYPE_CHECKING:
-    from worker.queue.celery_worker import GracefulWorker
+    from worker.queue.start_worker import GracefulWorker
 
 __all__ = ["CeleryPublisher", "HangtagCelery", "configuration", "make_app"]
 
@@ -30,7 +30,7 @@ LEAVE_S: Final = 3.0
 
 
 class _LoggedTask(Task):
-    Request = "worker.queue.celery_worker:LoggedRequest"
+    Request = "worker.queue.start_worker:LoggedRequest"
 
 
 class HangtagCelery(Celery):
@@ -60,7 +60,7 @@ class HangtagCelery(Celery):
     @property
     def Worker(self) -> type["GracefulWorker"]:
         """See Celery's; imported when a worker is started, since who submits needs none of it."""
-        name = "worker.queue.celery_worker:GracefulWorker"
+        name = "worker.queue.start_worker:GracefulWorker"
         graceful: type[GracefulWorker] = self.subclass_with_self(name, name="Worker")
         return graceful
 
@@ -110,7 +110,7 @@ def configuration(settings: QueueSettings) -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],
         "result_backend": None,
-        "worker_consumer": "worker.queue.celery_worker:HangtagConsumer",
+        "worker_consumer": "worker.queue.start_worker:HangtagConsumer",
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": len(os.sched_getaffinity(0)),
         "worker_enable_remote_control": False,

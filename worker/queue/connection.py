@@ -58,12 +58,7 @@ class RedisOutage:
 
 
 class MessageFilter:
-    """Accepts a message, or drops it.
-
-    Args:
-        read: reads a message; gives nothing for what this worker does not do.
-        dropped: told of each message that is dropped.
-    """
+    """Accepts a message that ``read`` knows as one for this worker, or drops it."""
 
     def __init__(self, read: Callable[[bytes], Call | None], dropped: Callable[[], None]) -> None:
         self._read = read

@@ -50,15 +50,7 @@ _Gauge = tuple[str, str, tuple[str, ...], Iterable[tuple[tuple[str, ...], float]
 
 @dataclass(frozen=True)
 class JobFigures:
-    """How far a running job is.
-
-    Attributes:
-        name: of the job.
-        model: that it is pinned to.
-        rows: in the catalogue.
-        done: rows in chunks that are done.
-        failed: failed rows among them, in as many parts as could be looked at so far.
-    """
+    """How far a running job is: rows in all, in chunks that are done, and failed in the parts looked at so far."""
 
     name: str
     model: ModelPin
@@ -77,13 +69,7 @@ class Overview:
 
 
 class WorkerCollector(Collector):
-    """What a scrape gets; it asks nothing of Redis or the folder of jobs.
-
-    Args:
-        metrics: what the worker has done.
-        slots: how many chunks it works on at once.
-        overview: what there is beside it; none while nobody knows.
-    """
+    """What a scrape gets; it asks nothing of Redis or the folder of jobs. Without an overview nobody knows of these."""
 
     def __init__(self, metrics: Metrics, slots: int, overview: Callable[[], Overview | None]) -> None:
         self._metrics = metrics
@@ -131,13 +117,7 @@ class WorkerCollector(Collector):
 
 
 class MetricsServer:
-    """Serves a worker's numbers at ``/metrics``, and looks around every few seconds, until it is told to end.
-
-    Args:
-        settings: ``metrics_host`` and ``metrics_port``, and where Redis and the jobs are.
-        metrics: what the worker has done.
-        slots: how many chunks it works on at once.
-    """
+    """Serves a worker's numbers at ``/metrics``, and looks around every few seconds, until it is told to end."""
 
     def __init__(self, settings: QueueSettings, metrics: Metrics, slots: int) -> None:
         self._settings = settings

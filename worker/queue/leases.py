@@ -99,14 +99,6 @@ class ExtraChunks:
     been in hand of a process that died is left to a task of its own, and such a task takes up no others: a photo that
     ends processes must not end the work on other chunks. Neither is any other taken up while something keeps chunks
     of the job from being done: what is wrong with one would end the work on all.
-
-    Args:
-        name: of the job.
-        job: the job.
-        first: the chunk of the message; its lease is held.
-        leases: takes those of the others.
-        state: knows which are taken.
-        busy: knows whether the worker has been told to stop.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A Redis of our own for a while: a free port of this machine, a folder of its own, stopped by its process."""
+"""A queue of our own for a while, on this machine: a private Redis, and workers that take from it."""
 
 import os
 import shutil
@@ -21,10 +21,50 @@ from worker.queue.settings import QueueSettings, read_settings
 
 __all__ = ["PrivateRedis", "private_queue", "redis_binary"]
 
-
 _START_S: Final = 10.0
+_WORKERS_START_S: Final = 60.0
 _READY: Final = "Ready to accept connections"
 _NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@contextmanager
+def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSettings]:
+    """Run a Redis and workers of one process each, whose logs are in ``folder``, as long as the block runs.
+
+    Yields:
+        The settings that lead to them.
+
+    Raises:
+        JobError: Redis or a worker cannot be started.
+    """
+    with ExitStack() as stack:
+        server = stack.enter_context(PrivateRedis(folder / "redis"))
+        settings = read_settings(server.url, str(jobs))
+        logs = [folder / f"worker-{number}.log" for number in range(workers)]
+        processes = [stack.enter_context(_worker(settings, log)) for log in logs]
+        deadline = time.monotonic() + _WORKERS_START_S
+        with closing(RedisState(connect(settings))) as state:
+            while len(state.workers()) < workers:
+                if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
+                    msg = f"Expected {workers} workers to start, they did not; see the logs in {folder}."
+                    raise JobError(msg)
+                time.sleep(0.1)
+        yield settings
+
+
+@contextmanager
+def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-P", "-m", "hangtag", "worker", "--concurrency", "1"]
+    command += ["--redis", settings.redis_url, "--jobs", settings.jobs]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=python_environment()
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
 
 
 def redis_binary() -> str:
@@ -69,20 +109,18 @@ class PrivateRedis:
         program: Sequence[str] = (),
     ) -> None:
         self._folder = folder.absolute()  # the server changes to it before it opens its log
+        self._log = self._folder / "redis.log"
         self.append_only = append_only
         self._options = options
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port: int = listener.getsockname()[1]
 
     @property
     def url(self) -> str:
         """For ``--redis``."""
-        return f"{'rediss' if self._speaks_tls else 'redis'}://127.0.0.1:{self.port}/0"
-
-    @property
-    def _speaks_tls(self) -> bool:
-        return "tls-cert-file" in self._options
+        return f"{'rediss' if 'tls-cert-file' in self._options else 'redis'}://127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:
@@ -103,18 +141,21 @@ class PrivateRedis:
             JobError: it does not within ten seconds.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        tls = "tls-cert-file" in self._options
         options = {
-            **({"--port": "0", "--tls-port": str(self.port)} if self._speaks_tls else {"--port": str(self.port)}),
-            "--bind": "127.0.0.1",
-            "--dir": str(self._folder),
-            "--save": "",
-            "--appendonly": "yes" if self.append_only else "no",
-            "--logfile": str(self._log),
-            **{f"--{name}": value for name, value in self._options.items()},
+            "port": "0" if tls else str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self._folder),
+            "save": "",
+            "appendonly": "yes" if self.append_only else "no",
+            "logfile": str(self._log),
+            **({"tls-port": str(self.port)} if tls else {}),
+            **self._options,
         }
-        command = [*(self._program or [redis_binary()]), *(word for option in options.items() for word in option)]
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        command = [*(self._program or [redis_binary()]), *arguments]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if not self._ready():
+        if not self._becomes_ready():
             self.kill()
             msg = f"Expected redis-server to answer at port {self.port}, it did not; see {self._log}."
             raise JobError(msg)
@@ -133,77 +174,12 @@ class PrivateRedis:
             self._process.wait()
             self._process = None
 
-    @property
-    def _log(self) -> Path:
-        return self._folder / "redis.log"
-
-    def _ready(self) -> bool:
+    def _becomes_ready(self) -> bool:
         """Whether it says so in its log; a client would need to know its users and its certificates."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
-            if any(line.startswith(f"{self.pid}:") and _READY in line for line in self._logged()):
+            logged = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""
+            if any(line.startswith(f"{self.pid}:") and _READY in line for line in logged.splitlines()):
                 return True
             time.sleep(0.02)
         return False
-
-    def _logged(self) -> list[str]:
-        return self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.is_file() else []
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-_WORKERS_START_S: Final = 60.0
-
-
-@contextmanager
-def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSettings]:
-    """Run a Redis and some workers, of one process each, as long as the block runs.
-
-    Args:
-        folder: for Redis's files and the workers' logs.
-        jobs: the folder of jobs.
-        workers: how many.
-
-    Yields:
-        The settings that lead to them.
-
-    Raises:
-        JobError: Redis cannot be started.
-    """
-    with ExitStack() as stack:
-        server = stack.enter_context(PrivateRedis(folder / "redis"))
-        settings = read_settings(server.url, str(jobs))
-        logs = [folder / f"worker-{number}.log" for number in range(workers)]
-        processes = [stack.enter_context(_worker(settings, log)) for log in logs]
-        _await_workers(settings, processes, folder)
-        yield settings
-
-
-def _await_workers(settings: QueueSettings, processes: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
-    deadline = time.monotonic() + _WORKERS_START_S
-    with closing(RedisState(connect(settings))) as state:
-        while len(state.workers()) < len(processes):
-            if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
-                msg = f"Expected {len(processes)} workers to start, they did not; see the logs in {folder}."
-                raise JobError(msg)
-            time.sleep(0.1)
-
-
-@contextmanager
-def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-P", "-m", "hangtag", "worker", "--concurrency", "1"]
-    options = ["--redis", settings.redis_url, "--jobs", settings.jobs]
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*command, *options], stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=python_environment()
-        )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()

@@ -68,13 +68,7 @@ class _Look:
 
 
 class Reconciler:
-    """Compares the parts on disk with leases and queues.
-
-    Args:
-        jobs: the folder of jobs.
-        state: leases and marks in Redis.
-        publisher: puts work on the queue.
-    """
+    """Compares the parts on disk with leases and queues."""
 
     def __init__(self, jobs: Jobs, state: RedisState, publisher: Publisher) -> None:
         self._jobs = jobs

@@ -101,9 +101,7 @@ def connect(settings: QueueSettings) -> redis.Redis:
 class RedisState:
     """Leases, marks and presences in Redis; every method raises :data:`RedisError` where Redis cannot be reached.
 
-    Args:
-        client: a connection.
-        unreadable: told once of each key that holds what nobody can read.
+    ``unreadable`` is told once of each key that holds what nobody can read.
     """
 
     def __init__(self, client: redis.Redis, unreadable: Callable[[str], None] = lambda _: None) -> None:

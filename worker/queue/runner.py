@@ -51,11 +51,7 @@ class _CancelledError(HangtagError):
 class Runner:
     """The tasks; connections and models are made in the process that first runs one.
 
-    Args:
-        settings: where Redis and the jobs are.
-        busy: told while a task is being done.
-        metrics: told how each ended.
-        pause: lets seconds go by, where a machine in trouble leaves work to others.
+    A machine in trouble leaves work to others by a ``pause``, in seconds.
     """
 
     def __init__(
@@ -238,11 +234,9 @@ def _holds_something(folder: Path) -> bool:
 
 
 class LoadedModels:
-    """Models by pin and options; each is fetched and verified with its golden samples once, and kept while in use.
+    """Models by pin and options; each is fetched and verified with its golden samples once.
 
-    Args:
-        store: where the models are.
-        kept: how many to keep; the least recently used goes first.
+    Of more than ``kept``, the least recently used goes.
     """
 
     def __init__(self, store: BundleStore, kept: int) -> None:

@@ -1,15 +1,28 @@
-"""``hangtag worker``: Celery's worker with our settings."""
+"""``hangtag worker``: Celery's worker, with its stop, its wait for Redis and the end of a task as we need them."""
 
 import logging
 import os
 import resource
+import signal
+import socket
+import stat
+import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, Final
 
+from billiard.einfo import ExceptionWithTraceback
+from billiard.exceptions import WorkerLostError
 from billiard.process import current_process
+from celery.apps.worker import Worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init
+from celery.worker.consumer import Consumer
+from celery.worker.request import Request
+from kombu import Connection
+from kombu.asynchronous import get_event_loop
 
 from models.errors import ExitCode, JobError
 from models.process import use_own_temporary_folder
@@ -17,11 +30,13 @@ from models.storage.storage import open_storage
 from worker.events import log_event, start_logging
 from worker.jobs import Jobs
 from worker.queue.app import HangtagCelery, make_app
-from worker.queue.celery_worker import let_go_of_connections
-from worker.queue.settings import QueueSettings
+from worker.queue.connection import RedisOutage
+from worker.queue.settings import QueueSettings, url_name
 from worker.queue.worker_state import Heartbeat
 
-__all__ = ["prepare_worker", "run_worker", "start_worker"]
+__all__ = ["GracefulWorker", "HangtagConsumer", "LoggedRequest", "prepare_worker", "run_worker", "start_worker"]
+
+_PAUSE_S: Final = 0.05
 
 
 def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) -> int:
@@ -43,6 +58,16 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
         check_port(settings.metrics_host, settings.metrics_port)
     log_event("worker_starts", redis=settings.redis_name, jobs=jobs.place, slots=concurrency)
     return run_worker(make_app(settings), concurrency)
+
+
+def _check_jobs(jobs: Jobs) -> None:
+    try:
+        if not jobs.names():
+            log_event("no_jobs_yet", logging.WARNING, jobs=jobs.place)
+        jobs.identity()
+    except OSError as error:
+        msg = f"Expected a folder of jobs at {jobs.place} that can be written to, the system answered {error}."
+        raise JobError(msg) from error
 
 
 def prepare_worker(*, as_json: bool) -> None:
@@ -87,11 +112,111 @@ def _silence(descriptor: int) -> None:
         os.dup2(nowhere.fileno(), descriptor)
 
 
-def _check_jobs(jobs: Jobs) -> None:
-    try:
-        if not jobs.names():
-            log_event("no_jobs_yet", logging.WARNING, jobs=jobs.place)
-        jobs.identity()
-    except OSError as error:
-        msg = f"Expected a folder of jobs at {jobs.place} that can be written to, the system answered {error}."
-        raise JobError(msg) from error
+def let_go_of_connections() -> None:
+    """Let go of the parent's network connections, in a process that was just forked.
+
+    As long as a child holds a connection that the parent has lost, the kernel goes on telling the parent's event loop
+    of it: a worker whose process had been replaced used up half a core from the next restart of Redis on (Celery 5.7).
+    The numbers stay taken, so that whoever thinks of them as a connection closes nothing else.
+    """
+    with Path(os.devnull).open("rb") as nowhere:
+        for entry in list(Path("/proc/self/fd").iterdir()):
+            if _is_connection(int(entry.name)):
+                os.dup2(nowhere.fileno(), int(entry.name))
+
+
+def _is_connection(descriptor: int) -> bool:
+    with suppress(OSError):  # the one that listed these
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            with socket.socket(fileno=os.dup(descriptor)) as held:
+                return held.family in {socket.AF_INET, socket.AF_INET6}
+    return False
+
+
+class GracefulWorker(Worker):
+    """Ends with the last task that it has in hand, or with its grace time.
+
+    Attributes:
+        interrupted: whether somebody pressed Ctrl-C.
+    """
+
+    app: "HangtagCelery"
+    interrupted = False
+
+    def wait_for_soft_shutdown(self) -> None:
+        """See Celery's method, which sleeps through all of the time whenever a task was in hand at its start."""
+        seconds = self.app.conf.worker_soft_shutdown_timeout
+        log_event("worker_stops", within_s=seconds)
+        self.app.busy.stop()
+        until = time.monotonic() + seconds
+        while self.app.busy and time.monotonic() < until:
+            self.app.heartbeat.beat()
+            time.sleep(_PAUSE_S)
+
+    def install_platform_tweaks(self, worker: Worker) -> None:
+        """See Celery's method; a worker that Ctrl-C ended says so."""
+        super().install_platform_tweaks(worker)
+        handler: Any = signal.getsignal(signal.SIGINT)
+
+        def note(*given: Any) -> None:  # noqa: ANN401 - a number and a frame
+            self.interrupted = True
+            handler(*given)
+
+        signal.signal(signal.SIGINT, note)
+
+
+class HangtagConsumer(Consumer):
+    """Celery's, whose heart beats while it waits for Redis, when Celery's event loop does not turn."""
+
+    app: "HangtagCelery"
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        """See Celery's ``Consumer.ensure_connected``."""
+        conn.while_waiting, conn.message_filter = self.app.heartbeat.beat, self.app.message_filter
+        conn.outage = RedisOutage(url_name(self.app.conf.broker_url))
+        return super().ensure_connected(conn)
+
+
+class LoggedRequest(Request):
+    """Names the chunk when a process is lost, and has the connection made anew when a message cannot be given up.
+
+    Celery only logs the latter. The message then counts as in hand for ever, no other is asked for, and so nobody
+    notices that the connection is gone: a worker with one slot takes no more work, silently, until it is started again
+    (measured with Celery 5.7).
+    """
+
+    def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Celery has no types
+        """See Celery's ``Request.on_failure``."""
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        if isinstance(error, WorkerLostError):
+            job, *chunk = self.args
+            self.app.metrics.process_died()
+            log_event("process_died", logging.WARNING, job=job, chunk=chunk[0] if chunk else "", reason=str(error))
+        super().on_failure(exc_info, *arguments, **options)
+
+    def acknowledge(self) -> None:
+        """See Celery's ``Request.acknowledge``."""
+        self._until_connection_fails(super().acknowledge)
+
+    def reject(self, requeue: bool = False) -> None:
+        """See Celery's ``Request.reject``."""
+        self._until_connection_fails(super().reject, requeue)
+
+    def _until_connection_fails(self, give_up: Any, *arguments: object) -> None:  # noqa: ANN401 - a bound method
+        errors: Any = self._connection_errors
+        self._connection_errors: Any = ()  # which Celery would log and pass over
+        try:
+            give_up(*arguments)
+        except errors as error:
+            self.acknowledged = True
+            log_event("message_not_given_up", logging.WARNING, error=str(error))
+            get_event_loop().call_soon(_throw, error)
+        finally:
+            self._connection_errors = errors
+
+
+def _throw(error: Exception) -> None:
+    """In the event loop this is the loss of the connection, which Celery makes anew."""
+    raise error

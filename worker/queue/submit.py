@@ -76,8 +76,6 @@ class Submitted:
     """A job that is in the folder of jobs.
 
     Attributes:
-        name: of the job.
-        job: the job.
         new: whether this call wrote it; the same job may have been submitted before.
         carried: what may be taken over from an earlier job, where one was named for a new one.
         model: the model, as it was looked up; none where that was not needed.
@@ -137,21 +135,20 @@ def submit(
     jobs.bundles.put(model.path, pin.digest)
     earlier = jobs.get(name)
     if earlier is not None:
-        _check_same(name, earlier, job_digest(catalogue, pin, options, earlier.spec.chunk_rows), model)
+        if earlier.spec.digest != job_digest(catalogue, pin, options, earlier.spec.chunk_rows):
+            msg = (
+                f"There is a job {name} already ({earlier.spec.source} with {earlier.spec.model.reference}), and it is "
+                f"not this one: the catalogue, the model or an option differs.{moved_words(earlier, model)} Pass "
+                "another --job."
+            )
+            raise JobError(msg)
         return Submitted(name, earlier, new=False, model=model, column_words=catalogue.column_words)
     carried = carry_over(previous, jobs.storage(name), Terms.of_new(pin, options)) if previous else None
     rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host)
     note_model(jobs.storage(name), pin, model)
-    job = create_job(
-        jobs.storage(name),
-        catalogue,
-        pin,
-        options,
-        rows,
-        request.priority,
-        confined=True,
-        per_host=request.per_host,
-    )
+    per_host = request.per_host
+    storage = jobs.storage(name)
+    job = create_job(storage, catalogue, pin, options, rows, request.priority, confined=True, per_host=per_host)
     return Submitted(name, job, new=True, carried=carried, model=model, column_words=catalogue.column_words)
 
 
@@ -199,12 +196,3 @@ def _counted(batches: Iterator[pa.RecordBatch], on_rows: Callable[[int], None]) 
         rows += batch.num_rows
         on_rows(rows)
         yield batch
-
-
-def _check_same(name: str, job: Job, digest: str, model: ModelReference) -> None:
-    if job.spec.digest != digest:
-        msg = (
-            f"There is a job {name} already ({job.spec.source} with {job.spec.model.reference}), and it is not this "
-            f"one: the catalogue, the model or an option differs.{moved_words(job, model)} Pass another --job."
-        )
-        raise JobError(msg)

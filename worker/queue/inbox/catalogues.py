@@ -37,11 +37,7 @@ class CatalogueTaker:
 
     The job comes first and the mark after it: who is killed between the two leaves a job whose name the next one finds.
 
-    Args:
-        request: what is watched, and what the jobs are to be.
-        jobs: where to.
-        view: is told what becomes of files.
-        supply: called with the name of each new job.
+    ``supply`` is called with the name of each new job.
     """
 
     def __init__(self, request: InboxRequest, jobs: Jobs, view: InboxView, supply: Callable[[str], None]) -> None:
@@ -129,13 +125,7 @@ def last_finished(names: list[str], jobs: Jobs) -> str | None:
 
 @dataclass(frozen=True)
 class Content:
-    """What a file of a folder held at some time: what is taken once.
-
-    Attributes:
-        folder: the watched folder, as an absolute path.
-        path: of the file, relative to it.
-        sha256: of its bytes.
-    """
+    """What a file, by its path relative to an absolute folder, held at some time: what is taken once."""
 
     folder: Path
     path: str

@@ -47,12 +47,6 @@ class Inbox:
     Any number may watch one folder, and each may be killed at any moment: what is done is noted in the folder of jobs,
     where the first commit wins.
 
-    Args:
-        request: what is watched, and what the jobs are to be.
-        jobs: where to.
-        view: is told what becomes of files.
-        supply: called with the name of each new job.
-
     Attributes:
         faults: how many files were refused, or could not be taken, so far.
     """

@@ -37,14 +37,7 @@ _Entry = tuple[str, int, int]
 
 
 class PhotoTaker:
-    """Puts photos that have settled into batches, and makes each batch's job.
-
-    Args:
-        request: what is watched, and what the jobs are to be.
-        jobs: where to.
-        view: is told what becomes of photos.
-        supply: called with the name of each new job.
-    """
+    """Puts photos that have settled into batches, and makes each batch's job, whose name ``supply`` is called with."""
 
     def __init__(self, request: InboxRequest, jobs: Jobs, view: InboxView, supply: Callable[[str], None]) -> None:
         self._request = request
@@ -95,12 +88,7 @@ class Batch:
 
 
 class PhotoLog:
-    """The batches of one folder, as far as they have been read.
-
-    Args:
-        storage: ``_watched`` of the folder of jobs.
-        folder: that is watched, as an absolute path.
-        batch_photos: how many photos a batch holds at most.
+    """The batches of one folder, of at most ``batch_photos`` each, in ``_watched`` of the folder of jobs.
 
     Raises:
         JobError: a batch in it is damaged.

@@ -8,10 +8,10 @@ from billiard.exceptions import WorkerLostError
 from kombu.asynchronous import Hub, set_event_loop
 
 from worker.queue.app import make_app
-from worker.queue.celery_worker import LoggedRequest
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK
 from worker.queue.metrics import DIED
 from worker.queue.settings import QueueSettings
+from worker.queue.start_worker import LoggedRequest
 
 
 class Message:
