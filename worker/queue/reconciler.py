@@ -16,19 +16,18 @@ from typing import Any, Final, Protocol
 from celery.bootsteps import StartStopStep
 
 from models.errors import HangtagError
-from models.storage.open_storage import open_storage
+from models.storage.storage import open_storage
 from worker.events import log_event
-from worker.job import Job
+from worker.job import Job, Priority
 from worker.jobs import Jobs
 from worker.owner import Owner
-from worker.parts import part_key
-from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, parse_message
 from worker.queue.metrics import Metrics
 from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BEAT_S, Heartbeat
 from worker.receipt import finished_receipt
+from worker.results import part_key
 
 __all__ = ["Publisher", "Reconciler", "service_step"]
 

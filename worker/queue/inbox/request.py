@@ -9,13 +9,13 @@ from typing import Final
 from models.errors import InputError, JobError
 from models.reference import resolve_model
 from worker.jobs import Jobs
+from worker.model import verified_pin
 from worker.photos.address import check_allow_hosts
-from worker.pin import verified_pin
+from worker.places import checked_root, is_url
 from worker.queue.options import Only
 from worker.queue.submit import SubmitRequest, Submitted, submit
-from worker.sources.address import checked_root, is_url
 from worker.sources.catalogue import Catalogue
-from worker.sources.encoding import check_encoding
+from worker.sources.text_file import check_encoding
 
 __all__ = ["InboxRequest", "check_options", "make_job", "watched"]
 

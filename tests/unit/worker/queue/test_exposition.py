@@ -13,16 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from models.errors import ImageFault, InputError
 from tests.until import until
 from worker.finish import finish_job
-from worker.job import CANCELLED, ModelPin
+from worker.job import CANCELLED, ModelPin, Priority
 from worker.jobs import Jobs
-from worker.parts import PhotoWork, part_key
-from worker.priority import Priority
 from worker.queue.exposition import JobFigures, MetricsServer, Overview, OverviewReader, WorkerCollector, check_port
 from worker.queue.metrics import Metrics
 from worker.queue.reconciler import Publisher
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
-from worker.results import Status
+from worker.results import PhotoWork, Status, part_key
 
 PIN = ModelPin(path="/models/shop", reference="shop/1/int8@aaaa", variant="int8", digest="a" * 64)
 BUSY = Overview(

@@ -10,7 +10,6 @@ from billiard.context import ForkContext, ForkProcess
 
 from models.errors import ImageFault
 from tests.until import until
-from worker.parts import PhotoWork
 from worker.queue.metrics import (
     BYTES,
     CHUNK_SECONDS,
@@ -22,7 +21,7 @@ from worker.queue.metrics import (
     Metrics,
     SharedCounts,
 )
-from worker.results import Status
+from worker.results import PhotoWork, Status
 
 WORK = PhotoWork(downloaded=5, repeated=2, bytes=1000, decoded=3, download_s=2.5, decode_s=0.5, inference_s=0.25)
 

@@ -8,15 +8,13 @@ import redis
 
 from models.errors import ImageFault
 from worker.finish import finish_job
-from worker.job import CANCELLED
+from worker.job import CANCELLED, Priority, commit_retry
 from worker.jobs import Jobs
 from worker.owner import Owner
-from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, parse_message
 from worker.queue.reconciler import MIN_WINDOW, WINDOW_PER_SLOT, Publisher, Reconciler
 from worker.queue.redis_state import Presence, RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
-from worker.retry import commit_retry
 
 from .recorder import Recorder, a_moment_later, next_second, waiting
 

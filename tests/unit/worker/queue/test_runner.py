@@ -17,9 +17,8 @@ from tests.until import until
 from worker.finish import RESULT_FILE
 from worker.job import CANCELLED, Job, JobOptions
 from worker.jobs import Jobs
-from worker.labelling.attempt import MAX_STRIKES
+from worker.labelling.chunk import MAX_STRIKES
 from worker.owner import Owner
-from worker.parts import part_key
 from worker.queue.messages import FINISH
 from worker.queue.metrics import CHUNKS, IMAGES, Metrics
 from worker.queue.redis_state import RedisState
@@ -28,6 +27,7 @@ from worker.queue.settings import QueueSettings
 from worker.queue.submit import SubmitRequest, submit
 from worker.queue.worker_state import BusyProcesses
 from worker.receipt import finished_receipt
+from worker.results import part_key
 
 NewJob = Callable[..., Job]
 
