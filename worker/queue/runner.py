@@ -278,15 +278,16 @@ class JobTools:
     def of(self, job: Job) -> Iterator[tuple[PhotoSource, KnownPhotos]]:
         """A job's, for as long as the block runs; another job's are closed."""
         if self._open is None or job.spec.id != self._job:
-            self._close()
+            self.close()
             self._job, self._open = job.spec.id, (open_photos(job), open_known(job))
         try:
             yield self._open
         except BaseException:
-            self._close()
+            self.close()
             raise
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of all of it."""
         tools, self._open = self._open or (), None
         for tool in tools:
             tool.close()
