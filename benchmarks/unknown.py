@@ -59,10 +59,12 @@ def _write_table(photos: Path, left_out: str, table: Path) -> None:
 def _scores(run_path: Path, photos: Path, left_out: str) -> dict[str, Any]:
     import keras
     import numpy as np
+    from scipy.special import logsumexp
+    from sklearn.metrics import roc_auc_score
 
     from models.preprocess import preprocess
     from models.statistics.calibration import calibrated
-    from models.statistics.out_of_distribution import DistanceHead, auroc, energy
+    from models.statistics.out_of_distribution import DistanceHead
     from trainer.data.dataset import Split
     from trainer.run import open_run
     from trainer.splits.assigned import read_splits
@@ -79,7 +81,8 @@ def _scores(run_path: Path, photos: Path, left_out: str) -> dict[str, Any]:
     def judge(paths: list[Path]) -> tuple[Any, Any, Any]:
         pixels = np.stack([preprocess(path.read_bytes(), args.preprocess) for path in paths])
         logits, features = ends.predict(pixels, batch_size=128, verbose=0)
-        return head.score(features), energy(logits), -calibrated(logits, 1.0).max(axis=1)
+        energy = logits.mean(axis=1) - logsumexp(logits, axis=1)
+        return head.score(features), energy, -calibrated(logits, 1.0).max(axis=1)
 
     ours, others = judge(known), judge(strange)
     names = ("distance", "energy", "confidence")
@@ -87,7 +90,10 @@ def _scores(run_path: Path, photos: Path, left_out: str) -> dict[str, Any]:
     return {
         "known": len(known),
         "unknown": len(strange),
-        "auroc": {name: round(auroc(a, b), 3) for name, a, b in zip(names, ours, others, strict=True)},
+        "auroc": {
+            name: round(roc_auc_score([False] * len(a) + [True] * len(b), np.concatenate([a, b])), 3)
+            for name, a, b in zip(names, ours, others, strict=True)
+        },
         "known_sent_to_review": round(float((ours[0] > limit).mean()), 3),
         "unknown_sent_to_review": round(float((others[0] > limit).mean()), 3),
     }

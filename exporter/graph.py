@@ -12,7 +12,6 @@ from onnx import TensorProto, helper, numpy_helper
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from exporter.load_tensorflow import silent_stderr
-from exporter.training_run import UnknownKind
 from models.errors import ParityError
 from models.manifest import METADATA_KEY, ModelMetadata
 from models.statistics.out_of_distribution import SHORTEST, DistanceHead
@@ -23,27 +22,11 @@ __all__ = [
     "check_plain",
     "convert",
     "distance",
-    "energy",
     "network_ends",
     "to_logits",
     "with_half_weights",
     "with_probabilities",
 ]
-
-
-def energy(logits: tf.Tensor) -> tf.Tensor:
-    """:func:`models.statistics.out_of_distribution.energy` of class logits.
-
-    Args:
-        logits: ``(batch, classes)``; of a sigmoid ``(batch, 1)``, whose other class has the logit 0.
-
-    Returns:
-        ``float32 (batch,)``.
-    """
-    columns = tf.concat([tf.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
-    largest = tf.reduce_max(columns, axis=1, keepdims=True)
-    total = largest[:, 0] + tf.math.log(tf.reduce_sum(tf.exp(columns - largest), axis=1))
-    return tf.reduce_mean(columns, axis=1) - total
 
 
 def distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
@@ -99,7 +82,7 @@ def convert(
     network: keras.Model,
     size: int,
     temperature: float = 1.0,
-    unknown: UnknownKind | None = None,
+    unknown: DistanceHead | None = None,
 ) -> onnx.ModelProto:
     """Convert a network: :func:`to_logits`, then :func:`with_probabilities`.
 
@@ -113,7 +96,7 @@ def convert(
     return with_probabilities(to_logits(network, size, unknown), temperature)
 
 
-def to_logits(network: keras.Model, size: int, unknown: UnknownKind | None = None) -> onnx.ModelProto:
+def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = None) -> onnx.ModelProto:
     """Convert a network up to its class logits.
 
     The graph is frozen and inlined first: tf2onnx cannot read Keras 3 models, nor the variables of some of their
@@ -137,7 +120,7 @@ def to_logits(network: keras.Model, size: int, unknown: UnknownKind | None = Non
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, name="image")])  # type: ignore[untyped-decorator]
     def outputs(image: tf.Tensor) -> list[tf.Tensor]:
         features, logits = ends(tf.cast(image, tf.float32), training=False)
-        return [_class_logits(logits), *_unknown(features, logits, unknown)]
+        return [_class_logits(logits), *([distance(features, unknown)] if unknown else [])]
 
     with silent_stderr():
         frozen = convert_variables_to_constants_v2(outputs.get_concrete_function())
@@ -174,16 +157,6 @@ def _class_logits(logits: tf.Tensor) -> tf.Tensor:
     if logits.shape[1] > 1:
         return tf.identity(logits)
     return tf.concat([tf.zeros_like(logits), logits], axis=1)
-
-
-def _unknown(features: tf.Tensor, logits: tf.Tensor, unknown: UnknownKind | None) -> list[tf.Tensor]:
-    match unknown:
-        case None:
-            return []
-        case DistanceHead():
-            return [distance(features, unknown)]
-        case "energy":
-            return [energy(logits)]
 
 
 def _rename(model: onnx.ModelProto) -> None:

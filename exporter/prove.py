@@ -11,16 +11,15 @@ import onnxruntime as ort
 from exporter.graph import network_ends
 from exporter.options import TOLERANCE
 from exporter.parity import SINGLES, Parity, class_probabilities, compare, compare_scores
-from exporter.training_run import UnknownKind
 from models.classifier import Probabilities, Scores
 from models.errors import ParityError
 from models.manifest import ModelMetadata
 from models.photo import evenly
 from models.preprocess import Pixels
 from models.statistics.calibration import calibrated, class_logits
-from models.statistics.out_of_distribution import DistanceHead, energy
+from models.statistics.out_of_distribution import DistanceHead
 
-__all__ = ["MANY", "Said", "keras_says", "onnx_logits", "onnx_says", "prove", "unknown_scores"]
+__all__ = ["MANY", "Said", "keras_says", "onnx_logits", "onnx_says", "prove"]
 
 
 MANY: Final = 32
@@ -75,9 +74,9 @@ class Said:
     logits: npt.NDArray[np.float32]
     probabilities: Probabilities
 
-    def scores(self, temperature: float, unknown: UnknownKind | None) -> Scores:
+    def scores(self, temperature: float, unknown: DistanceHead | None) -> Scores:
         """Calibrated probabilities, and the unknown score where there is one."""
-        strange = None if unknown is None else unknown_scores(self, unknown)
+        strange = None if unknown is None else unknown.score(self.features)
         return Scores(calibrated(self.logits, temperature), strange)
 
 
@@ -94,17 +93,12 @@ def keras_says(network: keras.Model, pixels: Pixels) -> Said:
     return Said(features, class_logits(logits), probabilities)
 
 
-def unknown_scores(said: Said, unknown: UnknownKind) -> npt.NDArray[np.float32]:
-    """Unknown scores ``(n,)``, the higher, the stranger."""
-    return unknown.score(said.features) if isinstance(unknown, DistanceHead) else energy(said.logits)
-
-
 def prove(
     network: keras.Model,
     model: bytes,
     pixels: Pixels,
     metadata: ModelMetadata,
-    unknown: UnknownKind | None,
+    unknown: DistanceHead | None,
     atol: float = TOLERANCE,
 ) -> tuple[Parity, Parity]:
     """Compare an ONNX model with the Keras model that it came from.

@@ -18,10 +18,7 @@ from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import DistanceHead
 from models.statistics.thresholds import HeldOut
 
-__all__ = ["ORIGINALS", "TrainingRun", "UnknownKind", "read_training_run"]
-
-
-UnknownKind = DistanceHead | Literal["energy"]
+__all__ = ["ORIGINALS", "TrainingRun", "read_training_run"]
 
 
 ORIGINALS: Final = 256
@@ -54,7 +51,7 @@ class TrainingRun:
         originals: validation photos as they were.
         test_accuracy: on the test split, if there was one.
         confidence: how sure it is.
-        unknown_head: the arrays of the unknown score, where that is a distance.
+        unknown_head: the arrays of the unknown score; none where it could not be learned.
         folds: what networks that were trained without a fold said of it; may be none.
     """
 
@@ -85,11 +82,6 @@ class TrainingRun:
         """
         return _read_pixels(self.sample)[0]
 
-    @property
-    def unknown(self) -> UnknownKind | None:
-        """What the unknown score is; none where it could not be learned."""
-        return self.unknown_head or ("energy" if self.confidence.unknown else None)
-
 
 def read_training_run(path: Path) -> TrainingRun:
     """Read a run folder.
@@ -108,7 +100,6 @@ def read_training_run(path: Path) -> TrainingRun:
         msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train anew."
         raise InputError(msg)
     confidence = _read_confidence(path, len(args.classes))
-    distance = confidence.unknown is not None and confidence.unknown.score == "distance"
     return TrainingRun(
         name=args.name,
         arch=args.arch,
@@ -121,7 +112,7 @@ def read_training_run(path: Path) -> TrainingRun:
         originals=sorted((path / "export" / "originals").glob("[0-9]*")),
         test_accuracy=_test_accuracy(path / "evaluation.json"),
         confidence=confidence,
-        unknown_head=_read_head(path / "export" / "unknown.npz") if distance else None,
+        unknown_head=_read_head(path / "export" / "unknown.npz") if confidence.unknown else None,
         folds=_read_folds(path) if confidence.out_of_fold else (),
     )
 
@@ -170,6 +161,9 @@ def _read_confidence(path: Path, classes: int) -> Confidence:
     except ValidationError as error:
         msg = f"{file} is damaged or of another version of Hangtag; {again}"
         raise InputError(msg) from error
+    if confidence.unknown is not None and confidence.unknown.score != "distance":
+        msg = f"{file} has an unknown score by {confidence.unknown.score}, which is exported no more; {again}"
+        raise InputError(msg)
     precisions = [target.precision for target in confidence.targets]
     sound = len(set(precisions)) == len(precisions) and confidence.precision in {None, *precisions}
     if not sound or any(len(target.thresholds) != classes for target in confidence.targets):

@@ -145,10 +145,12 @@ def _made_up_confidence(run: Path) -> Confidence:
     import numpy as np
 
     from exporter.prove import keras_says
+    from models.statistics.out_of_distribution import DistanceHead
 
     with np.load(run / "export" / "val.npz") as kept:
         said = keras_says(keras.saving.load_model(run / "weights" / "best.keras", compile=False), kept["pixels"])
-    scores = said.scores(2.0, "energy")
+    with (run / "export" / "unknown.npz").open("rb") as file:
+        scores = said.scores(2.0, DistanceHead.read(file))
     some, more = np.quantile(scores.probabilities.max(axis=1), [0.3, 0.6])
     classes = scores.probabilities.shape[1]
     tables = {0.90: (some,) * classes, 0.98: (None, *(more,) * (classes - 1)), 0.99: (None,) * classes}
@@ -165,7 +167,7 @@ def _made_up_confidence(run: Path) -> Confidence:
             )
             for precision, table in tables.items()
         ),
-        unknown=UnknownLimit(score="energy", limit=float(np.quantile(scores.unknown, 0.8)), kept=0.8),
+        unknown=UnknownLimit(score="distance", limit=float(np.quantile(scores.unknown, 0.8)), kept=0.8),
         rows=len(scores.probabilities),
     )
 

@@ -14,31 +14,7 @@ from trainer.request import Arch, Balance
 from trainer.retrain.commands import retrain_command
 from trainer.schedule.commands import register as register_schedule
 
-__all__ = [
-    "DATA_HELP",
-    "MAX_SEED",
-    "AlphaOption",
-    "ArchOption",
-    "BalanceOption",
-    "BatchOption",
-    "DecodeOption",
-    "EpochsOption",
-    "FitOption",
-    "FixLeaksOption",
-    "FoldsOption",
-    "NameOption",
-    "PatienceOption",
-    "ResumeOption",
-    "RunsOption",
-    "SeedOption",
-    "SizeOption",
-    "SplitsOption",
-    "TensorBoardOption",
-    "TimeLimitOption",
-    "WeightsOption",
-    "register",
-]
-
+__all__ = ["MAX_SEED", "register"]
 
 MAX_SEED = 2**31 - 1
 
@@ -271,15 +247,11 @@ def train_command(
 
 def _check_alone(context: typer.Context, option: str, why: str) -> None:
     """Refuse what else was given."""
-    given = [name for name in context.params if name != option and _source(context, name) == "COMMANDLINE"]
+    sources = {name: context.get_parameter_source(name) for name in context.params if name != option}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
         msg = f"{why}; leave out {', '.join(given)}"
         raise typer.BadParameter(msg)
-
-
-def _source(context: typer.Context, name: str) -> str:
-    source = context.get_parameter_source(name)
-    return source.name if source else ""
 
 
 def evaluate_command(

@@ -261,11 +261,11 @@ def measure_and_show(model: Path, data: Path, *, as_json: bool) -> None:
     try:
         from trainer.judging.measure import measure
     except ImportError as error:
-        msg = f"Evaluating needs scikit-learn ({error}); pip install 'hangtag[train]'."
+        msg = f"Evaluating needs SciPy ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
 
     with Console(stderr=True).status("Measuring"):
-        measurement = measure(model, data, default_cache(), lambda done, total: None)
+        measurement = measure(model, data, default_cache())
     figures = measurement.figures
     if as_json:
         print(figures.model_dump_json(indent=1))

@@ -17,7 +17,7 @@ from trainer.data.photo_cache import PixelStore, StatisticsStore, pixels_folder,
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import choose_folds, share_of_main, train_folds
 from trainer.learning.balance import balance_note, choose_balance
-from trainer.learning.loop import TensorBoardView
+from trainer.learning.loop import FitView, TensorBoardView
 from trainer.learning.recipe import recipe_for
 from trainer.learning.training import Training, new_network
 from trainer.learning.training_step import is_bfloat16_fast
@@ -26,7 +26,7 @@ from trainer.networks.choice import NamedWeights, NetworkChoice, default_weights
 from trainer.report.pictures import first_batch
 from trainer.report.write import keep_for_export, write_report
 from trainer.request import TrainRequest
-from trainer.run import EpochFigures, Run, RunArgs, RunState, read_history
+from trainer.run import Run, RunArgs, RunState, read_history
 from trainer.splits.assigned import read_splits, write_splits
 from trainer.splits.prepare import Prepared, SplitWishes, prepare, read_excluded, restore, write_excluded
 
@@ -56,7 +56,7 @@ class TrainResult:
         return self.args.state is RunState.INTERRUPTED
 
 
-class TrainingView(Protocol):
+class TrainingView(FitView, Protocol):
     """Who is told how the training goes."""
 
     def prepared(self, prepared: Prepared, args: RunArgs) -> None:
@@ -64,12 +64,6 @@ class TrainingView(Protocol):
 
     def advance(self, what: str, done: int, total: int) -> None:
         """So much of a piece of work is done."""
-
-    def step(self, done: int, total: int) -> None:
-        """A step of the running epoch is done."""
-
-    def epoch(self, figures: EpochFigures, epochs: int) -> None:
-        """An epoch is done; there will be so many, as far as one can tell."""
 
 
 def train(request: TrainRequest, view: TrainingView) -> TrainResult:

@@ -53,7 +53,8 @@ class UnknownLimit(_Record):
     """Where "not one of my products" begins.
 
     Attributes:
-        score: what the ONNX file's output ``unknown`` (``float32 [batch]``) is; the higher, the stranger.
+        score: what the ONNX file's output ``unknown`` (``float32 [batch]``) is; the higher, the stranger. Nothing is
+            trained with ``energy`` any more.
         limit: a row whose score is above goes to review.
         kept: share of known rows within the limit.
     """

@@ -1,11 +1,10 @@
 """The out-of-distribution score: is a photo none of the products? The higher, the less it looks like them.
 
-Two scores. **Energy** says how little any class's logit stands out (Liu et al., 2020,
-https://arxiv.org/abs/2010.03759). **Distance** says how far the features lie from every class's mean (Mahalanobis: Lee
-et al., 2018, https://arxiv.org/abs/1807.03888), less how far they lie from the mean of all (relative: Ren et al., 2021,
+It says how far the features lie from every class's mean (Mahalanobis: Lee et al., 2018,
+https://arxiv.org/abs/1807.03888), less how far they lie from the mean of all (relative: Ren et al., 2021,
 https://arxiv.org/abs/2106.09022).
 
-A distance is fitted on the features of training photos: they are many, and cover what the classes look like. Its limit
+It is fitted on the features of training photos: they are many, and cover what the classes look like. Its limit
 must come from photos that the network has not learned from, which lie farther out: a limit at 95% of the photos that it
 was fitted on sent 13% of new ones of the same classes to review, even with frozen features.
 """
@@ -25,8 +24,6 @@ __all__ = [
     "SHORTEST",
     "DistanceHead",
     "OutOfDistribution",
-    "auroc",
-    "energy",
     "fit_distance",
     "fit_out_of_distribution",
     "relative_difference",
@@ -48,26 +45,6 @@ _SMALLEST: Final = 1e-6
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
 
 Floats = npt.NDArray[np.floating]
-
-
-def energy(logits: Floats) -> npt.NDArray[np.float32]:
-    """How little the largest logits stand out from the mean one: ``mean(z) - logsumexp(z)``.
-
-    Liu et al. leave the mean out. But softmax does not see it, so training never sets it, and it is arbitrary: for two
-    classes, whose logits are ``[0, z]``, the score without it is ``-log(1 + exp(z))``, and every row of class 0 would
-    be stranger than any of class 1. With it, two classes get ``-log(2 cosh(z / 2))``: the confidence, the other way
-    round. Energy tells nothing new of two classes.
-
-    Args:
-        logits: a column a class, ``(n, classes)``, not divided by the temperature.
-
-    Returns:
-        ``float32 (n,)``.
-    """
-    from scipy.special import logsumexp
-
-    double = logits.astype(np.float64)
-    return np.asarray(double.mean(axis=1) - logsumexp(double, axis=1), np.float32)
 
 
 @dataclass(frozen=True)
@@ -202,15 +179,6 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
     """
     rank = min(len(scores), math.ceil((len(scores) + 1) * kept - 1e-9))
     return float(np.sort(scores)[rank - 1])
-
-
-def auroc(known_scores: npt.NDArray[np.floating], unknown_scores: npt.NDArray[np.floating]) -> float:
-    """How often an unknown row scores higher than a known one; a tie counts half. At least one of each."""
-    from scipy.stats import rankdata
-
-    known, unknown = len(known_scores), len(unknown_scores)
-    ranks = rankdata(np.concatenate([known_scores, unknown_scores]))
-    return float((ranks[known:].sum() - unknown * (unknown + 1) / 2) / (known * unknown))
 
 
 def _unit(features: Floats) -> npt.NDArray[np.float64]:

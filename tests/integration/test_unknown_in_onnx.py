@@ -16,22 +16,21 @@ FEATURES = 12
 
 @pytest.fixture(scope="module")
 def make_network() -> Callable[..., Any]:
-    """A tiny network for photos of any size, whose logits and features can be set far from 0."""
+    """A tiny network for photos of any size."""
     from exporter.load_tensorflow import load_tensorflow
 
     load_tensorflow()
     import keras
 
-    def make(classes: int, logits_bias: float = 0.0, features_bias: float = 0.0) -> Any:
+    def make(classes: int) -> Any:
         keras.utils.set_random_seed(5)
         layers = keras.layers
         image = keras.Input((None, None, 3))
         x = layers.Conv2D(FEATURES, 3, strides=4)(layers.Rescaling(1 / 32)(image))
         x = layers.GlobalAveragePooling2D()(x)
-        x = layers.Dense(FEATURES, name="features", bias_initializer=keras.initializers.Constant(features_bias))(x)
+        x = layers.Dense(FEATURES, name="features")(x)
         units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
-        bias = keras.initializers.Constant(logits_bias)
-        x = layers.Dense(units, name="logits", bias_initializer=bias)(layers.Dropout(0.2)(x))
+        x = layers.Dense(units, name="logits")(layers.Dropout(0.2)(x))
         return keras.Model(image, layers.Activation(activation, name="probabilities")(x), name="tiny")
 
     return make
@@ -68,9 +67,9 @@ def both_sides(network: Any, pixels: np.ndarray, unknown: Any, temperature: floa
 
 
 @pytest.mark.parametrize("classes", [2, 3, 40])
-@pytest.mark.parametrize("kind", ["energy", "distance", "less background"])
+@pytest.mark.parametrize("kind", ["distance", "less background"])
 def test_onnx_runtime_says_what_numpy_says(make_network, pixels, classes: int, kind: str) -> None:
-    unknown = "energy" if kind == "energy" else head_of(classes, background=kind == "less background")
+    unknown = head_of(classes, background=kind == "less background")
     expected, (probabilities, scores) = both_sides(make_network(classes), pixels, unknown, temperature=1.7)
     assert scores.shape == (7,)
     assert scores.dtype == np.float32
@@ -79,11 +78,10 @@ def test_onnx_runtime_says_what_numpy_says(make_network, pixels, classes: int, k
     assert probabilities == pytest.approx(expected.probabilities, abs=1e-5)
 
 
-@pytest.mark.parametrize("unknown", ["energy", head_of(3, background=True)], ids=["energy", "distance"])
-def test_the_output_has_the_name_and_shape_of_the_contract(make_network, pixels, unknown) -> None:
+def test_the_output_has_the_name_and_shape_of_the_contract(make_network, pixels) -> None:
     from exporter.graph import convert
 
-    session = session_of(convert(make_network(3), 32, 1.0, unknown))
+    session = session_of(convert(make_network(3), 32, 1.0, head_of(3, background=True)))
     assert [(end.name, end.type, end.shape) for end in (*session.get_inputs(), *session.get_outputs())] == [
         ("image", "tensor(uint8)", ["batch", 32, 32, 3]),
         ("probabilities", "tensor(float)", ["batch", 3]),
@@ -92,22 +90,6 @@ def test_the_output_has_the_name_and_shape_of_the_contract(make_network, pixels,
     alone = [session.run(["unknown"], {"image": pixels[i : i + 1]})[0][0] for i in range(len(pixels))]
     assert alone == pytest.approx(session.run(["unknown"], {"image": pixels})[0], rel=1e-5)
     assert session.run(["unknown"], {"image": pixels[:0]})[0].shape == (0,)
-
-
-@pytest.mark.parametrize("temperature", [0.5, 3.0])
-def test_the_energy_is_not_divided_by_the_temperature(make_network, pixels, temperature: float) -> None:
-    network = make_network(3)
-    _, (_, at_one) = both_sides(network, pixels, "energy")
-    _, (_, scores) = both_sides(network, pixels, "energy", temperature)
-    assert np.array_equal(scores, at_one)
-
-
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("bias", [-500.0, 500.0])
-def test_large_logits_have_a_finite_energy(make_network, pixels, classes: int, bias: float) -> None:
-    expected, (_, scores) = both_sides(make_network(classes, logits_bias=bias), pixels, "energy")
-    assert np.isfinite(scores).all()
-    assert scores == pytest.approx(expected.unknown, rel=1e-3)
 
 
 def test_a_close_centre_among_far_ones_keeps_its_digits(make_network, pixels) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
-from sklearn.metrics import confusion_matrix
 
 from models.statistics.calibration import expected_calibration_error, mass_bins
 from models.statistics.intervals import Interval, bootstrap_interval, proportion_interval
@@ -63,10 +62,8 @@ class Figures(BaseModel):
     classes: dict[str, ClassFigures]
 
 
-def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str]) -> Figures | None:
-    """Compare probabilities ``float32 (n, classes)`` with class indices ``(n,)``; none where there are no photos."""
-    if not len(labels):
-        return None
+def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str]) -> Figures:
+    """Compare probabilities ``float32 (n, classes)`` with class indices ``(n,)`` of at least one photo."""
     guesses = probabilities.argmax(axis=1)
     per_class = _per_class(guesses, labels, classes)
     present = [figures for figures in per_class.values() if figures.support]
@@ -93,8 +90,8 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str]) 
 
 def confusion(probabilities: Probabilities, labels: Labels, classes: int) -> Counts:
     """Counts ``(classes, classes)``: row, the truth; column, the guess."""
-    matrix: Any = confusion_matrix(labels, probabilities.argmax(axis=1), labels=np.arange(classes))
-    return np.asarray(matrix, np.int64)
+    kinds = labels.astype(np.int64) * classes + probabilities.argmax(axis=1)
+    return np.bincount(kinds, minlength=classes**2).reshape(classes, classes)
 
 
 def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str]) -> dict[str, ClassFigures]:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from models.classifier import BATCH, Probabilities, load
 from models.errors import DataError, InputError
 from models.preprocess import Pixels, PreprocessSpec
-from trainer.data.dataset import LabeledPhoto, Split, read_dataset
+from trainer.data.dataset import Split, read_dataset
 from trainer.data.photo_cache import PixelStore, pixels_folder
 from trainer.judging.figures import Figures, score
 from trainer.splits.assigned import read_splits
-from trainer.splits.prepare import Advance, decode_all
+from trainer.splits.prepare import decode_all
 
 __all__ = ["Measurement", "measure"]
 
@@ -47,7 +47,7 @@ class Measurement:
     whole: bool
 
 
-def measure(model_path: Path, data: Path, cache: Path, on_photo: Advance) -> Measurement:
+def measure(model_path: Path, data: Path, cache: Path) -> Measurement:
     """Measure a run, a bundle or a lone ONNX file.
 
     The test split of the data counts where there is one, else all photos. Those that a run has learned from do not.
@@ -59,14 +59,20 @@ def measure(model_path: Path, data: Path, cache: Path, on_photo: Advance) -> Mea
     dataset = read_dataset(data)
     test = [photo for photo in dataset.photos if photo.split is Split.TEST]
     photos = test or list(dataset.photos)
-    _check_known(model_path, model.classes, photos)
+    unknown = sorted({photo.label for photo in photos} - set(model.classes))
+    if unknown:
+        msg = f"{model_path} does not know {', '.join(unknown)}; it knows {', '.join(model.classes)}."
+        raise DataError(msg)
     store = PixelStore(pixels_folder(cache), model.spec)
-    readable, unread = decode_all(photos, store, on_photo)
+    readable, unread = decode_all(photos, store, lambda done, total: None)
     fresh = [(photo, sha256) for photo, sha256 in readable if sha256 not in (model.learned_from or ())]
-    figures = _score(model, store, fresh)
-    if figures is None:
+    if not fresh:
         msg = f"Expected photos in {data} that {model_path} has not learned from, found none; bring others."
         raise DataError(msg)
+    sha256s = [sha256 for _, sha256 in fresh]
+    parts = [model.predict(store.take(sha256s[i : i + BATCH])) for i in range(0, len(sha256s), BATCH)]
+    truths = np.array([model.classes.index(photo.label) for photo, _ in fresh], np.intp)
+    figures = score(np.concatenate(parts), truths, model.classes)
     learned_from = None if model.learned_from is None else len(readable) - len(fresh)
     return Measurement(figures, len(unread), learned_from, whole=not test)
 
@@ -99,19 +105,3 @@ def _open_model(path: Path) -> _Model:
         photo.sha256 for photo in read_splits(run.splits) if photo.present and photo.split is not Split.TEST
     )
     return _Model(predict, args.preprocess, args.classes, learned_from)
-
-
-def _check_known(path: Path, classes: tuple[str, ...], photos: list[LabeledPhoto]) -> None:
-    unknown = sorted({photo.label for photo in photos} - set(classes))
-    if unknown:
-        msg = f"{path} does not know {', '.join(unknown)}; it knows {', '.join(classes)}."
-        raise DataError(msg)
-
-
-def _score(model: _Model, store: PixelStore, photos: list[tuple[LabeledPhoto, str]]) -> Figures | None:
-    if not photos:
-        return None
-    sha256s = [sha256 for _, sha256 in photos]
-    parts = [model.predict(store.take(sha256s[i : i + BATCH])) for i in range(0, len(sha256s), BATCH)]
-    truths = np.array([model.classes.index(photo.label) for photo, _ in photos], np.intp)
-    return score(np.concatenate(parts), truths, model.classes)

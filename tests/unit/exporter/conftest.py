@@ -65,7 +65,7 @@ def to_logits(trained):
 
     from exporter.graph import to_logits
 
-    return to_logits(keras.saving.load_model(trained.network, compile=False), 32, trained.unknown)
+    return to_logits(keras.saving.load_model(trained.network, compile=False), 32, trained.unknown_head)
 
 
 @pytest.fixture

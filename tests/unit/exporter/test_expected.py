@@ -13,31 +13,15 @@ def expected(make_network):  # loads TensorFlow
     return module
 
 
-LOGITS = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]], np.float32)
-
-
-NO_FEATURES = np.zeros((2, 0), np.float32)
-
-
-def said(expected, features=NO_FEATURES, logits=LOGITS):
-    return expected.Said(features, logits, logits)
-
-
-def test_the_energy_is_that_worked_out_by_hand(expected):
-    energies = expected.unknown_scores(said(expected, logits=np.log(np.array([[1.0, 4.0, 5.0]]))), "energy")
-    assert energies == pytest.approx([np.log(20.0) / 3 - np.log(10.0)])
-    assert expected.unknown_scores(said(expected), "energy")[1] == pytest.approx(-np.log(3.0))
-
-
-def test_the_distance_is_that_worked_out_by_hand(expected):
+def test_the_distance_is_that_worked_out_by_hand():
     """Features of length 5 count as of length 1; both lie 1 from a centre once the mean is off and all is doubled."""
     features = np.array([[3.0, 4.0], [0.0, -5.0]], np.float32)
     mean, twice = np.array([0.1, 0.3], np.float32), 2 * np.eye(2, dtype=np.float32)
     centres = np.array([[1.0, 0.0], [-0.2, -1.6]], np.float32)
     head = DistanceHead(mean, twice, centres, np.zeros((2, 0), np.float32))
-    assert expected.unknown_scores(said(expected, features), head) == pytest.approx([1.0, 1.0])
+    assert head.score(features) == pytest.approx([1.0, 1.0])
     head = dataclasses.replace(head, overall=np.array([[1.0], [0.0]], np.float32))
-    assert expected.unknown_scores(said(expected, features), head) == pytest.approx([1.0 - 0.25, 1.0 - 0.01])
+    assert head.score(features) == pytest.approx([1.0 - 0.25, 1.0 - 0.01])
 
 
 def test_keras_is_asked_for_all_three_ends(expected, make_network, pixels):
@@ -47,4 +31,3 @@ def test_keras_is_asked_for_all_three_ends(expected, make_network, pixels):
     second = found.scores(1.0, None).probabilities[:, 1]
     assert second == pytest.approx(found.probabilities[:, 0], abs=1e-6)
     assert found.scores(1.0, None).unknown is None
-    assert found.scores(1.0, "energy").unknown.dtype == np.float32

@@ -28,7 +28,7 @@ def metadata(temperature=1.0, limit=None):
         preprocess=PreprocessSpec(size=32),
         temperature=temperature,
         thresholds=(0.5, 0.5, 0.5),
-        unknown=None if limit is None else UnknownLimit(score="energy", limit=limit, kept=0.95),
+        unknown=None if limit is None else UnknownLimit(score="distance", limit=limit, kept=0.95),
     )
 
 

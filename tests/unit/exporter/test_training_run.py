@@ -52,7 +52,7 @@ TARGET = PrecisionTarget(
 SURE = Confidence(temperature=2.0, precision=0.98, targets=(TARGET,), unknown=None, rows=8)
 
 
-@pytest.mark.parametrize("score", [None, "energy", "distance"])
+@pytest.mark.parametrize("score", [None, "distance"])
 def test_how_sure_it_is_is_read_with_what_its_unknown_score_needs(run, score):
     limit = UnknownLimit(score=score, limit=1.5, kept=0.95) if score else None
     sure = SURE.model_copy(update={"unknown": limit})
@@ -62,11 +62,17 @@ def test_how_sure_it_is_is_read_with_what_its_unknown_score_needs(run, score):
         head.write(file)
     found = read_training_run(run)
     assert found.confidence == sure
-    if score == "distance":
-        assert found.unknown is found.unknown_head
+    if score:
         assert found.unknown_head.within.tolist() == head.within.tolist()
     else:
-        assert (found.unknown, found.unknown_head) == (score, None)
+        assert found.unknown_head is None
+
+
+def test_a_run_with_a_score_of_before_is_refused_with_what_to_do(run):
+    sure = SURE.model_copy(update={"unknown": UnknownLimit(score="energy", limit=1.5, kept=0.95)})
+    (run / "confidence.json").write_text(sure.model_dump_json())
+    with pytest.raises(InputError, match=r"by energy, which is exported no more; hangtag train --resume"):
+        read_training_run(run)
 
 
 def without(run):

@@ -34,7 +34,7 @@ def metadata_of(classes: int, fit: Fit = Fit.PAD, unknown: bool = False, variant
         targets=(
             PrecisionTarget(precision=0.9, thresholds=half, coverage=0.5, class_coverage=half, rows=(9,) * classes),
         ),
-        unknown=UnknownLimit(score="energy", limit=1.0, kept=0.9) if unknown else None,
+        unknown=UnknownLimit(score="distance", limit=1.0, kept=0.9) if unknown else None,
     )
 
 

@@ -39,12 +39,12 @@ def products(rows, seed, boast=1.0, classes=6, wrong_labels=0.0):
     return calibrated(logits * boast, 1.0), labels
 
 
-def everything(rows):
-    return np.ones(rows, bool)
+def rows_of(probabilities, labels, known=None):
+    return HeldRows(probabilities, labels, np.ones(len(labels), bool) if known is None else known)
 
 
-def targets_of(probabilities, labels, known):
-    return precision_targets(HeldRows(probabilities, labels, known))
+def targets_of(probabilities, labels, known=None):
+    return precision_targets(rows_of(probabilities, labels, known))
 
 
 def at(targets, precision):
@@ -57,61 +57,60 @@ def confidence_of(targets, precision=0.95):
 
 def test_there_is_a_row_for_every_target_in_order():
     probabilities, labels = products(200, 0)
-    targets = targets_of(probabilities, labels, everything(200))
+    targets = targets_of(probabilities, labels)
     assert tuple(row.precision for row in targets) == TARGETS
     assert all(len(row.thresholds) == 6 for row in targets)
-
-
-def test_few_classes_rows_are_pooled_and_share_a_threshold():
-    guesses = np.arange(300) % 3
-    target = at(targets_of(sure(guesses, 0.9), guesses, everything(300)), 0.98)
-    assert target.thresholds == (np.float32(0.9),) * 3
-    assert target.rows == (300, 300, 300)
-    assert target.coverage == 1.0
-    assert target.class_coverage == (1.0, 1.0, 1.0)
 
 
 def test_a_class_with_rows_enough_has_a_threshold_of_its_own():
     guesses = np.repeat([0, 1, 2], [1100, 700, 300])
     confidence = np.where(guesses == 0, np.linspace(0.95, 0.6, 2100), 0.7)
-    target = at(targets_of(sure(guesses, confidence), guesses, everything(2100)), 0.95)
+    target = at(targets_of(sure(guesses, confidence), guesses), 0.95)
     assert target.rows == (1100, 1000, 1000)
     assert target.thresholds[0] < 0.8
     assert target.thresholds[1:] == (np.float32(0.7),) * 2
 
 
-def test_a_class_known_to_be_bad_goes_to_review_whatever_the_others_prove():
-    guesses = np.repeat([0, 1, 2], [1000, 1000, 700])
+def with_errors(guesses, errors, label):
+    """The truth: the guesses, but for some of them."""
     labels = guesses.copy()
-    labels[:200] = 1
-    target = at(targets_of(sure(guesses, 0.9), labels, everything(2700)), 0.95)
-    assert target.thresholds == (None, np.float32(0.9), np.float32(0.9))
-    assert target.class_coverage == (0.0, 1.0, 1.0)
-    assert target.coverage == pytest.approx(1700 / 2700)
+    labels[errors] = label
+    return labels
 
 
-def test_the_pool_has_only_the_rows_it_is_used_on():
-    """Two small classes are bad: a thousand rows of a good one prove nothing of them."""
-    guesses = np.repeat([0, 1, 2], [3000, 300, 300])
-    labels = guesses.copy()
-    labels[3000::5] = 0
-    target = at(targets_of(sure(guesses, 0.9), labels, everything(3600)), 0.95)
-    assert target.rows == (3000, 600, 600)
-    assert target.thresholds == (np.float32(0.9), None, None)
-
-
-def test_a_pool_too_small_to_prove_anything_is_joined_by_the_smallest_class():
-    guesses = np.repeat([0, 1, 2], [2000, 1000, 20])
-    target = at(targets_of(sure(guesses, 0.9), guesses, everything(3020)), 0.95)
-    assert target.rows == (2000, 1020, 1020)
-    assert target.thresholds == (np.float32(0.9),) * 3
+@pytest.mark.parametrize(
+    ("sizes", "errors", "precision", "rows", "thresholds", "coverages"),
+    [
+        pytest.param((100, 100, 100), None, 0.98, (300,) * 3, (0.9,) * 3, (1.0, 1.0, 1.0), id="few rows are pooled"),
+        pytest.param(
+            (1000, 1000, 700), (slice(200), 1), 0.95, (1000, 1000, 700), (None, 0.9, 0.9), (0.0, 1.0, 1.0),
+            id="a class known to be bad goes to review whatever the others prove",
+        ),
+        pytest.param(
+            (3000, 300, 300), (slice(3000, None, 5), 0), 0.95, (3000, 600, 600), (0.9, None, None), (1.0, 0.0, 0.0),
+            id="rows of a good class prove nothing of the pool",
+        ),
+        pytest.param(
+            (2000, 1000, 20), None, 0.95, (2000, 1020, 1020), (0.9,) * 3, (1.0, 1.0, 1.0),
+            id="a pool too small to prove anything is joined by the smallest class",
+        ),
+    ],
+)  # fmt: skip
+def test_a_class_stands_by_itself_or_is_in_the_pool(sizes, errors, precision, rows, thresholds, coverages):
+    guesses = np.repeat([0, 1, 2], sizes)
+    labels = with_errors(guesses, *errors) if errors else guesses
+    target = at(targets_of(sure(guesses, 0.9), labels), precision)
+    assert target.rows == rows
+    assert target.thresholds == tuple(limit and np.float32(limit) for limit in thresholds)
+    assert target.class_coverage == coverages
+    assert target.coverage == pytest.approx(np.average(coverages, weights=sizes))
 
 
 def test_rows_of_one_confidence_are_in_or_out_together():
     guesses = np.zeros(400, np.intp)
     labels = np.repeat([0, 1], [390, 10])
     confidence = np.repeat([0.9, 0.8], [200, 200])
-    target = at(targets_of(sure(guesses, confidence), labels, everything(400)), 0.98)
+    target = at(targets_of(sure(guesses, confidence), labels), 0.98)
     assert target.thresholds[0] == np.float32(0.9)
     assert target.coverage == 0.5
 
@@ -131,7 +130,7 @@ def test_unknown_rows_go_to_review_and_count_for_coverage_only():
 @pytest.mark.parametrize("rows", [0, 1, 28])
 def test_too_few_rows_promise_nothing(rows):
     guesses = np.zeros(rows, np.intp)
-    targets = targets_of(sure(guesses, 0.9), guesses, everything(rows))
+    targets = targets_of(sure(guesses, 0.9), guesses)
     assert {row.coverage for row in targets} == {0.0}
     assert {row.thresholds for row in targets} == {(None, None, None)}
     assert default_precision(targets) is None
@@ -139,7 +138,7 @@ def test_too_few_rows_promise_nothing(rows):
 
 def test_thousands_of_classes():
     guesses = np.arange(6000) % 3000
-    targets = targets_of(sure(guesses, 0.9, classes=3000), guesses, everything(6000))
+    targets = targets_of(sure(guesses, 0.9, classes=3000), guesses)
     assert {row.coverage for row in targets} == {1.0}
 
 
@@ -167,8 +166,8 @@ def test_promises_hold_on_photos_never_seen(boast, wrong_labels):
     right = everyone[0].argmax(axis=1) == everyone[1]
     promises = broken = 0
     for seed in range(1, sets + 1):
-        for target in targets_of(*products(600, seed, boast, wrong_labels=wrong_labels), everything(600)):
-            chosen = automatic(everyone[0], everything(40_000), target.thresholds)
+        for target in targets_of(*products(600, seed, boast, wrong_labels=wrong_labels)):
+            chosen = automatic(everyone[0], np.ones(40_000, bool), target.thresholds)
             promises += 1
             broken += bool(chosen.any()) and right[chosen].mean() < target.precision
     assert promises == sets * len(TARGETS)
@@ -197,7 +196,7 @@ def test_the_target_that_rules_gives_the_thresholds(precision, thresholds):
 
 
 def held(rows, seed, boast=1.0, wrong_labels=0.0):
-    return HeldRows(*products(rows, seed, boast, wrong_labels=wrong_labels), everything(rows))
+    return rows_of(*products(rows, seed, boast, wrong_labels=wrong_labels))
 
 
 def test_other_networks_prove_what_few_rows_cannot():
@@ -216,15 +215,15 @@ def test_coverage_is_of_the_networks_own_rows_whoever_proves_it():
 
 def test_other_networks_that_know_little_take_little_away():
     own = held(3000, 0)
-    guessing = HeldRows(np.full((500, 6), 1 / 6, np.float32), np.arange(500) % 6, everything(500))
+    guessing = rows_of(np.full((500, 6), 1 / 6, np.float32), np.arange(500) % 6)
     alone, beside = (at(precision_targets(own, others), 0.95).coverage for others in ((), (guessing,)))
     assert beside > alone - 0.05
 
 
 def test_what_other_networks_prove_is_not_believed_against_the_networks_own_rows():
     guesses = np.zeros(200, int)
-    own = HeldRows(sure(guesses, 0.99), np.arange(200) % 2, everything(200))
-    others = HeldRows(sure(np.zeros(5000, int), 0.99), np.zeros(5000, int), everything(5000))
+    own = rows_of(sure(guesses, 0.99), np.arange(200) % 2)
+    others = rows_of(sure(np.zeros(5000, int), 0.99), np.zeros(5000, int))
     assert at(precision_targets(own, [others]), 0.90).coverage == 0
 
 

@@ -47,7 +47,7 @@ CONFIDENCE = Confidence(
         )
         for precision in TARGETS
     ),
-    unknown=UnknownLimit(score="energy", limit=1.0, kept=0.95),
+    unknown=UnknownLimit(score="distance", limit=1.0, kept=0.95),
     rows=6,
 )
 
@@ -85,7 +85,7 @@ def test_where_no_row_is_automatic_there_is_no_precision():
 
 def test_the_share_of_unknown_rows_is_said():
     unknown = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST}).unknown
-    assert (unknown.score, unknown.limit, unknown.kept) == ("energy", 1.0, 0.95)
+    assert (unknown.score, unknown.limit, unknown.kept) == ("distance", 1.0, 0.95)
     assert unknown.review.val == pytest.approx(1 / 6)
     assert unknown.review.test == 0
 

@@ -39,10 +39,6 @@ def test_an_absent_class_is_listed_and_does_not_pull_the_means_down():
     assert (figures.accuracy, figures.precision, figures.recall, figures.f1) == (1.0, 1.0, 1.0, 1.0)
 
 
-def test_no_photos_no_figures():
-    assert score(np.empty((0, 4), np.float32), np.empty(0, np.intp), CLASSES) is None
-
-
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
 def test_figures_agree_with_the_confusion_matrix(pairs):

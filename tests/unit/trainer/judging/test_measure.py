@@ -29,7 +29,7 @@ def some_photos(trained, tmp_path):
 
 @pytest.fixture
 def measured(session_cache):
-    return lambda model, data: measure(model, data, session_cache, lambda done, total: None)
+    return lambda model, data: measure(model, data, session_cache)
 
 
 def agree(some, others):

@@ -99,7 +99,7 @@ def made(
     if not unknown:
         judged = {split: replace(one, unknown=None) for split, one in judged.items()}
     targets = tuple(target_of(judged[Split.VAL], count, precision) for precision in TARGETS)
-    limit = UnknownLimit(score="energy", limit=-3.2, kept=0.95) if unknown else None
+    limit = UnknownLimit(score="distance", limit=-3.2, kept=0.95) if unknown else None
     if ruling is None:
         nothing = {"thresholds": (None,) * count, "coverage": 0.0, "class_coverage": (0.0,) * count}
         targets = tuple(target.model_copy(update=nothing) for target in targets)
