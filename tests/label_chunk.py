@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from models.classifier import Classifier
-from worker.earlier.results import NOTHING_KNOWN, KnownPhotos
+from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
 from worker.job import Job
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Guard, Labeller, run_chunks
@@ -26,7 +26,7 @@ def run_chunk(
     chunk: int,
     classifier: Classifier,
     guard: Guard | None = None,
-    known: KnownPhotos = NOTHING_KNOWN,
+    known: EarlierResults = NO_EARLIER_RESULTS,
 ) -> bool:
     """Label a chunk and commit its part; whether this call committed it."""
     finished: list[Finished] = []

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from models.errors import JobError
 from pages.tiles import LabelledPhoto
-from worker.earlier.results import forget_known
+from worker.earlier.results import forget_local_cache
 from worker.job import CANCELLED, RETRYABLE, Job, Retry, commit_retry
 from worker.merging.merge import Merged, merge_job, upload_lists
 from worker.model import check_promise
@@ -55,7 +55,7 @@ def finish_job(job: Job) -> Receipt:
     run = _run_figures(job, retry, merged.tally)
     receipt = merged.tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", run, retry.number, merged.groups)
     write_receipt(job, receipt, merged)
-    forget_known(job)
+    forget_local_cache(job)
     return receipt
 
 

@@ -16,7 +16,7 @@ from models.reference import DEFAULT_REGISTRY, ModelReference
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
 from worker.earlier.previous import Carried, Terms, carry_over
-from worker.earlier.results import forget_known
+from worker.earlier.results import forget_local_cache
 from worker.finish import RESULT_FILE, retry_failed, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
 from worker.job_writer import create_job, job_digest
@@ -312,5 +312,5 @@ def _run(job: Job, request: LabelRequest, model: Path, on_progress: Progress) ->
         upload_lists(job, scratch)
     receipt = merged.tally.receipt(job, str(request.output), run, retry.number, merged.groups)
     write_receipt(job, receipt, merged)
-    forget_known(job)
+    forget_local_cache(job)
     return receipt

@@ -11,32 +11,26 @@ from pathlib import Path
 from typing import Final, Self
 
 from models.process import default_cache
-from worker.earlier.result_table import KEYED_TABLES, Shelf
+from worker.earlier.result_table import KEYED_TABLES, ResultCache
 from worker.owner import boot_id
 
-__all__ = ["OWN_FILE", "OwnFolder", "open_own_photos", "own_folder"]
+__all__ = ["CACHE_FILE", "CacheFolder", "cache_folder", "open_local_cache"]
 
 
-OWN_FILE: Final = "photos.sqlite"
+CACHE_FILE: Final = "photos.sqlite"
 _MAX_BYTES: Final = 1 << 30
 """About four million photos; then nothing more is added."""
 _BUSY_S: Final = 2.0
 
 
-def open_own_photos(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy_s: float = _BUSY_S) -> Shelf:
+def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy_s: float = _BUSY_S) -> ResultCache:
     """Open the photos in a folder that is held; made if need be.
-
-    Args:
-        folder: of the job on this machine.
-        model: what results say that they are of.
-        max_bytes: how large it may grow.
-        busy_s: how long to wait for another process that is just adding.
 
     Raises:
         OSError: the system does not let us.
         sqlite3.Error: the database is damaged, or cannot be read now.
     """
-    file = folder / OWN_FILE
+    file = folder / CACHE_FILE
     if not file.exists():
         _make(file)
     connection = sqlite3.connect(file, timeout=busy_s, isolation_level=None)
@@ -48,7 +42,7 @@ def open_own_photos(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy_
     except BaseException:
         connection.close()
         raise
-    return Shelf(connection, model, str(file))
+    return ResultCache(connection, model, str(file))
 
 
 def _make(file: Path) -> None:
@@ -73,12 +67,12 @@ _TRIES: Final = 100
 _OLD_S: Final = 7 * 24 * 3600.0
 
 
-def own_folder(job: str) -> Path:
+def cache_folder(job: str) -> Path:
     """Of a job on this machine as it runs now: machines may share a home, and what is not synced ends with a boot."""
     return default_cache() / "known" / f"{job}-{boot_id()[:8]}"
 
 
-class OwnFolder:
+class CacheFolder:
     """A folder that stays while it is held, by any number of processes; use :meth:`hold`.
 
     Attributes:
@@ -137,7 +131,7 @@ class OwnFolder:
         for path in place.glob("*"):
             with suppress(OSError):
                 if path.stat().st_mtime < time.time() - _OLD_S:
-                    OwnFolder.remove(path)
+                    CacheFolder.remove(path)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, Self
 from models.errors import HangtagError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.storage.storage import Storage
-from worker.earlier.result_table import PLAIN_TABLES, PLAIN_TABLES_KEYS, Labelled, PhotoTable, Shelf
+from worker.earlier.result_table import PLAIN_TABLES, PLAIN_TABLES_KEYS, Labelled, ResultCache, ResultTable
 from worker.events import log_event
 from worker.job import Job, JobOptions, JobSpec, ModelPin
 from worker.photos.cells import Cells
@@ -26,14 +26,7 @@ __all__ = ["PREVIOUS_FILE", "Carried", "Terms", "carry_over", "open_previous"]
 class Terms:
     """What decides a photo's result besides its bytes.
 
-    Attributes:
-        digest: of the model.
-        variant: of the model.
-        precision: the target that rules.
-        top_k: how many classes are named.
-        preprocess_version: of ``models/preprocess.py``.
-        threshold: what was asked for in the place of a promise.
-        unpromised: whether an earlier Hangtag labeled rows though nothing was promised.
+    The fields are those of :class:`ModelPin` and :class:`JobOptions`.
     """
 
     digest: str
@@ -47,24 +40,13 @@ class Terms:
     @classmethod
     def of(cls, spec: JobSpec) -> Self:
         """Those of a job."""
-        return cls._made(spec.model, spec.options, spec.preprocess_version)
+        return cls.of_new(spec.model, spec.options, spec.preprocess_version)
 
     @classmethod
-    def of_new(cls, model: ModelPin, options: JobOptions) -> Self:
+    def of_new(cls, model: ModelPin, options: JobOptions, version: str = PREPROCESS_VERSION) -> Self:
         """Those of a job that is just being made."""
-        return cls._made(model, options, PREPROCESS_VERSION)
-
-    @classmethod
-    def _made(cls, model: ModelPin, options: JobOptions, version: str) -> Self:
-        return cls(
-            model.digest,
-            model.variant,
-            model.precision,
-            options.top_k,
-            version,
-            model.threshold,
-            model.unpromised,
-        )
+        top_k, threshold = options.top_k, model.threshold
+        return cls(model.digest, model.variant, model.precision, top_k, version, threshold, model.unpromised)
 
     def changes_from(self, earlier: "Terms") -> str:
         """What differs, in words; nothing where all is the same."""
@@ -109,12 +91,7 @@ class Carried:
 
 
 def carry_over(previous: Job, storage: Storage, terms: Terms) -> Carried:
-    """Write what an earlier job's parts hold into the place of a new job; memory does not grow with the rows.
-
-    Args:
-        previous: the earlier job, all of whose rows are done.
-        storage: the new job's.
-        terms: the new job's.
+    """Write what the parts of a finished job hold into the place of a new job; memory does not grow with the rows.
 
     Raises:
         JobError: a part of the earlier job is damaged, or the disk has no room for what it holds.
@@ -138,7 +115,7 @@ def _written(previous: Job, file: Path, terms: Terms) -> int:
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-{_MEMORY_KB};")
         connection.executescript(PLAIN_TABLES)
-        table = PhotoTable(connection, previous.spec.model.reference)
+        table = ResultTable(connection, previous.spec.model.reference)
         with table.transaction():
             table.say(_text(terms))
             for rows in _chunks(previous):
@@ -167,24 +144,19 @@ def _chunks(job: Job) -> Iterator[list[Labelled]]:
         yield [Labelled(result, url) for result, url in zip(results, urls, strict=True)]
 
 
-def open_previous(job: Job, folder: Path) -> Shelf | None:
-    """The results that a job may take over; none where it was made without ``--previous``.
-
-    Args:
-        job: the job.
-        folder: on this machine, for a copy where the job is elsewhere.
-    """
+def open_previous(job: Job, folder: Path) -> ResultCache | None:
+    """The results that a job may take over, if any; of a job elsewhere a copy is made in ``folder``."""
     try:
         if not job.storage.exists(PREVIOUS_FILE):
             return None
         place = job.storage.local(PREVIOUS_FILE, folder).absolute()
         connection = sqlite3.connect(f"{place.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
-        said = PhotoTable(connection, "").said()
+        said = ResultTable(connection, "").said()
     except (OSError, sqlite3.Error, HangtagError) as error:
         log_event("known_photos_lost", logging.WARNING, place=PREVIOUS_FILE, error=f"{type(error).__name__}: {error}")
         return None
     if said == _text(Terms.of(job.spec)):
-        return Shelf(connection, job.spec.model.reference, str(place))
+        return ResultCache(connection, job.spec.model.reference, str(place))
     connection.close()  # left by a submit that was killed, of a job with another model
     return None
 

@@ -15,11 +15,19 @@ from worker.events import log_event
 from worker.job import RETRYABLE
 from worker.results import RowResult, Status
 
-__all__ = ["KEYED_TABLES", "PLAIN_TABLES", "PLAIN_TABLES_KEYS", "Known", "Labelled", "PhotoTable", "Shelf"]
+__all__ = [
+    "KEYED_TABLES",
+    "PLAIN_TABLES",
+    "PLAIN_TABLES_KEYS",
+    "EarlierResult",
+    "Labelled",
+    "ResultCache",
+    "ResultTable",
+]
 
 
 @dataclass(frozen=True)
-class Known:
+class EarlierResult:
     """The result of a photo's bytes.
 
     Attributes:
@@ -61,13 +69,8 @@ _PUT_PLACE: Final = "INSERT OR REPLACE INTO place VALUES (?, ?, ?)"
 _ASKED_AT_ONCE: Final = 500
 
 
-class PhotoTable:
-    """The tables of one database. All methods raise ``sqlite3.Error``, and ``ValueError`` of what is damaged.
-
-    Args:
-        connection: to a database that has such tables; in autocommit.
-        model: what results say that they are of.
-    """
+class ResultTable:
+    """The tables of one database. All methods raise ``sqlite3.Error``, and ``ValueError`` of what is damaged."""
 
     def __init__(self, connection: sqlite3.Connection, model: str) -> None:
         self._connection = connection
@@ -169,15 +172,10 @@ _PAUSE_S: Final = 30.0
 _Answer = TypeVar("_Answer")
 
 
-class Shelf:
+class ResultCache:
     """The tables of a database, which is locked, full, damaged or taken away now and then.
 
     What cannot be read is not known from then on; what cannot be added is left out. Both are logged, once each.
-
-    Args:
-        connection: to the database; in autocommit.
-        model: what results say that they are of.
-        place: of the database, for the log.
 
     Attributes:
         damaged: whether it has been found to be no database, or no whole one.
@@ -185,22 +183,22 @@ class Shelf:
 
     def __init__(self, connection: sqlite3.Connection, model: str, place: str) -> None:
         self._connection = connection
-        self._table: PhotoTable | None = PhotoTable(connection, model)
+        self._table: ResultTable | None = ResultTable(connection, model)
         self._place = place
         self._adds_from = 0.0
         self._told: set[str] = set()
         self.damaged = False
 
     def find(self, sha256: str) -> RowResult | None:
-        """See :meth:`PhotoTable.find`."""
+        """See :meth:`ResultTable.find`."""
         return self._asked(lambda table: table.find(sha256), None)
 
     def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """See :meth:`PhotoTable.etags`."""
+        """See :meth:`ResultTable.etags`."""
         return self._asked(lambda table: table.etags(urls), {})
 
     def at(self, url: str, etag: str) -> RowResult | None:
-        """See :meth:`PhotoTable.at`."""
+        """See :meth:`ResultTable.at`."""
         return self._asked(lambda table: table.at(url, etag), None)
 
     def add(self, rows: Iterable[Labelled]) -> None:
@@ -221,7 +219,7 @@ class Shelf:
         self._table = None
         self._connection.close()
 
-    def _asked(self, ask: Callable[[PhotoTable], _Answer], nothing: _Answer) -> _Answer:
+    def _asked(self, ask: Callable[[ResultTable], _Answer], nothing: _Answer) -> _Answer:
         if self._table is None:
             return nothing
         try:

@@ -11,8 +11,8 @@ import numpy as np
 from models.classifier import BATCH, Classifier
 from models.errors import ImageError
 from models.preprocess import Pixels
-from worker.earlier.result_table import Known, Labelled
-from worker.earlier.results import NOTHING_KNOWN, KnownPhotos
+from worker.earlier.result_table import EarlierResult, Labelled
+from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
 from worker.job import RETRYABLE, Job
 from worker.labelling.chunk import Finished, OpenChunk, is_done
 from worker.photos.photo import Photo, PhotoSource
@@ -85,7 +85,7 @@ class Labeller:
         classifier: Classifier,
         photos: PhotoSource,
         on_finished: Callable[[Finished], None],
-        known: KnownPhotos = NOTHING_KNOWN,
+        known: EarlierResults = NO_EARLIER_RESULTS,
         guard: Guard | None = None,
     ) -> None:
         self._job = job
@@ -189,7 +189,7 @@ class Labeller:
         else:
             self._batch[sha256] = _Pixels(sha256, outcome, [photo])
 
-    def _take_over(self, photo: Photo, chunk: OpenChunk, known: Known) -> None:
+    def _take_over(self, photo: Photo, chunk: OpenChunk, known: EarlierResult) -> None:
         chunk.effort["carried" if known.carried else "repeated"] += 1
         row = replace(known.result, etag=photo.etag)
         if photo.url and photo.etag:

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from models.classifier import Classifier
 from models.errors import HangtagError, JobError
 from models.storage.storage import FolderStorage
-from worker.earlier.results import open_known
+from worker.earlier.results import open_earlier_results
 from worker.job import Job, open_job
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts
 from worker.labelling.labeller import Labeller, run_chunks
@@ -154,7 +154,7 @@ def _serve(job: Job, classifier: Classifier, replies: TextIO) -> None:
     feed = LineFeed(sys.stdin.fileno(), lambda: _say(replies, {"more": True}))
     with (
         closing(open_photos(job)) as photos,
-        closing(open_known(job)) as known,
+        closing(open_earlier_results(job)) as known,
         Labeller(job, classifier, photos, done, known) as labeller,
     ):
         run_chunks(labeller, feed)

@@ -18,7 +18,7 @@ from models.errors import HangtagError, ImageFault, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import python_command, python_environment
 from models.storage.storage import open_storage
-from worker.earlier.results import KnownPhotos, open_known
+from worker.earlier.results import EarlierResults, open_earlier_results
 from worker.events import log_event
 from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
 from worker.jobs import BundleStore, Jobs
@@ -272,14 +272,14 @@ class JobTools:
 
     def __init__(self) -> None:
         self._job = ""
-        self._open: tuple[PhotoSource, KnownPhotos] | None = None
+        self._open: tuple[PhotoSource, EarlierResults] | None = None
 
     @contextmanager
-    def of(self, job: Job) -> Iterator[tuple[PhotoSource, KnownPhotos]]:
+    def of(self, job: Job) -> Iterator[tuple[PhotoSource, EarlierResults]]:
         """A job's, for as long as the block runs; another job's are closed."""
         if self._open is None or job.spec.id != self._job:
             self.close()
-            self._job, self._open = job.spec.id, (open_photos(job), open_known(job))
+            self._job, self._open = job.spec.id, (open_photos(job), open_earlier_results(job))
         try:
             yield self._open
         except BaseException:

@@ -8,9 +8,9 @@ import pytest
 
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
-from worker.earlier.local_cache import own_folder
+from worker.earlier.local_cache import cache_folder
 from worker.earlier.previous import Carried
-from worker.earlier.results import open_known
+from worker.earlier.results import open_earlier_results
 from worker.job import JobOptions, open_job
 from worker.label import LabelRequest, job_folder, label
 from worker.receipt import Receipt
@@ -42,7 +42,7 @@ def test_a_result_that_is_carried_over_is_that_of_a_full_run(yesterday: LabelReq
     assert pq.read_table(nightly.output).equals(pq.read_table(full.output))
     jobs = [open_job(FolderStorage(job_folder(each.output))) for each in (full, nightly)]
     assert len({job.spec.digest for job in jobs}) == 1
-    known = open_known(jobs[1])
+    known = open_earlier_results(jobs[1])
     rows = pq.read_table(nightly.output).to_pylist()
     assert all((known.find(row["sha256"]) is not None) == bool(row["sha256"]) for row in rows)
     known.close()
@@ -72,7 +72,7 @@ def test_what_cannot_be_carried_over_is_refused_before_anything_is_written(
 
 def test_a_run_leaves_nothing_in_the_cache(yesterday: LabelRequest) -> None:
     receipt, _ = run(yesterday)
-    assert not own_folder(receipt.job).exists()
+    assert not cache_folder(receipt.job).exists()
 
 
 def test_what_another_preprocessing_began_is_not_gone_on_with(yesterday: LabelRequest) -> None:

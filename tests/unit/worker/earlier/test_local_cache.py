@@ -2,15 +2,15 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from worker.earlier.local_cache import OWN_FILE, open_own_photos
+from worker.earlier.local_cache import CACHE_FILE, open_local_cache
 
 from .rows import MODEL, labelled, sha256_of
 
 
 def test_what_is_locked_is_read_but_not_added_to(tmp_path: Path, caplog) -> None:
-    shelf = open_own_photos(tmp_path, MODEL, busy_s=0.01)
+    shelf = open_local_cache(tmp_path, MODEL, busy_s=0.01)
     shelf.add([labelled(1)])
-    with closing(sqlite3.connect(tmp_path / OWN_FILE, isolation_level=None)) as other:
+    with closing(sqlite3.connect(tmp_path / CACHE_FILE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for _ in range(3):
             shelf.add([labelled(2)])
@@ -22,10 +22,10 @@ def test_what_is_locked_is_read_but_not_added_to(tmp_path: Path, caplog) -> None
 
 
 def test_it_grows_no_further_than_it_may(tmp_path: Path, caplog) -> None:
-    shelf = open_own_photos(tmp_path, MODEL, max_bytes=200_000)
+    shelf = open_local_cache(tmp_path, MODEL, max_bytes=200_000)
     for start in range(0, 5_000, 50):
         shelf.add(labelled(number) for number in range(start, start + 50))
-    assert (tmp_path / OWN_FILE).stat().st_size <= 200_000
+    assert (tmp_path / CACHE_FILE).stat().st_size <= 200_000
     assert shelf.find(sha256_of(1)) == labelled(1).result
     assert shelf.find(sha256_of(4_999)) is None
     assert [record.event for record in caplog.records] == ["known_photos_not_kept"]

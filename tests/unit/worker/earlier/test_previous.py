@@ -10,8 +10,8 @@ from models.decision import ReviewReason
 from models.errors import ImageFault, JobError
 from models.storage.storage import FolderStorage
 from worker.earlier.previous import PREVIOUS_FILE, Carried, Terms, carry_over
-from worker.earlier.result_table import Known, Labelled
-from worker.earlier.results import forget_known, open_known
+from worker.earlier.result_table import EarlierResult, Labelled
+from worker.earlier.results import forget_local_cache, open_earlier_results
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.jobs import Jobs
@@ -45,13 +45,13 @@ def finish(job: Job, rows: Sequence[Labelled]) -> Job:
     return job
 
 
-def found(job: Job, *numbers: int) -> list[Known | None]:
-    known = open_known(job)
+def found(job: Job, *numbers: int) -> list[EarlierResult | None]:
+    known = open_earlier_results(job)
     try:
         return [known.find(sha256_of(number)) for number in numbers]
     finally:
         known.close()
-        forget_known(job)
+        forget_local_cache(job)
 
 
 def terms(job: Job) -> Terms:
@@ -63,17 +63,17 @@ def test_what_an_earlier_job_labelled_is_carried_over(new_job: DoneJob) -> None:
     earlier, job = finish(new_job("earlier"), rows), new_job("job")
     carried = carry_over(earlier, job.storage, terms(job))
     assert carried == Carried(earlier.storage.place, 5)
-    assert found(job, *range(6)) == [Known(row.result, carried=True) for row in rows] + [None]
+    assert found(job, *range(6)) == [EarlierResult(row.result, carried=True) for row in rows] + [None]
 
 
 def test_whether_a_row_is_carried_does_not_depend_on_the_rows_before_it(new_job: DoneJob) -> None:
     earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
     carry_over(earlier, job.storage, terms(job))
-    known = open_known(job)
+    known = open_earlier_results(job)
     known.add([labelled(1), labelled(2)])
     assert [known.find(sha256_of(number)).carried for number in (1, 2)] == [True, False]
     known.close()
-    forget_known(job)
+    forget_local_cache(job)
 
 
 def test_what_was_carried_over_is_carried_on(new_job: DoneJob) -> None:
@@ -148,21 +148,21 @@ def test_a_review_is_carried_with_its_reason_or_not_at_all(new_job: DoneJob) -> 
     )
     earlier, job = finish(new_job("earlier"), [told, untold] * 2 + [told]), new_job("job")
     carry_over(earlier, job.storage, terms(job))
-    assert found(job, 1, 2) == [Known(told.result, carried=True), None]
+    assert found(job, 1, 2) == [EarlierResult(told.result, carried=True), None]
 
 
 def test_photos_are_carried_by_what_their_host_called_them(new_job: DoneJob) -> None:
     rows = [labelled(number, etag=f'"{number}"') for number in range(4)] + [labelled(4)]
     earlier, job = finish(new_job("earlier"), rows), new_job("job")
     carry_over(earlier, job.storage, terms(job))
-    known = open_known(job)
+    known = open_earlier_results(job)
     urls = [f"http://shop.example/{number}.jpg" for number in range(6)]
     assert known.etags(urls) == {url: f'"{number}"' for number, url in enumerate(urls[:4])}
-    assert known.at(urls[2], '"2"') == Known(rows[2].result, carried=True)
+    assert known.at(urls[2], '"2"') == EarlierResult(rows[2].result, carried=True)
     known.add([labelled(7, urls[2], '"new"')])
     assert known.etags(urls[2:3]) == {urls[2]: '"new"'}
     known.close()
-    forget_known(job)
+    forget_local_cache(job)
 
 
 def test_a_damaged_part_is_told_and_nothing_is_left(new_job: DoneJob) -> None:
@@ -208,9 +208,9 @@ def test_from_afar_it_is_brought_here_and_goes_with_the_job(new_job: DoneJob) ->
     earlier, near = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
     carry_over(earlier, near.storage, terms(near))
     far = Job(near.spec, _FarStorage(near.storage.root))
-    known = open_known(far)
+    known = open_earlier_results(far)
     near.storage.delete(PREVIOUS_FILE)
-    assert known.find(sha256_of(1)) == Known(labelled(1).result, carried=True)
+    assert known.find(sha256_of(1)) == EarlierResult(labelled(1).result, carried=True)
     known.close()
     assert found(far, 1) == [None]
 

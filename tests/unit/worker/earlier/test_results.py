@@ -13,26 +13,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.errors import ImageFault
-from worker.earlier.local_cache import OWN_FILE, OwnFolder, own_folder
-from worker.earlier.result_table import Known, Labelled
-from worker.earlier.results import KnownPhotos, forget_known, open_known
+from worker.earlier.local_cache import CACHE_FILE, CacheFolder, cache_folder
+from worker.earlier.result_table import EarlierResult, Labelled
+from worker.earlier.results import EarlierResults, forget_local_cache, open_earlier_results
 from worker.job import Job
 from worker.receipt import RECEIPT_FILE
 from worker.results import RowResult
 
 from .rows import failed, labelled, results, sha256_of
 
-Open = Callable[[Job], KnownPhotos]
+Open = Callable[[Job], EarlierResults]
 WEEK_S = 7 * 24 * 3600
 
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
     """Open what is known of a job; closed when the test ends."""
-    all_of_them: list[KnownPhotos] = []
+    all_of_them: list[EarlierResults] = []
 
-    def open_it(job: Job) -> KnownPhotos:
-        all_of_them.append(open_known(job))
+    def open_it(job: Job) -> EarlierResults:
+        all_of_them.append(open_earlier_results(job))
         return all_of_them[-1]
 
     yield open_it
@@ -44,20 +44,20 @@ def opened() -> Iterator[Open]:
 def job(paper_job) -> Iterator[Job]:
     job = paper_job()
     yield job
-    forget_known(job)
+    forget_local_cache(job)
 
 
 def file_of(job: Job) -> Path:
-    return own_folder(job.spec.id) / OWN_FILE
+    return cache_folder(job.spec.id) / CACHE_FILE
 
 
 @given(rows=st.lists(results, max_size=20, unique_by=lambda row: row.sha256))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_what_is_added_is_found_as_it_was(opened: Open, job: Job, rows: list[RowResult]) -> None:
-    forget_known(job)
-    known = open_known(job)
+    forget_local_cache(job)
+    known = open_earlier_results(job)
     known.add([Labelled(row, None) for row in rows])
-    assert [known.find(row.sha256) for row in rows] == [Known(row, carried=False) for row in rows]
+    assert [known.find(row.sha256) for row in rows] == [EarlierResult(row, carried=False) for row in rows]
     known.close()
 
 
@@ -65,10 +65,10 @@ def test_what_one_process_adds_another_finds(opened: Open, job: Job) -> None:
     one, other = opened(job), opened(job)
     one.add([labelled(1)])
     other.add([labelled(1), labelled(2)])
-    assert one.find(sha256_of(2)) == Known(labelled(2).result, carried=False)
+    assert one.find(sha256_of(2)) == EarlierResult(labelled(2).result, carried=False)
     one.close()
     other.close()
-    assert opened(job).find(sha256_of(1)) == Known(labelled(1).result, carried=False)
+    assert opened(job).find(sha256_of(1)) == EarlierResult(labelled(1).result, carried=False)
 
 
 def test_what_another_job_added_is_not_known(opened: Open, job: Job, paper_job) -> None:
@@ -97,7 +97,7 @@ def test_a_photo_is_known_by_what_its_host_calls_it(opened: Open, job: Job) -> N
     known.add([labelled(1, "http://shop.example/1", '"a"'), labelled(2, "http://shop.example/2"), labelled(3)])
     urls = [f"http://shop.example/{number}" for number in range(2_000)]
     assert known.etags(urls) == {urls[1]: '"a"'}
-    assert known.at(urls[1], '"a"') == Known(labelled(1, etag='"a"').result, carried=False)
+    assert known.at(urls[1], '"a"') == EarlierResult(labelled(1, etag='"a"').result, carried=False)
     assert known.at(urls[1], '"b"') is None
     assert known.at(urls[2], '"a"') is None
 
@@ -106,7 +106,7 @@ def test_a_host_is_asked_again_for_a_photo_that_failed(opened: Open, job: Job) -
     known, url = opened(job), "http://shop.example/1"
     half = failed(1, ImageFault.UNREADABLE)
     known.add([Labelled(replace(half.result, etag='"a"'), url)])
-    assert known.find(sha256_of(1)) == Known(half.result, carried=False)
+    assert known.find(sha256_of(1)) == EarlierResult(half.result, carried=False)
     assert known.etags([url]) == {}
     assert known.at(url, '"a"') is None
 
@@ -126,9 +126,9 @@ import os, signal, sys
 from pathlib import Path
 from tests.unit.worker.earlier.rows import labelled
 from worker.job import open_job
-from worker.earlier.results import open_known
+from worker.earlier.results import open_earlier_results
 from models.storage.storage import FolderStorage
-known = open_known(open_job(FolderStorage(Path(sys.argv[1]))))
+known = open_earlier_results(open_job(FolderStorage(Path(sys.argv[1]))))
 start = int(sys.argv[2])
 for number in range(start, start + 100):
     known.add([labelled(number)])
@@ -167,14 +167,14 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_damaged_is_not_known_and_is_made_anew(opened: Open, job: Job, damage: str, caplog) -> None:
-    known = open_known(job)
+    known = open_earlier_results(job)
     known.add(labelled(number) for number in range(300))
     known.close()
     DAMAGES[damage](file_of(job))
-    known = open_known(job)
+    known = open_earlier_results(job)
     assert known.find(sha256_of(1)) is None
     known.add([labelled(1)])
-    assert known.find(sha256_of(1)) in {None, Known(labelled(1).result, carried=False)}
+    assert known.find(sha256_of(1)) in {None, EarlierResult(labelled(1).result, carried=False)}
     known.close()
     assert [record.event for record in caplog.records] == ["known_photos_lost"]
     fresh = opened(job)
@@ -200,58 +200,58 @@ def test_a_cache_that_cannot_be_written_stops_nothing(
     known = opened(job)
     known.add([labelled(1)])
     assert known.find(sha256_of(1)) is None
-    forget_known(job)
+    forget_local_cache(job)
 
 
 def test_what_is_forgotten_is_gone(job: Job) -> None:
-    known = open_known(job)
+    known = open_earlier_results(job)
     known.add([labelled(1)])
-    forget_known(job)
+    forget_local_cache(job)
     assert known.find(sha256_of(1)), "it is still in use"
     known.close()
-    forget_known(job)
-    assert not own_folder(job.spec.id).exists()
-    forget_known(job)
+    forget_local_cache(job)
+    assert not cache_folder(job.spec.id).exists()
+    forget_local_cache(job)
 
 
 def test_of_a_finished_job_the_last_process_takes_it_away(job: Job) -> None:
-    one, other = open_known(job), open_known(job)
+    one, other = open_earlier_results(job), open_earlier_results(job)
     job.storage.replace(RECEIPT_FILE, b"{}")
     one.close()
     assert file_of(job).exists()
     other.close()
-    assert not own_folder(job.spec.id).exists()
+    assert not cache_folder(job.spec.id).exists()
 
 
 def test_what_nobody_has_used_for_a_week_goes_with_the_next_job(opened: Open, job: Job, paper_job) -> None:
     old, used, new = (paper_job(name=name) for name in ("old", "used", "new"))
     for each in (old, new):
-        open_known(each).close()
+        open_earlier_results(each).close()
     opened(used)
     for each in (old, used):
-        os.utime(own_folder(each.spec.id), times=(time.time() - WEEK_S - 60,) * 2)
+        os.utime(cache_folder(each.spec.id), times=(time.time() - WEEK_S - 60,) * 2)
     opened(job)
-    assert [own_folder(each.spec.id).exists() for each in (old, used, new)] == [False, True, True]
-    forget_known(new)
+    assert [cache_folder(each.spec.id).exists() for each in (old, used, new)] == [False, True, True]
+    forget_local_cache(new)
 
 
 def test_what_a_killed_removal_left_goes_with_another_job(opened: Open, job: Job) -> None:
-    left = own_folder(job.spec.id).with_name(".left")
+    left = cache_folder(job.spec.id).with_name(".left")
     left.mkdir(parents=True)
-    (left / OWN_FILE).touch()
+    (left / CACHE_FILE).touch()
     os.utime(left, times=(time.time() - WEEK_S - 60,) * 2)
     opened(job)
     assert not left.exists()
 
 
 def test_who_opens_while_another_removes_gets_a_whole_folder(job: Job) -> None:
-    path = own_folder(job.spec.id)
+    path = cache_folder(job.spec.id)
     with ThreadPoolExecutor(1) as other:
-        removals = other.submit(lambda: [OwnFolder.remove(path) for _ in range(2_000)])
+        removals = other.submit(lambda: [CacheFolder.remove(path) for _ in range(2_000)])
         while not removals.done():
-            held = OwnFolder.hold(path)
+            held = CacheFolder.hold(path)
             (path / "kept").touch()
             assert {"kept", "lock"} <= {entry.name for entry in path.iterdir()}
             held.release()
-    OwnFolder.remove(path)
+    CacheFolder.remove(path)
     assert not path.exists()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from models.classifier import Classifier, load
 from models.errors import ImageError, ImageFault, JobError
 from models.storage.storage import FolderStorage
-from worker.earlier.result_table import Known, Labelled
-from worker.earlier.results import NOTHING_KNOWN, KnownPhotos
+from worker.earlier.result_table import EarlierResult, Labelled
+from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
 from worker.job import Job, JobOptions
 from worker.job_writer import create_job
 from worker.labelling.chunk import Finished
@@ -75,23 +75,25 @@ class Photos(dict[str, bytes]):
 class Memory:
     """Knows what it is told, and what was told before."""
 
-    def __init__(self, earlier: Mapping[str, Known] | None = None, etags: Mapping[str, str] | None = None) -> None:
-        self.by_sha256: dict[str, Known] = dict(earlier or {})
+    def __init__(
+        self, earlier: Mapping[str, EarlierResult] | None = None, etags: Mapping[str, str] | None = None
+    ) -> None:
+        self.by_sha256: dict[str, EarlierResult] = dict(earlier or {})
         self.etags_of = dict(etags or {})
-        self.at_etag: dict[tuple[str, str], Known] = {}
+        self.at_etag: dict[tuple[str, str], EarlierResult] = {}
 
-    def find(self, sha256: str) -> Known | None:
+    def find(self, sha256: str) -> EarlierResult | None:
         return self.by_sha256.get(sha256)
 
     def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
         return {url: self.etags_of[url] for url in urls if url in self.etags_of}
 
-    def at(self, url: str, etag: str) -> Known | None:
+    def at(self, url: str, etag: str) -> EarlierResult | None:
         return self.at_etag.get((url, etag))
 
     def add(self, rows: Iterable[Labelled]) -> None:
         for row in rows:
-            self.by_sha256[row.result.sha256 or ""] = Known(row.result, carried=False)
+            self.by_sha256[row.result.sha256 or ""] = EarlierResult(row.result, carried=False)
 
     def close(self) -> None:
         pass
@@ -132,7 +134,7 @@ def job_of(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
     return make
 
 
-def labelled(job: Job, model: Classifier, post: Post, known: KnownPhotos = NOTHING_KNOWN) -> list[Finished]:
+def labelled(job: Job, model: Classifier, post: Post, known: EarlierResults = NO_EARLIER_RESULTS) -> list[Finished]:
     finished: list[Finished] = []
     with Labeller(job, model, post, finished.append, known) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
@@ -188,7 +190,7 @@ def result_of(label: str, sha256: str) -> RowResult:
 def test_what_an_earlier_job_knows_is_carried_over(job_of, model, photos) -> None:
     cells = list(photos)[:3]
     sha256 = hashlib.sha256(photos[cells[1]]).hexdigest()
-    memory = Memory({sha256: Known(result_of("carried", sha256), carried=True)})
+    memory = Memory({sha256: EarlierResult(result_of("carried", sha256), carried=True)})
     job = job_of(cells)
     (done,) = labelled(job, model, Post(photos), memory)
     assert (done.photos.carried, done.photos.repeated, done.photos.decoded) == (1, 0, 2)
@@ -198,7 +200,7 @@ def test_what_an_earlier_job_knows_is_carried_over(job_of, model, photos) -> Non
 def test_what_the_host_calls_unchanged_is_not_read(job_of, model, photos) -> None:
     first, second = list(photos)[:2]
     memory = Memory(etags={first: '"a1"'})
-    memory.at_etag[first, '"a1"'] = Known(result_of("carried", "5" * 64), carried=True)
+    memory.at_etag[first, '"a1"'] = EarlierResult(result_of("carried", "5" * 64), carried=True)
     job, post = job_of([first, second]), Post(photos)
     (done,) = labelled(job, model, post, memory)
     assert post.asked == [(first, '"a1"'), (second, None)]
