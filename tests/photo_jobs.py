@@ -4,7 +4,8 @@ import time
 
 from models.storage.storage import FolderStorage
 from worker.job import Job, JobOptions, JobSpec, ModelPin, Priority
-from worker.photos.photo import Photo, PhotoSource, Wanted
+from worker.photos.photo import Photo, Wanted
+from worker.photos.source import Photos
 
 __all__ = ["photo_job", "take_all", "wanted"]
 
@@ -44,7 +45,7 @@ def wanted(*cells: str | None, chunk: int = 0, first: int = 0) -> list[Wanted]:
     return [Wanted(chunk, first + row, cell) for row, cell in enumerate(cells)]
 
 
-def take_all(source: PhotoSource, count: int) -> list[Photo]:
+def take_all(source: Photos, count: int) -> list[Photo]:
     """So many photos, by chunk and row; the test fails when they do not come."""
     photos = []
     deadline = time.monotonic() + _LONG_S

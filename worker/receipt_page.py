@@ -15,7 +15,7 @@ from pages.text import share
 from pages.tiles import LabelledPhoto, data_uri, failed_last, thumbnail
 from worker.job import Job, ModelPin
 from worker.photos.photo import Wanted
-from worker.photos.source import open_photos
+from worker.photos.source import photos_of
 from worker.products.vote import Product, Verdict
 from worker.receipt import Receipt
 from worker.results import Status, photos_text
@@ -123,7 +123,7 @@ def brought(job: Job, cells: Iterable[str | None], within_s: float = _WITHIN_S) 
     wanted = [Wanted(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
     found: dict[str, bytes] = {}
     until = time.monotonic() + within_s
-    with suppress(HangtagError), closing(open_photos(job)) as photos:  # such as credentials that this machine lacks
+    with suppress(HangtagError), closing(photos_of(job)) as photos:  # such as credentials that this machine lacks
         photos.want(wanted, {})
         for _ in wanted:
             left_s = until - time.monotonic()

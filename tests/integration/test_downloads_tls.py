@@ -17,16 +17,16 @@ from cryptography.x509.oid import NameOID
 
 from models.errors import ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.source import open_photos
+from worker.photos.source import photos_of
 
 from .nasty_server import open_nasty_server, redirect
 
 FETCH = """
 import json, sys
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.source import open_photos
+from worker.photos.source import photos_of
 root, place, *urls = sys.argv[1:]
-source = open_photos(photo_job(root, allow_hosts=(place,)))
+source = photos_of(photo_job(root, allow_hosts=(place,)))
 source.want(wanted(*urls), {})
 print(json.dumps([str(photo.outcome) for photo in take_all(source, len(urls))]))
 source.close()
@@ -69,7 +69,7 @@ def tls(certificate: Path) -> ssl.SSLContext:
 
 def test_a_host_that_nobody_vouches_for_is_not_believed(tmp_path, tls):
     with open_nasty_server(tls) as server:
-        source = open_photos(photo_job(tmp_path, allow_hosts=(server.place,)))
+        source = photos_of(photo_job(tmp_path, allow_hosts=(server.place,)))
         source.want(wanted(f"https://{server.place}/a.jpg"), {})
         photo = take_all(source, 1)[0]
         source.close()

@@ -8,8 +8,8 @@ import pytest
 
 from models.errors import ImageFault, JobError
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.photo import Limits, PhotoSource
-from worker.photos.source import open_photos
+from worker.photos.photo import Limits
+from worker.photos.source import Photos, photos_of
 
 from .s3_server import Fault, Kind, S3Server
 
@@ -17,8 +17,8 @@ HASTY = Limits(pause_s=0.01, connect_s=1.0, max_bytes=1000)
 
 
 @pytest.fixture
-def source(tmp_path, s3: S3Server) -> Iterator[PhotoSource]:
-    source = open_photos(photo_job(tmp_path), HASTY)
+def source(tmp_path, s3: S3Server) -> Iterator[Photos]:
+    source = photos_of(photo_job(tmp_path), HASTY)
     yield source
     source.close()
 
@@ -41,7 +41,7 @@ def test_a_photo_comes_and_is_not_sent_again(source, photo):
 
 
 def test_paths_may_start_in_a_bucket(tmp_path, photo):
-    source = open_photos(photo_job(photo.rpartition("/")[0]), HASTY)
+    source = photos_of(photo_job(photo.rpartition("/")[0]), HASTY)
     source.want(wanted("a b#.jpg"), {})
     assert take_all(source, 1)[0].outcome == b"photo"
     source.close()
@@ -111,7 +111,7 @@ def test_a_machine_without_the_packages_fails_no_row(source, monkeypatch):
 
 def test_an_s3_that_is_not_there(tmp_path, s3, photo, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    source = open_photos(photo_job(tmp_path), replace(HASTY, tries=2))
+    source = photos_of(photo_job(tmp_path), replace(HASTY, tries=2))
     source.want(wanted(photo), {})
     outcome = take_all(source, 1)[0].outcome
     source.close()

@@ -60,9 +60,7 @@ def diff_catalogue(
         JobError: it does not come; or no row could be labelled by both.
     """
     sample = draw_sample(source, folder, rows, options)
-    here = bring_here(
-        sample, options, verified_pin(before, None), lambda done, of: advance("Fetching photos", done, of)
-    )
+    here = bring_here(sample, options, lambda done, of: advance("Fetching photos", done, of))
     old = _labels(before, here, sample, options, lambda done, of: advance("Labelling with the old model", done, of))
     new = _labels(after, here, sample, options, lambda done, of: advance("Labelling with the new model", done, of))
     both = sorted(old.answers.keys() & new.answers.keys())

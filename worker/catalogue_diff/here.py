@@ -10,14 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import JobError
-from models.storage.storage import FolderStorage
 from models.whole_file import replace_file, write_beside
-from worker.catalogue_diff.sample import SAMPLE_FILE, Sample, SampleOptions
-from worker.job import Job, JobOptions, ModelPin, open_job
-from worker.job_writer import create_job
-from worker.photos.photo import PhotoSource, Wanted
-from worker.photos.source import open_photos
-from worker.sources.catalogue import open_catalogue
+from worker.catalogue_diff.sample import Sample, SampleOptions
+from worker.photos.photo import Wanted
+from worker.photos.source import Photos, open_photos
 
 __all__ = ["HERE_FILE", "bring_here"]
 
@@ -28,7 +24,7 @@ Advance = Callable[[int, int], None]
 """Called with how many photos have come, and of how many."""
 
 
-def bring_here(sample: Sample, options: SampleOptions, pin: ModelPin, advance: Advance) -> Path:
+def bring_here(sample: Sample, options: SampleOptions, advance: Advance) -> Path:
     """Fetch the photos that are elsewhere, and write a catalogue whose photos are all on this machine.
 
     Photos on its disks, and in cells, stay where they are. Rows whose photo does not come are left out. Photos that a
@@ -37,7 +33,6 @@ def bring_here(sample: Sample, options: SampleOptions, pin: ModelPin, advance: A
     Args:
         sample: the rows.
         options: which hosts may be asked.
-        pin: of any model; a job needs one.
         advance: told how far it is.
 
     Returns:
@@ -48,16 +43,16 @@ def bring_here(sample: Sample, options: SampleOptions, pin: ModelPin, advance: A
     """
     file = sample.folder / HERE_FILE
     if not file.exists():
-        table = _with_photos(sample, options, pin, advance)
+        table = _with_photos(sample, options, advance)
         buffer = io.BytesIO()
         pq.write_table(table, buffer)
         replace_file(file, buffer.getvalue())
     return file
 
 
-def _with_photos(sample: Sample, options: SampleOptions, pin: ModelPin, advance: Advance) -> pa.Table:
+def _with_photos(sample: Sample, options: SampleOptions, advance: Advance) -> pa.Table:
     cells: list[str | None] = sample.table.column("image").to_pylist()
-    with closing(open_photos(_job(sample, options, pin))) as photos:
+    with closing(open_photos(sample.image_root, options.allow_hosts)) as photos:
         elsewhere = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
         paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in elsewhere}
         asked = [Wanted(0, place, cells[place]) for place in elsewhere if not paths[place].exists()]
@@ -71,14 +66,7 @@ def _with_photos(sample: Sample, options: SampleOptions, pin: ModelPin, advance:
     return pa.table([rows, pa.array(images, pa.string())], schema=sample.table.schema)
 
 
-def _job(sample: Sample, options: SampleOptions, pin: ModelPin) -> Job:
-    storage = FolderStorage(sample.folder / "fetch.job")
-    catalogue = open_catalogue(sample.folder / SAMPLE_FILE, "image", sample.image_root)
-    asked = JobOptions(allow_hosts=options.allow_hosts or None)
-    return open_job(storage) or create_job(storage, catalogue, pin, asked)
-
-
-def _fetch(photos: PhotoSource, asked: list[Wanted], paths: dict[int, Path], advance: Advance) -> list[str]:
+def _fetch(photos: Photos, asked: list[Wanted], paths: dict[int, Path], advance: Advance) -> list[str]:
     """Write photos to their paths; says what is wrong with those that do not come."""
     failures: list[str] = []
     photos.want(asked, {})

@@ -126,7 +126,7 @@ def _written(previous: Job, file: Path, terms: Terms) -> int:
 
 def _chunks(job: Job) -> Iterator[list[Labelled]]:
     keys = job.part_keys()
-    cells = Cells(job)
+    cells = Cells(job.spec.image_root, confined=job.spec.confined)
     for chunk in range(job.spec.chunks):
         try:
             part = read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk))

@@ -15,7 +15,8 @@ from worker.earlier.result_table import EarlierResult, Labelled
 from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
 from worker.job import RETRYABLE, Job
 from worker.labelling.chunk import Finished, OpenChunk, is_done
-from worker.photos.photo import Photo, PhotoSource
+from worker.photos.photo import Photo
+from worker.photos.source import Photos
 from worker.results import NO_PHOTO_WORK, RowResult, failed_row, labeled_row
 
 __all__ = ["Feed", "Guard", "Labeller", "run_chunks"]
@@ -83,7 +84,7 @@ class Labeller:
         self,
         job: Job,
         classifier: Classifier,
-        photos: PhotoSource,
+        photos: Photos,
         on_finished: Callable[[Finished], None],
         known: EarlierResults = NO_EARLIER_RESULTS,
         guard: Guard | None = None,

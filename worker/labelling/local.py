@@ -20,7 +20,7 @@ from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts
 from worker.labelling.labeller import Labeller, run_chunks
 from worker.labelling.process_pool import Death, Farm, take_streams
 from worker.model import load_pinned
-from worker.photos.source import open_photos
+from worker.photos.source import photos_of
 
 __all__ = ["LineFeed", "run_pool"]
 
@@ -153,7 +153,7 @@ def _serve(job: Job, classifier: Classifier, replies: TextIO) -> None:
     _say(replies, {"ready": True})
     feed = LineFeed(sys.stdin.fileno(), lambda: _say(replies, {"more": True}))
     with (
-        closing(open_photos(job)) as photos,
+        closing(photos_of(job)) as photos,
         closing(open_earlier_results(job)) as known,
         Labeller(job, classifier, photos, done, known) as labeller,
     ):

@@ -12,7 +12,6 @@ from urllib.parse import quote, unquote_to_bytes
 from models.errors import ImageError, ImageFault, JobError
 from models.photo import read_photo
 from models.preprocess import MAX_BYTES
-from worker.job import Job
 from worker.photos.photo import fails_its_photo
 from worker.places import scheme_of
 
@@ -265,23 +264,19 @@ class Written:
 
 
 class Cells:
-    """The cells of one job.
-
-    Args:
-        job: says where relative paths start, and whether photos may lie elsewhere.
+    """The cells of a catalogue whose relative paths start at ``root``; ``confined``: no photo may lie elsewhere.
 
     Raises:
         JobError: paths start at a URL that nothing can be joined to.
     """
 
-    def __init__(self, job: Job) -> None:
-        root = job.spec.image_root
+    def __init__(self, root: str, *, confined: bool = False) -> None:
         self._base = root.rstrip("/") if scheme_of(root) in _REMOTE else None
         if self._base and {"?", "#"} & set(self._base):
             msg = f"Expected an --image-root that paths can be joined to, got {root}; it must end before ? and #."
             raise JobError(msg)
         self._root = Path(root)
-        self._within = self._root.resolve() if job.spec.confined else None
+        self._within = self._root.resolve() if confined else None
 
     def place(self, cell: str | None) -> OnDisk | Written | Target:
         """Where a cell's photo is.

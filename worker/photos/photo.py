@@ -3,16 +3,16 @@
 import logging
 import traceback
 from asyncio import CancelledError
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from models.errors import HangtagError, ImageError, ImageFault
 from models.preprocess import MAX_BYTES
 from worker.events import log_event
 
-__all__ = ["Limits", "Photo", "PhotoSource", "Wanted", "fails_its_photo", "shown"]
+__all__ = ["Limits", "Photo", "Wanted", "fails_its_photo", "shown"]
 
 
 @dataclass(frozen=True)
@@ -51,40 +51,6 @@ class Photo:
     etag: str | None = None
     seconds: float = 0.0
     downloaded: int = 0
-
-
-class PhotoSource(Protocol):
-    """Brings photos: those on this machine's disk as they are taken, those from elsewhere many at once, ahead of it.
-
-    All methods are called by one thread.
-    """
-
-    def want(self, photos: Sequence[Wanted], etags: Mapping[str, str]) -> None:
-        """Ask for photos.
-
-        Args:
-            photos: in the order in which they are liked best.
-            etags: URL → the ETag of bytes that are known already: the host is asked for others only.
-        """
-
-    def take(self, timeout_s: float) -> Photo | None:
-        """A photo that has come, each once, in any order; none where none comes within so many seconds.
-
-        A photo on disk is read now, by this thread, when no other has come.
-        """
-
-    def forget(self, chunk: int) -> None:
-        """Let go of all photos of a chunk that was given up; none of them is taken any more."""
-
-    def url_of(self, cell: str | None) -> str | None:
-        """Where a cell's photo is asked for; none where it does not come over a network."""
-
-    @property
-    def hungry(self) -> bool:
-        """Whether it could fetch more photos at once than it has been asked for; never of photos on disk alone."""
-
-    def close(self) -> None:
-        """End what is under way."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Final
@@ -17,13 +16,167 @@ from worker.photos.address import Addresses
 from worker.photos.cells import Cells, OnDisk, Scheme, Target, Written
 from worker.photos.downloads import Client, Downloads
 from worker.photos.fetch import Arrival, Ask, Chunk, Room
-from worker.photos.photo import Limits, Photo, PhotoSource, Wanted, fails_its_photo
+from worker.photos.photo import Limits, Photo, Wanted, fails_its_photo
 
 if TYPE_CHECKING:
     from worker.photos.names import Lookup
 
 
-__all__ = ["Background", "MakeClient", "limits_of", "open_photos"]
+__all__ = ["Background", "MakeClient", "Photos", "open_photos", "photos_of"]
+
+_BACKLOG: Final = 512
+"""Photos on disk that may be waiting while more URLs are asked for."""
+
+
+def photos_of(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = None) -> "Photos":
+    """:func:`open_photos` of a job, with the limits that it asks for where none are given."""
+    if limits is None:
+        spec, limits = job.spec, Limits()
+        per_host = spec.per_host or limits.per_host
+        total_s = spec.options.download_timeout_s or limits.total_s
+        limits = replace(limits, per_host=per_host, per_bucket=spec.per_host or limits.per_bucket, total_s=total_s)
+    allow_hosts = job.spec.options.allow_hosts or ()
+    return open_photos(job.spec.image_root, allow_hosts, limits, lookup, confined=job.spec.confined)
+
+
+def open_photos(
+    root: str,
+    allow_hosts: Sequence[str] = (),
+    limits: Limits | None = None,
+    lookup: "Lookup | None" = None,
+    *,
+    confined: bool = False,
+) -> "Photos":
+    """Everything a process needs to bring photos.
+
+    Nothing is connected, and no thread begun, before a URL is wanted; it does not go through a fork then.
+
+    Args:
+        root: where relative paths start: a folder or a URL.
+        allow_hosts: ``HOST:PORT`` of the hosts that may be asked though their addresses are not public.
+        limits: what downloading may take.
+        lookup: finds the addresses of host names; the system's where it is not given.
+        confined: whether photos on disk may be read from under ``root`` only.
+
+    Raises:
+        InputError: one of ``allow_hosts`` is not ``HOST:PORT``.
+        JobError: paths start at a URL that nothing can be joined to.
+    """
+    addresses, some = Addresses(allow_hosts), limits or Limits()
+
+    def downloads() -> "Background":
+        from worker.photos.clients import Clients
+        from worker.photos.names import system_lookup
+
+        return Background(some, lambda: Clients(some, addresses, lookup or system_lookup))
+
+    return Photos(Cells(root, confined=confined), downloads)
+
+
+class Photos:
+    """Brings photos: those on this machine's disk as they are taken, those from elsewhere many at once, ahead of it.
+
+    All methods are called by one thread.
+    """
+
+    def __init__(self, cells: Cells, downloads: Callable[[], "Background"]) -> None:
+        self._cells = cells
+        self._begin = downloads
+        self._downloads: Background | None = None
+        self._here: deque[tuple[Ask, OnDisk | Written | ImageError]] = deque()
+        self._chunks: dict[int, Chunk] = {}
+
+    def want(self, photos: Sequence[Wanted], etags: Mapping[str, str]) -> None:
+        """Ask for photos.
+
+        Args:
+            photos: in the order in which they are liked best.
+            etags: URL → the ETag of bytes that are known already: the host is asked for others only.
+
+        Raises:
+            JobError: a photo is in S3, and this machine lacks the packages for it.
+        """
+        elsewhere: list[tuple[Ask, Target, str | None]] = []
+        for wanted in photos:
+            chunk = self._chunks.setdefault(wanted.chunk, Chunk())
+            chunk.left += 1
+            ask = Ask(wanted, chunk)
+            try:
+                place = self._cells.place(wanted.cell)
+            except ImageError as error:
+                self._here.append((ask, error))
+                continue
+            if isinstance(place, Target):
+                elsewhere.append((ask, place, etags.get(place.text)))
+            else:
+                self._here.append((ask, place))
+        if elsewhere:
+            self._download(elsewhere)
+
+    def take(self, timeout_s: float) -> Photo | None:
+        """A photo that has come, each once, in any order; none where none comes within so many seconds.
+
+        A photo on disk is read now, by this thread, when no other has come.
+
+        Raises:
+            JobError: this machine lacks what S3 asks for.
+        """
+        photo = self._downloads.take(0.0) if self._downloads else None
+        if photo is None:
+            photo = self._read_next()
+        if photo is None and self._downloads:
+            photo = self._downloads.take(timeout_s)
+        if photo:
+            number = photo.wanted.chunk
+            self._chunks[number].left -= 1
+            if not self._chunks[number].left:
+                del self._chunks[number]
+        return photo
+
+    def forget(self, chunk: int) -> None:
+        """Let go of all photos of a chunk that was given up; none of them is taken any more."""
+        forgotten = self._chunks.pop(chunk, None)
+        if forgotten is None:
+            return
+        forgotten.given_up = True
+        self._here = deque(entry for entry in self._here if entry[0].chunk is not forgotten)
+        if self._downloads and forgotten.downloading:
+            self._downloads.forget(forgotten)
+
+    def url_of(self, cell: str | None) -> str | None:
+        """Where a cell's photo is asked for; none where it does not come over a network."""
+        return self._cells.url(cell)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether it could fetch more photos at once than it has been asked for; never of photos on disk alone."""
+        return self._downloads is not None and self._downloads.hungry and len(self._here) < _BACKLOG
+
+    def close(self) -> None:
+        """End what is under way."""
+        if self._downloads:
+            self._downloads.close()
+
+    def _download(self, asked: list[tuple[Ask, Target, str | None]]) -> None:
+        if any(target.scheme is Scheme.S3 for _, target, _ in asked):
+            from worker.photos.clients import check_s3
+
+            check_s3()
+        if self._downloads is None:
+            self._downloads = self._begin()
+        self._downloads.want(asked)
+
+    def _read_next(self) -> Photo | None:
+        if not self._here:
+            return None
+        ask, place = self._here.popleft()
+        if isinstance(place, ImageError):
+            return Photo(ask.wanted, place)
+        try:
+            with fails_its_photo(ImageFault.UNREADABLE, ask.wanted.cell or ""):
+                return Photo(ask.wanted, place.read())
+        except ImageError as error:
+            return Photo(ask.wanted, error)
 
 
 MakeClient = Callable[[], Client]
@@ -35,12 +188,7 @@ _END_S: Final = 10.0
 
 
 class Background:
-    """Downloads in a thread of its own, which begins at once. All methods are called by one other thread.
-
-    Args:
-        limits: how much may be asked of whom.
-        make_client: who speaks to hosts.
-    """
+    """Downloads in a thread of its own, which begins at once. All methods are called by one other thread."""
 
     def __init__(self, limits: Limits, make_client: MakeClient) -> None:
         self._limits = limits
@@ -111,8 +259,11 @@ class Background:
         asks = [ask for ask in arrival.asks if not ask.chunk.given_up]
         if not asks:
             self._took(arrival.held)
-        for number, ask in enumerate(asks):
-            self._ready.append((ask, _photo(ask, arrival, number), arrival.held if ask is asks[-1] else 0))
+        took = (arrival.seconds, arrival.downloaded)  # by the first of the rows that want it
+        for ask in asks:
+            photo = Photo(ask.wanted, arrival.outcome, arrival.url, arrival.etag, *took)
+            self._ready.append((ask, photo, arrival.held if ask is asks[-1] else 0))
+            took = (0.0, 0)
         return True
 
     def _took(self, held: int) -> None:
@@ -139,157 +290,3 @@ class Background:
         started.set_result(downloads)
         await self._end.wait()
         await downloads.close()
-
-
-def _photo(ask: Ask, arrival: Arrival, number: int) -> Photo:
-    """The photo for one of the rows that want it; the first has brought it."""
-    first = number == 0
-    return Photo(
-        ask.wanted,
-        arrival.outcome,
-        arrival.url,
-        arrival.etag,
-        arrival.seconds if first else 0.0,
-        arrival.downloaded if first else 0,
-    )
-
-
-_BACKLOG: Final = 512
-"""Photos on disk that may be waiting while more URLs are asked for."""
-
-
-def open_photos(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = None) -> PhotoSource:
-    """Everything a process needs to bring a job's photos.
-
-    Nothing is connected, and no thread begun, before a URL is wanted; it does not go through a fork then.
-
-    Args:
-        job: the job.
-        limits: what downloading may take; what the job asks for where they are not given.
-        lookup: finds the addresses of host names; the system's where it is not given.
-
-    Raises:
-        InputError: a host in ``allow_hosts`` is not ``HOST:PORT``.
-        JobError: paths start at a URL that nothing can be joined to.
-    """
-    addresses = Addresses(job.spec.options.allow_hosts or ())
-    return _Photos(Cells(job), partial(_downloads, limits or limits_of(job), addresses, lookup))
-
-
-def limits_of(job: Job) -> Limits:
-    """What downloading may take, as the job asks for it."""
-    limits = Limits()
-    if job.spec.per_host:
-        limits = replace(limits, per_host=job.spec.per_host, per_bucket=job.spec.per_host)
-    if job.spec.options.download_timeout_s:
-        limits = replace(limits, total_s=job.spec.options.download_timeout_s)
-    return limits
-
-
-def _downloads(limits: Limits, addresses: Addresses, lookup: "Lookup | None") -> Background:
-    from worker.photos.clients import Clients
-    from worker.photos.names import system_lookup
-
-    return Background(limits, lambda: Clients(limits, addresses, lookup or system_lookup))
-
-
-class _Photos:
-    """See :class:`PhotoSource`."""
-
-    def __init__(self, cells: Cells, downloads: Callable[[], Background]) -> None:
-        self._cells = cells
-        self._begin = downloads
-        self._downloads: Background | None = None
-        self._here: deque[tuple[Ask, OnDisk | Written | ImageError]] = deque()
-        self._chunks: dict[int, Chunk] = {}
-
-    def want(self, photos: Sequence[Wanted], etags: Mapping[str, str]) -> None:
-        """See :meth:`PhotoSource.want`.
-
-        Raises:
-            JobError: a photo is in S3, and this machine lacks the packages for it.
-        """
-        elsewhere: list[tuple[Ask, Target, str | None]] = []
-        for wanted in photos:
-            chunk = self._chunks.setdefault(wanted.chunk, Chunk())
-            chunk.left += 1
-            ask = Ask(wanted, chunk)
-            place = self._place(wanted.cell)
-            if isinstance(place, Target):
-                elsewhere.append((ask, place, etags.get(place.text)))
-            else:
-                self._here.append((ask, place))
-        if elsewhere:
-            self._download(elsewhere)
-
-    def take(self, timeout_s: float) -> Photo | None:
-        """See :meth:`PhotoSource.take`.
-
-        Raises:
-            JobError: this machine lacks what S3 asks for.
-        """
-        photo = self._downloads.take(0.0) if self._downloads else None
-        if photo is None:
-            photo = self._read_next()
-        if photo is None and self._downloads:
-            photo = self._downloads.take(timeout_s)
-        if photo:
-            self._count_out(photo.wanted.chunk)
-        return photo
-
-    def forget(self, chunk: int) -> None:
-        """See :meth:`PhotoSource.forget`."""
-        forgotten = self._chunks.pop(chunk, None)
-        if forgotten is None:
-            return
-        forgotten.given_up = True
-        self._here = deque(entry for entry in self._here if entry[0].chunk is not forgotten)
-        if self._downloads and forgotten.downloading:
-            self._downloads.forget(forgotten)
-
-    def url_of(self, cell: str | None) -> str | None:
-        """See :meth:`PhotoSource.url_of`."""
-        return self._cells.url(cell)
-
-    @property
-    def hungry(self) -> bool:
-        """See :attr:`PhotoSource.hungry`."""
-        return self._downloads is not None and self._downloads.hungry and len(self._here) < _BACKLOG
-
-    def close(self) -> None:
-        """See :meth:`PhotoSource.close`."""
-        if self._downloads:
-            self._downloads.close()
-
-    def _place(self, cell: str | None) -> OnDisk | Written | Target | ImageError:
-        try:
-            return self._cells.place(cell)
-        except ImageError as error:
-            return error
-
-    def _download(self, asked: list[tuple[Ask, Target, str | None]]) -> None:
-        if any(target.scheme is Scheme.S3 for _, target, _ in asked):
-            from worker.photos.clients import check_s3
-
-            check_s3()
-        if self._downloads is None:
-            self._downloads = self._begin()
-        self._downloads.want(asked)
-
-    def _read_next(self) -> Photo | None:
-        if not self._here:
-            return None
-        ask, place = self._here.popleft()
-        if isinstance(place, ImageError):
-            return Photo(ask.wanted, place)
-        try:
-            with fails_its_photo(ImageFault.UNREADABLE, ask.wanted.cell or ""):
-                return Photo(ask.wanted, place.read())
-        except ImageError as error:
-            return Photo(ask.wanted, error)
-
-    def _count_out(self, number: int) -> None:
-        chunk = self._chunks[number]
-        chunk.left -= 1
-        if not chunk.left:
-            del self._chunks[number]

@@ -25,8 +25,7 @@ from worker.jobs import BundleStore, Jobs
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forget_attempts
 from worker.labelling.labeller import Guard, Labeller, run_chunks
 from worker.model import load_pinned
-from worker.photos.photo import PhotoSource
-from worker.photos.source import open_photos
+from worker.photos.source import Photos, photos_of
 from worker.queue.leases import ExtraChunks, HeldLeases, held_lease
 from worker.queue.messages import FINISH
 from worker.queue.metrics import Metrics
@@ -272,14 +271,14 @@ class JobTools:
 
     def __init__(self) -> None:
         self._job = ""
-        self._open: tuple[PhotoSource, EarlierResults] | None = None
+        self._open: tuple[Photos, EarlierResults] | None = None
 
     @contextmanager
-    def of(self, job: Job) -> Iterator[tuple[PhotoSource, EarlierResults]]:
+    def of(self, job: Job) -> Iterator[tuple[Photos, EarlierResults]]:
         """A job's, for as long as the block runs; another job's are closed."""
         if self._open is None or job.spec.id != self._job:
             self.close()
-            self._job, self._open = job.spec.id, (open_photos(job), open_earlier_results(job))
+            self._job, self._open = job.spec.id, (photos_of(job), open_earlier_results(job))
         try:
             yield self._open
         except BaseException:

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.photo import Limits, Photo, PhotoSource
-from worker.photos.source import open_photos
+from worker.photos.photo import Limits, Photo
+from worker.photos.source import Photos, photos_of
 
 HASTY = Limits(
     connect_s=0.2,
@@ -22,8 +22,8 @@ HASTY = Limits(
 
 
 @contextmanager
-def photos(tmp_path, *allow_hosts, limits=HASTY, lookup=None, root=None) -> Iterator[PhotoSource]:
-    source = open_photos(photo_job(root or tmp_path, allow_hosts=allow_hosts), limits, lookup)
+def photos(tmp_path, *allow_hosts, limits=HASTY, lookup=None, root=None) -> Iterator[Photos]:
+    source = photos_of(photo_job(root or tmp_path, allow_hosts=allow_hosts), limits, lookup)
     try:
         yield source
     finally:

@@ -18,7 +18,7 @@ from worker.job_writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Labeller, run_chunks
 from worker.photos.photo import Limits
-from worker.photos.source import open_photos
+from worker.photos.source import photos_of
 from worker.sources.catalogue import open_catalogue
 
 LIMITS = Limits(
@@ -72,7 +72,7 @@ def labelled(tmp_path: Path, urls: list[str], place: str) -> list[dict]:
     job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, options, CHUNK_ROWS)
     finished: list[Finished] = []
     with (
-        closing(open_photos(job, LIMITS, nobody)) as photos,
+        closing(photos_of(job, LIMITS, nobody)) as photos,
         Labeller(job, PaperModel(), photos, finished.append) as labeller,
     ):
         run_chunks(labeller, AllChunks(job))

@@ -193,8 +193,8 @@ def test_photos_on_disk_need_no_thread_and_no_http(tmp_path):
     code = (
         "import sys, threading; from pathlib import Path\n"
         "from tests.photo_jobs import photo_job, take_all, wanted\n"
-        "from worker.photos.source import open_photos\n"
-        f"source = open_photos(photo_job({str(tmp_path)!r})); source.want(wanted('a.jpg'), {{}})\n"
+        "from worker.photos.source import photos_of\n"
+        f"source = photos_of(photo_job({str(tmp_path)!r})); source.want(wanted('a.jpg'), {{}})\n"
         "print(take_all(source, 1)[0].outcome, 'aiohttp' in sys.modules, threading.active_count())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -20,7 +20,7 @@ from worker.job_writer import create_job
 from worker.merging.merge import merge_parts
 from worker.merging.output import writable
 from worker.photos.photo import Wanted
-from worker.photos.source import open_photos
+from worker.photos.source import photos_of
 from worker.places import cell_texts
 from worker.results import part_bytes, part_key
 from worker.sources.catalogue import open_catalogue
@@ -97,7 +97,7 @@ def test_each_column_has_a_name_of_its_own(tmp_path: Path) -> None:
 def test_an_image_cell_that_is_no_text_fails_its_row_alone(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"photo")
     job = made_job(pa.table({"image": text_of([b"a.jpg", b"\xff.jpg", None])}), tmp_path, ".csv")
-    photos = open_photos(job)
+    photos = photos_of(job)
     photos.want([Wanted(0, row, cell) for row, cell in enumerate([*job.chunk_images(0), *job.chunk_images(1)])], {})
     first, second, third = (photos.take(0).outcome for _ in range(3))
     assert first == b"photo"

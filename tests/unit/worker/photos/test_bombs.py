@@ -20,7 +20,7 @@ from PIL import Image
 from models.errors import ImageFault
 from models.preprocess import MAX_BYTES, accepted_formats
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.source import open_photos
+from worker.photos.source import photos_of
 
 SIDE = 60_000
 WIDE = struct.pack(">II", SIDE, SIDE)
@@ -134,7 +134,7 @@ BOMBS = {
 def test_a_bomb_comes_as_its_bytes(kind, inline, tmp_path):
     (tmp_path / "bomb").write_bytes(BOMBS[kind])
     cell = "data:;base64," + base64.b64encode(BOMBS[kind]).decode() if inline else "bomb"
-    source = open_photos(photo_job(tmp_path, confined=True))
+    source = photos_of(photo_job(tmp_path, confined=True))
     source.want(wanted(cell), {})
     assert take_all(source, 1)[0].outcome == BOMBS[kind]
 
@@ -199,12 +199,12 @@ def test_the_largest_photos_take_a_gigabyte_at_most(kind, mode, options):
 def test_a_huge_file_is_not_read(tmp_path):
     with (tmp_path / "huge.jpg").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
-    source = open_photos(photo_job(tmp_path, confined=True))
+    source = photos_of(photo_job(tmp_path, confined=True))
     source.want(wanted("huge.jpg"), {})
     assert take_all(source, 1)[0].outcome.fault is ImageFault.TOO_LARGE
 
 
 def test_a_huge_cell_is_not_decoded(tmp_path):
-    source = open_photos(photo_job(tmp_path, confined=True))
+    source = photos_of(photo_job(tmp_path, confined=True))
     source.want(wanted("data:," + "A" * (MAX_BYTES + 1)), {})
     assert take_all(source, 1)[0].outcome.fault is ImageFault.TOO_LARGE

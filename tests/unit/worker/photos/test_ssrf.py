@@ -4,7 +4,7 @@ import pytest
 
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.source import open_photos
+from worker.photos.source import photos_of
 
 NAMES = {
     "metadata.google.internal": ["169.254.169.254"],
@@ -125,7 +125,7 @@ def look_up(host: str) -> list[str]:
 
 @pytest.mark.parametrize("url", CASES, ids=[f"{number}" for number in range(len(CASES))])
 def test_it_is_refused(url, tmp_path):
-    source = open_photos(photo_job(tmp_path), lookup=look_up)
+    source = photos_of(photo_job(tmp_path), lookup=look_up)
     try:
         source.want(wanted(url), {})
         photo = take_all(source, 1)[0]
@@ -137,7 +137,7 @@ def test_it_is_refused(url, tmp_path):
 
 
 def test_the_message_names_host_address_and_the_way_out(tmp_path):
-    source = open_photos(photo_job(tmp_path), lookup=look_up)
+    source = photos_of(photo_job(tmp_path), lookup=look_up)
     source.want(wanted("http://private.test:8443/a.jpg"), {})
     said = str(take_all(source, 1)[0].outcome)
     source.close()

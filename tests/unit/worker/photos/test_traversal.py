@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.source import open_photos
+from worker.photos.source import photos_of
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def root(tmp_path):
 
 
 def outcome_of(root, cell, *, confined):
-    source = open_photos(photo_job(root, confined=confined))
+    source = photos_of(photo_job(root, confined=confined))
     source.want(wanted(cell), {})
     return take_all(source, 1)[0].outcome
 

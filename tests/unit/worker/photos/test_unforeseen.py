@@ -7,7 +7,7 @@ from tests.photo_jobs import photo_job, take_all, wanted
 from worker.photos.cells import Cells, parse_url
 from worker.photos.fetch import Ask, Came, Chunk, Fetch, Outcome
 from worker.photos.photo import Limits
-from worker.photos.source import Background, open_photos
+from worker.photos.source import Background, photos_of
 
 
 class Panic(BaseException):
@@ -54,7 +54,7 @@ def test_a_name_server_fails_the_rows_of_its_names(error, tmp_path):
     def look_up(host: str) -> list[str]:
         raise error
 
-    source = open_photos(photo_job(tmp_path), Limits(tries=1), look_up)
+    source = photos_of(photo_job(tmp_path), Limits(tries=1), look_up)
     (tmp_path / "a.jpg").write_bytes(b"photo")
     source.want(wanted("http://shop.test/a.jpg", "a.jpg"), {})
     bad, good = take_all(source, 2)
@@ -97,12 +97,12 @@ STRANGE = [
 def test_a_cell_fails_its_row(cell, root, tmp_path):
     job = photo_job(root.format(tmp_path), confined=True)
     try:
-        place = Cells(job).place(cell)
+        place = Cells(job.spec.image_root, confined=job.spec.confined).place(cell)
     except ImageError:
-        assert Cells(job).url(cell) is None
+        assert Cells(job.spec.image_root, confined=job.spec.confined).url(cell) is None
         return
     if not hasattr(place, "read"):
-        assert Cells(job).url(cell) == place.text
+        assert Cells(job.spec.image_root, confined=job.spec.confined).url(cell) == place.text
         return
     with pytest.raises(ImageError):
         place.read()
