@@ -86,14 +86,7 @@ def _work(job: Job, key: str) -> PartWork:
 
 
 def begun_at(job: Job, retry: Retry, first_s: float, took_s: float) -> float:
-    """When a worker took the first chunk, in seconds since 1970; the time before that is in no rate.
-
-    Args:
-        job: a job with a part.
-        retry: its latest one.
-        first_s: when the first part of the job, or of that retry, was written.
-        took_s: how long that chunk took.
-    """
+    """When a worker took the first chunk, in seconds since 1970; the time before that is in no rate."""
     asked = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
     return max(asked, first_s - took_s)
 

@@ -19,11 +19,7 @@ _LONE_FILE: Final = "lone.onnx"
 
 
 class BundleStore:
-    """Bundles and lone ONNX files, in a folder each that is named by its digest.
-
-    Args:
-        storage: where they are.
-    """
+    """Bundles and lone ONNX files, in a folder each that is named by its digest."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -81,9 +77,6 @@ _NAMED: Final = 10
 
 class Jobs:
     """Jobs by name; each has a folder of its own, and the bundles they are pinned to lie beside them.
-
-    Args:
-        storage: the folder of jobs.
 
     Attributes:
         bundles: the models.

@@ -42,10 +42,7 @@ def job_folder(output: Path) -> Path:
 
 
 def earlier_job(result: Path) -> Job:
-    """The job that a result is of, all of whose rows are done.
-
-    Args:
-        result: of ``hangtag label``; or the result in a submitted job's folder; or the folder of either.
+    """The finished job of a result: of ``hangtag label``, or in a submitted job's folder; or the folder of either.
 
     Raises:
         InputError: no job is there.

@@ -59,11 +59,6 @@ def verified_pin(model: Path, variant: str | None, options: JobOptions = USUAL_O
 def load_pinned(path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
     """Load the model that a job is pinned to, from where it is now, and run its golden samples.
 
-    Args:
-        path: a bundle, or a lone ``.onnx`` file.
-        pin: the job's.
-        options: the job's.
-
     Raises:
         BundleError: it is damaged, or disagrees with itself on this machine.
         JobError: another model is there, or an earlier Hangtag began the job without a promise.

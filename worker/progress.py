@@ -60,11 +60,7 @@ class JobProgress:
 
 
 class ProgressReader:
-    """Reads a job's progress again and again; each part is opened once.
-
-    Args:
-        job: the job.
-    """
+    """Reads a job's progress again and again; each part is opened once."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

@@ -41,9 +41,6 @@ class DistinctPhotos:
 
     Neither chunks nor the order of rows change which they are. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On
     synopses for distinct-value estimation under multiset operations" (SIGMOD 2007).
-
-    Args:
-        most: how many are kept.
     """
 
     def __init__(self, most: int = MOST) -> None:

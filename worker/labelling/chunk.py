@@ -177,11 +177,6 @@ class OpenChunk:
 
     Where it is part of a retry, only its failed rows that are worth another try are done again.
 
-    Args:
-        job: the job.
-        number: of the chunk.
-        spec: what to make of its photos.
-
     Attributes:
         decoder: makes pixels of them.
         effort: what they took; the names are those of :class:`worker.results.PhotoWork`.

@@ -51,9 +51,6 @@ class Feed(Protocol):
     def next(self, *, wait: bool) -> int | None:
         """Another chunk to begin.
 
-        Args:
-            wait: there is nothing else to do until there is one.
-
         Returns:
             Its number; none where there is none at the moment, or, if it may wait, none any more.
         """
@@ -69,16 +66,7 @@ class _Pixels:
 
 
 class Labeller:
-    """Has chunks of one job in hand, and labels their photos; used in a ``with`` block, which gives up what is left.
-
-    Args:
-        job: the job.
-        classifier: the model that it is pinned to.
-        photos: brings the photos.
-        known: results that need not be made again.
-        on_finished: called with each chunk that has its part.
-        guard: what it raises goes through.
-    """
+    """Has chunks of one job in hand, and labels their photos; used in a ``with`` block, which gives up what is left."""
 
     def __init__(
         self,

@@ -52,11 +52,6 @@ def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pi
     One dead process is no proof, since someone else may have killed it: the same death twice is, unless it is SIGKILL;
     after four tries any death is.
 
-    Args:
-        data: the bytes of the image file.
-        spec: what to make of it.
-        timeout_s: seconds that one try may take.
-
     Returns:
         ``uint8 (S, S, 3)``, the same pixels as :func:`models.preprocess.preprocess` gives.
 

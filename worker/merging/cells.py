@@ -34,12 +34,7 @@ def json_text(value: object) -> str:
 
 
 def json_cells(column: pa.ChunkedArray, *, nested: bool) -> list[Any]:
-    """A column's cells for JSON.
-
-    Args:
-        column: of a result.
-        nested: whether its texts are JSON themselves.
-    """
+    """A column's cells for JSON."""
     cells = _plain_cells(column)
     if nested:
         return [_finite(json.loads(cell)) if cell is not None else None for cell in cells]
@@ -95,9 +90,6 @@ class CsvRows:
     """Writes records, a line feed after each (RFC 4180 but for the carriage return, which Unix tools stumble over).
 
     Before Python 3.13 the csv module leaves a lone carriage return unquoted, and readers take it for the record's end.
-
-    Args:
-        file: opened with ``newline=""``.
     """
 
     def __init__(self, file: TextIO) -> None:

@@ -97,11 +97,6 @@ def read_chunks(
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """The results of each chunk and its catalogue rows, in order.
 
-    Args:
-        job: a job whose every chunk is done.
-        results: columns of the parts; all of them where none are named.
-        columns: of the catalogue; as well.
-
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
@@ -135,11 +130,6 @@ class Merged:
 
 def merge_job(job: Job, output: Path, folder: Path) -> Merged:
     """Write a job's result, and beside it what :func:`upload_lists` then puts in its place.
-
-    Args:
-        job: every chunk of it is done.
-        output: the result; ends in one of ``OUTPUT_SUFFIXES``.
-        folder: of this machine, for what only this merge needs.
 
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.

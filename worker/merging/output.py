@@ -34,14 +34,7 @@ class ResultWriter(AbstractContextManager["ResultWriter"], Protocol):
 
 
 def open_writer(path: Path, suffix: str, schema: pa.Schema, inert: frozenset[str]) -> ResultWriter:
-    """A writer of a new file.
-
-    Args:
-        path: the file, whatever its name; there must be none yet, nor a link.
-        suffix: one of ``OUTPUT_SUFFIXES``.
-        schema: of every table.
-        inert: columns that start no formula in a CSV, their names included.
-    """
+    """A writer of a new file."""
     match suffix:
         case ".csv":
             return _CsvWriter(path, schema, inert)
@@ -176,10 +169,6 @@ def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
     """The same catalogue, each of whose cells is tried, as its rows are read, before any photo is labelled.
 
     The cells of the image column are left: one that is no text fails its row and no other.
-
-    Args:
-        catalogue: not read yet.
-        suffix: of the output, one of ``OUTPUT_SUFFIXES``.
 
     Raises:
         InputError: it has bytes in a column, and the output is text. Reading its rows raises the same where a cell

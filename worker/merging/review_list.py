@@ -39,12 +39,7 @@ def check_review_columns(image_column: str, options: JobOptions) -> None:
 
 
 class ReviewList:
-    """Sorts a job's doubtful rows; memory does not grow with them.
-
-    Args:
-        database: an empty one of its own.
-        job: whose rows they are.
-    """
+    """Sorts a job's doubtful rows; memory does not grow with them."""
 
     def __init__(self, database: sqlite3.Connection, job: Job) -> None:
         self._database = database
@@ -56,12 +51,7 @@ class ReviewList:
         )
 
     def add(self, part: pa.Table, rows: pa.Table) -> None:
-        """Take the doubtful rows of a chunk; chunks come in order.
-
-        Args:
-            part: the chunk's results.
-            rows: the catalogue's.
-        """
+        """Take the doubtful rows of a chunk; chunks come in order."""
         doubtful = pc.equal(part.column("status"), Status.REVIEW)
         if pc.any(doubtful).as_py():
             numbers = pc.indices_nonzero(doubtful).to_numpy() + (self._rows + 1)

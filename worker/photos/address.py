@@ -110,9 +110,6 @@ def check_allow_hosts(hosts: Sequence[str]) -> None:
 class Addresses:
     """What may be connected to.
 
-    Args:
-        allow_hosts: ``HOST:PORT`` of hosts whose addresses need not be public.
-
     Raises:
         InputError: one of them is something else.
     """

@@ -39,13 +39,7 @@ _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
 class HttpClient:
-    """Asks web servers; made within the event loop.
-
-    Args:
-        limits: seconds.
-        addresses: what may be connected to.
-        lookup: finds the addresses of names.
-    """
+    """Asks web servers; made within the event loop."""
 
     def __init__(self, limits: Limits, addresses: Addresses, lookup: Lookup) -> None:
         self._addresses = addresses

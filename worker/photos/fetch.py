@@ -222,12 +222,6 @@ class Fetch:
 
         A host that dies has just answered others when it cuts short what is under way, so one such try proves nothing.
         Two do; so does a long one in which others were answered.
-
-        Args:
-            began: when the try did, by the loop's clock.
-            ended: when it was over.
-            answered_at: when its host last answered anybody; none where it never did.
-            slow_s: how long is long.
         """
         if answered_at is None:
             return

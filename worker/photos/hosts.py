@@ -122,10 +122,6 @@ class Appetite:
     Chunks that are taken in hand are kept from other processes, so none are while nearly all of their photos would wait
     for hosts that give no more at once. Now and then one is all the same: the hosts of the next may be others.
 
-    Args:
-        enough: photos that wait, below which more are always welcome.
-        now: by the clock of the calls.
-
     Attributes:
         waiting: photos that wait for their turn.
     """

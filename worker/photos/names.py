@@ -29,13 +29,7 @@ def system_lookup(host: str) -> list[str]:
 
 
 class CheckedNames(AbstractResolver):
-    """Finds addresses, in threads that nobody waits for at the end, and leaves out those that are not allowed.
-
-    Args:
-        addresses: which are.
-        lookup: finds them.
-        timeout_s: for one host.
-    """
+    """Finds addresses, in threads that nobody waits for at the end, and leaves out those that are not allowed."""
 
     def __init__(self, addresses: Addresses, lookup: Lookup, timeout_s: float) -> None:
         self._addresses = addresses

@@ -46,11 +46,7 @@ _NONSENSE: Final = (ResponseParserError, ValueError, RuntimeError, OverflowError
 
 
 class S3Client:
-    """Asks S3; connects when it is first asked.
-
-    Args:
-        limits: connections and seconds.
-    """
+    """Asks S3; connects when it is first asked."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits

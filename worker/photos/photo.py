@@ -127,10 +127,6 @@ def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
 
     Plugins written in Rust panic with a ``BaseException``: these count, too.
 
-    Args:
-        fault: which kind of failure the row shows.
-        place: where the photo is, for the message.
-
     Raises:
         ImageError: with the exception's type in its message.
     """

@@ -85,10 +85,6 @@ class Catalogue:
     def check_column(self, name: str | None, option: str) -> None:
         """Refuse the name of a column that is not there.
 
-        Args:
-            name: of the column; none where nobody named one.
-            option: that named it.
-
         Raises:
             InputError: there is no such column.
         """
@@ -223,14 +219,7 @@ def _closing(batches: Iterable[pa.RecordBatch], file: UnnamedFile) -> Iterator[p
 
 
 def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Reader:
-    """The reader of a file that is on this machine.
-
-    Args:
-        path: where it is.
-        name: what messages call it.
-        suffix: which tells its kind.
-        encoding: of its text, as the person named it.
-    """
+    """The reader of a file that is on this machine."""
     if suffix not in _KINDS:
         photo = "; hangtag classify labels single photos" if suffix in IMAGE_SUFFIXES else ""
         msg = f"Expected a folder or {_OF_A_KIND.removeprefix('of ')} file, got {name}{photo}."

@@ -38,10 +38,6 @@ def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
 
     They are listed 1,000 at a time. Hidden files and folders are left out, as on a disk.
 
-    Args:
-        url: of a folder or a bucket.
-        left_out: told ending → how many names do not say image.
-
     Raises:
         JobError: S3 refuses, or cannot be reached.
         MissingExtraError: what talks to S3 is not installed.

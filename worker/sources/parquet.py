@@ -30,10 +30,6 @@ def read_parquet(path: Path, name: str | None = None) -> Reader:
     It is read through a small buffer: row groups may be of any size, and are not held as a whole. What a few of its
     bytes repeat a million times is refused, or read a few rows at a time.
 
-    Args:
-        path: where it is.
-        name: what messages call it; its path where none is given.
-
     Raises:
         InputError: it is not Parquet, or would fill the memory.
     """

@@ -82,12 +82,7 @@ def read_list(file: TextFile | Path) -> Reader:
 
 
 def read_names(names: Iterable[str], left_out: Counter[str]) -> Reader:
-    """Photos that are listed elsewhere; column ``image``.
-
-    Args:
-        names: of the photos.
-        left_out: what is counted while ``names`` are read.
-    """
+    """Photos that are listed elsewhere; column ``image``."""
     schema = pa.schema([("image", pa.string())])
     return Reader(schema, _string_batches(schema, ([name] for name in names)), left_out)
 
@@ -98,10 +93,6 @@ def _text(file: TextFile | Path) -> TextFile:
 
 def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reader:
     """A CSV or TSV file with a header; every cell stays a string.
-
-    Args:
-        file: the file; in UTF-8, or with a byte order mark, where only its path is given.
-        delimiter: between cells; found from the header where it is not given.
 
     Raises:
         InputError: there is no header, a name stands in it twice, or a row has more or fewer cells.
@@ -163,11 +154,7 @@ def _string_batches(schema: pa.Schema, records: Iterable[list[str]]) -> Iterator
 
 
 def _bounded(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
-    """Runs of rows: few where they are large, as rows that hold their photos are.
-
-    Args:
-        sized: rows, and how many characters each has.
-    """
+    """Runs of rows: few where they are large, as rows that hold their photos are."""
     rows: list[_Row] = []
     size = 0
     for row, characters in sized:

@@ -192,9 +192,6 @@ class TextFile:
     def lines(self, newline: str = "\n") -> Iterator[str]:
         r"""Its lines with their ends.
 
-        Args:
-            newline: what ends a line, as in ``open``: ``"\n"``, or ``""`` for any end that there is.
-
         Raises:
             InputError: bytes are of no such encoding, or a line is longer than any may be.
         """
@@ -216,13 +213,7 @@ class TextFile:
         return self.refusal(came, looks, likely and likely[0])
 
     def refusal(self, came: str, looks: str, likely: str | None) -> InputError:
-        """What to raise where bytes are not of its encoding.
-
-        Args:
-            came: instead of what was expected.
-            looks: what the file looks like, in words.
-            likely: the encoding that it looks like, if any.
-        """
+        """What to raise where bytes are not of its encoding."""
         expected = "UTF-8" if self.codec == _UTF8 else self.codec
         to_do = f"pass --encoding {likely}, or save it as UTF-8" if likely and self.option else "save it as UTF-8"
         return InputError(f"Expected {expected} in {self.name}, {came}; {looks}: {to_do}.")
@@ -230,12 +221,6 @@ class TextFile:
 
 def text_file(path: Path, name: str | None = None, encoding: str | None = None, *, option: bool = False) -> TextFile:
     """A text file in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or in the encoding that a person names.
-
-    Args:
-        path: where it is.
-        name: what messages call it; its path where none is given.
-        encoding: as the person named it.
-        option: whether messages may name ``--encoding``.
 
     Raises:
         InputError: there is no such encoding, the file's mark says another, or it is UTF-16 without a mark.

@@ -21,12 +21,7 @@ __all__ = ["WebLimits", "check_host", "checked_connector", "download"]
 
 
 def checked_connector(addresses: Addresses, timeout_s: float) -> TCPConnector:
-    """A connector to addresses that are checked once names are resolved, and again before each connection.
-
-    Args:
-        addresses: which may be connected to.
-        timeout_s: for finding the addresses of a name.
-    """
+    """A connector to addresses that are checked once names are resolved, and again before each connection."""
     names = CheckedNames(addresses, system_lookup, timeout_s)
     return TCPConnector(resolver=names, use_dns_cache=False, socket_factory=partial(checked_socket, addresses))
 
