@@ -9,7 +9,7 @@ from models.registry.registry import open_registry
 from tests.integration.processes import HANGTAG
 from tests.integration.timetable import Timetable
 from tests.until import until
-from trainer.schedule.claims import SlotStatus
+from trainer.retrain.cycle_folder import CycleStatus
 from worker.queue.private_redis import PrivateRedis
 
 SETTINGS = """
@@ -53,8 +53,8 @@ def test_new_photos_become_a_better_champion_by_themselves(tmp_path: Path, serve
         timetable.close()
     ends = [timetable.book.end_of(stamp) for stamp in timetable.shelf().claimed]
     statuses = [end.status for end in ends if end is not None]
-    assert statuses.count(SlotStatus.PROMOTED) == 2
-    assert set(statuses) <= {SlotStatus.PROMOTED, SlotStatus.NOTHING_NEW}
+    assert statuses.count(CycleStatus.PROMOTED) == 2
+    assert set(statuses) <= {CycleStatus.PROMOTED, CycleStatus.NOTHING_NEW}
     assert sorted(registry.state("shop").versions) == [1, 2]
     assert (tmp_path / "retraining" / "shop" / "000002" / "report.html").is_file()
 

@@ -9,8 +9,9 @@ import pytest
 
 from models.errors import BusyError
 from models.storage.storage import FolderStorage, Storage
+from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.claims import Claim, SlotBook, SlotEnd, SlotStatus
+from trainer.schedule.claims import Claim, ClaimStore, End
 
 SLOT = "20261122T030000Z"
 HOLD = (
@@ -54,13 +55,13 @@ def test_of_many_at_once_one_gets_it(storage: Storage) -> None:
 
 
 def test_a_slot_is_claimed_and_ended_once(storage: Storage) -> None:
-    book = SlotBook(storage)
+    book = ClaimStore(storage)
     claim = Claim(slot=SLOT, config="/shop.toml", schedule="every 6h", skipped=0, at="", by="")
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(lambda _: book.claim(claim), range(8))) == 1
     with CycleLock(storage.child("schedule")).held():
         assert book.look().open == (SLOT,)
-    end = SlotEnd(slot=SLOT, status=SlotStatus.PROMOTED, tries=1, at="")
+    end = End(slot=SLOT, status=CycleStatus.PROMOTED, tries=1, at="")
     assert [book.end(end), book.end(end)] == [True, False]
     assert book.look().open == ()
     assert book.end_of(SLOT) == end

@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from tests.until import until
-from trainer.schedule.claims import Claim, SlotStatus
+from trainer.retrain.cycle_folder import CycleStatus
+from trainer.schedule.claims import Claim
 from trainer.schedule.queue import QUEUE
 from worker.queue.private_redis import PrivateRedis
 
@@ -107,7 +108,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_cycle(timetable: Timetable) 
     timetable.wait_for(1)
     end = timetable.book.end_of(stamp)
     assert end
-    assert (end.status, end.tries) == (SlotStatus.PROMOTED, 2)
+    assert (end.status, end.tries) == (CycleStatus.PROMOTED, 2)
     assert timetable.runs() == {"begin": 2, "end": 1}
 
 
@@ -150,7 +151,7 @@ def test_a_cycle_that_fails_each_time_is_given_up(timetable: Timetable) -> None:
     timetable.wait_for(1)
     end = timetable.book.end_of(stamp)
     assert end
-    assert (end.status, end.tries, end.reason) == (SlotStatus.FAILED, 3, "hangtag: the disk is full")
+    assert (end.status, end.tries, end.reason) == (CycleStatus.FAILED, 3, "hangtag: the disk is full")
     assert timetable.runs() == {"begin": 3, "end": 3}
     until(lambda: worker.events("slot_failed"), "the log says so")
 

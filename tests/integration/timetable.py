@@ -9,7 +9,7 @@ from typing import Any
 
 from models.storage.storage import FolderStorage
 from tests.until import until
-from trainer.schedule.claims import Shelf, SlotBook
+from trainer.schedule.claims import Claims, ClaimStore
 from worker.queue.private_redis import PrivateRedis
 
 from .processes import HANGTAG, WorkerProcess, clean_environment
@@ -35,7 +35,7 @@ class Timetable:
         self.environment = environment or {"HANGTAG_REDIS_URL": server.url}
         self.config = folder / "shop.toml"
         self.schedule(every)
-        self.book = SlotBook(FolderStorage(folder / "registry" / "shop"))
+        self.book = ClaimStore(FolderStorage(folder / "registry" / "shop"))
         self.processes: list[WorkerProcess] = []
 
     def schedule(self, every: str, more: str = "") -> None:
@@ -77,7 +77,7 @@ class Timetable:
         lines = log.read_text().splitlines() if log.exists() else []
         return Counter(json.loads(line)["what"] for line in lines)
 
-    def shelf(self) -> Shelf:
+    def shelf(self) -> Claims:
         """What lies beside the registry."""
         return self.book.look()
 

@@ -43,6 +43,11 @@ def test_a_beat_never_loads_what_trains() -> None:
     assert loaded(modules, (*TRAINING_PACKAGES, "faiss", "scipy", "h5py")) == []
 
 
+def test_a_cycle_loads_what_trains_only_when_it_trains() -> None:
+    """Most nights there is nothing new."""
+    assert loaded(["trainer.retrain.screen"], ("tensorflow", "keras")) == []
+
+
 def test_labelling_on_this_machine_needs_no_queue() -> None:
     modules = [name for name in modules_of("worker") if not name.startswith(("worker.queue.", "worker.celery"))]
     modules = [*modules_of("models"), *modules, "worker.queue.commands"]

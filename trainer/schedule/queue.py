@@ -1,4 +1,7 @@
-"""What a message on the queue of cycles says, and what Redis knows of those that wait."""
+"""The queue of cycles: its messages, what Redis knows of those that wait, and the Celery app.
+
+Files beside the registry say whether a cycle has to run, so Redis may lose all of it.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,89 +17,12 @@ from worker.queue.messages import Call, read_call
 from worker.queue.redis_state import RedisState
 from worker.queue.settings import QueueSettings
 
-__all__ = [
-    "QUEUE",
-    "RETRAIN_TASK",
-    "CeleryOutbox",
-    "Marks",
-    "SlotMessage",
-    "make_sending_app",
-    "parse_message",
-    "slot_call",
-]
-
+__all__ = ["QUEUE", "RETRAIN_TASK", "CycleMessage", "CycleQueue", "hold_back", "make_sending_app"]
 
 QUEUE: Final = "hangtag.train"
 RETRAIN_TASK: Final = "hangtag.retrain"
-SENT_S: Final = 10
-HELD_S: Final = 600
-
-
-@dataclass(frozen=True)
-class SlotMessage:
-    """Asks for the cycle of a slot.
-
-    Attributes:
-        config: the file's absolute path, the same wherever it is read.
-        slot: its stamp.
-    """
-
-    config: str
-    slot: str
-
-
-def parse_message(text: bytes | str) -> SlotMessage | None:
-    """Read a message about a slot; ``None`` if it is not ours."""
-    match read_call(text):
-        case Call(task=task, arguments=[str(config), str(slot)]) if task == RETRAIN_TASK:
-            known = config.startswith("/") and "\0" not in config and time_of(slot)
-            return SlotMessage(config, slot) if known else None
-    return None
-
-
-def slot_call(text: bytes | str) -> Call | None:
-    """Read what a train worker may be asked to do; ``None`` for anything else."""
-    message = parse_message(text)
-    return Call(RETRAIN_TASK, [message.config, message.slot]) if message else None
-
-
-class Marks:
-    """What Redis knows of slots; all of it may be lost.
-
-    Args:
-        client: a connection; every method raises ``redis.RedisError`` where Redis cannot be reached.
-    """
-
-    def __init__(self, client: redis.Redis) -> None:
-        self._redis = client
-        self._state = RedisState(client)
-
-    def ping(self) -> None:
-        """Raise where Redis cannot be reached."""
-        self._state.ping()
-
-    def waiting(self) -> set[SlotMessage]:
-        """The messages that nobody took yet."""
-        return {message for text in self._state.queued(QUEUE) if (message := parse_message(text))}
-
-    def mark(self, message: SlotMessage) -> bool:
-        """Note that it is being queued; ``False`` when somebody did so, or held it back, a moment ago."""
-        return self._state.win(_key(message), SENT_S, at_most=HELD_S)
-
-    def hold_back(self, message: SlotMessage, seconds: int) -> None:
-        """Let it be queued again after so many seconds, and not before."""
-        self._redis.set(_key(message), "", ex=min(max(1, seconds), HELD_S))
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._state.close()
-
-
-def _key(message: SlotMessage) -> str:
-    digest = hashlib.sha256(message.config.encode()).hexdigest()[:16]
-    return f"hangtag:slot:{digest}:{message.slot}"
-
-
+_SENT_S: Final = 10
+_HELD_S: Final = 600
 _OVER: Final[dict[str, Any]] = {
     "task_queues": [Queue(QUEUE, exchange="", routing_key=QUEUE)],
     "task_default_queue": QUEUE,
@@ -108,32 +34,74 @@ _OVER: Final[dict[str, Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class CycleMessage:
+    """Asks for the cycle of a due time.
+
+    Attributes:
+        config: the file's absolute path, the same wherever it is read.
+        slot: the due time's stamp.
+    """
+
+    config: str
+    slot: str
+
+
+def _parse(text: bytes | str) -> CycleMessage | None:
+    """Read a message; ``None`` if it is not ours."""
+    match read_call(text):
+        case Call(task=task, arguments=[str(config), str(slot)]) if task == RETRAIN_TASK:
+            known = config.startswith("/") and "\0" not in config and time_of(slot)
+            return CycleMessage(config, slot) if known else None
+    return None
+
+
+def _call(text: bytes | str) -> Call | None:
+    """Read what a train worker may be asked to do; ``None`` for anything else."""
+    message = _parse(text)
+    return Call(RETRAIN_TASK, [message.config, message.slot]) if message else None
+
+
 def make_sending_app(settings: QueueSettings) -> HangtagCelery:
-    """Queues cycles, and runs none."""
-    app = HangtagCelery(settings.heartbeat, slot_call)
+    """The app of chunks with another queue, and settings for a task that takes hours; it runs no cycles."""
+    amqp = "worker.queue.connection:FastRetryAmqp"
+    app = HangtagCelery("hangtag", amqp=amqp, set_as_current=False, read=_call, heartbeat=settings.heartbeat)
     app.conf.update({**configuration(settings), **_OVER})
     return app
 
 
-class CeleryOutbox:
-    """See :class:`trainer.schedule.scheduler.Outbox`.
+class CycleQueue:
+    """The messages that wait in Redis; every method raises ``redis.RedisError`` where it cannot be reached."""
 
-    Args:
-        app: knows where Redis is.
-        marks: what was queued a moment ago.
-    """
-
-    def __init__(self, app: Celery, marks: Marks) -> None:
+    def __init__(self, client: redis.Redis, app: Celery) -> None:
+        self._state = RedisState(client)
         self._app = app
-        self._marks = marks
 
-    def waiting(self) -> set[SlotMessage]:
+    def ping(self) -> None:
+        """Raise where Redis cannot be reached."""
+        self._state.ping()
+
+    def waiting(self) -> set[CycleMessage]:
         """The messages that nobody took yet."""
-        return self._marks.waiting()
+        return {message for text in self._state.queued(QUEUE) if (message := _parse(text))}
 
-    def send(self, message: SlotMessage) -> bool:
-        """Queue it, unless that was done a moment ago."""
-        if not self._marks.mark(message):
+    def send(self, message: CycleMessage) -> bool:
+        """Queue it, unless somebody did so, or held it back, a moment ago; whether it was queued."""
+        if not self._state.win(_key(message), _SENT_S, at_most=_HELD_S):
             return False
         self._app.send_task(RETRAIN_TASK, (message.config, message.slot), queue=QUEUE)
         return True
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._state.close()
+
+
+def hold_back(client: redis.Redis, message: CycleMessage, seconds: int) -> None:
+    """Let it be queued again after so many seconds, and not before."""
+    client.set(_key(message), "", ex=min(max(1, seconds), _HELD_S))
+
+
+def _key(message: CycleMessage) -> str:
+    digest = hashlib.sha256(message.config.encode()).hexdigest()[:16]
+    return f"hangtag:slot:{digest}:{message.slot}"

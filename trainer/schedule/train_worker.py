@@ -15,43 +15,113 @@ from kombu.exceptions import OperationalError
 from models.errors import BusyError, ExitCode, HangtagError, InputError, MissingExtraError
 from models.storage.storage import open_storage
 from trainer.retrain.config import RetrainConfig, read_config
-from trainer.retrain.lock import CycleLock, Held
-from trainer.schedule.claims import FOLDER, SlotBook, SlotEnd, SlotStatus, Try, now_text
+from trainer.retrain.cycle_folder import CycleStatus, now_text
+from trainer.retrain.lock import CycleLock
+from trainer.schedule.claims import FOLDER, ClaimStore, End, Try
 from trainer.schedule.cycle_process import CycleEnd, run_cycle
-from trainer.schedule.queue import QUEUE, RETRAIN_TASK, Marks, SlotMessage, make_sending_app
+from trainer.schedule.queue import QUEUE, RETRAIN_TASK, CycleMessage, hold_back, make_sending_app
 from worker.events import log_event
-from worker.queue.app import HangtagCelery
+from worker.queue.app import REQUEST, HangtagCelery
 from worker.queue.redis_state import RedisError, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import prepare_worker, run_worker
 from worker.queue.worker_state import BEAT_S, BusyProcesses, Heartbeat
 
-__all__ = ["MOST_TRIES", "RETRAIN", "SlotRun", "check_training", "start_train_worker"]
+__all__ = ["MOST_TRIES", "CycleTask", "check_training", "start_train_worker"]
 
-
-RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 MOST_TRIES: Final = 3
-RETRY_S: Final = 60
-LEAVE_S: Final = 4.0
+_RETRY_S: Final = 60
+_LEAVE_S: Final = 4.0
 """Of a worker's grace time, what is left for files and processes to end: a second more than the worker itself takes."""
 
-COMPLAINT: Final = "hangtag: "
+_COMMAND: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
+_COMPLAINT: Final = "hangtag: "
 """What every error begins with on stderr."""
 
+_NEEDED: Final = ("tensorflow", "keras", "sklearn")
 _ENDS: Final = {
-    ExitCode.OK: SlotStatus.PROMOTED,
-    ExitCode.GATE_REFUSED: SlotStatus.REFUSED,
-    ExitCode.NOTHING_NEW: SlotStatus.NOTHING_NEW,
+    int(status.exit_code): status for status in (CycleStatus.PROMOTED, CycleStatus.REFUSED, CycleStatus.NOTHING_NEW)
 }
 
 
-class SlotRun:
-    """Runs cycles of slots.
+def start_train_worker(
+    settings: QueueSettings, configs: Sequence[Path] = (), *, as_json: bool, task: "CycleTask | None" = None
+) -> int:
+    """Run cycles that a beat asks for, until told to stop.
+
+    SIGTERM: the cycle in hand is told to stop, has ``settings.grace_s`` to do so, and goes on at the next start.
+
+    Args:
+        settings: say where Redis is.
+        configs: it runs cycles of these only. Without any, of each config that a due time was claimed for.
+        as_json: log JSON lines instead of text.
+        task: runs them. Default: ``hangtag retrain``, where what trains is installed.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        MissingExtraError: what trains is not installed.
+        InputError: a config cannot be used, or the heartbeat file.
+    """
+    if task is None:
+        check_training()
+        for config in configs:
+            read_config(config)
+        task = CycleTask(settings, configs=[str(config.absolute()) for config in configs])
+    Heartbeat(settings.heartbeat).check()
+    prepare_worker(as_json=as_json)
+    log_event("train_worker_starts", redis=settings.redis_name, queue=QUEUE)
+    return run_worker(_make_app(settings, task), 1)
+
+
+def check_training(find: Callable[[str], object] = find_spec) -> None:
+    """Refuse to take what this machine cannot do.
+
+    Raises:
+        MissingExtraError: a package that training needs is not installed.
+    """
+    missing = [package for package in _NEEDED if find(package) is None]
+    if missing:
+        msg = (
+            f"A worker of the queue train needs {', '.join(missing)}; pip install 'hangtag[train,worker]', "
+            "or start it on a machine that has them."
+        )
+        raise MissingExtraError(msg)
+
+
+def _make_app(settings: QueueSettings, task: "CycleTask") -> HangtagCelery:
+    """Runs cycles, one at a time; nothing is connected yet."""
+    app = make_sending_app(settings)
+    task.busy = app.busy
+    app.task(name=RETRAIN_TASK, Request=REQUEST, shared=False)(task.retrain)
+    app.steps["worker"].add(_heart_step(app.heartbeat))
+    return app
+
+
+def _heart_step(heartbeat: Heartbeat) -> type[StartStopStep]:
+    class HeartStep(StartStopStep):
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery has no types
+            if parent.hub:
+                parent.hub.call_repeatedly(BEAT_S, self._beat)
+
+        def _beat(self) -> None:
+            heartbeat.turned()
+            heartbeat.beat()
+
+    return HeartStep
+
+
+class CycleTask:
+    """What a train worker does with a message: it runs the cycle of a due time, if that is still to be done.
 
     Args:
         settings: say where Redis is, and how long a worker has to stop.
         command: to which a config and options are added.
-        configs: absolute paths; it runs cycles of these only. Without any, of each config that a slot was claimed for.
+        configs: absolute paths; it runs cycles of these only. Without any, of each config that a due time was claimed
+            for.
         retry_s: seconds before a cycle that failed is tried again.
 
     Attributes:
@@ -61,10 +131,10 @@ class SlotRun:
     def __init__(
         self,
         settings: QueueSettings,
-        command: Sequence[str] = RETRAIN,
+        command: Sequence[str] = _COMMAND,
         *,
         configs: Collection[str] = (),
-        retry_s: int = RETRY_S,
+        retry_s: int = _RETRY_S,
     ) -> None:
         self._settings = settings
         self._configs = configs
@@ -73,8 +143,8 @@ class SlotRun:
         self.busy = BusyProcesses()
 
     def retrain(self, config: str, slot: str) -> None:
-        """Run the cycle of a slot, unless that is done, or the model is being retrained."""
-        message = SlotMessage(config, slot)
+        """Run the cycle of a due time, unless that is done, or the model is being retrained."""
+        message = CycleMessage(config, slot)
         try:
             with self.busy.taken():
                 self._try(message, self._config(config))
@@ -98,176 +168,81 @@ class SlotRun:
             raise InputError(msg)
         return read_config(Path(path))
 
-    def _try(self, message: SlotMessage, config: RetrainConfig) -> None:
-        storage = open_storage(config.registry).child(config.name)
-        book = SlotBook(storage)
-        if not book.is_open(message.slot):
+    def _try(self, message: CycleMessage, config: RetrainConfig) -> None:
+        slot, storage = message.slot, open_storage(config.registry).child(config.name)
+        store = ClaimStore(storage)
+        if not store.is_open(slot):
             return
-        claimed = book.claim_of(message.slot).config
+        claimed = store.claim_of(slot).config
         if claimed != message.config:
-            log_event("slot_refused", logging.WARNING, config=message.config, slot=message.slot, claimed_for=claimed)
+            log_event("slot_refused", logging.WARNING, config=message.config, slot=slot, claimed_for=claimed)
             return
         with CycleLock(storage.child(FOLDER)).held() as held:
-            earlier = book.tries(message.slot)
-            if not book.is_open(message.slot):
+            earlier = store.tries(slot)
+            if not store.is_open(slot):
                 return
             if len(earlier) >= MOST_TRIES:  # the last one died with its worker
-                self._fail(book, message, earlier)
+                self._fail(store, message, earlier)
                 return
             number = max((attempt.number for attempt in earlier), default=0) + 1
             attempt = Try(number=number, at=now_text(), by=f"{socket.gethostname()}:{os.getpid()}")
-            book.write_try(message.slot, attempt)
-            log_event("cycle_starts", config=message.config, slot=message.slot, attempt=number)
-            end = run_cycle(
-                self._command_for(message, config),
-                lambda: self.busy.stops,
-                max(self._settings.grace_s - LEAVE_S, self._settings.grace_s / 2),
-            )
-            tries = [*earlier, attempt]
-            if not self._ended(book, message, tries, end):
-                self._check_held(held, book, message, attempt)
-                self._note(book, message, tries, end)
+            store.write_try(slot, attempt)
+            log_event("cycle_starts", config=message.config, slot=slot, attempt=number)
+            drift = ["--when", "drift"] if config.schedule and config.schedule.when == "drift" else []
+            command = [*self._command, message.config, "--json", *drift]
+            grace_s = max(self._settings.grace_s - _LEAVE_S, self._settings.grace_s / 2)
+            end = run_cycle(command, lambda: self.busy.stops, grace_s)
+            if end.status in _ENDS:  # whoever holds the lock by now
+                self._done(store, message, len(earlier) + 1, end)
+                return
+            try:
+                held.check()
+            except BusyError:  # who lost the lock to another worker leaves it to that one, and has not tried
+                store.drop_try(slot, attempt)
+                raise
+            self._unfinished(store, message, [*earlier, attempt], end)
 
-    def _command_for(self, message: SlotMessage, config: RetrainConfig) -> list[str]:
-        when = config.schedule.when if config.schedule else "data"
-        return [*self._command, message.config, "--json", *(["--when", when] if when != "data" else [])]
+    def _done(self, store: ClaimStore, message: CycleMessage, tries: int, end: CycleEnd) -> None:
+        status, reasons = _ENDS[end.status], (end.outcome or {}).get("reasons") or ()
+        reason = "; ".join(map(str, reasons))
+        store.end(End(slot=message.slot, status=status, tries=tries, at=now_text(), reason=reason, outcome=end.outcome))
+        log_event("cycle_done", config=message.config, slot=message.slot, status=status, tries=tries)
 
-    def _ended(self, book: SlotBook, message: SlotMessage, tries: list[Try], end: CycleEnd) -> bool:
-        """Note what the cycle came to, if it came to something; true whoever holds the lock by now."""
-        status = _ENDS.get(ExitCode(end.status)) if end.status in set(ExitCode) else None
-        if status is None:
-            return False
-        reasons = (end.outcome or {}).get("reasons") or ()
-        ended = SlotEnd(
-            slot=message.slot,
-            status=status,
-            tries=len(tries),
-            at=now_text(),
-            reason="; ".join(map(str, reasons)),
-            outcome=end.outcome,
-        )
-        book.end(ended)
-        log_event("cycle_done", config=message.config, slot=message.slot, status=status, tries=len(tries))
-        return True
-
-    def _check_held(self, held: Held, book: SlotBook, message: SlotMessage, attempt: Try) -> None:
-        """Who lost the lock to another worker leaves the slot to it, and has not tried."""
-        try:
-            held.check()
-        except BusyError:
-            book.drop_try(message.slot, attempt)
-            raise
-
-    def _note(self, book: SlotBook, message: SlotMessage, tries: list[Try], end: CycleEnd) -> None:
+    def _unfinished(self, store: ClaimStore, message: CycleMessage, tries: list[Try], end: CycleEnd) -> None:
         """A try that came to nothing."""
+        complaint = _complaint(end.words)
         if end.stopped or end.status in {ExitCode.BUSY, ExitCode.INTERRUPTED}:
-            book.drop_try(message.slot, tries[-1])
-            self._later(message, self._retry_s // 4, "told to stop" if end.stopped else _complaint(end.words))
+            store.drop_try(message.slot, tries[-1])
+            self._later(message, self._retry_s // 4, "told to stop" if end.stopped else complaint)
+            return
+        failed = tries[-1].model_copy(update={"status": end.status, "reason": complaint})
+        store.write_try(message.slot, failed)
+        if len(tries) >= MOST_TRIES:
+            self._fail(store, message, [*tries[:-1], failed])
         else:
-            failed = tries[-1].model_copy(update={"status": end.status, "reason": _complaint(end.words)})
-            book.write_try(message.slot, failed)
-            tries = [*tries[:-1], failed]
-            if len(tries) >= MOST_TRIES:
-                self._fail(book, message, tries)
-            else:
-                self._later(message, self._retry_s, failed.reason or f"exit status {end.status}")
+            self._later(message, self._retry_s, complaint or f"exit status {end.status}")
 
-    def _fail(self, book: SlotBook, message: SlotMessage, tries: list[Try]) -> None:
-        last = tries[-1]
+    def _fail(self, store: ClaimStore, message: CycleMessage, tries: list[Try]) -> None:
+        last, config, slot = tries[-1], message.config, message.slot
         died = "its worker or its process died" if last.status is None or last.status < 0 else ""
         reason = last.reason or died or f"exit status {last.status}"
-        book.end(SlotEnd(slot=message.slot, status=SlotStatus.FAILED, tries=len(tries), at=now_text(), reason=reason))
-        log_event(
-            "slot_failed", logging.ERROR, config=message.config, slot=message.slot, tries=len(tries), reason=reason
-        )
+        store.end(End(slot=slot, status=CycleStatus.FAILED, tries=len(tries), at=now_text(), reason=reason))
+        log_event("slot_failed", logging.ERROR, config=config, slot=slot, tries=len(tries), reason=reason)
 
-    def _later(self, message: SlotMessage, seconds: int, why: str) -> None:
+    def _later(self, message: CycleMessage, seconds: int, why: str) -> None:
         """A beat queues it again, and not before so many seconds, where Redis remembers that."""
         log_event("cycle_later", logging.WARNING, config=message.config, slot=message.slot, after_s=seconds, reason=why)
-        marks = Marks(connect(self._settings))
+        client = connect(self._settings)
         try:
-            marks.hold_back(message, seconds)
+            hold_back(client, message, seconds)
         except (RedisError, OperationalError) as error:
             log_event("not_held_back", logging.DEBUG, error=str(error))
         finally:
-            marks.close()
+            client.close()
 
 
 def _complaint(words: str) -> str:
     """The last that ``hangtag`` complained of, which may have several lines; of anything else, the last line."""
     lines = words.splitlines()
-    begins = [place for place, line in enumerate(lines) if line.startswith(COMPLAINT)]
+    begins = [place for place, line in enumerate(lines) if line.startswith(_COMPLAINT)]
     return " ".join(line.strip() for line in lines[begins[-1] if begins else -1 :])
-
-
-_NEEDED: Final = ("tensorflow", "keras", "sklearn")
-
-
-def start_train_worker(
-    settings: QueueSettings, configs: Sequence[Path] = (), *, as_json: bool, run: SlotRun | None = None
-) -> int:
-    """Run cycles that a beat asks for, until told to stop.
-
-    SIGTERM: the cycle in hand is told to stop, has ``settings.grace_s`` to do so, and goes on at the next start.
-
-    Args:
-        settings: say where Redis is.
-        configs: it runs cycles of these only. Without any, of each config that a slot was claimed for.
-        as_json: log JSON lines instead of text.
-        run: runs them. Default: ``hangtag retrain``, where what trains is installed.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        MissingExtraError: what trains is not installed.
-        InputError: a config cannot be used, or the heartbeat file.
-    """
-    if run is None:
-        check_training()
-        for config in configs:
-            read_config(config)
-        run = SlotRun(settings, configs=[str(config.absolute()) for config in configs])
-    Heartbeat(settings.heartbeat).check()
-    prepare_worker(as_json=as_json)
-    log_event("train_worker_starts", redis=settings.redis_name, queue=QUEUE)
-    return run_worker(make_train_app(settings, run), 1)
-
-
-def check_training(find: Callable[[str], object] = find_spec) -> None:
-    """Refuse to take what this machine cannot do.
-
-    Raises:
-        MissingExtraError: a package that training needs is not installed.
-    """
-    missing = [package for package in _NEEDED if find(package) is None]
-    if missing:
-        msg = (
-            f"A worker of the queue train needs {', '.join(missing)}; pip install 'hangtag[train,worker]', "
-            "or start it on a machine that has them."
-        )
-        raise MissingExtraError(msg)
-
-
-def make_train_app(settings: QueueSettings, run: SlotRun) -> HangtagCelery:
-    """Runs cycles, one at a time; nothing is connected yet."""
-    app = make_sending_app(settings)
-    run.busy = app.busy
-    app.task(name=RETRAIN_TASK, shared=False)(run.retrain)
-    app.steps["worker"].add(_heart_step(app.heartbeat))
-    return app
-
-
-def _heart_step(heartbeat: Heartbeat) -> type[StartStopStep]:
-    class HeartStep(StartStopStep):
-        requires = ("celery.worker.components:Pool",)
-
-        def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery has no types
-            if parent.hub:
-                parent.hub.call_repeatedly(BEAT_S, self._beat)
-
-        def _beat(self) -> None:
-            heartbeat.turned()
-            heartbeat.beat()
-
-    return HeartStep

@@ -10,9 +10,9 @@ from models.registry.history import History
 from models.registry.publish import claim_number
 from models.registry.state import State
 from models.storage.storage import FolderStorage
-from trainer.retrain.cycle_folder import Cycles
+from trainer.retrain.cycle_folder import Cycles, CycleStatus
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.claims import Claim, SlotBook, SlotEnd, SlotStatus, Try
+from trainer.schedule.claims import Claim, ClaimStore, End, Try
 from worker.job import commit_retry, latest_retry
 from worker.jobs import Jobs
 from worker.labelling.chunk import attempt_on, earlier_attempts
@@ -60,15 +60,15 @@ def history(root: Path) -> object:
 
 
 def plan(root: Path) -> object:
-    return SlotBook(FolderStorage(root.parents[1])).plan("every 1h", NOW)
+    return ClaimStore(FolderStorage(root.parents[1])).plan("every 1h", NOW)
 
 
 def slots(root: Path) -> object:
-    book = SlotBook(FolderStorage(root.parent))
+    book = ClaimStore(FolderStorage(root.parent))
     book.claim(Claim(slot=SLOT, config="", schedule="", skipped=0, at="", by=""))
     book.write_try(SLOT, Try(number=1, at="", by=""))
     tries = book.tries(SLOT)
-    book.end(SlotEnd(slot=SLOT, status=SlotStatus.FAILED, tries=1, at=""))
+    book.end(End(slot=SLOT, status=CycleStatus.FAILED, tries=1, at=""))
     book.tidy(NOW)
     return book.look(), tries
 

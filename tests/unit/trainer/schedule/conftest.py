@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.storage.storage import FolderStorage
-from trainer.schedule.claims import SlotBook
+from trainer.schedule.claims import ClaimStore
 
 
 @pytest.fixture
@@ -21,5 +21,5 @@ def storage(tmp_path: Path) -> FolderStorage:
 
 
 @pytest.fixture
-def book(storage: FolderStorage) -> SlotBook:
-    return SlotBook(storage)
+def book(storage: FolderStorage) -> ClaimStore:
+    return ClaimStore(storage)

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.storage.storage import FolderStorage
-from trainer.schedule.claims import SlotBook, SlotEnd, SlotStatus
-from trainer.schedule.queue import SlotMessage
-from trainer.schedule.scheduler import Desk, WatchedConfig
+from trainer.retrain.cycle_folder import CycleStatus
+from trainer.schedule.claims import ClaimStore, End
+from trainer.schedule.queue import CycleMessage
+from trainer.schedule.scheduler import ModelScheduler, WatchedConfig
 
 BEGIN = datetime(2026, 11, 22, 3, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -19,26 +20,26 @@ YEAR = timedelta(days=365)
 
 
 class Beat:
-    """A desk with a clock that somebody sets, and a worker that ends each slot as soon as it is queued."""
+    """A scheduler with a clock that somebody sets, and a worker that ends each slot as soon as it is queued."""
 
     def __init__(self, config: Path, storage: FolderStorage) -> None:
         self.now = BEGIN
         self.runs: Counter[str] = Counter()
-        self.book = SlotBook(storage)
-        self.desk = Desk(WatchedConfig(config), self, lambda: self.now)
+        self.book = ClaimStore(storage)
+        self.scheduler = ModelScheduler(WatchedConfig(config), self, lambda: self.now)
 
-    def waiting(self) -> set[SlotMessage]:
+    def waiting(self) -> set[CycleMessage]:
         return set()
 
-    def send(self, message: SlotMessage) -> bool:
+    def send(self, message: CycleMessage) -> bool:
         self.runs[message.slot] += self.book.is_open(message.slot)
-        self.book.end(SlotEnd(slot=message.slot, status=SlotStatus.NOTHING_NEW, tries=1, at=""))
+        self.book.end(End(slot=message.slot, status=CycleStatus.NOTHING_NEW, tries=1, at=""))
         return True
 
     def at(self, now: datetime) -> list[str]:
         """The slots that have run after a turn at that time, by this beat's clock."""
         self.now = now
-        self.desk.turn()
+        self.scheduler.turn()
         return sorted(self.runs)
 
 
@@ -109,6 +110,6 @@ def test_however_clocks_are_set_no_slot_runs_twice_and_the_next_one_runs(
         beats[which].at(BEGIN + hours * HOUR)
     runs = beats[0].runs + beats[1].runs
     assert not runs or max(runs.values()) == 1
-    book = SlotBook(storage)
+    book = ClaimStore(storage)
     free = next(n for n in range(401, 403) if f"{BEGIN + n * HOUR:%Y%m%dT%H0000Z}" not in book.look().claimed)
     assert f"{BEGIN + free * HOUR:%Y%m%dT%H0000Z}" in beats[0].at(BEGIN + free * HOUR)

@@ -2,16 +2,18 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
 
 from models.errors import MissingExtraError
 from models.storage.storage import FolderStorage
+from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.claims import FOLDER, Claim, SlotBook, SlotStatus, Try
-from trainer.schedule.queue import Marks, SlotMessage
-from trainer.schedule.train_worker import MOST_TRIES, SlotRun, check_training
+from trainer.schedule.claims import FOLDER, Claim, ClaimStore, Try
+from trainer.schedule.queue import CycleMessage, CycleQueue
+from trainer.schedule.train_worker import MOST_TRIES, CycleTask, check_training
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.settings import QueueSettings
 
@@ -25,7 +27,7 @@ def away(tmp_path: Path) -> QueueSettings:
 
 
 @pytest.fixture
-def claimed(book: SlotBook, config: Path) -> SlotBook:
+def claimed(book: ClaimStore, config: Path) -> ClaimStore:
     assert book.claim(Claim(slot=SLOT, config=str(config), schedule="", skipped=0, at="", by=""))
     return book
 
@@ -35,15 +37,15 @@ def python(code: str) -> tuple[str, ...]:
 
 
 def run(settings: QueueSettings, config: Path, code: str) -> None:
-    SlotRun(settings, python(code)).retrain(str(config), SLOT)
+    CycleTask(settings, python(code)).retrain(str(config), SLOT)
 
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [(0, SlotStatus.PROMOTED), (3, SlotStatus.REFUSED), (4, SlotStatus.NOTHING_NEW)],
+    [(0, CycleStatus.PROMOTED), (3, CycleStatus.REFUSED), (4, CycleStatus.NOTHING_NEW)],
 )
 def test_what_the_cycle_says_is_kept(
-    claimed: SlotBook, config: Path, away: QueueSettings, status: int, expected: SlotStatus
+    claimed: ClaimStore, config: Path, away: QueueSettings, status: int, expected: CycleStatus
 ) -> None:
     outcome = {"number": 7, "reasons": ["shoes lost 9 points", "too large"]}
     run(away, config, f"print({json.dumps(json.dumps(outcome))}); sys.exit({status})")
@@ -53,14 +55,14 @@ def test_what_the_cycle_says_is_kept(
     assert end.reason == "shoes lost 9 points; too large"
 
 
-def test_it_gets_the_config_and_asks_for_json(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
+def test_it_gets_the_config_and_asks_for_json(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
     run(away, config, "print(json.dumps({'words': sys.argv[1:]}))")
     end = claimed.end_of(SLOT)
     assert end
     assert end.outcome == {"words": [str(config), "--json"]}
 
 
-def test_a_schedule_for_drift_asks_for_it(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
+def test_a_schedule_for_drift_asks_for_it(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
     config.write_text(f'{config.read_text()}when = "drift"\n[drift]\njobs = ["jobs"]\n')
     run(away, config, "print(json.dumps({'words': sys.argv[1:]}))")
     end = claimed.end_of(SLOT)
@@ -68,41 +70,41 @@ def test_a_schedule_for_drift_asks_for_it(claimed: SlotBook, config: Path, away:
     assert end.outcome == {"words": [str(config), "--json", "--when", "drift"]}
 
 
-def test_it_is_given_up_after_some_failures(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
+def test_it_is_given_up_after_some_failures(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
     for _ in range(MOST_TRIES):
         assert claimed.end_of(SLOT) is None
         run(away, config, "print('hangtag: no room', file=sys.stderr); sys.exit(1)")
     end = claimed.end_of(SLOT)
     assert end
-    assert (end.status, end.tries, end.reason) == (SlotStatus.FAILED, MOST_TRIES, "hangtag: no room")
+    assert (end.status, end.tries, end.reason) == (CycleStatus.FAILED, MOST_TRIES, "hangtag: no room")
     run(away, config, "raise AssertionError")
     assert len(claimed.tries(SLOT)) == MOST_TRIES
 
 
-def test_a_complaint_of_several_lines_is_kept_whole(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
+def test_a_complaint_of_several_lines_is_kept_whole(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
     run(away, config, "sys.exit('\\n'.join(['Epoch 1', 'hangtag: 2 rows cannot be used', '  row 3: no label', '']))")
     assert [attempt.reason for attempt in claimed.tries(SLOT)] == ["hangtag: 2 rows cannot be used row 3: no label"]
 
 
-def test_tries_whose_workers_died_count(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
+def test_tries_whose_workers_died_count(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
     for number in range(1, MOST_TRIES + 1):
         claimed.write_try(SLOT, Try(number=number, at="", by=""))
     run(away, config, "raise AssertionError")
     end = claimed.end_of(SLOT)
     assert end
-    assert (end.status, end.reason) == (SlotStatus.FAILED, "its worker or its process died")
+    assert (end.status, end.reason) == (CycleStatus.FAILED, "its worker or its process died")
 
 
 @pytest.mark.parametrize("status", [6, 130], ids=["another cycle runs", "somebody pressed Ctrl-C"])
-def test_what_is_no_failure_does_not_count(claimed: SlotBook, config: Path, away: QueueSettings, status: int) -> None:
+def test_what_is_no_failure_does_not_count(claimed: ClaimStore, config: Path, away: QueueSettings, status: int) -> None:
     for _ in range(MOST_TRIES + 1):
         run(away, config, f"sys.exit({status})")
     assert claimed.is_open(SLOT)
     assert claimed.tries(SLOT) == []
 
 
-def test_a_worker_that_stops_leaves_the_slot_open(claimed: SlotBook, config: Path, away: QueueSettings) -> None:
-    slow = SlotRun(away, python("import time; time.sleep(600)"))
+def test_a_worker_that_stops_leaves_the_slot_open(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
+    slow = CycleTask(away, python("import time; time.sleep(600)"))
     slow.busy.stop()
     slow.retrain(str(config), SLOT)
     assert claimed.is_open(SLOT)
@@ -110,7 +112,7 @@ def test_a_worker_that_stops_leaves_the_slot_open(claimed: SlotBook, config: Pat
 
 
 def test_while_another_worker_runs_a_slot_of_the_model_nothing_is_tried(
-    claimed: SlotBook, storage: FolderStorage, config: Path, away: QueueSettings
+    claimed: ClaimStore, storage: FolderStorage, config: Path, away: QueueSettings
 ) -> None:
     with CycleLock(storage.child(FOLDER)).held():
         run(away, config, "raise AssertionError")
@@ -119,7 +121,7 @@ def test_while_another_worker_runs_a_slot_of_the_model_nothing_is_tried(
 
 
 def test_a_message_of_a_slot_that_nobody_claimed_is_passed_over(
-    book: SlotBook, config: Path, away: QueueSettings
+    book: ClaimStore, config: Path, away: QueueSettings
 ) -> None:
     run(away, config, "raise AssertionError")
     assert book.look().claimed == ()
@@ -136,10 +138,10 @@ def other(config: Path) -> Path:
 
 
 def test_only_the_config_that_claimed_the_slot_is_run(
-    claimed: SlotBook, config: Path, other: Path, away: QueueSettings, caplog: pytest.LogCaptureFixture
+    claimed: ClaimStore, config: Path, other: Path, away: QueueSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     for path in (other, config):
-        SlotRun(away, python(LEAVES_A_MARK)).retrain(str(path), SLOT)
+        CycleTask(away, python(LEAVES_A_MARK)).retrain(str(path), SLOT)
     assert not other.with_name("other.toml.ran").exists()
     assert config.with_name("shop.toml.ran").exists()
     (refused,) = [record.fields for record in caplog.records if record.event == "slot_refused"]
@@ -147,12 +149,12 @@ def test_only_the_config_that_claimed_the_slot_is_run(
 
 
 def test_a_worker_that_was_started_with_configs_runs_no_others(
-    claimed: SlotBook, config: Path, other: Path, away: QueueSettings, caplog: pytest.LogCaptureFixture
+    claimed: ClaimStore, config: Path, other: Path, away: QueueSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever the claims in a registry of their own say."""
     for ours in (other, config):
         assert claimed.is_open(SLOT)
-        SlotRun(away, python(LEAVES_A_MARK), configs=[str(ours)]).retrain(str(config), SLOT)
+        CycleTask(away, python(LEAVES_A_MARK), configs=[str(ours)]).retrain(str(config), SLOT)
     assert [record.fields["reason"] for record in caplog.records if record.event == "cycle_later"] == [
         f"InputError: Expected a cycle of {other}, which this worker was started with, got one of {config}."
     ]
@@ -163,19 +165,22 @@ def test_a_worker_that_was_started_with_configs_runs_no_others(
 def test_a_config_that_is_no_file_is_told_and_tried_again(
     away: QueueSettings, config: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    SlotRun(away, python("raise AssertionError")).retrain(config, SLOT)
+    CycleTask(away, python("raise AssertionError")).retrain(config, SLOT)
     (later,) = [record.fields for record in caplog.records if record.event == "cycle_later"]
     assert f"Expected settings of a retraining in {config}, found no such file" in str(later["reason"])
 
 
-def test_a_failure_is_held_back(redis_installed: None, tmp_path: Path, claimed: SlotBook, config: Path) -> None:
+def test_a_failure_is_held_back(redis_installed: None, tmp_path: Path, claimed: ClaimStore, config: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
-        marks, message = Marks(client), SlotMessage(str(config), SLOT)
-        assert marks.mark(message)
-        assert not marks.mark(message)
+        sent: list[object] = []
+        app = SimpleNamespace(send_task=lambda *of, **options: sent.append(of))
+        queue, message = CycleQueue(client, app), CycleMessage(str(config), SLOT)
+        assert queue.send(message)
+        assert not queue.send(message)
         client.flushall()
-        SlotRun(QueueSettings(redis_url=server.url), python("sys.exit(1)"), retry_s=60).retrain(str(config), SLOT)
-        assert not marks.mark(message)
+        CycleTask(QueueSettings(redis_url=server.url), python("sys.exit(1)"), retry_s=60).retrain(str(config), SLOT)
+        assert not queue.send(message)
+        assert len(sent) == 1
         (key,) = client.keys()
         assert 30 < client.ttl(key) <= 60
 
@@ -196,12 +201,12 @@ assert FolderStorage(REGISTRY).commit("schedule/cycle/000002.json", holder.encod
 
 @pytest.mark.parametrize(("status", "tries"), [(0, 1), (1, 0)])
 def test_who_lost_the_lock_tells_how_the_cycle_ended_and_else_has_not_tried(
-    claimed: SlotBook, config: Path, away: QueueSettings, tmp_path: Path, status: int, tries: int
+    claimed: ClaimStore, config: Path, away: QueueSettings, tmp_path: Path, status: int, tries: int
 ) -> None:
     script = tmp_path / "cycle.py"
     lost = LOSES_THE_LOCK.replace("REGISTRY", f"Path({str(tmp_path / 'registry' / 'shop')!r})")
     script.write_text(f"import json, sys\nfrom pathlib import Path\n{lost}\nprint('{{}}')\nsys.exit({status})\n")
-    SlotRun(away, (sys.executable, str(script))).retrain(str(config), SLOT)
+    CycleTask(away, (sys.executable, str(script))).retrain(str(config), SLOT)
     end = claimed.end_of(SLOT)
-    assert (end.status if end else None) == (SlotStatus.PROMOTED if status == 0 else None)
+    assert (end.status if end else None) == (CycleStatus.PROMOTED if status == 0 else None)
     assert len(claimed.tries(SLOT)) == tries

@@ -8,22 +8,22 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from trainer.retrain.config import ScheduleSettings
-from trainer.schedule.due_times import Slots, slots_of, stamp_of, time_of
+from trainer.schedule.due_times import Schedule, schedule_of, stamp_of, time_of
 
 
 def at(text: str) -> datetime:
     return datetime.fromisoformat(f"{text}+00:00")
 
 
-def cron(text: str, zone: str = "UTC") -> Slots:
-    return slots_of(ScheduleSettings(cron=text, timezone=zone))
+def cron(text: str, zone: str = "UTC") -> Schedule:
+    return schedule_of(ScheduleSettings(cron=text, timezone=zone))
 
 
-def every(text: str) -> Slots:
-    return slots_of(ScheduleSettings(every=text))
+def every(text: str) -> Schedule:
+    return schedule_of(ScheduleSettings(every=text))
 
 
-def slots_between(slots: Slots, start: str, end: str) -> list[str]:
+def slots_between(slots: Schedule, start: str, end: str) -> list[str]:
     return [slot.strftime("%dT%H:%M") for slot in takewhile(lambda slot: slot < at(end), slots.after(at(start)))]
 
 
