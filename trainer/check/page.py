@@ -41,7 +41,7 @@ _FACTS: Final = {
     Issue.EXIF_ROTATED: "orientation {orientation}",
     Issue.CMYK: "{mode}",
 }
-"""What a tile tells besides the score: columns of :class:`trainer.data.look.Look`."""
+"""What a tile tells besides the score: columns of :class:`trainer.data.image_statistics.ImageStatistics`."""
 
 _Couple = tuple[int, int, str]
 """The places of two photos, and what they have to do with each other."""
