@@ -28,7 +28,7 @@ from trainer.report.write import keep_for_export, write_report
 from trainer.request import TrainRequest
 from trainer.run import Run, RunArgs, RunState, read_history
 from trainer.splits.assigned import read_splits, write_splits
-from trainer.splits.prepare import Prepared, SplitWishes, prepare, read_excluded, restore, write_excluded
+from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_excluded, restore, write_excluded
 
 __all__ = ["TrainResult", "TrainingView", "resume", "train"]
 
@@ -80,7 +80,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     store = PixelStore(pixels_folder(request.cache), request.preprocess)
     looks = StatisticsStore(statistics_folder(request.cache))
     earlier = read_splits(request.splits) if request.splits else []
-    wishes = SplitWishes(request.seed, earlier, request.fix_leaks)
+    wishes = SplitOptions(request.seed, earlier, request.fix_leaks)
     prepared = prepare(read_dataset(request.data), store, looks, wishes, view)
     note = balance_note(_counts(prepared), request.balance)
     prepared = replace(prepared, notes=(*prepared.notes, note) if note else prepared.notes)

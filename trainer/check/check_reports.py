@@ -1,4 +1,4 @@
-"""``check.json``: what a check found, for scripts."""
+"""What a check found: in plain words, as ``check.json`` for scripts, and as ``check.csv`` with a row a photo."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -8,11 +8,12 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from models.text import number_of
 from trainer.check.checkup import UNUSABLE, Checkup, Findings, issue_of
 from trainer.check.issues import Issue
 from trainer.check.relations import Leak, LeakKind
 from trainer.data.csv_files import path_in, write_rows
-from trainer.data.dataset import LabeledPhoto, Split
+from trainer.data.dataset import Split
 
 __all__ = [
     "MEANINGS",
@@ -63,25 +64,21 @@ def leak_sentences(checkup: Checkup) -> list[str]:
     sentences = []
     for split in (Split.TEST, Split.VAL):
         leaks = [leak for leak in checkup.relations.leaks if photos[leak.photo].split is split]
-        if leaks:
-            sentences.append(_leak_sentence(checkup, split, leaks, sizes[split]))
-    return sentences
-
-
-def _leak_sentence(checkup: Checkup, split: Split, leaks: list[Leak], size: int) -> str:
-    seen = [leak for leak in leaks if leak.kind is not LeakKind.PRODUCT]
-    clauses = []
-    if seen:
-        kinds = Counter(leak.kind for leak in seen)
-        counted = " and ".join(f"{kinds[kind]:,} {kind}" for kind in LeakKind if kinds[kind])
-        noun = "leak" if len(seen) == 1 else "leaks"
-        share = f"{_percent(len(seen), size)} of your {split.word} images"
-        clauses.append(f"{counted} {noun}: {share} were seen in {_sources(checkup, seen)}")
-    if len(seen) < len(leaks):
+        seen = [leak for leak in leaks if leak.kind is not LeakKind.PRODUCT]
         others = [leak for leak in leaks if leak.kind is LeakKind.PRODUCT]
-        share = f"{len(others):,} {split.word} {'image shows' if len(others) == 1 else 'images show'}"
-        clauses.append(f"{share} a product of which other photos are in {_sources(checkup, others)}")
-    return "; ".join(clauses)
+        clauses = []
+        if seen:
+            kinds = Counter(leak.kind for leak in seen)
+            counted = " and ".join(f"{kinds[kind]:,} {kind}" for kind in LeakKind if kinds[kind])
+            noun = "leak" if len(seen) == 1 else "leaks"
+            share = f"{_percent(len(seen), sizes[split])} of your {split.word} images"
+            clauses.append(f"{counted} {noun}: {share} were seen in {_sources(checkup, seen)}")
+        if others:
+            shown = number_of(len(others), f"{split.word} image shows", f"{split.word} images show")
+            clauses.append(f"{shown} a product of which other photos are in {_sources(checkup, others)}")
+        if clauses:
+            sentences.append("; ".join(clauses))
+    return sentences
 
 
 def _sources(checkup: Checkup, leaks: list[Leak]) -> str:
@@ -104,19 +101,15 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
     if 0 < without < len(photos):
         have = "photos has" if without == 1 else "photos have"
         doubts.append(f"{without:,} of {len(photos):,} {have} no split: hangtag train wants one for all or for none")
-    disputed = _products_of_several_labels(photos)
-    if disputed:
-        stand = "product (column group) stands" if len(disputed) == 1 else "products (column group) stand"
-        doubts.append(f"{len(disputed):,} {stand} under several labels, such as {disputed[0]}")
-    return doubts
-
-
-def _products_of_several_labels(photos: Sequence[LabeledPhoto]) -> list[str]:
     labels: defaultdict[str, set[str]] = defaultdict(set)
     for photo in photos:
         if photo.product is not None:
             labels[photo.product].add(photo.label)
-    return [product for product, names in labels.items() if len(names) > 1]
+    disputed = [product for product, names in labels.items() if len(names) > 1]
+    if disputed:
+        stand = number_of(len(disputed), "product (column group) stands", "products (column group) stand")
+        doubts.append(f"{stand} under several labels, such as {disputed[0]}")
+    return doubts
 
 
 def listed(names: Sequence[str]) -> str:
@@ -313,7 +306,7 @@ def write_check_csv(path: Path, checkup: Checkup, findings: Findings) -> None:
 
 def _usable(checkup: Checkup, findings: Findings) -> Iterator[list[object]]:
     data, looked, pictures = checkup.dataset.source, checkup.looked, checkup.relations.pictures.tolist()
-    shown = [checkup.looks[name].to_pylist() for name in _SHOWN]
+    shown = [checkup.statistics[name].to_pylist() for name in _SHOWN]
     flags = [findings.flags.get(issue) for issue in Issue]
     scores = [findings.scores.get(issue) for issue in Issue]
     for place, (photo, sha256) in enumerate(zip(looked.photos, looked.sha256s, strict=True)):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from models.errors import DataError
@@ -34,6 +33,18 @@ __all__ = [
     "look_at",
 ]
 
+UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
+"""Issues of files that have no picture to show."""
+GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLICT, Issue.PLACEHOLDER)
+"""Issues that spoil what is learned, or what is measured."""
+
+
+class CheckView(Protocol):
+    """Who is told how the check goes."""
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """So much of one step is done."""
+
 
 @dataclass(frozen=True)
 class Faulty:
@@ -58,13 +69,6 @@ class Looked:
     faulty: tuple[Faulty, ...]
 
 
-class CheckView(Protocol):
-    """Who is told how the check goes."""
-
-    def advance(self, what: str, done: int, total: int) -> None:
-        """So much of one step is done."""
-
-
 @dataclass(frozen=True)
 class Checkup:
     """What was found; every place in it is that of one of ``looked.photos``.
@@ -73,7 +77,7 @@ class Checkup:
         dataset: what was found on disk.
         looked: its photos, and the files among them that are none.
         ignored: files that nobody would take for a photo.
-        looks: what the photos show, a row each.
+        statistics: of the photos, a row each.
         judgement: each by itself.
         relations: which show the same picture.
         guesses: how well accidents give the classes away, the best first.
@@ -82,7 +86,7 @@ class Checkup:
     dataset: Dataset
     looked: Looked
     ignored: tuple[Exclusion, ...]
-    looks: pa.Table
+    statistics: pa.Table
     judgement: Judgement
     relations: Relations
     guesses: tuple[Guess, ...]
@@ -96,18 +100,6 @@ def check_up(dataset: Dataset, store: StatisticsStore, view: CheckView) -> Check
         InputError: the cache cannot be written to.
     """
     looked = look_at(dataset.photos, store, view)
-    _check_there(dataset, looked)
-    strays, ignored = _strays(dataset.excluded)
-    looked = Looked(looked.photos, looked.sha256s, (*looked.faulty, *strays))
-    looks = store.statistics(looked.sha256s)
-    paths, labels = [photo.path for photo in looked.photos], [photo.label for photo in looked.photos]
-    relations = relate(looked.photos, looked.sha256s, store, _step(view, "Comparing"))
-    guesses = guess_from_accidents(looks, paths, labels, relations.families, _step(view, "Guessing"))
-    judgement = judge(looks, paths, labels)
-    return Checkup(dataset, looked, tuple(ignored), looks, judgement, relations, tuple(guesses))
-
-
-def _check_there(dataset: Dataset, looked: Looked) -> None:
     missing = [one.photo.path for one in looked.faulty if one.fault.kind is FaultKind.MISSING]
     if len(missing) == len(dataset.photos):
         msg = (
@@ -115,10 +107,24 @@ def _check_there(dataset: Dataset, looked: Looked) -> None:
             f"{missing[0]}; check the paths, which start at the folder of the CSV."
         )
         raise DataError(msg)
+    faulty, ignored = list(looked.faulty), []
+    for stray in dataset.excluded:  # files whose names say no image may be photos all the same, or be meant to be
+        fault = stray_fault(stray.path) if stray.reason == "not_an_image" else None
+        if fault is None:
+            ignored.append(stray)
+        else:
+            faulty.append(Faulty(LabeledPhoto(stray.path, stray.label, stray.split), fault))
+    looked = Looked(looked.photos, looked.sha256s, tuple(faulty))
+    statistics = store.statistics(looked.sha256s)
+    paths, labels = [photo.path for photo in looked.photos], [photo.label for photo in looked.photos]
+    relations = relate(looked.photos, looked.sha256s, store, _step(view, "Comparing"))
+    guesses = guess_from_accidents(statistics, paths, labels, relations.families, _step(view, "Guessing"))
+    judgement = judge(statistics, paths, labels)
+    return Checkup(dataset, looked, tuple(ignored), statistics, judgement, relations, tuple(guesses))
 
 
 def look_at(photos: Sequence[LabeledPhoto], store: StatisticsStore, view: CheckView) -> Looked:
-    """Look at photos, those apart that the store knows, and divide them into usable ones and others.
+    """Look at the photos that the store lacks, and divide all into usable ones and others.
 
     Raises:
         InputError: the cache cannot be written to.
@@ -129,38 +135,14 @@ def look_at(photos: Sequence[LabeledPhoto], store: StatisticsStore, view: CheckV
     if total:  # the time of the first photo counts as well
         view.advance("Looking", 0, total)
     store.add(files, len(os.sched_getaffinity(0)), lambda: view.advance("Looking", next(counter), total))
-    usable = []
-    faulty = [Faulty(photo, fault) for photo, fault in unread]
-    for photo, sha256 in hashed:
-        fault = store.fault(sha256)
-        if fault is None:
-            usable.append((photo, sha256))
-        else:
-            faulty.append(Faulty(photo, fault))
+    usable = [(photo, sha256) for photo, sha256 in hashed if store.fault(sha256) is None]
+    faults = [(photo, store.fault(sha256)) for photo, sha256 in hashed]
+    faulty = [Faulty(photo, fault) for photo, fault in (*unread, *faults) if fault is not None]
     return Looked(tuple(photo for photo, _ in usable), tuple(sha256 for _, sha256 in usable), tuple(faulty))
 
 
 def _step(view: CheckView, what: str) -> Callable[[int, int], None]:
     return lambda done, total: view.advance(what, done, total)
-
-
-def _strays(excluded: Sequence[Exclusion]) -> tuple[list[Faulty], list[Exclusion]]:
-    """Files whose names say no image: those that are photos all the same, or were meant to be, and the rest."""
-    faulty, ignored = [], []
-    for exclusion in excluded:
-        fault = stray_fault(exclusion.path) if exclusion.reason == "not_an_image" else None
-        if fault is None:
-            ignored.append(exclusion)
-        else:
-            faulty.append(Faulty(LabeledPhoto(exclusion.path, exclusion.label, exclusion.split), fault))
-    return faulty, ignored
-
-
-UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
-"""Issues of files that have no picture to show."""
-
-GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLICT, Issue.PLACEHOLDER)
-"""Issues that spoil what is learned, or what is measured."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +159,7 @@ class Findings:
     flags: Mapping[Issue, Flags]
     scores: Mapping[Issue, Scores]
     twins: Mapping[int, int]
-    faulty: Mapping[Issue, tuple[Faulty, ...]]
+    faulty: Mapping[Issue, Sequence[Faulty]]
 
     def count(self, issue: Issue) -> int:
         """How many photos and files have an issue."""
@@ -196,19 +178,21 @@ class Findings:
 def find(checkup: Checkup) -> Findings:
     """Gather what a check found."""
     relations, count = checkup.relations, len(checkup.looked.photos)
-    near = _near_scores(checkup)
     related: dict[Issue, Scores] = {
-        Issue.PLACEHOLDER: _all_but(count, (place for group in relations.placeholders for place in group)),
-        Issue.EXACT_DUPLICATE: _all_but(count, (place for group in relations.exact for place in group)),
-        Issue.NEAR_DUPLICATE: near,
-        Issue.LABEL_CONFLICT: _all_but(count, (place for group in relations.conflicts for place in group)),
+        Issue.PLACEHOLDER: _all_but(count, itertools.chain(*relations.placeholders)),
+        Issue.EXACT_DUPLICATE: _all_but(count, itertools.chain(*relations.exact)),
+        Issue.NEAR_DUPLICATE: _near_scores(count, relations),
+        Issue.LABEL_CONFLICT: _all_but(count, itertools.chain(*relations.conflicts)),
         Issue.LEAK: _all_but(count, (leak.photo for leak in relations.leaks)),
     }
+    faulty: defaultdict[Issue, list[Faulty]] = defaultdict(list)
+    for one in checkup.looked.faulty:
+        faulty[issue_of(one)].append(one)
     return Findings(
         flags={**checkup.judgement.flags, **{issue: scores < 1 for issue, scores in related.items()}},
         scores={**checkup.judgement.scores, **related},
         twins=_twins(checkup),
-        faulty=_by_issue(checkup.looked.faulty),
+        faulty=faulty,
     )
 
 
@@ -219,12 +203,12 @@ def issue_of(faulty: Faulty) -> Issue:
     return Issue(kind) if kind in named else Issue.UNREADABLE
 
 
-def _near_scores(checkup: Checkup) -> Scores:
-    scores: npt.NDArray[np.float64] = np.ones(len(checkup.looked.photos))
-    for pair in checkup.relations.near:
+def _near_scores(count: int, relations: Relations) -> Scores:
+    scores = np.ones(count)
+    for pair in relations.near:
         for place in (pair.first, pair.second):
             scores[place] = min(scores[place], max(0.0, 1 - pair.likeness), 0.9999)
-    for group in checkup.relations.exact:  # of the same pixels only one photo is compared with others
+    for group in relations.exact:  # of the same pixels only one photo is compared with others
         scores[list(group)] = scores[list(group)].min()
     return scores
 
@@ -237,21 +221,13 @@ def _all_but(count: int, places: Iterable[int]) -> Scores:
 
 def _twins(checkup: Checkup) -> dict[int, int]:
     """What matters most is written last: a photo has one twin only."""
-    relations, twins = checkup.relations, dict[int, int]()
+    photos, relations, twins = checkup.looked.photos, checkup.relations, dict[int, int]()
     for pair in sorted(relations.near, key=lambda pair: pair.likeness):
         twins.update({pair.first: pair.second, pair.second: pair.first})
     for group in relations.exact:
         twins.update({place: group[0] if place != group[0] else group[1] for place in group})
     for group in relations.conflicts:
-        labels = {place: checkup.looked.photos[place].label for place in group}
-        others = {name: next(place for place in group if labels[place] != name) for name in set(labels.values())}
-        twins.update({place: others[labels[place]] for place in group})
+        for place in group:
+            twins[place] = next(other for other in group if photos[other].label != photos[place].label)
     twins.update({leak.photo: leak.twin for leak in relations.leaks})
     return twins
-
-
-def _by_issue(faulty: Iterable[Faulty]) -> dict[Issue, tuple[Faulty, ...]]:
-    found: defaultdict[Issue, list[Faulty]] = defaultdict(list)
-    for one in faulty:
-        found[issue_of(one)].append(one)
-    return {issue: tuple(files) for issue, files in found.items()}

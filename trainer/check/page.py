@@ -161,7 +161,7 @@ def _group(
         shown = [(photo(first), photo(second), note) for first, second, note in couples[:_MOST_COUPLES]]
         return _Group(issue, couples=shown, left=len(couples) - _MOST_COUPLES, noun="pair")
     copies: dict[str, list[int]] = {}
-    pixels, places = checkup.looks["pixels"], findings.places(issue)
+    pixels, places = checkup.statistics["pixels"], findings.places(issue)
     for place in places:
         copies.setdefault(pixels[place].as_py(), []).append(place)
     alike = list(copies.values())[:_MOST_TILES]
@@ -178,7 +178,7 @@ def _group(
 
 def _notes(issue: Issue, same: list[int], checkup: Checkup, findings: Findings) -> list[str]:
     """What is said of photos with the same pixels."""
-    seen = checkup.looks.slice(same[0], 1).to_pylist()[0]
+    seen = checkup.statistics.slice(same[0], 1).to_pylist()[0]
     score = f"score {findings.scores[issue][same[0]]:.2f}" if issue in LIMITS else ""
     alike = f"{len(same):,} images like this" if len(same) > 1 else ""
     return [line for line in (alike, score, _FACTS.get(issue, "").format(**seen)) if line]

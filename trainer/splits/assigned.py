@@ -12,9 +12,42 @@ from trainer.data.dataset import Exclusion, Split
 
 __all__ = ["Applicant", "AssignedPhoto", "Assignment", "read_splits", "take_out", "write_splits"]
 
-
 _COLUMNS: Final = ("image", "label", "split", "sha256", "group", "product", "present")
 _PRESENT: Final = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Applicant:
+    """A photo that asks for a split.
+
+    Attributes:
+        path: the file.
+        label: its class, as of today.
+        sha256: of the file.
+        product: as the person named it, today or before.
+        split: given by the person or by an earlier training; none where it is still to be decided.
+        group: its name in an earlier training; none for a new photo.
+        present: false for a photo of an earlier training that the data lack now.
+        fixed: whether an earlier training has decided on the split.
+        earlier_label: its class in that training; none for a new photo.
+        open: whether the person leaves its split to Hangtag, though others have one.
+    """
+
+    path: Path
+    label: str
+    sha256: str
+    product: str | None = None
+    split: Split | None = None
+    group: str | None = None
+    present: bool = True
+    fixed: bool = False
+    earlier_label: str | None = None
+    open: bool = False
+
+    @property
+    def relabeled(self) -> bool:
+        """Whether the person has corrected its class since."""
+        return self.earlier_label not in {None, self.label}
 
 
 @dataclass(frozen=True)
@@ -60,13 +93,7 @@ class Assignment:
 def take_out(
     photos: Sequence[AssignedPhoto], places: Collection[int], earlier_groups: Collection[str]
 ) -> list[AssignedPhoto]:
-    """Take photos out of a training; what an earlier training knew keeps its row, as not present.
-
-    Args:
-        photos: with their splits.
-        places: of those to take out.
-        earlier_groups: the groups of the earlier training.
-    """
+    """Take the photos at some places out of a training; what an earlier training knew keeps its row, as not present."""
     return [
         replace(photo, present=False) if place in places else photo
         for place, photo in enumerate(photos)
@@ -76,12 +103,10 @@ def take_out(
 
 def write_splits(path: Path, photos: Sequence[AssignedPhoto]) -> None:
     """Write ``splits.csv``."""
-    write_rows(path, _COLUMNS, map(_row, photos))
-
-
-def _row(photo: AssignedPhoto) -> tuple[object, ...]:
-    present = "true" if photo.present else "false"
-    return (photo.path, photo.label, photo.split, photo.sha256, photo.group, photo.product or "", present)
+    rows = (
+        (p.path, p.label, p.split, p.sha256, p.group, p.product or "", "true" if p.present else "false") for p in photos
+    )
+    write_rows(path, _COLUMNS, rows)
 
 
 def read_splits(path: Path) -> list[AssignedPhoto]:
@@ -96,10 +121,13 @@ def read_splits(path: Path) -> list[AssignedPhoto]:
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             rows = csv.reader(file, strict=True)
-            _check_header(next(rows, []))
+            header = next(rows, [])
+            if tuple(header) != _COLUMNS:
+                msg = f"its columns are {','.join(header) or 'missing'}, not {','.join(_COLUMNS)}"
+                raise ValueError(msg)
             photos = [_read_row(row, rows.line_num) for row in rows if row]
     except (OSError, ValueError, csv.Error) as error:
-        msg = f"Expected the splits of a run in {path}, could not read them: {error}. Mend the file, or do without it."
+        msg = f"Expected the splits of a run in {path}, could not read them: {error}. Correct it, or do without it."
         raise DataError(msg) from error
     if not photos:
         msg = f"Expected the splits of a run in {path}, found no row in it."
@@ -109,55 +137,12 @@ def read_splits(path: Path) -> list[AssignedPhoto]:
 
 def _read_row(row: list[str], line: int) -> AssignedPhoto:
     try:
-        return _photo(row)
+        image, label, split, sha256, group, product, present = row
+        photo = AssignedPhoto(Path(image), label, Split(split), sha256, group, product or None, _PRESENT[present])
     except (KeyError, ValueError) as error:
         msg = f"line {line} is not as a training has written it ({error})"
         raise ValueError(msg) from error
-
-
-def _check_header(found: list[str]) -> None:
-    if tuple(found) != _COLUMNS:
-        msg = f"its columns are {','.join(found) or 'missing'}, not {','.join(_COLUMNS)}"
-        raise ValueError(msg)
-
-
-def _photo(row: list[str]) -> AssignedPhoto:
-    image, label, split, sha256, group, product, present = row
     if not (image and label and sha256 and group):
-        msg = f"a cell is empty in the row of {image!r}"
+        msg = f"line {line} is not as a training has written it (a cell is empty in the row of {image!r})"
         raise ValueError(msg)
-    return AssignedPhoto(Path(image), label, Split(split), sha256, group, product or None, _PRESENT[present])
-
-
-@dataclass(frozen=True)
-class Applicant:
-    """A photo that asks for a split.
-
-    Attributes:
-        path: the file.
-        label: its class, as of today.
-        sha256: of the file.
-        product: as the person named it, today or before.
-        split: given by the person or by an earlier training; none where it is still to be decided.
-        group: its name in an earlier training; none for a new photo.
-        present: false for a photo of an earlier training that the data lack now.
-        fixed: whether an earlier training has decided on the split.
-        earlier_label: its class in that training; none for a new photo.
-        open: whether the person leaves its split to Hangtag, though others have one.
-    """
-
-    path: Path
-    label: str
-    sha256: str
-    product: str | None = None
-    split: Split | None = None
-    group: str | None = None
-    present: bool = True
-    fixed: bool = False
-    earlier_label: str | None = None
-    open: bool = False
-
-    @property
-    def relabeled(self) -> bool:
-        """Whether the person has corrected its class since."""
-        return self.earlier_label not in {None, self.label}
+    return photo

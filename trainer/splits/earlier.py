@@ -1,7 +1,8 @@
 """Which photos an earlier training has seen already: they keep their splits."""
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from models.errors import DataError
@@ -44,46 +45,25 @@ def match_earlier(
     faces = [_Face(s, str(p.path), p.label, p.split) for p, s in zip(photos, sha256s, strict=True)]
     matching = _Matching(faces, earlier)
     _check_unmoved(photos, [None if row is None else earlier[row] for row in matching.rows])
-    applicants = [
-        _new(photo, sha256, matching.copied(sha256)) if row is None else _known(photo, sha256, earlier[row])
-        for photo, sha256, row in zip(photos, sha256s, matching.rows, strict=True)
-    ]
-    found = set(matching.rows)
-    return [*applicants, *(_absent(row) for number, row in enumerate(earlier) if number not in found)]
-
-
-def _known(photo: LabeledPhoto, sha256: str, row: AssignedPhoto) -> Applicant:
-    return Applicant(
-        photo.path,
-        photo.label,
-        sha256,
-        product=photo.product or row.product,
-        split=row.split,
-        group=row.group,
-        fixed=True,
-        earlier_label=row.label,
-    )
-
-
-def _new(photo: LabeledPhoto, sha256: str, copied: AssignedPhoto | None) -> Applicant:
-    """A new photo; where it is a copy of earlier ones in several splits, the one least learned from decides."""
-    if photo.split is None and copied is not None:
-        return Applicant(photo.path, photo.label, sha256, photo.product, copied.split, copied.group, fixed=True)
-    return Applicant(photo.path, photo.label, sha256, photo.product, photo.split, open=photo.open)
+    applicants = []
+    for photo, sha256, row in zip(photos, sha256s, matching.rows, strict=True):
+        copied = matching.copied(sha256)
+        if row is not None:
+            known = _absent(earlier[row])
+            product = photo.product or known.product
+            found = replace(known, path=photo.path, label=photo.label, sha256=sha256, product=product, present=True)
+        elif photo.split is None and copied is not None:  # a copy of photos in several splits
+            found = Applicant(photo.path, photo.label, sha256, photo.product, copied.split, copied.group, fixed=True)
+        else:
+            found = Applicant(photo.path, photo.label, sha256, photo.product, photo.split, open=photo.open)
+        applicants.append(found)
+    matched = set(matching.rows)
+    return [*applicants, *(_absent(row) for number, row in enumerate(earlier) if number not in matched)]
 
 
 def _absent(row: AssignedPhoto) -> Applicant:
-    return Applicant(
-        row.path,
-        row.label,
-        row.sha256,
-        row.product,
-        row.split,
-        row.group,
-        present=False,
-        fixed=True,
-        earlier_label=row.label,
-    )
+    known = Applicant(row.path, row.label, row.sha256, row.product, row.split, row.group)
+    return replace(known, present=False, fixed=True, earlier_label=row.label)
 
 
 class _Matching:
@@ -94,7 +74,9 @@ class _Matching:
         order = sorted(range(len(earlier)), key=lambda row: (not earlier[row].present, -earlier[row].split.rank))
         self._photos = dict(enumerate(faces))
         self._rows = {row: _Face(p.sha256, str(p.path), p.label, p.split) for row in order for p in (earlier[row],)}
-        self._copied = _by_content(earlier)
+        self._copied: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
+        for photo in earlier:
+            self._copied[photo.sha256].setdefault(photo.split, photo)
         self._match()
 
     def copied(self, sha256: str) -> AssignedPhoto | None:
@@ -132,20 +114,14 @@ class _Matching:
                 del self._photos[place], self._rows[row]
 
 
-def _by_content(earlier: Sequence[AssignedPhoto]) -> dict[str, dict[Split, AssignedPhoto]]:
-    found: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
-    for photo in earlier:
-        found[photo.sha256].setdefault(photo.split, photo)
-    return found
-
-
 def _check_unmoved(photos: Sequence[LabeledPhoto], rows: Sequence[AssignedPhoto | None]) -> None:
     given = {photo.split for photo in photos}
-    moved = [
-        (photo, row)
-        for photo, row in zip(photos, rows, strict=True)
-        if row is not None and photo.split not in {None, row.split} and not _is_cut(photo.split, row.split, given)
-    ]
+    moved = []
+    for photo, row in zip(photos, rows, strict=True):
+        if row is not None and photo.split not in {None, row.split}:
+            is_cut = photo.split is Split.TRAIN and row.split not in given  # for want of a given one
+            if not is_cut:
+                moved.append((photo, row))
     if moved:
         photo, row = moved[0]
         others = f" (and {len(moved) - 1} others)" if len(moved) > 1 else ""
@@ -154,8 +130,3 @@ def _check_unmoved(photos: Sequence[LabeledPhoto], rows: Sequence[AssignedPhoto 
             f"give it {row.split} again, or train without the earlier splits."
         )
         raise DataError(msg)
-
-
-def _is_cut(split: Split | None, before: Split, given: Collection[Split | None]) -> bool:
-    """Whether an earlier training has cut the photo's split from training, for want of a given one."""
-    return split is Split.TRAIN and before not in given

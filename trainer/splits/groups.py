@@ -12,7 +12,7 @@ from trainer.check.near import joined
 from trainer.data.dataset import Split
 from trainer.splits.assigned import Applicant
 
-__all__ = ["Grouping", "group_name", "group_photos"]
+__all__ = ["SET_ASIDE", "Grouping", "group_name", "group_photos"]
 
 SET_ASIDE: Final = -1
 _NAME_DIGITS: Final = 16
@@ -56,8 +56,12 @@ def group_photos(applicants: Sequence[Applicant], links: Sequence[tuple[int, int
     parts = joined(count, edges[alike])
     askers = np.where(asks[first], first, second)[~alike]
     hosts = np.where(asks[first], second, first)[~alike]
-    union = _Union(int(parts.max(initial=-1)) + 1, _witnesses(applicants, parts))
-    bridges = _settle(applicants, parts, parts[askers], parts[hosts], union)
+    met: defaultdict[int, dict[Split, int]] = defaultdict(dict)
+    for place, (applicant, part) in enumerate(zip(applicants, parts[: len(applicants)].tolist(), strict=True)):
+        if applicant.split is not None:
+            met[part].setdefault(applicant.split, place)
+    union = _Union(int(parts.max(initial=-1)) + 1, dict(met))
+    bridges = _join_hosts(applicants, parts, parts[askers], parts[hosts], union)
     roots = np.array([union.root(part) for part in range(len(union.parents))], np.intp)
     groups = roots[parts[: len(applicants)]]
     found = {place: bridges[part] for place, part in enumerate(parts[: len(applicants)].tolist()) if part in bridges}
@@ -110,15 +114,7 @@ class _Union:
                 self.met.setdefault(parts[0], {})[split] = place
 
 
-def _witnesses(applicants: Sequence[Applicant], parts: npt.NDArray[np.intp]) -> dict[int, dict[Split, int]]:
-    met: defaultdict[int, dict[Split, int]] = defaultdict(dict)
-    for place, (applicant, part) in enumerate(zip(applicants, parts[: len(applicants)].tolist(), strict=True)):
-        if applicant.split is not None:
-            met[part].setdefault(applicant.split, place)
-    return dict(met)
-
-
-def _settle(
+def _join_hosts(
     applicants: Sequence[Applicant],
     parts: npt.NDArray[np.intp],
     askers: npt.NDArray[np.intp],
@@ -129,8 +125,12 @@ def _settle(
     bound: defaultdict[int, set[int]] = defaultdict(set)
     for asker, host in zip(askers.tolist(), hosts.tolist(), strict=True):
         bound[asker].add(host)
+    smallest: dict[int, str] = {}
+    for applicant, part in zip(applicants, parts[: len(applicants)].tolist(), strict=True):
+        if part in bound:
+            smallest[part] = min(applicant.sha256, smallest.get(part, applicant.sha256))
     bridges = {}
-    for part in _by_smallest_content(applicants, parts, bound):
+    for part in sorted(smallest, key=smallest.__getitem__):
         roots = sorted({union.root(host) for host in bound[part]})
         met = {split: place for root in roots for split, place in union.met.get(root, {}).items()}
         if len(met) > 1:
@@ -139,14 +139,3 @@ def _settle(
         else:
             union.join([*roots, part])
     return bridges
-
-
-def _by_smallest_content(
-    applicants: Sequence[Applicant], parts: npt.NDArray[np.intp], chosen: Iterable[int]
-) -> list[int]:
-    smallest: dict[int, str] = {}
-    wanted = set(chosen)
-    for applicant, part in zip(applicants, parts[: len(applicants)].tolist(), strict=True):
-        if part in wanted:
-            smallest[part] = min(applicant.sha256, smallest.get(part, applicant.sha256))
-    return sorted(smallest, key=smallest.__getitem__)

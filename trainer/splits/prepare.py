@@ -1,10 +1,10 @@
-"""From labelled photos to pixels with splits: what cannot be used is set aside, with the reason."""
+"""From labelled photos to pixels with splits; what cannot be used is set aside, with the reason."""
 
 import csv
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,138 +27,15 @@ from trainer.splits.assigned import Applicant, AssignedPhoto
 from trainer.splits.earlier import match_earlier
 from trainer.splits.set_aside import count_leaks, find_unlearnable
 
-__all__ = [
-    "Advance",
-    "Prepared",
-    "SplitWishes",
-    "decode_all",
-    "preparation_notes",
-    "prepare",
-    "read_excluded",
-    "restore",
-    "write_excluded",
-]
-
-
-_SHORTCUTS_NAMED = 3
-
-
-def preparation_notes(
-    dataset: Dataset,
-    excluded: Sequence[Exclusion],
-    applicants: Sequence[Applicant],
-    disputed: int,
-    used: Sequence[AssignedPhoto],
-    shortcuts: Sequence[Guess],
-) -> list[str]:
-    """Say it.
-
-    Args:
-        dataset: what was found on disk.
-        excluded: what was set aside.
-        applicants: the photos that could be read, and those of an earlier training.
-        disputed: photos under two labels that were not set aside.
-        used: the photos that have a split and are used.
-        shortcuts: accidents that give classes away.
-    """
-    return [
-        *_excluded(excluded),
-        *_duplicates(used),
-        *_disputed(disputed),
-        *_corrected(applicants),
-        *_earlier_notes(applicants),
-        *_cut(applicants, used),
-        *_leaks(used),
-        *_classes_left_out(dataset, excluded, applicants, used),
-        *_shortcut_notes(shortcuts),
-    ]
-
-
-def _excluded(excluded: Sequence[Exclusion]) -> Iterator[str]:
-    if excluded:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(e.reason for e in excluded).most_common())
-        yield f"{number_of(len(excluded), 'file')} set aside ({kinds}): see excluded.csv"
-
-
-def _duplicates(used: Sequence[AssignedPhoto]) -> Iterator[str]:
-    repeats = len(used) - len({photo.group for photo in used})
-    if repeats:
-        yield f"{number_of(repeats, 'photo repeats', 'photos repeat')} the picture or the product of another"
-
-
-def _disputed(disputed: int) -> Iterator[str]:
-    if disputed:
-        yield f"{disputed:,} validation and test photos show a picture that stands under two labels: see hangtag check"
-
-
-def _corrected(applicants: Sequence[Applicant]) -> Iterator[str]:
-    corrected = [applicant for applicant in applicants if applicant.present and applicant.relabeled]
-    if corrected:
-        tested = sum(applicant.split is Split.TEST for applicant in corrected)
-        photos = "photo has" if len(corrected) == 1 else "photos have"
-        yield f"{len(corrected):,} {photos} another label than before ({tested:,} in test)"
-
-
-def _earlier_notes(applicants: Sequence[Applicant]) -> Iterator[str]:
-    """How many photos an earlier training knew; those that are gone keep their splits, and test nothing."""
-    earlier = [applicant for applicant in applicants if applicant.earlier_label is not None]
-    absent = [applicant for applicant in earlier if not applicant.present]
-    if earlier:
-        stay, new = len(earlier) - len(absent), len(applicants) - len(earlier)
-        are = "is" if new == 1 else "are"
-        kept = number_of(stay, "photo stays in the split", "photos stay in their splits")
-        yield f"{kept} of the earlier training, {new:,} {are} new"
-    if absent:
-        tested = sum(applicant.split is Split.TEST for applicant in absent)
-        yield f"{len(absent):,} of {len(earlier):,} earlier photos are not in the data ({tested:,} of them in test)"
-
-
-def _cut(applicants: Sequence[Applicant], used: Sequence[AssignedPhoto]) -> Iterator[str]:
-    """Training photos of a person who gave no other splits, or only one."""
-    given = {(a.path, a.label) for a in applicants if a.split is Split.TRAIN and not a.fixed}
-    moved = Counter(
-        photo.split for photo in used if photo.split is not Split.TRAIN and (photo.path, photo.label) in given
-    )
-    for split, count in moved.items():
-        if not any(applicant.split is split for applicant in applicants):
-            yield f"{count:,} of the training photos serve for {split.word}, for which there are none"
-
-
-def _leaks(used: Sequence[AssignedPhoto]) -> Iterator[str]:
-    leaks = count_leaks(used)
-    for split in sorted(leaks, key=lambda split: -split.rank):
-        whole = sum(photo.split is split for photo in used)
-        yield (
-            f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) show a picture or a "
-            f"product that is learned from: their figures flatter; --fix-leaks drops the twins"
-        )
-
-
-def _classes_left_out(
-    dataset: Dataset, excluded: Sequence[Exclusion], applicants: Sequence[Applicant], used: Sequence[AssignedPhoto]
-) -> Iterator[str]:
-    """Classes without a photo; those whose photos are none for training are told where splits are given."""
-    untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
-    told = {applicant.label for applicant in applicants if applicant.path in untrained}
-    missing = sorted(set(dataset.classes) - told - {photo.label for photo in used})
-    if missing:
-        yield f"no usable photo of {listed(missing)}: the model will not know it"
-
-
-def _shortcut_notes(shortcuts: Sequence[Guess]) -> Iterator[str]:
-    """Each by itself; all together only where none by itself is one."""
-    alone = [guess for guess in shortcuts if guess.feature != TOGETHER]
-    for guess in (alone or shortcuts)[:_SHORTCUTS_NAMED]:
-        yield f"Shortcut: {guess.sentence()}"
-
+__all__ = ["Advance", "Prepared", "SplitOptions", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
 
 Advance = Callable[[int, int], None]
-
 _MOST_NAMED: Final = 3
+_SHORTCUTS_NAMED: Final = 3
 
 
 @dataclass(frozen=True)
-class SplitWishes:
+class SplitOptions:
     """How photos are to be divided.
 
     Attributes:
@@ -194,37 +71,47 @@ class Prepared:
 
 
 def prepare(
-    dataset: Dataset, pixels: PixelStore, statistics: StatisticsStore, wishes: SplitWishes, view: CheckView
+    dataset: Dataset, pixels: PixelStore, statistics: StatisticsStore, options: SplitOptions, view: CheckView
 ) -> Prepared:
     """Look at the photos, decode them, set aside what cannot be learned from, and give every other photo a split.
 
     Args:
         dataset: what was found on disk.
         pixels: where pixels are kept.
-        statistics: where those of photos are kept.
-        wishes: how photos are to be divided.
+        statistics: where image statistics are kept.
+        options: how photos are to be divided.
         view: who is told how it goes.
 
     Raises:
         DataError: too little is left to learn from, or the data do not fit the earlier splits.
     """
-    readable, unusable = _usable(dataset.photos, pixels, statistics, view)
+    looked = look_at(dataset.photos, statistics, view)
+    hashed = list(zip(looked.photos, looked.sha256s, strict=True))
+    readable, undecoded = _decode(hashed, pixels, lambda done, total: view.advance("Decoding", done, total))
+    faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in looked.faulty]
+    unusable = [*faulty, *undecoded]
     if not readable:
         first = unusable[0].message
         msg = f"Expected photos that can be used in {dataset.source}, found none among {len(unusable):,}: {first}"
         raise DataError(msg)
-    applicants = match_earlier([photo for photo, _ in readable], [sha256 for _, sha256 in readable], wishes.earlier)
-    _check_same_data(applicants, wishes.earlier)
+    earlier = options.earlier
+    applicants = match_earlier([photo for photo, _ in readable], [sha256 for _, sha256 in readable], earlier)
+    if earlier and not any(applicant.present and applicant.fixed for applicant in applicants):
+        msg = (
+            f"Expected some of the {len(earlier):,} photos of the earlier training among the data, found none, not "
+            f"even {earlier[0].path}; give the splits of a training on these photos."
+        )
+        raise DataError(msg)
     applicants, relations = _relate(applicants, statistics, view)
     unlearnable = find_unlearnable(applicants, relations)
     remaining, links = _without(applicants, relations.links(), unlearnable.excluded)
     with _naming(unusable):
-        assignment = assign_splits(remaining, links, wishes.seed, fix_leaks=wishes.fix_leaks)
+        assignment = assign_splits(remaining, links, options.seed, fix_leaks=options.fix_leaks)
     excluded = [*dataset.excluded, *unusable, *unlearnable.excluded.values(), *assignment.set_aside]
     used = [photo for photo in assignment.photos if photo.present]
-    classes = tuple(sorted({photo.label for photo in used}))
-    notes = preparation_notes(dataset, excluded, applicants, unlearnable.kept, used, _shortcuts(used, statistics, view))
-    return Prepared(assignment.photos, excluded, classes, (*notes, *assignment.notes))
+    shortcuts = _shortcuts(used, statistics, view)
+    notes = (*_notes(dataset, excluded, applicants, unlearnable.kept, used, shortcuts), *assignment.notes)
+    return Prepared(assignment.photos, excluded, tuple(sorted({photo.label for photo in used})), notes)
 
 
 @contextmanager
@@ -241,64 +128,41 @@ def _naming(unusable: Sequence[Exclusion]) -> Iterator[None]:
         raise DataError(msg) from error
 
 
-def _usable(
-    photos: Sequence[LabeledPhoto], pixels: PixelStore, statistics: StatisticsStore, view: CheckView
-) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    looked = look_at(photos, statistics, view)
-    faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in looked.faulty]
-    hashed = list(zip(looked.photos, looked.sha256s, strict=True))
-    readable, undecoded = _decode(hashed, pixels, lambda done, total: view.advance("Decoding", done, total))
-    return readable, [*faulty, *undecoded]
-
-
-def _check_same_data(applicants: Sequence[Applicant], earlier: Sequence[AssignedPhoto]) -> None:
-    if earlier and not any(applicant.present and applicant.fixed for applicant in applicants):
-        msg = (
-            f"Expected some of the {len(earlier):,} photos of the earlier training among the data, found none, not "
-            f"even {earlier[0].path}; give the splits of a training on these photos."
-        )
-        raise DataError(msg)
-
-
 def _relate(
     applicants: Sequence[Applicant], statistics: StatisticsStore, view: CheckView
 ) -> tuple[list[Applicant], Relations]:
-    """What the photos have to do with each other, and with those of earlier that have been looked at on this machine.
+    """How the photos relate to each other, and to those of earlier that this machine's cache knows.
 
     Returns:
         The applicants that the places of the relations mean first, then the others.
     """
-    known = [a for a in applicants if a.present or not (statistics.lacks(a.sha256) or statistics.fault(a.sha256))]
+    known: list[Applicant] = []
+    unknown: list[Applicant] = []
+    for one in applicants:
+        seen = one.present or not (statistics.lacks(one.sha256) or statistics.fault(one.sha256))
+        (known if seen else unknown).append(one)
     photos = [LabeledPhoto(a.path, a.label, a.split, a.product) for a in known]
     relations = relate(
         photos, [a.sha256 for a in known], statistics, lambda done, total: view.advance("Comparing", done, total)
     )
-    among = {id(applicant) for applicant in known}
-    return [*known, *(applicant for applicant in applicants if id(applicant) not in among)], relations
+    return [*known, *unknown], relations
 
 
 def _without(
     applicants: Sequence[Applicant], links: Sequence[tuple[int, int]], excluded: dict[int, Exclusion]
 ) -> tuple[list[Applicant], list[tuple[int, int]]]:
     """The applicants that are left, and the links between them; one with a split of earlier keeps it, absent."""
-    gone = {place for place in excluded if not applicants[place].fixed}
-    left = [place for place in range(len(applicants)) if place not in gone]
+    left = [place for place in range(len(applicants)) if place not in excluded or applicants[place].fixed]
     places = {place: number for number, place in enumerate(left)}
     remaining = [replace(applicants[p], present=applicants[p].present and p not in excluded) for p in left]
-    return remaining, _relinked(links, places)
-
-
-def _relinked(links: Sequence[tuple[int, int]], places: dict[int, int]) -> list[tuple[int, int]]:
-    """Links hang on the first photo of a picture; where that is gone, they hang on the next one."""
-    heirs: dict[int, int] = {}
+    heirs: dict[int, int] = {}  # links hang on the first photo of a picture; where that is gone, on the next one
     relinked = []
     for first, other in links:
-        if other not in places:
-            continue
-        head = first if first in places else heirs.setdefault(first, other)
-        if head != other:
-            relinked.append((places[head], places[other]))
-    return relinked
+        if other in places:
+            head = first if first in places else heirs.setdefault(first, other)
+            if head != other:
+                relinked.append((places[head], places[other]))
+    return remaining, relinked
 
 
 def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, view: CheckView) -> list[Guess]:
@@ -316,12 +180,7 @@ def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, view:
 def decode_all(
     photos: Sequence[LabeledPhoto], store: PixelStore, on_photo: Advance
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    """Decode what the store lacks.
-
-    Args:
-        photos: to decode.
-        store: where pixels are kept.
-        on_photo: told (decoded, to decode).
+    """Decode what the store lacks, and tell (decoded, to decode).
 
     Returns:
         The readable photos with the SHA-256 of their files, and the others.
@@ -335,17 +194,24 @@ def _decode(
     hashed: Sequence[tuple[LabeledPhoto, str]], store: PixelStore, on_photo: Advance
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
     files = {sha256: photo.path for photo, sha256 in hashed}
-    store.add(files, len(os.sched_getaffinity(0)), _counter(on_photo, sum(map(store.lacks, files))))
-    return _divide(hashed, store)
+    _add({sha256: path for sha256, path in files.items() if store.lacks(sha256)}, store, on_photo)
+    readable, faulty = [], []
+    for photo, sha256 in hashed:
+        fault = store.fault(sha256)
+        if fault is None:
+            readable.append((photo, sha256))
+        else:
+            faulty.append(Exclusion(photo.path, fault.kind, fault.message))
+    return readable, faulty
+
+
+def _add(files: Mapping[str, Path], store: PixelStore, on_photo: Advance) -> None:
+    decoded = itertools.count(1)
+    store.add(files, len(os.sched_getaffinity(0)), lambda: on_photo(next(decoded), len(files)))
 
 
 def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advance) -> None:
-    """Decode a run's photos again, where the cache has lost them since.
-
-    Args:
-        photos: of the run.
-        store: where pixels are kept.
-        on_photo: told (decoded, to decode).
+    """Decode a run's photos again, where the cache has lost them since, and tell (decoded, to decode).
 
     Raises:
         DataError: a photo that the cache lacks is gone, is another one now, or cannot be decoded any more.
@@ -355,7 +221,7 @@ def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advanc
         if not holds(path, sha256):
             msg = f"{path} is gone or has changed since the run began, and its pixels are cached no more; train anew."
             raise DataError(msg)
-    store.add(lost, len(os.sched_getaffinity(0)), _counter(on_photo, len(lost)))
+    _add(lost, store, on_photo)
     for sha256, path in lost.items():
         fault = store.fault(sha256)
         if fault is not None:
@@ -363,24 +229,6 @@ def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advanc
                 f"{path} was decoded when the run began, and cannot be now: {fault.message}; try again, or train anew."
             )
             raise DataError(msg)
-
-
-def _counter(on_photo: Advance, total: int) -> Callable[[], None]:
-    decoded = itertools.count(1)
-    return lambda: on_photo(next(decoded), total)
-
-
-def _divide(
-    hashed: Sequence[tuple[LabeledPhoto, str]], store: PixelStore
-) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    readable, faulty = [], []
-    for photo, sha256 in hashed:
-        fault = store.fault(sha256)
-        if fault is None:
-            readable.append((photo, sha256))
-        else:
-            faulty.append(Exclusion(photo.path, fault.kind, fault.message))
-    return readable, faulty
 
 
 def write_excluded(path: Path, excluded: Sequence[Exclusion]) -> None:
@@ -392,3 +240,74 @@ def read_excluded(path: Path) -> list[Exclusion]:
     """Read ``excluded.csv``."""
     with path.open(errors="surrogateescape", newline="") as file:
         return [Exclusion(Path(row["image"]), row["reason"], row["message"]) for row in csv.DictReader(file)]
+
+
+def _notes(
+    dataset: Dataset,
+    excluded: Sequence[Exclusion],
+    applicants: Sequence[Applicant],
+    disputed: int,
+    used: Sequence[AssignedPhoto],
+    shortcuts: Sequence[Guess],
+) -> Iterator[str]:
+    """What a person should know of the data before it is learned from, a line each.
+
+    Args:
+        dataset: what was found on disk.
+        excluded: what was set aside.
+        applicants: the photos that could be read, and those of an earlier training.
+        disputed: how many photos under two labels were not set aside.
+        used: the photos that have a split and are used.
+        shortcuts: accidents that give classes away.
+    """
+    if excluded:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(e.reason for e in excluded).most_common())
+        yield f"{number_of(len(excluded), 'file')} set aside ({kinds}): see excluded.csv"
+    if repeats := len(used) - len({photo.group for photo in used}):
+        yield f"{number_of(repeats, 'photo repeats', 'photos repeat')} the picture or the product of another"
+    if disputed:
+        yield f"{disputed:,} validation and test photos show a picture that stands under two labels: see hangtag check"
+    yield from _notes_on_earlier(applicants)
+    yield from _notes_on_cuts(applicants, used)
+    leaks = count_leaks(used)
+    for split in sorted(leaks, key=lambda split: -split.rank):
+        whole = sum(photo.split is split for photo in used)
+        yield (
+            f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) show a picture or a "
+            f"product that is learned from: their figures flatter; --fix-leaks drops the twins"
+        )
+    untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
+    told = {applicant.label for applicant in applicants if applicant.path in untrained}  # where splits are given
+    if missing := sorted(set(dataset.classes) - told - {photo.label for photo in used}):
+        yield f"no usable photo of {listed(missing)}: the model will not know it"
+    alone = [guess for guess in shortcuts if guess.feature != TOGETHER]
+    for guess in (alone or shortcuts)[:_SHORTCUTS_NAMED]:
+        yield f"Shortcut: {guess.sentence()}"
+
+
+def _notes_on_earlier(applicants: Sequence[Applicant]) -> Iterator[str]:
+    """How many photos an earlier training knew; those that are gone keep their splits, and test nothing."""
+    corrected = [applicant for applicant in applicants if applicant.present and applicant.relabeled]
+    if corrected:
+        tested = sum(applicant.split is Split.TEST for applicant in corrected)
+        have = number_of(len(corrected), "photo has", "photos have")
+        yield f"{have} another label than before ({tested:,} in test)"
+    earlier = [applicant for applicant in applicants if applicant.earlier_label is not None]
+    absent = [applicant for applicant in earlier if not applicant.present]
+    if earlier:
+        stay, new = len(earlier) - len(absent), len(applicants) - len(earlier)
+        kept = number_of(stay, "photo stays in the split", "photos stay in their splits")
+        yield f"{kept} of the earlier training, {number_of(new, 'is', 'are')} new"
+    if absent:
+        tested = sum(applicant.split is Split.TEST for applicant in absent)
+        yield f"{len(absent):,} of {len(earlier):,} earlier photos are not in the data ({tested:,} of them in test)"
+
+
+def _notes_on_cuts(applicants: Sequence[Applicant], used: Sequence[AssignedPhoto]) -> Iterator[str]:
+    """Training photos of a person who gave no other splits, or only one."""
+    given = {(a.path, a.label) for a in applicants if a.split is Split.TRAIN and not a.fixed}
+    splits = {applicant.split for applicant in applicants}
+    moved = Counter(photo.split for photo in used if (photo.path, photo.label) in given)
+    for split, count in moved.items():
+        if split is not Split.TRAIN and split not in splits:
+            yield f"{count:,} of the training photos serve for {split.word}, for which there are none"

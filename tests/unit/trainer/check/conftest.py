@@ -127,7 +127,7 @@ def checkup(table):
         dataset=Dataset(Path("/shop"), PHOTOS, (), ("hat", "scarf", "shoe")),
         looked=Looked(PHOTOS, tuple(f"sha{place}" for place in range(8)), FAULTY),
         ignored=(Exclusion(Path("/shop/hat/notes.txt"), "not_an_image", "Its name does not end like an image's"),),
-        looks=looks,
+        statistics=looks,
         judgement=replace(
             judge(looks, [one.path for one in PHOTOS], [one.label for one in PHOTOS]),
             properties={"shoe": {Issue.LIGHT: 0.625}},

@@ -114,7 +114,7 @@ def test_no_usable_photo_at_all(checkup, table):
     nothing = replace(
         checkup,
         looked=Looked((), (), checkup.looked.faulty),
-        looks=table([]),
+        statistics=table([]),
         judgement=judge(table([]), [], []),
         relations=replace(
             checkup.relations,

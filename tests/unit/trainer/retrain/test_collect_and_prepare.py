@@ -13,7 +13,7 @@ from trainer.data.photo_cache import PixelStore, StatisticsStore, pixels_folder,
 from trainer.retrain.collect import collect
 from trainer.retrain.config import RetrainConfig
 from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.prepare import Prepared, SplitWishes, prepare
+from trainer.splits.prepare import Prepared, SplitOptions, prepare
 
 SPEC = PreprocessSpec(size=16)
 
@@ -62,7 +62,7 @@ class Cycles:
         pause()
         cache = self.folder / "cache"
         pixels, looks = PixelStore(pixels_folder(cache), SPEC), StatisticsStore(statistics_folder(cache))
-        wishes = SplitWishes(earlier=self.photos)
+        wishes = SplitOptions(earlier=self.photos)
         prepared = prepare(read_dataset(self.folder / "cycle" / "dataset.csv"), pixels, looks, wishes, self)
         self.photos = prepared.photos
         return prepared

@@ -78,7 +78,7 @@ def test_a_blank_line_at_the_end_is_no_photo(tmp_path):
 def test_damaged_splits_are_refused_naming_the_file(tmp_path, text):
     path = tmp_path / "splits.csv"
     path.write_text(text)
-    with pytest.raises(DataError, match=r"splits of a run in .*splits\.csv, could not read them: .*Mend the file"):
+    with pytest.raises(DataError, match=r"splits of a run in .*splits\.csv, could not read them: .*Correct it"):
         read_splits(path)
 
 

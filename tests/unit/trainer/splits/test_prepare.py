@@ -13,7 +13,7 @@ from trainer.data.dataset import Exclusion, Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore, pixels_folder, statistics_folder
 from trainer.data.photo_files import FaultKind, PhotoFault, file_sha256
 from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.prepare import SplitWishes, prepare, read_excluded, restore, write_excluded
+from trainer.splits.prepare import SplitOptions, prepare, read_excluded, restore, write_excluded
 
 SPEC = PreprocessSpec(size=16)
 
@@ -54,7 +54,7 @@ def picture(seed):
 
 def prepared(photos, cache, told=None, **wishes):
     pixels, looks = PixelStore(pixels_folder(cache), SPEC), StatisticsStore(statistics_folder(cache))
-    return prepare(read_dataset(photos), pixels, looks, SplitWishes(**wishes), told or Told())
+    return prepare(read_dataset(photos), pixels, looks, SplitOptions(**wishes), told or Told())
 
 
 def given(photos, folder):
