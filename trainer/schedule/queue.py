@@ -64,8 +64,7 @@ def _call(text: bytes | str) -> Call | None:
 
 def make_sending_app(settings: QueueSettings) -> HangtagCelery:
     """The app of chunks with another queue, and settings for a task that takes hours; it runs no cycles."""
-    amqp = "worker.queue.connection:FastRetryAmqp"
-    app = HangtagCelery("hangtag", amqp=amqp, set_as_current=False, read=_call, heartbeat=settings.heartbeat)
+    app = HangtagCelery(settings.heartbeat, _call)
     app.conf.update({**configuration(settings), **_OVER})
     return app
 

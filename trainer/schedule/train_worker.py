@@ -21,7 +21,7 @@ from trainer.schedule.claims import FOLDER, ClaimStore, End, Try
 from trainer.schedule.cycle_process import CycleEnd, run_cycle
 from trainer.schedule.queue import QUEUE, RETRAIN_TASK, CycleMessage, hold_back, make_sending_app
 from worker.events import log_event
-from worker.queue.app import REQUEST, HangtagCelery
+from worker.queue.app import HangtagCelery
 from worker.queue.redis_state import RedisError, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import prepare_worker, run_worker
@@ -94,7 +94,7 @@ def _make_app(settings: QueueSettings, task: "CycleTask") -> HangtagCelery:
     """Runs cycles, one at a time; nothing is connected yet."""
     app = make_sending_app(settings)
     task.busy = app.busy
-    app.task(name=RETRAIN_TASK, Request=REQUEST, shared=False)(task.retrain)
+    app.task(name=RETRAIN_TASK, shared=False)(task.retrain)
     app.steps["worker"].add(_heart_step(app.heartbeat))
     return app
 
