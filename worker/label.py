@@ -12,7 +12,7 @@ from typing import Final
 
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
-from models.reference import DEFAULT_REGISTRY, ModelReference
+from models.reference import ModelReference
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
 from worker.earlier.previous import Carried, Terms, carry_over
@@ -22,16 +22,14 @@ from worker.job import Job, JobOptions, ModelPin, open_job
 from worker.job_writer import create_job, job_digest
 from worker.labelling.local import run_pool
 from worker.merging.merge import merge_job, upload_lists
-from worker.merging.output import check_output, writable
-from worker.merging.review_list import check_review_columns
+from worker.merging.output import check_output
 from worker.model import check_promise, choose_model, moved_words, note_model, verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.places import is_url
-from worker.products.by_group import check_group_column
 from worker.receipt import Receipt, RunFigures, finished_receipt
-from worker.results import check_no_clash
+from worker.request import JobRequest
 from worker.scratch import scratch_folder
-from worker.sources.catalogue import Catalogue, open_catalogue
+from worker.sources.catalogue import Catalogue
 
 __all__ = ["LabelRequest", "Progress", "check_done", "earlier_job", "job_folder", "label"]
 
@@ -94,43 +92,23 @@ OnNamed = Callable[[str], None]
 LOCK_FILE: Final = "lock"
 
 
-@dataclass(frozen=True)
-class LabelRequest:
+@dataclass(frozen=True, kw_only=True)
+class LabelRequest(JobRequest):
     """What a person asks of ``hangtag label``.
 
     Attributes:
-        source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
-        model: a bundle, a lone ``.onnx`` file, or a name of the registry.
         output: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
-        options: what changes the results.
-        variant: which of the bundle's models; its default where none is named.
-        image_column: the column with the paths; the obvious one where it is not given.
-        image_root: where relative paths start: a folder or a URL.
-        encoding: of a text catalogue; found from its first bytes where it is not given.
-        allow_unsized: take a catalogue from the web whose host does not say where it ends.
-        per_host: downloads from one host at once, of each process.
         previous: an earlier result, whose rows are taken over where the photo is the same.
         workers: how many processes; one a core where it is not given.
         restart: throw an earlier run's work away.
         retry_failed: try those failed rows of a finished job again that may pass, and write its result anew.
-        registry: that names such as ``shop@champion`` are looked up in.
     """
 
-    source: Path | str
-    model: Path | str
     output: Path
-    options: JobOptions
-    variant: str | None = None
-    image_column: str | None = None
-    image_root: Path | str | None = None
-    encoding: str | None = None
-    allow_unsized: bool = False
-    per_host: int | None = None
     previous: Path | None = None
     workers: int | None = None
     restart: bool = False
     retry_failed: bool = False
-    registry: str = DEFAULT_REGISTRY
 
 
 def label(
@@ -168,20 +146,7 @@ def label(
     model = chosen.model
     pin = verified_pin(model.path, request.variant, request.options)
     on_model(pin)
-    options = request.options
-    catalogue = open_catalogue(
-        request.source,
-        request.image_column,
-        request.image_root,
-        request.encoding,
-        options.allow_hosts,
-        unsized=request.allow_unsized,
-    )
-    catalogue.check_column(options.group_column, "--group-column")
-    check_no_clash(catalogue.schema.names, options.prefix)
-    check_group_column(catalogue.schema, options.group_column, options.prefix)
-    check_review_columns(catalogue.image_column, options)
-    catalogue = writable(catalogue, request.output.suffix.lower())
+    catalogue = request.catalogue(request.output.suffix.lower())
     if catalogue.column_words:
         on_named(catalogue.column_words)
     _check_places(request, folder)
@@ -189,7 +154,7 @@ def label(
     with _only_run(folder):
         if request.restart:
             _empty(folder)
-        job = _prepared_job(catalogue, options, FolderStorage(folder), pin, model)
+        job = _prepared_job(catalogue, request.options, FolderStorage(folder), pin, model)
         receipt = _finished(job, request)
         if not receipt:
             check_promise(job.spec.model)

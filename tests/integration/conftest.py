@@ -63,7 +63,9 @@ def truth(golden: Golden, catalogue: Path, bundle: Path) -> dict[str, Row]:
 
     def label_all(folder: Path) -> None:
         folder.mkdir()
-        label(LabelRequest(catalogue, bundle, folder / "labels.parquet", JobOptions(), workers=2), lambda *_: None)
+        label(
+            LabelRequest(catalogue, bundle, JobOptions(), output=folder / "labels.parquet", workers=2), lambda *_: None
+        )
 
     return {
         row.pop("image"): row for row in pq.read_table(golden.get("truth", label_all) / "labels.parquet").to_pylist()

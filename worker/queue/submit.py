@@ -10,22 +10,19 @@ from typing import Final
 import pyarrow as pa
 
 from models.errors import InputError, JobError
-from models.reference import DEFAULT_REGISTRY, ModelReference, resolve_model
+from models.reference import ModelReference, resolve_model
 from worker.earlier.previous import Carried, Terms, carry_over
-from worker.job import Job, JobOptions, Priority
+from worker.job import Job, Priority
 from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
 from worker.label import check_done
-from worker.merging.output import writable
-from worker.merging.review_list import check_review_columns
 from worker.model import moved_words, note_model, verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.photos.photo import Limits
 from worker.places import is_url, stem_of
-from worker.products.by_group import check_group_column
 from worker.queue.settings import TIME_LIMIT_S
-from worker.results import check_no_clash
-from worker.sources.catalogue import Catalogue, open_catalogue
+from worker.request import JobRequest
+from worker.sources.catalogue import Catalogue
 
 __all__ = ["SubmitRequest", "Submitted", "chunk_rows", "earlier_job", "name_part", "new_name", "submit"]
 
@@ -36,39 +33,19 @@ _START_S: Final = 1.0
 """What a photo that hangs costs at most: two tries in throw-away processes, and their start."""
 
 
-@dataclass(frozen=True)
-class SubmitRequest:
-    """What a person asks of ``hangtag submit``.
+@dataclass(frozen=True, kw_only=True)
+class SubmitRequest(JobRequest):
+    """What a person asks of ``hangtag submit``; names in a registry are looked up for each job.
 
     Attributes:
-        source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
-        model: a bundle, a lone ``.onnx`` file, or a name of the registry, which is looked up for each job.
-        options: what changes the results.
         name: of the job.
-        variant: which of the bundle's models; its default where none is named.
-        image_column: the column with the paths; the obvious one where it is not given.
-        image_root: where relative paths start, on every worker: a folder or a URL.
-        encoding: of a text catalogue; found from its first bytes where it is not given.
-        allow_unsized: take a catalogue from the web whose host does not say where it ends.
-        per_host: downloads from one host at once, of each process.
         previous: name of an earlier job, whose rows are taken over where the photo is the same.
         priority: which jobs' chunks are taken first.
-        registry: that names such as ``shop@champion`` are looked up in.
     """
 
-    source: Path | str
-    model: Path | str
-    options: JobOptions
     name: str
-    variant: str | None = None
-    image_column: str | None = None
-    image_root: Path | str | None = None
-    encoding: str | None = None
-    allow_unsized: bool = False
-    per_host: int | None = None
     previous: str | None = None
     priority: Priority = Priority.NORMAL
-    registry: str = DEFAULT_REGISTRY
 
 
 @dataclass(frozen=True)
@@ -117,20 +94,7 @@ def submit(
     model = resolve_model(request.model, request.registry)
     pin = verified_pin(model.path, request.variant, request.options)
     options = request.options
-    catalogue = catalogue or open_catalogue(
-        request.source,
-        request.image_column,
-        request.image_root,
-        request.encoding,
-        options.allow_hosts,
-        confined=True,
-        unsized=request.allow_unsized,
-    )
-    catalogue.check_column(options.group_column, "--group-column")
-    check_no_clash(catalogue.schema.names, options.prefix)
-    check_group_column(catalogue.schema, options.group_column, options.prefix)
-    check_review_columns(catalogue.image_column, options)
-    catalogue = writable(catalogue, ".parquet")
+    catalogue = request.catalogue(".parquet", confined=True, given=catalogue)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
     jobs.bundles.put(model.path, pin.digest)
     earlier = jobs.get(name)

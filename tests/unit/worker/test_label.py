@@ -28,7 +28,7 @@ def yesterday(tmp_path: Path, catalogue: Path, bundle: Path) -> LabelRequest:
     source, wrong = tmp_path / "yesterday.txt", tmp_path / "wrong.jpg"
     wrong.write_bytes(b"no photo")
     source.write_text("".join(f"{photo}\n" for photo in [*photos, str(wrong)]))
-    return LabelRequest(source, bundle, tmp_path / "yesterday.parquet", JobOptions(), workers=1)
+    return LabelRequest(source, bundle, JobOptions(), output=tmp_path / "yesterday.parquet", workers=1)
 
 
 def test_a_result_that_is_carried_over_is_that_of_a_full_run(yesterday: LabelRequest, tmp_path: Path) -> None:

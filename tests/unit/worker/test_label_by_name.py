@@ -26,7 +26,9 @@ def shelf(tmp_path: Path, bundle: Path) -> Registry:
 def request_of(tmp_path: Path, catalogue: Path, shelf: Registry) -> LabelRequest:
     source = tmp_path / "photos.txt"
     source.write_text("".join(f"{photo}\n" for photo in sorted(catalogue.rglob("*.jpg"))[:140]))
-    return LabelRequest(source, ASKED, tmp_path / "labels.parquet", JobOptions(), workers=1, registry=shelf.place)
+    return LabelRequest(
+        source, ASKED, JobOptions(), output=tmp_path / "labels.parquet", workers=1, registry=shelf.place
+    )
 
 
 def run(request: LabelRequest) -> tuple[Receipt, list[str]]:

@@ -56,7 +56,9 @@ def new_job(tmp_path: Path, jobs: Jobs, photos: Path, bundle: Path) -> NewJob:
     def make(rows: int = 8, *, distinct: int = 8) -> Job:
         source = tmp_path / "list.txt"
         source.write_text("".join(f"{row % distinct}.png\n" for row in range(rows)))
-        return submit(SubmitRequest(source, bundle, JobOptions(), "job", image_root=photos), jobs, lambda _: None).job
+        return submit(
+            SubmitRequest(source, bundle, JobOptions(), name="job", image_root=photos), jobs, lambda _: None
+        ).job
 
     return make
 

@@ -1,0 +1,65 @@
+"""What ``hangtag label`` and ``hangtag submit`` are both asked, and the catalogue that this leads to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.reference import DEFAULT_REGISTRY
+from worker.job import JobOptions
+from worker.merging.output import writable
+from worker.merging.review_list import check_review_columns
+from worker.products.by_group import check_group_column
+from worker.results import check_no_clash
+from worker.sources.catalogue import Catalogue, open_catalogue
+
+__all__ = ["JobRequest"]
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What a person asks for.
+
+    Attributes:
+        source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
+        model: a bundle, a lone ``.onnx`` file, or a name of the registry.
+        options: what changes the results.
+        variant: which of the bundle's models; its default where none is named.
+        image_column: the column with the paths; the obvious one where it is not given.
+        image_root: where relative paths start, on every machine that labels: a folder or a URL.
+        encoding: of a text catalogue; found from its first bytes where it is not given.
+        allow_unsized: take a catalogue from the web whose host does not say where it ends.
+        per_host: downloads from one host at once, of each process.
+        registry: that names such as ``shop@champion`` are looked up in.
+    """
+
+    source: Path | str
+    model: Path | str
+    options: JobOptions
+    variant: str | None = None
+    image_column: str | None = None
+    image_root: Path | str | None = None
+    encoding: str | None = None
+    allow_unsized: bool = False
+    per_host: int | None = None
+    registry: str = DEFAULT_REGISTRY
+
+    def catalogue(self, ending: str, *, confined: bool = False, given: Catalogue | None = None) -> Catalogue:
+        """The rows of the source, or those that are given, as a result with this ending can hold them.
+
+        Raises:
+            InputError: the source or an option cannot be used.
+        """
+        options = self.options
+        catalogue = given or open_catalogue(
+            self.source,
+            self.image_column,
+            self.image_root,
+            self.encoding,
+            options.allow_hosts,
+            confined=confined,
+            unsized=self.allow_unsized,
+        )
+        catalogue.check_column(options.group_column, "--group-column")
+        check_no_clash(catalogue.schema.names, options.prefix)
+        check_group_column(catalogue.schema, options.group_column, options.prefix)
+        check_review_columns(catalogue.image_column, options)
+        return writable(catalogue, ending)
