@@ -34,14 +34,14 @@ def isolated(text: str, longest: int | None = _LONGEST) -> Markup:
     return Markup("<bdi>{}</bdi>").format(visible(text, longest))
 
 
-def share(count: int, whole: int) -> Markup:
+def share(count: int, whole: int) -> str:
     """A percentage; only none is 0%, only all is 100%."""
     if not count:
-        return Markup("0%")
+        return "0%"
     if count == whole:
-        return Markup("100%")
+        return "100%"
     shown = f"{count / whole:.1%}"
-    return visible({"0.0%": "<0.1%", "100.0%": ">99.9%"}.get(shown, shown))
+    return {"0.0%": "<0.1%", "100.0%": ">99.9%"}.get(shown, shown)
 
 
 def duration(seconds: float) -> str:

@@ -66,7 +66,7 @@ def _export(run: Path, place: Path, options: ExportOptions, advance: Advance) ->
 
 
 def _write_report(folder: Path, outcome: Outcome) -> None:
-    from trainer.retrain.report.report import write_report  # shares parts with the page of a training
+    from trainer.retrain.report import write_report  # shares parts with the page of a training
 
     write_report(folder, outcome)
 

@@ -14,12 +14,10 @@ from models.statistics.intervals import wilson_interval
 from models.terminal import Console
 from models.text import number_of
 from models.whole_file import replace_file
-from pages.text import isolated, visible
+from pages.render import render
 from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.figures import CatalogueFigures
 from worker.catalogue_diff.sample import SampleOptions
-from worker.catalogue_diff.section import CATALOGUE_STYLE, catalogue_section
-from worker.page.frame import framed
 
 __all__ = ["diff_and_show"]
 
@@ -66,7 +64,9 @@ def diff_and_show(
     ):
         figures = diff_catalogue(before, after, source, Path(folder), rows, options, _Bars(progress).advance)
     if html is not None:
-        replace_file(html, _page(figures, names).encode())
+        interval = wilson_interval(figures.changed, figures.rows)
+        page = render("catalogue_diff.html", before=names[0], after=names[1], figures=figures, interval=interval)
+        replace_file(html, page.encode())
     if as_json:
         print(json.dumps(_facts(figures, names), indent=1))
     else:
@@ -94,13 +94,6 @@ def _facts(figures: CatalogueFigures, names: tuple[str, str]) -> dict[str, objec
         "changed_share_95_wilson": wilson_interval(figures.changed, figures.rows),
     }
     return {"before": names[0], "after": names[1], **figures.model_dump(), **share, "examples": examples}
-
-
-def _page(figures: CatalogueFigures, names: tuple[str, str]) -> str:
-    title = f"<h1>{isolated(names[0])} → {isolated(names[1])}</h1>"
-    interval = wilson_interval(figures.changed, figures.rows)
-    body = f"{title}{catalogue_section(figures, interval, 'Wilson')}"
-    return framed(f"{visible(names[0])} → {visible(names[1])}", body, CATALOGUE_STYLE)
 
 
 def _print(figures: CatalogueFigures, names: tuple[str, str], html: Path | None, console: Console) -> None:

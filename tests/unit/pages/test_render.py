@@ -15,7 +15,7 @@ def test_a_very_long_text_is_shown_by_its_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "shown"), [(0, "0%"), (1, "&lt;0.1%"), (1000, "0.1%"), (999_999, "&gt;99.9%"), (1_000_000, "100%")]
+    ("count", "shown"), [(0, "0%"), (1, "<0.1%"), (1000, "0.1%"), (999_999, ">99.9%"), (1_000_000, "100%")]
 )
 def test_a_share_is_all_or_nothing_only_when_it_is(count, shown) -> None:
     assert share(count, 1_000_000) == shown

@@ -6,10 +6,10 @@ from scipy.stats import binomtest
 
 from models.errors import InputError
 from models.statistics.intervals import wilson_interval
-from tests.html_page import Page
-from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures
+from pages.render import render
+from tests.html_page import NASTY, Page, check_harmless
+from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures, ChangedRow
 from worker.catalogue_diff.sample import SampleOptions
-from worker.catalogue_diff.section import catalogue_section
 from worker.catalogue_diff.show import diff_and_show
 
 
@@ -28,12 +28,32 @@ def test_of_many_flows_the_largest_are_shown_and_the_others_counted() -> None:
     figures = CatalogueFigures(
         source="s", rows_in_source=500, rows=500, failed=0, changed=120, to_review=0, from_review=0, flows=flows
     )
-    text = Page(catalogue_section(figures, (0.2, 0.28), "Wilson")).text
+    text = Page(render("catalogue_diff.html", before="a", after="b", figures=figures, interval=(0.2, 0.28))).text
     assert "24.0% of your rows would change (120 of 500; 95% 20.0 to 28.0%, Wilson)" in text
     assert "Of 500 rows of s , all were given to both models." in text
     assert "b14 " in text
     assert "b15 " not in text
     assert "and 75 rows in 25 other ways" in text
+
+
+def test_nothing_in_a_catalogue_becomes_markup() -> None:
+    row = ChangedRow(
+        row=1, image=NASTY, before=NASTY, before_confidence=0.5, after="a", after_confidence=0.6, thumbnail=None
+    )
+    flow = CatalogueChange(before=NASTY, after="a", rows=1)
+    figures = CatalogueFigures(
+        source=NASTY,
+        rows_in_source=9,
+        rows=9,
+        failed=0,
+        changed=1,
+        to_review=0,
+        from_review=0,
+        flows=(flow,),
+        examples=(row, row.model_copy(update={"thumbnail": f'data:image/jpeg;base64,"{NASTY}'})),
+    )
+    page = render("catalogue_diff.html", before=NASTY, after=NASTY, figures=figures, interval=(0.0, 0.4))
+    assert check_harmless(page).text.count("</td></section>") >= 8
 
 
 def test_two_models_are_told_apart_on_a_terminal_as_json_and_as_a_page(

@@ -6,16 +6,12 @@ import pytest
 from PIL import Image
 
 from models.errors import InputError
-from tests.html_page import Page
-from tests.unit.trainer.retrain.report.cycles import PIXEL, first, outcome, promoted, refused
+from tests.html_page import NASTY, Page, check_harmless
+from tests.unit.trainer.retrain.reported_cycles import PIXEL, first, outcome, promoted, refused
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.records import Check, Verdict
-from trainer.retrain.report import write_report
-from trainer.retrain.report.body import cycle_page
-from trainer.retrain.report.material import CycleMaterial
+from trainer.retrain.report import CycleMaterial, cycle_page, write_report
 from trainer.splits.assigned import write_splits
-
-NASTY = """hat"><img src=x onerror='alert(1)'>&amp;${rows}<script>alert(2)</script>"""
 
 
 def title(material: CycleMaterial) -> str:
@@ -23,9 +19,7 @@ def title(material: CycleMaterial) -> str:
 
 
 def said(material: CycleMaterial, anchor: str) -> str:
-    return Page(
-        re.findall(rf'<section class="\w*" id="{anchor}">.*?</section>', cycle_page(material), re.DOTALL)[0]
-    ).text
+    return Page(re.findall(rf'<section[^>]* id="{anchor}">.*?</section>', cycle_page(material), re.DOTALL)[0]).text
 
 
 def test_the_first_line_says_it_all(tmp_path: Path) -> None:
@@ -103,12 +97,9 @@ def test_what_passed_and_a_person_should_look_at_is_marked(tmp_path: Path) -> No
 
 def test_nothing_of_peoples_words_becomes_markup(tmp_path: Path) -> None:
     html = cycle_page(promoted(tmp_path, NASTY, NASTY.replace("/", "")))
-    page = Page(html)
-    assert not [tag for tag, _ in page.elements if tag == "script"]
-    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    page = check_harmless(html)
     assert {attributes["src"] for tag, attributes in page.elements if tag == "img"} == {PIXEL}
-    assert "${rows}" in page.text
-    assert not re.findall(r"""https?:|url\(|@import|<link""", html)
+    assert page.text.count("<script>al") >= 10
 
 
 def test_photos_that_are_there_are_shown_and_the_others_named(tmp_path: Path) -> None:

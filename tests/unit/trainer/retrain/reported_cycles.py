@@ -19,7 +19,7 @@ from trainer.retrain.records import (
     TestChange,
     Verdict,
 )
-from trainer.retrain.report.material import CycleMaterial
+from trainer.retrain.report import CycleMaterial
 from trainer.splits.assigned import AssignedPhoto
 from worker.catalogue_diff.figures import CatalogueChange, ChangedRow
 
