@@ -205,7 +205,7 @@ def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Tabl
         table.add_column(heading, justify="right")
     for target in evaluation.thresholds:
         found = evaluation.coverage_at_precision[f"{target.precision:.2f}"]
-        realised = found.test if split is Split.TEST else found.val
+        realised = found.of(split)
         style = "bold" if target.precision == ruling else None
         table.add_row(f"{target.precision:.2f}", rounded(target.coverage), *_realised_cells(realised), style=style)
     own = "every photo goes to a person" if ruling is None else f"{ruling:.2f} rules"

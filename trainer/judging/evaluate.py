@@ -47,6 +47,10 @@ class OfSplits(_Record, Generic[T]):
     val: T | None
     test: T | None
 
+    def of(self, split: Split) -> T | None:
+        """What was measured on a split; none where it has no photos."""
+        return {Split.VAL: self.val, Split.TEST: self.test}[split]
+
 
 class UnknownFigures(_Record):
     """The limit of "not one of my products", and the share of each split's photos that it sends to review."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,28 +13,16 @@ from models.statistics.intervals import proportion_interval
 from models.text import number_of
 from pages.text import between, duration, percent, rounded, target_name
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import Evaluation, Judged, OfSplits, Realised
+from trainer.judging.evaluate import Evaluation, Judged, Realised
 from trainer.judging.figures import Figures
 from trainer.judging.label_errors import LabelIssue
 from trainer.run import EpochFigures, RunArgs
 
-__all__ = [
-    "ReportMaterial",
-    "Speed",
-    "caveat",
-    "judged_of",
-    "made_with",
-    "of_split",
-    "outcome",
-    "promise",
-    "realised",
-    "ruling",
-    "settings",
-    "shown_figures",
-    "shown_split",
-    "size_and_speed",
-    "weakest",
-]
+__all__ = ["ReportMaterial", "Speed", "weakest"]
+
+_WEAK: Final = 5
+_SAID_ELSEWHERE: Final = frozenset({"schema_version", "name", "classes", "made_with"})
+_MEGABYTE: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -54,6 +42,18 @@ class Speed:
     threads: int
     train_seconds: float
     waiting: float
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """Names and plain text."""
+        threads = number_of(self.threads, "thread", "threads")
+        return {
+            "Parameters": f"{self.parameters:,}",
+            "Model file": f"{self.model_bytes / _MEGABYTE:,.1f} MB",
+            "Speed": f"{self.images_per_s:,.0f} images/s on {threads}, decoding apart",
+            "Training": duration(self.train_seconds),
+            "Waiting for data": f"{percent(self.waiting)} of the training",
+        }
 
 
 @dataclass(frozen=True)
@@ -90,99 +90,94 @@ class ReportMaterial:
     pixels: Callable[[Sequence[str]], Pixels]
     heat: Callable[[Pixels, Sequence[int]], NDArray[np.float32]]
 
+    @property
+    def split(self) -> Split:
+        """The split that is shown: test where there are test photos, else validation."""
+        return Split.TEST if self.evaluation.test and Split.TEST in self.judged else Split.VAL
 
-_WEAK: Final = 5
+    @property
+    def shown(self) -> Judged:
+        """The shown split as the best network sees it."""
+        return self.judged[self.split]
 
-T = TypeVar("T")
+    @property
+    def figures(self) -> Figures | None:
+        """Of the shown split."""
+        return self.evaluation.test if self.split is Split.TEST else self.evaluation.val
 
+    @property
+    def caveat(self) -> str:
+        """What is wrong with figures that are not of test photos; empty where they are."""
+        if self.split is Split.TEST:
+            return ""
+        return (
+            "There are no test photos. The figures are of the validation photos, on which the best epoch and the "
+            "thresholds were chosen, so expect a little less of photos that are new."
+        )
 
-def shown_split(material: ReportMaterial) -> Split:
-    """Test where there are test photos, else validation."""
-    return Split.TEST if material.evaluation.test and Split.TEST in material.judged else Split.VAL
+    @property
+    def found_on(self) -> str:
+        """What the thresholds rest on."""
+        own = number_of(self.confidence.rows - self.confidence.out_of_fold, "photo", "photos")
+        own = f"{own} that the network had not learned from"
+        if not self.confidence.out_of_fold:
+            return own
+        others = number_of(self.confidence.out_of_fold, "photo", "photos")
+        return f"{own}, and on {others} by networks that were trained without them"
 
+    @property
+    def ruling(self) -> PrecisionTarget | None:
+        """The target that rules where a person names none."""
+        targets = self.confidence.targets
+        return next((target for target in targets if target.precision == self.confidence.precision), None)
 
-def judged_of(material: ReportMaterial) -> Judged:
-    """The shown split as the best network sees it."""
-    return material.judged[shown_split(material)]
+    def realised(self, target: PrecisionTarget, split: Split) -> Realised | None:
+        """What a target came to on a split; none where it was not measured."""
+        found = {float(asked): splits for asked, splits in self.evaluation.coverage_at_precision.items()}
+        return found[target.precision].of(split) if target.precision in found else None
 
+    @property
+    def promise(self) -> str:
+        """What a shop may expect, in a sentence of plain text."""
+        target, rows = self.ruling, self.confidence.rows
+        if target is None:
+            return (
+                f"No precision can be promised: {rows:,} photos are too few, or too often wrong, to prove one. Every "
+                "photo goes to a person, unless labels without a promise are asked for with --threshold."
+            )
+        own = rows - self.confidence.out_of_fold
+        interval = between(proportion_interval(round(target.coverage * own), own))
+        return (
+            f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your "
+            f"photos by itself ({interval} with 95% confidence) and sends the others to a person."
+        )
 
-def shown_figures(material: ReportMaterial) -> Figures | None:
-    """Of the shown split."""
-    evaluation = material.evaluation
-    return evaluation.test if shown_split(material) is Split.TEST else evaluation.val
+    @property
+    def outcome(self) -> str:
+        """Whether the ruling target was kept on test photos, in a sentence of plain text; empty where none says so."""
+        target = self.ruling
+        found = self.realised(target, Split.TEST) if target else None
+        if target is None or found is None:
+            return ""
+        if not found.automatic or found.precision is None:
+            return "Of the test photos it would label none by itself."
+        right = found.automatic - found.wrong
+        said = (
+            f"Of the test photos it labels {rounded(found.coverage)} by itself, and {right:,} of these "
+            f"{found.automatic:,} are right: {percent(found.precision)} ({between(found.precision_95)} with 95% "
+            "confidence)"
+        )
+        return f"{said}{_kept(target.precision, found)}."
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What decided the training, but its classes, in the order of ``args.json``: names and plain text."""
+        return dict(_flat(self.args.model_dump(mode="json", exclude=set(_SAID_ELSEWHERE))))
 
-def caveat(material: ReportMaterial) -> str:
-    """What is wrong with figures that are not of test photos; empty where they are."""
-    if shown_split(material) is Split.TEST:
-        return ""
-    return (
-        "There are no test photos. The figures are of the validation photos, on which the best epoch and the "
-        "thresholds were chosen, so expect a little less of photos that are new."
-    )
-
-
-def found_on(material: ReportMaterial) -> str:
-    """What the thresholds rest on."""
-    confidence = material.confidence
-    rows = number_of(confidence.rows - confidence.out_of_fold, "photo", "photos")
-    if not confidence.out_of_fold:
-        return f"{rows} that the network had not learned from"
-    others = number_of(confidence.out_of_fold, "photo", "photos")
-    return f"{rows} that the network had not learned from, and on {others} by networks that were trained without them"
-
-
-def of_split(figure: OfSplits[T], split: Split) -> T | None:
-    """What was measured on a split; none where it has no photos."""
-    return {Split.VAL: figure.val, Split.TEST: figure.test}[split]
-
-
-def ruling(material: ReportMaterial) -> PrecisionTarget | None:
-    """The target that rules where a person names none."""
-    asked = material.confidence.precision
-    return next((target for target in material.confidence.targets if target.precision == asked), None)
-
-
-def realised(material: ReportMaterial, target: PrecisionTarget, split: Split) -> Realised | None:
-    """What a target came to on a split; none where it was not measured."""
-    found = {float(asked): splits for asked, splits in material.evaluation.coverage_at_precision.items()}
-    return of_split(found[target.precision], split) if target.precision in found else None
-
-
-def promise(material: ReportMaterial) -> str:
-    """What a shop may expect, in a sentence of plain text."""
-    target = ruling(material)
-    if target is None:
-        return _no_promise(material)
-    rows = material.confidence.rows - material.confidence.out_of_fold
-    interval = proportion_interval(round(target.coverage * rows), rows)
-    return (
-        f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your photos "
-        f"by itself ({between(interval)} with 95% confidence) and sends the others to a person."
-    )
-
-
-def _no_promise(material: ReportMaterial) -> str:
-    return (
-        f"No precision can be promised: {material.confidence.rows:,} photos are too few, or too often wrong, to prove "
-        "one. Every photo goes to a person, unless labels without a promise are asked for with --threshold."
-    )
-
-
-def outcome(material: ReportMaterial) -> str:
-    """Whether the ruling target was kept on test photos, in a sentence of plain text; empty where none says so."""
-    target = ruling(material)
-    found = realised(material, target, Split.TEST) if target else None
-    if target is None or found is None:
-        return ""
-    if not found.automatic or found.precision is None:
-        return "Of the test photos it would label none by itself."
-    right = found.automatic - found.wrong
-    said = (
-        f"Of the test photos it labels {rounded(found.coverage)} by itself, and {right:,} of these {found.automatic:,} "
-        f"are right: {percent(found.precision)} ({between(found.precision_95)} with 95% confidence)"
-    )
-    return f"{said}{_kept(target.precision, found)}."
+    @property
+    def made_with(self) -> str:
+        """Packages and their versions."""
+        return ", ".join(f"{package} {version}" for package, version in self.args.made_with.items())
 
 
 def _kept(asked: float, found: Realised) -> str:
@@ -199,28 +194,6 @@ def weakest(figures: Figures, most: int = _WEAK) -> list[str]:
     return [name for _, name in sorted(missed)[:most]]
 
 
-_SAID_ELSEWHERE = frozenset({"schema_version", "name", "classes", "made_with"})
-_MEGABYTE = 1_000_000
-
-
-def size_and_speed(speed: Speed) -> dict[str, str]:
-    """Names and plain text."""
-    threads = number_of(speed.threads, "thread", "threads")
-    return {
-        "Parameters": f"{speed.parameters:,}",
-        "Model file": f"{speed.model_bytes / _MEGABYTE:,.1f} MB",
-        "Speed": f"{speed.images_per_s:,.0f} images/s on {threads}, decoding apart",
-        "Training": duration(speed.train_seconds),
-        "Waiting for data": f"{percent(speed.waiting)} of the training",
-    }
-
-
-def settings(material: ReportMaterial) -> dict[str, str]:
-    """What decided the training, but its classes, in the order of ``args.json``: names and plain text."""
-    args = material.args.model_dump(mode="json", exclude=set(_SAID_ELSEWHERE))
-    return dict(_flat(args))
-
-
 def _flat(args: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for name, value in args.items():
         if isinstance(value, Mapping):
@@ -233,8 +206,3 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
-
-
-def made_with(material: ReportMaterial) -> str:
-    """Packages and their versions."""
-    return ", ".join(f"{package} {version}" for package, version in material.args.made_with.items())

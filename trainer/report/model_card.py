@@ -12,22 +12,7 @@ from models.text import number_of
 from pages.text import between, percent, rounded, target_name
 from trainer.data.dataset import Split
 from trainer.judging.figures import ClassFigures, Figures
-from trainer.report.material import (
-    ReportMaterial,
-    caveat,
-    found_on,
-    made_with,
-    of_split,
-    outcome,
-    promise,
-    realised,
-    ruling,
-    settings,
-    shown_figures,
-    shown_split,
-    size_and_speed,
-    weakest,
-)
+from trainer.report.material import ReportMaterial, weakest
 from trainer.run import RunState
 
 __all__ = ["model_card"]
@@ -76,13 +61,13 @@ def _intended_use(material: ReportMaterial) -> str:
         "## Intended use\n\n"
         f"To label photos of products that belong to one of its {count}, as those that it learned from do. What it is "
         "not sure of is meant to go to a person. It was not made for photos of anything else, people least of all."
-        f"\n\n**{promise(material)}** {outcome(material)}".rstrip()
+        f"\n\n**{material.promise}** {material.outcome}".rstrip()
     )
 
 
 def _how_to_use(material: ReportMaterial) -> str:
     bundle = f"bundles/{material.args.name}"
-    target = ruling(material)
+    target = material.ruling
     asked = f" --precision {target.precision:.2f}" if target else ""
     commands = (
         "hangtag evaluate RUN photos/                 # RUN is the folder that this file lies in",
@@ -101,8 +86,8 @@ def _how_to_use(material: ReportMaterial) -> str:
 
 
 def _figures(material: ReportMaterial) -> str:
-    split, figures = shown_split(material), shown_figures(material)
-    before = of_split(material.evaluation.ece_before, split)
+    split, figures = material.split, material.figures
+    before = material.evaluation.ece_before.of(split)
     without = f" ({before:.3f} without it, on {split.word})" if before is not None else ""
     note = (
         "Precision, recall and F1 are means over the classes; in brackets, where the figure lies with 95% confidence. "
@@ -122,7 +107,7 @@ def _figures(material: ReportMaterial) -> str:
         for of, one in ((Split.TEST, material.evaluation.test), (Split.VAL, material.evaluation.val))
         if one
     ]
-    warning = caveat(material) and f"**{caveat(material)}**"
+    warning = material.caveat and f"**{material.caveat}**"
     parts = ("## Figures", table(head, rows), note, warning, figures and _classes(figures, split))
     return "\n\n".join(part for part in parts if part)
 
@@ -153,20 +138,20 @@ def _thresholds(material: ReportMaterial) -> str:
     if Split.TEST in material.judged:
         head.append("right on test photos")
     rows = [_target_row(material, target)[: len(head)] for target in targets]
-    rules = " The one in bold rules where none is asked for." if ruling(material) else ""
+    rules = " The one in bold rules where none is asked for." if material.ruling else ""
     return (
         f"## Precision and coverage\n\n{table(head, rows)}\n\nThe thresholds of each class are in `confidence.json`; "
-        f"they were found on {found_on(material)}.{rules}"
+        f"they were found on {material.found_on}.{rules}"
     )
 
 
 def _target_row(material: ReportMaterial, target: PrecisionTarget) -> tuple[str, ...]:
-    found = realised(material, target, Split.TEST)
+    found = material.realised(target, Split.TEST)
     right = "–"
     if found and found.automatic and found.precision is not None:
         right = f"{percent(found.precision)} ({between(found.precision_95)}) of {found.automatic:,}"
     name = target_name(target.precision)
-    asked = f"**{name}**" if target is ruling(material) else name
+    asked = f"**{name}**" if target is material.ruling else name
     return asked, rounded(target.coverage), rounded(1 - target.coverage), right
 
 
@@ -177,9 +162,9 @@ def _limits(material: ReportMaterial) -> Iterator[str]:
     if few:
         named = listed([f"{plain(name)} ({count})" for count, name in few], _MOST_NAMED)
         yield f"Classes with fewer than {_FEW_PHOTOS} photos to learn from: {named}."
-    figures = shown_figures(material)
+    figures = material.figures
     if figures:
-        yield from _seldom_found(figures, shown_split(material))
+        yield from _seldom_found(figures, material.split)
     yield _unknown(material)
     if material.issues:
         photos = number_of(len(material.issues), "photo", "photos")
@@ -203,8 +188,8 @@ def _unknown(material: ReportMaterial) -> str:
     limit, found = material.confidence.unknown, material.evaluation.unknown
     if limit is None:
         return "Whether a photo shows something else than its classes: no unknown score could be learned."
-    split = shown_split(material)
-    sent = of_split(found.review, split) if found else None
+    split = material.split
+    sent = found.review.of(split) if found else None
     reviewed = f"; of the {split.word} photos, all known, it sends {percent(sent)}" if sent is not None else ""
     return (
         f"Whether a photo shows something else than its classes, it guesses from its {limit.score} score: what is "
@@ -240,9 +225,9 @@ def _set_aside(material: ReportMaterial) -> str:
 
 
 def _training(material: ReportMaterial) -> str:
-    rows = [(f"`{name}`", plain(_without_folder(value))) for name, value in settings(material).items()]
-    size = [(plain(name), plain(value)) for name, value in size_and_speed(material.speed).items()]
-    made = f"Made with {plain(made_with(material))}."
+    rows = [(f"`{name}`", plain(_without_folder(value))) for name, value in material.settings.items()]
+    size = [(plain(name), plain(value)) for name, value in material.speed.rows.items()]
+    made = f"Made with {plain(material.made_with)}."
     return f"## Training\n\n{table(('setting', 'value'), rows)}\n\n{table(('size and speed', ''), size)}\n\n{made}"
 
 

@@ -18,22 +18,7 @@ from pages.tiles import data_uri, jpeg_uri
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Judged
 from trainer.judging.figures import ClassFigures, Figures, confusion
-from trainer.report.material import (
-    ReportMaterial,
-    caveat,
-    found_on,
-    judged_of,
-    made_with,
-    of_split,
-    outcome,
-    promise,
-    realised,
-    ruling,
-    settings,
-    shown_figures,
-    shown_split,
-    size_and_speed,
-)
+from trainer.report.material import ReportMaterial
 from trainer.run import best_of
 
 __all__ = ["average_precision", "overlay", "report_page"]
@@ -66,36 +51,36 @@ def report_page(material: ReportMaterial) -> str:
     Returns:
         HTML of about two megabytes at most, however many classes there are.
     """
-    judged, split = judged_of(material), shown_split(material)
-    ece_before = of_split(material.evaluation.ece_before, split)
+    judged, split = material.shown, material.split
+    ece_before = material.evaluation.ece_before.of(split)
     return render(
         "training.html",
         material=material,
         args=material.args,
         split=split,
         tested=len(judged.labels),
-        figures=shown_figures(material),
+        figures=material.figures,
         all_figures={Split.TEST: material.evaluation.test, Split.VAL: material.evaluation.val},
         ece_before=ece_before,
-        caveat=caveat(material),
-        promise=promise(material),
-        outcome=outcome(material),
-        ruling=ruling(material),
+        caveat=material.caveat,
+        promise=material.promise,
+        outcome=material.outcome,
+        ruling=material.ruling,
         thresholds=_thresholds(material),
         mistakes=_mistakes(material, judged),
         suspects=_suspects(material),
         classes=_classes(material),
         confusion=_confusion(judged, material.args.classes),
         precision_recall=_precision_recall(judged, material.args.classes),
-        reliability=_reliability(judged, ece_before, shown_figures(material)),
+        reliability=_reliability(judged, ece_before, material.figures),
         unknown=_unknown(material, judged, split),
         best=best_of(material.history),
         data=_data(material),
         set_aside=_set_aside(material.excluded),
         batch_uri=data_uri(material.train_batch, "jpeg") if material.train_batch else "",
-        speed=size_and_speed(material.speed),
-        made={name.replace("_", " "): value for name, value in settings(material).items()},
-        made_with=made_with(material),
+        speed=material.speed.rows,
+        made={name.replace("_", " "): value for name, value in material.settings.items()},
+        made_with=material.made_with,
     )
 
 
@@ -104,7 +89,7 @@ def _thresholds(material: ReportMaterial) -> _Values:
     targets = material.confidence.targets
     if not targets:
         return {}
-    ranked = ruling(material) or targets[0]
+    ranked = material.ruling or targets[0]
 
     def rank(place: int) -> tuple[bool, float]:
         coverage = ranked.class_coverage[place]
@@ -118,14 +103,14 @@ def _thresholds(material: ReportMaterial) -> _Values:
     return {
         "targets": [(target, *_tested(material, target)) for target in targets],
         "is_tested": Split.TEST in material.judged,
-        "found_on": found_on(material),
+        "found_on": material.found_on,
         "classes": [(names[place], cells(place)) for place in order],
     }
 
 
 def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, bool]:
     """What a target came to on test photos, and whether it missed by more than chance may do."""
-    found = realised(material, target, Split.TEST)
+    found = material.realised(target, Split.TEST)
     missed = found is not None and found.precision_95 is not None and found.precision_95[1] < target.precision
     return found, missed
 
@@ -185,7 +170,7 @@ def _suspects(material: ReportMaterial) -> list[tuple[object, str]]:
 
 def _classes(material: ReportMaterial) -> Sequence[tuple[str, ClassFigures]]:
     """The worst first; those without photos to measure on last."""
-    figures = shown_figures(material)
+    figures = material.figures
     found = figures.classes.items() if figures else ()
     return sorted(found, key=lambda item: (not item[1].support, item[1].f1, item[0]))[:_MOST_CLASSES]
 
@@ -286,7 +271,7 @@ def _unknown(material: ReportMaterial, judged: Judged, split: Split) -> _Values:
     return {
         "limit": limit,
         "scores": judged.unknown[np.isfinite(judged.unknown)].astype(np.float64),
-        "reviewed": of_split(found.review, split) if found else None,
+        "reviewed": found.review.of(split) if found else None,
     }
 
 

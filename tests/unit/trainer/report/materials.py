@@ -16,7 +16,7 @@ from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Judged, OfSplits, evaluate
 from trainer.judging.label_errors import LabelIssue
-from trainer.report.material import ReportMaterial, Speed, realised, ruling
+from trainer.report.material import ReportMaterial, Speed
 from trainer.run import EpochFigures, RunState
 from trainer.splits.assigned import AssignedPhoto
 
@@ -117,6 +117,7 @@ def made(
                 "epochs": 25,
                 "batch": 32,
                 "patience": 8,
+                "seed": 0,
                 "state": state,
                 "epochs_done": epochs,
                 "best_epoch": max(1, epochs - 1),
@@ -161,8 +162,8 @@ def made(
 
 def with_outcome(material: ReportMaterial, **changes: object) -> ReportMaterial:
     """The same, but that the ruling target came to something else on the test photos."""
-    target = ruling(material)
-    found = realised(material, target, Split.TEST)
-    came = OfSplits(val=realised(material, target, Split.VAL), test=found.model_copy(update=changes))
+    target = material.ruling
+    found = material.realised(target, Split.TEST)
+    came = OfSplits(val=material.realised(target, Split.VAL), test=found.model_copy(update=changes))
     table = material.evaluation.coverage_at_precision | {f"{target.precision:.2f}": came}
     return replace(material, evaluation=material.evaluation.model_copy(update={"coverage_at_precision": table}))

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from pages.text import between, percent, rounded, target_name
 from tests.unit.trainer.report.materials import made, with_outcome
 from trainer.data.dataset import Split
-from trainer.report.material import caveat, outcome, promise, ruling, shown_split, weakest
+from trainer.report.material import weakest
 
 
 def test_a_promise_is_a_sentence_that_a_shop_understands() -> None:
     material = made()
-    target = ruling(material).model_copy(update={"coverage": 0.61})
+    target = material.ruling.model_copy(update={"coverage": 0.61})
     confidence = material.confidence.model_copy(update={"targets": (target,), "rows": 1300, "out_of_fold": 1200})
-    assert promise(replace(material, confidence=confidence)) == (
+    assert replace(material, confidence=confidence).promise == (
         "At 98% precision Hangtag labels about 61% of your photos by itself (50.7 to 70.6% with 95% confidence) and "
         "sends the others to a person."
     )
@@ -22,11 +22,11 @@ def test_a_promise_is_a_sentence_that_a_shop_understands() -> None:
 
 def test_where_nothing_can_be_promised_nothing_is() -> None:
     material = made(ruling=None)
-    assert promise(material).startswith("No precision can be promised: 90 photos")
-    assert promise(material).endswith(
+    assert material.promise.startswith("No precision can be promised: 90 photos")
+    assert material.promise.endswith(
         "Every photo goes to a person, unless labels without a promise are asked for with --threshold."
     )
-    assert outcome(material) == ""
+    assert material.outcome == ""
 
 
 @pytest.mark.parametrize(
@@ -39,21 +39,21 @@ def test_where_nothing_can_be_promised_nothing_is() -> None:
 )
 def test_an_outcome_says_whether_the_promise_was_kept(precision, interval, ending) -> None:
     material = with_outcome(made(), precision=precision, precision_95=interval, automatic=100, wrong=7, coverage=0.5)
-    assert outcome(material).startswith("Of the test photos it labels 50% by itself, and 93 of these 100 are right:")
-    assert outcome(material).endswith(ending)
+    assert material.outcome.startswith("Of the test photos it labels 50% by itself, and 93 of these 100 are right:")
+    assert material.outcome.endswith(ending)
 
 
 def test_an_outcome_of_no_photos_is_said() -> None:
     material = with_outcome(made(), precision=None, precision_95=None, automatic=0, wrong=0, coverage=0.0)
-    assert outcome(material) == "Of the test photos it would label none by itself."
+    assert material.outcome == "Of the test photos it would label none by itself."
 
 
 def test_without_test_photos_validation_is_shown_and_warned_of() -> None:
-    assert shown_split(made()) is Split.TEST
-    assert caveat(made()) == ""
-    assert shown_split(made(test=False)) is Split.VAL
-    assert "no test photos" in caveat(made(test=False))
-    assert outcome(made(test=False)) == ""
+    assert made().split is Split.TEST
+    assert made().caveat == ""
+    assert made(test=False).split is Split.VAL
+    assert "no test photos" in made(test=False).caveat
+    assert made(test=False).outcome == ""
 
 
 def test_the_weakest_classes_are_those_found_least_often() -> None:
