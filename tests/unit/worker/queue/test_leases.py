@@ -1,6 +1,8 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,12 +36,6 @@ def test_what_another_process_holds_is_left_alone(
     assert Owner.from_json(client.get(LEASE)) == living_process
 
 
-def test_what_a_dead_process_holds_is_taken(state: RedisState, ended_process: Owner) -> None:
-    state.take_lease("spring", 3, ended_process)
-    with held_lease(state, "spring", 3) as held:
-        assert held
-
-
 def test_an_error_lets_the_lease_go(state: RedisState, client: redis.Redis) -> None:
     with pytest.raises(ZeroDivisionError), held_lease(state, "spring", 3):
         1 / client.exists("no such key")
@@ -60,13 +56,6 @@ def test_a_lease_that_went_to_another_is_not_given_back(
     with held_lease(state, "spring", 3):
         client.set(LEASE, living_process.to_json())
     assert Owner.from_json(client.get(LEASE)) == living_process
-
-
-def test_without_redis_the_work_goes_on(away: QueueSettings) -> None:
-    state = RedisState(connect(away))
-    with held_lease(state, "spring", 3) as held:
-        assert held
-    state.close()
 
 
 def test_a_redis_that_goes_away_stops_no_work(redis_installed, tmp_path: Path) -> None:
@@ -110,6 +99,14 @@ def job(paper_job) -> Job:
     return paper_job(6)
 
 
+@contextmanager
+def feed_of(state: RedisState, job: Job, first: int, busy: BusyProcesses | None = None) -> Iterator[ExtraChunks]:
+    """The feed of a task whose message is of a chunk."""
+    with HeldLeases(state, "job") as leases:
+        leases.take(first)
+        yield ExtraChunks("job", job, first, leases, state, busy or BusyProcesses())
+
+
 def all_of(feed: ExtraChunks, most: int = 100) -> list[int]:
     """What it gives until it has none at the moment."""
     found: list[int] = []
@@ -119,9 +116,8 @@ def all_of(feed: ExtraChunks, most: int = 100) -> list[int]:
 
 
 def test_the_chunk_of_the_message_comes_first_and_then_each_other_once(state: RedisState, job: Job) -> None:
-    with HeldLeases(state, "job") as leases:
-        leases.take(3)
-        found = all_of(ExtraChunks("job", job, 3, leases, state, BusyProcesses()))
+    with feed_of(state, job, 3) as feed:
+        found = all_of(feed)
         assert found[0] == 3
         assert sorted(found) == list(range(6))
         assert state.leased("job", list(range(6))) == set(range(6))
@@ -133,9 +129,7 @@ def test_what_is_done_or_in_other_hands_is_left_alone(
 ) -> None:
     commit_part(job, 1, 2)
     state.take_lease("job", 4, living_process)
-    with HeldLeases(state, "job") as leases:
-        leases.take(0)
-        feed = ExtraChunks("job", job, 0, leases, state, BusyProcesses())
+    with feed_of(state, job, 0) as feed:
         assert feed.next(wait=True) == 0
         first = feed.next(wait=False)
         commit_part(job, ({3, 5} - {first}).pop())  # somebody was quicker
@@ -147,28 +141,24 @@ def test_nothing_is_taken_up_where_a_chunk_ended_its_process_before(state: Redis
     inhand = job.storage.scratch / "inhand"
     inhand.mkdir()
     (inhand / "000002.00000000dead").write_text("1")
-    with HeldLeases(state, "job") as leases:
-        leases.take(2)
-        assert all_of(ExtraChunks("job", job, 2, leases, state, BusyProcesses())) == [2]
-        leases.take(0)
-        assert sorted(all_of(ExtraChunks("job", job, 0, leases, state, BusyProcesses()))) == [0, 1, 3, 4, 5]
+    with feed_of(state, job, 2) as feed:
+        assert all_of(feed) == [2]
+    with feed_of(state, job, 0) as feed:
+        assert sorted(all_of(feed)) == [0, 1, 3, 4, 5]
 
 
 def test_nothing_is_taken_up_while_something_keeps_chunks_from_being_done(state: RedisState, job: Job) -> None:
     state.report_trouble("job", "shop-7", "a file of rows is damaged")
-    with HeldLeases(state, "job") as leases:
-        leases.take(2)
-        assert all_of(ExtraChunks("job", job, 2, leases, state, BusyProcesses())) == [2]
-        state.reset_backoff("job")
-        leases.take(0)
-        assert len(all_of(ExtraChunks("job", job, 0, leases, state, BusyProcesses()))) == 5
+    with feed_of(state, job, 2) as feed:
+        assert all_of(feed) == [2]
+    state.reset_backoff("job")
+    with feed_of(state, job, 0) as feed:
+        assert len(all_of(feed)) == 6
 
 
 def test_nothing_is_taken_up_once_the_worker_is_told_to_stop(state: RedisState, job: Job) -> None:
     busy = BusyProcesses()
-    with HeldLeases(state, "job") as leases:
-        leases.take(2)
-        feed = ExtraChunks("job", job, 2, leases, state, busy)
+    with feed_of(state, job, 2, busy) as feed:
         assert feed.next(wait=True) == 2
         assert feed.next(wait=False) is not None
         busy.stop()
@@ -176,30 +166,17 @@ def test_nothing_is_taken_up_once_the_worker_is_told_to_stop(state: RedisState, 
 
 
 def test_it_ends_when_there_is_nothing_else_in_hand(state: RedisState, job: Job) -> None:
-    with HeldLeases(state, "job") as leases:
-        leases.take(0)
-        feed = ExtraChunks("job", job, 0, leases, state, BusyProcesses())
+    with feed_of(state, job, 0) as feed:
         assert [feed.next(wait=True), feed.next(wait=True)] == [0, None]
 
 
 def test_there_is_a_limit(state: RedisState, paper_job) -> None:
-    job = paper_job(MOST + 5, chunk_rows=1)
-    with HeldLeases(state, "job") as leases:
-        leases.take(0)
-        assert len(all_of(ExtraChunks("job", job, 0, leases, state, BusyProcesses()))) == MOST + 1
+    with feed_of(state, paper_job(MOST + 5, chunk_rows=1), 0) as feed:
+        assert len(all_of(feed)) == MOST + 1
 
 
 def test_without_redis_it_takes_no_others(away: QueueSettings, job: Job) -> None:
     state = RedisState(connect(away))
-    with HeldLeases(state, "job") as leases:
-        assert leases.take(0)
-        assert all_of(ExtraChunks("job", job, 0, leases, state, BusyProcesses())) == [0]
+    with feed_of(state, job, 0) as feed:
+        assert all_of(feed) == [0]
     state.close()
-
-
-def test_several_leases_are_renewed_and_given_back_one_by_one(state: RedisState, client: redis.Redis) -> None:
-    with HeldLeases(state, "spring") as leases:
-        assert all(leases.take(chunk) for chunk in (1, 2))
-        leases.end(1)
-        assert state.leased("spring", [1, 2]) == {2}
-    assert not client.keys("hangtag:lease:*")

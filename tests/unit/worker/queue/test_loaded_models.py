@@ -59,18 +59,6 @@ def test_the_least_recently_used_goes_first(store: BundleStore, pins: list[Model
     assert models.get(pins[1]) is not b
 
 
-def test_one_is_enough(store: BundleStore, pins: list[ModelPin]) -> None:
-    models = LoadedModels(store, kept=1)
-    for pin in (*pins, *pins):
-        assert models.get(pin) is models.get(pin)
-
-
-def test_a_model_that_is_gone_is_told(store: BundleStore) -> None:
-    pin = ModelPin(path="/models/shop", reference="shop/1/float32@ddd", variant="float32", digest="d" * 64)
-    with pytest.raises(BundleError, match="it is gone; submit the job anew"):
-        LoadedModels(store, kept=1).get(pin)
-
-
 def test_a_model_that_is_not_the_pinned_one_is_refused(store: BundleStore, tmp_path: Path, pins) -> None:
     root = tmp_path / "_bundles"
     shutil.rmtree(root / pins[0].digest)

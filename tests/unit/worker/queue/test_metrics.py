@@ -91,10 +91,6 @@ def start(target: Callable[[], None], index: int) -> ForkProcess:
     return process
 
 
-def test_nothing_is_counted_at_first() -> None:
-    assert SharedCounts(3).totals().tolist() == [0, 0, 0]
-
-
 def test_what_all_processes_count_is_added_up() -> None:
     counts = SharedCounts(3)
     counts.add({2: 1})

@@ -39,11 +39,6 @@ def test_what_it_remembers_when_it_is_killed(redis_installed, tmp_path: Path, ap
             assert client.exists("a") == append_only
 
 
-def test_two_do_not_meet(redis_installed, tmp_path: Path) -> None:
-    with PrivateRedis(tmp_path / "one") as one, PrivateRedis(tmp_path / "two") as two:
-        assert one.port != two.port
-
-
 def false_server(folder: Path) -> Path:
     """A server that ends at once."""
     binary = folder / "redis-server"

@@ -13,17 +13,10 @@ from worker.jobs import Jobs
 from worker.owner import Owner
 from worker.queue.messages import FINISH, QUEUES, parse_message
 from worker.queue.reconciler import MIN_WINDOW, WINDOW_PER_SLOT, Publisher, Reconciler
-from worker.queue.redis_state import Presence, RedisError, RedisState, connect
+from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.settings import QueueSettings
 
 from .recorder import Recorder, a_moment_later, next_second, waiting
-
-
-def test_every_chunk_of_a_new_job_is_queued(reconciler: Reconciler, sent: Recorder, paper_job) -> None:
-    paper_job(5)
-    assert reconciler.tick() == 5
-    assert sent.numbers() == [0, 1, 2, 3, 4]
-    assert not sent.finishes
 
 
 @pytest.mark.parametrize("priority", Priority)
@@ -66,15 +59,6 @@ def test_a_chunk_that_somebody_works_on_is_not_queued(
     a_moment_later(client)
     reconciler.tick()
     assert sent.numbers() == [0, 2, 0, 2]
-
-
-def test_a_dead_owners_lease_does_not_count(
-    reconciler: Reconciler, sent: Recorder, state: RedisState, paper_job, ended_process: Owner
-) -> None:
-    paper_job(3)
-    state.take_lease("job", 1, ended_process)
-    reconciler.tick()
-    assert sent.numbers() == [0, 1, 2]
 
 
 def test_leases_are_looked_up_in_every_block(
@@ -168,15 +152,12 @@ def test_what_is_waiting_for_another_job_does_not_count(
     assert sent.numbers() == [0, 1, 2]
 
 
-def test_messages_that_are_not_ours_are_passed_over(reconciler: Reconciler, client: redis.Redis, paper_job) -> None:
+@pytest.mark.parametrize("forged", ["no message", '{"body": 1}', b"\xff\xfe"])
+def test_messages_that_are_not_ours_are_passed_over(
+    reconciler: Reconciler, client: redis.Redis, paper_job, forged: str | bytes
+) -> None:
     paper_job(3)
-    client.lpush(QUEUES[Priority.NORMAL], "no message", '{"body": 1}')
-    assert reconciler.tick() == 3
-
-
-def test_a_message_that_is_no_text_is_passed_over(reconciler: Reconciler, client: redis.Redis, paper_job) -> None:
-    paper_job(3)
-    client.lpush(QUEUES[Priority.NORMAL], b"\xff\xfe")
+    client.lpush(QUEUES[Priority.NORMAL], forged)
     assert reconciler.tick() == 3
 
 
@@ -307,15 +288,7 @@ def test_a_damaged_job_does_not_stop_the_others(
     assert sent.numbers("b") == [0, 1]
 
 
-def test_a_redis_that_is_away_is_told(away: QueueSettings, jobs: Jobs, sent: Recorder, paper_job) -> None:
-    paper_job(2)
-    state = RedisState(connect(away))
-    with pytest.raises(RedisError):
-        Reconciler(jobs, state, sent).tick()
-    state.close()
-
-
-def next_trial(client: redis.Redis) -> None:
+def next_retry(client: redis.Redis) -> None:
     """The time has come when a job with setbacks may be tried again."""
     client.delete("hangtag:trial:job")
     a_moment_later(client)
@@ -332,7 +305,7 @@ def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(
     a_moment_later(client)
     reconciler.tick()
     assert sent.numbers() == [0]
-    next_trial(client)
+    next_retry(client)
     reconciler.tick()
     assert len(sent.numbers()) == 2
     state.reset_backoff("job")
@@ -361,7 +334,7 @@ def test_the_end_of_a_job_with_setbacks_is_tried_as_rarely(
     a_moment_later(client)
     reconciler.tick()
     assert sent.finishes == ["job"]
-    next_trial(client)
+    next_retry(client)
     reconciler.tick()
     assert sent.finishes == ["job", "job"]
 

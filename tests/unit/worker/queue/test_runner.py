@@ -136,15 +136,6 @@ def test_what_another_process_works_on_is_left_to_it(
     assert state.trouble("job") == {}
 
 
-def test_what_a_dead_process_worked_on_is_done(
-    runner: Runner, state: RedisState, new_job: NewJob, ended_process: Owner
-) -> None:
-    job = new_job()
-    state.take_lease("job", 0, ended_process)
-    runner.label_chunk("job", 0)
-    assert parts(job) == ["000000.r0.parquet"]
-
-
 def test_without_redis_the_work_is_done(away: QueueSettings, new_job: NewJob) -> None:
     job = new_job()
     runner = Runner(away, BusyProcesses(), Metrics())
@@ -193,37 +184,17 @@ def refuse_another_version(job: Job) -> None:
     job.storage.replace("job.json", older.model_dump_json().encode())
 
 
-def take_the_photos_away(job: Job) -> None:
-    shutil.rmtree(job.spec.image_root)
+TROUBLE = {
+    "another version": (refuse_another_version, "install the same Hangtag on both"),
+    "no photos": (lambda job: shutil.rmtree(job.spec.image_root), "has nothing there; mount it"),
+    "no model": (lambda job: shutil.rmtree(job.storage.root.parent / "_bundles"), "it is gone; submit the job anew"),
+    "no rows": (lambda job: shutil.rmtree(job.storage.root / "rows"), "they are gone; begin anew"),
+    "damaged rows": (lambda job: job.storage.replace("rows/00000.parquet", b"no rows"), "Parquet"),
+    "no job": (lambda job: job.storage.delete("job.json"), "jobs there: job"),
+}
 
 
-def take_the_model_away(job: Job) -> None:
-    shutil.rmtree(job.storage.root.parent / "_bundles")
-
-
-def take_the_rows_away(job: Job) -> None:
-    shutil.rmtree(job.storage.root / "rows")
-
-
-def damage_the_rows(job: Job) -> None:
-    job.storage.replace("rows/00000.parquet", b"no rows")
-
-
-def take_the_job_away(job: Job) -> None:
-    job.storage.delete("job.json")
-
-
-TROUBLE = [
-    (refuse_another_version, "install the same Hangtag on both"),
-    (take_the_photos_away, "has nothing there; mount it"),
-    (take_the_model_away, "it is gone; submit the job anew"),
-    (take_the_rows_away, "they are gone; begin anew"),
-    (damage_the_rows, "Parquet"),
-    (take_the_job_away, "jobs there: job"),
-]
-
-
-@pytest.mark.parametrize(("harm", "message"), TROUBLE, ids=[harm.__name__ for harm, _ in TROUBLE])
+@pytest.mark.parametrize(("harm", "message"), TROUBLE.values(), ids=TROUBLE)
 def test_what_keeps_a_chunk_from_being_done_is_told_and_the_chunk_held_back(
     runner: Runner,
     metrics: Metrics,
@@ -246,7 +217,7 @@ def test_what_keeps_a_chunk_from_being_done_is_told_and_the_chunk_held_back(
 def test_a_machine_pauses_for_the_others_until_none_seems_able(
     runner: Runner, pauses: list[float], state: RedisState, new_job: NewJob
 ) -> None:
-    take_the_model_away(new_job())
+    shutil.rmtree(new_job().storage.root.parent / "_bundles")
     for _ in range(10):
         runner.label_chunk("job", 0)
     assert state.failures("job") == 10
@@ -259,24 +230,18 @@ def test_a_name_that_no_job_can_have_is_harmless(runner: Runner, state: RedisSta
     assert "Expected a name for a job" in "".join(state.trouble("../jobs").values())
 
 
-def test_a_job_is_merged(runner: Runner, client: redis.Redis, new_job: NewJob) -> None:
-    job = new_job()
-    runner.label_chunk("job", 0)
-    runner.finish_job("job")
-    assert finished_receipt(job)
-    assert pq.read_metadata(job.storage.source(RESULT_FILE)).num_rows == 8
-    assert not client.keys("hangtag:*")
-
-
-def test_a_job_that_is_merged_already_is_left_alone(runner: Runner, new_job: NewJob) -> None:
+def test_a_job_is_merged_once(runner: Runner, client: redis.Redis, new_job: NewJob) -> None:
     job = new_job()
     runner.label_chunk("job", 0)
     runner.finish_job("job")
     receipt = finished_receipt(job)
+    assert receipt
+    assert pq.read_metadata(job.storage.source(RESULT_FILE)).num_rows == 8
     (job.storage.root / RESULT_FILE).unlink()
     runner.finish_job("job")
     assert finished_receipt(job) == receipt
     assert not job.storage.exists(RESULT_FILE)
+    assert not client.keys("hangtag:*")
 
 
 def test_a_job_that_cannot_be_merged_is_told(
@@ -350,15 +315,6 @@ def test_a_photo_at_which_something_unforeseen_happens_fails_alone(
     rows = pq.read_table(job.storage.source(part_key(0))).to_pylist()
     assert [row["error"] for row in rows] == [None] * 3 + ["unreadable"] + [None] * 4
     assert state.trouble("job") == {}
-
-
-def test_an_error_that_nobody_foresaw_is_told(runner: Runner, state: RedisState, new_job: NewJob) -> None:
-    job = new_job()
-    rows = Path(job.storage.place) / "rows" / "00000.parquet"
-    rows.write_bytes(b"no parquet")
-    runner.label_chunk("job", 0)
-    assert parts(job) == []
-    assert state.trouble("job")
 
 
 def test_a_chunk_that_the_job_does_not_have_is_dropped(runner: Runner, state: RedisState, new_job: NewJob) -> None:

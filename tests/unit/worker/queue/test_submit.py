@@ -31,13 +31,6 @@ def ignore(_rows: int) -> None:
     """Nobody wants to know how many rows were read."""
 
 
-def test_a_host_without_a_port_cannot_be_allowed(request_of: SubmitRequest, jobs: Jobs) -> None:
-    options = JobOptions(allow_hosts=("photos.internal",))
-    with pytest.raises(InputError, match="HOST:PORT"):
-        submit(replace(request_of, options=options), jobs, ignore)
-    assert jobs.names() == []
-
-
 def test_a_job_is_written_with_its_model(request_of: SubmitRequest, jobs: Jobs, bundle: Path) -> None:
     root = request_of.source.parent / "photos"
     root.mkdir()
@@ -62,15 +55,6 @@ def test_the_same_job_again_is_the_one_that_is_there(request_of: SubmitRequest, 
     again = submit(request_of, jobs, ignore)
     assert not again.new
     assert again.job == first.job
-
-
-@pytest.mark.parametrize("column", ["photos", "row"])
-def test_a_group_column_whose_name_is_taken_is_refused(request_of: SubmitRequest, jobs: Jobs, column: str) -> None:
-    request_of.source.write_text(f"image,{column}\na.jpg,A\n")
-    with pytest.raises(InputError, match="--prefix"):
-        submit(replace(request_of, options=JobOptions(group_column=column)), jobs, ignore)
-    assert not jobs.names()
-    assert submit(replace(request_of, options=JobOptions(group_column=column, prefix="our_")), jobs, ignore).new
 
 
 @pytest.mark.parametrize("change", ["a row", "an option", "the model", "the image root"])
@@ -155,40 +139,12 @@ def test_a_job_that_is_not_done_is_not_carried_over(
     assert jobs.names() == ["winter"]
 
 
-def test_nothing_is_written_for_a_name_that_no_job_can_have(request_of: SubmitRequest, jobs: Jobs) -> None:
-    with pytest.raises(InputError, match=r"got '\.\./spring'"):
-        submit(replace(request_of, name="../spring"), jobs, ignore)
-    assert not Path(jobs.place).exists()
-
-
-def test_nothing_is_written_for_a_model_that_is_none(request_of: SubmitRequest, jobs: Jobs, tmp_path: Path) -> None:
-    with pytest.raises(InputError):
-        submit(replace(request_of, model=tmp_path / "none"), jobs, ignore)
-    assert not Path(jobs.place).exists()
-
-
 def test_the_precision_is_the_jobs(request_of: SubmitRequest, jobs: Jobs, sure_bundle: Path) -> None:
     asked = replace(request_of, model=sure_bundle, options=JobOptions(precision=0.98))
     spec = submit(asked, jobs, ignore).job.spec
     assert (spec.options.precision, spec.model.precision) == (0.98, 0.98)
     with pytest.raises(JobError, match="There is a job spring already"):
         submit(replace(asked, options=JobOptions(precision=0.90)), jobs, ignore)
-
-
-def test_nothing_is_written_for_a_precision_that_the_model_does_not_have(
-    request_of: SubmitRequest, jobs: Jobs, sure_bundle: Path, unsure_bundle: Path
-) -> None:
-    for model, wrong in ((sure_bundle, "one of 0.90, 0.98, 0.99, got 0.93"), (unsure_bundle, "it has none")):
-        with pytest.raises(InputError, match=wrong):
-            submit(replace(request_of, model=model, options=JobOptions(precision=0.93)), jobs, ignore)
-    assert not Path(jobs.place).exists()
-
-
-def test_nothing_is_written_for_a_group_column_that_is_not_there(request_of: SubmitRequest, jobs: Jobs) -> None:
-    with pytest.raises(InputError, match=r"'product' \(--group-column\) in .*, found image, sku"):
-        submit(replace(request_of, options=JobOptions(group_column="product")), jobs, ignore)
-    assert not Path(jobs.place).exists()
-    assert submit(replace(request_of, options=JobOptions(group_column="sku")), jobs, ignore).new
 
 
 def test_a_catalogue_of_an_encoding_that_is_named(request_of: SubmitRequest, jobs: Jobs) -> None:
@@ -211,47 +167,6 @@ def test_a_catalogue_from_the_web(request_of: SubmitRequest, jobs: Jobs) -> None
     assert "SECRET" not in job.storage.read("job.json").decode()
 
 
-def test_a_column_that_labelling_adds_is_refused(request_of: SubmitRequest, jobs: Jobs) -> None:
-    request_of.source.write_text("image,label\n1.jpg,shoe\n")
-    with pytest.raises(InputError, match="--prefix"):
-        submit(request_of, jobs, ignore)
-    assert submit(replace(request_of, options=JobOptions(prefix="ht_")), jobs, ignore).new
-
-
-ODD_NAMES = {
-    "spring 2026.csv": "spring-2026",
-    "été.csv": "t",
-    "春.csv": "job",
-    "---.csv": "job",
-    "_x_.csv": "x",
-    "a.b.csv": "a-b",
-    f"{'x' * 200}.csv": "x" * 40,
-    "new\nline.csv": "new-line",
-}
-
-
-@pytest.mark.parametrize(("source", "stem"), ODD_NAMES.items(), ids=range(len(ODD_NAMES)))
-def test_a_new_name_is_the_sources_and_the_time(source: str, stem: str) -> None:
-    name = new_name(Path(source))
-    assert re.fullmatch(rf"{re.escape(stem)}-\d{{8}}-\d{{6}}", name)
-    check_name(name)
-
-
-URL_NAMES = {
-    "https://shop.example/feeds/spring%202026.csv?sig=abc": "spring-2026",
-    "s3://shop/photos/": "photos",
-    "s3://shop": "shop",
-    "https://me:secret@shop.example/": "shop-example",
-}
-
-
-@pytest.mark.parametrize(("source", "stem"), URL_NAMES.items(), ids=range(len(URL_NAMES)))
-def test_a_url_gives_a_name_too(source: str, stem: str) -> None:
-    name = new_name(source)
-    assert re.fullmatch(rf"{stem}-\d{{8}}-\d{{6}}", name)
-    check_name(name)
-
-
 def test_a_folder_gives_its_name_even_when_it_is_called_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "photos").mkdir()
     monkeypatch.chdir(tmp_path / "photos")
@@ -268,15 +183,76 @@ def test_a_chunk_ends_within_the_time_limit_whatever_its_photos_do(
     assert rows * download_timeout_s / per_host <= TIME_LIMIT_S, "all of them from one host that is slow"
 
 
-@pytest.mark.parametrize(("timeout_s", "rows"), [(0.1, 256), (10.0, 256), (20.0, 158), (1000.0, 3), (5000.0, 1)])
-def test_chunks_are_as_long_as_may_be(timeout_s: float, rows: int) -> None:
-    assert chunk_rows(timeout_s) == rows
+NAMES = {
+    Path("spring 2026.csv"): "spring-2026",
+    Path("été.csv"): "t",
+    Path("春.csv"): "job",
+    Path("---.csv"): "job",
+    Path("_x_.csv"): "x",
+    Path("a.b.csv"): "a-b",
+    Path(f"{'x' * 200}.csv"): "x" * 40,
+    Path("new\nline.csv"): "new-line",
+    "https://shop.example/feeds/spring%202026.csv?sig=abc": "spring-2026",
+    "s3://shop/photos/": "photos",
+    "s3://shop": "shop",
+    "https://me:secret@shop.example/": "shop-example",
+}
+
+
+@pytest.mark.parametrize(("source", "stem"), NAMES.items(), ids=range(len(NAMES)))
+def test_a_new_name_is_the_sources_and_the_time(source: Path | str, stem: str) -> None:
+    name = new_name(source)
+    assert re.fullmatch(rf"{re.escape(stem)}-\d{{8}}-\d{{6}}", name)
+    check_name(name)
 
 
 @pytest.mark.parametrize(
-    ("download_timeout_s", "per_host", "rows"), [(None, 1, 108), (600.0, None, 86), (3600.0, 1, 1)]
+    ("timeout_s", "download_timeout_s", "per_host", "rows"),
+    [
+        (0.1, None, None, 256),
+        (10.0, None, None, 256),
+        (20.0, None, None, 158),
+        (1000.0, None, None, 3),
+        (5000.0, None, None, 1),
+        (10.0, None, 1, 108),
+        (10.0, 600.0, None, 86),
+        (10.0, 3600.0, 1, 1),
+    ],
 )
-def test_a_slow_host_that_is_asked_for_little_at_once_makes_chunks_shorter(
-    download_timeout_s: float | None, per_host: int | None, rows: int
+def test_chunks_are_as_long_as_time_limits_allow(
+    timeout_s: float, download_timeout_s: float | None, per_host: int | None, rows: int
 ) -> None:
-    assert chunk_rows(10.0, download_timeout_s, per_host) == rows
+    assert chunk_rows(timeout_s, download_timeout_s, per_host) == rows
+
+
+NOTHING = {
+    "a host without a port": ({"options": JobOptions(allow_hosts=("photos.internal",))}, "HOST:PORT"),
+    "a name that no job can have": ({"name": "../spring"}, r"got '\.\./spring'"),
+    "a model that is none": ({"model": Path("none")}, "none"),
+    "a precision that no threshold keeps": ({"options": JobOptions(precision=0.93)}, "it has none"),
+    "a column that is not there": (
+        {"options": JobOptions(group_column="product")},
+        r"'product' \(--group-column\) in .*, found image, sku",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NOTHING)
+def test_nothing_is_written_for_what_cannot_be(
+    request_of: SubmitRequest, jobs: Jobs, unsure_bundle: Path, what: str
+) -> None:
+    changes, message = NOTHING[what]
+    with pytest.raises(InputError, match=message):
+        submit(replace(request_of, **{"model": unsure_bundle, **changes}), jobs, ignore)
+    assert not Path(jobs.place).exists()
+
+
+@pytest.mark.parametrize(("column", "group"), [("photos", "photos"), ("row", "row"), ("label", None)])
+def test_a_column_whose_name_is_taken_is_refused(
+    request_of: SubmitRequest, jobs: Jobs, column: str, group: str | None
+) -> None:
+    request_of.source.write_text(f"image,{column}\na.jpg,A\n")
+    with pytest.raises(InputError, match="--prefix"):
+        submit(replace(request_of, options=JobOptions(group_column=group)), jobs, ignore)
+    assert not jobs.names()
+    assert submit(replace(request_of, options=JobOptions(group_column=group, prefix="our_")), jobs, ignore).new

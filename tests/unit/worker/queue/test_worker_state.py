@@ -61,10 +61,6 @@ def test_a_disk_that_is_full_later_is_told_once_and_ends_nothing(
 FORK = multiprocessing.get_context("fork")
 
 
-def test_nothing_is_in_hand_at_first() -> None:
-    assert not BusyProcesses()
-
-
 def test_what_a_forked_process_takes_is_seen_until_it_is_done() -> None:
     busy, taken, go_on = BusyProcesses(), FORK.Event(), FORK.Event()
 

@@ -109,21 +109,6 @@ def found(path: str = "a.csv", size: int = 1, mtime_ns: int = 1) -> Found:
     return Found(path, Kind.CATALOGUE, size, mtime_ns, 1)
 
 
-def test_a_file_that_stays_the_same_is_taken_after_a_while() -> None:
-    settling = Settling(SETTLE_S)
-    assert settling.settled([found()], 0.0) == []
-    assert settling.settled([found()], 4.9) == []
-    assert settling.settled([found()], 5.0) == [found()]
-
-
-def test_a_file_that_grows_is_waited_for() -> None:
-    settling = Settling(SETTLE_S)
-    for second in range(0, 60, 3):
-        assert settling.settled([found(size=second)], float(second)) == []
-    assert settling.settled([found(size=57)], 61.9) == []
-    assert settling.settled([found(size=57)], 62.0) == [found(size=57)]
-
-
 def test_a_file_that_is_written_anew_in_the_same_size_is_waited_for() -> None:
     settling = Settling(SETTLE_S)
     settling.settled([found()], 0.0)
@@ -142,10 +127,6 @@ def test_files_settle_each_for_itself() -> None:
     settling.settled([found("a.csv")], 0.0)
     settling.settled([found("a.csv"), found("b.csv")], 3.0)
     assert settling.settled([found("a.csv"), found("b.csv")], 5.0) == [found("a.csv")]
-
-
-def test_without_a_time_to_settle_a_file_is_taken_at_once() -> None:
-    assert Settling(0.0).settled([found()], 7.0) == [found()]
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 9.0), st.integers(0, 2)), max_size=30))
@@ -181,10 +162,6 @@ def test_a_new_wait_begins_when_photos_were_taken_or_went_away() -> None:
 
 def test_nothing_is_never_ripe() -> None:
     assert not Gathering(0.0).is_ripe(settled=0, unsettled=0, now=9.0)
-
-
-def test_what_never_failed_may_be_tried() -> None:
-    assert Backoff().may_try("a.csv", 0.0)
 
 
 def test_pauses_grow_to_a_minute() -> None:

@@ -70,13 +70,6 @@ def test_folders_have_logs_and_jobs_of_their_own(tmp_path: Path) -> None:
     assert one.unfinished()[0].job != other.unfinished()[0].job
 
 
-def test_many_thousand_photos_are_one_batch(tmp_path: Path) -> None:
-    log = log_in(tmp_path, batch_photos=100_000)
-    log.add(photos(*range(30_000)))
-    (batch,) = log_in(tmp_path).unfinished()
-    assert len(batch.paths) == 30_000
-
-
 def test_a_batch_that_somebody_else_has_finished_is_not_made_again(tmp_path: Path) -> None:
     one, other = log_in(tmp_path), log_in(tmp_path)
     one.add(photos(1))
