@@ -49,6 +49,14 @@ def test_a_worker_ends_its_chunks_and_leaves_the_others_to_the_next(
     job.assert_one_part_a_chunk()
 
 
+def test_ctrl_c_ends_a_worker_with_its_own_status(farm: Farm) -> None:
+    worker = farm.worker()
+    worker.process.send_signal(signal.SIGINT)
+    assert worker.process.wait(30) == 130
+    (ends,) = worker.events("worker_ends")
+    assert ends["status"] == 130
+
+
 def test_a_chunk_that_takes_longer_than_the_grace_time_is_handed_back(
     farm: Farm, catalogue: Path, bundle: Path, names, truth
 ) -> None:

@@ -1,11 +1,11 @@
 """``hangtag submit`` and ``hangtag worker``."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Protocol
+from typing import Annotated, Final
 
 import typer
 
@@ -30,22 +30,12 @@ from worker.options import (
 from worker.queue.jobs_commands import register as register_jobs
 from worker.queue.options import JobsOption, JsonOption, LogFormat, Only, RedisOption, queue_settings
 
-if TYPE_CHECKING:
-    from worker.queue.settings import QueueSettings
-
 __all__ = ["TRAIN_WORKER", "register"]
 
 MAX_WAIT_S = 86_400.0
 
 TRAIN_WORKER: Final = "train_worker"
 """Where the context's object, which the face fills in, names the module of another room that runs cycles."""
-
-
-class StartWorker(Protocol):
-    """Starts a worker of another room."""
-
-    def __call__(self, settings: "QueueSettings", configs: Sequence[Path], *, as_json: bool) -> int:
-        """Run until told to stop; the exit status."""
 
 
 class WorkerQueue(StrEnum):
@@ -270,8 +260,8 @@ def worker_command(
     if queue is WorkerQueue.TRAIN:
         _check_train({"--concurrency": concurrency, "--jobs": jobs, "--metrics-port": metrics_port})
         os.environ.update(REMAP_SIGTERM="SIGQUIT")
-        start: StartWorker = import_module(context.obj[TRAIN_WORKER]).start_train_worker
-        raise typer.Exit(start(settings, configs or (), as_json=as_json))
+        train_worker = import_module(context.obj[TRAIN_WORKER])
+        raise typer.Exit(train_worker.start_train_worker(settings, configs or (), as_json=as_json))
     if configs:
         msg = f"{configs[0]} is for --queue train; a worker that labels takes what is in the folder of --jobs"
         raise typer.BadParameter(msg)

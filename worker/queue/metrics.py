@@ -6,7 +6,6 @@ import os
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
-from enum import StrEnum
 from threading import Lock
 from typing import Final, NamedTuple
 
@@ -31,17 +30,8 @@ __all__ = [
     "PHOTOS",
     "Key",
     "Metrics",
-    "Outcome",
     "SharedCounts",
 ]
-
-
-class Outcome(StrEnum):
-    """How a chunk that was taken in hand ended."""
-
-    DONE = "done"
-    FAILED = "failed"
-    GIVEN_UP = "given_up"
 
 
 class Family(NamedTuple):
@@ -79,7 +69,7 @@ _KEYS: Final[tuple[Key, ...]] = (
     *((IMAGES, (status.value, "")) for status in (Status.LABELED, Status.REVIEW)),
     *((IMAGES, (Status.FAILED.value, fault.value)) for fault in ImageFault),
     *((PHOTOS, (work,)) for work in _PHOTO_WORK),
-    *((CHUNKS, (outcome.value,)) for outcome in Outcome),
+    *((CHUNKS, (outcome,)) for outcome in ("done", "failed", "given_up")),
     *((DROPPED, (what,)) for what in ("message", "record")),
     *((CHUNK_SECONDS, (str(bound),)) for bound in CHUNK_BOUNDS_S),
     *((family, ()) for family in (BYTES, DOWNLOAD, DECODE, INFERENCE, DIED, CHUNK_SECONDS_SUM)),
@@ -109,7 +99,7 @@ class Metrics:
                 (DOWNLOAD, ()): photos.download_s,
                 (DECODE, ()): photos.decode_s,
                 (INFERENCE, ()): photos.inference_s,
-                (CHUNKS, (Outcome.DONE.value,)): 1,
+                (CHUNKS, ("done",)): 1,
                 (CHUNK_SECONDS, (str(bound),)): 1,
                 (CHUNK_SECONDS_SUM, ()): seconds,
             }
@@ -117,11 +107,11 @@ class Metrics:
 
     def chunk_failed(self) -> None:
         """Something kept this process from doing a chunk."""
-        self._count({(CHUNKS, (Outcome.FAILED.value,)): 1})
+        self._count({(CHUNKS, ("failed",)): 1})
 
     def chunk_given_up(self) -> None:
         """The job of the chunk in hand was cancelled."""
-        self._count({(CHUNKS, (Outcome.GIVEN_UP.value,)): 1})
+        self._count({(CHUNKS, ("given_up",)): 1})
 
     def process_died(self) -> None:
         """The main process has lost a process that had a chunk in hand."""

@@ -145,15 +145,15 @@ class RedisState:
 
     def mark_sent(self, job: str, chunk: int) -> bool:
         """Note that a chunk is being queued; ``False`` when somebody did so within the last seconds."""
-        return self.win(_sent(job, chunk), SENT_S)
+        return self.win(_key("sent", job, chunk), SENT_S)
 
     def hold_back(self, job: str, chunk: int) -> None:
         """Let a chunk that could not be done wait a little."""
-        self._redis.set(_sent(job, chunk), "", ex=SENT_S)
+        self._redis.set(_key("sent", job, chunk), "", ex=SENT_S)
 
     def leased(self, job: str, chunks: list[int]) -> set[int]:
         """Those of some chunks that a process, not known to be dead, works on."""
-        keys = [_lease(job, chunk) for chunk in chunks]
+        keys = [_key("lease", job, chunk) for chunk in chunks]
         texts = self._redis.mget(keys) if keys else []
         taken = {chunk: key for chunk, key, text in zip(chunks, keys, texts, strict=True) if self._lives(key, text)}
         self._limit(taken.values(), LEASE_S)
@@ -161,8 +161,8 @@ class RedisState:
 
     def take_lease(self, job: str, chunk: int, owner: Owner) -> bool:
         """Become the one who works on a chunk, unless another process does that is not known to be dead."""
-        self._redis.delete(_sent(job, chunk))
-        key, mine = _lease(job, chunk), owner.to_json()
+        self._redis.delete(_key("sent", job, chunk))
+        key, mine = _key("lease", job, chunk), owner.to_json()
         if self._redis.set(key, mine, nx=True, ex=LEASE_S):
             return True
         if self._lives(key, self._redis.mget([key])[0]):  # unlike GET, it passes over what is no string
@@ -174,12 +174,12 @@ class RedisState:
         """Hold leases a while longer, all in one request; a lease that Redis has forgotten is made again."""
         with self._redis.pipeline(transaction=False) as together:
             for chunk in chunks:
-                together.set(_lease(job, chunk), owner.to_json(), ex=LEASE_S)
+                together.set(_key("lease", job, chunk), owner.to_json(), ex=LEASE_S)
             together.execute()
 
     def end_lease(self, job: str, chunk: int, owner: Owner) -> None:
         """Give the lease back, unless it is somebody else's by now."""
-        self._redis.eval(_UNLESS_OTHERS, 1, _lease(job, chunk), owner.to_json())
+        self._redis.eval(_UNLESS_OTHERS, 1, _key("lease", job, chunk), owner.to_json())
 
     def announce(self, presence: Presence) -> None:
         """Note that a worker is there, for the next seconds."""
@@ -199,7 +199,7 @@ class RedisState:
 
     def report_trouble(self, job: str, where: str, message: str) -> int:
         """Note what keeps a chunk from being done, for people who watch; returns the job's failures with this one."""
-        key = _failures(job)
+        key = _key("setbacks", job)
         with self._redis.pipeline() as both:
             both.set(f"hangtag:trouble:{job}:{where}", message, ex=TROUBLE_S)
             both.incr(key)
@@ -214,7 +214,7 @@ class RedisState:
 
     def failures(self, job: str) -> int:
         """How often something kept chunks of a job from being done since one was done."""
-        key = _failures(job)
+        key = _key("setbacks", job)
         text = str(self._redis.mget([key])[0] or 0)  # not GET, as in take_lease
         if not _COUNT.fullmatch(text):
             self._pass_over(key)
@@ -223,11 +223,11 @@ class RedisState:
 
     def may_retry(self, job: str, failures: int) -> bool:
         """Whether a job with failures may be given one more try now: the more it had, the rarer, up to every 16 s."""
-        return self.win(_backoff(job), 2 ** min(failures, LONGEST_BACKOFF), at_most=2**LONGEST_BACKOFF)
+        return self.win(_key("trial", job), 2 ** min(failures, LONGEST_BACKOFF), at_most=2**LONGEST_BACKOFF)
 
     def reset_backoff(self, job: str) -> None:
         """A chunk was done, or somebody says that the trouble is over."""
-        self._redis.delete(_failures(job), _backoff(job))
+        self._redis.delete(_key("setbacks", job), _key("trial", job))
 
     def _limit(self, keys: Iterable[str], seconds: float) -> None:
         """Let keys end within some seconds, as those do that we write; a Redis older than 7.0 leaves them alone."""
@@ -259,17 +259,5 @@ class RedisState:
         return {key: str(text) for key, text in zip(keys, texts, strict=True) if text is not None}
 
 
-def _lease(job: str, chunk: int) -> str:
-    return f"hangtag:lease:{job}:{chunk}"
-
-
-def _sent(job: str, chunk: int) -> str:
-    return f"hangtag:sent:{job}:{chunk}"
-
-
-def _failures(job: str) -> str:
-    return f"hangtag:setbacks:{job}"
-
-
-def _backoff(job: str) -> str:
-    return f"hangtag:trial:{job}"
+def _key(*parts: str | int) -> str:
+    return ":".join(map(str, ("hangtag", *parts)))

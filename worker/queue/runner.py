@@ -65,6 +65,7 @@ class Runner:
         self._metrics = metrics
         self._pause = pause
         self._seen: dict[str, tuple[Job, float]] = {}
+        self._tools = JobTools()
 
     @cached_property
     def _redis(self) -> RedisState:
@@ -77,10 +78,6 @@ class Runner:
     @cached_property
     def _models(self) -> "LoadedModels":
         return LoadedModels(self._jobs.bundles, self._settings.models_kept)
-
-    @cached_property
-    def _tools(self) -> "JobTools":
-        return JobTools()
 
     def label_chunk(self, job: str, chunk: int) -> None:
         """Label one chunk of a job."""
