@@ -81,18 +81,6 @@ def test_predictions_csv_is_what_the_figures_are_made_of(trained):
     assert [float(row["confidence"]) for row in rows if row["split"] == "val"] == pytest.approx(sure, abs=1e-4)
 
 
-def test_what_is_labelled_by_itself_is_what_the_evaluation_counts(trained):
-    rows, run = table(trained.result.run.predictions), trained.result.run
-    ruling = run.read_confidence().precision
-    if ruling is None:
-        assert all(float(row["confidence"]) >= 0.5 for row in rows if row["status"] == "labeled")
-    else:
-        expected = trained.result.evaluation.coverage_at_precision[f"{ruling:.2f}"]
-        for split in ("val", "test"):
-            counted = sum(row["status"] == "labeled" for row in rows if row["split"] == split)
-            assert counted == getattr(expected, split).automatic
-
-
 def test_label_issues_are_of_photos_that_were_learned_from_or_held_back(trained):
     assert (trained.path / "label_issues.csv").read_text().startswith("image,split,label,suggested,score,")
     used = {str(photo.path) for split in (Split.TRAIN, Split.VAL) for photo in splits_of(trained, split)}
@@ -118,16 +106,6 @@ def test_splits_csv_has_every_readable_photo_once_with_duplicates_together(train
     assert len({photo.group for photo in photos}) == len(photos) - 4
     assert count_leaks(photos).total() == 0
     assert {(p.label, p.split) for p in photos} == {(name, split) for name in CLASSES for split in Split}
-
-
-def test_excluded_csv_names_the_truncated_photo_and_the_web_page(trained):
-    with (trained.path / "excluded.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert sorted(row["reason"] for row in rows) == ["truncated", "unsupported"]
-    assert {row["image"].rsplit("/", 1)[1] for row in rows} == {"0244.jpg", "0245.jpg"}
-    messages = {row["image"].rsplit("/", 1)[1]: row["message"] for row in rows}
-    assert "ends too early" in messages["0244.jpg"]
-    assert "a web page" in messages["0245.jpg"]
 
 
 def test_validation_pixels_are_those_of_preprocess(trained):

@@ -320,14 +320,6 @@ def test_the_temperature_undoes_how_much_too_sure_a_network_is(heat):
     assert fit_confidence(held_out(4000, heat), PRODUCTS.unknown, []).temperature == pytest.approx(heat, rel=0.1)
 
 
-def test_there_is_a_row_for_every_target_and_thresholds_for_every_class():
-    found = fit_confidence(held_out(500), PRODUCTS.unknown, [])
-    assert tuple(row.precision for row in found.targets) == TARGETS
-    assert {len(row.thresholds) for row in found.targets} == {CLASSES}
-    assert (found.rows, found.out_of_fold) == (500, 0)
-    assert found.precision is None or found.precision <= 0.95
-
-
 def test_folds_join_the_rows_each_at_a_temperature_of_its_own():
     validation, folds = held_out(300, 2.0), [held_out(400, 4.0, 1), held_out(500, 0.5, 2)]
     found = fit_confidence(validation, PRODUCTS.unknown, folds)

@@ -98,24 +98,6 @@ def test_cnn_takes_photos_of_any_size():
         assert network(np.zeros((2, size, size, 3), np.float32)).shape == (2, 3)
 
 
-def test_simple_is_the_classic_recipe():
-    network = simple(64, 3)
-    assert [type(layer).__name__ for layer in network.layers] == [
-        "InputLayer",
-        "Rescaling",
-        *["Conv2D", "MaxPooling2D"] * 3,
-        "Flatten",
-        "Dense",
-        "Dense",
-        "Activation",
-    ]
-    convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
-    assert [(layer.filters, layer.kernel_size) for layer in convolutions] == [(32, (3, 3)), (64, (3, 3)), (128, (3, 3))]
-    assert {layer.activation for layer in convolutions} == {keras.activations.relu}
-    assert {layer.pool_size for layer in network.layers if isinstance(layer, keras.layers.MaxPooling2D)} == {(2, 2)}
-    assert network.layers[-1].activation is keras.activations.softmax
-
-
 def test_a_loaded_network_can_be_asked_for_gradients_of_its_maps(tmp_path):
     simple(32, 3).save(tmp_path / "simple.keras")
     network = keras.saving.load_model(tmp_path / "simple.keras", compile=False)
