@@ -57,7 +57,7 @@ TimeLimitOption = Annotated[
 ]
 BatchOption = Annotated[int | None, typer.Option(min=1, help="Photos in a step. Default: what suits the network.")]
 PatienceOption = Annotated[
-    int | None, typer.Option(min=1, help="Stop after so many epochs without a better one. Default: a third of them.")
+    int | None, typer.Option(min=1, help="Stop after this many epochs without a better one. Default: a third of them.")
 ]
 BalanceOption = Annotated[
     Balance | None,
@@ -71,7 +71,7 @@ FoldsOption = Annotated[
     typer.Option(
         min=0,
         max=10,
-        help="Train so many networks besides, each without a part of the photos and for a third of the epochs: "
+        help="Train this many more networks, each without a part of the photos and for a third of the epochs: "
         "thresholds then rest on all of them. Default: 2 (a third more time) where validation has fewer than 1,500 "
         "photos and there are 12 epochs or more, else 0.",
     ),

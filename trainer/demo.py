@@ -69,7 +69,7 @@ def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
     console.rule("3. Train")
     run, bundle = out / "runs" / "demo", out / "bundles" / "demo"
     if train_and_show(_request(out / "photos", run, seed)):
-        msg = "The demo was stopped; hangtag demo starts it anew."
+        msg = "The demo was stopped; hangtag demo starts it again."
         raise StoppedError(msg)
     console.rule("4. Export and prove")
     export_and_show(run, bundle, ExportOptions(int8=True, effort=BRIEF), as_json=False)

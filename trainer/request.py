@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Arch", "Balance", "TrainRequest", "parse_duration"]
 
+_PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
 
 class Arch(StrEnum):
     """A network that can be trained.
@@ -41,7 +43,7 @@ class Arch(StrEnum):
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """The width multipliers that have ImageNet weights; none where the architecture has one width only."""
+        """The width multipliers that have ImageNet weights; None if the architecture has one width only."""
         return _ALPHAS.get(self, ())
 
     @property
@@ -97,7 +99,7 @@ class TrainRequest:
         alpha: width of the network, where its architecture has such.
         balance: what is done about classes of unlike sizes; none to choose by how unlike they are.
         time_limit_s: what the whole training may take; its schedule is planned to that.
-        folds: how many networks to train besides, each without a part of the training photos; none for as many as
+        folds: how many more networks to train, each without a part of the training photos; none for as many as
             the number of validation photos asks for.
         tensorboard: whether to leave logs for TensorBoard.
         fold_weights: what the folds' networks begin with where the network itself begins with that of a run, which
@@ -124,9 +126,6 @@ class TrainRequest:
     tensorboard: bool = False
     fold_weights: str | None = None
     name: str | None = None
-
-
-_PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 def parse_duration(text: str) -> float:

@@ -55,7 +55,7 @@ class RunArgs(BaseModel):
         epochs, batch, patience, balance, folds: what was asked for, or what suited the architecture and the data.
         weights: what the network began with: ``none`` (random ones), ``imagenet``, or a file.
         fold_weights: what the folds' networks began with, where the network itself began with weights that may have
-            learned from these very photos; none where they began with the same.
+            learned from these very photos; None if they began with the same.
         bfloat16: whether it learned in bfloat16, as far as its architecture does; it is judged in float32 always.
         state: how far it came.
         epochs_done: whole epochs.
@@ -199,7 +199,7 @@ class Run:
         try:
             return RunArgs.model_validate_json((self.path / "args.json").read_bytes())
         except ValidationError as error:
-            msg = f"{self.path / 'args.json'} is damaged or of another version of Hangtag; train anew."
+            msg = f"{self.path / 'args.json'} is damaged or of another version of Hangtag; train again."
             raise InputError(msg) from error
 
     def write_args(self, args: RunArgs) -> None:
@@ -280,7 +280,7 @@ def goodness(figures: EpochFigures) -> tuple[bool, float, float, int]:
 
 
 def read_history(path: Path) -> list[EpochFigures]:
-    """The rows of ``results.csv``; none where it does not exist.
+    """The rows of ``results.csv``; None if it does not exist.
 
     Raises:
         InputError: it is damaged.
@@ -294,7 +294,7 @@ def read_history(path: Path) -> list[EpochFigures]:
                 for row in csv.DictReader(file)
             ]
     except (KeyError, TypeError, ValueError) as error:
-        msg = f"Expected a row an epoch in {path}, it is damaged ({error}); train anew."
+        msg = f"Expected a row an epoch in {path}, it is damaged ({error}); train again."
         raise InputError(msg) from error
 
 

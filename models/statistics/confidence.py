@@ -31,7 +31,7 @@ class PrecisionTarget(_Record):
         precision: the target.
         thresholds: of each class.
         coverage: expected share of all rows that are labelled by themselves; the others are the review load.
-        class_coverage: the same of the rows whose likeliest class this is; none where no row was.
+        class_coverage: the same of the rows whose likeliest class this is; None if no row was.
         rows: how many rows each class's threshold was found on: its own, or those of all classes without rows enough.
     """
 
@@ -69,9 +69,9 @@ class Confidence(_Record):
 
     Attributes:
         temperature: what the logits are divided by.
-        precision: the target that rules where a person names none; none where no target can be promised.
+        precision: the target that rules where a person names none; None if no target can be promised.
         targets: a row a target that can be asked for, in rising order.
-        unknown: none where it could not be learned.
+        unknown: None if it could not be learned.
         rows: how many photos all of this was found on.
         out_of_fold: how many of these rows were of the training split, predicted by networks that had not seen them.
     """

@@ -30,11 +30,10 @@ __all__ = [
     "unknown_limit",
 ]
 
-
 KEPT: Final = 0.95
 """Share of known rows within the limit."""
 _DIRECTIONS: Final = 512
-"""Features are compared along so many of their main directions, so that the head of a large network stays small."""
+"""Main directions along which features are compared: so the head of a large network stays small."""
 _SHRINKAGE: Final = 0.2
 _CELLS_AT_ONCE: Final = 4_000_000
 SHORTEST: Final = 1e-12
@@ -94,7 +93,7 @@ class DistanceHead:
             with np.load(file, allow_pickle=False) as found:
                 head = cls(*(found[name] for name in _ARRAYS))
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            msg = f"Expected the arrays of an unknown score (unknown.npz), they are damaged ({error}); train anew."
+            msg = f"Expected the arrays of an unknown score (unknown.npz), they are damaged ({error}); train again."
             raise InputError(msg) from error
         head._check()
         return head
@@ -108,7 +107,7 @@ class DistanceHead:
             case _:
                 fits = False
         if not fits or any(array.dtype != np.float32 or not np.isfinite(array).all() for array in arrays):
-            msg = f"Expected finite float32 arrays that fit each other in unknown.npz, got shapes {shapes}; train anew."
+            msg = f"Expected finite float32 arrays that fit each other in unknown.npz, got {shapes}; train again."
             raise InputError(msg)
 
 

@@ -49,7 +49,7 @@ class Paired:
 
 
 def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.intp]) -> Paired | None:
-    """Compare who is right, ``(n,)`` each; none where there are no photos. ``groups`` is each photo's group, from 0."""
+    """Compare who is right, ``(n,)`` each; None if there are no photos. ``groups`` is each photo's group, from 0."""
     photos = len(champion)
     if not photos:
         return None

@@ -26,7 +26,7 @@ __all__ = [
 
 _DEFAULT: Final = 0.95
 _ENOUGH: Final = 10
-"""A class stands by itself with so many times the rows that prove a precision when all of them are right.
+"""A class stands by itself with ten times the rows that prove a precision when all of them are right.
 
 With fewer it pays dearly for it, since few rows prove little. 3,400 simulated rows of 10 classes, accuracy 0.88, half a
 percent of wrong labels: coverage at 0.95 and at 0.98, and share of classes whose own precision is below 0.95 (the
@@ -94,7 +94,7 @@ def fit_confidence(validation: HeldOut, unknown: UnknownLimit | None, folds: Seq
 
     Args:
         validation: what the network itself said.
-        unknown: above which score a photo is none of the products; none where there is no score.
+        unknown: above which score a photo is none of the products; None if there is no score.
         folds: what networks said that were trained without these photos; each has a temperature of its own.
     """
     targets = precision_targets(validation.calibrated(), [fold.calibrated() for fold in folds])
@@ -194,7 +194,7 @@ def proved_threshold(
         mistrust: how often the promise may be broken.
 
     Returns:
-        The threshold, a confidence of one of the rows; none where nothing is proved. Rows of one confidence are above
+        The threshold, a confidence of one of the rows; None if nothing is proved. Rows of one confidence are above
         it or below it together.
     """
     order = np.argsort(-confidence, kind="stable")

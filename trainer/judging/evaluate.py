@@ -31,7 +31,7 @@ class Realised(_Record):
     Attributes:
         coverage: share of the photos that were labelled by themselves.
         automatic, wrong: how many these are, and how many of them were wrong.
-        precision: share of these that were right, with its interval; none where there are none.
+        precision: share of these that were right, with its interval; None if there are none.
     """
 
     coverage: float
@@ -42,13 +42,13 @@ class Realised(_Record):
 
 
 class OfSplits(_Record, Generic[T]):
-    """Something of validation and of test; none where there are no such photos."""
+    """Something of validation and of test; None if there are no such photos."""
 
     val: T | None
     test: T | None
 
     def of(self, split: Split) -> T | None:
-        """What was measured on a split; none where it has no photos."""
+        """What was measured on a split; None if it has no photos."""
         return {Split.VAL: self.val, Split.TEST: self.test}[split]
 
 
@@ -71,7 +71,7 @@ class Evaluation(_Record):
         ece_before: the calibration error without that.
         thresholds: what can be asked for.
         coverage_at_precision: for each target (``"0.98"``), what it came to.
-        unknown: none where there is no unknown score.
+        unknown: None if there is no unknown score.
     """
 
     val: Figures | None
@@ -92,7 +92,7 @@ class Judged:
         labels: class indices ``(n,)``.
         logits: class logits ``float32 (n, classes)``, before the temperature.
         probabilities: calibrated, ``float32 (n, classes)``.
-        unknown: the out-of-distribution score ``float32 (n,)``; none where there is no such score.
+        unknown: the out-of-distribution score ``float32 (n,)``; None if there is no such score.
     """
 
     photos: Sequence[AssignedPhoto]

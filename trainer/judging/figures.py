@@ -39,7 +39,7 @@ class Figures(BaseModel):
 
     Attributes:
         n: how many photos.
-        top5: share of photos whose true class is among the five likeliest; none where there are no more than five.
+        top5: share of photos whose true class is among the five likeliest; None if there are no more than five.
         ece: expected calibration error of the likeliest class.
         classes: the figures of each.
     """

@@ -1,4 +1,4 @@
-"""Networks that are trained besides, each without a part of the photos: what they predict for that part is honest."""
+"""Folds: more networks, each trained without a part of the photos, whose predictions for that part are honest."""
 
 import io
 import shutil
@@ -30,7 +30,7 @@ Advance = Callable[[str, int, int], None]
 Indices = npt.NDArray[np.intp]
 
 _MOST_LEARNED: Final = 20_000
-"""At most so many photos say what the products look like."""
+"""At most this many photos say what the products look like."""
 _SHARE_OF_EPOCHS: Final = 1 / 3
 """Of a training's epochs, how many a fold's network gets.
 
@@ -72,11 +72,11 @@ def train_folds(training: Training, count: int, deadline: float | None, advance:
     Args:
         training: of the network itself.
         count: how many folds; 0 or at least 2.
-        deadline: by :func:`time.monotonic`, for all of them; none where time does not matter.
+        deadline: by :func:`time.monotonic`, for all of them; None if time does not matter.
         advance: told (what, done, total) of the running fold's epochs.
 
     Returns:
-        The folds; none where somebody stopped it.
+        The folds; None if somebody stopped it.
     """
     folds, parts = [], _divide(training, count)
     args = _args_of_a_fold(training.args)

@@ -33,7 +33,7 @@ class Verdict:
         judged: validation, and test where there is one.
         confidence: how sure the network may be.
         out_of_distribution: what the products look like to it.
-        images_per_s: photos that it judged in a second on so many ``threads``, decoding not counted.
+        images_per_s: photos that it judged in a second, on ``threads`` threads, decoding not counted.
     """
 
     judged: Mapping[Split, Judged]

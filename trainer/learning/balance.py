@@ -1,4 +1,4 @@
-"""What is done where some classes have many more photos than others; the command line lists it and loads no numpy."""
+"""Class balance: what is done about classes that have many more photos than others."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,9 +10,10 @@ from trainer.request import Balance
 
 __all__ = ["MOST_EVEN", "MOST_WEIGHT", "balance_note", "choose_balance", "class_weights", "sampling_order"]
 
-
 MOST_EVEN: Final = 3.0
 """Up to this ratio between the largest and the smallest class nothing is done, unless a person says so."""
+MOST_WEIGHT: Final = 20.0
+"""How many times as much as one of the largest class a photo can weigh, so that no batch is about a single photo."""
 
 
 def choose_balance(counts: Sequence[int], wished: Balance | None) -> Balance:
@@ -23,7 +24,7 @@ def choose_balance(counts: Sequence[int], wished: Balance | None) -> Balance:
 
 
 def balance_note(counts: Sequence[int], wished: Balance | None) -> str | None:
-    """What a person should know of a choice that nobody asked for; none where nothing is done, or it was wished."""
+    """What a person should know of a choice that nobody asked for; None if nothing is done, or it was wished."""
     if wished is not None or choose_balance(counts, wished) is Balance.NONE:
         return None
     return (
@@ -36,10 +37,6 @@ def _ratio(counts: Sequence[int]) -> float:
     """The largest class by the smallest that has photos."""
     present = [count for count in counts if count]
     return max(present) / min(present) if present else 1.0
-
-
-MOST_WEIGHT: Final = 20.0
-"""How many times as much as one of the largest class a photo can weigh, so that no batch is about a single photo."""
 
 
 def class_weights(counts: Sequence[int]) -> npt.NDArray[np.float32]:

@@ -85,7 +85,7 @@ class FitView(Protocol):
         """A step of the running epoch is done."""
 
     def epoch(self, figures: EpochFigures, epochs: int) -> None:
-        """An epoch is done; there will be so many, as far as one can tell."""
+        """An epoch is done; ``epochs`` is how many there will be, as far as one can tell."""
 
 
 class TensorBoardView:
@@ -239,7 +239,7 @@ class _Loop:
         return replace(figures, best=all(goodness(figures) > goodness(row) for row in self.history))
 
     def steps(self, size: int, end: float) -> "_Steps | None":
-        """The steps of an epoch that takes the training as far as ``end``; none where somebody stopped it."""
+        """The steps of an epoch that takes the training to ``end``; None if somebody stopped it."""
         begin, total, taken = self.progress, self.batches.steps, _Steps()
         batches = iter(self.batches.epoch(len(self.history), size))
         for done in range(1, total + 1):
@@ -301,7 +301,7 @@ class _Steps:
 def _diverged(epoch: int, run: Run) -> str:
     kept = f"what was learned before is in {run.path}" if epoch > 1 else "nothing was learned before"
     return (
-        f"Expected a finite loss, it is none in epoch {epoch}; {kept}. Train anew with another --seed, "
+        f"Expected a finite loss, it is none in epoch {epoch}; {kept}. Train again with another --seed, "
         "a larger --batch, or other --weights."
     )
 

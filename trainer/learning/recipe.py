@@ -1,4 +1,4 @@
-"""How each architecture is best taught, where a person asks for nothing else."""
+"""Recipes: how each architecture is best trained, and the schedule of rates and photo sizes that follows from it."""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +8,9 @@ from typing import Final
 from trainer.request import Arch
 
 __all__ = ["Augmentation", "Recipe", "Stage", "epochs_left_in", "rate_at", "recipe_for", "scale_at"]
+
+_WARM_UP: Final = 0.1
+"""Of the training, in which the rate rises."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +135,6 @@ def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
     if arch is Arch.CNN:
         return _CNN_AGAIN if pretrained else _CNN
     return _PRETRAINED if pretrained else _FROM_NOTHING
-
-
-_WARM_UP: Final = 0.1
 
 
 def rate_at(progress: float, recipe: Recipe) -> float:

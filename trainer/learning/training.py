@@ -26,7 +26,7 @@ from trainer.splits.assigned import AssignedPhoto
 __all__ = ["Training", "depth_groups", "freeze_norms", "labels_of", "new_network", "train_head"]
 
 _HEAD_PHOTOS: Final = 20_000
-"""At most so many photos teach the head alone: their features are held in memory."""
+"""At most this many photos train the head alone: their features are held in memory."""
 _HEAD_RECIPE: Final = Recipe(
     size=0,
     epochs=0,
@@ -94,7 +94,7 @@ class Training:
 
         Args:
             network: to train.
-            deadline: by :func:`time.monotonic`; none where time does not matter.
+            deadline: by :func:`time.monotonic`; None if time does not matter.
             view: told of each step and epoch.
         """
         args, recipe = self.args, self._recipe()

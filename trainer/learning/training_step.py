@@ -41,7 +41,7 @@ class Learner:
         network: ends in layers named ``logits`` and ``probabilities``.
         recipe: how it learns.
         groups: the variables that learn, early layers first; as many groups as the recipe has ``depth_rates``.
-        class_weights: what a photo of each class counts, ``float32 (classes,)``; none where all count the same.
+        class_weights: what a photo of each class counts, ``float32 (classes,)``; None if all count the same.
         logits: the part of the network that gives the logits; all of it, where none is given.
     """
 
@@ -114,7 +114,7 @@ class Learner:
         """
         arrays = [*self._variables(), *self._average]
         if any(f"v{i}" not in state or state[f"v{i}"].shape != tuple(v.shape) for i, v in enumerate(arrays)):
-            msg = "The kept state is of another network; train anew."
+            msg = "The kept state is of another network; train again."
             raise InputError(msg)
         for i, variable in enumerate(arrays):
             variable.assign(state[f"v{i}"])
@@ -224,5 +224,5 @@ def read_state(path: Path) -> State:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, EOFError, ValueError, BadZipFile) as error:
-        msg = f"Expected the state of a training in {path}, it is damaged ({error}); train anew."
+        msg = f"Expected the state of a training in {path}, it is damaged ({error}); train again."
         raise InputError(msg) from error

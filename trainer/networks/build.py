@@ -47,7 +47,7 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
         source = _whole_model(file) if file.suffix == ".keras" else _published(file, choice)
         misfit = _copy_body(source, features_model(network))
         if misfit:
-            msg = f"{file} does not fit {choice}: {misfit}; pass the --arch, --alpha and --image-size that it is of."
+            msg = f"{file} does not fit {choice}: {misfit}; pass its own --arch, --alpha and --image-size."
             raise InputError(msg)
     return network
 
@@ -103,7 +103,7 @@ def _misfit(found: Shapes, expected: Shapes, choice: NetworkChoice) -> str:
         if found == _shapes_of(published_body(choice.arch, choice.size, alpha)):
             return f"it is of alpha {alpha:g}; pass --alpha {alpha:g}, or another file."
     there = (found & expected).total()
-    return f"it has {there} of the {expected.total()} arrays; pass the --arch and --alpha that it is of."
+    return f"it has {there} of the {expected.total()} arrays; pass its own --arch and --alpha."
 
 
 def _shapes_in(path: Path) -> Shapes:
@@ -120,7 +120,7 @@ def _shapes_in(path: Path) -> Shapes:
             weights = next((file[name] for name in ("layers", "model_weights") if name in file), file)
             weights.visititems(count)
     except (OSError, KeyError, RuntimeError) as error:
-        msg = f"Expected a file of weights, {path} is damaged or none ({error}); get it anew."
+        msg = f"Expected a file of weights, {path} is damaged or none ({error}); get it again."
         raise InputError(msg) from error
     return shapes
 

@@ -23,7 +23,6 @@ from trainer.request import Arch
 
 __all__ = ["ImageNetFile", "fetch", "imagenet_file", "models_folder"]
 
-
 _ROOT: Final = "https://storage.googleapis.com/tensorflow/keras-applications"
 _KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
 _TIMEOUT_S: Final = 10.0
@@ -155,5 +154,5 @@ def _check_digest(data: bytes, file: ImageNetFile, wrong: str) -> None:
     name = "md5" if len(file.digest) == _MD5_DIGITS else "sha256"
     found = hashlib.new(name, data, usedforsecurity=False).hexdigest()
     if found != file.digest:
-        msg = f"{wrong}: expected {name.upper()} {file.digest}, got {found}; it was cut off or changed, get it anew."
+        msg = f"{wrong}: expected {name.upper()} {file.digest}, got {found}; it was cut off or changed, get it again."
         raise InputError(msg)

@@ -31,7 +31,7 @@ class Speed:
 
     Attributes:
         parameters, model_bytes: of the network, and of its file.
-        images_per_s: photos that the network judges in a second on so many ``threads``, decoding not counted.
+        images_per_s: photos that the network judges in a second, on ``threads`` threads, decoding not counted.
         train_seconds: of the whole training.
         waiting: share of that time in which the network waited for data.
     """
@@ -132,7 +132,7 @@ class ReportMaterial:
         return next((target for target in targets if target.precision == self.confidence.precision), None)
 
     def realised(self, target: PrecisionTarget, split: Split) -> Realised | None:
-        """What a target came to on a split; none where it was not measured."""
+        """What a target came to on a split; None if it was not measured."""
         found = {float(asked): splits for asked, splits in self.evaluation.coverage_at_precision.items()}
         return found[target.precision].of(split) if target.precision in found else None
 

@@ -1,4 +1,4 @@
-"""Writing what a training leaves besides the network: how good it is, how sure it may be, and pages to look at."""
+"""Writes what a training leaves next to its network: figures, confidence, pictures, pages, what an export needs."""
 
 import hashlib
 from collections import Counter

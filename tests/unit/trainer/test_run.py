@@ -102,7 +102,7 @@ def test_args_are_replaced_whole_and_leave_no_temporary_file(run):
 def test_args_of_another_version_are_refused(run, change):
     run.path.mkdir()
     (run.path / "args.json").write_text(json.dumps(json.loads(ARGS_JSON) | change))
-    with pytest.raises(InputError, match=r"args\.json is damaged or of another version of Hangtag; train anew"):
+    with pytest.raises(InputError, match=r"args\.json is damaged or of another version of Hangtag; train again"):
         run.args()
 
 
@@ -133,7 +133,7 @@ def test_an_older_args_json_is_refused(run):
         del old[name]
     run.path.mkdir()
     (run.path / "args.json").write_text(json.dumps(old))
-    with pytest.raises(InputError, match="of another version of Hangtag; train anew"):
+    with pytest.raises(InputError, match="of another version of Hangtag; train again"):
         run.args()
 
 
@@ -213,5 +213,5 @@ def test_a_run_without_results_has_no_history(tmp_path):
 )
 def test_damaged_results_are_refused_in_words(tmp_path, damage):
     (tmp_path / "results.csv").write_text(damage)
-    with pytest.raises(InputError, match=r"Expected a row an epoch in .*results\.csv, it is damaged .*; train anew"):
+    with pytest.raises(InputError, match=r"Expected a row an epoch in .*results\.csv, it is damaged .*; train again"):
         read_history(tmp_path / "results.csv")

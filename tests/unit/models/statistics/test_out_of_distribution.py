@@ -124,7 +124,7 @@ HEAD = saved(fit_distance(*clouds(50)[:2]))
     ],
 )
 def test_what_is_damaged_is_refused(data):
-    with pytest.raises(InputError, match="train anew"):
+    with pytest.raises(InputError, match="train again"):
         DistanceHead.read(io.BytesIO(data))
 
 

@@ -192,7 +192,7 @@ def test_a_restored_state_goes_on_to_the_bit(pixels, average):
 
 def test_the_state_of_another_network_is_refused():
     state = learner_of(forgetful(classes=4)).state()
-    with pytest.raises(InputError, match="of another network; train anew"):
+    with pytest.raises(InputError, match="of another network; train again"):
         learner_of(forgetful()).restore(state)
 
 

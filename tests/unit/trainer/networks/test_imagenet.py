@@ -155,7 +155,7 @@ def test_a_network_that_swallows_everything_is_not_waited_for(silent_url, tmp_pa
 def test_a_changed_file_is_told_and_left_as_it_is(server, tmp_path):
     path = tmp_path / "body.h5"
     path.write_bytes(CONTENT[:-1])
-    with pytest.raises(InputError, match=f"{path} is not what .*expected SHA256 {SHA256}.*get it anew"):
+    with pytest.raises(InputError, match=f"{path} is not what .*expected SHA256 {SHA256}.*get it again"):
         fetch(ImageNetFile(f"{server.url}/body.h5", SHA256), tmp_path, "vgg16")
     assert path.read_bytes() == CONTENT[:-1]
     assert server.asked == []
