@@ -3,9 +3,10 @@
 import time
 
 from models.storage.storage import FolderStorage
-from worker.job import Job, JobOptions, JobSpec, ModelPin, Priority
+from worker.job import Job, JobOptions, JobSpec, ModelPin
 from worker.photos.photo import Photo, Wanted
 from worker.photos.source import Photos
+from worker.priority import Priority
 
 __all__ = ["photo_job", "take_all", "wanted"]
 

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Final, Literal
 
@@ -16,6 +15,7 @@ from models.errors import ImageFault, InputError, JobError
 from models.storage.storage import Storage
 from models.text import numbered
 from worker.places import cell_texts
+from worker.priority import Priority
 from worker.results import latest_parts, part_key
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "JobOptions",
     "JobSpec",
     "ModelPin",
-    "Priority",
     "Retry",
     "commit_retry",
     "images_of",
@@ -90,14 +89,6 @@ def read_retry(storage: Storage, number: int, _job: str) -> Retry:
 
 def _retry_key(number: int) -> str:
     return f"retries/{number:0{_WIDTH}d}.json"
-
-
-class Priority(StrEnum):
-    """Which jobs' chunks are taken first, where several wait."""
-
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
 
 
 JOB_FILE: Final = "job.json"

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.storage.storage import Storage
-from worker.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobOptions, JobSpec, ModelPin, Priority, rows_key
+from worker.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobOptions, JobSpec, ModelPin, rows_key
 from worker.places import ELSEWHERE, is_url
+from worker.priority import Priority
 from worker.sources.catalogue import Catalogue
 
 __all__ = ["CHUNK_ROWS", "create_job", "job_digest"]

@@ -6,7 +6,8 @@ from subprocess import CompletedProcess
 
 import redis
 
-from worker.job import JobOptions, Priority
+from worker.job import JobOptions
+from worker.priority import Priority
 from worker.queue.control import open_control
 from worker.queue.messages import QUEUES
 from worker.queue.private_redis import PrivateRedis

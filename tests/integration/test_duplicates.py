@@ -1,7 +1,7 @@
 """A message that arrives more than once."""
 
 from tests.until import until
-from worker.job import Priority
+from worker.priority import Priority
 from worker.queue.app import CeleryPublisher, make_app
 
 from .farm import Farm

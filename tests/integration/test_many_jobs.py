@@ -9,7 +9,7 @@ import pytest
 
 from models.classifier import load
 from tests.until import until
-from worker.job import Priority
+from worker.priority import Priority
 from worker.queue.app import CeleryPublisher, make_app
 
 from .farm import Farm

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery import Celery, Task
 from kombu import Queue
 
-from worker.job import Priority
+from worker.priority import Priority
 from worker.queue.connection import MessageFilter
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Call, chunk_call
 from worker.queue.metrics import Metrics

@@ -12,7 +12,6 @@ import typer
 from models.errors import ExitCode
 from models.options import ModelOption, RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY
-from worker.job import Priority
 from worker.options import (
     AllowHostOption,
     AllowUnsizedOption,
@@ -27,6 +26,7 @@ from worker.options import (
     TopKOption,
     VariantOption,
 )
+from worker.priority import Priority
 from worker.queue.jobs_commands import register as register_jobs
 from worker.queue.options import JobsOption, JsonOption, LogFormat, Only, RedisOption, queue_settings
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from models.text import is_name
-from worker.job import Priority
+from worker.priority import Priority
 
 __all__ = [
     "CHUNK_TASK",

@@ -18,9 +18,10 @@ from celery.bootsteps import StartStopStep
 from models.errors import HangtagError
 from models.storage.storage import open_storage
 from worker.events import log_event
-from worker.job import Job, Priority
+from worker.job import Job
 from worker.jobs import Jobs
 from worker.owner import Owner
+from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, parse_message
 from worker.queue.metrics import Metrics
 from worker.queue.redis_state import Presence, RedisState, connect

@@ -11,10 +11,11 @@ from PIL import Image, ImageFile
 
 from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
-from worker.job import Job, JobOptions, ModelPin, Priority
+from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.jobs import Jobs
 from worker.model import verified_pin
+from worker.priority import Priority
 from worker.results import RowResult, Status, failed_row, part_bytes, part_key
 from worker.sources.catalogue import open_catalogue
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
-from worker.job import JobOptions, JobSpec, ModelPin, Priority, open_job
+from worker.job import JobOptions, JobSpec, ModelPin, open_job
 from worker.job_writer import create_job, job_digest
+from worker.priority import Priority
 from worker.sources.catalogue import open_catalogue
 
 PIN = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)

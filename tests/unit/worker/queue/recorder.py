@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import redis
 
-from worker.job import Priority
+from worker.priority import Priority
 from worker.queue.messages import QUEUES, parse_message
 from worker.queue.redis_state import RedisState
 

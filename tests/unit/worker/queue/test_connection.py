@@ -9,7 +9,7 @@ import redis
 from celery import Celery
 from kombu import Consumer
 
-from worker.job import Priority
+from worker.priority import Priority
 from worker.queue.app import HangtagCelery, make_app
 from worker.queue.messages import CHUNK_TASK, QUEUES, Call
 from worker.queue.metrics import DROPPED

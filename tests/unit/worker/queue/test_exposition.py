@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from models.errors import ImageFault, InputError
 from tests.until import until
 from worker.finish import finish_job
-from worker.job import CANCELLED, ModelPin, Priority
+from worker.job import CANCELLED, ModelPin
 from worker.jobs import Jobs
+from worker.priority import Priority
 from worker.queue.exposition import JobFigures, MetricsServer, Overview, OverviewReader, WorkerCollector, check_port
 from worker.queue.metrics import Metrics
 from worker.queue.reconciler import Publisher

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.job import Priority
+from worker.priority import Priority
 from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Message, parse_message, read_call
 from worker.queue.redis_state import RedisState

@@ -8,9 +8,10 @@ import redis
 
 from models.errors import ImageFault
 from worker.finish import finish_job
-from worker.job import CANCELLED, Priority, commit_retry
+from worker.job import CANCELLED, commit_retry
 from worker.jobs import Jobs
 from worker.owner import Owner
+from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, parse_message
 from worker.queue.reconciler import MIN_WINDOW, WINDOW_PER_SLOT, Publisher, Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect

@@ -11,8 +11,9 @@ from models.classifier import load
 from models.errors import HangtagError, InputError, JobError
 from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
 from worker.earlier.previous import PREVIOUS_FILE, Carried
-from worker.job import JobOptions, Priority
+from worker.job import JobOptions
 from worker.jobs import Jobs, check_name
+from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
 from worker.queue.submit import CHUNK_ROWS, SubmitRequest, chunk_rows, new_name, submit
 
