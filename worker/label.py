@@ -33,62 +33,11 @@ from worker.sources.catalogue import Catalogue
 
 __all__ = ["LabelRequest", "Progress", "check_done", "earlier_job", "job_folder", "label"]
 
-
-def job_folder(output: Path) -> Path:
-    """Where the job of an output of ``hangtag label`` lives: beside it."""
-    return output.with_name(output.name + ".job")
-
-
-def earlier_job(result: Path) -> Job:
-    """The finished job of a result: of ``hangtag label``, or in a submitted job's folder; or the folder of either.
-
-    Raises:
-        InputError: no job is there.
-        JobError: it is not done, damaged, or of another version.
-    """
-    for folder in _folders(result):
-        job = open_job(FolderStorage(folder))
-        if job is not None:
-            check_done(job, result.name)
-            return job
-    msg = (
-        f"Expected an earlier result of hangtag label as --previous, with its job folder {result}.job beside it, "
-        "found none there; a result whose job folder is gone cannot be carried over from."
-    )
-    raise InputError(msg)
-
-
-def _folders(result: Path) -> Iterator[Path]:
-    place = result.resolve()
-    if place.name:  # not the root of the disk
-        yield job_folder(place)
-    if place.is_dir():
-        yield place
-    elif place.name == RESULT_FILE:
-        yield place.parent
-
-
-def check_done(job: Job, name: str) -> None:
-    """Refuse a job with rows that are not done.
-
-    Raises:
-        JobError: it has some.
-    """
-    waiting = sum(map(job.rows_in_chunk, job.missing_chunks()))
-    if waiting:
-        msg = (
-            f"Expected {name}, the job to carry over from, to be finished; {waiting:,} of its {job.spec.rows:,} rows "
-            "are not done. Let it end first, or go without --previous."
-        )
-        raise JobError(msg)
-
-
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
 OnModel = Callable[[ModelPin], None]
 OnCarried = Callable[[Carried], None]
 OnNamed = Callable[[str], None]
-
 LOCK_FILE: Final = "lock"
 
 
@@ -164,6 +113,55 @@ def label(
         if previous and job.missing_chunks():
             on_carried(carry_over(previous, job.storage, Terms.of(job.spec)))
         return _run(job, request, model.path, on_progress)
+
+
+def job_folder(output: Path) -> Path:
+    """Where the job of an output of ``hangtag label`` lives: beside it."""
+    return output.with_name(output.name + ".job")
+
+
+def earlier_job(result: Path) -> Job:
+    """The finished job of a result: of ``hangtag label``, or in a submitted job's folder; or the folder of either.
+
+    Raises:
+        InputError: no job is there.
+        JobError: it is not done, damaged, or of another version.
+    """
+    for folder in _folders(result):
+        job = open_job(FolderStorage(folder))
+        if job is not None:
+            check_done(job, result.name)
+            return job
+    msg = (
+        f"Expected an earlier result of hangtag label as --previous, with its job folder {result}.job beside it, "
+        "found none there; a result whose job folder is gone cannot be carried over from."
+    )
+    raise InputError(msg)
+
+
+def _folders(result: Path) -> Iterator[Path]:
+    place = result.resolve()
+    if place.name:  # not the root of the disk
+        yield job_folder(place)
+    if place.is_dir():
+        yield place
+    elif place.name == RESULT_FILE:
+        yield place.parent
+
+
+def check_done(job: Job, name: str) -> None:
+    """Refuse a job with rows that are not done.
+
+    Raises:
+        JobError: it has some.
+    """
+    waiting = sum(map(job.rows_in_chunk, job.missing_chunks()))
+    if waiting:
+        msg = (
+            f"Expected {name}, the job to carry over from, to be finished; {waiting:,} of its {job.spec.rows:,} rows "
+            "are not done. Let it end first, or go without --previous."
+        )
+        raise JobError(msg)
 
 
 def _unfinished(request: LabelRequest, folder: Path) -> Job | None:

@@ -38,15 +38,6 @@ __all__ = [
     "results_table",
 ]
 
-
-class Status(StrEnum):
-    """What became of a row."""
-
-    LABELED = "labeled"
-    REVIEW = "review"
-    FAILED = "failed"
-
-
 RESULT_SCHEMA: Final = pa.schema(
     [
         ("label", pa.string()),
@@ -62,6 +53,18 @@ RESULT_SCHEMA: Final = pa.schema(
 PART_SCHEMA: Final = RESULT_SCHEMA.append(pa.field("reason", pa.string())).append(pa.field("etag", pa.string()))
 """What a part holds, and the result does not: why a row went to review, and what the host calls the photo's bytes."""
 _LONGEST_MESSAGE: Final = 2000
+JOB_KEY: Final = b"hangtag.job"
+WORK_KEY: Final = b"hangtag.work"
+PHOTOS_KEY: Final = b"hangtag.photos"
+_PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.parquet")
+
+
+class Status(StrEnum):
+    """What became of a row."""
+
+    LABELED = "labeled"
+    REVIEW = "review"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -118,32 +121,6 @@ def _writable(message: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in kept)
 
 
-def results_table(rows: list[RowResult]) -> pa.Table:
-    """Results as a table of :data:`PART_SCHEMA`, in the order given."""
-    columns = [pa.array([_cell(row, field.name) for row in rows], field.type) for field in PART_SCHEMA]
-    return pa.Table.from_arrays(columns, schema=PART_SCHEMA)
-
-
-def results_of(table: pa.Table) -> list[RowResult]:
-    """The inverse of :func:`results_table`; a part from before there were reasons or ETags has none."""
-    names = [name for name in PART_SCHEMA.names if name in table.column_names]
-    return [_result(row) for row in table.select(names).to_pylist()]
-
-
-def _result(row: dict[str, Any]) -> RowResult:
-    best = row["top_k"]
-    top_k = None if best is None else tuple((entry["label"], entry["confidence"]) for entry in best)
-    reason = ReviewReason(row["reason"]) if row.get("reason") else None
-    return RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k, "reason": reason})
-
-
-def _cell(row: RowResult, name: str) -> object:
-    value: object = getattr(row, name)
-    if name == "top_k" and row.top_k is not None:
-        return [{"label": label, "confidence": confidence} for label, confidence in row.top_k]
-    return value
-
-
 def check_no_clash(columns: list[str], prefix: str) -> None:
     """Refuse a catalogue that has a column of a name that labelling adds.
 
@@ -159,10 +136,30 @@ def check_no_clash(columns: list[str], prefix: str) -> None:
         raise InputError(msg)
 
 
-JOB_KEY: Final = b"hangtag.job"
-WORK_KEY: Final = b"hangtag.work"
-PHOTOS_KEY: Final = b"hangtag.photos"
-_PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.parquet")
+def results_table(rows: list[RowResult]) -> pa.Table:
+    """Results as a table of :data:`PART_SCHEMA`, in the order given."""
+    columns = [pa.array([_cell(row, field.name) for row in rows], field.type) for field in PART_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=PART_SCHEMA)
+
+
+def _cell(row: RowResult, name: str) -> object:
+    value: object = getattr(row, name)
+    if name == "top_k" and row.top_k is not None:
+        return [{"label": label, "confidence": confidence} for label, confidence in row.top_k]
+    return value
+
+
+def results_of(table: pa.Table) -> list[RowResult]:
+    """The inverse of :func:`results_table`; a part from before there were reasons or ETags has none."""
+    names = [name for name in PART_SCHEMA.names if name in table.column_names]
+    return [_result(row) for row in table.select(names).to_pylist()]
+
+
+def _result(row: dict[str, Any]) -> RowResult:
+    best = row["top_k"]
+    top_k = None if best is None else tuple((entry["label"], entry["confidence"]) for entry in best)
+    reason = ReviewReason(row["reason"]) if row.get("reason") else None
+    return RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k, "reason": reason})
 
 
 class PartWork(BaseModel):

@@ -28,7 +28,7 @@ from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import sync_file
 from trainer.data.image_statistics import COPY_SIDE, ImageStatistics
 from trainer.data.photo_files import FaultKind, PhotoFault, changed, holds
-from worker.labelling.process_pool import Death, Farm
+from worker.labelling.process_pool import Death, ProcessPool
 
 __all__ = ["PixelStore", "StatisticsStore", "pixels_folder", "statistics_folder"]
 
@@ -264,7 +264,7 @@ class _Pass:
         lines = [json.dumps([row, str(path)]) for row, (_, path) in enumerate(self._files)]
         with (
             tempfile.TemporaryDirectory() as logs,
-            Farm(module, workers, Path(logs), self._answered, self._died) as farm,
+            ProcessPool(module, workers, Path(logs), self._answered, self._died) as farm,
         ):
             farm.run(lines)
 

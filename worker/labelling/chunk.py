@@ -34,12 +34,9 @@ __all__ = [
 ]
 
 _FOLDER: Final = "inhand"
-
-
 _WIDTH: Final = 12
-
-
 MAX_STRIKES: Final = 4
+_WARY: Final = 3
 
 
 class Attempt:
@@ -55,56 +52,6 @@ class Attempt:
     def put_down(self) -> None:
         """Note that no row is being decoded."""
         os.pwrite(self._handle, b" " * _WIDTH, 0)
-
-
-@contextmanager
-def attempt_on(storage: Storage, chunk: int) -> Iterator[Attempt]:
-    """Open a marker for one try at a chunk; it outlives a killed process, and goes when the try ends by itself."""
-    folder = storage.scratch / _FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    marker = folder / f"{chunk:06d}.{uuid.uuid4().hex[:12]}"
-    handle = os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    try:
-        yield Attempt(handle)
-    finally:
-        os.close(handle)
-        marker.unlink(missing_ok=True)
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What earlier tries at a chunk left.
-
-    Attributes:
-        deaths: how many ended with their process (or go on elsewhere at this moment).
-        rows: rows of the chunk that were in hand then.
-    """
-
-    deaths: int
-    rows: frozenset[int]
-
-
-def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
-    """Earlier tries at a chunk that did not end by themselves."""
-    deaths, rows = 0, set[int]()
-    for marker in _markers(storage, chunk):
-        with suppress(FileNotFoundError):  # an attempt that ended by itself just now
-            rows.update(int(row) for row in marker.read_text().split() if row.isdecimal())
-            deaths += 1
-    return Earlier(deaths, frozenset(rows))
-
-
-def forget_attempts(storage: Storage, chunk: int) -> None:
-    """Delete what earlier tries at a chunk left; called once its part is committed."""
-    for marker in _markers(storage, chunk):
-        marker.unlink(missing_ok=True)
-
-
-def _markers(storage: Storage, chunk: int) -> list[Path]:
-    return sorted((storage.scratch / _FOLDER).glob(f"{chunk:06d}.{'[0-9a-f]' * _WIDTH}"))
-
-
-_WARY: Final = 3
 
 
 @dataclass(frozen=True)
@@ -165,11 +112,6 @@ class Finished:
     rows: tuple[RowResult, ...]
     seconds: float
     photos: PhotoWork
-
-
-def is_done(job: Job, chunk: int) -> bool:
-    """Whether a chunk has the part that is wanted of it."""
-    return job.storage.exists(part_key(chunk, job.retry().wanted(chunk)))
 
 
 class OpenChunk:
@@ -245,3 +187,55 @@ def _rows_to_keep(job: Job, chunk: int, retry: int) -> dict[int, RowResult]:
         return {}
     part = read_part(job.storage, latest, job.spec.id, job.rows_in_chunk(chunk))
     return {number: row for number, row in enumerate(results_of(part)) if row.error not in RETRYABLE}
+
+
+def is_done(job: Job, chunk: int) -> bool:
+    """Whether a chunk has the part that is wanted of it."""
+    return job.storage.exists(part_key(chunk, job.retry().wanted(chunk)))
+
+
+@contextmanager
+def attempt_on(storage: Storage, chunk: int) -> Iterator[Attempt]:
+    """Open a marker for one try at a chunk; it outlives a killed process, and goes when the try ends by itself."""
+    folder = storage.scratch / _FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / f"{chunk:06d}.{uuid.uuid4().hex[:12]}"
+    handle = os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    try:
+        yield Attempt(handle)
+    finally:
+        os.close(handle)
+        marker.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier tries at a chunk left.
+
+    Attributes:
+        deaths: how many ended with their process (or go on elsewhere at this moment).
+        rows: rows of the chunk that were in hand then.
+    """
+
+    deaths: int
+    rows: frozenset[int]
+
+
+def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
+    """Earlier tries at a chunk that did not end by themselves."""
+    deaths, rows = 0, set[int]()
+    for marker in _markers(storage, chunk):
+        with suppress(FileNotFoundError):  # an attempt that ended by itself just now
+            rows.update(int(row) for row in marker.read_text().split() if row.isdecimal())
+            deaths += 1
+    return Earlier(deaths, frozenset(rows))
+
+
+def forget_attempts(storage: Storage, chunk: int) -> None:
+    """Delete what earlier tries at a chunk left; called once its part is committed."""
+    for marker in _markers(storage, chunk):
+        marker.unlink(missing_ok=True)
+
+
+def _markers(storage: Storage, chunk: int) -> list[Path]:
+    return sorted((storage.scratch / _FOLDER).glob(f"{chunk:06d}.{'[0-9a-f]' * _WIDTH}"))

@@ -18,11 +18,38 @@ from worker.earlier.results import open_earlier_results
 from worker.job import Job, open_job
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts
 from worker.labelling.labeller import Labeller, run_chunks
-from worker.labelling.process_pool import Death, Farm, take_streams
+from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.model import load_pinned
 from worker.photos.source import photos_of
 
 __all__ = ["LineFeed", "run_pool"]
+
+_PIECE = 65_536
+
+
+def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]) -> int:
+    """Label every chunk of a job that has no part yet.
+
+    Args:
+        job: the job.
+        model: the bundle or ONNX file that the job is pinned to, wherever it is now.
+        workers: how many processes, one thread each.
+        on_done: called with the number of each chunk as it is committed.
+
+    Returns:
+        How many processes died and were replaced.
+
+    Raises:
+        JobError: a process cannot start, or keeps dying for a reason that is not in a photo.
+    """
+
+    def done(line: str, _: dict[str, Any]) -> None:
+        on_done(int(line))
+
+    module = ("worker.labelling.local", job.storage.place, str(model))
+    with ProcessPool(module, workers, job.storage.scratch / "logs", done, _Strikes(job).again) as farm:
+        farm.run(str(chunk) for chunk in job.missing_chunks())
+        return farm.deaths
 
 
 class _Strikes:
@@ -61,32 +88,41 @@ class _Strikes:
         return grown
 
 
-def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]) -> int:
-    """Label every chunk of a job that has no part yet.
-
-    Args:
-        job: the job.
-        model: the bundle or ONNX file that the job is pinned to, wherever it is now.
-        workers: how many processes, one thread each.
-        on_done: called with the number of each chunk as it is committed.
-
-    Returns:
-        How many processes died and were replaced.
-
-    Raises:
-        JobError: a process cannot start, or keeps dying for a reason that is not in a photo.
-    """
-
-    def done(line: str, _: dict[str, Any]) -> None:
-        on_done(int(line))
-
-    module = ("worker.labelling.local", job.storage.place, str(model))
-    with Farm(module, workers, job.storage.scratch / "logs", done, _Strikes(job).again) as farm:
-        farm.run(str(chunk) for chunk in job.missing_chunks())
-        return farm.deaths
+def main(folder: str, model: str) -> int:
+    """Label chunks until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    replies = take_streams()
+    try:
+        job = open_job(FolderStorage(Path(folder)))
+        if job is None:
+            msg = f"Expected a job in {folder}, found none."
+            raise JobError(msg)
+        _serve(job, load_pinned(Path(model), job.spec.model, job.spec.options), replies)
+    except HangtagError as error:
+        _say(replies, {"refused": str(error), "exit_code": int(error.exit_code)})
+        return int(error.exit_code)
+    except BrokenPipeError:
+        return 0
+    return 0
 
 
-_PIECE = 65_536
+def _serve(job: Job, classifier: Classifier, replies: TextIO) -> None:
+    def done(finished: Finished) -> None:
+        _say(replies, {"done": finished.chunk, "line": str(finished.chunk)})
+
+    _say(replies, {"ready": True})
+    feed = LineFeed(sys.stdin.fileno(), lambda: _say(replies, {"more": True}))
+    with (
+        closing(photos_of(job)) as photos,
+        closing(open_earlier_results(job)) as known,
+        Labeller(job, classifier, photos, done, known) as labeller,
+    ):
+        run_chunks(labeller, feed)
+
+
+def _say(replies: TextIO, message: dict[str, object]) -> None:
+    replies.write(json.dumps(message) + "\n")
 
 
 class LineFeed:
@@ -125,43 +161,6 @@ class LineFeed:
         *lines, self._text = (self._text + piece).split(b"\n")
         self._lines += lines
         self._ended = not piece
-
-
-def main(folder: str, model: str) -> int:
-    """Label chunks until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    replies = take_streams()
-    try:
-        job = open_job(FolderStorage(Path(folder)))
-        if job is None:
-            msg = f"Expected a job in {folder}, found none."
-            raise JobError(msg)
-        _serve(job, load_pinned(Path(model), job.spec.model, job.spec.options), replies)
-    except HangtagError as error:
-        _say(replies, {"refused": str(error), "exit_code": int(error.exit_code)})
-        return int(error.exit_code)
-    except BrokenPipeError:
-        return 0
-    return 0
-
-
-def _serve(job: Job, classifier: Classifier, replies: TextIO) -> None:
-    def done(finished: Finished) -> None:
-        _say(replies, {"done": finished.chunk, "line": str(finished.chunk)})
-
-    _say(replies, {"ready": True})
-    feed = LineFeed(sys.stdin.fileno(), lambda: _say(replies, {"more": True}))
-    with (
-        closing(photos_of(job)) as photos,
-        closing(open_earlier_results(job)) as known,
-        Labeller(job, classifier, photos, done, known) as labeller,
-    ):
-        run_chunks(labeller, feed)
-
-
-def _say(replies: TextIO, message: dict[str, object]) -> None:
-    replies.write(json.dumps(message) + "\n")
 
 
 if __name__ == "__main__":

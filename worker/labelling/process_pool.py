@@ -21,7 +21,7 @@ from typing import IO, Any, Final, Self, TextIO, cast
 from models.errors import ExitCode, HangtagError, JobError
 from models.process import python_command, python_environment
 
-__all__ = ["Death", "Farm", "take_streams"]
+__all__ = ["Death", "ProcessPool", "take_streams"]
 
 
 _MAX_FALSE_STARTS: Final = 3
@@ -101,7 +101,7 @@ class _Child:
             self._input.close()
 
 
-class Farm:
+class ProcessPool:
     """Processes that run one module of ours.
 
     Args:

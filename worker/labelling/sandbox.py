@@ -18,28 +18,6 @@ from worker.labelling.process_pool import take_streams
 __all__ = ["decode_in_sandbox"]
 
 REFUSED = 3
-
-
-def main(spec_json: str, timeout_s: str, memory_bytes: str) -> int:
-    """Decode one photo within a time and a memory limit."""
-    spec = PreprocessSpec.model_validate_json(spec_json)
-    data = sys.stdin.buffer.read()
-    resource.setrlimit(resource.RLIMIT_AS, (int(memory_bytes), int(memory_bytes)))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
-    signal.setitimer(signal.ITIMER_REAL, float(timeout_s))
-    with take_streams() as replies:
-        try:
-            replies.buffer.write(preprocess(data, spec).tobytes())
-        except ImageError as error:
-            replies.write(json.dumps({"fault": error.fault, "message": str(error)}))
-            return REFUSED
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
-
-
 MEMORY_BYTES: Final = 2 * 1024**3
 MAX_TRIES: Final = 4
 _START_S: Final = 30.0
@@ -96,3 +74,23 @@ def _verdict(status: int, timeout_s: float) -> ImageError:
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     msg = f"Decoding brought its process down ({name}); re-save the photo."
     return ImageError(msg, ImageFault.CRASHED)
+
+
+def main(spec_json: str, timeout_s: str, memory_bytes: str) -> int:
+    """Decode one photo within a time and a memory limit."""
+    spec = PreprocessSpec.model_validate_json(spec_json)
+    data = sys.stdin.buffer.read()
+    resource.setrlimit(resource.RLIMIT_AS, (int(memory_bytes), int(memory_bytes)))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
+    signal.setitimer(signal.ITIMER_REAL, float(timeout_s))
+    with take_streams() as replies:
+        try:
+            replies.buffer.write(preprocess(data, spec).tobytes())
+        except ImageError as error:
+            replies.write(json.dumps({"fault": error.fault, "message": str(error)}))
+            return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -21,8 +21,83 @@ from worker.sources.readers import JSON_FIELD
 
 __all__ = ["OUTPUT_SUFFIXES", "ResultWriter", "check_output", "open_writer", "writable"]
 
-
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
+_LONGEST_NAME: Final = 200
+"""Bytes: names beside it are longer, and file systems know 255 at most."""
+_UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
+"""What is raised by cells that Arrow, Python's times or JSON cannot tell."""
+_Try = Callable[[pa.Array], object]
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
+
+
+def check_output(output: Path, *, excel_safe: bool = False) -> None:
+    """Refuse an output that cannot be written.
+
+    Raises:
+        InputError: it is no file of this machine; its ending is not one we write, or no .csv where that is for
+            spreadsheets; its folder does not exist, or cannot be written in.
+    """
+    _check_local(output)
+    if output.suffix.lower() not in OUTPUT_SUFFIXES:
+        msg = f"Expected an output that ends in {', '.join(OUTPUT_SUFFIXES)}, got {output}."
+        raise InputError(msg)
+    if excel_safe and output.suffix.lower() != ".csv":
+        msg = (
+            f"Expected an output that ends in .csv with --excel-safe, got {output}: no cell of another format is "
+            "taken for a formula; leave the option out."
+        )
+        raise InputError(msg)
+    if not output.parent.is_dir():
+        msg = f"Expected the folder {output.parent} to exist; make it first."
+        raise InputError(msg)
+    _check_writable(output.parent)
+    if len(os.fsencode(output.name)) > _LONGEST_NAME:
+        msg = (
+            f"Expected the name of --output to have at most {_LONGEST_NAME} bytes, got {output.name[:60]}…; shorten it."
+        )
+        raise InputError(msg)
+    if output.is_dir():
+        msg = f"Expected {output} to be a file, it is a folder."
+        raise InputError(msg)
+
+
+def _check_local(output: Path) -> None:
+    """Refuse a URL; as a path it has lost one of its slashes."""
+    url = _URL.match(str(output))
+    if url and not Path(url[1]).exists():
+        msg = (
+            f"Expected a file on this machine as --output, got {url[1]}//{url[2]}; name a local file and copy it "
+            "there, or let the queue keep results in S3: hangtag submit --jobs s3://bucket/jobs."
+        )
+        raise InputError(msg)
+
+
+def _check_writable(folder: Path) -> None:
+    """Write a file without a name: what the permissions say is not what every file system does."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        msg = (
+            f"Expected to write in the folder {folder}, the system answered {error.strerror}; name another --output, "
+            "or make room or permission there."
+        )
+        raise InputError(msg) from error
+
+
+def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
+    """The same catalogue, each of whose cells is tried, as its rows are read, before any photo is labelled.
+
+    The cells of the image column are left: one that is no text fails its row and no other.
+
+    Raises:
+        InputError: it has bytes in a column, and the output is text. Reading its rows raises the same where a cell
+            cannot be written.
+    """
+    for field in catalogue.schema:
+        if suffix != ".parquet" and any(map(_is_bytes, _leaves(field.type))):
+            msg = f"The column {field.name} holds bytes, which {suffix} cannot; name a .parquet --output."
+            raise InputError(msg)
+    return replace(catalogue, batches=_tried_batches(catalogue, suffix))
 
 
 class ResultWriter(AbstractContextManager["ResultWriter"], Protocol):
@@ -99,86 +174,6 @@ class _JsonlWriter(_TextWriter):
         columns = [json_cells(table.column(name), nested=name in self._nested) for name in names]
         for cells in zip(*columns, strict=True):
             self.file.write(json_text(dict(zip(names, cells, strict=True))) + "\n")
-
-
-_LONGEST_NAME: Final = 200
-"""Bytes: names beside it are longer, and file systems know 255 at most."""
-
-_UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
-"""What is raised by cells that Arrow, Python's times or JSON cannot tell."""
-_Try = Callable[[pa.Array], object]
-
-_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
-
-
-def check_output(output: Path, *, excel_safe: bool = False) -> None:
-    """Refuse an output that cannot be written.
-
-    Raises:
-        InputError: it is no file of this machine; its ending is not one we write, or no .csv where that is for
-            spreadsheets; its folder does not exist, or cannot be written in.
-    """
-    _check_local(output)
-    if output.suffix.lower() not in OUTPUT_SUFFIXES:
-        msg = f"Expected an output that ends in {', '.join(OUTPUT_SUFFIXES)}, got {output}."
-        raise InputError(msg)
-    if excel_safe and output.suffix.lower() != ".csv":
-        msg = (
-            f"Expected an output that ends in .csv with --excel-safe, got {output}: no cell of another format is "
-            "taken for a formula; leave the option out."
-        )
-        raise InputError(msg)
-    if not output.parent.is_dir():
-        msg = f"Expected the folder {output.parent} to exist; make it first."
-        raise InputError(msg)
-    _check_writable(output.parent)
-    if len(os.fsencode(output.name)) > _LONGEST_NAME:
-        msg = (
-            f"Expected the name of --output to have at most {_LONGEST_NAME} bytes, got {output.name[:60]}…; shorten it."
-        )
-        raise InputError(msg)
-    if output.is_dir():
-        msg = f"Expected {output} to be a file, it is a folder."
-        raise InputError(msg)
-
-
-def _check_local(output: Path) -> None:
-    """Refuse a URL; as a path it has lost one of its slashes."""
-    url = _URL.match(str(output))
-    if url and not Path(url[1]).exists():
-        msg = (
-            f"Expected a file on this machine as --output, got {url[1]}//{url[2]}; name a local file and copy it "
-            "there, or let the queue keep results in S3: hangtag submit --jobs s3://bucket/jobs."
-        )
-        raise InputError(msg)
-
-
-def _check_writable(folder: Path) -> None:
-    """Write a file without a name: what the permissions say is not what every file system does."""
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        msg = (
-            f"Expected to write in the folder {folder}, the system answered {error.strerror}; name another --output, "
-            "or make room or permission there."
-        )
-        raise InputError(msg) from error
-
-
-def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
-    """The same catalogue, each of whose cells is tried, as its rows are read, before any photo is labelled.
-
-    The cells of the image column are left: one that is no text fails its row and no other.
-
-    Raises:
-        InputError: it has bytes in a column, and the output is text. Reading its rows raises the same where a cell
-            cannot be written.
-    """
-    for field in catalogue.schema:
-        if suffix != ".parquet" and any(map(_is_bytes, _leaves(field.type))):
-            msg = f"The column {field.name} holds bytes, which {suffix} cannot; name a .parquet --output."
-            raise InputError(msg)
-    return replace(catalogue, batches=_tried_batches(catalogue, suffix))
 
 
 def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:

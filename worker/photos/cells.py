@@ -29,61 +29,21 @@ __all__ = [
     "photo_in",
 ]
 
-
 _NO_BYTE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-
-
-def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes that a ``data:`` URI holds, in base64 or percent-quoted; what it says of their kind is not believed.
-
-    Raises:
-        ImageError: ``refused`` (malformed) or ``too_large``.
-    """
-    head, comma, body = uri.strip().partition(",")
-    if not comma:
-        raise _malformed(uri, "a comma before the data")
-    is_base64 = head.lower().endswith(";base64")
-    if _least_bytes(body, is_base64=is_base64) > max_bytes:
-        raise _too_large(max_bytes)
-    try:
-        written = body.encode("ascii")
-    except UnicodeEncodeError as error:
-        raise _malformed(uri, "ASCII") from error
-    if _NO_BYTE.search(written):
-        raise _malformed(uri, "two hexadecimal digits after each %")
-    data = unquote_to_bytes(written)
-    if is_base64:
-        data = _from_base64(data, uri)
-    if len(data) > max_bytes:
-        raise _too_large(max_bytes)
-    return data
-
-
-def _least_bytes(body: str, *, is_base64: bool) -> int:
-    """How many bytes there are in it at least, before any is copied."""
-    written = len(body) - 2 * body.count("%")
-    return written // 4 * 3 - 2 if is_base64 else written
-
-
-def _from_base64(data: bytes, uri: str) -> bytes:
-    try:
-        return binascii.a2b_base64(data, strict_mode=True)
-    except binascii.Error as error:
-        raise _malformed(uri, "base64") from error
-
-
-def _malformed(uri: str, expected: str) -> ImageError:
-    msg = f"Expected {expected} in a data URI, got {uri[:60]!r}…; write it anew, or give a path or a URL."
-    return ImageError(msg, ImageFault.REFUSED)
-
-
-def _too_large(max_bytes: int) -> ImageError:
-    msg = f"Expected at most {max_bytes:,} bytes in a data URI, got more; save a smaller copy."
-    return ImageError(msg, ImageFault.TOO_LARGE)
-
-
 MAX_URL: Final = 8000
 """Characters; hosts refuse longer ones."""
+AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\x00-\x1f\x7f\[\]@:/?#\\%<>^`{|}\"]+))(?::(\d{1,5}))?")
+_PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_UNSENDABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_SENDABLE: Final = re.compile(r"(?:[!$&-;=?-Z\[\]_a-z~]|%[0-9A-Fa-f]{2})*")
+_SAFE: Final = "!$&'()*+,-./:;=?@[]_~"
+_STRAY_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_LONGEST_HOST: Final = 253
+_LAST_PORT: Final = 65535
+_NUMERIC: Final = re.compile(r"\d+|0[xX][0-9A-Fa-f]*")
+_LABELS: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
+_REMOTE: Final = frozenset({"http", "https", "s3"})
 
 
 class Scheme(StrEnum):
@@ -92,6 +52,9 @@ class Scheme(StrEnum):
     HTTP = "http"
     HTTPS = "https"
     S3 = "s3"
+
+
+_PORTS: Final = {Scheme.HTTP: 80, Scheme.HTTPS: 443}
 
 
 @dataclass(frozen=True)
@@ -121,118 +84,6 @@ class Target:
     def key(self) -> str:
         """Of an object in S3."""
         return self.text.removeprefix(f"s3://{self.host}/")
-
-
-AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\x00-\x1f\x7f\[\]@:/?#\\%<>^`{|}\"]+))(?::(\d{1,5}))?")
-_PORTS: Final = {Scheme.HTTP: 80, Scheme.HTTPS: 443}
-_PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^#]*)", re.IGNORECASE)
-_UNSENDABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_SENDABLE: Final = re.compile(r"(?:[!$&-;=?-Z\[\]_a-z~]|%[0-9A-Fa-f]{2})*")
-_SAFE: Final = "!$&'()*+,-./:;=?@[]_~"
-_STRAY_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_LONGEST_HOST: Final = 253
-_LAST_PORT: Final = 65535
-_NUMERIC: Final = re.compile(r"\d+|0[xX][0-9A-Fa-f]*")
-_LABELS: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
-
-
-def parse_url(text: str) -> Target:
-    """Take a URL apart.
-
-    Raises:
-        ImageError: ``refused``: it is none of ``http``, ``https`` and ``s3``, or malformed.
-    """
-    text = text.strip()
-    parts = _PARTS.match(text)
-    if len(text) > MAX_URL or _UNSENDABLE.search(text) or not parts:
-        raise _refused_url(text, f"a URL of at most {MAX_URL:,} printable characters")
-    try:
-        scheme = Scheme(parts[1].lower())
-    except ValueError:
-        raise _refused_url(text, "http, https or s3") from None
-    return _in_bucket(text) if scheme is Scheme.S3 else _on_host(text, scheme, parts[2], parts[3])
-
-
-def joined(base: str, cell: str) -> str:
-    """A path under a URL; of HTTP with all quoted that must be, but not what is quoted already."""
-    path = cell.lstrip("/")
-    return f"{base}/{path if base.startswith('s3://') else _quoted(path.replace('#', '%23'))}"
-
-
-def canonical_host(found: re.Match[str]) -> str | None:
-    """The host of an :data:`AUTHORITY`, in small letters and ASCII; none where it is not one.
-
-    Numbers that only some programs take for an address (decimal, octal, hex, short forms) are no hosts.
-    """
-    if found[1]:
-        return _ipv6(found[1])
-    host = found[2].lower() if found[2].isascii() else _in_ascii(found[2])
-    if host is None or len(host) > _LONGEST_HOST or not _LABELS.fullmatch(host):
-        return None
-    if _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]):
-        return _ipv4(host)
-    return host
-
-
-def _in_bucket(text: str) -> Target:
-    bucket, _, key = text[len("s3://") :].partition("/")
-    if not _BUCKET.fullmatch(bucket) or not key:
-        raise _refused_url(text, "s3://bucket/key")
-    return Target(f"s3://{bucket}/{key}", Scheme.S3, bucket, 0)
-
-
-def _on_host(text: str, scheme: Scheme, authority: str, tail: str) -> Target:
-    if "@" in authority:
-        raise _refused_url(text, "a URL without a user's name or password")
-    found = AUTHORITY.fullmatch(authority)
-    host = found and canonical_host(found)
-    if not found or not host:
-        raise _refused_url(text, "a URL whose host is a name, or an address like 192.0.2.7 or [2001:db8::7]")
-    port = int(found[3]) if found[3] else _PORTS[scheme]
-    if not 0 < port <= _LAST_PORT:
-        raise _refused_url(text, "a URL with a port from 1 to 65535")
-    shown = f"[{host}]" if ":" in host else host
-    where = shown if port == _PORTS[scheme] else f"{shown}:{port}"
-    path = tail if tail.startswith("/") else f"/{tail}"
-    return Target(f"{scheme}://{where}{_quoted(path)}", scheme, host, port)
-
-
-def _quoted(path: str) -> str:
-    if _SENDABLE.fullmatch(path):
-        return path
-    return quote(_STRAY_PERCENT.sub("%25", path), safe=_SAFE + "%")
-
-
-def _in_ascii(host: str) -> str | None:
-    import idna
-
-    try:
-        return idna.encode(host, uts46=True).decode().lower()
-    except UnicodeError:  # IDNAError among them
-        return None
-
-
-def _ipv4(host: str) -> str | None:
-    try:
-        return str(IPv4Address(host))
-    except AddressValueError:
-        return None
-
-
-def _ipv6(host: str) -> str | None:
-    try:
-        return str(IPv6Address(host))
-    except AddressValueError:
-        return None
-
-
-def _refused_url(text: str, expected: str) -> ImageError:
-    msg = f"Expected {expected}, got {text[:200]!r}; correct it, or give a path."
-    return ImageError(msg, ImageFault.REFUSED)
-
-
-_REMOTE: Final = frozenset({"http", "https", "s3"})
 
 
 @dataclass(frozen=True)
@@ -330,3 +181,147 @@ def _is_text(cell: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def parse_url(text: str) -> Target:
+    """Take a URL apart.
+
+    Raises:
+        ImageError: ``refused``: it is none of ``http``, ``https`` and ``s3``, or malformed.
+    """
+    text = text.strip()
+    parts = _PARTS.match(text)
+    if len(text) > MAX_URL or _UNSENDABLE.search(text) or not parts:
+        raise _refused_url(text, f"a URL of at most {MAX_URL:,} printable characters")
+    try:
+        scheme = Scheme(parts[1].lower())
+    except ValueError:
+        raise _refused_url(text, "http, https or s3") from None
+    return _in_bucket(text) if scheme is Scheme.S3 else _on_host(text, scheme, parts[2], parts[3])
+
+
+def _in_bucket(text: str) -> Target:
+    bucket, _, key = text[len("s3://") :].partition("/")
+    if not _BUCKET.fullmatch(bucket) or not key:
+        raise _refused_url(text, "s3://bucket/key")
+    return Target(f"s3://{bucket}/{key}", Scheme.S3, bucket, 0)
+
+
+def _on_host(text: str, scheme: Scheme, authority: str, tail: str) -> Target:
+    if "@" in authority:
+        raise _refused_url(text, "a URL without a user's name or password")
+    found = AUTHORITY.fullmatch(authority)
+    host = found and canonical_host(found)
+    if not found or not host:
+        raise _refused_url(text, "a URL whose host is a name, or an address like 192.0.2.7 or [2001:db8::7]")
+    port = int(found[3]) if found[3] else _PORTS[scheme]
+    if not 0 < port <= _LAST_PORT:
+        raise _refused_url(text, "a URL with a port from 1 to 65535")
+    shown = f"[{host}]" if ":" in host else host
+    where = shown if port == _PORTS[scheme] else f"{shown}:{port}"
+    path = tail if tail.startswith("/") else f"/{tail}"
+    return Target(f"{scheme}://{where}{_quoted(path)}", scheme, host, port)
+
+
+def joined(base: str, cell: str) -> str:
+    """A path under a URL; of HTTP with all quoted that must be, but not what is quoted already."""
+    path = cell.lstrip("/")
+    return f"{base}/{path if base.startswith('s3://') else _quoted(path.replace('#', '%23'))}"
+
+
+def _quoted(path: str) -> str:
+    if _SENDABLE.fullmatch(path):
+        return path
+    return quote(_STRAY_PERCENT.sub("%25", path), safe=_SAFE + "%")
+
+
+def canonical_host(found: re.Match[str]) -> str | None:
+    """The host of an :data:`AUTHORITY`, in small letters and ASCII; none where it is not one.
+
+    Numbers that only some programs take for an address (decimal, octal, hex, short forms) are no hosts.
+    """
+    if found[1]:
+        return _ipv6(found[1])
+    host = found[2].lower() if found[2].isascii() else _in_ascii(found[2])
+    if host is None or len(host) > _LONGEST_HOST or not _LABELS.fullmatch(host):
+        return None
+    if _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        return _ipv4(host)
+    return host
+
+
+def _in_ascii(host: str) -> str | None:
+    import idna
+
+    try:
+        return idna.encode(host, uts46=True).decode().lower()
+    except UnicodeError:  # IDNAError among them
+        return None
+
+
+def _ipv4(host: str) -> str | None:
+    try:
+        return str(IPv4Address(host))
+    except AddressValueError:
+        return None
+
+
+def _ipv6(host: str) -> str | None:
+    try:
+        return str(IPv6Address(host))
+    except AddressValueError:
+        return None
+
+
+def _refused_url(text: str, expected: str) -> ImageError:
+    msg = f"Expected {expected}, got {text[:200]!r}; correct it, or give a path."
+    return ImageError(msg, ImageFault.REFUSED)
+
+
+def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes that a ``data:`` URI holds, in base64 or percent-quoted; what it says of their kind is not believed.
+
+    Raises:
+        ImageError: ``refused`` (malformed) or ``too_large``.
+    """
+    head, comma, body = uri.strip().partition(",")
+    if not comma:
+        raise _malformed(uri, "a comma before the data")
+    is_base64 = head.lower().endswith(";base64")
+    if _least_bytes(body, is_base64=is_base64) > max_bytes:
+        raise _too_large(max_bytes)
+    try:
+        written = body.encode("ascii")
+    except UnicodeEncodeError as error:
+        raise _malformed(uri, "ASCII") from error
+    if _NO_BYTE.search(written):
+        raise _malformed(uri, "two hexadecimal digits after each %")
+    data = unquote_to_bytes(written)
+    if is_base64:
+        data = _from_base64(data, uri)
+    if len(data) > max_bytes:
+        raise _too_large(max_bytes)
+    return data
+
+
+def _least_bytes(body: str, *, is_base64: bool) -> int:
+    """How many bytes there are in it at least, before any is copied."""
+    written = len(body) - 2 * body.count("%")
+    return written // 4 * 3 - 2 if is_base64 else written
+
+
+def _from_base64(data: bytes, uri: str) -> bytes:
+    try:
+        return binascii.a2b_base64(data, strict_mode=True)
+    except binascii.Error as error:
+        raise _malformed(uri, "base64") from error
+
+
+def _malformed(uri: str, expected: str) -> ImageError:
+    msg = f"Expected {expected} in a data URI, got {uri[:60]!r}…; write it anew, or give a path or a URL."
+    return ImageError(msg, ImageFault.REFUSED)
+
+
+def _too_large(max_bytes: int) -> ImageError:
+    msg = f"Expected at most {max_bytes:,} bytes in a data URI, got more; save a smaller copy."
+    return ImageError(msg, ImageFault.TOO_LARGE)

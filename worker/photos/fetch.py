@@ -26,9 +26,66 @@ __all__ = [
     "strong",
 ]
 
-
 _FREE: Final = 256 * 1024
 """Bytes that each photo may have without asking; most have no more."""
+_TO_BLAME: Final = 2
+_STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
+
+
+@dataclass(frozen=True)
+class Came:
+    """A photo's bytes; none where they are those that were known.
+
+    Attributes:
+        etag: strong, or none.
+    """
+
+    data: bytes | None
+    etag: str | None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The host names another place."""
+
+    target: Target
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What may be gone at the next try.
+
+    Attributes:
+        why: to be read after "the host".
+        silent: whether the host said nothing at all.
+        after_s: when to come again, where the host says so.
+        lasting: whether another try within the minute would be in vain.
+    """
+
+    why: str
+    silent: bool = False
+    after_s: float | None = None
+    lasting: bool = False
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What another try would not change."""
+
+    error: ImageError
+
+
+Outcome = Came | Moved | Trouble | Failed
+
+
+def strong(etag: str | None) -> str | None:
+    """The ETag if it is strong (RFC 9110, 8.8.3): only then do equal tags mean equal bytes."""
+    return etag if etag and _STRONG.fullmatch(etag) else None
+
+
+def download_error(url: str, came: str) -> ImageError:
+    """A photo that could not be downloaded, and why: ``came`` is to be read after a comma."""
+    return ImageError(f"Expected a photo at {url[:300]}, {came}.", ImageFault.DOWNLOAD)
 
 
 class Room:
@@ -148,9 +205,6 @@ class Intake:
         return data
 
 
-_TO_BLAME: Final = 2
-
-
 @dataclass(eq=False)
 class Chunk:
     """A chunk whose photos are asked for.
@@ -251,62 +305,3 @@ class Arrival:
     seconds: float
     downloaded: int
     held: int
-
-
-_STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
-
-
-@dataclass(frozen=True)
-class Came:
-    """A photo's bytes; none where they are those that were known.
-
-    Attributes:
-        etag: strong, or none.
-    """
-
-    data: bytes | None
-    etag: str | None
-
-
-@dataclass(frozen=True)
-class Moved:
-    """The host names another place."""
-
-    target: Target
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What may be gone at the next try.
-
-    Attributes:
-        why: to be read after "the host".
-        silent: whether the host said nothing at all.
-        after_s: when to come again, where the host says so.
-        lasting: whether another try within the minute would be in vain.
-    """
-
-    why: str
-    silent: bool = False
-    after_s: float | None = None
-    lasting: bool = False
-
-
-@dataclass(frozen=True)
-class Failed:
-    """What another try would not change."""
-
-    error: ImageError
-
-
-Outcome = Came | Moved | Trouble | Failed
-
-
-def strong(etag: str | None) -> str | None:
-    """The ETag if it is strong (RFC 9110, 8.8.3): only then do equal tags mean equal bytes."""
-    return etag if etag and _STRONG.fullmatch(etag) else None
-
-
-def download_error(url: str, came: str) -> ImageError:
-    """A photo that could not be downloaded, and why: ``came`` is to be read after a comma."""
-    return ImageError(f"Expected a photo at {url[:300]}, {came}.", ImageFault.DOWNLOAD)

@@ -19,27 +19,10 @@ from worker.places import shown
 
 __all__ = ["WebLimits", "check_host", "checked_connector", "download"]
 
-
-def checked_connector(addresses: Addresses, timeout_s: float) -> TCPConnector:
-    """A connector to addresses that are checked once names are resolved, and again before each connection."""
-    names = CheckedNames(addresses, system_lookup, timeout_s)
-    return TCPConnector(resolver=names, use_dns_cache=False, socket_factory=partial(checked_socket, addresses))
-
-
-def check_host(url: URL, addresses: Addresses) -> None:
-    """Refuse a URL whose host is written as an address that is not public; names are checked when they are resolved.
-
-    Raises:
-        ImageError: ``refused``: it is, or its host is neither a name nor an address.
-    """
-    addresses.check_literal(parse_url(shown(str(url))))
-
-
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 30.0
 MAX_PAUSE_S: Final = 30.0
 MAX_REDIRECTS: Final = 5
-
 _PIECE: Final = 256 * 1024
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -122,6 +105,21 @@ def download(
         JobError: the host could not be reached, what came was cut short, in each try, or it comes too slowly.
     """
     asyncio.run(_patiently(_Wanted(url, file, limits or WebLimits(), unsized), Addresses(allow_hosts or ())))
+
+
+def checked_connector(addresses: Addresses, timeout_s: float) -> TCPConnector:
+    """A connector to addresses that are checked once names are resolved, and again before each connection."""
+    names = CheckedNames(addresses, system_lookup, timeout_s)
+    return TCPConnector(resolver=names, use_dns_cache=False, socket_factory=partial(checked_socket, addresses))
+
+
+def check_host(url: URL, addresses: Addresses) -> None:
+    """Refuse a URL whose host is written as an address that is not public; names are checked when they are resolved.
+
+    Raises:
+        ImageError: ``refused``: it is, or its host is neither a name nor an address.
+    """
+    addresses.check_literal(parse_url(shown(str(url))))
 
 
 async def _patiently(wanted: _Wanted, addresses: Addresses) -> None:

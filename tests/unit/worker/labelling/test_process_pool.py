@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.errors import JobError
-from worker.labelling.process_pool import Death, Farm
+from worker.labelling.process_pool import Death, ProcessPool
 
 ECHO = """
 import json, os, signal, sys
@@ -22,10 +22,10 @@ for line in sys.stdin:
 def farm_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A farm whose processes run a module with the code given."""
 
-    def make(code: str, on_reply: Any, on_death: Any, workers: int = 2) -> Farm:
+    def make(code: str, on_reply: Any, on_death: Any, workers: int = 2) -> ProcessPool:
         (tmp_path / "farm_child.py").write_text(code)
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        return Farm(("farm_child",), workers, tmp_path / "logs", on_reply, on_death)
+        return ProcessPool(("farm_child",), workers, tmp_path / "logs", on_reply, on_death)
 
     return make
 
