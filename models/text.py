@@ -20,6 +20,14 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(_escape, text)
 
 
+def one_line(text: str, most: int) -> str:
+    """The first ``most`` characters of somebody's text on one line: any character that nobody sees is escaped."""
+    kept = text[:most]
+    if kept.isprintable():
+        return kept
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in kept)
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code in _ESCAPED_BYTES:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from models.decision import Prediction, ReviewReason
 from models.errors import ImageError, InputError, JobError
 from models.storage.storage import Storage
-from models.text import number_of
+from models.text import number_of, one_line
 
 __all__ = [
     "NO_PHOTO_WORK",
@@ -83,42 +83,16 @@ class RowResult:
     etag: str | None = None
 
 
-def labeled_row(prediction: Prediction, sha256: str, model: str, etag: str | None = None) -> RowResult:
+def labeled_row(said: Prediction, sha256: str, model: str) -> RowResult:
     """The result of a photo that the model has seen."""
-    return RowResult(
-        label=prediction.label,
-        confidence=prediction.confidence,
-        status=Status.REVIEW if prediction.review else Status.LABELED,
-        error=None,
-        error_message=None,
-        top_k=prediction.top_k,
-        sha256=sha256,
-        model=model,
-        reason=prediction.reason,
-        etag=etag,
-    )
+    status = Status.REVIEW if said.review else Status.LABELED
+    return RowResult(said.label, said.confidence, status, None, None, said.top_k, sha256, model, said.reason)
 
 
 def failed_row(error: ImageError, sha256: str | None, model: str) -> RowResult:
     """The result of a photo that could not become pixels."""
-    return RowResult(
-        label=None,
-        confidence=None,
-        status=Status.FAILED,
-        error=error.fault.value,
-        error_message=_writable(str(error)),
-        top_k=None,
-        sha256=sha256,
-        model=model,
-    )
-
-
-def _writable(message: str) -> str:
-    """A message as it can be written to any file and shown: cells, paths and hosts put anything into it."""
-    kept = message[:_LONGEST_MESSAGE]
-    if kept.isprintable():
-        return kept
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in kept)
+    message = one_line(str(error), _LONGEST_MESSAGE)  # cells, paths and hosts put anything into it
+    return RowResult(None, None, Status.FAILED, error.fault.value, message, None, sha256, model)
 
 
 def check_no_clash(columns: list[str], prefix: str) -> None:

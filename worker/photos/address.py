@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 from models.errors import ImageError, ImageFault, InputError
-from worker.photos.cells import AUTHORITY, Target, canonical_host
+from worker.photos.cells import AUTHORITY, Target, canonical_host, place_of
 
 __all__ = ["Addresses", "check_allow_hosts", "is_public"]
 
@@ -89,12 +89,15 @@ _NEVER_BY_NAME_6: Final = tuple(
 _LAST_32: Final = 0xFFFFFFFF
 _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
-_Address = IPv4Address | IPv6Address
-
 
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the internet at large. IPv6 that wraps IPv4 counts as what is in it."""
-    return _is_public(_unwrapped(address))
+    found = _unwrapped(address)
+    if isinstance(found, IPv4Address):
+        return not any(found in network for network in _NOT_PUBLIC)
+    if found not in _PUBLIC_6 or any(found in network for network in _NOT_PUBLIC_6):
+        return False
+    return _METADATA.isdisjoint(_held(found))
 
 
 def check_allow_hosts(hosts: Sequence[str]) -> None:
@@ -152,21 +155,13 @@ class Addresses:
         return is_public(address) or (str(ip_address(address)), port) in self._approved
 
 
-def _unwrapped(address: str) -> _Address:
+def _unwrapped(address: str) -> IPv4Address | IPv6Address:
     found = ip_address(address)
     if isinstance(found, IPv4Address):
         return found
     if found.ipv4_mapped:
         return found.ipv4_mapped
     return IPv4Address(int(found) & _LAST_32) if found in _NAT64 else found
-
-
-def _is_public(address: _Address) -> bool:
-    if isinstance(address, IPv4Address):
-        return not any(address in network for network in _NOT_PUBLIC)
-    if address not in _PUBLIC_6 or any(address in network for network in _NOT_PUBLIC_6):
-        return False
-    return _METADATA.isdisjoint(_held(address))
 
 
 def _may_be_named(address: str) -> bool:
@@ -196,18 +191,18 @@ def _canonical(text: str) -> str:
             f"got {text!r}."
         )
         raise InputError(msg)
-    return f"[{host}]:{int(found[3])}" if ":" in host else f"{host}:{int(found[3])}"
+    return place_of(host, int(found[3]))
 
 
 def _refused(host: str, port: int, addresses: Sequence[str]) -> ImageError:
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    place = place_of(host, port)
     led = "" if list(addresses) == [host] else f" leads to {', '.join(addresses[:4])} and"
     msg = f"Expected a host with a public address, {host}{led} is not one; if you trust it, pass --allow-host {place}."
     return ImageError(msg, ImageFault.REFUSED)
 
 
 def _never_by_name(host: str, port: int, addresses: Sequence[str]) -> ImageError:
-    first = f"[{addresses[0]}]:{port}" if ":" in addresses[0] else f"{addresses[0]}:{port}"
+    first = place_of(addresses[0], port)
     msg = (
         f"Expected a host of photos, {host} leads to {', '.join(addresses[:4])}: no name may lead to a cloud's "
         "metadata, link-local or multicast addresses; if you trust it, write the address itself into the URL and pass "

@@ -27,6 +27,7 @@ __all__ = [
     "joined",
     "parse_url",
     "photo_in",
+    "place_of",
 ]
 
 _NO_BYTE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -34,6 +35,7 @@ MAX_URL: Final = 8000
 """Characters; hosts refuse longer ones."""
 AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\x00-\x1f\x7f\[\]@:/?#\\%<>^`{|}\"]+))(?::(\d{1,5}))?")
 _PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
 _UNSENDABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _SENDABLE: Final = re.compile(r"(?:[!$&-;=?-Z\[\]_a-z~]|%[0-9A-Fa-f]{2})*")
 _SAFE: Final = "!$&'()*+,-./:;=?@[]_~"
@@ -78,12 +80,17 @@ class Target:
         """``HOST:PORT``, or ``s3://BUCKET``: those with the same place wait in one queue."""
         if self.scheme is Scheme.S3:
             return f"s3://{self.host}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return place_of(self.host, self.port)
 
     @property
     def key(self) -> str:
         """Of an object in S3."""
         return self.text.removeprefix(f"s3://{self.host}/")
+
+
+def place_of(host: str, port: int) -> str:
+    """``HOST:PORT``, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ class Cells:
             return self._place(cell)
 
     def _place(self, cell: str) -> OnDisk | Written | Target:
-        if not (cell.isascii() or _is_text(cell)):
+        if not cell.isascii() and _UNPAIRED.search(cell):  # bytes that were not UTF-8 stand in it as lone surrogates
             came = cell[:200].encode(errors="surrogateescape")
             msg = f"Expected the path or the URL of a photo in UTF-8, got {came!r}; save the catalogue in UTF-8."
             raise ImageError(msg, ImageFault.REFUSED)
@@ -172,15 +179,6 @@ class Cells:
         except ImageError:
             return None
         return place.text if isinstance(place, Target) else None
-
-
-def _is_text(cell: str) -> bool:
-    """Whether a cell's bytes were UTF-8: others stand in it as lone surrogates."""
-    try:
-        cell.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def parse_url(text: str) -> Target:
@@ -240,36 +238,18 @@ def canonical_host(found: re.Match[str]) -> str | None:
 
     Numbers that only some programs take for an address (decimal, octal, hex, short forms) are no hosts.
     """
-    if found[1]:
-        return _ipv6(found[1])
-    host = found[2].lower() if found[2].isascii() else _in_ascii(found[2])
-    if host is None or len(host) > _LONGEST_HOST or not _LABELS.fullmatch(host):
-        return None
-    if _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]):
-        return _ipv4(host)
-    return host
-
-
-def _in_ascii(host: str) -> str | None:
-    import idna
-
     try:
-        return idna.encode(host, uts46=True).decode().lower()
-    except UnicodeError:  # IDNAError among them
-        return None
+        if found[1]:
+            return str(IPv6Address(found[1]))
+        host = found[2].lower()
+        if not host.isascii():
+            import idna
 
-
-def _ipv4(host: str) -> str | None:
-    try:
-        return str(IPv4Address(host))
-    except AddressValueError:
-        return None
-
-
-def _ipv6(host: str) -> str | None:
-    try:
-        return str(IPv6Address(host))
-    except AddressValueError:
+            host = idna.encode(found[2], uts46=True).decode().lower()
+        if len(host) > _LONGEST_HOST or not _LABELS.fullmatch(host):
+            return None
+        return str(IPv4Address(host)) if _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]) else host
+    except (UnicodeError, AddressValueError):  # IDNAError is among the former
         return None
 
 
@@ -288,33 +268,23 @@ def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     if not comma:
         raise _malformed(uri, "a comma before the data")
     is_base64 = head.lower().endswith(";base64")
-    if _least_bytes(body, is_base64=is_base64) > max_bytes:
+    least = len(body) - 2 * body.count("%")  # bytes that there must be, before any is copied
+    if (least // 4 * 3 - 2 if is_base64 else least) > max_bytes:
         raise _too_large(max_bytes)
-    try:
-        written = body.encode("ascii")
-    except UnicodeEncodeError as error:
-        raise _malformed(uri, "ASCII") from error
+    if not body.isascii():
+        raise _malformed(uri, "ASCII")
+    written = body.encode("ascii")
     if _NO_BYTE.search(written):
         raise _malformed(uri, "two hexadecimal digits after each %")
     data = unquote_to_bytes(written)
     if is_base64:
-        data = _from_base64(data, uri)
+        try:
+            data = binascii.a2b_base64(data, strict_mode=True)
+        except binascii.Error as error:
+            raise _malformed(uri, "base64") from error
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
     return data
-
-
-def _least_bytes(body: str, *, is_base64: bool) -> int:
-    """How many bytes there are in it at least, before any is copied."""
-    written = len(body) - 2 * body.count("%")
-    return written // 4 * 3 - 2 if is_base64 else written
-
-
-def _from_base64(data: bytes, uri: str) -> bytes:
-    try:
-        return binascii.a2b_base64(data, strict_mode=True)
-    except binascii.Error as error:
-        raise _malformed(uri, "base64") from error
 
 
 def _malformed(uri: str, expected: str) -> ImageError:

@@ -12,11 +12,12 @@ import aiohttp
 from yarl import URL
 
 from models.errors import ImageError, ImageFault, JobError
+from models.text import one_line
 from worker.photos.address import Addresses
 from worker.photos.cells import Scheme, Target, parse_url
 from worker.photos.fetch import Came, Failed, Fetch, Moved, Outcome, Trouble, download_error, strong
 from worker.photos.names import CheckedNames, Lookup, checked_socket
-from worker.photos.photo import Limits, shown
+from worker.photos.photo import Limits
 
 if TYPE_CHECKING:
     from worker.photos.over_s3 import S3Client
@@ -96,7 +97,7 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
         return Came(None, fetch.known_as)
     if status in _REDIRECTS and "Location" in answer.headers:
         return _moved(fetch.target, answer.headers["Location"])
-    said = f"answered {status} {shown(answer.reason or '')}".rstrip()
+    said = f"answered {status} {one_line(answer.reason or '', 60)}".rstrip()
     if status in _PASSING or status >= _SERVER_FAULT:
         after_s = _retry_after(answer.headers.get("Retry-After", ""))
         wish = "" if after_s is None else f", come again in {after_s:,.0f} s"
@@ -110,7 +111,8 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
 async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in {"identity", ""}:
-        came = f"its host sent it compressed ({shown(coding)}), which was not asked for; let it send photos as they are"
+        sent = f"its host sent it compressed ({one_line(coding, 60)})"
+        came = f"{sent}, which was not asked for; let it send photos as they are"
         return Failed(download_error(fetch.url, came))
     if answer.content_length:
         fetch.intake.check(answer.content_length)
@@ -146,23 +148,20 @@ def _failure(fetch: Fetch, error: Exception, *, silent: bool) -> Outcome:
     if isinstance(error, aiohttp.InvalidURL):
         return Failed(ImageError(f"Expected a URL, got {fetch.url[:300]}; correct it.", ImageFault.REFUSED))
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Trouble(f"has no address ({error.os_error.strerror})", silent=True, lasting=_is_unknown(error))
+        lasting = isinstance(error.os_error, socket.gaierror) and error.os_error.errno in _NO_SUCH_NAME
+        return Trouble(f"has no address ({error.os_error.strerror})", silent=True, lasting=lasting)
     said_something = isinstance(error, aiohttp.ClientResponseError)
     return Trouble(_trouble(error, silent=silent), silent=silent and not said_something)
 
 
 def _trouble(error: Exception, *, silent: bool) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"answered what is no HTTP ({shown(error.message)})"
+        return f"answered what is no HTTP ({one_line(error.message, 60)})"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot be reached ({error.os_error.strerror})"
     if not silent:
         return "broke off in the middle of it"
     return "does not answer" if isinstance(error, TimeoutError) else "hung up"
-
-
-def _is_unknown(error: aiohttp.ClientConnectorDNSError) -> bool:
-    return isinstance(error.os_error, socket.gaierror) and error.os_error.errno in _NO_SUCH_NAME
 
 
 def check_s3() -> None:
@@ -186,19 +185,16 @@ class Clients:
 
     async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
         """See :meth:`worker.photos.downloads.Client.ask`."""
-        if fetch.target.scheme is Scheme.S3:
-            return await self._in_s3().ask(fetch, keep=keep)
-        return await self._http.ask(fetch, keep=keep)
+        if fetch.target.scheme is not Scheme.S3:
+            return await self._http.ask(fetch, keep=keep)
+        if self._s3 is None:
+            from worker.photos.over_s3 import S3Client
+
+            self._s3 = S3Client(self._limits)
+        return await self._s3.ask(fetch, keep=keep)
 
     async def close(self) -> None:
         """Let go of connections."""
         await self._http.close()
         if self._s3:
             await self._s3.close()
-
-    def _in_s3(self) -> "S3Client":
-        if self._s3 is None:
-            from worker.photos.over_s3 import S3Client
-
-            self._s3 = S3Client(self._limits)
-        return self._s3

@@ -19,8 +19,9 @@ from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from models.errors import ImageError, ImageFault, JobError
+from models.text import one_line
 from worker.photos.fetch import Came, Failed, Fetch, Outcome, Trouble, download_error, strong
-from worker.photos.photo import Limits, shown
+from worker.photos.photo import Limits
 
 __all__ = ["S3Client"]
 
@@ -126,7 +127,7 @@ def _trouble_here(fetch: Fetch, error: Exception) -> JobError:
 
 def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
     said = error.response.get("Error", {})
-    code = shown(str(said.get("Code", "")))
+    code = one_line(str(said.get("Code", "")), 60)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == _UNCHANGED and fetch.known_as:
         return Came(None, fetch.known_as)
@@ -135,6 +136,6 @@ def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
         return Failed(ImageError(msg, ImageFault.MISSING))
     if code in _PASSING or status >= _SERVER_FAULT:
         return Trouble(f"answered {status} {code}")
-    why = shown(str(said.get("Message", "")), 300).rstrip(".")
+    why = one_line(str(said.get("Message", "")), 300).rstrip(".")
     came = f"S3 answered {code}: {why}; check what these credentials may read"
     return Failed(download_error(fetch.url, came))

@@ -10,9 +10,10 @@ from typing import Final
 
 from models.errors import HangtagError, ImageError, ImageFault
 from models.preprocess import MAX_BYTES
+from models.text import one_line
 from worker.events import log_event
 
-__all__ = ["Limits", "Photo", "Wanted", "fails_its_photo", "shown"]
+__all__ = ["Limits", "Photo", "Wanted", "fails_its_photo"]
 
 
 @dataclass(frozen=True)
@@ -135,15 +136,9 @@ def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
     except _NOT_OF_THE_PHOTO:
         raise
     except BaseException as error:
-        text = shown(f"{type(error).__name__}: {error}", 300)
+        text = one_line(f"{type(error).__name__}: {error}", 300)
         lines = "".join(traceback.format_exception(error)).split("\n")[-_LINES:]
-        trace = "\n".join(shown(line, 300) for line in lines)
-        log_event("photo_failed", logging.ERROR, photo=shown(place, 300), error=text, traceback=trace)
+        trace = "\n".join(one_line(line, 300) for line in lines)
+        log_event("photo_failed", logging.ERROR, photo=one_line(place, 300), error=text, traceback=trace)
         msg = f"Expected a photo at {place[:300]}, got {text}; its traceback is in the log, please report it."
         raise ImageError(msg, fault) from error
-
-
-def shown(text: str, most: int = 60) -> str:
-    """What a host says, cut to ``most`` characters of printable ASCII, for a message."""
-    printable = (character if character.isprintable() else "?" for character in text[:most])
-    return "".join(printable).encode("ascii", "replace").decode()
