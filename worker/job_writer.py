@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 import pyarrow as pa
@@ -55,11 +55,8 @@ def create_job(
         options: what changes the results.
         chunk_rows: rows in a chunk at most; it has fewer where rows are large, as those that hold their photos are.
         priority: which jobs' chunks workers take first.
-        confined: whether workers may read photos from under the image root only.
-        per_host: downloads from one host at once, of each process.
-
-    Returns:
-        The new job.
+        confined: as in :class:`JobSpec`.
+        per_host: as well.
 
     Raises:
         JobError: the folder holds a job, or other rows.
@@ -108,9 +105,10 @@ def _write_rows(storage: Storage, catalogue: Catalogue, chunk_rows: int) -> _Wri
     hasher = _RowsHasher(catalogue.schema)
     rows = chunks = 0
     has_paths = False
-    first, tables = _peeked(_chunk_tables(catalogue, chunk_rows))
+    tables = _chunk_tables(catalogue, chunk_rows)
+    first = next(tables)
     chunks_per_file = max(1, min(CHUNKS_PER_FILE, FILE_BYTES // max(1, first.nbytes)))
-    for number, file_chunks in enumerate(_groups(tables, chunks_per_file)):
+    for number, file_chunks in enumerate(_groups(chain([first], tables), chunks_per_file)):
         buffer = io.BytesIO()
         with pq.ParquetWriter(buffer, catalogue.schema, compression="zstd") as writer:
             for table in file_chunks:
@@ -129,12 +127,6 @@ def _sized(catalogue: Catalogue, most_rows: int) -> tuple[Catalogue, int]:
     row_bytes = first.nbytes // max(1, first.num_rows)
     rows = max(1, min(most_rows, CHUNK_BYTES // max(1, row_bytes)))
     return replace(catalogue, batches=chain([first], catalogue.batches)), rows
-
-
-def _peeked(tables: Iterator[pa.Table]) -> tuple[pa.Table, Iterator[pa.Table]]:
-    """The first of some tables, and all of them."""
-    first = next(tables)
-    return first, chain([first], tables)
 
 
 def _names_paths(cells: pa.ChunkedArray) -> bool:
@@ -178,7 +170,12 @@ def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
         count += batch.num_rows
         if count < chunk_rows:
             size += batch.nbytes
-            _check_size(size, chunk_rows)
+            if size > MOST_CHUNK_BYTES:
+                msg = (
+                    f"Expected {chunk_rows} rows that follow one another to have at most {MOST_CHUNK_BYTES:,} bytes, "
+                    "some have more; save the photos in their cells as files, and name these."
+                )
+                raise InputError(msg)
             continue
         table = pa.Table.from_batches(held, catalogue.schema).combine_chunks()
         whole = count - count % chunk_rows
@@ -189,25 +186,10 @@ def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held, catalogue.schema).combine_chunks()
 
 
-def _check_size(size: int, chunk_rows: int) -> None:
-    if size > MOST_CHUNK_BYTES:
-        msg = (
-            f"Expected {chunk_rows} rows that follow one another to have at most {MOST_CHUNK_BYTES:,} bytes, some have "
-            "more; save the photos in their cells as files, and name these."
-        )
-        raise InputError(msg)
-
-
 def _groups(tables: Iterator[pa.Table], size: int) -> Iterator[Iterator[pa.Table]]:
     """Runs of ``size`` tables; each run must be read to its end before the next."""
     for first in tables:
-        yield _run(first, tables, size)
-
-
-def _run(first: pa.Table, rest: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
-    yield first
-    for _, table in zip(range(size - 1), rest, strict=False):
-        yield table
+        yield chain([first], islice(tables, size - 1))
 
 
 class _RowsHasher:

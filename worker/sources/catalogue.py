@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePath
@@ -95,14 +95,7 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A source whose rows can be read.
-
-    Attributes:
-        source: as in :class:`Catalogue`.
-        reader: its columns and rows.
-        root: where relative paths start, unless the person says otherwise.
-        rows: what its rows are called.
-    """
+    """A source whose rows can be read; its relative paths start at ``root``, unless the person says otherwise."""
 
     source: str
     reader: Reader
@@ -228,14 +221,9 @@ def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Re
         _check_no_encoding(name, encoding)
         return read_parquet(path, name)
     text = text_file(path, name, encoding, option=True)
-    match suffix:
-        case ".csv":
-            return read_delimited(text)
-        case ".tsv":
-            return read_delimited(text, "\t")
-        case ".txt":
-            return read_list(text)
-    return read_jsonl(text)
+    if suffix in {".csv", ".tsv"}:
+        return read_delimited(text, "\t" if suffix == ".tsv" else None)
+    return read_list(text) if suffix == ".txt" else read_jsonl(text)
 
 
 def _check_no_encoding(name: str, encoding: str | None) -> None:
@@ -247,17 +235,10 @@ def _check_no_encoding(name: str, encoding: str | None) -> None:
 def _image_root(place: str) -> str:
     if is_url(place):
         return checked_root(place)
-    if not _is_folder(Path(place)):
+    if not _is_there(Path(place), Path.is_dir):
         msg = f"Expected a folder or a URL as --image-root, found no folder at {place[:200]}."
         raise InputError(msg)
     return str(Path(place).resolve())
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name that no folder can have
-        return False
 
 
 def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
@@ -302,14 +283,11 @@ def _check_names(source: str, schema: pa.Schema) -> None:
 
 def _check_header(source: str, schema: pa.Schema) -> None:
     """Refuse a header that is a row: its photo would be lost without a word."""
-    photo = next((name for name in schema.names if is_elsewhere(name) or _says_image(name)), None)
+    photos = (name for name in schema.names if is_elsewhere(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
+    photo = next(photos, None)
     if photo is not None:
         msg = f"Expected column names in the first line of {source}, got {photo[:200]!r}; add a line with names."
         raise InputError(msg)
-
-
-def _says_image(name: str) -> bool:
-    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _check_text(source: str, field: pa.Field) -> None:
@@ -339,17 +317,14 @@ def _first_batch(opened: _Opened) -> tuple[pa.RecordBatch, Iterator[pa.RecordBat
 
 def _check_within(source: str, root: Path, cells: list[str]) -> None:
     """Refuse a list of paths that all lead out of the root: workers would refuse each of them."""
-    outside = [cell for cell in cells if not (is_elsewhere(cell) or _is_within(root, cell))]
+    paths = [cell for cell in cells if not is_elsewhere(cell)]
+    outside = [cell for cell in paths if not Path(os.path.normpath(root / cell)).is_relative_to(root)]
     if outside and len(outside) == len(cells):
         msg = (
             f"Expected photos under {root}, where workers may read them, got {outside[0]!r} in {source}; pass the "
             "folder that they are in as --image-root."
         )
         raise InputError(msg)
-
-
-def _is_within(root: Path, cell: str) -> bool:
-    return Path(os.path.normpath(root / cell)).is_relative_to(root)
 
 
 def _check_root(source: str, root: Path, cells: list[str]) -> None:
@@ -365,8 +340,8 @@ def _check_root(source: str, root: Path, cells: list[str]) -> None:
         raise InputError(msg)
 
 
-def _is_there(path: Path) -> bool:
+def _is_there(path: Path, check: Callable[[Path], bool] = Path.exists) -> bool:
     try:
-        return path.exists()
+        return check(path)
     except (OSError, ValueError):  # a name that no file can have
         return False

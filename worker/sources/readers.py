@@ -60,19 +60,16 @@ def read_folder(path: Path) -> Reader:
 
 def _walk(root: Path, left_out: Counter[str]) -> Iterator[str]:
     for file in walk_files(root):
-        if file.suffix.lower() in IMAGE_SUFFIXES:
-            yield _decodable(str(file.relative_to(root)))
-        else:
+        if file.suffix.lower() not in IMAGE_SUFFIXES:
             left_out[file.suffix.lower()] += 1
-
-
-def _decodable(path: str) -> str:
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        msg = f"Expected file names in UTF-8, got {os.fsencode(path)!r}; rename it."
-        raise InputError(msg) from error
-    return path
+            continue
+        name = str(file.relative_to(root))
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            msg = f"Expected file names in UTF-8, got {os.fsencode(name)!r}; rename it."
+            raise InputError(msg) from error
+        yield name
 
 
 def read_list(file: TextFile | Path) -> Reader:
@@ -114,17 +111,16 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
 
 
 def _delimiter(text: TextFile) -> str:
-    """What makes the most columns of the header; names may hold the others in quotes."""
-    return max((",", ";", "\t"), key=lambda delimiter: _header_fit(text, delimiter))
+    """What leaves quotes around the header's names, not in them, and makes the most of these."""
 
+    def fit(delimiter: str) -> tuple[bool, int]:
+        try:
+            names = next(csv.reader(text.lines(newline=""), delimiter=delimiter, strict=True), [])
+        except csv.Error:
+            return False, 0
+        return not any('"' in name for name in names), len(names)
 
-def _header_fit(text: TextFile, delimiter: str) -> tuple[bool, int]:
-    """How well a delimiter fits: whether it leaves quotes around names, not in them, and how many names it makes."""
-    try:
-        names = next(csv.reader(text.lines(newline=""), delimiter=delimiter, strict=True), [])
-    except csv.Error:
-        return False, 0
-    return not any('"' in name for name in names), len(names)
+    return max((",", ";", "\t"), key=fit)
 
 
 def _records(text: TextFile, delimiter: str) -> Iterator[list[str]]:
@@ -207,18 +203,13 @@ def _check_depth(record: object, line: str) -> None:
     """Refuse what is nested so deep that writing it may fail; a line with few brackets cannot be."""
     if line.count("[") + line.count("{") <= MAX_DEPTH:
         return
-    level = [record]
+    level: list[Any] = [record]
     for _ in range(MAX_DEPTH):
-        level = [within for value in level for within in _within(value)]
+        nested = (value for value in level if isinstance(value, dict | list))
+        level = [within for value in nested for within in (value.values() if isinstance(value, dict) else value)]
     if level:
         msg = f"lists and objects within one another, more than {MAX_DEPTH} deep"
         raise ValueError(msg)
-
-
-def _within(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
 
 
 def _kind(value: object) -> str:

@@ -112,10 +112,9 @@ class TextFile:
 
     def _undecodable(self, bad: BadByte) -> InputError:
         what = "it ends inside a character" if bad.value is None else f"got byte 0x{bad.value:02x}"
-        came = f"{what} in line {bad.line:,}"
         likely = likely_encoding(self.path, bad)
         looks = f"it looks like {likely[0]}, which reads {likely[1]!r} there" if likely else "no other encoding fits"
-        return self.refusal(came, looks, likely and likely[0])
+        return self.refusal(f"{what} in line {bad.line:,}", looks, likely and likely[0])
 
     def refusal(self, came: str, looks: str, likely: str | None) -> InputError:
         """What to raise where bytes are not of its encoding."""
@@ -134,7 +133,9 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
         head = file.read(_HEAD_BYTES)
     called, marked = name or str(path), marked_encoding(head)
     if marked:
-        _check_mark(called, marked, encoding)
+        if encoding is not None and check_encoding(encoding) not in marked:
+            msg = f"Expected {encoding} in {called}, its first bytes are the mark of {marked[1]}; leave out --encoding."
+            raise InputError(msg)
         return TextFile(path, called, marked[0], option)
     if encoding is not None:
         codec = check_encoding(encoding)
@@ -147,12 +148,6 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
     if unmarked:
         raise text.refusal(came="got NUL bytes", looks=f"it looks like {unmarked}", likely=unmarked)
     return text
-
-
-def _check_mark(called: str, marked: tuple[str, str], encoding: str | None) -> None:
-    if encoding is not None and check_encoding(encoding) not in marked:
-        msg = f"Expected {encoding} in {called}, its first bytes are the mark of {marked[1]}; leave out --encoding."
-        raise InputError(msg)
 
 
 def check_encoding(name: str) -> str:

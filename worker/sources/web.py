@@ -17,7 +17,7 @@ from worker.photos.cells import parse_url
 from worker.photos.names import CheckedNames, checked_socket, system_lookup
 from worker.places import shown
 
-__all__ = ["WebLimits", "check_host", "checked_connector", "download"]
+__all__ = ["WebLimits", "checked_connector", "download"]
 
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 30.0
@@ -113,15 +113,6 @@ def checked_connector(addresses: Addresses, timeout_s: float) -> TCPConnector:
     return TCPConnector(resolver=names, use_dns_cache=False, socket_factory=partial(checked_socket, addresses))
 
 
-def check_host(url: URL, addresses: Addresses) -> None:
-    """Refuse a URL whose host is written as an address that is not public; names are checked when they are resolved.
-
-    Raises:
-        ImageError: ``refused``: it is, or its host is neither a name nor an address.
-    """
-    addresses.check_literal(parse_url(shown(str(url))))
-
-
 async def _patiently(wanted: _Wanted, addresses: Addresses) -> None:
     async with ClientSession(
         connector=checked_connector(addresses, CONNECT_TIMEOUT_S),
@@ -148,8 +139,10 @@ async def _once(session: ClientSession, wanted: _Wanted, addresses: Addresses) -
         raise InputError(msg) from error
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            check_host(here, addresses)
-            async with await _answer(session, here, wanted.limits.answer_s) as answer:
+            addresses.check_literal(parse_url(shown(str(here))))  # names are checked when they are resolved
+            async with asyncio.timeout(wanted.limits.answer_s):  # a host that drips its headers is not awaited for ever
+                asked = await session.get(here, allow_redirects=False)
+            async with asked as answer:
                 if answer.status in _MOVED:
                     here = _moved_to(answer, here, wanted)
                     continue
@@ -165,12 +158,6 @@ async def _once(session: ClientSession, wanted: _Wanted, addresses: Addresses) -
             raise _PassingError(msg) from error
     msg = f"{wanted.expected}, the host redirected more than {MAX_REDIRECTS} times; check the URL."
     raise InputError(msg)
-
-
-async def _answer(session: ClientSession, here: URL, answer_s: float) -> ClientResponse:
-    """The answer as far as its headers; a host that drips them is not awaited for ever."""
-    async with asyncio.timeout(answer_s):
-        return await session.get(here, allow_redirects=False)
 
 
 def _moved_to(answer: ClientResponse, here: URL, wanted: _Wanted) -> URL:
