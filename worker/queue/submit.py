@@ -12,7 +12,7 @@ import pyarrow as pa
 from models.errors import InputError, JobError
 from models.reference import ModelReference, resolve_model
 from worker.earlier.previous import Carried, Terms, carry_over
-from worker.job import Job, Priority
+from worker.job import Job
 from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
 from worker.label import check_done
@@ -20,6 +20,7 @@ from worker.model import moved_words, note_model, verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.photos.photo import Limits
 from worker.places import is_url, stem_of
+from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
 from worker.request import JobRequest
 from worker.sources.catalogue import Catalogue
