@@ -20,12 +20,18 @@ from worker.queue.settings import QueueSettings
 from .recorder import Recorder, a_moment_later, next_second, waiting
 
 
+@pytest.fixture
+def publishing(jobs: Jobs, state: RedisState, queue: Publisher) -> Reconciler:
+    """Its messages wait in Redis."""
+    return Reconciler(jobs, state, queue)
+
+
 @pytest.mark.parametrize("priority", Priority)
 def test_chunks_go_to_the_queue_of_their_urgency(
-    jobs: Jobs, state: RedisState, queue: Publisher, paper_job, priority: Priority
+    publishing: Reconciler, state: RedisState, paper_job, priority: Priority
 ) -> None:
     paper_job(3, priority=priority)
-    Reconciler(jobs, state, queue).tick()
+    publishing.tick()
     assert {other: waiting(state, other) for other in Priority if waiting(state, other)} == {priority: [0, 1, 2]}
 
 
@@ -74,13 +80,12 @@ def test_leases_are_looked_up_in_every_block(
 
 
 def test_a_waiting_chunk_is_not_queued_again(
-    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job
+    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job
 ) -> None:
     paper_job(5)
-    reconciler = Reconciler(jobs, state, queue)
-    assert reconciler.tick() == 5
+    assert publishing.tick() == 5
     a_moment_later(client)
-    assert reconciler.tick() == 0
+    assert publishing.tick() == 0
     assert waiting(state) == [0, 1, 2, 3, 4]
 
 
@@ -92,45 +97,42 @@ def test_a_chunk_sent_a_moment_ago_is_not_queued_again(reconciler: Reconciler, c
 
 
 def test_a_message_that_is_lost_is_sent_again(
-    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job
+    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job
 ) -> None:
     paper_job(5)
-    reconciler = Reconciler(jobs, state, queue)
-    reconciler.tick()
+    publishing.tick()
     lost = [parse_message(text) for text in client.rpop(QUEUES[Priority.NORMAL], 2)]
     a_moment_later(client)
-    assert reconciler.tick() == 2
+    assert publishing.tick() == 2
     assert waiting(state) == [2, 3, 4, *(message.chunk for message in lost if message)]
 
 
 def test_after_a_flush_every_missing_chunk_is_queued_again(
-    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job, commit_part
+    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job, commit_part
 ) -> None:
     job = paper_job(5)
-    reconciler = Reconciler(jobs, state, queue)
-    reconciler.tick()
+    publishing.tick()
     commit_part(job, 2)
     client.flushall()
-    assert reconciler.tick() == 4
+    assert publishing.tick() == 4
     assert waiting(state) == [0, 1, 3, 4]
 
 
 @pytest.mark.parametrize("slots", [(), (2, 3)])
 def test_no_more_than_a_window_of_chunks_waits(
-    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job, slots: tuple[int, ...]
+    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job, slots: tuple[int, ...]
 ) -> None:
     for number, count in enumerate(slots):
         state.announce(Presence(Owner(f"shop-{number}", "", 1, 1), count, "0.1.0", "/srv/jobs", "cafe"))
     window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(slots))
     paper_job(100)
-    reconciler = Reconciler(jobs, state, queue)
-    assert reconciler.tick() == window
+    assert publishing.tick() == window
     assert waiting(state) == list(range(window))
     next_second(client)
-    assert reconciler.tick() == 0
+    assert publishing.tick() == 0
     client.rpop(QUEUES[Priority.NORMAL], 3)
     next_second(client)
-    assert reconciler.tick() == 3
+    assert publishing.tick() == 3
     assert waiting(state) == list(range(3, window + 3))
 
 
@@ -219,18 +221,17 @@ def test_a_folder_without_a_job_is_left_alone(jobs: Jobs, reconciler: Reconciler
 
 
 def test_the_end_is_queued_once_when_all_chunks_are_done(
-    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job, commit_part
+    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job, commit_part
 ) -> None:
     job = paper_job(2, priority=Priority.HIGH)
-    reconciler = Reconciler(jobs, state, queue)
     commit_part(job, 0)
-    reconciler.tick()
+    publishing.tick()
     assert waiting(state, Priority.HIGH) == [1]
     commit_part(job, 1)
     client.delete(QUEUES[Priority.HIGH])
-    assert reconciler.supply("job") == 1
+    assert publishing.supply("job") == 1
     a_moment_later(client)
-    assert reconciler.supply("job") == 0
+    assert publishing.supply("job") == 0
     assert waiting(state, Priority.HIGH) == [None]
 
 
@@ -316,12 +317,12 @@ def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(
 
 
 def test_a_job_with_setbacks_whose_chunks_still_wait_gets_no_trial(
-    jobs: Jobs, state: RedisState, client: redis.Redis, queue: Publisher, paper_job
+    publishing: Reconciler, state: RedisState, client: redis.Redis, queue: Publisher, paper_job
 ) -> None:
     paper_job(3, name="job")
     queue.send_chunk("job", 0, Priority.NORMAL)
     state.report_trouble("job", "shop-7", "no folder")
-    Reconciler(jobs, state, queue).tick()
+    publishing.tick()
     assert waiting(state) == [0]
     assert not client.exists("hangtag:trial:job")
 
