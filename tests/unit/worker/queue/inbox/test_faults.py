@@ -4,8 +4,7 @@ import pytest
 
 from worker.queue.inbox.inbox import Inbox
 
-from .mortal_storage import Fate, KilledError, MortalStorage
-from .watched_place import Watched, rows_of
+from .watched_place import Fate, KilledError, MortalStorage, Watched, rows_of
 
 STEPS = 22
 EACH_ONCE = {"a.jpg": 1, "1.png": 1, "cam/2.png": 1}

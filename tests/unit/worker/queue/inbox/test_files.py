@@ -75,11 +75,6 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path
     assert kinds(inbox) == {"a.csv": Kind.CATALOGUE, "linked.csv": Kind.CATALOGUE}
 
 
-def test_a_name_that_is_not_utf8_is_no_photo(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"\xff.jpg")).touch()
-    assert list(kinds(tmp_path).values()) == [Kind.OTHER]
-
-
 def test_a_sub_folder_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     """Its path is too long for the system, whoever runs the tests: root may open any other."""
     touch(tmp_path, "a.csv")
@@ -95,11 +90,6 @@ def test_a_sub_folder_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     ((folder, reason),) = look.unreadable.items()
     assert folder.startswith("xxx")
     assert "too long" in reason
-
-
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        look_into(tmp_path / "none")
 
 
 SETTLE_S = 5.0
@@ -138,18 +128,6 @@ def test_what_is_taken_was_the_same_for_long_enough(looks: list[tuple[float, int
         since = since if size == last else now
         last = size
         assert bool(settling.settled([found(size=size)], now)) == (now - since >= SETTLE_S)
-
-
-def test_photos_are_gathered_until_no_more_come() -> None:
-    gathering = Gathering(60.0)
-    assert not gathering.is_ripe(settled=3, unsettled=1, now=0.0)
-    assert gathering.is_ripe(settled=4, unsettled=0, now=2.0)
-
-
-def test_photos_wait_for_others_only_so_long() -> None:
-    gathering = Gathering(60.0)
-    ripe = [gathering.is_ripe(settled=now, unsettled=1, now=float(now)) for now in range(1, 63)]
-    assert ripe == [*([False] * 60), True, False]
 
 
 def test_a_new_wait_begins_when_photos_were_taken_or_went_away() -> None:

@@ -69,13 +69,6 @@ def test_after_a_restart_nothing_is_taken_twice(place: Watched) -> None:
     assert not place.heard.old
 
 
-def test_files_of_another_name_are_other_files(place: Watched) -> None:
-    place.list("a.csv", "a.jpg")
-    place.list("b.csv", "a.jpg")
-    place.settle(place.inbox())
-    assert sorted(file for file, _ in place.heard.new) == ["a.csv", "b.csv"]
-
-
 def test_a_job_that_was_deleted_does_not_come_back(place: Watched) -> None:
     place.list("a.csv", "a.jpg")
     place.settle(place.inbox())
@@ -233,16 +226,6 @@ def test_one_kind_of_files_can_be_asked_for(place: Watched, only: Only) -> None:
     asked.settle(asked.inbox())
     assert [what for what, _ in place.heard.new] == ["a.csv" if only is Only.CATALOGUES else "1 photo"]
     assert not place.heard.others
-
-
-def test_two_folders_with_the_same_file_are_two_jobs(place: Watched, tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    other = place.asked(folder=tmp_path / "other")
-    for here in (place, other):
-        here.list("a.csv", "1.jpg")
-        here.write("1.jpg", "")
-        here.settle(here.inbox())
-    assert len({name for _, name in place.heard.new}) == 4
 
 
 def test_a_damaged_log_of_photos_is_told(place: Watched) -> None:

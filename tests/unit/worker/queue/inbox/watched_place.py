@@ -1,6 +1,7 @@
 """A folder, what is asked of its files, and what became of them; time passes when a test says so."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from worker.queue.inbox.inbox import Inbox
 from worker.queue.inbox.request import InboxRequest
 from worker.queue.submit import Submitted
 
-__all__ = ["Heard", "Watched", "rows_of"]
+__all__ = ["Fate", "Heard", "KilledError", "MortalStorage", "Watched", "rows_of"]
+
 
 LONG_S = 1000.0
 
@@ -105,3 +107,43 @@ def rows_of(jobs: Jobs) -> Counter[str | None]:
     return Counter(
         image for job in found if job for chunk in range(job.spec.chunks) for image in job.chunk_images(chunk)
     )
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process, which nothing can catch."""
+
+
+@dataclass
+class Fate:
+    """Something happens at a step.
+
+    Attributes:
+        at: which step, from 1 on; 0 for none.
+        happens: what.
+        steps: so far: one before each write and one after it.
+    """
+
+    at: int
+    happens: Callable[[], None]
+    steps: int = 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps == self.at:
+            self.happens()
+
+
+@dataclass(frozen=True)
+class MortalStorage(FolderStorage):
+    """Storages of one place are equal, whatever their fate."""
+
+    fate: Fate = field(compare=False)
+
+    def commit(self, key: str, data: bytes) -> bool:
+        self.fate.step()
+        won = super().commit(key, data)
+        self.fate.step()
+        return won
+
+    def child(self, folder: str) -> "MortalStorage":
+        return MortalStorage(Path(self.root / folder), self.fate)
