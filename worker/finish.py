@@ -16,7 +16,7 @@ from worker.job import CANCELLED, RETRYABLE, Job, Retry, commit_retry
 from worker.merging.merge import Merged, merge_job, upload_lists
 from worker.model import check_promise
 from worker.places import scheme_of
-from worker.products.disagreement import DisagreeingProduct
+from worker.products.by_group import DisagreeingProduct
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, finished_receipt
 from worker.receipt_page import ProductPhotos, brought, receipt_page
 from worker.results import PartWork, Status, latest_parts, part_key, part_work, read_part

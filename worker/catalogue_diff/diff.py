@@ -1,17 +1,15 @@
 """Two models on the same rows of a catalogue."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pyarrow.parquet as pq
 
 from models.errors import JobError
-from worker.catalogue_diff.count import Answer, Pair, counted
-from worker.catalogue_diff.figures import CatalogueFigures
-from worker.catalogue_diff.here import bring_here
-from worker.catalogue_diff.sample import Sample, SampleOptions, draw_sample
+from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel, counted
+from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, draw_sample
 from worker.job import JobOptions
 from worker.label import LabelRequest, label
 from worker.model import verified_pin
@@ -24,14 +22,6 @@ Advance = Callable[[str, int, int], None]
 """Called with what is being done, and how much of how much is."""
 
 _COLUMNS: Final = ("row", "image", "label", "confidence", "status", "error_message", "sha256")
-
-
-@dataclass(frozen=True)
-class _Labels:
-    """What one model says: row → answer, of those that it could label; and of the others, what was wrong with one."""
-
-    answers: dict[int, Answer]
-    failure: str | None
 
 
 def diff_catalogue(
@@ -60,18 +50,18 @@ def diff_catalogue(
         JobError: it does not come; or no row could be labelled by both.
     """
     sample = draw_sample(source, folder, rows, options)
-    here = bring_here(sample, options, lambda done, of: advance("Fetching photos", done, of))
-    old = _labels(before, here, sample, options, lambda done, of: advance("Labelling with the old model", done, of))
-    new = _labels(after, here, sample, options, lambda done, of: advance("Labelling with the new model", done, of))
-    both = sorted(old.answers.keys() & new.answers.keys())
+    here = bring_here(sample, options, partial(advance, "Fetching photos"))
+    old, old_failure = _labels(before, here, sample, options, partial(advance, "Labelling with the old model"))
+    new, new_failure = _labels(after, here, sample, options, partial(advance, "Labelling with the new model"))
+    both = sorted(old.keys() & new.keys())
     if not both:
         msg = (
             f"Expected rows of {sample.source} that both models can label, found none among {sample.table.num_rows:,}: "
-            f"{old.failure or new.failure}"
+            f"{old_failure or new_failure}"
         )
         raise JobError(msg)
     cells = dict(zip(*(sample.table.column(name).to_pylist() for name in ("row", "image")), strict=True))
-    pairs = [Pair(row, cells[row], old.answers[row], new.answers[row]) for row in both]
+    pairs = [Pair(row, cells[row], old[row], new[row]) for row in both]
     figures = counted(pairs, options.renamed, _root(sample))
     return figures.model_copy(
         update={
@@ -89,8 +79,12 @@ def _root(sample: Sample) -> Path:
 
 def _labels(
     model: Path, here: Path, sample: Sample, options: SampleOptions, on_progress: Callable[[int, int], None]
-) -> _Labels:
-    """Label the rows with a model, in a job of its own: a moved champion leaves the challenger's labels as they are."""
+) -> tuple[dict[int, RowLabel], str | None]:
+    """Label the rows with a model, in a job of its own: a moved champion leaves the challenger's labels as they are.
+
+    Returns:
+        Row → what the model says, of rows that it could label; and what was wrong with one of the others.
+    """
     pin = verified_pin(model, None)
     unpromised = "-to-review" if pin.all_to_review else ""  # not in the job that an earlier Hangtag labeled otherwise
     output = sample.folder / f"labels-{pin.digest[:12]}{unpromised}.parquet"
@@ -105,12 +99,12 @@ def _labels(
         retry_failed=True,
     )
     label(request, on_progress)
-    answers: dict[int, Answer] = {}
+    labels: dict[int, RowLabel] = {}
     failure = None
     for row in pq.read_table(output, columns=list(_COLUMNS)).to_pylist():
         if row["status"] == Status.FAILED:
             failure = failure or row["error_message"]
             continue
         review = row["status"] == Status.REVIEW
-        answers[row["row"]] = Answer(row["label"], row["confidence"], review, row["sha256"], row["image"])
-    return _Labels(answers, failure)
+        labels[row["row"]] = RowLabel(row["label"], row["confidence"], review, row["sha256"], row["image"])
+    return labels, failure

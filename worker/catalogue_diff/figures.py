@@ -1,10 +1,26 @@
 """What a comparison of two models on a catalogue comes to."""
 
-from typing import Annotated
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["CatalogueChange", "CatalogueFigures", "ChangedRow"]
+from models.errors import ImageError
+from pages.tiles import photo_uri
+from worker.photos.cells import photo_in
+from worker.places import is_elsewhere
+
+__all__ = ["CatalogueChange", "CatalogueFigures", "ChangedRow", "Pair", "RowLabel", "counted"]
+
+_FLOWS_SHOWN: Final = 8
+_ROWS_OF_A_FLOW: Final = 6
+_ROWS_SHOWN: Final = 24
+_SIDE: Final = 160
+_MOST_BYTES: Final = 5_500
 
 
 class _Record(BaseModel):
@@ -64,3 +80,79 @@ class CatalogueFigures(_Record):
     def changed_share(self) -> float:
         """Of the rows that were compared; 0 where there are none."""
         return self.changed / self.rows if self.rows else 0.0
+
+
+@dataclass(frozen=True)
+class RowLabel:
+    """What a model says of a row.
+
+    Attributes:
+        review: whether a person should look.
+        sha256: of the photo.
+        photo: where its bytes are: a path, or the cell that holds them.
+    """
+
+    label: str
+    confidence: float
+    review: bool
+    sha256: str
+    photo: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A row that both models have labelled; ``cell`` is what the catalogue says of its photo."""
+
+    row: int
+    cell: str | None
+    before: RowLabel
+    after: RowLabel
+
+
+def counted(pairs: Sequence[Pair], renamed: Mapping[str, str], root: Path) -> CatalogueFigures:
+    """Count what differs.
+
+    Args:
+        pairs: by row.
+        renamed: label of the model before → what the model after calls the same.
+        root: where relative paths of photos start.
+
+    Returns:
+        Figures; ``source``, ``rows_in_source`` and ``failed`` are for the caller to fill in.
+    """
+    flows: defaultdict[tuple[str, str], list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        if renamed.get(pair.before.label, pair.before.label) != pair.after.label:
+            flows[pair.before.label, pair.after.label].append(pair)
+    order = sorted(flows, key=lambda flow: (-len(flows[flow]), flow))
+    shown: list[Pair] = []  # of each of the largest flows the rows that the new model is surest of, each photo once
+    for flow in order[:_FLOWS_SHOWN]:
+        by_photo = {pair.after.sha256: pair for pair in reversed(flows[flow])}
+        shown += sorted(by_photo.values(), key=lambda pair: (-pair.after.confidence, pair.row))[:_ROWS_OF_A_FLOW]
+    reviews = Counter((pair.before.review, pair.after.review) for pair in pairs)
+    return CatalogueFigures(
+        source="",
+        rows_in_source=len(pairs),
+        rows=len(pairs),
+        failed=0,
+        changed=sum(map(len, flows.values())),
+        to_review=reviews[False, True],
+        from_review=reviews[True, False],
+        flows=tuple(CatalogueChange(before=one, after=other, rows=len(flows[one, other])) for one, other in order),
+        examples=tuple(_example(pair, root) for pair in shown[:_ROWS_SHOWN]),
+    )
+
+
+def _example(pair: Pair, root: Path) -> ChangedRow:
+    photo, thumbnail = pair.after.photo, None
+    with suppress(ImageError):  # both models have decoded it in processes of their own, so it may be decoded here
+        thumbnail = photo_uri(photo_in(photo) if is_elsewhere(photo) else root / photo, _SIDE, _MOST_BYTES)
+    return ChangedRow(
+        row=pair.row,
+        image=None if not pair.cell or pair.cell.lower().startswith("data:") else pair.cell,
+        before=pair.before.label,
+        before_confidence=pair.before.confidence,
+        after=pair.after.label,
+        after_confidence=pair.after.confidence,
+        thumbnail=thumbnail,
+    )

@@ -1,8 +1,9 @@
-"""Some rows of a catalogue, drawn once: a small catalogue of their own."""
+"""Some rows of a catalogue, drawn once, with their photos on this machine: a small catalogue of their own."""
 
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,13 +13,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from models.whole_file import replace_file
+from models.errors import JobError
+from models.whole_file import replace_file, write_beside
+from worker.photos.photo import Wanted
+from worker.photos.source import Photos, open_photos
 from worker.places import cell_texts
 from worker.sources.catalogue import open_catalogue
 
-__all__ = ["SAMPLE_FILE", "Sample", "SampleOptions", "draw_sample"]
+__all__ = ["SAMPLE_FILE", "Sample", "SampleOptions", "bring_here", "draw_sample"]
+
 
 SAMPLE_FILE: Final = "sample.parquet"
+_HERE_FILE: Final = "here.parquet"
+_WAIT_S: Final = 1.0
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
 
@@ -89,45 +96,105 @@ def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) ->
     place = folder / hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
     file = place / SAMPLE_FILE
     if not file.exists():
-        replace_file(file, _drawn(source, rows, options))
+        _write(file, _drawn(source, rows, options))
     table = pq.read_table(file)
     about = _About.model_validate_json(table.schema.metadata[_ABOUT_KEY])
     return Sample(place, about.source, about.image_root, about.rows_in_source, table.replace_schema_metadata())
 
 
-def _drawn(source: str, rows: int, options: SampleOptions) -> bytes:
+def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
     catalogue = open_catalogue(
         source, options.image_column, options.image_root, options.encoding, options.allow_hosts or None
     )
     columns = (batch.column(catalogue.image_column) for batch in catalogue.batches)
-    cells, rows_in_source = _reservoir(columns, rows, np.random.default_rng(options.seed))
+    drawn, rows_in_source = _reservoir(columns, rows, np.random.default_rng(options.seed))
     about = _About(source=catalogue.source, image_root=catalogue.image_root, rows_in_source=rows_in_source)
-    numbers = sorted(cells)
-    table = pa.table([[row + 1 for row in numbers], [cells[row] for row in numbers]], schema=_SCHEMA)
-    buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({_ABOUT_KEY: about.model_dump_json()}), buffer)
-    return buffer.getvalue()
+    table = pa.table([[row + 1 for row, _ in drawn], [cell for _, cell in drawn]], schema=_SCHEMA)
+    return table.replace_schema_metadata({_ABOUT_KEY: about.model_dump_json()})
 
 
-def _reservoir(columns: Iterable[pa.Array], size: int, rng: np.random.Generator) -> tuple[dict[int, str | None], int]:
+def _reservoir(
+    columns: Iterable[pa.Array], size: int, rng: np.random.Generator
+) -> tuple[list[tuple[int, str | None]], int]:
     """Vitter's algorithm R ("Random sampling with a reservoir", ACM TOMS 11, 1985): one pass, ``size`` cells in memory.
 
     Returns:
-        Row from 0 → its cell; and how many rows there were.
+        Rows from 0, in order, with their cells; and how many rows there were.
     """
-    slots: list[int] = []
-    cells: dict[int, str | None] = {}
+    slots: list[tuple[int, str | None]] = []
     seen = 0
     for column in columns:
         rows = np.arange(seen, seen + len(column))
         places = np.where(rows < size, rows, rng.integers(0, rows + 1))
-        for place, row in zip(places[places < size].tolist(), rows[places < size].tolist(), strict=True):
-            cell = cell_texts(column[row - seen : row - seen + 1])[0]
-            if place == len(slots):
-                slots.append(row)
-            else:
-                del cells[slots[place]]
-                slots[place] = row
-            cells[row] = cell
+        chosen = places < size
+        for place, row in zip(places[chosen].tolist(), rows[chosen].tolist(), strict=True):
+            slots[place : place + 1] = [(row, cell_texts(column[row - seen : row - seen + 1])[0])]
         seen += len(column)
-    return cells, seen
+    return sorted(slots, key=lambda slot: slot[0]), seen
+
+
+def _write(file: Path, table: pa.Table) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    replace_file(file, buffer.getvalue())
+
+
+def bring_here(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> Path:
+    """Fetch the photos that are elsewhere, and write a catalogue whose photos are all on this machine.
+
+    Photos on its disks, and in cells, stay where they are. Rows whose photo does not come are left out. Photos that a
+    killed process has fetched are not fetched again.
+
+    Args:
+        sample: the rows.
+        options: which hosts may be asked.
+        advance: told how many photos have come, and of how many.
+
+    Returns:
+        The catalogue, with the columns of the sample.
+
+    Raises:
+        JobError: not one of several photos has come; nothing is kept then.
+    """
+    file = sample.folder / _HERE_FILE
+    if not file.exists():
+        _write(file, _with_photos(sample, options, advance))
+    return file
+
+
+def _with_photos(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> pa.Table:
+    cells: list[str | None] = sample.table.column("image").to_pylist()
+    with closing(open_photos(sample.image_root, options.allow_hosts)) as photos:
+        elsewhere = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
+        paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in elsewhere}
+        asked = [Wanted(0, place, cells[place]) for place in elsewhere if not paths[place].exists()]
+        failures = _fetch(photos, asked, paths, advance)
+    if failures and len(failures) == len(cells):
+        msg = f"Expected the photos of {len(cells):,} rows of {sample.source}, none of them came: {failures[0]}"
+        raise JobError(msg)
+    found = [place for place in range(len(cells)) if place not in paths or paths[place].exists()]
+    images = [str(paths[place]) if place in paths else cells[place] for place in found]
+    rows = sample.table.column("row").take(pa.array(found, pa.int64()))
+    return pa.table([rows, pa.array(images, pa.string())], schema=sample.table.schema)
+
+
+def _fetch(
+    photos: Photos, asked: list[Wanted], paths: dict[int, Path], advance: Callable[[int, int], None]
+) -> list[str]:
+    """Write photos to their paths; says what is wrong with those that do not come."""
+    failures: list[str] = []
+    photos.want(asked, {})
+    done = 0
+    while done < len(asked):
+        advance(done, len(asked))
+        photo = photos.take(_WAIT_S)
+        if photo is None:
+            continue
+        done += 1
+        if isinstance(photo.outcome, bytes):
+            path = paths[photo.wanted.row]
+            path.parent.mkdir(exist_ok=True)
+            write_beside(path, photo.outcome).replace(path)
+        else:
+            failures.append(str(photo.outcome))
+    return failures

@@ -7,14 +7,15 @@ from typing import Final
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from models.errors import InputError
-from models.statistics.intervals import wilson_interval
+from models.statistics.intervals import Interval, wilson_interval
 from models.terminal import Console
 from models.text import number_of
 from models.whole_file import replace_file
 from pages.render import render
+from pages.text import between
 from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.figures import CatalogueFigures
 from worker.catalogue_diff.sample import SampleOptions
@@ -58,54 +59,45 @@ def diff_and_show(
         msg = f"Expected the folder {html.absolute().parent} to exist; make it first, or name another --html."
         raise InputError(msg)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bars: dict[str, TaskID] = {}
+
+    def advance(what: str, done: int, total: int) -> None:
+        if what not in bars:
+            bars[what] = progress.add_task(what, total=total)
+        progress.update(bars[what], completed=done, total=total)
+
     with (
         tempfile.TemporaryDirectory(prefix="hangtag-diff-") as folder,
         Progress(*columns, console=Console(stderr=True), transient=True) as progress,
     ):
-        figures = diff_catalogue(before, after, source, Path(folder), rows, options, _Bars(progress).advance)
+        figures = diff_catalogue(before, after, source, Path(folder), rows, options, advance)
+    interval = wilson_interval(figures.changed, figures.rows)
     if html is not None:
-        interval = wilson_interval(figures.changed, figures.rows)
         page = render("catalogue_diff.html", before=names[0], after=names[1], figures=figures, interval=interval)
         replace_file(html, page.encode())
     if as_json:
-        print(json.dumps(_facts(figures, names), indent=1))
+        facts = {
+            "before": names[0],
+            "after": names[1],
+            **figures.model_dump(),
+            "changed_share": figures.changed_share,
+            "changed_share_95_wilson": interval,
+            "examples": [example.model_dump(exclude={"thumbnail"}) for example in figures.examples],
+        }
+        print(json.dumps(facts, indent=1))
     else:
-        _print(figures, names, html, Console())
+        _print(figures, names, interval, html, Console())
     return figures
 
 
-class _Bars:
-    """A bar for each thing that is done."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def advance(self, what: str, done: int, total: int) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._tasks[what], completed=done, total=total)
-
-
-def _facts(figures: CatalogueFigures, names: tuple[str, str]) -> dict[str, object]:
-    examples = [example.model_dump(exclude={"thumbnail"}) for example in figures.examples]
-    share = {
-        "changed_share": figures.changed_share,
-        "changed_share_95_wilson": wilson_interval(figures.changed, figures.rows),
-    }
-    return {"before": names[0], "after": names[1], **figures.model_dump(), **share, "examples": examples}
-
-
-def _print(figures: CatalogueFigures, names: tuple[str, str], html: Path | None, console: Console) -> None:
-    low, high = (100 * end for end in wilson_interval(figures.changed, figures.rows))
-    said = f"{figures.changed_share:.1%} of {figures.rows:,} rows would change (95% {low:.1f} to {high:.1f}%, Wilson)."
+def _print(
+    figures: CatalogueFigures, names: tuple[str, str], interval: Interval, html: Path | None, console: Console
+) -> None:
+    band = f"95% {between(interval)}, Wilson"
+    said = f"{figures.changed_share:.1%} of {figures.rows:,} rows would change ({band})."
     console.print(f"[bold]{escape(names[0])} → {escape(names[1])}:[/bold] {said}", highlight=False)
     if figures.flows:
-        table = Table()
-        for name in ("before", "after"):
-            table.add_column(name)
-        for name in ("rows", "share"):
-            table.add_column(name, justify="right")
+        table = Table("before", "after", Column("rows", justify="right"), Column("share", justify="right"))
         for flow in figures.flows[:_MOST_FLOWS]:
             cells = (escape(flow.before), escape(flow.after), f"{flow.rows:,}", f"{flow.rows / figures.rows:.1%}")
             table.add_row(*cells)

@@ -14,9 +14,8 @@ from models.whole_file import replacing
 from worker.job import Job, images_of
 from worker.merging.output import ResultWriter, open_writer
 from worker.merging.review_list import ReviewList
-from worker.products.by_group import product_names, write_by_group
-from worker.products.disagreement import DisagreeingProduct, Disagreements
-from worker.products.store import ProductStore
+from worker.products.by_group import DisagreeingProduct, Disagreements, product_names, write_by_group
+from worker.products.vote import ProductStore
 from worker.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts
 from worker.results import RESULT_SCHEMA, read_part
 from worker.scratch import scratch_database

@@ -1,26 +1,32 @@
-"""``by_group.parquet``: what is said of each product."""
+"""``by_group.parquet``: what is said of each product; rows whose sure photos disagree are sent to review."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.decision import ReviewReason
 from models.errors import InputError
 from models.whole_file import sync_file
-from worker.job import Job
-from worker.products.store import ProductStore
-from worker.products.vote import Product, Verdict, decide
-from worker.receipt import GroupCounts
+from worker.job import Job, images_of
+from worker.products.vote import Product, ProductStore, Verdict, decide
+from worker.receipt import GroupCounts, SampleRow
+from worker.results import Status
 from worker.sources.readers import JSON_FIELD
 
-__all__ = ["check_group_column", "product_names", "write_by_group"]
+__all__ = ["DisagreeingProduct", "Disagreements", "check_group_column", "product_names", "write_by_group"]
+
 
 ROW_GROUP: Final = 65_536
+_SHOWN: Final = 6
+_PHOTOS: Final = 4
+_ALIKE: Final = 2
 _ADDED: Final = pa.schema(
     [
         ("label", pa.string()),
@@ -42,7 +48,7 @@ def check_group_column(schema: pa.Schema, column: str | None, prefix: str) -> No
 
     Args:
         schema: of the catalogue.
-        column: which it has; none where nobody named one.
+        column: None if nobody named one.
         prefix: of the columns that labelling adds.
 
     Raises:
@@ -52,7 +58,8 @@ def check_group_column(schema: pa.Schema, column: str | None, prefix: str) -> No
         return
     field = schema.field(column)
     kind = _plain(field.type)
-    if field.metadata == JSON_FIELD or not (_is_text(kind) or pa.types.is_integer(kind)):
+    usable = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer)
+    if field.metadata == JSON_FIELD or not any(fits(kind) for fits in usable):
         came = "some hold numbers or lists" if field.metadata == JSON_FIELD else f"they hold {field.type}"
         msg = (
             f"Expected text, or whole numbers, in every cell of the --group-column {column}, {came}; write them all as "
@@ -71,10 +78,6 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
 def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
     """The product of each of some catalogue rows, as text; null where the cell is empty or blank."""
     cells = rows.column(column)
@@ -83,20 +86,25 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
 
 
 def write_by_group(job: Job, column: str, store: ProductStore, file: Path, on_product: OnProduct) -> GroupCounts:
-    """Write a row a product, in order of first appearance.
+    """Write a row for each product, in order of first appearance.
 
     Args:
         job: whose products they are.
-        column: of the catalogue, which names them.
+        column: of the catalogue, which names them; a dictionary is written as its values.
         store: all of the job's rows.
-        file: a new one.
+        file: a new one; the names of its other columns are prefixed as those of the result.
         on_product: called with each product.
     """
-    schema, counts = _schema(job, column), Counter[str]()
+    kind = _plain(job.chunk_table(0, [column]).schema.field(column).type)
+    added = [field.with_name(job.spec.options.prefix + field.name) for field in _ADDED]
+    schema, counts = pa.schema([pa.field(column, kind), *added]), Counter[str]()
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         rows = _rows(job, store, counts, on_product)
         while batch := list(islice(rows, ROW_GROUP)):
-            writer.write_table(_table(batch, schema))
+            names, *columns = zip(*batch, strict=True)
+            arrays = [pa.array(cells, field.type) for cells, field in zip(columns, _ADDED, strict=True)]
+            named = pa.array(names, pa.string()).cast(kind)
+            writer.write_table(pa.Table.from_arrays([named, *arrays], schema=schema))
     sync_file(file)
     return GroupCounts.model_validate({name: counts[name] for name in GroupCounts.model_fields})
 
@@ -112,14 +120,65 @@ def _rows(job: Job, store: ProductStore, counts: Counter[str], on_product: OnPro
         yield product.name, told.label, told.confidence, told.status, told.reason, *sizes, told.agreement, model
 
 
-def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
-    names, *columns = zip(*rows, strict=True)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, _ADDED, strict=True)]
-    return pa.Table.from_arrays([pa.array(names, pa.string()).cast(schema[0].type), *arrays], schema=schema)
+@dataclass(frozen=True)
+class DisagreeingProduct:
+    """A product to look at: what is said of it, and some of the rows that disagree, two of one label at most."""
+
+    product: Product
+    verdict: Verdict
+    rows: tuple[SampleRow, ...]
 
 
-def _schema(job: Job, column: str) -> pa.Schema:
-    """The group column, a dictionary as its values; and what is added, its names prefixed as those of the result."""
-    kind = _plain(job.chunk_table(0, [column]).schema.field(column).type)
-    added = [field.with_name(job.spec.options.prefix + field.name) for field in _ADDED]
-    return pa.schema([pa.field(column, kind), *added])
+class Disagreements:
+    """Sends to review what was sure by itself, where another photo of the product was as sure of another label.
+
+    Args:
+        job: whose products they are.
+        column: of the catalogue, which names them.
+        store: all of the job's rows.
+    """
+
+    def __init__(self, job: Job, column: str, store: ProductStore) -> None:
+        self._job, self._column, self._store = job, column, store
+        self._rows: dict[str, list[SampleRow]] = {name: [] for name in store.first_disagreeing(_SHOWN)}
+        self._told: dict[str, tuple[Product, Verdict]] = {}
+
+    def amended(self, part: pa.Table, rows: pa.Table) -> pa.Table:
+        """The results of a chunk, with labeled rows of disagreeing products sent to review.
+
+        Args:
+            part: the results, as the part holds them.
+            rows: the catalogue's.
+        """
+        if not self._rows:
+            return part
+        names = product_names(rows, self._column)
+        labeled = pc.equal(part.column("status"), Status.LABELED)
+        found = self._store.disagreeing(set(names.filter(labeled).drop_null().to_pylist()))
+        if not found:
+            return part
+        doubtful = pc.and_(labeled, pc.is_in(names, value_set=pa.array(sorted(found), pa.string())))
+        self._consider(names.filter(doubtful).to_pylist(), part.filter(doubtful), rows.filter(doubtful))
+        changed = {"status": Status.REVIEW, "reason": ReviewReason.DISAGREEMENT}
+        for column, value in changed.items():
+            cells = pc.if_else(doubtful, pa.scalar(value.value), part.column(column))
+            part = part.set_column(part.schema.get_field_index(column), part.schema.field(column), cells)
+        return part
+
+    def _consider(self, names: list[str], part: pa.Table, rows: pa.Table) -> None:
+        results = part.select(["label", "confidence"]).to_pylist()
+        for name, result, image in zip(names, results, images_of(self._job, rows), strict=True):
+            shown = self._rows.get(name)
+            if shown is None or len(shown) == _PHOTOS or sum(row.label == result["label"] for row in shown) == _ALIKE:
+                continue
+            said = (result["label"], result["confidence"], None, ReviewReason.DISAGREEMENT)
+            shown.append(SampleRow(image, Status.REVIEW, *said))
+
+    def note(self, product: Product, verdict: Verdict) -> None:
+        """Keep what is said of a product, if it is one to be shown."""
+        if product.name in self._rows:
+            self._told[product.name] = (product, verdict)
+
+    def shown(self) -> tuple[DisagreeingProduct, ...]:
+        """The first disagreeing products, once all rows have been amended and all products noted."""
+        return tuple(DisagreeingProduct(*self._told[name], tuple(rows)) for name, rows in self._rows.items())

@@ -2,14 +2,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from worker.catalogue_diff.count import Answer, Pair, counted
+from worker.catalogue_diff.figures import Pair, RowLabel, counted
 
 
 def pair(row: int, before: str, after: str, *, reviews: str = "no no", sure: float = 0.5, sha256: str = "") -> Pair:
     """``reviews``: whether a person should look, before and after."""
     old, new = (word == "yes" for word in reviews.split())
     photo = f"{row}.png"
-    return Pair(row, photo, Answer(before, 0.5, old, "0", photo), Answer(after, sure, new, sha256 or str(row), photo))
+    return Pair(
+        row, photo, RowLabel(before, 0.5, old, "0", photo), RowLabel(after, sure, new, sha256 or str(row), photo)
+    )
 
 
 def test_rows_are_counted_where_they_go_the_largest_flow_first(tmp_path: Path) -> None:

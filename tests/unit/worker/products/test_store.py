@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from models.decision import ReviewReason
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.products.store import ProductStore
-from worker.products.vote import ClassShare, Product, decide
+from worker.products.vote import ClassShare, Product, ProductStore, decide
 from worker.results import RowResult, results_table
 from worker.scratch import scratch_database
 
