@@ -118,7 +118,10 @@ def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Spl
     def realised_of(target: PrecisionTarget) -> Callable[[Judged], Realised]:
         return lambda split: _realised(split, known(split), target)
 
-    limit = confidence.unknown
+    limit, unknown = confidence.unknown, None
+    if limit is not None:
+        review = of_splits(lambda split: float(1 - known(split).mean()))
+        unknown = UnknownFigures(score=limit.score, limit=limit.limit, kept=limit.kept, review=review)
     figures = of_splits(lambda split: score(split.probabilities, split.labels, classes))
     return Evaluation(
         val=figures.val,
@@ -129,14 +132,7 @@ def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Spl
         coverage_at_precision={
             f"{target.precision:.2f}": of_splits(realised_of(target)) for target in confidence.targets
         },
-        unknown=None
-        if limit is None
-        else UnknownFigures(
-            score=limit.score,
-            limit=limit.limit,
-            kept=limit.kept,
-            review=of_splits(lambda split: float(1 - known(split).mean())),
-        ),
+        unknown=unknown,
     )
 
 
