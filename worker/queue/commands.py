@@ -122,7 +122,7 @@ def submit_command(
 
     The catalogue and the model are copied into the folder of jobs; the photos stay where they are: at URLs, or under a
     folder that every worker must have at the same path. The result is labels.parquet in the job's folder. A job keeps
-    its model: shop@champion is looked up when the job is made, with --watch anew for each.
+    its model: shop@champion is looked up when the job is made, with --watch for each job.
 
     Examples:
 

@@ -61,7 +61,7 @@ class JobFigures:
 
 @dataclass(frozen=True)
 class Overview:
-    """Whether Redis answered, the messages in each queue (none where it did not), and the running jobs by name."""
+    """Whether Redis answered, the messages in each queue if it did, and the running jobs by name."""
 
     redis_up: bool
     waiting: dict[str, int]
@@ -157,7 +157,7 @@ class MetricsServer:
             self._server.server_close()
 
     def _recent(self) -> Overview | None:
-        """The last overview; none where it is too old to be shown as how things are."""
+        """The last overview, unless it is too old to show."""
         seen = self._overview
         return seen[1] if seen and time.monotonic() < seen[0] + _STALE_S else None
 

@@ -97,7 +97,7 @@ def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
 def retry_failed_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
     """Try again those failed rows of a finished job that may work another time: download, timeout, crashed, missing.
 
-    All other rows stay as they are. The result and the receipt are written anew.
+    All other rows stay as they are. The result and the receipt are written again.
 
     Examples:
       hangtag jobs retry-failed spring-2026

@@ -127,7 +127,7 @@ class Metrics:
         self._count({(DROPPED, ("record",)): 1})
 
     def totals(self) -> dict[Key, float]:
-        """Every number, those that are nought too; of :data:`CHUNK_SECONDS` the chunks between two bounds."""
+        """Every number, also zeros; of :data:`CHUNK_SECONDS` the chunks between two bounds."""
         return dict(zip(_KEYS, self._counts.totals().tolist(), strict=True))
 
     def _count(self, amounts: Mapping[Key, float]) -> None:

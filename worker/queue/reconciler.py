@@ -60,7 +60,7 @@ class Publisher(Protocol):
 
 @dataclass
 class _Look:
-    """The last look at a job: nothing where there is nothing to do for it, or its chunks that had no part."""
+    """The last look at a job: its chunks that had no part; no job if there was nothing to do for it."""
 
     job: Job | None
     missing: list[int] = field(default_factory=list)

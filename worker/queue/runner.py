@@ -154,7 +154,7 @@ class Runner:
 
 
 def _check_deaths(job: Job, chunk: int) -> None:
-    """Refuse a chunk that keeps ending its process without a photo to blame; its count begins anew."""
+    """Refuse a chunk that keeps ending its process without a photo to blame; its count begins again."""
     earlier = earlier_attempts(job.storage, chunk)
     if earlier.deaths - len(earlier.rows) >= MAX_STRIKES:
         forget_attempts(job.storage, chunk)
@@ -262,7 +262,7 @@ class LoadedModels:
 class JobTools:
     """The photos of the job that a process works on, and what is known of them; open from one task to the next.
 
-    After an error all of it is closed and opened anew: what is wrong may lie in it, such as a client of S3 that was
+    After an error all of it is closed and opened again: what is wrong may lie in it, such as a client of S3 that was
     made when there were no credentials, or the same error of other photos, which would spoil the next chunk.
     """
 

@@ -25,13 +25,13 @@ class QueueSettings(BaseSettings):
 
     Attributes:
         redis_url: ``redis://``, or ``rediss://`` for TLS; with the password that the file holds, once it was read.
-        redis_password_file: holds Redis's password, on one line; none where the URL says it, or Redis asks for none.
+        redis_password_file: holds Redis's password, on one line; ``None`` if the URL says it, or Redis asks for none.
         jobs: the folder of jobs, on a disk that submitters and workers share, or an ``s3://`` URL.
         grace_s: seconds that a worker has, once told to stop, to finish the chunks it has in hand.
         models_kept: how many models a process keeps loaded at once.
-        metrics_port: where a worker serves its numbers; none where nobody asks.
+        metrics_port: where a worker serves its numbers; ``None`` if it serves none.
         metrics_host: the address of this machine that it serves them at.
-        heartbeat: a file that a worker touches as long as it works; none where nobody looks.
+        heartbeat: a file that a worker touches as long as it works, if there is one.
     """
 
     model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore", hide_input_in_errors=True)

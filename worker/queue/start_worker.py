@@ -100,7 +100,7 @@ def run_worker(app: HangtagCelery, concurrency: int) -> int:
 
 def _prepare_process(**_: object) -> None:
     """In each process that labels: hold no connection of the parent, say nothing but log lines, leave no core files."""
-    let_go_of_connections()
+    _let_go_of_connections()
     _silence(1)
     _silence(2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -112,7 +112,7 @@ def _silence(descriptor: int) -> None:
         os.dup2(nowhere.fileno(), descriptor)
 
 
-def let_go_of_connections() -> None:
+def _let_go_of_connections() -> None:
     """Let go of the parent's network connections, in a process that was just forked.
 
     As long as a child holds a connection that the parent has lost, the kernel goes on telling the parent's event loop
@@ -140,7 +140,7 @@ class GracefulWorker(Worker):
         interrupted: whether somebody pressed Ctrl-C.
     """
 
-    app: "HangtagCelery"
+    app: HangtagCelery
     interrupted = False
 
     def wait_for_soft_shutdown(self) -> None:
@@ -168,7 +168,7 @@ class GracefulWorker(Worker):
 class HangtagConsumer(Consumer):
     """Celery's, whose heart beats while it waits for Redis, when Celery's event loop does not turn."""
 
-    app: "HangtagCelery"
+    app: HangtagCelery
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """See Celery's ``Consumer.ensure_connected``."""
@@ -178,7 +178,7 @@ class HangtagConsumer(Consumer):
 
 
 class LoggedRequest(Request):
-    """Names the chunk when a process is lost, and has the connection made anew when a message cannot be given up.
+    """Names the chunk when a process is lost, and connects again when a message cannot be given up.
 
     Celery only logs the latter. The message then counts as in hand for ever, no other is asked for, and so nobody
     notices that the connection is gone: a worker with one slot takes no more work, silently, until it is started again
@@ -218,5 +218,5 @@ class LoggedRequest(Request):
 
 
 def _throw(error: Exception) -> None:
-    """In the event loop this is the loss of the connection, which Celery makes anew."""
+    """In the event loop this is the loss of the connection, after which Celery connects again."""
     raise error

@@ -56,7 +56,7 @@ class Submitted:
     Attributes:
         new: whether this call wrote it; the same job may have been submitted before.
         carried: what may be taken over from an earlier job, where one was named for a new one.
-        model: the model, as it was looked up; none where that was not needed.
+        model: the model as it was looked up, if that was needed.
         column_words: which column names the photos, where nobody named it.
     """
 
@@ -118,7 +118,7 @@ def submit(
 
 
 def earlier_job(name: str | None, jobs: Jobs) -> Job | None:
-    """The job to carry over from; none where none is named.
+    """The job to carry over from, if one is named.
 
     Raises:
         InputError: there is none.

@@ -29,7 +29,7 @@ _NAME_DIGITS: Final = 12
 
 
 class _ChangedError(Exception):
-    """The file is not what it was when its content was looked at; it is to settle anew."""
+    """The file changed after its content was looked at; it must settle again."""
 
 
 class CatalogueTaker:

@@ -134,7 +134,7 @@ class Settling:
         self._since: dict[str, tuple[int, int, float]] = {}
 
     def settled(self, files: Sequence[Found], now: float) -> list[Found]:
-        """Those of the files that have been the same for ``settle_s``; one that the last look missed begins anew."""
+        """Those of the files that have been the same for ``settle_s``; one that the last look missed begins again."""
         self._since = {file.path: (file.size, file.mtime_ns, self._same_since(file, now)) for file in files}
         return [file for file in files if now - self._since[file.path][2] >= self._settle_s]
 

@@ -103,7 +103,7 @@ class Inbox:
         self._unreadable = set(folders)
 
     def _try(self, what: str, now: float, do: Callable[[], T]) -> T | None:
-        """What comes of it; none where that failed, or failed too short a while ago."""
+        """The answer of ``do``; ``None`` if it failed, or has to wait after an earlier failure."""
         if not self._backoff.may_try(what, now):
             return None
         try:
