@@ -1,15 +1,17 @@
 """Renders the templates: everything that they show is escaped, and a name that is missing is an error."""
 
 from functools import lru_cache
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from models.text import number_of
 from pages import charts
 from pages.text import between, duration, isolated, percent, rounded, share, target_name, visible
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 __all__ = ["render"]
 
@@ -29,7 +31,9 @@ def render(template: str, **values: object) -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # most processes that import this draw no page
+
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -55,4 +59,5 @@ def _environment() -> Environment:
 
 def _shown(value: object) -> object:
     """What an expression shows; markup and numbers stay as they are."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    is_text = isinstance(value, str | PurePath) and not isinstance(value, Markup)
+    return visible(str(value)) if is_text else value

@@ -16,6 +16,7 @@ from trainer.retrain.config import CatalogueSettings, ClassMap, GateSettings, Re
 from trainer.retrain.cycle_folder import Outcome
 from trainer.retrain.gate import judge
 from trainer.retrain.records import CatalogueDiff, Collected, Comparison, Verdict
+from trainer.retrain.report import write_report
 from trainer.splits.assigned import AssignedPhoto
 from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.sample import SampleOptions, draw_sample
@@ -63,12 +64,6 @@ def _export(run: Path, place: Path, options: ExportOptions, advance: Advance) ->
     from exporter.export import export_run
 
     export_run(run, place, options, advance)
-
-
-def _write_report(folder: Path, outcome: Outcome) -> None:
-    from trainer.retrain.report import write_report  # shares parts with the page of a training
-
-    write_report(folder, outcome)
 
 
 def _draw_rows(settings: CatalogueSettings, folder: Path) -> None:
@@ -129,7 +124,7 @@ class Tools:
     catalogue_diff: Callable[[CatalogueSettings, Path, Path, Path, Mapping[str, str], Advance], CatalogueDiff] = (
         _compare_catalogue
     )
-    write_report: Callable[[Path, Outcome], None] = _write_report
+    write_report: Callable[[Path, Outcome], object] = write_report
     log_cycle: Callable[[str, str, Path, str, int, bool, Mapping[str, int]], str] = log_cycle
     drifted_jobs: Callable[[Sequence[str], str, str, Callable[[str], None]], Sequence[object]] = drifted_jobs
     cache: Callable[[], Path] = default_cache
