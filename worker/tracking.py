@@ -1,4 +1,8 @@
-"""A version in MLflow: one run with its bundle, one model version, and the aliases that Hangtag's registry has."""
+"""MLflow behind a small interface: a version is one run with its bundle, one model version, and its aliases.
+
+What a server has been told already, in whole or in part, is not doubled. The files of a run and of a cycle are read as
+files, since this room knows nothing of what trains; one that is not there says nothing.
+"""
 
 import csv
 import json
@@ -6,9 +10,9 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from models.bundle import MANIFEST_FILE, open_bundle
@@ -20,35 +24,101 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
+__all__ = ["log_cycle", "mlflow_client", "point_aliases", "publish_bundle", "server_name"]
 
-__all__ = [
-    "EXPERIMENT",
-    "Entry",
-    "Figure",
-    "bundle_entry",
-    "comparison_figures",
-    "epoch_figures",
-    "evaluation_figures",
-    "log_cycle",
-    "mlflow_client",
-    "point_aliases",
-    "publish_bundle",
-    "run_params",
-    "server_name",
-    "tell",
-]
-
-
+_EXPERIMENT: Final = "hangtag"
+_BUNDLE: Final = "bundle"
+_AT_ONCE: Final = 500  # MLflow takes 1,000 numbers in a request
+_EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
+_NOT_ASKED: Final = {"schema_version", "classes", "preprocess", "made_with", "state", "epochs_done", "best_epoch"}
+_OF_A_RUN: Final = ("args.json", "results.csv", "evaluation.json", "report.html", "model_card.md")
+_OF_A_CYCLE: Final = (  # not cycle.json, whose settings may hold a password
+    *("report.html", "collected.json", "comparison.json", "catalogue.json", "verdict.json"),
+)
 _ALWAYS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it reports its use to its makers otherwise, from 3.2 on
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is the command's own
 }
-# Of its own accord MLflow tries a server that is away for minutes, and it is only told besides.
+# Of its own accord MLflow tries a server that is away for minutes.
 _UNLESS_SET: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+
+
+def publish_bundle(
+    uri: str,
+    bundle: Path,
+    name: str,
+    run: Path | None,
+    version: int,
+    aliases: Mapping[str, int | None] | None = None,
+    experiment: str = _EXPERIMENT,
+) -> str:
+    """Log a bundle as a run, and register it.
+
+    Args:
+        uri: of the tracking server.
+        bundle: its folder.
+        name: of the model.
+        run: the training behind it, where somebody has it: its settings, curves and figures are logged.
+        version: that it has in Hangtag's registry.
+        aliases: see :func:`point_aliases`; none where they are to stay as MLflow has them.
+        experiment: that the run is logged to; made where it is not there.
+
+    Returns:
+        The run's ID in MLflow.
+
+    Raises:
+        BundleError: it is none.
+        MissingExtraError: MLflow's client is not installed.
+        TrackingError: the server is away, or refuses; telling it again goes on from there.
+    """
+    return _log(uri, experiment, _Entry(bundle, name, run, version), aliases or {})
+
+
+def log_cycle(
+    uri: str, experiment: str, folder: Path, name: str, version: int, promoted: bool, aliases: Mapping[str, int]
+) -> str:
+    """Log a retraining cycle as a run with its report and its bundle, and register the bundle.
+
+    Args:
+        uri: of the tracking server.
+        experiment: that the run is logged to.
+        folder: of the cycle.
+        name: of the model.
+        version: of the challenger in Hangtag's registry.
+        promoted: what came of the cycle; else the challenger was refused.
+        aliases: of the model in the registry now.
+
+    Returns:
+        The run's ID in MLflow.
+
+    Raises:
+        BundleError: the cycle's bundle is damaged.
+        MissingExtraError: MLflow's client is not installed.
+        TrackingError: the server is away, or refuses; telling it again goes on from there.
+    """
+    entry = _Entry(folder / "bundle", name, folder / "run", version, cycle=folder, promoted=promoted)
+    return _log(uri, experiment, entry, {CHAMPION: None, CHALLENGER: None, **aliases})
+
+
+def point_aliases(uri: str, name: str, aliases: Mapping[str, int | None]) -> None:
+    """Let a model's aliases mean the versions in MLflow that they mean in Hangtag's registry.
+
+    Args:
+        uri: of the server.
+        name: of the model.
+        aliases: alias → Hangtag's version; none takes it away. So does one that MLflow has not been told of: an alias
+            that means another version than here is worse than none.
+
+    Raises:
+        MissingExtraError: MLflow's client is not installed.
+        TrackingError: the server is away, or refuses.
+    """
+    with mlflow_client(uri) as client:
+        _point(client, name, aliases)
 
 
 @contextmanager
@@ -127,15 +197,8 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A number.
-
-    Attributes:
-        name: with MLflow's ``/`` between what belongs together.
-        value: finite.
-        epoch: that it is of; 0 where it is of the whole training.
-    """
+class _Metric(NamedTuple):
+    """A finite number of an epoch; of 0 where it is of the whole training."""
 
     name: str
     value: float
@@ -143,77 +206,89 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A version, and all that is known of how it came about.
+class _Entry:
+    """A version, and the training and the cycle behind it, where these are known."""
 
-    Attributes:
-        name: of the model.
-        version: in Hangtag's registry; MLflow counts its own.
-        digest: of the bundle. It is what an entry is known by: the same bundle is told of once.
-        bundle: its folder.
-        at_ms: when it was measured, in milliseconds since 1970; the same whenever it is told again.
-        params: what it was trained with.
-        figures: what was measured.
-        tags: what else is to be found by.
-        files: file → folder among the run's artifacts, ``""`` for the top; each of them is there.
-    """
-
-    name: str
-    version: int
-    digest: str
     bundle: Path
-    at_ms: int
-    params: Mapping[str, str] = field(default_factory=dict)
-    figures: tuple[Figure, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[Path, str] = field(default_factory=dict)
+    name: str
+    run: Path | None
+    version: int
+    cycle: Path | None = None
+    promoted: bool = False
+
+    def identity(self) -> dict[str, str]:
+        """What it is known by: the same bundle is told of once."""
+        return {"hangtag_model": self.name, "hangtag_digest": open_bundle(self.bundle).digest}
+
+    def made_at_ms(self) -> int:
+        """The same whenever it is told again."""
+        return int((self.bundle / MANIFEST_FILE).stat().st_mtime * 1000)
+
+    def params(self) -> dict[str, str]:
+        """What was asked of the training."""
+        args = _read_json(self.run, "args.json")
+        asked = {key: value for key, value in args.items() if key not in _NOT_ASKED}
+        preprocess = {f"preprocess/{key}": value for key, value in args.get("preprocess", {}).items()}
+        classes = {"classes": len(args["classes"])} if "classes" in args else {}
+        given = {key: value for key, value in {**asked, **preprocess, **classes}.items() if value is not None}
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+
+    def metrics(self) -> Iterator[_Metric]:
+        """The training's curves and what it came to, without figures of single classes; and how the models compare."""
+        curves = self.run / "results.csv" if self.run else None
+        if curves and curves.is_file():
+            with curves.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    epoch = int(row.pop("epoch"))
+                    for name, text in row.items():
+                        if math.isfinite(float(text)):  # a loss may go to infinity
+                            yield _Metric(name, float(text), epoch)
+        evaluation = _read_json(self.run, "evaluation.json")
+        for split in ("val", "test"):
+            yield from _metrics(f"final/{split}", evaluation.get(split) or {})
+        yield from _metrics("final", evaluation)
+        yield from _metrics("comparison", _read_json(self.cycle, "comparison.json"))
+
+    def tags(self) -> dict[str, str]:
+        """What came of the cycle; reasons are what the gate found wrong."""
+        if self.cycle is None:
+            return {}
+        checks = _read_json(self.cycle, "verdict.json").get("checks", ())
+        failed = " ".join(check["sentence"] for check in checks if not check["passed"])[:4000]
+        verdict = {"hangtag_cycle": self.cycle.name, "hangtag_verdict": "promoted" if self.promoted else "refused"}
+        return {**verdict, "hangtag_reasons": failed} if failed else verdict
+
+    def artifacts(self) -> Iterator[tuple[Path, str | None]]:
+        """Files, and the folder of each."""
+        yield from ((self.cycle / name, None) for name in _OF_A_CYCLE if self.cycle and (self.cycle / name).is_file())
+        yield from ((self.run / name, "run") for name in _OF_A_RUN if self.run and (self.run / name).is_file())
 
 
-EXPERIMENT: Final = "hangtag"
-_BUNDLE: Final = "bundle"
-_AT_ONCE: Final = 500  # MLflow takes 1,000 numbers in a request
-_EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
+def _metrics(prefix: str, record: Mapping[str, Any]) -> Iterator[_Metric]:
+    """Numbers at the top of a record; an interval is two of them."""
+    for name, value in record.items():
+        if isinstance(value, list) and name.endswith("_95") and len(value) == 2:  # noqa: PLR2004 - low and high
+            low, high = value
+            yield from (_Metric(f"{prefix}/{name}/low", float(low)), _Metric(f"{prefix}/{name}/high", float(high)))
+        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            yield _Metric(f"{prefix}/{name}", float(value))
 
 
-def tell(uri: str, experiment: str, entry: Entry, aliases: Mapping[str, int | None]) -> str:
-    """Tell a tracking server of a version. What it has been told already, in whole or in part, is not doubled.
+def _read_json(folder: Path | None, name: str) -> dict[str, Any]:
+    if folder is None or not (folder / name).is_file():
+        return {}
+    found: dict[str, Any] = json.loads((folder / name).read_bytes())
+    return found
 
-    Args:
-        uri: of the server.
-        experiment: that the run is logged to; made where it is not there.
-        entry: the version, and what is known of it.
-        aliases: see :func:`point_aliases`.
 
-    Returns:
-        The run's ID.
-
-    Raises:
-        MissingExtraError: MLflow's client is not installed.
-        TrackingError: the server is away, or refuses; telling it again goes on from there.
-    """
+def _log(uri: str, experiment: str, entry: _Entry, aliases: Mapping[str, int | None]) -> str:
+    identity = entry.identity()  # before the server is asked: a damaged bundle is told first
     with mlflow_client(uri) as client:
-        run = _run(client, _experiment_id(client, experiment), entry)
-        _register(client, run, entry)
+        run = _run(client, _experiment_id(client, experiment), entry, identity)
+        _register(client, run, entry, identity)
         _point(client, entry.name, aliases)
         run_id: str = run.info.run_id
         return run_id
-
-
-def point_aliases(uri: str, name: str, aliases: Mapping[str, int | None]) -> None:
-    """Let a model's aliases mean the versions in MLflow that they mean in Hangtag's registry.
-
-    Args:
-        uri: of the server.
-        name: of the model.
-        aliases: alias → Hangtag's version; none takes it away. So does one that MLflow has not been told of: an alias
-            that means another version than here is worse than none.
-
-    Raises:
-        MissingExtraError: MLflow's client is not installed.
-        TrackingError: the server is away, or refuses.
-    """
-    with mlflow_client(uri) as client:
-        _point(client, name, aliases)
 
 
 def _experiment_id(client: "MlflowClient", name: str) -> str:
@@ -229,10 +304,10 @@ def _experiment_id(client: "MlflowClient", name: str) -> str:
         return str(found.experiment_id)  # somebody was quicker
 
 
-def _run(client: "MlflowClient", experiment_id: str, entry: Entry) -> "Run":
+def _run(client: "MlflowClient", experiment_id: str, entry: _Entry, identity: Mapping[str, str]) -> "Run":
     """The run of a version, finished: one that is there, or was begun by a process that was killed, or a new one."""
-    tags = {**entry.tags, **_identity(entry), "hangtag_version": str(entry.version)}
-    there = client.search_runs([experiment_id], _is_of(entry), max_results=1)
+    tags = {**entry.tags(), **identity, "hangtag_version": str(entry.version)}
+    there = client.search_runs([experiment_id], _filter(identity), max_results=1)
     run = there[0] if there else client.create_run(experiment_id, tags=tags, run_name=f"{entry.name} {entry.version}")
     for name, value in tags.items():
         client.set_tag(run.info.run_id, name, value)
@@ -242,20 +317,21 @@ def _run(client: "MlflowClient", experiment_id: str, entry: Entry) -> "Run":
     return run
 
 
-def _fill(client: "MlflowClient", run_id: str, entry: Entry) -> None:
+def _fill(client: "MlflowClient", run_id: str, entry: _Entry) -> None:
     """All that a run holds. Numbers with the same name, epoch and time are the same number to MLflow."""
     from mlflow.entities import Metric, Param
 
-    metrics = [Metric(figure.name, figure.value, entry.at_ms, figure.epoch) for figure in entry.figures]
+    at_ms = entry.made_at_ms()
+    metrics = [Metric(metric.name, metric.value, at_ms, metric.epoch) for metric in entry.metrics()]
     for start in range(0, len(metrics), _AT_ONCE):
         client.log_batch(run_id, metrics=metrics[start : start + _AT_ONCE])
-    client.log_batch(run_id, params=[Param(name, value) for name, value in entry.params.items()])
-    for file, folder in entry.files.items():
-        client.log_artifact(run_id, str(file), folder or None)
+    client.log_batch(run_id, params=[Param(name, value) for name, value in entry.params().items()])
+    for file, folder in entry.artifacts():
+        client.log_artifact(run_id, str(file), folder)
     client.log_artifacts(run_id, str(entry.bundle), _BUNDLE)
 
 
-def _register(client: "MlflowClient", run: "Run", entry: Entry) -> None:
+def _register(client: "MlflowClient", run: "Run", entry: _Entry, identity: Mapping[str, str]) -> None:
     from mlflow import MlflowException
 
     try:
@@ -263,20 +339,15 @@ def _register(client: "MlflowClient", run: "Run", entry: Entry) -> None:
     except MlflowException as error:
         if error.error_code != _EXISTS:
             raise
-    found = _versions(client, _is_of(entry), entry.name)
-    version = found[0] if found else _new_version(client, run, entry)
-    for name, value in {**entry.tags, "hangtag_version": str(entry.version)}.items():
-        client.set_model_version_tag(entry.name, version.version, name, value)
-
-
-def _new_version(client: "MlflowClient", run: "Run", entry: Entry) -> "ModelVersion":
-    return client.create_model_version(
-        entry.name,
-        f"{run.info.artifact_uri}/{_BUNDLE}",
-        run.info.run_id,
-        tags=_identity(entry),
-        await_creation_for=0,
+    found = _versions(client, _filter(identity), entry.name)
+    source = f"{run.info.artifact_uri}/{_BUNDLE}"
+    version = (
+        found[0]
+        if found
+        else client.create_model_version(entry.name, source, run.info.run_id, tags=dict(identity), await_creation_for=0)
     )
+    for name, value in {**entry.tags(), "hangtag_version": str(entry.version)}.items():
+        client.set_model_version_tag(entry.name, version.version, name, value)
 
 
 def _point(client: "MlflowClient", name: str, aliases: Mapping[str, int | None]) -> None:
@@ -293,187 +364,5 @@ def _versions(client: "MlflowClient", which: str, name: str) -> "Sequence[ModelV
     return found
 
 
-def _identity(entry: Entry) -> dict[str, str]:
-    return {"hangtag_model": entry.name, "hangtag_digest": entry.digest}
-
-
-def _is_of(entry: Entry) -> str:
-    return " and ".join(f"tags.{name} = '{value}'" for name, value in _identity(entry).items())
-
-
-_NOT_ASKED: Final = {"schema_version", "classes", "preprocess", "made_with", "state", "epochs_done", "best_epoch"}
-
-
-def run_params(run: Path) -> dict[str, str]:
-    """What was asked of a training, of ``args.json``."""
-    args = _read_json(run / "args.json")
-    asked = {key: value for key, value in args.items() if key not in _NOT_ASKED}
-    preprocess = {f"preprocess/{key}": value for key, value in args.get("preprocess", {}).items()}
-    classes = {"classes": len(args["classes"])} if "classes" in args else {}
-    everything = {**asked, **preprocess, **classes}
-    return {key: _text(value) for key, value in everything.items() if value is not None}
-
-
-def epoch_figures(run: Path) -> tuple[Figure, ...]:
-    """A training's curves, of ``results.csv``; numbers that are none (a loss that went to infinity) are left out."""
-    path = run / "results.csv"
-    if not path.is_file():
-        return ()
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return tuple(
-        Figure(name, float(value), int(row["epoch"]))
-        for row in rows
-        for name, value in row.items()
-        if name != "epoch" and math.isfinite(float(value))
-    )
-
-
-def evaluation_figures(run: Path) -> tuple[Figure, ...]:
-    """What a training came to, of ``evaluation.json``; figures of single classes stay in the file."""
-    evaluation = _read_json(run / "evaluation.json")
-    splits = {split: evaluation.get(split) or {} for split in ("val", "test")}
-    best = [Figure(f"final/{split}/{name}", value) for split in splits for name, value in _numbers(splits[split])]
-    return (*best, *(Figure(f"final/{name}", value) for name, value in _numbers(evaluation)))
-
-
-def comparison_figures(cycle: Path) -> tuple[Figure, ...]:
-    """How a challenger compares with the champion, of ``comparison.json``."""
-    comparison = _read_json(cycle / "comparison.json")
-    return tuple(Figure(f"comparison/{name}", value) for name, value in _numbers(comparison))
-
-
-def _numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Those at the top of a record; an interval is two of them."""
-    for name, value in record.items():
-        if isinstance(value, list) and name.endswith("_95") and len(value) == 2:  # noqa: PLR2004 - low and high
-            yield from ((f"{name}/{end}", float(number)) for end, number in zip(("low", "high"), value, strict=True))
-        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield name, float(value)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    found: dict[str, Any] = json.loads(path.read_bytes())
-    return found
-
-
-_OF_A_RUN: Final = ("args.json", "results.csv", "evaluation.json", "report.html", "model_card.md")
-
-
-def publish_bundle(
-    uri: str,
-    bundle: Path,
-    name: str,
-    run: Path | None,
-    version: int,
-    aliases: Mapping[str, int | None] | None = None,
-    experiment: str = EXPERIMENT,
-) -> str:
-    """Log a bundle as a run, and register it. The second time nothing is doubled.
-
-    Args:
-        uri: of the tracking server.
-        bundle: its folder.
-        name: of the model.
-        run: the training behind it, where somebody has it: its settings, curves and figures are logged.
-        version: that it has in Hangtag's registry.
-        aliases: that the model has there, all of them; none where they are to stay as MLflow has them.
-        experiment: that the run is logged to.
-
-    Returns:
-        The run's ID in MLflow.
-
-    Raises:
-        BundleError: it is none.
-        MissingExtraError: MLflow's client is not installed.
-        TrackingError: the server is away, or refuses. The bundle stays published in Hangtag's registry.
-    """
-    return tell(uri, experiment, bundle_entry(bundle, name, run, version), aliases or {})
-
-
-def bundle_entry(bundle: Path, name: str, run: Path | None, version: int) -> Entry:
-    """What is known of a bundle, and of the training behind it.
-
-    Raises:
-        BundleError: it is none.
-    """
-    opened = open_bundle(bundle)
-    return Entry(
-        name,
-        version,
-        opened.digest,
-        bundle,
-        at_ms=int((bundle / MANIFEST_FILE).stat().st_mtime * 1000),
-        params=run_params(run) if run else {},
-        figures=(*epoch_figures(run), *evaluation_figures(run)) if run else (),
-        files={run / file: "run" for file in _OF_A_RUN if (run / file).is_file()} if run else {},
-    )
-
-
-_OF_A_CYCLE: Final = (  # not cycle.json, whose settings may hold a password
-    "report.html",
-    "collected.json",
-    "comparison.json",
-    "catalogue.json",
-    "verdict.json",
-)
-
-
-def log_cycle(
-    uri: str,
-    experiment: str,
-    folder: Path,
-    name: str,
-    version: int,
-    promoted: bool,
-    aliases: Mapping[str, int],
-) -> str:
-    """Log a cycle as a run with its report and its bundle, and register the bundle. The second time nothing is doubled.
-
-    It comes last in a cycle, and the cycle's outcome does not rest on it: whoever calls it says what went wrong, and
-    goes on.
-
-    Args:
-        uri: of the server.
-        experiment: that the run is logged to.
-        folder: of the cycle.
-        name: of the model.
-        version: of the challenger in Hangtag's registry.
-        promoted: what came of the cycle; else the challenger was refused.
-        aliases: of the model in the registry now.
-
-    Returns:
-        The run's ID in MLflow.
-
-    Raises:
-        BundleError: the cycle's bundle is damaged.
-        MissingExtraError: MLflow's client is not installed.
-        TrackingError: the server is away, or refuses; calling it again goes on from there.
-    """
-    known = bundle_entry(folder / "bundle", name, folder / "run", version)
-    entry = replace(
-        known,
-        figures=(*known.figures, *comparison_figures(folder)),
-        tags={
-            "hangtag_cycle": folder.name,
-            "hangtag_verdict": "promoted" if promoted else "refused",
-            **_reasons(folder),
-        },
-        files={**{folder / file: "" for file in _OF_A_CYCLE if (folder / file).is_file()}, **known.files},
-    )
-    return tell(uri, experiment, entry, {CHAMPION: None, CHALLENGER: None, **aliases})
-
-
-def _reasons(folder: Path) -> dict[str, str]:
-    """What the gate found wrong, as one tag; none where it found nothing."""
-    path = folder / "verdict.json"
-    if not path.is_file():
-        return {}
-    failed = [check["sentence"] for check in json.loads(path.read_bytes())["checks"] if not check["passed"]]
-    return {"hangtag_reasons": " ".join(failed)[:4000]} if failed else {}
+def _filter(identity: Mapping[str, str]) -> str:
+    return " and ".join(f"tags.{name} = '{value}'" for name, value in identity.items())

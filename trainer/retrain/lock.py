@@ -14,20 +14,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Final
 
 from models.errors import BusyError, HangtagError
 from models.storage.storage import Storage
 from models.text import numbered
+from trainer.retrain.cycle_folder import now_text
 from worker.owner import Owner
 
-__all__ = ["BEAT_S", "LEASE_S", "CycleLock", "Held", "Holder"]
+__all__ = ["CycleLock", "Held", "Holder"]
 
-BEAT_S: Final = 5.0
-LEASE_S: Final = 30.0
-
+_BEAT_S: Final = 5.0
+_LEASE_S: Final = 30.0
 _FOLDER: Final = "cycle"
 _KEPT: Final = 8
 """Numbers below the highest whose files stay, for people."""
@@ -35,13 +34,7 @@ _KEPT: Final = 8
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds the lock.
-
-    Attributes:
-        number: of its file.
-        owner: the process.
-        since: when it took the lock, in UTC.
-    """
+    """Who holds the lock: the number of its file, the process, and since when in UTC."""
 
     number: int
     owner: Owner
@@ -52,12 +45,7 @@ class Holder:
 
 
 class Held:
-    """The lock, as long as it is held.
-
-    Args:
-        storage: where it is.
-        number: of its file.
-    """
+    """The lock, as long as it is held."""
 
     def __init__(self, storage: Storage, number: int) -> None:
         self._storage = storage
@@ -89,7 +77,6 @@ class CycleLock:
 
     Args:
         storage: the model's folder in the registry.
-        owner: who asks. Default: this process.
         beat_s: seconds between beats of whoever holds it.
         lease_s: seconds without a beat after which a holder on another machine counts as dead.
         clock: seconds, of any beginning.
@@ -100,16 +87,14 @@ class CycleLock:
     def __init__(
         self,
         storage: Storage,
-        owner: Owner | None = None,
         *,
-        beat_s: float = BEAT_S,
-        lease_s: float = LEASE_S,
+        beat_s: float = _BEAT_S,
+        lease_s: float = _LEASE_S,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
         lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._storage = storage
-        self._owner = owner or Owner.this()
         self._beat_s = beat_s
         self._lease_s = lease_s
         self._clock = clock
@@ -147,14 +132,17 @@ class CycleLock:
 
     def _take(self) -> Held:
         number = self._free_number() + 1
-        holder = Holder(number, self._owner, datetime.now(UTC).isoformat(timespec="seconds"))
-        text = json.dumps({"owner": asdict(self._owner), "since": holder.since})
+        text = json.dumps({"owner": asdict(Owner.this()), "since": now_text()})
         if not self._storage.commit(_key(number, "json"), text.encode()):
             msg = f"Another process began to retrain the model in {self._storage.place} at this moment."
             raise BusyError(msg)
         held = Held(self._storage, number)
         held.check()  # the number may have been free because it is old, and was tidied away
-        self._tidy(number)
+        names = self._storage.names(_FOLDER)
+        for kind in ("beat", "done", "json"):
+            for old in numbered(names, f".{kind}"):
+                if old < number - _KEPT:
+                    self._storage.delete(_key(old, kind))
         return held
 
     def _free_number(self) -> int:
@@ -179,31 +167,25 @@ class CycleLock:
 
     def _holder_of(self, number: int) -> Holder | None:
         """Who holds this number; none where it is free."""
-        holder = self._read(number) if number else None
-        if holder is None or self._storage.exists(_key(number, "done")):
+        try:
+            raw = json.loads(self._storage.read(_key(number, "json"))) if number else None
+        except FileNotFoundError:  # tidied away at this moment: another one is the highest
             return None
+        if raw is None or self._storage.exists(_key(number, "done")):
+            return None
+        holder = Holder(number, Owner(**raw["owner"]), raw["since"])
         return None if self._is_dead(holder) else holder
 
     def _is_dead(self, holder: Holder) -> bool:
         if holder.owner.same_machine:
             return holder.owner.known_dead
-        seen = (holder.number, self._beat_of(holder.number))
-        if seen != self._seen:
-            self._seen, self._seen_at = seen, self._clock()
-        return self._clock() - self._seen_at >= self._lease_s
-
-    def _beat_of(self, number: int) -> bytes:
         try:
-            return self._storage.read(_key(number, "beat"))
+            beat = self._storage.read(_key(holder.number, "beat"))
         except FileNotFoundError:
-            return b""
-
-    def _read(self, number: int) -> Holder | None:
-        try:
-            raw = json.loads(self._storage.read(_key(number, "json")))
-        except FileNotFoundError:  # tidied away at this moment: another one is the highest
-            return None
-        return Holder(number, Owner(**raw["owner"]), raw["since"])
+            beat = b""
+        if (holder.number, beat) != self._seen:
+            self._seen, self._seen_at = (holder.number, beat), self._clock()
+        return self._clock() - self._seen_at >= self._lease_s
 
     def _keep_beating(self, held: Held, ended: Event) -> None:
         while not ended.wait(self._beat_s):
@@ -215,13 +197,6 @@ class CycleLock:
                 return
             except (OSError, HangtagError):  # the disk may come back before the lease is over
                 continue
-
-    def _tidy(self, number: int) -> None:
-        names = self._storage.names(_FOLDER)
-        for kind in ("beat", "done", "json"):
-            for old in numbered(names, f".{kind}"):
-                if old < number - _KEPT:
-                    self._storage.delete(_key(old, kind))
 
 
 def _last_number(storage: Storage) -> int:

@@ -18,10 +18,8 @@ NO_FILE: Final = ""
 """Instead of a SHA-256, where there is no file that could be read."""
 
 _TABLE: Final = "CREATE TABLE IF NOT EXISTS hash (path BLOB PRIMARY KEY, stamp TEXT, sha256 TEXT) WITHOUT ROWID"
-_PUT: Final = "INSERT OR REPLACE INTO hash VALUES (?, ?, ?)"
 _THREADS: Final = 8
 _AT_A_TIME: Final = 512
-_BLOCK_BYTES: Final = 1024 * 1024
 _TRIES: Final = 3
 _FRESH_NS: Final = 2_000_000_000
 """A file that was written so short a time ago may be written again with the same times: FAT tells 2 s apart."""
@@ -59,33 +57,21 @@ class PhotoHashes:
         try:
             self._open()
         except sqlite3.OperationalError:
-            self._give_up()
+            self._close()
         except sqlite3.DatabaseError:
-            self._give_up()
+            self._close()
             self._file.unlink(missing_ok=True)
             self._open()
         return self
-
-    def _open(self) -> None:
-        self._database = sqlite3.connect(self._file)
-        self._database.execute(_TABLE)
-        rows = self._database.execute("SELECT path, stamp, sha256 FROM hash")
-        self._known = {path: (stamp, sha256) for path, stamp, sha256 in rows}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Forget files that nobody has asked for."""
-        gone = [] if kind else [(path,) for path in self._known if path not in self._asked]
-        if self._database is not None:
-            with suppress(sqlite3.DatabaseError), self._database:
-                self._database.executemany("DELETE FROM hash WHERE path = ?", gone)
-        self._give_up()
-
-    def _give_up(self) -> None:
-        if self._database is not None:
-            self._database.close()
-        self._database = None
+        if kind is None:
+            gone = [(path,) for path in self._known if path not in self._asked]
+            self._change("DELETE FROM hash WHERE path = ?", gone)
+        self._close()
 
     def of(self, paths: Iterable[Path], on_photo: Callable[[int, int], None]) -> dict[Path, str]:
         """The SHA-256 of each file, in hex; ``NO_FILE`` where there is none, or none that may be read.
@@ -106,6 +92,25 @@ class PhotoHashes:
             on_photo(len(found), len(distinct))
         return found
 
+    def _open(self) -> None:
+        self._database = sqlite3.connect(self._file)
+        self._database.execute(_TABLE)
+        rows = self._database.execute("SELECT path, stamp, sha256 FROM hash")
+        self._known = {path: (stamp, sha256) for path, stamp, sha256 in rows}
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+        self._database = None
+
+    def _change(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if self._database is not None:
+            try:
+                with self._database:
+                    self._database.executemany(statement, rows)
+            except sqlite3.DatabaseError:
+                self._close()
+
     def _as_it_was(self, path: Path) -> str | None:
         key = os.fsencode(path)
         self._asked.add(key)
@@ -123,31 +128,21 @@ class PhotoHashes:
             for start in range(0, len(paths), _AT_A_TIME):
                 some = paths[start : start + _AT_A_TIME]
                 hashed = list(pool.map(self._hash, some))
-                self._keep(zip(some, hashed, strict=True))
+                both = zip(some, hashed, strict=True)
+                rows = [(os.fsencode(path), one.stamp, one.sha256) for path, one in both if one.stamp]
+                self._known.update({path: (str(stamp), sha256) for path, stamp, sha256 in rows})
+                self._change("INSERT OR REPLACE INTO hash VALUES (?, ?, ?)", rows)
                 yield from zip(some, (one.sha256 for one in hashed), strict=True)
-
-    def _keep(self, hashed: Iterable[tuple[Path, _Hashed]]) -> None:
-        rows = [(os.fsencode(path), one.stamp, one.sha256) for path, one in hashed if one.stamp]
-        self._known.update({path: (str(stamp), sha256) for path, stamp, sha256 in rows})
-        if self._database is not None:
-            try:
-                with self._database:
-                    self._database.executemany(_PUT, rows)
-            except sqlite3.DatabaseError:
-                self._give_up()
 
     def _hash(self, path: Path) -> _Hashed:
         self.read += 1
-        try:
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        except (OSError, ValueError):
-            return _Hashed(NO_FILE, None)
-        try:
-            return self._hash_open(handle)
-        except OSError:
-            return _Hashed(NO_FILE, None)
-        finally:
-            os.close(handle)
+        with suppress(OSError, ValueError):
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe that nobody writes would be waited for
+            try:
+                return self._hash_open(handle)
+            finally:
+                os.close(handle)
+        return _Hashed(NO_FILE, None)
 
     def _hash_open(self, handle: int) -> _Hashed:
         sha256 = NO_FILE
@@ -155,24 +150,15 @@ class PhotoHashes:
             before, began = os.fstat(handle), self._clock()
             if not stat.S_ISREG(before.st_mode):
                 break
-            sha256 = _digest(handle)
+            os.lseek(handle, 0, os.SEEK_SET)
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             if _stamp(os.fstat(handle)) == _stamp(before):
-                return _Hashed(sha256, None if _is_fresh(before, began) else _stamp(before))
+                age = min(abs(began - before.st_mtime_ns), abs(began - before.st_ctime_ns))
+                return _Hashed(sha256, None if age < _FRESH_NS else _stamp(before))
         return _Hashed(sha256, None)
 
 
 def _stamp(status: os.stat_result) -> str:
     """The inode's own time tells of files whose bytes were exchanged and whose time of writing was set back."""
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
-
-
-def _is_fresh(status: os.stat_result, now: int) -> bool:
-    return min(abs(now - status.st_mtime_ns), abs(now - status.st_ctime_ns)) < _FRESH_NS
-
-
-def _digest(handle: int) -> str:
-    digest = hashlib.sha256()
-    os.lseek(handle, 0, os.SEEK_SET)
-    while block := os.read(handle, _BLOCK_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
