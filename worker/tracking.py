@@ -83,22 +83,7 @@ def log_cycle(
 ) -> str:
     """Log a retraining cycle as a run with its report and its bundle, and register the bundle.
 
-    Args:
-        uri: of the tracking server.
-        experiment: that the run is logged to.
-        folder: of the cycle.
-        name: of the model.
-        version: of the challenger in Hangtag's registry.
-        promoted: what came of the cycle; else the challenger was refused.
-        aliases: of the model in the registry now.
-
-    Returns:
-        The run's ID in MLflow.
-
-    Raises:
-        BundleError: the cycle's bundle is damaged.
-        MissingExtraError: MLflow's client is not installed.
-        TrackingError: the server is away, or refuses; telling it again goes on from there.
+    As :func:`publish_bundle` does; ``aliases`` are those that the model has in the registry now.
     """
     entry = _Entry(folder / "bundle", name, folder / "run", version, cycle=folder, promoted=promoted)
     return _log(uri, experiment, entry, {CHAMPION: None, CHALLENGER: None, **aliases})

@@ -35,15 +35,7 @@ def champion_of(registry: Registry, name: str) -> int:
 
 @dataclass(frozen=True)
 class Beginning:
-    """A cycle that is to begin.
-
-    Attributes:
-        config: the settings.
-        registry: where its model is.
-        cycles: where cycles lie.
-        tools: what it works with.
-        note: told what a person should know, a line each.
-    """
+    """A cycle that is to begin; ``note`` is told what a person should know, a line each."""
 
     config: RetrainConfig
     registry: Registry
@@ -190,11 +182,8 @@ class Beginning:
 def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
     """Refuse to test a champion with photos that it has learned from: it would know the answers.
 
-    Args:
-        name: of the model.
-        champion: its version.
-        own: the splits that the champion was trained with; none where nobody knows them.
-        photos: with the splits that both are to be tested with.
+    ``own`` are the splits that the champion was trained with, none where nobody knows them; ``photos`` have the splits
+    that both are to be tested with.
 
     Raises:
         InputError: the champion has learned from some of the test photos.

@@ -79,8 +79,7 @@ class CycleLock:
         storage: the model's folder in the registry.
         beat_s: seconds between beats of whoever holds it.
         lease_s: seconds without a beat after which a holder on another machine counts as dead.
-        clock: seconds, of any beginning.
-        pause: waits for so many seconds.
+        clock, pause: tell seconds, and wait for so many.
         lost: called, in another thread, when another process has taken the lock over, having found this one silent.
     """
 

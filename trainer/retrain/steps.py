@@ -35,14 +35,9 @@ _MOST_CHAMPIONS: Final = 3
 
 @dataclass(frozen=True)
 class Work:
-    """A cycle that is worked on.
+    """A cycle that is worked on, with the settings that it began with.
 
     Attributes:
-        folder: of the cycle.
-        start: what it began with.
-        config: the settings that it began with.
-        registry: where its model is.
-        tools: what it works with.
         force: why a refusal is to be overruled; none where it is not.
         note: told what a person should know, a line each.
     """
@@ -94,14 +89,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a cycle.
-
-    Attributes:
-        name: as people and ``seconds.json`` know it.
-        title: what it does.
-        done: whether there is nothing left to do.
-        do: it.
-    """
+    """A step of a cycle: its name in ``seconds.json``, what it does in words, whether it is done, and how to do it."""
 
     name: str
     title: str

@@ -44,15 +44,11 @@ class _Plan(_Record):
 
 
 class Claim(_Record):
-    """A due time that a cycle runs for.
+    """A due time (its stamp) that a cycle runs for: claimed ``at`` a time in UTC, ``by`` a host and process.
 
     Attributes:
-        slot: its stamp.
         config: the file that asks for it.
-        schedule: in that file.
         skipped: due times before it that nobody claimed, since no beat ran then or too many were open.
-        at: when it was claimed, in UTC.
-        by: host and process.
     """
 
     slot: str
@@ -64,12 +60,9 @@ class Claim(_Record):
 
 
 class Try(_Record):
-    """A worker's try to run a cycle.
+    """A worker's try to run a cycle, the first of which is 1; ``at`` is when it began.
 
     Attributes:
-        number: from 1.
-        at: when it began, in UTC.
-        by: host and process.
         status: what the cycle's process left with; none as long as nobody knows, which is for ever where it died.
         reason: what it said last.
     """
@@ -82,13 +75,9 @@ class Try(_Record):
 
 
 class End(_Record):
-    """How a due time ended.
+    """How a due time ended, after so many tries.
 
     Attributes:
-        slot: its stamp.
-        status: of the cycle.
-        tries: how many it took.
-        at: when it ended, in UTC.
         reason: why it failed, or was refused.
         outcome: what the cycle itself says; none where it failed.
     """

@@ -24,13 +24,12 @@ _WORDS: Final = 2000
 
 @dataclass(frozen=True)
 class CycleEnd:
-    """How the process of a cycle ended.
+    """How the process of a cycle ended, and whether it was told to stop.
 
     Attributes:
         status: its exit status; negative where a signal ended it.
         outcome: what it printed as JSON; none where it did not.
         words: the last it said on stderr.
-        stopped: whether it was told to stop.
     """
 
     status: int
@@ -62,16 +61,13 @@ def run_cycle(command: Sequence[str], stops: Callable[[], bool], grace_s: float)
 
 
 def _wait(process: "subprocess.Popen[bytes]", stops: Callable[[], bool], grace_s: float) -> bool:
-    until = float("inf")
-    while process.poll() is None:
-        now = time.monotonic()
-        if until == float("inf") and stops():
+    until: float | None = None
+    while process.poll() is None and (until is None or time.monotonic() <= until):
+        if until is None and stops():
             process.send_signal(signal.SIGINT)
-            until = now + grace_s
-        if now > until:
-            break
+            until = time.monotonic() + grace_s
         time.sleep(_PAUSE_S)
-    return until < float("inf")
+    return until is not None
 
 
 def _json(file: Path) -> dict[str, Any] | None:

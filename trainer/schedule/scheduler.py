@@ -45,12 +45,7 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:
-    """Claim and queue cycles that are due until SIGTERM or Ctrl-C.
-
-    Args:
-        configs: files of retraining settings, each with ``[schedule]``.
-        settings: say where Redis is.
-        as_json: log JSON lines instead of text.
+    """Claim and queue cycles that are due until SIGTERM or Ctrl-C; the log has JSON lines or text.
 
     Raises:
         InputError: a config cannot be used, two are of one model, or the heartbeat file cannot be used.
@@ -189,13 +184,7 @@ class _CycleScheduler(Scheduler):
 
 
 class ModelScheduler:
-    """Claims what is due of one model, and queues what is claimed and not done. Any number of beats may do so.
-
-    Args:
-        watched: its settings.
-        queue: of cycles.
-        clock: now, in UTC.
-    """
+    """Claims what is due of one model, and queues what is claimed and not done. Any number of beats may do so."""
 
     def __init__(
         self, watched: WatchedConfig, queue: CycleQueue, clock: Callable[[], datetime] = lambda: datetime.now(UTC)

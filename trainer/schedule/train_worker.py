@@ -47,7 +47,7 @@ _ENDS: Final = {
 def start_train_worker(
     settings: QueueSettings, configs: Sequence[Path] = (), *, as_json: bool, task: "CycleTask | None" = None
 ) -> int:
-    """Run cycles that a beat asks for, until told to stop.
+    """Run cycles that a beat asks for, until told to stop; gives the exit status.
 
     SIGTERM: the cycle in hand is told to stop, has ``settings.grace_s`` to do so, and goes on at the next start.
 
@@ -56,9 +56,6 @@ def start_train_worker(
         configs: it runs cycles of these only. Without any, of each config that a due time was claimed for.
         as_json: log JSON lines instead of text.
         task: runs them. Default: ``hangtag retrain``, where what trains is installed.
-
-    Returns:
-        The exit status.
 
     Raises:
         MissingExtraError: what trains is not installed.
@@ -120,8 +117,7 @@ class CycleTask:
     Args:
         settings: say where Redis is, and how long a worker has to stop.
         command: to which a config and options are added.
-        configs: absolute paths; it runs cycles of these only. Without any, of each config that a due time was claimed
-            for.
+        configs: see :func:`start_train_worker`; absolute paths.
         retry_s: seconds before a cycle that failed is tried again.
 
     Attributes:

@@ -1,13 +1,16 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from models.errors import BundleError, InputError, RegistryError
+from models.errors import BundleError, InputError, JobError, RegistryError
+from models.registry.history import CHAMPION
 from tests.paper_bundle import write_paper_bundle
-from tests.paper_cycle import PaperShop, extended, photo_rows, train_on_paper
+from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split
-from trainer.retrain.config import TrainSettings
+from trainer.retrain.config import CatalogueSettings, ClassMap, DriftSettings, TrainSettings
+from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.splits.assigned import read_splits
 
@@ -103,3 +106,115 @@ def test_a_champion_that_is_deleted_while_photos_are_read_is_an_error_that_says_
     with pytest.raises(RegistryError, match="replaced and deleted meanwhile; run hangtag retrain again"):
         shop.run(collect=collect)
     assert shop.run().status is CycleStatus.NOTHING_NEW, "that champion knows these photos"
+
+
+def folders(shop: PaperShop) -> list[str]:
+    folder = shop.root / "cycles"
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def test_a_class_that_nobody_knows_is_said_before_the_training(shop: PaperShop) -> None:
+    config = shop.config.model_copy(update={"classes": ClassMap(rename={"bots": "shoes"})})
+    with pytest.raises(InputError, match="got bots → shoes; it knows boots, hats"):
+        shop.run(config=config)
+    assert (shop.calls, folders(shop)) == ([], [])
+
+
+def test_a_catalogue_that_cannot_be_used_is_said_before_the_training(shop: PaperShop) -> None:
+    config = shop.config.model_copy(update={"catalogue": CatalogueSettings(source="rows.csv")})
+
+    def away(*of: object) -> None:
+        msg = "it does not come"
+        raise JobError(msg)
+
+    with pytest.raises(JobError):
+        shop.run(config=config, draw_rows=away)
+    assert (shop.calls, folders(shop)) == (["collect"], [])
+    assert shop.run(config=config).status is CycleStatus.PROMOTED
+
+
+def test_the_rows_that_are_compared_are_drawn_when_the_cycle_begins(shop: PaperShop) -> None:
+    config = shop.config.model_copy(update={"catalogue": CatalogueSettings(source="rows.csv")})
+    compared = []
+
+    def draw(settings: CatalogueSettings, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "drawn").write_text(settings.source)
+
+    def compare(settings, champion, challenger, folder, *of):
+        compared.append((folder / "drawn").read_text())
+        return shop.tools().catalogue_diff(settings, champion, challenger, folder, *of)
+
+    shop.run(config=config, draw_rows=draw, catalogue_diff=compare)
+    assert compared == ["rows.csv"]
+
+
+def test_the_rows_of_old_cycles_go(shop: PaperShop) -> None:
+    config = shop.config.model_copy(update={"catalogue": CatalogueSettings(source="rows.csv"), "keep": 1})
+    for end in (33, 36):
+        shop.put(photo_rows(0, end))
+        shop.run(config=config, draw_rows=lambda settings, folder: folder.mkdir())
+    assert [(shop.root / "cycles" / cycle / "catalogue").is_dir() for cycle in folders(shop)] == [False, True]
+
+
+def test_a_first_model_has_nothing_to_compare_rows_with(tmp_path: Path) -> None:
+    shop = PaperShop(tmp_path)
+    shop.put(photo_rows(0, 30))
+    drawn: list[object] = []
+    config = shop.config.model_copy(update={"catalogue": CatalogueSettings(source="rows.csv")})
+    shop.run(config=config, draw_rows=lambda *of: drawn.append(of))
+    assert drawn == []
+
+
+def test_settings_that_no_training_begins_with_bind_no_later_call(shop: PaperShop) -> None:
+    def refuse(*of: object) -> None:
+        msg = "no such weights"
+        raise InputError(msg)
+
+    wrong = shop.config.model_copy(update={"train": TrainSettings(weights="/gone.keras")})
+    with pytest.raises(InputError, match="no such weights"):
+        shop.run(config=wrong, train=refuse)
+    ended = json.loads((shop.root / "cycles" / "000001" / "outcome.json").read_text())
+    assert (ended["status"], ended["reasons"]) == ("failed", ["no such weights"])
+    assert shop.run().number == 2
+
+
+def test_a_cycle_goes_on_in_the_registry_that_it_began_in(shop: PaperShop) -> None:
+    shop.stop_at("export")
+    other = shop.config.model_copy(update={"registry": str(shop.root / "other")})
+    with pytest.raises(InputError, match="a folder of its own"):
+        shop.run(config=other)
+    assert shop.run(view=PaperView()).number == 1
+
+
+def test_restart_is_for_another_registry_too(shop: PaperShop) -> None:
+    shop.stop_at("export")
+    other = shop.config.model_copy(update={"registry": str(shop.root / "other")})
+    assert shop.run(CycleOptions(restart=True), other).version == 1
+
+
+def test_drift_is_a_reason_only_when_a_job_has_drifted(shop: PaperShop) -> None:
+    config = shop.config.model_copy(update={"drift": DriftSettings(jobs=("jobs",))})
+    asked = []
+    outcome = shop.run(CycleOptions(when="drift"), config, drifted_jobs=lambda *of: asked.append(of[:3]) or [])
+    assert outcome.status is CycleStatus.NOTHING_NEW
+    assert "no job of shop@1 has drifted since" in outcome.reasons[0]
+    last = shop.registry.history("shop").last()
+    assert asked == [(("jobs",), shop.registry.state("shop").versions[1].digest, last.at)]
+    assert shop.run(CycleOptions(when="drift"), config, drifted_jobs=lambda *of: ["a"]).status is CycleStatus.PROMOTED
+
+
+def test_drift_counts_from_when_a_version_became_champion_however_that_was(shop: PaperShop) -> None:
+    config = shop.config.model_copy(update={"drift": DriftSettings(jobs=("jobs",))})
+    bundle = write_paper_bundle(shop.config.folder / "by-hand", 77)
+    shop.registry.publish("shop", bundle, "by hand", alias=CHAMPION)
+    came = shop.registry.history("shop").last()
+    shop.registry.alias("shop", 2, "staging", "later")
+    asked = []
+    shop.run(CycleOptions(when="drift"), config, drifted_jobs=lambda *of: asked.append(of[2]) or [])
+    assert asked == [came.at]
+
+
+def test_drift_needs_to_know_where_jobs_are(shop: PaperShop) -> None:
+    with pytest.raises(InputError, match=r"under \[drift\]"):
+        shop.run(CycleOptions(when="drift"))

@@ -8,13 +8,15 @@ import pytest
 from PIL import Image
 
 from exporter.export import export_run
-from models.errors import DataError, InputError
+from models.bundle import open_bundle
+from models.errors import BundleError, DataError, InputError
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import Confidence
+from tests.paper_bundle import write_paper_bundle
 from trainer.data.dataset import Split
 from trainer.data.photo_cache import PixelStore
 from trainer.data.photo_files import file_sha256
-from trainer.retrain.compare import compare, gone_photos, read_frozen_photos
+from trainer.retrain.compare import compare, gone_photos, measure_footprints, quickest, read_frozen_photos
 from trainer.retrain.config import ClassMap, GateSettings
 from trainer.retrain.gate import judge
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
@@ -143,3 +145,42 @@ def test_photos_whose_pixels_are_kept_need_no_file(six):
     assert [photo.path.name for photo in found] == ["2.png", "3.png", "4.png"]
     one_new = [*stores(six), PixelStore(six / "pixels", PreprocessSpec(size=32))]
     assert read_frozen_photos(six / "splits.csv", one_new, lambda done, total: None)[0] == []
+
+
+def test_a_model_is_about_as_quick_as_itself(bundle):
+    manifest, told = open_bundle(bundle).manifest, []
+    one, other = measure_footprints([bundle, bundle], lambda *at: told.append(at))
+    assert one.bytes == other.bytes == (bundle / manifest.variants[manifest.default_variant].file).stat().st_size
+    assert 0.5 < one.images_per_s / other.images_per_s < 2
+    assert told[-1] == (60, 60)
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(BundleError):
+        measure_footprints([write_paper_bundle(tmp_path / "no-model", 1)], lambda done, total: None)
+
+
+def test_tasks_are_done_in_turns_and_the_first_round_does_not_count():
+    now, done = [0.0], []
+    took = {"old": iter([1.0, 5.0, 3.0, 4.0]), "new": iter([0.5, 2.0, 9.0, 9.0])}
+
+    def task(name):
+        def run():
+            done.append(name)
+            now[0] += next(took[name])
+
+        return run
+
+    assert quickest([task("old"), task("new")], 3, lambda done, total: None, lambda: now[0]) == [3.0, 2.0]
+    assert done == ["old", "new"] * 4
+
+
+def test_slow_tasks_are_done_five_times():
+    now, told = [0.0], []
+
+    def slow():
+        now[0] += 7.0
+
+    assert quickest([slow], 60, lambda *at: told.append(at), lambda: now[0]) == [7.0]
+    assert now == [6 * 7.0]
+    assert told[-1] == (60, 60)

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import InputError
+from models.statistics.calibration import expected_calibration_error
 from tests.unit.trainer.retrain.contests import model, photos_of
-from trainer.retrain.compare_predictions import MOST_CHANGES, compare_predictions
+from trainer.retrain.compare_predictions import MOST_CHANGES, compare_calibration, compare_predictions
 from trainer.retrain.config import ClassMap
 
 OLD = ["boots", "hat", "sandals"]
@@ -197,3 +198,104 @@ def test_a_comparison_survives_its_file():
     photos, champion, challenger = contest([("hat", "boots", "hat"), ("boots", "boots", "boots")])
     found = compare_predictions(photos, champion, challenger, ClassMap())
     assert type(found).model_validate_json(found.model_dump_json()) == found
+
+
+CHAMPIONS = ("boots", "hat", "sandals", "vase")
+SHOES = ClassMap(rename={"boots": "shoes", "sandals": "shoes"}, drop=("vase",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "classes", "came", "vanished"),
+    [
+        pytest.param(CHAMPIONS, ("hat", "boots", "scarf", "vase", "sandals"), ClassMap(), ("scarf",), (), id="no map"),
+        pytest.param(CHAMPIONS, ("hat", "shoes"), SHOES, (), (), id="a rename, a merge and a drop"),
+        pytest.param(
+            CHAMPIONS,
+            ("boots", "hat", "vase"),
+            ClassMap(rename={"sandals": "boots"}),
+            (),
+            (),
+            id="a rename onto a class that the champion knows is a merge",
+        ),
+        pytest.param(("hat", "shoes"), ("hat", "shoes"), SHOES, (), (), id="a map that was carried out may stay"),
+        pytest.param(
+            CHAMPIONS,
+            ("hat", "shoes"),
+            ClassMap(rename={"boots": "sheos"}),
+            ("shoes",),
+            ("boots", "sandals", "vase"),
+            id="what nobody explains has vanished",
+        ),
+    ],
+)
+def test_what_became_of_classes(old, new, classes, came, vanished):
+    found = compare_predictions(photos_of("hat"), model(old, "hat"), model(new, "hat"), classes)
+    assert (found.new_classes, found.vanished) == (came, vanished)
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (ClassMap(rename={"bots": "shoes"}), r"got bots → shoes; it knows boots, hat, sandals, vase"),
+        (ClassMap(rename={"bots": "bots"}), r"got bots → bots"),
+        (ClassMap(rename={"boots": "shoes", "shoes": "footwear"}), r"for boots .* becomes footwear"),
+        (ClassMap(rename={"boots": "hat", "hat": "boots"}), r"for boots .* got hat"),
+        (ClassMap(rename={"boots": "shoes"}, drop=("boots",)), r"boots renamed or dropped"),
+        (ClassMap(rename={"boots": "shoes"}, drop=("shoes",)), r"shoes renamed or dropped"),
+    ],
+)
+def test_a_map_that_makes_no_sense_is_refused(classes, said):
+    with pytest.raises(InputError, match=said):
+        classes.check(CHAMPIONS)
+
+
+def drawn_photos(rows=600, extra=0.0, seed=0):
+    """Two classes; the likelier is right as often as it says, or less often by so much."""
+    rng = np.random.default_rng(seed)
+    confidence = rng.uniform(0.7, 1, rows).astype(np.float32)
+    right = rng.random(rows) < confidence - extra
+    return confidence, right
+
+
+def surety(confidence, right):
+    return confidence.astype(np.float64), right
+
+
+def test_the_errors_are_those_of_an_evaluation():
+    good, bad = drawn_photos(), drawn_photos(extra=0.2)
+    found = compare_calibration(surety(*good), surety(*bad), np.arange(600))
+    for (confidence, right), error in ((good, found.champion), (bad, found.challenger)):
+        both = np.stack([confidence, 1 - confidence], axis=1)
+        assert error == pytest.approx(expected_calibration_error(both, np.where(right, 0, 1)), abs=1e-6)
+
+
+def test_the_interval_holds_the_difference_and_says_which_is_worse():
+    found = compare_calibration(surety(*drawn_photos()), surety(*drawn_photos(extra=0.2)), np.arange(600))
+    low, high = found.difference_95
+    assert 0 < low < found.challenger - found.champion < high
+
+
+def test_it_is_the_same_each_time():
+    both = surety(*drawn_photos()), surety(*drawn_photos(seed=1))
+    assert compare_calibration(*both, np.arange(600)) == compare_calibration(*both, np.arange(600))
+
+
+def test_equal_models_differ_by_nothing():
+    one = surety(*drawn_photos())
+    assert compare_calibration(one, one, np.arange(600)).difference_95 == (0.0, 0.0)
+
+
+def test_copies_of_photos_do_not_make_it_surer():
+    both = [drawn_photos(200), drawn_photos(200, seed=1)]
+    once = compare_calibration(*(surety(*one) for one in both), np.arange(200))
+    four = [surety(confidence.repeat(4), right.repeat(4)) for confidence, right in both]
+    again = compare_calibration(*four, np.arange(200).repeat(4))
+    alone = compare_calibration(*four, np.arange(800))
+    width = [found.difference_95[1] - found.difference_95[0] for found in (once, again, alone)]
+    assert width[1] == pytest.approx(width[0], rel=0.15)
+    assert width[2] < 0.7 * width[1]
+
+
+def test_of_no_photos_nothing_is_said():
+    nothing = np.empty(0), np.empty(0, bool)
+    assert compare_calibration(nothing, nothing, np.empty(0, int)) is None
