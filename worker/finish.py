@@ -7,8 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import pyarrow.parquet as pq
-
 from models.errors import JobError
 from pages.tiles import LabelledPhoto
 from worker.earlier.results import forget_local_cache
@@ -19,7 +17,7 @@ from worker.places import scheme_of
 from worker.products.by_group import DisagreeingProduct
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, finished_receipt
 from worker.receipt_page import ProductPhotos, brought, receipt_page
-from worker.results import PartWork, Status, latest_parts, part_key, part_work, read_part
+from worker.results import Status, latest_parts, part_key, read_part, read_work
 from worker.scratch import scratch_folder
 from worker.tally import Tally
 
@@ -44,7 +42,10 @@ def finish_job(job: Job) -> Receipt:
     """
     check_promise(job.spec.model)
     retry = job.retry()
-    _check_done(job, retry)
+    missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
+    if missing:
+        msg = f"Expected a part of every chunk, {len(missing):,} have none yet; hangtag jobs resume queues them."
+        raise JobError(msg)
     with scratch_folder(job.storage) as folder:
         merged = merge_job(job, folder / RESULT_FILE, folder)
         if job.retry() != retry:
@@ -59,30 +60,19 @@ def finish_job(job: Job) -> Receipt:
     return receipt
 
 
-def _check_done(job: Job, retry: Retry) -> None:
-    missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
-    if missing:
-        msg = f"Expected a part of every chunk, {len(missing):,} have none yet; hangtag jobs resume queues them."
-        raise JobError(msg)
-
-
 def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
     """Of the whole job, or of its latest retry alone."""
     written = {f"parts/{entry.name}": entry.modified for entry in job.storage.entries("parts")}
     keys = [part_key(chunk, retry.number) for chunk in retry.chunks]
-    works = [_work(job, key) for key in keys]
+    works = [read_work(job.storage, key) for key in keys]
     first = min(keys or [part_key(chunk) for chunk in range(job.spec.chunks)], key=written.__getitem__)
-    begun = begun_at(job, retry, written[first], _work(job, first).seconds)
+    begun = begun_at(job, retry, written[first], read_work(job.storage, first).seconds)
     return RunFigures(
         images=retry.rows or job.spec.rows,
         seconds=round(max(0.001, max(written.values()) - begun), 3),
         workers=len({work.worker for work in works} or tally.processes),
         restarts=sum(work.deaths for work in works) if works else tally.deaths,
     )
-
-
-def _work(job: Job, key: str) -> PartWork:
-    return part_work(pq.read_schema(job.storage.source(key)))
 
 
 def begun_at(job: Job, retry: Retry, first_s: float, took_s: float) -> float:
@@ -159,11 +149,7 @@ def retry_failed(job: Job) -> Counter[str]:
         chunks += [chunk] if found else []
     if chunks:
         job.storage.delete(CANCELLED)  # it came too late to stop anything
-        _begin(job, receipt.retry + 1, chunks, kinds.total())
+        if not commit_retry(job.storage, receipt.retry + 1, chunks, kinds.total()):
+            msg = "Somebody else has just begun a retry of this job; watch it with hangtag jobs watch."
+            raise JobError(msg)
     return kinds
-
-
-def _begin(job: Job, number: int, chunks: list[int], rows: int) -> None:
-    if not commit_retry(job.storage, number, chunks, rows):
-        msg = "Somebody else has just begun a retry of this job; watch it with hangtag jobs watch."
-        raise JobError(msg)

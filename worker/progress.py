@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-import pyarrow.parquet as pq
-
 from models.terminal import FIRST_RATE_S
 from worker.finish import begun_at
 from worker.job import Job, Retry
 from worker.receipt import finished_receipt
-from worker.results import PartWork, Status, latest_parts, part_key, part_work
+from worker.results import Status, latest_parts, part_key, read_work
 
 __all__ = ["JobProgress", "JobState", "ProgressReader"]
 
@@ -112,12 +110,9 @@ class ProgressReader:
 
     def _open(self, keys: Iterable[str]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            works = {key: threads.submit(self._work, key) for key in keys}
+            works = {key: threads.submit(read_work, self._job.storage, key) for key in keys}
         for key, work in works.items():
             self._counts[key] = (work.result().failed, work.result().deaths, work.result().seconds)
-
-    def _work(self, key: str) -> PartWork:
-        return part_work(pq.read_schema(self._job.storage.source(key)))
 
     def _recent(self, written: dict[int, float]) -> float:
         """Rows a second in the parts of the last minute, or since the first of them."""

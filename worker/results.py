@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,6 +34,7 @@ __all__ = [
     "photo_work",
     "photos_text",
     "read_part",
+    "read_work",
     "results_of",
     "results_table",
 ]
@@ -112,28 +113,23 @@ def check_no_clash(columns: list[str], prefix: str) -> None:
 
 def results_table(rows: list[RowResult]) -> pa.Table:
     """Results as a table of :data:`PART_SCHEMA`, in the order given."""
-    columns = [pa.array([_cell(row, field.name) for row in rows], field.type) for field in PART_SCHEMA]
-    return pa.Table.from_arrays(columns, schema=PART_SCHEMA)
+    return pa.Table.from_pylist([vars(row) | {"top_k": _best(row.top_k)} for row in rows], PART_SCHEMA)
 
 
-def _cell(row: RowResult, name: str) -> object:
-    value: object = getattr(row, name)
-    if name == "top_k" and row.top_k is not None:
-        return [{"label": label, "confidence": confidence} for label, confidence in row.top_k]
-    return value
+def _best(top_k: tuple[tuple[str, float], ...] | None) -> list[dict[str, object]] | None:
+    return None if top_k is None else [{"label": label, "confidence": confidence} for label, confidence in top_k]
 
 
 def results_of(table: pa.Table) -> list[RowResult]:
     """The inverse of :func:`results_table`; a part from before there were reasons or ETags has none."""
     names = [name for name in PART_SCHEMA.names if name in table.column_names]
-    return [_result(row) for row in table.select(names).to_pylist()]
-
-
-def _result(row: dict[str, Any]) -> RowResult:
-    best = row["top_k"]
-    top_k = None if best is None else tuple((entry["label"], entry["confidence"]) for entry in best)
-    reason = ReviewReason(row["reason"]) if row.get("reason") else None
-    return RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k, "reason": reason})
+    results = []
+    for row in table.select(names).to_pylist():
+        best = row["top_k"]
+        top_k = None if best is None else tuple((entry["label"], entry["confidence"]) for entry in best)
+        reason = ReviewReason(row["reason"]) if row.get("reason") else None
+        results.append(RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k, "reason": reason}))
+    return results
 
 
 class PartWork(BaseModel):
@@ -221,9 +217,8 @@ def part_bytes(
     failed = sum(row.status is Status.FAILED for row in rows)
     work = PartWork(worker=worker, seconds=round(seconds, 3), deaths=deaths, rows=len(rows), failed=failed)
     facts = {JOB_KEY: job, WORK_KEY: work.model_dump_json(), PHOTOS_KEY: photos.model_dump_json()}
-    table = results_table(rows).replace_schema_metadata(facts)
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(results_table(rows).replace_schema_metadata(facts), buffer, compression="zstd")
     return buffer.getvalue()
 
 
@@ -262,6 +257,11 @@ def part_work(schema: pa.Schema) -> PartWork:
     except (ValidationError, KeyError, TypeError) as error:
         msg = f"Expected a part that this version of Hangtag wrote, it is another's ({error})."
         raise JobError(msg) from error
+
+
+def read_work(storage: Storage, key: str) -> PartWork:
+    """What it took to make the part under a key; see :func:`part_work`."""
+    return part_work(pq.read_schema(storage.source(key)))
 
 
 def photo_work(schema: pa.Schema) -> PhotoWork:

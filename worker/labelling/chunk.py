@@ -6,7 +6,7 @@ import socket
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +161,8 @@ class OpenChunk:
 
     def commit(self) -> Finished:
         """Commit the part of a whole chunk; harmless where it was done elsewhere meanwhile."""
-        rows, photos = self.rows, _photo_work(self.effort)
+        rows = self.rows
+        photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
         data = part_bytes(list(rows), self._job.spec.id, worker, seconds, self._earlier.deaths, photos)
@@ -173,10 +174,6 @@ class OpenChunk:
     def give_up(self) -> None:
         """Let go of it; no row was in hand."""
         self._open.close()
-
-
-def _photo_work(effort: Mapping[str, float]) -> PhotoWork:
-    return PhotoWork.model_validate({name: round(value, 4) for name, value in effort.items()})
 
 
 def _rows_to_keep(job: Job, chunk: int, retry: int) -> dict[int, RowResult]:

@@ -25,7 +25,6 @@ _LINGER_S: Final = 0.01
 """How long a batch that is not full waits for another photo."""
 
 _WAIT_S: Final = 0.2
-
 _MOST_ROWS: Final = 8192
 """Rows of the chunks in hand: what waits for slow hosts is in memory as results."""
 
@@ -197,13 +196,13 @@ class Labeller:
         scores = self._classifier.score(np.stack([waiting.pixels for waiting in batch]))
         predictions = self._classifier.decide(scores, self._job.spec.options.top_k)
         seconds = (time.perf_counter() - start) / len(batch)
-        done: list[Labelled] = []
+        done: list[tuple[Photo, Labelled]] = []
         for waiting, prediction in zip(batch, predictions, strict=True):
             row = labeled_row(prediction, waiting.sha256, self._classifier.reference)
             self._open[waiting.photos[0].wanted.chunk].effort["inference_s"] += seconds
-            done += [Labelled(replace(row, etag=photo.etag), photo.url) for photo in waiting.photos]
-        self._known.add(done)
-        for photo, labelled in zip((photo for waiting in batch for photo in waiting.photos), done, strict=True):
+            done += [(photo, Labelled(replace(row, etag=photo.etag), photo.url)) for photo in waiting.photos]
+        self._known.add(labelled for _, labelled in done)
+        for photo, labelled in done:
             self._settle(photo, labelled.result)
 
     def _settle(self, photo: Photo, result: RowResult) -> None:

@@ -128,9 +128,7 @@ def _say(replies: TextIO, message: dict[str, object]) -> None:
 class LineFeed:
     """The feed of a process that is given its chunks by the command that started it.
 
-    Args:
-        descriptor: of the pipe; nothing else reads from it.
-        ask: called when there is room for a chunk more than it was given; not again before one has come.
+    Nothing else reads from the pipe. ``ask`` is called when there is room for one more chunk, until that has come.
     """
 
     def __init__(self, descriptor: int, ask: Callable[[], None]) -> None:
@@ -143,8 +141,13 @@ class LineFeed:
 
     def next(self, *, wait: bool) -> int | None:
         """See :class:`worker.labelling.labeller.Feed`."""
-        while not self._lines and not self._ended and self._readable(wait=wait):
-            self._read()
+        while not self._lines and not self._ended:
+            if not select.select([self._descriptor], [], [], None if wait else 0)[0]:
+                break
+            piece = os.read(self._descriptor, _PIECE)
+            *lines, self._text = (self._text + piece).split(b"\n")
+            self._lines += lines
+            self._ended = not piece
         if self._lines:
             self._asked = False
             return int(self._lines.pop(0))
@@ -152,15 +155,6 @@ class LineFeed:
             self._asked = True
             self._ask()
         return None
-
-    def _readable(self, *, wait: bool) -> bool:
-        return bool(select.select([self._descriptor], [], [], None if wait else 0)[0])
-
-    def _read(self) -> None:
-        piece = os.read(self._descriptor, _PIECE)
-        *lines, self._text = (self._text + piece).split(b"\n")
-        self._lines += lines
-        self._ended = not piece
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self, TextIO, cast
 
-from models.errors import ExitCode, HangtagError, JobError
+from models.errors import ExitCode, JobError
 from models.process import python_command, python_environment
 
 __all__ = ["Death", "ProcessPool", "take_streams"]
@@ -58,7 +58,7 @@ class _Child:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
         with log.open("xb") as file:  # a link that somebody laid there would empty another file
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -67,8 +67,8 @@ class _Child:
                 env=python_environment(),
             )
         self._text = b""
-        self._input = cast("IO[bytes]", self._process.stdin)
-        self.replies = cast("IO[bytes]", self._process.stdout)
+        self._input = cast("IO[bytes]", self.process.stdin)
+        self.replies = cast("IO[bytes]", self.process.stdout)
 
     def give(self, line: str) -> None:
         """Hand it a line; a process that has just died is found out when its stdout closes."""
@@ -88,14 +88,10 @@ class _Child:
         self.lines.remove(line)
         return line
 
-    def wait(self) -> int:
-        """Wait for the end of a process that has closed its stdout; its exit status."""
-        return self._process.wait()
-
     def end(self) -> None:
         """Kill it if it still runs, and wait until it is gone."""
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
         self.replies.close()
         with suppress(BrokenPipeError):
             self._input.close()
@@ -171,7 +167,9 @@ class ProcessPool:
 
     def _take(self, child: _Child, message: dict[str, Any]) -> None:
         if "refused" in message:
-            raise _refusal(message)
+            error = JobError(str(message["refused"]))
+            error.exit_code = ExitCode(message["exit_code"])
+            raise error
         self._false_starts = 0
         if child.lines and "more" not in message:
             self._on_reply(child.answered(message), message)
@@ -184,7 +182,7 @@ class ProcessPool:
         child.end()
 
     def _bury(self, child: _Child) -> None:
-        status = child.wait()
+        status = child.process.wait()  # it has closed its stdout
         self._dismiss(child)
         log = child.log.read_text(errors="replace")[-_LOG_TAIL:].strip()
         if not child.lines:
@@ -203,12 +201,6 @@ class ProcessPool:
             msg = f"A process ended as it started (status {status}): {log or 'it said nothing'}"
             raise JobError(msg)
         self._start()
-
-
-def _refusal(message: dict[str, Any]) -> HangtagError:
-    error = JobError(str(message["refused"]))
-    error.exit_code = ExitCode(message["exit_code"])
-    return error
 
 
 def take_streams() -> TextIO:

@@ -81,29 +81,18 @@ def _join(job: Job, output: Path, review: ReviewList, amend: Amend | None = None
 
 
 def _gathered(job: Job, column: str, database: sqlite3.Connection) -> ProductStore:
+    """The votes of all rows, taken in many chunks at once."""
     store = ProductStore(database)
-    for results, rows in _batches(job, column):
-        store.add(results, product_names(rows, column))
-    return store
-
-
-def _batches(job: Job, column: str) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """What votes need of results and catalogue rows, many chunks at once."""
     held: list[tuple[pa.Table, pa.Table]] = []
     count = 0
-    for part, rows in read_chunks(job, _VOTES, [column]):
+    for chunk, (part, rows) in enumerate(read_chunks(job, _VOTES, [column]), start=1):
         held.append((part, rows))
         count += len(rows)
-        if count >= BATCH_ROWS:
-            yield _joined_batches(held)
+        if count >= BATCH_ROWS or chunk == job.spec.chunks:
+            parts, catalogue = zip(*held, strict=True)
+            store.add(pa.concat_tables(parts), product_names(pa.concat_tables(catalogue), column))
             held, count = [], 0
-    if held:
-        yield _joined_batches(held)
-
-
-def _joined_batches(held: list[tuple[pa.Table, pa.Table]]) -> tuple[pa.Table, pa.Table]:
-    results, rows = zip(*held, strict=True)
-    return pa.concat_tables(results), pa.concat_tables(rows)
+    return store
 
 
 def upload_lists(job: Job, folder: Path) -> None:
@@ -125,9 +114,12 @@ def merge_parts(job: Job, output: Path, on_part: OnPart, amend: Amend | None = N
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
-    schema = _output_schema(job)
+    options = job.spec.options
+    added = [field.with_name(options.prefix + field.name) for field in RESULT_SCHEMA]
+    schema = pa.schema([*job.chunk_table(0).schema, *added])
+    inert = frozenset(schema.names if options.excel_safe else schema.names[-len(added) :])
     with replacing(output) as temporary:
-        with open_writer(temporary, output.suffix.lower(), schema, _inert(job, schema)) as writer:
+        with open_writer(temporary, output.suffix.lower(), schema, inert) as writer:
             rows = _write_rows(_joined(job, schema, on_part, amend), writer)
         if rows != job.spec.rows:
             msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
@@ -158,17 +150,6 @@ def _joined(job: Job, schema: pa.Schema, on_part: OnPart, amend: Amend | None) -
         amended = amend(part, rows) if amend else part
         on_part(amended, rows)
         yield pa.Table.from_arrays([*rows.columns, *amended.select(RESULT_SCHEMA.names).columns], schema=schema)
-
-
-def _output_schema(job: Job) -> pa.Schema:
-    prefix = job.spec.options.prefix
-    added = [field.with_name(prefix + field.name) for field in RESULT_SCHEMA]
-    return pa.schema([*job.chunk_table(0).schema, *added])
-
-
-def _inert(job: Job, schema: pa.Schema) -> frozenset[str]:
-    """The columns of a CSV that start no formula: those that labelling adds, or all."""
-    return frozenset(schema.names if job.spec.options.excel_safe else schema.names[-len(RESULT_SCHEMA) :])
 
 
 def read_chunks(

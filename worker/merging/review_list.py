@@ -77,19 +77,9 @@ def _entry(found: tuple[int, Sequence[str | None], dict[str, Any]]) -> tuple[flo
     """What is no number is the least sure of all."""
     row, own, result = found
     confidence = short(result["confidence"])
-    cells = (
-        result["label"],
-        confidence,
-        result.get("reason"),
-        _readable(result["top_k"]),
-        result["sha256"],
-        result["model"],
-    )
+    best = "; ".join(f"{entry['label']} {entry['confidence']:.2f}" for entry in result["top_k"])
+    cells = (result["label"], confidence, result.get("reason"), best, result["sha256"], result["model"])
     return (-1.0 if math.isnan(confidence) else confidence, row, _line([row, *own, *cells]))
-
-
-def _readable(best: Sequence[dict[str, Any]]) -> str:
-    return "; ".join(f"{entry['label']} {entry['confidence']:.2f}" for entry in best)
 
 
 def _line(cells: Sequence[object]) -> str:

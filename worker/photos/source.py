@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from worker.photos.names import Lookup
 
 
-__all__ = ["Background", "MakeClient", "Photos", "open_photos", "photos_of"]
+__all__ = ["Background", "MakeClient", "Photos", "limits_of", "open_photos", "photos_of"]
 
 _BACKLOG: Final = 512
 """Photos on disk that may be waiting while more URLs are asked for."""
@@ -30,13 +30,20 @@ _BACKLOG: Final = 512
 
 def photos_of(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = None) -> "Photos":
     """:func:`open_photos` of a job, with the limits that it asks for where none are given."""
-    if limits is None:
-        spec, limits = job.spec, Limits()
-        per_host = spec.per_host or limits.per_host
-        total_s = spec.options.download_timeout_s or limits.total_s
-        limits = replace(limits, per_host=per_host, per_bucket=spec.per_host or limits.per_bucket, total_s=total_s)
+    limits = limits or limits_of(job)
     allow_hosts = job.spec.options.allow_hosts or ()
     return open_photos(job.spec.image_root, allow_hosts, limits, lookup, confined=job.spec.confined)
+
+
+def limits_of(job: Job) -> Limits:
+    """What downloading may take, as a job asks for it."""
+    usual = Limits()
+    return replace(
+        usual,
+        per_host=job.spec.per_host or usual.per_host,
+        per_bucket=job.spec.per_host or usual.per_bucket,
+        total_s=job.spec.options.download_timeout_s or usual.total_s,
+    )
 
 
 def open_photos(
