@@ -1,18 +1,31 @@
+import io
 from dataclasses import replace
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.decision import ReviewReason
-from models.errors import ImageError, ImageFault, InputError
+from models.errors import ImageError, ImageFault, InputError, JobError
+from models.storage.storage import FolderStorage
 from worker.results import (
     PART_SCHEMA,
     RESULT_SCHEMA,
+    PartWork,
+    PhotoWork,
     RowResult,
     Status,
     check_no_clash,
     failed_row,
+    latest_parts,
+    part_bytes,
+    part_key,
+    part_work,
+    photo_work,
+    read_part,
     results_of,
     results_table,
 )
@@ -64,3 +77,95 @@ def test_a_prefix_makes_room() -> None:
     check_no_clash(["image", *RESULT_SCHEMA.names], "hangtag_")
     with pytest.raises(InputError, match="hangtag_label"):
         check_no_clash(["image", "hangtag_label"], "hangtag_")
+
+
+ROW = RowResult("shoe", 0.5, Status.LABELED, None, None, (("shoe", 0.5),), "5" * 64, "shop/1/float32@abc")
+FAILED = RowResult(None, None, Status.FAILED, "missing", "It is gone.", None, None, "shop/1/float32@abc")
+
+
+def part_of(*rows: RowResult, job: str = "cafe") -> bytes:
+    return part_bytes(list(rows), job, "shop-7:42", 1.23456, 2, PhotoWork(decoded=3, decode_s=0.25))
+
+
+def written(folder: Path, data: bytes) -> FolderStorage:
+    storage = FolderStorage(folder)
+    storage.commit(part_key(0), data)
+    return storage
+
+
+@given(st.dictionaries(st.integers(0, 2_000_000), st.sets(st.integers(0, 12), min_size=1), max_size=20))
+def test_of_each_chunk_the_highest_retry_counts(retries: dict[int, set[int]]) -> None:
+    names = [part_key(chunk, n).removeprefix("parts/") for chunk, numbers in retries.items() for n in numbers]
+    assert latest_parts(names) == {chunk: max(numbers) for chunk, numbers in retries.items()}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "17.r0.parquet", "000017.parquet", "000017.r.parquet", "000017.r0.parquet.tmp", ".000017.r0.parquet"]
+)
+def test_what_is_no_part_does_not_count(name: str) -> None:
+    assert latest_parts([name, "000003.r0.parquet"]) == {3: 0}
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    rows = [ROW, FAILED, ROW]
+    assert results_of(read_part(written(tmp_path, part_of(*rows)), part_key(0), "cafe", 3)) == rows
+
+
+def test_the_format_on_disk_is_this_one() -> None:
+    schema = pq.read_schema(io.BytesIO(part_of(ROW, FAILED, ROW)))
+    assert schema.remove_metadata() == PART_SCHEMA
+    assert schema.metadata == {
+        b"hangtag.job": b"cafe",
+        b"hangtag.work": b'{"worker":"shop-7:42","seconds":1.235,"deaths":2,"rows":3,"failed":1}',
+        b"hangtag.photos": b'{"downloaded":0,"unchanged":0,"bytes":0,"decoded":3,"repeated":0,"carried":0,'
+        b'"download_s":0.0,"decode_s":0.25,"inference_s":0.0}',
+    }
+    assert part_key(17) == "parts/000017.r0.parquet"
+    assert part_key(1_234_567, 3) == "parts/1234567.r3.parquet"
+
+
+def test_a_part_says_what_it_took(tmp_path: Path) -> None:
+    table = read_part(written(tmp_path, part_of(ROW, FAILED)), part_key(0), "cafe", 2)
+    assert part_work(table.schema) == PartWork(worker="shop-7:42", seconds=1.235, deaths=2, rows=2, failed=1)
+    assert photo_work(table.schema) == PhotoWork(decoded=3, decode_s=0.25)
+
+
+def test_a_part_from_before_photos_were_counted_says_nothing_of_them() -> None:
+    assert photo_work(PART_SCHEMA) == PhotoWork()
+
+
+def test_a_part_of_another_number_of_rows_is_refused(tmp_path: Path) -> None:
+    storage = written(tmp_path, part_of(ROW))
+    with pytest.raises(JobError, match="holds 1 row, its chunk 2"):
+        read_part(storage, part_key(0), "cafe", 2)
+    assert storage.exists(part_key(0))
+
+
+@pytest.mark.parametrize("data", [part_of(ROW, job="beef"), None], ids=["of another job", "of no job"])
+def test_a_part_that_is_not_the_jobs_is_removed(tmp_path: Path, data: bytes | None) -> None:
+    if data is None:
+        buffer = io.BytesIO()
+        pq.write_table(pa.table({"label": ["shoe"]}), buffer)
+        data = buffer.getvalue()
+    storage = written(tmp_path, data)
+    with pytest.raises(JobError, match="left by another job and has been removed"):
+        read_part(storage, part_key(0), "cafe", 1)
+    assert not storage.exists(part_key(0))
+
+
+DATA = part_of(*[ROW, FAILED] * 50)
+CUT = st.integers(0, len(DATA) - 1).map(lambda end: DATA[:end])
+SPOILT = st.tuples(st.integers(0, len(DATA) - 33), st.binary(min_size=32, max_size=32)).map(
+    lambda spoilt: DATA[: spoilt[0]] + spoilt[1] + DATA[spoilt[0] + 32 :]
+)
+
+
+@given(CUT | SPOILT)
+def test_a_damaged_part_raises_job_errors_only(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    storage = written(tmp_path_factory.mktemp("part"), data)
+    try:
+        table = read_part(storage, part_key(0), "cafe", 100)
+    except JobError:
+        pass
+    else:
+        assert table.num_rows == 100, "damage that no reader can see"
