@@ -17,54 +17,146 @@ from trainer.data.image_statistics import COPY_SIDE
 
 __all__ = [
     "BOXES",
-    "LARGEST_CUT",
     "NEIGHBOURS",
-    "SIZE",
     "Candidates",
     "Places",
     "Take",
     "best_of_each",
     "chunks",
-    "described",
     "find_candidates",
     "rank_within",
 ]
 
-
-LARGEST_CUT: Final = 0.1
+Places = npt.NDArray[np.intp]
+Take = Callable[[Places], Pixels]
+NEIGHBOURS: Final = 5
+CANDIDATE_LIKENESS: Final = 0.85
+MOST_CANDIDATES: Final = 16
+"""Of one photo: products on white are alike from afar by the hundred."""
+_EXACT_SEARCH: Final = 4096
+_VISITED_CELLS: Final = 12
+_TRAINED_ON: Final = 64
+_ROUNDS: Final = 10
+_LARGEST_CUT: Final = 0.1
 """What is cut off a side, as a share of it, in the boxes."""
-
 _GRID: Final = 16
 _LIGHT_FREQUENCIES: Final = 8
 _COLOUR_FREQUENCIES: Final = 4
 _COLOUR_WEIGHT: Final = np.float32(2)
 _LEAST_CONTRAST: Final = 8.0
 _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
-
-SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
+_SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
 """How many numbers describe a picture."""
 
 
-def _boxes() -> Floats:
-    """Left, top, right and bottom of what is left of a photo: all of it, and nine ways of cutting."""
-    sides = [(0.0, 1 - LARGEST_CUT), (LARGEST_CUT, 1.0), (LARGEST_CUT / 2, 1 - LARGEST_CUT / 2)]
-    cuts = [(left, top, right, bottom) for left, right in sides for top, bottom in sides]
-    return np.array([(0.0, 0.0, 1.0, 1.0), *cuts], np.float32)
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs worth a proof; every array has a row a pair.
+
+    Attributes:
+        pairs: the places of two photos, ``(n, 2)``.
+        boxes: the part of the first that looks like the whole second, ``(n, 4)``, in widths and heights.
+        merit: the larger, the more a pair promises.
+    """
+
+    pairs: Places
+    boxes: Floats
+    merit: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """All of several."""
+        return cls(
+            np.concatenate([part.pairs for part in parts]),
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.merit for part in parts]),
+        )
+
+    def at(self, rows: Places) -> Self:
+        """Some of them."""
+        return type(self)(self.pairs[rows], self.boxes[rows], self.merit[rows])
+
+    def by(self, size: int) -> Iterator[Self]:
+        """All of them, so many at a time."""
+        for rows in chunks(len(self.pairs), size):
+            yield self.at(rows)
 
 
-BOXES: Final = _boxes()
-"""``float32 (10, 4)``, in widths and heights of a photo; the first is the whole."""
+def find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chunk: int) -> Candidates:
+    """Find pairs worth a proof: each photo looks for others, so that a pair may come both ways round.
 
-
-def described(copies: Pixels, boxes: Floats) -> Floats:
-    """Describe what some boxes hold of some photos.
+    Both are of use, since a whole photo can be cut to fit a part of it, but not the other way round.
 
     Args:
-        copies: the small copies, ``uint8 (n, 64, 64, 3)``.
-        boxes: ``(b, 4)``.
+        count: how many photos; one at least.
+        take: the small copies ``uint8 (n, 64, 64, 3)`` of the photos at some places.
+        on_photo: told how many photos have been searched for.
+        chunk: how many photos to hold at a time.
+    """
+    index = _index(count, take, chunk)
+    parts = []
+    for places in chunks(count, chunk):
+        parts.append(_candidates(index, places, take(places)))
+        on_photo(int(places[-1]) + 1)
+    return Candidates.joined(parts)
 
-    Returns:
-        ``float32 (b, n, SIZE)``: a cosine transform without the means, of length 1 unless there is little contrast.
+
+def _index(count: int, take: Take, chunk: int) -> faiss.Index:
+    """Of the descriptors of whole photos; a large one is divided into cells, of which a search visits the nearest."""
+    index: faiss.Index = faiss.IndexFlatIP(_SIZE)
+    wholes = np.concatenate([_described(take(places), BOXES[:1])[0] for places in chunks(count, chunk)])
+    if count > _EXACT_SEARCH:
+        index = faiss.IndexIVFFlat(index, _SIZE, int(4 * count**0.5), faiss.METRIC_INNER_PRODUCT)
+        index.cp.seed, index.cp.niter, index.nprobe = 0, _ROUNDS, _VISITED_CELLS
+        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, _TRAINED_ON
+        index.train(wholes)
+    index.add(wholes)
+    return index
+
+
+def _candidates(index: faiss.Index, places: Places, copies: Pixels) -> Candidates:
+    """Of each photo those that are most like it, each with the box that makes them so."""
+    queries = _described(copies, BOXES).reshape(-1, _SIZE)
+    likeness, found = (part.reshape(len(BOXES), len(places), -1) for part in index.search(queries, NEIGHBOURS))
+    box, row, column = np.nonzero((likeness >= CANDIDATE_LIKENESS) & (found != places[:, None]))
+    pairs = np.stack([places[row], found[box, row, column]], 1)
+    every = Candidates(pairs, BOXES[box], likeness[box, row, column])
+    once = every.at(best_of_each(pairs[:, 0] * index.ntotal + pairs[:, 1], every.merit, 1))
+    return once.at(best_of_each(once.pairs[:, 0], once.merit, MOST_CANDIDATES))
+
+
+def best_of_each(keys: Places, values: Floats, most: int) -> Places:
+    """The rows of the largest values of each key, at most so many; in order of the keys, the largest first."""
+    order = np.lexsort((-values, keys))
+    rows: Places = order[rank_within(keys[order]) < most]
+    return rows
+
+
+def rank_within(keys: Places) -> Places:
+    """The place of each row among those of its key, where keys are in order."""
+    _, starts, counts = np.unique(keys, return_index=True, return_counts=True)
+    ranks: Places = np.arange(len(keys)) - np.repeat(starts, counts)
+    return ranks
+
+
+def chunks(count: int, size: int) -> list[Places]:
+    """The places from 0 to a count, so many at a time; of none, one empty chunk."""
+    return np.split(np.arange(count), range(size, count, size))
+
+
+_SIDES: Final = ((0.0, 1 - _LARGEST_CUT), (_LARGEST_CUT, 1.0), (_LARGEST_CUT / 2, 1 - _LARGEST_CUT / 2))
+BOXES: Final = np.array(
+    [(0, 0, 1, 1), *((left, top, right, bottom) for left, right in _SIDES for top, bottom in _SIDES)], np.float32
+)
+"""``float32 (10, 4)``: left, top, right and bottom of what is left of a photo: all of it, and nine ways of cutting."""
+
+
+def _described(copies: Pixels, boxes: Floats) -> Floats:
+    """Describe how what some boxes ``(b, 4)`` hold of some small copies ``uint8 (n, 64, 64, 3)`` looks from afar.
+
+    A cosine transform of light and of colours, without the means, ``float32 (b, n, _SIZE)``, of length 1 unless there
+    is little contrast. Pictures of one thing in two colours have the same light; without the colours, a shop that shows
+    a shirt in twelve of them would hide each true twin behind eleven false ones.
     """
     colours = copies.astype(np.float32)
     light = colours @ _GREY
@@ -102,113 +194,3 @@ def _cosines() -> Floats:
 
 
 _WAVES: Final = _cosines()
-
-
-NEIGHBOURS: Final = 5
-CANDIDATE_LIKENESS: Final = 0.85
-MOST_CANDIDATES: Final = 16
-"""Of one photo: products on white are alike from afar by the hundred."""
-
-_EXACT_SEARCH: Final = 4096
-_VISITED_CELLS: Final = 12
-_TRAINED_ON: Final = 64
-_ROUNDS: Final = 10
-
-
-Places = npt.NDArray[np.intp]
-Take = Callable[[Places], Pixels]
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Pairs worth a proof; every array has a row a pair.
-
-    Attributes:
-        pairs: the places of two photos, ``(n, 2)``.
-        boxes: the part of the first that looks like the whole second, ``(n, 4)``, in widths and heights.
-        merit: the larger, the more a pair promises.
-    """
-
-    pairs: Places
-    boxes: Floats
-    merit: Floats
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """All of several."""
-        return cls(
-            np.concatenate([part.pairs for part in parts]),
-            np.concatenate([part.boxes for part in parts]),
-            np.concatenate([part.merit for part in parts]),
-        )
-
-    def at(self, rows: Places) -> Self:
-        """Some of them."""
-        return type(self)(self.pairs[rows], self.boxes[rows], self.merit[rows])
-
-    def by(self, size: int) -> Iterator[Self]:
-        """All of them, so many at a time."""
-        for rows in chunks(len(self.pairs), size):
-            yield self.at(rows)
-
-
-def chunks(count: int, size: int) -> list[Places]:
-    """The places from 0 to a count, so many at a time; of none, one empty chunk."""
-    return np.split(np.arange(count), range(size, count, size))
-
-
-def find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chunk: int) -> Candidates:
-    """Find pairs worth a proof: each photo looks for others, so that a pair may come both ways round.
-
-    Both are of use, since a whole photo can be cut to fit a part of it, but not the other way round.
-
-    Args:
-        count: how many photos; one at least.
-        take: the small copies ``uint8 (n, 64, 64, 3)`` of the photos at some places.
-        on_photo: told how many photos have been searched for.
-        chunk: how many photos to hold at a time.
-    """
-    index = _index(count, take, chunk)
-    parts = []
-    for places in chunks(count, chunk):
-        parts.append(_candidates(index, places, take(places)))
-        on_photo(int(places[-1]) + 1)
-    return Candidates.joined(parts)
-
-
-def best_of_each(keys: Places, values: Floats, most: int) -> Places:
-    """The rows of the largest values of each key, at most so many; in order of the keys, the largest first."""
-    order = np.lexsort((-values, keys))
-    rows: Places = order[rank_within(keys[order]) < most]
-    return rows
-
-
-def rank_within(keys: Places) -> Places:
-    """The place of each row among those of its key, where keys are in order."""
-    _, starts, counts = np.unique(keys, return_index=True, return_counts=True)
-    ranks: Places = np.arange(len(keys)) - np.repeat(starts, counts)
-    return ranks
-
-
-def _index(count: int, take: Take, chunk: int) -> faiss.Index:
-    """Of the descriptors of whole photos; a large one is divided into cells, of which a search visits the nearest."""
-    index: faiss.Index = faiss.IndexFlatIP(SIZE)
-    wholes = np.concatenate([described(take(places), BOXES[:1])[0] for places in chunks(count, chunk)])
-    if count > _EXACT_SEARCH:
-        index = faiss.IndexIVFFlat(index, SIZE, int(4 * count**0.5), faiss.METRIC_INNER_PRODUCT)
-        index.cp.seed, index.cp.niter, index.nprobe = 0, _ROUNDS, _VISITED_CELLS
-        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, _TRAINED_ON
-        index.train(wholes)
-    index.add(wholes)
-    return index
-
-
-def _candidates(index: faiss.Index, places: Places, copies: Pixels) -> Candidates:
-    """Of each photo those that are most like it, each with the box that makes them so."""
-    queries = described(copies, BOXES).reshape(-1, SIZE)
-    likeness, found = (part.reshape(len(BOXES), len(places), -1) for part in index.search(queries, NEIGHBOURS))
-    box, row, column = np.nonzero((likeness >= CANDIDATE_LIKENESS) & (found != places[:, None]))
-    pairs = np.stack([places[row], found[box, row, column]], 1)
-    every = Candidates(pairs, BOXES[box], likeness[box, row, column])
-    once = every.at(best_of_each(pairs[:, 0] * index.ntotal + pairs[:, 1], every.merit, 1))
-    return once.at(best_of_each(once.pairs[:, 0], once.merit, MOST_CANDIDATES))

@@ -13,7 +13,7 @@ from trainer.check.checkup import UNUSABLE, Checkup, Findings, issue_of
 from trainer.check.issues import Issue
 from trainer.check.relations import Leak, LeakKind
 from trainer.data.csv_files import path_in, write_rows
-from trainer.data.dataset import Split
+from trainer.data.dataset import LabeledPhoto, Split
 
 __all__ = [
     "MEANINGS",
@@ -25,7 +25,6 @@ __all__ = [
     "shortcut_sentences",
     "write_check_csv",
 ]
-
 
 MEANINGS: Final = {
     Issue.MISSING: "nothing is there under this name",
@@ -52,9 +51,13 @@ MEANINGS: Final = {
     Issue.GREY: "no colour",
 }
 """What each issue means, those first that matter most."""
-
-
 _MOST_NAMES: Final = 10
+_BOOL: Final = ("false", "true")
+_SHOWN: Final = ("format", "width", "height", "bytes")
+_COLUMNS: Final = (
+    *("image", "label", "split", "product", "sha256", *_SHOWN, "picture", "twin", "message"),
+    *(column for issue in Issue for column in (f"is_{issue}", f"{issue}_score")),
+)
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
@@ -84,6 +87,16 @@ def leak_sentences(checkup: Checkup) -> list[str]:
 def _sources(checkup: Checkup, leaks: list[Leak]) -> str:
     sources = {checkup.looked.photos[leak.twin].split for leak in leaks}
     return " or ".join(source.word for source in Split if source in sources)
+
+
+def _percent(part: int, whole: int) -> str:
+    """A share in words that are true: never 0% of something, nor 100% of less than all."""
+    share = 100 * part / whole
+    if share < 0.1:  # noqa: PLR2004 - what one digit can say
+        return "less than 0.1%"
+    if part < whole and share >= 99.5:  # noqa: PLR2004 - would be rounded up to all
+        return "more than 99%"
+    return f"{share:.0f}%" if share >= 1 else f"{share:.1f}%"
 
 
 def doubt_sentences(checkup: Checkup) -> list[str]:
@@ -129,16 +142,6 @@ def property_sentences(checkup: Checkup) -> list[str]:
 def shortcut_sentences(checkup: Checkup) -> list[str]:
     """The accidents that give classes away, the best first."""
     return [guess.sentence() for guess in checkup.guesses if guess.is_shortcut]
-
-
-def _percent(part: int, whole: int) -> str:
-    """A share in words that are true: never 0% of something, nor 100% of less than all."""
-    share = 100 * part / whole
-    if share < 0.1:  # noqa: PLR2004 - what one digit can say
-        return "less than 0.1%"
-    if part < whole and share >= 99.5:  # noqa: PLR2004 - would be rounded up to all
-        return "more than 99%"
-    return f"{share:.0f}%" if share >= 1 else f"{share:.1f}%"
 
 
 def _readable(text: str) -> str:
@@ -247,6 +250,10 @@ class Summary(_Record):
         """What a check of ``data`` found."""
         relations, photos = checkup.relations, checkup.looked.photos
         members = [Member(image=str(p.path), label=p.label, split=p.split) for p in photos]
+
+        def in_groups(groups: Sequence[Sequence[int]]) -> list[list[Member]]:
+            return [[members[place] for place in group] for group in groups]
+
         return cls(
             data=str(data),
             images=len(photos) + len(checkup.looked.faulty),
@@ -263,13 +270,13 @@ class Summary(_Record):
                 for one in checkup.looked.faulty
             ],
             ignored=[BadFile(image=str(one.path), kind=one.reason, message=one.message) for one in checkup.ignored],
-            exact_duplicates=_groups(relations.exact, members),
+            exact_duplicates=in_groups(relations.exact),
             near_duplicates=[
                 Pair(first=members[pair.first], second=members[pair.second], likeness=pair.likeness)
                 for pair in relations.near
             ],
-            label_conflicts=_groups(relations.conflicts, members),
-            placeholders=_groups(relations.placeholders, members),
+            label_conflicts=in_groups(relations.conflicts),
+            placeholders=in_groups(relations.placeholders),
             leaks=[
                 LeakedPhoto(photo=members[leak.photo], twin=members[leak.twin], kind=leak.kind)
                 for leak in relations.leaks
@@ -288,47 +295,32 @@ class Summary(_Record):
         return {name: count for name, count in found.items() if count}
 
 
-def _groups(groups: Sequence[Sequence[int]], members: Sequence[Member]) -> list[list[Member]]:
-    return [[members[place] for place in group] for group in groups]
-
-
-_SHOWN: Final = ("format", "width", "height", "bytes")
-_COLUMNS: Final = (
-    *("image", "label", "split", "product", "sha256", *_SHOWN, "picture", "twin", "message"),
-    *(column for issue in Issue for column in (f"is_{issue}", f"{issue}_score")),
-)
-
-
 def write_check_csv(path: Path, checkup: Checkup, findings: Findings) -> None:
     """Write a row for each usable photo, in order, then one for each file that is not; paths start at the data."""
     write_rows(path, _COLUMNS, chain(_usable(checkup, findings), _faulty(checkup)))
 
 
+def _photo_cells(checkup: Checkup, photo: LabeledPhoto, sha256: str) -> list[object]:
+    image = path_in(checkup.dataset.source, photo.path)
+    return [image, photo.label, photo.split or "", photo.product or "", sha256]
+
+
 def _usable(checkup: Checkup, findings: Findings) -> Iterator[list[object]]:
     data, looked, pictures = checkup.dataset.source, checkup.looked, checkup.relations.pictures.tolist()
     shown = [checkup.statistics[name].to_pylist() for name in _SHOWN]
-    flags = [findings.flags.get(issue) for issue in Issue]
-    scores = [findings.scores.get(issue) for issue in Issue]
+    found = [(findings.flags.get(issue), findings.scores.get(issue)) for issue in Issue]
     for place, (photo, sha256) in enumerate(zip(looked.photos, looked.sha256s, strict=True)):
         twin = findings.twins.get(place)
-        row: list[object] = [path_in(data, photo.path), photo.label, photo.split or "", photo.product or "", sha256]
-        row += [column[place] for column in shown]
-        row += [pictures[place], "" if twin is None else path_in(data, looked.photos[twin].path), ""]
-        for flag, score in zip(flags, scores, strict=True):
-            row += [_said(flag is not None and bool(flag[place])), "" if score is None else f"{score[place]:.4f}"]
+        row = [*_photo_cells(checkup, photo, sha256), *(column[place] for column in shown), pictures[place]]
+        row += ["" if twin is None else path_in(data, looked.photos[twin].path), ""]
+        for flags, scores in found:
+            row += [_BOOL[flags is not None and bool(flags[place])], "" if scores is None else f"{scores[place]:.4f}"]
         yield row
 
 
 def _faulty(checkup: Checkup) -> Iterator[list[object]]:
     for one in checkup.looked.faulty:
-        photo, found = one.photo, issue_of(one)
-        image = path_in(checkup.dataset.source, photo.path)
-        row: list[object] = [image, photo.label, photo.split or "", photo.product or "", ""]
-        row += [""] * (len(_SHOWN) + 2) + [one.fault.message]
+        row = [*_photo_cells(checkup, one.photo, ""), *[""] * (len(_SHOWN) + 2), one.fault.message]
         for issue in Issue:
-            row += [_said(issue is found), "0.0000" if issue is found else ""]
+            row += [_BOOL[issue is issue_of(one)], "0.0000" if issue is issue_of(one) else ""]
         yield row
-
-
-def _said(flag: bool) -> str:
-    return "true" if flag else "false"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
-__all__ = ["LIMITS", "Issue", "Judgement", "judge"]
+__all__ = ["LIMITS", "Flags", "Issue", "Judgement", "Scores", "judge"]
 
 SMALLEST_SIDE: Final = 64
 """A photo whose longer side is shorter has too little to show for a network of 128 pixels."""
@@ -26,6 +26,7 @@ BLURRED_STEP: Final = 20
 """Steps between pixels: a photo that has steeper ones than the former is sharp, however few edges it has; one that has
 none of the latter is blurred, by three pixels at 500 or more."""
 
+_SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}
 _BLUR_SCALE: Final = 0.01
 _SPREAD_LIMIT: Final = 0.18
 _ENTROPY_SCALE: Final = 0.1
@@ -90,15 +91,15 @@ class Judgement:
     properties: Mapping[str, Mapping[Issue, float]]
 
 
-def judge(looks: pa.Table, paths: Sequence[Path], labels: Sequence[str]) -> Judgement:
+def judge(statistics: pa.Table, paths: Sequence[Path], labels: Sequence[str]) -> Judgement:
     """Judge each photo by itself.
 
     Args:
-        looks: a row a photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`.
+        statistics: a row a photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`.
         paths: of the photos.
         labels: their classes.
     """
-    seen = {name: looks[name].to_numpy(zero_copy_only=False) for name in looks.column_names}
+    seen = {name: statistics[name].to_numpy(zero_copy_only=False) for name in statistics.column_names}
     scores = {**_graded(seen), **{issue: 1.0 - found for issue, found in _plain(seen, paths).items()}}
     found = {issue: score < LIMITS.get(issue, 1.0) for issue, score in scores.items()}
     properties: dict[str, dict[Issue, float]] = {}
@@ -116,22 +117,18 @@ def judge(looks: pa.Table, paths: Sequence[Path], labels: Sequence[str]) -> Judg
 def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
     width, height = (seen[name].astype(np.float64) for name in ("width", "height"))
     sharp, blurred = (seen["steepest"] / step * BLURRY for step in (SHARP_STEP, BLURRED_STEP))
+    # cleanvision's score of blur, which sees no edge between two colours as light as each other
+    edges, spread = (1 - np.exp(-_BLUR_SCALE * seen[name]) for name in ("edges", "histogram_spread"))
+    edginess = edges + np.where(spread > _SPREAD_LIMIT, spread, 0.0)
     return {
         Issue.ODD_SIZE: _usualness(np.sqrt(width * height)),
         Issue.ODD_ASPECT_RATIO: np.minimum(width / height, height / width),
         Issue.DARK: seen["brightness_99"].astype(np.float64),
         Issue.LIGHT: 1 - seen["brightness_5"].astype(np.float64),
-        Issue.BLURRY: np.minimum(1.0, np.minimum(blurred, np.maximum(sharp, _edginess(seen)))),
+        Issue.BLURRY: np.minimum(1.0, np.minimum(blurred, np.maximum(sharp, edginess))),
         Issue.LOW_INFORMATION: np.minimum(1.0, _ENTROPY_SCALE * seen["entropy"].astype(np.float64)),
         Issue.TOO_SMALL: np.minimum(1.0, np.maximum(width, height) / SMALLEST_SIDE),
     }
-
-
-def _edginess(seen: Mapping[str, npt.NDArray[Any]]) -> Scores:
-    """The score of blur that cleanvision has, which sees no edge between two colours as light as each other."""
-    edges, spread = (1 - np.exp(-_BLUR_SCALE * seen[name]) for name in ("edges", "histogram_spread"))
-    edginess: Scores = edges + np.where(spread > _SPREAD_LIMIT, spread, 0.0)
-    return edginess
 
 
 def _usualness(sizes: Scores) -> Scores:
@@ -146,7 +143,10 @@ def _usualness(sizes: Scores) -> Scores:
 
 
 def _plain(seen: Mapping[str, npt.NDArray[Any]], paths: Sequence[Path]) -> dict[Issue, Flags]:
-    differs = [_differs(path.suffix.lower(), stored) for path, stored in zip(paths, seen["format"], strict=True)]
+    differs = []
+    for path, stored in zip(paths, seen["format"], strict=True):  # a name without a suffix says nothing
+        named = Image.registered_extensions().get(path.suffix.lower(), "")
+        differs.append(bool(path.suffix) and _SAME_FORMAT.get(named, named) != _SAME_FORMAT.get(stored, stored))
     return {
         Issue.WRONG_EXTENSION: np.array(differs, bool),
         Issue.ANIMATED: seen["animated"].astype(bool),
@@ -155,12 +155,3 @@ def _plain(seen: Mapping[str, npt.NDArray[Any]], paths: Sequence[Path]) -> dict[
         Issue.CMYK: np.isin(seen["mode"].astype(str), ["CMYK", "YCCK"]),
         Issue.GREY: seen["grey"].astype(bool),
     }
-
-
-def _differs(suffix: str, stored: str) -> bool:
-    """Whether a name says another format than the content; one without a suffix says nothing."""
-    named = Image.registered_extensions().get(suffix, "")
-    return bool(suffix) and _SAME_FORMAT.get(named, named) != _SAME_FORMAT.get(stored, stored)
-
-
-_SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}

@@ -64,12 +64,9 @@ _HALF_SIEVE: Final = _Sieve(difference=20.0, worst=45.0, at_a_time=256)
 
 @dataclass(frozen=True)
 class NearPair:
-    """Two photos that show the same picture.
+    """The places of two photos that show the same picture, the smaller first.
 
-    Attributes:
-        first: place of one; the smaller.
-        second: place of the other.
-        likeness: correlation of their details once they fit, up to 1.
+    ``likeness`` is the correlation of their details once they fit, up to 1.
     """
 
     first: int
@@ -93,18 +90,12 @@ def find_near(
         it together.
     """
     pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
-    while new:
-        new = _found_among(_crowds(count, pairs), take, lambda _: None, chunk)
+    while new:  # the members of a large group may have seen no one but each other
+        groups = joined(count, [(pair.first, pair.second) for pair in pairs])
+        _, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
+        new = _found_among(firsts[sizes >= NEIGHBOURS], take, lambda _: None, chunk)
         pairs = pairs + new
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))
-
-
-def _crowds(count: int, pairs: Sequence[NearPair]) -> Places:
-    """The first photo of each group so large that its members may have seen no one but each other."""
-    groups = joined(count, [(pair.first, pair.second) for pair in pairs])
-    _, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
-    crowds: Places = firsts[sizes >= NEIGHBOURS]
-    return crowds
 
 
 def _found_among(

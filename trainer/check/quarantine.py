@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import itertools
 import os
 import shlex
 import shutil
@@ -21,7 +22,7 @@ from trainer.data.photo_files import FaultKind
 from worker.merging.cells import CsvRows
 from worker.sources.readers import read_delimited
 
-__all__ = ["LOG", "BroughtBack", "Quarantined", "bring_back", "check_quarantine", "quarantine", "worth_moving"]
+__all__ = ["BroughtBack", "Quarantined", "bring_back", "check_quarantine", "quarantine", "worth_moving"]
 
 LOG: Final = "quarantine.csv"
 _COLUMNS: Final = ("from", "to", "reason")
@@ -29,12 +30,7 @@ _COLUMNS: Final = ("from", "to", "reason")
 
 @dataclass(frozen=True)
 class Quarantined:
-    """What was moved.
-
-    Attributes:
-        moved: how many files.
-        kept_csv: for data in a CSV, a copy of it without the rows that went; none for a folder.
-    """
+    """How many files were moved and, for data in a CSV, a copy of it without the rows that went."""
 
     moved: int
     kept_csv: Path | None
@@ -46,7 +42,7 @@ class BroughtBack:
 
     Attributes:
         moved: how many files.
-        renamed: those among them whose name another of them had, by the names they have now.
+        renamed: those whose name another of them had, by the names they have now.
         lost: files that the log names, and that are neither here nor there any more.
     """
 
@@ -89,22 +85,15 @@ def worth_moving(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     for group in relations.conflicts:
         first = min(_rank(photos[place]) for place in group)
         chosen.update({photos[p]: Issue.LABEL_CONFLICT for p in group if _rank(photos[p]) == first})
-    chosen.update(_training_twins(checkup))
-    return chosen
-
-
-def _training_twins(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
-    """All of a family but what stands in the split of it that least is learned from."""
-    photos, families = checkup.looked.photos, checkup.relations.families.tolist()
+    families = relations.families.tolist()
     latest: dict[int, int] = {}
-    for leak in checkup.relations.leaks:
+    for leak in relations.leaks:
         family = families[leak.photo]
         latest[family] = max(latest.get(family, 0), _rank(photos[leak.photo]))
-    return {
-        photo: Issue.LEAK
-        for photo, family in zip(photos, families, strict=True)
-        if family in latest and _rank(photo) < latest[family]
-    }
+    for photo, family in zip(photos, families, strict=True):
+        if family in latest and _rank(photo) < latest[family]:
+            chosen[photo] = Issue.LEAK
+    return chosen
 
 
 def _rank(photo: LabeledPhoto) -> int:
@@ -114,11 +103,7 @@ def _rank(photo: LabeledPhoto) -> int:
 def quarantine(checkup: Checkup, folder: Path) -> Quarantined:
     """Move files into a folder, under the names they have in the data; each move is in the log before it is made.
 
-    A file goes when all rows of the data that name it go.
-
-    Args:
-        checkup: of the data.
-        folder: that :func:`check_quarantine` has made.
+    A file goes when all rows of the data that name it go. :func:`check_quarantine` has made the folder.
 
     Raises:
         InputError: a file cannot be moved; those before it have been, and can be brought back.
@@ -133,7 +118,8 @@ def quarantine(checkup: Checkup, folder: Path) -> Quarantined:
     for path, issue in files.items():
         if not os.path.lexists(path):  # it has vanished since
             continue
-        place = _free(folder.absolute() / _within(path, root))
+        within = path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[1:])
+        place = _free(folder.absolute() / within)
         try:
             _log(folder, [(path, place.relative_to(folder.absolute()), issue)])
             _move(path, place)
@@ -151,18 +137,10 @@ def _normal(path: Path) -> Path:
     return Path(os.path.normpath(path))
 
 
-def _within(path: Path, root: Path) -> Path:
-    return path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[1:])
-
-
 def _free(place: Path) -> Path:
     """The place, or one beside it where there is a file."""
-    number = 1
-    free = place
-    while os.path.lexists(free):
-        number += 1
-        free = place.with_name(f"{place.stem}-{number}{place.suffix}")
-    return free
+    beside = (place.with_name(f"{place.stem}-{number}{place.suffix}") for number in itertools.count(2))
+    return next(free for free in itertools.chain([place], beside) if not os.path.lexists(free))
 
 
 def _log(folder: Path, moves: Iterable[tuple[Path, Path, Issue]]) -> None:
@@ -201,14 +179,14 @@ def _write_rest(checkup: Checkup, folder: Path, going: set[LabeledPhoto]) -> Pat
     """The rows of a CSV that stay; its images by their full paths, as it lies elsewhere now."""
     data = checkup.dataset.source
     reader = read_delimited(data)
-    names, rest = reader.schema.names, _free(folder / data.name)
+    rest = _free(folder / data.name)
     rows = (row for batch in reader.batches for row in batch.to_pylist())
     kept = (
-        {**row, "image": photo.path}
+        ({**row, "image": photo.path}).values()
         for row, photo in zip(rows, checkup.dataset.photos, strict=True)
         if photo not in going
     )
-    write_rows(rest, names, ([row[name] for name in names] for row in kept))
+    write_rows(rest, reader.schema.names, map(list, kept))
     return rest
 
 

@@ -31,13 +31,7 @@ class LeakKind(StrEnum):
 
 @dataclass(frozen=True)
 class Leak:
-    """A photo whose picture, or whose product, is also in a split that more is learned from.
-
-    Attributes:
-        photo: its place.
-        twin: the place of one that it is learned from.
-        kind: how they are related.
-    """
+    """The places of a photo and of its twin, of the same picture or product in a split that more is learned from."""
 
     photo: int
     twin: int
@@ -78,17 +72,16 @@ def relate(
     store: StatisticsStore,
     on_photo: Callable[[int, int], None],
 ) -> Relations:
-    """Find out which photos show the same picture.
-
-    Args:
-        photos: that can be read.
-        sha256s: of their files.
-        store: what they show.
-        on_photo: told (searched for, to search for).
-    """
+    """Find out which of some readable photos show the same picture, and tell (searched for, to search for)."""
     digests = store.statistics(sha256s)["pixels"].to_pylist()
     same = _places(digests)
-    near = _near([places[0] for places in same.values()], sha256s, store, on_photo)
+    firsts = [places[0] for places in same.values()]  # of the same pixels one photo is compared with others
+    pairs = find_near(
+        len(firsts),
+        lambda places: store.copies([sha256s[firsts[place]] for place in places]),
+        lambda done: on_photo(done, len(firsts)),
+    )
+    near = [NearPair(firsts[pair.first], firsts[pair.second], pair.likeness) for pair in pairs]
     pictures = joined(len(photos), [*_links(same.values()), *((pair.first, pair.second) for pair in near)])
     groups = [tuple(places) for places in _places(pictures.tolist()).values() if len(places) > 1]
     placeholders = [group for group in groups if is_placeholder(len(group), _labels(photos, group))]
@@ -106,18 +99,6 @@ def relate(
         conflicts=tuple(group for group in groups if _labels(photos, group) > 1),
         leaks=tuple(_leaks([photo.split for photo in photos], (digests, pictures.tolist(), families.tolist()), apart)),
     )
-
-
-def _near(
-    firsts: Sequence[int], sha256s: Sequence[str], store: StatisticsStore, on_photo: Callable[[int, int], None]
-) -> list[NearPair]:
-    """Near duplicates among the first photos of each kind of pixels."""
-    pairs = find_near(
-        len(firsts),
-        lambda places: store.copies([sha256s[firsts[place]] for place in places]),
-        lambda done: on_photo(done, len(firsts)),
-    )
-    return [NearPair(firsts[pair.first], firsts[pair.second], pair.likeness) for pair in pairs]
 
 
 def _places(keys: Iterable[object]) -> dict[object, list[int]]:
@@ -155,16 +136,12 @@ def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apa
                 firsts.setdefault((kind, split, value), place)
     leaks = []
     for place, split in enumerate(splits):
-        wanted = [
+        wanted = (
             (kind, earlier, values[place])
             for kind, values in zip(LeakKind, keys, strict=True)
-            for earlier in _earlier_than(split)
-        ]
+            for earlier in list(Split)[: split.rank if split else 0]
+        )
         found = next((key for key in wanted if key in firsts), None)
         if found and place not in apart:
             leaks.append(Leak(place, firsts[found], found[0]))
     return leaks
-
-
-def _earlier_than(split: Split | None) -> tuple[Split, ...]:
-    return () if split is None else tuple(Split)[: split.rank]

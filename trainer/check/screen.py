@@ -26,19 +26,18 @@ from trainer.check.check_reports import (
     write_check_csv,
 )
 from trainer.check.checkup import GRAVE, Checkup, Findings, check_up, find
-from trainer.check.issues import Issue
 from trainer.check.page import check_page
 from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.photo_cache import StatisticsStore, statistics_folder
 
-__all__ = ["CheckScreen", "bring_back_and_show", "check_and_show"]
+__all__ = ["bring_back_and_show", "check_and_show"]
 
 _MOST_LINES: Final = 10
 _UNITS: Final = {"Looking": "images/s"}
 
 
-class CheckScreen:
+class _CheckScreen:
     """A bar for each step of a check; photos that the cache knows are in no rate."""
 
     def __init__(self, console: Console) -> None:
@@ -66,7 +65,12 @@ class CheckScreen:
 
 def check_and_show(data: Path, out: Path, aside: Path | None, *, strict: bool, as_json: bool) -> ExitCode:
     """Check, leave the reports in a folder, move files if asked, and say what was found."""
-    _check_out(data, out)
+    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        msg = f"Expected a folder outside {data} for --out, got {out}; it would be taken for a class."
+        raise InputError(msg)
+    if out.exists() and not out.is_dir():
+        msg = f"Expected a folder for --out, {out} is a file."
+        raise InputError(msg)
     started, dataset = time.monotonic(), read_dataset(data)
     out.mkdir(parents=True, exist_ok=True)
     if aside is not None:
@@ -75,7 +79,9 @@ def check_and_show(data: Path, out: Path, aside: Path | None, *, strict: bool, a
     checkup = _check(dataset)
     findings = find(checkup)
     summary = Summary.of(checkup, findings, data, time.monotonic() - started)
-    _write(out, checkup, findings, summary)
+    write_check_csv(out / "check.csv", checkup, findings)
+    replace_file(out / "check.json", summary.model_dump_json(indent=1).encode(errors="surrogateescape"))
+    replace_file(out / "check.html", check_page(checkup, findings).encode())
     if as_json:
         print(summary.model_dump_json(indent=1))
     else:
@@ -83,13 +89,17 @@ def check_and_show(data: Path, out: Path, aside: Path | None, *, strict: bool, a
     console.print(f"Look at it: [bold]{escape(str(out / 'check.html'))}[/bold]", highlight=False)
     if aside is not None:
         _show_moved(console, quarantine(checkup, aside), aside)
-    return _judge(console, summary) if strict else ExitCode.OK
+    if not strict or not summary.strict_faults:
+        return ExitCode.OK
+    found = ", ".join(f"{count:,} {issue}" for issue, count in summary.strict_faults.items())
+    console.print(f"--strict: refused for {found}", style="red", highlight=False)
+    return ExitCode.DATA_REFUSED
 
 
 def bring_back_and_show(folder: Path) -> ExitCode:
     """Undo a quarantine, and say how many files came back."""
     console, back = Console(), bring_back(folder)
-    console.print(f"{back.moved:,} {'file is' if back.moved == 1 else 'files are'} back.", highlight=False)
+    console.print(f"{number_of(back.moved, 'file is', 'files are')} back.", highlight=False)
     for path in back.renamed:
         console.print(f"Two files had one name; one is {escape(str(path))} now.", style="yellow", highlight=False)
     for path in back.lost:
@@ -97,36 +107,13 @@ def bring_back_and_show(folder: Path) -> ExitCode:
     return ExitCode.FAILURE if back.lost else ExitCode.OK
 
 
-def _check_out(data: Path, out: Path) -> None:
-    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
-        msg = f"Expected a folder outside {data} for --out, got {out}; it would be taken for a class."
-        raise InputError(msg)
-    if out.exists() and not out.is_dir():
-        msg = f"Expected a folder for --out, {out} is a file."
-        raise InputError(msg)
-
-
 def _check(dataset: Dataset) -> Checkup:
     try:
-        with CheckScreen(Console(stderr=True)) as screen:
+        with _CheckScreen(Console(stderr=True)) as screen:
             return check_up(dataset, StatisticsStore(statistics_folder(default_cache())), screen)
     except KeyboardInterrupt as stopped:
         msg = "Stopped, and nothing is written but the cache; the same command goes on where it was."
         raise StoppedError(msg) from stopped
-
-
-def _judge(console: Console, summary: Summary) -> ExitCode:
-    if not summary.strict_faults:
-        return ExitCode.OK
-    found = ", ".join(f"{count:,} {issue}" for issue, count in summary.strict_faults.items())
-    console.print(f"--strict: refused for {found}", style="red", highlight=False)
-    return ExitCode.DATA_REFUSED
-
-
-def _write(out: Path, checkup: Checkup, findings: Findings, summary: Summary) -> None:
-    write_check_csv(out / "check.csv", checkup, findings)
-    replace_file(out / "check.json", summary.model_dump_json(indent=1).encode(errors="surrogateescape"))
-    replace_file(out / "check.html", check_page(checkup, findings).encode())
 
 
 def _show(console: Console, checkup: Checkup, findings: Findings, summary: Summary) -> None:
@@ -160,14 +147,11 @@ def _issue_table(checkup: Checkup, findings: Findings) -> Table:
         count = findings.count(issue)
         if count:
             style = "red" if issue in GRAVE else ""
-            table.add_row(issue, f"{count:,}", meaning, escape(_example(checkup, findings, issue)), style=style)
+            places = findings.places(issue)
+            path = checkup.looked.photos[places[0]].path if places else findings.faulty[issue][0].photo.path
+            example = os.path.join(*path.parts[-2:])  # noqa: PTH118 - of names, not of a place
+            table.add_row(issue, f"{count:,}", meaning, escape(example), style=style)
     return table
-
-
-def _example(checkup: Checkup, findings: Findings, issue: Issue) -> str:
-    places = findings.places(issue)
-    path = checkup.looked.photos[places[0]].path if places else findings.faulty[issue][0].photo.path
-    return os.path.join(*path.parts[-2:])  # noqa: PTH118 - of names, not of a place
 
 
 def _show_moved(console: Console, moved: Quarantined, folder: Path) -> None:

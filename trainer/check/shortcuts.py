@@ -87,7 +87,7 @@ class Guess:
 
 
 def guess_from_accidents(
-    looks: pa.Table,
+    statistics: pa.Table,
     paths: Sequence[Path],
     labels: Sequence[str],
     groups: Matrix,
@@ -97,7 +97,7 @@ def guess_from_accidents(
     """Guess the classes from each accidental feature, and from all.
 
     Args:
-        looks: a row a photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`.
+        statistics: a row a photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`.
         paths: of the photos.
         labels: their classes.
         groups: a number for each; photos of one group show the same picture.
@@ -117,11 +117,13 @@ def guess_from_accidents(
     chosen, named = chosen[kept], named[kept]
     if len(named) < LEAST_PHOTOS or len(common) < 2 or len(set(groups[chosen].tolist())) < FOLDS:  # noqa: PLR2004
         return []
-    features = {name: matrix[chosen] for name, matrix in _features(looks, paths).items()}
+    features = {name: matrix[chosen] for name, matrix in _features(statistics, paths).items()}
     varied = {name: matrix for name, matrix in features.items() if (matrix != matrix[0]).any()}
     if len(varied) > 1:
         varied[TOGETHER] = np.concatenate(list(varied.values()), axis=1)
-    folds = _folds(named, groups[chosen], seed)
+    with warnings.catch_warnings(action="ignore"):  # of a class whose groups are too few for the folds
+        splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+        folds = list(splitter.split(named, named, groups[chosen]))
     guesses = []
     for done, (name, matrix) in enumerate(varied.items(), start=1):
         guesses.append(_guess(name, matrix, named, groups[chosen], folds, seed))
@@ -129,8 +131,8 @@ def guess_from_accidents(
     return sorted(guesses, key=lambda guess: -guess.accuracy)
 
 
-def _features(looks: pa.Table, paths: Sequence[Path]) -> dict[str, Matrix]:
-    seen = {name: looks[name].to_numpy(zero_copy_only=False) for name in looks.column_names}
+def _features(statistics: pa.Table, paths: Sequence[Path]) -> dict[str, Matrix]:
+    seen = {name: statistics[name].to_numpy(zero_copy_only=False) for name in statistics.column_names}
     pixels = seen["width"] * seen["height"]
     border = np.stack([seen[f"border_{colour}"] for colour in ("red", "green", "blue")], axis=1)
     return {
@@ -153,11 +155,6 @@ def _numbered(values: Matrix) -> Matrix:
     return columns
 
 
-def _folds(labels: Matrix, groups: Matrix, seed: int) -> list[tuple[Matrix, Matrix]]:
-    with warnings.catch_warnings(action="ignore"):  # of a class whose groups are too few for the folds
-        return list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels, groups))
-
-
 def _guess(
     name: str, features: Matrix, labels: Matrix, groups: Matrix, folds: list[tuple[Matrix, Matrix]], seed: int
 ) -> Guess:
@@ -172,24 +169,10 @@ def _guess(
     majority = float(max(Counter(labels.tolist()).values()) / len(labels))
     best = _best_pair(shares, labels, groups, classes)
     stands_out = name in _NEVER_THE_PRODUCT and best.is_more(len(classes) * (len(classes) - 1) // 2)
-    is_shortcut = stands_out or _is_more(accuracy, majority, len(labels))
-    return Guess(
-        name,
-        round(accuracy, 4),
-        round(majority, 4),
-        is_shortcut,
-        best.names,
-        round(best.accuracy, 4),
-        round(best.majority, 4),
-        len(classes),
-        stands_out,
-    )
-
-
-def _is_more(accuracy: float, majority: float, count: int) -> bool:
-    gain = accuracy - majority
-    error = (majority * (1 - majority) / count) ** 0.5
-    return gain >= LEAST_GAIN and gain >= LEAST_SHARE * (1 - majority) and gain >= _ERRORS * error
+    gain, error = accuracy - majority, (majority * (1 - majority) / len(labels)) ** 0.5
+    is_shortcut = stands_out or gain >= max(LEAST_GAIN, LEAST_SHARE * (1 - majority), _ERRORS * error)
+    figures, of_pair = (round(accuracy, 4), round(majority, 4)), (round(best.accuracy, 4), round(best.majority, 4))
+    return Guess(name, *figures, is_shortcut, best.names, *of_pair, len(classes), stands_out)
 
 
 @dataclass(frozen=True)

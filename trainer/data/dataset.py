@@ -68,15 +68,7 @@ class LabeledPhoto:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A file that is set aside, and why.
-
-    Attributes:
-        path: the file.
-        reason: in a word; see docs/formats.md.
-        message: for people.
-        label: its class, where that is known.
-        split: where the person put it, if anywhere.
-    """
+    """A file that is set aside, and why: in a word (see docs/formats.md), and for people."""
 
     path: Path
     reason: str
@@ -127,31 +119,22 @@ def read_dataset(path: Path) -> Dataset:
 
 
 def _read_folder(root: Path) -> Dataset:
-    splits = {folder: _SPLIT_NAMES[folder.name.lower()] for folder in _folders(root) if _is_split(folder)}
-    strangers = [folder.name for folder in _folders(root) if folder not in splits]
+    names = {folder: folder.name.lower() for folder in _folders(root)}
+    splits = {folder: _SPLIT_NAMES[name] for folder, name in names.items() if name in _SPLIT_NAMES}
+    strangers = [folder.name for folder in names if folder not in splits]
     if not splits or (strangers and Split.TRAIN not in splits.values()):
         return _read_classes(root, None)
     if strangers:
         msg = f"Expected only split folders beside {root / 'train'}, found {', '.join(strangers)}; move them away."
         raise DataError(msg)
-    return _joined(root, [_read_classes(folder, split) for folder, split in splits.items()])
-
-
-def _is_split(folder: Path) -> bool:
-    return folder.name.lower() in _SPLIT_NAMES
+    parts = [_read_classes(folder, split) for folder, split in splits.items()]
+    photos = tuple(photo for part in parts for photo in part.photos)
+    excluded = tuple(exclusion for part in parts for exclusion in part.excluded)
+    return Dataset(root, photos, excluded, tuple(sorted({name for part in parts for name in part.classes})))
 
 
 def _folders(root: Path) -> list[Path]:
     return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _joined(root: Path, parts: list[Dataset]) -> Dataset:
-    return Dataset(
-        source=root,
-        photos=tuple(photo for part in parts for photo in part.photos),
-        excluded=tuple(exclusion for part in parts for exclusion in part.excluded),
-        classes=tuple(sorted({name for part in parts for name in part.classes})),
-    )
 
 
 def _read_classes(root: Path, split: Split | None) -> Dataset:
@@ -209,18 +192,10 @@ def _check_any(path: Path, dataset: Dataset) -> None:
     if broken:
         msg = f"Expected class names without line breaks, got {broken[0]!r}; rename it."
         raise DataError(msg)
-    unprintable = [name for name in dataset.classes if not _is_utf8(name)]
+    unprintable = [name for name in dataset.classes if any("\ud800" <= letter <= "\udfff" for letter in name)]
     if unprintable:
         msg = f"Expected class names in UTF-8, got {unprintable[0]!r}; rename it."
         raise DataError(msg)
     if len(dataset.classes) == 1:
         msg = f"Expected at least two classes in {path}, found one: {dataset.classes[0]}."
         raise DataError(msg)
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -1,4 +1,7 @@
-"""What a file is by its first bytes, whatever it is called."""
+"""What a file is by its first bytes, whatever it is called; and whether it ends before its own headers say it should.
+
+Pillow says of some formats, and of some cuts, that a file is cut short; of others only that it cannot read the file.
+"""
 
 import io
 import struct
@@ -14,7 +17,6 @@ from models.photo import read_photo
 from trainer.data.photo_files import FaultKind, PhotoFault
 
 __all__ = ["ends_early", "stray_fault", "unknown_fault"]
-
 
 _PHOTOS: Final = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -48,14 +50,11 @@ _MEANT_FOR_PHOTOS: Final = frozenset(
 )
 _SHOWN: Final = 1024
 """So many first bytes tell what a file is."""
+_TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 
 
 def unknown_fault(data: bytes) -> PhotoFault:
-    """What is wrong with a file that is none of our formats.
-
-    Args:
-        data: its bytes.
-    """
+    """What is wrong with a file that is none of our formats, by its bytes."""
     if not data:
         return PhotoFault(FaultKind.UNREADABLE, "The file is empty; fetch it again.")
     photo = _photo_format(data)
@@ -136,15 +135,8 @@ def _is_text(start: bytes) -> bool:
     return all(character.isprintable() or character.isspace() for character in text)
 
 
-_TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
-
-
 def ends_early(data: bytes) -> bool:
-    """Whether a PNG, GIF, WebP, BMP, TIFF or AVIF file is shorter than it says; False of all others.
-
-    Args:
-        data: the bytes of a file that cannot be read.
-    """
+    """Whether a PNG, GIF, WebP, BMP, TIFF or AVIF file that cannot be read is shorter than it says; False of others."""
     measures = (missing for is_one, missing in _MEASURES if is_one(data))
     try:
         return any(missing(data) for missing in measures)
@@ -162,18 +154,6 @@ def _cut_png(data: bytes) -> bool:
     else:
         return True
     return place > len(data)
-
-
-def _cut_gif(data: bytes) -> bool:
-    return not data.rstrip(b"\0").endswith(b";")
-
-
-def _cut_webp(data: bytes) -> bool:
-    return bool(struct.unpack_from("<I", data, 4)[0] + 8 > len(data))
-
-
-def _cut_bmp(data: bytes) -> bool:
-    return bool(struct.unpack_from("<I", data, 2)[0] > len(data))
 
 
 def _cut_tiff(data: bytes) -> bool:
@@ -201,9 +181,12 @@ def _cut_avif(data: bytes) -> bool:
 
 _MEASURES: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], bool]], ...]] = (
     (lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"), _cut_png),
-    (lambda data: data.startswith(b"GIF8"), _cut_gif),
-    (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", _cut_webp),
-    (lambda data: data.startswith(b"BM"), _cut_bmp),
+    (lambda data: data.startswith(b"GIF8"), lambda data: not data.rstrip(b"\0").endswith(b";")),
+    (
+        lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP",
+        lambda data: struct.unpack_from("<I", data, 4)[0] + 8 > len(data),
+    ),
+    (lambda data: data.startswith(b"BM"), lambda data: struct.unpack_from("<I", data, 2)[0] > len(data)),
     (lambda data: data.startswith((b"II*\0", b"MM\0*")), _cut_tiff),
     (lambda data: data[4:12] in {b"ftypavif", b"ftypavis"}, _cut_avif),
 )

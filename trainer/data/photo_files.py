@@ -1,7 +1,7 @@
 """The SHA-256 of photos' files: what a photo is known by, whatever it is called."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +13,9 @@ from models.photo import read_photo
 from trainer.data.dataset import LabeledPhoto
 
 __all__ = ["FaultKind", "PhotoFault", "changed", "file_sha256", "hash_photos", "holds"]
+
+_THREADS: Final = 8
+_AT_A_TIME: Final = 1024
 
 
 class FaultKind(StrEnum):
@@ -32,12 +35,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class PhotoFault:
-    """Why a photo cannot be used.
-
-    Attributes:
-        kind: what is wrong.
-        message: for people.
-    """
+    """Why a photo cannot be used; the message is for people."""
 
     kind: FaultKind
     message: str
@@ -49,40 +47,34 @@ def changed(path: Path) -> PhotoFault:
     return PhotoFault(FaultKind.CHANGED, msg)
 
 
-_THREADS: Final = 8
-_AT_A_TIME: Final = 1024
-
-
 def hash_photos(
     photos: Sequence[LabeledPhoto], on_photo: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, PhotoFault]]]:
     """The photos that can be used, each with the SHA-256 of its file, and the others, each with the reason.
 
-    A file cannot be used if it cannot be read, or holds other bytes than those that were labelled.
-
-    Args:
-        photos: to read.
-        on_photo: told (read, to read).
+    A file cannot be used if it cannot be read, or holds other bytes than those that were labelled. ``on_photo`` is told
+    (read, to read).
     """
     hashed: list[tuple[LabeledPhoto, str]] = []
     unread: list[tuple[LabeledPhoto, PhotoFault]] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for done, (photo, answer) in enumerate(_answers(pool, photos), start=1):
-            if isinstance(answer, str):
-                hashed.append((photo, answer))
-            else:
-                unread.append((photo, answer))
-            on_photo(done, len(photos))
+        for start in range(0, len(photos), _AT_A_TIME):  # a pool keeps a record of all that it is given
+            some = photos[start : start + _AT_A_TIME]
+            for done, (photo, answer) in enumerate(zip(some, pool.map(_read, some), strict=True), start=start + 1):
+                if isinstance(answer, str):
+                    hashed.append((photo, answer))
+                else:
+                    unread.append((photo, answer))
+                on_photo(done, len(photos))
     return hashed, unread
 
 
-def _answers(
-    pool: ThreadPoolExecutor, photos: Sequence[LabeledPhoto]
-) -> Iterator[tuple[LabeledPhoto, str | PhotoFault]]:
-    """In order; some at a time, since a pool keeps a record of all that it is given."""
-    for start in range(0, len(photos), _AT_A_TIME):
-        some = photos[start : start + _AT_A_TIME]
-        yield from zip(some, pool.map(_read, some), strict=True)
+def _read(photo: LabeledPhoto) -> str | PhotoFault:
+    try:
+        sha256 = file_sha256(photo.path)
+    except ImageError as error:
+        return PhotoFault(FaultKind(error.fault), str(error))
+    return sha256 if photo.sha256 in {None, sha256} else changed(photo.path)
 
 
 def file_sha256(path: Path) -> str:
@@ -100,11 +92,3 @@ def holds(path: Path, sha256: str) -> bool:
         return file_sha256(path) == sha256
     except ImageError:
         return False
-
-
-def _read(photo: LabeledPhoto) -> str | PhotoFault:
-    try:
-        sha256 = file_sha256(photo.path)
-    except ImageError as error:
-        return PhotoFault(FaultKind(error.fault), str(error))
-    return sha256 if photo.sha256 in {None, sha256} else changed(photo.path)

@@ -12,7 +12,7 @@ from trainer.check.near import joined
 from trainer.data.dataset import Split
 from trainer.splits.assigned import Applicant
 
-__all__ = ["SET_ASIDE", "Grouping", "group_name", "group_photos"]
+__all__ = ["SET_ASIDE", "group_name", "group_photos"]
 
 SET_ASIDE: Final = -1
 _NAME_DIGITS: Final = 16

@@ -27,7 +27,7 @@ from trainer.splits.assigned import Applicant, AssignedPhoto
 from trainer.splits.earlier import match_earlier
 from trainer.splits.set_aside import count_leaks, find_unlearnable
 
-__all__ = ["Advance", "Prepared", "SplitOptions", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
+__all__ = ["Prepared", "SplitOptions", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
 
 Advance = Callable[[int, int], None]
 _MOST_NAMED: Final = 3

@@ -11,7 +11,7 @@ from trainer.check.relations import Relations, is_placeholder
 from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import Applicant, AssignedPhoto, Assignment, take_out
 
-__all__ = ["Unlearnable", "count_leaks", "drop_training_twins", "find_unlearnable", "keep_trained"]
+__all__ = ["count_leaks", "drop_training_twins", "find_unlearnable", "keep_trained"]
 
 LISTED: Final = 3
 """More classes than these share a note."""

@@ -1,14 +1,18 @@
 import shutil
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
+from models.errors import ImageError
 from models.preprocess import PreprocessSpec
 from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Split
+from trainer.data.image_statistics import fault_of, measure_photo
 from trainer.learning.training import Training
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights
@@ -215,3 +219,38 @@ def pretrained(trained, two_classes, tmp_path_factory, make_diary):
         epochs=2,
     )
     return request, train(request, make_diary())
+
+
+@pytest.fixture(scope="session")
+def encode():
+    """An image as the bytes of a file."""
+
+    def save(image, file_format="PNG", **options):
+        buffer = BytesIO()
+        image.save(buffer, file_format, **options)
+        return buffer.getvalue()
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def tiles():
+    """Draws squares of many colours, which resemble those of no other seed."""
+
+    def draw(seed=0, size=(120, 90)):
+        colours = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), np.uint8)
+        return Image.fromarray(colours).resize(size, Image.Resampling.NEAREST)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def refused():
+    """The fault of bytes that cannot be looked at."""
+
+    def fault(data):
+        with pytest.raises(ImageError) as caught:
+            measure_photo(data)
+        return fault_of(data, caught.value)
+
+    return fault

@@ -1,22 +1,19 @@
 """What the tests of a check share: photos as bytes, and a made-up checkup with a bit of everything."""
 
 from dataclasses import asdict, replace
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
 
-from models.errors import ImageError
 from trainer.check.checkup import Checkup, Faulty, Looked
 from trainer.check.issues import Issue, judge
 from trainer.check.near import NearPair
 from trainer.check.relations import Leak, LeakKind, Relations
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
-from trainer.data.image_statistics import ImageStatistics, fault_of, measure_photo
+from trainer.data.image_statistics import ImageStatistics
 from trainer.data.photo_files import FaultKind, PhotoFault
 
 ORDINARY = ImageStatistics(
@@ -57,41 +54,6 @@ def table():
         return pa.Table.from_pylist([asdict(one) for one in looks], pa.Table.from_pylist([asdict(ORDINARY)]).schema)
 
     return of
-
-
-@pytest.fixture(scope="session")
-def encode():
-    """An image as the bytes of a file."""
-
-    def save(image, file_format="PNG", **options):
-        buffer = BytesIO()
-        image.save(buffer, file_format, **options)
-        return buffer.getvalue()
-
-    return save
-
-
-@pytest.fixture(scope="session")
-def tiles():
-    """Draws squares of many colours, which resemble those of no other seed."""
-
-    def draw(seed=0, size=(120, 90)):
-        colours = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), np.uint8)
-        return Image.fromarray(colours).resize(size, Image.Resampling.NEAREST)
-
-    return draw
-
-
-@pytest.fixture(scope="session")
-def refused():
-    """The fault of bytes that cannot be looked at."""
-
-    def fault(data):
-        with pytest.raises(ImageError) as caught:
-            measure_photo(data)
-        return fault_of(data, caught.value)
-
-    return fault
 
 
 def photo(name, split=None, product=None):

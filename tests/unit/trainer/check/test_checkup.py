@@ -1,10 +1,17 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from models.errors import DataError
-from trainer.check.checkup import check_up, find
-from trainer.check.issues import Issue
-from trainer.data.dataset import read_dataset
+from trainer.check.checkup import UNUSABLE, Faulty, Looked, check_up, find, issue_of
+from trainer.check.issues import Issue, judge
+from trainer.check.near import NearPair
+from trainer.check.relations import Leak, LeakKind
+from trainer.data.dataset import LabeledPhoto, read_dataset
 from trainer.data.photo_cache import StatisticsStore
+from trainer.data.photo_files import FaultKind, PhotoFault
 
 
 class Told:
@@ -47,3 +54,135 @@ def test_photos_that_the_cache_knows_are_not_looked_at_again(shop, tmp_path):
     check_up(dataset, store, second)
     assert [step for step in first.steps if step[0] == "Looking"] == [("Looking", n, 2) for n in range(3)]
     assert not [step for step in second.steps if step[0] == "Looking"]
+
+
+@pytest.fixture
+def findings(checkup):
+    return find(checkup)
+
+
+@pytest.fixture
+def related(checkup):
+    """The findings of the same photos, related in another way."""
+
+    def by(**changes):
+        return find(replace(checkup, relations=replace(checkup.relations, **changes)))
+
+    return by
+
+
+@pytest.mark.parametrize(
+    ("issue", "places"),
+    [
+        (Issue.PLACEHOLDER, [6, 7]),
+        (Issue.EXACT_DUPLICATE, [0, 1, 3, 4]),
+        (Issue.NEAR_DUPLICATE, [0, 1, 2]),
+        (Issue.LABEL_CONFLICT, [3, 4]),
+        (Issue.LEAK, [1, 2, 5]),
+        (Issue.DARK, [7]),
+        (Issue.WRONG_EXTENSION, [7]),
+        (Issue.LIGHT, []),
+        (Issue.MISSING, []),
+        (Issue.UNREADABLE, []),
+    ],
+)
+def test_photos_with_an_issue_the_worst_first(findings, issue, places):
+    assert findings.places(issue) == places
+
+
+def test_every_array_has_a_value_a_photo(findings):
+    assert set(findings.flags) == set(findings.scores) == set(Issue) - set(UNUSABLE)
+    for issue in findings.flags:
+        assert findings.flags[issue].shape == findings.scores[issue].shape == (8,)
+        assert ((findings.scores[issue] >= 0) & (findings.scores[issue] <= 1)).all()
+        assert (findings.scores[issue][findings.flags[issue]] < 1).all()
+
+
+def test_counts_are_of_photos_and_of_files(findings):
+    assert {issue: findings.count(issue) for issue in Issue if findings.count(issue)} == {
+        Issue.MISSING: 1,
+        Issue.TRUNCATED: 1,
+        Issue.UNSUPPORTED: 1,
+        Issue.WRONG_EXTENSION: 2,
+        Issue.DARK: 1,
+        Issue.PLACEHOLDER: 2,
+        Issue.EXACT_DUPLICATE: 4,
+        Issue.NEAR_DUPLICATE: 3,
+        Issue.LABEL_CONFLICT: 2,
+        Issue.LEAK: 3,
+    }
+
+
+def test_the_liker_a_near_duplicate_the_lower_its_score(related):
+    scores = related(near=(NearPair(2, 5, 0.97), NearPair(5, 6, 1.0))).scores[Issue.NEAR_DUPLICATE]
+    assert scores[2] == pytest.approx(0.03)
+    assert scores[5] == scores[6] == 0
+    assert scores[3] == 1
+
+
+def test_what_has_the_pixels_of_a_near_duplicate_is_one_too(related):
+    found = related(exact=((0, 1),), near=(NearPair(1, 5, 0.98),))
+    assert found.places(Issue.NEAR_DUPLICATE) == [0, 1, 5]
+
+
+@pytest.mark.parametrize("likeness", [-0.2, 0.0, 1e-9, 0.5, 1.0])
+def test_a_near_duplicate_is_flagged_however_unlike(related, likeness):
+    found = related(near=(NearPair(2, 5, likeness),))
+    assert found.places(Issue.NEAR_DUPLICATE) == [2, 5]
+
+
+def test_the_twin_is_what_explains_a_photo_best(findings):
+    assert dict(findings.twins) == {0: 1, 1: 0, 2: 0, 3: 4, 4: 3, 5: 3}
+
+
+def test_a_photo_of_a_conflict_has_a_twin_under_another_label(checkup, related):
+    twins = related(exact=((0, 1, 3, 4, 5),), near=(), conflicts=((0, 1, 3, 4, 5),), leaks=()).twins
+    labels = [photo.label for photo in checkup.looked.photos]
+    assert set(twins) == {0, 1, 3, 4, 5}
+    assert all(labels[place] != labels[twin] for place, twin in twins.items())
+
+
+def test_a_leak_says_more_than_any_other_relation(related):
+    twins = related(leaks=(Leak(4, 6, LeakKind.PRODUCT),)).twins
+    assert twins[4] == 6
+    assert twins[3] == 4
+
+
+def test_no_usable_photo_at_all(checkup, table):
+    nothing = replace(
+        checkup,
+        looked=Looked((), (), checkup.looked.faulty),
+        statistics=table([]),
+        judgement=judge(table([]), [], []),
+        relations=replace(
+            checkup.relations,
+            exact=(),
+            near=(),
+            placeholders=(),
+            conflicts=(),
+            leaks=(),
+            pictures=np.array([], np.intp),
+            families=np.array([], np.intp),
+        ),
+    )
+    found = find(nothing)
+    assert sum(found.count(issue) for issue in Issue) == 4
+    assert found.places(Issue.DARK) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "issue"),
+    [
+        (FaultKind.TRUNCATED, Issue.TRUNCATED),
+        (FaultKind.UNSUPPORTED, Issue.UNSUPPORTED),
+        (FaultKind.WRONG_EXTENSION, Issue.WRONG_EXTENSION),
+        (FaultKind.UNREADABLE, Issue.UNREADABLE),
+        (FaultKind.MISSING, Issue.MISSING),
+        (FaultKind.REFUSED, Issue.UNREADABLE),
+        (FaultKind.TOO_LARGE, Issue.UNREADABLE),
+        (FaultKind.TIMEOUT, Issue.UNREADABLE),
+        (FaultKind.CRASHED, Issue.UNREADABLE),
+    ],
+)
+def test_each_fault_is_an_issue(kind, issue):
+    assert issue_of(Faulty(LabeledPhoto(Path("a.jpg"), "hat"), PhotoFault(kind, "why"))) is issue

@@ -51,14 +51,6 @@ def issues_of(judged, ordinary):
     return of
 
 
-def test_every_issue_of_a_photo_by_itself_has_a_score_and_a_flag(judged, ordinary):
-    found = judged(ordinary, ordinary)
-    assert set(found.scores) == set(found.flags) == {*GRADED, *PLAIN}
-    for issue in found.scores:
-        assert found.scores[issue].shape == found.flags[issue].shape == (2,)
-        assert found.flags[issue].dtype == bool
-
-
 def test_an_ordinary_photo_has_no_issue(issues_of):
     assert issues_of() == set()
 
@@ -174,12 +166,6 @@ def test_sizes_are_scored_from_0_to_1_and_never_are_most_of_them_odd(table, ordi
     scores = found.scores[Issue.ODD_SIZE]
     assert ((scores >= 0) & (scores <= 1)).all()
     assert found.flags[Issue.ODD_SIZE].mean() <= 0.5
-
-
-def test_size_is_that_of_the_area(judged, ordinary):
-    square, wide = replace(ordinary, width=400, height=400), replace(ordinary, width=800, height=200)
-    scores = judged(*[ordinary] * 8, square, wide).scores[Issue.ODD_SIZE]
-    assert scores[-2] == scores[-1]
 
 
 def test_no_photo_at_all(table):

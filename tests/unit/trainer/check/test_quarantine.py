@@ -33,7 +33,7 @@ def copied(source, target):
 
 
 def checked(data, tmp_path):
-    return check_up(read_dataset(data), StatisticsStore(tmp_path / "looks"), SilentView())
+    return check_up(read_dataset(data), StatisticsStore(tmp_path.parent / "looks"), SilentView())
 
 
 def contents(folder):

@@ -172,22 +172,5 @@ def test_a_class_of_one_photo_is_left_out_of_the_guessing():
     )
 
 
-def test_the_same_seed_guesses_the_same():
-    table, labels = looks(), labels_of("hat", "vase")
-    assert guesses(table, labels) == guesses(table, labels)
-
-
 def test_fewer_products_than_folds_say_nothing():
     assert guesses(looks(), labels_of("hat", "vase"), groups=np.arange(ROWS) % 4) == {}
-
-
-def test_progress_grows_to_the_number_of_features():
-    told = []
-    guess_from_accidents(
-        looks(),
-        [Path(f"{i}.jpg") for i in range(ROWS)],
-        labels_of("a", "b"),
-        np.arange(ROWS),
-        lambda *at: told.append(at),
-    )
-    assert [done for done, _ in told] == list(range(1, told[0][1] + 1))

@@ -17,7 +17,7 @@ from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import FaultKind
 
 SPEC = PreprocessSpec(size=16)
-HASTY_S = 1.0
+HASTY_S = 2.0
 KINDS = ("statistics", "pixels")
 
 
@@ -61,12 +61,12 @@ def sha256(path):
 
 
 def opened(kind, root, **options):
-    return StatisticsStore(root, HASTY_S, **options) if kind == "statistics" else PixelStore(root, SPEC)
+    return StatisticsStore(root, **options) if kind == "statistics" else PixelStore(root, SPEC)
 
 
-def added(kind, root, *paths):
+def added(kind, root, *paths, **options):
     """A store that holds these files, and how many of them it had to decode."""
-    store, told = opened(kind, root), []
+    store, told = opened(kind, root, **options), []
     store.add({sha256(path): path for path in paths}, 2, lambda: told.append(1))
     return store, len(told)
 
@@ -285,13 +285,13 @@ def test_a_cache_that_cannot_be_written_to_is_told_with_what_to_do(kind, root, p
 def test_photos_that_kill_or_hang_their_process_are_faults_and_those_beside_them_survive(root, picture, spoiled):
     good = [picture(f"{i}.png", i) for i in range(4)]
     boom, hang = spoiled("boom.png", b"BOOM"), spoiled("hang.png", b"HANG")
-    store, decoded = added("statistics", root, *good[:2], boom, hang, *good[2:])
+    store, decoded = added("statistics", root, *good[:2], boom, hang, *good[2:], timeout_s=HASTY_S)
     assert decoded == 6
     assert holds(store, *good)
     crash, late = store.fault(sha256(boom)), store.fault(sha256(hang))
     assert (crash.kind, late.kind) == (FaultKind.CRASHED, FaultKind.TIMEOUT)
     assert crash.message == "Decoding brought its process down (SIGSEGV), twice; re-save the photo."
-    assert late.message == "Decoding took longer than 1 s, twice; re-save the photo."
+    assert late.message == "Decoding took longer than 2 s, twice; re-save the photo."
     later = opened("statistics", root)
     assert not later.lacks(sha256(boom)), "the bytes are to blame, and stay so"
     assert later.lacks(sha256(hang)), "the machine may have been busy"

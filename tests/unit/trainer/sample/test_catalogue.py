@@ -1,11 +1,15 @@
 from collections import Counter
+from io import BytesIO
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 import trainer.sample
 from models.errors import InputError
 from trainer.sample import draw_catalogue
+from trainer.sample.catalogue import STORAGE_DECK, FileFormat, PixelMode, Storage, encode
+from trainer.sample.photo import Photo
 
 
 def bytes_by_name(out):
@@ -96,3 +100,75 @@ def test_numbers_too_small_are_refused(tmp_path, count, seed, message):
     with pytest.raises(InputError, match=message):
         draw_catalogue(tmp_path / "catalogue", count, seed)
     assert not list(tmp_path.iterdir())
+
+
+def test_duplicates_equal_a_photo_of_their_class(drawn):
+    originals = {(path.parent.name, path.read_bytes()) for path in drawn.photos()}
+    assert len(originals) == 600, "no photo is a duplicate unreported"
+    assert len(drawn.report.duplicates) == 4
+    for copy in drawn.report.duplicates:
+        assert (copy.parent.name, (drawn.out / copy).read_bytes()) in originals
+
+
+def test_truncated_is_a_jpeg_that_does_not_load(drawn):
+    (path,) = drawn.report.truncated
+    with Image.open(drawn.out / path) as image:
+        assert image.format == "JPEG"
+        with pytest.raises(OSError, match="truncated"):
+            image.load()
+
+
+def test_not_an_image_is_text_named_jpg(drawn):
+    (path,) = drawn.report.not_an_image
+    assert path.suffix == ".jpg"
+    assert (drawn.out / path).read_text().startswith("<html>")
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(drawn.out / path)
+
+
+def test_wrong_extension_is_a_sound_png_named_jpg(drawn):
+    (path,) = drawn.report.wrong_extension
+    assert path.suffix == ".jpg"
+    with Image.open(drawn.out / path) as image:
+        image.load()
+        assert image.format == "PNG"
+
+
+@pytest.fixture
+def photo():
+    """Red at the top left, blue at the bottom, no side like another; the left half is product."""
+    image = Image.new("RGB", (48, 32), "white")
+    image.paste("red", (0, 0, 16, 16))
+    image.paste("blue", (0, 24, 48, 32))
+    coverage = Image.new("L", image.size)
+    coverage.paste(255, (0, 0, 24, 32))
+    return Photo(image, coverage)
+
+
+def decoded(data):
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_a_reader_who_heeds_the_orientation_sees_the_photo_upright(photo, tag):
+    image = decoded(encode(photo, Storage(FileFormat.JPEG, orientation=tag, quality=95)))
+    assert image.size == ((48, 32) if tag < 5 else (32, 48))
+    upright = np.asarray(ImageOps.exif_transpose(image), dtype=float)
+    assert np.abs(upright - np.asarray(photo.image, dtype=float)).mean() < 8
+
+
+@pytest.mark.parametrize("file_format", [FileFormat.PNG, FileFormat.WEBP])
+def test_a_cut_out_is_clear_around_the_product(photo, file_format):
+    image = decoded(encode(photo, Storage(file_format, PixelMode.CUT_OUT)))
+    assert image.mode == "RGBA"
+    assert np.array_equal(image.getchannel("A"), photo.coverage)
+
+
+@pytest.mark.parametrize("storage", sorted(set(STORAGE_DECK), key=str), ids=str)
+def test_every_card_of_the_deck_can_be_read_back(photo, storage):
+    image = decoded(encode(photo, storage))
+    assert image.format == storage.format.name
+    assert image.mode == storage.mode.value
+    assert sorted(image.size) == [32, 48]

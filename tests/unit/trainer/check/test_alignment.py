@@ -90,25 +90,6 @@ def test_blank_pictures_give_numbers(shade):
     assert (fit.likeness, fit.difference, fit.worst, fit.tint) == (0, 0, 0, 0)
 
 
-def test_no_pairs_give_no_rows():
-    none = np.empty((0, SIDE, SIDE, 3), np.float32)
-
-    fit = fit_pairs(none, none, np.empty((0, 4), np.float32))
-
-    assert fit.boxes.shape == (0, 4)
-    assert fit.likeness.shape == fit.difference.shape == fit.worst.shape == fit.tint.shape == (0,)
-
-
-def test_everything_is_float32(photos):
-    pictures = [copied(photo) for photo in photos[:2]]
-
-    fit = fitted(pictures, pictures)
-
-    assert {fit.boxes.dtype, fit.likeness.dtype, fit.difference.dtype, fit.worst.dtype, fit.tint.dtype} == {
-        np.dtype(np.float32)
-    }
-
-
 @settings(max_examples=8, deadline=None)
 @given(split=st.integers(1, len(PRODUCTS) - 1))
 def test_pairs_fitted_together_fit_as_they_do_apart(photos, split):

@@ -42,16 +42,6 @@ def test_a_photo_cut_short_is_truncated(refused, sound, name, share):
     assert (fault.kind, fault.message) == (FaultKind.TRUNCATED, CUT)
 
 
-def test_an_empty_file(refused):
-    fault = refused(b"")
-    assert (fault.kind, fault.message) == (FaultKind.UNREADABLE, "The file is empty; fetch it again.")
-
-
-def test_a_web_page_under_a_photos_name(refused):
-    fault = refused(b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>")
-    assert (fault.kind, fault.message) == (FaultKind.UNSUPPORTED, "It is a web page; fetch the photo itself.")
-
-
 def test_a_photo_that_is_damaged_inside_says_to_save_it_again(refused, encode, tiles):
     data = bytearray(encode(tiles(size=(600, 400))))
     start = data.index(b"IDAT") + 30

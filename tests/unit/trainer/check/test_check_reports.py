@@ -1,0 +1,275 @@
+import csv
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from trainer.check.check_reports import (
+    MEANINGS,
+    Summary,
+    doubt_sentences,
+    leak_sentences,
+    property_sentences,
+    shortcut_sentences,
+    write_check_csv,
+)
+from trainer.check.checkup import Faulty, Looked, find
+from trainer.check.issues import Issue, Judgement
+from trainer.check.relations import Leak, LeakKind
+from trainer.data.dataset import LabeledPhoto, Split
+from trainer.data.photo_files import FaultKind, PhotoFault
+
+GOLDEN = Path(__file__).with_name("check.json")
+LATIN_1 = os.fsdecode(b"b\xe9ret")
+
+
+@pytest.fixture
+def summed():
+    def of(checkup):
+        return Summary.of(checkup, find(checkup), Path("/shop"), 1.23456)
+
+    return of
+
+
+@pytest.fixture
+def summary(summed, checkup):
+    return summed(checkup)
+
+
+def test_the_format_on_disk_is_this_one(summary):
+    """Whoever changes it raises ``schema_version``: scripts read this file."""
+    assert summary.model_dump_json(indent=1) + "\n" == GOLDEN.read_text()
+
+
+def test_what_is_on_disk_can_be_read(summary):
+    assert Summary.model_validate_json(GOLDEN.read_text()) == summary
+
+
+@pytest.mark.parametrize("change", [{"schema_version": 2}, {"more": 1}, {"images": "many"}])
+def test_what_is_no_summary_is_refused(change):
+    with pytest.raises(ValidationError):
+        Summary.model_validate({**json.loads(GOLDEN.read_text()), **change})
+
+
+def test_what_strict_does_not_let_pass(summary, summed, checkup):
+    assert summary.strict_faults == {
+        "missing": 1,
+        "truncated": 1,
+        "unsupported": 1,
+        "label_conflict": 2,
+        "leak": 3,
+    }
+    sound = replace(
+        checkup,
+        looked=replace(checkup.looked, faulty=()),
+        relations=replace(checkup.relations, conflicts=(), leaks=()),
+    )
+    assert summed(sound).strict_faults == {}
+
+
+def test_names_that_are_no_utf8_can_be_written_as_json(summed, checkup):
+    first, *others = checkup.looked.photos
+    odd = LabeledPhoto(Path("/shop", LATIN_1, f"{LATIN_1}.png"), LATIN_1, first.split)
+    gone = PhotoFault(FaultKind.MISSING, f"Nothing at {odd.path}.")
+    named = replace(
+        checkup,
+        dataset=replace(checkup.dataset, classes=(LATIN_1, "shoe")),
+        looked=replace(checkup.looked, photos=(odd, *others), faulty=(Faulty(odd, gone),)),
+        judgement=replace(checkup.judgement, properties={LATIN_1: {Issue.LIGHT: 0.9}}),
+        guesses=(replace(checkup.guesses[0], pair=(LATIN_1, "shoe")),),
+    )
+    found = Summary.of(named, find(named), odd.path.parent, 1.0)
+    read = json.loads(found.model_dump_json().encode())
+    assert read["data"] == r"/shop/b\xe9ret"
+    assert read["bad_files"][0]["image"] == r"/shop/b\xe9ret/b\xe9ret.png"
+    assert read["bad_files"][0]["message"] == r"Nothing at /shop/b\xe9ret/b\xe9ret.png."
+    assert read["classes"] == {r"b\xe9ret": 1, "shoe": 4, "hat": 3}
+    assert read["properties"] == {r"b\xe9ret": {"light": 0.9}}
+    assert read["shortcuts"][0]["pair"] == [r"b\xe9ret", "shoe"]
+    assert Summary.model_validate(read) == found
+
+
+@pytest.fixture
+def written(tmp_path):
+    """The rows of check.csv, each a dict."""
+
+    def rows(checkup):
+        path = tmp_path / "check.csv"
+        write_check_csv(path, checkup, find(checkup))
+        with path.open(newline="", errors="surrogateescape") as file:
+            return list(csv.DictReader(file, strict=True))
+
+    return rows
+
+
+def test_the_columns_are_these(tmp_path, checkup):
+    write_check_csv(tmp_path / "check.csv", checkup, find(checkup))
+    header = (tmp_path / "check.csv").read_text().splitlines()[0].split(",")
+    assert header[:12] == [
+        *("image", "label", "split", "product", "sha256", "format", "width", "height", "bytes"),
+        *("picture", "twin", "message"),
+    ]
+    assert header[12:] == [column for issue in Issue for column in (f"is_{issue}", f"{issue}_score")]
+
+
+def test_photos_come_in_order_and_then_the_files_that_are_none(written, checkup):
+    assert [Path(row["image"]).name for row in written(checkup)] == [
+        *("0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg", "6.jpg", "7.png"),
+        *("cut.jpg", "gone.jpg", "page.jpg", "x.txt"),
+    ]
+
+
+def test_a_usable_photo(written, checkup):
+    row = written(checkup)[0]
+    known = {name: row[name] for name in row if not name.startswith("is_") and not name.endswith("_score")}
+    assert known == {
+        "image": "hat/0.jpg",
+        "label": "hat",
+        "split": "train",
+        "product": "H1",
+        "sha256": "sha0",
+        "format": "JPEG",
+        "width": "400",
+        "height": "300",
+        "bytes": "20000",
+        "picture": "0",
+        "twin": "hat/1.jpg",
+        "message": "",
+    }
+    assert {name for name in row if row[name] == "true"} == {"is_exact_duplicate", "is_near_duplicate"}
+    assert row["exact_duplicate_score"] == "0.0000"
+    assert row["near_duplicate_score"] == "0.0000"
+    assert row["dark_score"] == "0.9000"
+    assert row["leak_score"] == "1.0000"
+
+
+def test_a_file_that_is_none(written, checkup):
+    cut, gone, page, stray = written(checkup)[8:]
+    assert cut["message"] == "The file ends too early; fetch it."
+    assert (cut["label"], cut["split"], cut["sha256"], cut["format"], cut["picture"]) == ("hat", "train", "", "", "")
+    for row, issue in ((cut, "truncated"), (gone, "missing"), (page, "unsupported"), (stray, "wrong_extension")):
+        assert {name for name in row if row[name] == "true"} == {f"is_{issue}"}
+        assert {name: row[name] for name in row if name.endswith("_score") and row[name]} == {
+            f"{issue}_score": "0.0000"
+        }
+
+
+@pytest.mark.parametrize(
+    "name", ["a,b.jpg", 'a"b.jpg', "a\nb.jpg", "a\rb.jpg", "béret-帽子.jpg", os.fsdecode(b"b\xe9ret.jpg")]
+)
+def test_any_name_comes_back(written, checkup, name):
+    first, *others = checkup.looked.photos
+    odd = replace(first, path=Path("/shop/hat", name), label=name)
+    rows = written(replace(checkup, looked=replace(checkup.looked, photos=(odd, *others))))
+    assert (rows[0]["image"], rows[0]["label"], rows[1]["twin"]) == (f"hat/{name}", name, f"hat/{name}")
+
+
+def test_every_issue_has_a_meaning():
+    assert set(MEANINGS) == set(Issue)
+    assert all(meaning.strip(". ") == meaning for meaning in MEANINGS.values())
+    assert len(set(MEANINGS.values())) == len(Issue)
+
+
+def test_what_a_training_would_refuse_or_could_not_do(checkup):
+    assert doubt_sentences(checkup) == [
+        "no usable photo of scarf: a model will not know it",
+        "1 of 8 photos has no split: hangtag train wants one for all or for none",
+    ]
+
+
+def test_products_under_several_labels_are_counted(checkup):
+    photos = [LabeledPhoto(Path(f"{n}.jpg"), ("hat", "shoe")[n % 2], None, f"sku{n // 2}") for n in range(6)]
+    photos += [LabeledPhoto(Path("x.jpg"), "hat", None, "sku9"), LabeledPhoto(Path("y.jpg"), "hat", None, "sku9")]
+    looked = Looked(tuple(photos), ("",) * 8, ())
+    disputed = replace(checkup, looked=looked, dataset=replace(checkup.dataset, classes=("hat", "shoe")))
+    assert doubt_sentences(disputed) == ["3 products (column group) stand under several labels, such as sku0"]
+
+
+def test_classes_of_one_photo_are_named_and_the_many_are_counted(checkup):
+    names = tuple(f"c{number:02}" for number in range(12))
+    looked = Looked(tuple(LabeledPhoto(Path(f"{name}.jpg"), name) for name in names), ("",) * 12, ())
+    alone = replace(checkup, looked=looked, dataset=replace(checkup.dataset, classes=names))
+    assert doubt_sentences(alone) == [
+        f"one photo only of {', '.join(names[:10])} and 2 more: it can be trained on, and not tested"
+    ]
+
+
+@pytest.fixture
+def leaking(checkup):
+    """What is said of so many photos in each split, of which some leak: (split, kind, split of the twin)."""
+
+    def of(sizes, *leaks):
+        photos = [LabeledPhoto(Path("a.jpg"), "hat", split) for split, size in sizes.items() for _ in range(size)]
+        firsts = {split: next(p for p, one in enumerate(photos) if one.split is split) for split in sizes}
+        taken = dict(firsts)
+        found = []
+        for split, kind, twin in leaks:
+            found.append(Leak(taken[split], firsts[twin], kind))
+            taken[split] += 1
+        looked = Looked(tuple(photos), ("",) * len(photos), ())
+        return leak_sentences(replace(checkup, looked=looked, relations=replace(checkup.relations, leaks=tuple(found))))
+
+    return of
+
+
+TRAIN, VAL, TEST = Split.TRAIN, Split.VAL, Split.TEST
+
+
+def test_the_sentence_of_the_issue(leaking):
+    exact, near = [(TEST, LeakKind.EXACT, TRAIN)] * 12, [(TEST, LeakKind.NEAR, TRAIN)] * 31
+    assert leaking({TRAIN: 10, TEST: 478}, *exact, *near) == [
+        "12 exact and 31 near leaks: 9% of your test images were seen in training"
+    ]
+
+
+def test_one_leak_is_no_plural(leaking):
+    assert leaking({TRAIN: 4, TEST: 4}, (TEST, LeakKind.EXACT, TRAIN)) == [
+        "1 exact leak: 25% of your test images were seen in training"
+    ]
+
+
+def test_all_kinds_splits_and_sources(leaking):
+    said = leaking(
+        {TRAIN: 10, VAL: 10, TEST: 4},
+        (TEST, LeakKind.PRODUCT, VAL),
+        (TEST, LeakKind.EXACT, TRAIN),
+        (TEST, LeakKind.NEAR, TRAIN),
+        (VAL, LeakKind.NEAR, TRAIN),
+        (VAL, LeakKind.NEAR, TRAIN),
+    )
+    assert said == [
+        "1 exact and 1 near leaks: 50% of your test images were seen in training; "
+        "1 test image shows a product of which other photos are in validation",
+        "2 near leaks: 20% of your validation images were seen in training",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("leaks", "size", "share"),
+    [
+        (1, 3, "33%"),
+        (1, 100, "1%"),
+        (1, 150, "0.7%"),
+        (1, 1000, "0.1%"),
+        (1, 1001, "less than 0.1%"),
+        (99, 100, "99%"),
+        (299, 300, "more than 99%"),
+        (300, 300, "100%"),
+    ],
+)
+def test_a_share_is_never_rounded_to_none_or_to_all(leaking, leaks, size, share):
+    (said,) = leaking({TRAIN: 1, TEST: size}, *[(TEST, LeakKind.EXACT, TRAIN)] * leaks)
+    assert f": {share} of your test images" in said
+
+
+def test_properties(checkup):
+    properties = {"shirt": {Issue.LIGHT: 0.9734, Issue.GREY: 0.61}, "mug": {Issue.EXIF_ROTATED: 1.0}}
+    judged = replace(checkup, judgement=Judgement({}, {}, properties))
+    assert property_sentences(judged) == ["shirt: light (97%), grey (61%)", "mug: exif_rotated (100%)"]
+
+
+def test_only_shortcuts_are_said(checkup):
+    assert shortcut_sentences(checkup) == ["width alone tells hat from shoe: 0.93 against 0.58"]

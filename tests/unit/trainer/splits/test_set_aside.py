@@ -1,0 +1,234 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.errors import DataError
+from trainer.check.relations import Relations
+from trainer.data.dataset import Exclusion, Split
+from trainer.splits.assigned import Applicant, AssignedPhoto
+from trainer.splits.set_aside import count_leaks, drop_training_twins, find_unlearnable, keep_trained
+
+TRAIN, VAL, TEST = Split
+
+
+def photos_of(classes):
+    """Photos of {label: splits}, each a group of its own."""
+    return [
+        AssignedPhoto(Path(f"{label}{i}"), label, split, f"{label}{i}", f"{label}{i}")
+        for label, splits in classes.items()
+        for i, split in enumerate(splits)
+    ]
+
+
+WHOLE = {"hat": list(Split), "vase": list(Split)}
+
+
+def test_classes_that_are_in_every_split_are_nothing_to_speak_of():
+    photos = photos_of(WHOLE)
+    covered = keep_trained(photos)
+    assert (covered.photos, covered.set_aside, covered.notes) == (photos, [], ())
+
+
+def test_a_class_without_training_photos_is_set_aside_and_said():
+    photos = photos_of({**WHOLE, "lamp": [TEST, VAL]})
+    covered = keep_trained(photos)
+    assert covered.photos == photos[:6]
+    assert covered.set_aside == [
+        Exclusion(Path(f"lamp{i}"), "class_not_trained", "No photo of lamp is for training") for i in range(2)
+    ]
+    assert covered.notes == ("lamp is not learned: none of its 2 photos is for training",)
+
+
+def test_photos_that_are_not_present_train_no_class_and_are_no_loss():
+    absent = AssignedPhoto(Path("lamp"), "lamp", TRAIN, "1", "g", present=False)
+    tested = AssignedPhoto(Path("lamp2"), "lamp", TEST, "2", "h")
+    covered = keep_trained([*photos_of(WHOLE), absent, tested], {"g", "h"})
+    assert [(str(p.path), p.present) for p in covered.photos[6:]] == [("lamp", False), ("lamp2", False)]
+    assert [e.path for e in covered.set_aside] == [Path("lamp2")]
+    assert keep_trained([*photos_of(WHOLE), absent]).notes == ()
+
+
+def test_a_validation_photo_that_is_not_present_validates_nothing():
+    absent = AssignedPhoto(Path("hat"), "hat", VAL, "1", "g", present=False)
+    with pytest.raises(DataError, match="Expected validation photos, found none"):
+        keep_trained([*photos_of({"hat": [TRAIN], "vase": [TRAIN]}), absent])
+
+
+@pytest.mark.parametrize(
+    ("photos", "notes"),
+    [
+        (photos_of({"lamp": [TRAIN]}), ["it has one photo"] * 2),
+        (photos_of({"lamp": [TRAIN, VAL]}), [None, "it has two photos"]),
+        (photos_of({"lamp": [TRAIN] * 5}), ["its 5 photos are in other splits"] * 2),
+        (
+            [AssignedPhoto(Path(f"{i}"), "lamp", TRAIN, f"{i}", "g") for i in range(3)],
+            ["its 3 photos show one picture or product"] * 2,
+        ),
+        (
+            [AssignedPhoto(Path(f"{i}"), "lamp", [TRAIN, TRAIN, VAL][i], f"{i}", "gh"[i // 2]) for i in range(3)],
+            [None, "its 3 photos show two pictures or products"],
+        ),
+    ],
+)
+def test_a_class_that_a_split_lacks_is_said_with_the_reason(photos, notes):
+    words = zip(("validation", "test"), notes, strict=True)
+    assert keep_trained([*photos_of(WHOLE), *photos]).notes == tuple(
+        f"no {word} photos of lamp: {note}" for word, note in words if note
+    )
+
+
+def test_many_classes_that_a_split_lacks_share_a_line():
+    small = {f"c{i}": [TRAIN, VAL] for i in range(5)}
+    assert keep_trained(photos_of({**WHOLE, **small})).notes == ("no test photos of 5 classes: c0, c1, c2 and 2 more",)
+
+
+def test_a_split_without_any_photo_is_one_line():
+    assert keep_trained(photos_of({"hat": [TRAIN, VAL], "vase": [TRAIN]})).notes == (
+        "no validation photos of vase: it has one photo",
+        "no test photos of any class",
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ({}, "at least two classes, found none; add training photos"),
+        ({"hat": Split}, "at least two classes, found of hat only; add training photos"),
+        ({"hat": Split, "vase": [TEST]}, "found of hat only; add training photos of vase"),
+        ({"hat": [TRAIN], "vase": [TRAIN, TEST]}, "validation photos, found none and none to spare: .*hat, vase"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_on_is_refused_with_what_to_do(classes, message):
+    with pytest.raises(DataError, match=message):
+        keep_trained(photos_of(classes))
+
+
+def rows_of(*rows):
+    """Photos of (split, group), or of (split, group, present)."""
+    return [AssignedPhoto(Path(f"{i}"), "hat", row[0], f"{i}", row[1], None, *row[2:]) for i, row in enumerate(rows)]
+
+
+def test_leaks_are_the_photos_of_groups_that_more_is_learned_from():
+    photos = rows_of(
+        (TRAIN, "x"), (TRAIN, "x"), (VAL, "x"), (TEST, "x"), (VAL, "y"), (TEST, "y"), (TRAIN, "z"), (TEST, "z", False)
+    )
+    assert count_leaks(photos) == {VAL: 1, TEST: 2}
+    assert count_leaks(rows_of((TRAIN, "x", False), (TEST, "x"))) == {}
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        ([(TRAIN, "x"), (TEST, "x")], [1]),
+        ([(TRAIN, "x"), (VAL, "x")], [1]),
+        ([(VAL, "x"), (TEST, "x")], [1]),
+        ([(TRAIN, "x"), (VAL, "x"), (TEST, "x"), (TEST, "x")], [2, 3]),
+        ([(TRAIN, "x"), (TRAIN, "x"), (TRAIN, "y"), (TEST, "z")], [0, 1, 2, 3]),
+        ([(TRAIN, "x"), (TEST, "x", False)], [0, 1]),
+        ([(TRAIN, "x", False), (TEST, "x")], [0, 1]),
+        ([(TRAIN, "x"), (VAL, "x"), (TEST, "x", False)], [1, 2]),
+    ],
+)
+def test_the_one_that_more_is_learned_from_goes(rows, kept):
+    photos = rows_of(*rows)
+    left, dropped = drop_training_twins(photos)
+    assert left == [photos[place] for place in kept]
+    assert [e.path for e in dropped] == [photo.path for photo in photos if photo not in left]
+
+
+def test_it_is_said_which_twin_stays():
+    _, dropped = drop_training_twins(rows_of((TRAIN, "x"), (VAL, "x"), (TEST, "x")))
+    assert dropped == [
+        Exclusion(Path("0"), "leak", "It belongs with 2 in test, which stays"),
+        Exclusion(Path("1"), "leak", "It belongs with 2 in test, which stays"),
+    ]
+
+
+def test_a_twin_that_an_earlier_training_knew_keeps_its_row():
+    left, dropped = drop_training_twins(rows_of((TRAIN, "x"), (TEST, "x")), {"x"})
+    assert [(p.split, p.present) for p in left] == [(TRAIN, False), (TEST, True)]
+    assert len(dropped) == 1
+
+
+rows = st.lists(st.tuples(st.sampled_from(Split), st.sampled_from("xyz"), st.booleans()))
+
+
+@settings(deadline=None)
+@given(rows)
+def test_no_leak_is_left_and_no_test_photo_is_lost(rows):
+    photos = rows_of(*rows)
+    left, dropped = drop_training_twins(photos)
+    assert count_leaks(left).total() == 0
+    assert drop_training_twins(left) == (left, [])
+    assert len(left) + len(dropped) == len(photos)
+    assert [p for p in left if p.split is TEST or not p.present] == [
+        p for p in photos if p.split is TEST or not p.present
+    ]
+    assert {p.group for p in left if p.present} == {p.group for p in photos if p.present}
+
+
+GROUP = ((0, 1, 2),)
+
+
+def applicants(*wanted):
+    return [
+        Applicant(Path(f"{place}.jpg"), label, str(place), split=split, present=present)
+        for place, (label, split, present) in enumerate(wanted)
+    ]
+
+
+def unlearnable(photos, *, conflicts=(), placeholders=()):
+    alone = np.arange(len(photos))
+    return find_unlearnable(photos, Relations((), (), alone, alone, placeholders, conflicts, ()))
+
+
+@pytest.mark.parametrize(
+    ("labels_and_splits", "going", "kept"),
+    [
+        ([("hat", None), ("vase", None), ("hat", None)], {0, 1, 2}, 0),
+        ([("hat", TRAIN), ("vase", None), ("hat", None)], {1}, 0),
+        ([("hat", TEST), ("vase", None), ("vase", None)], {1, 2}, 0),
+        ([("hat", TRAIN), ("vase", TRAIN), ("hat", TRAIN)], {0, 1, 2}, 0),
+        ([("hat", TRAIN), ("vase", TEST), ("vase", None)], {0, 2}, 0),
+        ([("hat", TEST), ("vase", VAL), ("hat", TRAIN)], {2}, 2),
+        ([("hat", TEST), ("hat", VAL), ("vase", TRAIN)], {2}, 0),
+    ],
+)
+def test_who_goes_of_one_picture_under_two_labels(labels_and_splits, going, kept):
+    found = unlearnable(applicants(*((*pair, True) for pair in labels_and_splits)), conflicts=GROUP)
+    assert set(found.excluded) == going
+    assert found.kept == kept
+
+
+def test_the_message_names_the_other_photo_and_its_label():
+    found = unlearnable(applicants(("hat", None, True), ("vase", None, True)), conflicts=((0, 1),))
+    assert found.excluded[0].reason == "label_conflict"
+    assert found.excluded[0].message == "The same picture is hat here and vase at 1.jpg; remove the wrong one."
+
+
+def test_a_photo_that_is_gone_is_no_party_to_a_conflict():
+    photos = applicants(("hat", TRAIN, False), ("vase", None, True), ("vase", None, True))
+    assert unlearnable(photos, conflicts=GROUP).excluded == {}
+
+
+def test_placeholders_under_several_labels_go_wherever_they_are():
+    photos = applicants(("hat", TEST, True), ("vase", TRAIN, True), *[("hat", None, True)] * 8)
+    found = unlearnable(photos, placeholders=(tuple(range(10)),))
+    assert {place: exclusion.reason for place, exclusion in found.excluded.items()} == dict.fromkeys(
+        range(10), "placeholder"
+    )
+
+
+def test_a_placeholder_of_which_two_photos_are_left_is_a_conflict():
+    photos = applicants(*[("hat", None, False)] * 8, ("hat", None, True), ("vase", None, True))
+    found = unlearnable(photos, placeholders=(tuple(range(10)),))
+    assert {place: exclusion.reason for place, exclusion in found.excluded.items()} == dict.fromkeys(
+        (8, 9), "label_conflict"
+    )
+
+
+def test_copies_of_one_picture_under_one_label_may_be_learned_from():
+    assert unlearnable(applicants(*[("hat", None, True)] * 3), placeholders=GROUP).excluded == {}
