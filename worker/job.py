@@ -1,4 +1,4 @@
-"""A job: the labelling of one catalogue with one bundle, as a folder that says all there is to know."""
+"""A job: the labelling of one catalogue with one bundle, as a folder that says all there is to know; and its retries."""
 
 import json
 from dataclasses import dataclass

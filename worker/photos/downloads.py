@@ -17,13 +17,13 @@ from worker.photos.fetch import (
     Failed,
     Fetch,
     Intake,
+    MemoryBudget,
     Moved,
     Outcome,
-    Room,
     Trouble,
     download_error,
 )
-from worker.photos.hosts import Appetite, Host
+from worker.photos.hosts import Host, Prefetch
 from worker.photos.photo import Limits, fails_its_photo
 
 __all__ = ["Client", "Downloads"]
@@ -62,7 +62,7 @@ class Downloads:
     """
 
     def __init__(
-        self, limits: Limits, room: Room, client: Client, deliver: Callable[[Arrival | BaseException], None]
+        self, limits: Limits, room: MemoryBudget, client: Client, deliver: Callable[[Arrival | BaseException], None]
     ) -> None:
         self._limits = limits
         self._room = room
@@ -74,7 +74,7 @@ class Downloads:
         self._turns: deque[Host] = deque()
         self._running: dict[Fetch, asyncio.Task[Outcome]] = {}
         self._began: dict[Fetch, float] = {}
-        self._appetite = Appetite(limits.at_once, self._loop.time())
+        self._appetite = Prefetch(limits.at_once, self._loop.time())
         self._quick = 0
         self._ticking = False
         self._closed = False

@@ -20,7 +20,7 @@ __all__ = [
     "Intake",
     "Moved",
     "Outcome",
-    "Room",
+    "MemoryBudget",
     "Trouble",
     "download_error",
     "strong",
@@ -88,7 +88,7 @@ def download_error(url: str, came: str) -> ImageError:
     return ImageError(f"Expected a photo at {url[:300]}, {came}.", ImageFault.DOWNLOAD)
 
 
-class Room:
+class MemoryBudget:
     """Counts bytes. The loop's thread adds, the thread that takes photos takes away; each writes numbers of its own."""
 
     def __init__(self, limits: Limits) -> None:
@@ -155,7 +155,7 @@ class Room:
 class Intake:
     """The bytes of one download, as they come."""
 
-    def __init__(self, room: Room, url: str) -> None:
+    def __init__(self, room: MemoryBudget, url: str) -> None:
         self._room = room
         self._url = url
         self._chunks: list[bytes] = []

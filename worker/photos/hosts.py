@@ -7,7 +7,7 @@ from typing import Final
 from worker.photos.fetch import Fetch, Trouble
 from worker.photos.photo import Limits
 
-__all__ = ["Appetite", "Host"]
+__all__ = ["Prefetch", "Host"]
 
 
 @dataclass(eq=False)
@@ -116,7 +116,7 @@ _WORTH: Final = 0.05
 _LOOK_S: Final = 2.0
 
 
-class Appetite:
+class Prefetch:
     """Learns from the photos that were asked for how many of the next can begin at once.
 
     Chunks that are taken in hand are kept from other processes, so none are while nearly all of their photos would wait

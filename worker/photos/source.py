@@ -15,7 +15,7 @@ from worker.job import Job
 from worker.photos.address import Addresses
 from worker.photos.cells import Cells, OnDisk, Scheme, Target, Written
 from worker.photos.downloads import Client, Downloads
-from worker.photos.fetch import Arrival, Ask, Chunk, Room
+from worker.photos.fetch import Arrival, Ask, Chunk, MemoryBudget
 from worker.photos.photo import Limits, Photo, Wanted, fails_its_photo
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class Background:
     def __init__(self, limits: Limits, make_client: MakeClient) -> None:
         self._limits = limits
         self._make_client = make_client
-        self._room = Room(limits)
+        self._room = MemoryBudget(limits)
         self._arrivals: SimpleQueue[Arrival | BaseException] = SimpleQueue()
         self._ready: deque[tuple[Ask, Photo, int]] = deque()
         self._left = 0

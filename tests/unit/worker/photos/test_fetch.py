@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import ImageError, ImageFault
 from worker.photos.cells import parse_url
-from worker.photos.fetch import Fetch, Intake, Room
+from worker.photos.fetch import Fetch, Intake, MemoryBudget
 from worker.photos.photo import Limits
 
 SLOW_S = 1.0
@@ -15,7 +15,7 @@ SLOW_S = 1.0
 @pytest.fixture
 def fetch():
     target = parse_url("http://shop.test/a.jpg")
-    return Fetch(target.text, None, target, Intake(Room(Limits()), target.text))
+    return Fetch(target.text, None, target, Intake(MemoryBudget(Limits()), target.text))
 
 
 def test_a_host_that_has_answered_nobody_is_to_blame(fetch):
@@ -49,7 +49,7 @@ LIMITS = Limits(room=1_000_000, max_bytes=2_000_000)
 
 @pytest.fixture
 def room():
-    return Room(LIMITS)
+    return MemoryBudget(LIMITS)
 
 
 def bring(intake, size):

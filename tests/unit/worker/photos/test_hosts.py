@@ -5,8 +5,8 @@ from itertools import cycle
 import pytest
 
 from worker.photos.cells import parse_url
-from worker.photos.fetch import Fetch, Intake, Room, Trouble
-from worker.photos.hosts import Appetite, Host
+from worker.photos.fetch import Fetch, Intake, MemoryBudget, Trouble
+from worker.photos.hosts import Host, Prefetch
 from worker.photos.photo import Limits
 
 LIMITS = Limits(silences=3, silent_s=4.0, total_s=60.0, rest_s=10.0, longest_rest_s=30.0)
@@ -18,7 +18,7 @@ BUSY = Trouble("answered 503")
 def host():
     host = Host("shop.test:80", LIMITS, per_host=2)
     target = parse_url("http://shop.test/a.jpg")
-    host.waiting.append(Fetch(target.text, None, target, Intake(Room(LIMITS), target.text)))
+    host.waiting.append(Fetch(target.text, None, target, Intake(MemoryBudget(LIMITS), target.text)))
     return host
 
 
@@ -145,17 +145,17 @@ def test_and_is_not_waited_for_for_ever(host):
 ENOUGH = 64
 
 
-def asked(appetite: Appetite, frees: list[bool], photos: int, now: float = 0.0) -> None:
+def asked(appetite: Prefetch, frees: list[bool], photos: int, now: float = 0.0) -> None:
     for free, _ in zip(cycle(frees), range(photos), strict=False):
         appetite.asked(free=free, now=now)
 
 
 def test_it_wants_more_at_first() -> None:
-    assert Appetite(ENOUGH, 0.0).wants_more(0.0)
+    assert Prefetch(ENOUGH, 0.0).wants_more(0.0)
 
 
 def test_photos_of_busy_hosts_only_are_enough_at_some_time() -> None:
-    appetite = Appetite(ENOUGH, 0.0)
+    appetite = Prefetch(ENOUGH, 0.0)
     asked(appetite, [False], 256)
     assert not appetite.wants_more(1.0)
     appetite.waiting = ENOUGH - 1
@@ -164,13 +164,13 @@ def test_photos_of_busy_hosts_only_are_enough_at_some_time() -> None:
 
 @pytest.mark.parametrize("busy", [1, 4, 9])
 def test_one_free_host_among_busy_ones_is_reason_for_more(busy: int) -> None:
-    appetite = Appetite(ENOUGH, 0.0)
+    appetite = Prefetch(ENOUGH, 0.0)
     asked(appetite, [*[False] * busy, True], 4096)
     assert appetite.wants_more(0.0)
 
 
 def test_now_and_then_it_has_a_look_at_what_comes_next() -> None:
-    appetite = Appetite(ENOUGH, 0.0)
+    appetite = Prefetch(ENOUGH, 0.0)
     asked(appetite, [False], 1000, now=10.0)
     assert not appetite.wants_more(11.9)
     assert appetite.wants_more(12.0)
