@@ -1,4 +1,4 @@
-"""A job: the labelling of one catalogue with one bundle, as a folder that says all there is to know; and its retries."""
+"""A job: the labelling of one catalogue with one model, as a folder that says all there is to know, retries too."""
 
 import json
 from dataclasses import dataclass

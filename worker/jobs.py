@@ -1,4 +1,4 @@
-"""A folder of jobs, on a disk that submitters and workers share, or in S3."""
+"""A folder of jobs, on a shared disk or in S3, and the models that they are pinned to."""
 
 import hashlib
 import uuid

@@ -1,4 +1,4 @@
-"""The model that a job is pinned to, verified before anything is labelled."""
+"""The model of a job: chosen by path or name, pinned by digest, verified before anything is labelled, noted."""
 
 from contextlib import suppress
 from dataclasses import dataclass

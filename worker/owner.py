@@ -1,4 +1,4 @@
-"""Which process this is, so that another one can tell whether it still lives."""
+"""Which process and which machine this is, so that another process can tell whether it still lives."""
 
 import json
 import os

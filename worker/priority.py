@@ -1,4 +1,4 @@
-"""How urgent a job is; apart, since the command line's help needs it and should load nothing else."""
+"""How urgent a job is; a module of its own, since a command's help needs it and loads nothing else."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""The columns that labelling adds to a catalogue row."""
+"""The columns that labelling adds to a row, and parts: the results of a chunk as a Parquet file."""
 
 import io
 import re

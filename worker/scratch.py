@@ -1,4 +1,4 @@
-"""Folders for the time that something takes; what a killed process left of one goes with the next."""
+"""Folders and databases for the time that something takes; what a killed process left goes with the next."""
 
 import shutil
 import sqlite3

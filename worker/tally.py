@@ -1,4 +1,4 @@
-"""A job's distinct photos with their answers, or so many of them; memory does not grow with the rows."""
+"""Counts over the parts of a job, which become its receipt; memory does not grow with the rows."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a cell of the catalogue's image column means: a photo on disk, one elsewhere, or one that it holds itself."""
+"""What a cell means: a photo on disk, one at a URL (taken apart here only), or one in a data URI."""
 
 import binascii
 import re

@@ -1,4 +1,4 @@
-"""Whom a photo's URL is taken to."""
+"""Who asks for a photo: web servers with aiohttp, one try at a time, and S3. Headers on kind and size are not believed."""
 
 import socket
 from datetime import UTC, datetime

@@ -7,7 +7,7 @@ from typing import Final
 from worker.photos.fetch import Fetch, Trouble
 from worker.photos.photo import Limits
 
-__all__ = ["Prefetch", "Host"]
+__all__ = ["Host", "Prefetch"]
 
 
 @dataclass(eq=False)
