@@ -1,4 +1,4 @@
-"""One chunk of a job while it is worked on: what its rows have become so far, and its part once they all have."""
+"""One chunk of a job in hand: its rows so far, its photos decoded, a marker for a process that dies, and its part."""
 
 import os
 import signal

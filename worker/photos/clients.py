@@ -1,4 +1,4 @@
-"""Who asks for a photo: web servers with aiohttp, one try at a time, and S3. Headers on kind and size are not believed."""
+"""Who asks for a photo: web servers with aiohttp, one try at a time, and S3. Their word on size is not believed."""
 
 import socket
 from datetime import UTC, datetime

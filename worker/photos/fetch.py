@@ -1,4 +1,4 @@
-"""One photo on its way, for all the rows that want it."""
+"""One photo on its way, for all the rows that want it: its bytes, the memory that all may take, what a try gave."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""What one host is asked for, and whether it may be asked now."""
+"""What one host is asked for and whether it may be asked now; whether more photos are worth fetching ahead."""
 
 from collections import deque
 from dataclasses import dataclass, field

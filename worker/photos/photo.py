@@ -1,4 +1,4 @@
-"""What a labelling process asks of a source of photos, and what it gets."""
+"""A photo that a row wants and what came of it, the limits of downloading, and exceptions that nobody foresaw."""
 
 import logging
 import traceback

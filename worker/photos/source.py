@@ -1,4 +1,4 @@
-"""Where a labelling process gets its photos: from disk as it takes them, from elsewhere ahead of that."""
+"""Where a process gets its photos: from disk as it takes them, from elsewhere ahead of that, in a thread."""
 
 import asyncio
 import time
