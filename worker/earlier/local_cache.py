@@ -1,4 +1,4 @@
-"""What the processes of this machine have labelled of a job, for all of them."""
+"""What the processes of this machine have labelled of a job, in a folder of the cache that goes when nobody needs it."""
 
 import fcntl
 import os

@@ -1,8 +1,8 @@
 """Labelling on this machine: a process a core, each fed one chunk at a time.
 
-A process runs ``python -P -m worker.labelling.local JOB_FOLDER MODEL``: chunk numbers come on stdin, a JSON line goes out
-for each chunk that is done. It says ``{"ready": true}`` when the model has been verified, and ends when stdin closes, so
-that it outlives the command that started it by no more than the chunks in hand.
+A process runs ``python -P -m worker.labelling.local JOB_FOLDER MODEL``: chunk numbers come on stdin, a JSON line goes
+out for each chunk that is done. It says ``{"ready": true}`` when the model has been verified, and ends when stdin
+closes, so that it outlives the command that started it by no more than the chunks in hand.
 """
 
 import json

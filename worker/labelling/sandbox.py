@@ -1,4 +1,9 @@
-"""A photo that was in hand when a process died is decoded in a throw-away one."""
+"""A photo that was in hand when a process died is decoded in a throw-away one.
+
+That runs ``python -P -m worker.labelling.sandbox SPEC_JSON TIMEOUT_S MEMORY_BYTES``, with the bytes on stdin. Exit
+status 0: stdout holds the pixels; ``REFUSED``: a JSON object with ``fault`` and ``message``; other: the photo
+ended the process.
+"""
 
 import json
 import resource
