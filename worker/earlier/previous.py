@@ -1,4 +1,4 @@
-"""The results of an earlier job, laid beside the rows of a new one before anything of it is labelled."""
+"""The results of an earlier job, for a new one whose model and options are the same."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Results by the bytes of photos, in an SQLite database; and by what a host calls those bytes."""
+"""Results by the bytes of photos, and by what a host calls those bytes, in an SQLite database that may fail."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What a labelling process asks of the results that it need not make again."""
+"""The results that a labelling process need not make again: of this job, and of the previous one."""
 
 import logging
 import sqlite3

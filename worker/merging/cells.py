@@ -1,4 +1,4 @@
-"""Cells of a result as text formats hold them."""
+"""Cells of a result as CSV and JSON hold them; none that we write starts a spreadsheet formula."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Parts into one result: every catalogue row once, in the catalogue's order, with the catalogue's columns."""
+"""A job's parts as all that people get: the result in the catalogue's order, the doubtful rows, the products."""
 
 import sqlite3
 from collections.abc import Callable, Iterator

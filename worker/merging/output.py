@@ -1,4 +1,4 @@
-"""Where a person wants a result, and whether all of it can be written there."""
+"""Where a person wants a result: whether all of it can be written there, and the writers by format."""
 
 import os
 import re

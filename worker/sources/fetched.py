@@ -1,4 +1,4 @@
-"""Catalogues in S3: a file's bytes, or the photos of a folder."""
+"""Catalogues in S3, and the temporary file without a name that a fetched catalogue is kept in."""
 
 import tempfile
 import weakref

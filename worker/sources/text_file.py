@@ -1,4 +1,4 @@
-"""A text file of a catalogue: its lines, or why its bytes are no text."""
+"""A text file of a catalogue: its encoding, its lines, or why its bytes are no text."""
 
 import codecs
 from collections.abc import Iterator
