@@ -1,4 +1,4 @@
-"""What the processes of this machine have labelled of a job, in a folder of the cache that goes when it is not needed."""
+"""What the processes of this machine have labelled of a job, in a folder of the cache that goes with the job."""
 
 import fcntl
 import os
