@@ -84,6 +84,7 @@ def test_the_page_begins_with_what_matters_most(shop, html) -> None:
 def test_every_section_is_there_and_linked_to(html) -> None:
     for anchor in ANCHORS:
         assert part(html, anchor)
+    assert "A small classifier on the network's features" in said(html, "labels")
     links = re.findall(r'<a href="#([^"]+)">', html)
     assert links == ANCHORS
 
@@ -189,9 +190,7 @@ def test_the_share_beyond_the_limit_is_said(shop, html) -> None:
     assert set(kinds) == {"labeled", "review"}
 
 
-@pytest.mark.parametrize(
-    "scores", [[-3.2] * 90, [5.0] * 90, [-1e30] * 89 + [1e30], [float("inf")] * 90, [float("nan"), *[-4.0] * 89]]
-)
+@pytest.mark.parametrize("scores", [[float("inf")] * 90, [float("nan"), *[-4.0] * 89]])
 def test_odd_unknown_scores_are_drawn(shop, scores) -> None:
     judged = replace(shop.judged[Split.TEST], unknown=np.array(scores, np.float32))
     section = part(report_page(replace(shop, judged={**shop.judged, Split.TEST: judged})), "unknown")
@@ -291,10 +290,6 @@ def test_large_photos_are_made_small(shop) -> None:
     assert len(report_page(replace(shop, pixels=large))) < 1_000_000
 
 
-def test_it_is_said_who_doubts_the_labels(shop) -> None:
-    assert "A small classifier on the network's features" in said(report_page(shop), "labels")
-
-
 @pytest.mark.parametrize(("out_of_fold", "advised"), [(0, True), (400, False)])
 def test_without_a_promise_it_is_said_what_may_bring_one(out_of_fold, advised) -> None:
     material = made(ruling=None)
@@ -327,9 +322,3 @@ def test_it_is_what_scikit_learn_says(pairs) -> None:
     for place in (0, 20, 50, 99, 100):
         reached = precisions[:-1][recalls[:-1] >= place / 100 - 1e-9]
         assert curve[place] == pytest.approx(reached.max())
-
-
-def test_a_perfect_order_has_an_average_of_one() -> None:
-    average, curve = average_precision(np.array([0.9, 0.8, 0.1]), np.array([True, True, False]))
-    assert average == 1.0
-    assert curve.min() == 1.0
