@@ -19,7 +19,7 @@ from exporter.card import OPERATORS_FILE, bundle_card
 from exporter.load_tensorflow import silent_stderr
 from exporter.options import ExportOptions
 from exporter.proof import Proof
-from exporter.prove import onnx_says
+from exporter.prove import onnx_scores
 from exporter.publish import sha256_of
 from exporter.training_run import TrainingRun
 from exporter.variant import FLOAT16, FLOAT32, MadeVariant
@@ -34,57 +34,15 @@ from models.photo import evenly, read_photo
 from models.preprocess import Pixels, PreprocessSpec, opened, preprocess, whole_rgb
 from models.reference_answers import REFERENCE_FILE, ReferenceAnswers, answers_of_probabilities, dump_reference
 
-__all__ = [
-    "CARD_FILE",
-    "OPERATORS_FILE",
-    "PARITY_FILE",
-    "GoldenPhotos",
-    "MobileFiles",
-    "assemble",
-    "golden_photos",
-    "to_ort",
-]
+__all__ = ["GoldenPhotos", "assemble", "golden_photos", "to_ort"]
 
-
-@dataclass(frozen=True)
-class MobileFiles:
-    """What the mobile build needs.
-
-    Attributes:
-        models: name (``model.ort``) → contents.
-        operators: the operators that the models need, for ``--include_ops_by_config`` when ONNX Runtime is built.
-    """
-
-    models: dict[str, bytes]
-    operators: bytes
-
-
-def to_ort(models: Mapping[str, bytes]) -> MobileFiles:
-    """Convert ONNX files with ONNX Runtime's own tool.
-
-    Args:
-        models: name (``model.onnx``) → contents.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        source, target = Path(scratch, "onnx"), Path(scratch, "ort")
-        source.mkdir()
-        for name, data in models.items():
-            (source / name).write_bytes(data)
-        with contextlib.redirect_stdout(io.StringIO()), silent_stderr(), warnings.catch_warnings(action="ignore"):
-            convert_onnx_models_to_ort(source, target, [OptimizationStyle.Fixed])
-        made = {f"{Path(name).stem}.ort": (target / f"{Path(name).stem}.ort").read_bytes() for name in models}
-        (operators,) = target.glob("*.config")
-        return MobileFiles(made, _without_comments(operators.read_bytes()))
-
-
-def _without_comments(config: bytes) -> bytes:
-    """They name the folder that the models were converted in."""
-    return b"".join(line for line in config.splitlines(keepends=True) if not line.startswith(b"#"))
-
-
-CARD_FILE: Final = "README.md"
-PARITY_FILE: Final = "parity.json"
+PHOTOS: Final = 8
+_CARD_FILE: Final = "README.md"
+_PARITY_FILE: Final = "parity.json"
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
+_LONG_SIDE: Final = 480
+_TURNED_LEFT: Final = 6
+_ORIENTATION_TAG: Final = 0x0112
 
 
 @dataclass(frozen=True)
@@ -98,115 +56,6 @@ class GoldenPhotos:
 
     raw: dict[str, tuple[str, bytes]]
     pixels: Pixels
-
-
-def assemble(
-    run: TrainingRun, made: Sequence[MadeVariant], photos: GoldenPhotos, proof: Proof, options: ExportOptions
-) -> tuple[dict[str, bytes], Manifest]:
-    """All that a bundle holds.
-
-    Args:
-        run: that was exported.
-        made: its variants, float32 first.
-        photos: for its golden samples.
-        proof: of its variants.
-        options: what was asked.
-
-    Returns:
-        File name → contents, without the manifest; and the manifest.
-    """
-    models = {name: data for variant in made for name, data in variant.files.items()}
-    mobile = _mobile(made) if options.ort else {}
-    record = _measured(run, made, options.effort)
-    files = {
-        **models,
-        **mobile,
-        LABELS_FILE: labels_text(run.classes),
-        PARITY_FILE: proof.dump(run.classes),
-        BENCHMARK_FILE: dump_record(record),
-        REFERENCE_FILE: dump_reference({variant.name: _reference(variant, run) for variant in made}),
-        **_golden_files(made, photos),
-    }
-    files[CARD_FILE] = bundle_card(_manifest(run, made, files, options), record, proof).encode()
-    return files, _manifest(run, made, files, options)
-
-
-def _has_ort(variant: MadeVariant, options: ExportOptions) -> bool:
-    """ONNX Runtime's own format holds what its optimizer made, and that has widened float16's weights."""
-    return options.ort and variant.name != FLOAT16
-
-
-def _mobile(made: Sequence[MadeVariant]) -> dict[str, bytes]:
-    models = {name: data for variant in made if variant.name != FLOAT16 for name, data in variant.files.items()}
-    files = to_ort(models)
-    return {**files.models, OPERATORS_FILE: files.operators}
-
-
-def _measured(run: TrainingRun, made: Sequence[MadeVariant], effort: Effort) -> BenchmarkRecord:
-    with tempfile.TemporaryDirectory() as scratch:
-        for variant in made:
-            for name, data in variant.files.items():
-                Path(scratch, name).write_bytes(data)
-        measured = measure(
-            {variant.name: Path(scratch, variant.file("model")) for variant in made},
-            run.preprocess.size,
-            {variant.name: Path(scratch, variant.file("edge")) for variant in made if variant.edge},
-            effort,
-        )
-    return new_record(made[0].metadata.name, made[0].metadata.version, measured, None)
-
-
-def _reference(variant: MadeVariant, run: TrainingRun) -> ReferenceAnswers:
-    """What a variant says of the run's distinct validation photos, which labelled photos are compared with."""
-    first = {hashlib.sha256(pixels.tobytes()).digest(): number for number, pixels in enumerate(run.pixels)}
-    said = onnx_says(variant.model, run.pixels[sorted(first.values())])
-    return answers_of_probabilities(said.probabilities, run.classes)
-
-
-def _golden_files(made: Sequence[MadeVariant], photos: GoldenPhotos) -> dict[str, bytes]:
-    scores = {variant.name: onnx_says(variant.model, photos.pixels) for variant in made}
-    edges = {variant.name: load_edge(variant.edge, "the edge graph") for variant in made if variant.edge}
-    samples = []
-    for number, (name, (kind, data)) in enumerate(photos.raw.items()):
-        with opened(data) as image:
-            whole = np.asarray(whole_rgb(image))
-        answers = {of: edge.run(whole) for of, edge in edges.items()}
-        samples.append(
-            GoldenSample(
-                file=f"golden/{name}",
-                kind=kind,
-                probabilities={of: tuple(map(float, said.probabilities[number])) for of, said in scores.items()},
-                unknown={of: float(said.unknown[number]) for of, said in scores.items() if said.unknown is not None},
-                edge={of: tuple(map(float, answer.probabilities)) for of, answer in answers.items()},
-                edge_unknown={of: answer.unknown for of, answer in answers.items() if answer.unknown is not None},
-            )
-        )
-    raw = {f"golden/{name}": data for name, (_, data) in photos.raw.items()}
-    return {**raw, GOLDEN_FILE: dump_golden(tuple(samples))}
-
-
-def _manifest(
-    run: TrainingRun, made: Sequence[MadeVariant], files: dict[str, bytes], options: ExportOptions
-) -> Manifest:
-    return Manifest(
-        schema_version=1,
-        name=run.name,
-        version=made[0].metadata.version,
-        arch=run.arch,
-        labels=run.classes,
-        preprocess=run.preprocess,
-        default_variant=FLOAT32,
-        variants={variant.name: variant.listed(ort=_has_ort(variant, options)) for variant in made},
-        files=sha256_of(files),
-        accuracy=run.test_accuracy,
-        made_with={package: version(package) for package in _PACKAGES},
-    )
-
-
-PHOTOS: Final = 8
-_LONG_SIDE: Final = 480
-_TURNED_LEFT: Final = 6
-_ORIENTATION_TAG: Final = 0x0112
 
 
 def golden_photos(originals: list[Path], spec: PreprocessSpec) -> dict[str, tuple[str, bytes]]:
@@ -235,8 +84,8 @@ def _readable(path: Path, spec: PreprocessSpec) -> bytes | None:
 
 
 def _hard_cases(data: bytes) -> dict[str, tuple[str, bytes]]:
-    with Image.open(io.BytesIO(data)) as opened:
-        photo = opened.convert("RGB")
+    with Image.open(io.BytesIO(data)) as image:
+        photo = image.convert("RGB")
     photo.thumbnail((_LONG_SIDE, _LONG_SIDE))
     wide = photo.resize((photo.width, max(1, photo.width // 3)))
     exif = Image.Exif()
@@ -255,3 +104,103 @@ def _encoded(image: Image.Image, kind: str, exif: Image.Exif | None = None) -> b
     buffer = io.BytesIO()
     image.save(buffer, kind, exif=exif or Image.Exif())
     return buffer.getvalue()
+
+
+def assemble(
+    run: TrainingRun, made: Sequence[MadeVariant], photos: GoldenPhotos, proof: Proof, options: ExportOptions
+) -> tuple[dict[str, bytes], Manifest]:
+    """All that a bundle of a run's variants holds, float32 first.
+
+    Returns:
+        File name → contents, without the manifest; and the manifest.
+    """
+    # ONNX Runtime's own format holds what its optimizer made, and that has widened float16's weights.
+    in_ort = [variant for variant in made if options.ort and variant.name != FLOAT16]
+    record = _measured(run, made, options.effort)
+    files = {
+        **{name: data for variant in made for name, data in variant.files.items()},
+        **(to_ort({name: data for variant in in_ort for name, data in variant.files.items()}) if in_ort else {}),
+        LABELS_FILE: labels_text(run.classes),
+        _PARITY_FILE: proof.dump(run.classes),
+        BENCHMARK_FILE: dump_record(record),
+        REFERENCE_FILE: dump_reference({variant.name: _reference(variant, run) for variant in made}),
+        **_golden_files(made, photos),
+    }
+    manifest = Manifest(
+        schema_version=1,
+        name=run.name,
+        version=made[0].metadata.version,
+        arch=run.arch,
+        labels=run.classes,
+        preprocess=run.preprocess,
+        default_variant=FLOAT32,
+        variants={variant.name: variant.listed(ort=variant in in_ort) for variant in made},
+        files=sha256_of(files),
+        accuracy=run.test_accuracy,
+        made_with={package: version(package) for package in _PACKAGES},
+    )
+    files[_CARD_FILE] = bundle_card(manifest, record, proof).encode()
+    return files, manifest.model_copy(update={"files": sha256_of(files)})
+
+
+def to_ort(models: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Convert ONNX files (``model.onnx`` → contents) for ONNX Runtime's mobile build, with its own tool.
+
+    Returns:
+        ``model.ort`` and so on → contents, and ``OPERATORS_FILE``: the operators that they need, for
+        ``--include_ops_by_config`` when ONNX Runtime is built.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        source, target = Path(scratch, "onnx"), Path(scratch, "ort")
+        source.mkdir()
+        for name, data in models.items():
+            (source / name).write_bytes(data)
+        with contextlib.redirect_stdout(io.StringIO()), silent_stderr(), warnings.catch_warnings(action="ignore"):
+            convert_onnx_models_to_ort(source, target, [OptimizationStyle.Fixed])
+        made = {f"{Path(name).stem}.ort": (target / f"{Path(name).stem}.ort").read_bytes() for name in models}
+        (operators,) = target.glob("*.config")
+        lines = operators.read_bytes().splitlines(keepends=True)  # comments name the folder of the conversion
+        return {**made, OPERATORS_FILE: b"".join(line for line in lines if not line.startswith(b"#"))}
+
+
+def _measured(run: TrainingRun, made: Sequence[MadeVariant], effort: Effort) -> BenchmarkRecord:
+    with tempfile.TemporaryDirectory() as scratch:
+        for variant in made:
+            for name, data in variant.files.items():
+                Path(scratch, name).write_bytes(data)
+        measured = measure(
+            {variant.name: Path(scratch, variant.file("model")) for variant in made},
+            run.preprocess.size,
+            {variant.name: Path(scratch, variant.file("edge")) for variant in made if variant.edge},
+            effort,
+        )
+    return new_record(made[0].metadata.name, made[0].metadata.version, measured, None)
+
+
+def _reference(variant: MadeVariant, run: TrainingRun) -> ReferenceAnswers:
+    """A variant's predictions of the run's distinct validation photos, which labelled photos are compared with."""
+    first = {hashlib.sha256(pixels.tobytes()).digest(): number for number, pixels in enumerate(run.pixels)}
+    scores = onnx_scores(variant.model, run.pixels[sorted(first.values())])
+    return answers_of_probabilities(scores.probabilities, run.classes)
+
+
+def _golden_files(made: Sequence[MadeVariant], photos: GoldenPhotos) -> dict[str, bytes]:
+    scores = {variant.name: onnx_scores(variant.model, photos.pixels) for variant in made}
+    edges = {variant.name: load_edge(variant.edge, "the edge graph") for variant in made if variant.edge}
+    samples = []
+    for number, (name, (kind, data)) in enumerate(photos.raw.items()):
+        with opened(data) as image:
+            whole = np.asarray(whole_rgb(image))
+        answers = {of: edge.run(whole) for of, edge in edges.items()}
+        samples.append(
+            GoldenSample(
+                file=f"golden/{name}",
+                kind=kind,
+                probabilities={of: tuple(map(float, given.probabilities[number])) for of, given in scores.items()},
+                unknown={of: float(given.unknown[number]) for of, given in scores.items() if given.unknown is not None},
+                edge={of: tuple(map(float, answer.probabilities)) for of, answer in answers.items()},
+                edge_unknown={of: answer.unknown for of, answer in answers.items() if answer.unknown is not None},
+            )
+        )
+    raw = {f"golden/{name}": data for name, (_, data) in photos.raw.items()}
+    return {**raw, GOLDEN_FILE: dump_golden(tuple(samples))}

@@ -6,22 +6,21 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import onnx
 
 from exporter.assemble import GoldenPhotos, assemble, golden_photos
 from exporter.cost import whole_gain
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
 from exporter.graph import network_ends, to_logits
-from exporter.lighter import make_float16, make_int8
+from exporter.lighter import Float32, make_float16, make_int8
 from exporter.options import Advance, ExportOptions
 from exporter.proof import Proof
 from exporter.prove import onnx_logits, prove
 from exporter.publish import check_free, publish
 from exporter.training_run import TrainingRun, read_training_run
 from exporter.variant import FLOAT32, MadeVariant, Refusal, finished, metadata_of
-from models.bundle import Bundle, open_bundle
-from models.classifier import Classifier, Scores, load
+from models.bundle import open_bundle
+from models.classifier import Classifier, load
 from models.edge import load_edge
 from models.errors import BundleError, ImageError, InputError, ParityError
 from models.golden import check_golden, check_golden_edge
@@ -52,7 +51,10 @@ class ExportResult:
 
 
 def export_run(
-    run_path: Path, place: Path, options: ExportOptions | None = None, advance: Advance = lambda what, done, total: None
+    run_path: Path,
+    place: Path,
+    options: ExportOptions | None = None,
+    advance: Advance = lambda what, done, total: None,
 ) -> ExportResult:
     """Convert a run's best network and prove it.
 
@@ -75,14 +77,21 @@ def export_run(
     network = _load_network(run)
     model = to_logits(network, run.preprocess.size, run.unknown_head)
     version = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    said = onnx_logits(model.SerializeToString(), run.pixels)
-    float32 = _float32(model, said, run, version)
+    source = Float32(model, onnx_logits(model.SerializeToString(), run.pixels), run, version)
+    metadata = metadata_of(run, FLOAT32, version, run.confidence)
+    accuracy = float((source.scores.probabilities.argmax(axis=1) == run.labels).mean())
+    float32 = MadeVariant(metadata, finished(model, metadata), accuracy)
     advance("Comparing with Keras", 0, 1)
     pixels = np.concatenate([photos.pixels, run.pixels])
-    many, one = prove(network, float32.model, pixels, float32.metadata, run.unknown_head, options.atol)
+    many, one = prove(network, float32.model, pixels, metadata, run.unknown_head, options.atol)
     proof = Proof(many, one, len(photos.raw))
     proof.check(run.classes)
-    lighter = _lighter(model, said, run, version, options, advance)
+    lighter: list[MadeVariant | Refusal] = []
+    if options.int8:
+        lighter.append(make_int8(source, options, advance))
+    if options.float16:
+        advance("Halving weights", 0, 1)
+        lighter.append(make_float16(source, options))
     proof = replace(proof, refusals=tuple(one for one in lighter if isinstance(one, Refusal)))
     made = [float32, *(_timed(one, float32, run) for one in lighter if isinstance(one, MadeVariant))]
     if options.edge:
@@ -105,22 +114,24 @@ def _golden(run: TrainingRun, run_path: Path) -> GoldenPhotos:
     return GoldenPhotos(raw, np.stack([preprocess(data, run.preprocess) for _, data in raw.values()]))
 
 
-def _float32(model: onnx.ModelProto, said: Scores, run: TrainingRun, version: str) -> MadeVariant:
-    metadata = metadata_of(run, FLOAT32, version, run.confidence)
-    accuracy = float((said.probabilities.argmax(axis=1) == run.labels).mean())
-    return MadeVariant(metadata, finished(model, metadata), accuracy)
-
-
-def _lighter(
-    model: onnx.ModelProto, said: Scores, run: TrainingRun, version: str, options: ExportOptions, advance: Advance
-) -> list[MadeVariant | Refusal]:
-    made: list[MadeVariant | Refusal] = []
-    if options.int8:
-        made.append(make_int8(model, said, run, version, options, advance))
-    if options.float16:
-        advance("Halving weights", 0, 1)
-        made.append(make_float16(model, said, run, version, options))
-    return made
+def _load_network(run: TrainingRun) -> keras.Model:
+    try:
+        network = keras.saving.load_model(run.network, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"Expected a Keras model in {run.network}, it cannot be loaded ({error}); train anew."
+        raise InputError(msg) from error
+    units = network.output_shape[-1]
+    if max(units, 2) != len(run.classes):
+        msg = f"{run.network} tells {max(units, 2)} classes apart, but the run names {len(run.classes)}; train anew."
+        raise InputError(msg)
+    features = network_ends(network).outputs[0].shape[-1]
+    if run.unknown_head is not None and len(run.unknown_head.mean) != features:
+        msg = (
+            f"The unknown score of the run is of {len(run.unknown_head.mean)} features, but {run.network} has "
+            f"{features}; make it anew with hangtag train --resume {run.network.parent.parent}."
+        )
+        raise InputError(msg)
+    return network
 
 
 def _timed(variant: MadeVariant, float32: MadeVariant, run: TrainingRun) -> MadeVariant:
@@ -147,44 +158,14 @@ def _bytes_of(path: Path) -> bytes:
 
 def _check_itself(place: Path) -> None:
     try:
-        _check_golden(open_bundle(place))
+        bundle = open_bundle(place)
+        for name, variant in bundle.manifest.variants.items():
+            check_golden(bundle, load(bundle.path, name))
+            for file in filter(None, (variant.edge, variant.edge_ort)):
+                check_golden_edge(bundle, load_edge(bundle.read(file), file))
+            if variant.ort:
+                session = open_session(bundle.read(variant.ort), variant.ort, threads=1)
+                check_golden(bundle, Classifier(session, bundle.manifest.metadata(name), ""))
     except BundleError as error:
         msg = f"The bundle does not repeat its own golden samples: {error} Nothing was published."
         raise ParityError(msg) from error
-
-
-def _check_golden(bundle: Bundle) -> None:
-    for name, variant in bundle.manifest.variants.items():
-        check_golden(bundle, load(bundle.path, name))
-        for file in filter(None, (variant.edge, variant.edge_ort)):
-            check_golden_edge(bundle, load_edge(bundle.read(file), file))
-        if variant.ort:
-            check_golden(bundle, _of_ort(bundle, name, variant.ort))
-
-
-def _of_ort(bundle: Bundle, variant: str, file: str) -> Classifier:
-    return Classifier(open_session(bundle.read(file), file, threads=1), bundle.manifest.metadata(variant), "")
-
-
-def _load_network(run: TrainingRun) -> keras.Model:
-    try:
-        network = keras.saving.load_model(run.network, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"Expected a Keras model in {run.network}, it cannot be loaded ({error}); train anew."
-        raise InputError(msg) from error
-    units = network.output_shape[-1]
-    if max(units, 2) != len(run.classes):
-        msg = f"{run.network} tells {max(units, 2)} classes apart, but the run names {len(run.classes)}; train anew."
-        raise InputError(msg)
-    _check_features(run, network)
-    return network
-
-
-def _check_features(run: TrainingRun, network: keras.Model) -> None:
-    features = network_ends(network).outputs[0].shape[-1]
-    if run.unknown_head is not None and len(run.unknown_head.mean) != features:
-        msg = (
-            f"The unknown score of the run is of {len(run.unknown_head.mean)} features, but {run.network} has "
-            f"{features}; make it anew with hangtag train --resume {run.network.parent.parent}."
-        )
-        raise InputError(msg)

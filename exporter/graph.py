@@ -1,4 +1,4 @@
-"""A Keras network as an ONNX graph: pixels in, probabilities out, and how strange the photo is."""
+"""A Keras network as an ONNX graph: pixels in, probabilities out, and the out-of-distribution score."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -21,61 +21,17 @@ __all__ = [
     "add_metadata",
     "check_plain",
     "convert",
-    "distance",
     "network_ends",
     "to_logits",
     "with_half_weights",
     "with_probabilities",
 ]
 
-
-def distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
-    """:meth:`models.statistics.out_of_distribution.DistanceHead.score` of features.
-
-    The nearest centre is found by expanding the square, which needs no ``(batch, C, K)`` tensor but loses digits where
-    distances are small beside coordinates; its distance is then computed by subtraction, which loses none. So that few
-    are lost in the search either, coordinates count from the middle of the centres.
-
-    Args:
-        features: ``float32 (batch, D)``.
-        head: its arrays.
-
-    Returns:
-        ``float32 (batch,)``.
-    """
-    length = tf.sqrt(tf.reduce_sum(features * features, axis=1, keepdims=True))
-    offsets = features / tf.maximum(length, SHORTEST) - head.mean
-    middle = head.centres.mean(axis=0, dtype=np.float64)
-    centres = (head.centres - middle).astype(np.float32)
-    place = offsets @ head.within - middle.astype(np.float32)
-    lengths = np.square(centres, dtype=np.float64).sum(axis=1).astype(np.float32)
-    nearest = tf.argmin(lengths - 2.0 * (place @ centres.T), axis=1)
-    score = _square(place - tf.gather(centres, nearest))
-    return score - _square(offsets @ head.overall) if head.overall.shape[1] else score
-
-
-def _square(difference: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(difference * difference, axis=1)
-
-
-def network_ends(network: keras.Model) -> keras.Model:
-    """A network's features and logits, with the network's own weights.
-
-    Args:
-        network: ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. One without a layer
-            ``features`` has them before ``logits``: at inference a dropout passes on what it gets.
-
-    Returns:
-        Takes what the network takes; gives features ``(batch, D)`` and logits ``(batch, units)``.
-    """
-    logits = network.get_layer("logits")
-    named = any(layer.name == "features" for layer in network.layers)
-    features = network.get_layer("features").output if named else logits.input
-    return keras.Model(network.inputs[0], [features, logits.output])
-
-
 OPSET: Final = 18
 _DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+_WORTH_HALVING: Final = 4096
+"""Arrays with fewer numbers are left alone."""
+_LARGEST_HALF: Final = 65_504.0
 
 
 def convert(
@@ -84,15 +40,7 @@ def convert(
     temperature: float = 1.0,
     unknown: DistanceHead | None = None,
 ) -> onnx.ModelProto:
-    """Convert a network: :func:`to_logits`, then :func:`with_probabilities`.
-
-    Returns:
-        Input ``image``, ``uint8 [batch, S, S, 3]``; output ``probabilities``, ``float32 [batch, classes]``, with two
-        columns for a sigmoid; output ``unknown``, ``float32 [batch]``, the higher, the stranger.
-
-    Raises:
-        ParityError: the converted graph holds something that plain ONNX Runtime does not have.
-    """
+    """Convert a network: :func:`to_logits`, then :func:`with_probabilities`."""
     return with_probabilities(to_logits(network, size, unknown), temperature)
 
 
@@ -120,7 +68,8 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, name="image")])  # type: ignore[untyped-decorator]
     def outputs(image: tf.Tensor) -> list[tf.Tensor]:
         features, logits = ends(tf.cast(image, tf.float32), training=False)
-        return [_class_logits(logits), *([distance(features, unknown)] if unknown else [])]
+        columns = tf.identity(logits) if logits.shape[1] > 1 else tf.concat([tf.zeros_like(logits), logits], axis=1)
+        return [columns, *([_distance(features, unknown)] if unknown else [])]
 
     with silent_stderr():
         frozen = convert_variables_to_constants_v2(outputs.get_concrete_function())
@@ -136,27 +85,42 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
     return model
 
 
-def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.ModelProto:
-    """Replace the output ``logits`` by calibrated ``probabilities``.
+def network_ends(network: keras.Model) -> keras.Model:
+    """A network's features and logits, with the network's own weights.
 
     Args:
-        model: as :func:`to_logits` gives it; left as it is.
-        temperature: what the logits are divided by before they become probabilities.
+        network: ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. One without a layer
+            ``features`` has them before ``logits``: at inference a dropout passes on what it gets.
+
+    Returns:
+        Takes what the network takes; gives features ``(batch, D)`` and logits ``(batch, units)``.
     """
-    calibrated = onnx.ModelProto()
-    calibrated.CopyFrom(model)
-    graph = calibrated.graph
-    graph.initializer.append(numpy_helper.from_array(np.array(temperature, np.float32), "temperature"))
-    graph.node.append(helper.make_node("Div", ["logits", "temperature"], ["cooled"], name="cooled"))
-    graph.node.append(helper.make_node("Softmax", ["cooled"], ["probabilities"], name="probabilities", axis=-1))
-    next(value for value in graph.output if value.name == "logits").name = "probabilities"
-    return calibrated
+    logits = network.get_layer("logits")
+    named = any(layer.name == "features" for layer in network.layers)
+    features = network.get_layer("features").output if named else logits.input
+    return keras.Model(network.inputs[0], [features, logits.output])
 
 
-def _class_logits(logits: tf.Tensor) -> tf.Tensor:
-    if logits.shape[1] > 1:
-        return tf.identity(logits)
-    return tf.concat([tf.zeros_like(logits), logits], axis=1)
+def _distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
+    """:meth:`models.statistics.out_of_distribution.DistanceHead.score` of features ``float32 (batch, D)``.
+
+    The nearest centre is found by expanding the square, which needs no ``(batch, C, K)`` tensor but loses digits where
+    distances are small beside coordinates; its distance is then computed by subtraction, which loses none. So that few
+    are lost in the search either, coordinates count from the middle of the centres.
+    """
+    length = tf.sqrt(tf.reduce_sum(features * features, axis=1, keepdims=True))
+    offsets = features / tf.maximum(length, SHORTEST) - head.mean
+    middle = head.centres.mean(axis=0, dtype=np.float64)
+    centres = (head.centres - middle).astype(np.float32)
+    place = offsets @ head.within - middle.astype(np.float32)
+    lengths = np.square(centres, dtype=np.float64).sum(axis=1).astype(np.float32)
+    nearest = tf.argmin(lengths - 2.0 * (place @ centres.T), axis=1)
+    score = _square(place - tf.gather(centres, nearest))
+    return score - _square(offsets @ head.overall) if head.overall.shape[1] else score
+
+
+def _square(difference: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(difference * difference, axis=1)
 
 
 def _rename(model: onnx.ModelProto) -> None:
@@ -184,7 +148,13 @@ def check_plain(model: onnx.ModelProto) -> None:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         msg = f"The converted graph is no valid ONNX, and nothing was published: {error}"
         raise ParityError(msg) from error
-    found = [*_foreign(model), *_training_only(model), *_inputs_too_many(model)]
+    nodes = list(_nodes(model.graph))
+    found = [
+        *sorted({f"{node.domain}:{node.op_type}" for node in nodes if node.domain not in _DOMAINS}),
+        *(f"function {function.name}" for function in model.functions),
+        *(f"{node.name} (training only)" for node in nodes if _only_trains(node)),
+        *(f"input {value.name}" for value in model.graph.input if value.name != "image"),
+    ]
     if found:
         msg = f"The converted graph holds what ONNX Runtime does not have: {', '.join(found)}; nothing was published."
         raise ParityError(msg)
@@ -199,52 +169,34 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
                 yield from _nodes(inner)
 
 
-def _foreign(model: onnx.ModelProto) -> list[str]:
-    operators = {f"{node.domain}:{node.op_type}" for node in _nodes(model.graph) if node.domain not in _DOMAINS}
-    return [*sorted(operators), *(f"function {function.name}" for function in model.functions)]
+def _only_trains(node: onnx.NodeProto) -> bool:
+    """A batch norm that would learn, or a dropout that would drop."""
+    learns = node.op_type == "BatchNormalization" and any(a.name == "training_mode" and a.i for a in node.attribute)
+    return learns or node.op_type == "Dropout"
 
 
-def _training_only(model: onnx.ModelProto) -> list[str]:
-    """Batch norms that would learn, and dropouts that would drop."""
-    learning = [
-        node.name
-        for node in _nodes(model.graph)
-        if node.op_type == "BatchNormalization" and any(a.name == "training_mode" and a.i for a in node.attribute)
-    ]
-    dropping = [node.name for node in _nodes(model.graph) if node.op_type == "Dropout"]
-    return [f"{name} (training only)" for name in (*learning, *dropping)]
-
-
-def _inputs_too_many(model: onnx.ModelProto) -> list[str]:
-    return [f"input {value.name}" for value in model.graph.input if value.name != "image"]
-
-
-def add_metadata(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:
-    """The ONNX file with its metadata, so that the lone file is enough on a device."""
-    helper.set_model_props(model, {METADATA_KEY: metadata.model_dump_json()})
-    model.producer_name = "hangtag"
-    return bytes(model.SerializeToString())
-
-
-_WORTH_IT: Final = 4096
-"""Arrays with fewer numbers are left alone."""
-_LARGEST: Final = 65_504.0
+def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.ModelProto:
+    """A copy of what :func:`to_logits` gives, with calibrated ``probabilities`` in place of the output ``logits``."""
+    calibrated = onnx.ModelProto()
+    calibrated.CopyFrom(model)
+    graph = calibrated.graph
+    graph.initializer.append(numpy_helper.from_array(np.array(temperature, np.float32), "temperature"))
+    graph.node.append(helper.make_node("Div", ["logits", "temperature"], ["cooled"], name="cooled"))
+    graph.node.append(helper.make_node("Softmax", ["cooled"], ["probabilities"], name="probabilities", axis=-1))
+    next(value for value in graph.output if value.name == "logits").name = "probabilities"
+    return calibrated
 
 
 def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Keep large arrays as float16 and compute with them as float32 all the same.
+    """A copy that keeps large arrays as float16 and computes with them as float32 all the same.
 
     ONNX Runtime widens them once, when it loads the model: nothing is quicker, nothing slower, and every processor
     gives the same answers. An array with a number that float16 cannot hold stays as it is.
-
-    Args:
-        model: left as it is.
     """
     smaller = onnx.ModelProto()
     smaller.CopyFrom(model)
     graph = smaller.graph
-    chosen = [array for array in graph.initializer if _can_be_half(array)]
-    for array in chosen:
+    for array in [array for array in graph.initializer if _can_be_half(array)]:
         numbers = numpy_helper.to_array(array).astype(np.float16)
         name = array.name
         array.CopyFrom(numpy_helper.from_array(numbers, f"{name}/half"))
@@ -253,6 +205,13 @@ def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _can_be_half(array: onnx.TensorProto) -> bool:
-    if array.data_type != TensorProto.FLOAT or np.prod(array.dims) < _WORTH_IT:
+    if array.data_type != TensorProto.FLOAT or np.prod(array.dims) < _WORTH_HALVING:
         return False
-    return bool(np.abs(numpy_helper.to_array(array)).max() <= _LARGEST)
+    return bool(np.abs(numpy_helper.to_array(array)).max() <= _LARGEST_HALF)
+
+
+def add_metadata(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:
+    """The ONNX file with its metadata, so that the lone file is enough on a device."""
+    helper.set_model_props(model, {METADATA_KEY: metadata.model_dump_json()})
+    model.producer_name = "hangtag"
+    return bytes(model.SerializeToString())

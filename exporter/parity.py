@@ -1,4 +1,4 @@
-"""The proof that ONNX Runtime says what Keras said, on the user's own photos."""
+"""How far ONNX Runtime's scores agree with Keras's, and what may ship."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,26 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.options import TOLERANCE
-from models.classifier import Probabilities, Scores
+from models.decision import Probabilities, Scores
 from models.statistics.out_of_distribution import relative_difference
 
-__all__ = [
-    "SINGLES",
-    "NearTie",
-    "Parity",
-    "UnknownParity",
-    "class_probabilities",
-    "compare",
-    "compare_scores",
-    "compare_unknown",
-]
+__all__ = ["NearTie", "Parity", "UnknownParity", "class_probabilities", "compare", "compare_scores", "compare_unknown"]
 
 UNKNOWN_TOLERANCE: Final = 1e-2
-"""Of unknown scores, as a part of their size: as golden samples allow. They are differences of sums of as many squares
-as there are features. Trained networks agree to 1e-4; one that has hardly learned, and whose features are nearly all
-the same, to 9e-3."""
-SINGLES: Final = 64
-"""How many photos, evenly spread, are also compared one at a time."""
+"""Of out-of-distribution scores, as a part of their size: as golden samples allow. They are differences of sums of as
+many squares as there are features. Trained networks agree to 1e-4; one that has hardly learned, and whose features are
+nearly all the same, to 9e-3."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +29,7 @@ class NearTie:
 
 @dataclass(frozen=True)
 class UnknownParity:
-    """How far two sets of unknown scores agree.
+    """How far two sets of out-of-distribution scores agree.
 
     Attributes:
         largest: largest difference, as a part of the score's size (:func:`relative_difference`).
@@ -72,7 +61,7 @@ class Parity:
         changed: for each flip the class index that Keras gives the photo, and the one that it has got.
         near_ties: photos whose margin in Keras is within twice the tolerance.
         tolerance: the largest difference that passes.
-        unknown: how far the unknown scores agree; none where there are none.
+        unknown: how far the out-of-distribution scores agree; none where there are none.
     """
 
     photos: int
@@ -91,17 +80,17 @@ class Parity:
 
     @property
     def probabilities_passed(self) -> bool:
-        """Whether the probabilities agree, whatever the unknown scores do."""
+        """Whether the probabilities agree, whatever the out-of-distribution scores do."""
         return self.photos > 0 and math.isfinite(self.largest) and self.largest <= self.tolerance and not self.flips
 
 
 def compare_scores(expected: Scores, got: Scores, limit: float | None, tolerance: float = TOLERANCE) -> Parity:
-    """Compare all that Keras says with all that ONNX Runtime says.
+    """Compare Keras's scores of some photos with ONNX Runtime's.
 
     Args:
         expected: Keras's.
         got: ONNX Runtime's, of the same photos.
-        limit: above which a photo's unknown score sends it to review; none where there is no such score.
+        limit: above which a photo's out-of-distribution score sends it to review; none where there is no such score.
         tolerance: the largest difference of a probability that passes.
     """
     parity = compare(expected.probabilities, got.probabilities, tolerance)
@@ -116,14 +105,7 @@ def compare_unknown(
     limit: float,
     tolerance: float = UNKNOWN_TOLERANCE,
 ) -> UnknownParity:
-    """Compare Keras's unknown scores with ONNX Runtime's.
-
-    Args:
-        expected: Keras's, ``float32 (n,)``.
-        got: ONNX Runtime's, of the same shape.
-        limit: above which a score sends its photo to review.
-        tolerance: the largest difference that passes, as a part of a score's size.
-    """
+    """Compare Keras's out-of-distribution scores, ``float32 (n,)``, with ONNX Runtime's."""
     near = relative_difference(expected, np.full_like(expected, limit), limit) <= 2 * tolerance
     crossed = ((expected <= limit) != (got <= limit)) & ~near
     return UnknownParity(
@@ -135,13 +117,7 @@ def compare_unknown(
 
 
 def compare(expected: Probabilities, got: Probabilities, tolerance: float = TOLERANCE) -> Parity:
-    """Compare Keras's probabilities with ONNX Runtime's.
-
-    Args:
-        expected: Keras's, ``float32 (n, classes)``.
-        got: ONNX Runtime's, of the same shape.
-        tolerance: the largest difference that passes; not-a-number never does.
-    """
+    """Compare Keras's probabilities, ``float32 (n, classes)``, with ONNX Runtime's; not-a-number never passes."""
     difference = np.abs(expected - got)
     ranked = np.sort(expected, axis=1)
     margins = ranked[:, -1] - ranked[:, -2]

@@ -38,23 +38,12 @@ class Proof:
         return self.many.passed and self.one.passed and all(edge.passed for edge in edges if edge is not None)
 
     def check(self, labels: Sequence[str]) -> None:
-        """Refuse what does not agree.
-
-        Args:
-            labels: class names, for the figures that go with the error.
-
-        Raises:
-            DisprovedError: something does not.
-        """
+        """Raise DisprovedError where something does not agree; ``labels`` are the class names, for its figures."""
         if not self.passed:
             raise DisprovedError(self._disagreement(), self, labels)
 
     def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
-        """What ``parity.json`` holds.
-
-        Args:
-            labels: class names, in the order of the probabilities.
-        """
+        """What ``parity.json`` holds."""
         shown: dict[str, Any] = _finite(
             {
                 "schema_version": 1,
@@ -81,13 +70,7 @@ class Proof:
 
 
 class DisprovedError(ParityError):
-    """An export that was compared, and does not agree.
-
-    Args:
-        message: what does not, and what to do.
-        proof: the figures.
-        labels: class names.
-    """
+    """An export that was compared, and does not agree, with its figures."""
 
     def __init__(self, message: str, proof: Proof, labels: Sequence[str]) -> None:
         super().__init__(message)

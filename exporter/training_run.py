@@ -40,8 +40,7 @@ class TrainingRun:
     """A run that can be exported.
 
     Attributes:
-        name: of the run.
-        arch: its architecture.
+        name, arch: of the run, and its architecture.
         preprocess: what turned each photo into pixels.
         classes: names; the position is the class's index.
         network: the Keras model of the best epoch.
@@ -75,20 +74,12 @@ class TrainingRun:
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
 
     def training_pixels(self) -> Pixels:
-        """Pixels of some training photos, ``uint8 (n, S, S, 3)``.
-
-        Raises:
-            InputError: they are not there, or damaged.
-        """
+        """Pixels of some training photos, ``uint8 (n, S, S, 3)``; InputError where they are gone, or damaged."""
         return _read_pixels(self.sample)[0]
 
 
 def read_training_run(path: Path) -> TrainingRun:
-    """Read a run folder.
-
-    Raises:
-        InputError: it is no run, is damaged, or has not come as far as a first whole epoch.
-    """
+    """Read a run folder; InputError where it is none, is damaged, or lacks a first whole epoch."""
     args = _read_args(path)
     network, kept = path / "weights" / "best.keras", path / "export" / "val.npz"
     for file in (network, kept):
@@ -139,16 +130,15 @@ def _read_pixels(path: Path) -> tuple[Pixels, npt.NDArray[np.intp]]:
 
 
 def _read_folds(path: Path) -> tuple[HeldOut, ...]:
-    return tuple(_read_fold(answers) for answers in sorted(path.glob("folds/*/answers.npz")))
-
-
-def _read_fold(path: Path) -> HeldOut:
-    try:
-        with path.open("rb") as file:
-            return HeldOut.read(file)
-    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
-        msg = f"Expected what a fold's network said in {path}, it is damaged ({error}); train anew."
-        raise InputError(msg) from error
+    folds = []
+    for place in sorted(path.glob("folds/*/answers.npz")):
+        try:
+            with place.open("rb") as file:
+                folds.append(HeldOut.read(file))
+        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+            msg = f"Expected the predictions of a fold's network in {place}, they are damaged ({error}); train anew."
+            raise InputError(msg) from error
+    return tuple(folds)
 
 
 def _read_confidence(path: Path, classes: int) -> Confidence:

@@ -1,4 +1,4 @@
-"""A bundle on disk: the folder that ships."""
+"""A bundle on disk, the folder that ships; and bundles that are kept in a storage and brought back, whole or not."""
 
 import hashlib
 import shutil
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from models.errors import BundleError, HangtagError, InputError
+from models.errors import BundleError, InputError
 from models.manifest import Manifest, ModelMetadata, parse_manifest
 from models.whole_file import write_synced
 
@@ -29,7 +29,6 @@ __all__ = [
     "open_bundle",
     "read_manifest",
 ]
-
 
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
@@ -64,11 +63,7 @@ class Bundle:
             msg = f"Expected {name} in the manifest of {self.path}, it is not listed; export the bundle again."
             raise BundleError(msg)
         self.check_place(name)
-        try:
-            data = (self.path / name).read_bytes()
-        except OSError as error:
-            msg = f"Expected to read {self.path / name}, the system answered {error}; copy the bundle again."
-            raise BundleError(msg) from error
+        data = _read(self.path / name)
         found = hashlib.sha256(data).hexdigest()
         if found != expected:
             msg = (
@@ -97,12 +92,7 @@ class Bundle:
             raise BundleError(msg)
 
     def check_metadata(self, metadata: ModelMetadata, variant: str, file: str) -> None:
-        """Check that a model says of itself what the manifest says of it.
-
-        Args:
-            metadata: that the file carries.
-            variant: which of the bundle's models it is one file of.
-            file: its name inside the bundle, for messages.
+        """Check that the metadata of a variant's file agrees with the manifest.
 
         Raises:
             BundleError: it does not.
@@ -138,23 +128,26 @@ def read_manifest(path: Path) -> Bundle:
     """
     place = path / MANIFEST_FILE
     if not place.is_file():
-        raise _no_bundle(path)
+        if (path / "args.json").is_file():
+            msg = f"{path} is a run, not a bundle; make one of it with hangtag export {path}"
+            raise BundleError(msg)
+        wanted = f"Expected a bundle (a folder with {MANIFEST_FILE}) at {path}, found"
+        if path.exists():
+            msg = f"{wanted} none; make one with hangtag export."
+            raise BundleError(msg)
+        msg = f"{wanted} nothing; check the path, or make one with hangtag export."
+        raise InputError(msg)
     _check_place(path.resolve(), MANIFEST_FILE, MAX_MANIFEST_BYTES)
-    try:
-        text = place.read_bytes()
-    except OSError as error:
-        msg = f"Expected to read {place}, the system answered {error}; copy the bundle again."
-        raise BundleError(msg) from error
+    text = _read(place)
     return Bundle(path, parse_manifest(text, str(place)), hashlib.sha256(text).hexdigest())
 
 
-def _no_bundle(path: Path) -> HangtagError:
-    if (path / "args.json").is_file():
-        return BundleError(f"{path} is a run, not a bundle; make one of it with hangtag export {path}")
-    wanted = f"Expected a bundle (a folder with {MANIFEST_FILE}) at {path}, found"
-    if path.exists():
-        return BundleError(f"{wanted} none; make one with hangtag export.")
-    return InputError(f"{wanted} nothing; check the path, or make one with hangtag export.")
+def _read(place: Path) -> bytes:
+    try:
+        return place.read_bytes()
+    except OSError as error:
+        msg = f"Expected to read {place}, the system answered {error}; copy the bundle again."
+        raise BundleError(msg) from error
 
 
 def _check_place(root: Path, name: str, most: int) -> None:
@@ -182,11 +175,7 @@ def labels_text(labels: tuple[str, ...]) -> bytes:
 
 
 def keep_bundle(storage: "Storage", bundle: Bundle) -> None:
-    """Write a bundle's files, the manifest last. What is there already is checked, and mended where it is wrong.
-
-    Args:
-        storage: the folder of this one bundle.
-        bundle: to keep.
+    """Write a bundle's files into its folder, the manifest last. What is there already is repaired where it is wrong.
 
     Raises:
         BundleError: a file of it is not the one that was exported, or it is replaced at this moment.
@@ -216,11 +205,9 @@ def is_whole(here: Path) -> bool:
 
 
 def bring_bundle(storage: "Storage", here: Path) -> None:
-    """Copy a bundle to a folder of this machine, which appears when all of it is there.
+    """Copy a bundle from its folder to one of this machine, which appears when all of it is there.
 
-    Args:
-        storage: the folder of this one bundle.
-        here: where it goes; another process may bring the same at this moment.
+    Another process may bring the same at this moment.
 
     Raises:
         FileNotFoundError: it is not there, or not whole.

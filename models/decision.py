@@ -1,15 +1,17 @@
-"""From what the network says of a photo to a label, or to a person."""
+"""From a network's scores of a photo to a label, or to a person; and what rules that."""
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from models.errors import InputError
-from models.manifest import ModelMetadata
 from models.statistics.confidence import Thresholds
+
+if TYPE_CHECKING:
+    from models.manifest import ModelMetadata
 
 __all__ = [
     "Prediction",
@@ -23,16 +25,20 @@ __all__ = [
     "thresholds_for",
 ]
 
-
 Probabilities = npt.NDArray[np.float32]
+
+_NO_PROMISE: Final = (
+    "This model promises no precision: every photo goes to review. Train with more photos, or ask for labels without "
+    "a promise with --threshold."
+)
 
 
 class ReviewReason(StrEnum):
     """Why a person should look.
 
-    A confidence under the class's threshold, or an unknown score beyond the limit; where both are so it is the latter:
-    what is none of the products has no class to be sure of. The model says these two; that photos of one product
-    disagree is found when a job's parts are merged, of photos that were sure by themselves.
+    A confidence under the class's threshold, or an out-of-distribution score beyond the limit; where both are so it is
+    the latter: what is none of the products has no class to be sure of. The model says these two; that photos of one
+    product disagree is found when a job's parts are merged, of photos that were sure by themselves.
     """
 
     THRESHOLD = "threshold"
@@ -51,11 +57,11 @@ class ReviewReason(StrEnum):
 
 @dataclass(frozen=True)
 class Scores:
-    """What the network says of some photos.
+    """A network's scores of some photos.
 
     Attributes:
         probabilities: ``float32 (n, classes)``; rows sum to 1.
-        unknown: ``float32 (n,)``, the higher, the stranger; none where the model has no such score.
+        unknown: the out-of-distribution score, ``float32 (n,)``; none where the model has none.
     """
 
     probabilities: Probabilities
@@ -71,7 +77,7 @@ class Prediction:
         confidence: its probability.
         reason: why a person should look; none where none needs to.
         top_k: the likeliest classes with their probabilities, best first.
-        unknown: the higher, the stranger; none where the model has no such score.
+        unknown: the out-of-distribution score; none where the model has none.
     """
 
     label: str
@@ -93,7 +99,7 @@ class Rules:
     Attributes:
         labels: class names; the position is the column of the probabilities.
         thresholds: of each class.
-        unknown_limit: a photo whose unknown score is above goes to review; none where there is no such score.
+        unknown_limit: a photo whose out-of-distribution score is above goes to review; none where there is none.
     """
 
     labels: tuple[str, ...]
@@ -129,13 +135,7 @@ class Rules:
         return None if sure else ReviewReason.THRESHOLD
 
 
-_NO_PROMISE: Final = (
-    "This model promises no precision: every photo goes to review. Train with more photos, or ask for labels without "
-    "a promise with --threshold."
-)
-
-
-def thresholds_for(metadata: ModelMetadata, precision: float | None, threshold: float | None = None) -> Thresholds:
+def thresholds_for(metadata: "ModelMetadata", precision: float | None, threshold: float | None = None) -> Thresholds:
     """The thresholds of a model that rule: a promise's, or what was asked for instead.
 
     Args:
@@ -151,24 +151,17 @@ def thresholds_for(metadata: ModelMetadata, precision: float | None, threshold: 
         InputError: the model's table does not name this precision, or there is none; the threshold is no probability
             above 0; or both are given.
     """
+    none: Thresholds = (None,) * len(metadata.labels)
     if threshold is not None:
-        _check_threshold(threshold, precision)
-        return (threshold,) * len(metadata.labels)
-    if precision is not None:
-        return _of_target(metadata, precision)
-    return metadata.thresholds if metadata.precision is not None else (None,) * len(metadata.labels)
-
-
-def _check_threshold(threshold: float, precision: float | None) -> None:
-    if precision is not None:
-        msg = "Expected --precision or --threshold, got both; a threshold promises no precision, so leave one out."
-        raise InputError(msg)
-    if not 0 < threshold <= 1:
-        msg = f"Expected --threshold to be above 0 and at most 1, got {threshold}."
-        raise InputError(msg)
-
-
-def _of_target(metadata: ModelMetadata, precision: float) -> Thresholds:
+        if precision is not None:
+            msg = "Expected --precision or --threshold, got both; a threshold promises no precision, so leave one out."
+            raise InputError(msg)
+        if not 0 < threshold <= 1:
+            msg = f"Expected --threshold to be above 0 and at most 1, got {threshold}."
+            raise InputError(msg)
+        return (threshold,) * len(none)
+    if precision is None:
+        return metadata.thresholds if metadata.precision is not None else none
     table = {target.precision: target.thresholds for target in metadata.targets}
     if not table:
         msg = (
@@ -194,12 +187,9 @@ def promise_text(precision: float | None) -> str:
 
 
 def rule_text(precision: float | None, threshold: float | None, *, all_to_review: bool) -> str:
-    """What decides which photos are labeled, in a sentence.
+    """What decides which photos are labeled, in a sentence: a promised precision, a threshold in its place, or none.
 
-    Args:
-        precision: what is promised, if anything is.
-        threshold: what was asked for in place of a promise, if anything was.
-        all_to_review: whether no class has a threshold.
+    ``all_to_review``: no class has a threshold.
     """
     if threshold is not None:
         return f"Threshold {threshold}, asked for by --threshold: no precision is promised."

@@ -86,8 +86,6 @@ class BusyError(HangtagError):
 class ParityError(HangtagError):
     """An exported model that does not agree with the Keras model it came from."""
 
-    exit_code = ExitCode.FAILURE
-
 
 class JobError(HangtagError):
     """A labelling job that cannot start, go on, or be merged."""
@@ -112,12 +110,7 @@ class ImageFault(StrEnum):
 
 
 class ImageError(HangtagError):
-    """One photo that cannot become pixels.
-
-    Args:
-        message: what is wrong with it, and what to do.
-        fault: the kind, as it appears in the ``error`` column.
-    """
+    """One photo that cannot become pixels; ``fault`` is the kind, as it appears in the ``error`` column."""
 
     def __init__(self, message: str, fault: ImageFault = ImageFault.UNREADABLE) -> None:
         super().__init__(message)

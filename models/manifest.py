@@ -2,7 +2,7 @@
 
 import json
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from unicodedata import normalize
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -57,6 +57,9 @@ Labels = Annotated[tuple[Label, ...], Field(min_length=2, strict=False), AfterVa
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+_Parsed = TypeVar("_Parsed", bound=_Record)
 
 
 class Quantization(_Record):
@@ -166,15 +169,12 @@ class Manifest(_Record):
             msg = f"default_variant: expected one of {sorted(self.variants)}, got {self.default_variant!r}"
             raise ValueError(msg)
         for name, variant in self.variants.items():
-            self._check_variant(name, variant)
+            for field, file in variant.files.items():
+                if file not in self.files:
+                    msg = f"variants.{name}.{field}: {file!r} is not listed under files"
+                    raise ValueError(msg)
+            _check_thresholds(variant, len(self.labels), f"variants.{name}.")
         return self
-
-    def _check_variant(self, name: str, variant: Variant) -> None:
-        for field, file in variant.files.items():
-            if file not in self.files:
-                msg = f"variants.{name}.{field}: {file!r} is not listed under files"
-                raise ValueError(msg)
-        _check_thresholds(variant, len(self.labels), f"variants.{name}.")
 
     def metadata(self, variant: str) -> ModelMetadata:
         """What the ONNX file of a variant must carry."""
@@ -212,33 +212,24 @@ def _check_thresholds(rules: Variant | ModelMetadata, labels: int, place: str = 
 
 
 def parse_manifest(text: str | bytes, source: str) -> Manifest:
-    """Parse ``manifest.json``.
-
-    Args:
-        text: its contents.
-        source: its path, for messages.
-
-    Raises:
-        BundleError: it is not JSON, of another schema version, or breaks the schema.
-    """
-    _check_schema_version(text, source)
-    try:
-        return Manifest.model_validate_json(text)
-    except ValidationError as error:
-        raise BundleError(_explain(error, source)) from error
+    """Parse ``manifest.json``, or raise BundleError; ``source`` is its path, for messages."""
+    return _parse(Manifest, text, source)
 
 
 def parse_metadata(text: str, source: str) -> ModelMetadata:
-    """Parse the metadata of an ONNX file.
+    """Parse the metadata of an ONNX file, or raise BundleError; ``source`` is its path, for messages."""
+    return _parse(ModelMetadata, text, source)
 
-    Raises:
-        BundleError: it is not JSON, of another schema version, or breaks the schema.
-    """
+
+def _parse(kind: type[_Parsed], text: str | bytes, source: str) -> _Parsed:
     _check_schema_version(text, source)
     try:
-        return ModelMetadata.model_validate_json(text)
+        return kind.model_validate_json(text)
     except ValidationError as error:
-        raise BundleError(_explain(error, source)) from error
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        msg = f"{source} breaks the manifest schema at {place}: {first['msg']}; export the bundle again."
+        raise BundleError(msg) from error
 
 
 def _check_schema_version(text: str | bytes, source: str) -> None:
@@ -264,9 +255,3 @@ def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         msg = f"{twice!r} comes twice"
         raise ValueError(msg)
     return found
-
-
-def _explain(error: ValidationError, source: str) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the whole"
-    return f"{source} breaks the manifest schema at {place}: {first['msg']}; export the bundle again."

@@ -1,4 +1,4 @@
-"""The bytes of one photo on disk."""
+"""Photo files on disk."""
 
 import os
 import stat
@@ -26,8 +26,8 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
         ImageError: ``missing`` (nothing there, or the disk failed, which may pass), ``refused`` (no permission, or not
             ``within``), ``too_large`` or ``unreadable`` (no regular file).
     """
-    if within:
-        _check_words(path, within)
+    if within and (".." in path.parts or not path.is_relative_to(within)):  # refused unopened
+        raise _elsewhere(path, within)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -50,12 +50,6 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
         raise ImageError(msg, ImageFault.MISSING) from error
     finally:
         os.close(handle)
-
-
-def _check_words(path: Path, within: Path) -> None:
-    """Refuse what says itself that it lies elsewhere, unopened."""
-    if ".." in path.parts or not path.is_relative_to(within):
-        raise _elsewhere(path, within)
 
 
 def _check_place(handle: int, path: Path, within: Path) -> None:

@@ -44,7 +44,7 @@ class ModelReference:
 
 
 def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelReference:
-    """Look a model up. What is there under that path is that path; else what has an ``@`` is of the registry.
+    """Look a model up: a path that is there is taken as it is; else what has an ``@`` is of the registry.
 
     Raises:
         RegistryError: the registry has no such model, version or alias.
@@ -56,30 +56,25 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
         return ModelReference(path, text)
     from models.registry.registry import open_registry
 
-    shelf = open_registry(registry)
+    opened = open_registry(registry)
     try:
-        version, bundle = shelf.find(name, which)
+        version, bundle = opened.find(name, which)
     except RegistryError as error:
         msg = f"{error} No file is called {text} either. Check --model, and --registry or HANGTAG_REGISTRY."
         raise RegistryError(msg) from error
-    return ModelReference(bundle, f"{name}@{version}", text, shelf.place)
+    return ModelReference(bundle, f"{name}@{version}", text, opened.place)
 
 
 def version_of(model: ModelReference, digest: str) -> ModelReference | None:
-    """That version of a model which has a digest, whatever is meant by its name now; none where there is no such one.
-
-    Args:
-        model: that was looked up.
-        digest: SHA-256 of a bundle's manifest.
-    """
+    """The version of a looked-up model whose bundle has a digest, wherever its alias points now; none without one."""
     if model.asked is None or model.registry is None:
         return None
     from models.registry.registry import open_registry
 
-    shelf, name = open_registry(model.registry), model.asked.rpartition("@")[0]
-    for version, state in shelf.state(name).versions.items():
+    opened, name = open_registry(model.registry), model.asked.rpartition("@")[0]
+    for version, state in opened.state(name).versions.items():
         if state.digest == digest:
-            return ModelReference(shelf.path(name, version), f"{name}@{version}", model.asked, model.registry)
+            return ModelReference(opened.path(name, version), f"{name}@{version}", model.asked, model.registry)
     return None
 
 

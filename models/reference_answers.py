@@ -83,12 +83,7 @@ def answers_of(labels: Iterable[str], confidences: npt.ArrayLike) -> ReferenceAn
 
 
 def answers_of_probabilities(probabilities: npt.NDArray[np.float32], labels: Sequence[str]) -> ReferenceAnswers:
-    """Count what a model says.
-
-    Args:
-        probabilities: ``float32 (n, classes)``.
-        labels: class names, in the order of the columns.
-    """
+    """Count predictions: ``float32 (n, classes)``, with class names in the order of the columns."""
     return answers_of((labels[best] for best in probabilities.argmax(axis=1)), probabilities.max(axis=1))
 
 
@@ -98,7 +93,7 @@ def dump_reference(variants: Mapping[str, ReferenceAnswers]) -> bytes:
 
 
 def read_reference(bundle: Bundle, variant: str) -> ReferenceAnswers | None:
-    """What a variant says of the photos that it was proved on; none where an older Hangtag made the bundle.
+    """A variant's predictions of the photos that it was proved on; none where an older Hangtag made the bundle.
 
     Raises:
         BundleError: the file is not the one that was exported, or of another version of Hangtag.
@@ -108,8 +103,6 @@ def read_reference(bundle: Bundle, variant: str) -> ReferenceAnswers | None:
     try:
         return _Contents.model_validate_json(bundle.read(REFERENCE_FILE)).variants.get(variant)
     except ValidationError as error:
-        msg = (
-            f"{bundle.path / REFERENCE_FILE} is damaged, or of a later Hangtag; upgrade Hangtag, or export the bundle "
-            "again."
-        )
+        file = bundle.path / REFERENCE_FILE
+        msg = f"{file} is damaged, or of a later Hangtag; upgrade Hangtag, or export the bundle again."
         raise BundleError(msg) from error

@@ -1,4 +1,4 @@
-"""Text for people: safe to print, and with counts that agree with their nouns."""
+"""Text for people: safe to print, counts that agree with their nouns; and names that people may give."""
 
 import re
 from collections.abc import Iterable
@@ -6,13 +6,14 @@ from typing import Final
 
 __all__ = ["is_name", "name_expected", "number_of", "numbered", "printable"]
 
-
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 """Control characters (C0 except tab and newline, C1), what changes the direction of text, and lone surrogates."""
 _ESCAPED_BYTES: Final = range(0xDC80, 0xDD00)
 """What a path has for each of its bytes that is not UTF-8 (PEP 383)."""
+_MOST_DIGITS: Final = 18
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def printable(text: str) -> str:
@@ -36,32 +37,17 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def number_of(count: int, one: str, many: str = "") -> str:
-    """A count with its noun: ``1 row``, ``1,200 rows``, ``2 classes``.
-
-    Args:
-        count: how many.
-        one: the noun for one.
-        many: the noun for more; ``one`` with an s where it is not given.
-    """
+    """A count with its noun, whose plural ends in s unless it is given: ``1 row``, ``1,200 rows``, ``2 classes``."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
-_MOST_DIGITS: Final = 18
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
 def is_name(text: str) -> bool:
-    """Whether something can be called so."""
+    """Whether a model, an alias or a job can be called so: such names are folders and keys."""
     return _NAME.fullmatch(text) is not None
 
 
 def name_expected(what: str, got: str) -> str:
-    """What to tell who gave another name.
-
-    Args:
-        what: it was to be the name of: ``a job``.
-        got: what they gave.
-    """
+    """The message for who gave another name, of ``a job`` for example."""
     return (
         f"Expected a name for {what} of letters, digits, '.', '_' and '-' (at most 64, the first a letter or a digit), "
         f"got {got!r}."

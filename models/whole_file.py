@@ -82,12 +82,7 @@ _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
-    """Give a file of this process its final name too, if no file has that name.
-
-    Args:
-        temporary: where it is; nobody else knows of it.
-        final: in the same folder.
-        link: makes the link.
+    """Give a file of this process its final name in the same folder too, if no file has that name.
 
     Returns:
         Whether this call did it.

@@ -1,6 +1,6 @@
 """The proof of an edge graph, on photo files: against Python preprocessing, in full and as the model's spec says."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.cost import Drop, drop
-from models.classifier import Classifier, Scores
-from models.edge import EdgeAnswer, EdgeModel
+from models.classifier import Classifier
+from models.decision import Scores
+from models.edge import EdgeModel
 from models.errors import ImageError
 from models.fit import Decode
-from models.preprocess import PreprocessSpec, opened, preprocess, whole_rgb
+from models.preprocess import opened, preprocess, whole_rgb
 
 __all__ = ["NEAR_TIE", "EdgeParity", "Flip", "prove_edge"]
 
@@ -99,47 +100,43 @@ class EdgeParity:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What speaks against shipping it."""
+        """What speaks against shipping it.
+
+        A few hundred photos cannot tell half a point of accuracy from chance: what chance may do is let through, and
+        shown.
+        """
+        one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= NEAR_TIE
+        points, low = (0.0, -np.inf) if self.cost is None else (self.cost.points, self.cost.points_95[0])
+        too_much = (
+            f"{points:.1f} points of accuracy are lost against the model's own decoding, {low:.1f} at least (allow "
+            "more with --max-drop, or train with --decode full)"
+        )
+        few_crossed = max(1.0, (1.0 - _LABELS) * self.photos)
         found = {
             "no photo could be decoded": not self.photos,
             "a probability is no number": self.photos > 0 and not np.isfinite(self.largest),
             f"probabilities differ by {self.mean:.2g} in the mean": self.photos > 0 and self.mean > _MEAN,
-            f"{len(self.flips)} of {self.photos} labels differ from decode=full": not self._full_passed,
-            f"{len(self.crossed)} of {self.photos} unknown scores cross the limit": not self._unknown_passed,
-            f"{len(self.sure_flips)} of {self.sure} labels differ that need no review": not self._sure_passed,
-            self._too_much: not self._accuracy_passed,
+            f"{len(self.flips)} of {self.photos} labels differ from decode=full": self.agreement < _LABELS
+            and not one_tie,
+            f"{len(self.crossed)} of {self.photos} unknown scores cross the limit": len(self.crossed) > few_crossed,
+            f"{len(self.sure_flips)} of {self.sure} labels differ that need no review": self.sure_agreement < _SURE
+            and len(self.sure_flips) > 1,
+            too_much: low > self.max_drop,
         }
         return tuple(reason for reason, so in found.items() if so)
-
-    @property
-    def _too_much(self) -> str:
-        points, low = (0.0, 0.0) if self.cost is None else (self.cost.points, self.cost.points_95[0])
-        return (
-            f"{points:.1f} points of accuracy are lost against the model's own decoding, {low:.1f} at least (allow "
-            "more with --max-drop, or train with --decode full)"
-        )
-
-    @property
-    def _full_passed(self) -> bool:
-        one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= NEAR_TIE
-        return self.agreement >= _LABELS or one_tie
-
-    @property
-    def _unknown_passed(self) -> bool:
-        return len(self.crossed) <= max(1.0, (1.0 - _LABELS) * self.photos)
-
-    @property
-    def _sure_passed(self) -> bool:
-        return self.sure_agreement >= _SURE or len(self.sure_flips) <= 1
-
-    @property
-    def _accuracy_passed(self) -> bool:
-        """A few hundred photos cannot tell half a point from chance: what chance may do is let through, and shown."""
-        return self.cost is None or self.cost.points_95[0] <= self.max_drop
 
 
 def _share(photos: int, flips: tuple[Flip, ...]) -> float:
     return 1.0 - len(flips) / photos if photos else 1.0
+
+
+@dataclass(frozen=True)
+class _Trio:
+    """Scores of one photo, each a batch of one: the edge graph's, the model's decoding in full, and with its spec."""
+
+    edge: Scores
+    full: Scores
+    own: Scores
 
 
 def prove_edge(
@@ -156,80 +153,53 @@ def prove_edge(
         classifier: the same model; its spec and its rules count.
         photos: bytes of image files, one at a time; those that cannot be decoded are passed over.
         labels: the right label of each photo, if they are known.
-        max_drop: so many points of accuracy may the edge graph have less than the model with its own spec.
+        max_drop: how many points of accuracy the edge graph may lose against the model with its own spec.
     """
-    tried = [_answers(edge, classifier, data) for data in photos]
-    said = {index: answers for index, answers in enumerate(tried) if answers is not None}
-    if not said:
-        return EdgeParity(0, tuple(range(len(tried))), np.inf, np.inf, (), (), (), 0, (), (), None, max_drop)
-    return _compared(said, classifier, len(tried), labels, max_drop)
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """What is said of one photo, each a batch of one."""
-
-    edge: Scores
-    full: Scores
-    own: Scores
-
-
-def _answers(edge: EdgeModel, classifier: Classifier, data: bytes) -> _Answers | None:
-    spec = classifier.metadata.preprocess
-    try:
-        with opened(data) as image:
-            whole = np.asarray(whole_rgb(image))
-        full = _scores(classifier, data, spec.model_copy(update={"decode": Decode.FULL}))
-        own = full if spec.decode is Decode.FULL else _scores(classifier, data, spec)
-    except ImageError:
-        return None
-    return _Answers(_batch_of_one(edge.run(whole)), full, own)
-
-
-def _scores(classifier: Classifier, data: bytes, spec: PreprocessSpec) -> Scores:
-    return classifier.score(preprocess(data, spec)[np.newaxis])
-
-
-def _batch_of_one(answer: EdgeAnswer) -> Scores:
-    unknown = None if answer.unknown is None else np.array([answer.unknown], np.float32)
-    return Scores(answer.probabilities[np.newaxis], unknown)
-
-
-def _compared(
-    said: Mapping[int, _Answers], classifier: Classifier, given: int, labels: Sequence[int] | None, max_drop: float
-) -> EdgeParity:
-    indices, answers = list(said), list(said.values())
-    edge, full, own = (_joined([getattr(answer, which) for answer in answers]) for which in ("edge", "full", "own"))
-    difference = np.abs(edge.probabilities - full.probabilities).astype(np.float64)
-    own_flips = _flips(indices, own, edge, classifier.labels)
-    sure = _sure(indices, classifier, own) | _sure(indices, classifier, edge)
+    tried = [_scores(edge, classifier, data) for data in photos]
+    found = {index: scores for index, scores in enumerate(tried) if scores is not None}
+    passed_over = tuple(index for index in range(len(tried)) if index not in found)
+    if not found:
+        return EdgeParity(0, passed_over, np.inf, np.inf, (), (), (), 0, (), (), None, max_drop)
+    indices, trios = list(found), list(found.values())
+    whole, full, own = (_joined([getattr(trio, which) for trio in trios]) for which in ("edge", "full", "own"))
+    difference = np.abs(whole.probabilities - full.probabilities).astype(np.float64)
+    own_flips = _flips(indices, own, whole, classifier.labels)
+    decided = [classifier.decide(scores, top_k=1) for scores in (own, whole)]
+    sure = {index for index, *both in zip(indices, *decided, strict=True) if not all(one.review for one in both)}
+    right = None if labels is None else np.array([labels[i] for i in indices])
     return EdgeParity(
         photos=len(indices),
-        passed_over=tuple(sorted(set(range(given)) - set(indices))),
+        passed_over=passed_over,
         largest=float(difference.max()),
         mean=float(difference.mean()),
         near_ties=tuple(index for index, margin in zip(indices, _margins(full), strict=True) if margin <= NEAR_TIE),
-        flips=_flips(indices, full, edge, classifier.labels),
+        flips=_flips(indices, full, whole, classifier.labels),
         own_flips=own_flips,
         sure=len(sure),
         sure_flips=tuple(flip for flip in own_flips if flip.index in sure),
-        crossed=_crossed(indices, full, edge, classifier),
-        cost=None
-        if labels is None
-        else drop(own.probabilities, edge.probabilities, np.array([labels[i] for i in indices])),
+        crossed=_crossed(indices, full, whole, classifier),
+        cost=None if right is None else drop(own.probabilities, whole.probabilities, right),
         max_drop=max_drop,
     )
 
 
-def _cost(own: Scores, edge: Scores, labels: npt.NDArray[np.int_]) -> Drop:
-    return drop(own.probabilities, edge.probabilities, labels)
+def _scores(edge: EdgeModel, classifier: Classifier, data: bytes) -> _Trio | None:
+    spec = classifier.metadata.preprocess
+    try:
+        with opened(data) as image:
+            whole = np.asarray(whole_rgb(image))
+        full = preprocess(data, spec.model_copy(update={"decode": Decode.FULL}))
+        own = full if spec.decode is Decode.FULL else preprocess(data, spec)
+    except ImageError:
+        return None
+    of_full = classifier.score(full[np.newaxis])
+    return _Trio(edge.run(whole).as_scores(), of_full, of_full if own is full else classifier.score(own[np.newaxis]))
 
 
 def _joined(scores: list[Scores]) -> Scores:
     unknown = [score.unknown for score in scores if score.unknown is not None]
-    return Scores(
-        np.concatenate([score.probabilities for score in scores]), np.concatenate(unknown) if unknown else None
-    )
+    probabilities = np.concatenate([score.probabilities for score in scores])
+    return Scores(probabilities, np.concatenate(unknown) if unknown else None)
 
 
 def _flips(indices: list[int], expected: Scores, got: Scores, labels: tuple[str, ...]) -> tuple[Flip, ...]:
@@ -241,14 +211,6 @@ def _flips(indices: list[int], expected: Scores, got: Scores, labels: tuple[str,
 def _margins(scores: Scores) -> npt.NDArray[np.float32]:
     ranked = np.sort(scores.probabilities, axis=1)
     return ranked[:, -1] - ranked[:, -2]
-
-
-def _sure(indices: list[int], classifier: Classifier, scores: Scores) -> set[int]:
-    return {
-        index
-        for index, prediction in zip(indices, classifier.decide(scores, top_k=1), strict=True)
-        if not prediction.review
-    }
 
 
 def _crossed(indices: list[int], expected: Scores, got: Scores, classifier: Classifier) -> tuple[int, ...]:

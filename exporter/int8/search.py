@@ -1,7 +1,7 @@
 """The search for a quantized model that is quick and loses next to nothing."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,31 +19,7 @@ from exporter.prove import onnx_logits
 from models.photo import evenly
 from models.preprocess import Pixels
 
-__all__ = ["Attempt", "Int8Search", "Wanted", "Yardstick", "find_int8", "too_much", "why_refused"]
-
-
-class Yardstick:
-    """Measures models against one that computes in floating point.
-
-    Args:
-        model: that one; ends in ``logits``.
-        pixels: photos that no range was found on, ``uint8 (n, S, S, 3)``, at least one.
-    """
-
-    def __init__(self, model: onnx.ModelProto, pixels: Pixels) -> None:
-        self._pixels = pixels
-        self._expected = self._log_probabilities(model)
-
-    def distance(self, model: onnx.ModelProto) -> float:
-        """Mean Kullback-Leibler divergence of a model's probabilities, in nats; infinity for what is no number."""
-        got = self._log_probabilities(model)
-        divergence = (np.exp(self._expected) * (self._expected - got)).sum(axis=1).mean()
-        return float(divergence) if np.isfinite(divergence) else float("inf")
-
-    def _log_probabilities(self, model: onnx.ModelProto) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
-        logits = onnx_logits(model.SerializeToString(), self._pixels).probabilities
-        return np.asarray(log_softmax(logits.astype(np.float64), axis=1))
-
+__all__ = ["Attempt", "Int8Search", "Wanted", "find_int8", "kl_divergence_from", "too_much", "why_refused"]
 
 _FEWEST_PHOTOS: Final = 16
 _MOST_GROUPS: Final = 24
@@ -85,6 +61,11 @@ class Attempt:
         """Whether it may ship."""
         return self.drop.points <= wanted.max_drop and self.gain > wanted.min_gain
 
+    @property
+    def times(self) -> str:
+        """Its gain in words."""
+        return f"{self.gain:.2f} times as fast as float32 in the network"
+
 
 @dataclass(frozen=True)
 class Int8Search:
@@ -112,9 +93,9 @@ def find_int8(
     """Quantize a model.
 
     Half of the training photos give the ranges. The other half chooses between the ways to find them, and tells which
-    layers are sensitive: what counts there is how far the probabilities are from float32's. Validation only judges.
-    Where the whole body of the network costs too much, or is no quicker, the 1, 2, 4, 8 … most sensitive layers stay
-    in floating point, up to half of them.
+    layers are sensitive: what counts there is the KL divergence of the probabilities from float32's. Validation only
+    judges. Where the whole body of the network costs too much, or is no quicker, the 1, 2, 4, 8 … most sensitive layers
+    stay in floating point, up to half of them.
 
     Args:
         model: ends in ``logits``.
@@ -130,67 +111,77 @@ def find_int8(
     if len(training) < _FEWEST_PHOTOS:
         msg = f"it takes {_FEWEST_PHOTOS} training photos to quantize with, and the run keeps {len(training)}"
         raise QuantizeError(msg)
+    reference = model.SerializeToString()
+    expected = onnx_logits(reference, validation).probabilities
+    attempts: list[Attempt] = []
     with tempfile.TemporaryDirectory() as scratch:
-        found, others = training[::2], training[1::2]
-        quantizer = Quantizer(model, found, wanted.weight_bits, Path(scratch))
-        search = _Search(quantizer, Yardstick(model, others), _Judge(model, validation, labels), advance)
-        return Int8Search(*search.run(wanted), len(found))
-
-
-class _Judge:
-    """Says what a quantized model costs and gains."""
-
-    def __init__(self, model: onnx.ModelProto, pixels: Pixels, labels: npt.NDArray[np.intp]) -> None:
-        self._reference = model.SerializeToString()
-        self._pixels = pixels
-        self._labels = labels
-        self._expected = onnx_logits(self._reference, pixels).probabilities
-
-    def attempt(self, model: onnx.ModelProto, ranges: Ranges, float_layers: tuple[str, ...]) -> Attempt:
-        data = model.SerializeToString()
-        cost = drop(self._expected, onnx_logits(data, self._pixels).probabilities, self._labels)
-        return Attempt(ranges, float_layers, cost, speed_gain(self._reference, data, self._pixels))
-
-
-class _Search:
-    def __init__(self, quantizer: Quantizer, yardstick: Yardstick, judge: _Judge, advance: Advance) -> None:
-        self._quantizer = quantizer
-        self._yardstick = yardstick
-        self._judge = judge
-        self._advance = advance
-
-    def run(self, wanted: Wanted) -> tuple[onnx.ModelProto | None, tuple[Attempt, ...]]:
-        if not self._quantizer.body:
-            return None, ()
-        ranges = self._best_ranges()
-        attempts: list[Attempt] = []
-        for float_layers in self._left_out(ranges):
-            model = self._quantized(ranges, float_layers)
-            attempts.append(self._judge.attempt(model, ranges, float_layers))
+        photos = training[::2]
+        quantizer = Quantizer(model, photos, wanted.weight_bits, Path(scratch))
+        if not quantizer.body:
+            return Int8Search(None, (), len(photos))
+        search = _Search(quantizer, kl_divergence_from(model, training[1::2]), advance)
+        ranges = search.best_ranges()
+        for float_layers in search.left_out(ranges):
+            found = search.quantized(ranges, float_layers)
+            data = found.SerializeToString()
+            cost = drop(expected, onnx_logits(data, validation).probabilities, labels)
+            attempts.append(Attempt(ranges, float_layers, cost, speed_gain(reference, data, validation)))
             if attempts[-1].passes(wanted):
-                return model, tuple(attempts)
-        return None, tuple(attempts)
+                return Int8Search(found, tuple(attempts), len(photos))
+    return Int8Search(None, tuple(attempts), len(photos))
 
-    def _quantized(self, ranges: Ranges, float_layers: Sequence[str]) -> onnx.ModelProto:
-        nodes = [name for name in self._quantizer.body if name not in set(float_layers)]
-        model = with_half_weights(self._quantizer.quantize(ranges, nodes))
+
+def kl_divergence_from(model: onnx.ModelProto, pixels: Pixels) -> Callable[[onnx.ModelProto], float]:
+    """What measures how far another model's probabilities are from a model's, without asking who is right.
+
+    Args:
+        model: computes in floating point, and ends in ``logits``, as the others do.
+        pixels: photos that no range was found on, ``uint8 (n, S, S, 3)``, at least one.
+
+    Returns:
+        Gives a model's mean Kullback-Leibler divergence in nats; infinity for what is no number.
+    """
+    expected = _log_probabilities(model, pixels)
+
+    def divergence(other: onnx.ModelProto) -> float:
+        got = _log_probabilities(other, pixels)
+        mean = (np.exp(expected) * (expected - got)).sum(axis=1).mean()
+        return float(mean) if np.isfinite(mean) else float("inf")
+
+    return divergence
+
+
+def _log_probabilities(model: onnx.ModelProto, pixels: Pixels) -> npt.NDArray[np.float64]:
+    logits = onnx_logits(model.SerializeToString(), pixels).probabilities
+    return np.asarray(log_softmax(logits.astype(np.float64), axis=1))
+
+
+@dataclass(frozen=True)
+class _Search:
+    quantizer: Quantizer
+    divergence: Callable[[onnx.ModelProto], float]
+    advance: Advance
+
+    def quantized(self, ranges: Ranges, float_layers: Sequence[str]) -> onnx.ModelProto:
+        nodes = [name for name in self.quantizer.body if name not in set(float_layers)]
+        model = with_half_weights(self.quantizer.quantize(ranges, nodes))
         check_plain(model)
         return model
 
-    def _best_ranges(self) -> Ranges:
+    def best_ranges(self) -> Ranges:
         distances: dict[Ranges, float] = {}
         failures: list[QuantizeError] = []
         for number, ranges in enumerate(Ranges):
-            self._advance("Finding ranges", number, len(Ranges))
+            self.advance("Finding ranges", number, len(Ranges))
             try:
-                distances[ranges] = self._yardstick.distance(self._quantized(ranges, ()))
+                distances[ranges] = self.divergence(self.quantized(ranges, ()))
             except QuantizeError as error:
                 failures.append(error)
         if not distances:
             raise failures[0]
         return min(distances, key=lambda ranges: distances[ranges])
 
-    def _left_out(self, ranges: Ranges) -> Iterator[tuple[str, ...]]:
+    def left_out(self, ranges: Ranges) -> Iterator[tuple[str, ...]]:
         """Layers that stay in floating point: none at first, then more and more of the sensitive ones."""
         yield ()
         layers = self._by_sensitivity(ranges)
@@ -201,35 +192,30 @@ class _Search:
 
     def _by_sensitivity(self, ranges: Ranges) -> list[str]:
         """Layers, those first whose rounding alone moves the probabilities most."""
-        layers = layers_of(self._quantizer.folded, self._quantizer.body)
+        layers = layers_of(self.quantizer.folded, self.quantizer.body)
         starts = evenly(len(layers), _MOST_GROUPS)
         groups = [layers[start:end] for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)]
         moved = []
         for number, group in enumerate(groups):
-            self._advance("Measuring layers", number, len(groups))
-            moved.append(self._yardstick.distance(self._quantizer.quantize(ranges, group)))
+            self.advance("Measuring layers", number, len(groups))
+            moved.append(self.divergence(self.quantizer.quantize(ranges, group)))
         ranked = sorted(range(len(groups)), key=lambda number: -moved[number])
         return [name for number in ranked for name in groups[number]]
 
 
 def why_refused(search: Int8Search, allowed: float) -> str:
-    """What a search that found nothing came to.
-
-    Args:
-        search: whose model is none.
-        allowed: so many points of accuracy could have been lost.
-    """
+    """Why a search found no model, for a person; ``allowed`` points of accuracy could have been lost."""
     if not search.attempts:
         return "it has no layers that integers would make quicker"
     first, *others = search.attempts
-    reason = f"{too_much(first.drop, allowed)}; it is {_times(first)}"
+    reason = f"{too_much(first.drop, allowed)}; it is {first.times}"
     if not others:
         return reason
     best = min(search.attempts, key=lambda attempt: (attempt.drop.points, -attempt.gain))
     if best is first:
         return f"{reason}. Leaving sensitive layers in floating point did not help"
     layers = f"{len(best.float_layers)} sensitive layers" if len(best.float_layers) > 1 else "a sensitive layer"
-    return f"{reason}. With {layers} in floating point it loses {best.drop.points:.2f} and is {_times(best)}"
+    return f"{reason}. With {layers} in floating point it loses {best.drop.points:.2f} and is {best.times}"
 
 
 def too_much(cost: Drop, allowed: float) -> str:
@@ -239,7 +225,3 @@ def too_much(cost: Drop, allowed: float) -> str:
         f"it loses {cost.points:.2f} points of accuracy on {cost.photos} validation photos (95%: {low:.2f} to "
         f"{high:.2f}; {allowed:g} are allowed)"
     )
-
-
-def _times(attempt: Attempt) -> str:
-    return f"{attempt.gain:.2f} times as fast as float32 in the network"

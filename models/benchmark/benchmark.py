@@ -1,4 +1,4 @@
-"""A bundle in, a record of its models out."""
+"""``hangtag benchmark``: a bundle in, a record of its models out, and how that looks on a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,24 +12,43 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.benchmark.judge import Contestant, Judged, Judging, Lineup, PhotoSet, find_photos, judge, open_lineup
-from models.benchmark.measure import THOROUGH, Effort, Measured, Speed, measure
+from models.benchmark.judge import Judged, Judging, Lineup, PhotoSet, find_photos, judge, open_lineup
+from models.benchmark.measure import THOROUGH, Effort, measure
 from models.benchmark.plot import check_matplotlib, plot_record
 from models.benchmark.record import BenchmarkRecord, dump_record, new_record
-from models.bundle import Bundle
 from models.errors import InputError
 from models.golden import GOLDEN_FILE
 from models.photo import read_photo
 from models.process import usable_cores
-from models.terminal import Console
+from models.terminal import Console, rate_text
 from models.text import number_of
 
 __all__ = ["Show", "benchmark", "benchmark_and_show", "open_and_find", "print_record"]
 
-
 Show = Callable[[str, int, int], None]
 """Told (what is being done, done, of all)."""
-_GOLDEN: Final = "golden/"
+_Cells = dict[str, list[str]]
+"""Heading → a cell a file."""
+_NONE: Final = "–"
+_WIDEST: Final = 1000
+
+
+def benchmark_and_show(path: Path, images: Path | None, plot: Path | None, *, as_json: bool) -> None:
+    """Benchmark with a bar on stderr, then print the record on stdout, as tables or as JSON."""
+    if plot is not None:
+        check_matplotlib()
+    lineup, photos = open_and_find(path, images)
+    if plot is not None:
+        _check_drawable(lineup, photos, plot)
+    with _bar() as show:
+        record = benchmark(lineup, photos, show=show)
+    if as_json:
+        print(dump_record(record).decode())
+    else:
+        print_record(record, Console())
+    if plot is not None:
+        plot_record(record, plot)
+        Console(stderr=True).print(f"Picture: {escape(str(plot))}", highlight=False)
 
 
 def open_and_find(path: Path, images: Path | None) -> tuple[Lineup, PhotoSet | None]:
@@ -45,6 +64,31 @@ def open_and_find(path: Path, images: Path | None) -> tuple[Lineup, PhotoSet | N
     """
     lineup = open_lineup(path, usable_cores())
     return lineup, None if images is None else find_photos(images, lineup.metadata.labels)
+
+
+def _check_drawable(lineup: Lineup, photos: PhotoSet | None, plot: Path) -> None:
+    """Minutes of measuring are not for nothing: what cannot be drawn is refused before."""
+    known = any(one.accuracy is not None for one in lineup.contestants)
+    if all(one.edge for one in lineup.contestants) or not (known if photos is None else photos.truths):
+        msg = "Expected models of known accuracy for --plot; name class folders with --images."
+        raise InputError(msg)
+    if plot.is_dir() or not plot.parent.is_dir():
+        msg = f"Expected --plot to name a file in a folder that is there, got {plot}; make the folder, or name another."
+        raise InputError(msg)
+
+
+@contextmanager
+def _bar() -> Iterator[Show]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
+
+        yield show
 
 
 def benchmark(
@@ -79,9 +123,19 @@ def benchmark(
 def _judge(lineup: Lineup, photos: PhotoSet | None, show: Show) -> Judging | None:
     if photos is not None:
         return _judge_on([partial(read_photo, path) for path in photos.paths], lineup, photos.truths, show)
-    if lineup.bundle is None:
+    bundle = lineup.bundle
+    if bundle is None:
         return None
-    return _from_manifest(_judge_on(_golden(lineup.bundle), lineup, None, show), lineup.contestants)
+    names = [name for name in bundle.manifest.files if name.startswith("golden/") and name != GOLDEN_FILE]
+    judging = _judge_on([partial(bundle.read, name) for name in names], lineup, None, show)
+    # Agreement as it was found on golden photos, accuracy as it was found at export.
+    known = any(one.accuracy is not None for one in lineup.contestants)
+    files = tuple(
+        Judged(variant=row.variant, file=row.file, accuracy=one.accuracy, agreement=row.agreement)
+        for row, one in zip(judging.files, lineup.contestants, strict=True)
+    )
+    found_on = {"agreement_on": judging.agreement_on and "golden", "accuracy_on": "validation" if known else None}
+    return judging.model_copy(update={**found_on, "files": files})
 
 
 def _judge_on(reads: list[Callable[[], bytes]], lineup: Lineup, truths: tuple[int, ...] | None, show: Show) -> Judging:
@@ -90,82 +144,12 @@ def _judge_on(reads: list[Callable[[], bytes]], lineup: Lineup, truths: tuple[in
     return judge(lineup.contestants, spec, reads, truths, lambda: show("Looking at photos", next(count), len(reads)))
 
 
-def _golden(bundle: Bundle) -> list[Callable[[], bytes]]:
-    names = [name for name in bundle.manifest.files if name.startswith(_GOLDEN) and name != GOLDEN_FILE]
-    return [partial(bundle.read, name) for name in names]
-
-
-def _from_manifest(judging: Judging, contestants: tuple[Contestant, ...]) -> Judging:
-    """Agreement as it was found on golden photos, accuracy as it was found at export."""
-    known = any(one.accuracy is not None for one in contestants)
-    files = tuple(
-        Judged(variant=row.variant, file=row.file, accuracy=one.accuracy, agreement=row.agreement)
-        for row, one in zip(judging.files, contestants, strict=True)
-    )
-    return judging.model_copy(
-        update={
-            "agreement_on": judging.agreement_on and "golden",
-            "accuracy_on": "validation" if known else None,
-            "files": files,
-        }
-    )
-
-
-_Cells = dict[str, list[str]]
-_NONE: Final = "–"
-_WHOLE: Final = 10
-_ROOM: Final = 1000
-
-
-def benchmark_and_show(path: Path, images: Path | None, plot: Path | None, *, as_json: bool) -> None:
-    """Benchmark with a bar on stderr, then print the record on stdout, as tables or as JSON."""
-    if plot is not None:
-        check_matplotlib()
-    lineup, photos = open_and_find(path, images)
-    if plot is not None:
-        _check_drawable(lineup, photos, plot)
-    with _bar() as show:
-        record = benchmark(lineup, photos, show=show)
-    if as_json:
-        print(dump_record(record).decode())
-    else:
-        print_record(record, Console())
-    if plot is not None:
-        plot_record(record, plot)
-        Console(stderr=True).print(f"Picture: {escape(str(plot))}", highlight=False)
-
-
-def _check_drawable(lineup: Lineup, photos: PhotoSet | None, plot: Path) -> None:
-    """Minutes of measuring are not for nothing: what cannot be drawn is said before."""
-    known = any(one.accuracy is not None for one in lineup.contestants)
-    if all(one.edge for one in lineup.contestants) or not (known if photos is None else photos.truths):
-        msg = "Expected models of known accuracy for --plot; name class folders with --images."
-        raise InputError(msg)
-    if plot.is_dir() or not plot.parent.is_dir():
-        msg = f"Expected --plot to name a file in a folder that is there, got {plot}; make the folder, or name another."
-        raise InputError(msg)
-
-
-@contextmanager
-def _bar() -> Iterator[Show]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done)
-
-        yield show
-
-
 def print_record(record: BenchmarkRecord, console: Console) -> None:
     """A row a file: in one table, or in two where one is too wide; then what it was measured on."""
     size, speed = _size_cells(record), _speed_cells(record)
     title = f"{record.name} {record.version}"
     whole = _table(title, record, size | speed)
-    if _width_of(whole, console) <= console.width:
+    if console.measure(whole, options=console.options.update(width=_WIDEST)).maximum <= console.width:
         console.print(whole)
     else:
         console.print(_table(title, record, size))
@@ -174,56 +158,37 @@ def print_record(record: BenchmarkRecord, console: Console) -> None:
         console.print(line, style="dim", highlight=False, markup=False)
 
 
-def _width_of(table: Table, console: Console) -> int:
-    """What the table would be wide if there were room."""
-    return console.measure(table, options=console.options.update(width=_ROOM)).maximum
-
-
 def _table(title: str, record: BenchmarkRecord, columns: _Cells) -> Table:
     table = Table(title=escape(title) or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, *cells in zip(map(_name, record.measured), *columns.values(), strict=True):
-        table.add_row(escape(name), *cells)
+    for row, *cells in zip(record.measured, *columns.values(), strict=True):
+        table.add_row(escape(f"{row.variant}, edge" if row.edge else row.variant), *cells)
     return table
 
 
-def _name(row: Measured) -> str:
-    return f"{row.variant}, edge" if row.edge else row.variant
-
-
 def _size_cells(record: BenchmarkRecord) -> _Cells:
-    """Heading → a cell a file."""
     rows = record.measured
-    judged = record.judging.files if record.judging else ()
-    known = {row.file: row for row in judged}
+    known = {row.file: row for row in record.judging.files} if record.judging else {}
     return {
         "MB": [f"{row.bytes / 1e6:.2f}" for row in rows],
         "accuracy": [_percent(known[row.file].accuracy if row.file in known else None) for row in rows],
         "agrees": [_percent(known[row.file].agreement if row.file in known else None) for row in rows],
-        "load\nms": [_pace(row.load_ms) for row in rows],
+        "load\nms": [rate_text(row.load_ms) for row in rows],
         "memory\nMB": [f"{row.peak_memory_mb:,.0f}" for row in rows],
     }
 
 
 def _speed_cells(record: BenchmarkRecord) -> _Cells:
     cells: _Cells = {}
-    for position, speed in enumerate(record.measured[0].speeds):
-        speeds = [row.speeds[position] for row in record.measured]
-        threads = number_of(speed.threads, "thread")
-        cells |= _cells_of(threads, speeds)
+    for speeds in zip(*(row.speeds for row in record.measured), strict=True):
+        threads = number_of(speeds[0].threads, "thread")
+        rates = [speed.images_per_s_per_core for speed in speeds]
+        cells[f"{threads}\nms p50"] = [f"{speed.p50_ms:.2f}" for speed in speeds]
+        cells[f"{threads}\nms p95"] = [f"{speed.p95_ms:.2f}" for speed in speeds]
+        cells[f"{threads}\nimages/s\nper core"] = [_NONE if rate is None else rate_text(rate) for rate in rates]
     return cells
-
-
-def _cells_of(threads: str, speeds: list[Speed]) -> _Cells:
-    return {
-        f"{threads}\nms p50": [f"{speed.p50_ms:.2f}" for speed in speeds],
-        f"{threads}\nms p95": [f"{speed.p95_ms:.2f}" for speed in speeds],
-        f"{threads}\nimages/s\nper core": [
-            _NONE if speed.images_per_s_per_core is None else _pace(speed.images_per_s_per_core) for speed in speeds
-        ],
-    }
 
 
 def _percent(rate: float | None) -> str:
@@ -234,23 +199,18 @@ def _percent(rate: float | None) -> str:
     return ">99.9%" if text == "100.0%" and rate < 1.0 else text
 
 
-def _pace(figure: float) -> str:
-    return f"{figure:,.0f}" if figure >= _WHOLE else f"{figure:.1f}"
-
-
 def _notes(record: BenchmarkRecord) -> list[str]:
     height, width = record.edge_photo
     baseline = median(row.baseline_memory_mb for row in record.measured)
     whole = f" Edge graphs: one whole photo of {width}×{height} a call." if any(r.edge for r in record.measured) else ""
     machine = record.machine
     instructions = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
-    cores = number_of(machine.cores, "core")
     return [
         *_judging_notes(record.judging),
         f"ms: a call with one photo. images/s: calls with {record.batch}.{whole} Decoding is not in it.",
         f"memory: the most that a bare process with one thread held while it loaded the model and labelled photos one "
         f"by one; {baseline:,.0f} MB of it are Python, NumPy and ONNX Runtime.",
-        f"{machine.cpu}, {cores}{instructions}, {machine.system}, Python {machine.python}, "
+        f"{machine.cpu}, {number_of(machine.cores, 'core')}{instructions}, {machine.system}, Python {machine.python}, "
         f"onnxruntime {machine.onnxruntime}",
     ]
 
@@ -258,19 +218,16 @@ def _notes(record: BenchmarkRecord) -> list[str]:
 def _judging_notes(judging: Judging | None) -> list[str]:
     if judging is None:
         return ["accuracy, agrees: not known; name photos with --images."]
-    match judging.accuracy_on:
-        case "images":
-            accuracy = f"on {number_of(judging.photos, 'photo')} of --images"
-        case "validation":
-            accuracy = "on the run's validation photos, at export; name others with --images"
-        case None:
-            accuracy = "not known; name class folders with --images"
-    match judging.agreement_on:
-        case "images":
-            agrees = f"says what float32 says, on {number_of(judging.photos, 'photo')} of --images"
-        case "golden":
-            agrees = f"says what float32 says, on the {judging.photos:,} golden photos"
-        case None:
-            agrees = "not known, there is no float32 beside it"
+    images = f"on {number_of(judging.photos, 'photo')} of --images"
+    accuracy = {
+        "images": images,
+        "validation": "on the run's validation photos, at export; name others with --images",
+        None: "not known; name class folders with --images",
+    }[judging.accuracy_on]
+    agrees = {
+        "images": f"predicts what float32 predicts, {images}",
+        "golden": f"predicts what float32 predicts, on the {judging.photos:,} golden photos",
+        None: "not known, there is no float32 beside it",
+    }[judging.agreement_on]
     unread = [f"{judging.unreadable:,} more photos could not be read."] if judging.unreadable else []
     return [f"accuracy: {accuracy}.", f"agrees: {agrees}.", *unread]

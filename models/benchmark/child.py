@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH", "EDGE_PHOTO", "ThreadTimes", "Turn", "TurnFigures", "photo_like"]
 
-
 BATCH: Final = 32
 """Photos a call where throughput is measured."""
 EDGE_PHOTO: Final = (640, 480)
 """Height and width of the whole photo that an edge graph is given."""
+_STATUS: Final = Path("/proc/self/status")
+_WARM_UP: Final = 2
+"""Calls that are not timed: the first plans its memory, the second is the first to use the plan."""
+
+_Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Turn:
         threads: each number of threads to measure with; memory and load time are of the first.
         calls: timed calls with one photo, at most.
         batches: timed calls with a batch, at most; an edge graph has none.
-        seconds: once these are over no further call begins (each kind of call has them anew).
+        seconds: after these no further call begins, of either kind, for each number of threads.
     """
 
     file: str
@@ -54,13 +58,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class ThreadTimes:
-    """How long calls took.
-
-    Attributes:
-        threads: that ONNX Runtime was given.
-        one_ms: milliseconds of each call with one photo.
-        batch_ms: milliseconds of each call with a batch.
-    """
+    """Milliseconds of each call with one photo, and with a batch, on so many threads."""
 
     threads: int
     one_ms: tuple[float, ...]
@@ -84,14 +82,6 @@ class TurnFigures:
     times: tuple[ThreadTimes, ...]
 
 
-_STATUS: Final = Path("/proc/self/status")
-_WARM_UP: Final = 2
-"""Calls that are not timed: the first plans its memory, the second is the first to use the plan."""
-_MB: Final = 1e6
-
-_Pixels = npt.NDArray[np.uint8]
-
-
 def photo_like(count: int, size: tuple[int, int]) -> _Pixels:
     """Slow waves of colour under a little noise, ``uint8 (count, height, width, 3)``, the same each time."""
     photo, row, column, colour = np.ogrid[:count, : size[0], : size[1], :3]
@@ -107,25 +97,17 @@ def _take(turn: Turn) -> TurnFigures:
 
     one = photo_like(1, turn.size)[0 if turn.edge else slice(None)]
     baseline = _peak_memory_mb()
-    began = time.perf_counter()
-    session = bare_session(Path(turn.file).read_bytes(), turn.threads[0])
-    load_ms = _ms_since(began)
-    one_ms = _timed(session, one, turn.calls, turn.seconds)
-    peak = _peak_memory_mb()
-    times = [ThreadTimes(_threads_of(session), one_ms, _batch_times(session, turn))]
-    for threads in turn.threads[1:]:
+    load_ms, peak, times = 0.0, 0.0, []
+    for threads in turn.threads:
+        began = time.perf_counter()
         session = bare_session(Path(turn.file).read_bytes(), threads)
+        load_ms = load_ms or _ms_since(began)
         one_ms = _timed(session, one, turn.calls, turn.seconds)
-        times.append(ThreadTimes(_threads_of(session), one_ms, _batch_times(session, turn)))
+        peak = peak or _peak_memory_mb()
+        batch = () if turn.edge else _timed(session, photo_like(BATCH, turn.size), turn.batches, turn.seconds)
+        times.append(ThreadTimes(session.get_session_options().intra_op_num_threads, one_ms, batch))
+        del session
     return TurnFigures(load_ms, baseline, peak, tuple(times))
-
-
-def _threads_of(session: "ort.InferenceSession") -> int:
-    return int(session.get_session_options().intra_op_num_threads)
-
-
-def _batch_times(session: "ort.InferenceSession", turn: Turn) -> tuple[float, ...]:
-    return () if turn.edge else _timed(session, photo_like(BATCH, turn.size), turn.batches, turn.seconds)
 
 
 def _timed(session: "ort.InferenceSession", image: _Pixels, calls: int, seconds: float) -> tuple[float, ...]:
@@ -153,15 +135,11 @@ def _peak_memory_mb() -> float:
         lines = []
     kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
     unit = 1 if sys.platform == "darwin" else 1024
-    held = kilobytes[0] * 1024 if kilobytes else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return held / _MB
-
-
-def _main() -> None:
-    asked = json.load(sys.stdin)
-    turn = Turn(**{**asked, "size": tuple(asked["size"]), "threads": tuple(asked["threads"])})
-    print(json.dumps(asdict(_take(turn))))
+    return (kilobytes[0] * 1024 if kilobytes else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit) / 1e6
 
 
 if __name__ == "__main__":
-    _main()
+    asked = json.load(sys.stdin)
+    print(
+        json.dumps(asdict(_take(Turn(**{**asked, "size": tuple(asked["size"]), "threads": tuple(asked["threads"])}))))
+    )

@@ -15,48 +15,18 @@ from models.benchmark.child import BATCH, EDGE_PHOTO, ThreadTimes, Turn, TurnFig
 from models.errors import BundleError
 from models.process import python_command, python_environment, usable_cores
 
-__all__ = ["BRIEF", "THOROUGH", "Advance", "Effort", "Measured", "Speed", "measure", "take_turn"]
-
-
-def take_turn(turn: Turn) -> TurnFigures:
-    """Measure one file in a fresh process.
-
-    Raises:
-        BundleError: the process did not live to tell: it is no model, or there is not memory enough.
-    """
-    done = subprocess.run(
-        python_command("models.benchmark.child"),
-        input=json.dumps(asdict(turn)),
-        env=python_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise _died(turn, done)
-    said = json.loads(done.stdout)
-    times = tuple(ThreadTimes(t["threads"], tuple(t["one_ms"]), tuple(t["batch_ms"])) for t in said.pop("times"))
-    return TurnFigures(**said, times=times)
-
-
-def _died(turn: Turn, done: subprocess.CompletedProcess[str]) -> BundleError:
-    lines = done.stderr.strip().splitlines()
-    why = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
-    said = f": {lines[-1]}" if lines else ""
-    return BundleError(
-        f"Expected to measure {turn.file}, the process that did ended with {why}{said}; "
-        "check it with hangtag verify, or export it again."
-    )
-
+__all__ = ["BRIEF", "THOROUGH", "Effort", "Measured", "Record", "Speed", "measure", "take_turn"]
 
 Figure = Annotated[float, Field(gt=0.0)]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """A part of ``benchmark.json``."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Speed(_Record):
+class Speed(Record):
     """How quick a file is with so many threads.
 
     Attributes:
@@ -78,7 +48,7 @@ class Speed(_Record):
         return None if self.images_per_s is None else self.images_per_s / self.threads
 
 
-class Measured(_Record):
+class Measured(Record):
     """One ONNX file.
 
     Attributes:
@@ -100,10 +70,6 @@ class Measured(_Record):
     peak_memory_mb: Figure
     baseline_memory_mb: Figure
     speeds: Annotated[tuple[Speed, ...], Field(min_length=1, strict=False)]
-
-
-Advance = Callable[[int, int], None]
-"""Told (done, of all)."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +95,32 @@ THOROUGH: Final = Effort(rounds=9, calls=200, batches=8, seconds=0.5)
 """For a person who asks."""
 
 
-@dataclass(frozen=True)
-class _Graph:
-    variant: str
-    path: Path
-    edge: bool
+def take_turn(turn: Turn) -> TurnFigures:
+    """Measure one file in a fresh process.
+
+    Raises:
+        BundleError: the process died: the file is no model, or there is not memory enough.
+    """
+    done = subprocess.run(
+        python_command("models.benchmark.child"),
+        input=json.dumps(asdict(turn)),
+        env=python_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        why = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
+        why += f": {lines[-1]}" if lines else ""
+        msg = (
+            f"Expected to measure {turn.file}, the process that did ended with {why}; "
+            "check it with hangtag verify, or export it again."
+        )
+        raise BundleError(msg)
+    figures = json.loads(done.stdout)
+    times = tuple(ThreadTimes(t["threads"], tuple(t["one_ms"]), tuple(t["batch_ms"])) for t in figures.pop("times"))
+    return TurnFigures(**figures, times=times)
 
 
 def measure(
@@ -142,7 +129,7 @@ def measure(
     edges: Mapping[str, Path] = {},
     effort: Effort = BRIEF,
     threads: Sequence[int] | None = None,
-    on_turn: Advance = lambda done, total: None,
+    on_turn: Callable[[int, int], None] = lambda done, total: None,
     take: Callable[[Turn], TurnFigures] = take_turn,
 ) -> tuple[Measured, ...]:
     """Measure ONNX files on pixels that look like a photo's.
@@ -153,7 +140,7 @@ def measure(
         edges: variant → edge graph.
         effort: how much is measured.
         threads: numbers of threads to measure with; one, then as many as this process may have cores.
-        on_turn: told after each turn.
+        on_turn: told after each turn (done, of all).
         take: what takes a turn.
 
     Returns:
@@ -163,49 +150,34 @@ def measure(
     Raises:
         BundleError: a file is no model.
     """
-    graphs = [_Graph(variant, path, edge=False) for variant, path in files.items()]
-    graphs += [_Graph(variant, path, edge=True) for variant, path in edges.items()]
+    graphs = [*((variant, path, False) for variant, path in files.items())]
+    graphs += [(variant, path, True) for variant, path in edges.items()]
     counts = tuple(threads or sorted({1, usable_cores()}))
-    figures: dict[_Graph, list[TurnFigures]] = {graph: [] for graph in graphs}
-    order = _order(graphs, effort.rounds)
+    figures: dict[tuple[str, Path, bool], list[TurnFigures]] = {graph: [] for graph in graphs}
+    # Each graph once a round, every second round backwards: what slows a machine bit by bit slows all alike.
+    order = [graph for number in range(effort.rounds) for graph in (reversed(graphs) if number % 2 else graphs)]
     for done, graph in enumerate(order, start=1):
-        figures[graph].append(take(_turn(graph, size, effort, counts)))
+        _, path, edge = graph
+        shape = EDGE_PHOTO if edge else (size, size)
+        figures[graph].append(take(Turn(str(path), shape, edge, counts, effort.calls, effort.batches, effort.seconds)))
         on_turn(done, len(order))
-    return tuple(_measured(graph, turns) for graph, turns in figures.items())
+    return tuple(_measured(*graph, turns) for graph, turns in figures.items())
 
 
-def _order(graphs: list[_Graph], rounds: int) -> list[_Graph]:
-    """Each graph once a round, every second round backwards: what slows a machine bit by bit slows all alike."""
-    return [graph for number in range(rounds) for graph in (reversed(graphs) if number % 2 else graphs)]
-
-
-def _turn(graph: _Graph, size: int, effort: Effort, threads: tuple[int, ...]) -> Turn:
-    return Turn(
-        file=str(graph.path),
-        size=EDGE_PHOTO if graph.edge else (size, size),
-        edge=graph.edge,
-        threads=threads,
-        calls=effort.calls,
-        batches=effort.batches,
-        seconds=effort.seconds,
-    )
-
-
-def _measured(graph: _Graph, turns: list[TurnFigures]) -> Measured:
+def _measured(variant: str, path: Path, edge: bool, turns: list[TurnFigures]) -> Measured:
     return Measured(
-        variant=graph.variant,
-        file=graph.path.name,
-        edge=graph.edge,
-        bytes=graph.path.stat().st_size,
+        variant=variant,
+        file=path.name,
+        edge=edge,
+        bytes=path.stat().st_size,
         load_ms=median(turn.load_ms for turn in turns),
         peak_memory_mb=median(turn.peak_memory_mb for turn in turns),
         baseline_memory_mb=median(turn.baseline_memory_mb for turn in turns),
-        speeds=tuple(_speed(turns, position) for position in range(len(turns[0].times))),
+        speeds=tuple(map(_speed, zip(*(turn.times for turn in turns), strict=True))),
     )
 
 
-def _speed(turns: list[TurnFigures], position: int) -> Speed:
-    rounds = [turn.times[position] for turn in turns]
+def _speed(rounds: Sequence[ThreadTimes]) -> Speed:
     batches = [median(times.batch_ms) for times in rounds if times.batch_ms]
     return Speed(
         threads=rounds[0].threads,

@@ -26,14 +26,7 @@ _ABOVE_ALL: Final = 1.0001
 
 @dataclass(frozen=True)
 class Point:
-    """One variant in the picture.
-
-    Attributes:
-        variant: its name.
-        images_per_s: in batches, with one thread.
-        accuracy: share of photos labelled right.
-        megabytes: size of its file.
-    """
+    """One variant in the picture; ``images_per_s`` is in batches, with one thread."""
 
     variant: str
     images_per_s: float
@@ -42,11 +35,7 @@ class Point:
 
 
 def check_matplotlib() -> None:
-    """Check that there is what draws.
-
-    Raises:
-        MissingExtraError: there is not.
-    """
+    """Raise MissingExtraError where matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         msg = "Drawing with --plot needs matplotlib; pip install 'hangtag[train]'."
         raise MissingExtraError(msg)
@@ -65,12 +54,7 @@ def points_of(record: BenchmarkRecord) -> tuple[Point, ...]:
 
 
 def plot_record(record: BenchmarkRecord, output: Path) -> None:
-    """Save :func:`draw_record`'s picture as a PNG.
-
-    Raises:
-        InputError: no accuracy is known.
-        MissingExtraError: there is no matplotlib.
-    """
+    """Save :func:`draw_record`'s picture as a PNG."""
     figure = draw_record(record)
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # letters that the font lacks become boxes
         figure.savefig(output, dpi=figure.dpi, format="png")
@@ -111,31 +95,27 @@ def _frame(axes: "Axes", record: BenchmarkRecord, points: tuple[Point, ...]) -> 
     axes.set_ylim(middle - reach, middle + reach)
     axes.yaxis.set_major_formatter(lambda rate, _: f"{100 * rate:.1f}%" if rate < _ABOVE_ALL else "")
     axes.set_xlabel(f"images/s, one thread, batches of {record.batch}")
-    axes.set_ylabel(_accuracy_of(record))
-    axes.set_title(_plain(f"{record.name} {record.version}\n{record.machine.cpu}, onnxruntime {_runtime(record)}"))
+    judging, machine = record.judging, record.machine
+    on_images = judging is not None and judging.accuracy_on == "images"
+    photos = number_of(judging.photos, "photo") if judging and on_images else "validation photos, at export"
+    axes.set_ylabel(f"accuracy on {photos}")
+    instructions = f"\n{', '.join(machine.instructions)}" if machine.instructions else ""
+    runtime = f"{machine.cpu}, onnxruntime {machine.onnxruntime}{instructions}"
+    axes.set_title(_plain(f"{record.name} {record.version}\n{runtime}"))
     axes.grid(alpha=0.3)
-
-
-def _accuracy_of(record: BenchmarkRecord) -> str:
-    judging = record.judging
-    if judging is None or judging.accuracy_on != "images":
-        return "accuracy on validation photos, at export"
-    return f"accuracy on {number_of(judging.photos, 'photo')}"
-
-
-def _runtime(record: BenchmarkRecord) -> str:
-    instructions = record.machine.instructions
-    return record.machine.onnxruntime + (f"\n{', '.join(instructions)}" if instructions else "")
 
 
 def _name_points(axes: "Axes", points: tuple[Point, ...], renderer: "RendererAgg") -> None:
     """Each point's words where they cover neither another's nor a point."""
+    from matplotlib.text import Text
+
     dots = [axes.transData.transform((point.images_per_s, point.accuracy)) for point in points]
     taken: list[Any] = []
     for point in sorted(points, key=lambda point: -point.accuracy):
         for place in _PLACES:
             words = _words(axes, point, place)
-            box = _box_of(words, renderer)
+            words.update_positions(renderer)
+            box: Any = Text.get_window_extent(words)  # in pixels, without the line to the point
             free = not any(box.overlaps(other) for other in taken) and not any(box.contains(*dot) for dot in dots)
             if free or place == _PLACES[-1]:
                 taken.append(box)
@@ -143,20 +123,10 @@ def _name_points(axes: "Axes", points: tuple[Point, ...], renderer: "RendererAgg
             words.remove()
 
 
-def _box_of(words: Any, renderer: "RendererAgg") -> Any:  # noqa: ANN401 - matplotlib has no types here
-    """Where the words stand, in pixels: without the line to their point."""
-    from matplotlib.text import Text
-
-    words.update_positions(renderer)
-    return Text.get_window_extent(words)
-
-
 def _words(axes: "Axes", point: Point, place: tuple[int, int]) -> Any:  # noqa: ANN401 - matplotlib has no types here
+    figures = f"{100 * point.accuracy:.1f}%, {point.images_per_s:,.0f} images/s, {point.megabytes:.1f} MB"
     return axes.annotate(
-        _plain(
-            f"{point.variant}\n{100 * point.accuracy:.1f}%, {point.images_per_s:,.0f} images/s, "
-            f"{point.megabytes:.1f} MB"
-        ),
+        _plain(f"{point.variant}\n{figures}"),
         (point.images_per_s, point.accuracy),
         xytext=place,
         textcoords="offset points",

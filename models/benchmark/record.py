@@ -7,23 +7,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from models.benchmark.child import BATCH, EDGE_PHOTO
 from models.benchmark.judge import Judging
-from models.benchmark.measure import Measured
+from models.benchmark.measure import Measured, Record
 from models.process import usable_cores
 
-__all__ = [
-    "BENCHMARK_FILE",
-    "BenchmarkRecord",
-    "Machine",
-    "dump_record",
-    "new_record",
-    "this_machine",
-]
+__all__ = ["BENCHMARK_FILE", "BenchmarkRecord", "Machine", "dump_record", "new_record", "this_machine"]
 
-
+BENCHMARK_FILE: Final = "benchmark.json"
 _CPUINFO: Final = Path("/proc/cpuinfo")
 _BOARD: Final = Path("/proc/device-tree/model")
 _INSTRUCTIONS: Final = {
@@ -40,7 +33,7 @@ _INSTRUCTIONS: Final = {
 """Linux's flag → the name that ONNX Runtime's and Arm's papers use, of what makes a network quick or slow."""
 
 
-class Machine(BaseModel):
+class Machine(Record):
     """What speeds depend on besides the model.
 
     Attributes:
@@ -52,8 +45,6 @@ class Machine(BaseModel):
         python, onnxruntime: versions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     cpu: str
     architecture: str
     cores: int = Field(ge=1)
@@ -63,44 +54,7 @@ class Machine(BaseModel):
     onnxruntime: str
 
 
-def this_machine(cpuinfo: Path = _CPUINFO, board: Path = _BOARD) -> Machine:
-    """Look at this machine.
-
-    Args:
-        cpuinfo: what Linux says of the processor; elsewhere there is no such file, and no instructions are named.
-        board: what a small computer calls itself: Arm's processors do not say their name.
-    """
-    said = _facts(_text(cpuinfo))
-    flags = set(said.get("flags", said.get("Features", "")).split())
-    return Machine(
-        cpu=said.get("model name") or _text(board).strip("\0\n ") or platform.processor() or "unknown",
-        architecture=platform.machine(),
-        cores=usable_cores(),
-        instructions=tuple(name for flag, name in _INSTRUCTIONS.items() if flag in flags),
-        system=f"{platform.system()} {platform.release()}",
-        python=platform.python_version(),
-        onnxruntime=version("onnxruntime"),
-    )
-
-
-def _facts(cpuinfo: str) -> dict[str, str]:
-    """Key → value; all cores are taken to be like the last."""
-    pairs = (line.partition(":") for line in cpuinfo.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-BENCHMARK_FILE: Final = "benchmark.json"
-_SCHEMA_VERSION: Final = 1
-
-
-class BenchmarkRecord(BaseModel):
+class BenchmarkRecord(Record):
     """The contents of ``benchmark.json``, and of ``hangtag benchmark --json``.
 
     Attributes:
@@ -113,8 +67,6 @@ class BenchmarkRecord(BaseModel):
         measured: a record a file.
         judging: how right each file is; none where that was not asked.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     schema_version: Literal[1]
     name: str
@@ -130,7 +82,7 @@ class BenchmarkRecord(BaseModel):
 def new_record(name: str, version: str, measured: Sequence[Measured], judging: Judging | None) -> BenchmarkRecord:
     """What was measured on this machine just now."""
     return BenchmarkRecord(
-        schema_version=_SCHEMA_VERSION,
+        schema_version=1,
         name=name,
         version=version,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -145,3 +97,31 @@ def new_record(name: str, version: str, measured: Sequence[Measured], judging: J
 def dump_record(record: BenchmarkRecord) -> bytes:
     """As JSON."""
     return record.model_dump_json(indent=1).encode()
+
+
+def this_machine(cpuinfo: Path = _CPUINFO, board: Path = _BOARD) -> Machine:
+    """Describe this machine.
+
+    Args:
+        cpuinfo: what Linux says of the processor; elsewhere there is no such file, and no instructions are named.
+        board: what a small computer calls itself: Arm's processors do not say their name.
+    """
+    pairs = (line.partition(":") for line in _text(cpuinfo).splitlines())
+    facts = {key.strip(): value.strip() for key, _, value in pairs}  # all cores are taken to be like the last
+    flags = set(facts.get("flags", facts.get("Features", "")).split())
+    return Machine(
+        cpu=facts.get("model name") or _text(board).strip("\0\n ") or platform.processor() or "unknown",
+        architecture=platform.machine(),
+        cores=usable_cores(),
+        instructions=tuple(name for flag, name in _INSTRUCTIONS.items() if flag in flags),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        onnxruntime=version("onnxruntime"),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -80,19 +80,18 @@ class History:
     def last(self) -> Event | None:
         """The latest event; none where nothing has happened."""
         numbers = self.numbers()
-        return self.event(numbers[-1]) if numbers else None
+        return self._event(numbers[-1]) if numbers else None
 
     def state(self) -> State:
         """What holds now."""
         last = self.last()
         return last.after if last else State()
 
-    def event(self, number: int) -> Event:
-        """One event.
+    def events(self) -> list[Event]:
+        """All of them, the oldest first; RegistryError where one is damaged."""
+        return [self._event(number) for number in self.numbers()]
 
-        Raises:
-            RegistryError: it is damaged.
-        """
+    def _event(self, number: int) -> Event:
         key = _key(number)
         try:
             return Event.model_validate_json(self._storage.read(key))
@@ -101,10 +100,6 @@ class History:
                 f"{key} in {self._storage.place} is damaged, or of another version of Hangtag; restore it from a copy."
             )
             raise RegistryError(msg) from error
-
-    def events(self) -> list[Event]:
-        """All of them, the oldest first."""
-        return [self.event(number) for number in self.numbers()]
 
     def append(
         self,
@@ -120,7 +115,7 @@ class History:
 
         Args:
             what: happens.
-            change: says what holds then; raises where it may not happen. It is asked anew whenever somebody else was
+            change: says what holds then; raises where it may not happen. It is asked again whenever somebody else was
                 quicker.
             why: see :class:`Event`; so are the others.
             numbers: that it rests on.
@@ -160,22 +155,18 @@ class History:
         Whoever writes them looks again afterwards, so that of many the last leaves what is so; and whoever finds
         nothing to do looks, too, since a killed process may have left them behind.
         """
-        lines = self._mirrored()
+        try:
+            text = self._storage.read(_MIRROR).decode()
+            lines = {int(json.loads(line)["number"]): line for line in text.split("\n") if line}
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            lines = {}
         while (numbers := self.numbers()) and numbers != list(lines):
-            last = self.event(numbers[-1])
-            new = {number: self.event(number) for number in numbers if number not in lines}
+            last = self._event(numbers[-1])
+            new = {number: self._event(number) for number in numbers if number not in lines}
             told = {number: event.model_dump_json(exclude={"after"}) for number, event in new.items()}
             lines = {number: told.get(number) or lines[number] for number in numbers}
             self._storage.replace(_ALIASES, last.after.model_dump_json(include={"aliases"}, indent=1).encode())
             self._storage.replace(_MIRROR, "".join(f"{line}\n" for line in lines.values()).encode())
-
-    def _mirrored(self) -> dict[int, str]:
-        """The lines that are there, by number."""
-        try:
-            lines = self._storage.read(_MIRROR).decode().split("\n")
-            return {int(json.loads(line)["number"]): line for line in lines if line}
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return {}
 
 
 def _key(number: int) -> str:

@@ -22,10 +22,7 @@ _CLAIMS: Final = "claims"
 def claim_number(storage: Storage, state: State, digest: str) -> int:
     """The number of a bundle's version: its own, that which somebody has begun to publish it under, or the next.
 
-    Args:
-        storage: the model's folder.
-        state: what holds of the model; it may be older than the claims.
-        digest: of the bundle.
+    ``storage`` is the model's folder; ``state`` may be older than the claims in it.
     """
     known = {number: what.digest for number, what in state.versions.items()}
     while True:
@@ -55,12 +52,6 @@ def _key(number: int) -> str:
 def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mapping[str, Path]) -> None:
     """Write a version's files. What is there stays: of the bundle, unless it is damaged; of the training, always.
 
-    Args:
-        storage: the model's folder.
-        version: its number.
-        bundle: whose digest the number was claimed for.
-        training: file name → file, of what a retraining starts from.
-
     Raises:
         BundleError: a file of the bundle is not the one that was exported.
     """
@@ -70,16 +61,7 @@ def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mappi
 
 
 def remove_deleted(storage: Storage, state: State) -> None:
-    """Remove the files of versions that the history says are gone, and that a killed process has left.
-
-    Args:
-        storage: the model's folder.
-        state: what holds of the model.
-    """
-    trained = storage.child(TRAINING)
-    left, left_trained = set(storage.folders()), set(trained.folders())
-    for name in map(str, state.deleted):
-        if name in left:
-            storage.clear(name)
-        if name in left_trained:
-            trained.clear(name)
+    """Remove the files of versions that the history says are gone, and that a killed process has left."""
+    for folder in (storage, storage.child(TRAINING)):
+        for name in set(folder.folders()).intersection(map(str, state.deleted)):
+            folder.clear(name)

@@ -13,6 +13,7 @@ may write at once: each event is written by one of them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,19 @@ from models.registry.state import CHAMPION, State, VersionRules, VersionState
 from models.storage.storage import Storage, open_storage
 from models.text import is_name, name_expected
 
-__all__ = ["Published", "Registry", "Shelf", "check_model_name", "open_registry"]
+__all__ = ["Published", "Registry", "check_model_name", "open_registry"]
 
 
-class Shelf:
-    """Models by name, to be looked up.
+@dataclass(frozen=True)
+class Published:
+    """A version's number, and whether this call published it: the same bundle has one version only."""
 
-    Args:
-        storage: where they are.
-    """
+    version: int
+    new: bool
+
+
+class Registry:
+    """Models by name, in a folder or in S3. No model can have a name that ``check_model_name`` refuses."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -48,20 +53,12 @@ class Shelf:
         return [name for name in self._storage.folders() if is_name(name) and self.history(name).numbers()]
 
     def model_storage(self, name: str) -> Storage:
-        """All that is kept of a model: its versions, its history, and what others keep beside them, such as locks.
-
-        Raises:
-            RegistryError: no model can have that name.
-        """
+        """All that is kept of a model: its versions, its history, and what others keep beside them, such as locks."""
         check_model_name(name)
         return self._storage.child(name)
 
     def history(self, name: str) -> History:
-        """What happened to a model.
-
-        Raises:
-            RegistryError: no model can have that name.
-        """
+        """What happened to a model."""
         return History(self.model_storage(name))
 
     def state(self, name: str) -> State:
@@ -85,9 +82,8 @@ class Shelf:
         """
         state = self.state(name)
         if which.isdecimal():
-            version = int(which)
-            if version in state.versions:
-                return version
+            if int(which) in state.versions:
+                return int(which)
         elif which in state.aliases:
             return state.aliases[which]
         there = ", ".join([*state.aliases, *map(str, state.versions)]) or "none"
@@ -147,45 +143,13 @@ class Shelf:
         here.mkdir(exist_ok=True)
         return storage.local(key, here)
 
-    def rules(self, name: str) -> VersionRules:
-        """What may happen to a model's versions."""
-        return VersionRules(name, self.place)
-
     def _version(self, name: str, version: int) -> VersionState:
         state = self.state(name)
-        self.rules(name).check_there(version, state)
+        self._rules(name).check_there(state, version)
         return state.versions[version]
 
-
-def check_model_name(name: str) -> None:
-    """Refuse a name that no model can have.
-
-    Raises:
-        RegistryError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is too long.
-    """
-    if not is_name(name):
-        raise RegistryError(name_expected("a model", name))
-
-
-@dataclass(frozen=True)
-class Published:
-    """A version of a model.
-
-    Attributes:
-        version: its number.
-        new: whether this call published it; the same bundle has one version only.
-    """
-
-    version: int
-    new: bool
-
-
-class Registry(Shelf):
-    """Models by name, to be looked up and changed.
-
-    Args:
-        storage: where they are.
-    """
+    def _rules(self, name: str) -> VersionRules:
+        return VersionRules(name, self.place)
 
     def publish(
         self,
@@ -203,11 +167,11 @@ class Registry(Shelf):
         Args:
             name: of the model.
             bundle_path: a bundle's folder.
-            why: for the history.
-            numbers: for the history.
+            why: for the history; so are ``numbers`` and ``cycle``, the retraining cycle that made it.
+            numbers: see ``why``.
             training: file name → file, of what a retraining starts from. Of a version that is there, missing ones are
                 added.
-            cycle: the retraining cycle that made it.
+            cycle: see ``why``.
             alias: that is to mean this version, if it is new.
 
         Raises:
@@ -225,7 +189,7 @@ class Registry(Shelf):
             except FileNotFoundError:
                 if version not in history.state().deleted:  # else its folder goes while it is written to
                     raise
-            change = self.rules(name).published(version, what, alias)
+            change = partial(self._rules(name).published, version=version, what=what, alias=alias)
             event = history.append(What.PUBLISHED, change, why, numbers, cycle=cycle)
             state = history.state()
             remove_deleted(storage, state)
@@ -243,19 +207,16 @@ class Registry(Shelf):
         instead_of: int | None = None,
         force: bool = False,
     ) -> Event | None:
-        """Make a version the champion.
+        """Make a version the champion; none is returned where it is that already.
 
         Args:
             name: of the model.
             version: to promote.
-            why: for the history; not empty with ``force``.
-            numbers: for the history.
-            cycle: the retraining cycle that decided it.
+            why: for the history, as ``numbers`` and ``cycle`` are; not empty with ``force``.
+            numbers: see ``why``.
+            cycle: see ``why``.
             instead_of: the champion that it was found better than, 0 for none; whatever is champion where not given.
             force: promote it though a gate has refused it.
-
-        Returns:
-            The event; none where it is the champion already.
 
         Raises:
             RegistryError: it is not there, a gate has refused it, or another version is champion by now.
@@ -263,32 +224,22 @@ class Registry(Shelf):
         if force and not why.strip():
             msg = f"Expected a reason to promote {name}@{version} by force, got none; give it with --why."
             raise RegistryError(msg)
-        change = self.rules(name).promoted(version, instead_of, force=force)
+        change = partial(self._rules(name).promoted, version=version, instead_of=instead_of, force=force)
         return self.history(name).append(What.PROMOTED, change, why, numbers, cycle=cycle, forced=force)
 
     def refuse(
         self, name: str, version: int, reasons: tuple[str, ...], numbers: Mapping[str, Any], cycle: str | None = None
     ) -> Event | None:
-        """Write down that a gate has refused a version.
-
-        Args:
-            name: of the model.
-            version: that was refused.
-            reasons: why, a sentence each; at least one.
-            numbers: for the history.
-            cycle: the retraining cycle that decided it.
-
-        Returns:
-            The event; none where it is written down already.
+        """Write down that a gate has refused a version, with a sentence a reason; none where that is written already.
 
         Raises:
-            RegistryError: it is not there.
+            RegistryError: the version is not there.
         """
-        change = self.rules(name).refused(version, reasons)
+        change = partial(self._rules(name).refused, version=version, reasons=reasons)
         return self.history(name).append(What.REFUSED, change, " ".join(reasons), numbers, cycle=cycle)
 
     def rollback(self, name: str, why: str) -> Event:
-        """Make that version the champion again which was it before, of those that are still there.
+        """Restore the previous champion, of those that are still there.
 
         Of two at once one goes back, and the other is told: two people who see the same fault go back one version.
 
@@ -296,21 +247,20 @@ class Registry(Shelf):
             RegistryError: there is no such version, or another one has become champion meanwhile.
         """
         champion = self.state(name).aliases.get(CHAMPION)
-        event = self.history(name).append(What.ROLLED_BACK, self.rules(name).rolled_back(champion), why)
+        change = partial(self._rules(name).rolled_back, instead_of=champion)
+        event = self.history(name).append(What.ROLLED_BACK, change, why)
         assert event is not None  # noqa: S101 - there is always something to do, or an error
         return event
 
     def alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
-        """Let an alias mean a version; the champion's is moved by promotions and rollbacks only.
-
-        Returns:
-            The event; none where it means that version already.
+        """Let an alias mean a version; none where it does. The champion's is moved by promotions and rollbacks only.
 
         Raises:
             RegistryError: the version is not there, or no version can have that alias.
         """
         _check_alias(alias)
-        return self.history(name).append(What.ALIASED, self.rules(name).aliased(version, alias), why)
+        change = partial(self._rules(name).aliased, version=version, alias=alias)
+        return self.history(name).append(What.ALIASED, change, why)
 
     def remove_alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
         """Take an alias of a version away.
@@ -318,19 +268,19 @@ class Registry(Shelf):
         Raises:
             RegistryError: it does not mean that version, or is the champion's.
         """
-        return self.history(name).append(What.ALIASED, self.rules(name).unaliased(version, alias), why)
+        change = partial(self._rules(name).unaliased, version=version, alias=alias)
+        return self.history(name).append(What.ALIASED, change, why)
 
     def delete(self, name: str, version: int, why: str) -> Event | None:
-        """Take a version away that no alias means: first from the history, then its files.
+        """Delete a version that no alias means: first from the history, then its files.
 
-        Returns:
-            The event; none where it is gone already. What a killed process has left of it goes in both cases.
+        None where it is gone already; what a killed process has left of it goes in both cases.
 
         Raises:
             RegistryError: it was never there, or an alias means it.
         """
         history = self.history(name)
-        event = history.append(What.DELETED, self.rules(name).deleted(version), why)
+        event = history.append(What.DELETED, partial(self._rules(name).deleted, version=version), why)
         remove_deleted(self.model_storage(name), history.state())
         return event
 
@@ -347,12 +297,18 @@ def _described(bundle: Bundle) -> VersionState:
 
 
 def open_registry(place: str) -> Registry:
-    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL.
+    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL; InputError where it is neither."""
+    return Registry(open_storage(place))
+
+
+def check_model_name(name: str) -> None:
+    """Refuse a name that no model can have.
 
     Raises:
-        InputError: it is neither.
+        RegistryError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is too long.
     """
-    return Registry(open_storage(place))
+    if not is_name(name):
+        raise RegistryError(name_expected("a model", name))
 
 
 def _check_alias(alias: str) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import RegistryError
 
-__all__ = ["CHALLENGER", "CHAMPION", "Change", "Record", "State", "VersionRules", "VersionState"]
+__all__ = ["CHALLENGER", "CHAMPION", "Change", "Changed", "Record", "State", "VersionRules", "VersionState"]
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -49,7 +49,7 @@ class State(Record):
         versions: number → what is known of it; deleted ones are not here.
         champions: versions that were champion, in order; the last is the champion.
         last_version: the highest number that was ever given.
-        deleted: numbers of versions that were taken away, in order; they are never given again.
+        deleted: numbers of versions that were deleted, in order; they are never given again.
     """
 
     aliases: dict[str, int] = Field(default_factory=dict)
@@ -59,13 +59,14 @@ class State(Record):
     deleted: tuple[int, ...] = ()
 
 
-Change = Callable[[State], tuple[int, State] | None]
-"""Of what holds: which version it happens to and what holds then; none where it has happened already."""
+Changed = tuple[int, State] | None
+"""Which version it happened to and what holds then; none where it has happened already."""
+Change = Callable[[State], Changed]
 
 
 @dataclass(frozen=True)
 class VersionRules:
-    """What may happen to the versions of one model.
+    """What may happen to the versions of one model; the rest raises RegistryError.
 
     Attributes:
         name: of the model, for messages.
@@ -75,154 +76,118 @@ class VersionRules:
     name: str
     place: str
 
-    def check_there(self, version: int, state: State) -> None:
-        """Refuse a version that is not there.
-
-        Raises:
-            RegistryError: the message names those that are.
-        """
+    def check_there(self, state: State, version: int) -> None:
+        """Refuse a version that is not there; the message names those that are."""
         if version not in state.versions:
             there = ", ".join(map(str, state.versions)) or "none"
             msg = f"Expected version {version} of {self.name} in the registry {self.place}, found {there}."
             raise RegistryError(msg)
 
-    def published(self, version: int, what: VersionState, alias: str | None) -> Change:
+    def published(self, state: State, version: int, what: VersionState, alias: str | None) -> Changed:
         """A version is there, and an alias may mean it from then on. One that was deleted does not come back."""
+        if version in state.versions or version in state.deleted:
+            return None
+        last = max(version, state.last_version)
+        after = state.model_copy(update={"versions": {**state.versions, version: what}, "last_version": last})
+        if alias == CHAMPION:
+            return version, _crowned(after, (*state.champions, version))
+        return version, _with_aliases(after, {**state.aliases, **({alias: version} if alias else {})})
 
-        def change(state: State) -> tuple[int, State] | None:
-            if version in state.versions or version in state.deleted:
-                return None
-            there = {**state.versions, version: what}
-            last = max(version, state.last_version)
-            after = state.model_copy(update={"versions": there, "last_version": last})
-            if alias == CHAMPION:
-                return version, _crowned(after, (*state.champions, version))
-            return version, _meaning(after, {**state.aliases, **({alias: version} if alias else {})})
-
-        return change
-
-    def promoted(self, version: int, instead_of: int | None, *, force: bool) -> Change:
+    def promoted(self, state: State, version: int, instead_of: int | None, *, force: bool) -> Changed:
         """A version is champion; see :meth:`models.registry.registry.Registry.promote`."""
+        self.check_there(state, version)
+        champion = state.aliases.get(CHAMPION, 0)
+        if champion == version:
+            return None
+        if instead_of is not None and champion != instead_of:
+            compared = f"version {instead_of}" if instead_of else "none"
+            msg = f"{self.name}@{version} was compared with {compared}, but {champion or 'none'} is champion by now."
+            raise RegistryError(msg)
+        refused = state.versions[version].refused
+        if refused and not force:
+            reasons = "; ".join(reason.rstrip(".") for reason in refused)
+            msg = f"{self.name}@{version} was refused: {reasons}. Promote it with --force and a reason."
+            raise RegistryError(msg)
+        return version, _crowned(state, (*state.champions, version))
 
-        def change(state: State) -> tuple[int, State] | None:
-            self.check_there(version, state)
-            champion = state.aliases.get(CHAMPION, 0)
-            if champion == version:
-                return None
-            if instead_of is not None and champion != instead_of:
-                compared = f"version {instead_of}" if instead_of else "none"
-                msg = (
-                    f"{self.name}@{version} was compared with {compared}, but {champion or 'none'} is champion by now."
-                )
-                raise RegistryError(msg)
-            refused = state.versions[version].refused
-            if refused and not force:
-                reasons = "; ".join(reason.rstrip(".") for reason in refused)
-                msg = f"{self.name}@{version} was refused: {reasons}. Promote it with --force and a reason."
-                raise RegistryError(msg)
-            return version, _crowned(state, (*state.champions, version))
-
-        return change
-
-    def refused(self, version: int, reasons: tuple[str, ...]) -> Change:
+    def refused(self, state: State, version: int, reasons: tuple[str, ...]) -> Changed:
         """A gate has refused a version."""
+        self.check_there(state, version)
+        if state.versions[version].refused == reasons:
+            return None
+        refused = state.versions[version].model_copy(update={"refused": reasons})
+        return version, state.model_copy(update={"versions": {**state.versions, version: refused}})
 
-        def change(state: State) -> tuple[int, State] | None:
-            self.check_there(version, state)
-            if state.versions[version].refused == reasons:
-                return None
-            refused = state.versions[version].model_copy(update={"refused": reasons})
-            return version, state.model_copy(update={"versions": {**state.versions, version: refused}})
-
-        return change
-
-    def rolled_back(self, instead_of: int | None) -> Change:
-        """The last champion that is still there is it again, instead of the one that is champion now."""
-
-        def change(state: State) -> tuple[int, State] | None:
-            current = state.aliases.get(CHAMPION)
-            if current != instead_of:
-                msg = (
-                    f"Meanwhile {self.name}@{current} became champion instead of {self.name}@{instead_of}; nothing was "
-                    f"changed. See hangtag models history {self.name}, and go back again if that is not enough."
-                )
-                raise RegistryError(msg)
-            earlier = [version for version in state.champions[:-1] if version in state.versions]
-            while earlier and earlier[-1] == current:
-                earlier.pop()
-            if not earlier:
-                gone = [str(version) for version in dict.fromkeys(state.champions[:-1]) if version in state.deleted]
-                deleted = f" ({', '.join(gone)} deleted)" if gone else ""
-                msg = (
-                    f"Expected an earlier champion of {self.name} to go back to, found none{deleted}; see "
-                    f"hangtag models history {self.name}, and promote another version."
-                )
-                raise RegistryError(msg)
-            return earlier[-1], _crowned(state, tuple(earlier))
-
-        return change
-
-    def aliased(self, version: int, alias: str) -> Change:
-        """An alias other than the champion means a version."""
-
-        def change(state: State) -> tuple[int, State] | None:
-            self.check_there(version, state)
-            self._check_free(alias)
-            if state.aliases.get(alias) == version:
-                return None
-            return version, _meaning(state, {**state.aliases, alias: version})
-
-        return change
-
-    def unaliased(self, version: int, alias: str) -> Change:
-        """An alias other than the champion is gone."""
-
-        def change(state: State) -> tuple[int, State] | None:
-            self._check_free(alias)
-            if state.aliases.get(alias) != version:
-                there = ", ".join(f"{name} ({number})" for name, number in state.aliases.items()) or "none"
-                msg = f"Expected {alias} to mean {self.name}@{version}, found these aliases: {there}."
-                raise RegistryError(msg)
-            return version, _meaning(state, {name: to for name, to in state.aliases.items() if name != alias})
-
-        return change
-
-    def deleted(self, version: int) -> Change:
-        """A version that no alias means is gone."""
-
-        def change(state: State) -> tuple[int, State] | None:
-            if version in state.deleted:
-                return None
-            self.check_there(version, state)
-            names = [alias for alias, number in state.aliases.items() if number == version]
-            if names:
-                msg = f"Expected a version that no alias means, {self.name}@{version} is {', '.join(names)}; "
-                raise RegistryError(msg + self._way_out(version, names[0]))
-            there = {number: what for number, what in state.versions.items() if number != version}
-            deleted = tuple(sorted({*state.deleted, version}))
-            return version, state.model_copy(update={"versions": there, "deleted": deleted})
-
-        return change
-
-    def _way_out(self, version: int, alias: str) -> str:
-        if alias == CHAMPION:
-            return f"promote another first, or go back: hangtag models rollback {self.name}."
-        return f"take it away first: hangtag models alias {self.name}@{version} {alias} --remove."
-
-    def _check_free(self, alias: str) -> None:
-        if alias == CHAMPION:
+    def rolled_back(self, state: State, instead_of: int | None) -> Changed:
+        """The previous champion that is still there is champion again, instead of the present one."""
+        current = state.aliases.get(CHAMPION)
+        if current != instead_of:
             msg = (
-                f"Expected an alias other than {CHAMPION}, which promotions and rollbacks move: hangtag models promote."
+                f"Meanwhile {self.name}@{current} became champion instead of {self.name}@{instead_of}; nothing was "
+                f"changed. See hangtag models history {self.name}, and go back again if that is not enough."
             )
             raise RegistryError(msg)
+        earlier = [version for version in state.champions[:-1] if version in state.versions]
+        while earlier and earlier[-1] == current:
+            earlier.pop()
+        if not earlier:
+            gone = [str(version) for version in dict.fromkeys(state.champions[:-1]) if version in state.deleted]
+            deleted = f" ({', '.join(gone)} deleted)" if gone else ""
+            msg = (
+                f"Expected an earlier champion of {self.name} to go back to, found none{deleted}; see "
+                f"hangtag models history {self.name}, and promote another version."
+            )
+            raise RegistryError(msg)
+        return earlier[-1], _crowned(state, tuple(earlier))
+
+    def aliased(self, state: State, version: int, alias: str) -> Changed:
+        """An alias other than the champion means a version."""
+        self.check_there(state, version)
+        _check_not_champion(alias)
+        if state.aliases.get(alias) == version:
+            return None
+        return version, _with_aliases(state, {**state.aliases, alias: version})
+
+    def unaliased(self, state: State, version: int, alias: str) -> Changed:
+        """An alias other than the champion is gone."""
+        _check_not_champion(alias)
+        if state.aliases.get(alias) != version:
+            there = ", ".join(f"{name} ({number})" for name, number in state.aliases.items()) or "none"
+            msg = f"Expected {alias} to mean {self.name}@{version}, found these aliases: {there}."
+            raise RegistryError(msg)
+        return version, _with_aliases(state, {name: to for name, to in state.aliases.items() if name != alias})
+
+    def deleted(self, state: State, version: int) -> Changed:
+        """A version that no alias means is gone."""
+        if version in state.deleted:
+            return None
+        self.check_there(state, version)
+        names = [alias for alias, number in state.aliases.items() if number == version]
+        if names:
+            way_out = (
+                f"promote another first, or go back: hangtag models rollback {self.name}."
+                if names[0] == CHAMPION
+                else f"take it away first: hangtag models alias {self.name}@{version} {names[0]} --remove."
+            )
+            msg = f"Expected a version that no alias means, {self.name}@{version} is {', '.join(names)}; {way_out}"
+            raise RegistryError(msg)
+        there = {number: what for number, what in state.versions.items() if number != version}
+        deleted = tuple(sorted({*state.deleted, version}))
+        return version, state.model_copy(update={"versions": there, "deleted": deleted})
+
+
+def _check_not_champion(alias: str) -> None:
+    if alias == CHAMPION:
+        msg = f"Expected an alias other than {CHAMPION}, which promotions and rollbacks move: hangtag models promote."
+        raise RegistryError(msg)
 
 
 def _crowned(state: State, champions: tuple[int, ...]) -> State:
     """The last of some versions is champion, and challenger no more."""
     champion = champions[-1]
     others = {alias: to for alias, to in state.aliases.items() if (alias, to) != (CHALLENGER, champion)}
-    return _meaning(state.model_copy(update={"champions": champions}), {**others, CHAMPION: champion})
+    return _with_aliases(state.model_copy(update={"champions": champions}), {**others, CHAMPION: champion})
 
 
-def _meaning(state: State, aliases: dict[str, int]) -> State:
+def _with_aliases(state: State, aliases: dict[str, int]) -> State:
     return state.model_copy(update={"aliases": aliases})

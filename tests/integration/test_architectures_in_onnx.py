@@ -58,7 +58,7 @@ def converted(network: Any) -> Any:
 def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: Any, converted: Any) -> None:
     from exporter.edge.build import edge_graph
     from exporter.graph import add_metadata, with_probabilities
-    from exporter.prove import keras_says, onnx_says
+    from exporter.prove import keras_outputs, onnx_scores
     from models.edge import load_edge
 
     photos, classes = pixels(5), max(2, network.output_shape[-1])
@@ -73,10 +73,10 @@ def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: A
         thresholds=(0.5,) * classes,
     )
     model = add_metadata(with_probabilities(converted, 1.0), metadata)
-    expected = keras_says(network, photos).scores(1.0, None).probabilities
+    expected = keras_outputs(network, photos).scores(1.0, None).probabilities
     assert np.ptp(expected) > 0.05, "a network that has no opinion proves nothing"
     for batch in (1, 5):
-        parity = compare(expected, onnx_says(model, photos, batch).probabilities)
+        parity = compare(expected, onnx_scores(model, photos, batch).probabilities)
         assert parity.passed, parity
     edge = load_edge(edge_graph(model, metadata.preprocess), "edge.onnx")
     assert edge.run(photos[0]).probabilities == pytest.approx(expected[0], abs=1e-4)

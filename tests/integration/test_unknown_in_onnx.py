@@ -59,11 +59,11 @@ def session_of(model: onnx.ModelProto) -> ort.InferenceSession:
 
 def both_sides(network: Any, pixels: np.ndarray, unknown: Any, temperature: float = 1.0) -> tuple[Any, Any]:
     from exporter.graph import convert
-    from exporter.prove import keras_says
+    from exporter.prove import keras_outputs
 
     session = session_of(convert(network, 32, temperature, unknown))
     got = session.run(["probabilities", "unknown"], {"image": pixels})
-    return keras_says(network, pixels).scores(temperature, unknown), got
+    return keras_outputs(network, pixels).scores(temperature, unknown), got
 
 
 @pytest.mark.parametrize("classes", [2, 3, 40])
@@ -94,10 +94,10 @@ def test_the_output_has_the_name_and_shape_of_the_contract(make_network, pixels)
 
 def test_a_close_centre_among_far_ones_keeps_its_digits(make_network, pixels) -> None:
     """One of the centres is all but the photo's own place, the others are far: a rough search, an exact answer."""
-    from exporter.prove import keras_says
+    from exporter.prove import keras_outputs
 
     network, far = make_network(4), head_of(4, background=False, spread=1000.0)
-    features = keras_says(network, pixels).features.astype(float)
+    features = keras_outputs(network, pixels).features.astype(float)
     place = (features / np.linalg.norm(features, axis=1, keepdims=True) - far.mean) @ far.within
     centres = np.concatenate([place[:1] + 0.01, far.centres]).astype(np.float32)
     expected, (_, scores) = both_sides(network, pixels[:1], dataclasses.replace(far, centres=centres))

@@ -1,8 +1,8 @@
-"""How models look on a terminal."""
+"""How models look on a terminal: the table of versions, the history, two versions side by side."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,24 +15,15 @@ from models.errors import HangtagError
 from models.manifest import Variant
 from models.registry.history import CHAMPION, Event, What
 from models.registry.registry import Registry
-from models.registry.state import State, VersionState
 from models.terminal import Console
+from models.text import number_of
 
-__all__ = [
-    "ListedVersion",
-    "Setting",
-    "VersionDiff",
-    "VersionName",
-    "ago",
-    "diff_versions",
-    "event_record",
-    "list_versions",
-    "print_diff",
-    "print_events",
-    "print_versions",
-    "say",
-    "versions_of",
-]
+__all__ = ["VersionName", "event_record", "print_diff", "print_events", "print_versions", "say"]
+
+_MEGABYTE: Final = 1_000_000
+_WHO: Final = 24
+"""Columns of a terminal of 80 for when and who; the reasons have what is left."""
+_UNITS: Final = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3600), ("minute", 60))
 
 
 @dataclass(frozen=True)
@@ -47,42 +38,97 @@ class VersionName:
         return f"{self.model}@{self.version}"
 
 
-@dataclass(frozen=True)
-class Setting:
-    """Something that each version has its own value of; none where one of them has none."""
-
-    name: str
-    before: Any
-    after: Any
-
-    @property
-    def same(self) -> bool:
-        """Whether nothing changed."""
-        return bool(self.before == self.after)
+def say(text: str) -> None:
+    """A line to a person; nothing in it is markup."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-@dataclass(frozen=True)
-class VersionDiff:
-    """Two versions side by side.
-
-    Attributes:
-        before, after: which ones.
-        labels_added: that only ``after`` knows, in its order.
-        labels_removed: that only ``before`` knows, in its order.
-        settings: accuracies, sizes, variants, preprocessing and the rest, those that are equal too.
-        between: what happened to the model after the earlier one of both was published, up to when the later one was,
-            the oldest first; empty where they are of two models.
-    """
-
-    before: VersionName
-    after: VersionName
-    labels_added: tuple[str, ...]
-    labels_removed: tuple[str, ...]
-    settings: tuple[Setting, ...]
-    between: tuple[Event, ...]
+def ago(then: str, now: datetime) -> str:
+    """Such as ``3 days ago``; ``then`` is ISO 8601, and may lie ahead by another machine's clock."""
+    seconds = (now - datetime.fromisoformat(then)).total_seconds()
+    for unit, length in _UNITS:
+        if seconds >= length:
+            return f"{number_of(int(seconds // length), unit)} ago"
+    return "just now"
 
 
-def diff_versions(registry: Registry, before: VersionName, after: VersionName) -> VersionDiff:
+def print_versions(registry: Registry, *, as_json: bool) -> None:
+    """A table with a version a row, or a JSON list; a model that cannot be read is named on stderr."""
+    versions: list[dict[str, Any]] = []
+    for name in registry.names():
+        try:
+            versions += _versions_of(registry, name)
+        except (HangtagError, OSError) as error:
+            Console(stderr=True).print(f"{name}: {error}", style="red", markup=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(versions, indent=1))
+        return
+    if not versions:
+        say(f"No models in {registry.place}; hangtag models publish BUNDLE --name NAME brings one there.")
+        return
+    now = datetime.now(UTC)
+    table = _table("model", "version", "aliases", "validation", "precision", "size", "published", "gate")
+    for one in versions:
+        aliases = ", ".join(one["aliases"])
+        table.add_row(
+            escape(one["model"]),
+            str(one["version"]),
+            f"[green]{aliases}[/green]" if CHAMPION in one["aliases"] else aliases,
+            "" if one["accuracy"] is None else f"{one['accuracy']:.1%}",
+            one["promise"] or "",
+            "" if one["bytes"] is None else f"{one['bytes'] / _MEGABYTE:,.2f} MB",
+            ago(one["published_at"], now),
+            "[red]refused[/red]" if one["refused"] else "",
+        )
+    Console().print(table)
+
+
+def _versions_of(registry: Registry, name: str) -> list[dict[str, Any]]:
+    """The versions of one model, in order, as ``--json`` tells them."""
+    state = registry.state(name)
+    return [
+        {
+            "model": name,
+            "version": number,
+            "aliases": sorted(alias for alias, to in state.aliases.items() if to == number),
+            "accuracy": what.accuracy,
+            "bytes": what.bytes,
+            "published_at": what.published_at,
+            "refused": list(what.refused),
+            "digest": what.digest,
+            "promise": what.promise,
+        }
+        for number, what in sorted(state.versions.items())
+    ]
+
+
+def print_events(events: Sequence[Event], *, as_json: bool) -> None:
+    """A table with an event a row, readable on 80 columns, the newest last, or a JSON object a line."""
+    if as_json:
+        for event in events:
+            print(json.dumps(event_record(event)))
+        return
+    table, now = _table("when, who", "what", "version", "why"), datetime.now(UTC)
+    for event in events:
+        done = event.what.replace("_", " ") + (" by force" if event.forced else "")
+        numbers = ", ".join(f"{name} {_short(value)}" for name, value in event.numbers.items())
+        table.add_row(
+            escape(f"{ago(event.at, now)}\n{event.by}"),
+            escape(f"{done}\nin cycle {event.cycle}" if event.cycle else done),
+            str(event.version),
+            escape(f"{event.why}\n{numbers}" if numbers else event.why),
+        )
+    table.columns[0].max_width = _WHO
+    table.columns[1].no_wrap = True
+    Console().print(table)
+
+
+def event_record(event: Event) -> dict[str, Any]:
+    """An event as ``--json`` tells it: without all that holds after it, but for the aliases."""
+    return {**event.model_dump(mode="json", exclude={"after"}), "aliases": event.after.aliases}
+
+
+def print_diff(registry: Registry, before: VersionName, after: VersionName, *, as_json: bool) -> None:
     """Compare two versions by what their bundles and the history say; no photo is labelled.
 
     Raises:
@@ -91,16 +137,34 @@ def diff_versions(registry: Registry, before: VersionName, after: VersionName) -
     """
     first, second = (read_manifest(registry.path(name.model, name.version)) for name in (before, after))
     old, new = first.manifest.labels, second.manifest.labels
-    settings, others = _settings(first), _settings(second)
-    names = [*settings, *(name for name in others if name not in settings)]
-    return VersionDiff(
-        before=before,
-        after=after,
-        labels_added=tuple(label for label in new if label not in old),
-        labels_removed=tuple(label for label in old if label not in new),
-        settings=tuple(Setting(name, settings.get(name), others.get(name)) for name in names),
-        between=_between(registry, before, after),
-    )
+    added = [label for label in new if label not in old]
+    removed = [label for label in old if label not in new]
+    was, is_now = _settings(first), _settings(second)
+    settings = [(name, was.get(name), is_now.get(name)) for name in dict.fromkeys([*was, *is_now])]
+    between = _between(registry, before, after)
+    if as_json:
+        record = {
+            "before": str(before),
+            "after": str(after),
+            "labels_added": added,
+            "labels_removed": removed,
+            "settings": [{"name": name, "before": a, "after": b} for name, a, b in settings],
+            "between": [event_record(event) for event in between],
+        }
+        print(json.dumps(record, indent=1))
+        return
+    say(f"Labels added: {', '.join(added) or 'none'}")
+    say(f"Labels removed: {', '.join(removed) or 'none'}")
+    table = _table("", str(before), str(after))
+    for name, a, b in settings:
+        if a != b:
+            table.add_row(escape(name), _value(name, a), _value(name, b))
+    if table.rows:
+        Console().print(table)
+    say(f"The same in both: {', '.join(name for name, a, b in settings if a == b) or 'nothing'}")
+    if between:
+        say("What happened between:")
+        print_events(between, as_json=False)
 
 
 def _settings(bundle: Bundle) -> dict[str, Any]:
@@ -132,176 +196,14 @@ def _of_variant(bundle: Bundle, name: str, variant: Variant) -> dict[str, Any]:
     }
 
 
-def _between(registry: Registry, before: VersionName, after: VersionName) -> tuple[Event, ...]:
+def _between(registry: Registry, before: VersionName, after: VersionName) -> list[Event]:
+    """What happened to the model from the earlier version's publication to the later one's, the oldest first."""
     if before.model != after.model:
-        return ()
+        return []
     events = registry.history(before.model).events()
     started = {event.version: event.number for event in events if event.what is What.PUBLISHED}
     first, last = sorted((started[before.version], started[after.version]))
-    return tuple(event for event in events if first < event.number <= last)
-
-
-@dataclass(frozen=True)
-class ListedVersion:
-    """A version of a model.
-
-    Attributes:
-        model: its name.
-        version: its number.
-        aliases: that mean it.
-        accuracy: of the default variant, on the validation photos of its training.
-        bytes: of the default variant's ONNX file.
-        published_at: in UTC, ISO 8601.
-        refused: why a gate refused it; empty where none did.
-        digest: of its bundle.
-        promise: the precision that it promises by its own choice, or ``none``; nothing where that is not known.
-    """
-
-    model: str
-    version: int
-    aliases: tuple[str, ...]
-    accuracy: float | None
-    bytes: int | None
-    published_at: str
-    refused: tuple[str, ...]
-    digest: str
-    promise: str | None
-
-
-def list_versions(registry: Registry, damaged: Callable[[str], None]) -> list[ListedVersion]:
-    """All versions of all models, in order.
-
-    Args:
-        registry: to look in.
-        damaged: is told of a model whose history cannot be read; the others are listed all the same.
-    """
-    found: list[ListedVersion] = []
-    for name in registry.names():
-        try:
-            found += versions_of(name, registry.state(name))
-        except (HangtagError, OSError) as error:
-            damaged(f"{name}: {error}")
-    return found
-
-
-def versions_of(name: str, state: State) -> list[ListedVersion]:
-    """The versions of one model, in order."""
-    return [_listed(name, number, what, state) for number, what in sorted(state.versions.items())]
-
-
-def _listed(name: str, number: int, what: VersionState, state: State) -> ListedVersion:
-    aliases = tuple(sorted(alias for alias, to in state.aliases.items() if to == number))
-    return ListedVersion(
-        model=name,
-        version=number,
-        aliases=aliases,
-        accuracy=what.accuracy,
-        bytes=what.bytes,
-        published_at=what.published_at,
-        refused=what.refused,
-        digest=what.digest,
-        promise=what.promise,
-    )
-
-
-_UNITS: Final = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3600), ("minute", 60))
-
-
-def ago(then: str, now: datetime) -> str:
-    """Such as ``3 days ago``.
-
-    Args:
-        then: in ISO 8601, with its offset from UTC; clocks of two machines may make it lie ahead.
-        now: with a time zone.
-    """
-    seconds = (now - datetime.fromisoformat(then)).total_seconds()
-    for unit, length in _UNITS:
-        count = int(seconds // length)
-        if count > 0:
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"
-
-
-_MEGABYTE = 1_000_000
-_WHO = 24
-"""Columns of a terminal of 80 for when and who; the reasons have what is left."""
-
-
-def say(text: str) -> None:
-    """A line to a person; nothing in it is markup."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def print_versions(versions: Sequence[ListedVersion], place: str, *, as_json: bool) -> None:
-    """A table with a version a row, or a JSON list."""
-    if as_json:
-        print(json.dumps([asdict(version) for version in versions], indent=1))
-        return
-    if not versions:
-        say(f"No models in {place}; hangtag models publish BUNDLE --name NAME brings one there.")
-        return
-    table, now = (
-        _table("model", "version", "aliases", "validation", "precision", "size", "published", "gate"),
-        datetime.now(UTC),
-    )
-    for one in versions:
-        table.add_row(
-            escape(one.model),
-            str(one.version),
-            f"[green]{', '.join(one.aliases)}[/green]" if CHAMPION in one.aliases else ", ".join(one.aliases),
-            "" if one.accuracy is None else f"{one.accuracy:.1%}",
-            one.promise or "",
-            "" if one.bytes is None else f"{one.bytes / _MEGABYTE:,.2f} MB",
-            ago(one.published_at, now),
-            "[red]refused[/red]" if one.refused else "",
-        )
-    Console().print(table)
-
-
-def print_events(events: Sequence[Event], *, as_json: bool) -> None:
-    """A table with an event a row, readable on 80 columns, the newest last, or a JSON object a line."""
-    if as_json:
-        for event in events:
-            print(json.dumps(event_record(event)))
-        return
-    table, now = _table("when, who", "what", "version", "why"), datetime.now(UTC)
-    for event in events:
-        done = event.what.replace("_", " ") + (" by force" if event.forced else "")
-        numbers = ", ".join(f"{name} {_short(value)}" for name, value in event.numbers.items())
-        table.add_row(
-            escape(f"{ago(event.at, now)}\n{event.by}"),
-            escape(f"{done}\nin cycle {event.cycle}" if event.cycle else done),
-            str(event.version),
-            escape(f"{event.why}\n{numbers}" if numbers else event.why),
-        )
-    table.columns[0].max_width = _WHO
-    table.columns[1].no_wrap = True
-    Console().print(table)
-
-
-def event_record(event: Event) -> dict[str, Any]:
-    """An event as ``--json`` tells it: without all that holds after it, but for the aliases."""
-    return {**event.model_dump(mode="json", exclude={"after"}), "aliases": event.after.aliases}
-
-
-def print_diff(diff: VersionDiff, *, as_json: bool) -> None:
-    """What changed, and what happened between."""
-    if as_json:
-        record = {**asdict(diff), "before": str(diff.before), "after": str(diff.after)}
-        print(json.dumps({**record, "between": [event_record(event) for event in diff.between]}, indent=1))
-        return
-    say(f"Labels added: {', '.join(diff.labels_added) or 'none'}")
-    say(f"Labels removed: {', '.join(diff.labels_removed) or 'none'}")
-    changed = [setting for setting in diff.settings if not setting.same]
-    table = _table("", str(diff.before), str(diff.after))
-    for setting in changed:
-        table.add_row(escape(setting.name), _value(setting, setting.before), _value(setting, setting.after))
-    if changed:
-        Console().print(table)
-    say(f"The same in both: {', '.join(setting.name for setting in diff.settings if setting.same) or 'nothing'}")
-    if diff.between:
-        say("What happened between:")
-        print_events(diff.between, as_json=False)
+    return [event for event in events if first < event.number <= last]
 
 
 def _table(*titles: str) -> Table:
@@ -312,10 +214,10 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def _value(setting: Setting, value: object) -> str:
+def _value(name: str, value: object) -> str:
     if value is None:
         return "–"
-    if setting.name.endswith("accuracy") and isinstance(value, float):
+    if name.endswith("accuracy") and isinstance(value, float):
         return f"{value:.1%}"
     return escape(_short(value))
 

@@ -26,7 +26,7 @@ def test_the_distance_is_that_worked_out_by_hand():
 
 def test_keras_is_asked_for_all_three_ends(expected, make_network, pixels):
     network = make_network("cnn", 2)
-    found = expected.keras_says(network, pixels)
+    found = expected.keras_outputs(network, pixels)
     assert (found.features.shape, found.logits.shape, found.probabilities.shape) == ((5, 320), (5, 2), (5, 1))
     second = found.scores(1.0, None).probabilities[:, 1]
     assert second == pytest.approx(found.probabilities[:, 0], abs=1e-6)

@@ -24,19 +24,19 @@ def session(model):
     return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def onnx_says(model, pixels):
+def onnx_scores(model, pixels):
     return session(model).run(["probabilities"], {"image": pixels})[0]
 
 
-def keras_says(network, pixels):
+def keras_outputs(network, pixels):
     said = np.asarray(network(pixels.astype(np.float32), training=False))
     return np.concatenate([1 - said, said], axis=1) if said.shape[1] == 1 else said
 
 
 @pytest.mark.parametrize("batch", [1, 5])
 def test_onnx_runtime_says_what_keras_says(network, model, pixels, batch):
-    expected = keras_says(network, pixels[:batch])
-    got = onnx_says(model, pixels[:batch])
+    expected = keras_outputs(network, pixels[:batch])
+    got = onnx_scores(model, pixels[:batch])
     assert got.shape == expected.shape
     assert got.dtype == np.float32
     assert np.abs(got - expected).max() <= 1e-4
@@ -44,7 +44,7 @@ def test_onnx_runtime_says_what_keras_says(network, model, pixels, batch):
 
 
 def test_probabilities_sum_to_one(model, pixels):
-    assert onnx_says(model, pixels).sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert onnx_scores(model, pixels).sum(axis=1) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_pixels_go_in_and_probabilities_come_out(network, model):
@@ -74,7 +74,7 @@ def test_logits_are_divided_by_the_temperature(network, pixels, temperature):
     columns = np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
     scaled = np.exp(columns / temperature - (columns / temperature).max(axis=1, keepdims=True))
     expected = scaled / scaled.sum(axis=1, keepdims=True)
-    assert np.abs(onnx_says(convert(network, 32, temperature), pixels) - expected).max() <= 1e-4
+    assert np.abs(onnx_scores(convert(network, 32, temperature), pixels) - expected).max() <= 1e-4
 
 
 def test_a_layer_that_onnx_does_not_have_is_refused(make_network):

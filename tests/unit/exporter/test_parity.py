@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from exporter.parity import class_probabilities, compare, compare_scores, compare_unknown
-from exporter.prove import onnx_says
+from exporter.prove import onnx_scores
 from models.classifier import Scores
 
 KERAS = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]], np.float32)
@@ -121,7 +121,7 @@ def counting_model():
 )
 def test_photos_are_run_in_batches_and_answered_in_order(counting_model, batch, sizes):
     pixels = np.arange(70, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    said = onnx_says(counting_model, pixels, batch)
+    said = onnx_scores(counting_model, pixels, batch)
     assert said.probabilities[:, 0].tolist() == sizes
     assert said.probabilities[:, 1].tolist() == (np.arange(70) * 12).tolist()
     assert said.unknown is None

@@ -13,9 +13,9 @@ from models.statistics.out_of_distribution import DistanceHead
 @pytest.fixture
 def exporter(make_network):  # loads TensorFlow
     from exporter.graph import convert
-    from exporter.prove import keras_says, prove
+    from exporter.prove import keras_outputs, prove
 
-    return SimpleNamespace(convert=convert, prove=prove, keras_says=keras_says)
+    return SimpleNamespace(convert=convert, prove=prove, keras_outputs=keras_outputs)
 
 
 def metadata(temperature=1.0, limit=None):

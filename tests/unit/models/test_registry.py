@@ -2,6 +2,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from models.errors import BundleError, RegistryError
 from models.reference import resolve_model
 from models.registry.history import CHALLENGER, CHAMPION, What
 from models.registry.registry import Published, Registry, check_model_name, open_registry
+from models.registry.state import VersionRules
 from models.storage.storage import FolderStorage
 from tests.paper_bundle import write_paper_bundle
 
@@ -169,10 +171,10 @@ def test_of_two_rollbacks_at_once_one_goes_back(registry: Registry, bundles: lis
     publish_all(registry, bundles[:3])
     for version in (1, 2, 3):
         registry.promote("shop", version, "")
-    both = [registry.rules("shop").rolled_back(3) for _ in range(2)]
-    registry.history("shop").append(What.ROLLED_BACK, both[0], "worse")
+    go_back = partial(VersionRules("shop", registry.place).rolled_back, instead_of=3)
+    registry.history("shop").append(What.ROLLED_BACK, go_back, "worse")
     with pytest.raises(RegistryError, match=r"shop@2 became champion instead of shop@3; nothing was changed"):
-        registry.history("shop").append(What.ROLLED_BACK, both[1], "worse, I say")
+        registry.history("shop").append(What.ROLLED_BACK, go_back, "worse, I say")
     assert registry.resolve("shop", CHAMPION) == 2
 
 

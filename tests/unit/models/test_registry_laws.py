@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.errors import RegistryError
 from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import Registry, open_registry
-from models.registry.state import Change, State, VersionRules, VersionState
+from models.registry.state import Changed, State, VersionRules, VersionState
 from tests.paper_bundle import write_paper_bundle
 
 VERSIONS = st.integers(1, 4)
@@ -26,16 +26,16 @@ OPERATIONS = st.one_of(
 RULES = VersionRules("shop", "registry")
 
 
-def change_of(state: State, operation: str, version, detail) -> Change:
+def changed_by(state: State, operation: str, version, detail) -> Changed:
     what = VersionState(digest=f"{version or 0:064d}", published_at="2026-11-22T03:00:00+00:00")
     makers = {
-        "publish": lambda: RULES.published(version, what, detail),
-        "promote": lambda: RULES.promoted(version, None, force=detail),
-        "refuse": lambda: RULES.refused(version, ("worse.",)),
-        "rollback": lambda: RULES.rolled_back(state.aliases.get(CHAMPION)),
-        "alias": lambda: RULES.aliased(version, detail),
-        "unalias": lambda: RULES.unaliased(version, detail),
-        "delete": lambda: RULES.deleted(version),
+        "publish": lambda: RULES.published(state, version, what, detail),
+        "promote": lambda: RULES.promoted(state, version, None, force=detail),
+        "refuse": lambda: RULES.refused(state, version, ("worse.",)),
+        "rollback": lambda: RULES.rolled_back(state, state.aliases.get(CHAMPION)),
+        "alias": lambda: RULES.aliased(state, version, detail),
+        "unalias": lambda: RULES.unaliased(state, version, detail),
+        "delete": lambda: RULES.deleted(state, version),
     }
     return makers[operation]()
 
@@ -59,7 +59,7 @@ def test_aliases_always_name_versions_that_are_there(operations) -> None:
     state = State()
     for operation in operations:
         try:
-            changed = change_of(state, *operation)(state)
+            changed = changed_by(state, *operation)
         except RegistryError:
             continue
         if changed is not None:

@@ -31,7 +31,7 @@ def test_no_figure_is_cut_off_on_a_narrow_terminal(make_bundle, photos, width, t
 def test_it_says_what_the_figures_are_of():
     text = " ".join(printed(RECORD, 200).split())
     assert "accuracy: not known; name class folders with --images." in text
-    assert "agrees: says what float32 says, on the 3 golden photos." in text
+    assert "agrees: predicts what float32 predicts, on the 3 golden photos." in text
     assert "1 more photos could not be read." in text
     assert "A, 2 cores (avx2), Linux 6, Python 3, onnxruntime 1" in text
 

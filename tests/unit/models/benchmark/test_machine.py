@@ -2,7 +2,8 @@ import platform
 
 import pytest
 
-from models.benchmark.record import this_machine, usable_cores
+from models.benchmark.record import this_machine
+from models.process import usable_cores
 
 INTEL = """processor\t: 0
 model name\t: Intel(R) Xeon(R) @ 2.20GHz
