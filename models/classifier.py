@@ -1,7 +1,6 @@
 """Photos in, labels out, with one ONNX file on the CPU."""
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, overload
 
@@ -15,7 +14,7 @@ from models.edge import EdgeModel, edge_model, is_edge
 from models.errors import BundleError, ImageError, InputError
 from models.manifest import ModelMetadata
 from models.photo import read_photo
-from models.preprocess import Pixels, preprocess, preprocess_image
+from models.preprocess import Pixels, PreprocessSpec, preprocess, preprocess_image
 from models.session import open_session, read_metadata
 
 if TYPE_CHECKING:
@@ -91,16 +90,9 @@ class Classifier:
         return self.score(pixels).probabilities
 
     def score(self, pixels: Pixels) -> Scores:
-        """Run the network.
+        """Run the network on pixels ``uint8 (batch, S, S, 3)`` as :func:`models.preprocess.preprocess` makes them.
 
-        Args:
-            pixels: ``uint8 (batch, S, S, 3)`` as :func:`models.preprocess.preprocess` makes them.
-
-        Returns:
-            The scores of each photo, whatever else is in the batch.
-
-        Raises:
-            InputError: the shape or the dtype is another.
+        A photo's scores are the same whatever else is in the batch. InputError: the shape or the dtype is another.
         """
         size = self.metadata.preprocess.size
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3):
@@ -139,21 +131,20 @@ class Classifier:
             msg = f"Expected top_k of at least 1, got {top_k}."
             raise InputError(msg)
         if not isinstance(images, list):
-            return self._classify_batch([images], top_k)[0]
+            return self.classify([images], top_k)[0]
         return [
             prediction
             for start in range(0, len(images), BATCH)
-            for prediction in self._classify_batch(images[start : start + BATCH], top_k)
+            for prediction in self.decide(
+                self.score(np.stack([self._pixels(image) for image in images[start : start + BATCH]])), top_k
+            )
         ]
-
-    def _classify_batch(self, images: Sequence[ImageInput], top_k: int) -> list[Prediction]:
-        return self.decide(self.score(np.stack([self._pixels(image) for image in images])), top_k)
 
     def _pixels(self, image: ImageInput) -> Pixels:
         spec = self.metadata.preprocess
         match image:
             case str() | Path():
-                return _preprocess_file(Path(image), self)
+                return _preprocess_file(Path(image), spec)
             case bytes():
                 return preprocess(image, spec)
             case Image.Image():
@@ -165,9 +156,9 @@ class Classifier:
                 raise InputError(msg)
 
 
-def _preprocess_file(path: Path, classifier: Classifier) -> Pixels:
+def _preprocess_file(path: Path, spec: PreprocessSpec) -> Pixels:
     try:
-        return preprocess(read_photo(path), classifier.metadata.preprocess)
+        return preprocess(read_photo(path), spec)
     except ImageError as error:
         if str(path) in str(error):
             raise
@@ -211,8 +202,8 @@ def load(
             threshold is none.
     """
     place = Path(path)
-    opened = _open_file if place.is_file() else _open_bundle
-    session, metadata, digest = opened(place, variant, threads)
+    opened = _open_file(place, variant, threads) if place.is_file() else _open_bundle(place, variant, threads)
+    session, metadata, digest = opened
     if is_edge(session):
         msg = (
             f"Expected a model that takes squares of pixels in {place}, got an edge graph, which takes whole photos; "

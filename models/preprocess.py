@@ -11,7 +11,7 @@ import io
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -39,54 +39,12 @@ __all__ = [
     "PreprocessSpec",
     "accepted_formats",
     "fingerprint",
-    "identified",
     "opened",
     "orientation_of",
     "preprocess",
     "preprocess_image",
     "whole_rgb",
 ]
-
-
-_OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
-_LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
-"""Those that Pillow's ``preinit`` leaves out: loaded when a photo is none of the others."""
-
-
-def identified(data: bytes) -> Image.Image:
-    """An image whose header has been read, and no more.
-
-    Args:
-        data: the bytes of an image file.
-
-    Raises:
-        ImageError: they are of no format that is accepted.
-    """
-    try:
-        return _of_common_format(data) or Image.open(io.BytesIO(data), formats=accepted_formats())
-    except UnidentifiedImageError as error:
-        msg = f"Expected a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file, got {len(data):,} bytes that are none of them."
-        raise ImageError(msg) from error
-
-
-def accepted_formats() -> list[str]:
-    """Our formats, and those of plugins that somebody registered; not Pillow's rare ones: EPS runs a program."""
-    for plugin in _LATER_PLUGINS:
-        import_module(plugin)
-    return _loaded_formats()
-
-
-def _of_common_format(data: bytes) -> Image.Image | None:
-    """What the plugins that are loaded by now open; the first bytes tell formats apart, so another order will do."""
-    try:
-        return Image.open(io.BytesIO(data), formats=_loaded_formats())
-    except UnidentifiedImageError:
-        return None
-
-
-def _loaded_formats() -> list[str]:
-    Image.preinit()
-    return [f for f in Image.ID if f in _OWN_FORMATS or not Image.OPEN[f][0].__module__.startswith("PIL.")]
 
 
 Pixels = npt.NDArray[np.uint8]
@@ -112,6 +70,9 @@ _TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
+_LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
+"""Those that Pillow's ``preinit`` leaves out: loaded when a photo is none of the others."""
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
 
@@ -135,14 +96,7 @@ class PreprocessSpec(BaseModel):
 
 
 def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
-    """Decode one photo.
-
-    Args:
-        data: the bytes of an image file.
-        spec: what to make of it.
-
-    Returns:
-        ``uint8 (S, S, 3)``, RGB.
+    """Decode the bytes of an image file to pixels ``uint8 (S, S, 3)``, RGB.
 
     Raises:
         ImageError: the bytes are no image, are truncated or damaged, or hold more than ``MAX_PIXELS`` pixels.
@@ -157,9 +111,6 @@ def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
 def opened(data: bytes) -> Iterator[Image.Image]:
     """A photo as Pillow opens it: its header is read, its pixels are not decoded.
 
-    Args:
-        data: the bytes of an image file.
-
     Raises:
         ImageError: the bytes are no image, or hold more than ``MAX_PIXELS`` pixels. So does whatever goes wrong with
             the image inside the block.
@@ -168,20 +119,39 @@ def opened(data: bytes) -> Iterator[Image.Image]:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
     with _only_image_errors():
-        image = identified(data)
+        image = _identified(data)
         _check_size(image)
         yield image
 
 
-def whole_rgb(image: Image.Image) -> Image.Image:
-    """All of a photo as the network would see it if it took photos of any size.
+def _identified(data: bytes) -> Image.Image:
+    """An image of an accepted format, whose header has been read, and no more.
 
-    Args:
-        image: as from :func:`opened`.
-
-    Returns:
-        An RGB image: upright, transparency laid over white, in sRGB.
+    The plugins that are loaded by now are tried first; the first bytes tell formats apart, so another order will do.
     """
+    try:
+        with suppress(UnidentifiedImageError):
+            return Image.open(io.BytesIO(data), formats=_loaded_formats())
+        return Image.open(io.BytesIO(data), formats=accepted_formats())
+    except UnidentifiedImageError as error:
+        msg = f"Expected a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file, got {len(data):,} bytes that are none of them."
+        raise ImageError(msg) from error
+
+
+def accepted_formats() -> list[str]:
+    """Our formats, and those of plugins that somebody registered; not Pillow's rare ones: EPS runs a program."""
+    for plugin in _LATER_PLUGINS:
+        import_module(plugin)
+    return _loaded_formats()
+
+
+def _loaded_formats() -> list[str]:
+    Image.preinit()
+    return [f for f in Image.ID if f in _OWN_FORMATS or not Image.OPEN[f][0].__module__.startswith("PIL.")]
+
+
+def whole_rgb(image: Image.Image) -> Image.Image:
+    """All of an :func:`opened` photo, as RGB: upright, transparency laid over white, in sRGB."""
     image.load()
     profile = image.info.get("icc_profile")
     return _srgb(_opaque(_ready(_eight_bit(_upright(image)))), profile)
@@ -197,15 +167,10 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
-    """Turn an opened Pillow image into pixels.
+    """Turn a Pillow image of any mode into pixels ``uint8 (S, S, 3)``, RGB.
 
-    Args:
-        image: any mode; an orientation tag and a colour profile in it are honoured. It is decoded in full: a JPEG's
-            bytes give slightly other pixels where the spec scales it in the DCT domain.
-        spec: what to make of it.
-
-    Returns:
-        ``uint8 (S, S, 3)``, RGB.
+    An orientation tag and a colour profile in it are honoured. It is decoded in full: a JPEG's bytes give slightly
+    other pixels where the spec scales it in the DCT domain.
 
     Raises:
         ImageError: the image is truncated, has no pixels, or its pixel format holds no photo (32-bit float).

@@ -1,7 +1,13 @@
+import io
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
-from exporter.cost import drop
+from exporter.cost import drop, speed_gain, whole_gain
+from models.preprocess import PreprocessSpec
 
 
 def says(*labels):
@@ -25,3 +31,52 @@ def test_models_that_agree_on_few_photos_are_not_known_to_agree():
     assert few[0] == pytest.approx(-few[1])
     assert few[1] > 10
     assert 0 < many[1] < 1
+
+
+def busy(layers):
+    """A model of so many matrix products."""
+    value = helper.make_tensor_value_info
+    names = [f"x{number}" for number in range(layers + 1)]
+    nodes = [helper.make_node("Cast", ["image"], ["flat"], to=TensorProto.FLOAT)]
+    nodes.append(helper.make_node("ReduceMean", ["flat", "axes"], [names[0]], keepdims=0))
+    nodes += [helper.make_node("MatMul", [a, "w"], [b]) for a, b in pairwise(names)]
+    constants = [
+        numpy_helper.from_array(np.array([1], np.int64), "axes"),
+        numpy_helper.from_array(np.eye(256, dtype=np.float32), "w"),
+    ]
+    ends = (
+        [value("image", TensorProto.UINT8, ["batch", 2, 64, 256])],
+        [value(names[-1], TensorProto.FLOAT, ["batch", 64, 256])],
+    )
+    graph = helper.make_graph(nodes, "busy", *ends, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+
+
+PIXELS = np.zeros((3, 2, 64, 256), np.uint8)
+
+
+def test_a_model_with_a_tenth_of_the_work_is_quicker_and_the_other_way_round():
+    assert speed_gain(busy(40), busy(2), PIXELS, rounds=3) > 2
+    assert speed_gain(busy(2), busy(40), PIXELS, rounds=3) < 0.5
+
+
+@pytest.mark.parametrize("photos", [1, 3, 40])
+def test_any_number_of_photos_will_do(photos):
+    assert speed_gain(busy(1), busy(1), np.zeros((photos, 2, 64, 256), np.uint8), rounds=1) > 0
+
+
+def square(side):
+    """A model that takes squares, with next to nothing to do."""
+    value = helper.make_tensor_value_info
+    node = helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT)
+    ends = [value("image", TensorProto.UINT8, ["batch", side, side, 3])], [value("floats", TensorProto.FLOAT, None)]
+    graph = helper.make_graph([node], "square", *ends)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+
+
+def test_end_to_end_photos_are_decoded_and_what_is_none_is_left_out():
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(file, "PNG")
+    spec = PreprocessSpec(size=16)
+    assert whole_gain(square(16), square(16), [b"no photo", file.getvalue(), b""], spec, rounds=1) > 0
+    assert whole_gain(square(16), square(16), [b"no photo"], spec, rounds=1) is None

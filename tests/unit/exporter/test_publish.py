@@ -1,12 +1,19 @@
 import hashlib
 import os
 import stat
+from io import BytesIO
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from exporter.assemble import golden_photos, to_ort
+from exporter.card import OPERATORS_FILE
+from exporter.prove import onnx_scores
 from exporter.publish import check_free, check_place, publish, sha256_of
 from models.bundle import open_bundle
 from models.errors import BundleError, InputError
+from models.preprocess import PreprocessSpec, preprocess
 
 FILES = {"model.onnx": b"model", "golden/a.jpg": b"photo"}
 
@@ -116,3 +123,113 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tmp_path, 
 def test_a_place_that_is_free_is_left_as_it_was(tmp_path):
     check_place(tmp_path / "shop")
     assert list(tmp_path.iterdir()) == []
+
+
+SPEC = PreprocessSpec(size=32)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """Red at the top, blue at the bottom."""
+    image = Image.new("RGB", (600, 400), "red")
+    image.paste("blue", (0, 200, 600, 400))
+    image.save(tmp_path / "shoe.png")
+    return tmp_path / "shoe.png"
+
+
+@pytest.fixture
+def samples(photo):
+    return dict(golden_photos([photo], SPEC).values())
+
+
+def test_a_sample_of_each_kind_is_there_and_can_be_read(samples):
+    assert set(samples) == {"photo", "non_square", "exif_rotated", "transparent"}
+    for data in samples.values():
+        assert preprocess(data, SPEC).shape == (32, 32, 3)
+
+
+def test_the_photo_is_the_users_own_file(samples, photo):
+    assert samples["photo"] == photo.read_bytes()
+
+
+def test_the_wide_one_is_three_times_as_wide_as_high(samples):
+    with Image.open(BytesIO(samples["non_square"])) as image:
+        assert image.width == 3 * image.height
+
+
+def test_the_turned_one_has_an_orientation_tag_and_is_seen_upright(samples):
+    with Image.open(BytesIO(samples["exif_rotated"])) as image:
+        assert image.getexif()[0x0112] == 6
+        assert image.width < image.height, "stored lying on its side"
+    top, bottom = preprocess(samples["exif_rotated"], SPEC)[[10, 22], 16]
+    assert top == pytest.approx([255, 0, 0], abs=30)
+    assert bottom == pytest.approx([0, 0, 255], abs=30)
+
+
+def test_the_transparent_one_goes_from_clear_to_opaque(samples):
+    with Image.open(BytesIO(samples["transparent"])) as image:
+        assert image.mode == "RGBA"
+        assert image.getchannel("A").getextrema() == (0, 255)
+    assert preprocess(samples["transparent"], SPEC)[6, 16].min() > 200, "white shows where it is clear"
+
+
+def test_hard_cases_are_no_larger_than_a_thumbnail(samples):
+    for kind in ("non_square", "exif_rotated", "transparent"):
+        with Image.open(BytesIO(samples[kind])) as image:
+            assert max(image.size) <= 480
+
+
+@pytest.mark.parametrize(("count", "kept"), [(1, 1), (7, 7), (8, 8), (9, 8), (30, 8)])
+def test_at_most_eight_photos_are_taken_from_all_over(tmp_path, count, kept):
+    for i in range(count):
+        Image.new("L", (20, 20), i).save(tmp_path / f"{i:02}.png")
+    chosen = [data for kind, data in golden_photos(sorted(tmp_path.iterdir()), SPEC).values() if kind == "photo"]
+    shades = [int(preprocess(data, SPEC)[0, 0, 0]) for data in chosen]
+    assert len(shades) == kept
+    assert shades == sorted(set(shades))
+    assert np.ptp(shades) >= (count - 1) * 2 // 3
+
+
+def test_what_cannot_be_read_is_passed_over(photo, tmp_path):
+    (tmp_path / "page.jpg").write_text("<html>")
+    (tmp_path / "folder.jpg").mkdir()
+    samples = golden_photos([tmp_path / "page.jpg", tmp_path / "gone.jpg", photo], SPEC)
+    assert len(samples) == 4
+    assert golden_photos([tmp_path / "page.jpg"], SPEC) == {}
+    assert golden_photos([tmp_path / "folder.jpg"], SPEC) == {}
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "I;16"])
+def test_hard_cases_are_made_of_a_photo_of_any_mode(tmp_path, mode):
+    Image.linear_gradient("L").convert("RGBA" if mode == "CMYK" else "L").convert(mode).save(tmp_path / "photo.tif")
+    assert len(golden_photos([tmp_path / "photo.tif"], SPEC)) == 4
+
+
+@pytest.mark.parametrize("size", [(5000, 1), (1, 5000)])
+def test_hard_cases_are_made_of_the_thinnest_photo(tmp_path, size):
+    Image.new("RGB", size).save(tmp_path / "thread.png")
+    for _, data in golden_photos([tmp_path / "thread.png"], SPEC).values():
+        preprocess(data, SPEC)
+
+
+def test_the_mobile_file_says_the_same_and_keeps_its_metadata(bundle, small_run):
+    from models.session import open_session, read_metadata
+
+    data = (bundle / "model.onnx").read_bytes()
+    files = to_ort({"model.onnx": data, "model.again.onnx": data})
+    assert set(files) == {"model.ort", "model.again.ort", OPERATORS_FILE}
+    with np.load(small_run / "export" / "val.npz") as kept:
+        pixels = kept["pixels"]
+    mobile = files["model.ort"]
+    assert mobile[4:8] == b"ORTM"
+    assert np.abs(onnx_scores(mobile, pixels).probabilities - onnx_scores(data, pixels).probabilities).max() < 1e-5
+    metadata = read_metadata(open_session(mobile, "model.ort", 1), "model.ort")
+    assert metadata == read_metadata(open_session(data, "model.onnx", 1), "model.onnx")
+
+
+def test_the_operators_are_listed_and_no_folder_of_ours_is(bundle, capfd):
+    operators = to_ort({"model.onnx": (bundle / "model.onnx").read_bytes()})[OPERATORS_FILE].decode()
+    assert any(line.startswith("ai.onnx;") and "Softmax" in line for line in operators.splitlines())
+    assert "#" not in operators
+    assert "/" not in operators
+    assert capfd.readouterr() == ("", "")

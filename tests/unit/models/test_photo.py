@@ -1,13 +1,28 @@
 import os
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from models.errors import ImageError, ImageFault
 from models.photo import read_photo
-from models.preprocess import MAX_BYTES
+from models.preprocess import (
+    MAX_BYTES,
+    PreprocessSpec,
+    opened,
+    orientation_of,
+    preprocess,
+    preprocess_image,
+    whole_rgb,
+)
+from tests.unit.models.pictures import PAD, RED_IS_BLUE, STORED, distance, encoded, sixteen_bit
 
 
 def fault_of(path):
@@ -98,3 +113,124 @@ def test_whatever_is_there_is_closed_again(tmp_path, make):
     with suppress(ImageError, OSError):
         read_photo(place)
     assert place.resolve() not in [handle.resolve() for handle in Path("/proc/self/fd").iterdir()]
+
+
+def whole(data):
+    with opened(data) as image:
+        return whole_rgb(image)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_an_opened_photo_is_not_decoded_yet(quarters, file_format):
+    data = encoded(quarters, file_format)
+    with opened(data) as image:
+        assert (image.format, image.size) == (file_format, quarters.size)
+    half = data[: len(data) // 2] if file_format in {"PNG", "JPEG", "BMP"} else data
+    with opened(half) as image:
+        assert image.size == quarters.size
+
+
+def test_whatever_goes_wrong_with_an_opened_photo_is_an_image_error(quarters):
+    with pytest.raises(ImageError, match="KeyError: 'plugin'") as caught, opened(encoded(quarters)):
+        {}["plugin"]
+    assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(ImageError, match="truncated") as caught, opened(encoded(quarters, "BMP")[:-99]) as image:
+        image.load()
+    assert caught.value.fault is ImageFault.UNREADABLE
+    with pytest.raises(ImageError) as caught, opened(encoded(quarters)):
+        raise MemoryError
+    assert caught.value.fault is ImageFault.TOO_LARGE
+
+
+def test_an_image_error_inside_is_left_as_it_is(quarters):
+    mine = ImageError("mine", ImageFault.TIMEOUT)
+    with pytest.raises(ImageError) as caught, opened(encoded(quarters)):
+        raise mine
+    assert caught.value is mine
+
+
+def test_a_keyboard_interrupt_inside_is_no_image_error(quarters):
+    with pytest.raises(KeyboardInterrupt), opened(encoded(quarters)):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_photo_is_not_opened(data):
+    with pytest.raises(ImageError, match="none of them"), opened(data):
+        pytest.fail("it was opened")
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("tag", STORED)
+def test_a_whole_photo_is_upright_and_as_large_as_it_was(quarters, tag, file_format):
+    turn = STORED[tag]
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    stored = quarters if turn is None else quarters.transpose(turn)
+    upright = whole(encoded(stored, file_format, exif=exif))
+    assert (upright.mode, upright.size) == ("RGB", quarters.size)
+    assert distance(np.asarray(upright), np.asarray(quarters)) < 4
+
+
+def test_a_lossless_whole_photo_is_every_pixel_of_it(quarters):
+    assert np.array_equal(np.asarray(whole(encoded(quarters))), np.asarray(quarters))
+
+
+@pytest.mark.parametrize(
+    ("mode", "file_format"),
+    [("L", "PNG"), ("P", "GIF"), ("1", "PNG"), ("CMYK", "TIFF"), ("I;16", "PNG"), ("LA", "PNG")],
+)
+def test_a_whole_photo_is_rgb_whatever_it_was(halves, mode, file_format):
+    image = sixteen_bit(halves) if mode == "I;16" else halves.convert("RGB").convert(mode)
+    found = whole(encoded(image, file_format))
+    assert (found.mode, found.size) == ("RGB", (64, 64))
+    assert distance(np.asarray(found), np.asarray(halves.convert("RGB"))) < 4
+
+
+def test_under_a_whole_cut_out_lies_white(cut_out):
+    pixels = np.asarray(whole(encoded(cut_out)))
+    assert (pixels[:, 32:] == 255).all()
+    assert (pixels[:, :32] == (0, 0, 255)).all()
+
+
+def test_a_whole_photo_is_in_srgb():
+    red = Image.new("RGB", (64, 64), (200, 30, 30))
+    assert distance(np.asarray(whole(encoded(red, icc_profile=RED_IS_BLUE))), np.array((30, 30, 200))) < 3
+
+
+@settings(deadline=None)
+@given(width=st.integers(1, 200), height=st.integers(1, 200), seed=st.integers(0, 99))
+def test_a_whole_photo_is_what_the_network_sees_but_for_its_size(width, height, seed):
+    noise = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+    data = encoded(noise)
+    assert np.array_equal(preprocess_image(whole(data), PAD), preprocess(data, PAD))
+
+
+@pytest.mark.parametrize(
+    ("tag", "orientation"), [*((tag, tag) for tag in range(1, 9)), (0, 1), (9, 1), (600, 1), (None, 1)]
+)
+def test_an_orientation_is_one_of_eight(quarters, tag, orientation):
+    exif = Image.Exif()
+    if tag is not None:
+        exif[0x0112] = tag
+    with opened(encoded(quarters, "JPEG", exif=exif)) as image:
+        assert orientation_of(image) == orientation
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+def test_a_damaged_exif_block_is_upright(quarters, exif, file_format):
+    with opened(encoded(quarters, file_format, exif=exif)) as image:
+        assert orientation_of(image) == 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "AVIF"])
+def test_the_first_photo_of_a_process_may_be_of_any_format(tmp_path, kind):
+    """Pillow's plugins are loaded when they are needed."""
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "photo", format=kind)
+    code = (
+        "import pathlib, sys; from models.preprocess import PreprocessSpec, preprocess\n"
+        "print(preprocess(pathlib.Path(sys.argv[1]).read_bytes(), PreprocessSpec(size=16)).sum())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "photo"], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == preprocess((tmp_path / "photo").read_bytes(), PreprocessSpec(size=16)).sum()

@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from models.text import number_of, printable
+from models.text import number_of, numbered, printable
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,18 @@ def test_a_number_agrees_with_its_noun(count: int, said: str) -> None:
 
 def test_an_irregular_noun_has_its_own_plural() -> None:
     assert (number_of(1, "class", "classes"), number_of(3, "class", "classes")) == ("1 class", "3 classes")
+
+
+ALMOST = st.from_regex(r"[0-9٠]{1,8}(\.json|\.done|-backup)?[~ ]?\.?(bak|json|tmp)?", fullmatch=True)
+
+
+@pytest.mark.parametrize("name", ["000007.json~", "000007", "7.json", "0000007.json", "-00007.json", "٠٠٠٠٠٧.json"])
+def test_what_is_not_exactly_a_number_is_nobodys(name: str) -> None:
+    assert numbered([name, "000003.json", "1234567.json"], ".json") == [3, 1234567]
+
+
+@given(st.lists(ALMOST | st.text()), st.sampled_from([".json", "", ".done"]))
+def test_each_number_found_has_its_file(names: list[str], suffix: str) -> None:
+    found = numbered(names, suffix)
+    assert found == sorted(found)
+    assert {f"{number:06d}{suffix}" for number in found} <= set(names)

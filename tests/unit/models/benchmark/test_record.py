@@ -1,8 +1,12 @@
 import json
+import platform
+
+import pytest
 
 from models.benchmark.judge import Judged, Judging
 from models.benchmark.measure import Measured, Speed
-from models.benchmark.record import BenchmarkRecord, Machine, dump_record, new_record
+from models.benchmark.record import BenchmarkRecord, Machine, dump_record, new_record, this_machine
+from models.process import usable_cores
 
 RECORD = BenchmarkRecord(
     schema_version=1,
@@ -85,3 +89,40 @@ def test_a_record_of_now_has_the_same_format():
 
 def test_images_of_a_core_are_those_of_all_threads_shared_out():
     assert RECORD.measured[0].speeds[0].images_per_s_per_core == 150.0
+
+
+INTEL = """processor\t: 0
+model name\t: Intel(R) Xeon(R) @ 2.20GHz
+flags\t\t: fpu sse2 avx2 avx512f avx512_vnni
+
+processor\t: 1
+model name\t: Intel(R) Xeon(R) @ 2.20GHz
+flags\t\t: fpu sse2 avx2 avx512f avx512_vnni
+"""
+ARM = """processor\t: 0
+BogoMIPS\t: 108.00
+Features\t: fp asimd asimdhp asimddp
+CPU implementer\t: 0x41
+"""
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "board", "cpu", "instructions"),
+    [
+        (INTEL, None, "Intel(R) Xeon(R) @ 2.20GHz", ("avx2", "avx512f", "avx512_vnni")),
+        (ARM, "Raspberry Pi 5 Model B Rev 1.0\0", "Raspberry Pi 5 Model B Rev 1.0", ("dotprod", "fp16")),
+        (None, None, platform.processor() or "unknown", ()),
+    ],
+)
+def test_a_machine_says_its_name_and_what_it_computes_with(tmp_path, cpuinfo, board, cpu, instructions):
+    for name, text in (("cpuinfo", cpuinfo), ("board", board)):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    machine = this_machine(tmp_path / "cpuinfo", tmp_path / "board")
+    assert (machine.cpu, machine.instructions) == (cpu, instructions)
+
+
+def test_this_machine_has_cores_and_versions():
+    machine = this_machine()
+    assert machine.cores == usable_cores() >= 1
+    assert machine.python == platform.python_version()

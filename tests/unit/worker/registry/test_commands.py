@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from models.errors import BundleError, InputError, RegistryError
 from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import Registry, open_registry
 from tests.paper_bundle import write_paper_bundle
+from worker.registry.console import ago
 
 
 @pytest.fixture
@@ -264,3 +266,23 @@ def test_what_names_no_version_is_refused(registry: Registry, model: str) -> Non
 def test_an_unknown_version_names_those_that_are_there(registry: Registry) -> None:
     with pytest.raises(RegistryError, match="found champion, challenger, 1, 2, 3 of shop"):
         run(registry, "promote", "shop@9", "--why", "sure")
+
+
+NOW = datetime(2026, 11, 22, 3, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        ("2026-11-22T03:00:30+00:00", "just now"),
+        ("2026-11-22T02:59:30+00:00", "just now"),
+        ("2026-11-22T02:59:00+00:00", "1 minute ago"),
+        ("2026-11-22T02:01:00+00:00", "59 minutes ago"),
+        ("2026-11-22T03:00:00+02:00", "2 hours ago"),
+        ("2026-11-19T03:00:00+00:00", "3 days ago"),
+        ("2026-10-01T03:00:00+00:00", "1 month ago"),
+        ("2024-11-01T03:00:00+00:00", "2 years ago"),
+    ],
+)
+def test_people_are_told_how_long_ago(then: str, said: str) -> None:
+    assert ago(then, NOW) == said

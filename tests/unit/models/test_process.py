@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.process import python_environment
+from models.process import default_cache, python_environment
 
 START = """
 import os, signal, sys, tempfile
@@ -97,3 +97,11 @@ def test_commands_that_leave_files_remove_those_of_killed_ones(place: Path, star
     run(place, DIE)
     subprocess.run([sys.executable, "-P", "-c", start], env=environment(place), cwd=place, check=True)
     assert list(place.iterdir()) == []
+
+
+def test_the_cache_is_where_the_desktop_wants_caches(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache() == tmp_path / "hangtag"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert default_cache() == Path("/home/ada/.cache/hangtag")
