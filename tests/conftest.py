@@ -144,11 +144,11 @@ def _made_up_confidence(run: Path) -> Confidence:
     import keras
     import numpy as np
 
-    from exporter.prove import keras_says
+    from exporter.prove import keras_outputs
     from models.statistics.out_of_distribution import DistanceHead
 
     with np.load(run / "export" / "val.npz") as kept:
-        said = keras_says(keras.saving.load_model(run / "weights" / "best.keras", compile=False), kept["pixels"])
+        said = keras_outputs(keras.saving.load_model(run / "weights" / "best.keras", compile=False), kept["pixels"])
     with (run / "export" / "unknown.npz").open("rb") as file:
         scores = said.scores(2.0, DistanceHead.read(file))
     some, more = np.quantile(scores.probabilities.max(axis=1), [0.3, 0.6])
