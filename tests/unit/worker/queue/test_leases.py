@@ -104,7 +104,7 @@ def feed_of(state: RedisState, job: Job, first: int, busy: BusyProcesses | None 
     """The feed of a task whose message is of a chunk."""
     with HeldLeases(state, "job") as leases:
         leases.take(first)
-        yield ExtraChunks("job", job, first, leases, state, busy or BusyProcesses())
+        yield ExtraChunks("job", job, first, leases, state, BusyProcesses() if busy is None else busy)
 
 
 def all_of(feed: ExtraChunks, most: int = 100) -> list[int]:
