@@ -27,7 +27,7 @@ format: install
 
 test: install
 	tests/install_system_packages.sh
-	$(BIN)/python -m pytest -m "not proof" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not proof" --numprocesses auto --maxprocesses 6 --dist worksteal
 
 coverage: install
 	tests/install_system_packages.sh

@@ -34,6 +34,11 @@ def pytest_configure() -> None:
     use_own_temporary_folder()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: many tests wait for what other processes do."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 class Golden:
     """What is made once for all processes of a run of the tests, and only read from then on.
 
@@ -79,7 +84,13 @@ def _private_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.fixture(scope="session")
-def catalogue(golden: Golden) -> Path:
+def catalogue(drawn: Path) -> Path:
+    """The photos that tests label; not to be changed."""
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def drawn(golden: Golden) -> Path:
     """240 drawn photos in class folders, with their faults; not to be changed."""
     from trainer.sample import draw_catalogue
 
@@ -87,9 +98,9 @@ def catalogue(golden: Golden) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_run(golden: Golden, catalogue: Path, session_cache: Path) -> Path:
+def small_run(golden: Golden, drawn: Path, session_cache: Path) -> Path:
     """A run of a small network, trained for ten epochs; not to be changed."""
-    return golden.get("cnn", lambda run: train_small(run, catalogue, session_cache))
+    return golden.get("cnn", lambda run: train_small(run, drawn, session_cache))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """``hangtag label`` as a person runs it, on real files."""
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -8,8 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
 
@@ -128,6 +132,12 @@ def test_the_same_command_again_has_nothing_left_to_do(tmp_path: Path, catalogue
     assert output.read_bytes() == before
     assert {part: part.stat().st_mtime_ns for part in (folder / "parts").iterdir()} == parts
     assert json.loads((folder / "receipt.json").read_text())["run"] == figures
+    output.write_text(f"{output.read_text()}corrected")
+    assert run(catalogue, bundle, output).returncode == 0
+    assert output.read_text().endswith("corrected"), "what a person did to it stays"
+    output.unlink()
+    assert run(catalogue, bundle, output).returncode == 0
+    assert output.read_bytes() == before
 
 
 @pytest.mark.parametrize("change", ["catalogue", "model", "option"])
@@ -148,36 +158,29 @@ def test_another_job_in_the_same_place_is_refused(tmp_path: Path, catalogue: Pat
     assert run(source, model, output, *options, "--restart").returncode == 0
 
 
-def test_what_a_person_did_to_a_finished_result_is_left_alone(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    output = tmp_path / "labels.csv"
-    assert run(catalogue, bundle, output).returncode == 0
-    output.write_text(output.read_text() + "corrected")
-    assert run(catalogue, bundle, output).returncode == 0
-    assert output.read_text().endswith("corrected")
-    output.unlink()
-    assert run(catalogue, bundle, output).returncode == 0
-    assert output.is_file()
+def test_a_catalogue_of_which_no_photo_is_there_fails_until_one_is(
+    tmp_path: Path, catalogue: Path, bundle: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a.jpg\nb.jpg\n")
+    done = run(tmp_path / "a.txt", bundle, tmp_path / "labels.csv")
+    assert done.returncode == 1
+    assert "None of the 2 photos could be labelled" in done.stderr
+    assert "row 1, a.jpg" in done.stdout
+    shutil.copy(next(catalogue.rglob("*.png")), tmp_path / "a.jpg")
+    again = run(tmp_path / "a.txt", bundle, tmp_path / "labels.csv", "--retry-failed")
+    assert again.returncode == 0
+    assert "1 failed row may pass at another time" in again.stderr
 
 
 def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    import shutil
-
-    shutil.copyfile(next(catalogue.rglob("*.png")), tmp_path / "a.png")
+    shutil.copy(next(catalogue.rglob("*.png")), tmp_path / "a.png")
     for name in ("b.heic", "c", "d.heic", ".hidden"):
         (tmp_path / name).touch()
     done = run(tmp_path, bundle, tmp_path / "labels.csv", "--json")
     assert json.loads(done.stdout)["left_out"] == {"": 1, ".heic": 2}
 
 
-def test_a_catalogue_of_which_no_photo_is_there_fails(tmp_path: Path, bundle: Path) -> None:
-    (tmp_path / "a.txt").write_text("a.jpg\nb.jpg\n")
-    done = run(tmp_path / "a.txt", bundle, tmp_path / "labels.csv")
-    assert done.returncode == 1
-    assert "None of the 2 photos could be labelled" in done.stderr
-    assert "row 1, a.jpg" in done.stdout
-
-
-def test_the_catalogue_itself_is_never_overwritten(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+def test_no_catalogue_and_no_file_of_others_is_overwritten(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
     source = tmp_path / "products.csv"
     source.write_text(f"image\n{next(catalogue.rglob('*.png'))}\n")
     before = source.read_bytes()
@@ -185,6 +188,9 @@ def test_the_catalogue_itself_is_never_overwritten(tmp_path: Path, catalogue: Pa
     assert done.returncode == 2
     assert "the catalogue itself" in done.stderr
     assert source.read_bytes() == before
+    (tmp_path / "labels.csv").write_text("precious")
+    assert run(source, bundle, tmp_path / "labels.csv").returncode == 2
+    assert (tmp_path / "labels.csv").read_text() == "precious", "no job of ours made it"
 
 
 def test_a_part_that_another_job_left_is_never_used(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
@@ -204,22 +210,12 @@ def test_a_part_that_another_job_left_is_never_used(tmp_path: Path, catalogue: P
 
 
 def test_a_moved_bundle_goes_on_with_the_job(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    import shutil
-
     shutil.copytree(bundle, tmp_path / "here")
     output = tmp_path / "labels.parquet"
     assert run(catalogue, tmp_path / "here", output).returncode == 0
     (tmp_path / "here").rename(tmp_path / "there")
     next((tmp_path / "labels.parquet.job" / "parts").iterdir()).unlink()
     assert run(catalogue, tmp_path / "there", output).returncode == 0
-
-
-def test_a_file_that_no_job_of_ours_made_is_not_overwritten(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    output = tmp_path / "labels.csv"
-    output.write_text("precious")
-    done = run(catalogue, bundle, output)
-    assert done.returncode == 2
-    assert output.read_text() == "precious"
 
 
 def test_a_damaged_receipt_is_told_and_written_anew(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
@@ -235,20 +231,6 @@ def test_a_damaged_receipt_is_told_and_written_anew(tmp_path: Path, catalogue: P
     assert run(catalogue, bundle, output).returncode == 0
     assert json.loads(receipt.read_text())["rows"] == len(before)
     assert results(output) == before
-
-
-def test_a_damaged_bundle_labels_nothing(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    import shutil
-
-    copy = tmp_path / "bundle"
-    shutil.copytree(bundle, copy)
-    data = bytearray((copy / "model.onnx").read_bytes())
-    data[len(data) // 2] ^= 1
-    (copy / "model.onnx").write_bytes(data)
-    done = run(catalogue, copy, tmp_path / "labels.csv")
-    assert done.returncode == 5
-    assert "not the file that was exported" in done.stderr
-    assert not (tmp_path / "labels.csv").exists()
 
 
 def test_the_photos_columns_pass_through_untouched(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
@@ -292,14 +274,80 @@ def test_a_catalogue_from_the_web_of_photos_on_this_disk(tmp_path: Path, catalog
     assert json.loads((tmp_path / "a.parquet.job" / "job.json").read_text())["source"] == url
 
 
-def test_rows_that_may_pass_are_said_and_tried_again(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    photo = next(catalogue.rglob("*.png"))
-    (tmp_path / "list.txt").write_text(f"{photo}\nlate.png\n")
-    output = tmp_path / "labels.csv"
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+
+def broken_files(folder: Path) -> list[Path]:
+    """A photo in six formats, with bytes flipped, cut off, and inserted; some names have no ending."""
+    rng = np.random.default_rng(5)
+    photo = Image.fromarray(rng.integers(0, 255, (60, 80, 3), np.uint8))
+    files = []
+    for kind in FORMATS:
+        buffer = io.BytesIO()
+        photo.save(buffer, kind)
+        for number in range(40):
+            data = np.frombuffer(buffer.getvalue(), np.uint8).copy()
+            data[rng.integers(0, len(data), 1 + number)] = rng.integers(0, 255, 1 + number)
+            cut = len(data) if number % 2 else int(rng.integers(0, len(data)))
+            file = folder / f"{kind.lower()}-{number}"
+            file.write_bytes(data[:cut].tobytes())
+            files.append(file)
+    return files
+
+
+def test_as_many_rows_out_as_lines_in(tmp_path: Path, bundle: Path) -> None:
+    files = broken_files(tmp_path)
+    (tmp_path / "list.txt").write_text("".join(f"{file}\n" for file in files))
+    output = tmp_path / "labels.parquet"
     done = run(tmp_path / "list.txt", bundle, output)
-    assert "1 failed row may pass at another time" in done.stderr
-    (tmp_path / "late.png").write_bytes(photo.read_bytes())
-    again = run(tmp_path / "list.txt", bundle, output, "--retry-failed")
-    assert again.returncode == 0
-    assert "may pass" not in again.stderr
-    assert "missing" not in output.read_text()
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(output).to_pylist()
+    assert [row["image"] for row in rows] == [str(file) for file in files]
+    failed = [row for row in rows if row["status"] == "failed"]
+    assert failed
+    assert all(row["error"] in {"unreadable", "too_large"} and row["error_message"] for row in failed)
+    assert all(row["label"] for row in rows if row["status"] != "failed")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, catalogue: Path) -> Path:
+    """Thirty-two photos of eight products."""
+    photos = sorted(catalogue.rglob("*.png"))[:32]
+    source = tmp_path / "shop.csv"
+    with source.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "sku", "=note"])
+        rows.writerows((photo, f"SKU-{number % 8}", "@home") for number, photo in enumerate(photos))
+    return source
+
+
+def test_products_get_a_vote_and_doubtful_rows_a_list(tmp_path: Path, shop: Path, sure_bundle: Path) -> None:
+    output = tmp_path / "labels.csv"
+    done = run(shop, sure_bundle, output, "--group-column", "sku", "--precision", "0.9", "--excel-safe")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "labels.csv.job"
+    votes = pq.read_table(folder / "by_group.parquet")
+    assert votes.column("sku").to_pylist() == [f"SKU-{number}" for number in range(8)]
+    assert votes.column("photos").to_pylist() == [4] * 8
+    with output.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["'=note"], row["sku"][:4]) for row in rows} == {("'@home", "SKU-")}
+    with (folder / "review.csv").open(newline="") as file:
+        doubtful = list(csv.DictReader(file))
+    assert {int(row["row"]) for row in doubtful} == {n for n, row in enumerate(rows, 1) if row["status"] == "review"}
+    confidences = [float(row["confidence"]) for row in doubtful]
+    assert confidences == sorted(confidences)
+    assert f"{len(doubtful)} rows, least sure first" in done.stdout
+    assert "Products: 8, " in done.stdout
+
+
+def test_what_cannot_be_done_is_refused_before_anything_is_written(tmp_path: Path, shop: Path, bundle: Path) -> None:
+    before = set(tmp_path.iterdir())
+    done = run(shop, bundle, tmp_path / "labels.parquet", "--excel-safe")
+    assert done.returncode == 2
+    assert ".csv with --excel-safe" in done.stderr
+    shop.write_text(shop.read_text().replace("sku", "photos", 1))
+    done = run(shop, bundle, tmp_path / "labels.parquet", "--group-column", "photos")
+    assert done.returncode == 2
+    assert "another --prefix" in done.stderr
+    assert set(tmp_path.iterdir()) == before

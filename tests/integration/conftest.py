@@ -1,5 +1,6 @@
 """What these tests share: a Redis, a folder of jobs with workers, and what the labels must be; and an S3."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
@@ -8,22 +9,17 @@ from uuid import uuid4
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.example_runs.chromium import chromium_binary
-from benchmarks.example_runs.page import Page, build, open_page
 from models.storage.object_storage import ObjectStorage
 from tests.conftest import Golden
-from tests.missing import skip_outside_ci
 from worker.job import JobOptions
 from worker.label import LabelRequest, label
 from worker.queue.private_redis import PrivateRedis
 
-from .examples import EdgeSays, edge_speaker, install_or_skip
 from .farm import Farm
-from .jobs import QueuedJob, Row, photo_names, write_list
+from .jobs import QueuedJob, Row, photo_names
 from .s3_server import S3Server, lead_to, open_s3_server
-from .sample_photos import odd_photos, readable_photos
 
-MANY = 4000
+MANY = 2560
 
 Expected = Callable[[list[str]], list[Row]]
 
@@ -44,32 +40,40 @@ def farm(server: PrivateRedis, tmp_path: Path) -> Iterator[Farm]:
 
 
 @pytest.fixture(scope="session")
-def catalogue(golden: Golden, catalogue: Path) -> Path:
-    """4,000 photos: the drawn ones again and again, a few bytes after each, since the same photo is labelled once."""
+def catalogue(golden: Golden, drawn: Path) -> Path:
+    """2,560 photos: the drawn ones again and again, a few bytes after each, since the same photo is labelled once."""
 
     def draw(folder: Path) -> None:
-        drawn = sorted(photo for photo in catalogue.rglob("*.*"))
-        for number, photo in enumerate(islice(cycle(drawn), MANY)):
-            place = folder / photo.relative_to(catalogue)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.with_stem(f"{number:04d}-{place.stem}").write_bytes(photo.read_bytes() + number.to_bytes(2))
+        for copy, photo in _copies(drawn).items():
+            (folder / copy).parent.mkdir(parents=True, exist_ok=True)
+            (folder / copy).write_bytes(photo.read_bytes() + int(Path(copy).name[:4]).to_bytes(2))
 
     return golden.get("many", draw)
 
 
+def _copies(drawn: Path) -> dict[str, Path]:
+    """Name of a copy, which begins with its number → the drawn photo."""
+    photos = enumerate(islice(cycle(sorted(drawn.rglob("*.*"))), MANY))
+    return {str((at := photo.relative_to(drawn)).with_stem(f"{n:04d}-{at.stem}")): photo for n, photo in photos}
+
+
 @pytest.fixture(scope="session")
-def truth(golden: Golden, catalogue: Path, bundle: Path) -> dict[str, Row]:
-    """Photo → what ``hangtag label`` says of it."""
+def truth(golden: Golden, drawn: Path, catalogue: Path, bundle: Path) -> dict[str, Row]:
+    """Photo → what ``hangtag label`` says of it: of a copy the same as of the drawn one, but for its SHA-256."""
 
     def label_all(folder: Path) -> None:
         folder.mkdir()
-        label(
-            LabelRequest(catalogue, bundle, JobOptions(), output=folder / "labels.parquet", workers=2), lambda *_: None
-        )
+        label(LabelRequest(drawn, bundle, JobOptions(), output=folder / "labels.parquet", workers=2), lambda *_: None)
 
+    rows = pq.read_table(golden.get("truth", label_all) / "labels.parquet").to_pylist()
+    said = {row.pop("image"): row for row in rows}
     return {
-        row.pop("image"): row for row in pq.read_table(golden.get("truth", label_all) / "labels.parquet").to_pylist()
+        copy: _row_of(catalogue / copy, said[str(photo.relative_to(drawn))]) for copy, photo in _copies(drawn).items()
     }
+
+
+def _row_of(copy: Path, row: Row) -> Row:
+    return row | {"sha256": row["sha256"] and hashlib.sha256(copy.read_bytes()).hexdigest()}
 
 
 @pytest.fixture
@@ -80,14 +84,14 @@ def expected(truth: dict[str, Row]) -> Expected:
 
 @pytest.fixture
 def names(catalogue: Path) -> list[str]:
-    """4,000 rows, or 16 chunks: some seconds of work."""
+    """2,560 rows, or 10 chunks: some seconds of work."""
     return photo_names(catalogue, MANY)
 
 
 @pytest.fixture
 def job(farm: Farm, catalogue: Path, bundle: Path, names: list[str]) -> QueuedJob:
     """A job of these rows, submitted; no worker is there yet."""
-    return farm.submit(write_list(farm.folder / "list.txt", names), bundle, root=catalogue)
+    return farm.submit(names, bundle, root=catalogue)
 
 
 @pytest.fixture(scope="session")
@@ -115,41 +119,3 @@ def bucket(s3: S3Server) -> str:
 @pytest.fixture
 def in_s3(bucket: str) -> ObjectStorage:
     return ObjectStorage(f"s3://{bucket}/jobs/spring")
-
-
-@pytest.fixture(scope="session")
-def ordinary(catalogue: Path) -> list[Path]:
-    """Twelve photos that everybody can read, of several classes."""
-    return readable_photos(catalogue, 12)
-
-
-@pytest.fixture(scope="session")
-def odd(tmp_path_factory: pytest.TempPathFactory, ordinary: list[Path]) -> list[Path]:
-    """One photo in ways that are often read wrongly."""
-    return odd_photos(tmp_path_factory.mktemp("odd"), ordinary[0])
-
-
-@pytest.fixture(scope="session")
-def edge_says(edge_bundle: Path) -> EdgeSays:
-    """What the edge graph says of photos that Hangtag decoded."""
-    return edge_speaker(edge_bundle)
-
-
-@pytest.fixture(scope="session")
-def node_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``examples/node``, installed."""
-    return install_or_skip("node", tmp_path_factory.mktemp("node"))
-
-
-@pytest.fixture(scope="session")
-def built_page(tmp_path_factory: pytest.TempPathFactory, edge_bundle: Path) -> Path:
-    """``examples/browser``, installed and built for a small bundle."""
-    skip_outside_ci(None if chromium_binary() else "chromium is not installed; install it.")
-    return build(install_or_skip("browser", tmp_path_factory.mktemp("browser")), edge_bundle)
-
-
-@pytest.fixture
-def page(built_page: Path, tmp_path: Path) -> Iterator[Page]:
-    """The page, opened in a new browser; the model is loaded."""
-    with open_page(built_page, tmp_path / "profile") as page:
-        yield page

@@ -2,11 +2,11 @@
 
 import sys
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import redis
 
-from worker.job import JobOptions
+from models.storage.storage import FolderStorage
+from worker.job import JobOptions, open_job
 from worker.priority import Priority
 from worker.queue.control import open_control
 from worker.queue.messages import QUEUES
@@ -14,35 +14,37 @@ from worker.queue.private_redis import PrivateRedis
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import SubmitRequest, submit
 
-from .jobs import QueuedJob
-from .processes import HANGTAG, WorkerProcess, clean_environment, run_hangtag
+from .jobs import QueuedJob, write_list
+from .processes import HANGTAG, Processes, WorkerProcess
 
 __all__ = ["Farm"]
 
 
-class Farm:
+class Farm(Processes):
     """Submits jobs, starts workers, and ends those that are left at the end of a test.
 
     Args:
         folder: an empty one, for the folder of jobs and the workers' logs.
         server: the Redis.
+        url: of the Redis, where it is not the server's own.
+        environment: more than leads to Redis and the folder of jobs.
     """
 
-    def __init__(self, folder: Path, server: PrivateRedis) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, server: PrivateRedis, url: str | None = None, **environment: str) -> None:
         self.server = server
         self.jobs = folder / "jobs"
-        self.client = redis.Redis.from_url(server.url, decode_responses=True)
-        self.workers: list[WorkerProcess] = []
+        self.client = redis.Redis.from_url(url or server.url, decode_responses=True)
+        self.settings = QueueSettings(redis_url=url or server.url, jobs=str(self.jobs))
+        lead = {"HANGTAG_REDIS_URL": url or server.url, "HANGTAG_JOBS": str(self.jobs)}
+        super().__init__(folder, lead | environment)
 
     @property
-    def settings(self) -> QueueSettings:
-        """What workers and submitters agree on."""
-        return QueueSettings(redis_url=self.server.url, jobs=str(self.jobs))
+    def workers(self) -> list[WorkerProcess]:
+        return self.processes
 
     def submit(
         self,
-        source: Path,
+        names: list[str] | Path,
         model: Path,
         name: str = "job",
         *,
@@ -50,13 +52,20 @@ class Farm:
         timeout_s: float = 10.0,
         priority: Priority = Priority.NORMAL,
     ) -> QueuedJob:
-        """Write a job and queue its first chunks, as ``hangtag submit`` does."""
+        """Write a job of some photos or of a catalogue, and queue its first chunks, as ``hangtag submit`` does."""
+        source = names if isinstance(names, Path) else write_list(self.folder / f"{name}.txt", names)
         options = JobOptions(timeout_s=timeout_s)
         request = SubmitRequest(source, model, options, name=name, image_root=root, priority=priority)
         with open_control(self.settings) as control:
-            job = submit(request, control.jobs, lambda _: None).job
+            submit(request, control.jobs, lambda _: None)
             control.reconciler.supply(name)
-        return QueuedJob(name, job, self.jobs / name, self.client)
+        return self.job(name)
+
+    def job(self, name: str) -> QueuedJob:
+        """A job that is there."""
+        found = open_job(FolderStorage(self.jobs / name))
+        assert found
+        return QueuedJob(name, found, self.jobs / name, self.client)
 
     def worker(
         self,
@@ -67,33 +76,17 @@ class Farm:
         env: dict[str, str] | None = None,
     ) -> WorkerProcess:
         """Start ``hangtag worker``, and wait until it takes tasks."""
-        options = ("--concurrency", str(slots), "--redis", url or self.server.url, "--jobs", str(jobs or self.jobs))
-        worker = self.start((*HANGTAG, "worker", *options), env)
+        worker = self.early_worker(url, "--concurrency", str(slots), "--jobs", str(jobs or self.jobs), env=env)
         worker.wait_until_ready()
         return worker
 
-    def early_worker(self, url: str | None = None) -> WorkerProcess:
+    def early_worker(self, url: str | None = None, *options: str, env: dict[str, str] | None = None) -> WorkerProcess:
         """Start ``hangtag worker``, and wait for nothing: Redis may be away."""
-        return self.start((*HANGTAG, "worker", "--redis", url or self.server.url, "--jobs", str(self.jobs)))
+        return self.start((*HANGTAG, "worker", *(("--redis", url) if url else ()), *options), env)
 
     def celery_worker(self) -> WorkerProcess:
         """Start a worker the way Celery's own documentation does."""
-        command = (sys.executable, "-m", "celery", "-A", "worker", "worker", "--concurrency", "2")
-        return self.start(command, {"HANGTAG_REDIS_URL": self.server.url, "HANGTAG_JOBS": str(self.jobs)})
-
-    def start(self, command: tuple[str, ...], env: dict[str, str] | None = None) -> WorkerProcess:
-        """Start a worker."""
-        log = self.folder / f"worker-{len(self.workers)}.log"
-        elsewhere = self.folder / "elsewhere"
-        elsewhere.mkdir(exist_ok=True)
-        worker = WorkerProcess.start(command, log, clean_environment(**(env or {})), elsewhere)
-        self.workers.append(worker)
-        return worker
-
-    def hangtag(self, *arguments: str) -> "CompletedProcess[str]":
-        """Run a command about the farm's jobs."""
-        environment = clean_environment(HANGTAG_REDIS_URL=self.server.url, HANGTAG_JOBS=str(self.jobs))
-        return run_hangtag(*arguments, env=environment)
+        return self.start((sys.executable, "-m", "celery", "-A", "worker", "worker", "--concurrency", "2"))
 
     def waiting(self) -> list[str]:
         """The messages in the queues."""
@@ -108,8 +101,5 @@ class Farm:
         return not self.waiting() and not self.client.exists("unacked")
 
     def close(self) -> None:
-        """Kill the workers, and show what they logged, for the report of a test that failed."""
-        for worker in self.workers:
-            worker.kill_all()
-            print(f"--- {worker.log.name}, exit status {worker.process.returncode}\n{worker.log.read_text()}")
+        super().close()
         self.client.close()

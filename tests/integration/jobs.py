@@ -98,8 +98,9 @@ class QueuedJob:
         rows: list[Row] = pq.read_table(self.folder / "labels.parquet").to_pylist()
         return rows
 
-    def assert_one_part_a_chunk(self) -> None:
-        """No chunk is without a part, and none has two."""
+    def assert_right_once(self, expected: list[Row]) -> None:
+        """The result is what is expected; no chunk is without a part, and none has two."""
+        assert_same(self.rows(), expected)
         assert sorted(self.parts()) == [f"{chunk:06d}.r0.parquet" for chunk in range(self.chunks)]
 
     def in_hand(self) -> list[InHand]:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import psutil
 
 from tests.until import until
 
-__all__ = ["HANGTAG", "WorkerProcess", "clean_environment", "run_hangtag", "with_bad_formats"]
+__all__ = ["HANGTAG", "Processes", "WorkerProcess", "clean_environment", "run_hangtag", "with_bad_formats"]
 
 HANGTAG = (sys.executable, "-m", "hangtag")
 READY = "ready."
@@ -109,3 +110,36 @@ class WorkerProcess:
         if self.process.returncode is None:
             self.signal_all(signal.SIGKILL)
             self.process.wait()
+
+
+class Processes:
+    """Starts workers and the like in a place of a test's, and ends those that are left at the end of it.
+
+    Args:
+        folder: an empty one.
+        environment: what leads Hangtag to a Redis, and to jobs.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.environment = clean_environment(**environment)
+        self.processes: list[WorkerProcess] = []
+
+    def start(self, command: tuple[str, ...], env: Mapping[str, str] | None = None) -> WorkerProcess:
+        """Start a process."""
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir(exist_ok=True)
+        log = self.folder / f"process-{len(self.processes)}.log"
+        process = WorkerProcess.start(command, log, {**self.environment, **(env or {})}, elsewhere)
+        self.processes.append(process)
+        return process
+
+    def hangtag(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command there."""
+        return run_hangtag(*arguments, env=self.environment)
+
+    def close(self) -> None:
+        """Kill what is left, and show the logs for the report of a test that failed."""
+        for process in self.processes:
+            process.kill_all()
+            print(f"--- {process.log.name}, exit status {process.process.returncode}\n{process.log.read_text()}")

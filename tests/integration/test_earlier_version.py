@@ -12,12 +12,9 @@ import pytest
 
 import hangtag
 from models.errors import ExitCode
-from models.storage.storage import FolderStorage
-from worker.job import open_job
 from worker.queue.private_redis import PrivateRedis
 
 from .farm import Farm
-from .jobs import QueuedJob
 from .processes import clean_environment, run_hangtag
 
 PACKED = Path(__file__).parents[1] / "data" / "earlier_version.tar.xz"
@@ -118,13 +115,11 @@ def queue(server: PrivateRedis, earlier: Path) -> Iterator[Farm]:
 
 
 def test_a_queued_job_is_found_and_finished_by_a_worker(queue: Farm, earlier: Path) -> None:
-    job = open_job(FolderStorage(queue.jobs / "spring"))
-    assert job
-    assert len(job.missing_chunks()) == job.spec.chunks - 1
+    job = queue.job("spring")
+    assert len(job.job.missing_chunks()) == job.chunks - 1
     queue.worker(slots=1)
-    queued = QueuedJob("spring", job, queue.jobs / "spring", queue.client)
-    assert queued.wait_for_end().rows == 150
-    rows = [tuple(str(row[name] or "") for name in SAID) for row in queued.rows()]
+    assert job.wait_for_end().rows == 150
+    rows = [tuple(str(row[name] or "") for name in SAID) for row in job.rows()]
     assert rows == said_in(earlier / "finished.csv")
 
 

@@ -2,11 +2,10 @@
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from tests.missing import skip_outside_ci
@@ -16,7 +15,7 @@ from worker.queue.private_redis import PrivateRedis, redis_binary
 from .certificates import Authority, Certificate
 from .farm import Farm
 from .jobs import assert_same, photo_names, write_list
-from .processes import clean_environment, run_hangtag
+from .processes import run_hangtag
 
 
 @pytest.fixture(scope="session")
@@ -71,30 +70,24 @@ def url_of(
 def test_submit_worker_watch_and_retry_work_with_client_certificates(
     server: PrivateRedis, authority: Authority, tmp_path: Path, catalogue: Path, bundle: Path, truth
 ) -> None:
-    names = photo_names(catalogue, 600)
-    url = url_of(server, authority, authority.vouch("client"))
-    farm = Farm(tmp_path, PrivateRedis(tmp_path / "unused"))
-    env = clean_environment(HANGTAG_REDIS_URL=url, HANGTAG_JOBS=str(farm.jobs))
+    names = photo_names(catalogue, 300)
     photos = [*(str(catalogue / name) for name in names), str(tmp_path / "late.png")]
     source = write_list(tmp_path / "list.txt", photos)
-    try:
-        worker = farm.worker(url=url)
+    with closing(Farm(tmp_path, server, url_of(server, authority, authority.vouch("client")))) as farm:
+        worker = farm.worker()
         for command in (
             ("submit", str(source), "--model", str(bundle), "--image-root", "/", "--job", "spring"),
             ("jobs", "watch", "spring"),
             ("jobs", "retry-failed", "spring"),
             ("jobs", "watch", "spring"),
         ):
-            done = run_hangtag(*command, env=env)
+            done = farm.hangtag(*command)
             assert done.returncode == 0, done.stderr
             if command[1] == "watch":
                 (tmp_path / "late.png").write_bytes((catalogue / names[0]).read_bytes())
         assert not worker.events("cannot_reconcile")
-    finally:
-        farm.close()
-    rows = pq.read_table(farm.jobs / "spring" / "labels.parquet").to_pylist()
-    relative = [*names, names[0]]
-    assert_same(rows, [{"image": p, **truth[n]} for p, n in zip(photos, relative, strict=True)])
+        rows = farm.job("spring").rows()
+    assert_same(rows, [{"image": p, **truth[n]} for p, n in zip(photos, [*names, names[0]], strict=True)])
 
 
 def wrong_authority(ours: Authority, theirs: Authority) -> tuple[Certificate, Authority]:
@@ -145,15 +138,13 @@ def test_a_worker_says_why_and_goes_on_trying(
     tls_installed: None, tmp_path: Path, authority: Authority, stranger: Authority, mistake, said: str
 ) -> None:
     certificate, trusted = mistake(authority, stranger)
-    farm = Farm(tmp_path, PrivateRedis(tmp_path / "unused"))
-    with tls_redis(tmp_path / "redis", authority, certificate) as server:
-        url = url_of(server, trusted)
-        worker = farm.early_worker(url)
-        try:
-            until(lambda: said in worker.log.read_text(), "the worker says why")
-            assert worker.alive
-        finally:
-            farm.close()
+    with (
+        tls_redis(tmp_path / "redis", authority, certificate) as server,
+        closing(Farm(tmp_path, server, url_of(server, trusted))) as farm,
+    ):
+        worker = farm.early_worker()
+        until(lambda: said in worker.log.read_text(), "the worker says why")
+        assert worker.alive
 
 
 def test_without_a_client_certificate_nobody_comes_in(
@@ -172,15 +163,10 @@ def test_without_a_client_certificate_nobody_comes_in(
 def test_a_person_may_trust_more_than_that(
     tls_installed: None, tmp_path: Path, authority: Authority, catalogue: Path, bundle: Path, option: str
 ) -> None:
-    with tls_redis(tmp_path / "redis", authority, authority.vouch("elsewhere", ("redis.example",))) as server:
-        url = f"{url_of(server, authority)}&{option}"
-        command = ("submit", str(catalogue), "--model", str(bundle), "--jobs", str(tmp_path / "jobs"), "--redis", url)
-        done = run_hangtag(*command, "--job", "spring")
-        assert done.returncode == 0, done.stderr
-        farm = Farm(tmp_path, PrivateRedis(tmp_path / "unused"))
-        try:
-            farm.worker(url=url)
-            watched = run_hangtag("jobs", "watch", "spring", "--jobs", str(tmp_path / "jobs"), "--redis", url)
-            assert watched.returncode == 0, watched.stderr
-        finally:
-            farm.close()
+    with (
+        tls_redis(tmp_path / "redis", authority, authority.vouch("elsewhere", ("redis.example",))) as server,
+        closing(Farm(tmp_path, server, f"{url_of(server, authority)}&{option}")) as farm,
+    ):
+        job = farm.submit(photo_names(catalogue, 100), bundle, root=catalogue)
+        farm.worker(slots=1)
+        assert job.wait_for_end().rows == 100

@@ -11,14 +11,13 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from models.storage.storage import open_storage
 from tests.until import until
-from worker.job import open_job
 from worker.receipt import finished_receipt
 
+from .farm import Farm
 from .guarded_redis import PASSWORD, ROOM, GuardedRedis
 from .jobs import QueuedJob, assert_same, write_list
-from .processes import HANGTAG, WorkerProcess, clean_environment, run_hangtag, with_bad_formats
+from .processes import clean_environment, run_hangtag, with_bad_formats
 from .timetable import Timetable
 
 GRACE_S = 6
@@ -33,38 +32,17 @@ def guarded(redis_installed: None, tmp_path: Path) -> Iterator[GuardedRedis]:
         yield server
 
 
-class Desk:
-    """Runs commands and workers against it."""
-
-    def __init__(self, folder: Path, server: GuardedRedis) -> None:
-        self.folder = folder
-        self.jobs = folder / "jobs"
-        self.env = clean_environment(**server.environment, HANGTAG_JOBS=str(self.jobs), HANGTAG_GRACE_S=str(GRACE_S))
-        self.workers: list[WorkerProcess] = []
-
-    def must(self, *arguments: str) -> str:
-        done = run_hangtag(*arguments, env=self.env)
-        assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
-
-    def worker(self) -> WorkerProcess:
-        elsewhere = self.folder / "elsewhere"
-        elsewhere.mkdir(exist_ok=True)
-        log = self.folder / f"worker-{len(self.workers)}.log"
-        command = (*HANGTAG, "worker", "--concurrency", "2")
-        worker = WorkerProcess.start(command, log, {**self.env, **with_bad_formats()}, elsewhere)
-        self.workers.append(worker)
-        worker.wait_until_ready()
-        return worker
-
-
 @pytest.fixture
-def desk(tmp_path: Path, guarded: GuardedRedis) -> Iterator[Desk]:
-    desk = Desk(tmp_path, guarded)
-    yield desk
-    for worker in desk.workers:
-        worker.kill_all()
-        print(worker.log.read_text())
+def farm(tmp_path: Path, guarded: GuardedRedis) -> Iterator[Farm]:
+    farm = Farm(tmp_path, guarded, **guarded.environment, **with_bad_formats(), HANGTAG_GRACE_S=str(GRACE_S))
+    yield farm
+    farm.close()
+
+
+def must(farm: Farm, *arguments: str) -> str:
+    done = farm.hangtag(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -78,21 +56,20 @@ def used_commands(admin: redis.Redis) -> set[str]:
 
 
 def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
-    desk: Desk, admin: redis.Redis, catalogue: Path, bundle: Path, names: list[str], truth
+    farm: Farm, admin: redis.Redis, catalogue: Path, bundle: Path, names: list[str], truth
 ) -> None:
     """Its model is gone for a while, a process is killed, and a photo hangs until its worker is told to end."""
-    hangs, late, good = desk.folder / "slow.jpg", desk.folder / "late.png", catalogue / names[0]
+    hangs, late, good = farm.folder / "slow.jpg", farm.folder / "late.png", catalogue / names[0]
     hangs.write_bytes(b"HANG")
     photos = [*(str(catalogue / name) for name in names[:60]), str(hangs), str(late)]
-    source = write_list(desk.folder / "list.txt", photos)
+    source = write_list(farm.folder / "list.txt", photos)
     submit = ("submit", str(source), "--model", str(bundle), "--image-root", "/", "--job", "spring", "--timeout", "300")
-    assert "jobs watch spring" in desk.must(*submit)
-    found = open_job(open_storage(str(desk.jobs / "spring")))
-    assert found
-    job = QueuedJob("spring", found, desk.jobs / "spring", admin)
-    place, away = desk.jobs / "_bundles" / found.spec.model.digest, desk.folder / "away"
+    assert "jobs watch spring" in must(farm, *submit)
+    job = QueuedJob("spring", farm.job("spring").job, farm.jobs / "spring", admin)
+    found = job.job
+    place, away = farm.jobs / "_bundles" / found.spec.model.digest, farm.folder / "away"
     place.rename(away)
-    first = desk.worker()
+    first = farm.worker()
     until(lambda: list(admin.scan_iter("hangtag:trouble:spring:*")), "the worker reports trouble")
     away.rename(place)
     held = until(job.in_hand, "a chunk is in hand")[0]
@@ -103,20 +80,20 @@ def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
     first.terminate()
     assert first.process.wait(GRACE_S + 10) == 0
     hangs.write_bytes(good.read_bytes())
-    desk.worker()
-    said = desk.must("jobs", "show", "spring", "--json")
+    farm.worker()
+    said = must(farm, "jobs", "show", "spring", "--json")
     assert '"job": "spring"' in said
-    said += desk.must("jobs", "watch", "spring")
+    said += must(farm, "jobs", "watch", "spring")
     late.write_bytes(good.read_bytes())
-    assert "1 missing" in desk.must("jobs", "retry-failed", "spring")
-    desk.must("jobs", "watch", "spring")
+    assert "1 missing" in must(farm, "jobs", "retry-failed", "spring")
+    must(farm, "jobs", "watch", "spring")
     receipt = finished_receipt(found)
     assert receipt
     assert receipt.retry == 1
     relative = [*names[:60], names[0], names[0]]
     assert_same(job.rows(), [{"image": p, **truth[n]} for p, n in zip(photos, relative, strict=True)])
     assert admin.acl_log() == []
-    said += "".join(worker.log.read_text() for worker in desk.workers)
+    said += "".join(worker.log.read_text() for worker in farm.workers)
     assert not [word for word in (PASSWORD, quote(PASSWORD), quote(PASSWORD, safe="")) if word in said]
     allowed = set(re.findall(r"\+([a-z|]+)", RIGHTS))
     assert allowed - used_commands(admin) <= HIDDEN

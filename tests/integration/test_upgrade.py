@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models.storage.storage import FolderStorage
 from tests.until import until
-from worker.job import open_job
 
 from .farm import Farm
 from .jobs import QueuedJob, assert_same, photo_names, write_list
@@ -52,9 +50,7 @@ def submit(farm: Farm, photos: Path, names: list[str], bundle: Path, env: dict[s
     lead = clean_environment(HANGTAG_REDIS_URL=farm.server.url, HANGTAG_JOBS=str(farm.jobs), **(env or {}))
     done = subprocess.run(command, env=lead, cwd=farm.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    job = open_job(FolderStorage(farm.jobs / "job"))
-    assert job
-    return QueuedJob("job", job, farm.jobs / "job", farm.client)
+    return farm.job("job")
 
 
 def version_of(job: QueuedJob) -> int:
@@ -79,8 +75,7 @@ def test_old_and_new_workers_do_a_job_of_the_old_version_together(
     assert all(one.events("chunk_done") for one in workers), "each did some of it"
     assert not any(one.events("chunk_failed") for one in workers)
     assert receipt.rows == len(names)
-    assert_same(job.rows(), [{"image": name, **truth[name]} for name in names])
-    job.assert_one_part_a_chunk()
+    job.assert_right_once([{"image": name, **truth[name]} for name in names])
 
 
 def test_an_old_worker_leaves_a_job_of_the_new_version_to_a_new_one(

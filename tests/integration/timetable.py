@@ -12,12 +12,12 @@ from tests.until import until
 from trainer.schedule.claims import Claims, ClaimStore
 from worker.queue.private_redis import PrivateRedis
 
-from .processes import HANGTAG, WorkerProcess, clean_environment
+from .processes import HANGTAG, Processes, WorkerProcess
 
 __all__ = ["Timetable"]
 
 
-class Timetable:
+class Timetable(Processes):
     """Starts beats and train workers, and ends those that are left at the end of a test.
 
     Args:
@@ -30,13 +30,11 @@ class Timetable:
     def __init__(
         self, folder: Path, server: PrivateRedis, every: str, environment: Mapping[str, str] | None = None
     ) -> None:
-        self.folder = folder
+        super().__init__(folder, {**(environment or {"HANGTAG_REDIS_URL": server.url}), "HANGTAG_GRACE_S": "8"})
         self.server = server
-        self.environment = environment or {"HANGTAG_REDIS_URL": server.url}
         self.config = folder / "shop.toml"
         self.schedule(every)
         self.book = ClaimStore(FolderStorage(folder / "registry" / "shop"))
-        self.processes: list[WorkerProcess] = []
 
     def schedule(self, every: str, more: str = "") -> None:
         """Write the config, with this time between slots and some more settings."""
@@ -60,16 +58,6 @@ class Timetable:
         worker = self.start((sys.executable, "-P", str(Path(__file__).with_name("train_worker.py"))))
         worker.wait_until_ready()
         return worker
-
-    def start(self, command: tuple[str, ...]) -> WorkerProcess:
-        """Start a process that finds this Redis."""
-        environment = clean_environment(**self.environment, HANGTAG_GRACE_S="8")
-        log = self.folder / f"process-{len(self.processes)}.log"
-        elsewhere = self.folder / "elsewhere"
-        elsewhere.mkdir(exist_ok=True)
-        process = WorkerProcess.start(command, log, environment, elsewhere)
-        self.processes.append(process)
-        return process
 
     def runs(self) -> Counter[str]:
         """How many fake cycles began, ended and were stopped."""
@@ -101,9 +89,3 @@ class Timetable:
     def settle(self) -> None:
         """Wait until nothing is open any more; beats queue what is."""
         until(lambda: not self.shelf().open, "no slot is open")
-
-    def close(self) -> None:
-        """Kill what is left, and show the logs for the report of a test that failed."""
-        for process in self.processes:
-            process.kill_all()
-            print(f"--- {process.log.name}, exit status {process.process.returncode}\n{process.log.read_text()}")

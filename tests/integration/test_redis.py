@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -12,8 +12,9 @@ from tests.until import until
 from worker.queue.private_redis import PrivateRedis
 
 from .farm import Farm
-from .jobs import QueuedJob, assert_same, write_list
+from .jobs import QueuedJob, assert_same
 from .processes import WorkerProcess
+from .proxy import Proxy, open_proxy
 
 MARK = "told-before-the-kill"
 
@@ -46,8 +47,7 @@ def test_a_redis_that_forgets_ends_no_job(
     fault(farm)
     job.wait_for_end()
     assert worker.alive
-    assert_same(job.rows(), expected(names))
-    job.assert_one_part_a_chunk()
+    job.assert_right_once(expected(names))
 
 
 def test_a_worker_with_one_slot_is_back_when_redis_is(farm: Farm, job: QueuedJob, names, expected) -> None:
@@ -66,7 +66,7 @@ def test_a_redis_that_remembers_goes_on_where_it_was(
     farm.server.append_only = True
     farm.server.kill()
     farm.server.start()
-    job = farm.submit(write_list(farm.folder / "list.txt", names), bundle, root=catalogue)
+    job = farm.submit(names, bundle, root=catalogue)
     worker = farm.worker()
     job.wait_for_parts(2)
     farm.client.set(MARK, "")
@@ -74,8 +74,7 @@ def test_a_redis_that_remembers_goes_on_where_it_was(
     assert farm.client.exists(MARK), "this Redis was to remember"
     job.wait_for_end()
     assert worker.alive
-    assert_same(job.rows(), expected(names))
-    job.assert_one_part_a_chunk()
+    job.assert_right_once(expected(names))
 
 
 def test_a_worker_waits_for_a_redis_that_is_not_there_yet(farm: Farm, job: QueuedJob, names, expected) -> None:
@@ -105,8 +104,7 @@ def test_a_redis_that_is_full_for_a_moment_ends_no_worker(farm: Farm, job: Queue
     farm.client.config_set("maxmemory", "0")
     job.wait_for_end()
     assert worker.alive
-    assert_same(job.rows(), expected(names))
-    job.assert_one_part_a_chunk()
+    job.assert_right_once(expected(names))
 
 
 def test_a_process_in_anothers_place_holds_no_connection_of_its_parents(farm: Farm, job: QueuedJob) -> None:
@@ -123,3 +121,50 @@ def test_a_process_in_anothers_place_holds_no_connection_of_its_parents(farm: Fa
 def connections(pid: int) -> set[tuple[str, int]]:
     """The near ends of a process's network connections."""
     return {(found.laddr.ip, found.laddr.port) for found in psutil.Process(pid).net_connections("inet")}
+
+
+HALF_OPEN_S = 60.0
+
+
+@pytest.fixture
+def proxy(farm: Farm) -> Iterator[Proxy]:
+    with open_proxy(farm.server.port) as proxy:
+        yield proxy
+
+
+def through(proxy: Proxy) -> str:
+    return f"redis://127.0.0.1:{proxy.port}/0"
+
+
+def test_connections_that_break_are_made_again(farm: Farm, proxy: Proxy, job: QueuedJob, names, expected) -> None:
+    worker = farm.worker(url=through(proxy))
+    for parts in (2, 5):
+        job.wait_for_parts(parts)
+        proxy.cut()
+    job.wait_for_end()
+    assert worker.alive
+    job.assert_right_once(expected(names))
+
+
+def test_silent_connections_are_given_up(farm: Farm, proxy: Proxy, job: QueuedJob, names, expected) -> None:
+    worker = farm.worker(url=through(proxy))
+    job.wait_for_parts(2)
+    proxy.go_silent(new_connections_too=False)
+    job.wait_for_end(HALF_OPEN_S)
+    assert worker.alive
+    job.assert_right_once(expected(names))
+
+
+@pytest.mark.proof
+def test_a_silent_network_that_comes_back_is_used_again(
+    farm: Farm, proxy: Proxy, job: QueuedJob, names, expected
+) -> None:
+    worker = farm.worker(url=through(proxy))
+    job.wait_for_parts(2)
+    before = proxy.connections
+    proxy.go_silent(new_connections_too=True)
+    until(lambda: proxy.connections > before, "the worker has tried to connect again")
+    proxy.take_new_connections()
+    job.wait_for_end(HALF_OPEN_S)
+    assert worker.alive
+    job.assert_right_once(expected(names))

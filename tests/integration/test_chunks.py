@@ -1,0 +1,276 @@
+"""Chunks whose process is killed, whose message is lost or comes twice, whose photos are bad: every row right, once."""
+
+import base64
+import json
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.until import until
+from worker.priority import Priority
+from worker.queue.app import CeleryPublisher, make_app
+from worker.queue.messages import CHUNK_TASK
+
+from .farm import Farm
+from .jobs import InHand, QueuedJob, Row, assert_same, photo_names
+from .processes import with_bad_formats
+
+SOON_S = 5.0
+"""Far under the 10 s that a lease lasts, and the hours that Celery lets a message of a dead worker rest."""
+
+
+def wait_for_another_try(job: QueuedJob, held: InHand) -> None:
+    """Wait until another process works on the chunk, or has done it."""
+
+    def taken() -> bool:
+        again = any(now.chunk == held.chunk and now.pid != held.pid for now in job.in_hand())
+        return again or held.chunk not in job.job.missing_chunks()
+
+    until(taken, f"chunk {held.chunk} is started again", SOON_S)
+
+
+@pytest.fixture
+def few(catalogue: Path) -> list[str]:
+    """Two chunks: nothing else waits in the queue before the one that is started again."""
+    return photo_names(catalogue, 512)
+
+
+def test_a_killed_childs_chunk_is_started_again_soon(farm: Farm, catalogue: Path, bundle: Path, few, expected) -> None:
+    job = farm.submit(few, bundle, root=catalogue)
+    worker = farm.worker()
+    held = job.freeze_one()
+    os.kill(held.pid, signal.SIGKILL)
+    wait_for_another_try(job, held)
+    receipt = job.wait_for_end()
+    assert worker.alive
+    assert receipt.work.deaths == 1
+    job.assert_right_once(expected(few))
+
+
+def test_a_killed_workers_chunks_go_to_another_soon(farm: Farm, catalogue: Path, bundle: Path, few, expected) -> None:
+    workers = [farm.worker(slots=1), farm.worker(slots=1)]
+    job = farm.submit(few, bundle, root=catalogue)
+    held = job.freeze_one()
+    next(worker for worker in workers if held.pid in worker.pids()).kill_all()
+    wait_for_another_try(job, held)
+    job.wait_for_end()
+    job.assert_right_once(expected(few))
+
+
+def test_messages_lost_before_a_worker_starts_are_sent_again(farm: Farm, job: QueuedJob, names, expected) -> None:
+    assert farm.lose_waiting() == job.chunks
+    farm.worker()
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))
+
+
+def test_messages_lost_in_the_middle_are_sent_again(farm: Farm, job: QueuedJob, names, expected) -> None:
+    worker = farm.worker()
+    job.wait_for_parts(2)
+    worker.signal_all(signal.SIGSTOP)
+    assert farm.lose_waiting() > 0
+    worker.signal_all(signal.SIGCONT)
+    job.wait_for_end()
+    job.assert_right_once(expected(names))
+
+
+TWICE_TOLD = 3
+
+
+def send(farm: Farm, job: QueuedJob, chunk: int, times: int) -> None:
+    with make_app(farm.settings) as app:
+        for _ in range(times):
+            CeleryPublisher(app).send_chunk(job.name, chunk, Priority.NORMAL)
+
+
+def test_a_chunk_that_is_sent_again_and_again_adds_nothing(farm: Farm, job: QueuedJob, names, expected) -> None:
+    farm.lose_waiting()
+    send(farm, job, TWICE_TOLD, times=6)
+    worker = farm.worker()
+    job.wait_for_end()
+    parts, result = job.parts(), (job.folder / "labels.parquet").stat()
+    send(farm, job, TWICE_TOLD, times=4)
+    until(farm.is_idle, "the messages sent afterwards are consumed")
+    assert [event["chunk"] for event in worker.events("chunk_done")].count(TWICE_TOLD) == 1
+    assert job.parts() == parts
+    assert (job.folder / "labels.parquet").stat() == result
+    job.assert_right_once(expected(names))
+
+
+BAD = {
+    100: ("boom.jpg", b"BOOM", "crashed"),
+    120: ("boom2.jpg", b"BOOM", "crashed"),
+    400: ("hang.jpg", b"HANG", "timeout"),
+}
+"""Row → the photo put before it; two are in the first chunk, one in the second."""
+
+
+def test_photos_that_crash_or_hang_the_decoder_are_failed_rows(
+    farm: Farm, catalogue: Path, bundle: Path, truth
+) -> None:
+    good = photo_names(catalogue, 600)
+    names = [str(catalogue / name) for name in good]
+    for row, (name, data, _) in BAD.items():
+        (farm.folder / name).write_bytes(data)
+        names.insert(row, str(farm.folder / name))
+    job = farm.submit(names, bundle, root=Path("/"), timeout_s=1.0)
+    worker = farm.worker(env=with_bad_formats())
+    receipt = job.wait_for_end()
+    until(farm.is_idle, "no process hangs on a photo any more", 5.0)
+    rows = job.rows()
+    assert [row["image"] for row in rows] == names
+    bad = [(number, Path(rows[number]["image"]).name, rows[number]["error"]) for number in BAD]
+    assert bad == [(number, name, error) for number, (name, _, error) in BAD.items()]
+    others = [row for number, row in enumerate(rows) if number not in BAD]
+    assert_same(others, [{"image": str(catalogue / name), **truth[name]} for name in good])
+    assert receipt.work.deaths >= len(BAD)
+    assert worker.alive
+
+
+LOOKS_EACH_S = 1.0
+"""How often a chunk in hand looks whether its job is cancelled."""
+
+
+def test_cancel_stops_soon_and_resume_redoes_nothing(farm: Farm, job: QueuedJob, names, expected) -> None:
+    worker = farm.worker()
+    job.wait_for_parts(2)
+    held = job.freeze_one()
+    worker.signal_all(signal.SIGSTOP)
+    frozen_at = time.monotonic()
+    cancelled = farm.hangtag("jobs", "cancel", job.name)
+    assert cancelled.returncode == 0, cancelled.stderr
+    until(lambda: time.monotonic() > frozen_at + LOOKS_EACH_S, "the chunk in hand is due for a look at the mark")
+    worker.signal_all(signal.SIGCONT)
+    until(lambda: not job.in_hand() and farm.is_idle(), "nobody works on it any more", SOON_S)
+    kept = job.parts()
+    assert held.chunk in job.job.missing_chunks(), "a cancelled chunk was done to its end"
+    watched = farm.hangtag("jobs", "watch", job.name)
+    assert watched.returncode == 1
+    assert f"hangtag jobs resume {job.name}" in watched.stderr
+    assert job.parts() == kept
+    resumed = farm.hangtag("jobs", "resume", job.name)
+    assert resumed.returncode == 0, resumed.stderr
+    job.wait_for_end()
+    assert kept.items() <= job.parts().items()
+    assert Counter(event["chunk"] for event in worker.events("chunk_done")) == Counter(range(job.chunks))
+    assert_same(job.rows(), expected(names))
+
+
+MISSING = {"late-0.png": 5, "late-1.png": 560, "late-2.png": 570}
+"""Photo that is not there → its row; they are in the first chunk and in the third."""
+
+BROKEN, BROKEN_ROW = "broken.jpg", 10
+LABELLED, LABELLED_ROW = "labelled.png", 20
+"""A photo in the first chunk that goes once it is labelled: its row would fail if it were tried again."""
+
+
+def parts_of_retry(job: QueuedJob, number: int) -> list[str]:
+    return sorted(name for name in job.parts() if name.endswith(f".r{number}.parquet"))
+
+
+def put_in_place(farm: Farm, name: str, photo: Path) -> None:
+    (farm.folder / name).write_bytes(photo.read_bytes())
+
+
+def try_again(farm: Farm, job: QueuedJob) -> str:
+    done = farm.hangtag("jobs", "retry-failed", job.name)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_retry_changes_the_rows_that_failed_and_no_others(
+    farm: Farm, catalogue: Path, bundle: Path, truth: dict[str, Row]
+) -> None:
+    good = photo_names(catalogue, 600)
+    names = [str(catalogue / name) for name in good]
+    for name, row in {**MISSING, BROKEN: BROKEN_ROW, LABELLED: LABELLED_ROW}.items():
+        names[row] = str(farm.folder / name)
+    (farm.folder / BROKEN).write_bytes(b"no photo")
+    put_in_place(farm, LABELLED, catalogue / good[LABELLED_ROW])
+    job = farm.submit(names, bundle, root=Path("/"))
+
+    early = farm.hangtag("jobs", "retry-failed", job.name)
+    assert early.returncode == 1
+    assert "not" in early.stderr
+    assert not (job.folder / "retries").exists()
+
+    farm.worker()
+    assert job.wait_for_end().retry == 0
+    first, parts = job.rows(), job.parts()
+    assert {row: first[row]["error"] for row in (*MISSING.values(), BROKEN_ROW)} == {
+        **dict.fromkeys(MISSING.values(), "missing"),
+        BROKEN_ROW: "unreadable",
+    }
+
+    (farm.folder / LABELLED).unlink()
+    found = dict(list(MISSING.items())[:2])
+    for name, row in found.items():
+        put_in_place(farm, name, catalogue / good[row])
+    assert "3 missing" in try_again(farm, job)
+    receipt = job.wait_for_end()
+    assert receipt.retry == 1
+    assert receipt.run.images == len(MISSING)
+    assert parts_of_retry(job, 1) == ["000000.r1.parquet", "000002.r1.parquet"]
+    assert parts.items() <= job.parts().items()
+    second = job.rows()
+    for name, row in found.items():
+        assert_same([second[row]], [{"image": str(farm.folder / name), **truth[good[row]]}])
+    assert [r for n, r in enumerate(second) if n not in found.values()] == [
+        r for n, r in enumerate(first) if n not in found.values()
+    ]
+
+    (last, row), *_ = set(MISSING.items()) - set(found.items())
+    put_in_place(farm, last, catalogue / good[row])
+    assert "1 missing" in try_again(farm, job)
+    assert job.wait_for_end().retry == 2
+    assert parts_of_retry(job, 2) == ["000002.r2.parquet"]
+    third = job.rows()
+    assert_same([third[row]], [{"image": str(farm.folder / last), **truth[good[row]]}])
+    assert [r for n, r in enumerate(third) if n != row] == [r for n, r in enumerate(second) if n != row]
+    assert "worth another try" in try_again(farm, job)
+
+
+def test_what_others_write_to_redis_ends_no_worker_and_blinds_no_reconciler(
+    farm: Farm, job: QueuedJob, expected, names: list[str]
+) -> None:
+    farm.client.set("hangtag:worker:forged:1:1", json.dumps({"slots": "x"}))
+    farm.client.set(f"hangtag:setbacks:{job.name}", "x")
+    farm.client.set("hangtag:tick:4", "x")
+    farm.client.set("hangtag.1.high", "no queue")
+    farm.client.hset("unacked", "tag", "}{")
+    farm.client.zadd("unacked_index", {"tag": 1})
+    worker = farm.early_worker()
+    worker.wait_until_ready()
+    farm.client.delete("hangtag.2.normal")
+    for forged in ("}{", "[1]", "null", json.dumps({"body": "", "headers": {"task": []}, "properties": {}})):
+        farm.client.lpush("hangtag.2.normal", *[forged] * 50)
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))
+    assert worker.alive
+    assert worker.events("message_dropped")
+    assert worker.events("record_unreadable")
+    assert not worker.events("worker_ends")
+
+
+MOST_BYTES = 1500
+
+
+def test_a_message_is_small_and_says_only_which_chunk(farm: Farm, job: QueuedJob, catalogue: Path) -> None:
+    texts = farm.waiting()
+    assert len(texts) == job.chunks
+    secrets = (str(catalogue), str(farm.folder), str(farm.server.port), "redis://", job.job.spec.model.digest)
+    for chunk, text in enumerate(reversed(texts)):
+        envelope = json.loads(text)
+        body = base64.b64decode(envelope["body"]).decode()
+        arguments, options, embedded = json.loads(body)
+        assert envelope["content-type"] == "application/json"
+        assert envelope["headers"]["task"] == CHUNK_TASK
+        assert arguments == [job.name, chunk]
+        assert options == {}
+        assert not any(embedded.values())
+        assert len(text) < MOST_BYTES
+        assert not [secret for secret in secrets if secret in text + body]

@@ -1,0 +1,303 @@
+"""``examples/``, run as people run them: Python, Node, and a page in a real Chromium."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from benchmarks.example_runs.chromium import chromium_binary
+from benchmarks.example_runs.page import Page, build, open_page
+from benchmarks.example_runs.programs import install, node_says, python_says, run_program
+from benchmarks.example_runs.said import Said, hangtag_says
+from models.classifier import load
+from models.decision import Prediction, Rules, Scores, thresholds_for
+from models.edge import load_edge
+from models.errors import ImageError
+from models.preprocess import IMAGE_SUFFIXES, Pixels, opened, whole_rgb
+from tests.conftest import Golden
+from tests.missing import skip_outside_ci
+
+EdgeSays = Callable[[list[Path]], list[Prediction]]
+NODE = (20, 9)
+NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH")
+
+
+@pytest.fixture(scope="session")
+def ordinary(drawn: Path) -> list[Path]:
+    """Twelve photos that everybody can read, of several classes."""
+    readable = [file for file in sorted(drawn.rglob("*")) if file.suffix in IMAGE_SUFFIXES and _is_readable(file)]
+    return readable[:: len(readable) // 12][:12]
+
+
+def _is_readable(file: Path) -> bool:
+    try:
+        whole_pixels(file)
+    except ImageError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory: pytest.TempPathFactory, ordinary: list[Path]) -> list[Path]:
+    """A photo turned, see-through, grey, long, large, progressive, and with a colour profile that is not sRGB's."""
+    folder, rgb, turned = tmp_path_factory.mktemp("odd"), Image.fromarray(whole_pixels(ordinary[0])), Image.Exif()
+    turned[0x0112] = 6
+    see_through = rgb.copy()
+    see_through.putalpha(Image.linear_gradient("L").resize(rgb.size))
+    width, height = rgb.size
+    rgb.save(folder / "turned.jpg", exif=turned, quality=90)
+    see_through.save(folder / "see-through.png")
+    rgb.convert("L").save(folder / "grey.jpg", quality=90)
+    rgb.resize((width * 4, height // 4)).save(folder / "long.png")
+    rgb.resize((width * 6, height * 6)).save(folder / "large.jpg", quality=90)
+    rgb.save(folder / "progressive.jpg", progressive=True, quality=80)
+    rgb.save(folder / "profile.jpg", icc_profile=_red_is_green(), quality=90)
+    return sorted(folder.iterdir())
+
+
+def _red_is_green() -> bytes:
+    """A colour profile that nobody can overlook: sRGB's with two primaries exchanged."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile.replace(b"rXYZ", b"----").replace(b"gXYZ", b"rXYZ").replace(b"----", b"gXYZ")
+
+
+@pytest.fixture(scope="session")
+def edge_says(edge_bundle: Path) -> EdgeSays:
+    """What the edge graph says of photos that Hangtag decoded, and whether a person should look."""
+    edge = load_edge((edge_bundle / "edge.onnx").read_bytes(), str(edge_bundle))
+    known = edge.metadata
+    rules = Rules(known.labels, thresholds_for(known, None), known.unknown.limit if known.unknown else None)
+
+    def says(photos: list[Path]) -> list[Prediction]:
+        answers = [edge.run(whole_pixels(photo)) for photo in photos]
+        rows = np.stack([answer.probabilities for answer in answers])
+        return rules.decide(Scores(rows, np.array([answer.unknown for answer in answers], np.float32)), top_k=1)
+
+    return says
+
+
+@pytest.fixture(scope="session")
+def node_example(golden: Golden) -> Path:
+    """``examples/node``, installed."""
+    return install_or_skip("node", golden)
+
+
+@pytest.fixture(scope="session")
+def built_page(golden: Golden, edge_bundle: Path) -> Path:
+    """``examples/browser``, installed and built for a small bundle."""
+    skip_outside_ci(None if chromium_binary() else "chromium is not installed; install it.")
+    return install_or_skip("browser", golden, lambda place: build(place, edge_bundle))
+
+
+@pytest.fixture
+def page(built_page: Path, tmp_path: Path) -> Iterator[Page]:
+    """The page, opened in a new browser; the model is loaded."""
+    with open_page(built_page, tmp_path / "profile") as page:
+        yield page
+
+
+def install_or_skip(example: str, golden: Golden, build: Callable[[Path], object] = lambda place: None) -> Path:
+    """Install and build an example of npm's; a laptop without npm or network skips the test."""
+    skip_outside_ci(_npm_wrong())
+    try:
+        place = golden.get(f"npm-{example}", lambda folder: build(install(example, folder)))
+    except RuntimeError as error:
+        if any(code in str(error) for code in NO_NETWORK):
+            skip_outside_ci(f"npm cannot reach its registry: {error}")
+        raise
+    return place / example
+
+
+def _npm_wrong() -> str | None:
+    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
+    if missing:
+        return f"{' and '.join(missing)} not installed; install them."
+    said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    found = tuple(int(part) for part in said.removeprefix("v").split(".")[:2])
+    return (
+        None if found >= NODE else f"Expected node of version {NODE[0]}.{NODE[1]} or newer, found {said}; install it."
+    )
+
+
+def whole_pixels(photo: Path) -> Pixels:
+    """All of a photo's pixels, as Hangtag decodes them."""
+    with opened(photo.read_bytes()) as image:
+        return np.asarray(whole_rgb(image))
+
+
+Example = Callable[[list[Path]], list[Said]]
+
+
+@pytest.fixture(params=["python", "node"])
+def example(request: pytest.FixtureRequest, edge_bundle: Path) -> Example:
+    edge = edge_bundle / "edge.onnx"
+    if request.param == "python":
+        return lambda photos: python_says(edge, photos)
+    place = request.getfixturevalue("node_example")
+    return lambda photos: node_says(place, edge, photos)
+
+
+def test_the_labels_are_hangtags(example: Example, edge_bundle: Path, ordinary: list[Path]) -> None:
+    expected = hangtag_says(load(edge_bundle), ordinary)
+    assert len({said.label for said in expected}) > 1, "a label that is always the same proves nothing"
+    assert len({said.review for said in expected}) > 1, "and so does a status"
+    got = example(ordinary)
+    assert [said.label for said in got] == [said.label for said in expected]
+    assert [said.review for said in got] == [said.review for said in expected]
+
+
+def test_odd_photos_are_read_as_hangtag_reads_them(example: Example, edge_says: EdgeSays, odd: list[Path]) -> None:
+    said, expected = example(odd), edge_says(odd)
+    assert [answer.label for answer in said] == [answer.label for answer in expected]
+    assert [answer.confidence for answer in said] == pytest.approx([e.confidence for e in expected], abs=0.01)
+
+
+def test_a_lone_file_is_enough_for_python(edge_bundle: Path, ordinary: list[Path], tmp_path: Path) -> None:
+    lone = Path(shutil.copy(edge_bundle / "edge.onnx", tmp_path))
+    assert python_says(lone, ordinary[:1]) == python_says(edge_bundle / "edge.onnx", ordinary[:1])
+
+
+def test_nothing_is_reported_or_left_behind(
+    example: Example, ordinary: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime leaves an identity for its reports in the home folder where its telemetry is on."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    example(ordinary[:1])
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_hundreds_of_photos_may_be_named(example: Example, ordinary: list[Path]) -> None:
+    many = ordinary * 60
+    assert sum(len(str(photo)) for photo in many) > 40_000, "long enough to break what reads its own command line"
+    assert example(many) == example(ordinary) * 60
+
+
+@pytest.fixture(params=["python", "js"])
+def card_example(request: pytest.FixtureRequest, edge_bundle: Path, tmp_path: Path) -> Example:
+    """What a bundle's card says to write, for want of Hangtag, run for one photo after the other."""
+    card = (edge_bundle / "README.md").read_text()
+    (program,) = (text for text in re.findall(rf"```{request.param}\n(.*?)```", card, re.DOTALL) if "edge.onnx" in text)
+    for name in ("edge.onnx", "labels.txt"):
+        shutil.copy(edge_bundle / name, tmp_path)
+    if request.param == "js":
+        (tmp_path / "node_modules").symlink_to(request.getfixturevalue("node_example") / "node_modules")
+    script = tmp_path / {"python": "card.py", "js": "card.mjs"}[request.param]
+    script.write_text(program)
+
+    def says(photo: Path) -> Said:
+        shutil.copy(photo, tmp_path / "shoe.jpg")
+        command = ["node"] if request.param == "js" else [sys.executable, "-P"]
+        label, confidence, status = run_program(*command, script, folder=tmp_path).split()
+        return Said(label, float(confidence), status == "review")
+
+    return lambda photos: [says(photo) for photo in photos]
+
+
+def test_the_examples_of_the_card_say_what_hangtag_says(
+    card_example: Example, edge_bundle: Path, edge_says: EdgeSays, ordinary: list[Path], odd: list[Path]
+) -> None:
+    photos = ordinary[::3]
+    assert [said.label for said in card_example(photos)] == [
+        said.label for said in hangtag_says(load(edge_bundle), photos)
+    ]
+    odd = [photo for photo in odd if photo.stem in {"turned", "see-through", "grey"}]
+    said, expected = card_example(odd), edge_says(odd)
+    assert [answer.label for answer in said] == [answer.label for answer in expected]
+    assert [answer.confidence for answer in said] == pytest.approx([e.confidence for e in expected], abs=0.01)
+
+
+READ_PHOTO = """(async (data) => {{
+    const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const {{ rgb, width, height }} = await (await import("./photo.mjs")).readPhoto(new Blob([bytes(data)]));
+    const text = await new Promise((done) => {{
+        const reader = new FileReader();
+        reader.onload = () => done(reader.result.split(",")[1]);
+        reader.readAsDataURL(new Blob([rgb]));
+    }});
+    return JSON.stringify([width, height, text]);
+}})("{data}")"""
+
+
+def test_the_labels_of_a_page_are_hangtags(page: Page, edge_bundle: Path, ordinary: list[Path]) -> None:
+    expected = hangtag_says(load(edge_bundle), ordinary)
+    assert [said.label for said in page.says(ordinary)] == [said.label for said in expected]
+    assert page.tab.complaints() == []
+
+
+def test_it_says_when_a_person_should_look(page: Page, edge_says: EdgeSays, ordinary: list[Path]) -> None:
+    cards, expected = page.choose(ordinary), edge_says(ordinary)
+    assert len({prediction.reason for prediction in expected}) > 1, "a reason that is always the same proves nothing"
+    assert [card.doubt or None for card in cards] == [prediction.reason for prediction in expected]
+    assert [card.confidence for card in cards] == pytest.approx([e.confidence for e in expected], abs=1e-4)
+    assert ["a person should look" in card.text for card in cards] == [prediction.review for prediction in expected]
+
+
+def test_every_pixel_is_hangtags(page: Page, ordinary: list[Path], odd: list[Path]) -> None:
+    for photo in [*ordinary[:3], *odd]:
+        ours, theirs = whole_pixels(photo).astype(int), pixels_in(page, photo)
+        assert ours.shape == theirs.shape, photo.name
+        rounding = 2 if photo.name == "profile.jpg" else 0  # two colour engines
+        assert np.abs(ours - theirs).max() <= rounding, photo.name
+
+
+def test_dropped_photos_come_on_top(page: Page, ordinary: list[Path]) -> None:
+    page.choose(ordinary[:2])
+    cards = page.drop(ordinary[2:4])
+    assert [card.file for card in cards] == [photo.name for photo in [*ordinary[2:4], *ordinary[:2]]]
+    assert all(card.label for card in cards)
+
+
+def test_what_is_no_photo_is_said_and_the_next_is_labelled(page: Page, ordinary: list[Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no photo")
+    first, second = page.choose([broken, ordinary[0]])
+    assert first.state == "failed"
+    assert "cannot be read" in first.text
+    assert second.label
+
+
+def test_no_request_leaves_the_host_and_none_is_needed(page: Page, ordinary: list[Path]) -> None:
+    page.tab.tell("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+    assert all(card.label for card in page.choose(ordinary[:2]))
+    asked = page.tab.requests()
+    assert f"{page.url}vendor/ort-wasm-simd-threaded.wasm" in asked, "requests are seen"
+    assert [url for url in asked if not url.startswith((page.url, f"blob:{page.url}"))] == []
+
+
+def test_a_photo_that_is_shown_is_not_held(page: Page, ordinary: list[Path]) -> None:
+    page.choose(ordinary[:1])
+    let_go = """new Promise((done) => {
+        const { src } = document.querySelector(".card img");
+        const look = () => fetch(src).then(() => setTimeout(look, 20), () => done(1));
+        look();
+    })"""
+    assert page.tab.run(let_go) == "1"
+    assert page.tab.run("document.querySelector('.card img').naturalWidth") != "0", "it is still shown"
+
+
+def test_a_bundle_without_edge_graph_is_refused_with_what_to_do(built_page: Path, bundle: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"Expected edge\.onnx in \S+; export the bundle with --edge"):
+        build(built_page, bundle)
+
+
+def test_a_page_without_its_model_says_so(page: Page) -> None:
+    page.tab.tell("Network.setBlockedURLs", urls=["*edge.onnx"])
+    page.tab.open(page.url)
+    page.tab.wait("document.querySelector('#status').textContent.includes('could not be loaded')")
+
+
+def pixels_in(page: Page, photo: Path) -> Pixels:
+    """What ``photo.mjs`` makes of a photo."""
+    data = base64.b64encode(photo.read_bytes()).decode()
+    width, height, text = json.loads(page.tab.run(READ_PHOTO.format(data=data)))
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 3)

@@ -1,0 +1,348 @@
+"""Workers: how they start and stop, several jobs at once, and what they cannot do is said and fails no row."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pyarrow.parquet as pq
+import pytest
+
+from models.classifier import load
+from models.preprocess import VERSION
+from models.registry.registry import Registry
+from tests.shelf import shop_registry
+from tests.until import until
+from worker.priority import Priority
+from worker.queue.app import CeleryPublisher, make_app
+from worker.queue.messages import parse_message
+from worker.receipt import finished_receipt
+from worker.results import part_work
+
+from .farm import Farm
+from .jobs import QueuedJob, Row, assert_same, photo_names, write_list
+from .processes import HANGTAG, WorkerProcess, clean_environment, with_bad_formats
+
+
+def mapped(pid: int) -> str:
+    """The files that a process has in its memory, libraries among them; none where it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+@pytest.mark.parametrize("start", [Farm.worker, Farm.celery_worker])
+def test_it_labels_without_tensorflow_and_ends_when_told(
+    farm: Farm, job: QueuedJob, names, expected, start: Callable[[Farm], WorkerProcess]
+) -> None:
+    worker = start(farm)
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))
+    memory = [mapped(pid) for pid in worker.pids()]
+    assert len({part_work(pq.read_schema(part)).worker for part in (job.folder / "parts").iterdir()}) == 2
+    assert any("onnxruntime" in text for text in memory)
+    assert not any(library in text for text in memory for library in ("tensorflow", "h5py"))
+    until(farm.is_idle, "the last message is acknowledged")
+    worker.terminate()
+    assert worker.process.wait(30) == 0
+
+
+GRACE_S = 8
+
+
+def terminate_all(worker: WorkerProcess) -> None:
+    """What systemd does, unless it is told otherwise."""
+    worker.signal_all(signal.SIGTERM)
+
+
+def assert_all_missing_chunks_wait(farm: Farm, job: QueuedJob) -> None:
+    """The worker that ended holds none back; one that is done or waits twice is harmless."""
+    messages = [parse_message(text) for text in farm.waiting()]
+    missing = set(job.job.missing_chunks())
+    assert missing
+    assert {message.chunk for message in messages if message} >= missing
+
+
+@pytest.mark.parametrize("tell", [WorkerProcess.terminate, terminate_all])
+def test_a_worker_ends_its_chunks_and_leaves_the_others_to_the_next(
+    farm: Farm, job: QueuedJob, names, expected, tell: Callable[[WorkerProcess], None]
+) -> None:
+    worker = farm.worker(env={"HANGTAG_GRACE_S": "300"})
+    job.wait_for_parts(2)
+    in_hand = until(job.in_hand, "a chunk is in hand")
+    tell(worker)
+    assert worker.process.wait(30) == 0, "it does not wait longer than for its chunks"
+    assert worker.events("worker_stops")
+    assert worker.events("worker_ends")
+    assert not {held.chunk for held in in_hand} & set(job.job.missing_chunks())
+    assert not job.in_hand()
+    assert_all_missing_chunks_wait(farm, job)
+    farm.worker()
+    job.wait_for_end()
+    job.assert_right_once(expected(names))
+
+
+def test_ctrl_c_ends_a_worker_with_its_own_status(farm: Farm) -> None:
+    worker = farm.worker()
+    worker.process.send_signal(signal.SIGINT)
+    assert worker.process.wait(30) == 130
+    (ends,) = worker.events("worker_ends")
+    assert ends["status"] == 130
+
+
+def test_a_chunk_that_takes_longer_than_the_grace_time_is_handed_back(
+    farm: Farm, catalogue: Path, bundle: Path, names, truth
+) -> None:
+    """The photo on which it hangs is exchanged for a good one before the next worker starts."""
+    slow = farm.folder / "slow.jpg"
+    slow.write_bytes(b"HANG")
+    photos = [str(slow), *(str(catalogue / name) for name in names[:600])]
+    job = farm.submit(photos, bundle, root=Path("/"), timeout_s=300.0)
+    worker = farm.worker(env={"HANGTAG_GRACE_S": str(GRACE_S), **with_bad_formats()})
+    until(lambda: job.job.missing_chunks() == [0], "only the chunk that hangs is left")
+    worker.terminate()
+    assert worker.process.wait(GRACE_S) == 0
+    assert_all_missing_chunks_wait(farm, job)
+    good = catalogue / names[0]
+    slow.write_bytes(good.read_bytes())
+    farm.worker()
+    job.wait_for_end()
+    assert_same(job.rows(), [{"image": p, **truth[n]} for p, n in zip(photos, [names[0], *names[:600]], strict=True)])
+
+
+SMALL_CHUNKS_S = 100.0
+"""A time limit for a photo with which ``submit`` makes chunks of 32 rows."""
+
+
+@pytest.fixture
+def other_labels(bundle: Path) -> dict[str, str]:
+    """Label of the small model → that of the other one."""
+    labels = load(bundle).labels
+    return dict(zip(labels, reversed(labels), strict=True))
+
+
+@pytest.fixture
+def other_model(tmp_path: Path, bundle: Path, other_labels: dict[str, str]) -> Path:
+    """A lone ONNX file that gives the same photos other labels."""
+    model = onnx.load(bundle / "model.onnx")
+    (entry,) = (entry for entry in model.metadata_props if entry.key == "hangtag")
+    metadata = json.loads(entry.value)
+    entry.value = json.dumps({**metadata, "name": "other", "labels": list(other_labels.values())})
+    path = tmp_path / "other.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def relabelled(row: Row, labels: dict[str, str], model: str) -> Row:
+    if row["label"] is None:
+        return {**row, "model": model}
+    top_k = [{**best, "label": labels[best["label"]]} for best in row["top_k"]]
+    return {**row, "label": labels[row["label"]], "top_k": top_k, "model": model}
+
+
+def test_two_models_in_turn_give_each_job_its_own_labels(
+    farm: Farm, catalogue: Path, bundle: Path, other_model: Path, other_labels: dict[str, str], expected
+) -> None:
+    names = photo_names(catalogue, 1024)
+    one = farm.submit(names, bundle, "one", root=catalogue)
+    other = farm.submit(names, other_model, "other", root=catalogue)
+    farm.lose_waiting()
+    with make_app(farm.settings) as app:
+        for chunk in range(one.chunks):
+            for job in (one, other):
+                CeleryPublisher(app).send_chunk(job.name, chunk, Priority.NORMAL)
+    farm.worker(slots=1)  # of two processes, each could do one job's chunks only
+    one.wait_for_end()
+    other.wait_for_end()
+    assert_same(one.rows(), expected(names))
+    reference = load(other_model).reference
+    assert_same(other.rows(), [relabelled(row, other_labels, reference) for row in expected(names)])
+
+
+def test_an_urgent_job_overtakes(farm: Farm, catalogue: Path, bundle: Path) -> None:
+    def submit(name: str, rows: int, priority: Priority):
+        names = photo_names(catalogue, rows)
+        return farm.submit(names, bundle, name, root=catalogue, timeout_s=SMALL_CHUNKS_S, priority=priority)
+
+    low = submit("low", 6400, Priority.LOW)
+    farm.worker()
+    low.wait_for_parts(4)
+    high = submit("high", 640, Priority.HIGH)
+    since = time.time_ns()
+    until(lambda: not high.job.missing_chunks(), "the urgent chunks are done")
+    ended = max(high.parts().values())
+    meanwhile = [written for written in low.parts().values() if since < written < ended]
+    assert len(meanwhile) < high.chunks / 3
+    high.wait_for_end()
+    assert low.job.missing_chunks()
+
+
+@pytest.fixture
+def shelf(farm: Farm, bundle: Path) -> Registry:
+    return shop_registry(farm.folder, bundle)
+
+
+def submit_champion(farm: Farm, shelf: Registry, name: str, photos: Path, source: Path) -> tuple[QueuedJob, str]:
+    """As people do."""
+    model = ("--model", "shop@champion", "--registry", shelf.place)
+    done = farm.hangtag("submit", str(source), *model, "--job", name, "--image-root", str(photos))
+    assert done.returncode == 0, done.stderr
+    return farm.job(name), done.stdout
+
+
+def test_a_job_keeps_its_version_and_the_next_one_takes_the_champion_of_its_time(
+    farm: Farm, shelf: Registry, catalogue: Path
+) -> None:
+    source = write_list(farm.folder / "list.txt", photo_names(catalogue, 600))
+    begun, said = submit_champion(farm, shelf, "begun", catalogue, source)
+    assert f"shop@champion is shop@1 of the registry {shelf.place}." in said
+    farm.worker(slots=1)
+    shelf.promote("shop", 2, "better")
+    after, said = submit_champion(farm, shelf, "after", catalogue, source)
+    assert "shop@champion is shop@2" in said
+    shelf.rollback("shop", "it was worse")
+    back, said = submit_champion(farm, shelf, "back", catalogue, source)
+    assert "shop@champion is shop@1" in said
+    for job, version in ((begun, 1), (after, 2), (back, 1)):
+        receipt = job.wait_for_end()
+        assert receipt.named is not None
+        assert (receipt.named.asked, receipt.named.version) == ("shop@champion", f"shop@{version}")
+        assert {row["model"] for row in job.rows()} == {load(shelf.path("shop", version)).reference}
+    shown = farm.hangtag("jobs", "receipt", "after").stdout
+    assert "(shop@champion, which was shop@2)" in shown
+    assert "shop@champion, which was shop@2, from " in farm.hangtag("jobs", "show", "after").stdout
+
+
+def test_a_name_that_is_taken_tells_which_version_has_it(farm: Farm, shelf: Registry, catalogue: Path) -> None:
+    source = write_list(farm.folder / "list.txt", photo_names(catalogue, 20))
+    submit_champion(farm, shelf, "nightly", catalogue, source)
+    _, said = submit_champion(farm, shelf, "nightly", catalogue, source)
+    assert said.startswith("Was submitted before: nightly")
+    shelf.promote("shop", 2, "better")
+    model = ("--model", "shop@champion", "--registry", shelf.place)
+    done = farm.hangtag("submit", str(source), *model, "--job", "nightly", "--image-root", str(catalogue))
+    assert done.returncode == 1
+    assert "It is of shop@1, and shop@champion is shop@2 by now. Pass another --job." in done.stderr
+
+
+def is_troubled(farm: Farm, job: QueuedJob) -> bool:
+    """Whether a worker has said that it cannot do a chunk."""
+    return bool(list(farm.client.scan_iter(f"hangtag:trouble:{job.name}:*")))
+
+
+def trouble_of(farm: Farm, job: QueuedJob) -> str:
+    """What ``hangtag jobs show`` says stands in a job's way, once something does."""
+    until(lambda: is_troubled(farm, job), "a worker reports trouble")
+    shown = farm.hangtag("jobs", "show", job.name, "--json")
+    assert shown.returncode == 0, shown.stderr
+    record = json.loads(shown.stdout)
+    assert record["failed"] == record["done"] == 0
+    (message,) = record["trouble"].values()
+    return str(message)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, catalogue: Path) -> Path:
+    """A copy of the drawn photos that may be moved."""
+    shutil.copytree(catalogue, tmp_path / "photos")
+    return tmp_path / "photos"
+
+
+def moved_bundle(job: QueuedJob, photos: Path) -> Path:
+    return job.folder.parent / "_bundles" / job.job.spec.model.digest
+
+
+def moved_photos(job: QueuedJob, photos: Path) -> Path:
+    return photos
+
+
+@pytest.mark.parametrize(("what", "said"), [(moved_bundle, "_bundles, it is gone"), (moved_photos, "nothing there")])
+def test_what_is_gone_is_named_and_waited_for(
+    farm: Farm, bundle: Path, photos: Path, expected, what: Callable[[QueuedJob, Path], Path], said: str
+) -> None:
+    names = photo_names(photos, 1000)
+    job = farm.submit(names, bundle, root=photos)
+    place = what(job, photos)
+    away = place.rename(farm.folder / "away")
+    farm.worker()
+    assert said in trouble_of(farm, job)
+    assert not job.parts()
+    away.rename(place)
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))
+
+
+def test_photos_that_go_in_the_middle_of_a_chunk_fail_no_row(farm: Farm, bundle: Path, photos: Path, expected) -> None:
+    names = photo_names(photos, 1000)
+    job = farm.submit(names, bundle, root=photos)
+    farm.worker()
+    held = job.freeze_one()
+    away = photos.rename(farm.folder / "away")
+    os.kill(held.pid, signal.SIGCONT)
+    until(lambda: is_troubled(farm, job) or finished_receipt(job.job), "a worker reports trouble")
+    away.rename(photos)
+    job.wait_for_end()
+    assert_same(job.rows(), expected(names))
+
+
+def test_another_version_of_preprocessing_is_refused(farm: Farm, job: QueuedJob) -> None:
+    file = job.folder / "job.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "preprocess_version": "another"}))
+    farm.worker()
+    said = trouble_of(farm, job)
+    assert "version another" in said
+    assert f"is {VERSION}" in said
+    assert not job.parts()
+
+
+def test_submitting_without_redis_leaves_nothing_behind(farm: Farm, catalogue: Path, bundle: Path) -> None:
+    farm.server.kill()
+    url = f"redis://somebody:secret@127.0.0.1:{farm.server.port}/0"
+    done = farm.hangtag("submit", str(catalogue), "--model", str(bundle), "--redis", url)
+    assert done.returncode == 1
+    assert f"redis://127.0.0.1:{farm.server.port}/0" in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+    assert not farm.jobs.exists()
+
+
+def test_a_worker_without_redis_says_so_in_one_line_and_waits(farm: Farm) -> None:
+    farm.server.kill()
+    worker = farm.early_worker()
+    until(lambda: worker.events("waiting_for_redis"), "the worker says what it waits for")
+    farm.server.start()
+    worker.wait_until_ready()
+    (told,) = worker.events("waiting_for_redis")
+    assert told["message"].startswith(f"Expected Redis at redis://127.0.0.1:{farm.server.port}/0, got: ")
+    assert worker.events("redis_is_there")
+    assert "Cannot connect" not in worker.log.read_text()
+
+
+def test_a_worker_with_a_wrong_password_says_so_and_shows_none(farm: Farm) -> None:
+    worker = farm.early_worker(f"redis://somebody:secret@127.0.0.1:{farm.server.port}/0")
+    until(lambda: worker.events("waiting_for_redis") or not worker.alive, "the worker says what it waits for")
+    (told,) = worker.events("waiting_for_redis")
+    assert "invalid username-password pair" in told["message"]
+    assert worker.alive
+    assert "secret" not in worker.log.read_text()
+
+
+def test_a_worker_of_another_folder_of_jobs_is_named(farm: Farm, catalogue: Path, bundle: Path) -> None:
+    others = farm.folder / "others"
+    farm.worker(jobs=others)
+    until(lambda: farm.client.keys("hangtag:worker:*"), "the worker says that it is there")
+    done = farm.hangtag("submit", str(catalogue), "--model", str(bundle), "--job", "mine")
+    assert done.returncode == 0, done.stderr
+    assert f"{others}, which is not" in " ".join(done.stderr.split())
+    log = farm.folder / "watch.log"
+    command = (*HANGTAG, "jobs", "watch", "mine", "--redis", farm.server.url, "--jobs", str(farm.jobs))
+    with log.open("w") as file, subprocess.Popen(command, stderr=file, env=clean_environment()) as watching:
+        try:
+            until(lambda: f"{others}, which is not this folder" in log.read_text(), "watch names the folder")
+        finally:
+            watching.kill()
