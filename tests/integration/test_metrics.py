@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.monitoring import metrics_named
+from tests.docker_files import metrics_named
 from tests.until import until
 from worker.queue.private_redis import PrivateRedis
 

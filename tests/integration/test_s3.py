@@ -15,8 +15,8 @@ from tests.photo_jobs import photo_job, take_all, wanted
 from tests.until import until
 from worker.finish import RESULT_FILE
 from worker.job import open_job
-from worker.photos.photo import Limits, PhotoSource
-from worker.photos.source import open_photos
+from worker.photos.photo import Limits
+from worker.photos.source import Photos, photos_of
 from worker.receipt import finished_receipt
 from worker.sources.catalogue import Catalogue, open_catalogue
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.dockerfile import ROOM, environment_of, read_dockerfile
+from tests.docker_files import ROOM, environment_of, read_dockerfile
 from worker.queue.private_redis import PrivateRedis
 
 from .jobs import assert_same, photo_names, write_list

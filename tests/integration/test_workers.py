@@ -16,7 +16,7 @@ import pytest
 from models.classifier import load
 from models.preprocess import VERSION
 from models.registry.registry import Registry
-from tests.shelf import shop_registry
+from tests.paper_bundle import shop_registry
 from tests.until import until
 from worker.priority import Priority
 from worker.queue.app import CeleryPublisher, make_app

@@ -12,7 +12,7 @@ from models.errors import ImageFault
 from models.storage.storage import FolderStorage
 from tests.integration.made_up_answers import made_up_answers
 from tests.integration.s3_server import lead_to
-from tests.paper_model import PaperModel
+from tests.label_chunk import PaperModel
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.labelling.chunk import Finished

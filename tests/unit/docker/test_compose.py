@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema.validators import validator_for
 
-from tests.dockerfile import ROOM
+from tests.docker_files import ROOM
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOM / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dockerfile import ROOM, Instruction, environment_of, health_check_of, read_dockerfile
+from tests.docker_files import ROOM, Instruction, environment_of, health_check_of, read_dockerfile
 
 ROOT = ROOM.parent
 NAMES = sorted(path.name for path in ROOM.glob("*.Dockerfile"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import ExitCode
-from tests.dockerfile import ROOM
+from tests.docker_files import ROOM
 from tests.missing import skip_outside_ci
 
 UNITS = ROOM / "systemd"

@@ -9,7 +9,7 @@ import pytest
 from models.classifier import load
 from models.errors import JobError
 from models.registry.registry import Registry
-from tests.shelf import shop_registry
+from tests.paper_bundle import shop_registry
 from worker.job import JobOptions
 from worker.label import LabelRequest, job_folder, label
 from worker.receipt import Receipt

@@ -7,8 +7,7 @@ import pytest
 from models.classifier import load
 from models.errors import ImageFault
 from models.storage.storage import FolderStorage
-from tests.label_chunk import run_chunk
-from tests.paper_model import PaperModel
+from tests.label_chunk import PaperModel, run_chunk
 from worker.job import JobOptions, ModelPin, commit_retry
 from worker.job_writer import create_job
 from worker.labelling.chunk import attempt_on, earlier_attempts, forget_attempts

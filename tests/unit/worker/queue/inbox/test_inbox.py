@@ -11,7 +11,7 @@ import pytest
 
 from models.bundle import open_bundle
 from models.errors import HangtagError
-from tests.shelf import shop_registry
+from tests.paper_bundle import shop_registry
 from worker.job import JobOptions
 from worker.queue.options import Only
 

@@ -1,12 +1,26 @@
-"""Just enough of a Dockerfile's syntax to hold ours to their rules."""
+"""Just enough of the files of ``docker/`` to hold them to their rules: Dockerfiles, the dashboard, the alerts."""
 
 import json
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["ROOM", "Instruction", "environment_of", "health_check_of", "read_dockerfile"]
+import yaml
+
+__all__ = [
+    "ROOM",
+    "Instruction",
+    "alert_rules",
+    "dashboard",
+    "environment_of",
+    "health_check_of",
+    "metrics_named",
+    "queries",
+    "read_dockerfile",
+]
+
 
 ROOM = Path(__file__).parents[1] / "docker"
 
@@ -51,3 +65,26 @@ def health_check_of(instructions: list[Instruction]) -> list[str]:
     (text,) = [i.rest for i in instructions if i.verb == "HEALTHCHECK"]
     command: list[str] = json.loads(text.split("CMD ", 1)[1])
     return command
+
+
+def dashboard() -> dict[str, Any]:
+    """The dashboard as Grafana reads it."""
+    found: dict[str, Any] = json.loads((ROOM / "grafana" / "hangtag.json").read_text())
+    return found
+
+
+def alert_rules() -> list[dict[str, Any]]:
+    """The alerts."""
+    groups = yaml.safe_load((ROOM / "alerts.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def queries() -> list[str]:
+    """What the dashboard and the alerts ask Prometheus."""
+    targets = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])]
+    return [*targets, *(rule["expr"] for rule in alert_rules())]
+
+
+def metrics_named() -> set[str]:
+    """The metrics that they ask for."""
+    return {name for query in queries() for name in re.findall(r"\bhangtag_\w+", query)}

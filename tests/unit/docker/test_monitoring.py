@@ -5,10 +5,11 @@ from pathlib import Path
 
 import yaml
 
-from tests.monitoring import DOCKER, alert_rules, dashboard, metrics_named
+from tests.docker_files import ROOM as DOCKER
+from tests.docker_files import alert_rules, dashboard, metrics_named
 from worker.queue.metrics import COUNTERS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COLUMNS = 24
 
 
