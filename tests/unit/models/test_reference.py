@@ -12,8 +12,7 @@ from models.errors import BundleError, RegistryError
 from models.reference import ModelReference, resolve_model, version_of
 from models.reference_answers import REFERENCE_FILE, answers_of, dump_reference, read_reference
 from models.registry.registry import Registry
-from tests.paper_bundle import write_paper_bundle
-from tests.paper_bundle import shop_registry
+from tests.paper_bundle import shop_registry, write_paper_bundle
 
 
 @pytest.fixture
