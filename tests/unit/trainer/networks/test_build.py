@@ -144,7 +144,7 @@ def test_the_alpha_that_weights_are_of_is_named(file):
 
 
 def test_weights_of_another_architecture_are_refused_naming_both(file):
-    with pytest.raises(InputError, match=rf"{file} does not fit vgg16: it has 7 of the 26 arrays; pass the --arch"):
+    with pytest.raises(InputError, match=rf"{file} does not fit vgg16: it has 7 of the 26 arrays; pass its own --arch"):
         start(file, Arch.VGG16, None)
 
 
