@@ -27,14 +27,22 @@ from tests.missing import skip_outside_ci
 
 EdgeSays = Callable[[list[Path]], list[Prediction]]
 NODE = (20, 9)
+NEAR = 0.01
 NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH")
 
 
 @pytest.fixture(scope="session")
-def ordinary(drawn: Path) -> list[Path]:
-    """Twelve photos that everybody can read, of several classes."""
+def ordinary(drawn: Path, edge_bundle: Path) -> list[Path]:
+    """Twelve photos that everybody can read, of several classes, none of them at a limit: decoders differ a little."""
     readable = [file for file in sorted(drawn.rglob("*")) if file.suffix in IMAGE_SUFFIXES and _is_readable(file)]
-    return readable[:: len(readable) // 12][:12]
+    edge = load_edge((edge_bundle / "edge.onnx").read_bytes(), str(edge_bundle))
+    known, clear = edge.metadata, []
+    for photo in readable[:: len(readable) // 24]:
+        answer = edge.run(whole_pixels(photo))
+        limits = [known.unknown.limit - answer.unknown]
+        limits += [t - max(answer.probabilities) for t in thresholds_for(known, None) if t is not None]
+        clear += [photo] if min(map(abs, limits)) > NEAR else []
+    return clear[:12]
 
 
 def _is_readable(file: Path) -> bool:
