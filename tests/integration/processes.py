@@ -122,8 +122,13 @@ class Processes:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
-        self.environment = clean_environment(**environment)
+        self._lead = environment
         self.processes: list[WorkerProcess] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """With what the test has set meanwhile, credentials say."""
+        return clean_environment(**self._lead)
 
     def start(self, command: tuple[str, ...], env: Mapping[str, str] | None = None) -> WorkerProcess:
         """Start a process."""
