@@ -35,7 +35,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Command → the room that owns it, so that a command imports no other room's options."""
 
-NEIGHBOURS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule.train_worker"})
+MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule.train_worker"})
 """What a room's command needs of a room that it may not import: name → module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter"})
 """Rooms whose libraries leave temporary files behind when they are killed."""
@@ -55,7 +55,7 @@ def make_app(rooms: Sequence[str] = ROOMS) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
-        context_settings={"obj": NEIGHBOURS},
+        context_settings={"obj": MODULES_OF_OTHER_ROOMS},
     )
     app.callback()(_root)
     for room in rooms:

@@ -7,6 +7,8 @@ from typing import Final
 __all__ = ["ROOMS", "check_layout", "find_misplaced"]
 
 ROOMS: Final = ("models", "trainer", "exporter", "worker")
+"""Those that have commands."""
+_ALL: Final = (*ROOMS, "pages")
 
 
 def find_misplaced(home: Path) -> str | None:
@@ -18,7 +20,7 @@ def find_misplaced(home: Path) -> str | None:
     Returns:
         What is wrong and what to do; none when every room lies beside ``hangtag``.
     """
-    for room in (*ROOMS, "pages"):
+    for room in _ALL:
         spec = find_spec(room)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
         if origin is None:

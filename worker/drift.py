@@ -19,6 +19,8 @@ from worker.receipt import RECEIPT_FILE, Drift, Receipt
 
 __all__ = ["DriftedJob", "compared", "drifted_jobs"]
 
+Note = Callable[[str], None]
+
 
 def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | None:
     """Compare a job's answers with those on the photos that its model was proved on; nothing where either has none."""
@@ -71,9 +73,6 @@ def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
 
 def _share_of(counts: Mapping[str, int]) -> dict[str, float]:
     return {name: count / sum(counts.values()) for name, count in counts.items()}
-
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from worker.tally import Tally
 
 __all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "finish_job", "retry_failed", "sheet_photo", "write_receipt"]
 
-
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
 _DRAWING: Final = ".drawing"

@@ -37,9 +37,13 @@ __all__ = [
     "rows_key",
 ]
 
-
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
 """Faults that may be gone at another time; the others are in the file itself."""
+_WIDTH: Final = 5
+"""Digits of a retry's number in its key."""
+JOB_FILE: Final = "job.json"
+CANCELLED: Final = "cancelled"
+CHUNKS_PER_FILE: Final = 256
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,6 @@ class Retry:
         return self.number if chunk in self.chunks else 0
 
 
-_WIDTH: Final = 5
 NO_RETRY: Final = Retry(0, frozenset(), 0, "")
 
 
@@ -89,11 +92,6 @@ def read_retry(storage: Storage, number: int, _job: str) -> Retry:
 
 def _retry_key(number: int) -> str:
     return f"retries/{number:0{_WIDTH}d}.json"
-
-
-JOB_FILE: Final = "job.json"
-CANCELLED: Final = "cancelled"
-CHUNKS_PER_FILE: Final = 256
 
 
 class _Record(BaseModel):

@@ -14,8 +14,9 @@ from worker.job import JOB_FILE, Job, open_job
 
 __all__ = ["BundleStore", "Jobs", "check_name"]
 
-
 _LONE_FILE: Final = "lone.onnx"
+_IDENTITY: Final = "_jobs.id"
+_NAMED: Final = 10
 
 
 class BundleStore:
@@ -69,10 +70,6 @@ def _check_digest(model: Path, found: str, expected: str) -> None:
     if found != expected:
         msg = f"{model} was replaced while the job was being submitted; submit it again."
         raise BundleError(msg)
-
-
-_IDENTITY: Final = "_jobs.id"
-_NAMED: Final = 10
 
 
 class Jobs:

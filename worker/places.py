@@ -31,6 +31,8 @@ ELSEWHERE: Final = r"(?i)^([a-z][a-z0-9+.-]*://|data:)"
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_CELL_SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):(//)?")
+_ALWAYS_URLS: Final = frozenset({"http", "https", "s3", "data", "file", "ftp"})
 
 
 def is_url(place: str) -> bool:
@@ -131,12 +133,6 @@ def _has_host(url: str) -> bool:
         return bool(parts.hostname) and parts.port != 0 and not _CONTROL.search(url)
     except ValueError:  # no such port, or an IPv6 address whose bracket does not close
         return False
-
-
-_CELL_SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):(//)?")
-
-
-_ALWAYS_URLS: Final = frozenset({"http", "https", "s3", "data", "file", "ftp"})
 
 
 def scheme_of(cell: str) -> str | None:

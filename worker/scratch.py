@@ -14,8 +14,9 @@ from models.storage.storage import Storage
 
 __all__ = ["scratch_database", "scratch_folder", "temporary_folder"]
 
-
 _OLD_S: Final = 3600.0
+_PREFIX: Final = ".finish-"
+_CACHE_KIB: Final = 16 * 1024
 
 
 @contextmanager
@@ -31,10 +32,6 @@ def temporary_folder(place: Path, prefix: str) -> Iterator[Path]:
                 shutil.rmtree(remains, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as folder:
         yield Path(folder)
-
-
-_PREFIX: Final = ".finish-"
-_CACHE_KIB: Final = 16 * 1024
 
 
 def scratch_folder(storage: Storage) -> AbstractContextManager[Path]:

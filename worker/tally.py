@@ -34,6 +34,10 @@ __all__ = ["DistinctPhotos", "Tally"]
 MOST: Final = 20_000
 _HIGHEST: Final = "g"
 """After every hexadecimal number."""
+_EXAMPLES: Final = 5
+_SAMPLE: Final = 48
+_SAMPLE_FAILED: Final = 8
+_LONGEST_URI: Final = 64
 
 
 class DistinctPhotos:
@@ -67,18 +71,6 @@ class DistinctPhotos:
         if len(self._kept) > self._most:
             self._shrink()
         return answers_of((label for label, _ in self._kept.values()), [sure for _, sure in self._kept.values()])
-
-
-_EXAMPLES: Final = 5
-
-
-_SAMPLE: Final = 48
-
-
-_SAMPLE_FAILED: Final = 8
-
-
-_LONGEST_URI: Final = 64
 
 
 @dataclass

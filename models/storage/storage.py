@@ -12,7 +12,6 @@ from models.whole_file import Link, link_new, replace_file, sync_folder, write_b
 
 __all__ = ["Entry", "FolderStorage", "Storage", "open_storage"]
 
-
 _MEANWHILE: Final = (errno.ENOENT, errno.ENOTEMPTY)
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from models.errors import JobError
 from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel, counted
 from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, draw_sample
-from worker.job import JobOptions
+from worker.job import JobOptions, ModelPin
 from worker.label import LabelRequest, label
 from worker.model import verified_pin
 from worker.places import is_url
@@ -49,10 +49,11 @@ def diff_catalogue(
         BundleError: a bundle is damaged or disagrees with itself on this machine.
         JobError: it does not come; or no row could be labelled by both.
     """
+    pins = [verified_pin(model, None) for model in (before, after)]  # a damaged one is named before photos are fetched
     sample = draw_sample(source, folder, rows, options)
     here = bring_here(sample, options, partial(advance, "Fetching photos"))
-    old, old_failure = _labels(before, here, sample, options, partial(advance, "Labelling with the old model"))
-    new, new_failure = _labels(after, here, sample, options, partial(advance, "Labelling with the new model"))
+    old, old_failure = _labels(pins[0], here, sample, options, partial(advance, "Labelling with the old model"))
+    new, new_failure = _labels(pins[1], here, sample, options, partial(advance, "Labelling with the new model"))
     both = sorted(old.keys() & new.keys())
     if not both:
         msg = (
@@ -78,19 +79,18 @@ def _root(sample: Sample) -> Path:
 
 
 def _labels(
-    model: Path, here: Path, sample: Sample, options: SampleOptions, on_progress: Callable[[int, int], None]
+    pin: ModelPin, here: Path, sample: Sample, options: SampleOptions, on_progress: Callable[[int, int], None]
 ) -> tuple[dict[int, RowLabel], str | None]:
     """Label the rows with a model, in a job of its own: a moved champion leaves the challenger's labels as they are.
 
     Returns:
         Row → what the model says, of rows that it could label; and what was wrong with one of the others.
     """
-    pin = verified_pin(model, None)
     unpromised = "-to-review" if pin.all_to_review else ""  # not in the job that an earlier Hangtag labeled otherwise
     output = sample.folder / f"labels-{pin.digest[:12]}{unpromised}.parquet"
     request = LabelRequest(
         source=here,
-        model=model,
+        model=Path(pin.path),
         output=output,
         options=JobOptions(top_k=1),
         image_column="image",

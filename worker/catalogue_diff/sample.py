@@ -22,7 +22,6 @@ from worker.sources.catalogue import open_catalogue
 
 __all__ = ["SAMPLE_FILE", "Sample", "SampleOptions", "bring_here", "draw_sample"]
 
-
 SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
 _WAIT_S: Final = 1.0

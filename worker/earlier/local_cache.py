@@ -16,11 +16,13 @@ from worker.owner import boot_id
 
 __all__ = ["CACHE_FILE", "CacheFolder", "cache_folder", "open_local_cache"]
 
-
 CACHE_FILE: Final = "photos.sqlite"
 _MAX_BYTES: Final = 1 << 30
 """About four million photos; then nothing more is added."""
 _BUSY_S: Final = 2.0
+_LOCK: Final = "lock"
+_TRIES: Final = 100
+_OLD_S: Final = 7 * 24 * 3600.0
 
 
 def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy_s: float = _BUSY_S) -> ResultCache:
@@ -60,11 +62,6 @@ def _make(file: Path) -> None:
         pass
     finally:
         temporary.unlink(missing_ok=True)
-
-
-_LOCK: Final = "lock"
-_TRIES: Final = 100
-_OLD_S: Final = 7 * 24 * 3600.0
 
 
 def cache_folder(job: str) -> Path:

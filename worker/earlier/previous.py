@@ -21,6 +21,10 @@ from worker.scratch import temporary_folder
 
 __all__ = ["PREVIOUS_FILE", "Carried", "Terms", "carry_over", "open_previous"]
 
+PREVIOUS_FILE: Final = "previous.sqlite"
+_TEMPORARY: Final = ".previous-"
+_MEMORY_KB: Final = 32_768
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -61,11 +65,6 @@ class Terms:
         }
         before, now = asdict(earlier), asdict(self)
         return " and ".join(words[name] for name in words if before[name] != now[name])
-
-
-PREVIOUS_FILE: Final = "previous.sqlite"
-_TEMPORARY: Final = ".previous-"
-_MEMORY_KB: Final = 32_768
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,29 @@ __all__ = [
     "ResultTable",
 ]
 
+KEYED_TABLES: Final = """
+CREATE TABLE photo (sha256 BLOB PRIMARY KEY, result TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE place (url BLOB PRIMARY KEY, etag TEXT NOT NULL, sha256 BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE about (said TEXT NOT NULL);
+"""
+"""To be added to at any time."""
+PLAIN_TABLES: Final = """
+CREATE TABLE photo (sha256 BLOB, result TEXT NOT NULL);
+CREATE TABLE place (url BLOB, etag TEXT NOT NULL, sha256 BLOB NOT NULL);
+CREATE TABLE about (said TEXT NOT NULL);
+"""
+"""To be filled at once; a photo may be in them more than once."""
+PLAIN_TABLES_KEYS: Final = "CREATE INDEX photo_key ON photo (sha256); CREATE INDEX place_key ON place (url);"
+"""Made last: rows that come in order of their keys fill a database of any size in the memory of a small one."""
+_FIND: Final = "SELECT result FROM photo WHERE sha256 = ?"
+_AT: Final = "SELECT hex(sha256), result FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ?"
+_PUT_PHOTO: Final = "INSERT OR IGNORE INTO photo VALUES (?, ?)"
+_PUT_PLACE: Final = "INSERT OR REPLACE INTO place VALUES (?, ?, ?)"
+_ASKED_AT_ONCE: Final = 500
+_PAUSE_S: Final = 30.0
+"""How long nothing is added after something could not be: a lock that is held for ever must not stop every batch."""
+_Answer = TypeVar("_Answer")
+
 
 @dataclass(frozen=True)
 class EarlierResult:
@@ -45,28 +68,6 @@ class Labelled:
 
     result: RowResult
     url: str | None
-
-
-KEYED_TABLES: Final = """
-CREATE TABLE photo (sha256 BLOB PRIMARY KEY, result TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE place (url BLOB PRIMARY KEY, etag TEXT NOT NULL, sha256 BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE about (said TEXT NOT NULL);
-"""
-"""To be added to at any time."""
-PLAIN_TABLES: Final = """
-CREATE TABLE photo (sha256 BLOB, result TEXT NOT NULL);
-CREATE TABLE place (url BLOB, etag TEXT NOT NULL, sha256 BLOB NOT NULL);
-CREATE TABLE about (said TEXT NOT NULL);
-"""
-"""To be filled at once; a photo may be in them more than once."""
-PLAIN_TABLES_KEYS: Final = "CREATE INDEX photo_key ON photo (sha256); CREATE INDEX place_key ON place (url);"
-"""Made last: rows that come in order of their keys fill a database of any size in the memory of a small one."""
-
-_FIND: Final = "SELECT result FROM photo WHERE sha256 = ?"
-_AT: Final = "SELECT hex(sha256), result FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ?"
-_PUT_PHOTO: Final = "INSERT OR IGNORE INTO photo VALUES (?, ?)"
-_PUT_PLACE: Final = "INSERT OR REPLACE INTO place VALUES (?, ?, ?)"
-_ASKED_AT_ONCE: Final = 500
 
 
 class ResultTable:
@@ -164,12 +165,6 @@ def _result(text: str, sha256: str, model: str) -> RowResult:
         model=model,
         reason=None if reason is None else ReviewReason(reason),
     )
-
-
-_PAUSE_S: Final = 30.0
-"""How long nothing is added after something could not be: a lock that is held for ever must not stop every batch."""
-
-_Answer = TypeVar("_Answer")
 
 
 class ResultCache:

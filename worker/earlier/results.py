@@ -86,7 +86,11 @@ def open_earlier_results(job: Job) -> EarlierResults:
         CacheFolder.remove_remains(path.parent)
         folder = CacheFolder.hold(path)
         own = open_local_cache(folder.path, job.spec.model.reference)
-    except (OSError, RuntimeError, sqlite3.Error) as error:  # RuntimeError: nobody knows where home is
+    except (
+        OSError,
+        RuntimeError,
+        sqlite3.Error,
+    ) as error:  # RuntimeError: nobody knows where home is  # RuntimeError: nobody knows where home is
         place = str(folder.path) if folder else job.spec.id
         log_event("known_photos_lost", logging.WARNING, place=place, error=f"{type(error).__name__}: {error}")
     return EarlierResults(job, folder, own, open_previous(job, folder.path if folder else job.storage.scratch))

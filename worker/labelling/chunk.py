@@ -36,6 +36,7 @@ __all__ = [
 _FOLDER: Final = "inhand"
 _WIDTH: Final = 12
 MAX_STRIKES: Final = 4
+"""Deaths of one chunk that no photo is to blame for, after which something else is wrong."""
 _WARY: Final = 3
 
 

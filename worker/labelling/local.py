@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from models.classifier import Classifier
 from models.errors import HangtagError, JobError
@@ -29,7 +29,7 @@ from worker.photos.source import photos_of
 
 __all__ = ["LineFeed", "run_pool"]
 
-_PIECE = 65_536
+_PIECE: Final = 65_536
 
 
 def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]) -> int:
@@ -52,9 +52,9 @@ def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]
         on_done(int(line))
 
     module = ("worker.labelling.local", job.storage.place, str(model))
-    with ProcessPool(module, workers, job.storage.scratch / "logs", done, _Strikes(job).again) as farm:
-        farm.run(str(chunk) for chunk in job.missing_chunks())
-        return farm.deaths
+    with ProcessPool(module, workers, job.storage.scratch / "logs", done, _Strikes(job).again) as pool:
+        pool.run(str(chunk) for chunk in job.missing_chunks())
+        return pool.deaths
 
 
 class _Strikes:

@@ -23,7 +23,6 @@ from models.process import python_command, python_environment
 
 __all__ = ["Death", "ProcessPool", "take_streams"]
 
-
 _MAX_FALSE_STARTS: Final = 3
 _LOG_TAIL: Final = 2000
 _PIECE: Final = 65_536

@@ -15,6 +15,9 @@ from worker.results import RESULT_SCHEMA
 
 __all__ = ["CsvRows", "inert", "inert_cells", "json_cells", "json_text", "short", "text_cells"]
 
+_BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
+_NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
+
 
 def text_cells(column: pa.ChunkedArray) -> list[Any]:
     """A column's cells for CSV; nested ones become JSON."""
@@ -101,10 +104,6 @@ class CsvRows:
         for record in records:
             awkward = any("\r" in str(cell) for cell in record)
             (self._quoted if awkward else self._plain).writerow(record)
-
-
-_BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
-_NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 
 
 def inert(cell: object) -> object:

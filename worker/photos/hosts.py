@@ -9,6 +9,11 @@ from worker.photos.photo import Limits
 
 __all__ = ["Host", "Prefetch"]
 
+_MEMORY: Final = 0.02
+"""How much one photo tells of those that come next: about the last fifty count."""
+_WORTH: Final = 0.05
+_LOOK_S: Final = 2.0
+
 
 @dataclass(eq=False)
 class Host:
@@ -107,13 +112,6 @@ class Host:
             self.rests_until = now + min(self.limits.rest_s * 2**self._rests, self.limits.longest_rest_s)
             self._rests += 1
         self._why = why
-
-
-_MEMORY: Final = 0.02
-"""How much one photo tells of those that come next: about the last fifty count."""
-
-_WORTH: Final = 0.05
-_LOOK_S: Final = 2.0
 
 
 class Prefetch:

@@ -15,6 +15,11 @@ from worker.events import log_event
 
 __all__ = ["Limits", "Photo", "Wanted", "fails_its_photo"]
 
+_NOT_OF_THE_PHOTO: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError)
+"""What this machine lacks, and what ends the work: they fail no row."""
+_LINES: Final = 60
+"""Of a traceback, the last ones: hosts and catalogues must not fill a disk with them."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -113,13 +118,6 @@ class Limits:
         may take: it did not mean what it said, or the photo fails, and neither gets better by waiting.
         """
         return after_s if after_s <= self.longest_after_s else min(self.longest_after_s, 2 * self.total_s)
-
-
-_NOT_OF_THE_PHOTO: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError)
-"""What this machine lacks, and what ends the work: they fail no row."""
-
-_LINES: Final = 60
-"""Of a traceback, the last ones: hosts and catalogues must not fill a disk with them."""
 
 
 @contextmanager

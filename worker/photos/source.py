@@ -21,11 +21,15 @@ from worker.photos.photo import Limits, Photo, Wanted, fails_its_photo
 if TYPE_CHECKING:
     from worker.photos.names import Lookup
 
-
 __all__ = ["Background", "MakeClient", "Photos", "limits_of", "open_photos", "photos_of"]
 
 _BACKLOG: Final = 512
 """Photos on disk that may be waiting while more URLs are asked for."""
+MakeClient = Callable[[], Client]
+"""Called in the thread, within its event loop."""
+_READY: Final = 256
+"""Photos that may wait to be taken before more are worth asking for."""
+_END_S: Final = 10.0
 
 
 def photos_of(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = None) -> "Photos":
@@ -184,14 +188,6 @@ class Photos:
                 return Photo(ask.wanted, place.read())
         except ImageError as error:
             return Photo(ask.wanted, error)
-
-
-MakeClient = Callable[[], Client]
-"""Called in the thread, within its event loop."""
-
-_READY: Final = 256
-"""Photos that may wait to be taken before more are worth asking for."""
-_END_S: Final = 10.0
 
 
 class Background:

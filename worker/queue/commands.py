@@ -30,12 +30,12 @@ from worker.priority import Priority
 from worker.queue.jobs_commands import register as register_jobs
 from worker.queue.options import JobsOption, JsonOption, LogFormat, Only, RedisOption, queue_settings
 
-__all__ = ["TRAIN_WORKER", "register"]
+__all__ = ["register"]
 
 MAX_WAIT_S = 86_400.0
 
-TRAIN_WORKER: Final = "train_worker"
-"""Where the context's object, which the face fills in, names the module of another room that runs cycles."""
+_TRAIN_WORKER: Final = "train_worker"
+"""Where the context's object, which :mod:`hangtag.cli` fills in, names the module of another room that runs cycles."""
 
 
 class WorkerQueue(StrEnum):
@@ -260,7 +260,7 @@ def worker_command(
     if queue is WorkerQueue.TRAIN:
         _check_train({"--concurrency": concurrency, "--jobs": jobs, "--metrics-port": metrics_port})
         os.environ.update(REMAP_SIGTERM="SIGQUIT")
-        train_worker = import_module(context.obj[TRAIN_WORKER])
+        train_worker = import_module(context.obj[_TRAIN_WORKER])
         raise typer.Exit(train_worker.start_train_worker(settings, configs or (), as_json=as_json))
     if configs:
         msg = f"{configs[0]} is for --queue train; a worker that labels takes what is in the folder of --jobs"

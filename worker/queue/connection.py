@@ -83,7 +83,7 @@ class MessageFilter:
 
 
 class _FilteredRedis(redis.Redis):
-    """A client that takes nothing else from a queue."""
+    """A client that takes from a queue only what a filter accepts; anything, where it has none."""
 
     def __init__(self, *arguments: Any, accept: MessageFilter | None, **options: Any) -> None:  # noqa: ANN401 - redis-py's
         self._filter = accept

@@ -75,6 +75,7 @@ class WorkerCollector(Collector):
         self._metrics = metrics
         self._slots = slots
         self._overview = overview
+        self._version = version("hangtag")  # an upgrade on disk does not change a worker that runs
 
     def collect(self) -> Iterator[Metric]:
         """See prometheus_client's ``Collector``."""
@@ -97,7 +98,7 @@ class WorkerCollector(Collector):
             yield gauge
 
     def _gauges(self, overview: Overview | None) -> Iterator[_Gauge]:
-        yield "hangtag_worker_info", "The worker's version of Hangtag.", ("version",), [((version("hangtag"),), 1)]
+        yield "hangtag_worker_info", "The worker's version of Hangtag.", ("version",), [((self._version,), 1)]
         yield "hangtag_slots", "Chunks that this worker works on at once.", (), [((), self._slots)]
         if not overview:
             return

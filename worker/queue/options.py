@@ -10,9 +10,7 @@ import typer
 if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
-
 __all__ = ["JobsOption", "JsonOption", "LogFormat", "Only", "RedisOption", "queue_settings"]
-
 
 JobsOption = Annotated[
     str | None,

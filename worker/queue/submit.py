@@ -108,11 +108,11 @@ def submit(
             )
             raise JobError(msg)
         return Submitted(name, earlier, new=False, model=model, column_words=catalogue.column_words)
-    carried = carry_over(previous, jobs.storage(name), Terms.of_new(pin, options)) if previous else None
-    rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host)
-    note_model(jobs.storage(name), pin, model)
-    per_host = request.per_host
     storage = jobs.storage(name)
+    carried = carry_over(previous, storage, Terms.of_new(pin, options)) if previous else None
+    rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host)
+    note_model(storage, pin, model)
+    per_host = request.per_host
     job = create_job(storage, catalogue, pin, options, rows, request.priority, confined=True, per_host=per_host)
     return Submitted(name, job, new=True, carried=carried, model=model, column_words=catalogue.column_words)
 

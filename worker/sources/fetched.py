@@ -13,7 +13,6 @@ from models.preprocess import IMAGE_SUFFIXES
 if TYPE_CHECKING:
     from models.storage.object_storage import ObjectStorage
 
-
 __all__ = ["UnnamedFile", "bucket_images", "fetch_object"]
 
 

@@ -10,17 +10,7 @@ from typing import Final
 
 from models.errors import InputError
 
-__all__ = [
-    "MAX_LINE",
-    "BadByte",
-    "TextFile",
-    "check_encoding",
-    "first_bad_byte",
-    "likely_encoding",
-    "marked_encoding",
-    "text_file",
-    "unmarked_utf16",
-]
+__all__ = ["BadByte", "TextFile", "check_encoding", "first_bad_byte", "text_file"]
 
 _MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # before UTF-16's, with which it begins
@@ -57,7 +47,7 @@ _MANY_NULS: Final = 0.2
 _SAME_MESS: Final = 0.05
 _SAME_SENSE: Final = 0.1
 """How far two of charset-normalizer's figures may be apart on a few words and mean nothing."""
-MAX_LINE: Final = 64 * 1024 * 1024
+_MAX_LINE: Final = 64 * 1024 * 1024
 _UTF8: Final = "utf-8-sig"  # with or without its mark
 _HEAD_BYTES: Final = 4096
 _NEED_MARKS: Final = ("utf-16", "utf-32")
@@ -102,9 +92,9 @@ class TextFile:
         """
         with self.path.open(encoding=self.codec, newline=newline) as file:
             try:
-                while line := file.readline(MAX_LINE):
-                    if len(line) == MAX_LINE:
-                        msg = f"Expected lines of less than {MAX_LINE:,} characters in {self.name}, one is longer."
+                while line := file.readline(_MAX_LINE):
+                    if len(line) == _MAX_LINE:
+                        msg = f"Expected lines of less than {_MAX_LINE:,} characters in {self.name}, one is longer."
                         raise InputError(msg)
                     yield line
             except UnicodeDecodeError as error:
@@ -112,7 +102,7 @@ class TextFile:
 
     def _undecodable(self, bad: BadByte) -> InputError:
         what = "it ends inside a character" if bad.value is None else f"got byte 0x{bad.value:02x}"
-        likely = likely_encoding(self.path, bad)
+        likely = _likely_encoding(self.path, bad)
         looks = f"it looks like {likely[0]}, which reads {likely[1]!r} there" if likely else "no other encoding fits"
         return self.refusal(f"{what} in line {bad.line:,}", looks, likely and likely[0])
 
@@ -131,7 +121,7 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    called, marked = name or str(path), marked_encoding(head)
+    called, marked = name or str(path), _marked_encoding(head)
     if marked:
         if encoding is not None and check_encoding(encoding) not in marked:
             msg = f"Expected {encoding} in {called}, its first bytes are the mark of {marked[1]}; leave out --encoding."
@@ -144,7 +134,7 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
             raise InputError(msg)
         return TextFile(path, called, _UTF8 if codec == "utf-8" else codec, option)
     text = TextFile(path, called, _UTF8, option)
-    unmarked = unmarked_utf16(head)
+    unmarked = _unmarked_utf16(head)
     if unmarked:
         raise text.refusal(came="got NUL bytes", looks=f"it looks like {unmarked}", likely=unmarked)
     return text
@@ -169,12 +159,12 @@ def check_encoding(name: str) -> str:
     return known
 
 
-def marked_encoding(head: bytes) -> tuple[str, str] | None:
+def _marked_encoding(head: bytes) -> tuple[str, str] | None:
     """What a file's first bytes (a byte order mark) say: the encoding, and the name of it that needs no mark."""
     return next(((codec, plain) for mark, codec, plain in _MARKS if head.startswith(mark)), None)
 
 
-def unmarked_utf16(head: bytes) -> str | None:
+def _unmarked_utf16(head: bytes) -> str | None:
     """The UTF-16 that a file's first bytes are in, though it has no mark: every other byte of Latin letters is 0."""
     first, second = head[0::2].count(0), head[1::2].count(0)
     if max(first, second) <= _MANY_NULS * len(head) or min(first, second) > _MANY_NULS * max(first, second):
@@ -200,7 +190,7 @@ def first_bad_byte(path: Path, codec: str) -> BadByte:
             offset += len(block)
 
 
-def likely_encoding(path: Path, bad: BadByte) -> tuple[str, str] | None:
+def _likely_encoding(path: Path, bad: BadByte) -> tuple[str, str] | None:
     """What a file looks like, judged by what is around a byte that cannot be read.
 
     Returns:

@@ -17,7 +17,7 @@ from worker.photos.cells import parse_url
 from worker.photos.names import CheckedNames, checked_socket, system_lookup
 from worker.places import shown
 
-__all__ = ["WebLimits", "checked_connector", "download"]
+__all__ = ["WebLimits", "download"]
 
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 30.0
@@ -107,7 +107,7 @@ def download(
     asyncio.run(_patiently(_Wanted(url, file, limits or WebLimits(), unsized), Addresses(allow_hosts or ())))
 
 
-def checked_connector(addresses: Addresses, timeout_s: float) -> TCPConnector:
+def _checked_connector(addresses: Addresses, timeout_s: float) -> TCPConnector:
     """A connector to addresses that are checked once names are resolved, and again before each connection."""
     names = CheckedNames(addresses, system_lookup, timeout_s)
     return TCPConnector(resolver=names, use_dns_cache=False, socket_factory=partial(checked_socket, addresses))
@@ -115,7 +115,7 @@ def checked_connector(addresses: Addresses, timeout_s: float) -> TCPConnector:
 
 async def _patiently(wanted: _Wanted, addresses: Addresses) -> None:
     async with ClientSession(
-        connector=checked_connector(addresses, CONNECT_TIMEOUT_S),
+        connector=_checked_connector(addresses, CONNECT_TIMEOUT_S),
         timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S),
         cookie_jar=DummyCookieJar(),
         headers={"Accept-Encoding": ", ".join(_CODINGS)},

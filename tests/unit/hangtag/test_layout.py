@@ -2,6 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import hangtag
 from hangtag.layout import find_misplaced
 
@@ -12,14 +14,15 @@ def test_every_room_lies_beside_hangtag() -> None:
     assert find_misplaced(HOME) is None
 
 
-def test_a_folder_of_the_same_name_is_told(tmp_path: Path) -> None:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "__init__.py").touch()
+@pytest.mark.parametrize("room", ["models", "pages"])
+def test_a_folder_of_the_same_name_is_told(tmp_path: Path, room: str) -> None:
+    (tmp_path / room).mkdir()
+    (tmp_path / room / "__init__.py").touch()
     done = subprocess.run(
         [sys.executable, "-m", "hangtag", "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert str(tmp_path / "models" / "__init__.py") in done.stderr
+    assert str(tmp_path / room / "__init__.py") in done.stderr
     assert "in the way" in done.stderr
     assert "Traceback" not in done.stderr
 

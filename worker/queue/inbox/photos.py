@@ -112,7 +112,8 @@ class PhotoLog:
 
     def add(self, photos: Sequence[Found]) -> None:
         """Put photos into batches of their own, but for those that somebody else has put into one meanwhile."""
-        while left := [photo for photo in photos if not self.knows(photo)]:
+        left = photos
+        while left := [photo for photo in left if not self.knows(photo)]:
             entries = [(photo.path, photo.size, photo.mtime_ns) for photo in left[: self._batch_photos]]
             if self._storage.commit(self._key("json"), json.dumps(entries).encode()):
                 self._take_in(entries)

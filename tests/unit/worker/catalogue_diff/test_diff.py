@@ -1,6 +1,7 @@
 """Two small models that were really exported, on drawn photos."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.classifier import load
-from models.errors import ImageError, InputError, JobError
+from models.errors import BundleError, ImageError, InputError, JobError
 from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
 from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.figures import CatalogueFigures
@@ -145,6 +146,23 @@ def test_photos_that_are_all_gone_are_no_catalogue_without_changes_either(tmp_pa
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(next((bundle / "golden").glob("*.png")).read_bytes())
     assert diff_catalogue(*asked).rows == 2, "what was missing is looked for again"
+
+
+@pytest.mark.parametrize("damaged_first", [True, False])
+def test_a_damaged_model_is_named_before_any_photo_is_fetched(
+    tmp_path: Path, bundle: Path, *, damaged_first: bool
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(bundle, damaged)
+    for model in damaged.glob("*.onnx"):
+        model.write_bytes(b"no network")
+    models = (damaged, bundle) if damaged_first else (bundle, damaged)
+    with open_scripted_server() as server:
+        (tmp_path / "urls.txt").write_text(f"{server.url('/a.jpg')}\n")
+        options = SampleOptions(allow_hosts=(server.host,), workers=1)
+        with pytest.raises(BundleError, match="damaged"):
+            diff_catalogue(*models, str(tmp_path / "urls.txt"), tmp_path / "diff", 9, options, silent)
+        assert not server.asked
 
 
 def test_a_catalogue_that_is_not_there_is_refused(tmp_path: Path, bundle: Path) -> None:
