@@ -1,4 +1,4 @@
-"""Drift: are a job's photos unlike those that its model was proved on?
+"""Drift: are a job's photos unlike those that its model was proved on, and of which finished jobs was that so?
 
 What the model says of both is compared, by label and by confidence, with the population stability index. Each distinct
 photo counts once, and rows that failed do not count.
