@@ -5,12 +5,15 @@ from typing import Final
 
 from markupsafe import Markup
 
-__all__ = ["Interval", "between", "duration", "isolated", "percent", "rounded", "share", "target_name", "visible"]
+from models.statistics.intervals import Interval
 
+__all__ = ["between", "duration", "isolated", "percent", "rounded", "share", "target_name", "visible"]
 
 _LONGEST: Final = 300
 _HOUR_S: Final = 3600.0
 _MINUTE_S: Final = 60.0
+_NEARLY: Final = 0.9995
+_HARDLY: Final = 0.0005
 _PICTURES_OF_CONTROLS: Final = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 _REPLACED: Final = dict.fromkeys((*range(0x80, 0xA0), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF), 0xFFFD)
 _VISIBLE: Final = _PICTURES_OF_CONTROLS | _REPLACED
@@ -51,12 +54,6 @@ def duration(seconds: float) -> str:
     if seconds >= _MINUTE_S:
         return f"{seconds / _MINUTE_S:.1f} minutes"
     return f"{seconds:.1f} seconds"
-
-
-Interval = tuple[float, float]
-
-_NEARLY: Final = 0.9995
-_HARDLY: Final = 0.0005
 
 
 def percent(rate: float) -> str:

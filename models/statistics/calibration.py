@@ -24,7 +24,7 @@ __all__ = [
     "reliability",
 ]
 
-
+BINS: Final = 15
 COLDEST: Final = 0.05
 HOTTEST: Final = 20.0
 """Temperatures outside are never fitted."""
@@ -74,9 +74,6 @@ def _in_double(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     double = logits.astype(np.float64)
     double -= double.max(axis=1, keepdims=True)
     return double
-
-
-BINS: Final = 15
 
 
 @dataclass(frozen=True)

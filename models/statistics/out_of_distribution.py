@@ -41,6 +41,7 @@ SHORTEST: Final = 1e-12
 _SMALLEST_SHARE: Final = 0.01
 _SMALLEST: Final = 1e-6
 """Variance along a direction, of features of length 1: less is the rounding of float32, which differs by runtime."""
+_LEAST_SIZE: Final = 0.01
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
 
 Floats = npt.NDArray[np.floating]
@@ -216,9 +217,6 @@ def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> 
     ball = max(float(np.trace(covariance)) / size, _SMALLEST_SHARE * spread, _SMALLEST)
     values, vectors = eigh((1 - share) * covariance + share * ball * np.eye(size))
     return np.asarray(vectors / np.sqrt(values))
-
-
-_LEAST_SIZE: Final = 0.01
 
 
 def relative_difference(

@@ -68,9 +68,10 @@ class HeldOut:
         with np.load(file, allow_pickle=False) as arrays:
             return cls(arrays["logits"], arrays["labels"], arrays["known"])
 
-    def calibrated(self) -> "HeldRows":
-        """The same rows with probabilities, at the temperature that fits them."""
-        return HeldRows(calibrated(self.logits, fit_temperature(self.logits, self.labels)), self.labels, self.known)
+    def fitted(self) -> "tuple[float, HeldRows]":
+        """The temperature that fits these rows, and the rows with probabilities at it."""
+        temperature = fit_temperature(self.logits, self.labels)
+        return temperature, HeldRows(calibrated(self.logits, temperature), self.labels, self.known)
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,11 @@ def fit_confidence(validation: HeldOut, unknown: UnknownLimit | None, folds: Seq
         unknown: above which score a photo is none of the products; None if there is no score.
         folds: what networks said that were trained without these photos; each has a temperature of its own.
     """
-    targets = precision_targets(validation.calibrated(), [fold.calibrated() for fold in folds])
+    temperature, own = validation.fitted()
+    targets = precision_targets(own, [fold.fitted()[1] for fold in folds])
     out_of_fold = sum(len(fold.labels) for fold in folds)
     return Confidence(
-        temperature=fit_temperature(validation.logits, validation.labels),
+        temperature=temperature,
         precision=default_precision(targets),
         targets=targets,
         unknown=unknown,

@@ -116,13 +116,15 @@ class _PhotoCache:
                 one_pass.run(
                     workers, ("trainer.data.photo_process", str(arrays), str(self._timeout_s), self._spec_json)
                 )
-            finally:  # whatever ends it, what has been decoded is kept
-                with self._kept():
-                    pq.write_table(pa.Table.from_pylist(one_pass.records, self._schema), index)
-                    sync_file(arrays)
-                    sync_file(index)
-                    arrays.replace(shard.with_suffix(self._ending))
-                    index.replace(shard.with_suffix(".parquet"))
+            finally:  # whatever ends it, what has been decoded is kept, and no room for what was not
+                if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
+                    with self._kept():
+                        pq.write_table(pa.Table.from_pylist(one_pass.records[:done], self._schema), index)
+                        os.truncate(arrays, done * self._array_bytes)
+                        sync_file(arrays)
+                        sync_file(index)
+                        arrays.replace(shard.with_suffix(self._ending))
+                        index.replace(shard.with_suffix(".parquet"))
         finally:
             for left in (arrays, index):
                 with suppress(OSError):
@@ -148,7 +150,7 @@ class _PhotoCache:
         return InputError(msg)
 
     def _open_shard(self, index: Path) -> None:
-        """Take a shard into account, unless it is damaged or its arrays are gone."""
+        """Take a shard into account, unless it is damaged or gone."""
         arrays = index.with_suffix(self._ending)
         try:
             table = pq.read_table(index) if index.suffix == ".parquet" else self._read_json(index)

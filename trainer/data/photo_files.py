@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from models.errors import ImageError
 from models.photo import read_photo
-from trainer.data.dataset import LabeledPhoto
+
+if TYPE_CHECKING:  # it loads PyArrow, which would take memory from the processes that decode
+    from trainer.data.dataset import LabeledPhoto
 
 __all__ = ["FaultKind", "PhotoFault", "changed", "file_sha256", "hash_photos", "holds"]
 
@@ -48,8 +50,8 @@ def changed(path: Path) -> PhotoFault:
 
 
 def hash_photos(
-    photos: Sequence[LabeledPhoto], on_photo: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, PhotoFault]]]:
+    photos: "Sequence[LabeledPhoto]", on_photo: Callable[[int, int], None] = lambda done, total: None
+) -> "tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, PhotoFault]]]":
     """The photos that can be used, each with the SHA-256 of its file, and the others, each with the reason.
 
     A file cannot be used if it cannot be read, or holds other bytes than those that were labelled. ``on_photo`` is told
@@ -69,7 +71,7 @@ def hash_photos(
     return hashed, unread
 
 
-def _read(photo: LabeledPhoto) -> str | PhotoFault:
+def _read(photo: "LabeledPhoto") -> str | PhotoFault:
     try:
         sha256 = file_sha256(photo.path)
     except ImageError as error:

@@ -10,21 +10,19 @@ from typing import Final
 
 from models.errors import DataError
 from models.text import number_of
-from models.whole_file import replace_file
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
 from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import OPEN, LabeledPhoto, read_dataset
 from trainer.retrain.config import ClassMap, RetrainConfig
+from trainer.retrain.cycle_folder import CycleFolder
 from trainer.retrain.photo_hashes import PhotoHashes
 from trainer.retrain.records import Collected, Correction
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["COLLECTED_FILE", "DATASET_FILE", "collect", "collected_notes"]
+__all__ = ["collect", "collected_notes"]
 
-DATASET_FILE: Final = "dataset.csv"
-COLLECTED_FILE: Final = "collected.json"
-HASHES_FILE: Final = "hashes.sqlite"
+_HASHES_FILE: Final = "hashes.sqlite"
 _COLUMNS: Final = ("image", "label", "split", "group", "sha256")
 _OUTCOMES: Final = ("applied", "added", "agrees", "conflict", "not_found")
 _FIRST: Final = 3
@@ -59,7 +57,7 @@ def collect(
     classes, dataset = config.classes, read_dataset(config.data)
     store = CorrectionStore(config.corrections) if config.corrections else None
     votes, ahead = (store.votes(), store.ahead()) if store else ((), ())
-    with PhotoHashes(config.cycles / HASHES_FILE) as hashes:
+    with PhotoHashes(config.cycles / _HASHES_FILE) as hashes:
         found = hashes.of((photo.path for photo in dataset.photos), on_photo)
         # the bytes that were labelled; the training leaves a photo out if its file has others by now
         photos = [
@@ -84,8 +82,9 @@ def collect(
         dropped=_counts(photo.label for photo in labelled if photo.label in classes.drop),
         ahead=ahead_sentence(ahead, store.path) if store and ahead else "",
     )
-    write_rows(folder / DATASET_FILE, _COLUMNS, _rows(kept))
-    replace_file(folder / COLLECTED_FILE, collected.model_dump_json(indent=1).encode())
+    cycle = CycleFolder(folder)
+    write_rows(cycle.dataset, _COLUMNS, _rows(kept))
+    cycle.write(cycle.collected, collected)
     return collected
 
 
@@ -97,7 +96,7 @@ def _resolve(
     Votes get today's names of classes: reviewers who said ``boots`` and ``shoes`` agree once both are one.
     """
     of_data = {photo.path: photo.sha256 or "" for photo in photos}
-    known = {photo.sha256 for photo in photos}
+    known = {photo.sha256 for photo in photos if photo.sha256}
     paths = {vote.path for vote in votes if vote.sha256 not in known and vote.path not in of_data}
     elsewhere = hashes.of(sorted(path for path in paths if path is not None), lambda done, total: None)
     here = {**of_data, **elsewhere}
@@ -189,7 +188,7 @@ def _before(earlier: Path | None, known: Sequence[AssignedPhoto], classes: Class
     if earlier is None:
         rows = [(photo.sha256, photo.label, photo.present) for photo in known]
     else:
-        with (earlier / DATASET_FILE).open(encoding="utf-8", newline="") as file:
+        with CycleFolder(earlier).dataset.open(encoding="utf-8", newline="") as file:
             rows = [(row["sha256"], row["label"], True) for row in csv.DictReader(file)]
     labels = _labels((sha256, classes.name_of(label)) for sha256, label, _ in rows)
     return labels, {sha256 for sha256, _, present in rows if sha256 and present}

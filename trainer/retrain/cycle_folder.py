@@ -125,9 +125,7 @@ class CycleFolder:
 
     dataset = _File("dataset.csv")  # photos and labels that it learns from
     collected = _File("collected.json")  # records.Collected
-    earlier = _File(
-        "earlier.csv"
-    )  # the splits that it extends, as they were when it began; absent where there were none
+    earlier = _File("earlier.csv")  # the splits that it extends, as they were when it began; absent without any
     start = _File("cycle.json")
     run = _File("run")  # the challenger's training
     splits = _File("splits.csv")  # that the next cycle extends; they outlive the run

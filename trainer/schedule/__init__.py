@@ -1,1 +1,1 @@
-"""When a cycle runs: slots, who claims them, and the queue that brings them to where TensorFlow is."""
+"""When a cycle runs: due times, who claims them, and the queue that brings them to where TensorFlow is."""

@@ -184,6 +184,7 @@ def test_a_file_that_was_away_is_tried_again_when_it_is_back(kind, root, picture
     path.rename(away)
     fault = add_named(opened(kind, root), name, path).fault(name)
     assert (fault.kind, str(path) in fault.message) == (FaultKind.MISSING, True)
+    assert endings(root) == [], "nothing was decoded"
     away.rename(path)
     store, decoded = added(kind, root, path)
     assert decoded == 1
@@ -213,6 +214,14 @@ def test_an_interrupted_pass_keeps_what_it_has_decoded_and_leaves_nothing_else(k
     store, decoded = added(kind, root, *paths)
     assert decoded == 3
     assert holds(store, *paths)
+
+
+def test_an_interrupted_pass_takes_no_room_for_what_it_has_not_decoded(kind, root, picture):
+    paths = [picture(f"{i}.png", i) for i in range(4)]
+    with pytest.raises(KeyboardInterrupt):
+        opened(kind, root).add({sha256(path): path for path in paths}, 1, interrupt)
+    (file,) = (file for file in root.rglob("*.*") if file.suffix != ".parquet")
+    assert file.stat().st_size == 3 * {"statistics": 64, "pixels": 16}[kind] ** 2
 
 
 def test_an_interrupted_pass_of_several_shards_keeps_all_of_them(root, picture):

@@ -2,6 +2,7 @@ import hashlib
 import json
 import signal
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -81,6 +82,13 @@ def test_a_bad_photo_is_answered_with_its_fault_and_the_next_one_decoded(start, 
     assert "web page" in answers[0]["message"]
     assert "gone.jpg" in answers[1]["message"]
     assert [bool(row.any()) for row in rows_of(pixels)] == [False, False, True]
+
+
+def test_it_loads_no_library_that_decoding_does_not_need():
+    """Each photo has what is left of the process's memory, which is limited."""
+    code = "import sys, trainer.data.photo_process; print([m for m in ('pyarrow', 'scipy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_it_ends_in_peace_when_there_is_no_more_to_do(start):

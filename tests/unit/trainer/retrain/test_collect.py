@@ -166,6 +166,13 @@ def test_a_reviewed_photo_that_the_data_lack_is_added(shop: Shop) -> None:
     assert (shop.labels["catalogue/8.jpg"], collected.new) == ("hats", 4)
 
 
+def test_a_correction_that_names_a_path_alone_is_added_though_a_photo_of_the_data_is_gone(shop: Shop) -> None:
+    (shop.folder / "shop.csv").write_text("image,label\nphotos/boots/1.jpg,boots\nphotos/none.jpg,hats\n")
+    shop.put("catalogue/8.jpg")
+    shop.correct("catalogue/8.jpg,,hats,,anna,,2026-05-01")
+    assert outcomes(shop.collect(data="shop.csv")) == [("added", "hats", None, "anna")]
+
+
 def test_a_correction_to_a_class_that_is_dropped_is_not_learned_from_and_says_so(shop: Shop) -> None:
     shop.put("photos/misc/7.jpg")
     photo = shop.put("catalogue/8.jpg")
