@@ -20,7 +20,7 @@ from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import unknown_limit
 from models.statistics.thresholds import HeldOut, fit_confidence
 
-__all__ = ["Float32", "know_variant", "make_float16", "make_int8"]
+__all__ = ["Float32", "make_float16", "make_int8"]
 
 _SAME_SIDE: Final = 0.97
 """A score that knows nothing of float32's would put some 90% on the same side: 5% are beyond the limit of either."""
@@ -84,7 +84,7 @@ def _made(
     quantization: Quantization | None,
 ) -> MadeVariant | Refusal:
     run, expected = float32.run, float32.scores
-    metadata = metadata_of(run, name, float32.version, know_variant(got, run))
+    metadata = metadata_of(run, name, float32.version, _know_variant(got, run))
     agreement, limit = None, run.confidence.unknown
     if expected.unknown is not None and got.unknown is not None and limit is not None and metadata.unknown is not None:
         same_side = (expected.unknown <= limit.limit) == (got.unknown <= metadata.unknown.limit)
@@ -98,7 +98,7 @@ def _made(
     return MadeVariant(metadata, finished(model, metadata), cost.accuracy, cost, gain, agreement, quantization)
 
 
-def know_variant(scores: Scores, run: TrainingRun) -> Confidence:
+def _know_variant(scores: Scores, run: TrainingRun) -> Confidence:
     """Learn a variant's temperature, thresholds and limit from its scores of the run's validation photos.
 
     Args:

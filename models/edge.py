@@ -14,9 +14,9 @@ from models.session import open_session, read_metadata
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["EDGE_OUTPUTS", "EdgeAnswer", "EdgeModel", "edge_model", "is_edge", "load_edge"]
+__all__ = ["EdgeAnswer", "EdgeModel", "edge_model", "is_edge", "load_edge"]
 
-EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities", "review")
+_EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities", "review")
 """Beside these, ``unknown`` where the metadata has a limit for it."""
 _PHOTO_AXES: Final = 3
 _CHANNELS: Final = 3
@@ -53,8 +53,8 @@ class EdgeModel:
     """A loaded edge graph.
 
     Args:
-        session: input ``image``, ``uint8 [height, width, 3]``; outputs EDGE_OUTPUTS and, where the metadata has a limit
-            for it, ``unknown``.
+        session: input ``image``, ``uint8 [height, width, 3]``; outputs ``label``, ``confidence``, ``probabilities``,
+            ``review`` and, where the metadata has a limit for it, ``unknown``.
         metadata: what the ONNX file says of itself.
     """
 
@@ -79,7 +79,7 @@ class EdgeModel:
         if photo.dtype != np.uint8 or photo.ndim != _PHOTO_AXES or photo.shape[2] != _CHANNELS or not photo.size:
             msg = f"Expected a uint8 photo (height, width, 3), got {photo.dtype} {photo.shape}."
             raise InputError(msg)
-        names = [*EDGE_OUTPUTS, *(["unknown"] if self.metadata.unknown else [])]
+        names = [*_EDGE_OUTPUTS, *(["unknown"] if self.metadata.unknown else [])]
         label, confidence, probabilities, review, *unknown = self._session.run(names, {"image": photo})
         score = float(unknown[0]) if unknown else None
         answer = EdgeAnswer(int(label), float(confidence), probabilities, bool(review), score)
@@ -134,7 +134,7 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
         msg = f"Expected an edge graph in {source}, it takes squares of pixels; name edge.onnx instead."
         raise BundleError(msg)
     given = {output.name for output in session.get_outputs()}
-    missing = [name for name in EDGE_OUTPUTS if name not in given]
+    missing = [name for name in _EDGE_OUTPUTS if name not in given]
     if missing:
         msg = f"Expected an edge graph in {source}, it does not give {' and '.join(missing)}; export it again."
         raise BundleError(msg)

@@ -15,10 +15,10 @@ from models.errors import ImageError
 from models.fit import Decode
 from models.preprocess import opened, preprocess, whole_rgb
 
-__all__ = ["NEAR_TIE", "EdgeParity", "Flip", "prove_edge"]
+__all__ = ["EdgeParity", "Flip", "prove_edge"]
 
 
-NEAR_TIE: Final = 0.02
+_NEAR_TIE: Final = 0.02
 """Two classes whose probabilities are this close may change places."""
 _FEW: Final = 500
 """Of fewer photos one label may differ, in a near-tie: it would be more than a fifth of a percent."""
@@ -55,7 +55,7 @@ class EdgeParity:
         passed_over: photos that cannot be decoded.
         largest, mean: absolute difference of a probability, against ``decode=full``; not finite where something is no
             number.
-        near_ties: photos whose two likeliest classes are within ``NEAR_TIE`` with ``decode=full``.
+        near_ties: photos whose two likeliest classes are within 0.02 with ``decode=full``.
         flips: against ``decode=full``.
         own_flips: against the model's own spec, which usually scales JPEGs while it decodes them.
         sure: photos that need no review, with the model's own spec or by the edge graph's scores.
@@ -105,7 +105,7 @@ class EdgeParity:
         A few hundred photos cannot tell half a point of accuracy from chance: what chance may do is let through, and
         shown.
         """
-        one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= NEAR_TIE
+        one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= _NEAR_TIE
         points, low = (0.0, -np.inf) if self.cost is None else (self.cost.points, self.cost.points_95[0])
         too_much = (
             f"{points:.1f} points of accuracy are lost against the model's own decoding, {low:.1f} at least (allow "
@@ -172,7 +172,7 @@ def prove_edge(
         passed_over=passed_over,
         largest=float(difference.max()),
         mean=float(difference.mean()),
-        near_ties=tuple(index for index, margin in zip(indices, _margins(full), strict=True) if margin <= NEAR_TIE),
+        near_ties=tuple(index for index, margin in zip(indices, _margins(full), strict=True) if margin <= _NEAR_TIE),
         flips=_flips(indices, full, whole, classifier.labels),
         own_flips=own_flips,
         sure=len(sure),

@@ -22,11 +22,11 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from models.errors import ParityError
 from models.preprocess import Pixels
 
-__all__ = ["QUANTIZED", "QuantizeError", "Quantizer", "Ranges", "body_nodes", "layers_of"]
+__all__ = ["QuantizeError", "Quantizer", "Ranges", "body_nodes", "layers_of"]
 
 
 _WEIGHTY: Final = frozenset({"Conv", "MatMul", "Gemm"})
-QUANTIZED: Final = ("Conv", "MatMul", "Gemm", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")
+_QUANTIZED: Final = ("Conv", "MatMul", "Gemm", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")
 """Operators for which ONNX Runtime has integer kernels that pay."""
 
 
@@ -151,7 +151,7 @@ class Quantizer:
                 str(place),
                 _Reader(self._pixels),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(QUANTIZED),
+                op_types_to_quantize=list(_QUANTIZED),
                 per_channel=True,
                 reduce_range=self._weight_bits == 7,  # noqa: PLR2004 - bits
                 activation_type=QuantType.QUInt8,

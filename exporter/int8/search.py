@@ -19,7 +19,7 @@ from exporter.prove import onnx_logits
 from models.photo import evenly
 from models.preprocess import Pixels
 
-__all__ = ["Attempt", "Int8Search", "Wanted", "find_int8", "kl_divergence_from", "too_much", "why_refused"]
+__all__ = ["Attempt", "Int8Search", "Wanted", "find_int8", "too_much", "why_refused"]
 
 _FEWEST_PHOTOS: Final = 16
 _MOST_GROUPS: Final = 24
@@ -119,7 +119,7 @@ def find_int8(
         quantizer = Quantizer(model, photos, wanted.weight_bits, Path(scratch))
         if not quantizer.body:
             return Int8Search(None, (), len(photos))
-        search = _Search(quantizer, kl_divergence_from(model, training[1::2]), advance)
+        search = _Search(quantizer, _kl_divergence_from(model, training[1::2]), advance)
         ranges = search.best_ranges()
         for float_layers in search.left_out(ranges):
             found = search.quantized(ranges, float_layers)
@@ -131,7 +131,7 @@ def find_int8(
     return Int8Search(None, tuple(attempts), len(photos))
 
 
-def kl_divergence_from(model: onnx.ModelProto, pixels: Pixels) -> Callable[[onnx.ModelProto], float]:
+def _kl_divergence_from(model: onnx.ModelProto, pixels: Pixels) -> Callable[[onnx.ModelProto], float]:
     """What measures how far another model's probabilities are from a model's, without asking who is right.
 
     Args:

@@ -12,6 +12,8 @@ from worker.merging.cells import CsvRows, inert
 
 __all__ = ["cell_path", "data_folder", "path_cell", "path_in", "write_rows"]
 
+_QUOTED: Final = "file:///"
+
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a header and rows."""
@@ -20,9 +22,6 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
     writer.write([header])
     writer.write(rows)
     replace_file(path, text.getvalue().encode(errors="surrogateescape"))
-
-
-_QUOTED: Final = "file:///"
 
 
 def path_cell(path: Path) -> str:

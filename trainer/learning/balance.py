@@ -8,19 +8,19 @@ import numpy.typing as npt
 
 from trainer.request import Balance
 
-__all__ = ["MOST_EVEN", "MOST_WEIGHT", "balance_note", "choose_balance", "class_weights", "sampling_order"]
+__all__ = ["MOST_WEIGHT", "balance_note", "choose_balance", "class_weights", "sampling_order"]
 
-MOST_EVEN: Final = 3.0
+_MOST_EVEN: Final = 3.0
 """Up to this ratio between the largest and the smallest class nothing is done, unless a person says so."""
 MOST_WEIGHT: Final = 20.0
 """How many times as much as one of the largest class a photo can weigh, so that no batch is about a single photo."""
 
 
 def choose_balance(counts: Sequence[int], wished: Balance | None) -> Balance:
-    """What a person asked for; else weights where classes that have photos differ by more than ``MOST_EVEN``."""
+    """What a person asked for; else weights where classes that have photos differ more than threefold."""
     if wished is not None:
         return wished
-    return Balance.WEIGHTS if _ratio(counts) > MOST_EVEN else Balance.NONE
+    return Balance.WEIGHTS if _ratio(counts) > _MOST_EVEN else Balance.NONE
 
 
 def balance_note(counts: Sequence[int], wished: Balance | None) -> str | None:
