@@ -27,7 +27,8 @@ def export_command(
     ] = False,
     float16: Annotated[bool, typer.Option("--fp16", help="A model whose weights take half the room.")] = False,
     vnni: Annotated[
-        bool, typer.Option("--vnni", help="int8 with full weights: right only on processors with VNNI or the like.")
+        bool,
+        typer.Option("--vnni", help="int8 weights of 8 bits, not 7; right only on processors with VNNI or the like."),
     ] = False,
     atol: Annotated[
         float, typer.Option(min=0.0, max=0.01, help="The largest difference to a probability of Keras's.")

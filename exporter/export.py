@@ -61,7 +61,7 @@ def export_run(
     Args:
         run_path: a run folder.
         place: where the bundle will be; nothing may be there.
-        options: what is made besides ``model.onnx``; nothing where they are not given.
+        options: what is made in addition to ``model.onnx``; nothing by default.
         advance: told what is being done.
 
     Raises:
@@ -135,7 +135,7 @@ def _load_network(run: TrainingRun) -> keras.Model:
 
 
 def _timed(variant: MadeVariant, float32: MadeVariant, run: TrainingRun) -> MadeVariant:
-    """The same, with how much faster than float32 it is from a photo's file to its label."""
+    """A variant, with how much faster than float32 it is from a photo's file to its label."""
     photos = map(_bytes_of, run.originals)
     return replace(variant, whole_gain=whole_gain(float32.model, variant.model, photos, run.preprocess))
 
@@ -149,7 +149,7 @@ def _with_edge(variant: MadeVariant, run: TrainingRun, max_drop: float) -> MadeV
 
 
 def _bytes_of(path: Path) -> bytes:
-    """Of a photo that has gone bad since the training there are none: it is passed over like one without a picture."""
+    """The bytes of a photo; empty if it can no longer be read, so that it is passed over like a damaged one."""
     try:
         return read_photo(path)
     except ImageError:

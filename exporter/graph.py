@@ -141,7 +141,7 @@ def check_plain(model: onnx.ModelProto) -> None:
 
     Raises:
         ParityError: it is no valid ONNX, or holds an operator of another domain, a function call, an operator that only
-            training has, or an input besides the photo; the message names it.
+            training has, or an input other than the photo; the message names it.
     """
     try:
         onnx.checker.check_model(model, full_check=True)

@@ -18,7 +18,7 @@ _SKETCH: Final = Effort(rounds=1, calls=5, batches=1, seconds=0.05)
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is made besides ``model.onnx``, and what it must keep to.
+    """What is made in addition to ``model.onnx``, and its limits.
 
     Attributes:
         int8: a variant that computes with 8-bit integers, if it loses next to nothing and is quicker.

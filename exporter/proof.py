@@ -79,7 +79,7 @@ class DisprovedError(ParityError):
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """The same, with null for what is no number: JSON has neither infinity nor not-a-number."""
+    """A value as JSON can hold it: null for infinity and NaN."""
     match value:
         case float():
             return value if math.isfinite(value) else None

@@ -62,7 +62,7 @@ def onnx_scores(model: bytes, pixels: Pixels, batch: int = _BATCH) -> Scores:
 
 
 def onnx_logits(model: bytes, pixels: Pixels) -> Scores:
-    """The same of a model that ends in ``logits``: these take the place of the probabilities."""
+    """:func:`onnx_scores` for a model that ends in ``logits``, which take the place of the probabilities."""
     return _run(model, pixels, _BATCH, "logits")
 
 

@@ -69,7 +69,7 @@ class TrainingRun:
     folds: tuple[HeldOut, ...]
 
     def original_labels(self) -> list[int]:
-        """The class index of each original, whose name is a number that says which of the validation photos it is."""
+        """The class index of each original; the file's name is the number of the validation photo."""
         places = evenly(len(self.pixels), ORIGINALS)
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
 

@@ -74,7 +74,7 @@ class MadeVariant:
         return f"{what}.{suffix}" if self.name == FLOAT32 else f"{what}.{self.name}.{suffix}"
 
     def listed(self, *, ort: bool) -> Variant:
-        """Its entry in the manifest; with ``ort``, its files are there in ONNX Runtime's own format, too."""
+        """Its entry in the manifest; ``ort``: it also has files in ONNX Runtime's own format."""
         return Variant(
             file=self.file("model"),
             edge=self.file("edge") if self.edge else None,

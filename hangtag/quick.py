@@ -44,7 +44,7 @@ def _collect_late() -> None:
 
 
 def end_quickly(rooms: Sequence[str], end: SystemExit) -> None:
-    """Spare a process that ends the search for cycles among all that is alive and, where that is safe, freeing it.
+    """End a process without a last search for reference cycles and, where it is safe, without freeing memory.
 
     Commands that only read and show leave nothing to do but what is to be done at exit, and to print what is not
     printed yet. Every other command ends as any process does; so does one that has threads, or that nobody reads.

@@ -156,8 +156,9 @@ def benchmark_command(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Class folders of photos to judge the models by; a flat folder tells agreement alone. At most 2,000 "
-            "photos are looked at. Default: the bundle's golden photos, and its accuracies at export.",
+            help="Class folders of photos to judge the models by; without class folders only their agreement is "
+            "measured. At most 2,000 photos are looked at. Default: the bundle's golden photos, and its accuracies at "
+            "export.",
         ),
     ] = None,
     plot: Annotated[

@@ -1,4 +1,4 @@
-"""From a network's scores of a photo to a label, or to a person; and what rules that."""
+"""From a network's scores of a photo to a label, or to review by a person: thresholds, limits and reasons."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -36,9 +36,9 @@ _NO_PROMISE: Final = (
 class ReviewReason(StrEnum):
     """Why a person should look.
 
-    A confidence under the class's threshold, or an out-of-distribution score beyond the limit; where both are so it is
-    the latter: what is none of the products has no class to be sure of. The model says these two; that photos of one
-    product disagree is found when a job's parts are merged, of photos that were sure by themselves.
+    The model gives two reasons: ``threshold``, a confidence under the class's threshold, and ``unknown``, an
+    out-of-distribution score above the limit. If both hold, the reason is ``unknown``. The third, ``disagreement``, is
+    given when a job's parts are merged: sure photos of one product have different labels.
     """
 
     THRESHOLD = "threshold"
@@ -94,7 +94,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides.
+    """The rules that turn scores into labels and reviews.
 
     Attributes:
         labels: class names; the position is the column of the probabilities.
@@ -128,7 +128,7 @@ class Rules:
         )
 
     def _reason(self, confidence: np.float32, threshold: float | None, unknown: float | None) -> ReviewReason | None:
-        """What is no number is within no limit."""
+        """Why a person should look, if one should. A score or confidence that is NaN is within no limit."""
         if self.unknown_limit is not None and unknown is not None and not unknown <= self.unknown_limit:
             return ReviewReason.UNKNOWN
         sure = threshold is not None and confidence >= np.float32(threshold)
@@ -136,7 +136,7 @@ class Rules:
 
 
 def thresholds_for(metadata: "ModelMetadata", precision: float | None, threshold: float | None = None) -> Thresholds:
-    """The thresholds of a model that rule: a promise's, or what was asked for instead.
+    """The thresholds to label by: those of a promised precision, or the one that was asked for instead.
 
     Args:
         metadata: of the model.
@@ -144,8 +144,8 @@ def thresholds_for(metadata: "ModelMetadata", precision: float | None, threshold
         threshold: of every class, in the place of a promise.
 
     Returns:
-        One for each class. None at all where nothing is promised and no threshold was asked for, whatever the model's
-        own are: earlier versions exported 0.5 then, which promises nothing.
+        One for each class. Each is None if nothing is promised and no threshold was asked for, even if the model has
+        thresholds: earlier versions exported 0.5 in that case, which promises nothing.
 
     Raises:
         InputError: the model's table does not name this precision, or there is none; the threshold is no probability

@@ -44,7 +44,7 @@ class EdgeAnswer:
     unknown: float | None
 
     def as_scores(self) -> Scores:
-        """The same as a batch of one."""
+        """The answer as scores of a batch of one photo."""
         unknown = None if self.unknown is None else np.array([self.unknown], np.float32)
         return Scores(self.probabilities[np.newaxis], unknown)
 
@@ -87,7 +87,7 @@ class EdgeModel:
         return answer
 
     def _check(self, answer: EdgeAnswer) -> None:
-        """Of what is no number there is no likeliest: whoever asks sees that in the probabilities."""
+        """Refuse an answer that its own probabilities contradict; NaN, which has no likeliest class, passes."""
         if not np.isfinite(answer.probabilities).all():
             return
         likeliest = int(answer.probabilities.argmax())

@@ -248,7 +248,7 @@ def _check_schema_version(text: str | bytes, source: str) -> None:
 
 
 def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a name that comes twice one reader takes the first and another the last."""
+    """Refuse JSON that has a name twice: one reader would take the first value, another the last."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for number, (name, _) in enumerate(pairs) if name in dict(pairs[:number]))

@@ -203,7 +203,7 @@ def _pixels(image: Image.Image, spec: PreprocessSpec) -> Pixels:
 
 
 def fingerprint(spec: PreprocessSpec) -> str:
-    """What a photo's pixels depend on besides its bytes: the spec, this function, Pillow and its plugins."""
+    """What a photo's pixels depend on, other than its bytes: the spec, this function, Pillow and its plugins."""
     parts = (spec.model_dump_json(), VERSION, PIL.__version__, *sorted(accepted_formats()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

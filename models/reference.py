@@ -39,12 +39,12 @@ class ModelReference:
 
     @property
     def words(self) -> str | None:
-        """Which version was taken, for a person; none where that was said by who asked."""
+        """A sentence that says which version an alias stands for; none if no alias was asked for."""
         return f"{self.asked} is {self.said} of the registry {self.registry}." if self.by_alias else None
 
 
 def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelReference:
-    """Look a model up: a path that is there is taken as it is; else what has an ``@`` is of the registry.
+    """Look a model up: a path that exists is taken as it is; otherwise ``NAME@WHICH`` is looked up in the registry.
 
     Raises:
         RegistryError: the registry has no such model, version or alias.

@@ -30,7 +30,7 @@ BINS: Final = 20
 
 
 class _Record(BaseModel):
-    """What a later version writes besides is left out, so that an upgrade refuses no bundle."""
+    """Fields that a later version adds are left out, so that an upgrade refuses no bundle."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -59,7 +59,7 @@ class _Contents(_Record):
     @field_validator("variants")
     @classmethod
     def _check_photos(cls, variants: dict[str, ReferenceAnswers]) -> dict[str, ReferenceAnswers]:
-        """What cannot be compared with is refused before a job, not after its last photo."""
+        """Refuse figures that no job can be compared with now, and not after the job's last photo."""
         for name, answers in variants.items():
             if sum(answers.confidence_histogram) != answers.photos:
                 msg = f"expected {name} to have as many confidences as labels"

@@ -19,16 +19,16 @@ _QUIET: Final = 3
 
 
 def refuse_telemetry() -> None:
-    """Keep ONNX Runtime from noting a device id, and what it is used for, under the user's cache, and from sending it.
+    """Keep ONNX Runtime from writing a device id and usage data to the user's cache, and from sending them.
 
-    It looks at the environment when it is imported, so this comes before; its own ``disable_telemetry_events`` is too
-    late for that. What a person has set is left alone.
+    Call it before ONNX Runtime is imported, which reads the environment then; its own ``disable_telemetry_events``
+    comes too late. A variable that a person has set is left alone.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def bare_session(data: bytes, threads: int) -> "ort.InferenceSession":
-    """Load an ONNX (or ``.ort``) file for calls on so many threads; ONNX Runtime's own errors are let through."""
+    """Load an ONNX (or ``.ort``) file for calls on ``threads`` threads; ONNX Runtime's own errors are let through."""
     refuse_telemetry()
     import onnxruntime as ort
 

@@ -55,7 +55,7 @@ def name_expected(what: str, got: str) -> str:
 
 
 def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
-    """The numbers of those names that are a number of ``width`` digits and ``suffix``, in order.
+    """The numbers in the names that are ``width`` digits and then ``suffix``, in order.
 
     Whatever else lies in a folder, such as ``000001.json~`` or ``000001-backup``, is nobody's.
     """

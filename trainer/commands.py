@@ -77,7 +77,7 @@ FoldsOption = Annotated[
     ),
 ]
 TensorBoardOption = Annotated[bool, typer.Option("--tensorboard", help="Leave logs for TensorBoard in the run.")]
-SeedOption = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of splits, weights, order and augmentation.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")]
 SplitsOption = Annotated[
     Path | None,
     typer.Option(
@@ -293,7 +293,7 @@ def demo_command(
         Path, typer.Option(help="Folder for everything the demo makes; an earlier demo is replaced.")
     ] = Path("demo"),
     photos: Annotated[int, typer.Option(min=200, help="Photos to draw for training.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the drawing and the training.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the drawing and the training.")] = 7,
     queued: Annotated[
         bool, typer.Option("--queued", help="Label on two Celery workers, fed from a Redis started for it.")
     ] = False,

@@ -23,7 +23,7 @@ Note = Callable[[str], None]
 
 
 def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | None:
-    """Compare a job's answers with those on the photos that its model was proved on; nothing where either has none."""
+    """Compare a job's answers with those on the photos that its model was proved on; none if either has no photos."""
     if not found.photos or not reference.photos:
         return None
     confidences = join_rare_bins(found.confidence_histogram, reference.confidence_histogram)
@@ -133,7 +133,7 @@ def drifted_jobs(
 
 
 def _opened(place: str) -> Storage:
-    """A folder that is misspelt would have no drift for ever."""
+    """Open a folder of jobs; a misspelt one is refused, since it would never show any drift."""
     storage = open_storage(place)
     folder = storage.on_disk("")
     if folder is not None and not folder.is_dir():

@@ -60,7 +60,7 @@ def finish_job(job: Job) -> Receipt:
 
 
 def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
-    """Of the whole job, or of its latest retry alone."""
+    """The figures of the whole job, or of its latest retry alone."""
     written = {f"parts/{entry.name}": entry.modified for entry in job.storage.entries("parts")}
     keys = [part_key(chunk, retry.number) for chunk in retry.chunks]
     works = [read_work(job.storage, key) for key in keys]
@@ -75,7 +75,7 @@ def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
 
 
 def begun_at(job: Job, retry: Retry, first_s: float, took_s: float) -> float:
-    """When a worker took the first chunk, in seconds since 1970; the time before that is in no rate."""
+    """When a worker took the first chunk, in seconds since 1970; rates leave out the time before."""
     asked = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
     return max(asked, first_s - took_s)
 
@@ -125,10 +125,10 @@ def _called(image: str | None) -> str:
 
 
 def retry_failed(job: Job) -> Counter[str]:
-    """Have the failed rows that are worth it tried again; the others, and what was labelled, stay as they are.
+    """Begin a retry of the failed rows that may pass another time; all other rows keep their results.
 
     Returns:
-        Fault → how many rows will be tried again; empty when none is worth it.
+        Fault → how many rows will be tried again; empty if none may pass.
 
     Raises:
         JobError: the job is not finished, somebody else has just begun a retry, or an earlier Hangtag began the job

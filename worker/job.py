@@ -202,7 +202,7 @@ class Job:
     storage: Storage
 
     def chunk_images(self, chunk: int) -> list[str | None]:
-        """The photo's path of each row of a chunk, as the catalogue gives it; bytes that are no text as surrogates."""
+        """Each row's path of its photo, as the catalogue gives it; bytes that are not UTF-8 appear as surrogates."""
         column = self.chunk_table(chunk, [self.spec.image_column]).column(0)
         return cell_texts(column, "surrogateescape")
 
@@ -239,7 +239,7 @@ class Job:
 
 
 def images_of(job: Job, table: pa.Table) -> list[str | None]:
-    r"""The photo's path of each of some catalogue rows, to be shown: bytes that are no text stand there as ``\xff``."""
+    r"""Each row's path of its photo, to be shown: bytes that are not UTF-8 appear as ``\xff``."""
     return cell_texts(table.column(job.spec.image_column))
 
 

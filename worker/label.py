@@ -15,7 +15,7 @@ from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.reference import ModelReference
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
-from worker.earlier.previous import Carried, Terms, carry_over
+from worker.earlier.previous import Carried, Terms, carry_over, check_done
 from worker.earlier.results import forget_local_cache
 from worker.finish import RESULT_FILE, retry_failed, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
@@ -31,7 +31,7 @@ from worker.request import JobRequest
 from worker.scratch import scratch_folder
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["LabelRequest", "Progress", "check_done", "earlier_job", "job_folder", "label"]
+__all__ = ["LabelRequest", "Progress", "earlier_job", "job_folder", "label"]
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
@@ -149,23 +149,8 @@ def _folders(result: Path) -> Iterator[Path]:
         yield place.parent
 
 
-def check_done(job: Job, name: str) -> None:
-    """Refuse a job with rows that are not done.
-
-    Raises:
-        JobError: it has some.
-    """
-    waiting = sum(map(job.rows_in_chunk, job.missing_chunks()))
-    if waiting:
-        msg = (
-            f"Expected {name}, the job to carry over from, to be finished; {waiting:,} of its {job.spec.rows:,} rows "
-            "are not done. Let it end first, or go without --previous."
-        )
-        raise JobError(msg)
-
-
 def _unfinished(request: LabelRequest, folder: Path) -> Job | None:
-    """The job that is gone on with, and not thrown away, nor done."""
+    """The job that this run continues: unfinished, or finished and to be retried; none with ``--restart``."""
     job = None if request.restart else open_job(FolderStorage(folder))
     done = job is not None and request.output.exists() and not job.missing_chunks()
     return job if not done or request.retry_failed else None

@@ -32,7 +32,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A model, and why it.
+    """A model, and why it was chosen.
 
     Attributes:
         model: that labels.
@@ -49,7 +49,7 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> Ch
     Args:
         model: a path, or a name of the registry.
         registry: where names are looked up.
-        unfinished: the job that is gone on with; none where one begins, or is done.
+        unfinished: the job that is continued; none for a new or a finished one.
 
     Raises:
         RegistryError: the registry has no such model, version or alias.
@@ -66,7 +66,7 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> Ch
 
 
 def moved_words(job: Job, model: ModelReference) -> str:
-    """What to tell of a job that another version labelled than the one which is meant now; nothing where it did not."""
+    """A sentence for a job of another version than the one asked for now; empty if it is the same version."""
     before = version_of(model, job.spec.model.digest)
     if before is None or before.said == model.said:
         return ""
@@ -75,7 +75,7 @@ def moved_words(job: Job, model: ModelReference) -> str:
 
 
 def verified_pin(model: Path, variant: str | None, options: JobOptions = USUAL_OPTIONS) -> ModelPin:
-    """Load a model, run its golden samples where it has some, and name it for ever.
+    """Load a model, run its golden samples where it has some, and pin it by its digest.
 
     Args:
         model: a bundle, or a lone ``.onnx`` file.
@@ -136,7 +136,7 @@ class ModelNote(BaseModel):
     """What is known of a job's model.
 
     Attributes:
-        variant: that the note is of.
+        variant: which of the bundle's models the note describes.
         named: what a registry calls it; none where a path was given.
         reference: what it says of the photos that it was proved on; none where its bundle does not tell, or it is a
             lone file.
@@ -153,7 +153,7 @@ NO_NOTE = ModelNote()
 
 
 def note_model(storage: Storage, pin: ModelPin, model: ModelReference) -> None:
-    """Write down what is known of the model of a job that is to be in a folder.
+    """Write what is known of a job's model into the job's folder, before the job itself.
 
     Raises:
         BundleError: its bundle is damaged.

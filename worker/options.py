@@ -35,7 +35,8 @@ ImageColumnOption = Annotated[
     str | None, typer.Option(help="Column with the photo's path, URL or data URI. Default: the obvious one.")
 ]
 EncodingOption = Annotated[
-    str | None, typer.Option(help="Of a text catalogue, such as cp1252. Default: UTF-8, or what its first bytes say.")
+    str | None,
+    typer.Option(help="Encoding of a text catalogue, such as cp1252. Default: UTF-8, or what its first bytes say."),
 ]
 GroupColumnOption = Annotated[
     str | None,

@@ -30,7 +30,7 @@ GROUPS_FILE: Final = "by_group.parquet"
 
 
 class _Record(BaseModel):
-    """What a later version writes besides is left out, so that its receipts can be read during an upgrade."""
+    """Fields that a later version adds are left out, so that its receipts can be read during an upgrade."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -1,4 +1,4 @@
-"""What ``hangtag label`` and ``hangtag submit`` are both asked, and the catalogue that this leads to."""
+"""The request that ``hangtag label`` and ``hangtag submit`` share, and the catalogue that it opens."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ class JobRequest:
     registry: str = DEFAULT_REGISTRY
 
     def catalogue(self, ending: str, *, confined: bool = False, given: Catalogue | None = None) -> Catalogue:
-        """The rows of the source, or those that are given, as a result with this ending can hold them.
+        """Open the source, or take the ``given`` rows, as a result with this ending can hold them.
 
         Raises:
             InputError: the source or an option cannot be used.

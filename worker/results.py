@@ -180,7 +180,7 @@ class PhotoWork(BaseModel):
     inference_s: float = 0.0
 
     def __add__(self, other: "PhotoWork") -> "PhotoWork":
-        """Of two parts together."""
+        """The work of two parts together."""
         mine, others = self.model_dump(), other.model_dump()
         return PhotoWork(**{name: mine[name] + others[name] for name in mine})
 
@@ -239,9 +239,8 @@ def read_part(storage: Storage, key: str, job: str, rows: int, columns: list[str
         msg = f"{key} was left by another job and has been removed; run the same command again."
         raise JobError(msg)
     if table.num_rows != rows:
-        msg = (
-            f"{key} in {storage.place} holds {number_of(table.num_rows, 'row')}, its chunk {rows}; delete it and go on."
-        )
+        rows_held = number_of(table.num_rows, "row")
+        msg = f"{key} in {storage.place} holds {rows_held}, but its chunk has {rows}; delete it and go on."
         raise JobError(msg)
     return table
 

@@ -1,4 +1,4 @@
-"""Folders and databases for the time that something takes; what a killed process left goes with the next."""
+"""Temporary folders and databases; what a killed process left is removed when the next one begins."""
 
 import shutil
 import sqlite3

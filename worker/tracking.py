@@ -183,7 +183,7 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
 
 
 class _Metric(NamedTuple):
-    """A finite number of an epoch; of 0 where it is of the whole training."""
+    """A finite number of an epoch; epoch 0 stands for the whole training."""
 
     name: str
     value: float
@@ -206,7 +206,7 @@ class _Entry:
         return {"hangtag_model": self.name, "hangtag_digest": open_bundle(self.bundle).digest}
 
     def made_at_ms(self) -> int:
-        """The same whenever it is told again."""
+        """When the bundle was made, so that it is the same each time that it is logged."""
         return int((self.bundle / MANIFEST_FILE).stat().st_mtime * 1000)
 
     def params(self) -> dict[str, str]:
@@ -290,7 +290,7 @@ def _experiment_id(client: "MlflowClient", name: str) -> str:
 
 
 def _run(client: "MlflowClient", experiment_id: str, entry: _Entry, identity: Mapping[str, str]) -> "Run":
-    """The run of a version, finished: one that is there, or was begun by a process that was killed, or a new one."""
+    """The finished run of a version; one that a killed process began is completed, a missing one is made."""
     tags = {**entry.tags(), **identity, "hangtag_version": str(entry.version)}
     there = client.search_runs([experiment_id], _filter(identity), max_results=1)
     run = there[0] if there else client.create_run(experiment_id, tags=tags, run_name=f"{entry.name} {entry.version}")

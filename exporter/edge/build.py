@@ -69,7 +69,7 @@ def _square(nodes: Nodes, spec: PreprocessSpec) -> str:
 
 
 def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
-    """Whether the height shrinks by more than twice the pixels that the width shrinks by: Pillow's rule."""
+    """Whether the height loses more than twice as many pixels as the width: Pillow's rule."""
     lower, narrower = (nodes.add("Sub", *before_after) for before_after in (height, width))
     limit = nodes.add("Max", nodes.add("Mul", narrower, nodes.ints(2)), nodes.ints(0))
     return nodes.add("Squeeze", nodes.add("Greater", lower, limit))

@@ -83,7 +83,7 @@ class Nodes:
         return names
 
     def cast(self, value: str, dtype: int) -> str:
-        """The same numbers in another type; towards zero where they are no whole ones."""
+        """A tensor in another type; fractions are cut off, towards zero."""
         return self.add("Cast", value, to=dtype)
 
     def slice(self, value: str, start: str, end: str, axis: int) -> str:

@@ -47,7 +47,7 @@ def body_nodes(model: onnx.ModelProto) -> list[str]:
 
 
 def layers_of(model: onnx.ModelProto, names: Iterable[str]) -> list[str]:
-    """Those of some nodes that have weights: the ones whose rounding can hurt."""
+    """Names of the nodes that have weights: those whose rounding can cost accuracy."""
     wanted = set(names)
     return [node.name for node in model.graph.node if node.name in wanted and node.op_type in _WEIGHTY]
 

@@ -23,16 +23,16 @@ __all__ = ["Attempt", "Int8Search", "Wanted", "find_int8", "too_much", "why_refu
 
 _FEWEST_PHOTOS: Final = 16
 _MOST_GROUPS: Final = 24
-"""Layers are measured in so many groups at most: a hundred by themselves would take minutes."""
+"""Groups in which layers are measured: a hundred layers one by one would take minutes."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a quantized model must keep to.
+    """What a quantized model must fulfil.
 
     Attributes:
-        max_drop: at most so many points of accuracy less than float32, on the run's validation photos.
-        min_gain: at least so many times as fast, on this machine.
+        max_drop: points of accuracy that it may lose against float32, on the run's validation photos.
+        min_gain: how many times as fast as float32 it must be, on this machine.
         weight_bits: see :class:`models.manifest.Quantization`.
     """
 
@@ -72,8 +72,8 @@ class Int8Search:
     """What came of a search.
 
     Attributes:
-        model: the model that passed, ending in ``logits``; none where none did.
-        attempts: all that were made, the last is that of the model; none where there was nothing to quantize.
+        model: the model that passed, ending in ``logits``; None if none did.
+        attempts: all that were made, the model's last; empty if there was nothing to quantize.
         photos: how many training photos the ranges were found on.
     """
 

@@ -58,7 +58,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class ThreadTimes:
-    """Milliseconds of each call with one photo, and with a batch, on so many threads."""
+    """Milliseconds of each call with one photo, and with a batch, on a number of threads."""
 
     threads: int
     one_ms: tuple[float, ...]

@@ -22,7 +22,7 @@ from models.statistics.confidence import Probability
 __all__ = ["Contestant", "Judged", "Judging", "Lineup", "PhotoSet", "find_photos", "judge", "open_lineup"]
 
 PHOTOS: Final = 2000
-"""At most so many are looked at."""
+"""The most photos that are looked at."""
 _REFERENCE: Final = "float32"
 """The variant that the others are held against."""
 _NAMED: Final = 20
@@ -69,7 +69,7 @@ class Lineup:
 
 
 def open_lineup(path: Path, threads: int) -> Lineup:
-    """Load a bundle's models, or a lone ONNX file, for calls on so many threads.
+    """Load a bundle's models, or a lone ONNX file, for calls on ``threads`` threads.
 
     Raises:
         BundleError: there is none, or it is damaged.
@@ -94,7 +94,7 @@ def open_lineup(path: Path, threads: int) -> Lineup:
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photos, and the index of each one's label; none where nobody has said."""
+    """Photos, and the index of each one's label; ``truths`` is none for photos without labels."""
 
     paths: tuple[Path, ...]
     truths: tuple[int, ...] | None
@@ -122,7 +122,7 @@ def find_photos(folder: Path, labels: tuple[str, ...], limit: int = PHOTOS) -> P
     if strange := [name for name in classes if name not in labels]:
         msg = (
             f"Expected the folders in {folder} to be named as the model's labels are ({_listed(labels)}), "
-            f"found {_listed(strange)} besides; rename them, or name the folder that holds the class folders."
+            f"but found {_listed(strange)} as well; rename them, or name the folder that holds the class folders."
         )
         raise InputError(msg)
     found = [(path, labels.index(name)) for name in classes for path in walk_files(folder / name) if _is_photo(path)]

@@ -27,7 +27,7 @@ class Record(BaseModel):
 
 
 class Speed(Record):
-    """How quick a file is with so many threads.
+    """How quick a file is with a number of threads.
 
     Attributes:
         threads: of one call.

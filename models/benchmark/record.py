@@ -34,7 +34,7 @@ _INSTRUCTIONS: Final = {
 
 
 class Machine(Record):
-    """What speeds depend on besides the model.
+    """What speeds depend on, other than the model.
 
     Attributes:
         cpu: the processor's name, or the board's.

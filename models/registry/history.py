@@ -74,7 +74,7 @@ class History:
         self._storage = storage
 
     def numbers(self) -> list[int]:
-        """Of all events, in order."""
+        """The numbers of all events, in order."""
         return numbered(self._storage.names(_FOLDER), ".json")
 
     def last(self) -> Event | None:

@@ -15,7 +15,7 @@ CHALLENGER: Final = "challenger"
 
 
 class Record(BaseModel):
-    """What a later version of Hangtag writes besides is left out, so that a registry outlives an upgrade."""
+    """Fields that a later version of Hangtag adds are left out, so that a registry outlives an upgrade."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -124,7 +124,7 @@ class VersionRules:
         if current != instead_of:
             msg = (
                 f"Meanwhile {self.name}@{current} became champion instead of {self.name}@{instead_of}; nothing was "
-                f"changed. See hangtag models history {self.name}, and go back again if that is not enough."
+                f"changed. See hangtag models history {self.name}, and roll back again if need be."
             )
             raise RegistryError(msg)
         earlier = [version for version in state.champions[:-1] if version in state.versions]

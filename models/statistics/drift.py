@@ -17,7 +17,7 @@ _SMOOTHING: Final = 0.5
 
 
 def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index is large, and larger than chance explains; never so of fewer than 30 rows."""
+    """Whether an index is large, and larger than chance explains; never with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     enough = min(n, m) >= _LEAST_PHOTOS
     return enough and psi(counts, reference) > max(_LARGE, chance_limit(len(counts), n, m))

@@ -39,20 +39,20 @@ _Z: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
 def proportion_interval(hits: float, rows: float) -> Interval:
     """The two-sided 95% interval of a proportion; from 0 to 1 where there are no rows.
 
-    Rows that are not independent count for less than one each, in both.
+    Rows that are not independent count for less than 1 each, in ``hits`` and in ``rows``.
     """
     return lower_bound(hits, rows, MISTRUST / 2), upper_bound(hits, rows, MISTRUST / 2)
 
 
 def lower_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """The one-sided lower Clopper-Pearson bound of a proportion, wrong as often as ``mistrust``; 0 without hits."""
+    """The one-sided lower Clopper-Pearson bound of a proportion, wrong with probability ``mistrust``; 0 if no hits."""
     from scipy.stats import beta
 
     return float(beta.ppf(mistrust, hits, rows - hits + 1)) if hits else 0.0
 
 
 def upper_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """The one-sided upper Clopper-Pearson bound of a proportion, wrong as often as ``mistrust``; 1 if all are hits."""
+    """The one-sided upper Clopper-Pearson bound of a proportion, wrong with probability ``mistrust``; 1 if all hits."""
     from scipy.stats import beta
 
     return float(beta.ppf(1 - mistrust, hits + 1, rows - hits)) if hits < rows else 1.0

@@ -222,7 +222,7 @@ def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> 
 def relative_difference(
     expected: npt.NDArray[np.floating[Any]], got: npt.NDArray[np.floating[Any]], limit: float
 ) -> npt.NDArray[np.float64]:
-    """Differences of unknown scores ``(n,)`` as parts of the scores' size; infinity for what is no number.
+    """Differences of unknown scores ``(n,)`` as parts of the scores' size; infinity for NaN.
 
     A score may be near 0 by chance: its size is the largest of itself, the limit, and the median of all that are
     compared, each without its sign. It is 0.01 at least, of what is in logits or in squared standard deviations: to a

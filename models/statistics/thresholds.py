@@ -219,7 +219,7 @@ def _starts(rows: int, precision: float, mistrust: float) -> list[int]:
 def _walk(
     falling: npt.NDArray[np.floating], hits: npt.NDArray[np.intp], start: int, precision: float, mistrust: float
 ) -> int:
-    """The size of the last set before the first that does not prove the precision; 0 where that is the first of all."""
+    """The size of the last set before the first one that fails to prove the precision; 0 if the first one fails."""
     proved = 0
     step = max(1, len(falling) // _STEPS)
     for size in (*range(start, len(falling), step), *([len(falling)] if start <= len(falling) else ())):

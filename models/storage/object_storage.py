@@ -263,7 +263,7 @@ class ObjectStorage:
         return writer
 
     def _check_bucket(self) -> None:
-        """Raise if there is no bucket: a HEAD answers the same as where there is no key."""
+        """Raise if there is no bucket: a HEAD gives the same answer for a missing key and a missing bucket."""
         buckets, bucket = _connection().buckets, self._path("").partition("/")[0]
         if bucket not in buckets:
             next(self._pages(""))
@@ -272,7 +272,7 @@ class ObjectStorage:
     def _pages(self, folder: str, *, deep: bool = False) -> Iterator[dict[str, Any]]:
         """S3's answers to what is in a folder, 1,000 keys each, with all that is in its folders where ``deep``.
 
-        s3fs has no listing of one folder that does not ask twice, and none that does not keep all keys.
+        This is our own, since s3fs asks twice to list a folder, and keeps all keys in memory.
         """
         asked: dict[str, object] = {"Prefix": self._prefix(folder)}
         if not deep:
@@ -294,7 +294,7 @@ class ObjectStorage:
 
     @contextmanager
     def _asking(self, key: str | None) -> Iterator[S3FileSystem]:
-        """The filesystem; what it raises is told in the protocol's words."""
+        """The filesystem; its errors become ``FileNotFoundError`` or ``JobError``."""
         try:
             yield _connection().files
         except (OSError, ValueError, BotoCoreError, ClientPayloadError) as error:
@@ -318,7 +318,7 @@ def _patiently(ask: Callable[[], _Answer]) -> _Answer:
 
 
 def _told(error: Exception, place: str) -> Exception:
-    """What to raise instead of an error of s3fs, or of this machine's disk, which stays as it is."""
+    """What to raise in place of an error of s3fs; an error of this machine's disk stays as it is."""
     answer = error.__cause__  # of the server, where s3fs has made an OSError of it
     if isinstance(answer, ClientError):
         return _refusal(answer.response["Error"], place)

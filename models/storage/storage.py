@@ -27,7 +27,7 @@ class Storage(Protocol):
     """What jobs and registries ask of the place they lie in. Keys are relative, with ``/`` between their parts."""
 
     def __hash__(self) -> int:
-        """Storages of one place are equal, so that what was read of it can be cached."""
+        """Storages of one place are equal, so that what was read from it can be cached."""
 
     @property
     def place(self) -> str:

@@ -150,7 +150,7 @@ def test_ctrl_c_stops_the_watching_not_the_job(place: Place, few) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
     assert process.returncode == 130
-    assert "Watching stopped; the job goes on where workers are." in one_line(said)
+    assert "Watching stopped; workers go on with the job." in one_line(said)
     place.must("jobs", "watch", "watched")
     assert len(place.rows("watched")) == 4
 

@@ -32,7 +32,7 @@ Take = Callable[[Places], Pixels]
 NEIGHBOURS: Final = 5
 CANDIDATE_LIKENESS: Final = 0.85
 MOST_CANDIDATES: Final = 16
-"""Of one photo: products on white are alike from afar by the hundred."""
+"""For one photo: products on white are alike from afar by the hundred."""
 _EXACT_SEARCH: Final = 4096
 _VISITED_CELLS: Final = 12
 _TRAINED_ON: Final = 64
@@ -65,7 +65,7 @@ class Candidates:
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """All of several."""
+        """The candidates of several parts."""
         return cls(
             np.concatenate([part.pairs for part in parts]),
             np.concatenate([part.boxes for part in parts]),
@@ -77,7 +77,7 @@ class Candidates:
         return type(self)(self.pairs[rows], self.boxes[rows], self.merit[rows])
 
     def by(self, size: int) -> Iterator[Self]:
-        """All of them, so many at a time."""
+        """All of them, in pieces of ``size``."""
         for rows in chunks(len(self.pairs), size):
             yield self.at(rows)
 
@@ -102,7 +102,7 @@ def find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chu
 
 
 def _index(count: int, take: Take, chunk: int) -> faiss.Index:
-    """Of the descriptors of whole photos; a large one is divided into cells, of which a search visits the nearest."""
+    """An index of whole photos' descriptors; a large one is divided into cells, and a search visits the nearest."""
     index: faiss.Index = faiss.IndexFlatIP(_SIZE)
     wholes = np.concatenate([_described(take(places), BOXES[:1])[0] for places in chunks(count, chunk)])
     if count > _EXACT_SEARCH:
@@ -115,7 +115,7 @@ def _index(count: int, take: Take, chunk: int) -> faiss.Index:
 
 
 def _candidates(index: faiss.Index, places: Places, copies: Pixels) -> Candidates:
-    """Of each photo those that are most like it, each with the box that makes them so."""
+    """For each photo the photos most like it, each with the box in which they are."""
     queries = _described(copies, BOXES).reshape(-1, _SIZE)
     likeness, found = (part.reshape(len(BOXES), len(places), -1) for part in index.search(queries, NEIGHBOURS))
     box, row, column = np.nonzero((likeness >= CANDIDATE_LIKENESS) & (found != places[:, None]))
@@ -126,7 +126,7 @@ def _candidates(index: faiss.Index, places: Places, copies: Pixels) -> Candidate
 
 
 def best_of_each(keys: Places, values: Floats, most: int) -> Places:
-    """The rows of the largest values of each key, at most so many; in order of the keys, the largest first."""
+    """The rows of the ``most`` largest values of each key; in order of the keys, the largest first."""
     order = np.lexsort((-values, keys))
     rows: Places = order[rank_within(keys[order]) < most]
     return rows
@@ -140,7 +140,7 @@ def rank_within(keys: Places) -> Places:
 
 
 def chunks(count: int, size: int) -> list[Places]:
-    """The places from 0 to a count, so many at a time; of none, one empty chunk."""
+    """The places from 0 to ``count``, in chunks of ``size``; one empty chunk if there are none."""
     return np.split(np.arange(count), range(size, count, size))
 
 

@@ -18,7 +18,7 @@ SMALLEST_SIDE: Final = 64
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""What more than half of a class of at least so many photos has is a property of the class."""
+"""In a class of at least so many photos, an issue of more than half of them is a property of the class."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
@@ -82,8 +82,8 @@ class Judgement:
     Attributes:
         scores: from 0, as bad as can be, to 1.
         flags: whether it is an issue.
-        properties: class → issue → share of the class that has it, where that is most of the class: no fault of any one
-            photo, and flagged for none.
+        properties: class → issue → share of the class that has it, if that is more than half. Such an
+            issue is a property of the class, and is flagged for no photo.
     """
 
     scores: Mapping[Issue, Scores]

@@ -43,7 +43,7 @@ _SAME_WORST: Final = 3.0
 _ICON_SHRINKING: Final = 4
 _HALF_SHRINKING: Final = 2
 _MOST_PROOFS: Final = 6
-"""Of one photo."""
+"""The most candidates of one photo that are proved."""
 
 _CHUNK: Final = 1024
 _COPIES_AT_A_TIME: Final = 64
@@ -179,7 +179,7 @@ def _same_picture(fitted: Fitted) -> npt.NDArray[np.bool_]:
 
 
 def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """For each of some things the number of its group, where links join two; numbered in order of appearance."""
+    """The group number of each of ``count`` items, which links join; numbered in order of appearance."""
     ends = np.array(links, np.intp).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
     _, groups = connected_components(graph, directed=False)

@@ -41,7 +41,7 @@ _FACTS: Final = {
     Issue.EXIF_ROTATED: "orientation {orientation}",
     Issue.CMYK: "{mode}",
 }
-"""What a tile tells besides the score: columns of :class:`trainer.data.image_statistics.ImageStatistics`."""
+"""What a tile shows in addition to the score: columns of :class:`trainer.data.image_statistics.ImageStatistics`."""
 
 _Couple = tuple[int, int, str]
 """The places of two photos, and what they have to do with each other."""
@@ -127,7 +127,7 @@ def _calm(checkup: Checkup, counts: dict[Issue, int]) -> str:
 
 
 def _splits(checkup: Checkup) -> list[Split | None]:
-    """Those that photos have; None for photos without one."""
+    """The splits that photos have; None stands for photos without one."""
     return [split for split in (*Split, None) if any(photo.split is split for photo in checkup.looked.photos)]
 
 

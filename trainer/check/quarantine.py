@@ -176,7 +176,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _write_rest(checkup: Checkup, folder: Path, going: set[LabeledPhoto]) -> Path:
-    """The rows of a CSV that stay; its images by their full paths, as it lies elsewhere now."""
+    """Write the CSV's rows that stay; images with full paths, since this CSV lies in another folder."""
     data = checkup.dataset.source
     reader = read_delimited(data)
     rest = _free(folder / data.name)

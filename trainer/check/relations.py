@@ -18,7 +18,7 @@ __all__ = ["Leak", "LeakKind", "Relations", "is_placeholder", "relate"]
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""So many rows with one picture, under several labels or under one, are no photo of a product."""
+"""From this many rows on, one picture (under several labels, or under one) stands for a missing photo."""
 
 
 class LeakKind(StrEnum):
@@ -31,7 +31,7 @@ class LeakKind(StrEnum):
 
 @dataclass(frozen=True)
 class Leak:
-    """The places of a photo and of its twin, of the same picture or product in a split that more is learned from."""
+    """The places of a photo and of its twin: the same picture or product in a split of lower rank."""
 
     photo: int
     twin: int
@@ -113,7 +113,7 @@ def _links(groups: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
 
 
 def is_placeholder(rows: int, labels: int) -> bool:
-    """Whether one picture under so many rows and labels is no photo of a product."""
+    """Whether one picture under ``rows`` rows and ``labels`` labels stands for a missing photo."""
     return rows >= (PLACEHOLDER_ROWS if labels > 1 else PLACEHOLDER_ROWS_OF_ONE_LABEL)
 
 

@@ -185,7 +185,7 @@ class _Pair:
     pictures: int
 
     def is_more(self, pairs: int) -> bool:
-        """Whether the best of ``pairs`` pairs is hardly so good by chance; copies of one picture prove nothing."""
+        """Whether the best of ``pairs`` pairs is better than chance explains; copies of one picture prove nothing."""
         right = int(self.accuracy * self.pictures)
         by_chance = pairs * float(binom.sf(right - 1, self.pictures, self.majority))
         gain = self.accuracy - self.majority

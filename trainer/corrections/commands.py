@@ -22,8 +22,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) -> None:
     """Add the group to the one command line; ``corrections_of`` finds the file that a retraining's config names."""
     group = typer.Typer(
-        help="What reviewers say that photos show, for the next retraining; alone, a table of it.\n\nExamples:\n\n"
-        "  hangtag corrections\n\n  hangtag corrections import review.csv --reviewer anna\n\n"
+        help="The labels that reviewers gave, for the next retraining. Without a command: a table of them.\n\n"
+        "Examples:\n\n  hangtag corrections\n\n  hangtag corrections import review.csv --reviewer anna\n\n"
         "  hangtag corrections list --json",
         invoke_without_command=True,
         context_settings={"obj": corrections_of},
@@ -74,9 +74,7 @@ def import_command(
             show_default=False,
         ),
     ] = None,
-    prefix: Annotated[
-        str, typer.Option(help="What hangtag label was told to put before its columns.", show_default=False)
-    ] = "",
+    prefix: Annotated[str, typer.Option(help="The --prefix that hangtag label was given.", show_default=False)] = "",
     new_label: Annotated[
         list[str] | None,
         typer.Option(
@@ -87,7 +85,7 @@ def import_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import what a reviewer has said: all of a file, or nothing where a row of it cannot be used.
+    """Import a reviewer's labels: the whole file, or nothing if one of its rows cannot be used.
 
     A new label that looks like a typing error of a known one is refused, unless --new-label names it.
 

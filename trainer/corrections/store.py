@@ -136,7 +136,7 @@ class CorrectionStore:
 
 
 def _repaired_votes(before: Iterable[Vote], said: Sequence[Vote], leads: Callable[[Vote], bool]) -> dict[Vote, Vote]:
-    """Votes that change → what they become, where another one of the same reviewer, photo and label has a better path.
+    """Vote → the same with a better path, from another vote of the same reviewer, photo and label.
 
     A path that leads to the photo's bytes takes the place of one that does not, whichever came first; of several,
     the first in alphabetical order. URLs stay as they are. Files are looked at only where paths differ, and only of

@@ -25,9 +25,9 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 
 def path_cell(path: Path) -> str:
-    """The path as it stands; one that text would not bring back is a ``file:///`` URI (RFC 8089), its bytes quoted.
+    """A path as a cell of a CSV: as it is, or as a ``file:///`` URI (RFC 8089) if a CSV would change it.
 
-    That are absolute paths with bytes that are no UTF-8, with line breaks and the like, or with blanks at an end.
+    A CSV would change an absolute path that is not UTF-8, holds control characters, or begins or ends with a blank.
     """
     text = str(path)
     if path.is_absolute() and (not text.isprintable() or text != text.strip()):

@@ -16,7 +16,7 @@ __all__ = ["OPEN", "Dataset", "Exclusion", "LabeledPhoto", "Split", "read_datase
 
 
 class Split(StrEnum):
-    """What a photo is used for; the earlier, the more a network learns from it."""
+    """What a photo is used for, in order: a network learns most from the first, and nothing from the last."""
 
     TRAIN = "train"
     VAL = "val"
@@ -24,12 +24,12 @@ class Split(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for what most is learned from."""
+        """0 for the split that most is learned from: ``train``."""
         return list(Split).index(self)
 
     @property
     def word(self) -> str:
-        """For people."""
+        """Its name for people."""
         return {"train": "training", "val": "validation", "test": "test"}[self.value]
 
 

@@ -69,7 +69,7 @@ def unknown_fault(data: bytes) -> PhotoFault:
 
 
 def stray_fault(path: Path) -> PhotoFault | None:
-    """What is wrong with a file whose name does not end like a photo's; none where nobody would take it for one."""
+    """What is wrong with a file whose name has no photo's ending; none if it is not meant as a photo."""
     try:
         data = read_photo(path)[:_SHOWN]
     except ImageError:
@@ -84,7 +84,7 @@ def stray_fault(path: Path) -> PhotoFault | None:
 
 
 def _known(data: bytes) -> str | None:
-    """What a file is that is none of our formats, and what to do; none where its first bytes do not say."""
+    """What a file in another format is, and what to do; none if its first bytes do not tell."""
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return _to_save("an HEIF photo")
     if data[4:8] == b"ftyp" and data[8:12]:
@@ -113,7 +113,7 @@ def _photo_format(data: bytes) -> str | None:
 
 
 def _pillow_kind(data: bytes) -> str | None:
-    """What Pillow takes a file for that is none of our formats; not those readers are asked that take any bytes."""
+    """What Pillow takes a file in another format for. Readers that accept any bytes are not asked."""
     Image.init()
     try:
         with (

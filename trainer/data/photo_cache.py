@@ -46,12 +46,12 @@ _STATISTICS_COLUMNS: Final = [(field.name, _TYPES[field.type]) for field in fiel
 
 
 def pixels_folder(cache: Path) -> Path:
-    """Of :class:`PixelStore`, in the cache of this machine."""
+    """The folder of :class:`PixelStore`, in the cache of this machine."""
     return cache / "pixels"
 
 
 def statistics_folder(cache: Path) -> Path:
-    """Of :class:`StatisticsStore`, in the cache of this machine."""
+    """The folder of :class:`StatisticsStore`, in the cache of this machine."""
     return cache / "looks"
 
 
@@ -266,9 +266,9 @@ class _Pass:
         lines = [json.dumps([row, str(path)]) for row, (_, path) in enumerate(self._files)]
         with (
             tempfile.TemporaryDirectory() as logs,
-            ProcessPool(module, workers, Path(logs), self._answered, self._died) as farm,
+            ProcessPool(module, workers, Path(logs), self._answered, self._died) as pool,
         ):
-            farm.run(lines)
+            pool.run(lines)
 
     def _answered(self, line: str, reply: dict[str, Any]) -> None:
         row = json.loads(line)[0]

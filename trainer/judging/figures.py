@@ -21,7 +21,7 @@ Counts = npt.NDArray[np.int64]
 
 
 class ClassFigures(BaseModel):
-    """Of one class, with 95% intervals; ``support`` is how many photos it has."""
+    """The figures of one class, with 95% intervals; ``support`` is how many photos it has."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,7 +35,9 @@ class ClassFigures(BaseModel):
 
 
 class Figures(BaseModel):
-    """Of one split, with 95% intervals. Precision, recall and F1 are means over the classes that occur in it.
+    """The figures of one split, with 95% intervals.
+
+    Precision, recall and F1 are means over the classes that occur in it.
 
     Attributes:
         n: how many photos.
@@ -128,7 +130,7 @@ def _top5(probabilities: Probabilities, labels: Labels) -> tuple[float, Interval
 
 
 def _intervals_of_means(guesses: Labels, labels: Labels, classes: int) -> list[Interval]:
-    """Of precision, recall and F1, over the classes that occur."""
+    """The intervals of mean precision, recall and F1, over the classes that occur."""
     kinds, counts = np.unique(labels.astype(np.int64) * classes + guesses, return_counts=True)
     truth, guess = _columns(kinds // classes, classes), _columns(kinds % classes, classes)
     right = _columns(kinds // classes, classes, kinds // classes == kinds % classes)

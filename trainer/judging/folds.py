@@ -128,7 +128,7 @@ def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) 
 
 
 def _args_of_a_fold(args: RunArgs) -> RunArgs:
-    """A third of the epochs; of those that suit its own weights, where it does not begin with the network's."""
+    """The same with a third of the epochs: of the recipe's for the fold's own weights, if it begins with others."""
     epochs, weights = args.epochs, args.fold_weights or args.weights
     if args.fold_weights is not None:
         epochs = max(epochs, recipe_for(args.arch, pretrained=args.fold_weights != NamedWeights.NONE).epochs)

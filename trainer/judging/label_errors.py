@@ -173,7 +173,7 @@ def _standardised(features: npt.NDArray[np.floating]) -> Floats:
 
 
 class _Statistics:
-    """Counts, sums and products of each fold, which make those of any other folds together by subtraction."""
+    """Counts, sums and products of each fold; those of all other folds follow by subtraction."""
 
     def __init__(self, features: Floats, labels: Indices, folds: Indices, classes: int) -> None:
         self._features = features

@@ -31,7 +31,7 @@ class _Model:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Figures, and what they are of.
+    """Figures, and the photos that they describe.
 
     Attributes:
         figures: of the photos that count.

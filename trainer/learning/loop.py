@@ -41,8 +41,7 @@ class Limits:
     Attributes:
         epochs: at most.
         patience: epochs without a better one before it stops.
-        deadline: by the clock, at which the last epoch has ended; the schedule is planned to that. None where time does
-            not matter.
+        deadline: by the clock, when the last epoch must have ended; the schedule is planned for it. None: no limit.
         clock: in seconds.
     """
 
@@ -172,7 +171,7 @@ class _Loop:
             self.view.epoch(figures, len(self.history) + (0 if self.ended() else self.epochs_left()))
 
     def take_up(self) -> None:
-        """What an earlier run has left; what is not in its state is trained again."""
+        """Go on with what an earlier run left; epochs that are not in its state are trained again."""
         if not self.run.state.is_file():
             return
         state = read_state(self.run.state)

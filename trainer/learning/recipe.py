@@ -165,7 +165,7 @@ def epochs_left_in(seconds: float, progress: float, full_epoch_s: float, stages:
 
 
 def _mean_cost(progress: float, stages: Sequence[Stage]) -> float:
-    """Of the rest of the training, where an epoch of photos of full size costs 1."""
+    """The mean cost of the epochs that are left; an epoch of photos of full size costs 1."""
     cost, begin = 0.0, progress
     for stage in (*stages, Stage(1.0, 1.0)):
         end = max(begin, stage.until)

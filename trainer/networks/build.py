@@ -107,7 +107,7 @@ def _misfit(found: Shapes, expected: Shapes, choice: NetworkChoice) -> str:
 
 
 def _shapes_in(path: Path) -> Shapes:
-    """Of a file's weights; an optimizer's state, and that of random generators, does not count."""
+    """How many arrays of each shape a file's weights have, without the states of optimizer and random generators."""
     shapes: Shapes = Counter()
 
     def count(_: str, found: h5py.Group | h5py.Dataset) -> None:

@@ -47,7 +47,7 @@ def parse_weights(text: str) -> Weights:
 
 
 def default_weights(arch: Arch) -> NamedWeights:
-    """What an architecture starts from where nobody says: ImageNet where it can."""
+    """The weights that an architecture starts from by default: ImageNet's, if there are some."""
     return NamedWeights.IMAGENET if arch.is_transfer else NamedWeights.NONE
 
 

@@ -102,7 +102,7 @@ class ReportMaterial:
 
     @property
     def figures(self) -> Figures | None:
-        """Of the shown split."""
+        """The figures of the shown split."""
         return self.evaluation.test if self.split is Split.TEST else self.evaluation.val
 
     @property

@@ -232,6 +232,6 @@ def _training(material: ReportMaterial) -> str:
 
 
 def _without_folder(value: str) -> str:
-    """A card may be published; where files lay on the machine of the training is nobody's business."""
+    """A path without its folder: a card may be published, and must not tell where files lay."""
     path = PurePath(value)
     return path.name if path.is_absolute() else value

@@ -85,7 +85,7 @@ def report_page(material: ReportMaterial) -> str:
 
 
 def _thresholds(material: ReportMaterial) -> _Values:
-    """Every precision that can be asked for; and each class at each of them, that least labelled by itself first."""
+    """Every precision that can be asked for, and each class at each of them; the class that is labelled least first."""
     targets = material.confidence.targets
     if not targets:
         return {}
@@ -116,7 +116,7 @@ def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, 
 
 
 def _mistakes(material: ReportMaterial, judged: Judged) -> _Values:
-    """The surest first, each with a heat map of what spoke for the wrong class."""
+    """The surest mistakes first, each with a heat map of what spoke for the wrong class."""
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)
     places = [int(place) for place in wrong[np.argsort(-sure[wrong], kind="stable")][:_MOST_TILES]]

@@ -196,7 +196,7 @@ def _heat(
 
 
 def _logits_asked(logits: Any, asked: NDArray[np.int64]) -> Any:  # noqa: ANN401 - tensors
-    """Of each photo, the logit of the class asked about."""
+    """The logit of each photo's class that is asked about."""
     if logits.shape[1] == 1:
         return logits[:, 0] * tf.cast(np.where(asked == 1, 1.0, -1.0), logits.dtype)
     return tf.gather(logits, asked, axis=1, batch_dims=1)

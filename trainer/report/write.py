@@ -123,7 +123,7 @@ def _material(
 
 
 def keep_for_export(training: Training) -> None:
-    """Keep what the export needs, so that the photos may be gone by then.
+    """Keep what the export needs, so that it works without the photos.
 
     That is the pixels of validation and of some training photos, and some validation photos as they were.
     """
@@ -142,7 +142,7 @@ def keep_for_export(training: Training) -> None:
 
 
 def _bytes_of(photo: AssignedPhoto) -> bytes | None:
-    """None of a photo that is gone, or was replaced since: its label is not of what is there now."""
+    """The bytes of a photo; None if it is gone or was replaced, since its label may be wrong for the new one."""
     try:
         data = read_photo(photo.path)
     except ImageError:

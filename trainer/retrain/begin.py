@@ -1,4 +1,4 @@
-"""A cycle begins: has a job drifted, where only that counts, and is there anything new? Then it gets a folder."""
+"""How a cycle begins: look for drift if only drift counts, collect the photos, and make a folder if there is news."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ class Beginning:
     note: Callable[[str], None]
 
     def undrifted(self) -> str | None:
-        """Why there is no reason to retrain; none where a job has drifted since the champion became that.
+        """Why there is no reason to retrain; none if a job has drifted since the champion was promoted.
 
         Raises:
             InputError: the settings do not say where jobs are, or there is no such folder.
@@ -140,7 +140,7 @@ class Beginning:
         return found
 
     def _keep(self, splits: Path, folder: CycleFolder) -> None:
-        """Now, since those of a champion go with it when it is replaced and deleted."""
+        """Copy the splits now: those of a champion are deleted with its version."""
         try:
             shutil.copyfile(splits, folder.earlier)
         except FileNotFoundError as error:
@@ -204,7 +204,7 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
 
 
 def _whole_champion(registry: Registry, name: str, champion: int) -> Bundle:
-    """A damaged champion is told now, and not when it is to be compared with, hours later."""
+    """The champion's bundle, read in full, so that damage is found now and not at the comparison, hours later."""
     bundle = open_bundle(registry.path(name, champion))
     try:
         for file in bundle.manifest.files:
@@ -219,7 +219,7 @@ def _whole_champion(registry: Registry, name: str, champion: int) -> Bundle:
 
 
 def _remove_empty(made: Sequence[Path]) -> None:
-    """Of a first cycle that never was, such as with a slip in ``data``, no folder is left."""
+    """Remove the empty folders that a first cycle made for nothing, such as after a typo in ``data``."""
     for place in made:
         if any(place.iterdir()):
             return
@@ -227,7 +227,7 @@ def _remove_empty(made: Sequence[Path]) -> None:
 
 
 def _nothing_new(collected: Collected, last: CycleFolder | None, config: RetrainConfig, *, known: bool) -> bool:
-    """Whether the same would be learned from the same."""
+    """Whether neither the photos nor the settings of ``[train]`` have changed."""
     if last is not None:
         before = last.read(last.collected, Collected)
         asked = TrainSettings().model_dump(mode="json") | last.read(last.start, CycleStart).config["train"]

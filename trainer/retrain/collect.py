@@ -91,7 +91,7 @@ def collect(
 def _resolve(
     votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap, hashes: PhotoHashes
 ) -> tuple[Resolved, dict[Path, str]]:
-    """What is agreed on of photos by their bytes, and the bytes of the files that votes name beside the data.
+    """The votes resolved by photos' bytes, and the SHA-256 of the files outside the data that votes name.
 
     Votes get today's names of classes: reviewers who said ``boots`` and ``shoes`` agree once both are one.
     """
@@ -116,7 +116,8 @@ def _corrected(
 ) -> tuple[list[LabeledPhoto], tuple[Correction, ...]]:
     """The photos with the labels that reviewers agree on, then those that only reviewers have labelled.
 
-    Besides, what became of each correction. ``elsewhere`` has the SHA-256s of files that votes name beside the data.
+    It also returns what became of each correction. ``elsewhere`` has the SHA-256s of the files that votes name beside
+    the data.
     """
     by_sha256: defaultdict[str, list[LabeledPhoto]] = defaultdict(list)
     for photo in photos:
@@ -207,7 +208,7 @@ def _counts(labels: Iterable[str]) -> dict[str, int]:
 
 
 def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
-    """Of all photos, labels and products, in no order; a copy of a photo under its own label is nothing new."""
+    """A digest of all photos, labels and products, in any order; a copy under the same label changes nothing."""
     facts = {(photo.sha256, photo.label, photo.product or "") for photo in photos if photo.sha256}
     digest = hashlib.sha256()
     for fact in sorted(facts):
@@ -216,7 +217,7 @@ def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
 
 
 def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
-    """Photos whose split nobody has said are left open where that of others is said."""
+    """The rows of ``dataset.csv``. If some photos have a split, those of corrections without one are marked as open."""
     some_given = any(photo.split for photo in photos)
     for photo in photos:
         split = photo.split or (OPEN if some_given and photo.open else "")

@@ -22,7 +22,7 @@ def retrain_command(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings: see docs/retraining.md.")],
     when: Annotated[
         When,
-        typer.Option(help="data: whenever there is something new. drift: if besides a job of the champion drifted."),
+        typer.Option(help="data: whenever there is something new. drift: only if a job of the champion drifted, too."),
     ] = When.DATA,
     force: Annotated[
         bool, typer.Option("--force", help="Promote the challenger though the gate refuses it; --why must say why.")

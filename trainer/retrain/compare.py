@@ -103,7 +103,7 @@ def _predictions(
     footprint: Footprint,
     advance: Advance,
 ) -> Predictions:
-    """What a model predicts, and what it would label without a person by its own choice, and as it is asked here."""
+    """What a model predicts, and which photos it labels without a person: by its own choice, and as ``asked`` does."""
     probabilities = np.empty((len(photos), len(model.labels)), np.float32)
     own_sure, sure = np.empty((2, len(photos)), np.bool_)
     for start in range(0, len(photos), BATCH):

@@ -170,10 +170,10 @@ class _Cycle:
         _took(folder, step.name, began)
 
     def _failed(self, folder: CycleFolder, error: HangtagError) -> None:
-        """What stays wrong, or was wrong before anything was learned, ends the cycle: the next one begins anew.
+        """End the cycle after an error that each further call would meet again; the next call begins a new cycle.
 
-        That are photos that cannot be learned from, an export that disagrees, and settings that no training begins
-        with, which would else hold in every call until somebody says ``--restart``.
+        Such errors are photos that cannot be learned from, an export that disagrees with its network, and settings
+        with which no training begins. After any other error the next call goes on with the cycle.
         """
         learned = (folder.run / "args.json").is_file()
         hopeless = isinstance(error, DataError | ParityError) or (isinstance(error, InputError) and not learned)
@@ -205,7 +205,7 @@ class _Cycle:
 
 
 def _settings_of(folder: CycleFolder) -> RetrainConfig:
-    """Those that a cycle began with, and keeps to."""
+    """The settings that a cycle began with, and keeps to."""
     try:
         return RetrainConfig.model_validate(folder.read(folder.start, CycleStart).config)
     except ValidationError as error:

@@ -56,7 +56,7 @@ class _Record(BaseModel):
 
 
 class CycleStart(_Record):
-    """What a cycle began with (``cycle.json``); it keeps to this whatever the settings say by now.
+    """What a cycle began with (``cycle.json``); it keeps to this even if the settings have changed.
 
     Attributes:
         number: its folder's name, in six digits.
@@ -142,7 +142,7 @@ class CycleFolder:
 
     @property
     def number(self) -> int:
-        """Of the cycle."""
+        """The cycle's number."""
         return int(self.path.name)
 
     def write(self, path: Path, record: BaseModel) -> None:
@@ -185,7 +185,7 @@ class Cycles:
         return next((cycle for cycle in reversed(self.all()) if not cycle.outcome.is_file()), None)
 
     def finished(self) -> list[CycleFolder]:
-        """Those that came to a decision, in order."""
+        """The cycles that came to a decision, in order."""
         decided = {CycleStatus.PROMOTED, CycleStatus.REFUSED}
         over = [cycle for cycle in self.all() if cycle.outcome.is_file()]
         return [cycle for cycle in over if cycle.read(cycle.outcome, Outcome).status in decided]
@@ -204,7 +204,7 @@ class Cycles:
         cycle.write(cycle.outcome, outcome)
 
     def lighten(self, keep: int) -> None:
-        """Of all but the latest ``keep`` finished cycles, and of the latest one, keep only what tells of them."""
+        """Remove the large files of old cycles: of all but the latest ``keep`` finished ones and the latest of all."""
         stay = {cycle.path for cycle in [*self.finished()[-keep:], *self.all()[-1:]]}
         for cycle in self.all():
             if cycle.outcome.is_file() and cycle.path not in stay:

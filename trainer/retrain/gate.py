@@ -211,7 +211,7 @@ def _min_accuracy(settings: GateSettings, comparison: Comparison) -> Check | Non
 
 
 def _no_better_than_one_word(settings: GateSettings, comparison: Comparison, low: float) -> str:
-    """What is to be said where the accuracy may be that of always giving the commonest class of the test photos."""
+    """A warning if always saying the commonest class of the test photos may be as accurate; else empty."""
     photos, classes = comparison.all_photos, comparison.classes
     if not photos or not classes:
         return ""
@@ -342,7 +342,7 @@ def _costs(settings: GateSettings, comparison: Comparison) -> Iterator[Check]:
 
 
 def _catalogue(settings: GateSettings, comparison: Comparison, found: CatalogueDiff | None) -> Check | None:
-    """No more of the catalogue's rows change than asked; where nobody could tell, that is a refusal."""
+    """No more of the catalogue's rows change than asked; if nobody can tell, the check fails."""
     limit = settings.max_changed_share
     if comparison.champion is None or (found is None and limit is None):
         return None

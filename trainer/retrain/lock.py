@@ -79,7 +79,7 @@ class CycleLock:
         storage: the model's folder in the registry.
         beat_s: seconds between beats of whoever holds it.
         lease_s: seconds without a beat after which a holder on another machine counts as dead.
-        clock, pause: tell seconds, and wait for so many.
+        clock, pause: the time in seconds, and a wait of some seconds.
         lost: called, in another thread, when another process has taken the lock over, having found this one silent.
     """
 

@@ -33,7 +33,7 @@ class _Hashed(NamedTuple):
 
 
 class PhotoHashes:
-    """Hashes files, and knows those of files that are as they were.
+    """Hashes files, and remembers the hashes of files that have not changed.
 
     A file is as it was where its size, its time of writing, its inode and the time of that are. It is read again where
     it had been written less than two seconds before it was read, or changed meanwhile (as git does with its index).

@@ -207,7 +207,7 @@ def _difference(comparison: Comparison) -> str:
 
 
 def _accuracy_95(comparison: Comparison) -> Interval:
-    """Of the challenger on all test photos."""
+    """The 95% interval of the challenger's accuracy on all test photos."""
     return proportion_interval(round(comparison.challenger_all * comparison.all_photos), comparison.all_photos)
 
 
@@ -217,7 +217,7 @@ def _moment(text: str) -> str:
 
 
 def _reasons(material: CycleMaterial) -> list[str]:
-    """All that was against it, but what the first line of the page tells; or that all went well."""
+    """The reasons against the challenger, without the one in the page's first line; or that it passed."""
     outcome = material.outcome
     told = outcome.status in {CycleStatus.REFUSED, CycleStatus.FAILED}
     lines: list[str] = [isolated(reason) for reason in outcome.reasons[told:]]
@@ -233,12 +233,12 @@ def _reasons(material: CycleMaterial) -> list[str]:
 
 
 def _checks(verdict: Verdict | None) -> Sequence[Check]:
-    """Of the gate: those that failed, those that a person should look at, the others."""
+    """The gate's checks: first those that failed, then those that a person should look at."""
     return sorted(verdict.checks, key=lambda check: (check.passed, not check.doubtful)) if verdict else ()
 
 
 def _classes(comparison: Comparison | None) -> list[tuple[str, ClassComparison, float, float]]:
-    """Those that lose most first, each with its interval; new ones, and those without test photos, last."""
+    """The classes, those that lose most first, each with its interval; new ones and those without test photos last."""
 
     def rank(item: tuple[str, ClassComparison]) -> tuple[bool, bool, float, str]:
         name, one = item
@@ -298,7 +298,7 @@ def _learned(material: CycleMaterial) -> _Values:
 
 
 def _corrections(material: CycleMaterial) -> _Values:
-    """What became of each; those that ask for a person, and those of test photos, first."""
+    """What became of each correction; first those that need a person, and those of test photos."""
     corrections = material.collected.corrections if material.collected else ()
     splits: Mapping[str, Split] = {photo.sha256: photo.split for photo in material.photos} | {
         path_cell(photo.path): photo.split for photo in material.photos

@@ -62,7 +62,7 @@ class Work:
 
     @property
     def comparison(self) -> Comparison:
-        """Of champion and challenger."""
+        """The comparison of champion and challenger."""
         return self.folder.read(self.folder.comparison, Comparison)
 
     @property
@@ -72,7 +72,7 @@ class Work:
         return int(champion.rpartition("@")[2]) if champion else 0
 
     def decision(self) -> Event | None:
-        """What the history says of the challenger last: this cycle's decision, or that of a person who promoted it.
+        """The last event of the challenger in the history: this cycle's decision, or a person's promotion.
 
         What a person has promoted and taken back is as if nobody had.
         """
@@ -146,7 +146,7 @@ def _gate(work: Work, view: "TrainingView") -> None:
 
 
 def _publish(work: Work, view: "TrainingView") -> None:
-    """Nobody gets the challenger by that, since it is champion of nothing."""
+    """Add the challenger to the registry, under the alias ``challenger`` only, so that no job takes it."""
     run = Run(work.folder.run)
     numbers = _numbers(work.comparison)
     view.advance("Publishing", 0, 1)
@@ -194,7 +194,7 @@ def _decide(work: Work, view: "TrainingView") -> None:
 
 
 def _settle(work: Work) -> bool:
-    """Promote or refuse, unless the champion is not that any more which the challenger was compared with."""
+    """Promote or refuse the challenger; ``False`` if another version became champion since the comparison."""
     name, before = work.start.name, work.compared_with
     if champion_of(work.registry, name) != before:
         return False

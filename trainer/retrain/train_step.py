@@ -35,7 +35,7 @@ def train(work: Work, view: "TrainingView") -> None:
 
 
 def _request(work: Work) -> TrainRequest:
-    """What the settings leave open is as the champion has it, or the architecture."""
+    """The training to ask for; what the settings leave open is as the champion has it, or as the architecture does."""
     asked = work.config.train
     args = _of_champion(work, "args.json")
     before = Run(args.parent).args() if args else None
@@ -68,7 +68,7 @@ def _request(work: Work) -> TrainRequest:
 
 
 def _weights_of_nobody(champion: RunArgs) -> str | None:
-    """What the first of a line of champions began with: it has learned from none of the photos; none where it is gone.
+    """The weights that the first champion began with, which have seen none of the photos; none if they are gone.
 
     Folds that began with the champion's weights would know the photos that they are asked about.
     """
@@ -89,7 +89,7 @@ def _preprocess(work: Work, arch: Arch, same: RunArgs | None, weights: str | Non
 
 
 def _with_fitting_weights(work: Work, request: TrainRequest) -> TrainRequest:
-    """Without the champion's weights where they are of another network: said, and begun as ``hangtag train`` does."""
+    """The request, without the champion's weights if they fit another network only; a note then says why."""
     asked = work.config.train
     if not asked.warm_start or not work.start.champion_version:
         return request

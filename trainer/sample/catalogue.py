@@ -49,7 +49,7 @@ class SampleCatalogue:
 def draw_catalogue(
     out: Path, count: int = 1000, seed: int = 7, on_photo: Callable[[], None] | None = None
 ) -> SampleCatalogue:
-    """Draws ``count`` sound photos, and seven faulty files besides, numbered after them.
+    """Draws ``count`` sound photos and seven faulty files, numbered after them.
 
     The same count and seed give the same bytes. Photo ``i`` depends on the seed and ``i`` alone, not on the count.
 

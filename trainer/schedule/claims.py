@@ -63,7 +63,7 @@ class Try(_Record):
     """A worker's try to run a cycle, the first of which is 1; ``at`` is when it began.
 
     Attributes:
-        status: what the cycle's process left with; none as long as nobody knows, which is for ever where it died.
+        status: what the cycle's process left with; none until it has ended, and for ever if it died.
         reason: what it said last.
     """
 
@@ -75,7 +75,7 @@ class Try(_Record):
 
 
 class End(_Record):
-    """How a due time ended, after so many tries.
+    """How a due time ended, and after how many tries.
 
     Attributes:
         reason: why it failed, or was refused.
@@ -110,7 +110,7 @@ class Claims:
         return tuple(stamp for stamp in self.claimed if stamp not in self.done)
 
     def last(self, now: datetime) -> datetime | None:
-        """The latest due time that was claimed, of those that are not ahead."""
+        """The latest due time that was claimed, without those that are ahead."""
         return max((time for stamp in self.claimed if (time := time_of(stamp)) and time <= now + SKEW), default=None)
 
     def ahead(self, now: datetime) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ class Claims:
         return tuple(stamp for stamp in self.claimed if stamp > stamp_of(now + SKEW))
 
     def may_claim(self, stamp: str) -> bool:
-        """Whether nobody has claimed it: neither lies its claim here, nor may that have been tidied away."""
+        """Whether nobody has claimed it: no claim is here, and none can have been tidied away."""
         return stamp not in self.claimed and stamp > self.tidied
 
 

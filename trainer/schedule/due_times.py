@@ -17,15 +17,15 @@ __all__ = ["Schedule", "schedule_of", "stamp_of", "time_of"]
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DOUBLED: Final = timedelta(hours=2)
-"""No clock is set back by more, so no due time that has been is told later than this by the clock on the wall."""
+"""The most that clocks are set back at once: by local time, a past due time may seem to be this far ahead."""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """A schedule's due times. All are aware, in UTC, and whole seconds.
 
-    One in an hour that the clocks skip is when they skip it, one in an hour that they have twice is in the first of
-    both, as Debian's cron does; a schedule of every hour or minute knows nothing of clocks that are set.
+    As in Debian's cron, a due time in the hour that clocks skip falls on the moment of the change, and one in the hour
+    that comes twice falls in the first of the two. A schedule of every hour or minute ignores changes of the clock.
 
     Attributes:
         text: the schedule, for files and people.

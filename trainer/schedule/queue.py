@@ -97,7 +97,7 @@ class CycleQueue:
 
 
 def hold_back(client: redis.Redis, message: CycleMessage, seconds: int) -> None:
-    """Let it be queued again after so many seconds, and not before."""
+    """Keep a cycle from being queued for ``seconds``."""
     client.set(_key(message), "", ex=min(max(1, seconds), _HELD_S))
 
 

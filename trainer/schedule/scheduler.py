@@ -184,7 +184,7 @@ class _CycleScheduler(Scheduler):
 
 
 class ModelScheduler:
-    """Claims what is due of one model, and queues what is claimed and not done. Any number of beats may do so."""
+    """Claims the due times of one model, and queues those that are not done. Any number of beats may do so."""
 
     def __init__(
         self, watched: WatchedConfig, queue: CycleQueue, clock: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -205,7 +205,7 @@ class CycleTask:
         log_event("cycle_done", config=message.config, slot=message.slot, status=status, tries=tries)
 
     def _unfinished(self, store: ClaimStore, message: CycleMessage, tries: list[Try], end: CycleEnd) -> None:
-        """A try that came to nothing."""
+        """Note a try that came to nothing."""
         complaint = _complaint(end.words)
         if end.stopped or end.status in {ExitCode.BUSY, ExitCode.INTERRUPTED}:
             store.drop_try(message.slot, tries[-1])
@@ -226,7 +226,7 @@ class CycleTask:
         log_event("slot_failed", logging.ERROR, config=config, slot=slot, tries=len(tries), reason=reason)
 
     def _later(self, message: CycleMessage, seconds: int, why: str) -> None:
-        """A beat queues it again, and not before so many seconds, where Redis remembers that."""
+        """Leave it to a beat to queue it again, after ``seconds`` or more if Redis remembers that."""
         log_event("cycle_later", logging.WARNING, config=message.config, slot=message.slot, after_s=seconds, reason=why)
         client = connect(self._settings)
         try:
@@ -238,7 +238,7 @@ class CycleTask:
 
 
 def _complaint(words: str) -> str:
-    """The last that ``hangtag`` complained of, which may have several lines; of anything else, the last line."""
+    """The last error that ``hangtag`` printed, all of its lines; if there is none, the last line."""
     lines = words.splitlines()
     begins = [place for place, line in enumerate(lines) if line.startswith(_COMPLAINT)]
     return " ".join(line.strip() for line in lines[begins[-1] if begins else -1 :])

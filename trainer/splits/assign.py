@@ -47,7 +47,7 @@ def assign_splits(
     photos that are left open are for training then, or for such a split.
 
     Args:
-        applicants: photos, and those that an earlier training knew besides.
+        applicants: photos, and those that only an earlier training knew.
         links: places of two applicants that show the same picture; those of one product, of one content and of one
             earlier group belong together anyway.
         seed: same seed, same splits.
@@ -109,7 +109,7 @@ def _name(members: Sequence[Applicant]) -> str:
 def _splits(
     applicants: Sequence[Applicant], members: Mapping[int, Sequence[int]], names: Mapping[int, str], seed: int
 ) -> dict[int, Split]:
-    """The split of each place: of its own, of its group, or of those that are shared out."""
+    """The split of each place: its own, its group's, or a new one."""
     given = {applicant.split for applicant in applicants} - {None}
     cuts = bool(given) and not _is_extended(applicants)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in given)]

@@ -93,7 +93,7 @@ def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
 def drop_training_twins(
     photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()
 ) -> tuple[list[AssignedPhoto], list[Exclusion]]:
-    """Of each group in several splits, keep what least is learned from: test photos, else validation photos.
+    """Keep each group that is in several splits in one: in test if it is there, else in validation.
 
     Photos that are not present neither leak nor go. What is dropped of the ``earlier_groups`` of an earlier training
     keeps its row, as not present.

@@ -74,7 +74,7 @@ def diff_catalogue(
 
 
 def _root(sample: Sample) -> Path:
-    """Where relative paths of the local catalogue start; there are none where the catalogue's start at a URL."""
+    """Where relative paths of the local catalogue start; if the catalogue's start at a URL, it has none."""
     return sample.folder if is_url(sample.image_root) else Path(sample.image_root)
 
 

@@ -78,7 +78,7 @@ class CatalogueFigures(_Record):
 
     @property
     def changed_share(self) -> float:
-        """Of the rows that were compared; 0 where there are none."""
+        """The share of the compared rows that would change; 0 if there are none."""
         return self.changed / self.rows if self.rows else 0.0
 
 

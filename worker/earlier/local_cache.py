@@ -65,7 +65,7 @@ def _make(file: Path) -> None:
 
 
 def cache_folder(job: str) -> Path:
-    """Of a job on this machine as it runs now: machines may share a home, and what is not synced ends with a boot."""
+    """A job's cache on this machine, until it boots again: homes may be shared, and nothing is synced to disk."""
     return default_cache() / "known" / f"{job}-{boot_id()[:8]}"
 
 
@@ -110,7 +110,7 @@ class CacheFolder:
 
     @staticmethod
     def remove(path: Path) -> None:
-        """Remove a folder, unless somebody holds it; at once, so that nobody begins anew among what is left of it."""
+        """Remove a folder, unless somebody holds it. It is renamed first, so that nobody uses its remains."""
         with suppress(OSError):
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)  # whoever died removing it took the lock first
             try:

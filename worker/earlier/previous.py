@@ -19,7 +19,7 @@ from worker.photos.cells import Cells
 from worker.results import read_part, results_of
 from worker.scratch import temporary_folder
 
-__all__ = ["PREVIOUS_FILE", "Carried", "Terms", "carry_over", "open_previous"]
+__all__ = ["PREVIOUS_FILE", "Carried", "Terms", "carry_over", "check_done", "open_previous"]
 
 PREVIOUS_FILE: Final = "previous.sqlite"
 _TEMPORARY: Final = ".previous-"
@@ -28,7 +28,7 @@ _MEMORY_KB: Final = 32_768
 
 @dataclass(frozen=True)
 class Terms:
-    """What decides a photo's result besides its bytes.
+    """What decides a photo's result, other than its bytes.
 
     The fields are those of :class:`ModelPin` and :class:`JobOptions`.
     """
@@ -43,17 +43,17 @@ class Terms:
 
     @classmethod
     def of(cls, spec: JobSpec) -> Self:
-        """Those of a job."""
+        """The terms of a job."""
         return cls.of_new(spec.model, spec.options, spec.preprocess_version)
 
     @classmethod
     def of_new(cls, model: ModelPin, options: JobOptions, version: str = PREPROCESS_VERSION) -> Self:
-        """Those of a job that is just being made."""
+        """The terms of a job that is being made."""
         top_k, threshold = options.top_k, model.threshold
         return cls(model.digest, model.variant, model.precision, top_k, version, threshold, model.unpromised)
 
     def changes_from(self, earlier: "Terms") -> str:
-        """What differs, in words; nothing where all is the same."""
+        """What differs, in words; empty if nothing does."""
         words = {
             "digest": "the model",
             "variant": "--variant",
@@ -87,6 +87,21 @@ class Carried:
         if self.changed:
             return f"Nothing is carried over from {self.place}: {self.changed} changed; every row is labelled anew."
         return f"Rows whose photo is the same as one of the {self.rows:,} of {self.place} are carried over from there."
+
+
+def check_done(job: Job, name: str) -> None:
+    """Refuse to carry over from a job with rows that are not done.
+
+    Raises:
+        JobError: it has some.
+    """
+    waiting = sum(map(job.rows_in_chunk, job.missing_chunks()))
+    if waiting:
+        msg = (
+            f"Expected {name}, the job to carry over from, to be finished; {waiting:,} of its {job.spec.rows:,} rows "
+            "are not done. Let it end first, or go without --previous."
+        )
+        raise JobError(msg)
 
 
 def carry_over(previous: Job, storage: Storage, terms: Terms) -> Carried:
@@ -161,6 +176,6 @@ def open_previous(job: Job, folder: Path) -> ResultCache | None:
 
 
 def _text(terms: Terms) -> str:
-    """Without what came later and says nothing, so that jobs from before it keep what they carry."""
+    """The terms as JSON, without newer fields that are not set, so that jobs from before these keep what they carry."""
     later = {name for name in ("threshold", "unpromised") if not getattr(terms, name)}
     return json.dumps({name: value for name, value in asdict(terms).items() if name not in later}, sort_keys=True)

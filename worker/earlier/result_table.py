@@ -93,7 +93,7 @@ class ResultTable:
         return found
 
     def at(self, url: str, etag: str) -> RowResult | None:
-        """The result of the bytes that a host gave that ETag, which the result then has too."""
+        """The result of the bytes to which a host gave this ETag, with the ETag."""
         row = self._connection.execute(_AT, (_key(url), etag)).fetchone()
         return replace(_result(row[1], row[0].lower(), self._model), etag=etag) if row else None
 
@@ -109,7 +109,7 @@ class ResultTable:
                 self._connection.execute("ROLLBACK")
 
     def put(self, rows: Iterable[Labelled]) -> None:
-        """Keep those of these results that would be the same at another time; within a transaction.
+        """Keep the results that would be the same another time; call it within a transaction.
 
         Where a photo failed its host is asked again: what it once gave may have been half of it.
         """
@@ -134,9 +134,9 @@ class ResultTable:
 
 
 def _stays(result: RowResult) -> bool:
-    """Whether the next photo with these bytes would get the same result, and all of it is known.
+    """Whether the result is complete, and another photo with the same bytes would get the same one.
 
-    Parts from before there were reasons for review do not tell them.
+    A review from an old part is not complete: reasons for review were not written then.
     """
     whole = result.reason is not None or result.status is not Status.REVIEW
     return whole and result.error not in RETRYABLE

@@ -97,7 +97,7 @@ def open_earlier_results(job: Job) -> EarlierResults:
 
 
 def forget_local_cache(job: Job) -> None:
-    """Remove what this machine has kept of a job that is done; what another process still uses goes when that ends."""
+    """Remove this machine's cache of a finished job; a process that uses it keeps its open files to its end."""
     with suppress(OSError, RuntimeError):
         CacheFolder.remove(cache_folder(job.spec.id))
 

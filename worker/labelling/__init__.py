@@ -1,1 +1,1 @@
-"""Chunks become parts: processes, photos that are taken as they come, and what happens when one ends a process."""
+"""Labels chunks: a process pool, the batches of photos, and what happens when a photo kills its process."""

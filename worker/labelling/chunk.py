@@ -38,6 +38,7 @@ _WIDTH: Final = 12
 MAX_STRIKES: Final = 4
 """Deaths of one chunk that no photo is to blame for, after which something else is wrong."""
 _WARY: Final = 3
+"""With as many suspects in a chunk, all of its photos are decoded in throw-away processes."""
 
 
 class Attempt:
@@ -93,9 +94,6 @@ class Decoder:
             self.attempt.put_down()
 
 
-"""Deaths of one chunk that no photo is to blame for, after which something else is wrong."""
-
-
 @dataclass(frozen=True)
 class Finished:
     """A chunk that has its part.
@@ -116,13 +114,14 @@ class Finished:
 
 
 class OpenChunk:
-    """A chunk in hand.
+    """A chunk in hand: the results of its rows so far.
 
-    Where it is part of a retry, only its failed rows that are worth another try are done again.
+    In a retry, only its failed rows that may pass another time are labelled again.
 
     Attributes:
-        decoder: makes pixels of them.
-        effort: what they took; the names are those of :class:`worker.results.PhotoWork`.
+        number: of the chunk.
+        decoder: turns its photos into pixels.
+        effort: what its photos took; the names are those of :class:`worker.results.PhotoWork`.
     """
 
     def __init__(self, job: Job, number: int, spec: PreprocessSpec) -> None:
@@ -142,17 +141,17 @@ class OpenChunk:
         self.effort: defaultdict[str, float] = defaultdict(float)
 
     def take_wanted(self) -> list[Wanted]:
-        """The photos that it needs, once: cells may hold photos, and are let go of as these are taken."""
+        """The photos that it needs; only the first call gives them, since cells may hold whole photos."""
         wanted, self._wanted = self._wanted, []
         return wanted
 
     def settle(self, row: int, result: RowResult) -> None:
-        """What a row has become."""
+        """Note the result of a row."""
         self._rows[row] = result
 
     @property
     def is_whole(self) -> bool:
-        """Whether every row has become something."""
+        """Whether every row has its result."""
         return len(self._rows) == self._size
 
     @property
@@ -173,12 +172,12 @@ class OpenChunk:
         return Finished(self.number, committed, rows, seconds, photos)
 
     def give_up(self) -> None:
-        """Let go of it; no row was in hand."""
+        """Give the chunk up, at a moment when no row is being decoded."""
         self._open.close()
 
 
 def _rows_to_keep(job: Job, chunk: int, retry: int) -> dict[int, RowResult]:
-    """Rows of the chunk's latest part that a retry leaves as they are; none where a person has deleted that part."""
+    """The rows of the chunk's latest part that a retry keeps; none if a person has deleted that part."""
     keys = (part_key(chunk, number) for number in reversed(range(retry)))
     latest = next(filter(job.storage.exists, keys), None)
     if latest is None:
@@ -220,7 +219,7 @@ class Earlier:
 
 
 def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
-    """Earlier tries at a chunk that did not end by themselves."""
+    """Earlier tries at a chunk whose process was killed, or which go on elsewhere."""
     deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
         with suppress(FileNotFoundError):  # an attempt that ended by itself just now

@@ -30,8 +30,8 @@ _MOST_ROWS: Final = 8192
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
-"""Photos that are awaited: so many, or as many as came in so many seconds where that is more. Those of one slow host do
-not come sooner for being many, and a process that is to end, or to do something more urgent, waits for all of them."""
+"""The most photos that are awaited: ``_AHEAD``, or as many as came in ``_AHEAD_S`` seconds if that is more. More photos
+of one slow host come no sooner, and a process that is to end, or has more urgent work, waits for them all."""
 
 
 class Guard:
@@ -51,7 +51,7 @@ class Feed(Protocol):
         """Another chunk to begin.
 
         Returns:
-            Its number; none where there is none at the moment, or, if it may wait, none any more.
+            Its number; none if no chunk is ready. With ``wait``, none means that no more will come.
         """
 
 
@@ -105,9 +105,9 @@ class Labeller:
         return bool(self._open)
 
     @property
-    def hungry(self) -> bool:
-        """Whether another chunk would be work for now, instead of waiting for what is far away."""
-        return not self._open or (self._photos.hungry and self._rows < _MOST_ROWS and self._awaited < self._ahead)
+    def wants_more(self) -> bool:
+        """Whether to begin another chunk: there is room for it, and its photos would be fetched at once."""
+        return not self._open or (self._photos.wants_more and self._rows < _MOST_ROWS and self._awaited < self._ahead)
 
     @property
     def _ahead(self) -> float:
@@ -234,7 +234,7 @@ def _decoded(photo: Photo, chunk: OpenChunk, data: bytes) -> Pixels | ImageError
 def run_chunks(labeller: Labeller, feed: Feed) -> None:
     """Label the chunks of a feed until it has no more."""
     while True:
-        while labeller.hungry and (chunk := feed.next(wait=not labeller.busy)) is not None:
+        while labeller.wants_more and (chunk := feed.next(wait=not labeller.busy)) is not None:
             labeller.begin(chunk)
         if not labeller.busy:
             return

@@ -58,7 +58,7 @@ def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]
 
 
 class _Strikes:
-    """Deaths per chunk; one that names a photo not yet suspected is progress, and starts the count anew."""
+    """Deaths per chunk; one that names a photo not yet suspected is progress, and starts the count again."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

@@ -107,10 +107,10 @@ class CsvRows:
 
 
 def inert(cell: object) -> object:
-    """A cell that starts no formula: a text that would is put behind an apostrophe, anything else stays as it is.
+    """A cell that starts no formula: a text that would start one gets an apostrophe in front.
 
-    A text would where it begins with ``=``, ``+``, ``-`` or ``@`` (of full width, too), after blanks or at once, or
-    with a tab or a line break. A signed number such as ``-5`` or ``+3.2`` does not count: it is what it says.
+    A text would start one if it begins with ``=``, ``+``, ``-`` or ``@`` (of full width, too), after blanks or at once,
+    or with a tab or a line break. A signed number such as ``-5`` or ``+3.2`` stays as it is.
     """
     if isinstance(cell, str) and _BEGINS.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"

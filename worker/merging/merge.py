@@ -28,7 +28,7 @@ ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
 OnPart = Callable[[pa.Table, pa.Table], None]
 """Called with the results of each chunk, and the catalogue rows they are of, in order."""
 Amend = Callable[[pa.Table, pa.Table], pa.Table]
-"""Called with the same before; gives the results as they shall be."""
+"""Called with the same tables before :data:`OnPart`; returns the results to write."""
 BATCH_ROWS: Final = 16_384
 _VOTES: Final = ["label", "status", "top_k", "reason"]
 
@@ -49,7 +49,7 @@ class Merged:
 
 
 def merge_job(job: Job, output: Path, folder: Path) -> Merged:
-    """Write a job's result, and beside it what :func:`upload_lists` then puts in its place.
+    """Write a job's result, and into ``folder`` the lists that :func:`upload_lists` then moves into the job.
 
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.

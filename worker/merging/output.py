@@ -85,7 +85,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
-    """The same catalogue, each of whose cells is tried, as its rows are read, before any photo is labelled.
+    """The same catalogue, which checks each cell as its rows are read, before any photo is labelled.
 
     The cells of the image column are left: one that is no text fails its row and no other.
 

@@ -24,7 +24,7 @@ _RESULTS: Final = ("label", "confidence", "reason", "top_k", "sha256", "model")
 
 
 def check_review_columns(image_column: str, options: JobOptions) -> None:
-    """Refuse a catalogue of whose columns one that ``review.csv`` repeats is called as one that is added there.
+    """Refuse a catalogue whose image or group column has the name of a column that ``review.csv`` adds.
 
     Raises:
         InputError: one is; the message names ``--prefix``.

@@ -91,7 +91,7 @@ _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet at large. IPv6 that wraps IPv4 counts as what is in it."""
+    """Whether an IP address is public. An IPv6 address that wraps an IPv4 address counts as that."""
     found = _unwrapped(address)
     if isinstance(found, IPv4Address):
         return not any(found in network for network in _NOT_PUBLIC)
@@ -137,7 +137,7 @@ class Addresses:
             raise _refused(target.host, target.port, [target.host])
 
     def usable(self, host: str, port: int, addresses: Sequence[str]) -> list[str]:
-        """Those of a name's addresses that may be connected to, at least one.
+        """The addresses of a name that may be connected to; at least one.
 
         Raises:
             ImageError: ``refused``: there are none.

@@ -84,7 +84,7 @@ class Target:
 
     @property
     def key(self) -> str:
-        """Of an object in S3."""
+        """The key of an object in S3."""
         return self.text.removeprefix(f"s3://{self.host}/")
 
 

@@ -74,7 +74,7 @@ class Downloads:
         self._turns: deque[Host] = deque()
         self._running: dict[Fetch, asyncio.Task[Outcome]] = {}
         self._began: dict[Fetch, float] = {}
-        self._appetite = Prefetch(limits.at_once, self._loop.time())
+        self._prefetch = Prefetch(limits.at_once, self._loop.time())
         self._quick = 0
         self._ticking = False
         self._closed = False
@@ -129,10 +129,10 @@ class Downloads:
                 self._line_up(host)
             if fetch.asks:
                 self._start(fetch, host, now)
-        self.idle = not self._turns and self._has_place() and self._appetite.wants_more(now)
+        self.idle = not self._turns and self._has_place() and self._prefetch.wants_more(now)
 
     def _next_of(self, host: Host) -> Fetch:
-        self._appetite.waiting -= 1
+        self._prefetch.waiting -= 1
         return host.waiting.popleft()
 
     def _has_place(self) -> bool:
@@ -247,7 +247,7 @@ class Downloads:
         if why := host.refusal(self._loop.time()):
             self._arrive(fetch, download_error(fetch.url, why))
             return
-        self._appetite.asked(free=host.has_room, now=self._loop.time())
+        self._prefetch.asked(free=host.has_room, now=self._loop.time())
         if first:
             host.waiting.appendleft(fetch)
         else:

@@ -34,7 +34,7 @@ _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 
 @dataclass(frozen=True)
 class Came:
-    """A photo's bytes; none where they are those that were known.
+    """A photo's bytes; none if the host says that they have not changed.
 
     Attributes:
         etag: strong, or none.
@@ -113,7 +113,7 @@ class MemoryBudget:
         self._came += size
 
     def ended(self, intake: "Intake", ready: int, dropped: int) -> None:
-        """A download is over: so many of its bytes wait to be taken, so many are gone."""
+        """A download is over: ``ready`` of its bytes wait to be taken, ``dropped`` of them are gone."""
         self._ready += ready
         self._came -= dropped
         if self._favoured is intake:
@@ -182,7 +182,7 @@ class Intake:
             self.on_resume()
 
     def check(self, size: int) -> None:
-        """Raise ``too_large`` where so many bytes are too many."""
+        """Raise ``too_large`` if a photo may not have as many bytes."""
         if size > self._room.limits.max_bytes:
             msg = (
                 f"Expected at most {self._room.limits.max_bytes:,} bytes at {self._url[:300]}, the host sends more; "

@@ -112,10 +112,10 @@ class Limits:
     names_s: int = 30
 
     def put_off_s(self, after_s: float) -> float:
-        """For how long a host that names so many seconds is left alone.
+        """For how many seconds a host is left alone that asked for ``after_s`` (its ``Retry-After``).
 
-        One that names more than can be kept to (an hour) is asked again no later than in twice the time that a photo
-        may take: it did not mean what it said, or the photo fails, and neither gets better by waiting.
+        A wait of more than ``longest_after_s`` (an hour, say) is cut to that, or to twice the time that a photo may
+        take if that is less. Either the host answers by then or its photo fails; a longer wait would help neither.
         """
         return after_s if after_s <= self.longest_after_s else min(self.longest_after_s, 2 * self.total_s)
 

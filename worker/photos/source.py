@@ -85,7 +85,7 @@ def open_photos(
 
 
 class Photos:
-    """Brings photos: those on this machine's disk as they are taken, those from elsewhere many at once, ahead of it.
+    """Brings photos: from this machine's disk as they are taken; from elsewhere many at once, ahead of time.
 
     All methods are called by one thread.
     """
@@ -125,7 +125,7 @@ class Photos:
             self._download(elsewhere)
 
     def take(self, timeout_s: float) -> Photo | None:
-        """A photo that has come, each once, in any order; none where none comes within so many seconds.
+        """A photo that has come, each once, in any order; none if none comes within ``timeout_s``.
 
         A photo on disk is read now, by this thread, when no other has come.
 
@@ -159,9 +159,9 @@ class Photos:
         return self._cells.url(cell)
 
     @property
-    def hungry(self) -> bool:
+    def wants_more(self) -> bool:
         """Whether it could fetch more photos at once than it has been asked for; never of photos on disk alone."""
-        return self._downloads is not None and self._downloads.hungry and len(self._here) < _BACKLOG
+        return self._downloads is not None and self._downloads.wants_more and len(self._here) < _BACKLOG
 
     def close(self) -> None:
         """End what is under way."""
@@ -217,7 +217,7 @@ class Background:
         self._loop.call_soon_threadsafe(self._downloads.want, asked)
 
     def take(self, timeout_s: float) -> Photo | None:
-        """A photo that has come; none where none comes in time, or none is wanted.
+        """A photo that has come; none if none comes in time, or no photo is awaited.
 
         Raises:
             Exception: whatever went wrong with this machine.
@@ -240,7 +240,7 @@ class Background:
         self._loop.call_soon_threadsafe(self._downloads.forget, chunk)
 
     @property
-    def hungry(self) -> bool:
+    def wants_more(self) -> bool:
         """Whether more could be downloaded at once than was asked for."""
         is_idle = self._downloads.heard == self._told and self._downloads.idle
         return is_idle and len(self._ready) + self._arrivals.qsize() < _READY

@@ -78,7 +78,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
-    """The product of each of some catalogue rows, as text; null where the cell is empty or blank."""
+    """The product of each row, as text; null if the cell is empty or blank."""
     cells = rows.column(column)
     names = cells.cast(_plain(cells.type)).cast(pa.string())
     return pa.chunked_array([[name if name and name.strip() else None for name in names.to_pylist()]], pa.string())
@@ -121,7 +121,7 @@ def _rows(job: Job, store: ProductStore, counts: Counter[str], on_product: OnPro
 
 @dataclass(frozen=True)
 class DisagreeingProduct:
-    """A product to look at: what is said of it, and some of the rows that disagree, two of one label at most."""
+    """A product to look at: what is said of it, and some of the rows that disagree, at most two of each label."""
 
     product: Product
     verdict: Verdict
@@ -129,7 +129,7 @@ class DisagreeingProduct:
 
 
 class Disagreements:
-    """Sends to review what was sure by itself, where another photo of the product was as sure of another label.
+    """Sends sure rows to review if another sure photo of their product has another label.
 
     Args:
         job: whose products they are.

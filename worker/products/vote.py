@@ -152,7 +152,7 @@ class ProductStore:
         return np.fromiter(found, np.int64, len(names))
 
     def disagreeing(self, names: Iterable[str]) -> set[str]:
-        """Those of some products whose sure photos have two labels."""
+        """Which of the products have sure photos with different labels."""
         query = f"SELECT 1 FROM product WHERE name = ? AND {_DISAGREES}"  # noqa: S608 - of constants
         return {name for name in names if self._database.execute(query, (name,)).fetchone()}
 

@@ -180,7 +180,7 @@ def submit_command(
 
 
 def _check_submit(source: str | None, job: str | None, watch: Path | None, of_watch: Mapping[str, object]) -> None:
-    """Refuse what can be said of a source or of a watched folder only, and is said of the other."""
+    """Refuse options of a watched folder without ``--watch``, and options of a single job with it."""
     if watch is None:
         if source is None:
             msg = "expected INPUT, or --watch FOLDER"
@@ -191,9 +191,7 @@ def _check_submit(source: str | None, job: str | None, watch: Path | None, of_wa
             raise typer.BadParameter(msg)
     elif source is not None or job is not None:
         wrong_one = "--job" if source is None else "INPUT"
-        msg = (
-            f"{wrong_one} and --watch exclude each other: jobs of a watched folder are of its files, and named by them"
-        )
+        msg = f"{wrong_one} and --watch exclude each other: the files of a watched folder become jobs, named after them"
         raise typer.BadParameter(msg)
 
 

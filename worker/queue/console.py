@@ -160,7 +160,7 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
         try:
             return watch(name, job, control, show)
         except KeyboardInterrupt as stopped:
-            msg = f"Watching stopped; the job goes on where workers are. hangtag jobs watch {name} looks again."
+            msg = f"Watching stopped; workers go on with the job. hangtag jobs watch {name} looks again."
             raise StoppedError(msg) from stopped
 
 

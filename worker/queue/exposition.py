@@ -69,7 +69,7 @@ class Overview:
 
 
 class WorkerCollector(Collector):
-    """What a scrape gets; it asks nothing of Redis or the folder of jobs. Without an overview nobody knows of these."""
+    """What a scrape gets. It asks neither Redis nor the folder of jobs: their figures are the overview's."""
 
     def __init__(self, metrics: Metrics, slots: int, overview: Callable[[], Overview | None]) -> None:
         self._metrics = metrics

@@ -14,8 +14,8 @@ JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job
 def register(app: typer.Typer) -> None:
     """Add the group to the one command line."""
     jobs = typer.Typer(
-        help="Watch, cancel, resume and retry queued jobs; alone, a table of them.\n\nExamples:\n\n  hangtag jobs\n\n"
-        "  hangtag jobs watch spring-2026\n\n  hangtag jobs retry-failed spring-2026",
+        help="Watch, cancel, resume and retry queued jobs. Without a command: a table.\n\nExamples:\n\n"
+        "  hangtag jobs\n\n  hangtag jobs watch spring-2026\n\n  hangtag jobs retry-failed spring-2026",
         invoke_without_command=True,
         rich_markup_mode="rich",
     )

@@ -1,4 +1,4 @@
-"""The chunks that a task works on: leases keep others from them; while downloads take long, there are more of them."""
+"""The leases of the chunks that a task works on, and the extra chunks that it takes while downloads leave it idle."""
 
 import random
 import time
@@ -21,7 +21,7 @@ MOST: Final = 64
 """Chunks that one task works on; what they hold in memory is their rows' results."""
 
 BEGIN_S: Final = 20.0
-"""How long a task takes up others, so that it ends, and more urgent jobs have their turn."""
+"""For how long a task takes extra chunks; then it ends, so that more urgent jobs have their turn."""
 
 _LOOK_S: Final = 0.5
 _BLOCK: Final = 16

@@ -40,7 +40,7 @@ _JSON: Final = "application/json"
 
 @dataclass(frozen=True)
 class Call:
-    """A task and its arguments by position, of which nothing is known yet but that they are JSON."""
+    """A task and its arguments by position; they are JSON, and not checked yet."""
 
     task: str
     arguments: list[Any]

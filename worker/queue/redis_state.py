@@ -133,7 +133,10 @@ class RedisState:
         return int(self._redis.llen(queue))
 
     def win(self, key: str, seconds: float, at_most: float = 0.0) -> bool:
-        """Set a mark for some seconds; ``False`` where it is there, and then it goes within ``at_most`` of them."""
+        """Set a mark for ``seconds``; ``False`` if it is set already.
+
+        One that is set already ends within ``seconds`` or ``at_most``, whichever is longer.
+        """
         if self._redis.set(key, "", nx=True, px=int(1000 * seconds)):
             return True
         self._limit([key], max(seconds, at_most))
@@ -152,7 +155,7 @@ class RedisState:
         self._redis.set(_key("sent", job, chunk), "", ex=SENT_S)
 
     def leased(self, job: str, chunks: list[int]) -> set[int]:
-        """Those of some chunks that a process, not known to be dead, works on."""
+        """Those of the chunks whose lease a process holds that is not known to be dead."""
         keys = [_key("lease", job, chunk) for chunk in chunks]
         texts = self._redis.mget(keys) if keys else []
         taken = {chunk: key for chunk, key, text in zip(chunks, keys, texts, strict=True) if self._lives(key, text)}
@@ -230,7 +233,7 @@ class RedisState:
         self._redis.delete(_key("setbacks", job), _key("trial", job))
 
     def _limit(self, keys: Iterable[str], seconds: float) -> None:
-        """Let keys end within some seconds, as those do that we write; a Redis older than 7.0 leaves them alone."""
+        """Let keys end within ``seconds``, as our own do; a Redis older than 7.0 leaves them as they are."""
         with self._redis.pipeline(transaction=False) as together:
             for key in keys:
                 together.expire(key, math.ceil(seconds), lt=True)

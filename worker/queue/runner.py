@@ -48,9 +48,9 @@ class _CancelledError(HangtagError):
 
 
 class Runner:
-    """The tasks; connections and models are made in the process that first runs one.
+    """The queue's two tasks. Connections and models are made in the process that first runs one.
 
-    A machine in trouble leaves work to others by a ``pause``, in seconds.
+    After a failure ``pause`` is called with seconds, so that machines without this trouble take the work.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ class LoadedModels:
 
 
 class JobTools:
-    """The photos of the job that a process works on, and what is known of them; open from one task to the next.
+    """The open photos and earlier results of the job that a process works on, kept from one task to the next.
 
     After an error all of it is closed and opened again: what is wrong may lie in it, such as a client of S3 that was
     made when there were no credentials, or the same error of other photos, which would spoil the next chunk.

@@ -11,11 +11,10 @@ import pyarrow as pa
 
 from models.errors import InputError, JobError
 from models.reference import ModelReference, resolve_model
-from worker.earlier.previous import Carried, Terms, carry_over
+from worker.earlier.previous import Carried, Terms, carry_over, check_done
 from worker.job import Job
 from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
-from worker.label import check_done
 from worker.model import moved_words, note_model, verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.photos.photo import Limits
@@ -25,7 +24,7 @@ from worker.queue.settings import TIME_LIMIT_S
 from worker.request import JobRequest
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["SubmitRequest", "Submitted", "chunk_rows", "earlier_job", "name_part", "new_name", "submit"]
+__all__ = ["SubmitRequest", "Submitted", "chunk_rows", "name_part", "new_name", "previous_job", "submit"]
 
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
@@ -91,7 +90,7 @@ def submit(
     if request.previous == name:
         msg = f"The job {name} cannot be carried over from itself; name another --job than --previous."
         raise InputError(msg)
-    previous = earlier_job(request.previous, jobs)
+    previous = previous_job(request.previous, jobs)
     model = resolve_model(request.model, request.registry)
     pin = verified_pin(model.path, request.variant, request.options)
     options = request.options
@@ -117,7 +116,7 @@ def submit(
     return Submitted(name, job, new=True, carried=carried, model=model, column_words=catalogue.column_words)
 
 
-def earlier_job(name: str | None, jobs: Jobs) -> Job | None:
+def previous_job(name: str | None, jobs: Jobs) -> Job | None:
     """The job to carry over from, if one is named.
 
     Raises:

@@ -276,7 +276,7 @@ def _track_aliases(uri: str | None, registry: Registry, name: str, removed: str 
 
 
 def _aliases(registry: Registry, name: str) -> dict[str, int | None]:
-    """Those that the model has, and those of a cycle that it has not."""
+    """The model's aliases; champion and challenger are None if it has none."""
     return {CHAMPION: None, CHALLENGER: None, **registry.state(name).aliases}
 
 

@@ -15,7 +15,7 @@ __all__ = ["register"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text or a table.")]
 WhyOption = Annotated[str, typer.Option(help="The reason, for the history.", show_default=False)]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of the model, as hangtag models shows it.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as hangtag models shows it.")]
 MlflowOption = Annotated[
     str | None,
     typer.Option("--mlflow", metavar="URI", help="Tell this MLflow server as well.", show_default=False),
@@ -40,7 +40,7 @@ class _ModelsGroup(TyperGroup):
 def register(app: typer.Typer) -> None:
     """Add the group to the one command line."""
     models = typer.Typer(
-        help="Models by name and version, and which is the champion; alone, a table of them.\n\nExamples:\n\n"
+        help="Models by name and version, and which is the champion. Without a command: a table.\n\nExamples:\n\n"
         "  hangtag models\n\n  hangtag models publish bundles/shop --name shop --promote\n\n"
         "  hangtag models rollback shop --why 'boots are wrong'",
         cls=_ModelsGroup,
@@ -79,8 +79,8 @@ def _was_typed(context: typer.Context, option: str) -> bool:
 
 
 def publish_command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What hangtag export made.")],
-    name: Annotated[str, typer.Option(help="Of the model; a new one begins with version 1.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that hangtag export made.")],
+    name: Annotated[str, typer.Option(help="The model's name; a new one begins with version 1.")],
     run: Annotated[
         Path | None,
         typer.Option(
@@ -115,7 +115,7 @@ def publish_command(
       hangtag models publish bundles/shop --name shop --run runs/train/shop --mlflow http://mlflow:5000
     """
     if promote and alias not in {None, "champion"}:
-        msg = f"--promote makes it the champion, and --alias {alias} something else: give one of both"
+        msg = f"--promote makes it the champion, and --alias {alias} gives it another alias: leave one of them out"
         raise typer.BadParameter(msg)
     from worker.registry.actions import PublishRequest, publish_bundle
 
@@ -127,7 +127,7 @@ def promote_command(
     model: VersionArgument,
     why: WhyOption,
     force: Annotated[
-        bool, typer.Option("--force", help="Although a gate has refused it; --why must not be empty.")
+        bool, typer.Option("--force", help="Promote it although a gate refused it; --why must say why.")
     ] = False,
     mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -190,7 +190,7 @@ def diff_command(
         str | None,
         typer.Option(help="Label rows of it with both and say which labels would change; as INPUT of hangtag label."),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Of the catalogue, drawn at random, at most.")] = 2000,
+    rows: Annotated[int, typer.Option(min=1, help="The most rows of the catalogue, drawn at random.")] = 2000,
     html: Annotated[Path | None, typer.Option(help="Write a page with photos of rows that would change.")] = None,
     image_column: ImageColumnOption = None,
     image_root: Annotated[
@@ -203,7 +203,7 @@ def diff_command(
 ) -> None:
     """Tell two versions apart: labels, accuracies, sizes, preprocessing, thresholds, and what happened between.
 
-    With --catalogue it is told besides what of it would be labelled otherwise; --json then prints that alone.
+    With --catalogue it also tells what of it would be labelled otherwise; --json then prints that alone.
 
     Examples:
 

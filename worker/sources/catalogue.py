@@ -277,7 +277,7 @@ def _check_names(source: str, schema: pa.Schema) -> None:
         raise InputError(msg)
     repeated = sorted(name for name, count in Counter(schema.names).items() if count > 1)
     if repeated:
-        msg = f"Expected each column once in {source}, found {', '.join(repeated)[:200]} twice; name one otherwise."
+        msg = f"Expected each column once in {source}, found {', '.join(repeated)[:200]} twice; rename one."
         raise InputError(msg)
 
 

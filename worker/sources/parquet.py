@@ -75,7 +75,7 @@ def _check_expansion(metadata: pq.FileMetaData, file_bytes: int, name: str) -> N
 
 
 def _repeated_texts(metadata: pq.FileMetaData) -> dict[str, int]:
-    """Columns whose texts stand in the file once, so that one batch might fill the memory → bytes of all of them."""
+    """Column → bytes of its dictionary, for columns of which one batch, unfolded, might fill the memory."""
     sizes = {
         chunk.path_in_schema: max(each.total_uncompressed_size for each in column if each.has_dictionary_page)
         for column in _columns(metadata)

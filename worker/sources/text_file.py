@@ -59,8 +59,8 @@ class BadByte:
 
     Attributes:
         offset: in the file.
-        line: that it is in, from 1.
-        value: of the byte; none where the file ends inside a character.
+        line: its number, from 1.
+        value: the byte; none if the file ends inside a character.
     """
 
     offset: int

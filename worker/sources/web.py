@@ -262,8 +262,8 @@ async def _gunzipped(pieces: AsyncIterator[bytes], wanted: _Wanted) -> AsyncIter
                 left = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
                 yield out
     except zlib.error as error:
-        msg = f"{wanted.expected}, its gzip compression is damaged ({error}); try later, or check what its host keeps."
+        msg = f"{wanted.expected}, its gzip compression is damaged ({error}); try later, or check the file at its host."
         raise _PassingError(msg) from error
     if not unpack.eof:
-        msg = f"{wanted.expected}, its gzip compression was cut short; try later, or check what its host keeps."
+        msg = f"{wanted.expected}, its gzip compression was cut short; try later, or check the file at its host."
         raise _PassingError(msg)

@@ -82,7 +82,7 @@ def test_no_more_is_downloaded_than_there_is_room_for(tmp_path, server):
     with photos(tmp_path, server.place, limits=limits) as source:
         source.want(wanted(*(server.url(f"/{number}") for number in range(60))), {})
         until(lambda: len(server.requests) >= 5, "the room is full")
-        until(lambda: not source.hungry, "it is not hungry")
+        until(lambda: not source.wants_more, "it wants no more")
         for taken in range(60):
             assert len(server.requests) <= taken + 5 + limits.per_host
             assert len(take_all(source, 1)[0].outcome) == 100_000
@@ -164,9 +164,9 @@ def test_paths_under_a_url_are_joined_to_it(tmp_path, server):
 def test_photos_on_disk_and_elsewhere_come_from_one_source(tmp_path, server):
     (tmp_path / "a.jpg").write_bytes(b"on disk")
     with photos(tmp_path, server.place) as source:
-        assert not source.hungry
+        assert not source.wants_more
         source.want(wanted("a.jpg", None, "ftp://shop.test/a"), {})
-        assert not source.hungry
+        assert not source.wants_more
         source.want(wanted(server.url("/a"), chunk=1), {})
         came = take_all(source, 4)
         assert source.url_of("a.jpg") is None

@@ -115,7 +115,7 @@ def test_a_photo_that_waits_for_its_turn_does_not_wait_on_its_own_time(tmp_path,
         source.want(wanted(url), {})
         until(lambda: server.requests, "it is asked for")
         source.want(wanted(other.url("/large"), chunk=1), {})
-        until(lambda: other.asked("/large") and not source.hungry, "the room is full")
+        until(lambda: other.asked("/large") and not source.wants_more, "the room is full")
         gate.set()
         with photos(tmp_path, other.place, limits=limits) as another:
             another.want(wanted(drips), {})
@@ -150,7 +150,7 @@ def test_a_slow_host_holds_up_nobody(tmp_path, server, other):
         source.want(wanted(*quick, chunk=1), {})
         came = take_all(source, 300)
         assert {photo.wanted.chunk for photo in came} == {1}
-        until(lambda: source.hungry, "it would take more")
+        until(lambda: source.wants_more, "it would take more")
         gate.set()
         assert all(photo.outcome == b"photo" for photo in take_all(source, 100))
     assert server.most_at_once == limits.per_host

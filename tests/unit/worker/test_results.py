@@ -136,7 +136,7 @@ def test_a_part_from_before_photos_were_counted_says_nothing_of_them() -> None:
 
 def test_a_part_of_another_number_of_rows_is_refused(tmp_path: Path) -> None:
     storage = written(tmp_path, part_of(ROW))
-    with pytest.raises(JobError, match="holds 1 row, its chunk 2"):
+    with pytest.raises(JobError, match="holds 1 row, but its chunk has 2"):
         read_part(storage, part_key(0), "cafe", 2)
     assert storage.exists(part_key(0))
 

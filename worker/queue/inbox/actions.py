@@ -13,7 +13,7 @@ from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.inbox import Inbox, look_once, watch_folder
 from worker.queue.inbox.request import InboxRequest, check_options
 from worker.queue.settings import QueueSettings
-from worker.queue.submit import earlier_job
+from worker.queue.submit import previous_job
 
 __all__ = ["submit_what_comes"]
 
@@ -36,7 +36,7 @@ def submit_what_comes(request: InboxRequest, settings: QueueSettings, *, once: b
         with _ended_by_sigterm():
             return _submit(request, settings, once=once, as_json=as_json)
     except KeyboardInterrupt as stopped:
-        msg = "Watching stopped; jobs go on where workers are. The same command goes on with what is new."
+        msg = "Watching stopped. Workers go on with the jobs; run the same command again to watch for new files."
         raise StoppedError(msg) from stopped
 
 
@@ -56,7 +56,7 @@ def _submit(request: InboxRequest, settings: QueueSettings, *, once: bool, as_js
     _check(request, settings)
     view = InboxView(as_json=as_json)
     with open_control(settings) as control:
-        earlier_job(request.each.previous, control.jobs)
+        previous_job(request.each.previous, control.jobs)
         jobs_id, said = control.jobs.identity(), set[str]()
 
         def supply(name: str) -> None:

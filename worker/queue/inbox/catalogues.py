@@ -139,7 +139,7 @@ class Content:
 
     @property
     def key(self) -> str:
-        """Of its marks, without an ending."""
+        """The key of its marks, without an ending."""
         return f"{_file_key(self.folder, self.path)}/{self.sha256[:_DIGITS]}"
 
 
@@ -156,7 +156,7 @@ class _TakenFile(BaseModel):
 
 
 class CatalogueMarks:
-    """What became of each content of each file, in the folder of jobs; the first mark that is committed rules.
+    """Marks in the folder of jobs: what became of each content of each file. The first mark that is committed counts.
 
     Args:
         storage: ``_watched`` of the folder of jobs.

@@ -46,7 +46,7 @@ class InboxView:
         self._say("trouble", f"{what}: {reason} It is tried again.", "yellow", file=what, reason=reason)
 
     def left_out(self, file: str, reason: str) -> None:
-        """A file is not looked at, nor are others of its kind."""
+        """A file is passed over, as are others of its kind."""
         line = f"{file} is left out, and all others like it: {reason}."
         self._say("left_out", line, "yellow", file=file, reason=reason)
 

@@ -134,7 +134,7 @@ class Settling:
         self._since: dict[str, tuple[int, int, float]] = {}
 
     def settled(self, files: Sequence[Found], now: float) -> list[Found]:
-        """Those of the files that have been the same for ``settle_s``; one that the last look missed begins again."""
+        """The files that have not changed for ``settle_s``; a file that was gone meanwhile begins again."""
         self._since = {file.path: (file.size, file.mtime_ns, self._same_since(file, now)) for file in files}
         return [file for file in files if now - self._since[file.path][2] >= self._settle_s]
 
@@ -168,7 +168,7 @@ class _Failure:
 
 
 class Backoff:
-    """When to try again what failed for a reason that may pass, by the name of what failed."""
+    """When to try again what failed for a reason that may pass, by name."""
 
     def __init__(self) -> None:
         self._failures: dict[str, _Failure] = {}

@@ -52,11 +52,11 @@ class PhotoTaker:
 
     @property
     def has_unfinished(self) -> bool:
-        """Whether there is a batch whose job may not be there yet."""
+        """Whether some batch may have no job yet."""
         return bool(self._log.unfinished())
 
     def take(self, photos: Sequence[Found]) -> None:
-        """Make a job of photos, and of those that somebody was killed over.
+        """Make a job of photos, and the jobs of batches that a killed process left.
 
         Raises:
             HangtagError, OSError: for a reason that may pass.

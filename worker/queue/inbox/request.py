@@ -62,7 +62,7 @@ class InboxRequest:
 def watched(
     folder: Path, each: SubmitRequest, only: Only | None, settle_s: float | None, every_s: float | None
 ) -> InboxRequest:
-    """The request of a person, who may say ``last`` for the previous job; what is not given is as usual."""
+    """The request of a person, who may say ``last`` for the previous job; None stands for the default."""
     last = each.previous == _LAST
     return InboxRequest(
         folder=folder.resolve(),

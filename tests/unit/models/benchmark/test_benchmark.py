@@ -121,12 +121,12 @@ def test_of_many_photos_some_of_every_class_are_taken(photos):
 
 def test_another_folder_is_refused_with_the_labels(photos):
     (photos / "black").mkdir()
-    with pytest.raises(InputError, match=r"labels are \(red, green, blue\), found black besides"):
+    with pytest.raises(InputError, match=r"labels are \(red, green, blue\), but found black as well"):
         find_photos(photos, LABELS)
 
 
 def test_of_many_labels_some_are_named(photos):
-    with pytest.raises(InputError, match=r"class 0, .*class 19 and 980 more\), found blue, green, red besides"):
+    with pytest.raises(InputError, match=r"class 0, .*class 19 and 980 more\), but found blue, green, red as well"):
         find_photos(photos, tuple(f"class {number}" for number in range(1000)))
 
 

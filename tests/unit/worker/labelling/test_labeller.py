@@ -38,7 +38,7 @@ class Post:
         self._takes = 0
         self.waiting: list[tuple[Wanted, str | None]] = []
         self.asked: list[tuple[str | None, str | None]] = []
-        self.hungry = True
+        self.wants_more = True
 
     def want(self, photos: Sequence[Wanted], etags: Mapping[str, str]) -> None:
         for wanted in photos:
@@ -237,12 +237,12 @@ def test_of_hosts_that_bring_nothing_not_all_of_a_job_is_awaited(job_of, model, 
     job, post = job_of(list(photos) * 150), Post(photos)
     chunks = iter(range(job.spec.chunks))
     with Labeller(job, model, post, lambda _: None) as labeller:
-        while labeller.hungry:
+        while labeller.wants_more:
             labeller.begin(next(chunks))
         assert len(post.waiting) == 1024
         while len(post.waiting) > 1008:
             labeller.step()
-        assert labeller.hungry
+        assert labeller.wants_more
 
 
 class Refusing(Guard):

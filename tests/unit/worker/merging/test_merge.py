@@ -99,7 +99,7 @@ def test_a_part_with_a_row_too_few_is_an_error(done_job, tmp_path: Path) -> None
     job, _ = done_job
     part = job.storage.root / job.part_keys()[1]
     pq.write_table(pq.read_table(part).slice(1), part)
-    with pytest.raises(JobError, match="holds 1 row, its chunk 2"):
+    with pytest.raises(JobError, match="holds 1 row, but its chunk has 2"):
         merge_parts(job, tmp_path / "out.parquet", lambda *_: None)
     assert not (tmp_path / "out.parquet").exists()
 

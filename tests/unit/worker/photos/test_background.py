@@ -85,14 +85,14 @@ def test_what_came_and_is_forgotten_is_not_taken(background):
     assert background.take(0.0) is None
 
 
-def test_it_is_hungry_until_much_waits_to_be_taken(background, client):
-    until(lambda: background.hungry, "it has nothing to do")
+def test_it_wants_more_until_much_waits_to_be_taken(background, client):
+    until(lambda: background.wants_more, "it has nothing to do")
     ask(background, *(f"http://a.test/{number}" for number in range(1000)))
     until(lambda: client.asked == 1000, "all have come")
-    assert not background.hungry
+    assert not background.wants_more
     while background.take(0.0):
         pass
-    assert background.hungry
+    assert background.wants_more
 
 
 def test_closing_ends_the_thread(client):
