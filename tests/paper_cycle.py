@@ -23,7 +23,27 @@ from trainer.retrain.tools import Tools
 from trainer.run import Run, RunArgs, RunState
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
 
-__all__ = ["PaperShop", "PaperView", "photo_rows"]
+__all__ = ["PAPER_ARGS", "PaperShop", "PaperView", "photo_rows"]
+
+PAPER_ARGS = RunArgs(
+    schema_version=2,
+    name="run",
+    data="",
+    arch=Arch.CNN,
+    preprocess=PreprocessSpec(size=48),
+    classes=("boots", "hats"),
+    epochs=1,
+    batch=1,
+    patience=1,
+    weights="none",
+    alpha=None,
+    balance=Balance.NONE,
+    time_limit_s=None,
+    folds=0,
+    tensorboard=False,
+    seed=0,
+    made_with={},
+)
 
 
 class PaperView:
@@ -243,27 +263,7 @@ def train_on_paper(place: Path, photos: Sequence[AssignedPhoto]) -> None:
     run = Run(place)
     run.path.mkdir(parents=True)
     write_splits(run.splits, photos)
-    run.write_args(
-        RunArgs(
-            schema_version=2,
-            name="run",
-            data="",
-            arch=Arch.CNN,
-            preprocess=PreprocessSpec(size=48),
-            classes=("boots", "hats"),
-            epochs=1,
-            batch=1,
-            patience=1,
-            weights="none",
-            alpha=None,
-            balance=Balance.NONE,
-            time_limit_s=None,
-            folds=0,
-            tensorboard=False,
-            seed=0,
-            made_with={},
-        )
-    )
+    run.write_args(PAPER_ARGS)
     finish_on_paper(run)
 
 

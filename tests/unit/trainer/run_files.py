@@ -7,31 +7,14 @@ import numpy as np
 
 from models.preprocess import PreprocessSpec
 from models.statistics.calibration import class_logits
-from trainer.request import Arch, Balance
-from trainer.run import RunArgs
+from tests.paper_cycle import PAPER_ARGS
 from trainer.splits.assigned import read_splits
 
 CLASSES = ("clock", "cushion", "dress", "hat", "lamp", "t-shirt", "trousers", "vase")
 
-
-ARGS = RunArgs(
-    schema_version=2,
-    name="shop",
-    data="/srv/photos",
-    arch=Arch.CNN,
-    preprocess=PreprocessSpec(size=64),
-    classes=("hat", "vase"),
-    epochs=40,
-    batch=64,
-    patience=15,
-    weights="none",
-    alpha=None,
-    balance=Balance.NONE,
-    time_limit_s=None,
-    folds=0,
-    tensorboard=False,
-    seed=7,
-    made_with={"keras": "3.15.1"},
+ARGS = PAPER_ARGS.model_copy(
+    update={"name": "shop", "data": "/srv/photos", "preprocess": PreprocessSpec(size=64), "classes": ("hat", "vase")}
+    | {"epochs": 40, "batch": 64, "patience": 15, "seed": 7, "made_with": {"keras": "3.15.1"}}
 )
 
 
@@ -51,26 +34,11 @@ def files_of(folder):
 
 
 FILES = {
-    "README.md",
-    "args.json",
-    "confidence.json",
-    "confusion_matrix.png",
-    "evaluation.json",
-    "excluded.csv",
-    "export/train_sample.npz",
-    "export/unknown.npz",
-    "export/val.npz",
-    "label_issues.csv",
-    "notes.txt",
-    "predictions.csv",
-    "report.html",
-    "results.csv",
-    "results.png",
-    "splits.csv",
-    "train_batch.jpg",
-    "weights/best.keras",
-    "weights/last.keras",
-    "weights/state.npz",
+    *("README.md", "args.json", "notes.txt", "splits.csv", "excluded.csv", "predictions.csv", "label_issues.csv"),
+    *("confidence.json", "evaluation.json", "results.csv", "report.html"),
+    *("confusion_matrix.png", "results.png", "train_batch.jpg"),
+    *("export/train_sample.npz", "export/unknown.npz", "export/val.npz"),
+    *("weights/best.keras", "weights/last.keras", "weights/state.npz"),
 }
 
 

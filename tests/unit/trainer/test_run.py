@@ -127,16 +127,6 @@ def test_pixels_are_kept_without_pickle(run):
         assert np.array_equal(arrays["labels"], labels)
 
 
-def test_an_older_args_json_is_refused(run):
-    old = json.loads(ARGS_JSON) | {"schema_version": 1}
-    for name in ("weights", "alpha", "balance", "time_limit_s", "folds", "tensorboard"):
-        del old[name]
-    run.path.mkdir()
-    (run.path / "args.json").write_text(json.dumps(old))
-    with pytest.raises(InputError, match="of another version of Hangtag; train again"):
-        run.args()
-
-
 @pytest.mark.parametrize("notes", [(), ("2 files set aside: see excluded.csv", "Largest class: béret, 帽子")])
 def test_notes_are_read_as_they_were_written(run, notes):
     run.write_notes(notes)
@@ -154,10 +144,6 @@ def test_confidence_that_is_damaged_or_absent_is_refused_with_what_to_do(run):
             run.confidence.write_text(text)
         with pytest.raises(InputError, match=f"hangtag train --resume {run.path}"):
             run.read_confidence()
-
-
-def test_folds_are_runs_within_the_run(run):
-    assert run.fold(2).answers == run.path / "folds" / "2" / "answers.npz"
 
 
 HEADER = "epoch,train/loss,train/accuracy,val/loss,val/accuracy,lr,size,seconds,waiting,images_per_s"

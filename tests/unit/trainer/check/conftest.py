@@ -77,6 +77,15 @@ FAULTY = (
     Faulty(photo("shoe/x.txt"), PhotoFault(FaultKind.WRONG_EXTENSION, "Its content is JPEG; rename it.")),
 )
 
+WIDTH = Guess(
+    *("width", 0.93, 0.58),
+    is_shortcut=True,
+    pair=("hat", "shoe"),
+    pair_accuracy=0.93,
+    pair_majority=0.58,
+    classes=2,
+)
+
 
 @pytest.fixture
 def checkup(table):
@@ -103,26 +112,5 @@ def checkup(table):
             conflicts=((3, 4),),
             leaks=(Leak(1, 0, LeakKind.EXACT), Leak(2, 0, LeakKind.NEAR), Leak(5, 3, LeakKind.PRODUCT)),
         ),
-        guesses=(
-            Guess(
-                "width",
-                0.93,
-                0.58,
-                is_shortcut=True,
-                pair=("hat", "shoe"),
-                pair_accuracy=0.93,
-                pair_majority=0.58,
-                classes=2,
-            ),
-            Guess(
-                "EXIF",
-                0.6,
-                0.58,
-                is_shortcut=False,
-                pair=("hat", "shoe"),
-                pair_accuracy=0.6,
-                pair_majority=0.58,
-                classes=2,
-            ),
-        ),
+        guesses=(WIDTH, replace(WIDTH, feature="EXIF", accuracy=0.6, pair_accuracy=0.6, is_shortcut=False)),
     )

@@ -8,7 +8,7 @@ from models.errors import DataError
 from trainer.check.checkup import UNUSABLE, Faulty, Looked, check_up, find, issue_of
 from trainer.check.issues import Issue, judge
 from trainer.check.near import NearPair
-from trainer.check.relations import Leak, LeakKind
+from trainer.check.relations import Leak, LeakKind, Relations
 from trainer.data.dataset import LabeledPhoto, read_dataset
 from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault
@@ -149,21 +149,13 @@ def test_a_leak_says_more_than_any_other_relation(related):
 
 
 def test_no_usable_photo_at_all(checkup, table):
+    none = np.array([], np.intp)
     nothing = replace(
         checkup,
         looked=Looked((), (), checkup.looked.faulty),
         statistics=table([]),
         judgement=judge(table([]), [], []),
-        relations=replace(
-            checkup.relations,
-            exact=(),
-            near=(),
-            placeholders=(),
-            conflicts=(),
-            leaks=(),
-            pictures=np.array([], np.intp),
-            families=np.array([], np.intp),
-        ),
+        relations=Relations((), (), none, none, (), (), ()),
     )
     found = find(nothing)
     assert sum(found.count(issue) for issue in Issue) == 4

@@ -148,22 +148,20 @@ def test_a_link_is_moved_and_not_what_it_leads_to(photos, tmp_path):
     assert (tmp_path / "aside" / "vase" / "link.jpg").is_symlink()
 
 
-def test_only_the_training_twin_of_a_leak_goes(tmp_path):
+@pytest.mark.parametrize(
+    ("source", "copy", "goes"),
+    [
+        ("train/hat/0.png", "test/hat/seen.png", "train/hat/0.png"),
+        ("test/hat/4.png", "train/vase/wrong.png", "train/vase/wrong.png"),
+    ],
+)
+def test_of_a_leak_or_a_conflict_across_splits_the_training_photo_alone_goes(tmp_path, source, copy, goes):
     photos = tmp_path / "photos"
     for seed in range(6):
         draw(photos / ("train", "test")[seed // 4] / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
-    copied(photos / "train" / "hat" / "0.png", photos / "test" / "hat" / "seen.png")
+    copied(photos / source, photos / copy)
     going = worth_moving(checked(photos, tmp_path))
-    assert {photo.path: issue for photo, issue in going.items()} == {photos / "train" / "hat" / "0.png": Issue.LEAK}
-
-
-def test_of_a_conflict_across_splits_the_training_photo_goes(tmp_path):
-    photos = tmp_path / "photos"
-    for seed in range(6):
-        draw(photos / ("train", "test")[seed // 4] / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
-    copied(photos / "test" / "hat" / "4.png", photos / "train" / "vase" / "wrong.png")
-    going = worth_moving(checked(photos, tmp_path))
-    assert {photo.path for photo in going} == {photos / "train" / "vase" / "wrong.png"}
+    assert {photo.path: found for photo, found in going.items()} == {photos / goes: Issue.LEAK}
 
 
 def test_a_file_that_stands_in_two_splits_stays_and_its_training_row_goes(photos, tmp_path):

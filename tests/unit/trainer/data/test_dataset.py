@@ -177,17 +177,18 @@ def test_csv_paths_are_relative_to_the_csv(csv_file):
     )
 
 
-def test_csv_may_give_splits_in_any_spelling(csv_file):
-    path = csv_file(
-        "image,label,split\n1.jpg,hat,train\n2.jpg,hat,VAL\n3.jpg,vase,valid\n4.jpg,vase,Validation\n5.jpg,vase,test\n"
-    )
-    splits = [photo.split for photo in read_dataset(path).photos]
-    assert splits == [Split.TRAIN, Split.VAL, Split.VAL, Split.VAL, Split.TEST]
-
-
-def test_csv_may_leave_a_split_empty(csv_file):
-    path = csv_file("image,label,split\n1.jpg,hat,\n2.jpg,vase,\n")
-    assert [photo.split for photo in read_dataset(path).photos] == [None, None]
+@pytest.mark.parametrize(
+    ("cells", "splits"),
+    [
+        ("train VAL valid Validation test", [Split.TRAIN, Split.VAL, Split.VAL, Split.VAL, Split.TEST]),
+        (" ", [None, None]),
+        ("test ", [Split.TEST, None]),
+    ],
+    ids=["in any spelling", "left empty", "some, and others left to the earlier training"],
+)
+def test_csv_may_give_splits(csv_file, cells, splits):
+    rows = [f"{i}.jpg,{('hat', 'vase')[i % 2]},{cell}\n" for i, cell in enumerate(cells.split(" "))]
+    assert [photo.split for photo in read_dataset(csv_file("image,label,split\n" + "".join(rows))).photos] == splits
 
 
 def test_csv_may_say_which_product_a_photo_shows(csv_file):
@@ -195,19 +196,9 @@ def test_csv_may_say_which_product_a_photo_shows(csv_file):
     assert [photo.product for photo in read_dataset(path).photos] == ["00123", "00123", None, None]
 
 
-def test_csv_may_give_some_splits_and_leave_others_to_the_earlier_training(csv_file):
-    path = csv_file("image,label,split\n1.jpg,hat,test\n2.jpg,vase,\n")
-    assert [photo.split for photo in read_dataset(path).photos] == [Split.TEST, None]
-
-
 def test_csv_may_say_which_bytes_were_labelled(csv_file):
     path = csv_file(f"image,label,sha256\n1.jpg,hat,{'aB' * 32}\n2.jpg,vase,\n")
     assert [photo.sha256 for photo in read_dataset(path).photos] == ["ab" * 32, None]
-
-
-def test_csv_with_a_digest_that_is_none_names_the_row(csv_file):
-    with pytest.raises(DataError, match=r"64 hexadecimal digits under sha256 in row 2 of .*, got 'ff00'"):
-        read_dataset(csv_file(f"image,label,sha256\n1.jpg,hat,{'ab' * 32}\n2.jpg,vase,ff00\n"))
 
 
 def test_csv_may_have_more_columns_a_byte_order_mark_and_quotes(csv_file):
@@ -226,15 +217,25 @@ def test_csv_without_a_column_names_those_it_has(csv_file, header, found_names):
         read_dataset(csv_file(f"{header}\n1.jpg,hat\n"))
 
 
-@pytest.mark.parametrize("row", [",vase", "2.jpg,", "  ,vase"])
-def test_csv_with_an_empty_cell_names_the_row(csv_file, row):
-    with pytest.raises(DataError, match=r"in row 2 of .*, a cell is empty"):
-        read_dataset(csv_file(f"image,label\n1.jpg,hat\n{row}\n"))
-
-
-def test_csv_with_an_unknown_split_names_the_row_and_the_choices(csv_file):
-    with pytest.raises(DataError, match=r"train, val, valid, validation, test, open in row 2 of .*, got 'dev'"):
-        read_dataset(csv_file("image,label,split\n1.jpg,hat,train\n2.jpg,vase,dev\n"))
+@pytest.mark.parametrize(
+    ("column", "rows", "said"),
+    [
+        *(("", ["1.jpg,hat", row], "in row 2 of .*, a cell is empty") for row in (",vase", "2.jpg,", "  ,vase")),
+        (
+            ",split",
+            ["1.jpg,hat,train", "2.jpg,vase,dev"],
+            "train, val, valid, validation, test, open in row 2 of .*, got 'dev'",
+        ),
+        (
+            ",sha256",
+            [f"1.jpg,hat,{'ab' * 32}", "2.jpg,vase,ff00"],
+            "64 hexadecimal digits under sha256 in row 2 of .*, got 'ff00'",
+        ),
+    ],
+)
+def test_csv_with_a_wrong_cell_names_the_row_and_what_it_takes(csv_file, column, rows, said):
+    with pytest.raises(DataError, match=said):
+        read_dataset(csv_file("\n".join([f"image,label{column}", *rows, ""])))
 
 
 @pytest.mark.parametrize("text", ["", "image,label\n"])

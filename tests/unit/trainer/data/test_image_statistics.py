@@ -282,13 +282,7 @@ def test_a_photo_one_pixel_thin_can_be_looked_at(seen, size, file_format):
     assert found.edges == 0
 
 
-LOSSLESS = {
-    "PNG": {},
-    "BMP": {},
-    "WEBP": {"lossless": True},
-    "TIFF": {"compression": "tiff_lzw"},
-    "PPM": {},
-}
+LOSSLESS = {"PNG": {}, "BMP": {}, "WEBP": {"lossless": True}, "TIFF": {"compression": "tiff_lzw"}, "PPM": {}}
 
 
 def test_the_same_pixels_have_one_digest_in_every_lossless_format(seen, tiles):

@@ -7,21 +7,11 @@ import pytest
 import tensorflow as tf
 
 from models.errors import InputError
-from trainer.learning.recipe import Recipe
+from tests.unit.trainer.learning.fits import STEADY
 from trainer.learning.training_step import Learner, in_bfloat16, is_bfloat16_fast
 from trainer.networks.architectures import cnn
 
-RECIPE = Recipe(
-    size=16,
-    epochs=1,
-    batch=8,
-    rate=1e-2,
-    weight_decay=0.0,
-    cosine=False,
-    smoothing=0.0,
-    average=0.0,
-    augmentation=None,
-)
+RECIPE = replace(STEADY, epochs=1, batch=8, rate=1e-2)
 
 
 @pytest.fixture

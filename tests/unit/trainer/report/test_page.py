@@ -22,18 +22,8 @@ SCORED = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_s
 )
 EXCLUDED = [Exclusion(Path("/shop", f"{n}.jpg"), "label_conflict" if n else "truncated", "it ends") for n in range(5)]
 ANCHORS = [
-    "thresholds",
-    "mistakes",
-    "labels",
-    "classes",
-    "confusion",
-    "precision-recall",
-    "calibration",
-    "unknown",
-    "curves",
-    "data",
-    "batch",
-    "making",
+    *("thresholds", "mistakes", "labels", "classes", "confusion", "precision-recall", "calibration", "unknown"),
+    *("curves", "data", "batch", "making"),
 ]
 
 

@@ -19,15 +19,14 @@ def invoke(*arguments: object):
     return CliRunner().invoke(make_app(["trainer"]), ["retrain", *map(str, arguments)], env={"COLUMNS": "200"})
 
 
-@pytest.mark.parametrize(("options", "said"), [(["--force"], "say why"), (["--why", "so"], "goes with --force")])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--force"], "say why"), (["--force", "--why", " "], "say why"), (["--why", "so"], "goes with --force")],
+)
 def test_force_and_why_go_together(tmp_path: Path, options: list[str], said: str) -> None:
     done = invoke(tmp_path / "shop.toml", *options)
     assert done.exit_code == ExitCode.USAGE
     assert said in done.output
-
-
-def test_an_empty_reason_is_none(tmp_path: Path) -> None:
-    assert invoke(tmp_path / "shop.toml", "--force", "--why", " ").exit_code == ExitCode.USAGE
 
 
 def test_every_ending_has_its_status() -> None:

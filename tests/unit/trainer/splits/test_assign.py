@@ -212,9 +212,6 @@ def test_a_group_is_never_named_like_an_earlier_one():
     assert (found[0].group, found[0].split) == ("old", TEST)
 
 
-TRAIN, VAL, TEST = Split
-
-
 def shared_out(sizes, standing=None, groups=0, open_splits=tuple(Split)):
     """Splits of groups of one class; ``standing`` has its photos in place."""
     in_place = {"hat": Standing(standing, groups)} if standing else {}
