@@ -221,18 +221,11 @@ def test_where_no_bundle_is_none_is_found(tmp_path, place):
 
 def manifest_of(files, labels=("bag", "shoe")):
     return Manifest(
-        schema_version=1,
-        name="shop",
-        version="",
-        arch="cnn",
-        labels=labels,
-        preprocess=PreprocessSpec(size=32),
-        default_variant="float32",
+        schema_version=1, name="shop", version="", arch="cnn", labels=labels,
+        preprocess=PreprocessSpec(size=32), default_variant="float32",
         variants={"float32": Variant(file="model.onnx", temperature=1.0, thresholds=(0.5,) * len(labels))},
-        files={"model.onnx": "0" * 64, **files},
-        accuracy=None,
-        made_with={},
-    )
+        files={"model.onnx": "0" * 64, **files}, accuracy=None, made_with={},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["a\0b", "é" * 200, ".", "..."], ids=["nul", "long", "dot", "dots"])

@@ -113,22 +113,12 @@ def test_pixels_of_another_shape_or_dtype_are_refused(classifier, pixels):
 @pytest.mark.parametrize(
     "wrong",
     [
-        np.zeros((40, 30, 3)),
-        np.zeros((40, 30, 4), np.uint8),
-        np.zeros((40, 30, 1), np.uint8),
-        np.zeros(40, np.uint8),
-        np.zeros((), np.uint8),
-        np.zeros((2, 40, 30, 3), np.uint8),
-        np.zeros((1, 2, 40, 30, 3), np.uint8),
-        [5],
-        [None],
-        5,
-        None,
-        ("shoe.jpg",),
-        bytearray(5),
+        np.zeros((40, 30, 3)), np.zeros((40, 30, 4), np.uint8), np.zeros((40, 30, 1), np.uint8),
+        np.zeros(40, np.uint8), np.zeros((), np.uint8), np.zeros((2, 40, 30, 3), np.uint8),
+        np.zeros((1, 2, 40, 30, 3), np.uint8), [5], [None], 5, None, ("shoe.jpg",), bytearray(5),
     ],
     ids=lambda wrong: f"{wrong.dtype}{wrong.shape}" if isinstance(wrong, np.ndarray) else str(wrong),
-)
+)  # fmt: skip
 def test_what_is_no_photo_is_refused(classifier, wrong):
     with pytest.raises(InputError, match="Expected a"):
         classifier.classify(wrong)

@@ -46,8 +46,7 @@ def test_classify_used_wrongly_leaves_with_2(args):
 def test_a_bundle_that_is_not_there_is_one_line_on_stderr_and_2(tmp_path):
     command = [sys.executable, "-m", "hangtag", "classify", "a.jpg", "--model", tmp_path / "nowhere"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
+    assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("hangtag: Expected a bundle")
 
@@ -78,8 +77,7 @@ def test_each_photo_has_a_line_of_json(bundle, classifier, good, capsys):
     expected = classifier.classify(good, 2)
     assert first["image"] == str(good)
     assert first["status"] == ("review" if expected.review else "labeled")
-    assert first["reason"] == expected.reason
-    assert first["label"] == expected.label
+    assert (first["reason"], first["label"]) == (expected.reason, expected.label)
     assert first["confidence"] == pytest.approx(expected.confidence, abs=1e-6)
     assert [best["label"] for best in first["top_k"]] == [label for label, _ in expected.top_k]
 

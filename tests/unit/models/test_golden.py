@@ -67,19 +67,12 @@ def as_variant(bundle, classifier):
 @pytest.mark.parametrize(
     ("variant", "shift", "agrees"),
     [
-        ("float32", 0.0, True),
-        ("float32", 9e-4, True),
-        ("float32", -9e-4, True),
-        ("float32", 2e-3, False),
-        ("float32", -2e-3, False),
-        ("float32", np.nan, False),
-        ("int8", 0.0, True),
-        ("int8", 0.049, True),
-        ("int8", 0.051, False),
-        ("int8", -0.051, False),
+        ("float32", 0.0, True), ("float32", 9e-4, True), ("float32", -9e-4, True),
+        ("float32", 2e-3, False), ("float32", -2e-3, False), ("float32", np.nan, False),
+        ("int8", 0.0, True), ("int8", 0.049, True), ("int8", 0.051, False), ("int8", -0.051, False),
         ("int8", np.nan, False),
     ],
-)
+)  # fmt: skip
 def test_each_variant_has_its_own_tolerance(copy, forge, as_variant, variant, shift, agrees):
     samples = json.loads((copy / "golden" / "expected.json").read_text())
     for sample in samples:

@@ -24,33 +24,16 @@ COLOUR = st.tuples(*[st.integers(0, 255)] * 3)
 @pytest.mark.parametrize(
     ("mode", "file_format"),
     [
-        ("RGB", "PNG"),
-        ("RGB", "JPEG"),
-        ("RGB", "WEBP"),
-        ("RGB", "AVIF"),
-        ("RGB", "BMP"),
-        ("RGB", "PPM"),
-        ("L", "JPEG"),
-        ("L", "GIF"),
-        ("LA", "PNG"),
-        ("P", "PNG"),
-        ("P", "GIF"),
-        ("RGBA", "PNG"),
-        ("RGBA", "WEBP"),
-        ("CMYK", "JPEG"),
-        ("CMYK", "TIFF"),
-        ("YCbCr", "JPEG"),
-        ("1", "PNG"),
-        ("1", "TIFF"),
-        ("I;16", "PNG"),
-        ("I;16", "TIFF"),
+        ("RGB", "PNG"), ("RGB", "JPEG"), ("RGB", "WEBP"), ("RGB", "AVIF"), ("RGB", "BMP"),
+        ("RGB", "PPM"), ("L", "JPEG"), ("L", "GIF"), ("LA", "PNG"), ("P", "PNG"), ("P", "GIF"),
+        ("RGBA", "PNG"), ("RGBA", "WEBP"), ("CMYK", "JPEG"), ("CMYK", "TIFF"), ("YCbCr", "JPEG"),
+        ("1", "PNG"), ("1", "TIFF"), ("I;16", "PNG"), ("I;16", "TIFF"),
     ],
-)
+)  # fmt: skip
 def test_every_pixel_mode_gives_the_same_rgb_pixels(halves, mode, file_format):
     image = sixteen_bit(halves) if mode == "I;16" else halves.convert("RGB").convert(mode)
     pixels = preprocess(encoded(image, file_format), STRETCH)
-    assert pixels.dtype == np.uint8
-    assert pixels.shape == (SIZE, SIZE, 3)
+    assert (pixels.dtype, pixels.shape) == (np.uint8, (SIZE, SIZE, 3))
     assert distance(pixels[:, :14], np.zeros(3)) < 4
     assert distance(pixels[:, 18:], np.full(3, 255)) < 4
 

@@ -37,9 +37,7 @@ def test_an_alias_means_what_it_means_at_that_moment(shelf: Registry) -> None:
     assert said == ["shop@1", "shop@2", "shop@1"]
 
 
-def test_a_path_that_is_there_wins_over_a_name(
-    shelf: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_that_is_there_wins_over_a_name(shelf, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("shop@champion").mkdir()
     assert resolve_model("shop@champion", shelf.place) == ModelReference(Path("shop@champion"), "shop@champion")
@@ -70,7 +68,6 @@ def test_a_registry_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_the_version_of_a_digest_is_found_whatever_is_champion(shelf: Registry, bundle: Path) -> None:
     shelf.promote("shop", 2, "better")
     found = version_of(resolve_model("shop@champion", shelf.place), open_bundle(bundle).digest)
-    assert found is not None
     assert (found.said, found.asked) == ("shop@1", "shop@champion")
     assert version_of(found, "0" * 64) is None
     assert version_of(ModelReference(bundle, "a path"), open_bundle(bundle).digest) is None

@@ -103,9 +103,7 @@ def test_what_somebody_spoiled_in_a_version_is_said_and_mended(registry: Registr
     assert contents(registry.path("shop", 1)) == contents(bundles[0])
 
 
-def test_what_a_retraining_starts_from_is_kept_and_never_changed(
-    registry: Registry, bundles: list[Path], tmp_path: Path
-) -> None:
+def test_what_a_retraining_starts_from_is_kept_and_never_changed(registry, bundles, tmp_path) -> None:
     splits, best = tmp_path / "splits.csv", tmp_path / "best.keras"
     splits.write_bytes(b"one")
     best.write_bytes(b"weights")
@@ -120,7 +118,6 @@ def test_what_a_retraining_starts_from_is_kept_and_never_changed(
 def test_a_promotion_moves_the_champion_and_ends_a_challenge(registry: Registry, bundles: list[Path]) -> None:
     registry.publish("shop", bundles[0], "", alias=CHALLENGER)
     event = registry.promote("shop", 1, "better", numbers={"points": 2.5}, cycle="000003", instead_of=0)
-    assert event is not None
     assert (event.what, event.version, event.why, event.numbers) == (What.PROMOTED, 1, "better", {"points": 2.5})
     assert "@" in event.by
     assert registry.state("shop").aliases == {CHAMPION: 1}
@@ -144,14 +141,12 @@ def test_what_a_gate_refused_needs_force_and_a_reason(registry: Registry, bundle
     with pytest.raises(RegistryError, match="Expected a reason"):
         registry.promote("shop", 1, " ", force=True)
     event = registry.promote("shop", 1, "boots are gone", force=True)
-    assert event is not None
     assert event.forced
 
 
 def test_force_that_overrules_nothing_is_not_told_as_such(registry: Registry, bundles: list[Path]) -> None:
     publish_all(registry, bundles[:1])
     event = registry.promote("shop", 1, "sure", force=True)
-    assert event is not None
     assert not event.forced
 
 
@@ -242,9 +237,7 @@ def test_what_an_alias_means_is_not_deleted(registry: Registry, bundles: list[Pa
 
 
 @pytest.mark.parametrize("after", ["delete", "publish"])
-def test_what_a_killed_deletion_left_goes_with_the_next_change(
-    registry: Registry, bundles: list[Path], after: str
-) -> None:
+def test_what_a_killed_deletion_left_goes_with_the_next_change(registry, bundles, after) -> None:
     registry.publish("shop", bundles[0], "", training={"splits.csv": bundles[0] / "labels.txt"})
     registry.publish("shop", bundles[1], "")
     folder = registry.path("shop", 1)
@@ -274,9 +267,7 @@ def test_what_another_publishes_meanwhile_takes_no_number_of_a_killed_publish(
     assert (sorted(state.versions), state.aliases, state.last_version) == ([1, 2, 3], {CHAMPION: 3}, 3)
 
 
-def test_what_is_published_and_deleted_while_it_is_copied_becomes_another_version(
-    registry: Registry, bundles: list[Path]
-) -> None:
+def test_what_is_published_and_deleted_while_it_is_copied_becomes_another_version(registry, bundles) -> None:
     def meanwhile() -> None:
         assert registry.publish("shop", bundles[0], "quicker") == Published(1, new=True)
         registry.delete("shop", 1, "a mistake")
@@ -286,9 +277,7 @@ def test_what_is_published_and_deleted_while_it_is_copied_becomes_another_versio
     assert [folder for folder in registry.model_storage("shop").folders() if folder.isdecimal()] == ["2"]
 
 
-def test_a_version_that_is_deleted_while_it_is_published_again_becomes_another(
-    registry: Registry, bundles: list[Path]
-) -> None:
+def test_a_version_that_is_deleted_while_it_is_published_again_becomes_another(registry, bundles) -> None:
     publish_all(registry, bundles[:1])
     slow = Registry(_Watched(Path(registry.place), "model.onnx", [lambda: _gone(registry)]))
     assert slow.publish("shop", bundles[0], "again") == Published(2, new=True)
@@ -301,9 +290,7 @@ def _gone(registry: Registry) -> None:
     raise FileNotFoundError(msg)
 
 
-def test_a_champion_that_is_replaced_and_deleted_while_it_is_looked_up_is_the_new_one(
-    registry: Registry, bundles: list[Path]
-) -> None:
+def test_a_champion_that_is_replaced_and_deleted_while_it_is_looked_up_is_the_new_one(registry, bundles) -> None:
     def meanwhile() -> None:
         registry.promote("shop", 2, "better")
         registry.delete("shop", 1, "worse")
@@ -367,15 +354,10 @@ def test_a_champion_whose_files_are_gone_is_said(registry: Registry, bundles: li
 
 def test_what_an_early_hangtag_wrote_is_read(registry: Registry, tmp_path: Path) -> None:
     event = {
-        "schema_version": 1,
-        "number": 1,
-        "at": "2026-11-22T03:00:00+00:00",
-        "by": "ann@desk",
-        "what": "published",
-        "version": 1,
-        "why": "first",
+        "schema_version": 1, "number": 1, "at": "2026-11-22T03:00:00+00:00", "by": "ann@desk",
+        "what": "published", "version": 1, "why": "first",
         "after": {"versions": {"1": {"digest": "d" * 64, "published_at": "2026-11-22T03:00:00+00:00"}}, "new": 1},
-    }
+    }  # fmt: skip
     folder = tmp_path / "registry" / "shop" / "history"
     folder.mkdir(parents=True)
     (folder / "000001.json").write_text(json.dumps(event))

@@ -19,66 +19,30 @@ from worker.sources.catalogue import open_catalogue
 PIN = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
 
 SPEC = JobSpec(
-    schema_version=4,
-    id="0123456789ab",
-    created_at="2026-11-21T05:00:00.000+00:00",
-    source="/srv/products.csv",
-    image_column="image",
-    image_root="/srv",
-    rows=300,
-    chunk_rows=256,
-    chunks=2,
-    rows_digest="b" * 64,
-    left_out={".heic": 2},
-    priority=Priority.HIGH,
-    preprocess_version="1",
-    model=PIN.model_copy(update={"precision": 0.98}),
-    options=JobOptions(prefix="ht_", top_k=5, timeout_s=2.5, precision=0.98),
-    digest="c" * 64,
-)
+    schema_version=4, id="0123456789ab", created_at="2026-11-21T05:00:00.000+00:00",
+    source="/srv/products.csv", image_column="image", image_root="/srv", rows=300, chunk_rows=256,
+    chunks=2, rows_digest="b" * 64, left_out={".heic": 2}, priority=Priority.HIGH,
+    preprocess_version="1", model=PIN.model_copy(update={"precision": 0.98}),
+    options=JobOptions(prefix="ht_", top_k=5, timeout_s=2.5, precision=0.98), digest="c" * 64,
+)  # fmt: skip
 
-JOB_JSON = f"""{{
- "schema_version": 4,
- "id": "0123456789ab",
- "created_at": "2026-11-21T05:00:00.000+00:00",
- "source": "/srv/products.csv",
- "image_column": "image",
- "image_root": "/srv",
- "rows": 300,
- "chunk_rows": 256,
- "chunks": 2,
- "rows_digest": "{"b" * 64}",
- "left_out": {{
-  ".heic": 2
- }},
- "priority": "high",
- "preprocess_version": "1",
- "model": {{
-  "path": "/models/shop",
-  "reference": "shop/1/float32@abc",
-  "variant": "float32",
-  "digest": "{"a" * 64}",
-  "precision": 0.98,
-  "all_to_review": false,
-  "threshold": null
- }},
- "options": {{
-  "prefix": "ht_",
-  "top_k": 5,
-  "timeout_s": 2.5,
-  "precision": 0.98,
-  "group_column": null,
-  "allow_hosts": null,
-  "download_timeout_s": null,
-  "excel_safe": null,
-  "threshold": null
- }},
- "digest": "{"c" * 64}",
- "confined": false,
- "per_host": null,
- "needs_root": true,
- "chunks_per_file": 256
-}}"""
+JOB = {
+    "schema_version": 4, "id": "0123456789ab", "created_at": "2026-11-21T05:00:00.000+00:00",
+    "source": "/srv/products.csv", "image_column": "image", "image_root": "/srv", "rows": 300,
+    "chunk_rows": 256, "chunks": 2, "rows_digest": "b" * 64, "left_out": {".heic": 2},
+    "priority": "high", "preprocess_version": "1",
+    "model": {
+        "path": "/models/shop", "reference": "shop/1/float32@abc", "variant": "float32",
+        "digest": "a" * 64, "precision": 0.98, "all_to_review": False, "threshold": None,
+    },
+    "options": {
+        "prefix": "ht_", "top_k": 5, "timeout_s": 2.5, "precision": 0.98, "group_column": None,
+        "allow_hosts": None, "download_timeout_s": None, "excel_safe": None, "threshold": None,
+    },
+    "digest": "c" * 64, "confined": False, "per_host": None, "needs_root": True,
+    "chunks_per_file": 256,
+}  # fmt: skip
+JOB_JSON = json.dumps(JOB, indent=1)
 
 
 def write_csv(folder: Path, names: list[str]) -> Path:
@@ -120,7 +84,6 @@ def test_a_job_on_disk_is_the_one_that_was_created(tmp_path: Path) -> None:
 def test_the_format_on_disk_is_this_one(tmp_path: Path) -> None:
     FolderStorage(tmp_path).commit("job.json", JOB_JSON.encode())
     job = open_job(FolderStorage(tmp_path))
-    assert job is not None
     assert job.spec == SPEC
 
 
@@ -146,15 +109,12 @@ def test_a_job_from_before_there_were_precisions_loads_and_keeps_its_digest(tmp_
     spec["digest"] = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     storage.replace("job.json", json.dumps(spec).encode())
     job = open_job(storage)
-    assert job is not None
     assert (job.spec.options.precision, job.spec.model.precision, job.spec.model.all_to_review) == (None, None, False)
     assert job_digest(open_catalogue(source), PIN, JobOptions(), job.spec.chunk_rows) == job.spec.digest
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_a_job_of_an_earlier_version_is_read_and_says_whether_nothing_was_promised(
-    tmp_path: Path, version: int
-) -> None:
+def test_a_job_of_an_earlier_version_is_read_and_says_whether_nothing_was_promised(tmp_path, version) -> None:
     earlier = json.loads(JOB_JSON)
     earlier["schema_version"] = version
     del earlier["options"]["threshold"], earlier["model"]["threshold"]
@@ -257,8 +217,7 @@ def test_files_of_large_rows_hold_fewer_chunks(tmp_path: Path) -> None:
     cell = "data:image/jpeg;base64," + "A" * 300_000
     source = write_csv(tmp_path, [f'"{cell}{i}"' for i in range(700)])
     job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions(), 100)
-    assert job.spec.chunk_rows == 100
-    assert job.spec.chunks_per_file == 2
+    assert (job.spec.chunk_rows, job.spec.chunks_per_file) == (100, 2)
     assert sorted(job.storage.names("rows")) == [f"{number:05d}.parquet" for number in range(4)]
     images = [image for chunk in range(job.spec.chunks) for image in job.chunk_images(chunk)]
     assert images == [f"{cell}{i}" for i in range(700)]

@@ -97,17 +97,10 @@ def jobs(root: Path) -> object:
 
 
 FOLDERS: dict[str, Callable[[Path], object]] = {
-    "cycles": cycles,
-    "shop/cycle": lock,
-    "shop/claims": claims,
-    "shop/history": history,
-    "shop/schedule/plan": plan,
-    "shop/schedule": slots,
-    "job/retries": retries,
-    "job/parts": parts,
-    "job/inhand": attempts,
-    "jobs": jobs,
-}
+    "cycles": cycles, "shop/cycle": lock, "shop/claims": claims, "shop/history": history,
+    "shop/schedule/plan": plan, "shop/schedule": slots, "job/retries": retries, "job/parts": parts,
+    "job/inhand": attempts, "jobs": jobs,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

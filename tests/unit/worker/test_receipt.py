@@ -14,126 +14,34 @@ from worker.receipt import Receipt, RunFigures
 from worker.results import NO_PHOTO_WORK, PART_SCHEMA, PhotoWork, part_bytes, results_of
 from worker.tally import DistinctPhotos, Tally
 
-BINS = ",\n    ".join(["0"] * 19 + ["1"])
-RECEIPT_JSON = f"""{{
- "job": "0123456789ab",
- "source": "/srv/products.csv",
- "output": "/srv/jobs/spring/labels.parquet",
- "finished_at": "2026-11-21T05:00:00+00:00",
- "model": {{
-  "path": "/models/shop",
-  "reference": "shop/1/float32@abc",
-  "variant": "float32",
-  "digest": "{"a" * 64}",
-  "precision": 0.98,
-  "all_to_review": false,
-  "threshold": null
- }},
- "rows": 3,
- "by_status": {{
-  "labeled": 1,
-  "review": 1,
-  "failed": 1
- }},
- "by_label": {{
-  "shoe": 2
- }},
- "errors": {{
-  "missing": {{
-   "count": 1,
-   "examples": [
-    {{
-     "row": 3,
-     "image": null,
-     "message": "The cell is empty."
-    }}
-   ]
-  }}
- }},
- "confidence_histogram": [
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  0,
-  1,
-  1
- ],
- "left_out": {{
-  ".heic": 2
- }},
- "retry": 1,
- "work": {{
-  "hosts": {{
-   "shop-7": 3
-  }},
-  "processes": 2,
-  "deaths": 1,
-  "busy_s": 1.5
- }},
- "run": {{
-  "images": 1,
-  "seconds": 0.5,
-  "workers": 2,
-  "restarts": 1
- }},
- "images_per_s": 2.0,
- "review_reasons": {{
-  "unknown": 1
- }},
- "photos": {{
-  "downloaded": 2,
-  "unchanged": 0,
-  "bytes": 56000,
-  "decoded": 1,
-  "repeated": 1,
-  "carried": 0,
-  "download_s": 0.4,
-  "decode_s": 0.0,
-  "inference_s": 0.1
- }},
- "groups": {{
-  "products": 2,
-  "labeled": 1,
-  "review": 1,
-  "failed": 0,
-  "disagreeing": 0
- }},
- "groups_file": "/srv/jobs/spring/by_group.parquet",
- "review_file": "/srv/jobs/spring/review.csv",
- "named": {{
-  "asked": "shop@champion",
-  "version": "shop@3"
- }},
- "drift": {{
-  "confidence_psi": 0.31,
-  "label_psi": 0.02,
-  "rows": 2,
-  "reference_rows": 1,
-  "warning": null,
-  "reference": {{
-   "confidence_histogram": [
-    {BINS}
-   ],
-   "by_label": {{
-    "shoe": 1
-   }}
-  }}
- }}
-}}"""
+RECEIPT = {
+    "job": "0123456789ab", "source": "/srv/products.csv", "output": "/srv/jobs/spring/labels.parquet",
+    "finished_at": "2026-11-21T05:00:00+00:00",
+    "model": {
+        "path": "/models/shop", "reference": "shop/1/float32@abc", "variant": "float32",
+        "digest": "a" * 64, "precision": 0.98, "all_to_review": False, "threshold": None,
+    },
+    "rows": 3, "by_status": {"labeled": 1, "review": 1, "failed": 1}, "by_label": {"shoe": 2},
+    "errors": {
+        "missing": {"count": 1, "examples": [{"row": 3, "image": None, "message": "The cell is empty."}]}
+    },
+    "confidence_histogram": [0] * 18 + [1, 1], "left_out": {".heic": 2}, "retry": 1,
+    "work": {"hosts": {"shop-7": 3}, "processes": 2, "deaths": 1, "busy_s": 1.5},
+    "run": {"images": 1, "seconds": 0.5, "workers": 2, "restarts": 1}, "images_per_s": 2.0,
+    "review_reasons": {"unknown": 1},
+    "photos": {
+        "downloaded": 2, "unchanged": 0, "bytes": 56000, "decoded": 1, "repeated": 1, "carried": 0,
+        "download_s": 0.4, "decode_s": 0.0, "inference_s": 0.1,
+    },
+    "groups": {"products": 2, "labeled": 1, "review": 1, "failed": 0, "disagreeing": 0},
+    "groups_file": "/srv/jobs/spring/by_group.parquet", "review_file": "/srv/jobs/spring/review.csv",
+    "named": {"asked": "shop@champion", "version": "shop@3"},
+    "drift": {
+        "confidence_psi": 0.31, "label_psi": 0.02, "rows": 2, "reference_rows": 1, "warning": None,
+        "reference": {"confidence_histogram": [0] * 19 + [1], "by_label": {"shoe": 1}},
+    },
+}  # fmt: skip
+RECEIPT_JSON = json.dumps(RECEIPT, indent=1)
 
 
 def part(*rows: tuple[str | None, float | None, str, str | None], reasons: Sequence[str | None] = ()) -> pa.Table:
@@ -154,8 +62,7 @@ def test_counts_are_over_all_parts() -> None:
     tally = Tally()
     add(tally, part(("shoe", 0.99, "labeled", None), (None, None, "failed", "missing")))
     add(tally, part(("shoe", 0.3, "review", None), (None, None, "failed", "missing"), ("hat", 1.0, "labeled", None)))
-    assert tally.rows == 5
-    assert tally.by_label == {"shoe": 2, "hat": 1}
+    assert (tally.rows, tally.by_label) == (5, {"shoe": 2, "hat": 1})
     assert tally.by_status == {"labeled": 2, "review": 1, "failed": 2}
     assert tally.errors == {"missing": 2}
     assert [(e.row, e.image) for e in tally.examples["missing"]] == [(2, "1.jpg"), (4, "1.jpg")]
@@ -175,8 +82,7 @@ def test_examples_are_few_however_many_rows_fail() -> None:
     tally = Tally()
     for _ in range(100):
         add(tally, part((None, None, "failed", "unreadable")))
-    assert tally.errors["unreadable"] == 100
-    assert len(tally.examples["unreadable"]) == 5
+    assert (tally.errors["unreadable"], len(tally.examples["unreadable"])) == (100, 5)
 
 
 def test_a_run_with_nothing_left_to_do_has_no_rate() -> None:
@@ -233,8 +139,7 @@ def test_the_work_is_added_up_over_parts() -> None:
     tally = Tally()
     for _ in range(3):
         add(tally, part(("shoe", 0.99, "labeled", None), ("hat", 0.9, "labeled", None)))
-    assert tally.hosts == {"shop-7": 6}
-    assert tally.processes == {"shop-7:42"}
+    assert (tally.hosts, tally.processes) == ({"shop-7": 6}, {"shop-7:42"})
     assert (tally.deaths, tally.busy_s) == (3, 1.5)
 
 

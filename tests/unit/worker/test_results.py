@@ -33,17 +33,11 @@ from worker.results import (
 FLOAT = st.floats(0.0, 1.0, width=32)
 TEXT = st.none() | st.text()
 RESULTS = st.builds(
-    RowResult,
-    label=TEXT,
-    confidence=st.none() | FLOAT,
-    status=st.sampled_from(Status),
-    error=st.none() | st.sampled_from([fault.value for fault in ImageFault]),
-    error_message=TEXT,
-    top_k=st.none() | st.lists(st.tuples(st.text(), FLOAT), max_size=4).map(tuple),
-    sha256=TEXT,
-    model=st.text(),
-    reason=st.none() | st.sampled_from(ReviewReason),
-)
+    RowResult, label=TEXT, confidence=st.none() | FLOAT, status=st.sampled_from(Status),
+    error=st.none() | st.sampled_from([fault.value for fault in ImageFault]), error_message=TEXT,
+    top_k=st.none() | st.lists(st.tuples(st.text(), FLOAT), max_size=4).map(tuple), sha256=TEXT,
+    model=st.text(), reason=st.none() | st.sampled_from(ReviewReason),
+)  # fmt: skip
 
 
 @given(st.text())

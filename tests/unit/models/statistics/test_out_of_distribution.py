@@ -109,20 +109,13 @@ HEAD = saved(fit_distance(*clouds(50)[:2]))
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
-        b"PK\x03\x04",
-        HEAD[: len(HEAD) // 2],
-        HEAD[:-30],
-        other(mean=np.zeros(4, np.float32)),
+        b"", b"PK\x03\x04", HEAD[: len(HEAD) // 2], HEAD[:-30], other(mean=np.zeros(4, np.float32)),
         other(**dict.fromkeys(("mean", "within", "centres", "overall"), np.array([{}]))),
-        wrong(mean=(4, 1)),
-        wrong(centres=(2, 3)),
-        wrong(centres=(0, 4)),
-        wrong(overall=(3, 4)),
+        wrong(mean=(4, 1)), wrong(centres=(2, 3)), wrong(centres=(0, 4)), wrong(overall=(3, 4)),
         wrong(within=()),
         other(mean=np.zeros(4), within=np.zeros((4, 4)), centres=np.zeros((2, 4)), overall=np.zeros((4, 4))),
     ],
-)
+)  # fmt: skip
 def test_what_is_damaged_is_refused(data):
     with pytest.raises(InputError, match="train again"):
         DistanceHead.read(io.BytesIO(data))

@@ -121,8 +121,7 @@ def test_unknown_rows_go_to_review_and_count_for_coverage_only():
     known = np.repeat([True, False], [300, 100])
     probabilities = sure(guesses, 0.9)
     target = at(targets_of(probabilities, labels, known), 0.98)
-    assert target.coverage == 0.75
-    assert target.class_coverage == (0.75, None, None)
+    assert (target.coverage, target.class_coverage) == (0.75, (0.75, None, None))
     assert target.rows == (300, 300, 300)
     assert (automatic(probabilities, known, target.thresholds) == known).all()
 

@@ -1,7 +1,7 @@
 """A folder in S3 as far as it goes without a bucket."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Timer
 
@@ -70,12 +70,7 @@ def test_no_server(storage: ObjectStorage, endpoint: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "ask", [lambda storage: storage.read("a"), lambda storage: storage.commit("a", b"")], ids=["read", "commit"]
 )
-def test_a_server_that_says_nothing(
-    storage: ObjectStorage,
-    ask: Callable[[ObjectStorage], object],
-    monkeypatch: pytest.MonkeyPatch,
-    silent_server: str,
-) -> None:
+def test_a_server_that_says_nothing(storage, ask, monkeypatch, silent_server) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", silent_server)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr("models.storage.object_storage.READ_TIMEOUT_S", 1)

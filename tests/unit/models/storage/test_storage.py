@@ -15,8 +15,7 @@ def test_names_are_those_of_whole_files(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     storage.commit("parts/a", b"")
     (tmp_path / "parts" / ".b.tmp").touch()
-    assert storage.names("parts") == ["a"]
-    assert storage.names("nowhere") == []
+    assert (storage.names("parts"), storage.names("nowhere")) == (["a"], [])
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:

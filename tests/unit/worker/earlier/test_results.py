@@ -192,9 +192,7 @@ def test_a_result_that_is_none_is_not_known(opened: Open, job: Job) -> None:
     assert known.find(sha256_of(1)) is None
 
 
-def test_a_cache_that_cannot_be_written_stops_nothing(
-    opened: Open, job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_cache_that_cannot_be_written_stops_nothing(opened, job, monkeypatch, tmp_path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     known = opened(job)

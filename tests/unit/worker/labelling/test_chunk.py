@@ -69,14 +69,9 @@ def test_every_kind_of_bad_cell_is_a_failed_row(make_job, tmp_path: Path, catalo
     run_chunk(job, 0, load(bundle))
     rows = read_part(job, 0)
     assert [row["error"] for row in rows] == [
-        None,
-        ImageFault.MISSING,
-        ImageFault.UNREADABLE,
-        ImageFault.UNREADABLE,
-        ImageFault.MISSING,
-        ImageFault.REFUSED,
-        ImageFault.MISSING,
-    ]
+        None, ImageFault.MISSING, ImageFault.UNREADABLE, ImageFault.UNREADABLE, ImageFault.MISSING,
+        ImageFault.REFUSED, ImageFault.MISSING,
+    ]  # fmt: skip
     assert all(row["error_message"] for row in rows[1:])
     assert all(row["label"] is None and row["confidence"] is None and row["top_k"] is None for row in rows[1:])
 
@@ -109,9 +104,7 @@ def test_a_suspect_photo_that_is_innocent_is_labelled_the_same(make_job, catalog
     assert not marker.exists()
 
 
-def test_with_a_few_suspects_no_photo_is_trusted(
-    make_job, tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_a_few_suspects_no_photo_is_trusted(make_job, tmp_path, bundle, monkeypatch) -> None:
     """The plugin is in the throw-away processes only: here the photo would be unreadable, there it crashes them."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3] / "plugins"))
     (tmp_path / "boom.jpg").write_bytes(b"BOOM")

@@ -32,9 +32,7 @@ def test_an_unreadable_photo_keeps_its_own_fault() -> None:
 @pytest.mark.parametrize(
     ("data", "fault"), [(b"BOOM", ImageFault.CRASHED), (b"HANG", ImageFault.TIMEOUT), (b"QUIT", ImageFault.CRASHED)]
 )
-def test_a_photo_that_kills_or_hangs_its_process_has_a_fault(
-    monkeypatch: pytest.MonkeyPatch, data: bytes, fault: ImageFault
-) -> None:
+def test_a_photo_that_kills_or_hangs_its_process_has_a_fault(monkeypatch, data, fault) -> None:
     monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
     with pytest.raises(ImageError) as refusal:
         decode_in_sandbox(data, SPEC, 0.5)

@@ -45,21 +45,12 @@ def test_the_key_of_an_object_is_what_follows_the_bucket():
 @pytest.mark.parametrize(
     ("cell", "scheme"),
     [
-        ("shoes/1.jpg", None),
-        ("/photos/1.jpg", None),
-        ("C:\\photos\\1.jpg", None),
-        ("12:30.jpg", None),
-        ("a: b.jpg", None),
-        ("http://a/b", "http"),
-        ("HTTP://a/b", "http"),
-        (" https://a/b", "https"),
-        ("http:a", "http"),
-        ("data:,x", "data"),
-        ("file:/etc/passwd", "file"),
-        ("git+ssh://a/b", "git+ssh"),
-        ("a b://c", "a b"),
+        ("shoes/1.jpg", None), ("/photos/1.jpg", None), ("C:\\photos\\1.jpg", None),
+        ("12:30.jpg", None), ("a: b.jpg", None), ("http://a/b", "http"), ("HTTP://a/b", "http"),
+        (" https://a/b", "https"), ("http:a", "http"), ("data:,x", "data"),
+        ("file:/etc/passwd", "file"), ("git+ssh://a/b", "git+ssh"), ("a b://c", "a b"),
     ],
-)
+)  # fmt: skip
 def test_a_cell_is_a_url_or_a_path(cell, scheme):
     assert scheme_of(cell) == scheme
 

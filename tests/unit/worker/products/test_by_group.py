@@ -14,15 +14,9 @@ from worker.receipt import GROUPS_FILE, GroupCounts
 from worker.sources.readers import JSON_FIELD
 
 ANSWERS = [
-    sure("shoe", 0.75, ("hat", 0.25)),
-    unsure("hat", 0.5, ("shoe", 0.25)),
-    failed(),
-    sure("hat", 1.0),
-    sure("shoe", 0.75),
-    sure("hat", 0.75),
-    unsure("shoe", 0.5),
-    failed(),
-]
+    sure("shoe", 0.75, ("hat", 0.25)), unsure("hat", 0.5, ("shoe", 0.25)), failed(),
+    sure("hat", 1.0), sure("shoe", 0.75), sure("hat", 0.75), unsure("shoe", 0.5), failed(),
+]  # fmt: skip
 PRODUCTS = ["A", "A", "A", "", "B", "B", "C", "D"]
 GOLDEN = [
     ("A", "shoe", 0.5, "labeled", None, 3, 2, 0.5, MODEL),
@@ -42,18 +36,12 @@ def test_the_format_on_disk_is_this_one(answered_job, tmp_path: Path) -> None:
     assert table.schema.equals(
         pa.schema(
             [
-                ("sku", pa.string()),
-                ("label", pa.string()),
-                ("confidence", pa.float32()),
-                ("status", pa.string()),
-                ("reason", pa.string()),
-                ("photos", pa.int64()),
-                ("readable", pa.int64()),
-                ("agreement", pa.float32()),
-                ("model", pa.string()),
+                ("sku", pa.string()), ("label", pa.string()), ("confidence", pa.float32()),
+                ("status", pa.string()), ("reason", pa.string()), ("photos", pa.int64()),
+                ("readable", pa.int64()), ("agreement", pa.float32()), ("model", pa.string()),
             ]
         )
-    )
+    )  # fmt: skip
     assert [tuple(row.values()) for row in table.to_pylist()] == GOLDEN
     assert counts == GroupCounts(products=4, labeled=1, review=2, failed=1, disagreeing=1)
 

@@ -70,9 +70,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-def test_what_is_no_message_of_ours_is_dropped_and_counted(
-    settings: QueueSettings, client: redis.Redis, forged: str | bytes
-) -> None:
+def test_what_is_no_message_of_ours_is_dropped_and_counted(settings, client, forged) -> None:
     with make_app(settings) as app:
         client.lpush(QUEUE, forged, forged, json.dumps(GOOD))
         assert take(app) == [["spring", 17]]
@@ -100,9 +98,7 @@ def test_celery_gets_no_field_that_somebody_else_wrote(settings: QueueSettings, 
 
 
 @pytest.mark.parametrize("text", ["}{", "[1]", "7", "null"])
-def test_what_lies_among_messages_in_hand_and_is_none_goes(
-    settings: QueueSettings, client: redis.Redis, text: str
-) -> None:
+def test_what_lies_among_messages_in_hand_and_is_none_goes(settings, client, text) -> None:
     client.hset("unacked", "tag", text)
     client.hset("unacked", "good", json.dumps([GOOD, "", QUEUE]))
     client.zadd("unacked_index", {"tag": 2, "good": 1})

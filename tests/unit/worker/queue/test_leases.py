@@ -27,9 +27,7 @@ def test_a_lease_is_held_as_long_as_the_block_runs(state: RedisState, client: re
     assert not client.exists(LEASE)
 
 
-def test_what_another_process_holds_is_left_alone(
-    state: RedisState, client: redis.Redis, living_process: Owner
-) -> None:
+def test_what_another_process_holds_is_left_alone(state, client, living_process) -> None:
     state.take_lease("spring", 3, living_process)
     with held_lease(state, "spring", 3) as held:
         assert not held
@@ -50,9 +48,7 @@ def test_a_lease_is_renewed_while_it_is_held(state: RedisState, client: redis.Re
     assert not client.exists(LEASE)
 
 
-def test_a_lease_that_went_to_another_is_not_given_back(
-    state: RedisState, client: redis.Redis, living_process: Owner
-) -> None:
+def test_a_lease_that_went_to_another_is_not_given_back(state, client, living_process) -> None:
     with held_lease(state, "spring", 3):
         client.set(LEASE, living_process.to_json())
     assert Owner.from_json(client.get(LEASE)) == living_process
@@ -124,9 +120,7 @@ def test_the_chunk_of_the_message_comes_first_and_then_each_other_once(state: Re
     assert state.leased("job", list(range(6))) == set()
 
 
-def test_what_is_done_or_in_other_hands_is_left_alone(
-    state: RedisState, job: Job, commit_part, living_process: Owner
-) -> None:
+def test_what_is_done_or_in_other_hands_is_left_alone(state, job, commit_part, living_process) -> None:
     commit_part(job, 1, 2)
     state.take_lease("job", 4, living_process)
     with feed_of(state, job, 0) as feed:

@@ -48,9 +48,7 @@ def false_server(folder: Path) -> Path:
     return binary
 
 
-def test_the_server_of_the_system_goes_before_that_of_an_activated_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_server_of_the_system_goes_before_that_of_an_activated_environment(tmp_path, monkeypatch) -> None:
     wheel, system = false_server(tmp_path / "venv"), false_server(tmp_path / "bin")
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(wheel.parent))
     monkeypatch.setenv("PATH", os.pathsep.join((str(wheel.parent), str(system.parent))))

@@ -27,9 +27,7 @@ def publishing(jobs: Jobs, state: RedisState, queue: Publisher) -> Reconciler:
 
 
 @pytest.mark.parametrize("priority", Priority)
-def test_chunks_go_to_the_queue_of_their_urgency(
-    publishing: Reconciler, state: RedisState, paper_job, priority: Priority
-) -> None:
+def test_chunks_go_to_the_queue_of_their_urgency(publishing, state, paper_job, priority) -> None:
     paper_job(3, priority=priority)
     publishing.tick()
     assert {other: waiting(state, other) for other in Priority if waiting(state, other)} == {priority: [0, 1, 2]}
@@ -68,9 +66,7 @@ def test_a_chunk_that_somebody_works_on_is_not_queued(
     assert sent.numbers() == [0, 2, 0, 2]
 
 
-def test_leases_are_looked_up_in_every_block(
-    jobs: Jobs, state: RedisState, sent: Recorder, paper_job, living_process: Owner
-) -> None:
+def test_leases_are_looked_up_in_every_block(jobs, state, sent, paper_job, living_process) -> None:
     """Chunk 70 lies in the second block of 64."""
     paper_job(80)
     state.announce(Presence(Owner.this(), 8, "0.1.0", "/srv/jobs", "cafe"))
@@ -79,9 +75,7 @@ def test_leases_are_looked_up_in_every_block(
     assert 70 not in sent.numbers()
 
 
-def test_a_waiting_chunk_is_not_queued_again(
-    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job
-) -> None:
+def test_a_waiting_chunk_is_not_queued_again(publishing, state, client, paper_job) -> None:
     paper_job(5)
     assert publishing.tick() == 5
     a_moment_later(client)
@@ -96,9 +90,7 @@ def test_a_chunk_sent_a_moment_ago_is_not_queued_again(reconciler: Reconciler, c
     assert reconciler.tick() == 0
 
 
-def test_a_message_that_is_lost_is_sent_again(
-    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job
-) -> None:
+def test_a_message_that_is_lost_is_sent_again(publishing, state, client, paper_job) -> None:
     paper_job(5)
     publishing.tick()
     lost = [parse_message(text) for text in client.rpop(QUEUES[Priority.NORMAL], 2)]
@@ -119,9 +111,7 @@ def test_after_a_flush_every_missing_chunk_is_queued_again(
 
 
 @pytest.mark.parametrize("slots", [(), (2, 3)])
-def test_no_more_than_a_window_of_chunks_waits(
-    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job, slots: tuple[int, ...]
-) -> None:
+def test_no_more_than_a_window_of_chunks_waits(publishing, state, client, paper_job, slots) -> None:
     for number, count in enumerate(slots):
         state.announce(Presence(Owner(f"shop-{number}", "", 1, 1), count, "0.1.0", "/srv/jobs", "cafe"))
     window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(slots))
@@ -136,9 +126,7 @@ def test_no_more_than_a_window_of_chunks_waits(
     assert waiting(state) == list(range(3, window + 3))
 
 
-def test_the_window_is_each_jobs_own(
-    jobs: Jobs, state: RedisState, sent: Recorder, queue: Publisher, paper_job
-) -> None:
+def test_the_window_is_each_jobs_own(jobs, state, sent, queue, paper_job) -> None:
     paper_job(100, name="long")
     Reconciler(jobs, state, queue).supply("long")
     paper_job(3, name="short")
@@ -146,9 +134,7 @@ def test_the_window_is_each_jobs_own(
     assert sent.numbers("short") == [0, 1, 2]
 
 
-def test_what_is_waiting_for_another_job_does_not_count(
-    jobs: Jobs, state: RedisState, sent: Recorder, queue: Publisher, paper_job
-) -> None:
+def test_what_is_waiting_for_another_job_does_not_count(jobs, state, sent, queue, paper_job) -> None:
     paper_job(3)
     queue.send_chunk("another", 1, Priority.NORMAL)
     Reconciler(jobs, state, sent).tick()
@@ -156,9 +142,7 @@ def test_what_is_waiting_for_another_job_does_not_count(
 
 
 @pytest.mark.parametrize("forged", ["no message", '{"body": 1}', b"\xff\xfe"])
-def test_messages_that_are_not_ours_are_passed_over(
-    reconciler: Reconciler, client: redis.Redis, paper_job, forged: str | bytes
-) -> None:
+def test_messages_that_are_not_ours_are_passed_over(reconciler, client, paper_job, forged) -> None:
     paper_job(3)
     client.lpush(QUEUES[Priority.NORMAL], forged)
     assert reconciler.tick() == 3
@@ -183,9 +167,7 @@ def test_of_two_reconcilers_at_once_each_chunk_is_queued_by_one(jobs: Jobs, sett
     assert sorted(recorders[0].numbers() + recorders[1].numbers()) == list(range(30))
 
 
-def test_one_reconciler_a_second_does_the_work(
-    jobs: Jobs, state: RedisState, client: redis.Redis, sent: Recorder, paper_job
-) -> None:
+def test_one_reconciler_a_second_does_the_work(jobs, state, client, sent, paper_job) -> None:
     paper_job(5)
     one, other = Reconciler(jobs, state, sent), Reconciler(jobs, state, sent)
     assert one.tick() == 5
@@ -249,9 +231,7 @@ def test_the_end_is_not_queued_while_somebody_merges(
     assert sent.finishes == ["job"]
 
 
-def test_of_a_retry_its_chunks_are_queued_and_then_the_end(
-    reconciler: Reconciler, sent: Recorder, paper_job, commit_part
-) -> None:
+def test_of_a_retry_its_chunks_are_queued_and_then_the_end(reconciler, sent, paper_job, commit_part) -> None:
     job = paper_job(5)
     commit_part(job, 0, 2, 4)
     commit_part(job, 1, 3, faults={0: ImageFault.MISSING})
@@ -277,9 +257,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize(("key", "data"), DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_job_does_not_stop_the_others(
-    jobs: Jobs, reconciler: Reconciler, sent: Recorder, paper_job, key: str, data: bytes
-) -> None:
+def test_a_damaged_job_does_not_stop_the_others(jobs, reconciler, sent, paper_job, key, data) -> None:
     (paper_job(2, name="a").storage.root / "retries").mkdir()
     if key == "job.json/a":
         jobs.storage("a").delete("job.json")
@@ -296,9 +274,7 @@ def next_retry(client: redis.Redis) -> None:
     a_moment_later(client)
 
 
-def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(
-    reconciler: Reconciler, state: RedisState, client: redis.Redis, sent: Recorder, paper_job
-) -> None:
+def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(reconciler, state, client, sent, paper_job) -> None:
     paper_job(5, name="job")
     paper_job(5, name="sound")
     state.report_trouble("job", "shop-7", "no folder")
@@ -341,9 +317,7 @@ def test_the_end_of_a_job_with_setbacks_is_tried_as_rarely(
     assert sent.finishes == ["job", "job"]
 
 
-def test_who_asks_for_one_job_ends_its_setbacks(
-    reconciler: Reconciler, state: RedisState, sent: Recorder, paper_job
-) -> None:
+def test_who_asks_for_one_job_ends_its_setbacks(reconciler, state, sent, paper_job) -> None:
     paper_job(3, name="job")
     state.report_trouble("job", "shop-7", "no folder")
     assert reconciler.supply("job") == 3

@@ -146,9 +146,7 @@ def forged_presences() -> list[str]:
 
 
 @pytest.mark.parametrize("text", ["}{", "null", "7", "[1]", '{"owner": 1}', "[" * 50_000, *forged_presences()])
-def test_a_presence_that_is_none_is_passed_over_and_counted(
-    client: redis.Redis, settings: QueueSettings, text: str
-) -> None:
+def test_a_presence_that_is_none_is_passed_over_and_counted(client, settings, text) -> None:
     told: list[str] = []
     state = RedisState(connect(settings), told.append)
     here = Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe")

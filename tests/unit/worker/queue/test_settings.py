@@ -94,20 +94,14 @@ def test_a_mistyped_url_is_told_without_its_password() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "redis://queue:port/0",
-        "redis://queue/0?password=secret",
-        "redis://queue/0?socket_timeout=3",
-        "redis://queue/abc",
-        "redis://[queue/0",
-        "redis://queue:99999/0",
-        "redis://queue/0?ssl_cert_reqs=none",
-        "rediss://queue/0?ssl_cert_reqs=CERT_NONE",
-        "rediss://queue/0?ssl_cert_reqs=",
-        "rediss://queue/0?ssl_check_hostname=0",
-        "rediss://queue/0?ssl_min_version=3",
+        "redis://queue:port/0", "redis://queue/0?password=secret",
+        "redis://queue/0?socket_timeout=3", "redis://queue/abc", "redis://[queue/0",
+        "redis://queue:99999/0", "redis://queue/0?ssl_cert_reqs=none",
+        "rediss://queue/0?ssl_cert_reqs=CERT_NONE", "rediss://queue/0?ssl_cert_reqs=",
+        "rediss://queue/0?ssl_check_hostname=0", "rediss://queue/0?ssl_min_version=3",
         "rediss://queue/0?ssl_ca_certs=/nowhere.pem",
     ],
-)
+)  # fmt: skip
 def test_a_url_that_leads_nowhere_or_is_read_in_two_ways_is_refused(url: str) -> None:
     with pytest.raises(InputError, match=r"^HANGTAG_REDIS_URL"):
         read_settings(url)
@@ -122,9 +116,7 @@ def password_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("password", ["simple", "p@ss:w/or d%41é?#&[", " spaces "])
 @pytest.mark.parametrize("user", ["hangtag", ""])
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_the_password_of_a_file_reaches_redis_and_celery_as_it_is(
-    password_file: Path, password: str, user: str, end: str
-) -> None:
+def test_the_password_of_a_file_reaches_redis_and_celery_as_it_is(password_file, password, user, end) -> None:
     password_file.write_text(password + end, encoding="utf-8", newline="")
     url = f"redis://{user}{'@' if user else ''}queue:6380/2"
     settings = read_settings(url)

@@ -55,25 +55,18 @@ def fail(caplog: pytest.LogCaptureFixture):
     return run
 
 
-def test_a_lost_process_is_a_line_with_its_chunk_and_the_message_is_put_back(fail) -> None:
-    lines, ends, deaths = fail(CHUNK_TASK, ["spring", 17], WorkerLostError("exited with signal 9"))
-    assert lines == [{"event": "process_died", "job": "spring", "chunk": 17, "reason": "exited with signal 9"}]
-    assert ends == ["put back"]
-    assert deaths == 1
-
-
-def test_the_end_of_a_job_has_no_chunk(fail) -> None:
-    lines, ends, deaths = fail(FINISH_TASK, ["spring"], WorkerLostError("exited with signal 9"))
-    assert lines == [{"event": "process_died", "job": "spring", "chunk": "", "reason": "exited with signal 9"}]
-    assert ends == ["put back"]
-    assert deaths == 1
+@pytest.mark.parametrize(
+    ("task", "arguments", "chunk"), [(CHUNK_TASK, ["spring", 17], 17), (FINISH_TASK, ["spring"], "")]
+)
+def test_a_lost_process_is_a_line_with_its_chunk_and_the_message_is_put_back(fail, task, arguments, chunk) -> None:
+    lines, ends, deaths = fail(task, arguments, WorkerLostError("exited with signal 9"))
+    assert lines == [{"event": "process_died", "job": "spring", "chunk": chunk, "reason": "exited with signal 9"}]
+    assert (ends, deaths) == (["put back"], 1)
 
 
 def test_any_other_error_is_celerys_to_tell(fail) -> None:
     lines, ends, deaths = fail(CHUNK_TASK, ["spring", 17], ValueError("wrong"))
-    assert lines == []
-    assert ends == ["done with"]
-    assert deaths == 0
+    assert (lines, ends, deaths) == ([], ["done with"], 0)
 
 
 @pytest.mark.parametrize("end", ["acknowledge", "reject"])

@@ -49,9 +49,7 @@ def test_a_folder_is_no_heartbeat(tmp_path: Path) -> None:
         Heartbeat(tmp_path).check()
 
 
-def test_a_disk_that_is_full_later_is_told_once_and_ends_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_disk_that_is_full_later_is_told_once_and_ends_nothing(tmp_path, caplog) -> None:
     heartbeat = Heartbeat(tmp_path / "nowhere" / "heartbeat")
     heartbeat.beat()
     heartbeat.beat()

@@ -92,9 +92,7 @@ def test_a_list_made_in_another_folder_is_refused(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("cell", ["https://shop.example/a.jpg", "s3://shop/a.jpg", "data:image/png;base64,AA=="])
-def test_cells_that_are_no_paths_say_nothing_of_the_root(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str
-) -> None:
+def test_cells_that_are_no_paths_say_nothing_of_the_root(tmp_path, monkeypatch, cell) -> None:
     (tmp_path / "here" / cell).parent.mkdir(parents=True)
     (tmp_path / "here" / cell).touch()
     monkeypatch.chdir(tmp_path / "here")
@@ -183,9 +181,7 @@ def rows(catalogue: Catalogue) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_from_the_web_is_read_like_one_on_disk(
-    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_a_file_from_the_web_is_read_like_one_on_disk(server, tmp_path, monkeypatch, kind) -> None:
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     url = f"http://me:SECRET@{server.host}/feeds/spring.{kind}?sig=SECRET"

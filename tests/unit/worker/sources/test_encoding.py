@@ -14,15 +14,10 @@ from worker.sources.text_file import check_encoding, first_bad_byte
 
 ROWS = [{"image": f"{name}-{n}.jpg", "titel": title} for n in range(3) for name, title in [("grün", "Größe für Bälle")]]
 WITHOUT_OPTION = {
-    "utf-8": b"",
-    "utf-8-sig": b"",
-    "utf-16": b"",
-    "utf-32": b"",
-    "utf-16-le": codecs.BOM_UTF16_LE,
-    "utf-16-be": codecs.BOM_UTF16_BE,
-    "utf-32-le": codecs.BOM_UTF32_LE,
+    "utf-8": b"", "utf-8-sig": b"", "utf-16": b"", "utf-32": b"", "utf-16-le": codecs.BOM_UTF16_LE,
+    "utf-16-be": codecs.BOM_UTF16_BE, "utf-32-le": codecs.BOM_UTF32_LE,
     "utf-32-be": codecs.BOM_UTF32_BE,
-}
+}  # fmt: skip
 NEED_OPTION = ("cp1252", "latin-1", "cp850", "utf-16-le", "utf-16-be", "utf-32-be", "mac-roman")
 
 
@@ -117,9 +112,7 @@ def test_what_is_refused_is_named_and_then_read(tmp_path: Path, encoding: str, t
         (b"x" * 400_000 + b"\xff" + b"x" * 400_000, None, "no other encoding fits: save it as UTF-8"),
     ],
 )
-def test_what_cannot_be_read_as_it_is_named_is_refused(
-    tmp_path: Path, data: bytes, encoding: str | None, said: str
-) -> None:
+def test_what_cannot_be_read_as_it_is_named_is_refused(tmp_path, data, encoding, said) -> None:
     file = tmp_path / "a.csv"
     file.write_bytes(data)
     with pytest.raises(InputError, match=said):
@@ -135,9 +128,7 @@ def test_what_is_no_text_has_no_encoding(tmp_path: Path, name: str) -> None:
 
 @given(good=st.text(st.characters(codec="utf-8"), max_size=50), rest=st.binary(max_size=50))
 @settings(deadline=None)
-def test_the_first_bad_byte_is_where_decoding_fails(
-    tmp_path_factory: pytest.TempPathFactory, good: str, rest: bytes
-) -> None:
+def test_the_first_bad_byte_is_where_decoding_fails(tmp_path_factory, good, rest) -> None:
     file = tmp_path_factory.mktemp("bad") / "a"
     data = good.encode() + b"\xff" + rest
     file.write_bytes(data)

@@ -81,9 +81,7 @@ GONE_WRONG = {
 
 
 @pytest.mark.parametrize(("answer", "kind", "said"), GONE_WRONG.values(), ids=GONE_WRONG)
-def test_what_goes_wrong_is_told_with_the_url_and_no_secret(
-    server: ScriptedServer, answer: Answer, kind: type[HangtagError], said: str
-) -> None:
+def test_what_goes_wrong_is_told_with_the_url_and_no_secret(server, answer, kind, said) -> None:
     server.answers["/a.csv"] = [answer]
     with pytest.raises(kind, match=said) as refusal:
         fetched(server, f"http://me:SECRET@{server.host}/a.csv?SECRET")

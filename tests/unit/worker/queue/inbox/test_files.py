@@ -34,21 +34,10 @@ def test_a_look_that_is_not_deep_stays_in_the_folder(tmp_path: Path) -> None:
 
 
 UNFINISHED = (
-    ".a.csv",
-    ".a.csv.Xy12",
-    "~$a.csv",
-    "a.csv~",
-    "a.csv.part",
-    "a.csv.PARTIAL",
-    "a.csv.filepart",
-    "a.csv.tmp",
-    "a.csv.temp",
-    "a.csv.crdownload",
-    "a.csv.download",
-    ".cam/1.jpg",
-    "~cam/1.jpg",
+    ".a.csv", ".a.csv.Xy12", "~$a.csv", "a.csv~", "a.csv.part", "a.csv.PARTIAL", "a.csv.filepart",
+    "a.csv.tmp", "a.csv.temp", "a.csv.crdownload", "a.csv.download", ".cam/1.jpg", "~cam/1.jpg",
     "cam.tmp/1.jpg",
-)
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("path", UNFINISHED)
