@@ -92,15 +92,8 @@ def make_run(tmp_path: Path, originals: list[Path]) -> Callable[..., Path]:
 @pytest.fixture
 def manifest() -> Manifest:
     return Manifest(
-        schema_version=1,
-        name="shop",
-        version="20261121T000000Z",
-        arch="cnn",
-        labels=("bag", "shoe"),
-        preprocess=PreprocessSpec(size=32),
-        default_variant="float32",
+        schema_version=1, name="shop", version="20261121T000000Z", arch="cnn",
+        labels=("bag", "shoe"), preprocess=PreprocessSpec(size=32), default_variant="float32",
         variants={"float32": Variant(file="model.onnx", temperature=1.0, thresholds=(0.5, 0.5))},
-        files={"model.onnx": "0" * 64},
-        accuracy=None,
-        made_with={},
-    )
+        files={"model.onnx": "0" * 64}, accuracy=None, made_with={},
+    )  # fmt: skip

@@ -38,8 +38,7 @@ def test_the_manifest_says_what_the_run_said(export_run, make_network, make_run,
     (run / "evaluation.json").write_text('{"test": {"accuracy": 0.5}}')
     manifest = open_bundle(export_run(run, tmp_path / "bundle").bundle).manifest
     assert (manifest.name, manifest.arch, manifest.labels) == ("shop", "simple", ("bag", "hat", "shoe"))
-    assert manifest.accuracy == 0.5
-    assert manifest.preprocess.size == 32
+    assert (manifest.accuracy, manifest.preprocess.size) == (0.5, 32)
     assert {"tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "pillow"} <= set(manifest.made_with)
     assert (tmp_path / "bundle" / "labels.txt").read_text() == "bag\nhat\nshoe\n"
 
@@ -79,8 +78,7 @@ def test_how_sure_the_run_is_travels_in_manifest_metadata_and_proof(export_run, 
     result = export_run(with_a_distance(make_run(network, confidence=SURE), 320), tmp_path / "bundle")
     variant = open_bundle(result.bundle).manifest.variants["float32"]
     assert (variant.temperature, variant.precision, variant.targets) == (2.0, 0.95, SURE.targets)
-    assert variant.thresholds == (0.6, None, None)
-    assert variant.unknown == SURE.unknown
+    assert (variant.thresholds, variant.unknown) == ((0.6, None, None), SURE.unknown)
     assert load(result.bundle / "model.onnx").metadata == open_bundle(result.bundle).manifest.metadata("float32")
     proof = json.loads((result.bundle / "parity.json").read_text())
     for batches, parity in (("batches", result.proof.many), ("one_by_one", result.proof.one)):

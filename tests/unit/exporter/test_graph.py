@@ -39,8 +39,7 @@ def keras_outputs(network, pixels):
 def test_onnx_runtime_says_what_keras_says(network, model, pixels, batch):
     expected = keras_outputs(network, pixels[:batch])
     got = onnx_scores(model, pixels[:batch])
-    assert got.shape == expected.shape
-    assert got.dtype == np.float32
+    assert (got.shape, got.dtype) == (expected.shape, np.float32)
     assert np.abs(got - expected).max() <= 1e-4
     assert np.ptp(got) > 0.1, "a network that has no opinion proves nothing"
 

@@ -153,8 +153,7 @@ def test_photos_that_cross_the_limit_are_named_unless_they_are_near_it():
     got = UNKNOWN.copy()
     got[[0, 2]] = [16.0, 14.0]
     parity = compare_unknown(UNKNOWN, got, limit=15.0, tolerance=1.0)
-    assert parity.crossed == ()
-    assert parity.near_limit == (0, 1, 2, 3)
+    assert (parity.crossed, parity.near_limit) == ((), (0, 1, 2, 3))
     parity = compare_unknown(UNKNOWN, got, limit=15.0, tolerance=0.1)
     assert (parity.crossed, parity.near_limit) == ((0, 2), ())
     assert not parity.passed

@@ -22,20 +22,14 @@ def metadata_of(classes: int, fit: Fit = Fit.PAD, unknown: bool = False, variant
     labels = LABELS if classes == len(LABELS) else tuple(f"class {i}" for i in range(classes))
     half = (0.5,) * classes
     return ModelMetadata(
-        schema_version=1,
-        name="shop",
-        version="20261121T000000Z",
-        variant=variant,
-        labels=labels,
-        preprocess=PreprocessSpec(size=SIZE, fit=fit, decode=Decode.FULL),
-        temperature=1.0,
-        thresholds=half,
-        precision=0.9,
+        schema_version=1, name="shop", version="20261121T000000Z", variant=variant, labels=labels,
+        preprocess=PreprocessSpec(size=SIZE, fit=fit, decode=Decode.FULL), temperature=1.0,
+        thresholds=half, precision=0.9,
         targets=(
             PrecisionTarget(precision=0.9, thresholds=half, coverage=0.5, class_coverage=half, rows=(9,) * classes),
         ),
         unknown=UnknownLimit(score="distance", limit=1.0, kept=0.9) if unknown else None,
-    )
+    )  # fmt: skip
 
 
 def model_of(metadata: ModelMetadata, dtype: int = TensorProto.FLOAT) -> bytes:

@@ -69,13 +69,9 @@ def test_names_and_shapes_are_those_of_an_edge_graph():
         for value in (*graph.input, *graph.output)
     }
     assert shapes == {
-        "image": ["height", "width", 3],
-        "label": [],
-        "confidence": [],
-        "probabilities": [len(LABELS)],
-        "unknown": [],
-        "review": [],
-    }
+        "image": ["height", "width", 3], "label": [], "confidence": [],
+        "probabilities": [len(LABELS)], "unknown": [], "review": [],
+    }  # fmt: skip
 
 
 def test_a_model_may_use_the_very_names_that_the_graph_before_it_has():
