@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 __all__ = ["NASTY", "Page", "check_harmless"]
 
 EMPTY = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta"}
+FORBIDDEN = {"script", "link", "iframe", "object", "embed", "base", "form", "video", "audio"}
+LOADED = {"src", "srcset", "poster", "data", "background", "action", "xlink:href"}
 NASTY = """</td></section></h3><script>alert("1")</script><img src=x onerror='alert(2)'>&amp; ${rows} {{ rows }}"""
 """What a label, a file name or a message may say."""
 
@@ -40,11 +42,15 @@ class Page(HTMLParser):
 
 
 def check_harmless(html: str) -> Page:
-    """A page has no script, no handler and no other file, whatever it shows."""
+    """A page has no script, no handler and no other file, whatever it shows; its links lead to itself or beside it."""
     page = Page(html)
-    assert not [tag for tag, _ in page.elements if tag in {"script", "link", "iframe", "object"}]
-    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
-    assert all((attributes["src"] or "").startswith("data:image/") for tag, attributes in page.elements if tag == "img")
+    assert not [tag for tag, _ in page.elements if tag in FORBIDDEN]
+    for tag, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on")]
+        assert all((attributes[name] or "").startswith("data:image/") for name in LOADED & set(attributes))
+        assert tag == "a" or "href" not in attributes
+        assert not re.match(r"\s*([a-z][a-z0-9+.-]*:|//)", attributes.get("href") or "", re.IGNORECASE)
+        assert attributes.get("http-equiv") in {None, "Content-Security-Policy"}
     assert not re.findall(r"""url\(|@import""", html)
     assert "default-src 'none'" in html
     assert not re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", html)

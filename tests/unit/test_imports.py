@@ -30,7 +30,7 @@ def loaded(modules: list[str], packages: tuple[str, ...]) -> list[str]:
     return packages_loaded
 
 
-@pytest.mark.parametrize("room", ["models", "worker"])
+@pytest.mark.parametrize("room", ["models", "pages", "worker"])
 def test_labelling_never_loads_what_trains(room: str) -> None:
     assert modules_of(room)
     assert loaded(modules_of(room), TRAINING_PACKAGES) == []

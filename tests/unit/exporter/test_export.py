@@ -163,19 +163,21 @@ def with_fewer_classes_than_the_network_has(run):
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    ("spoil", "said"),
     [
-        without_originals,
-        without_validation_photos_or_originals,
-        with_damaged_weights,
-        with_more_classes_than_the_network_has,
-        with_fewer_classes_than_the_network_has,
+        (without_originals, "Expected readable photos in"),
+        (without_validation_photos_or_originals, "Expected validation pixels in"),
+        (with_damaged_weights, "Expected a Keras model in"),
+        (with_more_classes_than_the_network_has, "classes"),
+        (with_fewer_classes_than_the_network_has, "classes"),
     ],
 )
-def test_a_run_that_cannot_be_proved_is_refused_and_not_published(export_run, make_network, make_run, tmp_path, spoil):
+def test_a_run_that_cannot_be_proved_is_refused_and_not_published(
+    export_run, make_network, make_run, tmp_path, spoil, said
+):
     run = make_run(make_network("simple", 3))
     spoil(run)
-    with pytest.raises(HangtagError):
+    with pytest.raises(HangtagError, match=said):
         export_run(run, tmp_path / "bundle")
     assert nowhere_but(run, tmp_path)
 

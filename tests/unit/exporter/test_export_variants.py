@@ -61,6 +61,7 @@ def test_the_bundle_holds_what_was_asked_for_and_lists_it(whole):
 
 def test_golden_samples_have_an_answer_of_every_variant_and_edge_graph(whole):
     samples = json.loads((whole.bundle / "golden" / "expected.json").read_text())
+    assert samples
     for sample in samples:
         assert set(sample["probabilities"]) == set(sample["edge"]) == {"float32", "int8", "float16"}
         assert set(sample["unknown"]) == set(sample["edge_unknown"]) == {"float32", "int8", "float16"}

@@ -6,6 +6,7 @@ from jinja2 import UndefinedError
 
 from pages.render import render
 from pages.text import duration, share, visible
+from tests.html_page import check_harmless
 
 
 def test_a_very_long_text_is_shown_by_its_ends() -> None:
@@ -36,3 +37,23 @@ def test_a_receipt_s_page_needs_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pages.charts" in done.stdout
     assert heavy.isdisjoint(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "<script>run()</script>",
+        '<p onclick="run()"></p>',
+        '<img src="//host.test/a.png">',
+        '<svg><image href="https://host.test/a.png"></image></svg>',
+        '<p style="background: url(a.png)"></p>',
+        '<meta http-equiv="refresh" content="0; a.html">',
+        '<a href="JavaScript:run()"></a>',
+        "\x1b[31m",
+    ],
+)
+def test_the_check_of_pages_finds_what_may_do_harm(harm) -> None:
+    page = "<p>default-src 'none'</p><a href=\"#here\"></a>"
+    check_harmless(page)
+    with pytest.raises(AssertionError):
+        check_harmless(page + harm)

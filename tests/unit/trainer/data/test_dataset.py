@@ -240,7 +240,7 @@ def test_csv_with_a_wrong_cell_names_the_row_and_what_it_takes(csv_file, column,
 
 @pytest.mark.parametrize("text", ["", "image,label\n"])
 def test_csv_without_rows_is_refused(csv_file, text):
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"Expected (a header with column names|images in the rows) .*, found"):
         read_dataset(csv_file(text))
 
 

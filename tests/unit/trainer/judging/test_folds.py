@@ -76,6 +76,7 @@ def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_
 def test_what_a_fold_says_is_of_its_photos_in_their_order(make_training):
     training = make_training(epochs=36)
     folds = train_folds(training, FOLDS, None, Told())
+    assert len(folds) == FOLDS
     for fold in folds:
         labels = labels_of(fold.photos, training.args.classes)
         assert np.array_equal(fold.predictions.labels, labels)

@@ -8,7 +8,7 @@ from worker.merging.output import check_output
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out", "nowhere/out.csv", f"{'é' * 99}.csv"])
 def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"Expected (an output that ends|the folder .* to exist|the name of --output)"):
         check_output(tmp_path / name)
 
 

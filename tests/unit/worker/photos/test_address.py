@@ -110,6 +110,16 @@ def test_an_address_through_which_metadata_may_be_reached_is_not_public(address)
     assert not is_public(address)
 
 
+@pytest.mark.parametrize("host", ["10.0.0.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "[::1]", "[fd00::1]"])
+def test_an_address_is_refused_with_what_would_allow_it_and_nothing_else(host):
+    with pytest.raises(ImageError, match="pass --allow-host") as refusal:
+        Addresses().check_literal(parse_url(f"http://{host}:8080/a.csv"))
+    named = Addresses([str(refusal.value).partition("--allow-host ")[2].split()[0].rstrip(".")])
+    named.check_literal(parse_url(f"http://{host}:8080/a.csv"))
+    with pytest.raises(ImageError, match=":8081"):
+        named.check_literal(parse_url(f"http://{host}:8081/a.csv"))
+
+
 def test_an_allowed_address_is_itself_only():
     addresses = Addresses(["[fd00::7]:443", "127.0.0.1:8080"])
     addresses.check_literal(parse_url("https://[fd00:0::7]/a.jpg"))

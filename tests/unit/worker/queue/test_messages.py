@@ -55,6 +55,7 @@ def test_no_json_brings_it_down(envelope: object) -> None:
     [
         (message_of(CHUNK_TASK, ["spring", 17]), Message(CHUNK_TASK, "spring", 17)),
         (message_of(FINISH_TASK, ["spring"]), Message(FINISH_TASK, "spring", None)),
+        (message_of("other", ["spring", 17]), None),
         (message_of(CHUNK_TASK, []), None),
         *((message_of(CHUNK_TASK, ["spring", chunk]), None) for chunk in (-1, True, 1.0, "17", None, 1 << 40)),
         *((message_of(task, [job, 17]), None) for task in (CHUNK_TASK, FINISH_TASK) for job in ("../x", "", 17, None)),

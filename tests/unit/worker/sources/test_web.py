@@ -98,7 +98,7 @@ def test_nobody_listens(server: ScriptedServer) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f000001"])
 def test_only_public_addresses_are_asked(server: ScriptedServer, host: str) -> None:
     server.answers["/a.csv"] = [Answer(DATA)]
-    with pytest.raises(HangtagError):
+    with pytest.raises(InputError, match=r"Expected a (host with a public address|URL whose host is a name)"):
         fetched(server, f"http://{host}:{server.port}/a.csv", allowed=False)
     assert server.asked == []
 

@@ -52,7 +52,7 @@ def test_a_folder_that_holds_the_folder_of_jobs_is_refused(place: Watched) -> No
 
 
 def test_a_model_that_cannot_be_used_is_told_at_once(place: Watched, tmp_path: Path) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="/none"):
         begin(place.asked(each=replace(place.request.each, model=tmp_path / "none")), tmp_path / "jobs")
     with pytest.raises(InputError, match="--image-root"):
         begin(place.asked(each=replace(place.request.each, image_root=tmp_path / "none")), tmp_path / "jobs")

@@ -60,6 +60,15 @@ def test_other_content_is_another_job_and_another_time_is_not(place: Watched) ->
     assert len(place.heard.new) == 3, "that content was labelled before"
 
 
+def test_two_folders_with_the_same_files_are_jobs_of_their_own(place: Watched, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    for here in (place, place.asked(folder=tmp_path / "other")):
+        here.list("a.csv", "1.jpg")
+        here.write("1.jpg", "")
+        here.settle(here.inbox())
+    assert len({name for _, name in place.heard.new}) == 4
+
+
 def test_after_a_restart_nothing_is_taken_twice(place: Watched) -> None:
     place.list("a.csv", "a.jpg")
     place.write("cam/1.jpg", "")
