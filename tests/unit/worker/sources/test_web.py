@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from models.errors import HangtagError, InputError, JobError
+from models.errors import InputError, JobError
 from tests.unit.worker.sources.scripted_server import Answer, ScriptedServer, open_scripted_server
 from worker.sources.web import WebLimits, download
 
