@@ -42,7 +42,6 @@ prove: install
 	$(BIN)/python benchmarks/feeding.py
 	$(BIN)/python benchmarks/checking.py
 	$(BIN)/python benchmarks/gate.py
-	$(BIN)/python benchmarks/million.py
 	$(BIN)/python benchmarks/memory_of_rows.py --out .prove/memory_of_rows.png
 	$(BIN)/python benchmarks/labelling.py
 	$(BIN)/python benchmarks/nightly.py

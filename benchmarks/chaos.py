@@ -15,7 +15,6 @@ import csv
 import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +24,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import redis
-from material import distinct_name, make_material, photo_list, readable_photos, write_distinct
+from material import (
+    distinct_name,
+    hangtag,
+    make_material,
+    material_parser,
+    photo_list,
+    readable_photos,
+    write_distinct,
+)
 from workers import Workers
 
 from worker.queue.private_redis import PrivateRedis
@@ -57,11 +64,9 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = material_parser(__doc__)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--rows", type=int, default=60_000)
-    parser.add_argument("--photos", type=Path)
-    parser.add_argument("--model", type=Path)
     parser.add_argument("--material", type=Path, help="folder to keep what is drawn and trained, for the next run")
     parser.add_argument("--limit", type=float, default=1800, help="seconds that a job may take")
     parser.add_argument("--calm", action=argparse.BooleanOptionalAction, default=True)
@@ -92,8 +97,7 @@ def _write_catalogue(folder: Path, rows: int, chance: random.Random) -> tuple[Pa
 def _expected(folder: Path, photos: Path, model: Path) -> dict[str, tuple[Any, ...]]:
     """Cell → label, confidence, status, error and SHA-256, by ``hangtag label``."""
     output = folder / "expected.parquet"
-    command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model), "--output", str(output)]
-    subprocess.run(command, check=True, capture_output=True)
+    hangtag("label", photos, "--model", model, "--output", output)
     rows = pq.read_table(output).to_pylist()
     return {f"{photos.name}/{row['image']}": tuple(row[name] for name in RESULTS[1:]) for row in rows}
 
@@ -110,15 +114,10 @@ def _run(
         }
         with Workers(2, folder / "logs", environment) as workers:
             start = time.monotonic()
-            _submit(catalogue, model, environment)
+            submit = ("submit", catalogue, "--model", model, "--timeout", "2", "--job", "job")
+            hangtag(*submit, environment=os.environ | environment)
             faults = _wait(folder / "jobs" / "job" / "receipt.json", server, workers, chance, start + limit_s)
             return time.monotonic() - start, dict(faults)
-
-
-def _submit(catalogue: Path, model: Path, environment: dict[str, str]) -> None:
-    options = ["--job", "job", "--redis", environment["HANGTAG_REDIS_URL"], "--jobs", environment["HANGTAG_JOBS"]]
-    command = [sys.executable, "-m", "hangtag", "submit", str(catalogue), "--model", str(model), "--timeout", "2"]
-    subprocess.run([*command, *options], check=True, capture_output=True)
 
 
 def _wait(

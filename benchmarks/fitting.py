@@ -12,8 +12,6 @@ import argparse
 import csv
 import itertools
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from material import hangtag
 
 from exporter.load_tensorflow import load_tensorflow
 from models.fit import Decode, Fit
@@ -92,11 +91,9 @@ def _trained(
     photos: Path, fit: Fit, decode: Decode, runs: Path, options: Sequence[str]
 ) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
     name = f"{fit}-{decode}"
-    command = [sys.executable, "-m", "hangtag", "train", str(photos), "--out", str(runs), "--name", name]
+    how = ("--folds", "0", "--fit", fit, "--decode", decode, *options)
     began = time.monotonic()
-    subprocess.run(
-        [*command, "--folds", "0", "--fit", fit, "--decode", decode, *options], check=True, stdout=sys.stderr
-    )
+    hangtag("train", photos, "--out", runs, "--name", name, *how)
     seconds = time.monotonic() - began
     with (runs / name / "predictions.csv").open(newline="", encoding="utf-8") as file:
         rows = sorted((row for row in csv.DictReader(file) if row["split"] == "val"), key=lambda row: row["image"])

@@ -14,7 +14,6 @@ import json
 import math
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,7 +31,7 @@ from urllib.request import urlopen
 
 import pyarrow.parquet as pq
 import redis
-from material import make_material, photo_list
+from material import hangtag, make_material, material_parser, photo_list
 from prometheus_client.parser import text_string_to_metric_families
 from workers import Workers
 
@@ -63,7 +62,8 @@ def main() -> None:
         server = stack.enter_context(PrivateRedis(folder / "redis"))
         settings = QueueSettings(redis_url=server.url, jobs=str(folder / "jobs"))
         farm = {name: stack.enter_context(_Watched(name, folder, settings)) for name in NAMES}
-        _submit(catalogue, model, host, settings)
+        queue = ("--redis", settings.redis_url, "--jobs", settings.jobs)
+        hangtag("submit", catalogue, "--model", model, "--job", "job", "--allow-host", host, *queue)
         killed_at, in_hand = _kill(farm, settings)
         seconds = _wait_for_end(folder / "jobs" / "job" / "receipt.json", arguments.limit)
         verdict = _verdict(folder / "jobs" / "job" / "labels.parquet", asked, expected)
@@ -73,10 +73,8 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = material_parser(__doc__)
     parser.add_argument("--rows", type=int, default=4000)
-    parser.add_argument("--photos", type=Path)
-    parser.add_argument("--model", type=Path)
     parser.add_argument("--delay", type=float, default=0.2, help="seconds that the server takes for a photo")
     parser.add_argument("--limit", type=float, default=600, help="seconds that the job may take after the kill")
     return parser.parse_args()
@@ -85,8 +83,7 @@ def _arguments() -> argparse.Namespace:
 def _expected(folder: Path, photos: Path, model: Path) -> dict[str, dict[str, Any]]:
     """Photo, relative to its folder → what ``hangtag label`` says of the file; only photos that can be read."""
     output = folder / "expected.parquet"
-    command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model), "--output", str(output)]
-    subprocess.run(command, check=True, capture_output=True)
+    hangtag("label", photos, "--model", model, "--output", output)
     rows = pq.read_table(output).to_pylist()
     known = {str(Path(path).relative_to(photos.resolve())) for path in photo_list(photos)}
     return {row["image"]: row for row in rows if row["image"] in known and row["status"] != "failed"}
@@ -174,12 +171,6 @@ class _Watched(Workers):
         texts = self._log.read_text(errors="replace").splitlines()
         lines = (json.loads(text) for text in texts if text.startswith("{"))
         return [line for line in lines if line["event"] in EVENTS]
-
-
-def _submit(catalogue: Path, model: Path, host: str, settings: QueueSettings) -> None:
-    command = [sys.executable, "-m", "hangtag", "submit", str(catalogue), "--model", str(model), "--job", "job"]
-    options = ["--allow-host", host, "--redis", settings.redis_url, "--jobs", settings.jobs]
-    subprocess.run([*command, *options], check=True, capture_output=True)
 
 
 def _kill(farm: dict[str, _Watched], settings: QueueSettings) -> tuple[str, list[int]]:

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from material import make_material, photo_list
+from material import make_material, material_parser, photo_list
 from memory import PeakMemory
 
 WORKERS = 2
@@ -69,9 +69,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path)
-    parser.add_argument("--model", type=Path)
+    parser = material_parser(__doc__)
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     if bool(arguments.photos) != bool(arguments.model):

@@ -1,19 +1,42 @@
 """Photos and a model to measure with: what a person names, or what ``hangtag demo`` draws and trains."""
 
+import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
 from models.errors import ImageError
 from models.preprocess import IMAGE_SUFFIXES, PreprocessSpec, preprocess
 
-__all__ = ["distinct_name", "make_material", "photo_list", "readable_photos", "write_distinct"]
+__all__ = [
+    "distinct_name",
+    "hangtag",
+    "make_material",
+    "material_parser",
+    "photo_list",
+    "readable_photos",
+    "write_distinct",
+]
 
 ORIGINALS = 2000
 MAX_DISK_BYTES = 4_000_000_000
 A_FOLDER = 1000
+
+
+def material_parser(doc: str | None) -> argparse.ArgumentParser:
+    """A command line with ``--photos`` and ``--model``."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--model", type=Path)
+    return parser
+
+
+def hangtag(*words: object, environment: Mapping[str, str] | None = None) -> str:
+    """Run a command as a process of its own; what it prints on stdout. It must succeed."""
+    command = [sys.executable, "-m", "hangtag", *map(str, words)]
+    return subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
 
 
 def make_material(photos: Path | None, model: Path | None, scratch: Path) -> tuple[Path, Path]:
@@ -22,7 +45,7 @@ def make_material(photos: Path | None, model: Path | None, scratch: Path) -> tup
         return photos, model
     demo = scratch / "demo"
     if not (demo / "bundles" / "demo").is_dir():
-        subprocess.run([sys.executable, "-m", "hangtag", "demo", "--out", str(demo)], check=True)
+        hangtag("demo", "--out", demo)
     return photos or demo / "photos", model or demo / "bundles" / "demo"
 
 

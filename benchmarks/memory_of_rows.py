@@ -1,4 +1,4 @@
-"""Whether memory grows with the rows: the peak of ``hangtag submit``, of a worker's processes, and of merging.
+"""Whether memory grows with the rows: seconds and peak of ``hangtag submit``, a worker's processes, and merging.
 
     python benchmarks/memory_of_rows.py [--rows 10000 100000 1000000] [--labelled 1000000] [--out memory_of_rows.png]
                                         [--photos PHOTOS --model BUNDLE]
@@ -13,6 +13,7 @@ a row a step and size. Drawn: the same.
 
 import argparse
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -23,17 +24,19 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import psutil
-from made_up_parts import make_up_parts
-from material import make_material
+from material import make_material, material_parser
 from memory import PeakMemory
 from resident import resident_mb
 from workers import Workers
 
+from models.decision import ReviewReason
 from models.preprocess import IMAGE_SUFFIXES
 from models.storage.storage import FolderStorage
 from worker.jobs import Jobs
 from worker.queue.private_redis import PrivateRedis
+from worker.results import RowResult, Status, part_bytes, part_key
 
+REVIEWED = 0.1
 SUBMIT, MAIN, SLOT, MERGE = "hangtag submit", "worker: main process", "worker: labelling process", "merging"
 
 
@@ -67,11 +70,9 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = material_parser(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--labelled", type=int, default=1_000_000)
-    parser.add_argument("--photos", type=Path)
-    parser.add_argument("--model", type=Path)
     parser.add_argument("--out", type=Path, default=Path("memory_of_rows.png"))
     return parser.parse_args()
 
@@ -95,8 +96,28 @@ def _submit_words(catalogue: Path, photos: Path, model: Path) -> list[str]:
 def _submitted_and_merged(submit: Sequence[str], jobs: Path, rows: int) -> list[Peak]:
     name = f"merged-{rows}"
     submitted = _measured(SUBMIT, rows, [*submit, name])
-    make_up_parts(jobs, name)
+    _make_up_parts(jobs, name)
     return [submitted, _measured(MERGE, rows, ["worker.queue.finish_process", str(jobs), name])]
+
+
+def _make_up_parts(jobs: Path, name: str) -> None:
+    """Give every chunk of a job a part; a tenth of the rows, the least sure ones, are for review."""
+    job = Jobs(FolderStorage(jobs)).find(name)
+    model, chance = job.spec.model.reference, random.Random(0)
+    for chunk in range(job.spec.chunks):
+        rows = [_made_up(chance, model) for _ in range(job.rows_in_chunk(chunk))]
+        path = jobs / name / part_key(chunk)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(part_bytes(rows, job.spec.id, "somewhere:1", 0.3, 0))
+
+
+def _made_up(chance: random.Random, model: str) -> RowResult:
+    label, confidence = chance.choice(["shoes", "hat", "dress"]), chance.random()
+    status, reason = Status.LABELED, None
+    if confidence < REVIEWED:
+        status, reason = Status.REVIEW, ReviewReason.THRESHOLD
+    best = ((label, confidence), ("skirt", 0.125), ("shirt", 0.0625))
+    return RowResult(label, confidence, status, None, None, best, f"{chance.getrandbits(256):064x}", model, reason)
 
 
 def _measured(what: str, rows: int, words: list[str]) -> Peak:

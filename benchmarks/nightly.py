@@ -11,7 +11,6 @@ Without ``--photos`` and ``--model`` a drawn catalogue and a small model are mad
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from material import distinct_name, make_material, photo_list, readable_photos, write_distinct
+from material import (
+    distinct_name,
+    hangtag,
+    make_material,
+    material_parser,
+    photo_list,
+    readable_photos,
+    write_distinct,
+)
 
 WORKERS = 2
 PHOTOS = "photos"
@@ -68,9 +75,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path)
-    parser.add_argument("--model", type=Path)
+    parser = material_parser(__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--changed", type=float, default=0.02)
     parser.add_argument("--scratch", type=Path, help="Where there is room for the photos. Default: the system's place.")
@@ -99,13 +104,10 @@ def _catalogue(scratch: Path, name: str, numbers: list[int]) -> Path:
 
 def _label(source: Path, model: Path, previous: Path | None = None) -> Run:
     output = source.with_suffix(".parquet")
-    command = [sys.executable, "-m", "hangtag", "label", str(source), "--model", str(model), "--output", str(output)]
-    command += ["--workers", str(WORKERS), "--json", *(["--previous", str(previous)] if previous else [])]
+    options = ("--workers", WORKERS, "--json", *(("--previous", previous) if previous else ()))
     start = time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        sys.exit("hangtag label failed")
-    return Run(output, json.loads(done.stdout), time.monotonic() - start)
+    receipt = hangtag("label", source, "--model", model, "--output", output, *options)
+    return Run(output, json.loads(receipt), time.monotonic() - start)
 
 
 def _compare(nightly: Run, full: Run) -> None:

@@ -13,15 +13,21 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
 
 import psutil
-from material import distinct_name, make_material, photo_list, readable_photos, write_distinct
+from material import (
+    distinct_name,
+    hangtag,
+    make_material,
+    material_parser,
+    photo_list,
+    readable_photos,
+    write_distinct,
+)
 from workers import Workers
 
 from worker.queue.private_redis import PrivateRedis
@@ -51,10 +57,8 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = material_parser(__doc__)
     parser.add_argument("what", choices=["throughput", "memory"])
-    parser.add_argument("--photos", type=Path)
-    parser.add_argument("--model", type=Path)
     parser.add_argument("--rows", type=int)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("memory.png"))
@@ -84,16 +88,14 @@ def _throughput(catalogue: Path, model: Path, folder: Path, rows: int, runs: int
 
 def _label(catalogue: Path, model: Path, output: Path, rows: int) -> tuple[float, float]:
     start = time.monotonic()
-    done = _hangtag(
-        "label", str(catalogue), "--model", str(model), "--output", str(output), "--workers", str(WORKERS), "--json"
-    )
+    done = hangtag("label", catalogue, "--model", model, "--output", output, "--workers", WORKERS, "--json")
     seconds = time.monotonic() - start
     return json.loads(done)["images_per_s"], rows / seconds
 
 
 def _queue(catalogue: Path, model: Path, jobs: Path, name: str, rows: int) -> tuple[float, float]:
     start = time.monotonic()
-    _hangtag("submit", str(catalogue), "--model", str(model), "--job", name)
+    hangtag("submit", catalogue, "--model", model, "--job", name)
     receipt = _await_receipt(jobs / name)
     seconds = time.monotonic() - start
     return json.loads(receipt.read_text())["images_per_s"], rows / seconds
@@ -105,18 +107,13 @@ def _await_receipt(job: Path) -> Path:
     return job / "receipt.json"
 
 
-def _hangtag(*words: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "hangtag", *words], check=True, capture_output=True, text=True)
-    return done.stdout
-
-
 def _memory(catalogue: Path, model: Path, folder: Path, workers: Workers, out: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("agg")
     from matplotlib import pyplot as plt
 
-    _hangtag("submit", str(catalogue), "--model", str(model), "--job", "long")
+    hangtag("submit", catalogue, "--model", model, "--job", "long")
     start = time.monotonic()
     seen: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
     while not (folder / "jobs" / "long" / "receipt.json").exists():

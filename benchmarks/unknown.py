@@ -10,11 +10,11 @@ the confidence turned round.
 import argparse
 import csv
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from material import hangtag
 
 from exporter.load_tensorflow import load_tensorflow
 
@@ -39,8 +39,7 @@ def _measure(photos: Path, left_out: str, runs: Path, options: list[str]) -> dic
         table = runs / f"without-{left_out}.csv"
         runs.mkdir(parents=True, exist_ok=True)
         _write_table(photos, left_out, table)
-        command = [sys.executable, "-m", "hangtag", "train", str(table), "--out", str(runs), "--name", run.name]
-        subprocess.run([*command, *options], check=True, stdout=sys.stderr)
+        hangtag("train", table, "--out", runs, "--name", run.name, *options)
     return _scores(run, photos, left_out)
 
 

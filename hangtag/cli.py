@@ -4,14 +4,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 
 from hangtag.layout import ROOMS, check_layout
 from hangtag.quick import begin_quickly, end_quickly
 
-__all__ = ["COMMANDS", "main", "make_app", "rooms_for"]
+__all__ = ["COMMANDS", "main", "make_app", "rooms_for", "run"]
 
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -80,38 +80,49 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; errors that Hangtag raises on purpose become one line and an exit status."""
+    """Run the command that this process was started for."""
     rooms = rooms_for(sys.argv[1:])
     begin_quickly(rooms)
     try:
-        _run(rooms)
+        _prepare(rooms)
+        run(sys.argv[1:])
     except SystemExit as end:
         end_quickly(rooms, end)
         raise
 
 
-def _run(rooms: Sequence[str]) -> None:
+def _prepare(rooms: Sequence[str]) -> None:
     try:
         check_layout()
     except ImportError as error:
         _fail(str(error), 1)
-    from models.errors import HangtagError
     from models.process import use_own_temporary_folder
     from models.session import refuse_telemetry
-    from models.text import printable
 
     refuse_telemetry()
     if _LEAVE_FILES.issuperset(rooms):
         use_own_temporary_folder()
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Run a command; errors that Hangtag raises on purpose become one line and an exit status.
+
+    Raises:
+        SystemExit: always, with the status.
+    """
+    from models.errors import HangtagError
+    from models.text import printable
+
     try:
-        make_app(rooms)()
+        make_app(rooms_for(arguments))(arguments)
     except HangtagError as error:
         _fail(printable(str(error)), error.exit_code)
     except OSError as error:
         said = f"The system refused: {error}. Check that the path is right, can be written to, and has room."
         _fail(printable(said), 1)
+    sys.exit(0)
 
 
-def _fail(message: str, status: int) -> None:
+def _fail(message: str, status: int) -> NoReturn:
     print(f"hangtag: {message}", file=sys.stderr)
     sys.exit(status)

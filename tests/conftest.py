@@ -40,11 +40,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 class Golden:
-    """What is made once for all processes of a run of the tests, and only read from then on.
-
-    Attributes:
-        folder: which the processes share.
-    """
+    """What is made once for all processes of a run of the tests, and only read from then on, in a folder of theirs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -110,8 +106,7 @@ def bundle(golden: Golden, small_run: Path) -> Path:
     It says that it keeps a precision of 0.90 from a confidence of 0.5, which is made up, so that rows are labeled.
     """
     half = (0.5,) * len(json.loads((small_run / "args.json").read_text())["classes"])
-    target = PrecisionTarget(precision=0.90, thresholds=half, coverage=0.5, class_coverage=half, rows=(9,) * len(half))
-    sure = Confidence(temperature=1.0, precision=0.90, targets=(target,), unknown=None, rows=0)
+    sure = Confidence(temperature=1.0, precision=0.90, targets=(_target(0.90, half),), unknown=None, rows=0)
     return golden.get(
         "small", lambda place: _export(_with_confidence(small_run, golden.folder / "half-sure", sure), place)
     )
@@ -165,57 +160,29 @@ def _made_up_confidence(run: Path) -> Confidence:
     some, more = np.quantile(scores.probabilities.max(axis=1), [0.3, 0.6])
     classes = scores.probabilities.shape[1]
     tables = {0.90: (some,) * classes, 0.98: (None, *(more,) * (classes - 1)), 0.99: (None,) * classes}
-    return Confidence(
-        temperature=2.0,
-        precision=0.90,
-        targets=tuple(
-            PrecisionTarget(
-                precision=precision,
-                thresholds=table,
-                coverage=0.5,
-                class_coverage=(0.5,) * classes,
-                rows=(9,) * classes,
-            )
-            for precision, table in tables.items()
-        ),
-        unknown=UnknownLimit(score="distance", limit=float(np.quantile(scores.unknown, 0.8)), kept=0.8),
-        rows=len(scores.probabilities),
-    )
+    targets = tuple(_target(precision, table) for precision, table in tables.items())
+    limit = UnknownLimit(score="distance", limit=float(np.quantile(scores.unknown, 0.8)), kept=0.8)
+    return Confidence(temperature=2.0, precision=0.90, targets=targets, unknown=limit, rows=len(scores.probabilities))
 
 
-def train_small(run: Path, catalogue: Path, cache: Path, arch: str = "cnn") -> None:
+def _target(precision: float, thresholds: tuple[float | None, ...]) -> PrecisionTarget:
+    half, rows = (0.5,) * len(thresholds), (9,) * len(thresholds)
+    return PrecisionTarget(precision=precision, thresholds=thresholds, coverage=0.5, class_coverage=half, rows=rows)
+
+
+def train_small(run: Path, catalogue: Path, cache: Path) -> None:
     """Train for ten epochs at 32 px: seconds, and the classes are told apart somewhat."""
     from exporter.load_tensorflow import load_tensorflow
     from models.preprocess import PreprocessSpec
 
     load_tensorflow()
+    from tests.paper_cycle import PaperView
     from trainer.request import Arch, TrainRequest
     from trainer.train import train
 
-    request = TrainRequest(
-        data=catalogue,
-        run=run,
-        arch=Arch(arch),
-        preprocess=PreprocessSpec(size=32),
-        epochs=10,
-        batch=16,
-        patience=10,
-        seed=1,
-        cache=cache,
-    )
-    train(request, SilentView())
-
-
-class SilentView:
-    """A training view that shows nothing."""
-
-    def advance(self, what: str, done: int, total: int) -> None: ...
-
-    def prepared(self, prepared: object, args: object) -> None: ...
-
-    def step(self, done: int, total: int) -> None: ...
-
-    def epoch(self, figures: object, epochs: int) -> None: ...
+    learned = {"epochs": 10, "batch": 16, "patience": 10, "seed": 1}
+    spec = PreprocessSpec(size=32)
+    train(TrainRequest(data=catalogue, run=run, arch=Arch.CNN, preprocess=spec, cache=cache, **learned), PaperView())
 
 
 def _with_confidence(run: Path, copy: Path, confidence: Confidence) -> Path:

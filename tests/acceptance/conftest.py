@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.command import HANGTAG
 from tests.integration.jobs import photo_names
-from tests.integration.processes import HANGTAG, WorkerProcess
+from tests.integration.processes import WorkerProcess
 from tests.until import until
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.redis_state import RedisState

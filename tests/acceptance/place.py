@@ -9,8 +9,9 @@ from subprocess import CompletedProcess
 
 import pyarrow.parquet as pq
 
+from tests.command import clean_environment, run_hangtag
 from tests.integration.jobs import Row
-from tests.integration.processes import WorkerProcess, clean_environment, run_hangtag
+from tests.integration.processes import WorkerProcess
 from worker.queue.private_redis import PrivateRedis
 
 __all__ = ["SPRING_ROWS", "Place", "environment", "one_line"]

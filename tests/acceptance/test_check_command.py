@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import ExitCode
-from tests.integration.processes import clean_environment, run_hangtag
+from tests.command import clean_environment, run_hangtag
 
 from .seeded_set import SeededSet, seed_faults
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.processes import HANGTAG, clean_environment, run_hangtag
+from tests.command import HANGTAG, clean_environment, run_hangtag
 from tests.until import until
 
 HEAD = "image,sha256,label,was,reviewer,model,at\n"

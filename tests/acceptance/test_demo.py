@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.integration.processes import HANGTAG
+from tests.command import HANGTAG, run_hangtag
 from worker.queue.private_redis import PrivateRedis
 from worker.receipt import Receipt
 
@@ -60,6 +60,5 @@ def test_the_demo_labels_on_a_queue_of_its_own(tmp_path: Path, server: PrivateRe
 
 def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").touch()
-    done = subprocess.run([*HANGTAG, "demo", "--out", str(tmp_path)], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
+    assert run_hangtag("demo", "--out", tmp_path).returncode == 2
     assert (tmp_path / "precious.txt").exists()

@@ -9,8 +9,8 @@ from PIL import Image, ImageEnhance
 
 from models.bundle import open_bundle
 from models.reference_answers import REFERENCE_FILE
+from tests.command import run_hangtag
 from tests.conftest import train_small
-from tests.integration.processes import run_hangtag
 from worker.drift import drifted_jobs
 
 pytestmark = pytest.mark.proof

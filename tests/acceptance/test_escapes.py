@@ -2,9 +2,9 @@
 
 import csv
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.command import clean_environment, run_hangtag
 
 EVIL = "\x1b]8;;http:evil\x07\x1b[2Jhat\u202e[red]"
 SHOWN = r"\x1b]8;;http:evil\x07\x1b[2Jhat\u202e[red]"
@@ -12,10 +12,8 @@ OBEYED = ("\x1b", "\x07", "\u202e")
 
 
 def hangtag(*arguments: object) -> tuple[int, str]:
-    """Exit status, and all that was printed, whose lines are joined as a wide terminal would show them."""
-    command = [sys.executable, "-m", "hangtag", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stderr
+    """Exit status, and all that was printed, on lines as long as they are."""
+    done = run_hangtag(*arguments, env=clean_environment(COLUMNS="1000"))
     assert not [sign for sign in OBEYED if sign in done.stdout + done.stderr]
     return done.returncode, done.stdout + done.stderr
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
+from tests.command import HANGTAG
 from tests.integration.jobs import assert_same
-from tests.integration.processes import HANGTAG
 from tests.until import until
 from worker.queue.private_redis import PrivateRedis
 from worker.receipt import Receipt

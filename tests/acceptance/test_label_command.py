@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +14,24 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests.command import HANGTAG, clean_environment, run_hangtag
+from tests.integration.processes import with_bad_formats
 from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
 
-PLUGINS = Path(__file__).parents[1] / "plugins"
 RESULTS = ("image", "label", "confidence", "status", "error", "sha256")
 
 
-def command(source: Path | str, bundle: Path, output: Path, *options: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "hangtag", "label", str(source)),
-        *("--model", str(bundle), "--output", str(output), "--workers", "2", *options),
-    ]
+def command(source: Path | str, bundle: Path, output: Path, *options: str) -> tuple[object, ...]:
+    return ("label", source, "--model", bundle, "--output", output, *options)
 
 
-def run(*arguments, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
-    )
-    assert "Traceback" not in done.stderr
-    return done
+def run(*arguments, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    return run_hangtag(*command(*arguments), "--workers", "1", env=env)
+
+
+def started(*arguments, **options) -> "subprocess.Popen[str]":
+    """The command as a process of its own, which may be killed."""
+    return subprocess.Popen([*HANGTAG, *map(str, command(*arguments)), "--workers", "2"], text=True, **options)
 
 
 def results(output: Path) -> list[tuple]:
@@ -64,7 +62,7 @@ def test_one_row_in_one_row_out(tmp_path: Path, catalogue: Path, bundle: Path) -
 def test_a_killed_run_goes_on_and_gives_the_same_output(tmp_path: Path, long_list: Path, bundle: Path) -> None:
     clean, killed = tmp_path / "clean.parquet", tmp_path / "killed.parquet"
     assert run(long_list, bundle, clean).returncode == 0
-    process = subprocess.Popen(command(long_list, bundle, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = started(long_list, bundle, killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     parts = killed.with_name(killed.name + ".job") / "parts"
     while process.poll() is None and (not parts.is_dir() or len(list(parts.glob("*.parquet"))) < 4):
         os.sched_yield()
@@ -80,14 +78,9 @@ def test_a_killed_run_goes_on_and_gives_the_same_output(tmp_path: Path, long_lis
 
 def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: Path, long_list: Path, bundle: Path) -> None:
     output = tmp_path / "labels.parquet"
-    process = subprocess.Popen(
-        command(long_list, bundle, output),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # shells ignore SIGINT in what they start with &, and children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - this test has no threads
-    )
+    # shells ignore SIGINT in what they start with &, and children inherit that
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = started(long_list, bundle, output, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **listening)
     parts = output.with_name(output.name + ".job") / "parts"
     while process.poll() is None and not (parts.is_dir() and any(parts.iterdir())):
         os.sched_yield()
@@ -107,10 +100,10 @@ def test_photos_that_crash_or_hang_the_decoder_are_failed_rows(tmp_path: Path, c
     rows = [*photos[:10], "boom.jpg", *photos[10:20], "hang.jpg", "boom2.jpg", *photos[20:]]
     (tmp_path / "with.txt").write_text("".join(f"{row}\n" for row in rows))
     (tmp_path / "without.txt").write_text("".join(f"{row}\n" for row in photos))
-    plugin = {"PYTHONPATH": str(PLUGINS)}
-    done = run(tmp_path / "with.txt", bundle, tmp_path / "with.parquet", "--timeout", "1", env=plugin)
+    options, plugin = ("--timeout", "1"), clean_environment(**with_bad_formats())
+    done = run(tmp_path / "with.txt", bundle, tmp_path / "with.parquet", *options, env=plugin)
     assert done.returncode == 0, done.stderr
-    assert run(tmp_path / "without.txt", bundle, tmp_path / "without.parquet", "--timeout", "1").returncode == 0
+    assert run(tmp_path / "without.txt", bundle, tmp_path / "without.parquet", *options).returncode == 0
     labelled = results(tmp_path / "with.parquet")
     assert [(row[0], row[4]) for row in labelled if row[4]] == [
         ("boom.jpg", "crashed"),

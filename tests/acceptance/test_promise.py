@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.preprocess import PreprocessSpec, preprocess
+from tests.command import clean_environment, run_hangtag
 from tests.integration.jobs import assert_same
-from tests.integration.processes import clean_environment, run_hangtag
 
 from .place import Place, one_line
 

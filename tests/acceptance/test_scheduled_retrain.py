@@ -6,7 +6,7 @@ import pytest
 
 from models.registry.history import CHAMPION
 from models.registry.registry import open_registry
-from tests.integration.processes import HANGTAG
+from tests.command import HANGTAG
 from tests.integration.timetable import Timetable
 from tests.until import until
 from trainer.retrain.cycle_folder import CycleStatus

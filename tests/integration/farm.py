@@ -6,6 +6,7 @@ from pathlib import Path
 import redis
 
 from models.storage.storage import FolderStorage
+from tests.command import HANGTAG
 from worker.job import JobOptions, open_job
 from worker.priority import Priority
 from worker.queue.control import open_control
@@ -15,7 +16,7 @@ from worker.queue.settings import QueueSettings
 from worker.queue.submit import SubmitRequest, submit
 
 from .jobs import QueuedJob, write_list
-from .processes import HANGTAG, Processes, WorkerProcess
+from .processes import Processes, WorkerProcess
 
 __all__ = ["Farm"]
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,37 +11,18 @@ from typing import Any
 
 import psutil
 
+from tests.command import clean_environment, run_hangtag
 from tests.until import until
 
-__all__ = ["HANGTAG", "Processes", "WorkerProcess", "clean_environment", "run_hangtag", "with_bad_formats"]
+__all__ = ["Processes", "WorkerProcess", "with_bad_formats"]
 
-HANGTAG = (sys.executable, "-m", "hangtag")
 READY = "ready."
 PLUGINS = Path(__file__).parents[1] / "plugins"
-
-
-def clean_environment(**added: str) -> dict[str, str]:
-    """This process's environment without settings for Hangtag, but for those given."""
-    return {**{name: value for name, value in os.environ.items() if not name.startswith("HANGTAG_")}, **added}
 
 
 def with_bad_formats() -> dict[str, str]:
     """For an environment: the made-up image formats that crash or hang their decoder."""
     return {"PYTHONPATH": os.pathsep.join([str(PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])])}
-
-
-def run_hangtag(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; whatever goes wrong in it, nobody may see a traceback."""
-    done = subprocess.run(
-        [*HANGTAG, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env=env or clean_environment(),
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
 
 
 @dataclass

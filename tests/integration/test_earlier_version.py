@@ -12,10 +12,10 @@ import pytest
 
 import hangtag
 from models.errors import ExitCode
+from tests.command import clean_environment, run_hangtag
 from worker.queue.private_redis import PrivateRedis
 
 from .farm import Farm
-from .processes import clean_environment, run_hangtag
 
 PACKED = Path(__file__).parents[1] / "data" / "earlier_version.tar.xz"
 TEXTS = {".csv", ".json", ".jsonl", ".txt"}

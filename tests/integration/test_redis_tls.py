@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import run_hangtag
 from tests.missing import skip_outside_ci
 from tests.until import until
 from worker.queue.private_redis import PrivateRedis, redis_binary
@@ -15,7 +16,6 @@ from worker.queue.private_redis import PrivateRedis, redis_binary
 from .certificates import Authority, Certificate
 from .farm import Farm
 from .jobs import assert_same, photo_names, write_list
-from .processes import run_hangtag
 
 
 @pytest.fixture(scope="session")

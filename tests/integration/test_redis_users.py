@@ -11,13 +11,14 @@ from urllib.parse import quote
 import pytest
 import redis
 
+from tests.command import clean_environment, run_hangtag
 from tests.until import until
 from worker.receipt import finished_receipt
 
 from .farm import Farm
 from .guarded_redis import PASSWORD, ROOM, GuardedRedis
 from .jobs import QueuedJob, assert_same, write_list
-from .processes import clean_environment, run_hangtag, with_bad_formats
+from .processes import with_bad_formats
 from .timetable import Timetable
 
 GRACE_S = 6

@@ -8,13 +8,13 @@ import psutil
 import pytest
 import redis
 
+from tests.command import HANGTAG
 from tests.until import until
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.schedule.claims import Claim
 from trainer.schedule.queue import QUEUE
 from worker.queue.private_redis import PrivateRedis
 
-from .processes import HANGTAG
 from .timetable import Timetable
 
 SLOTS = 6

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import HANGTAG, clean_environment
 from tests.until import until
 
 from .farm import Farm
 from .jobs import QueuedJob, assert_same, photo_names, write_list
-from .processes import HANGTAG, WorkerProcess, clean_environment
+from .processes import WorkerProcess
 
 OLD = "e59979d"
 ROOT = Path(__file__).parents[2]

@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.storage.storage import FolderStorage
+from tests.command import HANGTAG
 from tests.until import until
 from worker.jobs import Jobs
 from worker.receipt import finished_receipt
 
 from .farm import Farm
 from .jobs import assert_same, photo_names
-from .processes import HANGTAG, WorkerProcess
+from .processes import WorkerProcess
 
 Watch = Callable[..., WorkerProcess]
 

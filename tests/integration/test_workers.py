@@ -16,6 +16,7 @@ import pytest
 from models.classifier import load
 from models.preprocess import VERSION
 from models.registry.registry import Registry
+from tests.command import HANGTAG, clean_environment
 from tests.paper_bundle import shop_registry
 from tests.until import until
 from worker.priority import Priority
@@ -26,7 +27,7 @@ from worker.results import part_work
 
 from .farm import Farm
 from .jobs import QueuedJob, Row, assert_same, photo_names, write_list
-from .processes import HANGTAG, WorkerProcess, clean_environment, with_bad_formats
+from .processes import WorkerProcess, with_bad_formats
 
 
 def mapped(pid: int) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from models.storage.storage import FolderStorage
+from tests.command import HANGTAG
 from tests.until import until
 from trainer.schedule.claims import Claims, ClaimStore
 from worker.queue.private_redis import PrivateRedis
 
-from .processes import HANGTAG, Processes, WorkerProcess
+from .processes import Processes, WorkerProcess
 
 __all__ = ["Timetable"]
 

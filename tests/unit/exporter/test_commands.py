@@ -1,12 +1,11 @@
 import json
-import subprocess
-import sys
 
 import pytest
 from typer.testing import CliRunner
 
 from hangtag.cli import make_app
 from models.bundle import open_bundle
+from tests.command import run_hangtag
 
 
 def export(*args):
@@ -30,8 +29,7 @@ def test_export_shows_its_proof(make_network, make_run, tmp_path, as_json):
 
 
 def test_a_place_that_is_taken_is_one_line_on_stderr_and_2(tmp_path):
-    command = [sys.executable, "-m", "hangtag", "export", tmp_path / "run", "--out", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_hangtag("export", tmp_path / "run", "--out", tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"hangtag: {tmp_path} exists")
@@ -42,14 +40,12 @@ def test_a_network_that_cannot_be_proved_shows_why_and_is_one_line_on_stderr_and
 
     network = make_network("simple", 3)
     network.get_layer("logits").set_weights([np.nan * weights for weights in network.get_layer("logits").get_weights()])
-    command = [sys.executable, "-m", "hangtag", "export", make_run(network), "--out", tmp_path / "bundle"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_hangtag("export", make_run(network), "--out", tmp_path / "bundle")
     assert done.returncode == 1
     assert "✗" in done.stdout
     assert "✓" not in done.stdout
     assert not (tmp_path / "bundle").exists()
     assert done.stderr.splitlines()[-1].startswith("hangtag: ONNX Runtime and Keras disagree")
-    assert "Traceback" not in done.stderr
 
 
 def test_every_option_does_what_it_says(small_run, tmp_path):
@@ -71,8 +67,7 @@ NONSENSE = [("--no-int8", "--vnni"), ("--atol", "1"), ("--max-drop", "-1"), ("--
 
 @pytest.mark.parametrize("asked", NONSENSE)
 def test_options_that_make_no_sense_are_refused(tmp_path, asked):
-    command = [sys.executable, "-m", "hangtag", "export", tmp_path / "run", "--out", tmp_path / "bundle", *asked]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_hangtag("export", tmp_path / "run", "--out", tmp_path / "bundle", *asked)
     assert done.returncode == 2
     assert asked[-1] in done.stderr or asked[0] in done.stderr
 
@@ -82,8 +77,7 @@ def test_the_json_of_a_failed_export_is_json(make_network, make_run, tmp_path):
 
     network = make_network("simple", 3)
     network.get_layer("logits").set_weights([np.nan * weights for weights in network.get_layer("logits").get_weights()])
-    command = [sys.executable, "-m", "hangtag", "export", make_run(network), "--json", "--out", tmp_path / "bundle"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_hangtag("export", make_run(network), "--json", "--out", tmp_path / "bundle")
     assert done.returncode == 1
 
     def refuse(constant):
@@ -96,8 +90,7 @@ def test_the_json_of_a_failed_export_is_json(make_network, make_run, tmp_path):
 
 
 def test_a_bundle_is_no_run(bundle, tmp_path):
-    command = [sys.executable, "-m", "hangtag", "export", bundle, "--out", tmp_path / "again"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_hangtag("export", bundle, "--out", tmp_path / "again")
     assert done.returncode == 2
     assert "found a bundle, which is exported already" in done.stderr
 

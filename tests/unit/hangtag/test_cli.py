@@ -8,6 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from hangtag.cli import make_app
+from tests.command import run_hangtag
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -76,10 +77,9 @@ def test_every_option_is_in_the_readme_or_the_docs(option: str) -> None:
         "corrections import none.csv",
     ],
 )
-def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "hangtag", *words.split()], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run_hangtag(*words.split())
     line = done.stderr.splitlines()[-1]
     assert done.returncode == 2
     assert line.startswith("hangtag: Expected ")
