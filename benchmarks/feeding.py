@@ -82,7 +82,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     recipe = replace(recipe, bfloat16=recipe.bfloat16 and is_bfloat16_fast())
     store = PixelStore(folder / "pixels", PreprocessSpec(size=asked.size))
     began = time.monotonic()
-    readable, _ = decode_all(read_dataset(photos).photos, store, lambda done, total: None)
+    readable, _ = decode_all(read_dataset(photos).photos, store)
     decoded = time.monotonic() - began
     classes = sorted({photo.label for photo, _ in readable})
     labels = np.array([classes.index(photo.label) for photo, _ in readable], np.intp)

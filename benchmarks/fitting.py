@@ -76,7 +76,7 @@ def _frozen(
     for photo in photos:
         photo.path.read_bytes()  # from memory from now on
     began = time.monotonic()
-    readable, _ = decode_all(photos, store, lambda done, total: None)
+    readable, _ = decode_all(photos, store)
     seconds = time.monotonic() - began
     classes = sorted({photo.label for photo, _ in readable})
     labels = np.array([classes.index(photo.label) for photo, _ in readable], np.intp)

@@ -81,7 +81,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     looks = StatisticsStore(statistics_folder(request.cache))
     earlier = read_splits(request.splits) if request.splits else []
     wishes = SplitOptions(request.seed, earlier, request.fix_leaks)
-    prepared = prepare(read_dataset(request.data), store, looks, wishes, view)
+    prepared = prepare(read_dataset(request.data), store, looks, wishes, view.advance)
     note = balance_note(_counts(prepared), request.balance)
     prepared = replace(prepared, notes=(*prepared.notes, note) if note else prepared.notes)
     run, args = Run(request.run), _args(request, prepared, weights)
@@ -112,7 +112,7 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         args = args.model_copy(update=now)
         store = PixelStore(pixels_folder(cache), args.preprocess)
         photos = [photo for photo in read_splits(run.splits) if photo.present]
-        restore(photos, store, lambda done, total: view.advance("Decoding", done, total))
+        restore(photos, store, view.advance)
         prepared = Prepared(photos, read_excluded(run.excluded), args.classes, run.notes())
         view.prepared(prepared, args)
         run.write_args(args)

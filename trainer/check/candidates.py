@@ -3,9 +3,8 @@
 Each photo, and what is left of it with a little cut off, looks for the whole photos that are most like it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, Self
+from collections.abc import Callable
+from typing import Final
 
 import faiss
 import numpy as np
@@ -49,37 +48,10 @@ _SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
 """How many numbers describe a picture."""
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Pairs worth a proof; every array has a row a pair.
-
-    Attributes:
-        pairs: the places of two photos, ``(n, 2)``.
-        boxes: the part of the first that looks like the whole second, ``(n, 4)``, in widths and heights.
-        merit: the larger, the more a pair promises.
-    """
-
-    pairs: Places
-    boxes: Floats
-    merit: Floats
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """The candidates of several parts."""
-        return cls(
-            np.concatenate([part.pairs for part in parts]),
-            np.concatenate([part.boxes for part in parts]),
-            np.concatenate([part.merit for part in parts]),
-        )
-
-    def at(self, rows: Places) -> Self:
-        """Some of them."""
-        return type(self)(self.pairs[rows], self.boxes[rows], self.merit[rows])
-
-    def by(self, size: int) -> Iterator[Self]:
-        """All of them, in pieces of ``size``."""
-        for rows in chunks(len(self.pairs), size):
-            yield self.at(rows)
+CANDIDATE: Final = np.dtype([("first", np.intp), ("second", np.intp), ("box", np.float32, 4), ("merit", np.float32)])
+"""A pair worth a proof: the places of two photos; the part of the first that looks like the whole second, in widths and
+heights; and a figure that is the larger, the more the pair promises."""
+Candidates = npt.NDArray[np.void]
 
 
 def find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chunk: int) -> Candidates:
@@ -98,7 +70,7 @@ def find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chu
     for places in chunks(count, chunk):
         parts.append(_candidates(index, places, take(places)))
         on_photo(int(places[-1]) + 1)
-    return Candidates.joined(parts)
+    return np.concatenate(parts)
 
 
 def _index(count: int, take: Take, chunk: int) -> faiss.Index:
@@ -119,10 +91,11 @@ def _candidates(index: faiss.Index, places: Places, copies: Pixels) -> Candidate
     queries = _described(copies, BOXES).reshape(-1, _SIZE)
     likeness, found = (part.reshape(len(BOXES), len(places), -1) for part in index.search(queries, NEIGHBOURS))
     box, row, column = np.nonzero((likeness >= CANDIDATE_LIKENESS) & (found != places[:, None]))
-    pairs = np.stack([places[row], found[box, row, column]], 1)
-    every = Candidates(pairs, BOXES[box], likeness[box, row, column])
-    once = every.at(best_of_each(pairs[:, 0] * index.ntotal + pairs[:, 1], every.merit, 1))
-    return once.at(best_of_each(once.pairs[:, 0], once.merit, MOST_CANDIDATES))
+    every = np.empty(len(row), CANDIDATE)
+    every["first"], every["second"] = places[row], found[box, row, column]
+    every["box"], every["merit"] = BOXES[box], likeness[box, row, column]
+    once = every[best_of_each(every["first"] * index.ntotal + every["second"], every["merit"], 1)]
+    return once[best_of_each(once["first"], once["merit"], MOST_CANDIDATES)]
 
 
 def best_of_each(keys: Places, values: Floats, most: int) -> Places:

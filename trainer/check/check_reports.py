@@ -1,28 +1,32 @@
 """What a check found: in plain words, as ``check.json`` for scripts, and as ``check.csv`` with a row a photo."""
 
+import json
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from typing import Any, Final
 
 from models.text import number_of
-from trainer.check.checkup import UNUSABLE, Checkup, Findings, issue_of
+from trainer.check.checkup import UNUSABLE, Checkup
 from trainer.check.issues import Issue
-from trainer.check.relations import Leak, LeakKind
+from trainer.check.near import NearPair
+from trainer.check.relations import Leak, LeakKind, label_count
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import LabeledPhoto, Split
 
 __all__ = [
     "MEANINGS",
-    "Summary",
+    "check_summary",
     "doubt_sentences",
+    "json_of",
     "leak_sentences",
     "listed",
     "property_sentences",
     "shortcut_sentences",
+    "strict_faults",
     "write_check_csv",
 ]
 
@@ -51,6 +55,7 @@ MEANINGS: Final = {
     Issue.GREY: "no colour",
 }
 """What each issue means, those first that matter most."""
+_ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 _MOST_NAMES: Final = 10
 _BOOL: Final = ("false", "true")
 _SHOWN: Final = ("format", "width", "height", "bytes")
@@ -144,160 +149,60 @@ def shortcut_sentences(checkup: Checkup) -> list[str]:
     return [guess.sentence() for guess in checkup.guesses if guess.is_shortcut]
 
 
-def _readable(text: str) -> str:
-    r"""A name that is no UTF-8, as JSON can hold it: ``b\xe9ret.png``; ``check.csv`` has its very bytes."""
-    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+def check_summary(checkup: Checkup, data: Path, seconds: float) -> dict[str, Any]:
+    """What a check of ``data`` found, as ``check.json`` has it; a change of its format raises ``schema_version``."""
+    looked, relations, properties = checkup.looked, checkup.relations, checkup.judgement.properties
+    members = [{"image": str(one.path), "label": one.label, "split": one.split} for one in looked.photos]
+
+    def grouped(groups: Iterable[Sequence[int]]) -> list[list[dict[str, Any]]]:
+        return [[members[place] for place in group] for group in groups]
+
+    def paired(pair: NearPair) -> dict[str, Any]:
+        return {"first": members[pair.first], "second": members[pair.second], "likeness": pair.likeness}
+
+    def bad(path: Path, kind: str, message: str) -> dict[str, str]:
+        return {"image": str(path), "kind": kind, "message": message}
+
+    sizes = Counter(one.label for one in looked.photos)
+    return {
+        "schema_version": 1,
+        "data": str(data),
+        "images": len(looked.photos) + len(looked.faulty),
+        "usable": len(looked.photos),
+        "classes": dict.fromkeys(checkup.dataset.classes, 0) | dict(sorted(sizes.items())),
+        "splits": Counter(one.split for one in looked.photos if one.split),
+        "issues": {issue: checkup.count(issue) for issue in Issue},
+        "properties": properties,
+        "bad_files": [bad(one.photo.path, one.fault.kind, one.fault.message) for one in looked.faulty],
+        "ignored": [bad(one.path, one.reason, one.message) for one in checkup.ignored],
+        "exact_duplicates": grouped(relations.exact),
+        "near_duplicates": [paired(pair) for pair in relations.near],
+        "label_conflicts": grouped(relations.conflicts),
+        "placeholders": grouped(relations.placeholders),
+        "leaks": [{"photo": members[o.photo], "twin": members[o.twin], "kind": o.kind} for o in relations.leaks],
+        "leak_sentences": leak_sentences(checkup),
+        "shortcuts": [asdict(guess) for guess in checkup.guesses],
+        "seconds": round(seconds, 2),
+    }
 
 
-Text = Annotated[str, BeforeValidator(_readable)]
+def json_of(summary: Mapping[str, Any]) -> str:
+    r"""As JSON; names that are no UTF-8 are readable: ``b\xe9ret.png``. ``check.csv`` has their very bytes."""
+    text = json.dumps(summary, ensure_ascii=False, indent=1)
+    return _ESCAPED_BYTE.sub(lambda byte: rf"\\x{ord(byte[0]) - 0xDC00:02x}", text)
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def strict_faults(checkup: Checkup) -> dict[Issue, int]:
+    """What ``--strict`` does not let pass, and how often it was found."""
+    photos = checkup.looked.photos
+    found = {issue: checkup.count(issue) for issue in (*UNUSABLE, Issue.LABEL_CONFLICT, Issue.LEAK)}
+    found[Issue.PLACEHOLDER] = sum(len(g) for g in checkup.relations.placeholders if label_count(photos, g) > 1)
+    return {issue: count for issue, count in found.items() if count}
 
 
-class BadFile(_Record):
-    """A file that cannot be used."""
-
-    image: Text
-    kind: str
-    message: Text
-
-
-class Member(_Record):
-    """A photo of a group."""
-
-    image: Text
-    label: Text
-    split: str | None
-
-
-class Pair(_Record):
-    """Two photos that show the same picture in other pixels; ``likeness`` is at most 1."""
-
-    first: Member
-    second: Member
-    likeness: float
-
-
-class LeakedPhoto(_Record):
-    """A photo, and its twin in a split that more is learned from; ``kind`` is ``exact``, ``near`` or ``product``."""
-
-    photo: Member
-    twin: Member
-    kind: str
-
-
-class Shortcut(_Record):
-    """How well classes are guessed from an accident; see :class:`trainer.check.shortcuts.Guess`."""
-
-    feature: Text
-    accuracy: float
-    majority: float
-    is_shortcut: bool
-    pair: tuple[Text, Text]
-    pair_accuracy: float
-    pair_majority: float
-    classes: int
-    pair_stands_out: bool
-
-
-class Summary(_Record):
-    """The contents of ``check.json``.
-
-    Attributes:
-        schema_version: of this file's format.
-        data: what was checked.
-        images: files that were taken for photos.
-        usable: those that can be learned from.
-        classes: usable photos of each class.
-        splits: usable photos of each split; empty where the person gave none.
-        issues: how many photos and files have each issue.
-        properties: class → issue → share, where most of the class has it.
-        bad_files: that cannot be used.
-        ignored: other files: their names are not those of photos, or they lie in no class folder.
-        exact_duplicates: groups with the same pixels.
-        near_duplicates: pairs.
-        label_conflicts: groups under several labels.
-        placeholders: groups of one picture that stands for many products.
-        leaks: photos that were seen in a split that more is learned from.
-        leak_sentences: the same in words.
-        shortcuts: every guess, the best first.
-        seconds: that the check took.
-    """
-
-    schema_version: Literal[1] = 1
-    data: Text
-    images: int
-    usable: int
-    classes: dict[Text, int]
-    splits: dict[str, int]
-    issues: dict[str, int]
-    properties: dict[Text, dict[str, float]]
-    bad_files: list[BadFile]
-    ignored: list[BadFile]
-    exact_duplicates: list[list[Member]]
-    near_duplicates: list[Pair]
-    label_conflicts: list[list[Member]]
-    placeholders: list[list[Member]]
-    leaks: list[LeakedPhoto]
-    leak_sentences: list[str]
-    shortcuts: list[Shortcut]
-    seconds: float
-
-    @classmethod
-    def of(cls, checkup: Checkup, findings: Findings, data: Path, seconds: float) -> Self:
-        """What a check of ``data`` found."""
-        relations, photos = checkup.relations, checkup.looked.photos
-        members = [Member(image=str(p.path), label=p.label, split=p.split) for p in photos]
-
-        def in_groups(groups: Sequence[Sequence[int]]) -> list[list[Member]]:
-            return [[members[place] for place in group] for group in groups]
-
-        return cls(
-            data=str(data),
-            images=len(photos) + len(checkup.looked.faulty),
-            usable=len(photos),
-            classes=dict.fromkeys(checkup.dataset.classes, 0) | dict(sorted(Counter(p.label for p in photos).items())),
-            splits=dict(Counter(str(photo.split) for photo in photos if photo.split)),
-            issues={issue.value: findings.count(issue) for issue in Issue},
-            properties={
-                label: {issue.value: share for issue, share in issues.items()}
-                for label, issues in checkup.judgement.properties.items()
-            },
-            bad_files=[
-                BadFile(image=str(one.photo.path), kind=one.fault.kind, message=one.fault.message)
-                for one in checkup.looked.faulty
-            ],
-            ignored=[BadFile(image=str(one.path), kind=one.reason, message=one.message) for one in checkup.ignored],
-            exact_duplicates=in_groups(relations.exact),
-            near_duplicates=[
-                Pair(first=members[pair.first], second=members[pair.second], likeness=pair.likeness)
-                for pair in relations.near
-            ],
-            label_conflicts=in_groups(relations.conflicts),
-            placeholders=in_groups(relations.placeholders),
-            leaks=[
-                LeakedPhoto(photo=members[leak.photo], twin=members[leak.twin], kind=leak.kind)
-                for leak in relations.leaks
-            ],
-            leak_sentences=leak_sentences(checkup),
-            shortcuts=[Shortcut(**vars(guess)) for guess in checkup.guesses],
-            seconds=round(seconds, 2),
-        )
-
-    @property
-    def strict_faults(self) -> dict[str, int]:
-        """What ``--strict`` does not let pass, and how often it was found."""
-        wanted = (*UNUSABLE, Issue.LABEL_CONFLICT, Issue.LEAK)
-        several_labels = [len(group) for group in self.placeholders if len({member.label for member in group}) > 1]
-        found = {issue.value: self.issues[issue] for issue in wanted} | {Issue.PLACEHOLDER.value: sum(several_labels)}
-        return {name: count for name, count in found.items() if count}
-
-
-def write_check_csv(path: Path, checkup: Checkup, findings: Findings) -> None:
+def write_check_csv(path: Path, checkup: Checkup) -> None:
     """Write a row for each usable photo, in order, then one for each file that is not; paths start at the data."""
-    write_rows(path, _COLUMNS, chain(_usable(checkup, findings), _faulty(checkup)))
+    write_rows(path, _COLUMNS, chain(_usable(checkup), _faulty(checkup)))
 
 
 def _photo_cells(checkup: Checkup, photo: LabeledPhoto, sha256: str) -> list[object]:
@@ -305,12 +210,12 @@ def _photo_cells(checkup: Checkup, photo: LabeledPhoto, sha256: str) -> list[obj
     return [image, photo.label, photo.split or "", photo.product or "", sha256]
 
 
-def _usable(checkup: Checkup, findings: Findings) -> Iterator[list[object]]:
+def _usable(checkup: Checkup) -> Iterator[list[object]]:
     data, looked, pictures = checkup.dataset.source, checkup.looked, checkup.relations.pictures.tolist()
     shown = [checkup.statistics[name].to_pylist() for name in _SHOWN]
-    found = [(findings.flags.get(issue), findings.scores.get(issue)) for issue in Issue]
+    found = [(checkup.flags.get(issue), checkup.scores.get(issue)) for issue in Issue]
     for place, (photo, sha256) in enumerate(zip(looked.photos, looked.sha256s, strict=True)):
-        twin = findings.twins.get(place)
+        twin = checkup.twins.get(place)
         row = [*_photo_cells(checkup, photo, sha256), *(column[place] for column in shown), pictures[place]]
         row += ["" if twin is None else path_in(data, looked.photos[twin].path), ""]
         for flags, scores in found:
@@ -322,5 +227,5 @@ def _faulty(checkup: Checkup) -> Iterator[list[object]]:
     for one in checkup.looked.faulty:
         row = [*_photo_cells(checkup, one.photo, ""), *[""] * (len(_SHOWN) + 2), one.fault.message]
         for issue in Issue:
-            row += [_BOOL[issue is issue_of(one)], "0.0000" if issue is issue_of(one) else ""]
+            row += [_BOOL[issue is one.issue], "0.0000" if issue is one.issue else ""]
         yield row

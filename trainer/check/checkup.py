@@ -1,11 +1,12 @@
-"""The whole look at labelled photos: each by itself, all together, and what gives their classes away."""
+"""The whole check of labelled photos: each by itself, all together, and what gives their classes away."""
 
 import itertools
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from functools import cached_property, partial
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,19 +20,7 @@ from trainer.data.file_kinds import stray_fault
 from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos
 
-__all__ = [
-    "GRAVE",
-    "UNUSABLE",
-    "CheckView",
-    "Checkup",
-    "Faulty",
-    "Findings",
-    "Looked",
-    "check_up",
-    "find",
-    "issue_of",
-    "look_at",
-]
+__all__ = ["GRAVE", "UNUSABLE", "Advance", "Checkup", "Faulty", "Looked", "check_up", "look_at"]
 
 UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
 """Issues of files that have no picture to show."""
@@ -39,11 +28,8 @@ GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLI
 """Issues that spoil what is learned, or what is measured."""
 
 
-class CheckView(Protocol):
-    """Who is told how the check goes."""
-
-    def advance(self, what: str, done: int, total: int) -> None:
-        """So much of one step is done."""
+Advance = Callable[[str, int, int], None]
+"""Told how a check goes: the step, what is done of it, and all that there is to do."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +39,16 @@ class Faulty:
     photo: LabeledPhoto
     fault: PhotoFault
 
+    @property
+    def issue(self) -> Issue:
+        """Whatever keeps a file from being read makes it unreadable."""
+        named = {FaultKind.MISSING, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.WRONG_EXTENSION}
+        return Issue(self.fault.kind) if self.fault.kind in named else Issue.UNREADABLE
+
 
 @dataclass(frozen=True)
 class Looked:
-    """Photos that were looked at.
-
-    Attributes:
-        photos: that can be used.
-        sha256s: of their files.
-        faulty: the others.
-    """
+    """The photos that can be used, the SHA-256 of their files, and the files that cannot be used."""
 
     photos: tuple[LabeledPhoto, ...]
     sha256s: tuple[str, ...]
@@ -71,7 +57,7 @@ class Looked:
 
 @dataclass(frozen=True)
 class Checkup:
-    """What was found; every place in it is that of one of ``looked.photos``.
+    """What a check found; every place is that of one of ``looked.photos``, and every array has a value for each.
 
     Attributes:
         dataset: what was found on disk.
@@ -91,15 +77,80 @@ class Checkup:
     relations: Relations
     guesses: tuple[Guess, ...]
 
+    @cached_property
+    def scores(self) -> Mapping[Issue, Scores]:
+        """From 0, as bad as can be, to 1."""
+        relations = self.relations
+        found = {
+            Issue.PLACEHOLDER: itertools.chain(*relations.placeholders),
+            Issue.EXACT_DUPLICATE: itertools.chain(*relations.exact),
+            Issue.LABEL_CONFLICT: itertools.chain(*relations.conflicts),
+            Issue.LEAK: (leak.photo for leak in relations.leaks),
+        }
+        related = {issue: self._all_but(places) for issue, places in found.items()}
+        return {**related, Issue.NEAR_DUPLICATE: self._near_scores(), **self.judgement.scores}
 
-def check_up(dataset: Dataset, store: StatisticsStore, view: CheckView) -> Checkup:
+    @cached_property
+    def flags(self) -> Mapping[Issue, Flags]:
+        """Whether each photo has the issue."""
+        return {**{issue: scores < 1 for issue, scores in self.scores.items()}, **self.judgement.flags}
+
+    @cached_property
+    def faulty(self) -> Mapping[Issue, Sequence[Faulty]]:
+        """The files that cannot be used, by issue."""
+        faulty: defaultdict[Issue, list[Faulty]] = defaultdict(list)
+        for one in self.looked.faulty:
+            faulty[one.issue].append(one)
+        return dict(faulty)
+
+    def count(self, issue: Issue) -> int:
+        """How many photos and files have an issue."""
+        return len(self.places(issue)) + len(self.faulty.get(issue, ()))
+
+    def places(self, issue: Issue) -> list[int]:
+        """The photos with an issue, the worst first."""
+        if issue not in self.flags:
+            return []
+        flagged = np.flatnonzero(self.flags[issue])
+        order = np.argsort(self.scores[issue][flagged], kind="stable")
+        return [int(place) for place in flagged[order]]
+
+    @cached_property
+    def twins(self) -> Mapping[int, int]:
+        """Place → place of the photo that best explains it: the one it repeats, or leaks from."""
+        photos, relations, twins = self.looked.photos, self.relations, dict[int, int]()
+        for pair in sorted(relations.near, key=lambda pair: pair.likeness):
+            twins.update({pair.first: pair.second, pair.second: pair.first})
+        for group in relations.exact:
+            twins.update({place: group[0] if place != group[0] else group[1] for place in group})
+        for group in relations.conflicts:
+            for place in group:
+                twins[place] = next(other for other in group if photos[other].label != photos[place].label)
+        return {**twins, **{leak.photo: leak.twin for leak in relations.leaks}}  # what matters most comes last
+
+    def _all_but(self, places: Iterable[int]) -> Scores:
+        scores = np.ones(len(self.looked.photos))
+        scores[list(places)] = 0
+        return scores
+
+    def _near_scores(self) -> Scores:
+        scores = self._all_but(())
+        for pair in self.relations.near:
+            for place in (pair.first, pair.second):
+                scores[place] = min(scores[place], max(0.0, 1 - pair.likeness), 0.9999)
+        for group in self.relations.exact:  # of the same pixels only one photo is compared with others
+            scores[list(group)] = scores[list(group)].min()
+        return scores
+
+
+def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Checkup:
     """Look at labelled photos in every way there is.
 
     Raises:
         DataError: not one of the files is there.
         InputError: the cache cannot be written to.
     """
-    looked = look_at(dataset.photos, store, view)
+    looked = look_at(dataset.photos, store, advance)
     missing = [one.photo.path for one in looked.faulty if one.fault.kind is FaultKind.MISSING]
     if len(missing) == len(dataset.photos):
         msg = (
@@ -117,117 +168,25 @@ def check_up(dataset: Dataset, store: StatisticsStore, view: CheckView) -> Check
     looked = Looked(looked.photos, looked.sha256s, tuple(faulty))
     statistics = store.statistics(looked.sha256s)
     paths, labels = [photo.path for photo in looked.photos], [photo.label for photo in looked.photos]
-    relations = relate(looked.photos, looked.sha256s, store, _step(view, "Comparing"))
-    guesses = guess_from_accidents(statistics, paths, labels, relations.families, _step(view, "Guessing"))
+    relations = relate(looked.photos, looked.sha256s, store, partial(advance, "Comparing"))
+    guesses = guess_from_accidents(statistics, paths, labels, relations.families, partial(advance, "Guessing"))
     judgement = judge(statistics, paths, labels)
     return Checkup(dataset, looked, tuple(ignored), statistics, judgement, relations, tuple(guesses))
 
 
-def look_at(photos: Sequence[LabeledPhoto], store: StatisticsStore, view: CheckView) -> Looked:
+def look_at(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance: Advance) -> Looked:
     """Look at the photos that the store lacks, and divide all into usable ones and others.
 
     Raises:
         InputError: the cache cannot be written to.
     """
-    hashed, unread = hash_photos(photos, _step(view, "Reading"))
+    hashed, unread = hash_photos(photos, partial(advance, "Reading"))
     files = {sha256: photo.path for photo, sha256 in hashed}
     total, counter = sum(map(store.lacks, files)), itertools.count(1)
     if total:  # the time of the first photo counts as well
-        view.advance("Looking", 0, total)
-    store.add(files, len(os.sched_getaffinity(0)), lambda: view.advance("Looking", next(counter), total))
+        advance("Looking", 0, total)
+    store.add(files, len(os.sched_getaffinity(0)), lambda: advance("Looking", next(counter), total))
     usable = [(photo, sha256) for photo, sha256 in hashed if store.fault(sha256) is None]
     faults = [(photo, store.fault(sha256)) for photo, sha256 in hashed]
     faulty = [Faulty(photo, fault) for photo, fault in (*unread, *faults) if fault is not None]
     return Looked(tuple(photo for photo, _ in usable), tuple(sha256 for _, sha256 in usable), tuple(faulty))
-
-
-def _step(view: CheckView, what: str) -> Callable[[int, int], None]:
-    return lambda done, total: view.advance(what, done, total)
-
-
-@dataclass(frozen=True)
-class Findings:
-    """The issues of the usable photos, and of the files that are not; every array has a value a usable photo.
-
-    Attributes:
-        flags: whether the photo has the issue.
-        scores: from 0, as bad as can be, to 1.
-        twins: place → place of the photo that best explains it: the one it repeats, or leaks from.
-        faulty: issue → files.
-    """
-
-    flags: Mapping[Issue, Flags]
-    scores: Mapping[Issue, Scores]
-    twins: Mapping[int, int]
-    faulty: Mapping[Issue, Sequence[Faulty]]
-
-    def count(self, issue: Issue) -> int:
-        """How many photos and files have an issue."""
-        flagged = int(self.flags[issue].sum()) if issue in self.flags else 0
-        return flagged + len(self.faulty.get(issue, ()))
-
-    def places(self, issue: Issue) -> list[int]:
-        """The photos with an issue, the worst first."""
-        if issue not in self.flags:
-            return []
-        flagged = np.flatnonzero(self.flags[issue])
-        order = np.argsort(self.scores[issue][flagged], kind="stable")
-        return [int(place) for place in flagged[order]]
-
-
-def find(checkup: Checkup) -> Findings:
-    """Gather what a check found."""
-    relations, count = checkup.relations, len(checkup.looked.photos)
-    related: dict[Issue, Scores] = {
-        Issue.PLACEHOLDER: _all_but(count, itertools.chain(*relations.placeholders)),
-        Issue.EXACT_DUPLICATE: _all_but(count, itertools.chain(*relations.exact)),
-        Issue.NEAR_DUPLICATE: _near_scores(count, relations),
-        Issue.LABEL_CONFLICT: _all_but(count, itertools.chain(*relations.conflicts)),
-        Issue.LEAK: _all_but(count, (leak.photo for leak in relations.leaks)),
-    }
-    faulty: defaultdict[Issue, list[Faulty]] = defaultdict(list)
-    for one in checkup.looked.faulty:
-        faulty[issue_of(one)].append(one)
-    return Findings(
-        flags={**checkup.judgement.flags, **{issue: scores < 1 for issue, scores in related.items()}},
-        scores={**checkup.judgement.scores, **related},
-        twins=_twins(checkup),
-        faulty=faulty,
-    )
-
-
-def issue_of(faulty: Faulty) -> Issue:
-    """The issue of a file that cannot be used; whatever keeps it from being read makes it unreadable."""
-    kind = faulty.fault.kind
-    named = {FaultKind.MISSING, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.WRONG_EXTENSION}
-    return Issue(kind) if kind in named else Issue.UNREADABLE
-
-
-def _near_scores(count: int, relations: Relations) -> Scores:
-    scores = np.ones(count)
-    for pair in relations.near:
-        for place in (pair.first, pair.second):
-            scores[place] = min(scores[place], max(0.0, 1 - pair.likeness), 0.9999)
-    for group in relations.exact:  # of the same pixels only one photo is compared with others
-        scores[list(group)] = scores[list(group)].min()
-    return scores
-
-
-def _all_but(count: int, places: Iterable[int]) -> Scores:
-    scores = np.ones(count)
-    scores[list(places)] = 0
-    return scores
-
-
-def _twins(checkup: Checkup) -> dict[int, int]:
-    """What matters most is written last: a photo has one twin only."""
-    photos, relations, twins = checkup.looked.photos, checkup.relations, dict[int, int]()
-    for pair in sorted(relations.near, key=lambda pair: pair.likeness):
-        twins.update({pair.first: pair.second, pair.second: pair.first})
-    for group in relations.exact:
-        twins.update({place: group[0] if place != group[0] else group[1] for place in group})
-    for group in relations.conflicts:
-        for place in group:
-            twins[place] = next(other for other in group if photos[other].label != photos[place].label)
-    twins.update({leak.photo: leak.twin for leak in relations.leaks})
-    return twins

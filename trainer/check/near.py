@@ -40,26 +40,16 @@ differs the more, the more was cut off."""
 LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0
 _SAME_WORST: Final = 3.0
-_ICON_SHRINKING: Final = 4
-_HALF_SHRINKING: Final = 2
+_ICON_SHRINKING, _ICONS_AT_A_TIME = 4, 1024
+_HALF_SHRINKING, _HALVES_AT_A_TIME = 2, 256
+_HOPEFUL_DIFFERENCE: Final = 20.0
+_HOPEFUL_WORST: Final = 45.0
+"""What a pair of shrunk photos must not exceed, once they fit, to be looked at larger."""
 _MOST_PROOFS: Final = 6
 """The most candidates of one photo that are proved."""
 
 _CHUNK: Final = 1024
 _COPIES_AT_A_TIME: Final = 64
-
-
-@dataclass(frozen=True)
-class _Sieve:
-    """What a pair of shrunk photos must not exceed, once they fit, to be looked at larger."""
-
-    difference: float
-    worst: float
-    at_a_time: int
-
-
-_ICON_SIEVE: Final = _Sieve(difference=20.0, worst=45.0, at_a_time=1024)
-_HALF_SIEVE: Final = _Sieve(difference=20.0, worst=45.0, at_a_time=256)
 
 
 @dataclass(frozen=True)
@@ -110,61 +100,59 @@ def _found_among(
 
     candidates = find_candidates(len(places), copies, lambda done: on_photo(done // 2), chunk)
     icons = np.concatenate([_smaller(copies(rows), _ICON_SHRINKING) for rows in chunks(len(places), chunk)])
-    hopeful = _sifted(
-        candidates, lambda rows: icons[rows], _ICON_SIEVE, lambda done: on_photo((len(places) + done) // 2)
-    )
-    proved = _proved_in_turn(hopeful, copies, len(places))
+    hopeful = []
+    for some in _pieces(candidates, _ICONS_AT_A_TIME):
+        hopeful.append(_sifted(some, lambda rows: icons[rows]))
+        on_photo((len(places) + int(some["first"].max(initial=0))) // 2)
+    proved = _proved_in_turn(np.concatenate(hopeful), copies, len(places))
     on_photo(len(places))
     return [NearPair(int(places[one]), int(places[other]), likeness) for (one, other), likeness in proved.items()]
 
 
 def _proved_in_turn(hopeful: Candidates, copies: Take, count: int) -> dict[tuple[int, int], float]:
     """Each photo's best candidate, then its second best, and so on; between groups only that are not joined yet."""
-    hopeful = hopeful.at(best_of_each(hopeful.pairs[:, 0], hopeful.merit, _MOST_PROOFS))
-    turns = rank_within(hopeful.pairs[:, 0])
+    hopeful = hopeful[best_of_each(hopeful["first"], hopeful["merit"], _MOST_PROOFS)]
+    turns = rank_within(hopeful["first"])
     groups = np.arange(count)
     proved: dict[tuple[int, int], float] = {}
     for turn in range(_MOST_PROOFS):
-        apart = groups[hopeful.pairs[:, 0]] != groups[hopeful.pairs[:, 1]]
-        some = hopeful.at(np.flatnonzero((turns == turn) & apart))
-        some = _sifted(some, lambda rows: _smaller(copies(rows), _HALF_SHRINKING), _HALF_SIEVE)
-        proved.update(_proved(some, copies))
+        apart = groups[hopeful["first"]] != groups[hopeful["second"]]
+        halves = _pieces(hopeful[(turns == turn) & apart], _HALVES_AT_A_TIME)
+        sifted = [_sifted(some, lambda rows: _smaller(copies(rows), _HALF_SHRINKING)) for some in halves]
+        for some in _pieces(np.concatenate(sifted), _COPIES_AT_A_TIME):
+            _prove(some, copies, proved)
         groups = joined(count, list(proved))
     return proved
+
+
+def _pieces(candidates: Candidates, size: int) -> list[Candidates]:
+    return np.split(candidates, range(size, len(candidates), size))
 
 
 def _smaller(copies: Pixels, factor: int) -> Pixels:
     return shrunk(copies.astype(np.float32), factor).round().astype(np.uint8)
 
 
-def _sifted(
-    candidates: Candidates, take: Take, sieve: _Sieve, on_photo: Callable[[int], None] = lambda done: None
-) -> Candidates:
+def _sifted(candidates: Candidates, take: Take) -> Candidates:
     """The candidates that nearly fit, with the boxes that make them."""
-    parts = []
-    for some in candidates.by(sieve.at_a_time):
-        fitted = _fitted(some, take)
-        rows = np.flatnonzero((fitted.difference <= sieve.difference) & (fitted.worst <= sieve.worst))
-        parts.append(Candidates(some.pairs[rows], fitted.boxes[rows], -fitted.difference[rows]))
-        on_photo(int(some.pairs[-1, 0]) if len(some.pairs) else 0)
-    return Candidates.joined(parts)
+    fitted = _fitted(candidates, take)
+    candidates = candidates.copy()
+    candidates["box"], candidates["merit"] = fitted.boxes, -fitted.difference
+    return candidates[(fitted.difference <= _HOPEFUL_DIFFERENCE) & (fitted.worst <= _HOPEFUL_WORST)]
 
 
 def _fitted(candidates: Candidates, take: Take) -> Fitted:
-    firsts, seconds = (take(candidates.pairs[:, side]).astype(np.float32) for side in (0, 1))
-    return fit_pairs(firsts, seconds, candidates.boxes)
+    firsts, seconds = (take(candidates[side]).astype(np.float32) for side in ("first", "second"))
+    return fit_pairs(firsts, seconds, candidates["box"])
 
 
-def _proved(candidates: Candidates, take: Take) -> dict[tuple[int, int], float]:
-    """Pair in order → likeness, of the candidates that show the same picture; the larger of both ways round."""
-    proved: dict[tuple[int, int], float] = {}
-    for some in candidates.by(_COPIES_AT_A_TIME):
-        fitted = _fitted(some, take)
-        for row in np.flatnonzero(_same_picture(fitted)):
-            first, second = sorted(some.pairs[row].tolist())
-            likeness = round(float(fitted.likeness[row]), 4)
-            proved[first, second] = max(likeness, proved.get((first, second), likeness))
-    return proved
+def _prove(candidates: Candidates, take: Take, proved: dict[tuple[int, int], float]) -> None:
+    """Note the likeness of each pair, in order, that shows the same picture; the larger of both ways round."""
+    fitted = _fitted(candidates, take)
+    for row in np.flatnonzero(_same_picture(fitted)):
+        first, second = sorted((int(candidates["first"][row]), int(candidates["second"][row])))
+        likeness = round(float(fitted.likeness[row]), 4)
+        proved[first, second] = max(likeness, proved.get((first, second), likeness))
 
 
 def _same_picture(fitted: Fitted) -> npt.NDArray[np.bool_]:

@@ -1,11 +1,10 @@
 """What a check found, as one page to look at."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from markupsafe import Markup
@@ -15,17 +14,15 @@ from pages.render import render
 from pages.text import isolated
 from pages.tiles import photo_uri
 from trainer.check.check_reports import MEANINGS, leak_sentences, shortcut_sentences
-from trainer.check.checkup import GRAVE, Checkup, Findings
+from trainer.check.checkup import GRAVE, Checkup
 from trainer.check.issues import LIMITS, Issue
 from trainer.check.relations import LeakKind
+from trainer.data.csv_files import data_folder
 from trainer.data.dataset import Split
 
 __all__ = ["check_page"]
 
 _MOST_TILES: Final = 24
-_MOST_COUPLES: Final = 12
-_MOST_FILES: Final = 12
-_MOST_CLASSES: Final = 100
 _MOST_LABELS: Final = 3
 _LONGEST_LABEL: Final = 60
 _SIDE: Final = 140
@@ -45,40 +42,18 @@ _FACTS: Final = {
 
 _Couple = tuple[int, int, str]
 """The places of two photos, and what they have to do with each other."""
+_Tile = tuple[int, str, list[Any]]
+"""The place of a photo, a title (its class, where there is none), and some lines."""
 
 
-@dataclass(frozen=True)
-class _Tile:
-    """A photo over a title (its class, where there is none) and some lines."""
-
-    photo: object
-    title: str = ""
-    lines: Sequence[str] = ()
-
-
-@dataclass
-class _Group:
-    """Some of the photos and files with an issue, and how many are left out."""
-
-    issue: Issue
-    tiles: Sequence[_Tile] = ()
-    couples: Sequence[tuple[object, object, str]] = ()
-    left: int = 0
-    noun: str = "image"
-    files: Sequence[tuple[str, str]] = ()
-    files_left: int = 0
-
-
-def check_page(checkup: Checkup, findings: Findings) -> str:
+def check_page(checkup: Checkup) -> str:
     """A page with all that was found, and photos of it; about three megabytes at most.
 
-    Args:
-        checkup: what was looked at. Some of its usable photos are opened; one that is gone is a tile without a picture.
-            Its faulty files are not opened: they may bring down whoever decodes them.
-        findings: of that checkup.
+    Some of the usable photos are opened; one that is gone is a tile without a picture. Faulty files are not opened:
+    they may bring down whoever decodes them.
     """
     photos, source = checkup.looked.photos, checkup.dataset.source
-    root = source.parent if source.suffix.lower() == ".csv" else source
+    root = data_folder(source)
 
     def inside(path: Path) -> str:
         return str(path.relative_to(root) if path.is_relative_to(root) else path)
@@ -89,27 +64,31 @@ def check_page(checkup: Checkup, findings: Findings) -> str:
         uri = photo_uri(one.path, _SIDE, _MOST_BYTES)
         return {"uri": uri, "label": one.label, "split": one.split, "path": inside(one.path), "name": one.path.name}
 
-    counts = {issue: findings.count(issue) for issue in MEANINGS}
-    copies = findings.flags[Issue.EXACT_DUPLICATE] | findings.flags[Issue.NEAR_DUPLICATE]
-    ignored = [(inside(one.path), one.message) for one in checkup.ignored]
+    counts = {issue: checkup.count(issue) for issue in MEANINGS}
+    found = Counter(one.split for one in photos)
+    sizes = {split: found[split] for split in (*Split, None) if found[split]}
     return render(
         "check.html",
         checkup=checkup,
+        photo=photo,
         folder=source.name,
         images=len(photos) + len(checkup.looked.faulty),
-        sizes=[(split, size) for split in Split if (size := sum(photo.split is split for photo in photos))],
+        sizes=sizes,
         counts=counts,
         meanings=MEANINGS,
         limits=LIMITS,
-        duplicates=int(copies.sum()),
+        duplicates=int((checkup.flags[Issue.EXACT_DUPLICATE] | checkup.flags[Issue.NEAR_DUPLICATE]).sum()),
         shortcuts=[f"{text[:1].upper()}{text[1:]}." for text in shortcut_sentences(checkup)],
         leaks=[f"{text}." for text in leak_sentences(checkup)],
         calm=_calm(checkup, counts),
-        absent=", ".join(issue.replace("_", " ") for issue, count in counts.items() if not count),
-        columns=[(name or "images", "n") for name in (*_splits(checkup), "issues", "unusable")],
-        classes=_class_rows(checkup, findings)[:_MOST_CLASSES],
-        groups=[_group(issue, checkup, findings, photo, inside) for issue, count in counts.items() if count],
-        ignored=ignored[:_MOST_FILES],
+        classes=_class_rows(checkup),
+        columns=[(split or "images", "n") for split in sizes],
+        couples=lambda issue: _couples(issue, checkup),
+        tiles=lambda issue: _tiles(issue, checkup),
+        files={
+            issue: [(inside(o.photo.path), o.fault.message) for o in some] for issue, some in checkup.faulty.items()
+        },
+        ignored=[(inside(one.path), one.message) for one in checkup.ignored],
     )
 
 
@@ -126,66 +105,47 @@ def _calm(checkup: Checkup, counts: dict[Issue, int]) -> str:
     return f"{', '.join(said[:-1])}, and {said[-1]}.{rest}"
 
 
-def _splits(checkup: Checkup) -> list[Split | None]:
-    """The splits that photos have; None stands for photos without one."""
-    return [split for split in (*Split, None) if any(photo.split is split for photo in checkup.looked.photos)]
-
-
-def _class_rows(checkup: Checkup, findings: Findings) -> list[tuple[str, list[int], int, int, str]]:
+def _class_rows(checkup: Checkup) -> list[tuple[str, Counter[Split | None], int, int, str]]:
     """Each class, its images in each split, how many have an issue, how many are unusable, what most of them are."""
     photos = checkup.looked.photos
-    sizes = Counter((photo.label, photo.split) for photo in photos)
-    flags = np.any(list(findings.flags.values()), axis=0)
+    sizes: defaultdict[str, Counter[Split | None]] = defaultdict(Counter)
+    for photo in photos:
+        sizes[photo.label][photo.split] += 1
+    flags = np.any(list(checkup.flags.values()), axis=0)
     flagged = Counter(photo.label for photo, flag in zip(photos, flags.tolist(), strict=True) if flag)
     faulty = Counter(one.photo.label for one in checkup.looked.faulty)
-    splits, rows = _splits(checkup), []
+    rows = []
     for name in checkup.dataset.classes:
         properties = checkup.judgement.properties.get(name, {})
         most = ", ".join(f"{issue.replace('_', ' ')} ({part:.0%})" for issue, part in properties.items())
-        rows.append((name, [sizes[name, split] for split in splits], flagged[name], faulty[name], most))
+        rows.append((name, sizes[name], flagged[name], faulty[name], most))
     return rows
 
 
-def _group(
-    issue: Issue, checkup: Checkup, findings: Findings, photo: Callable[[int], object], inside: Callable[[Path], str]
-) -> _Group:
+def _tiles(issue: Issue, checkup: Checkup) -> tuple[list[_Tile], int]:
+    """The photos with an issue that is no matter of pairs, and how many more there are; one for all with its pixels."""
     if issue is Issue.PLACEHOLDER:
         groups = sorted(checkup.relations.placeholders, key=len, reverse=True)
-        tiles = [
-            _Tile(photo(group[0]), number_of(len(group), "image"), _labels(group, checkup))
-            for group in groups[:_MOST_TILES]
-        ]
-        return _Group(issue, tiles, left=len(groups) - _MOST_TILES, noun="picture")
-    couples = _couples(issue, checkup)
-    if couples is not None:
-        shown = [(photo(first), photo(second), note) for first, second, note in couples[:_MOST_COUPLES]]
-        return _Group(issue, couples=shown, left=len(couples) - _MOST_COUPLES, noun="pair")
-    copies: dict[str, list[int]] = {}
-    pixels, places = checkup.statistics["pixels"], findings.places(issue)
+        shown = [(group[0], number_of(len(group), "image"), _labels(group, checkup)) for group in groups[:_MOST_TILES]]
+        return shown, len(groups) - _MOST_TILES
+    copies: defaultdict[str, list[int]] = defaultdict(list)
+    pixels, places = checkup.statistics["pixels"], checkup.places(issue)
     for place in places:
-        copies.setdefault(pixels[place].as_py(), []).append(place)
+        copies[pixels[place].as_py()].append(place)
     alike = list(copies.values())[:_MOST_TILES]
-    tiles = [_Tile(photo(same[0]), lines=_notes(issue, same, checkup, findings)) for same in alike]
-    faulty = findings.faulty.get(issue, ())
-    return _Group(
-        issue,
-        tiles,
-        left=len(places) - sum(map(len, alike)),
-        files=[(inside(one.photo.path), one.fault.message) for one in faulty[:_MOST_FILES]],
-        files_left=len(faulty) - _MOST_FILES,
-    )
+    return [(same[0], "", _notes(issue, same, checkup)) for same in alike], len(places) - sum(map(len, alike))
 
 
-def _notes(issue: Issue, same: list[int], checkup: Checkup, findings: Findings) -> list[str]:
+def _notes(issue: Issue, same: list[int], checkup: Checkup) -> list[str]:
     """What is said of photos with the same pixels."""
     seen = checkup.statistics.slice(same[0], 1).to_pylist()[0]
-    score = f"score {findings.scores[issue][same[0]]:.2f}" if issue in LIMITS else ""
+    score = f"score {checkup.scores[issue][same[0]]:.2f}" if issue in LIMITS else ""
     alike = f"{len(same):,} images like this" if len(same) > 1 else ""
     return [line for line in (alike, score, _FACTS.get(issue, "").format(**seen)) if line]
 
 
-def _couples(issue: Issue, checkup: Checkup) -> list[_Couple] | None:
-    """Pairs of photos that show the same, the gravest first; None for issues of single photos."""
+def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
+    """Pairs of photos that show the same, the gravest first; empty for issues of single photos."""
     photos, relations = checkup.looked.photos, checkup.relations
     match issue:
         case Issue.LEAK:
@@ -209,7 +169,7 @@ def _couples(issue: Issue, checkup: Checkup) -> list[_Couple] | None:
         case Issue.NEAR_DUPLICATE:
             pairs = sorted(relations.near, key=lambda pair: -pair.likeness)
             return [(pair.first, pair.second, f"likeness {pair.likeness:.3f}") for pair in pairs]
-    return None
+    return []
 
 
 def _labels(group: Sequence[int], checkup: Checkup) -> list[Markup]:

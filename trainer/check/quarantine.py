@@ -14,8 +14,9 @@ from typing import Final
 
 from models.errors import InputError
 from models.text import number_of
-from trainer.check.checkup import Checkup, issue_of
+from trainer.check.checkup import Checkup
 from trainer.check.issues import Issue
+from trainer.check.relations import label_count
 from trainer.data.csv_files import write_rows
 from trainer.data.dataset import LabeledPhoto
 from trainer.data.photo_files import FaultKind
@@ -78,9 +79,9 @@ def worth_moving(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     labels in given splits, those of the split that most is learned from go.
     """
     photos, relations = checkup.looked.photos, checkup.relations
-    chosen = {o.photo: issue_of(o) for o in checkup.looked.faulty if o.fault.kind is not FaultKind.CHANGED}
+    chosen = {o.photo: o.issue for o in checkup.looked.faulty if o.fault.kind is not FaultKind.CHANGED}
     for group in relations.placeholders:
-        if len({photos[place].label for place in group}) > 1:
+        if label_count(photos, group) > 1:
             chosen.update({photos[place]: Issue.PLACEHOLDER for place in group})
     for group in relations.conflicts:
         first = min(_rank(photos[place]) for place in group)

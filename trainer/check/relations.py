@@ -13,8 +13,7 @@ from trainer.check.near import NearPair, find_near, joined
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.data.photo_cache import StatisticsStore
 
-__all__ = ["Leak", "LeakKind", "Relations", "is_placeholder", "relate"]
-
+__all__ = ["Leak", "LeakKind", "Relations", "is_placeholder", "label_count", "relate"]
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
@@ -84,9 +83,9 @@ def relate(
     near = [NearPair(firsts[pair.first], firsts[pair.second], pair.likeness) for pair in pairs]
     pictures = joined(len(photos), [*_links(same.values()), *((pair.first, pair.second) for pair in near)])
     groups = [tuple(places) for places in _places(pictures.tolist()).values() if len(places) > 1]
-    placeholders = [group for group in groups if is_placeholder(len(group), _labels(photos, group))]
+    placeholders = [group for group in groups if is_placeholder(len(group), label_count(photos, group))]
     missing = {place for group in placeholders for place in group}
-    apart = {place for group in placeholders if _labels(photos, group) > 1 for place in group}
+    apart = {place for group in placeholders if label_count(photos, group) > 1 for place in group}
     groups = [group for group in groups if group[0] not in apart]
     products = _places([photo.product or place for place, photo in enumerate(photos)])
     families = joined(len(photos), [*_links(groups), *_links(products.values())])
@@ -96,7 +95,7 @@ def relate(
         pictures=pictures,
         families=families,
         placeholders=tuple(placeholders),
-        conflicts=tuple(group for group in groups if _labels(photos, group) > 1),
+        conflicts=tuple(group for group in groups if label_count(photos, group) > 1),
         leaks=tuple(_leaks([photo.split for photo in photos], (digests, pictures.tolist(), families.tolist()), apart)),
     )
 
@@ -117,7 +116,8 @@ def is_placeholder(rows: int, labels: int) -> bool:
     return rows >= (PLACEHOLDER_ROWS if labels > 1 else PLACEHOLDER_ROWS_OF_ONE_LABEL)
 
 
-def _labels(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
+def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
+    """How many labels the photos at some places have."""
     return len({photos[place].label for place in group})
 
 

@@ -3,9 +3,9 @@
 import os
 import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -18,14 +18,16 @@ from models.text import number_of
 from models.whole_file import replace_file
 from trainer.check.check_reports import (
     MEANINGS,
-    Summary,
+    check_summary,
     doubt_sentences,
+    json_of,
     leak_sentences,
     property_sentences,
     shortcut_sentences,
+    strict_faults,
     write_check_csv,
 )
-from trainer.check.checkup import GRAVE, Checkup, Findings, check_up, find
+from trainer.check.checkup import GRAVE, Checkup, check_up
 from trainer.check.page import check_page
 from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
 from trainer.data.dataset import Dataset, read_dataset
@@ -35,32 +37,6 @@ __all__ = ["bring_back_and_show", "check_and_show"]
 
 _MOST_LINES: Final = 10
 _UNITS: Final = {"Looking": "images/s"}
-
-
-class _CheckScreen:
-    """A bar for each step of a check; photos that the cache knows are in no rate."""
-
-    def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn())
-        self._progress = Progress(
-            *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-        )
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def advance(self, what: str, done: int, total: int) -> None:
-        """So much of one step is done."""
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total, unit=_UNITS.get(what))
-        self._progress.update(self._tasks[what], completed=done, total=total)
 
 
 def check_and_show(data: Path, out: Path, aside: Path | None, *, strict: bool, as_json: bool) -> ExitCode:
@@ -77,21 +53,21 @@ def check_and_show(data: Path, out: Path, aside: Path | None, *, strict: bool, a
         check_quarantine(data, aside)
     console = Console(stderr=as_json)
     checkup = _check(dataset)
-    findings = find(checkup)
-    summary = Summary.of(checkup, findings, data, time.monotonic() - started)
-    write_check_csv(out / "check.csv", checkup, findings)
-    replace_file(out / "check.json", summary.model_dump_json(indent=1).encode(errors="surrogateescape"))
-    replace_file(out / "check.html", check_page(checkup, findings).encode())
+    summary = check_summary(checkup, data, time.monotonic() - started)
+    write_check_csv(out / "check.csv", checkup)
+    replace_file(out / "check.json", json_of(summary).encode())
+    replace_file(out / "check.html", check_page(checkup).encode())
     if as_json:
-        print(summary.model_dump_json(indent=1))
+        print(json_of(summary))
     else:
-        _show(console, checkup, findings, summary)
+        _show(console, checkup, summary)
     console.print(f"Look at it: [bold]{escape(str(out / 'check.html'))}[/bold]", highlight=False)
     if aside is not None:
         _show_moved(console, quarantine(checkup, aside), aside)
-    if not strict or not summary.strict_faults:
+    faults = strict_faults(checkup) if strict else {}
+    if not faults:
         return ExitCode.OK
-    found = ", ".join(f"{count:,} {issue}" for issue, count in summary.strict_faults.items())
+    found = ", ".join(f"{count:,} {issue}" for issue, count in faults.items())
     console.print(f"--strict: refused for {found}", style="red", highlight=False)
     return ExitCode.DATA_REFUSED
 
@@ -108,19 +84,29 @@ def bring_back_and_show(folder: Path) -> ExitCode:
 
 
 def _check(dataset: Dataset) -> Checkup:
+    """Check, with a bar for each step; photos that the cache knows are in no rate."""
+    console, tasks = Console(stderr=True), dict[str, TaskID]()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+    def advance(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = progress.add_task(what, total=total, unit=_UNITS.get(what))
+        progress.update(tasks[what], completed=done, total=total)
+
     try:
-        with _CheckScreen(Console(stderr=True)) as screen:
-            return check_up(dataset, StatisticsStore(statistics_folder(default_cache())), screen)
+        with progress:
+            return check_up(dataset, StatisticsStore(statistics_folder(default_cache())), advance)
     except KeyboardInterrupt as stopped:
         msg = "Stopped, and nothing is written but the cache; the same command goes on where it was."
         raise StoppedError(msg) from stopped
 
 
-def _show(console: Console, checkup: Checkup, findings: Findings, summary: Summary) -> None:
-    splits = "".join(f", {count:,} {split}" for split, count in summary.splits.items())
-    images, classes = number_of(summary.images, "image"), number_of(len(summary.classes), "class", "classes")
-    console.print(f"[bold]{images}[/bold] of {classes}{splits}; {summary.seconds:.0f} s", highlight=False)
-    console.print(_issue_table(checkup, findings) if any(summary.issues.values()) else "[green]No issue found.[/green]")
+def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> None:
+    splits = "".join(f", {count:,} {split}" for split, count in summary["splits"].items())
+    images, classes = number_of(summary["images"], "image"), number_of(len(summary["classes"]), "class", "classes")
+    console.print(f"[bold]{images}[/bold] of {classes}{splits}; {summary['seconds']:.0f} s", highlight=False)
+    console.print(_issue_table(checkup) if any(summary["issues"].values()) else "[green]No issue found.[/green]")
     for line in leak_sentences(checkup):
         console.print(f"Leaks: {escape(line)}", style="red", highlight=False)
     for line in doubt_sentences(checkup):
@@ -136,21 +122,19 @@ def _first(lines: list[str]) -> list[str]:
     return lines if more <= 0 else [*lines[:_MOST_LINES], f"and {more:,} more: see check.html"]
 
 
-def _issue_table(checkup: Checkup, findings: Findings) -> Table:
+def _issue_table(checkup: Checkup) -> Table:
     """A row an issue that was found, the grave ones first, with an example."""
-    table = Table(title_justify="left")
+    table = Table()
     table.add_column("issue")
     table.add_column("images", justify="right")
     table.add_column("what it means")
     table.add_column("for example", overflow="fold", style="dim")
     for issue, meaning in MEANINGS.items():
-        count = findings.count(issue)
-        if count:
-            style = "red" if issue in GRAVE else ""
-            places = findings.places(issue)
-            path = checkup.looked.photos[places[0]].path if places else findings.faulty[issue][0].photo.path
+        if count := checkup.count(issue):
+            places = checkup.places(issue)
+            path = checkup.looked.photos[places[0]].path if places else checkup.faulty[issue][0].photo.path
             example = os.path.join(*path.parts[-2:])  # noqa: PTH118 - of names, not of a place
-            table.add_row(issue, f"{count:,}", meaning, escape(example), style=style)
+            table.add_row(issue, f"{count:,}", meaning, escape(example), style="red" if issue in GRAVE else "")
     return table
 
 

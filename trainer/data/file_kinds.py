@@ -6,7 +6,7 @@ Pillow says of some formats, and of some cuts, that a file is cut short; of othe
 import io
 import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -137,9 +137,9 @@ def _is_text(start: bytes) -> bool:
 
 def ends_early(data: bytes) -> bool:
     """Whether a PNG, GIF, WebP, BMP, TIFF or AVIF file that cannot be read is shorter than it says; False of others."""
-    measures = (missing for is_one, missing in _MEASURES if is_one(data))
+    measure = _MEASURES.get("BMP" if data.startswith(b"BM") else _photo_format(data) or "")
     try:
-        return any(missing(data) for missing in measures)
+        return measure is not None and measure(data)
     except struct.error:  # not even the header is whole
         return True
 
@@ -179,14 +179,11 @@ def _cut_avif(data: bytes) -> bool:
     return place > len(data)
 
 
-_MEASURES: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], bool]], ...]] = (
-    (lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"), _cut_png),
-    (lambda data: data.startswith(b"GIF8"), lambda data: not data.rstrip(b"\0").endswith(b";")),
-    (
-        lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP",
-        lambda data: struct.unpack_from("<I", data, 4)[0] + 8 > len(data),
-    ),
-    (lambda data: data.startswith(b"BM"), lambda data: struct.unpack_from("<I", data, 2)[0] > len(data)),
-    (lambda data: data.startswith((b"II*\0", b"MM\0*")), _cut_tiff),
-    (lambda data: data[4:12] in {b"ftypavif", b"ftypavis"}, _cut_avif),
-)
+_MEASURES: Final[Mapping[str, Callable[[bytes], bool]]] = {
+    "PNG": _cut_png,
+    "GIF": lambda data: not data.rstrip(b"\0").endswith(b";"),
+    "WebP": lambda data: struct.unpack_from("<I", data, 4)[0] + 8 > len(data),
+    "BMP": lambda data: struct.unpack_from("<I", data, 2)[0] > len(data),
+    "TIFF": _cut_tiff,
+    "AVIF": _cut_avif,
+}

@@ -64,7 +64,7 @@ def measure(model_path: Path, data: Path, cache: Path) -> Measurement:
         msg = f"{model_path} does not know {', '.join(unknown)}; it knows {', '.join(model.classes)}."
         raise DataError(msg)
     store = PixelStore(pixels_folder(cache), model.spec)
-    readable, unread = decode_all(photos, store, lambda done, total: None)
+    readable, unread = decode_all(photos, store)
     fresh = [(photo, sha256) for photo, sha256 in readable if sha256 not in (model.learned_from or ())]
     if not fresh:
         msg = f"Expected photos in {data} that {model_path} has not learned from, found none; bring others."

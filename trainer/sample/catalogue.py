@@ -11,7 +11,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import ExifTags, Image
 
 from models.errors import InputError
@@ -19,37 +18,17 @@ from trainer.sample.chance import Stream, deal, pick, stream
 from trainer.sample.photo import Photo, draw_photo
 from trainer.sample.products import PRODUCTS
 
-__all__ = ["FileFormat", "PixelMode", "SampleCatalogue", "Storage", "draw_catalogue", "encode"]
+__all__ = ["FileFormat", "PixelMode", "Storage", "draw_catalogue", "encode"]
 
 _COPIES = 4
 _TEXT = b"<html><body><h1>404 Not Found</h1></body></html>\n"
 
 
-@dataclass(frozen=True)
-class SampleCatalogue:
-    """What was drawn. Paths are relative to the catalogue's folder.
+def draw_catalogue(out: Path, count: int = 1000, seed: int = 7, on_photo: Callable[[], None] = lambda: None) -> None:
+    """Draws ``count`` sound photos and, numbered after them, seven faulty files.
 
-    Attributes:
-        classes: names of the classes, sorted; each is a folder.
-        photos: how many sound photos there are, not counting the files below.
-        duplicates: copies, byte for byte, of photos of the same class.
-        truncated: JPEG files that end half-way.
-        not_an_image: web pages named ``.jpg``.
-        wrong_extension: PNG files named ``.jpg``: readable, by what is inside.
-    """
-
-    classes: tuple[str, ...]
-    photos: int
-    duplicates: tuple[Path, ...]
-    truncated: tuple[Path, ...]
-    not_an_image: tuple[Path, ...]
-    wrong_extension: tuple[Path, ...]
-
-
-def draw_catalogue(
-    out: Path, count: int = 1000, seed: int = 7, on_photo: Callable[[], None] | None = None
-) -> SampleCatalogue:
-    """Draws ``count`` sound photos and seven faulty files, numbered after them.
+    Those are four copies, byte for byte, of photos of the same class; and, all named ``.jpg``, a JPEG that ends
+    half-way, a web page, and a PNG, which can be read by what is inside.
 
     The same count and seed give the same bytes. Photo ``i`` depends on the seed and ``i`` alone, not on the count.
 
@@ -68,10 +47,11 @@ def draw_catalogue(
     photos = []
     for index in range(count):
         photos.append(_write_photo(out, seed, index))
-        if on_photo is not None:
-            on_photo()
+        on_photo()
     rng = stream(seed, Stream.FAULTS)
-    duplicates = _copy_some(rng, out, photos)
+    for number, place in enumerate(rng.choice(count, _COPIES, replace=False), start=count):
+        original = photos[int(place)]
+        (out / original.with_name(f"{number:04d}{original.suffix}")).write_bytes((out / original).read_bytes())
     names = [Path(pick(rng, tuple(PRODUCTS)), f"{count + _COPIES + number:04d}.jpg") for number in range(3)]
     truncated, not_an_image, wrong_extension = names
     jpeg = encode(draw_photo(rng, truncated.parent.name), Storage(FileFormat.JPEG))
@@ -79,7 +59,6 @@ def draw_catalogue(
     (out / not_an_image).write_bytes(_TEXT)
     png = encode(draw_photo(rng, wrong_extension.parent.name), Storage(FileFormat.PNG))
     (out / wrong_extension).write_bytes(png)
-    return SampleCatalogue(tuple(PRODUCTS), count, duplicates, (truncated,), (not_an_image,), (wrong_extension,))
 
 
 def _check(out: Path, count: int, seed: int) -> None:
@@ -103,15 +82,6 @@ def _write_photo(out: Path, seed: int, index: int) -> Path:
     path = Path(product, f"{index:04d}.{storage.format.value}")
     (out / path).write_bytes(encode(photo, storage))
     return path
-
-
-def _copy_some(rng: np.random.Generator, out: Path, photos: list[Path]) -> tuple[Path, ...]:
-    copies = []
-    for number, place in enumerate(rng.choice(len(photos), _COPIES, replace=False), start=len(photos)):
-        original = photos[int(place)]
-        copies.append(original.with_name(f"{number:04d}{original.suffix}"))
-        (out / copies[-1]).write_bytes((out / original).read_bytes())
-    return tuple(copies)
 
 
 UPRIGHT = 1

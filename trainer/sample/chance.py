@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-__all__ = ["Stream", "deal", "pick", "spread", "stream"]
+__all__ = ["Stream", "deal", "pick", "stream"]
 
 T = TypeVar("T")
 
@@ -23,11 +23,6 @@ class Stream(IntEnum):
 def stream(seed: int, purpose: Stream, index: int = 0) -> np.random.Generator:
     """The generator of one photo or one deck; it depends on these three numbers and nothing else."""
     return np.random.default_rng([seed, purpose, index])
-
-
-def spread(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number in ``[low, high)``, each as likely."""
-    return float(rng.uniform(low, high))
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from trainer.sample.chance import pick, spread
+from trainer.sample.chance import pick
 from trainer.sample.products import PRODUCTS
 from trainer.sample.shapes import InkMap, Outline, Part, Parts, print_parts, rotation
 from trainer.sample.surfaces import (
@@ -97,7 +97,7 @@ def choose_pose(rng: np.random.Generator, parts: Sequence[Part], size: tuple[int
     points: Outline = np.concatenate([part.outline for part in parts]) @ matrix
     low, high = points.min(axis=0), points.max(axis=0)
     frame = np.array(size, dtype=np.float64)
-    scale = spread(rng, *_FILL) * float((frame / (high - low)).min())
+    scale = rng.uniform(*_FILL) * float((frame / (high - low)).min())
     slack = frame - (high - low) * scale
     centre = frame / 2 + slack * rng.uniform(-0.5, 0.5, 2) * _SLACK_USED
     return Pose(matrix * scale, centre - (low + high) / 2 * scale)
@@ -105,9 +105,9 @@ def choose_pose(rng: np.random.Generator, parts: Sequence[Part], size: tuple[int
 
 def _choose_matrix(rng: np.random.Generator) -> NDArray[np.float64]:
     mirror = pick(rng, (-1.0, 1.0))
-    stretch = np.diag([mirror * spread(rng, 1 - _STRETCH, 1 + _STRETCH), 1.0])
-    shear = np.array([[1.0, 0.0], [spread(rng, -_SHEAR, _SHEAR), 1.0]])
-    turn = rotation(spread(rng, -_TURN_DEG, _TURN_DEG) / 360)
+    stretch = np.diag([mirror * rng.uniform(1 - _STRETCH, 1 + _STRETCH), 1.0])
+    shear = np.array([[1.0, 0.0], [rng.uniform(-_SHEAR, _SHEAR), 1.0]])
+    turn = rotation(rng.uniform(-_TURN_DEG, _TURN_DEG) / 360)
     return np.asarray(stretch @ shear @ turn)
 
 
@@ -131,9 +131,9 @@ def _cast_shadow(rng: np.random.Generator, backdrop: Image.Image, coverage: Imag
     """Darkens the backdrop where the product, given by its coverage, keeps the light away."""
     small = coverage.reduce(_SHADOW_SCALE)
     reach = min(small.size)
-    blurred = small.filter(ImageFilter.GaussianBlur(spread(rng, 0.02, 0.06) * reach))
-    offset = (round(spread(rng, -0.06, 0.06) * reach), round(spread(rng, 0.01, 0.07) * reach))
-    strength = spread(rng, 0.15, 0.5)
+    blurred = small.filter(ImageFilter.GaussianBlur(rng.uniform(0.02, 0.06) * reach))
+    offset = (round(rng.uniform(-0.06, 0.06) * reach), round(rng.uniform(0.01, 0.07) * reach))
+    strength = rng.uniform(0.15, 0.5)
     moved = Image.new("L", small.size)
     moved.paste(blurred.point(lambda value: value * strength), offset)
     backdrop.paste((20, 18, 24), mask=moved.resize(backdrop.size, Image.Resampling.BILINEAR))
@@ -141,18 +141,18 @@ def _cast_shadow(rng: np.random.Generator, backdrop: Image.Image, coverage: Imag
 
 def _lit(rng: np.random.Generator, photo: Image.Image, coverage: Image.Image) -> Image.Image:
     """The photo under a light of its own, which also rounds off the product, given by its coverage."""
-    corners = np.hypot(_DOWN, _ACROSS) ** 2 * spread(rng, 0.0, 0.18)
-    light = _spread_out(spread(rng, 0.8, 1.12) * (1 + _slope(rng, _FALL_OFF) - corners), photo.size)
+    corners = np.hypot(_DOWN, _ACROSS) ** 2 * rng.uniform(0.0, 0.18)
+    light = _spread_out(rng.uniform(0.8, 1.12) * (1 + _slope(rng, _FALL_OFF) - corners), photo.size)
     relief = _spread_out(_slope(rng, _RELIEF), photo.size) * (np.asarray(coverage) * np.float32(1 / 255))
     pixels = np.asarray(photo) * (light * (1 + relief))[..., None]
     if rng.random() < _GRAIN_SHARE:
-        pixels += (rng.random(pixels.shape[:2], dtype=np.float32)[..., None] - 0.5) * spread(rng, 4, 24)
+        pixels += (rng.random(pixels.shape[:2], dtype=np.float32)[..., None] - 0.5) * rng.uniform(4, 24)
     return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))
 
 
 def _slope(rng: np.random.Generator, steepness: float) -> LightField:
     """A coarse grid that rises evenly in some direction, about 0."""
-    return spread(rng, -steepness, steepness) * _ACROSS + spread(rng, -steepness, steepness) * _DOWN
+    return rng.uniform(-steepness, steepness) * _ACROSS + rng.uniform(-steepness, steepness) * _DOWN
 
 
 def _spread_out(cells: LightField, size: tuple[int, int]) -> NDArray[np.float32]:

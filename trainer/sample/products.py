@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from trainer.sample.chance import pick, spread
+from trainer.sample.chance import pick
 from trainer.sample.shapes import (
     Ink,
     Outline,
@@ -26,7 +26,7 @@ __all__ = ["PRODUCTS"]
 
 def _t_shirt(rng: np.random.Generator) -> Parts:
     """A shirt with short sleeves, a round or pointed neck, and now and then a print on the chest."""
-    hem = (spread(rng, 0.44, 0.5), spread(rng, 0.7, 0.92))
+    hem = (rng.uniform(0.44, 0.5), rng.uniform(0.7, 0.92))
     cuff = pick(rng, [line((1.0, -0.36), (0.76, -0.1)), line((0.96, -0.2), (0.72, 0.0))])
     shoulder, armpit = (0.5, -0.84), (0.46, -0.34)
     side = np.concatenate([line((0.0, -0.92), (0.2, -0.94), shoulder), cuff, line(armpit, (0.44, 0.2), hem)])
@@ -39,7 +39,7 @@ def _t_shirt(rng: np.random.Generator) -> Parts:
 
 def _collar(rng: np.random.Generator, width: float) -> Parts:
     """The inside of the back, seen through the neck, and the trim along its edge."""
-    depth = spread(rng, 0.14, 0.3)
+    depth = rng.uniform(0.14, 0.3)
     round_neck = ellipse((0.0, -0.94), (width, depth), 0.0, 0.5)
     pointed_neck = line((width, -0.95), (0.0, -0.9 + depth), (-width, -0.95))
     front = pick(rng, [round_neck, pointed_neck])
@@ -50,13 +50,12 @@ def _chest_print(rng: np.random.Generator) -> Parts:
     disc = [Part(ellipse((0.0, -0.1), (0.22, 0.22)), Ink.TRIM), Part(ellipse((0.0, -0.1), (0.12, 0.12)), Ink.LIGHT)]
     band = [Part(box(-0.44, -0.2, 0.44, -0.02), Ink.TRIM)]
     pocket = [Part(box(0.1, -0.3, 0.34, -0.02), Ink.SHADE), Part(box(0.1, -0.3, 0.34, -0.24), Ink.TRIM)]
-    nothing: Parts = []
-    return pick(rng, [disc, band, pocket, nothing, nothing])
+    return pick(rng, [disc, band, pocket, [], []])
 
 
 def _dress(rng: np.random.Generator) -> Parts:
     """A narrow bodice on straps or cap sleeves, a belt, and a skirt that widens to a wavy hem."""
-    waist, width = spread(rng, -0.3, -0.12), spread(rng, 0.52, 0.78)
+    waist, width = rng.uniform(-0.3, -0.12), rng.uniform(0.52, 0.78)
     bodice = [(0.32, -0.62), (0.27, -0.45), (0.22, waist)]
     skirt = [(0.42, 0.25), (width, 0.92)]
     hem = [(width * at, 0.92 + 0.05 * (i % 2)) for i, at in enumerate((0.75, 0.5, 0.25, 0.0))]
@@ -78,8 +77,8 @@ def _shoulders(rng: np.random.Generator) -> Parts:
 
 def _trousers(rng: np.random.Generator) -> Parts:
     """Two legs, narrow to flared, from a waistband with pockets and a fly."""
-    hip, spread_at_hem = spread(rng, 0.4, 0.48), spread(rng, 0.4, 0.6)
-    leg = spread(rng, 0.26, 0.36)
+    hip, spread_at_hem = rng.uniform(0.4, 0.48), rng.uniform(0.4, 0.6)
+    leg = rng.uniform(0.26, 0.36)
     outer = smooth([(0.34, -0.95), (hip, -0.6), ((hip + spread_at_hem) / 2, 0.1), (spread_at_hem, 0.96)])
     inner = line((spread_at_hem - leg, 0.96), (0.1, 0.1), (0.03, -0.36), (0.0, -0.4))
     crease = ribbon(line((0.27, -0.35), (spread_at_hem - leg / 2, 0.92)), 0.025)
@@ -99,13 +98,12 @@ def _trousers(rng: np.random.Generator) -> Parts:
 
 def _turn_ups(rng: np.random.Generator, outer: float, leg: float) -> Parts:
     cuff = box(outer - leg - 0.01, 0.84, outer + 0.01, 0.98)
-    nothing: Parts = []
-    return pick(rng, [both_sides(cuff, Ink.LIGHT), nothing])
+    return pick(rng, [both_sides(cuff, Ink.LIGHT), []])
 
 
 def _hat(rng: np.random.Generator) -> Parts:
     """A hat with a wide brim and a band; its crown is dented or round."""
-    height, droop = spread(rng, -0.75, -0.5), spread(rng, 0.2, 0.3)
+    height, droop = rng.uniform(-0.75, -0.5), rng.uniform(0.2, 0.3)
     brim = [Part(ellipse((0.0, 0.4), (1.0, droop))), Part(_under_brim(droop), Ink.SHADE)]
     dented, bowler = [(0.0, height + 0.06), (0.28, height), (0.46, -0.3)], [(0.0, height), (0.34, height + 0.12)]
     crown = smooth([*pick(rng, [dented, bowler]), (0.54, 0.2), (0.52, 0.42), (0.0, 0.52)])
@@ -125,7 +123,7 @@ def _hat_band() -> Outline:
 
 def _lamp(rng: np.random.Generator) -> Parts:
     """A table lamp: a shade on a slim pole or a round belly, with a foot."""
-    top, wide, edge = spread(rng, 0.22, 0.4), spread(rng, 0.56, 0.72), spread(rng, -0.2, -0.02)
+    top, wide, edge = rng.uniform(0.22, 0.4), rng.uniform(0.56, 0.72), rng.uniform(-0.2, -0.02)
     cone = line((top, -0.95), (wide, edge))
     dome = smooth([(0.0, -0.95), (wide * 0.6, -0.82), (wide * 0.95, -0.4), (wide, edge)])
     shade = Part(mirrored(pick(rng, [cone, cone, dome])))
@@ -135,7 +133,7 @@ def _lamp(rng: np.random.Generator) -> Parts:
 
 
 def _lamp_stand(rng: np.random.Generator, edge: float) -> Parts:
-    foot_width = spread(rng, 0.3, 0.44)
+    foot_width = rng.uniform(0.3, 0.44)
     foot = smooth([(0.05, 0.8), (foot_width * 0.7, 0.86), (foot_width, 0.96)])
     pole = box(-0.05, edge - 0.1, 0.05, 0.9)
     belly = smooth([(0.06, edge), (0.1, 0.1), (0.34, 0.42), (0.26, 0.74), (0.14, 0.86)])
@@ -148,12 +146,12 @@ def _lamp_stand(rng: np.random.Generator, edge: float) -> Parts:
 def _vase(rng: np.random.Generator) -> Parts:
     """A turned vase, with or without handles, bands and flowers."""
     lip, neck, belly, foot = (
-        spread(rng, 0.2, 0.34),
-        spread(rng, 0.13, 0.2),
-        spread(rng, 0.42, 0.58),
-        spread(rng, 0.2, 0.3),
+        rng.uniform(0.2, 0.34),
+        rng.uniform(0.13, 0.2),
+        rng.uniform(0.42, 0.58),
+        rng.uniform(0.2, 0.3),
     )
-    low = spread(rng, 0.15, 0.45)
+    low = rng.uniform(0.15, 0.45)
     profile = smooth([(lip, -0.6), (neck, -0.36), (belly, low), (foot * 1.1, 0.86), (foot, 0.96)])
     mouth = [
         Part(ellipse((0.0, -0.6), (lip, 0.07)), Ink.SHADE),
@@ -170,14 +168,13 @@ def _vase(rng: np.random.Generator) -> Parts:
 def _vase_dressing(rng: np.random.Generator, lip: float, belly: float) -> Parts:
     handle = ribbon(smooth([(lip * 0.7, -0.48), (belly + 0.06, -0.4), (belly + 0.08, -0.1), (belly * 0.8, 0.1)]), 0.07)
     handles = both_sides(handle, Ink.TRIM)
-    nothing: Parts = []
-    return pick(rng, [handles, nothing, _flowers(rng)])
+    return pick(rng, [handles, [], _flowers(rng)])
 
 
 def _flowers(rng: np.random.Generator) -> Parts:
     parts: Parts = []
     for lean in (-0.42, 0.05, 0.45):
-        head = (lean + spread(rng, -0.06, 0.06), spread(rng, -1.3, -1.05))
+        head = (lean + rng.uniform(-0.06, 0.06), rng.uniform(-1.3, -1.05))
         parts += [
             Part(ribbon(smooth([(lean * 0.2, -0.55), (lean * 0.6, -0.85), head]), 0.045), Ink.SHADE),
             *_flower(head),
@@ -193,7 +190,7 @@ def _flower(centre: tuple[float, float]) -> Parts:
 
 def _cushion(rng: np.random.Generator) -> Parts:
     """A plump oblong with pointed corners, piping, and a button, a cross seam or tassels."""
-    height, pinch = spread(rng, 0.58, 0.82), spread(rng, 0.06, 0.12)
+    height, pinch = rng.uniform(0.58, 0.82), rng.uniform(0.06, 0.12)
     edge = _pillow(0.95, height, pinch)
     corners = [(x * 0.97, y * height) for x in (-1, 1) for y in (-1, 1)]
     tassels = [Part(ellipse(at, (0.09, 0.09)), Ink.TRIM) for at in corners]
@@ -218,14 +215,13 @@ def _creases(height: float) -> Parts:
 
 def _clock(rng: np.random.Generator) -> Parts:
     """A round clock for the wall, or one with bells and feet for the bedside."""
-    hour = spread(rng, 0.0, 1.0)
-    rim = spread(rng, 0.1, 0.16)
+    hour = rng.uniform(0.0, 1.0)
+    rim = rng.uniform(0.1, 0.16)
     face = [Part(ellipse((0.0, 0.0), (0.82, 0.82)), Ink.TRIM), Part(ellipse((0.0, 0.0), (0.82 - rim, 0.82 - rim)))]
     ticks = [Part(_spoke(at / 12, 0.5, 0.62, 0.07 if at % 3 == 0 else 0.035), Ink.TRIM) for at in range(12)]
     hands = [Part(_spoke(hour, -0.08, 0.34, 0.09), Ink.TRIM), Part(_spoke(hour * 12 % 1, -0.1, 0.52, 0.06), Ink.TRIM)]
     hub = Part(ellipse((0.0, 0.0), (0.08, 0.08)), Ink.TRIM)
-    nothing: Parts = []
-    return [*pick(rng, [_bells(), nothing]), *face, *ticks, *hands, hub]
+    return [*pick(rng, [_bells(), []]), *face, *ticks, *hands, hub]
 
 
 def _spoke(turn: float, start: float, stop: float, width: float) -> Outline:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from trainer.sample.chance import pick, spread
+from trainer.sample.chance import pick
 
 __all__ = [
     "PAPER",
@@ -108,8 +108,8 @@ def _scatter(rng: np.random.Generator, image: Image.Image, ground: Colour) -> No
     """Draws small things on the backdrop, in colours near its own, so that none is taken for the product."""
     drawing = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(4, 12))):
-        radius = spread(rng, 0.02, 0.07) * min(image.size)
-        at = (spread(rng, 0, image.width), spread(rng, 0, image.height))
+        radius = rng.uniform(0.02, 0.07) * min(image.size)
+        at = (rng.uniform(0, image.width), rng.uniform(0, image.height))
         sides = pick(rng, (3, 4, 5, 6, 24))
         fill = blend(ground, pick(rng, PALETTE), _CLUTTER_TINT)
         drawing.regular_polygon((*at, radius), sides, int(rng.integers(360)), fill=fill)
@@ -152,7 +152,7 @@ def cover_body(rng: np.random.Generator, across: Field, down: Field, colours: Co
     """An RGB image, the cloth or glaze from which the body is cut; given its x and y at every pixel."""
     share = pick(rng, _PATTERNS)(rng, across, down)
     size = across.shape[::-1]
-    second = blend(colours.body, colours.second, spread(rng, *_MIX))
+    second = blend(colours.body, colours.second, rng.uniform(*_MIX))
     body = Image.new("RGB", size, colours.body)
     body.paste(second, mask=Image.fromarray((share * np.float32(255)).astype(np.uint8)))
     return body
@@ -164,16 +164,16 @@ def _plain(_rng: np.random.Generator, across: Field, _down: Field) -> Field:
 
 def _stripes(rng: np.random.Generator, across: Field, down: Field) -> Field:
     along = pick(rng, (across, down, across + down))
-    return _bars(along, spread(rng, 2.5, 6.0), spread(rng, 0.3, 0.6))
+    return _bars(along, rng.uniform(2.5, 6.0), rng.uniform(0.3, 0.6))
 
 
 def _checks(rng: np.random.Generator, across: Field, down: Field) -> Field:
-    count = spread(rng, 2.0, 4.0)
+    count = rng.uniform(2.0, 4.0)
     return (_bars(across, count, 0.5) + _bars(down, count, 0.5)) * np.float32(0.5)
 
 
 def _dots(rng: np.random.Generator, across: Field, down: Field) -> Field:
-    count, radius = spread(rng, 2.5, 5.0), spread(rng, 0.2, 0.34)
+    count, radius = rng.uniform(2.5, 5.0), rng.uniform(0.2, 0.34)
     x, y = (across * count) % 1 - 0.5, (down * count) % 1 - 0.5
     return (x * x + y * y < radius * radius).astype(np.float32)
 

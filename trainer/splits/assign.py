@@ -2,38 +2,21 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from models.errors import DataError
 from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import Applicant, AssignedPhoto, Assignment
-from trainer.splits.groups import SET_ASIDE, group_name, group_photos
+from trainer.splits.groups import group_name, group_photos
 from trainer.splits.set_aside import drop_training_twins, keep_trained
 
-__all__ = ["FreeGroup", "Standing", "assign_splits", "stratify"]
+__all__ = ["assign_splits", "share_out"]
 
 HELD_OUT: Final = 10
 """One in so many photos of a class goes to validation, and to test."""
-
-
-@dataclass(frozen=True)
-class FreeGroup:
-    """A group that may go to any open split: the class of most of its photos, and how many it has."""
-
-    label: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What of a class has its place already: photos a split, and groups."""
-
-    photos: Mapping[Split, int]
-    groups: int
 
 
 def assign_splits(
@@ -64,15 +47,14 @@ def assign_splits(
             "say open."
         )
         raise DataError(msg)
-    grouping = group_photos(applicants, links)
-    photos = _assigned(applicants, grouping.groups, seed)
+    groups, bridges = group_photos(applicants, links)
+    photos = _assigned(applicants, groups, seed)
     bridging = []
-    for place, bridged in grouping.bridges.items():
+    for place, bridged in bridges.items():
         ends = " and with ".join(f"{applicants[end].path} in {applicants[end].split}" for end in bridged)
         bridging.append(Exclusion(applicants[place].path, "bridges_splits", f"It belongs with {ends}"))
-    earlier_groups = {photo.group for photo, applicant in photos if applicant.fixed}
-    kept = [photo for photo, _ in photos]
-    dropped: list[Exclusion] = []
+    earlier_groups = {photos[place].group for place in photos if applicants[place].fixed}
+    kept, dropped = list(photos.values()), list[Exclusion]()
     if fix_leaks:
         kept, dropped = drop_training_twins(kept, earlier_groups)
     covered = keep_trained(kept, earlier_groups)
@@ -83,21 +65,17 @@ def _is_extended(applicants: Sequence[Applicant]) -> bool:
     return any(applicant.fixed for applicant in applicants)
 
 
-def _assigned(
-    applicants: Sequence[Applicant], groups: npt.NDArray[np.intp], seed: int
-) -> list[tuple[AssignedPhoto, Applicant]]:
+def _assigned(applicants: Sequence[Applicant], groups: Mapping[int, int], seed: int) -> dict[int, AssignedPhoto]:
+    """The photo of each place that has a group, with its split and the name of its group."""
     members: defaultdict[int, list[int]] = defaultdict(list)
-    for place, group in enumerate(groups.tolist()):
-        if group != SET_ASIDE:
-            members[group].append(place)
+    for place, group in groups.items():
+        members[group].append(place)
     names = {group: _name([applicants[place] for place in places]) for group, places in members.items()}
     splits = _splits(applicants, members, names, seed)
-    assigned = []
-    for place, group in enumerate(groups.tolist()):
-        if group != SET_ASIDE:
-            a = applicants[place]
-            photo = AssignedPhoto(a.path, a.label, splits[place], a.sha256, names[group], a.product, a.present)
-            assigned.append((photo, a))
+    assigned = {}
+    for place, group in groups.items():
+        a = applicants[place]
+        assigned[place] = AssignedPhoto(a.path, a.label, splits[place], a.sha256, names[group], a.product, a.present)
     return assigned
 
 
@@ -114,6 +92,8 @@ def _splits(
     cuts = bool(given) and not _is_extended(applicants)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in given)]
     splits: dict[int, Split] = {}
+    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # photos of each class; those not present count not
+    placed_groups: Counter[str] = Counter()
     free = []
     for group, places in members.items():
         decided = {applicants[place].split for place in places}
@@ -122,99 +102,75 @@ def _splits(
             continue
         joins = next(split for split in decided if split is not None)
         splits.update((place, applicants[place].split or joins) for place in places)
+        present = [place for place in places if applicants[place].present]
+        for place in present:
+            placed[applicants[place].label][splits[place]] += 1
+        placed_groups.update({applicants[place].label for place in present})
     free.sort(key=names.__getitem__)
-    shuffled = [free[i] for i in np.random.default_rng(seed).permutation(len(free))]
-    wanted = []
-    for group in shuffled:
-        counts = Counter(applicants[place].label for place in members[group])
-        commonest = min(counts, key=lambda label: (-counts[label], label))
-        wanted.append(FreeGroup(commonest, counts.total()))
-    chosen = stratify(wanted, _standing(applicants, members, splits), open_splits)
-    for group, split in zip(shuffled, chosen, strict=True):
-        splits.update(dict.fromkeys(members[group], split))
+    by_class: defaultdict[str, list[int]] = defaultdict(list)
+    for number in np.random.default_rng(seed).permutation(len(free)):
+        counts = Counter(applicants[place].label for place in members[free[number]])
+        by_class[min(counts, key=lambda label: (-counts[label], label))].append(free[number])
+    for label, groups in by_class.items():
+        sizes = [len(members[group]) for group in groups]
+        for group, split in zip(
+            groups, share_out(sizes, placed[label], placed_groups[label], open_splits), strict=True
+        ):
+            splits.update(dict.fromkeys(members[group], split))
     return splits
 
 
-def _standing(
-    applicants: Sequence[Applicant], members: Mapping[int, Sequence[int]], splits: Mapping[int, Split]
-) -> dict[str, Standing]:
-    """What is in place already; photos that are not present count for nothing."""
-    photos: defaultdict[str, Counter[Split]] = defaultdict(Counter)
-    groups: Counter[str] = Counter()
-    for places in members.values():
-        standing = [place for place in places if place in splits and applicants[place].present]
-        for place in standing:
-            photos[applicants[place].label][splits[place]] += 1
-        groups.update({applicants[place].label for place in standing})
-    return {label: Standing(counts, groups[label]) for label, counts in photos.items()}
-
-
-def stratify(
-    groups: Sequence[FreeGroup], standing: Mapping[str, Standing], open_splits: Sequence[Split]
+def share_out(
+    sizes: Sequence[int], placed: Mapping[Split, int], placed_groups: int, open_splits: Sequence[Split]
 ) -> list[Split]:
-    """Give each group a split: in the order given, the one that lacks most photos of its class.
+    """Give each group of a class a split: in the order given, the one that lacks most photos of the class.
 
     A group goes to validation or test only where that brings the class nearer to its tenth. A class of two groups has
     one held out, a class of three has one in each split.
 
     Args:
-        groups: in random order.
-        standing: of the classes that have photos in place.
+        sizes: photos of each group, which are in random order.
+        placed: photos of the class that have their place already.
+        placed_groups: their groups.
         open_splits: training, and those that it may share with.
     """
-    by_class: defaultdict[str, list[int]] = defaultdict(list)
-    for number, group in enumerate(groups):
-        by_class[group.label].append(number)
-    chosen = [Split.TRAIN] * len(groups)
-    for label, numbers in by_class.items():
-        shares = _Shares([groups[n].size for n in numbers], standing.get(label, Standing({}, 0)), open_splits)
-        for number, split in zip(numbers, shares.share_out(), strict=True):
-            chosen[number] = split
+    photos = Counter({split: placed.get(split, 0) for split in open_splits})
+    total = sum(sizes) + photos.total()
+    chosen = _first_ones(sizes, photos, placed_groups + len(sizes), total)
+    for number, split in chosen.items():
+        photos[split] += sizes[number]
+    for number, size in enumerate(sizes):
+        if number not in chosen:
+            chosen[number] = _neediest(size, photos, total)
+            photos[chosen[number]] += size
+    return [chosen[number] for number in range(len(sizes))]
+
+
+def _first_ones(sizes: Sequence[int], photos: Counter[Split], groups: int, total: int) -> dict[int, Split]:
+    """One group for each split that has none of the class, as long as one is left for training.
+
+    It is the first group that is no larger than a split should be, else the smallest.
+    """
+    chosen: dict[int, Split] = {}
+    spare = len(sizes) - (not photos[Split.TRAIN])
+    for fewer, split in enumerate(_held_out(photos), start=1):
+        if not photos[split] and groups > fewer and len(chosen) < spare:
+            left = [number for number in range(len(sizes)) if number not in chosen]
+            fitting = (number for number in left if HELD_OUT * sizes[number] <= total)
+            chosen[next(fitting, min(left, key=sizes.__getitem__))] = split
     return chosen
 
 
-class _Shares:
-    """The photos of one class in each open split, as its groups find their places."""
+def _neediest(size: int, photos: Counter[Split], total: int) -> Split:
+    held_out = _held_out(photos)
+    if not held_out:
+        return Split.TRAIN
+    split = min(held_out, key=photos.__getitem__)
+    lack = total - HELD_OUT * photos[split]
+    lack_of_training = total * (HELD_OUT - len(held_out)) - HELD_OUT * photos[Split.TRAIN]
+    fits = HELD_OUT * size <= min(total, 2 * lack)
+    return split if fits and lack > lack_of_training else Split.TRAIN
 
-    def __init__(self, sizes: Sequence[int], standing: Standing, open_splits: Sequence[Split]) -> None:
-        self._sizes = sizes
-        self._groups = standing.groups + len(sizes)
-        self._photos = Counter({split: standing.photos.get(split, 0) for split in open_splits})
-        self._held_out: list[Split] = [split for split in open_splits if split is not Split.TRAIN]
-        self._total = sum(sizes) + self._photos.total()
 
-    def share_out(self) -> list[Split]:
-        """The split of each group."""
-        chosen: dict[int, Split] = self._first_ones()
-        for number, split in chosen.items():
-            self._photos[split] += self._sizes[number]
-        for number, size in enumerate(self._sizes):
-            if number not in chosen:
-                chosen[number] = self._neediest(size)
-                self._photos[chosen[number]] += size
-        return [chosen[number] for number in range(len(self._sizes))]
-
-    def _first_ones(self) -> dict[int, Split]:
-        """One group for each split that has none of the class, as long as one is left for training."""
-        chosen: dict[int, Split] = {}
-        spare = len(self._sizes) - (not self._photos[Split.TRAIN])
-        for fewer, split in enumerate(self._held_out, start=1):
-            if not self._photos[split] and self._groups > fewer and len(chosen) < spare:
-                chosen[self._handiest(chosen)] = split
-        return chosen
-
-    def _handiest(self, taken: Mapping[int, Split]) -> int:
-        """The first group that is no larger than a split should be, else the smallest."""
-        left = [number for number in range(len(self._sizes)) if number not in taken]
-        fitting = (number for number in left if HELD_OUT * self._sizes[number] <= self._total)
-        return next(fitting, min(left, key=self._sizes.__getitem__))
-
-    def _neediest(self, size: int) -> Split:
-        if not self._held_out:
-            return Split.TRAIN
-        split = min(self._held_out, key=self._photos.__getitem__)
-        lack = self._total - HELD_OUT * self._photos[split]
-        share_of_training = self._total * (HELD_OUT - len(self._held_out))
-        lack_of_training = share_of_training - HELD_OUT * self._photos[Split.TRAIN]
-        fits = HELD_OUT * size <= min(self._total, 2 * lack)
-        return split if fits and lack > lack_of_training else Split.TRAIN
+def _held_out(photos: Counter[Split]) -> list[Split]:
+    return [split for split in photos if split is not Split.TRAIN]

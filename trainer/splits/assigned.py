@@ -1,8 +1,8 @@
 """Which photo is for training, for validation and for test, and the file that keeps it from training to training."""
 
 import csv
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +10,7 @@ from models.errors import DataError
 from trainer.data.csv_files import write_rows
 from trainer.data.dataset import Exclusion, Split
 
-__all__ = ["Applicant", "AssignedPhoto", "Assignment", "read_splits", "take_out", "write_splits"]
+__all__ = ["Applicant", "AssignedPhoto", "Assignment", "read_splits", "write_splits"]
 
 _COLUMNS: Final = ("image", "label", "split", "sha256", "group", "product", "present")
 _PRESENT: Final = {"true": True, "false": False}
@@ -26,9 +26,8 @@ class Applicant:
         sha256: of the file.
         product: as the person named it, today or before.
         split: given by the person or by an earlier training; none where it is still to be decided.
-        group: its name in an earlier training; none for a new photo.
+        group: its name in an earlier training, which has decided on the split then; none for a new photo.
         present: false for a photo of an earlier training that the data lack now.
-        fixed: whether an earlier training has decided on the split.
         earlier_label: its class in that training; none for a new photo.
         open: whether the person leaves its split to Hangtag, though others have one.
     """
@@ -40,9 +39,13 @@ class Applicant:
     split: Split | None = None
     group: str | None = None
     present: bool = True
-    fixed: bool = False
     earlier_label: str | None = None
     open: bool = False
+
+    @property
+    def fixed(self) -> bool:
+        """Whether an earlier training has decided on the split."""
+        return self.group is not None
 
     @property
     def relabeled(self) -> bool:
@@ -88,17 +91,6 @@ class Assignment:
     photos: list[AssignedPhoto]
     set_aside: list[Exclusion]
     notes: tuple[str, ...]
-
-
-def take_out(
-    photos: Sequence[AssignedPhoto], places: Collection[int], earlier_groups: Collection[str]
-) -> list[AssignedPhoto]:
-    """Take the photos at some places out of a training; what an earlier training knew keeps its row, as not present."""
-    return [
-        replace(photo, present=False) if place in places else photo
-        for place, photo in enumerate(photos)
-        if place not in places or photo.group in earlier_groups
-    ]
 
 
 def write_splits(path: Path, photos: Sequence[AssignedPhoto]) -> None:

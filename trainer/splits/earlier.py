@@ -1,24 +1,14 @@
 """Which photos an earlier training has seen already: they keep their splits."""
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from models.errors import DataError
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.splits.assigned import Applicant, AssignedPhoto
 
 __all__ = ["match_earlier"]
-
-
-class _Face(NamedTuple):
-    """What a photo of today and one of an earlier training are compared by."""
-
-    sha256: str
-    path: str
-    label: str
-    split: Split | None
 
 
 def match_earlier(
@@ -42,82 +32,74 @@ def match_earlier(
     Raises:
         DataError: the person has given an earlier photo another split.
     """
-    faces = [_Face(s, str(p.path), p.label, p.split) for p, s in zip(photos, sha256s, strict=True)]
-    matching = _Matching(faces, earlier)
-    _check_unmoved(photos, [None if row is None else earlier[row] for row in matching.rows])
+    today = [
+        Applicant(p.path, p.label, s, p.product, p.split, open=p.open) for p, s in zip(photos, sha256s, strict=True)
+    ]
+    known: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
+    for old in earlier:
+        known[old.sha256].setdefault(old.split, old)
+    least = {sha256: found[max(found, key=lambda split: split.rank)] for sha256, found in known.items()}
+    rows = _matched(today, earlier, least)
+    _check_unmoved([(one, None if row is None else earlier[row]) for one, row in zip(today, rows, strict=True)])
     applicants = []
-    for photo, sha256, row in zip(photos, sha256s, matching.rows, strict=True):
-        copied = matching.copied(sha256)
+    for one, row in zip(today, rows, strict=True):
         if row is not None:
-            known = _absent(earlier[row])
-            product = photo.product or known.product
-            found = replace(known, path=photo.path, label=photo.label, sha256=sha256, product=product, present=True)
-        elif photo.split is None and copied is not None:  # a copy of photos in several splits
-            found = Applicant(photo.path, photo.label, sha256, photo.product, copied.split, copied.group, fixed=True)
+            kept = earlier[row]
+            decided = replace(one, split=kept.split, group=kept.group, earlier_label=kept.label)
+            applicants.append(replace(decided, product=one.product or kept.product))
+        elif one.split is None and len(known.get(one.sha256, ())) > 1:  # a copy of photos in several splits
+            copied = least[one.sha256]
+            applicants.append(replace(one, split=copied.split, group=copied.group))
         else:
-            found = Applicant(photo.path, photo.label, sha256, photo.product, photo.split, open=photo.open)
-        applicants.append(found)
-    matched = set(matching.rows)
-    return [*applicants, *(_absent(row) for number, row in enumerate(earlier) if number not in matched)]
+            applicants.append(one)
+    matched = set(rows)
+    return [*applicants, *(_absent(old) for row, old in enumerate(earlier) if row not in matched)]
 
 
 def _absent(row: AssignedPhoto) -> Applicant:
     known = Applicant(row.path, row.label, row.sha256, row.product, row.split, row.group)
-    return replace(known, present=False, fixed=True, earlier_label=row.label)
+    return replace(known, present=False, earlier_label=row.label)
 
 
-class _Matching:
-    """Each photo's row of the earlier training; a row belongs to one photo at most."""
+def _matched(
+    today: Sequence[Applicant], earlier: Sequence[AssignedPhoto], least: Mapping[str, AssignedPhoto]
+) -> list[int | None]:
+    """Each photo's row of the earlier training; a row belongs to one photo at most.
 
-    def __init__(self, faces: Sequence[_Face], earlier: Sequence[AssignedPhoto]) -> None:
-        self.rows: list[int | None] = [None] * len(faces)
-        order = sorted(range(len(earlier)), key=lambda row: (not earlier[row].present, -earlier[row].split.rank))
-        self._photos = dict(enumerate(faces))
-        self._rows = {row: _Face(p.sha256, str(p.path), p.label, p.split) for row in order for p in (earlier[row],)}
-        self._copied: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
-        for photo in earlier:
-            self._copied[photo.sha256].setdefault(photo.split, photo)
-        self._match()
+    Args:
+        today: the photos.
+        earlier: the rows.
+        least: content → a row of it in the split that least is learned from.
+    """
+    found: list[int | None] = [None] * len(today)
+    asking = dict(enumerate(today))
+    order = sorted(range(len(earlier)), key=lambda row: (not earlier[row].present, -earlier[row].split.rank))
+    offered = {row: earlier[row] for row in order}
 
-    def copied(self, sha256: str) -> AssignedPhoto | None:
-        """The earlier photo with this content that least is learned from, where there are some in several splits."""
-        rows = self._copied.get(sha256, {})
-        return rows[max(rows, key=lambda split: split.rank)] if len(rows) > 1 else None
-
-    def _match(self) -> None:
-        self._claim(lambda face: face)
-        self._claim(lambda face: (face.sha256, face.path, face.label))
-        self._claim(lambda face: (face.sha256, face.path))
-        self._claim(lambda face: (face.sha256, face.split))
-        self._claim(lambda face: face.sha256, offered=self._is_least_learned_from)
-        self._claim(lambda face: face.path, asking=lambda face: face.sha256 not in self._copied)
-
-    def _is_least_learned_from(self, face: _Face) -> bool:
-        splits = self._copied[face.sha256]
-        return face.split == max(splits, key=lambda split: split.rank)
-
-    def _claim(
-        self,
-        key: Callable[[_Face], Hashable],
-        offered: Callable[[_Face], bool] = lambda face: True,
-        asking: Callable[[_Face], bool] = lambda face: True,
-    ) -> None:
-        """Match what is left on both sides and has equal keys, in order."""
+    def claim(key: Callable[[Applicant | AssignedPhoto], Hashable]) -> None:
+        """Match what is left on both sides and has equal keys, in order; what has none waits."""
         rows: defaultdict[Hashable, deque[int]] = defaultdict(deque)
-        for row, face in self._rows.items():
-            if offered(face):
-                rows[key(face)].append(row)
-        for place, face in list(self._photos.items()):
-            if asking(face) and (found := rows.get(key(face))):
-                row = found.popleft()
-                self.rows[place] = row
-                del self._photos[place], self._rows[row]
+        for row, old in offered.items():
+            rows[key(old)].append(row)
+        for place, one in list(asking.items()):
+            wanted = key(one)
+            if wanted is not None and rows.get(wanted):
+                found[place] = row = rows[wanted].popleft()
+                del asking[place], offered[row]
+
+    claim(lambda one: (one.sha256, one.path, one.label, one.split))
+    claim(lambda one: (one.sha256, one.path, one.label))
+    claim(lambda one: (one.sha256, one.path))
+    claim(lambda one: (one.sha256, one.split))
+    claim(lambda one: None if isinstance(one, AssignedPhoto) and one.split != least[one.sha256].split else one.sha256)
+    claim(lambda one: None if isinstance(one, Applicant) and one.sha256 in least else one.path)
+    return found
 
 
-def _check_unmoved(photos: Sequence[LabeledPhoto], rows: Sequence[AssignedPhoto | None]) -> None:
-    given = {photo.split for photo in photos}
+def _check_unmoved(pairs: Sequence[tuple[Applicant, AssignedPhoto | None]]) -> None:
+    given = {photo.split for photo, _ in pairs}
     moved = []
-    for photo, row in zip(photos, rows, strict=True):
+    for photo, row in pairs:
         if row is not None and photo.split not in {None, row.split}:
             is_cut = photo.split is Split.TRAIN and row.split not in given  # for want of a given one
             if not is_cut:

@@ -4,9 +4,10 @@ import csv
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ import numpy as np
 from models.errors import DataError
 from models.text import number_of
 from trainer.check.check_reports import listed
-from trainer.check.checkup import CheckView, look_at
+from trainer.check.checkup import Advance, look_at
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import TOGETHER, Guess, guess_from_accidents
 from trainer.data.csv_files import write_rows
@@ -29,7 +30,6 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 
 __all__ = ["Prepared", "SplitOptions", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
 
-Advance = Callable[[int, int], None]
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 
@@ -71,23 +71,16 @@ class Prepared:
 
 
 def prepare(
-    dataset: Dataset, pixels: PixelStore, statistics: StatisticsStore, options: SplitOptions, view: CheckView
+    dataset: Dataset, pixels: PixelStore, statistics: StatisticsStore, options: SplitOptions, advance: Advance
 ) -> Prepared:
     """Look at the photos, decode them, set aside what cannot be learned from, and give every other photo a split.
-
-    Args:
-        dataset: what was found on disk.
-        pixels: where pixels are kept.
-        statistics: where image statistics are kept.
-        options: how photos are to be divided.
-        view: who is told how it goes.
 
     Raises:
         DataError: too little is left to learn from, or the data do not fit the earlier splits.
     """
-    looked = look_at(dataset.photos, statistics, view)
+    looked = look_at(dataset.photos, statistics, advance)
     hashed = list(zip(looked.photos, looked.sha256s, strict=True))
-    readable, undecoded = _decode(hashed, pixels, lambda done, total: view.advance("Decoding", done, total))
+    readable, undecoded = _decode(hashed, pixels, advance)
     faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in looked.faulty]
     unusable = [*faulty, *undecoded]
     if not readable:
@@ -102,15 +95,15 @@ def prepare(
             f"even {earlier[0].path}; give the splits of a training on these photos."
         )
         raise DataError(msg)
-    applicants, relations = _relate(applicants, statistics, view)
-    unlearnable = find_unlearnable(applicants, relations)
-    remaining, links = _without(applicants, relations.links(), unlearnable.excluded)
+    applicants, relations = _relate(applicants, statistics, advance)
+    unlearnable, disputed = find_unlearnable(applicants, relations)
+    remaining, links = _without(applicants, relations.links(), unlearnable)
     with _naming(unusable):
         assignment = assign_splits(remaining, links, options.seed, fix_leaks=options.fix_leaks)
-    excluded = [*dataset.excluded, *unusable, *unlearnable.excluded.values(), *assignment.set_aside]
+    excluded = [*dataset.excluded, *unusable, *unlearnable.values(), *assignment.set_aside]
     used = [photo for photo in assignment.photos if photo.present]
-    shortcuts = _shortcuts(used, statistics, view)
-    notes = (*_notes(dataset, excluded, applicants, unlearnable.kept, used, shortcuts), *assignment.notes)
+    shortcuts = _shortcuts(used, statistics, advance)
+    notes = (*_notes(dataset, excluded, applicants, disputed, used, shortcuts), *assignment.notes)
     return Prepared(assignment.photos, excluded, tuple(sorted({photo.label for photo in used})), notes)
 
 
@@ -129,7 +122,7 @@ def _naming(unusable: Sequence[Exclusion]) -> Iterator[None]:
 
 
 def _relate(
-    applicants: Sequence[Applicant], statistics: StatisticsStore, view: CheckView
+    applicants: Sequence[Applicant], statistics: StatisticsStore, advance: Advance
 ) -> tuple[list[Applicant], Relations]:
     """How the photos relate to each other, and to those of earlier that this machine's cache knows.
 
@@ -142,9 +135,7 @@ def _relate(
         seen = one.present or not (statistics.lacks(one.sha256) or statistics.fault(one.sha256))
         (known if seen else unknown).append(one)
     photos = [LabeledPhoto(a.path, a.label, a.split, a.product) for a in known]
-    relations = relate(
-        photos, [a.sha256 for a in known], statistics, lambda done, total: view.advance("Comparing", done, total)
-    )
+    relations = relate(photos, [a.sha256 for a in known], statistics, partial(advance, "Comparing"))
     return [*known, *unknown], relations
 
 
@@ -165,36 +156,34 @@ def _without(
     return remaining, relinked
 
 
-def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, view: CheckView) -> list[Guess]:
-    groups = {name: number for number, name in enumerate(dict.fromkeys(photo.group for photo in used))}
+def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, advance: Advance) -> list[Guess]:
     guesses = guess_from_accidents(
         statistics.statistics([photo.sha256 for photo in used]),
         [photo.path for photo in used],
         [photo.label for photo in used],
-        np.array([groups[photo.group] for photo in used], np.intp),
-        lambda done, total: view.advance("Guessing", done, total),
+        np.unique([photo.group for photo in used], return_inverse=True)[1],
+        partial(advance, "Guessing"),
     )
     return [guess for guess in guesses if guess.is_shortcut]
 
 
 def decode_all(
-    photos: Sequence[LabeledPhoto], store: PixelStore, on_photo: Advance
+    photos: Sequence[LabeledPhoto], store: PixelStore
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    """Decode what the store lacks, and tell (decoded, to decode).
+    """Decode what the store lacks.
 
     Returns:
         The readable photos with the SHA-256 of their files, and the others.
     """
     hashed, unread = hash_photos(photos)
-    readable, faulty = _decode(hashed, store, on_photo)
+    readable, faulty = _decode(hashed, store, lambda _what, _done, _total: None)
     return readable, [*(Exclusion(photo.path, fault.kind, fault.message) for photo, fault in unread), *faulty]
 
 
 def _decode(
-    hashed: Sequence[tuple[LabeledPhoto, str]], store: PixelStore, on_photo: Advance
+    hashed: Sequence[tuple[LabeledPhoto, str]], store: PixelStore, advance: Advance
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    files = {sha256: photo.path for photo, sha256 in hashed}
-    _add({sha256: path for sha256, path in files.items() if store.lacks(sha256)}, store, on_photo)
+    _add({sha256: photo.path for photo, sha256 in hashed if store.lacks(sha256)}, store, advance)
     readable, faulty = [], []
     for photo, sha256 in hashed:
         fault = store.fault(sha256)
@@ -205,13 +194,13 @@ def _decode(
     return readable, faulty
 
 
-def _add(files: Mapping[str, Path], store: PixelStore, on_photo: Advance) -> None:
+def _add(files: Mapping[str, Path], store: PixelStore, advance: Advance) -> None:
     decoded = itertools.count(1)
-    store.add(files, len(os.sched_getaffinity(0)), lambda: on_photo(next(decoded), len(files)))
+    store.add(files, len(os.sched_getaffinity(0)), lambda: advance("Decoding", next(decoded), len(files)))
 
 
-def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advance) -> None:
-    """Decode a run's photos again, where the cache has lost them since, and tell (decoded, to decode).
+def restore(photos: Sequence[AssignedPhoto], store: PixelStore, advance: Advance) -> None:
+    """Decode a run's photos again, where the cache has lost them since.
 
     Raises:
         DataError: a photo that the cache lacks is gone, is another one now, or cannot be decoded any more.
@@ -221,7 +210,7 @@ def restore(photos: Sequence[AssignedPhoto], store: PixelStore, on_photo: Advanc
         if not holds(path, sha256):
             msg = f"{path} is gone or has changed since the run began, and its pixels are cached no more; train anew."
             raise DataError(msg)
-    _add(lost, store, on_photo)
+    _add(lost, store, advance)
     for sha256, path in lost.items():
         fault = store.fault(sha256)
         if fault is not None:
@@ -252,13 +241,8 @@ def _notes(
 ) -> Iterator[str]:
     """What a person should know of the data before it is learned from, a line each.
 
-    Args:
-        dataset: what was found on disk.
-        excluded: what was set aside.
-        applicants: the photos that could be read, and those of an earlier training.
-        disputed: how many photos under two labels were not set aside.
-        used: the photos that have a split and are used.
-        shortcuts: accidents that give classes away.
+    ``disputed`` photos under two labels were not set aside; ``applicants`` are those that could be read, and those of
+    an earlier training.
     """
     if excluded:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(e.reason for e in excluded).most_common())

@@ -2,14 +2,14 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 from models.errors import DataError
 from models.text import number_of
 from trainer.check.relations import Relations, is_placeholder
 from trainer.data.dataset import Exclusion, Split
-from trainer.splits.assigned import Applicant, AssignedPhoto, Assignment, take_out
+from trainer.splits.assigned import Applicant, AssignedPhoto, Assignment
 
 __all__ = ["count_leaks", "drop_training_twins", "find_unlearnable", "keep_trained"]
 
@@ -17,20 +17,7 @@ LISTED: Final = 3
 """More classes than these share a note."""
 
 
-@dataclass(frozen=True)
-class Unlearnable:
-    """What must not be learned from.
-
-    Attributes:
-        excluded: place → why.
-        kept: how many photos under two labels stay, since they are in validation or test already.
-    """
-
-    excluded: dict[int, Exclusion]
-    kept: int
-
-
-def find_unlearnable(applicants: Sequence[Applicant], relations: Relations) -> Unlearnable:
+def find_unlearnable(applicants: Sequence[Applicant], relations: Relations) -> tuple[dict[int, Exclusion], int]:
     """Find placeholders, and pictures under two labels.
 
     A picture under two labels goes altogether while its split is still to be decided. Where some of its photos have a
@@ -39,6 +26,10 @@ def find_unlearnable(applicants: Sequence[Applicant], relations: Relations) -> U
     Args:
         applicants: photos, those of an earlier training too.
         relations: of these photos; its places are theirs.
+
+    Returns:
+        Place → why it must not be learned from; and how many photos under two labels stay, since they are in validation
+        or test already.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
@@ -61,7 +52,7 @@ def find_unlearnable(applicants: Sequence[Applicant], relations: Relations) -> U
             other = next(applicants[p] for p in present if applicants[p].label != photo.label)
             message = f"The same picture is {photo.label} here and {other.label} at {other.path}; remove the wrong one."
             excluded[place] = Exclusion(photo.path, "label_conflict", message)
-    return Unlearnable(excluded, kept)
+    return excluded, kept
 
 
 def _disputed(applicants: Sequence[Applicant], present: Sequence[int]) -> set[int]:
@@ -111,7 +102,18 @@ def drop_training_twins(
         twin = twins.get(Split.TEST) or twins.get(Split.VAL)  # the photo that this one makes way for
         if twin is not None and photo.present and photo.split not in {Split.TEST, twin.split}:
             dropped[place] = Exclusion(photo.path, "leak", f"It belongs with {twin.path} in {twin.split}, which stays")
-    return take_out(photos, dropped, earlier_groups), list(dropped.values())
+    return _take_out(photos, dropped, earlier_groups), list(dropped.values())
+
+
+def _take_out(
+    photos: Sequence[AssignedPhoto], places: Collection[int], earlier_groups: Collection[str]
+) -> list[AssignedPhoto]:
+    """Take the photos at some places out of a training; what an earlier training knew keeps its row, as not present."""
+    return [
+        replace(photo, present=False) if place in places else photo
+        for place, photo in enumerate(photos)
+        if place not in places or photo.group in earlier_groups
+    ]
 
 
 def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()) -> Assignment:
@@ -129,7 +131,7 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
         if photo.present and photo.label not in trained
     }
     lost = Counter(photos[place].label for place in untrained)
-    kept = take_out(photos, untrained, earlier_groups)
+    kept = _take_out(photos, untrained, earlier_groups)
     if len(trained) < 2:  # noqa: PLR2004
         found = f"of {next(iter(trained))} only" if trained else "none"
         others = f" of {', '.join(sorted(lost))}" if lost else ""

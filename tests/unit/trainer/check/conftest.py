@@ -17,26 +17,10 @@ from trainer.data.image_statistics import ImageStatistics
 from trainer.data.photo_files import FaultKind, PhotoFault
 
 ORDINARY = ImageStatistics(
-    format="JPEG",
-    mode="RGB",
-    width=400,
-    height=300,
-    bytes=20_000,
-    orientation=1,
-    exif=False,
-    animated=False,
-    transparent=False,
-    grey=False,
-    brightness_5=0.2,
-    brightness_99=0.9,
-    entropy=7.5,
-    edges=60.0,
-    histogram_spread=50.0,
-    steepest=20,
-    border_red=250.0,
-    border_green=249.5,
-    border_blue=248.0,
-    pixels="00",
+    *("JPEG", "RGB", 400, 300, 20_000, 1),  # up to the orientation
+    *(False,) * 4,  # exif, animated, transparent, grey
+    *(0.2, 0.9, 7.5, 60.0, 50.0, 20),  # from the brightness to the steepest step
+    *(250.0, 249.5, 248.0, "00"),
 )
 
 
@@ -48,7 +32,7 @@ def ordinary():
 
 @pytest.fixture(scope="session")
 def table():
-    """Looks as a store gives them."""
+    """Statistics as a store gives them."""
 
     def of(looks):
         return pa.Table.from_pylist([asdict(one) for one in looks], pa.Table.from_pylist([asdict(ORDINARY)]).schema)
@@ -77,14 +61,7 @@ FAULTY = (
     Faulty(photo("shoe/x.txt"), PhotoFault(FaultKind.WRONG_EXTENSION, "Its content is JPEG; rename it.")),
 )
 
-WIDTH = Guess(
-    *("width", 0.93, 0.58),
-    is_shortcut=True,
-    pair=("hat", "shoe"),
-    pair_accuracy=0.93,
-    pair_majority=0.58,
-    classes=2,
-)
+WIDTH = Guess("width", 0.93, 0.58, True, ("hat", "shoe"), 0.93, 0.58, classes=2)
 
 
 @pytest.fixture

@@ -5,18 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from trainer.check.check_reports import (
     MEANINGS,
-    Summary,
+    check_summary,
     doubt_sentences,
+    json_of,
     leak_sentences,
     property_sentences,
     shortcut_sentences,
+    strict_faults,
     write_check_csv,
 )
-from trainer.check.checkup import Faulty, Looked, find
+from trainer.check.checkup import Faulty, Looked
 from trainer.check.issues import Issue, Judgement
 from trainer.check.relations import Leak, LeakKind
 from trainer.data.dataset import LabeledPhoto, Split
@@ -26,51 +27,22 @@ GOLDEN = Path(__file__).with_name("check.json")
 LATIN_1 = os.fsdecode(b"b\xe9ret")
 
 
-@pytest.fixture
-def summed():
-    def of(checkup):
-        return Summary.of(checkup, find(checkup), Path("/shop"), 1.23456)
-
-    return of
-
-
-@pytest.fixture
-def summary(summed, checkup):
-    return summed(checkup)
-
-
-def test_the_format_on_disk_is_this_one(summary):
+def test_the_format_on_disk_is_this_one(checkup):
     """Whoever changes it raises ``schema_version``: scripts read this file."""
-    assert summary.model_dump_json(indent=1) + "\n" == GOLDEN.read_text()
+    assert json_of(check_summary(checkup, Path("/shop"), 1.23456)) + "\n" == GOLDEN.read_text()
 
 
-def test_what_is_on_disk_can_be_read(summary):
-    assert Summary.model_validate_json(GOLDEN.read_text()) == summary
-
-
-@pytest.mark.parametrize("change", [{"schema_version": 2}, {"more": 1}, {"images": "many"}])
-def test_what_is_no_summary_is_refused(change):
-    with pytest.raises(ValidationError):
-        Summary.model_validate({**json.loads(GOLDEN.read_text()), **change})
-
-
-def test_what_strict_does_not_let_pass(summary, summed, checkup):
-    assert summary.strict_faults == {
-        "missing": 1,
-        "truncated": 1,
-        "unsupported": 1,
-        "label_conflict": 2,
-        "leak": 3,
-    }
+def test_what_strict_does_not_let_pass(checkup):
+    assert strict_faults(checkup) == {"missing": 1, "truncated": 1, "unsupported": 1, "label_conflict": 2, "leak": 3}
     sound = replace(
         checkup,
         looked=replace(checkup.looked, faulty=()),
         relations=replace(checkup.relations, conflicts=(), leaks=()),
     )
-    assert summed(sound).strict_faults == {}
+    assert strict_faults(sound) == {}
 
 
-def test_names_that_are_no_utf8_can_be_written_as_json(summed, checkup):
+def test_names_that_are_no_utf8_can_be_written_as_json(checkup):
     first, *others = checkup.looked.photos
     odd = LabeledPhoto(Path("/shop", LATIN_1, f"{LATIN_1}.png"), LATIN_1, first.split)
     gone = PhotoFault(FaultKind.MISSING, f"Nothing at {odd.path}.")
@@ -81,15 +53,13 @@ def test_names_that_are_no_utf8_can_be_written_as_json(summed, checkup):
         judgement=replace(checkup.judgement, properties={LATIN_1: {Issue.LIGHT: 0.9}}),
         guesses=(replace(checkup.guesses[0], pair=(LATIN_1, "shoe")),),
     )
-    found = Summary.of(named, find(named), odd.path.parent, 1.0)
-    read = json.loads(found.model_dump_json().encode())
+    read = json.loads(json_of(check_summary(named, odd.path.parent, 1.0)).encode())
     assert read["data"] == r"/shop/b\xe9ret"
     assert read["bad_files"][0]["image"] == r"/shop/b\xe9ret/b\xe9ret.png"
     assert read["bad_files"][0]["message"] == r"Nothing at /shop/b\xe9ret/b\xe9ret.png."
     assert read["classes"] == {r"b\xe9ret": 1, "shoe": 4, "hat": 3}
     assert read["properties"] == {r"b\xe9ret": {"light": 0.9}}
     assert read["shortcuts"][0]["pair"] == [r"b\xe9ret", "shoe"]
-    assert Summary.model_validate(read) == found
 
 
 @pytest.fixture
@@ -98,25 +68,21 @@ def written(tmp_path):
 
     def rows(checkup):
         path = tmp_path / "check.csv"
-        write_check_csv(path, checkup, find(checkup))
+        write_check_csv(path, checkup)
         with path.open(newline="", errors="surrogateescape") as file:
             return list(csv.DictReader(file, strict=True))
 
     return rows
 
 
-def test_the_columns_are_these(tmp_path, checkup):
-    write_check_csv(tmp_path / "check.csv", checkup, find(checkup))
-    header = (tmp_path / "check.csv").read_text().splitlines()[0].split(",")
-    assert header[:12] == [
+def test_photos_come_in_order_and_then_the_files_that_are_none(written, checkup):
+    rows = written(checkup)
+    assert list(rows[0]) == [
         *("image", "label", "split", "product", "sha256", "format", "width", "height", "bytes"),
         *("picture", "twin", "message"),
+        *(column for issue in Issue for column in (f"is_{issue}", f"{issue}_score")),
     ]
-    assert header[12:] == [column for issue in Issue for column in (f"is_{issue}", f"{issue}_score")]
-
-
-def test_photos_come_in_order_and_then_the_files_that_are_none(written, checkup):
-    assert [Path(row["image"]).name for row in written(checkup)] == [
+    assert [Path(row["image"]).name for row in rows] == [
         *("0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg", "6.jpg", "7.png"),
         *("cut.jpg", "gone.jpg", "page.jpg", "x.txt"),
     ]
@@ -124,21 +90,10 @@ def test_photos_come_in_order_and_then_the_files_that_are_none(written, checkup)
 
 def test_a_usable_photo(written, checkup):
     row = written(checkup)[0]
-    known = {name: row[name] for name in row if not name.startswith("is_") and not name.endswith("_score")}
-    assert known == {
-        "image": "hat/0.jpg",
-        "label": "hat",
-        "split": "train",
-        "product": "H1",
-        "sha256": "sha0",
-        "format": "JPEG",
-        "width": "400",
-        "height": "300",
-        "bytes": "20000",
-        "picture": "0",
-        "twin": "hat/1.jpg",
-        "message": "",
-    }
+    assert list(row.values())[:12] == [
+        *("hat/0.jpg", "hat", "train", "H1", "sha0", "JPEG", "400", "300", "20000"),
+        *("0", "hat/1.jpg", ""),
+    ]
     assert {name for name in row if row[name] == "true"} == {"is_exact_duplicate", "is_near_duplicate"}
     assert row["exact_duplicate_score"] == "0.0000"
     assert row["near_duplicate_score"] == "0.0000"
@@ -157,9 +112,7 @@ def test_a_file_that_is_none(written, checkup):
         }
 
 
-@pytest.mark.parametrize(
-    "name", ["a,b.jpg", 'a"b.jpg', "a\nb.jpg", "a\rb.jpg", "béret-帽子.jpg", os.fsdecode(b"b\xe9ret.jpg")]
-)
+@pytest.mark.parametrize("name", ['a",b.jpg', "a\nb.jpg", "a\rb.jpg", "béret-帽子.jpg", f"{LATIN_1}.jpg"])
 def test_any_name_comes_back(written, checkup, name):
     first, *others = checkup.looked.photos
     odd = replace(first, path=Path("/shop/hat", name), label=name)
@@ -218,20 +171,10 @@ def leaking(checkup):
 TRAIN, VAL, TEST = Split.TRAIN, Split.VAL, Split.TEST
 
 
-def test_the_sentence_of_the_issue(leaking):
-    exact, near = [(TEST, LeakKind.EXACT, TRAIN)] * 12, [(TEST, LeakKind.NEAR, TRAIN)] * 31
-    assert leaking({TRAIN: 10, TEST: 478}, *exact, *near) == [
-        "12 exact and 31 near leaks: 9% of your test images were seen in training"
-    ]
-
-
-def test_one_leak_is_no_plural(leaking):
+def test_leaks_are_counted_by_kind_split_and_source(leaking):
     assert leaking({TRAIN: 4, TEST: 4}, (TEST, LeakKind.EXACT, TRAIN)) == [
         "1 exact leak: 25% of your test images were seen in training"
     ]
-
-
-def test_all_kinds_splits_and_sources(leaking):
     said = leaking(
         {TRAIN: 10, VAL: 10, TEST: 4},
         (TEST, LeakKind.PRODUCT, VAL),
@@ -250,14 +193,8 @@ def test_all_kinds_splits_and_sources(leaking):
 @pytest.mark.parametrize(
     ("leaks", "size", "share"),
     [
-        (1, 3, "33%"),
-        (1, 100, "1%"),
-        (1, 150, "0.7%"),
-        (1, 1000, "0.1%"),
-        (1, 1001, "less than 0.1%"),
-        (99, 100, "99%"),
-        (299, 300, "more than 99%"),
-        (300, 300, "100%"),
+        *((1, 3, "33%"), (1, 150, "0.7%"), (1, 1000, "0.1%"), (1, 1001, "less than 0.1%")),
+        *((99, 100, "99%"), (299, 300, "more than 99%"), (300, 300, "100%")),
     ],
 )
 def test_a_share_is_never_rounded_to_none_or_to_all(leaking, leaks, size, share):

@@ -1,7 +1,7 @@
 import os
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.html_page import Page, check_harmless
 from trainer.check.check_reports import MEANINGS
-from trainer.check.checkup import Checkup, Findings, check_up, find
+from trainer.check.checkup import Checkup, check_up
 from trainer.check.issues import Issue
 from trainer.check.page import check_page
 from trainer.check.shortcuts import Guess
@@ -20,36 +20,20 @@ from trainer.data.photo_cache import StatisticsStore
 NASTY = """hat"><script><img src=x onerror='alert(1)'>&amp;${rows}"""
 NASTY_FILE = b"\xff\xe2\x80\xae<script>gnp.png"
 GUESS = Guess(
-    "width",
-    0.93,
-    0.58,
-    is_shortcut=True,
-    pair=("dress", NASTY),
-    pair_accuracy=0.97,
-    pair_majority=0.6,
-    classes=3,
+    *("width", 0.93, 0.58), is_shortcut=True, pair=("dress", NASTY), pair_accuracy=0.97, pair_majority=0.6, classes=3,
     pair_stands_out=True,
-)
+)  # fmt: skip
 
 
-class Silent:
-    def advance(self, what: str, done: int, total: int) -> None: ...
+def check(root: Path, cache: Path) -> Checkup:
+    return check_up(read_dataset(root), StatisticsStore(cache), lambda what, done, total: None)
 
 
-@dataclass(frozen=True)
-class Checked:
-    root: Path
-    checkup: Checkup
-    findings: Findings
-
-    @property
-    def html(self) -> str:
-        return check_page(self.checkup, self.findings)
-
-
-def check(root: Path, cache: Path) -> Checked:
-    checkup = check_up(read_dataset(root), StatisticsStore(cache), Silent())
-    return Checked(root, checkup, find(checkup))
+def flagged(checkup: Checkup, *issues: Issue, where: np.ndarray | None = None) -> Checkup:
+    """With these issues of each photo, or of some, as if they had been judged so."""
+    flags = np.ones(len(checkup.looked.photos), bool) if where is None else where
+    judged = checkup.judgement
+    return replace(checkup, judgement=replace(judged, flags={**judged.flags, **dict.fromkeys(issues, flags)}))
 
 
 def draw(path: Path, seed: int, brightest: int = 256) -> Path:
@@ -66,7 +50,7 @@ def cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory, cache) -> Checked:
+def shop(tmp_path_factory, cache) -> Checkup:
     """Two classes in train and test, with every kind of fault; not to be changed."""
     root = tmp_path_factory.mktemp("data") / "shop <2026>"
     for number in range(40):
@@ -93,7 +77,7 @@ def shop(tmp_path_factory, cache) -> Checked:
 
 
 @pytest.fixture
-def few(tmp_path, cache) -> Checked:
+def few(tmp_path, cache) -> Checkup:
     """Twelve photos without a fault and without splits."""
     for number in range(12):
         draw(tmp_path / "few" / ("hat" if number % 2 else "dress") / f"{number}.png", 7000 + number)
@@ -110,7 +94,7 @@ def pictures(html: str) -> int:
 
 
 def test_the_page_counts_what_was_found(shop) -> None:
-    text = Page(shop.html).text
+    text = Page(check_page(shop)).text
     for said in (
         "139 images of shop <2026>",
         "2 classes; train 112, test 11.",
@@ -128,10 +112,10 @@ def test_the_page_counts_what_was_found(shop) -> None:
 
 
 def test_every_issue_is_linked_to_its_section_those_first_that_matter_most(shop) -> None:
-    page = Page(shop.html)
+    page = Page(check_page(shop))
     links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
     sections = [attributes["id"] for tag, attributes in page.elements if tag == "section" and "id" in attributes]
-    found = [issue for issue in MEANINGS if shop.findings.count(issue)]
+    found = [issue for issue in MEANINGS if shop.count(issue)]
     assert sections == found
     assert links == [f"#{issue}" for issue in found]
     absent = re.findall(r"Looked for and not found: ([^.]+)\.", page.text)[0]
@@ -139,7 +123,7 @@ def test_every_issue_is_linked_to_its_section_those_first_that_matter_most(shop)
 
 
 def test_a_group_shows_some_and_counts_the_others(shop) -> None:
-    dark = part(shop.html, "dark")
+    dark = part(check_page(shop), "dark")
     assert pictures(dark) == 24
     assert "Dark · 26 images: hardly any bright pixel" in Page(dark).text
     assert "and 2 more images: see check.csv" in Page(dark).text
@@ -149,12 +133,10 @@ def test_a_group_shows_some_and_counts_the_others(shop) -> None:
 
 
 def test_one_picture_under_many_rows_is_one_tile(shop) -> None:
-    placeholder = part(shop.html, "placeholder")
+    placeholder = part(check_page(shop), "placeholder")
     assert pictures(placeholder) == 1
     assert f"12 images dress 8 {NASTY} 4" in Page(placeholder).text
-    flags = {issue: np.zeros_like(flags) for issue, flags in shop.findings.flags.items()}
-    light = replace(shop.findings, flags={**flags, Issue.LIGHT: shop.findings.flags[Issue.PLACEHOLDER]})
-    html = part(check_page(shop.checkup, light), "light")
+    html = part(check_page(flagged(shop, Issue.LIGHT, where=shop.flags[Issue.PLACEHOLDER])), "light")
     assert pictures(html) == 1
     assert "12 images like this" in Page(html).text
     assert "more" not in Page(html).text
@@ -170,16 +152,15 @@ def test_one_picture_under_many_rows_is_one_tile(shop) -> None:
     ],
 )
 def test_what_shows_the_same_stands_side_by_side(shop, issue, said) -> None:
-    html = part(shop.html, issue)
+    html = part(check_page(shop), issue)
     couples = html.count('class="couple"')
     assert pictures(html) == 2 * couples >= 2
     assert said in Page(html).text
 
 
 def test_of_many_pairs_the_first_are_shown(shop) -> None:
-    pairs = tuple(replace(shop.checkup.relations.near[0], likeness=0.97 + n / 10_000) for n in range(100))
-    checkup = replace(shop.checkup, relations=replace(shop.checkup.relations, near=pairs))
-    html = part(check_page(checkup, shop.findings), "near_duplicate")
+    pairs = tuple(replace(shop.relations.near[0], likeness=0.97 + n / 10_000) for n in range(100))
+    html = part(check_page(replace(shop, relations=replace(shop.relations, near=pairs))), "near_duplicate")
     likenesses = re.findall(r"likeness (0\.\d+)", html)
     assert len(likenesses) == 12
     assert likenesses[0] == "0.980"
@@ -187,50 +168,44 @@ def test_of_many_pairs_the_first_are_shown(shop) -> None:
 
 
 def test_tiles_tell_what_the_issue_is_about(shop) -> None:
-    text = Page(part(shop.html, "wrong_extension")).text
+    text = Page(part(check_page(shop), "wrong_extension")).text
     assert f"{NASTY} it is a PNG train · png-inside.jpg" in text
-    flags = {**shop.findings.flags, Issue.ODD_SIZE: shop.findings.flags[Issue.NEAR_DUPLICATE]}
-    text = Page(part(check_page(shop.checkup, replace(shop.findings, flags=flags)), "odd_size")).text
+    odd = flagged(shop, Issue.ODD_SIZE, where=shop.flags[Issue.NEAR_DUPLICATE])
+    text = Page(part(check_page(odd), "odd_size")).text
     assert "80×80 px train · smaller.jpg" in text
     assert "below 0.5 is an issue" in text
 
 
 def test_files_that_cannot_be_used_are_told_and_never_opened(tmp_path, shop) -> None:
-    text = Page(shop.html).text
+    text = Page(check_page(shop)).text
     assert "train/dress/cut.jpg The file ends too early; fetch it again." in text
     assert "train/dress/sketch.psd It is a Photoshop document" in text
     assert "and 2 more files: see check.csv" in text
     good = draw(tmp_path / "good.png", 1)
-    faulty = tuple(replace(one, photo=replace(one.photo, path=good)) for one in shop.checkup.looked.faulty)
-    checkup = replace(shop.checkup, looked=replace(shop.checkup.looked, faulty=faulty))
-    html = check_page(checkup, find(checkup))
+    faulty = tuple(replace(one, photo=replace(one.photo, path=good)) for one in shop.looked.faulty)
+    html = check_page(replace(shop, looked=replace(shop.looked, faulty=faulty)))
     assert all(pictures(part(html, issue)) == 0 for issue in ("unreadable", "truncated", "unsupported"))
 
 
 def test_photos_that_are_gone_meanwhile_are_no_picture(few) -> None:
-    flags = {**few.findings.flags, Issue.BLURRY: np.ones(12, bool)}
-    findings = replace(few.findings, flags=flags)
-    assert pictures(check_page(few.checkup, findings)) == 12
-    shutil.rmtree(few.root / "hat")
-    html = check_page(few.checkup, findings)
+    blurry = flagged(few, Issue.BLURRY)
+    assert pictures(check_page(blurry)) == 12
+    shutil.rmtree(few.dataset.source / "hat")
+    html = check_page(blurry)
     assert pictures(html) == html.count(">no picture<") == 6
 
 
 def test_names_do_nothing_but_name(shop) -> None:
-    judgement = replace(shop.checkup.judgement, properties={NASTY: {Issue.LIGHT: 0.97, Issue.GREY: 0.61}})
-    checkup = replace(shop.checkup, guesses=(GUESS,), judgement=judgement)
-    flags = {**shop.findings.flags, Issue.BLURRY: np.ones_like(shop.findings.flags[Issue.BLURRY])}
-    html = check_page(checkup, replace(shop.findings, flags=flags))
+    judgement = replace(shop.judgement, properties={NASTY: {Issue.LIGHT: 0.97, Issue.GREY: 0.61}})
+    html = check_page(flagged(replace(shop, guesses=(GUESS,), judgement=judgement), Issue.BLURRY))
     assert check_harmless(html).text.count("<script><img") >= 8
     assert html.encode().decode() == html
 
 
 def test_no_mark_in_a_name_reaches_the_words_around_it(shop) -> None:
-    flags = {**shop.findings.flags, Issue.BLURRY: np.ones_like(shop.findings.flags[Issue.BLURRY])}
-    odd_last = [float("<" not in photo.path.name) for photo in shop.checkup.looked.photos]  # so it is shown first
-    scores = {**shop.findings.scores, Issue.BLURRY: np.array(odd_last)}
-    findings = replace(shop.findings, flags=flags, scores=scores)
-    html = check_page(shop.checkup, findings)
+    odd_last = np.array([float("<" not in photo.path.name) for photo in shop.looked.photos])  # so it is shown first
+    judgement = replace(shop.judgement, scores={**shop.judgement.scores, Issue.BLURRY: odd_last})
+    html = check_page(flagged(replace(shop, judgement=judgement), Issue.BLURRY))
     assert "�\u202e&lt;script&gt;gnp.png</bdi>" in html
     outside = re.sub(r"<bdi[^>]*>[^<]*</bdi>", "", re.sub(r'title="[^"]*"', "", html))
     assert "\u202e" not in outside
@@ -240,7 +215,7 @@ def test_shortcuts_are_told_and_every_guess_is_listed(shop) -> None:
     other = Guess(
         "height", 0.6, 0.58, is_shortcut=False, pair=("dress", "hat"), pair_accuracy=0.61, pair_majority=0.6, classes=3
     )
-    html = check_page(replace(shop.checkup, guesses=(GUESS, other)), shop.findings)
+    html = check_page(replace(shop, guesses=(GUESS, other)))
     text = Page(html).text
     assert "1 shortcut accidents that tell the class" in text
     assert f"Width alone tells 3 classes apart: 0.93 against 0.58, and dress from {NASTY}: 0.97 against 0.60." in text
@@ -251,32 +226,30 @@ def test_shortcuts_are_told_and_every_guess_is_listed(shop) -> None:
 
 
 def test_what_most_of_a_class_is_stands_beside_it(shop) -> None:
-    judgement = replace(shop.checkup.judgement, properties={"dress": {Issue.LIGHT: 0.97, Issue.LOW_INFORMATION: 0.61}})
-    text = Page(check_page(replace(shop.checkup, judgement=judgement), shop.findings)).text
+    judgement = replace(shop.judgement, properties={"dress": {Issue.LIGHT: 0.97, Issue.LOW_INFORMATION: 0.61}})
+    text = Page(check_page(replace(shop, judgement=judgement))).text
     assert "class train test issues unusable what most of them are" in text
     assert re.search(r"dress 70 6 \d+ 16 light \(97%\), low information \(61%\)", text)
 
 
 def test_of_thousands_of_classes_the_first_are_shown(shop) -> None:
     names = tuple(f"class {n:04}" for n in range(1000))
-    checkup = replace(shop.checkup, dataset=replace(shop.checkup.dataset, classes=names))
-    text = Page(check_page(checkup, shop.findings)).text
+    text = Page(check_page(replace(shop, dataset=replace(shop.dataset, classes=names)))).text
     assert "class 0099" in text
     assert "class 0100" not in text
     assert "and 900 more classes: see check.csv" in text
 
 
 def test_where_nothing_is_wrong_the_page_says_so(few) -> None:
-    page = Page(few.html)
+    page = Page(check_page(few))
     assert "Every file can be used, and no picture stands under two labels. Issues Looked for" in page.text
     assert "– leaks no splits given" in page.text
     assert "– shortcuts too few images to tell" in page.text
     assert "12 images of few" in page.text
     assert "class images issues unusable dress 6 0 0 hat 6 0 0" in page.text
     assert not [tag for tag, _ in page.elements if tag in {"img", "a"}]
-    assert few.html.count('class="labeled"') == 3
-    flags = {**few.findings.flags, Issue.BLURRY: np.ones(12, bool)}
-    text = Page(check_page(few.checkup, replace(few.findings, flags=flags))).text
+    assert check_page(few).count('class="labeled"') == 3
+    text = Page(check_page(flagged(few, Issue.BLURRY))).text
     assert "under two labels. What is listed below may be worth a look." in text
 
 
@@ -284,8 +257,7 @@ def test_where_no_file_can_be_used_there_is_a_page(tmp_path, cache) -> None:
     for label in ("hat", "dress"):
         (tmp_path / "bad" / label).mkdir(parents=True)
         (tmp_path / "bad" / label / "page.jpg").write_bytes(b"<html>404</html>")
-    checked = check(tmp_path / "bad", cache)
-    text = Page(checked.html).text
+    text = Page(check_page(check(tmp_path / "bad", cache))).text
     assert "2 images of bad 2 classes; no splits given. 2 images 2 classes 2 cannot be used 100%" in text
     assert "Unsupported · 2 images" in text
     assert "Every file" not in text
@@ -297,8 +269,7 @@ def test_no_data_set_makes_a_large_page(tmp_path, cache) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         noise = np.random.default_rng(number).integers(0, 256, (150, 150, 3), np.uint8)
         Image.fromarray(noise).save(folder / f"{'&' * 100}{number}.png")
-    checked = check(tmp_path / "noise", cache)
-    flags = {issue: np.ones(30, bool) for issue in checked.findings.flags}
-    html = check_page(checked.checkup, replace(checked.findings, flags=flags))
+    checkup = check(tmp_path / "noise", cache)
+    html = check_page(flagged(checkup, *checkup.judgement.flags))
     assert pictures(html) > 12 * 24
     assert len(html) < 3_000_000

@@ -15,10 +15,6 @@ from trainer.data.dataset import read_dataset
 from trainer.data.photo_cache import StatisticsStore
 
 
-class SilentView:
-    def advance(self, what, done, total): ...
-
-
 def draw(path, seed):
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
@@ -33,7 +29,7 @@ def copied(source, target):
 
 
 def checked(data, tmp_path):
-    return check_up(read_dataset(data), StatisticsStore(tmp_path.parent / "looks"), SilentView())
+    return check_up(read_dataset(data), StatisticsStore(tmp_path.parent / "looks"), lambda what, done, total: None)
 
 
 def contents(folder):

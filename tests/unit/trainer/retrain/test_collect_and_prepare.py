@@ -63,11 +63,11 @@ class Cycles:
         cache = self.folder / "cache"
         pixels, looks = PixelStore(pixels_folder(cache), SPEC), StatisticsStore(statistics_folder(cache))
         wishes = SplitOptions(earlier=self.photos)
-        prepared = prepare(read_dataset(self.folder / "cycle" / "dataset.csv"), pixels, looks, wishes, self)
+        prepared = prepare(
+            read_dataset(self.folder / "cycle" / "dataset.csv"), pixels, looks, wishes, lambda what, done, total: None
+        )
         self.photos = prepared.photos
         return prepared
-
-    def advance(self, what: str, done: int, total: int) -> None: ...
 
     def splits(self) -> dict[str, Split]:
         return {photo.path.name: photo.split for photo in self.photos}

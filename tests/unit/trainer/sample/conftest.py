@@ -3,26 +3,29 @@ from pathlib import Path
 
 import pytest
 
-from trainer.sample import SampleCatalogue, draw_catalogue
+from trainer.sample import draw_catalogue
 
-COUNT = 600
+COUNT = 300
 SEED = 7
 
 
 @dataclass(frozen=True)
 class DrawnCatalogue:
     out: Path
-    report: SampleCatalogue
     calls: int
 
     def photos(self) -> list[Path]:
         """The sound photos, in the order in which they were drawn."""
-        return sorted((p for p in self.out.glob("*/*") if int(p.stem) < COUNT), key=lambda p: p.stem)
+        return [path for path in self.files() if int(path.stem) < COUNT]
+
+    def files(self) -> list[Path]:
+        """All files; behind the photos four copies, a JPEG that ends too early, a web page, and a PNG named jpg."""
+        return sorted(self.out.glob("*/*"), key=lambda path: path.stem)
 
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory) -> DrawnCatalogue:
     out = tmp_path_factory.mktemp("sample") / "catalogue"
     calls: list[None] = []
-    report = draw_catalogue(out, COUNT, SEED, on_photo=lambda: calls.append(None))
-    return DrawnCatalogue(out, report, len(calls))
+    draw_catalogue(out, COUNT, SEED, on_photo=lambda: calls.append(None))
+    return DrawnCatalogue(out, len(calls))

@@ -31,7 +31,7 @@ def test_fabric_undoes_the_pose():
     assert np.array([across[50, 70], down[50, 70]]) @ pose.matrix + pose.offset == pytest.approx([70, 50], abs=1e-3)
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(0, 200, 4))
 def test_a_product_stands_out_from_any_backdrop(seed):
     rng = np.random.default_rng(seed)
     colours = choose_colourway(rng, choose_backdrop(rng).colour)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from models.errors import DataError
 from tests.unit.trainer.splits.assigning import TEST, TRAIN, VAL, assign, seeds
 from trainer.data.dataset import LabeledPhoto, Split
-from trainer.splits.assign import FreeGroup, Standing, assign_splits, stratify
+from trainer.splits.assign import assign_splits, share_out
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.earlier import match_earlier
 from trainer.splits.set_aside import count_leaks
@@ -182,27 +182,6 @@ def test_a_split_whose_photos_are_away_gets_others():
     assert split_of(found)["new"] is VAL
 
 
-def test_a_class_of_copies_of_one_photo_stays_in_training():
-    found = assign([*many("a", 9), *many("b", 9)], [(9, i) for i in range(10, 18)])
-    assert {photo.split for photo in found.photos if photo.label == "b"} == {TRAIN}
-    assert "no test photos of b: its 9 photos show one picture or product" in found.notes
-
-
-def test_a_class_that_a_person_only_tests_is_set_aside():
-    photos = [(f"{label}{i}", label, split) for label in "ab" for i, split in enumerate(Split)]
-    found = assign([*photos, ("c", "c", TEST)])
-    assert [(str(e.path), e.reason) for e in found.set_aside] == [("c", "class_not_trained")]
-    assert found.notes == ("c is not learned: none of its 1 photo is for training",)
-
-
-def test_a_corrected_label_moves_no_photo():
-    earlier = assign(WHOLE).photos
-    relabeled = [("hat0000", "vase"), *WHOLE[1:]]
-    found = assign(relabeled, earlier=earlier).photos
-    assert [p.split for p in found] == [p.split for p in earlier]
-    assert found[0].label == "vase"
-
-
 def test_a_group_is_never_named_like_an_earlier_one():
     """The photo that an earlier group is named after was saved anew; now its old content is back."""
     earlier = [AssignedPhoto(Path("a"), "hat", TEST, "new content", "old"), *assign(WHOLE).photos]
@@ -212,10 +191,9 @@ def test_a_group_is_never_named_like_an_earlier_one():
     assert (found[0].group, found[0].split) == ("old", TEST)
 
 
-def shared_out(sizes, standing=None, groups=0, open_splits=tuple(Split)):
-    """Splits of groups of one class; ``standing`` has its photos in place."""
-    in_place = {"hat": Standing(standing, groups)} if standing else {}
-    return stratify([FreeGroup("hat", size) for size in sizes], in_place, open_splits)
+def shared_out(sizes, placed=None, groups=0, open_splits=tuple(Split)):
+    """Splits of groups of one class, which has some photos in place."""
+    return share_out(sizes, placed or {}, groups, open_splits)
 
 
 @pytest.mark.parametrize(
@@ -241,15 +219,6 @@ def test_groups_of_a_small_class(sizes, expected):
 def test_a_group_larger_than_a_tenth_stays_in_training(before):
     splits = shared_out([*[1] * before, 12, *[1] * (88 - before)])
     assert splits[before] is TRAIN
-
-
-def test_each_class_is_shared_out_for_itself():
-    groups = [FreeGroup(label, 1) for label in ["hat", "vase"] * 50]
-    splits = stratify(groups, {}, tuple(Split))
-    counts = Counter((group.label, split) for group, split in zip(groups, splits, strict=True))
-    assert counts == {
-        (label, split): size for label in ("hat", "vase") for split, size in zip(Split, (40, 5, 5), strict=True)
-    }
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from trainer.data.dataset import Split
-from trainer.splits.assigned import AssignedPhoto, read_splits, take_out, write_splits
+from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
 
 HEADER = "image,label,split,sha256,group,product,present\n"
 
@@ -63,14 +63,6 @@ def test_damaged_splits_are_refused_naming_the_file(tmp_path, text):
 def test_missing_splits_are_refused_naming_the_file(tmp_path):
     with pytest.raises(DataError, match=r"splits\.csv"):
         read_splits(tmp_path / "splits.csv")
-
-
-def test_what_is_taken_out_keeps_its_row_where_an_earlier_training_knew_it():
-    old, new, other = (AssignedPhoto(Path(name), "hat", Split.TRAIN, name, name) for name in ("old", "new", "other"))
-    assert take_out([old, new, other], {0, 1}, {"old", "other"}) == [
-        AssignedPhoto(Path("old"), "hat", Split.TRAIN, "old", "old", present=False),
-        other,
-    ]
 
 
 def test_a_file_that_a_spreadsheet_saved_with_its_mark_is_read(tmp_path):

@@ -35,7 +35,7 @@ def test_without_an_earlier_training_every_photo_is_new():
 
 def test_an_earlier_photo_keeps_its_split_and_its_group():
     assert matched({"a": "1"}, [row("a", TEST, "1", group="g")]) == [
-        Applicant(Path("a"), "hat", "1", split=TEST, group="g", fixed=True, earlier_label="hat")
+        Applicant(Path("a"), "hat", "1", split=TEST, group="g", earlier_label="hat")
     ]
 
 
@@ -106,11 +106,6 @@ def test_todays_label_wins_and_the_correction_can_be_told():
     ]
 
 
-def test_a_copy_under_another_label_is_no_correction():
-    photos = [LabeledPhoto(Path("a"), "hat"), LabeledPhoto(Path("copy"), "vase")]
-    assert not any(a.relabeled for a in match_earlier(photos, ["1", "1"], [row("a", TEST, "1")]))
-
-
 def test_one_file_listed_under_two_labels_is_matched_label_by_label():
     earlier = [row("a", TEST, "1", "hat"), row("a", TEST, "1", "vase")]
     photos = [LabeledPhoto(Path("a"), "vase"), LabeledPhoto(Path("a"), "hat")]
@@ -141,11 +136,6 @@ def test_todays_product_wins_where_there_is_one(today, before, expected):
         [LabeledPhoto(Path("a"), "hat", product=today)], ["1"], [row("a", TEST, "1", product=before)]
     )
     assert applicant.product == expected
-
-
-def test_the_split_that_it_had_may_be_given_again():
-    (applicant,) = match_earlier([LabeledPhoto(Path("a"), "hat", TEST)], ["1"], [row("a", TEST, "1")])
-    assert applicant.fixed
 
 
 TESTED = LabeledPhoto(Path("tested"), "hat", TEST)
