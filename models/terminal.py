@@ -24,6 +24,10 @@ class Console(rich.console.Console):  # noqa: TID251 - the only one
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> None:
         super().__init__(stderr=stderr, file=file, width=width, emoji=False)
 
+    def say(self, text: str, style: str = "") -> None:
+        """A line to a person, however long; nothing in it is markup."""
+        self.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
     def render_str(self, text: str, **settings: Any) -> Text:  # noqa: ANN401 - they are Rich's
         """Every string comes by here before it is measured, a cell of a table as well."""
         return super().render_str(printable(text), **settings)

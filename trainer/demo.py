@@ -32,7 +32,7 @@ from worker.job import JobOptions
 from worker.jobs import Jobs
 from worker.label import LabelRequest
 from worker.receipt import Receipt, SampleRow, finished_receipt
-from worker.receipt_page import PagePicture, receipt_page
+from worker.receipt_page import receipt_page
 from worker.results import Status
 
 __all__ = ["run_demo"]
@@ -83,10 +83,10 @@ def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
     sheet, page = out / "contact_sheet.png", out / "index.html"
     photos_shown = _sheet_photos(output, receipt, out / "new-photos")
     draw_contact_sheet(photos_shown, sheet)
-    pictures = [
-        PagePicture("How the training went", run / "results.png"),
-        PagePicture("Truth against guess, on the test photos", run / "confusion_matrix.png"),
-    ]
+    pictures = {
+        "How the training went": run / "results.png",
+        "Truth against guess, on the test photos": run / "confusion_matrix.png",
+    }
     replace_file(page, receipt_page(receipt, pictures, photos_shown).encode())
     console.rule("Look at")
     console.print(f"  {sheet}\n  {page}\n  {out / 'check' / 'check.html'}\n  {output}", highlight=False, markup=False)

@@ -25,13 +25,7 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
     bar = _Bar(progress, "" if request.retry_failed else "images/s")  # of a chunk a retry does a few rows only
     try:
-        receipt = label(
-            request,
-            bar.show,
-            lambda model: say_rule(model, errors),
-            lambda carried: _say(carried.words, errors),
-            lambda words: _say(words, errors),
-        )
+        receipt = label(request, bar.show, lambda model: say_rule(model, errors), errors.say)
     except KeyboardInterrupt as stopped:
         msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."
         raise StoppedError(msg) from stopped
@@ -53,15 +47,10 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     return receipt
 
 
-def _say(text: str, console: Console) -> None:
-    """A line to a person; nothing in it is markup."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
 def say_rule(model: ModelPin, console: Console) -> None:
     """Say what decides which rows are labeled; in yellow where that is no promise."""
     promised = model.precision is not None and not model.all_to_review
-    console.print(model.rule, style="" if promised else "yellow", markup=False, highlight=False, soft_wrap=True)
+    console.say(model.rule, "" if promised else "yellow")
 
 
 class _Bar:
@@ -130,7 +119,7 @@ def _print_model(receipt: Receipt, console: Console) -> None:
     console.print(f"Model: {escape(receipt.model.reference + called)}", highlight=False, soft_wrap=True)
     say_rule(receipt.model, console)
     if receipt.drift and receipt.drift.warning:
-        console.print(receipt.drift.warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.say(receipt.drift.warning, "yellow")
 
 
 def _print_lists(receipt: Receipt, console: Console) -> None:

@@ -4,9 +4,8 @@ What the model says of both is compared, by label and by confidence, with the po
 photo counts once, and rows that failed do not count.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -17,7 +16,7 @@ from models.statistics.drift import has_drifted, join_rare_bins, psi
 from models.storage.storage import Storage, open_storage
 from worker.receipt import RECEIPT_FILE, Drift, Receipt
 
-__all__ = ["DriftedJob", "compared", "drifted_jobs"]
+__all__ = ["compared", "drifted_jobs"]
 
 Note = Callable[[str], None]
 
@@ -26,31 +25,23 @@ def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | No
     """Compare a job's answers with those on the photos that its model was proved on; none if either has no photos."""
     if not found.photos or not reference.photos:
         return None
+    both = (found, reference)
     confidences = join_rare_bins(found.confidence_histogram, reference.confidence_histogram)
     names = sorted(found.by_label.keys() | reference.by_label.keys())
-    labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (found, reference)))
-    reasons = [
-        f"{words} (PSI {psi(*pair):.2f})"
-        for pair, words in (
-            (confidences, _confidence_words(found, reference)),
-            (labels, _label_words(found, reference)),
-        )
-        if has_drifted(*pair)
-    ]
+    labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in both))
+    words = {_confidence_words(*both): confidences, _label_words(*both): labels}
+    reasons = [f"{what} (PSI {psi(*pair):.2f})" for what, pair in words.items() if has_drifted(*pair)]
+    warning = (
+        f"Drift: these photos are unlike those that the model was proved on: {', and '.join(reasons)}. Look at some of "
+        "them; the model may need to learn from such photos."
+    )
     return Drift(
         confidence_psi=round(psi(*confidences), 4),
         label_psi=round(psi(*labels), 4),
         rows=found.photos,
         reference_rows=reference.photos,
-        warning=_warning(reasons) if reasons else None,
+        warning=warning if reasons else None,
         reference=reference,
-    )
-
-
-def _warning(reasons: Sequence[str]) -> str:
-    return (
-        f"Drift: these photos are unlike those that the model was proved on: {', and '.join(reasons)}. Look at some of "
-        "them; the model may need to learn from such photos."
     )
 
 
@@ -66,42 +57,19 @@ def _mean(histogram: Sequence[int]) -> float:
 
 def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
     """The class whose share has moved most."""
-    here, there = (_share_of(answers.by_label) for answers in (found, reference))
-    name = max(sorted(here.keys() | there.keys()), key=lambda one: abs(here.get(one, 0.0) - there.get(one, 0.0)))
-    return f"{here.get(name, 0.0):.0%} of them are {name}, and {there.get(name, 0.0):.0%} were"
 
+    def share(answers: ReferenceAnswers, name: str) -> float:
+        return answers.by_label.get(name, 0) / answers.photos
 
-def _share_of(counts: Mapping[str, int]) -> dict[str, float]:
-    return {name: count / sum(counts.values()) for name, count in counts.items()}
-
-
-@dataclass(frozen=True)
-class DriftedJob:
-    """A finished job whose receipt warns of drift.
-
-    Attributes:
-        place: its folder.
-        source: the catalogue.
-        finished_at: when, in UTC.
-        rows: distinct photos that were compared.
-        confidence_psi: how far their confidences are from those that the model was proved with.
-        label_psi: the same of labels.
-        warning: for a person.
-    """
-
-    place: str
-    source: str
-    finished_at: str
-    rows: int
-    confidence_psi: float
-    label_psi: float
-    warning: str
+    names = sorted(found.by_label.keys() | reference.by_label.keys())
+    name = max(names, key=lambda name: abs(share(found, name) - share(reference, name)))
+    return f"{share(found, name):.0%} of them are {name}, and {share(reference, name):.0%} were"
 
 
 def drifted_jobs(
     places: Sequence[str], digest: str, since: str | None = None, note: Note = lambda _: None
-) -> list[DriftedJob]:
-    """Look for drift in the receipts of finished jobs, the earliest first.
+) -> list[str]:
+    """The folders of finished jobs whose receipts warn of drift, the earliest first.
 
     Args:
         places: folders of jobs, job folders (``<output>.job``), and folders that hold such; paths or ``s3://`` URLs.
@@ -113,23 +81,14 @@ def drifted_jobs(
         InputError: a place is neither a path nor an ``s3://`` URL, or a folder that is not there.
         MissingExtraError: it is in S3, and what talks to S3 is not installed.
     """
-    after = _moment(since) if since else None
-    receipts = (found for place in places for found in _receipts(_opened(place), note))
-    drifted = {
-        place: DriftedJob(
-            place=place,
-            source=receipt.source,
-            finished_at=receipt.finished_at,
-            rows=receipt.drift.rows,
-            confidence_psi=receipt.drift.confidence_psi,
-            label_psi=receipt.drift.label_psi,
-            warning=receipt.drift.warning,
-        )
-        for place, receipt in receipts
-        if receipt.model.digest == digest and (after is None or _moment(receipt.finished_at) > after)
-        if receipt.drift is not None and receipt.drift.warning is not None
-    }
-    return sorted(drifted.values(), key=lambda job: _moment(job.finished_at))
+    after = _moment(since) if since else datetime.min.replace(tzinfo=UTC)
+    drifted: dict[str, datetime] = {}
+    for place in places:
+        for folder, receipt in _receipts(_opened(place), note):
+            moment = _moment(receipt.finished_at)
+            if receipt.model.digest == digest and moment > after and receipt.drift and receipt.drift.warning:
+                drifted[folder] = moment
+    return sorted(drifted, key=drifted.__getitem__)
 
 
 def _opened(place: str) -> Storage:

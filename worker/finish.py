@@ -91,7 +91,7 @@ def _page(job: Job, receipt: Receipt, merged: Merged) -> str:
     marker = job.storage.scratch / _DRAWING
     if marker.exists():
         marker.unlink(missing_ok=True)
-        return receipt_page(receipt, [])
+        return receipt_page(receipt)
     marker.touch()
     signal.setitimer(signal.ITIMER_REAL, _DRAWING_S)  # by default the process ends, with the marker left
     rows = (*merged.tally.sample, *merged.tally.failed_sample)
@@ -99,7 +99,7 @@ def _page(job: Job, receipt: Receipt, merged: Merged) -> str:
         readable = [*rows, *(row for product in merged.disagreeing for row in product.rows)]
         photos = brought(job, (row.image for row in readable if row.status is not Status.FAILED))
         products = [_product_photos(product, photos) for product in merged.disagreeing]
-        return receipt_page(receipt, [], [sheet_photo(row, photos) for row in rows], products)
+        return receipt_page(receipt, {}, [sheet_photo(row, photos) for row in rows], products)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         marker.unlink(missing_ok=True)

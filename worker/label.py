@@ -15,7 +15,7 @@ from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.reference import ModelReference
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
-from worker.earlier.previous import Carried, Terms, carry_over, check_done
+from worker.earlier.previous import carry_over, check_done, terms_of
 from worker.earlier.results import forget_local_cache
 from worker.finish import RESULT_FILE, retry_failed, write_receipt
 from worker.job import Job, JobOptions, ModelPin, open_job
@@ -35,9 +35,6 @@ __all__ = ["LabelRequest", "Progress", "earlier_job", "job_folder", "label"]
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
-OnModel = Callable[[ModelPin], None]
-OnCarried = Callable[[Carried], None]
-OnNamed = Callable[[str], None]
 LOCK_FILE: Final = "lock"
 
 
@@ -63,9 +60,8 @@ class LabelRequest(JobRequest):
 def label(
     request: LabelRequest,
     on_progress: Progress,
-    on_model: OnModel = lambda _: None,
-    on_carried: OnCarried = lambda _: None,
-    on_named: OnNamed = lambda _: None,
+    on_model: Callable[[ModelPin], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Receipt:
     """Label a catalogue: one row in, one row out.
 
@@ -73,9 +69,8 @@ def label(
         request: what to label, with what, into what.
         on_progress: told how far it is.
         on_model: told what labels it, before anything is written.
-        on_carried: told what may be taken over from an earlier result, where one is named.
-        on_named: told, in words, which version labels it, and which column names the photos, where the request leaves
-            that open.
+        say: told, in words, which version labels it and which column names the photos, where the request leaves that
+            open, and what is taken over from an earlier result, where it names one.
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.
@@ -89,29 +84,27 @@ def label(
     check_output(request.output, excel_safe=bool(request.options.excel_safe))
     check_allow_hosts(request.options.allow_hosts or ())
     folder = job_folder(request.output)
-    chosen = choose_model(request.model, request.registry, _unfinished(request, folder))
-    if chosen.words:
-        on_named(chosen.words)
-    model = chosen.model
+    model, words = choose_model(request.model, request.registry, _unfinished(request, folder))
+    if words:
+        say(words)
     pin = verified_pin(model.path, request.variant, request.options)
     on_model(pin)
     catalogue = request.catalogue(request.output.suffix.lower())
     if catalogue.column_words:
-        on_named(catalogue.column_words)
+        say(catalogue.column_words)
     _check_places(request, folder)
     previous = _previous_job(request, folder)
     with _only_run(folder):
         if request.restart:
             _empty(folder)
         job = _prepared_job(catalogue, request.options, FolderStorage(folder), pin, model)
-        receipt = _finished(job, request)
-        if not receipt:
-            check_promise(job.spec.model)
+        receipt = finished_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not (request.retry_failed and retry_failed(job)):
-            return receipt
+            return receipt  # and the result is left alone, since a person may have worked on it
+        check_promise(job.spec.model)
         _check_preprocessing(job)
         if previous and job.missing_chunks():
-            on_carried(carry_over(previous, job.storage, Terms.of(job.spec)))
+            say(carry_over(previous, job.storage, terms_of(job.spec.model, job.spec.options)))
         return _run(job, request, model.path, on_progress)
 
 
@@ -227,13 +220,6 @@ def _check_preprocessing(job: Job) -> None:
             "--restart."
         )
         raise JobError(msg)
-
-
-def _finished(job: Job, request: LabelRequest) -> Receipt | None:
-    """The receipt of a job that was merged before; its result is left alone, since a person may have worked on it."""
-    if not request.output.exists() or job.missing_chunks():
-        return None
-    return finished_receipt(job)
 
 
 def _run(job: Job, request: LabelRequest, model: Path, on_progress: Progress) -> Receipt:

@@ -1,10 +1,9 @@
 """The model of a job: chosen by path or name, pinned by digest, verified before anything is labelled, noted."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from models.bundle import open_bundle
 from models.classifier import Classifier, load
@@ -17,8 +16,6 @@ from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
 from worker.receipt import ModelName
 
 __all__ = [
-    "NO_NOTE",
-    "ChosenModel",
     "ModelNote",
     "check_promise",
     "choose_model",
@@ -30,20 +27,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ChosenModel:
-    """A model, and why it was chosen.
-
-    Attributes:
-        model: that labels.
-        words: for a person; none where there is nothing to tell.
-    """
-
-    model: ModelReference
-    words: str | None
-
-
-def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> ChosenModel:
+def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
     """Look a model up. A job that is not done keeps its version, though the alias has moved since.
 
     Args:
@@ -51,18 +35,21 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> Ch
         registry: where names are looked up.
         unfinished: the job that is continued; none for a new or a finished one.
 
+    Returns:
+        The model, and why it was chosen, for a person, where there is something to tell.
+
     Raises:
         RegistryError: the registry has no such model, version or alias.
     """
     found = resolve_model(model, registry)
     begun = version_of(found, unfinished.spec.model.digest) if unfinished and found.by_alias else None
     if begun is None or begun.said == found.said:
-        return ChosenModel(found, found.words)
+        return found, found.words
     words = (
         f"{found.asked} is {found.said} by now; this job was begun with {begun.said} and goes on with it (--restart "
         f"begins anew with {found.said})."
     )
-    return ChosenModel(begun, words)
+    return begun, words
 
 
 def moved_words(job: Job, model: ModelReference) -> str:
@@ -86,9 +73,7 @@ def verified_pin(model: Path, variant: str | None, options: JobOptions = USUAL_O
         InputError: there is no such variant, the model's table has no such precision, or the threshold is none.
         BundleError: it is damaged, or disagrees with itself on this machine.
     """
-    classifier = load(model, variant, precision=options.precision, threshold=options.threshold)
-    if model.is_dir():
-        check_golden(open_bundle(model), classifier)
+    classifier = _checked(model, variant, options)
     return ModelPin(
         path=str(model.resolve()),
         reference=classifier.reference,
@@ -108,10 +93,15 @@ def load_pinned(path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) 
         JobError: another model is there, or an earlier Hangtag began the job without a promise.
     """
     check_promise(pin)
-    classifier = load(path, pin.variant, precision=options.precision, threshold=options.threshold)
+    classifier = _checked(path, pin.variant, options)
     if classifier.digest != pin.digest:
         msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; begin anew."
         raise JobError(msg)
+    return classifier
+
+
+def _checked(path: Path, variant: str | None, options: JobOptions) -> Classifier:
+    classifier = load(path, variant, precision=options.precision, threshold=options.threshold)
     if path.is_dir():
         check_golden(open_bundle(path), classifier)
     return classifier
@@ -132,17 +122,14 @@ def check_promise(pin: ModelPin) -> None:
         raise JobError(msg)
 
 
-class ModelNote(BaseModel):
+class ModelNote(BaseModel, frozen=True):
     """What is known of a job's model.
 
     Attributes:
-        variant: which of the bundle's models the note describes.
         named: what a registry calls it; none where a path was given.
         reference: what it says of the photos that it was proved on; none where its bundle does not tell, or it is a
             lone file.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     variant: str = ""
     named: ModelName | None = None
@@ -161,8 +148,7 @@ def note_model(storage: Storage, pin: ModelPin, model: ModelReference) -> None:
     named = ModelName(asked=model.asked, version=model.said) if model.asked else None
     reference = read_reference(open_bundle(model.path), pin.variant) if model.path.is_dir() else None
     data = ModelNote(variant=pin.variant, named=named, reference=reference).model_dump_json().encode()
-    if not storage.commit(_key(pin), data):
-        storage.replace(_key(pin), data)
+    storage.replace(_key(pin), data)
 
 
 def read_note(job: Job) -> ModelNote:

@@ -1,17 +1,18 @@
 """How far a job is, as its folder says."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from models.terminal import FIRST_RATE_S
 from worker.finish import begun_at
 from worker.job import Job, Retry
 from worker.receipt import finished_receipt
-from worker.results import Status, latest_parts, part_key, read_work
+from worker.results import PartWork, Status, latest_parts, part_key, read_work
 
 __all__ = ["JobProgress", "JobState", "ProgressReader"]
 
@@ -35,9 +36,7 @@ class JobProgress:
 
     Attributes:
         state: ``waiting`` when nothing was done within the last minute.
-        rows: in the catalogue.
-        done: rows in chunks that are done.
-        failed: failed rows among them.
+        done: rows in chunks that are done; ``failed`` are among them.
         deaths: tries at these chunks that ended with their process.
         rate: rows a second since a worker took the first chunk, as the receipt says it; 0 in the first seconds.
         recent_rate: rows a second over the last minute.
@@ -62,7 +61,7 @@ class ProgressReader:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._counts: dict[str, tuple[int, int, float]] = {}
+        self._works: dict[str, PartWork] = {}
 
     def read(self) -> JobProgress:
         """How far the job is now."""
@@ -74,20 +73,20 @@ class ProgressReader:
         written = {entry.name: entry.modified for entry in job.storage.entries("parts")}
         latest = latest_parts(written)
         keys = {chunk: part_key(chunk, retry) for chunk, retry in latest.items()}
-        self._open(key for key in keys.values() if key not in self._counts)
-        counts = [self._counts[key] for key in keys.values()]
+        self._open([key for key in keys.values() if key not in self._works])
+        works = [self._works[key] for key in keys.values()]
         retry = job.retry()
         missing = job.missing_from(latest, retry)
         moments = {chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()}
         recent = self._recent(moments)
         first = min((chunk for chunk in keys if latest[chunk] == retry.number), key=moments.__getitem__, default=None)
-        begun = None if first is None else begun_at(job, retry, moments[first], self._counts[keys[first]][2])
+        begun = None if first is None else begun_at(job, retry, moments[first], self._works[keys[first]].seconds)
         return JobProgress(
             state=self._state(missing, recent),
             rows=job.spec.rows,
             done=job.spec.rows - sum(map(job.rows_in_chunk, missing)),
-            failed=sum(failed for failed, _, _ in counts),
-            deaths=sum(deaths for _, deaths, _ in counts),
+            failed=sum(work.failed for work in works),
+            deaths=sum(work.deaths for work in works),
             rate=self._rate(missing, retry, begun) if begun and recent and not job.cancelled else 0.0,
             recent_rate=0.0 if job.cancelled else recent,
         )
@@ -108,11 +107,9 @@ class ProgressReader:
             return JobState.MERGING
         return JobState.RUNNING if rate else JobState.WAITING
 
-    def _open(self, keys: Iterable[str]) -> None:
+    def _open(self, keys: Sequence[str]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            works = {key: threads.submit(read_work, self._job.storage, key) for key in keys}
-        for key, work in works.items():
-            self._counts[key] = (work.result().failed, work.result().deaths, work.result().seconds)
+            self._works |= zip(keys, threads.map(partial(read_work, self._job.storage), keys), strict=True)
 
     def _recent(self, written: dict[int, float]) -> float:
         """Rows a second in the parts of the last minute, or since the first of them."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from models.decision import ReviewReason
 from models.errors import JobError
@@ -29,10 +29,8 @@ REVIEW_FILE: Final = "review.csv"
 GROUPS_FILE: Final = "by_group.parquet"
 
 
-class _Record(BaseModel):
+class _Record(BaseModel, frozen=True, extra="ignore"):
     """Fields that a later version adds are left out, so that its receipts can be read during an upgrade."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ErrorExample(_Record):
@@ -59,7 +57,6 @@ class RunFigures(_Record):
     Attributes:
         images: rows labelled in it (a run that goes on from an earlier one labels fewer than the job has).
         seconds: from starting its processes to their end.
-        workers: processes.
         restarts: processes that died and were replaced.
     """
 
@@ -79,7 +76,6 @@ class WorkFigures(_Record):
 
     Attributes:
         hosts: machine → rows it labelled.
-        processes: how many processes labelled something.
         deaths: tries at a chunk that ended with their process.
         busy_s: seconds that processes worked on chunks, added up.
     """
@@ -91,15 +87,7 @@ class WorkFigures(_Record):
 
 
 class GroupCounts(_Record):
-    """What became of products whose photos are several rows.
-
-    Attributes:
-        products: in all.
-        labeled: whose photos are sure enough, and agree.
-        review: that a person should look at.
-        failed: without a readable photo.
-        disagreeing: those of ``review`` whose sure photos have two labels.
-    """
+    """What became of products whose photos are several rows; ``disagreeing``: sure photos have two labels."""
 
     products: int
     labeled: int
@@ -108,15 +96,13 @@ class GroupCounts(_Record):
     disagreeing: int
 
 
-class ModelName(BaseModel):
+class ModelName(_Record):
     """What a registry calls a model.
 
     Attributes:
         asked: what was asked for: ``shop@champion``.
         version: what that meant then: ``shop@3``.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     asked: str
     version: str
@@ -127,7 +113,7 @@ class ModelName(BaseModel):
         return self.asked if self.asked == self.version else f"{self.asked}, which was {self.version}"
 
 
-class Drift(BaseModel):
+class Drift(_Record):
     """How far a job's photos are from those that its model was proved on.
 
     Attributes:
@@ -136,10 +122,7 @@ class Drift(BaseModel):
         rows: distinct photos of the job that were compared.
         reference_rows: those that the model was proved on.
         warning: for a person; none where chance may explain the difference, or it is small.
-        reference: what the model says of those that it was proved on.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     confidence_psi: float
     label_psi: float
@@ -156,12 +139,10 @@ class Receipt(_Record):
         retry: number of the retry of failed rows that it was written after; 0 where there was none.
         images_per_s: rows a second in the last run.
         review_reasons: why rows went to review; parts from before there were reasons do not count.
-        photos: what the photos took, over all parts; nothing in parts from before this was written down.
-        groups: counts of products; none where no column says which rows are of one.
-        groups_file: where ``by_group.parquet`` is, if it is.
+        groups: none where no column says which rows are of one product.
         review_file: where ``review.csv`` is; none in receipts from before it was written.
         named: what a registry calls the model; none where a path was given.
-        drift: how far the photos are from those that the model was proved on; none where its bundle does not tell.
+        drift: none where the model's bundle does not tell.
     """
 
     job: str

@@ -4,9 +4,9 @@ import io
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from models.decision import precision_text
 from models.errors import HangtagError, ImageFault
@@ -20,7 +20,7 @@ from worker.products.vote import Product, Verdict
 from worker.receipt import Receipt
 from worker.results import Status, photos_text
 
-__all__ = ["PagePicture", "ProductPhotos", "brought", "receipt_page"]
+__all__ = ["ProductPhotos", "brought", "receipt_page"]
 
 _SIDE: Final = 200
 _WITHIN_S: Final = 15.0
@@ -36,16 +36,7 @@ _FAULTS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class PagePicture:
-    """A PNG and what it shows."""
-
-    title: str
-    path: Path
-
-
-@dataclass(frozen=True)
-class ProductPhotos:
+class ProductPhotos(NamedTuple):
     """A product whose photos disagree, and some of those that do."""
 
     product: Product
@@ -55,7 +46,7 @@ class ProductPhotos:
 
 def receipt_page(
     receipt: Receipt,
-    pictures: Sequence[PagePicture] = (),
+    pictures: Mapping[str, Path] = MappingProxyType({}),
     photos: Sequence[LabelledPhoto] = (),
     products: Sequence[ProductPhotos] = (),
 ) -> str:
@@ -63,7 +54,7 @@ def receipt_page(
 
     Args:
         receipt: of a merged job.
-        pictures: shown whole.
+        pictures: what it shows → a PNG, shown whole.
         photos: some of the labelled photos.
         products: some of the products whose photos disagree.
     """
@@ -75,7 +66,7 @@ def receipt_page(
         faults=_FAULTS,
         moved=_most_moved(receipt),
         photo_work=photos_text(receipt.photos),
-        pictures=[{"title": one.title, "uri": data_uri(one.path.read_bytes(), "png")} for one in pictures],
+        pictures={title: data_uri(path.read_bytes(), "png") for title, path in pictures.items()},
         photos=failed_last(photos),
         products=products,
     )
@@ -88,11 +79,7 @@ def _meanings(model: ModelPin) -> dict[Status, str]:
         labeled = f"at least {model.threshold} sure, as asked for; no precision is promised"
     elif model.precision is not None:
         labeled = f"sure enough for precision {precision_text(model.precision)}"
-    return {
-        Status.LABELED: labeled,
-        Status.REVIEW: "a person should look",
-        Status.FAILED: "no label; see the errors",
-    }
+    return {Status.LABELED: labeled, Status.REVIEW: "a person should look", Status.FAILED: "no label; see the errors"}
 
 
 def _most_moved(receipt: Receipt) -> list[tuple[str, str, str]]:
@@ -112,13 +99,9 @@ def _most_moved(receipt: Receipt) -> list[tuple[str, str, str]]:
 def brought(job: Job, cells: Iterable[str | None], within_s: float = _WITHIN_S) -> Mapping[str, bytes]:
     """Some photos of a job, read as labelling reads them: from the same places and no others.
 
-    Args:
-        job: says where they may come from.
-        cells: what the catalogue says of each.
-        within_s: seconds after which those that have not come are left out.
-
     Returns:
-        Cell → a PNG of the photo inside a white square; photos that do not come or cannot be read are left out.
+        Cell → a PNG of the photo inside a white square. Photos that cannot be read are left out, and those that do not
+        come within ``within_s`` seconds.
     """
     wanted = [Wanted(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
     found: dict[str, bytes] = {}

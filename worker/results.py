@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from models.decision import Prediction, ReviewReason
 from models.errors import ImageError, InputError, JobError
@@ -113,11 +113,7 @@ def check_no_clash(columns: list[str], prefix: str) -> None:
 
 def results_table(rows: list[RowResult]) -> pa.Table:
     """Results as a table of :data:`PART_SCHEMA`, in the order given."""
-    return pa.Table.from_pylist([vars(row) | {"top_k": _best(row.top_k)} for row in rows], PART_SCHEMA)
-
-
-def _best(top_k: tuple[tuple[str, float], ...] | None) -> list[dict[str, object]] | None:
-    return None if top_k is None else [{"label": label, "confidence": confidence} for label, confidence in top_k]
+    return pa.Table.from_pylist(list(map(vars, rows)), PART_SCHEMA)
 
 
 def results_of(table: pa.Table) -> list[RowResult]:
@@ -132,18 +128,14 @@ def results_of(table: pa.Table) -> list[RowResult]:
     return results
 
 
-class PartWork(BaseModel):
+class PartWork(BaseModel, frozen=True, extra="forbid"):
     """What it took to make a part; in its schema's metadata.
 
     Attributes:
         worker: ``host:pid`` of the process that made it.
         seconds: from taking the chunk to its end.
         deaths: earlier tries at the chunk that ended with their process.
-        rows: rows in it.
-        failed: failed rows in it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     worker: str
     seconds: float
@@ -152,7 +144,7 @@ class PartWork(BaseModel):
     failed: int
 
 
-class PhotoWork(BaseModel):
+class PhotoWork(BaseModel, frozen=True, extra="ignore"):
     """What the photos of a part took; in its schema's metadata, beside :class:`PartWork`.
 
     Attributes:
@@ -167,8 +159,6 @@ class PhotoWork(BaseModel):
         inference_s: seconds of the network.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     downloaded: int = 0
     unchanged: int = 0
     bytes: int = 0
@@ -178,15 +168,6 @@ class PhotoWork(BaseModel):
     download_s: float = 0.0
     decode_s: float = 0.0
     inference_s: float = 0.0
-
-    def __add__(self, other: "PhotoWork") -> "PhotoWork":
-        """The work of two parts together."""
-        mine, others = self.model_dump(), other.model_dump()
-        return PhotoWork(**{name: mine[name] + others[name] for name in mine})
-
-    def rounded(self) -> "PhotoWork":
-        """With times to the tenth of a second."""
-        return PhotoWork(**{name: round(value, 1) for name, value in self.model_dump().items()})
 
 
 NO_PHOTO_WORK: Final = PhotoWork()

@@ -27,7 +27,7 @@ from worker.receipt import (
     SampleRow,
     WorkFigures,
 )
-from worker.results import NO_PHOTO_WORK, PhotoWork, Status, part_work, photo_work
+from worker.results import PhotoWork, Status, part_work, photo_work
 
 __all__ = ["DistinctPhotos", "Tally"]
 
@@ -97,7 +97,7 @@ class Tally:
     processes: set[str] = field(default_factory=set)
     deaths: int = 0
     busy_s: float = 0.0
-    photos: PhotoWork = NO_PHOTO_WORK
+    photos: Counter[str] = field(default_factory=Counter)
     distinct: DistinctPhotos = field(default_factory=DistinctPhotos)
     _readable: int = 0
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
@@ -127,10 +127,10 @@ class Tally:
         self.processes.add(work.worker)
         self.deaths += work.deaths
         self.busy_s += work.seconds
-        self.photos += photo_work(part.schema)
+        self.photos.update(photo_work(part.schema).model_dump())
 
     def _consider(self, part: pa.Table, number: int, image: str | None) -> None:
-        """Reservoir sampling: Vitter, "Random sampling with a reservoir", algorithm R (1985)."""
+        """Vitter, "Random sampling with a reservoir", algorithm R (1985)."""
         self._readable += 1
         place = len(self.sample) if len(self.sample) < _SAMPLE else self._random.randrange(self._readable)
         if place < _SAMPLE:
@@ -147,7 +147,11 @@ class Tally:
         self, job: Job, output: str, run: RunFigures, retry: int = 0, groups: GroupCounts | None = None
     ) -> Receipt:
         """The receipt of a merged job, after the retry of that number."""
-        note = read_note(job)
+        note, deaths, busy_s = read_note(job), self.deaths, round(self.busy_s, 1)
+        errors = {
+            kind: ErrorCount(count=n, examples=tuple(self.examples[kind])) for kind, n in self.errors.most_common()
+        }
+        hosts = dict(self.hosts.most_common())
         return Receipt(
             job=job.spec.id,
             source=job.spec.source,
@@ -157,23 +161,15 @@ class Tally:
             rows=self.rows,
             by_status={status: self.by_status[status] for status in Status},
             by_label=dict(self.by_label.most_common()),
-            errors={
-                kind: ErrorCount(count=count, examples=tuple(self.examples[kind]))
-                for kind, count in self.errors.most_common()
-            },
-            confidence_histogram=tuple(int(count) for count in self.histogram),
+            errors=errors,
+            confidence_histogram=tuple(self.histogram.tolist()),
             left_out=job.spec.left_out,
             retry=retry,
-            work=WorkFigures(
-                hosts=dict(self.hosts.most_common()),
-                processes=len(self.processes),
-                deaths=self.deaths,
-                busy_s=round(self.busy_s, 1),
-            ),
+            work=WorkFigures(hosts=hosts, processes=len(self.processes), deaths=deaths, busy_s=busy_s),
             run=run,
             images_per_s=round(run.images_per_s, 1),
             review_reasons={reason: self.reasons[reason] for reason in ReviewReason if self.reasons[reason]},
-            photos=self.photos.rounded(),
+            photos=PhotoWork.model_validate({name: round(value, 1) for name, value in self.photos.items()}),
             groups=groups,
             groups_file=f"{job.storage.place}/{GROUPS_FILE}" if groups else None,
             review_file=f"{job.storage.place}/{REVIEW_FILE}",

@@ -16,7 +16,6 @@ from PIL import Image
 
 from tests.command import HANGTAG, clean_environment, run_hangtag
 from tests.integration.processes import with_bad_formats
-from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
 
 RESULTS = ("image", "label", "confidence", "status", "error", "sha256")
 
@@ -133,22 +132,19 @@ def test_the_same_command_again_has_nothing_left_to_do(tmp_path: Path, catalogue
     assert output.read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["catalogue", "model", "option"])
-def test_another_job_in_the_same_place_is_refused(tmp_path: Path, catalogue: Path, bundle: Path, change: str) -> None:
-    output = tmp_path / "labels.jsonl"
+def test_another_job_in_the_same_place_is_refused(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    one, other, output = tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "labels.jsonl"
     photos = sorted(str(p) for p in catalogue.rglob("*.png"))[:6]
-    (tmp_path / "a.txt").write_text("\n".join(photos))
-    (tmp_path / "b.txt").write_text("\n".join(photos[:5]))
-    assert run(tmp_path / "a.txt", bundle, output).returncode == 0
+    one.write_text("\n".join(photos))
+    other.write_text("\n".join(photos[:5]))
+    assert run(one, bundle, output).returncode == 0
     before = output.read_bytes()
-    source = tmp_path / ("b.txt" if change == "catalogue" else "a.txt")
-    model = bundle / "model.onnx" if change == "model" else bundle
-    options = ("--top-k", "1") if change == "option" else ()
-    done = run(source, model, output, *options)
-    assert done.returncode == 1
-    assert "--restart" in done.stderr
-    assert output.read_bytes() == before
-    assert run(source, model, output, *options, "--restart").returncode == 0
+    for asked in ((other, bundle, output), (one, bundle / "model.onnx", output), (one, bundle, output, "--top-k", "1")):
+        done = run(*asked)
+        assert done.returncode == 1
+        assert "--restart" in done.stderr
+        assert output.read_bytes() == before
+    assert run(other, bundle, output, "--restart").returncode == 0
 
 
 def test_a_catalogue_of_which_no_photo_is_there_fails_until_one_is(
@@ -163,14 +159,6 @@ def test_a_catalogue_of_which_no_photo_is_there_fails_until_one_is(
     again = run(tmp_path / "a.txt", bundle, tmp_path / "labels.csv", "--retry-failed")
     assert again.returncode == 0
     assert "1 failed row may pass at another time" in again.stderr
-
-
-def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    shutil.copy(next(catalogue.rglob("*.png")), tmp_path / "a.png")
-    for name in ("b.heic", "c", "d.heic", ".hidden"):
-        (tmp_path / name).touch()
-    done = run(tmp_path, bundle, tmp_path / "labels.csv", "--json")
-    assert json.loads(done.stdout)["left_out"] == {"": 1, ".heic": 2}
 
 
 def test_no_catalogue_and_no_file_of_others_is_overwritten(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
@@ -228,43 +216,14 @@ def test_a_damaged_receipt_is_told_and_written_anew(tmp_path: Path, catalogue: P
 
 def test_the_photos_columns_pass_through_untouched(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
     photo = next(catalogue.rglob("*.webp"))
-    (tmp_path / "a.csv").write_text(f'sku,picture,text\n00123,{photo},"a\nb"\n')
+    (tmp_path / "a.csv").write_text(f'sku,picture,text\n00123,{photo},"ä\nb"\n', encoding="cp1252")
     output = tmp_path / "out.csv"
-    done = run(tmp_path / "a.csv", bundle, output, "--image-column", "picture", "--prefix", "ht_")
+    options = ("--image-column", "picture", "--prefix", "ht_", "--encoding", "cp1252")
+    done = run(tmp_path / "a.csv", bundle, output, *options)
     assert done.returncode == 0, done.stderr
     text = output.read_text()
     assert text.startswith("sku,picture,text,ht_label,ht_confidence,ht_status")
-    assert f'00123,{photo},"a\nb",' in text
-
-
-def test_an_encoding_is_named_not_guessed(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    shutil.copy(next(catalogue.rglob("*.png")), tmp_path / "grün.png")
-    source = tmp_path / "list.csv"
-    source.write_bytes("image;titel\r\ngrün.png;Größe 42\r\n".encode("cp1252"))
-    refused = run(source, bundle, tmp_path / "labels.parquet")
-    assert refused.returncode == 2
-    assert "it looks like cp1252" in " ".join(refused.stderr.split())
-    assert not (tmp_path / "labels.parquet.job").exists()
-    assert run(source, bundle, tmp_path / "labels.parquet", "--encoding", "cp1252").returncode == 0
-    (row,) = pq.read_table(tmp_path / "labels.parquet").to_pylist()
-    assert (row["image"], row["titel"], row["error"]) == ("grün.png", "Größe 42", None)
-
-
-def test_a_catalogue_from_the_web_of_photos_on_this_disk(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    names = sorted(str(path.relative_to(catalogue)) for path in catalogue.rglob("*.png"))[:8]
-    options = ("--image-root", str(catalogue), "--group-column", "sku")
-    with open_scripted_server() as server:
-        server.answers["/feed.jsonl"] = [Answer("".join(f'{{"image": "{name}"}}\n' for name in names).encode())]
-        url, allow = server.url("/feed.jsonl"), ("--allow-host", server.host)
-        assert run(url, bundle, tmp_path / "a.parquet", *options[:2]).returncode == 2
-        refused = run(url, bundle, tmp_path / "a.parquet", *allow, *options)
-        assert refused.returncode == 2
-        assert "Expected the column 'sku' (--group-column)" in " ".join(refused.stderr.split())
-        assert not list(tmp_path.iterdir()), "nothing was written"
-        assert run(url, bundle, tmp_path / "a.parquet", *allow, *options[:2]).returncode == 0
-    rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
-    assert [row["image"] for row in rows] == names
-    assert json.loads((tmp_path / "a.parquet.job" / "job.json").read_text())["source"] == url
+    assert f'00123,{photo},"ä\nb",' in text
 
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")

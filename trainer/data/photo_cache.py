@@ -284,8 +284,8 @@ class _Pass:
 
     def _died(self, death: Death) -> bool:
         """One dead process is no proof, since someone else may have killed it; two are."""
-        self._deaths[death.line] += 1
-        if self._deaths[death.line] == 1:
+        self._deaths[death.lines[0]] += 1
+        if self._deaths[death.lines[0]] == 1:
             return True
         late = death.status == -signal.SIGALRM
         ending = signal.Signals(-death.status).name if death.status < 0 else f"exit status {death.status}"
@@ -293,7 +293,7 @@ class _Pass:
         fault = PhotoFault(
             FaultKind.TIMEOUT if late else FaultKind.CRASHED, f"Decoding {how}, twice; re-save the photo."
         )
-        row = json.loads(death.line)[0]
+        row = json.loads(death.lines[0])[0]
         sha256, path = self._files[row]
         if not holds(path, sha256):
             self.passing[sha256] = changed(path)

@@ -29,20 +29,9 @@ def diff_catalogue(
 ) -> CatalogueFigures:
     """Label some rows of a catalogue with two models, and say what differs.
 
-    A call that was killed goes on where it was when it is made again with the same folder; what is there of another
-    question, or of another model, is left alone.
-
-    Args:
-        before: the bundle that labels now.
-        after: the bundle that might.
-        source: the catalogue, as for ``hangtag label``.
-        folder: keeps the drawn rows, copies of photos from elsewhere, and a labelling job a model.
-        rows: at most so many are drawn.
-        options: how they are found and labelled, and which labels are only new names.
-        advance: told what is being done.
-
-    Returns:
-        The figures, with thumbnails.
+    A call that was killed goes on where it was when it is made again with the same folder, which keeps the drawn rows,
+    copies of photos from elsewhere, and a labelling job a model; what is there of another question, or of another
+    model, is left alone.
 
     Raises:
         InputError: the catalogue cannot be used.
@@ -63,14 +52,8 @@ def diff_catalogue(
         raise JobError(msg)
     cells = dict(zip(*(sample.table.column(name).to_pylist() for name in ("row", "image")), strict=True))
     pairs = [Pair(row, cells[row], old[row], new[row]) for row in both]
-    figures = counted(pairs, options.renamed, _root(sample))
-    return figures.model_copy(
-        update={
-            "source": sample.source,
-            "rows_in_source": sample.rows_in_source,
-            "failed": sample.table.num_rows - len(pairs),
-        }
-    )
+    failed = sample.table.num_rows - len(pairs)
+    return counted(pairs, options.renamed, _root(sample), sample.source, sample.rows_in_source, failed)
 
 
 def _root(sample: Sample) -> Path:
@@ -99,12 +82,12 @@ def _labels(
         retry_failed=True,
     )
     label(request, on_progress)
-    labels: dict[int, RowLabel] = {}
-    failure = None
-    for row in pq.read_table(output, columns=list(_COLUMNS)).to_pylist():
-        if row["status"] == Status.FAILED:
-            failure = failure or row["error_message"]
-            continue
-        review = row["status"] == Status.REVIEW
-        labels[row["row"]] = RowLabel(row["label"], row["confidence"], review, row["sha256"], row["image"])
-    return labels, failure
+    rows = pq.read_table(output, columns=list(_COLUMNS)).to_pylist()
+    labels = {
+        row["row"]: RowLabel(
+            row["label"], row["confidence"], row["status"] == Status.REVIEW, row["sha256"], row["image"]
+        )
+        for row in rows
+        if row["status"] != Status.FAILED
+    }
+    return labels, next((row["error_message"] for row in rows if row["status"] == Status.FAILED), None)

@@ -3,11 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from models.errors import ImageError
 from pages.tiles import photo_uri
@@ -23,11 +22,7 @@ _SIDE: Final = 160
 _MOST_BYTES: Final = 5_500
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class CatalogueChange(_Record):
+class CatalogueChange(BaseModel, frozen=True):
     """Rows that would go from one label to another."""
 
     before: str
@@ -35,7 +30,7 @@ class CatalogueChange(_Record):
     rows: int
 
 
-class ChangedRow(_Record):
+class ChangedRow(BaseModel, frozen=True):
     """A row whose label would change, with a small JPEG of its photo as a data URI where there is one.
 
     Attributes:
@@ -52,12 +47,11 @@ class ChangedRow(_Record):
     thumbnail: str | None = None
 
 
-class CatalogueFigures(_Record):
+class CatalogueFigures(BaseModel, frozen=True):
     """Two models on a sample of a catalogue's rows; a photo that stands in several rows counts in each.
 
     Attributes:
-        source: the catalogue.
-        rows_in_source: how many it has.
+        rows_in_source: how many the catalogue has.
         rows: how many were compared: those that both could label.
         failed: rows of the sample that one of both could not label.
         changed: rows whose label would change.
@@ -82,13 +76,11 @@ class CatalogueFigures(_Record):
         return self.changed / self.rows if self.rows else 0.0
 
 
-@dataclass(frozen=True)
-class RowLabel:
+class RowLabel(NamedTuple):
     """What a model says of a row.
 
     Attributes:
         review: whether a person should look.
-        sha256: of the photo.
         photo: where its bytes are: a path, or the cell that holds them.
     """
 
@@ -99,8 +91,7 @@ class RowLabel:
     photo: str
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """A row that both models have labelled; ``cell`` is what the catalogue says of its photo."""
 
     row: int
@@ -109,16 +100,12 @@ class Pair:
     after: RowLabel
 
 
-def counted(pairs: Sequence[Pair], renamed: Mapping[str, str], root: Path) -> CatalogueFigures:
+def counted(
+    pairs: Sequence[Pair], renamed: Mapping[str, str], root: Path, source: str, rows_in_source: int, failed: int
+) -> CatalogueFigures:
     """Count what differs.
 
-    Args:
-        pairs: by row.
-        renamed: label of the model before → what the model after calls the same.
-        root: where relative paths of photos start.
-
-    Returns:
-        Figures; ``source``, ``rows_in_source`` and ``failed`` are for the caller to fill in.
+    ``renamed`` says what the model after calls a label of the model before. Relative paths of photos start at ``root``.
     """
     flows: defaultdict[tuple[str, str], list[Pair]] = defaultdict(list)
     for pair in pairs:
@@ -131,10 +118,10 @@ def counted(pairs: Sequence[Pair], renamed: Mapping[str, str], root: Path) -> Ca
         shown += sorted(by_photo.values(), key=lambda pair: (-pair.after.confidence, pair.row))[:_ROWS_OF_A_FLOW]
     reviews = Counter((pair.before.review, pair.after.review) for pair in pairs)
     return CatalogueFigures(
-        source="",
-        rows_in_source=len(pairs),
+        source=source,
+        rows_in_source=rows_in_source,
         rows=len(pairs),
-        failed=0,
+        failed=failed,
         changed=sum(map(len, flows.values())),
         to_review=reviews[False, True],
         from_review=reviews[True, False],

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,7 +12,6 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
 
 from models.errors import JobError
 from models.whole_file import replace_file, write_beside
@@ -27,6 +27,7 @@ _HERE_FILE: Final = "here.parquet"
 _WAIT_S: Final = 1.0
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
+"""Of what stands in the schema of the drawn rows as JSON, so that both are whole or absent: fields of a sample."""
 
 
 @dataclass(frozen=True)
@@ -49,43 +50,29 @@ class SampleOptions:
     workers: int | None = None
 
 
-class _About(BaseModel):
-    """What stands in the schema of the drawn rows, which so are whole or absent together with it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    source: str
-    image_root: str
-    rows_in_source: int
-
-
 @dataclass(frozen=True)
 class Sample:
     """Rows that were drawn.
 
     Attributes:
         folder: they lie in, and all that is made of them.
+        table: ``row``, from 1 and in order, and ``image``, what its cell says.
         source: the catalogue, as a receipt names it.
         image_root: where its relative paths start.
         rows_in_source: how many it has.
-        table: ``row``, from 1 and in order, and ``image``, what its cell says.
     """
 
     folder: Path
+    table: pa.Table
     source: str
     image_root: str
     rows_in_source: int
-    table: pa.Table
 
 
 def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) -> Sample:
-    """Draw rows of a catalogue, each as likely as any other; those that were drawn before stay.
+    """Draw at most so many rows of a catalogue, each as likely as any other; those that were drawn before stay.
 
-    Args:
-        source: as for ``hangtag label``.
-        folder: a folder in it is named after what was asked, so that another question draws other rows.
-        rows: at most so many.
-        options: how its rows are found; which are drawn.
+    They lie in a folder in ``folder`` that is named after what was asked, so that another question draws other rows.
 
     Raises:
         InputError: the catalogue cannot be used.
@@ -97,8 +84,7 @@ def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) ->
     if not file.exists():
         _write(file, _drawn(source, rows, options))
     table = pq.read_table(file)
-    about = _About.model_validate_json(table.schema.metadata[_ABOUT_KEY])
-    return Sample(place, about.source, about.image_root, about.rows_in_source, table.replace_schema_metadata())
+    return Sample(place, table.replace_schema_metadata(), **json.loads(table.schema.metadata[_ABOUT_KEY]))
 
 
 def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
@@ -107,9 +93,9 @@ def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
     )
     columns = (batch.column(catalogue.image_column) for batch in catalogue.batches)
     drawn, rows_in_source = _reservoir(columns, rows, np.random.default_rng(options.seed))
-    about = _About(source=catalogue.source, image_root=catalogue.image_root, rows_in_source=rows_in_source)
+    about = {"source": catalogue.source, "image_root": catalogue.image_root, "rows_in_source": rows_in_source}
     table = pa.table([[row + 1 for row, _ in drawn], [cell for _, cell in drawn]], schema=_SCHEMA)
-    return table.replace_schema_metadata({_ABOUT_KEY: about.model_dump_json()})
+    return table.replace_schema_metadata({_ABOUT_KEY: json.dumps(about)})
 
 
 def _reservoir(
@@ -143,14 +129,6 @@ def bring_here(sample: Sample, options: SampleOptions, advance: Callable[[int, i
 
     Photos on its disks, and in cells, stay where they are. Rows whose photo does not come are left out. Photos that a
     killed process has fetched are not fetched again.
-
-    Args:
-        sample: the rows.
-        options: which hosts may be asked.
-        advance: told how many photos have come, and of how many.
-
-    Returns:
-        The catalogue, with the columns of the sample.
 
     Raises:
         JobError: not one of several photos has come; nothing is kept then.

@@ -40,16 +40,6 @@ def diff_and_show(
 
     What is needed on the way lies in the system's folder for temporary files (``TMPDIR``) and goes in the end.
 
-    Args:
-        before: the bundle that labels now.
-        after: the bundle that might.
-        names: of both, as the person said them.
-        source: the catalogue, as for ``hangtag label``.
-        rows: at most so many are drawn.
-        options: how they are found and labelled.
-        html: where a page with photos is written, if at all.
-        as_json: print the figures as JSON, without photos, instead of a table.
-
     Raises:
         InputError: the catalogue cannot be used, or the page cannot be written there.
         BundleError: a bundle is damaged or disagrees with itself on this machine.

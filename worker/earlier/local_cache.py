@@ -6,17 +6,22 @@ import shutil
 import sqlite3
 import time
 import uuid
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, Self
 
 from models.process import default_cache
-from worker.earlier.result_table import KEYED_TABLES, ResultCache
+from worker.earlier.result_table import ResultTable
 from worker.owner import boot_id
 
 __all__ = ["CACHE_FILE", "CacheFolder", "cache_folder", "open_local_cache"]
 
 CACHE_FILE: Final = "photos.sqlite"
+_TABLES: Final = """
+PRAGMA journal_mode=WAL;
+CREATE TABLE photo (sha256 BLOB PRIMARY KEY, result TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE place (url BLOB PRIMARY KEY, etag TEXT NOT NULL, sha256 BLOB NOT NULL) WITHOUT ROWID;
+"""
 _MAX_BYTES: Final = 1 << 30
 """About four million photos; then nothing more is added."""
 _BUSY_S: Final = 2.0
@@ -25,7 +30,7 @@ _TRIES: Final = 100
 _OLD_S: Final = 7 * 24 * 3600.0
 
 
-def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy_s: float = _BUSY_S) -> ResultCache:
+def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy_s: float = _BUSY_S) -> ResultTable:
     """Open the photos in a folder that is held; made if need be.
 
     Raises:
@@ -44,22 +49,17 @@ def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy
     except BaseException:
         connection.close()
         raise
-    return ResultCache(connection, model, str(file))
+    return ResultTable(connection, model, str(file))
 
 
 def _make(file: Path) -> None:
     """Whole or not at all: other processes may be doing the same."""
     temporary = file.with_name(f".{uuid.uuid4().hex}.sqlite")
     try:
-        connection = sqlite3.connect(temporary, isolation_level=None)
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(KEYED_TABLES)
-        finally:
-            connection.close()
-        os.link(temporary, file)
-    except FileExistsError:
-        pass
+        with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+            connection.executescript(_TABLES)
+        with suppress(FileExistsError):
+            os.link(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -70,11 +70,7 @@ def cache_folder(job: str) -> Path:
 
 
 class CacheFolder:
-    """A folder that stays while it is held, by any number of processes; use :meth:`hold`.
-
-    Attributes:
-        path: the folder.
-    """
+    """A folder that stays while it is held, by any number of processes; use :meth:`hold`."""
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path

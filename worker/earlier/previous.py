@@ -5,88 +5,56 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final
 
 from models.errors import HangtagError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.storage.storage import Storage
-from worker.earlier.result_table import PLAIN_TABLES, PLAIN_TABLES_KEYS, Labelled, ResultCache, ResultTable
+from worker.earlier.result_table import Labelled, ResultTable, put_results
 from worker.events import log_event
-from worker.job import Job, JobOptions, JobSpec, ModelPin
+from worker.job import Job, JobOptions, ModelPin
 from worker.photos.cells import Cells
 from worker.results import read_part, results_of
 from worker.scratch import temporary_folder
 
-__all__ = ["PREVIOUS_FILE", "Carried", "Terms", "carry_over", "check_done", "open_previous"]
+__all__ = ["PREVIOUS_FILE", "carry_over", "check_done", "open_previous", "terms_of"]
 
 PREVIOUS_FILE: Final = "previous.sqlite"
 _TEMPORARY: Final = ".previous-"
-_MEMORY_KB: Final = 32_768
+_BEGIN: Final = """
+PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768;
+CREATE TABLE photo (sha256 BLOB, result TEXT NOT NULL);
+CREATE TABLE place (url BLOB, etag TEXT NOT NULL, sha256 BLOB NOT NULL);
+CREATE TABLE about (said TEXT NOT NULL);
+"""
+_KEYS: Final = "CREATE INDEX photo_key ON photo (sha256); CREATE INDEX place_key ON place (url);"
+"""Made last: rows that come in order of their keys fill a database of any size in the memory of a small one."""
+_TERMS: Final = {
+    "digest": "the model",
+    "variant": "--variant",
+    "precision": "--precision",
+    "top_k": "--top-k",
+    "preprocess_version": "preprocessing",
+    "threshold": "--threshold",
+    "unpromised": "what is labeled without a promise",
+}
+"""What decides a photo's result, other than its bytes, and what people call it."""
+_LATER: Final = ("threshold", "unpromised")
+Terms = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What decides a photo's result, other than its bytes.
-
-    The fields are those of :class:`ModelPin` and :class:`JobOptions`.
-    """
-
-    digest: str
-    variant: str
-    precision: float | None
-    top_k: int
-    preprocess_version: str
-    threshold: float | None = None
-    unpromised: bool = False
-
-    @classmethod
-    def of(cls, spec: JobSpec) -> Self:
-        """The terms of a job."""
-        return cls.of_new(spec.model, spec.options, spec.preprocess_version)
-
-    @classmethod
-    def of_new(cls, model: ModelPin, options: JobOptions, version: str = PREPROCESS_VERSION) -> Self:
-        """The terms of a job that is being made."""
-        top_k, threshold = options.top_k, model.threshold
-        return cls(model.digest, model.variant, model.precision, top_k, version, threshold, model.unpromised)
-
-    def changes_from(self, earlier: "Terms") -> str:
-        """What differs, in words; empty if nothing does."""
-        words = {
-            "digest": "the model",
-            "variant": "--variant",
-            "precision": "--precision",
-            "top_k": "--top-k",
-            "preprocess_version": "preprocessing",
-            "threshold": "--threshold",
-            "unpromised": "what is labeled without a promise",
-        }
-        before, now = asdict(earlier), asdict(self)
-        return " and ".join(words[name] for name in words if before[name] != now[name])
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What a new job may take over.
-
-    Attributes:
-        place: of the earlier job.
-        rows: how many of its rows have a result that can be carried over.
-        changed: what differs between the jobs, so that nothing can; empty where all is the same.
-    """
-
-    place: str
-    rows: int
-    changed: str = ""
-
-    @property
-    def words(self) -> str:
-        """For a person."""
-        if self.changed:
-            return f"Nothing is carried over from {self.place}: {self.changed} changed; every row is labelled anew."
-        return f"Rows whose photo is the same as one of the {self.rows:,} of {self.place} are carried over from there."
+def terms_of(model: ModelPin, options: JobOptions, preprocess_version: str = PREPROCESS_VERSION) -> Terms:
+    """What decides the results of a job, other than the bytes of its photos."""
+    return {
+        "digest": model.digest,
+        "variant": model.variant,
+        "precision": model.precision,
+        "top_k": options.top_k,
+        "preprocess_version": preprocess_version,
+        "threshold": model.threshold,
+        "unpromised": model.unpromised,
+    }
 
 
 def check_done(job: Job, name: str) -> None:
@@ -104,38 +72,51 @@ def check_done(job: Job, name: str) -> None:
         raise JobError(msg)
 
 
-def carry_over(previous: Job, storage: Storage, terms: Terms) -> Carried:
+def carry_over(previous: Job, storage: Storage, terms: Terms) -> str:
     """Write what the parts of a finished job hold into the place of a new job; memory does not grow with the rows.
+
+    Returns:
+        What is carried over, for a person.
 
     Raises:
         JobError: a part of the earlier job is damaged, or the disk has no room for what it holds.
     """
-    changed = terms.changes_from(Terms.of(previous.spec))
+    before, place = _terms(previous), previous.storage.place
+    changed = " and ".join(words for name, words in _TERMS.items() if before[name] != terms[name])
     if changed:
         storage.delete(PREVIOUS_FILE)  # of a run that named another job
-        return Carried(previous.storage.place, 0, changed)
+        return f"Nothing is carried over from {place}: {changed} changed; every row is labelled anew."
     with temporary_folder(storage.scratch, _TEMPORARY) as folder:
         file = folder / PREVIOUS_FILE
         try:
             rows = _written(previous, file, terms)
         except sqlite3.Error as error:
-            msg = f"Expected to copy the results of {previous.storage.place} to {folder}, {error}; make room there."
+            msg = f"Expected to copy the results of {place} to {folder}, {error}; make room there."
             raise JobError(msg) from error
         storage.upload(PREVIOUS_FILE, file)
-    return Carried(previous.storage.place, rows)
+    return f"Rows whose photo is the same as one of the {rows:,} of {place} are carried over from there."
+
+
+def _terms(job: Job) -> Terms:
+    return terms_of(job.spec.model, job.spec.options, job.spec.preprocess_version)
+
+
+def _text(terms: Terms) -> str:
+    """The terms as JSON, without newer ones that are not set, so that jobs from before these keep what they carry."""
+    said = {name: value for name, value in terms.items() if value or name not in _LATER}
+    return json.dumps(said, sort_keys=True)
 
 
 def _written(previous: Job, file: Path, terms: Terms) -> int:
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-        connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-{_MEMORY_KB};")
-        connection.executescript(PLAIN_TABLES)
-        table = ResultTable(connection, previous.spec.model.reference)
-        with table.transaction():
-            table.say(_text(terms))
+        connection.executescript(_BEGIN)
+        connection.execute("BEGIN")
+        with connection:
+            connection.execute("INSERT INTO about VALUES (?)", (_text(terms),))
             for rows in _chunks(previous):
-                table.put(rows)
-        connection.executescript(PLAIN_TABLES_KEYS)
-        return table.count()
+                put_results(connection, rows)
+        connection.executescript(_KEYS)
+        return int(connection.execute("SELECT COUNT(*) FROM photo").fetchone()[0])
 
 
 def _chunks(job: Job) -> Iterator[list[Labelled]]:
@@ -143,39 +124,29 @@ def _chunks(job: Job) -> Iterator[list[Labelled]]:
     cells = Cells(job.spec.image_root, confined=job.spec.confined)
     for chunk in range(job.spec.chunks):
         try:
-            part = read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk))
+            results = results_of(read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk)))
         except (KeyError, FileNotFoundError, JobError) as error:
             msg = (
                 f"Expected all results of {job.storage.place}, the job to carry over from, those of chunk {chunk} are "
                 f"gone or damaged ({error}); go without --previous."
             )
             raise JobError(msg) from error
-        results = results_of(part)
-        if any(result.etag for result in results):
-            urls = [cells.url(cell) for cell in job.chunk_images(chunk)]
-        else:
-            urls = [None] * len(results)
-        yield [Labelled(result, url) for result, url in zip(results, urls, strict=True)]
+        images = job.chunk_images(chunk) if any(result.etag for result in results) else [None] * len(results)
+        yield [Labelled(result, cells.url(cell)) for result, cell in zip(results, images, strict=True)]
 
 
-def open_previous(job: Job, folder: Path) -> ResultCache | None:
+def open_previous(job: Job, folder: Path) -> ResultTable | None:
     """The results that a job may take over, if any; of a job elsewhere a copy is made in ``folder``."""
     try:
         if not job.storage.exists(PREVIOUS_FILE):
             return None
         place = job.storage.local(PREVIOUS_FILE, folder).absolute()
         connection = sqlite3.connect(f"{place.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
-        said = ResultTable(connection, "").said()
+        said = connection.execute("SELECT said FROM about").fetchone()
     except (OSError, sqlite3.Error, HangtagError) as error:
         log_event("known_photos_lost", logging.WARNING, place=PREVIOUS_FILE, error=f"{type(error).__name__}: {error}")
         return None
-    if said == _text(Terms.of(job.spec)):
-        return ResultCache(connection, job.spec.model.reference, str(place))
+    if said == (_text(_terms(job)),):
+        return ResultTable(connection, job.spec.model.reference, str(place))
     connection.close()  # left by a submit that was killed, of a job with another model
     return None
-
-
-def _text(terms: Terms) -> str:
-    """The terms as JSON, without newer fields that are not set, so that jobs from before these keep what they carry."""
-    later = {name for name in ("threshold", "unpromised") if not getattr(terms, name)}
-    return json.dumps({name: value for name, value in asdict(terms).items() if name not in later}, sort_keys=True)

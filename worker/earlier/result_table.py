@@ -5,8 +5,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -15,30 +14,8 @@ from worker.events import log_event
 from worker.job import RETRYABLE
 from worker.results import RowResult, Status
 
-__all__ = [
-    "KEYED_TABLES",
-    "PLAIN_TABLES",
-    "PLAIN_TABLES_KEYS",
-    "EarlierResult",
-    "Labelled",
-    "ResultCache",
-    "ResultTable",
-]
+__all__ = ["EarlierResult", "Labelled", "ResultTable", "put_results"]
 
-KEYED_TABLES: Final = """
-CREATE TABLE photo (sha256 BLOB PRIMARY KEY, result TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE place (url BLOB PRIMARY KEY, etag TEXT NOT NULL, sha256 BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE about (said TEXT NOT NULL);
-"""
-"""To be added to at any time."""
-PLAIN_TABLES: Final = """
-CREATE TABLE photo (sha256 BLOB, result TEXT NOT NULL);
-CREATE TABLE place (url BLOB, etag TEXT NOT NULL, sha256 BLOB NOT NULL);
-CREATE TABLE about (said TEXT NOT NULL);
-"""
-"""To be filled at once; a photo may be in them more than once."""
-PLAIN_TABLES_KEYS: Final = "CREATE INDEX photo_key ON photo (sha256); CREATE INDEX place_key ON place (url);"
-"""Made last: rows that come in order of their keys fill a database of any size in the memory of a small one."""
 _FIND: Final = "SELECT result FROM photo WHERE sha256 = ?"
 _AT: Final = "SELECT hex(sha256), result FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ?"
 _PUT_PHOTO: Final = "INSERT OR IGNORE INTO photo VALUES (?, ?)"
@@ -51,12 +28,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True)
 class EarlierResult:
-    """The result of a photo's bytes.
-
-    Attributes:
-        result: as a row of this job with these bytes has it.
-        carried: whether it is the previous job's.
-    """
+    """The result of a photo's bytes, and whether it is the previous job's."""
 
     result: RowResult
     carried: bool
@@ -70,67 +42,18 @@ class Labelled:
     url: str | None
 
 
-class ResultTable:
-    """The tables of one database. All methods raise ``sqlite3.Error``, and ``ValueError`` of what is damaged."""
+def put_results(connection: sqlite3.Connection, rows: Iterable[Labelled]) -> None:
+    """Keep the results that would be the same another time; call it within a transaction.
 
-    def __init__(self, connection: sqlite3.Connection, model: str) -> None:
-        self._connection = connection
-        self._model = model
+    Where a photo failed its host is asked again: what it once gave may have been half of it.
 
-    def find(self, sha256: str) -> RowResult | None:
-        """The result of a photo with these bytes."""
-        row = self._connection.execute(_FIND, (bytes.fromhex(sha256),)).fetchone()
-        return _result(row[0], sha256, self._model) if row else None
-
-    def etags(self, urls: Sequence[str]) -> dict[str, str]:
-        """URL → the ETag that its host last gave."""
-        by_key = {_key(url): url for url in urls}
-        keys, found = list(by_key), {}
-        for start in range(0, len(keys), _ASKED_AT_ONCE):
-            some = keys[start : start + _ASKED_AT_ONCE]
-            asked = f"SELECT url, etag FROM place WHERE url IN ({', '.join('?' * len(some))})"  # noqa: S608 - of marks
-            found.update({by_key[key]: etag for key, etag in self._connection.execute(asked, some)})
-        return found
-
-    def at(self, url: str, etag: str) -> RowResult | None:
-        """The result of the bytes to which a host gave this ETag, with the ETag."""
-        row = self._connection.execute(_AT, (_key(url), etag)).fetchone()
-        return replace(_result(row[1], row[0].lower(), self._model), etag=etag) if row else None
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """What is written in the block is written as a whole, or not at all."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-
-    def put(self, rows: Iterable[Labelled]) -> None:
-        """Keep the results that would be the same another time; call it within a transaction.
-
-        Where a photo failed its host is asked again: what it once gave may have been half of it.
-        """
-        kept = [(row, bytes.fromhex(row.result.sha256)) for row in rows if row.result.sha256 and _stays(row.result)]
-        self._connection.executemany(_PUT_PHOTO, ((sha256, _text(row.result)) for row, sha256 in kept))
-        places = ((row.url, row.result.etag, sha256) for row, sha256 in kept if row.result.status is not Status.FAILED)
-        named = [(_key(url), etag, sha256) for url, etag, sha256 in places if url and etag]
-        self._connection.executemany(_PUT_PLACE, named)
-
-    def say(self, about: str) -> None:
-        """Write down what these results are of."""
-        self._connection.execute("INSERT INTO about VALUES (?)", (about,))
-
-    def said(self) -> str | None:
-        """What was written down of these results."""
-        row = self._connection.execute("SELECT said FROM about").fetchone()
-        return row[0] if row else None
-
-    def count(self) -> int:
-        """How many results are here."""
-        return int(self._connection.execute("SELECT COUNT(*) FROM photo").fetchone()[0])
+    Raises:
+        sqlite3.Error: the database is locked, full or damaged.
+    """
+    kept = [(row, bytes.fromhex(row.result.sha256)) for row in rows if row.result.sha256 and _stays(row.result)]
+    connection.executemany(_PUT_PHOTO, ((sha256, _text(row.result)) for row, sha256 in kept))
+    readable = ((row.url, row.result.etag, sha256) for row, sha256 in kept if row.result.status is not Status.FAILED)
+    connection.executemany(_PUT_PLACE, [(_key(url), etag, sha256) for url, etag, sha256 in readable if url and etag])
 
 
 def _stays(result: RowResult) -> bool:
@@ -154,21 +77,13 @@ def _text(result: RowResult) -> str:
 def _result(text: str, sha256: str, model: str) -> RowResult:
     """The inverse of :func:`_text`; ``ValueError`` where it is none."""
     label, confidence, status, error, error_message, best, reason = json.loads(text)
-    return RowResult(
-        label=label,
-        confidence=confidence,
-        status=Status(status),
-        error=error,
-        error_message=error_message,
-        top_k=None if best is None else tuple((name, value) for name, value in best),
-        sha256=sha256,
-        model=model,
-        reason=None if reason is None else ReviewReason(reason),
-    )
+    top_k = None if best is None else tuple((name, value) for name, value in best)
+    why = None if reason is None else ReviewReason(reason)
+    return RowResult(label, confidence, Status(status), error, error_message, top_k, sha256, model, why)
 
 
-class ResultCache:
-    """The tables of a database, which is locked, full, damaged or taken away now and then.
+class ResultTable:
+    """The results in one database, which is locked, full, damaged or taken away now and then.
 
     What cannot be read is not known from then on; what cannot be added is left out. Both are logged, once each.
 
@@ -177,32 +92,63 @@ class ResultCache:
     """
 
     def __init__(self, connection: sqlite3.Connection, model: str, place: str) -> None:
-        self._connection = connection
-        self._table: ResultTable | None = ResultTable(connection, model)
+        self._connection: sqlite3.Connection | None = connection
+        self._model = model
         self._place = place
         self._adds_from = 0.0
         self._told: set[str] = set()
         self.damaged = False
 
     def find(self, sha256: str) -> RowResult | None:
-        """See :meth:`ResultTable.find`."""
-        return self._asked(lambda table: table.find(sha256), None)
+        """The result of a photo with these bytes."""
 
-    def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """See :meth:`ResultTable.etags`."""
-        return self._asked(lambda table: table.etags(urls), {})
+        def ask(connection: sqlite3.Connection) -> RowResult | None:
+            row = connection.execute(_FIND, (bytes.fromhex(sha256),)).fetchone()
+            return _result(row[0], sha256, self._model) if row else None
+
+        return self._asked(ask, None)
 
     def at(self, url: str, etag: str) -> RowResult | None:
-        """See :meth:`ResultTable.at`."""
-        return self._asked(lambda table: table.at(url, etag), None)
+        """The result of the bytes to which a host gave this ETag, with the ETag."""
+
+        def ask(connection: sqlite3.Connection) -> RowResult | None:
+            row = connection.execute(_AT, (_key(url), etag)).fetchone()
+            return replace(_result(row[1], row[0].lower(), self._model), etag=etag) if row else None
+
+        return self._asked(ask, None)
+
+    def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
+        """URL → the ETag that its host last gave."""
+
+        def ask(connection: sqlite3.Connection) -> dict[str, str]:
+            by_key = {_key(url): url for url in urls}
+            keys, found = list(by_key), {}
+            for start in range(0, len(keys), _ASKED_AT_ONCE):
+                some = keys[start : start + _ASKED_AT_ONCE]
+                asked = f"SELECT url, etag FROM place WHERE url IN ({', '.join('?' * len(some))})"  # noqa: S608 - of marks
+                found.update({by_key[key]: etag for key, etag in connection.execute(asked, some)})
+            return found
+
+        return self._asked(ask, {})
+
+    def _asked(self, ask: Callable[[sqlite3.Connection], _Answer], nothing: _Answer) -> _Answer:
+        if self._connection is None:
+            return nothing
+        try:
+            return ask(self._connection)
+        except (sqlite3.Error, ValueError) as error:
+            self._tell("known_photos_lost", error)
+            self._give_up(error)
+            return nothing
 
     def add(self, rows: Iterable[Labelled]) -> None:
         """Keep what is worth it, in one transaction."""
-        if self._table is None or time.monotonic() < self._adds_from:
+        if self._connection is None or time.monotonic() < self._adds_from:
             return
         try:
-            with self._table.transaction():
-                self._table.put(rows)
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:
+                put_results(self._connection, rows)
         except sqlite3.Error as error:
             self._tell("known_photos_not_kept", error)
             self._adds_from = time.monotonic() + _PAUSE_S
@@ -210,19 +156,10 @@ class ResultCache:
                 self._give_up(error)
 
     def close(self) -> None:
-        """Let go of the files."""
-        self._table = None
-        self._connection.close()
-
-    def _asked(self, ask: Callable[[ResultTable], _Answer], nothing: _Answer) -> _Answer:
-        if self._table is None:
-            return nothing
-        try:
-            return ask(self._table)
-        except (sqlite3.Error, ValueError) as error:
-            self._tell("known_photos_lost", error)
-            self._give_up(error)
-            return nothing
+        """Let go of the files; nothing is known from then on."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _give_up(self, error: Exception) -> None:
         self.damaged = self.damaged or _is_damage(error)

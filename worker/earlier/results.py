@@ -2,14 +2,14 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 from models.errors import HangtagError
 from worker.earlier.local_cache import CacheFolder, cache_folder, open_local_cache
 from worker.earlier.previous import open_previous
-from worker.earlier.result_table import EarlierResult, Labelled, ResultCache
+from worker.earlier.result_table import EarlierResult, Labelled, ResultTable
 from worker.events import log_event
 from worker.job import Job
 from worker.receipt import RECEIPT_FILE
@@ -28,31 +28,27 @@ class EarlierResults:
         self,
         job: Job | None = None,
         folder: CacheFolder | None = None,
-        own: ResultCache | None = None,
-        previous: ResultCache | None = None,
+        own: ResultTable | None = None,
+        previous: ResultTable | None = None,
     ) -> None:
         self._job = job
         self._folder = folder
         self._own = own
-        self._caches = [(cache, carried) for cache, carried in ((previous, True), (own, False)) if cache]
+        self._tables = [(table, carried) for table, carried in ((previous, True), (own, False)) if table]
 
     def find(self, sha256: str) -> EarlierResult | None:
         """The result of a photo with these bytes."""
-        return self._first(lambda cache: cache.find(sha256))
+        return _first((table.find(sha256), carried) for table, carried in self._tables)
 
     def at(self, url: str, etag: str) -> EarlierResult | None:
         """The result of the bytes that a host gave that ETag."""
-        return self._first(lambda cache: cache.at(url, etag))
-
-    def _first(self, ask: Callable[[ResultCache], RowResult | None]) -> EarlierResult | None:
-        found = ((ask(cache), carried) for cache, carried in self._caches)
-        return next((EarlierResult(result, carried) for result, carried in found if result is not None), None)
+        return _first((table.at(url, etag), carried) for table, carried in self._tables)
 
     def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
         """URL → the ETag that its host last gave, of those whose bytes are known."""
         found: dict[str, str] = {}
-        for cache, _ in self._caches:  # the latest last
-            found |= cache.etags(urls)
+        for table, _ in self._tables:  # the latest last
+            found |= table.etags(urls)
         return found
 
     def add(self, rows: Iterable[Labelled]) -> None:
@@ -62,14 +58,18 @@ class EarlierResults:
 
     def close(self) -> None:
         """Let go of files; once a job is done, or what is kept is damaged, remove them."""
-        for cache, _ in self._caches:
-            cache.close()
+        for table, _ in self._tables:
+            table.close()
         folder, self._folder = self._folder, None
         if folder is None:
             return
         folder.release()
-        if self._own is None or self._own.damaged or (self._job and _is_done(self._job)):
+        if self._own is None or self._own.damaged or _is_done(self._job):
             CacheFolder.remove(folder.path)
+
+
+def _first(found: Iterator[tuple[RowResult | None, bool]]) -> EarlierResult | None:
+    return next((EarlierResult(result, carried) for result, carried in found if result is not None), None)
 
 
 NO_EARLIER_RESULTS: Final = EarlierResults()
@@ -86,11 +86,7 @@ def open_earlier_results(job: Job) -> EarlierResults:
         CacheFolder.remove_remains(path.parent)
         folder = CacheFolder.hold(path)
         own = open_local_cache(folder.path, job.spec.model.reference)
-    except (
-        OSError,
-        RuntimeError,
-        sqlite3.Error,
-    ) as error:  # RuntimeError: nobody knows where home is  # RuntimeError: nobody knows where home is
+    except (OSError, RuntimeError, sqlite3.Error) as error:  # RuntimeError: nobody knows where home is
         place = str(folder.path) if folder else job.spec.id
         log_event("known_photos_lost", logging.WARNING, place=place, error=f"{type(error).__name__}: {error}")
     return EarlierResults(job, folder, own, open_previous(job, folder.path if folder else job.storage.scratch))
@@ -102,8 +98,7 @@ def forget_local_cache(job: Job) -> None:
         CacheFolder.remove(cache_folder(job.spec.id))
 
 
-def _is_done(job: Job) -> bool:
-    try:
-        return job.storage.exists(RECEIPT_FILE)
-    except (OSError, HangtagError):
-        return False
+def _is_done(job: Job | None) -> bool:
+    with suppress(OSError, HangtagError):
+        return job is not None and job.storage.exists(RECEIPT_FILE)
+    return False

@@ -6,11 +6,11 @@ import socket
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from models.errors import ImageFault
 from models.preprocess import Pixels, PreprocessSpec, preprocess
@@ -22,9 +22,7 @@ from worker.results import PhotoWork, RowResult, part_bytes, part_key, read_part
 
 __all__ = [
     "MAX_STRIKES",
-    "Attempt",
     "Decoder",
-    "Earlier",
     "Finished",
     "OpenChunk",
     "attempt_on",
@@ -41,21 +39,6 @@ _WARY: Final = 3
 """With as many suspects in a chunk, all of its photos are decoded in throw-away processes."""
 
 
-class Attempt:
-    """One try at a chunk. Its marker is a file of its own: two bad photos in a chunk must not hide each other."""
-
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
-
-    def take(self, row: int) -> None:
-        """Note that a row of the chunk is about to be decoded."""
-        os.pwrite(self._handle, f"{row:<{_WIDTH}}".encode(), 0)
-
-    def put_down(self) -> None:
-        """Note that no row is being decoded."""
-        os.pwrite(self._handle, b" " * _WIDTH, 0)
-
-
 @dataclass(frozen=True)
 class Decoder:
     """How the photos of one try at a chunk become pixels; suspects do so in a throw-away process.
@@ -65,13 +48,12 @@ class Decoder:
     decode that hangs, with the process.
 
     Attributes:
-        attempt: told which row is in hand.
-        spec: what to make of a photo.
+        note: told which row is in hand.
         timeout_s: seconds that one photo may take.
         suspects: rows that were in hand when a process died.
     """
 
-    attempt: Attempt
+    note: Callable[[int | None], None]
     spec: PreprocessSpec
     timeout_s: float
     suspects: frozenset[int]
@@ -84,14 +66,14 @@ class Decoder:
         """
         if wanted.row in self.suspects or len(self.suspects) >= _WARY:
             return decode_in_sandbox(data, self.spec, self.timeout_s)
-        self.attempt.take(wanted.row)
+        self.note(wanted.row)
         signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
         try:
             with fails_its_photo(ImageFault.UNREADABLE, wanted.cell or ""):
                 return preprocess(data, self.spec)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            self.attempt.put_down()
+            self.note(None)
 
 
 @dataclass(frozen=True)
@@ -99,11 +81,9 @@ class Finished:
     """A chunk that has its part.
 
     Attributes:
-        chunk: its number.
         committed: whether this process committed it; another may have been quicker.
         rows: its results, in order; none where the part was there before.
         seconds: from taking the chunk up to its end.
-        photos: what its photos took.
     """
 
     chunk: int
@@ -119,8 +99,6 @@ class OpenChunk:
     In a retry, only its failed rows that may pass another time are labelled again.
 
     Attributes:
-        number: of the chunk.
-        decoder: turns its photos into pixels.
         effort: what its photos took; the names are those of :class:`worker.results.PhotoWork`.
     """
 
@@ -136,8 +114,8 @@ class OpenChunk:
         self._wanted = [Wanted(number, row, cell) for row, cell in enumerate(images) if row not in self._rows]
         self._earlier = earlier_attempts(job.storage, number)
         self._open = ExitStack()
-        attempt = self._open.enter_context(attempt_on(job.storage, number))
-        self.decoder = Decoder(attempt, spec, job.spec.options.timeout_s, self._earlier.rows)
+        note = self._open.enter_context(attempt_on(job.storage, number))
+        self.decoder = Decoder(note, spec, job.spec.options.timeout_s, self._earlier.rows)
         self.effort: defaultdict[str, float] = defaultdict(float)
 
     def take_wanted(self) -> list[Wanted]:
@@ -192,34 +170,38 @@ def is_done(job: Job, chunk: int) -> bool:
 
 
 @contextmanager
-def attempt_on(storage: Storage, chunk: int) -> Iterator[Attempt]:
-    """Open a marker for one try at a chunk; it outlives a killed process, and goes when the try ends by itself."""
+def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], None]]:
+    """Open a marker for one try at a chunk; it outlives a killed process, and goes when the try ends by itself.
+
+    It is a file of its own, so that two bad photos in a chunk do not hide each other.
+
+    Returns:
+        What notes the row that is about to be decoded; none if none is.
+    """
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     marker = folder / f"{chunk:06d}.{uuid.uuid4().hex[:12]}"
     handle = os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+
+    def note(row: int | None) -> None:
+        os.pwrite(handle, f"{'' if row is None else row:<{_WIDTH}}".encode(), 0)
+
     try:
-        yield Attempt(handle)
+        yield note
     finally:
         os.close(handle)
         marker.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """What earlier tries at a chunk left.
-
-    Attributes:
-        deaths: how many ended with their process (or go on elsewhere at this moment).
-        rows: rows of the chunk that were in hand then.
-    """
+class Earlier(NamedTuple):
+    """Earlier tries: how many ended with their process (or go on elsewhere at this moment), and rows in hand then."""
 
     deaths: int
     rows: frozenset[int]
 
 
 def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
-    """Earlier tries at a chunk whose process was killed, or which go on elsewhere."""
+    """What earlier tries at a chunk left."""
     deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
         with suppress(FileNotFoundError):  # an attempt that ended by itself just now

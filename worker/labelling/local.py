@@ -33,13 +33,7 @@ _PIECE: Final = 65_536
 
 
 def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]) -> int:
-    """Label every chunk of a job that has no part yet.
-
-    Args:
-        job: the job.
-        model: the bundle or ONNX file that the job is pinned to, wherever it is now.
-        workers: how many processes, one thread each.
-        on_done: called with the number of each chunk as it is committed.
+    """Label every chunk of a job that has no part yet, with the model that it is pinned to, wherever that is now.
 
     Returns:
         How many processes died and were replaced.

@@ -14,9 +14,8 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, Self, TextIO, cast
+from typing import IO, Any, Final, NamedTuple, Self, TextIO, cast
 
 from models.errors import ExitCode, JobError
 from models.process import python_command, python_environment
@@ -28,12 +27,11 @@ _LOG_TAIL: Final = 2000
 _PIECE: Final = 65_536
 
 
-@dataclass(frozen=True)
-class Death:
+class Death(NamedTuple):
     """A process that ended with lines in hand.
 
     Attributes:
-        lines: the lines, the one it was given first before the others.
+        lines: the one it was given first before the others.
         status: exit status; minus the signal's number where a signal ended it.
         log: the end of what it wrote to stderr.
     """
@@ -41,11 +39,6 @@ class Death:
     lines: tuple[str, ...]
     status: int
     log: str
-
-    @property
-    def line(self) -> str:
-        """The line, of a process that has one at a time."""
-        return self.lines[0]
 
 
 class _Child:
@@ -56,15 +49,9 @@ class _Child:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
+        pipe, environment = subprocess.PIPE, python_environment()
         with log.open("xb") as file:  # a link that somebody laid there would empty another file
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                bufsize=0,
-                env=python_environment(),
-            )
+            self.process = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=file, env=environment)
         self._text = b""
         self._input = cast("IO[bytes]", self.process.stdin)
         self.replies = cast("IO[bytes]", self.process.stdout)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from worker.places import cell_texts
 from worker.results import RESULT_SCHEMA
 
-__all__ = ["CsvRows", "inert", "inert_cells", "json_cells", "json_text", "short", "text_cells"]
+__all__ = ["CsvRows", "inert", "json_cells", "json_text", "short", "text_cells"]
 
 _BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
 _NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
@@ -115,8 +115,3 @@ def inert(cell: object) -> object:
     if isinstance(cell, str) and _BEGINS.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
     return cell
-
-
-def inert_cells(cells: Iterable[object]) -> list[object]:
-    """:func:`inert` of each cell."""
-    return [inert(cell) for cell in cells]

@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,7 @@ import pyarrow as pa
 from models.errors import JobError
 from models.whole_file import replacing
 from worker.job import Job, images_of
-from worker.merging.output import ResultWriter, open_writer
+from worker.merging.output import Write, open_writer
 from worker.merging.review_list import ReviewList
 from worker.products.by_group import DisagreeingProduct, Disagreements, product_names, write_by_group
 from worker.products.vote import ProductStore
@@ -21,14 +20,12 @@ from worker.results import RESULT_SCHEMA, read_part
 from worker.scratch import scratch_database
 from worker.tally import Tally
 
-__all__ = ["Amend", "Merged", "OnPart", "merge_job", "merge_parts", "read_chunks", "upload_lists"]
+__all__ = ["Merged", "merge_job", "merge_parts", "read_chunks", "upload_lists"]
 
 ROW_GROUP: Final = 65_536
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
 OnPart = Callable[[pa.Table, pa.Table], None]
-"""Called with the results of each chunk, and the catalogue rows they are of, in order."""
 Amend = Callable[[pa.Table, pa.Table], pa.Table]
-"""Called with the same tables before :data:`OnPart`; returns the results to write."""
 BATCH_ROWS: Final = 16_384
 _VOTES: Final = ["label", "status", "top_k", "reason"]
 
@@ -54,30 +51,25 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
-    with ExitStack() as stack:
-        review = ReviewList(stack.enter_context(scratch_database(folder)), job)
-        column = job.spec.options.group_column
+    column = job.spec.options.group_column
+    with scratch_database(folder) as doubtful, scratch_database(folder) as products:
+        review, tally = ReviewList(doubtful, job), Tally()
+
+        def take(part: pa.Table, rows: pa.Table) -> None:
+            tally.add(part, images_of(job, rows))
+            review.add(part, rows)
+
+        merged = Merged(tally)
         if column is None:
-            merged = Merged(_join(job, output, review))
+            merge_parts(job, output, take)
         else:
-            store = _gathered(job, column, stack.enter_context(scratch_database(folder)))
+            store = _gathered(job, column, products)
             disagreements = Disagreements(job, column, store)
             groups = write_by_group(job, column, store, folder / GROUPS_FILE, disagreements.note)
-            tally = _join(job, output, review, disagreements.amended)
+            merge_parts(job, output, take, disagreements.amended)
             merged = Merged(tally, groups, disagreements.shown())
         review.write(folder / REVIEW_FILE)
     return merged
-
-
-def _join(job: Job, output: Path, review: ReviewList, amend: Amend | None = None) -> Tally:
-    tally = Tally()
-
-    def take(part: pa.Table, rows: pa.Table) -> None:
-        tally.add(part, images_of(job, rows))
-        review.add(part, rows)
-
-    merge_parts(job, output, take, amend)
-    return tally
 
 
 def _gathered(job: Job, column: str, database: sqlite3.Connection) -> ProductStore:
@@ -105,11 +97,8 @@ def upload_lists(job: Job, folder: Path) -> None:
 def merge_parts(job: Job, output: Path, on_part: OnPart, amend: Amend | None = None) -> None:
     """Write a job's result beside its place and rename it into it.
 
-    Args:
-        job: a job whose every chunk is done.
-        output: ends in one of ``OUTPUT_SUFFIXES``.
-        on_part: told all that is written.
-        amend: changes results on their way; none where they stay as the parts have them.
+    Of each chunk ``amend``, if given, makes the results to write of the part and the catalogue's rows; then ``on_part``
+    is told both.
 
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
@@ -117,16 +106,16 @@ def merge_parts(job: Job, output: Path, on_part: OnPart, amend: Amend | None = N
     options = job.spec.options
     added = [field.with_name(options.prefix + field.name) for field in RESULT_SCHEMA]
     schema = pa.schema([*job.chunk_table(0).schema, *added])
-    inert = frozenset(schema.names if options.excel_safe else schema.names[-len(added) :])
+    harmless = frozenset(schema.names if options.excel_safe else schema.names[-len(added) :])
     with replacing(output) as temporary:
-        with open_writer(temporary, output.suffix.lower(), schema, inert) as writer:
-            rows = _write_rows(_joined(job, schema, on_part, amend), writer)
+        with open_writer(temporary, output.suffix.lower(), schema, harmless) as write:
+            rows = _write_rows(_joined(job, schema, on_part, amend), write)
         if rows != job.spec.rows:
             msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
             raise JobError(msg)
 
 
-def _write_rows(tables: Iterator[pa.Table], writer: ResultWriter) -> int:
+def _write_rows(tables: Iterator[pa.Table], write: Write) -> int:
     """Write tables in runs of ``ROW_GROUP`` rows: a row group a chunk would make a long footer and a slow file.
 
     Runs are shorter where rows are large, as those are that hold their photos.
@@ -138,10 +127,10 @@ def _write_rows(tables: Iterator[pa.Table], writer: ResultWriter) -> int:
         rows += table.num_rows
         count, size = count + table.num_rows, size + table.nbytes
         if count >= ROW_GROUP or size >= ROW_GROUP_BYTES:
-            writer.write(pa.concat_tables(held).combine_chunks())
+            write(pa.concat_tables(held).combine_chunks())
             held, count, size = [], 0, 0
     if held:
-        writer.write(pa.concat_tables(held).combine_chunks())
+        write(pa.concat_tables(held).combine_chunks())
     return rows
 
 

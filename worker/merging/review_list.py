@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from models.errors import InputError
 from models.whole_file import sync_file
 from worker.job import Job, JobOptions
-from worker.merging.cells import CsvRows, inert_cells, short
+from worker.merging.cells import CsvRows, inert, short
 from worker.receipt import REVIEW_FILE
 from worker.results import Status
 
@@ -84,5 +84,5 @@ def _entry(found: tuple[int, Sequence[str | None], dict[str, Any]]) -> tuple[flo
 
 def _line(cells: Sequence[object]) -> str:
     buffer = io.StringIO(newline="")
-    CsvRows(buffer).write([inert_cells(cells)])
+    CsvRows(buffer).write([list(map(inert, cells))])
     return buffer.getvalue()

@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -45,11 +44,6 @@ OnProduct = Callable[[Product, Verdict], None]
 def check_group_column(schema: pa.Schema, column: str | None, prefix: str) -> None:
     """Refuse a column that cannot say which rows are of one product.
 
-    Args:
-        schema: of the catalogue.
-        column: None if nobody named one.
-        prefix: of the columns that labelling adds.
-
     Raises:
         InputError: its cells are neither text nor whole numbers, or its name is one that ``by_group.parquet`` needs.
     """
@@ -87,12 +81,7 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
 def write_by_group(job: Job, column: str, store: ProductStore, file: Path, on_product: OnProduct) -> GroupCounts:
     """Write a row for each product, in order of first appearance.
 
-    Args:
-        job: whose products they are.
-        column: of the catalogue, which names them; a dictionary is written as its values.
-        store: all of the job's rows.
-        file: a new one; the names of its other columns are prefixed as those of the result.
-        on_product: called with each product.
+    A column that is a dictionary is written as its values; the names of the others are prefixed as those of the result.
     """
     kind = _plain(job.chunk_table(0, [column]).schema.field(column).type)
     added = [field.with_name(job.spec.options.prefix + field.name) for field in _ADDED]
@@ -119,8 +108,7 @@ def _rows(job: Job, store: ProductStore, counts: Counter[str], on_product: OnPro
         yield product.name, told.label, told.confidence, told.status, told.reason, *sizes, told.agreement, model
 
 
-@dataclass(frozen=True)
-class DisagreeingProduct:
+class DisagreeingProduct(NamedTuple):
     """A product to look at: what is said of it, and some of the rows that disagree, at most two of each label."""
 
     product: Product
@@ -129,13 +117,7 @@ class DisagreeingProduct:
 
 
 class Disagreements:
-    """Sends sure rows to review if another sure photo of their product has another label.
-
-    Args:
-        job: whose products they are.
-        column: of the catalogue, which names them.
-        store: all of the job's rows.
-    """
+    """Sends sure rows to review if another sure photo of their product has another label."""
 
     def __init__(self, job: Job, column: str, store: ProductStore) -> None:
         self._job, self._column, self._store = job, column, store
@@ -143,12 +125,7 @@ class Disagreements:
         self._told: dict[str, tuple[Product, Verdict]] = {}
 
     def amended(self, part: pa.Table, rows: pa.Table) -> pa.Table:
-        """The results of a chunk, with labeled rows of disagreeing products sent to review.
-
-        Args:
-            part: the results, as the part holds them.
-            rows: the catalogue's.
-        """
+        """The results of a chunk, with labeled rows of disagreeing products sent to review."""
         if not self._rows:
             return part
         names = product_names(rows, self._column)

@@ -2,9 +2,8 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +39,7 @@ FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, 
 _Numbers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class ClassShare:
+class ClassShare(NamedTuple):
     """What a product's photos say of one class.
 
     Attributes:
@@ -56,16 +54,8 @@ class ClassShare:
     sure: int
 
 
-@dataclass(frozen=True)
-class Product:
-    """The rows of one product.
-
-    Attributes:
-        name: what the group column says in each of them.
-        photos: how many rows.
-        readable: how many of them did not fail.
-        doubts: reason → how many went to review for it.
-    """
+class Product(NamedTuple):
+    """One product: how many rows it has, how many of them did not fail, and reason → how many went to review for it."""
 
     name: str
     photos: int
@@ -73,8 +63,7 @@ class Product:
     doubts: dict[ReviewReason, int]
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What is said of a product; the fields are columns of ``by_group.parquet``."""
 
     label: str | None
@@ -95,10 +84,6 @@ def decide(product: Product, shares: Sequence[ClassShare]) -> Verdict:
     A product whose sure photos have two labels goes to review, whatever the vote. It is labeled where a photo is sure
     and the vote says the same; where no photo is readable it failed; else it goes to review, for the commonest reason
     of its rows (of equal ones the unknown score: what is not one of the products has no class to be sure of).
-
-    Args:
-        product: its rows, counted.
-        shares: of every class that a readable photo names.
     """
     if not product.readable:
         return Verdict(None, None, Status.FAILED, None, None)
@@ -114,11 +99,7 @@ def decide(product: Product, shares: Sequence[ClassShare]) -> Verdict:
 
 
 class ProductStore:
-    """Products in order of first appearance, each with what its photos say of every class.
-
-    Args:
-        database: an empty one of its own.
-    """
+    """Products in order of first appearance, each with what its photos say of every class, in an empty database."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -126,12 +107,7 @@ class ProductStore:
             database.execute(statement)
 
     def add(self, results: pa.Table, names: pa.ChunkedArray) -> None:
-        """Count rows.
-
-        Args:
-            results: of some rows, as parts hold them.
-            names: the product of each, as text; null for a row of none.
-        """
+        """Count results of rows, as parts hold them; ``names`` is the product of each, null for a row of none."""
         results, encoded = results.filter(names.is_valid()), names.drop_null().combine_chunks().dictionary_encode()
         if not results.num_rows:
             return

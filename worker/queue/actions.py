@@ -44,8 +44,7 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
             what = "Submitted" if submitted.new else "Was submitted before"
             size = f"{number_of(spec.rows, 'row')} in {number_of(spec.chunks, 'chunk')}"
             Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
-            carried = submitted.carried.words if submitted.carried else ""
-            for words in (model.words if model else "", submitted.column_words, carried):
+            for words in (model.words if model else "", submitted.column_words, submitted.carried):
                 if words:
                     _say(words)
             _say(f"Watch it with: {_command('watch', submitted.name, settings)}")

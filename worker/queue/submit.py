@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from models.errors import InputError, JobError
 from models.reference import ModelReference, resolve_model
-from worker.earlier.previous import Carried, Terms, carry_over, check_done
+from worker.earlier.previous import carry_over, check_done, terms_of
 from worker.job import Job
 from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
@@ -54,7 +54,7 @@ class Submitted:
 
     Attributes:
         new: whether this call wrote it; the same job may have been submitted before.
-        carried: what may be taken over from an earlier job, where one was named for a new one.
+        carried: what is taken over from an earlier job, for a person, where one was named for a new one.
         model: the model as it was looked up, if that was needed.
         column_words: which column names the photos, where nobody named it.
     """
@@ -62,7 +62,7 @@ class Submitted:
     name: str
     job: Job
     new: bool
-    carried: Carried | None = None
+    carried: str = ""
     model: ModelReference | None = None
     column_words: str = ""
 
@@ -108,7 +108,7 @@ def submit(
             raise JobError(msg)
         return Submitted(name, earlier, new=False, model=model, column_words=catalogue.column_words)
     storage = jobs.storage(name)
-    carried = carry_over(previous, storage, Terms.of_new(pin, options)) if previous else None
+    carried = carry_over(previous, storage, terms_of(pin, options)) if previous else ""
     rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host)
     note_model(storage, pin, model)
     per_host = request.per_host

@@ -1,91 +1,64 @@
 """What the commands of ``hangtag models`` do, and what they say."""
 
 import json
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from models.bundle import read_manifest
 from models.decision import promise_text
 from models.errors import BundleError, HangtagError, InputError, MissingExtraError
 from models.registry.history import CHALLENGER, CHAMPION, Event
-from models.registry.registry import Published, Registry, open_registry
+from models.registry.registry import Registry
 from models.terminal import Console
 from models.verify import verify_with_spinner
-from worker.registry.console import VersionName, event_record, print_diff, print_events, print_versions, say
+from worker.registry.console import VersionName, event_record
 
-if TYPE_CHECKING:
-    from worker.catalogue_diff.sample import SampleOptions
-
-__all__ = [
-    "PublishRequest",
-    "delete_version",
-    "list_models",
-    "move_alias",
-    "promote_version",
-    "publish_bundle",
-    "roll_back",
-    "show_catalogue_diff",
-    "show_diff",
-    "show_history",
-]
+__all__ = ["delete_version", "look_up", "move_alias", "promote_version", "publish_bundle", "roll_back"]
 
 _TRAINING_FILES: Final = {"splits.csv": "splits.csv", "best.keras": "weights/best.keras", "args.json": "args.json"}
 """Name in the registry → place in the run's folder."""
 
 
-@dataclass(frozen=True)
-class PublishRequest:
-    """What ``hangtag models publish`` is asked.
+def publish_bundle(
+    registry: Registry,
+    bundle: Path,
+    name: str,
+    run: Path | None,
+    why: str,
+    alias: str | None,
+    mlflow: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Verify a bundle, keep it as a version that ``alias`` means, and say how to go on.
 
-    Attributes:
-        bundle: its folder.
-        name: of the model.
-        run: that the bundle was exported of; none where it is not to be kept.
-        why: for the history.
-        alias: that is to mean the version.
-        mlflow: URI of a server that is told as well; none where none is.
+    What a retraining starts from is kept of ``run``, of which the bundle was exported. The MLflow server at the URI
+    ``mlflow`` is told as well.
     """
-
-    bundle: Path
-    name: str
-    run: Path | None
-    why: str
-    alias: str | None
-    mlflow: str | None = None
-
-
-def list_models(registry: str, *, as_json: bool) -> None:
-    """The table of versions; a model that cannot be read is named on stderr."""
-    print_versions(open_registry(registry), as_json=as_json)
-
-
-def publish_bundle(request: PublishRequest, place: str, *, as_json: bool) -> None:
-    """Verify a bundle, keep it as a version, and say how to go on."""
-    _check_tracking(request.mlflow)
-    registry, name, bundle = open_registry(place), request.name, request.bundle
-    training = _training_files(request.run, bundle) if request.run else {}
+    _check_tracking(mlflow)
+    training = _training_files(run, bundle) if run else {}
     found = verify_with_spinner(bundle)
     if not found.sound:
         fault = found.faults[0]
         msg = f"{bundle} is refused, {fault.subject}: {fault.detail}; hangtag verify {bundle} shows all that is wrong."
         raise BundleError(msg)
-    alias = None if request.alias == CHAMPION else request.alias
     manifest = read_manifest(bundle).manifest
     variant = manifest.variants[manifest.default_variant]
     numbers = {"accuracy": variant.accuracy, "precision": variant.precision}
-    published = registry.publish(name, bundle, request.why, numbers=numbers, training=training, alias=alias)
-    if alias is not None and not published.new:
-        registry.alias(name, published.version, alias, request.why)
-    if request.alias == CHAMPION:
-        registry.promote(name, published.version, request.why)
-    _tell_published(registry, name, published, as_json=as_json)
-    if request.mlflow is not None:
+    own = None if alias == CHAMPION else alias
+    published = registry.publish(name, bundle, why, numbers=numbers, training=training, alias=own)
+    version = VersionName(name, published.version)
+    if own is not None and not published.new:
+        registry.alias(*version, own, why)
+    if alias == CHAMPION:
+        registry.promote(*version, why)
+    _tell_published(registry, version, new=published.new, as_json=as_json)
+    if mlflow is not None:
         from worker.tracking import publish_bundle as tell_mlflow  # Hangtag does without MLflow otherwise
 
         try:
-            tell_mlflow(request.mlflow, bundle, name, request.run, published.version, _aliases(registry, name))
+            tell_mlflow(mlflow, bundle, name, run, version.version, _aliases(registry, name))
         except HangtagError as error:
             _say_untold(error, "Give the same command again")
 
@@ -118,107 +91,74 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
     return found
 
 
-def _tell_published(registry: Registry, name: str, published: Published, *, as_json: bool) -> None:
-    aliases = [alias for alias, to in registry.state(name).aliases.items() if to == published.version]
+def _tell_published(registry: Registry, version: VersionName, *, new: bool, as_json: bool) -> None:
+    aliases = [alias for alias, to in registry.state(version.model).aliases.items() if to == version.version]
     if as_json:
-        record = {"model": name, "version": published.version, "new": published.new, "aliases": aliases}
-        print(json.dumps(record, indent=1))
+        print(
+            json.dumps({"model": version.model, "version": version.version, "new": new, "aliases": aliases}, indent=1)
+        )
         return
-    version = f"{name}@{published.version}"
     names = f" ({', '.join(aliases)})" if aliases else ""
-    say(f"{'Published' if published.new else 'Was published before'}: {version}{names}, in {registry.place}")
-    say(_promise(registry, name, published.version))
+    Console().say(f"{'Published' if new else 'Was published before'}: {version}{names}, in {registry.place}")
+    Console().say(_promise(registry, version))
     if CHAMPION not in aliases:
-        say(f"Make it the champion with: hangtag models promote {version} --why TEXT")
+        Console().say(f"Make it the champion with: hangtag models promote {version} --why TEXT")
 
 
-def promote_version(model: str, why: str, place: str, mlflow: str | None, *, force: bool, as_json: bool) -> None:
+def promote_version(
+    registry: Registry, model: str, why: str, mlflow: str | None, *, force: bool, as_json: bool
+) -> None:
     """Make a version the champion."""
     _check_tracking(mlflow)
-    registry = open_registry(place)
-    name = _look_up(model, registry)
-    event = registry.promote(name.model, name.version, why, force=force)
-    promise = _promise(registry, name.model, name.version)
-    _tell(event, f"{name} is the champion now. {promise}", f"{name} is the champion already.", as_json=as_json)
-    _track_aliases(mlflow, registry, name.model)
+    version = look_up(model, registry)
+    event = registry.promote(*version, why, force=force)
+    done = f"{version} is the champion now. {_promise(registry, version)}"
+    _tell(event, done, f"{version} is the champion already.", as_json=as_json)
+    _track_aliases(mlflow, registry, version.model)
 
 
-def roll_back(name: str, why: str, place: str, mlflow: str | None, *, as_json: bool) -> None:
+def roll_back(registry: Registry, name: str, why: str, mlflow: str | None, *, as_json: bool) -> None:
     """Restore the previous champion."""
     _check_tracking(mlflow)
-    registry = open_registry(place)
     event = registry.rollback(name, why)
-    promise = _promise(registry, name, event.version)
-    done = f"{name}@{event.version} is the champion again; what is submitted from now on takes it. {promise}"
+    version = VersionName(name, event.version)
+    promise = _promise(registry, version)
+    done = f"{version} is the champion again; what is submitted from now on takes it. {promise}"
     _tell(event, done, "", as_json=as_json)
     _track_aliases(mlflow, registry, name)
 
 
 def move_alias(
-    model: str, alias: str, why: str, place: str, mlflow: str | None, *, remove: bool, as_json: bool
+    registry: Registry, model: str, alias: str, why: str, mlflow: str | None, *, remove: bool, as_json: bool
 ) -> None:
     """Let an alias mean a version, or take it away."""
     _check_tracking(mlflow)
-    registry = open_registry(place)
-    name = _look_up(model, registry)
+    version = look_up(model, registry)
     act = registry.remove_alias if remove else registry.alias
-    event = act(name.model, name.version, alias, why)
-    done = f"{alias} means no version of {name.model} any more." if remove else f"{alias} means {name} now."
-    _tell(event, done, f"{alias} means {name} already.", as_json=as_json)
-    _track_aliases(mlflow, registry, name.model, alias if remove else None)
+    event = act(*version, alias, why)
+    done = f"{alias} means no version of {version.model} any more." if remove else f"{alias} means {version} now."
+    _tell(event, done, f"{alias} means {version} already.", as_json=as_json)
+    _track_aliases(mlflow, registry, version.model, alias if remove else None)
 
 
-def delete_version(model: str, why: str, place: str, *, as_json: bool) -> None:
+def delete_version(registry: Registry, model: str, why: str, *, as_json: bool) -> None:
     """Delete a version."""
     name, which = _named(model)
     if not which.isdecimal():
         msg = f"Expected a version by its number, such as {name}@2, got {model}: an alias may move at any moment."
         raise InputError(msg)
-    event = open_registry(place).delete(name, int(which), why)
+    event = registry.delete(name, int(which), why)
     done = f"{model} is gone."
     if event is not None and int(which) in event.after.champions:
         state = event.after
-        earlier = {version for version in state.champions if version in state.versions}
-        if not earlier - {state.aliases.get(CHAMPION)}:
+        if not set(state.champions) & set(state.versions) - {state.aliases.get(CHAMPION)}:
             done += " It was the last that hangtag models rollback could go back to."
     _tell(event, done, f"{model} was deleted before.", as_json=as_json)
 
 
-def show_history(name: str, place: str, *, as_json: bool) -> None:
-    """What happened to a model, the newest last."""
-    registry = open_registry(place)
-    registry.state(name)
-    print_events(registry.history(name).events(), as_json=as_json)
-
-
-def show_diff(before: str, after: str, place: str, *, as_json: bool) -> None:
-    """Two versions side by side."""
-    registry = open_registry(place)
-    print_diff(registry, _look_up(before, registry), _look_up(after, registry), as_json=as_json)
-
-
-def show_catalogue_diff(
-    models: tuple[str, str],
-    place: str,
-    catalogue: str,
-    rows: int,
-    options: "SampleOptions",
-    html: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    """What two versions would label otherwise."""
-    from worker.catalogue_diff.show import diff_and_show  # what labels takes a while to import
-
-    registry = open_registry(place)
-    before, after = (_look_up(model, registry) for model in models)
-    old, new = (registry.path(one.model, one.version) for one in (before, after))
-    diff_and_show(old, new, (str(before), str(after)), catalogue, rows, options, html, as_json=as_json)
-
-
-def _promise(registry: Registry, name: str, version: int) -> str:
+def _promise(registry: Registry, version: VersionName) -> str:
     """What a version promises by its own choice, in a sentence."""
-    promise = registry.state(name).versions[version].promise
+    promise = registry.state(version.model).versions[version.version].promise
     if promise is None:
         return "An earlier Hangtag published it, and did not write down which precision it promises."
     if promise == promise_text(None):
@@ -234,7 +174,8 @@ def _named(model: str) -> tuple[str, str]:
     return name, which
 
 
-def _look_up(model: str, registry: Registry) -> VersionName:
+def look_up(model: str, registry: Registry) -> VersionName:
+    """The version that a person names, by its number or an alias, such as ``shop@champion``."""
     name, which = _named(model)
     return VersionName(name, registry.resolve(name, which))
 
@@ -243,7 +184,7 @@ def _tell(event: Event | None, done: str, before: str, *, as_json: bool) -> None
     if as_json:
         print(json.dumps(event_record(event) if event else None, indent=1))
     else:
-        say(done if event else before)
+        Console().say(done if event else before)
 
 
 def _check_tracking(uri: str | None) -> None:
@@ -281,6 +222,5 @@ def _aliases(registry: Registry, name: str) -> dict[str, int | None]:
 
 
 def _say_untold(error: HangtagError, advice: str) -> None:
-    """A server that is away, or refuses, is said on stderr: the registry has changed by then."""
     text = f"The registry has changed, MLflow was not told of it. {error} {advice} when that is mended."
-    Console(stderr=True).print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).say(text, "yellow")

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -10,6 +10,9 @@ from typer.core import TyperGroup
 from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY
 from worker.options import AllowHostOption, EncodingOption, ImageColumnOption
+
+if TYPE_CHECKING:
+    from models.registry.registry import Registry
 
 __all__ = ["register"]
 
@@ -68,9 +71,15 @@ def models_command(
             msg = f"options of {verb} stand after it: hangtag models {verb} …"
             raise typer.BadParameter(msg)
         return
-    from worker.registry.actions import list_models
+    from worker.registry.console import print_versions
 
-    list_models(registry, as_json=as_json)
+    print_versions(_opened(registry), as_json=as_json)
+
+
+def _opened(registry: str) -> "Registry":
+    from models.registry.registry import open_registry
+
+    return open_registry(registry)
 
 
 def _was_typed(context: typer.Context, option: str) -> bool:
@@ -117,10 +126,10 @@ def publish_command(
     if promote and alias not in {None, "champion"}:
         msg = f"--promote makes it the champion, and --alias {alias} gives it another alias: leave one of them out"
         raise typer.BadParameter(msg)
-    from worker.registry.actions import PublishRequest, publish_bundle
+    from worker.registry.actions import publish_bundle
 
-    request = PublishRequest(bundle, name, run, why, "champion" if promote else alias, mlflow)
-    publish_bundle(request, registry, as_json=as_json)
+    alias = "champion" if promote else alias
+    publish_bundle(_opened(registry), bundle, name, run, why, alias, mlflow, as_json=as_json)
 
 
 def promote_command(
@@ -143,7 +152,7 @@ def promote_command(
     """
     from worker.registry.actions import promote_version
 
-    promote_version(model, why, registry, mlflow, force=force, as_json=as_json)
+    promote_version(_opened(registry), model, why, mlflow, force=force, as_json=as_json)
 
 
 def rollback_command(
@@ -153,7 +162,7 @@ def rollback_command(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Make that version the champion again which was it before. It takes effect with the next job.
+    """Restore the previous champion. It takes effect with the next job.
 
     Given again, it goes back one more. Deleted versions are passed over.
 
@@ -163,7 +172,7 @@ def rollback_command(
     """
     from worker.registry.actions import roll_back
 
-    roll_back(name, why, registry, mlflow, as_json=as_json)
+    roll_back(_opened(registry), name, why, mlflow, as_json=as_json)
 
 
 def history_command(
@@ -177,9 +186,11 @@ def history_command(
 
       hangtag models history shop --json
     """
-    from worker.registry.actions import show_history
+    from worker.registry.console import print_events
 
-    show_history(name, registry, as_json=as_json)
+    found = _opened(registry)
+    found.state(name)  # which refuses a model that is not there
+    print_events(found.history(name).events(), as_json=as_json)
 
 
 def diff_command(
@@ -213,21 +224,25 @@ def diff_command(
 
       hangtag models diff shop@1 shop@2 --catalogue products.csv --html diff.html
     """
-    from worker.registry.actions import show_catalogue_diff, show_diff
+    from worker.registry.actions import look_up
+    from worker.registry.console import print_diff
 
     if catalogue is None:
         for option in ("rows", "html", "image_column", "image_root", "encoding", "allow_host"):
             if _was_typed(context, option):
                 msg = f"--{option.replace('_', '-')} is of the rows that are labelled with both: give --catalogue, too"
                 raise typer.BadParameter(msg)
-        show_diff(before, after, registry, as_json=as_json)
-        return
-    from worker.catalogue_diff.sample import SampleOptions
+    found = _opened(registry)
+    old, new = look_up(before, found), look_up(after, found)
+    if catalogue is None or not as_json:
+        print_diff(found, old, new, as_json=as_json)
+    if catalogue is not None:
+        from worker.catalogue_diff.sample import SampleOptions
+        from worker.catalogue_diff.show import diff_and_show  # what labels takes a while to import
 
-    options = SampleOptions(image_column, image_root, encoding, tuple(allow_host or ()))
-    if not as_json:
-        show_diff(before, after, registry, as_json=False)
-    show_catalogue_diff((before, after), registry, catalogue, rows, options, html, as_json=as_json)
+        options = SampleOptions(image_column, image_root, encoding, tuple(allow_host or ()))
+        paths, names = (found.path(*old), found.path(*new)), (str(old), str(new))
+        diff_and_show(*paths, names, catalogue, rows, options, html, as_json=as_json)
 
 
 def alias_command(
@@ -249,7 +264,7 @@ def alias_command(
     """
     from worker.registry.actions import move_alias
 
-    move_alias(model, alias, why, registry, mlflow, remove=remove, as_json=as_json)
+    move_alias(_opened(registry), model, alias, why, mlflow, remove=remove, as_json=as_json)
 
 
 def delete_command(
@@ -266,4 +281,4 @@ def delete_command(
     """
     from worker.registry.actions import delete_version
 
-    delete_version(model, why, registry, as_json=as_json)
+    delete_version(_opened(registry), model, why, as_json=as_json)

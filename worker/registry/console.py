@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.markup import escape
 from rich.table import Table
@@ -18,7 +17,7 @@ from models.registry.registry import Registry
 from models.terminal import Console
 from models.text import number_of
 
-__all__ = ["VersionName", "event_record", "print_diff", "print_events", "print_versions", "say"]
+__all__ = ["VersionName", "event_record", "print_diff", "print_events", "print_versions"]
 
 _MEGABYTE: Final = 1_000_000
 _WHO: Final = 24
@@ -26,8 +25,7 @@ _WHO: Final = 24
 _UNITS: Final = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3600), ("minute", 60))
 
 
-@dataclass(frozen=True)
-class VersionName:
+class VersionName(NamedTuple):
     """A version that was looked up, such as ``shop@3``."""
 
     model: str
@@ -36,11 +34,6 @@ class VersionName:
     def __str__(self) -> str:
         """As people say it."""
         return f"{self.model}@{self.version}"
-
-
-def say(text: str) -> None:
-    """A line to a person; nothing in it is markup."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def ago(then: str, now: datetime) -> str:
@@ -59,12 +52,12 @@ def print_versions(registry: Registry, *, as_json: bool) -> None:
         try:
             versions += _versions_of(registry, name)
         except (HangtagError, OSError) as error:
-            Console(stderr=True).print(f"{name}: {error}", style="red", markup=False, soft_wrap=True)
+            Console(stderr=True).say(f"{name}: {error}", "red")
     if as_json:
         print(json.dumps(versions, indent=1))
         return
     if not versions:
-        say(f"No models in {registry.place}; hangtag models publish BUNDLE --name NAME brings one there.")
+        Console().say(f"No models in {registry.place}; hangtag models publish BUNDLE --name NAME brings one there.")
         return
     now = datetime.now(UTC)
     table = _table("model", "version", "aliases", "validation", "precision", "size", "published", "gate")
@@ -86,18 +79,11 @@ def print_versions(registry: Registry, *, as_json: bool) -> None:
 def _versions_of(registry: Registry, name: str) -> list[dict[str, Any]]:
     """The versions of one model, in order, as ``--json`` tells them."""
     state = registry.state(name)
+    aliases = {
+        number: sorted(alias for alias, to in state.aliases.items() if to == number) for number in state.versions
+    }
     return [
-        {
-            "model": name,
-            "version": number,
-            "aliases": sorted(alias for alias, to in state.aliases.items() if to == number),
-            "accuracy": what.accuracy,
-            "bytes": what.bytes,
-            "published_at": what.published_at,
-            "refused": list(what.refused),
-            "digest": what.digest,
-            "promise": what.promise,
-        }
+        {"model": name, "version": number, "aliases": aliases[number], **what.model_dump(mode="json")}
         for number, what in sorted(state.versions.items())
     ]
 
@@ -135,7 +121,7 @@ def print_diff(registry: Registry, before: VersionName, after: VersionName, *, a
         RegistryError: one of them is not there.
         BundleError: one of them is damaged.
     """
-    first, second = (read_manifest(registry.path(name.model, name.version)) for name in (before, after))
+    first, second = (read_manifest(registry.path(*name)) for name in (before, after))
     old, new = first.manifest.labels, second.manifest.labels
     added = [label for label in new if label not in old]
     removed = [label for label in old if label not in new]
@@ -143,27 +129,22 @@ def print_diff(registry: Registry, before: VersionName, after: VersionName, *, a
     settings = [(name, was.get(name), is_now.get(name)) for name in dict.fromkeys([*was, *is_now])]
     between = _between(registry, before, after)
     if as_json:
-        record = {
-            "before": str(before),
-            "after": str(after),
-            "labels_added": added,
-            "labels_removed": removed,
-            "settings": [{"name": name, "before": a, "after": b} for name, a, b in settings],
-            "between": [event_record(event) for event in between],
-        }
+        told = [{"name": name, "before": a, "after": b} for name, a, b in settings]
+        record = {"before": str(before), "after": str(after), "labels_added": added, "labels_removed": removed}
+        record |= {"settings": told, "between": [event_record(event) for event in between]}
         print(json.dumps(record, indent=1))
         return
-    say(f"Labels added: {', '.join(added) or 'none'}")
-    say(f"Labels removed: {', '.join(removed) or 'none'}")
+    Console().say(f"Labels added: {', '.join(added) or 'none'}")
+    Console().say(f"Labels removed: {', '.join(removed) or 'none'}")
     table = _table("", str(before), str(after))
     for name, a, b in settings:
         if a != b:
             table.add_row(escape(name), _value(name, a), _value(name, b))
     if table.rows:
         Console().print(table)
-    say(f"The same in both: {', '.join(name for name, a, b in settings if a == b) or 'nothing'}")
+    Console().say(f"The same in both: {', '.join(name for name, a, b in settings if a == b) or 'nothing'}")
     if between:
-        say("What happened between:")
+        Console().say("What happened between:")
         print_events(between, as_json=False)
 
 

@@ -66,10 +66,8 @@ class Catalogue:
 
     Attributes:
         source: what the person named: an absolute path, or a URL without user, password, query and fragment.
-        schema: its columns, in order.
         image_column: the column that names each row's photo.
         image_root: where relative paths in it start: an absolute path, or a URL without a slash at its end.
-        batches: its rows, in order.
         left_out: ending → how many files of a folder do not say image; full once the batches are read.
         column_words: which column was taken, where nobody named one and there are several.
     """
@@ -93,14 +91,8 @@ class Catalogue:
             raise InputError(msg)
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A source whose rows can be read; its relative paths start at ``root``, unless the person says otherwise."""
-
-    source: str
-    reader: Reader
-    root: str
-    rows: str = "rows"
+_Opened = tuple[str, Reader, str]
+"""What the source is called, its rows, and where its relative paths start unless the person says otherwise."""
 
 
 def open_catalogue(
@@ -138,21 +130,25 @@ def open_catalogue(
         msg = "Expected a folder or a catalogue file, got an empty name; name one, or . for the current folder."
         raise InputError(msg)
     opened = _open_url(place, encoding, allow_hosts, unsized) if is_url(place) else _open_path(Path(source), encoding)
-    reader = opened.reader
-    _check_names(opened.source, reader.schema)
-    column = _image_column(opened.source, reader.schema, image_column)
-    _check_header(opened.source, reader.schema)
-    _check_text(opened.source, reader.schema.field(column))
-    root = opened.root if image_root is None else _image_root(str(image_root))
-    first, batches = _first_batch(opened)
+    name, reader, root = opened
+    _check_names(name, reader.schema)
+    column = _image_column(name, reader.schema, image_column)
+    _check_text(name, reader.schema.field(column))
+    if image_root is not None:
+        root = _image_root(str(image_root))
+    batches = iter(reader.batches)
+    first = next(batches, None)
+    if first is None:
+        msg = f"Expected {reader.holds} in {name}, found none."
+        raise InputError(msg)
     if not is_url(root):
         cells = [cell for cell in cell_texts(first.column(column)[:_SNIFFED_ROWS]) if cell]
         if confined:
-            _check_within(opened.source, Path(root), cells)
+            _check_within(name, Path(root), cells)
         if image_root is None:
-            _check_root(opened.source, Path(root), cells)
+            _check_root(name, Path(root), cells)
     words = "" if image_column is not None else _column_words(reader.schema.names, column)
-    return Catalogue(opened.source, reader.schema, column, root, batches, reader.left_out, words)
+    return Catalogue(name, reader.schema, column, root, chain([first], batches), reader.left_out, words)
 
 
 def _open_path(path: Path, encoding: str | None) -> _Opened:
@@ -163,11 +159,11 @@ def _open_path(path: Path, encoding: str | None) -> _Opened:
         raise InputError(msg) from error
     if is_folder:
         _check_no_encoding(name, encoding)
-        return _Opened(name, read_folder(path), name, "image files")
+        return name, read_folder(path), name
     if not is_file:
         msg = f"Expected a folder or a catalogue file at {path}, found nothing; check the path."
         raise InputError(msg)
-    return _Opened(name, _file_reader(path, str(path), path.suffix.lower(), encoding), str(path.resolve().parent))
+    return name, _file_reader(path, str(path), path.suffix.lower(), encoding), str(path.resolve().parent)
 
 
 def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str] | None, unsized: bool) -> _Opened:
@@ -177,14 +173,14 @@ def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str] | Non
         file = _fetched(url, allow_hosts, unsized or suffix == _PARQUET)
         reader = _file_reader(file.path, name, suffix, encoding)
         reader.batches = _closing(reader.batches, file)
-        return _Opened(name, reader, folder_of(url))
+        return name, reader, folder_of(url)
     if not url.startswith(S3_SCHEME):
         msg = f"Expected the URL {_OF_A_KIND} file, or of a folder in S3, got {name}."
         raise InputError(msg)
     _check_no_encoding(name, encoding)
     left_out: Counter[str] = Counter()
     root = checked_root(url)
-    return _Opened(root, read_names(bucket_images(root, left_out), left_out), root, "image files")
+    return root, read_names(bucket_images(root, left_out), left_out), root
 
 
 def _fetched(url: str, allow_hosts: Sequence[str] | None, unsized: bool) -> UnnamedFile:
@@ -279,13 +275,9 @@ def _check_names(source: str, schema: pa.Schema) -> None:
     if repeated:
         msg = f"Expected each column once in {source}, found {', '.join(repeated)[:200]} twice; rename one."
         raise InputError(msg)
-
-
-def _check_header(source: str, schema: pa.Schema) -> None:
-    """Refuse a header that is a row: its photo would be lost without a word."""
     photos = (name for name in schema.names if is_elsewhere(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
     photo = next(photos, None)
-    if photo is not None:
+    if photo is not None:  # the header is a row, whose photo would be lost without a word
         msg = f"Expected column names in the first line of {source}, got {photo[:200]!r}; add a line with names."
         raise InputError(msg)
 
@@ -304,15 +296,6 @@ def _check_text(source: str, field: pa.Field) -> None:
             "name another --image-column."
         )
         raise InputError(msg)
-
-
-def _first_batch(opened: _Opened) -> tuple[pa.RecordBatch, Iterator[pa.RecordBatch]]:
-    batches = iter(opened.reader.batches)
-    first = next(batches, None)
-    if first is None:
-        msg = f"Expected {opened.rows} in {opened.source}, found none."
-        raise InputError(msg)
-    return first, chain([first], batches)
 
 
 def _check_within(source: str, root: Path, cells: list[str]) -> None:

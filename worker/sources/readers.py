@@ -5,6 +5,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -35,21 +36,21 @@ JSON_FIELD: Final = {b"hangtag": b"json"}
 MAX_CELL_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 100
 _INT64: Final = range(-(2**63), 2**63)
+_LIST: Final = pa.schema([("image", pa.string())])
 _Row = TypeVar("_Row")
 
 
+@dataclass
 class Reader:
     """The columns of a catalogue, and its rows as batches; reading does not start before they are asked for.
 
     ``left_out`` counts, by ending, the files of a folder whose names do not say image; it is full once all is read.
     """
 
-    def __init__(
-        self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], left_out: Counter[str] | None = None
-    ) -> None:
-        self.schema = schema
-        self.batches = batches
-        self.left_out = Counter() if left_out is None else left_out
+    schema: pa.Schema
+    batches: Iterable[pa.RecordBatch]
+    left_out: Counter[str] = field(default_factory=Counter)
+    holds: str = "rows"
 
 
 def read_folder(path: Path) -> Reader:
@@ -74,14 +75,12 @@ def _walk(root: Path, left_out: Counter[str]) -> Iterator[str]:
 
 def read_list(file: TextFile | Path) -> Reader:
     """A text file with one path a line; column ``image``. An empty line is a row without a photo."""
-    schema = pa.schema([("image", pa.string())])
-    return Reader(schema, _string_batches(schema, ([line.rstrip("\r\n")] for line in _text(file).lines())))
+    return Reader(_LIST, _string_batches(_LIST, ([line.rstrip("\r\n")] for line in _text(file).lines())))
 
 
 def read_names(names: Iterable[str], left_out: Counter[str]) -> Reader:
     """Photos that are listed elsewhere; column ``image``."""
-    schema = pa.schema([("image", pa.string())])
-    return Reader(schema, _string_batches(schema, ([name] for name in names)), left_out)
+    return Reader(_LIST, _string_batches(_LIST, ([name] for name in names)), left_out, "image files")
 
 
 def _text(file: TextFile | Path) -> TextFile:
@@ -212,27 +211,16 @@ def _check_depth(record: object, line: str) -> None:
         raise ValueError(msg)
 
 
+_KINDS: Final[dict[type, str]] = {type(None): "null", bool: "bool", int: "int", float: "float", str: "str"}
+
+
 def _kind(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "bool"
-        case int():
-            return "int" if value in _INT64 else "json"
-        case float():
-            return "float"
-        case str():
-            return "str"
-    return "json"
+    kind = _KINDS.get(type(value), "json")
+    return "json" if kind == "int" and value not in _INT64 else kind
 
 
 def _joined(one: str, other: str) -> str:
-    if other in {one, "null"}:
-        return one
-    if one == "null":
-        return other
-    return "json"
+    return one if other in {one, "null"} else other if one == "null" else "json"
 
 
 def _field(name: str, kind: str) -> pa.Field:
@@ -243,7 +231,7 @@ def _field(name: str, kind: str) -> pa.Field:
 def _object_batches(schema: pa.Schema, text: TextFile) -> Iterator[pa.RecordBatch]:
     for rows in _bounded(_objects(text)):
         try:
-            columns = [pa.array([_cell(field, row) for row in rows], field.type) for field in schema]
+            columns = [pa.array([_cell(column, row) for row in rows], column.type) for column in schema]
         except UnicodeEncodeError as error:
             raise _lone_surrogate(text, error) from error
         yield pa.record_batch(columns, schema=schema)
@@ -254,7 +242,7 @@ def _lone_surrogate(text: TextFile, error: UnicodeEncodeError) -> InputError:
     return InputError(f"Expected text in {text.name}, got the lone surrogate {lone!r}; write it as UTF-8.")
 
 
-def _cell(field: pa.Field, row: dict[str, Any]) -> object:
-    if field.metadata != JSON_FIELD:
-        return row.get(field.name)
-    return json.dumps(row[field.name], ensure_ascii=False) if field.name in row else None
+def _cell(column: pa.Field, row: dict[str, Any]) -> object:
+    if column.metadata != JSON_FIELD:
+        return row.get(column.name)
+    return json.dumps(row[column.name], ensure_ascii=False) if column.name in row else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from encodings.aliases import aliases
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from models.errors import InputError
 
@@ -19,26 +19,13 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16", "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16", "utf-16-be"),
 )
+"""A file's first bytes → the encoding, and the name of it that needs no such mark."""
 _NO_FILES: Final = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
 """What Python calls encodings, and no file is saved in."""
 _LIKELY: Final = (
-    "cp1252",
-    "gb18030",
-    "big5",
-    "cp932",
-    "euc_jp",
-    "cp949",
-    "cp1250",
-    "cp1253",
-    "cp1251",
-    "koi8_r",
-    "cp1254",
-    "cp1255",
-    "cp1256",
-    "iso8859_2",
-    "mac_roman",
-    "cp850",
-)
+    "cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1250", "cp1253", "cp1251", "koi8_r", "cp1254",
+    "cp1255", "cp1256", "iso8859_2", "mac_roman", "cp850",
+)  # fmt: skip
 """What spreadsheets and shops save in; where two fit as well, the first of them is the likelier."""
 _SAMPLE_BYTES: Final = 256 * 1024
 _JUDGED_BYTES: Final = 32 * 1024
@@ -53,15 +40,8 @@ _HEAD_BYTES: Final = 4096
 _NEED_MARKS: Final = ("utf-16", "utf-32")
 
 
-@dataclass(frozen=True)
-class BadByte:
-    """A byte that an encoding cannot have where it stands.
-
-    Attributes:
-        offset: in the file.
-        line: its number, from 1.
-        value: the byte; none if the file ends inside a character.
-    """
+class BadByte(NamedTuple):
+    """A byte that an encoding cannot have where it stands; ``value`` is none if the file ends inside a character."""
 
     offset: int
     line: int
@@ -70,13 +50,11 @@ class BadByte:
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text file, and how its bytes become characters.
+    """A text file, and Python's name of its encoding.
 
     Attributes:
-        path: where it is.
         name: what messages call it.
-        codec: Python's name of its encoding.
-        option: whether the person may name another with ``--encoding``.
+        option: whether the person may name another encoding with ``--encoding``.
     """
 
     path: Path
@@ -98,13 +76,12 @@ class TextFile:
                         raise InputError(msg)
                     yield line
             except UnicodeDecodeError as error:
-                raise self._undecodable(first_bad_byte(self.path, self.codec)) from error
-
-    def _undecodable(self, bad: BadByte) -> InputError:
-        what = "it ends inside a character" if bad.value is None else f"got byte 0x{bad.value:02x}"
-        likely = _likely_encoding(self.path, bad)
-        looks = f"it looks like {likely[0]}, which reads {likely[1]!r} there" if likely else "no other encoding fits"
-        return self.refusal(f"{what} in line {bad.line:,}", looks, likely and likely[0])
+                bad = first_bad_byte(self.path, self.codec)
+                what = "it ends inside a character" if bad.value is None else f"got byte 0x{bad.value:02x}"
+                came = f"{what} in line {bad.line:,}"
+                name, text = _likely_encoding(self.path, bad.offset) or (None, "")
+                looks = f"it looks like {name}, which reads {text!r} there" if name else "no other encoding fits"
+                raise self.refusal(came, looks, name) from error
 
     def refusal(self, came: str, looks: str, likely: str | None) -> InputError:
         """What to raise where bytes are not of its encoding."""
@@ -121,7 +98,7 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    called, marked = name or str(path), _marked_encoding(head)
+    called, marked = name or str(path), next((names for mark, *names in _MARKS if head.startswith(mark)), None)
     if marked:
         if encoding is not None and check_encoding(encoding) not in marked:
             msg = f"Expected {encoding} in {called}, its first bytes are the mark of {marked[1]}; leave out --encoding."
@@ -159,11 +136,6 @@ def check_encoding(name: str) -> str:
     return known
 
 
-def _marked_encoding(head: bytes) -> tuple[str, str] | None:
-    """What a file's first bytes (a byte order mark) say: the encoding, and the name of it that needs no mark."""
-    return next(((codec, plain) for mark, codec, plain in _MARKS if head.startswith(mark)), None)
-
-
 def _unmarked_utf16(head: bytes) -> str | None:
     """The UTF-16 that a file's first bytes are in, though it has no mark: every other byte of Latin letters is 0."""
     first, second = head[0::2].count(0), head[1::2].count(0)
@@ -190,7 +162,7 @@ def first_bad_byte(path: Path, codec: str) -> BadByte:
             offset += len(block)
 
 
-def _likely_encoding(path: Path, bad: BadByte) -> tuple[str, str] | None:
+def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
     """What a file looks like, judged by what is around a byte that cannot be read.
 
     Returns:
@@ -198,7 +170,7 @@ def _likely_encoding(path: Path, bad: BadByte) -> tuple[str, str] | None:
     """
     from charset_normalizer import from_bytes
 
-    start = max(0, bad.offset - _SAMPLE_BYTES // 2)
+    start = max(0, offset - _SAMPLE_BYTES // 2)
     with path.open("rb") as file:
         file.seek(start)
         lines = file.read(_SAMPLE_BYTES).splitlines(keepends=True)
@@ -218,7 +190,7 @@ def _likely_encoding(path: Path, bad: BadByte) -> tuple[str, str] | None:
         for name in match.could_be_from_charset  # those that read these bytes alike
     }
     name = next((name for name in _LIKELY if name in fitting), None)
-    return None if name is None else (name, _line_at(path, bad.offset).decode(name, "replace"))
+    return None if name is None else (name, _line_at(path, offset).decode(name, "replace"))
 
 
 def _line_at(path: Path, offset: int, most: int = 60) -> bytes:

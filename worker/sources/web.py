@@ -70,11 +70,7 @@ class _Wanted:
 
 
 class _PassingError(JobError):
-    """A fault that may be gone at the next try.
-
-    Attributes:
-        wait_s: how long the host asks to be left alone.
-    """
+    """A fault that may be gone at the next try; ``wait_s`` is how long the host asks to be left alone."""
 
     def __init__(self, message: str, wait_s: float = 0.0) -> None:
         super().__init__(message)
@@ -95,7 +91,7 @@ def download(
         url: may hold user and password.
         file: where to.
         allow_hosts: ``HOST:PORT`` of hosts whose addresses need not be public.
-        limits: on bytes and seconds.
+        limits: the usual ones where none are given.
         unsized: whether to take a body that ends when the connection does: nothing tells it from one that was cut
             short.
 
@@ -107,15 +103,11 @@ def download(
     asyncio.run(_patiently(_Wanted(url, file, limits or WebLimits(), unsized), Addresses(allow_hosts or ())))
 
 
-def _checked_connector(addresses: Addresses, timeout_s: float) -> TCPConnector:
-    """A connector to addresses that are checked once names are resolved, and again before each connection."""
-    names = CheckedNames(addresses, system_lookup, timeout_s)
-    return TCPConnector(resolver=names, use_dns_cache=False, socket_factory=partial(checked_socket, addresses))
-
-
 async def _patiently(wanted: _Wanted, addresses: Addresses) -> None:
+    """Addresses are checked once names are resolved, and again before each connection."""
+    names, checked = CheckedNames(addresses, system_lookup, CONNECT_TIMEOUT_S), partial(checked_socket, addresses)
     async with ClientSession(
-        connector=_checked_connector(addresses, CONNECT_TIMEOUT_S),
+        connector=TCPConnector(resolver=names, use_dns_cache=False, socket_factory=checked),
         timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S),
         cookie_jar=DummyCookieJar(),
         headers={"Accept-Encoding": ", ".join(_CODINGS)},
@@ -123,12 +115,10 @@ async def _patiently(wanted: _Wanted, addresses: Addresses) -> None:
     ) as session:
         for pause_s in wanted.limits.pauses_s:
             try:
-                await _once(session, wanted, addresses)
+                return await _once(session, wanted, addresses)
             except _PassingError as error:
                 await asyncio.sleep(min(max(pause_s, error.wait_s), MAX_PAUSE_S))
-            else:
-                return
-        await _once(session, wanted, addresses)
+        return await _once(session, wanted, addresses)
 
 
 async def _once(session: ClientSession, wanted: _Wanted, addresses: Addresses) -> None:

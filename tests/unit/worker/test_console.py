@@ -1,8 +1,8 @@
 from io import StringIO
 
 import pytest
-from rich.console import Console
 
+from models.terminal import Console
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.console import print_receipt
 from worker.finish import finish_job

@@ -1,4 +1,3 @@
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,13 +76,6 @@ def test_of_a_thousand_jobs_without_drift_next_to_none_is_warned_of(photos: int,
     assert warned <= 6
 
 
-def test_resamples_of_a_large_reference_are_never_warned_of() -> None:
-    random = np.random.default_rng(2)
-    known = drawn(random, 1_000)
-    drifts = [compared(resampled(random, known, 1_000), known) for _ in range(1_000)]
-    assert [drift.warning for drift in drifts if drift and drift.warning] == []
-
-
 def test_photos_of_one_class_are_warned_of() -> None:
     random = np.random.default_rng(3)
     drift = compared(drawn(random, 400, (0.9, 0.1, 0, 0, 0)), drawn(random, 300))
@@ -124,13 +116,6 @@ def test_without_photos_nothing_is_compared() -> None:
     assert compared(some, none) is None
 
 
-def test_a_class_that_was_never_seen_counts() -> None:
-    known, found = answers_of(["boots"] * 100, [0.9] * 100), answers_of(["hats"] * 100, [0.9] * 100)
-    drift = compared(found, known)
-    assert drift.warning is not None
-    assert drift.confidence_psi == 0.0
-
-
 DIGEST = "a" * 64
 DRIFT = Drift(
     confidence_psi=0.6,
@@ -162,10 +147,7 @@ def test_jobs_of_the_model_that_are_warned_of_are_found(finished, jobs) -> None:
     finished("calm", "2026-11-21T05:00:00+00:00", DRIFT.model_copy(update={"warning": None}))
     finished("old", "2026-11-21T05:00:00+00:00", None)
     finished("other", "2026-11-21T05:00:00+00:00", digest="b" * 64)
-    found = drifted_jobs([jobs.place], DIGEST)
-    assert [job.place for job in found] == [early.storage.place, late.storage.place]
-    assert found[0].warning == DRIFT.warning
-    assert (found[0].rows, found[0].confidence_psi, found[0].label_psi) == (400, 0.6, 0.1)
+    assert drifted_jobs([jobs.place], DIGEST) == [early.storage.place, late.storage.place]
 
 
 @pytest.mark.parametrize(
@@ -181,13 +163,13 @@ def test_jobs_of_the_model_that_are_warned_of_are_found(finished, jobs) -> None:
 def test_what_was_finished_before_does_not_count(finished, jobs, since: str | None, names: list[str]) -> None:
     finished("one", "2026-11-21T05:00:00+01:00")
     finished("two", "2026-11-22T05:00:00+00:00")
-    assert [Path(job.place).name for job in drifted_jobs([jobs.place], DIGEST, since)] == names
+    assert [Path(job).name for job in drifted_jobs([jobs.place], DIGEST, since)] == names
 
 
 def test_a_jobs_own_folder_will_do_and_none_counts_twice(finished, jobs) -> None:
     job = finished("one", "2026-11-21T05:00:00+00:00")
     finished("two", "2026-11-21T05:00:00+00:00")
-    assert [found.place for found in drifted_jobs([job.storage.place], DIGEST)] == [job.storage.place]
+    assert drifted_jobs([job.storage.place], DIGEST) == [job.storage.place]
     assert len(drifted_jobs([job.storage.place, jobs.place, jobs.place], DIGEST)) == 2
 
 
@@ -200,14 +182,6 @@ def test_a_damaged_receipt_is_named_and_passed_over(finished, jobs) -> None:
     assert [note.split(" is damaged")[0] for note in notes] == [
         f"receipt.json in {job.storage.place}" for job in (half, timeless)
     ]
-
-
-def test_a_receipt_of_a_later_version_is_read(finished, jobs) -> None:
-    job = finished("one", "2026-11-21T05:00:00+00:00")
-    later = json.loads(job.storage.read(RECEIPT_FILE))
-    later["drift"]["of_later"] = later["of_later"] = 1
-    job.storage.replace(RECEIPT_FILE, json.dumps(later).encode())
-    assert len(drifted_jobs([jobs.place], DIGEST)) == 1
 
 
 def test_a_folder_that_is_misspelt_is_no_folder_without_drift(tmp_path: Path) -> None:

@@ -86,8 +86,8 @@ def parts(root: Path) -> object:
 
 def attempts(root: Path) -> object:
     storage = FolderStorage(root.parent)
-    with attempt_on(storage, 1) as attempt:
-        attempt.take(7)
+    with attempt_on(storage, 1) as note:
+        note(7)
         return earlier_attempts(storage, 1)
 
 

@@ -33,7 +33,7 @@ def request_of(tmp_path: Path, catalogue: Path, shelf: Registry) -> LabelRequest
 
 def run(request: LabelRequest) -> tuple[Receipt, list[str]]:
     said: list[str] = []
-    return label(request, lambda _done, _total: None, on_named=said.append), said
+    return label(request, lambda _done, _total: None, say=said.append), said
 
 
 def models_of(request: LabelRequest) -> set[str]:

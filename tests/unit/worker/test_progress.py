@@ -23,10 +23,6 @@ def begun(job: Job, seconds_ago: float) -> Job:
     return replace(job, spec=job.spec.model_copy(update={"created_at": then}))
 
 
-def test_a_job_that_nobody_works_on_waits(paper_job) -> None:
-    assert ProgressReader(paper_job(5)).read() == JobProgress(JobState.WAITING, 9, 0, 0, 0, 0.0, 0.0)
-
-
 def test_parts_are_progress(paper_job, commit_part) -> None:
     job = paper_job(5)
     commit_part(job, 0, faults={0: ImageFault.MISSING}, deaths=2)
@@ -85,15 +81,6 @@ def test_a_job_without_a_part_in_the_last_minute_waits(paper_job, commit_part) -
     date_part(job, 0, 61.0)
     progress = ProgressReader(job).read()
     assert (progress.state, progress.done, progress.rate, progress.seconds_left) == (JobState.WAITING, 2, 0.0, None)
-
-
-def test_a_disk_whose_clock_is_ahead_turns_no_rate_negative(paper_job, commit_part) -> None:
-    job = paper_job(5)
-    commit_part(job, 0)
-    date_part(job, 0, -30.0)
-    progress = ProgressReader(job).read()
-    assert progress.state is JobState.RUNNING
-    assert progress.recent_rate > 0
 
 
 def test_a_cancelled_job_keeps_what_is_done(paper_job, commit_part) -> None:

@@ -78,17 +78,6 @@ def test_of_a_photo_that_a_cell_holds_the_beginning_is_named() -> None:
     assert sum(len(row.image) for row in tally.failed_sample) < 1_000
 
 
-def test_examples_are_few_however_many_rows_fail() -> None:
-    tally = Tally()
-    for _ in range(100):
-        add(tally, part((None, None, "failed", "unreadable")))
-    assert (tally.errors["unreadable"], len(tally.examples["unreadable"])) == (100, 5)
-
-
-def test_a_run_with_nothing_left_to_do_has_no_rate() -> None:
-    assert RunFigures(images=0, seconds=0.1, workers=2, restarts=0).images_per_s == 0.0
-
-
 def test_the_format_on_disk_is_this_one() -> None:
     receipt = Receipt.model_validate_json(RECEIPT_JSON)
     assert (receipt.rows, receipt.retry, receipt.by_status["failed"]) == (3, 1, 1)
@@ -125,14 +114,6 @@ def test_the_reasons_for_review_are_counted(make_job, catalogue) -> None:
     receipt = tally.receipt(make_job(catalogue), "out.csv", figures)
     assert receipt.by_status["review"] == 4
     assert receipt.review_reasons == {"threshold": 2, "unknown": 1}
-
-
-def test_a_receipt_survives_json(make_job, catalogue) -> None:
-    tally = Tally()
-    add(tally, part(("shoe", 0.99, "labeled", None)))
-    receipt = tally.receipt(make_job(catalogue), "out.csv", RunFigures(images=1, seconds=0.5, workers=2, restarts=0))
-    assert Receipt.model_validate_json(receipt.model_dump_json()) == receipt
-    assert receipt.images_per_s == 2.0
 
 
 def test_the_work_is_added_up_over_parts() -> None:
@@ -192,10 +173,6 @@ def test_a_photo_counts_once_and_a_row_that_failed_does_not() -> None:
     answers = said(100, [1, 1, 2, None], [1, None, 3], [])
     assert answers.by_label == {"boots": 1, "hats": 1, "shoes": 1}
     assert sum(answers.confidence_histogram) == answers.photos == 3
-
-
-def test_without_a_photo_there_is_nothing() -> None:
-    assert said(10).photos == said(10, [None, None]).photos == 0
 
 
 @given(st.lists(st.integers(0, 60), max_size=200), st.data())

@@ -18,7 +18,7 @@ from worker.job import ModelPin
 from worker.labelling.local import run_pool
 from worker.products.vote import Product, Verdict
 from worker.receipt import Drift, ErrorCount, ErrorExample, GroupCounts, ModelName, Receipt, RunFigures, WorkFigures
-from worker.receipt_page import PagePicture, ProductPhotos, brought, receipt_page
+from worker.receipt_page import ProductPhotos, brought, receipt_page
 from worker.results import PhotoWork, Status
 
 WITHIN_S = 0.5
@@ -37,23 +37,16 @@ def photo(tmp_path: Path) -> Path:
 def receipt(**changes: object) -> Receipt:
     example = ErrorExample(row=17, image="photos/gone.jpg", message="Expected a photo, found nothing.")
     facts = {
-        "job": "0123456789ab",
-        "source": "/data/shop.csv",
-        "output": "/data/labels.parquet",
-        "finished_at": "2026-02-03T04:05:06+00:00",
-        "model": PIN,
-        "rows": 1000,
+        "job": "0123456789ab", "source": "/data/shop.csv", "output": "/data/labels.parquet",
+        "finished_at": "2026-02-03T04:05:06+00:00", "model": PIN, "rows": 1000,
         "by_status": {Status.LABELED: 900, Status.REVIEW: 60, Status.FAILED: 40},
-        "by_label": {"shoes": 700, "hats": 260},
+        "by_label": {"shoes": 700, "hats": 260}, "left_out": {".txt": 3, "": 1}, "retry": 0,
         "errors": {"missing": ErrorCount(count=40, examples=(example,))},
         "confidence_histogram": (0,) * 19 + (960,),
-        "left_out": {".txt": 3, "": 1},
-        "retry": 0,
         "work": WorkFigures(hosts={"till-1": 600, "till-2": 400}, processes=5, deaths=2, busy_s=9000.0),
         "run": RunFigures(images=1000, seconds=8.0, workers=4, restarts=1),
-        "images_per_s": 125.0,
-        "photos": PhotoWork(carried=800, decoded=200),
-    }
+        "images_per_s": 125.0, "photos": PhotoWork(carried=800, decoded=200),
+    }  # fmt: skip
     return Receipt.model_validate(facts | changes)
 
 
@@ -75,36 +68,17 @@ def text_of(*asked: object, **changes: object) -> str:
 def test_the_page_says_all_that_the_receipt_says() -> None:
     text = text_of()
     for said in (
-        "1,000 rows of shop.csv",
-        "900 labeled (90.0%)",
-        "60 review (6.0%)",
-        "40 failed (4.0%)",
-        "shoes 700 70.0%",
-        "hats 260 26.0%",
-        "missing · 40 rows, 4.0%: there is no photo there",
-        "17 photos/gone.jpg Expected a photo, found nothing. and 39 more",
-        "Source /data/shop.csv",
-        "Output /data/labels.parquet",
-        "Job 0123456789ab",
-        "Finished 2026-02-03T04:05:06+00:00",
-        "finished 2026-02-03 04:05:06 UTC.",
-        "Model shop/7/int8@feed",
-        "Variant int8",
-        f"Digest {'feed' * 16}",
-        "Speed 125.0 images/s",
-        "Images 1,000 in 8.0 seconds",
-        "Processes 4",
-        "1 process that died",
-        "Processes 5",
-        "Busy 2.5 hours",
-        "Deaths 2 tries that ended with their process",
-        "Photos 800 rows carried over from the previous result; 200 photos decoded",
-        "till-1 600 60.0%",
-        "till-2 400 40.0%",
-        "4 files of the folder whose names do not say image",
-        ".txt : 3, without ending: 1",
+        "1,000 rows of shop.csv", "900 labeled (90.0%)", "60 review (6.0%)", "40 failed (4.0%)", "shoes 700 70.0%",
+        "hats 260 26.0%", "missing · 40 rows, 4.0%: there is no photo there",
+        "17 photos/gone.jpg Expected a photo, found nothing. and 39 more", "Source /data/shop.csv",
+        "Output /data/labels.parquet", "Job 0123456789ab", "Finished 2026-02-03T04:05:06+00:00",
+        "finished 2026-02-03 04:05:06 UTC.", "Model shop/7/int8@feed", "Variant int8", f"Digest {'feed' * 16}",
+        "Speed 125.0 images/s", "Images 1,000 in 8.0 seconds", "Processes 4", "1 process that died", "Processes 5",
+        "Busy 2.5 hours", "Deaths 2 tries that ended with their process",
+        "Photos 800 rows carried over from the previous result; 200 photos decoded", "till-1 600 60.0%",
+        "till-2 400 40.0%", "4 files of the folder whose names do not say image", ".txt : 3, without ending: 1",
         "100% of the rows with a label have a confidence of 0.95 or more",
-    ):
+    ):  # fmt: skip
         assert said in text, said
     assert "etry" not in text
     assert "Products" not in text
@@ -166,10 +140,7 @@ def test_photos_are_compared_with_those_that_the_model_was_proved_on(warning: st
 def test_nothing_in_a_catalogue_becomes_markup(tmp_path: Path) -> None:
     example = ErrorExample(row=1, image=NASTY, message=NASTY)
     changes = {
-        "job": NASTY,
-        "source": f"/data/{NASTY}",
-        "output": NASTY,
-        "finished_at": NASTY,
+        **dict.fromkeys(("job", "source", "output", "finished_at"), NASTY),
         "model": ModelPin(path=NASTY, reference=NASTY, variant=NASTY, digest=NASTY),
         "by_label": {NASTY: 960},
         "errors": {NASTY: ErrorCount(count=40, examples=(example,))},
@@ -181,23 +152,16 @@ def test_nothing_in_a_catalogue_becomes_markup(tmp_path: Path) -> None:
     picture = tmp_path / "sheet.png"
     Image.new("RGB", (8, 8)).save(picture)
     photos = [LabelledPhoto(None, Status.FAILED, NASTY, NASTY, NASTY)]
-    pictures = [PagePicture(NASTY, picture)]
+    pictures = {NASTY: picture}
     page = check_harmless(receipt_page(receipt(**changes), pictures, photos, [product(NASTY, None, NASTY)]))
     assert page.text.count("".join(NASTY.split())[:12]) >= 20
     assert "${rows} {{ rows }}" in page.text
 
 
-def test_control_characters_and_stray_surrogates_can_be_seen_and_written() -> None:
-    html = receipt_page(receipt(source="a\ud800.csv", by_label={"\x00\x1b[31m\x7f\x85\n": 960}))
-    check_harmless(html)
-    assert "␀␛[31m␡\ufffd␊" in html
-    assert html.encode().decode() == html
-
-
 def test_very_long_texts_make_no_long_page() -> None:
     example = ErrorExample(row=1, image="x" * 1_000_000, message="y" * 1_000_000)
     errors = {"missing": ErrorCount(count=1, examples=(example,))}
-    html = receipt_page(receipt(errors=errors, groups=GROUPS), [], [], [product("x" * 1_000_000, None)])
+    html = receipt_page(receipt(errors=errors, groups=GROUPS), {}, [], [product("x" * 1_000_000, None)])
     assert len(html) < 40_000
 
 
@@ -268,7 +232,7 @@ def test_pictures_and_photos_are_in_the_page_failed_ones_last(photo: Path) -> No
         LabelledPhoto(None, Status.FAILED, "gone.jpg", "failed: missing"),
         LabelledPhoto(photo, Status.REVIEW, "кеды", "review 98.0%", "unlike what the model knows"),
     ]
-    html = receipt_page(receipt(), [PagePicture("First & best", photo), PagePicture("2", photo)], photos)
+    html = receipt_page(receipt(), {"First & best": photo, "2": photo}, photos)
     assert html.count("data:image/png;base64,") == 2
     assert html.count("data:image/jpeg;base64,") == html.count("no picture") == 1
     assert "First &amp; best" in html
@@ -278,7 +242,7 @@ def test_pictures_and_photos_are_in_the_page_failed_ones_last(photo: Path) -> No
 
 
 def test_products_are_counted_and_those_that_disagree_shown(photo: Path) -> None:
-    html = receipt_page(receipt(groups=GROUPS), [], [], [product("A-1", photo), product("A-2", photo)])
+    html = receipt_page(receipt(groups=GROUPS), {}, [], [product("A-1", photo), product("A-2", photo)])
     text = Page(html).text
     for said in (
         "Products · 1,000",
@@ -290,7 +254,7 @@ def test_products_are_counted_and_those_that_disagree_shown(photo: Path) -> None
     assert "The first 2" not in text
     assert html.count("data:image/jpeg;base64,") == 4
     many = GROUPS.model_copy(update={"disagreeing": 7})
-    assert "The first 1:" in text_of([], [], [product("A-1", photo)], groups=many)
+    assert "The first 1:" in text_of({}, [], [product("A-1", photo)], groups=many)
     assert "The first 0" not in text_of(groups=many)
 
 
@@ -330,7 +294,3 @@ def test_hosts_that_stay_silent_delay_a_page_no_longer_than_said(photo: Path) ->
         found = brought(job, [*(f"http://{place}/{number}.jpg" for number in range(40)), photo.name], WITHIN_S)
         assert time.monotonic() - start < WITHIN_S + SOON_S
     assert list(found) == [photo.name]
-
-
-def test_when_the_time_is_over_no_more_is_read_from_a_disk_either(photo: Path) -> None:
-    assert brought(photo_job(photo.parent), [photo.name], 0.0) == {}

@@ -14,7 +14,6 @@ from models.storage.storage import FolderStorage
 from worker.results import (
     PART_SCHEMA,
     RESULT_SCHEMA,
-    PartWork,
     PhotoWork,
     RowResult,
     Status,
@@ -23,7 +22,6 @@ from worker.results import (
     latest_parts,
     part_bytes,
     part_key,
-    part_work,
     photo_work,
     read_part,
     results_of,
@@ -67,12 +65,6 @@ def test_a_column_of_ours_in_the_catalogue_is_refused_naming_prefix() -> None:
         check_no_clash(["image", "label"], "")
 
 
-def test_a_prefix_makes_room() -> None:
-    check_no_clash(["image", *RESULT_SCHEMA.names], "hangtag_")
-    with pytest.raises(InputError, match="hangtag_label"):
-        check_no_clash(["image", "hangtag_label"], "hangtag_")
-
-
 ROW = RowResult("shoe", 0.5, Status.LABELED, None, None, (("shoe", 0.5),), "5" * 64, "shop/1/float32@abc")
 FAILED = RowResult(None, None, Status.FAILED, "missing", "It is gone.", None, None, "shop/1/float32@abc")
 
@@ -100,11 +92,6 @@ def test_what_is_no_part_does_not_count(name: str) -> None:
     assert latest_parts([name, "000003.r0.parquet"]) == {3: 0}
 
 
-def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
-    rows = [ROW, FAILED, ROW]
-    assert results_of(read_part(written(tmp_path, part_of(*rows)), part_key(0), "cafe", 3)) == rows
-
-
 def test_the_format_on_disk_is_this_one() -> None:
     schema = pq.read_schema(io.BytesIO(part_of(ROW, FAILED, ROW)))
     assert schema.remove_metadata() == PART_SCHEMA
@@ -116,12 +103,6 @@ def test_the_format_on_disk_is_this_one() -> None:
     }
     assert part_key(17) == "parts/000017.r0.parquet"
     assert part_key(1_234_567, 3) == "parts/1234567.r3.parquet"
-
-
-def test_a_part_says_what_it_took(tmp_path: Path) -> None:
-    table = read_part(written(tmp_path, part_of(ROW, FAILED)), part_key(0), "cafe", 2)
-    assert part_work(table.schema) == PartWork(worker="shop-7:42", seconds=1.235, deaths=2, rows=2, failed=1)
-    assert photo_work(table.schema) == PhotoWork(decoded=3, decode_s=0.25)
 
 
 def test_a_part_from_before_photos_were_counted_says_nothing_of_them() -> None:

@@ -2,7 +2,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from worker.catalogue_diff.figures import Pair, RowLabel, counted
+from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel
+from worker.catalogue_diff.figures import counted as count_pairs
+
+
+def counted(pairs: list[Pair], renamed: dict[str, str], root: Path) -> CatalogueFigures:
+    return count_pairs(pairs, renamed, root, "shop.csv", len(pairs), 0)
 
 
 def pair(row: int, before: str, after: str, *, reviews: str = "no no", sure: float = 0.5, sha256: str = "") -> Pair:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.classifier import load
-from models.errors import BundleError, ImageError, InputError, JobError
+from models.errors import BundleError, ImageError, JobError
 from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
 from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.figures import CatalogueFigures
@@ -89,12 +89,6 @@ def test_rows_whose_label_changes_are_counted_and_shown(
         assert example.image == shop.read_text().splitlines()[example.row].partition(",")[2]
 
 
-def test_a_model_changes_nothing_of_what_it_said_itself(shop: Path, tmp_path: Path, bundle: Path) -> None:
-    figures = diff_catalogue(bundle, bundle, str(shop), tmp_path / "diff", 20, SampleOptions(workers=1), silent)
-    assert (figures.changed, figures.flows, figures.examples, figures.to_review) == (0, (), (), 0)
-    assert (figures.rows_in_source, figures.rows + figures.failed) == (47, 20)
-
-
 def test_one_that_is_surer_needs_fewer_reviews(shop: Path, tmp_path: Path, bundle: Path, sure_bundle: Path) -> None:
     """Both hold the same network, with other thresholds."""
     one, other = (
@@ -163,11 +157,6 @@ def test_a_damaged_model_is_named_before_any_photo_is_fetched(
         with pytest.raises(BundleError, match="damaged"):
             diff_catalogue(*models, str(tmp_path / "urls.txt"), tmp_path / "diff", 9, options, silent)
         assert not server.asked
-
-
-def test_a_catalogue_that_is_not_there_is_refused(tmp_path: Path, bundle: Path) -> None:
-    with pytest.raises(InputError, match="found nothing"):
-        diff_catalogue(bundle, bundle, str(tmp_path / "a.csv"), tmp_path / "diff", 9, SampleOptions(), silent)
 
 
 @pytest.mark.parametrize("moment", ["old", "new"])

@@ -1,11 +1,10 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from models.errors import InputError
-from worker.catalogue_diff.sample import SAMPLE_FILE, SampleOptions, draw_sample
+from worker.catalogue_diff.sample import SampleOptions, draw_sample
 
 
 @pytest.fixture
@@ -52,13 +51,3 @@ def test_what_was_drawn_stays_whatever_becomes_of_the_catalogue(names: Path, tmp
     assert drawn(names, tmp_path / "a", 10) == rows
     with pytest.raises(InputError, match="found nothing"):
         drawn(names, tmp_path / "a", 11)
-
-
-def test_a_folder_of_photos_is_drawn_from_too(tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    (photos / "shoes").mkdir(parents=True)
-    for number in range(5):
-        (photos / "shoes" / f"{number}.jpg").touch()
-    sample = draw_sample(str(photos), tmp_path / "a", 3, SampleOptions())
-    assert sample.rows_in_source == 5
-    assert pq.read_table(sample.folder / SAMPLE_FILE).column("image").to_pylist()[0].startswith("shoes/")

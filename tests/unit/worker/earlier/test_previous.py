@@ -9,7 +9,7 @@ import pytest
 from models.decision import ReviewReason
 from models.errors import ImageFault, JobError
 from models.storage.storage import FolderStorage
-from worker.earlier.previous import PREVIOUS_FILE, Carried, Terms, carry_over
+from worker.earlier.previous import PREVIOUS_FILE, carry_over, terms_of
 from worker.earlier.result_table import EarlierResult, Labelled
 from worker.earlier.results import forget_local_cache, open_earlier_results
 from worker.job import Job, JobOptions, ModelPin
@@ -54,15 +54,14 @@ def found(job: Job, *numbers: int) -> list[EarlierResult | None]:
         forget_local_cache(job)
 
 
-def terms(job: Job) -> Terms:
-    return Terms.of(job.spec)
+def terms(job: Job) -> dict[str, object]:
+    return terms_of(job.spec.model, job.spec.options)
 
 
 def test_what_an_earlier_job_labelled_is_carried_over(new_job: DoneJob) -> None:
     rows = [labelled(number) for number in range(4)] + [failed(4, ImageFault.UNREADABLE)]
     earlier, job = finish(new_job("earlier"), rows), new_job("job")
-    carried = carry_over(earlier, job.storage, terms(job))
-    assert carried == Carried(earlier.storage.place, 5)
+    assert f"one of the 5 of {earlier.storage.place} are" in carry_over(earlier, job.storage, terms(job))
     assert found(job, *range(6)) == [EarlierResult(row.result, carried=True) for row in rows] + [None]
 
 
@@ -99,7 +98,7 @@ CHANGES = {
 def test_where_a_result_could_differ_nothing_is_carried(new_job: DoneJob, change: str) -> None:
     earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job", **CHANGES[change])
     carried = carry_over(earlier, job.storage, terms(job))
-    assert f"{change} changed; every row is labelled anew" in carried.words
+    assert f"{change} changed; every row is labelled anew" in carried
     assert not job.storage.exists(PREVIOUS_FILE)
     assert found(job, 1) == [None]
 
@@ -108,8 +107,8 @@ def test_where_nothing_is_carried_what_another_run_carried_is_not_used(new_job: 
     rows = [labelled(1)] * 5
     same, another = finish(new_job("same"), rows), finish(new_job("another", **CHANGES["--top-k"]), rows)
     job = new_job("job")
-    assert carry_over(same, job.storage, terms(job)).rows == 5
-    assert carry_over(another, job.storage, terms(job)).changed
+    assert "one of the 5 of" in carry_over(same, job.storage, terms(job))
+    assert "Nothing is carried over" in carry_over(another, job.storage, terms(job))
     assert found(job, 1) == [None]
 
 
@@ -117,15 +116,15 @@ def test_what_an_earlier_hangtag_labeled_without_a_promise_is_not_carried(new_jo
     unpromised = PIN.model_copy(update={"precision": None})
     earlier = finish(new_job("earlier", pin=unpromised), [labelled(1)] * 5)
     job = new_job("job", pin=unpromised.model_copy(update={"all_to_review": True}))
-    said = carry_over(earlier, job.storage, terms(job)).words
+    said = carry_over(earlier, job.storage, terms(job))
     assert "what is labeled without a promise changed; every row is labelled anew" in said
     assert found(job, 1) == [None]
 
 
 def test_another_preprocessing_carries_nothing(new_job: DoneJob) -> None:
     earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
-    now = replace(terms(job), preprocess_version="another")
-    assert carry_over(earlier, job.storage, now).changed == "preprocessing"
+    now = terms(job) | {"preprocess_version": "another"}
+    assert ": preprocessing changed" in carry_over(earlier, job.storage, now)
 
 
 def test_what_a_killed_submit_of_another_model_left_is_not_used(new_job: DoneJob) -> None:
@@ -137,7 +136,7 @@ def test_what_a_killed_submit_of_another_model_left_is_not_used(new_job: DoneJob
 @pytest.mark.parametrize("fault", [ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING])
 def test_a_failure_that_may_be_gone_is_not_carried(new_job: DoneJob, fault: ImageFault) -> None:
     earlier, job = finish(new_job("earlier"), [failed(1, fault)] * 5), new_job("job")
-    assert carry_over(earlier, job.storage, terms(job)).rows == 0
+    assert "one of the 0 of" in carry_over(earlier, job.storage, terms(job))
     assert found(job, 1) == [None]
 
 

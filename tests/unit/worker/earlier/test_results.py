@@ -61,16 +61,6 @@ def test_what_is_added_is_found_as_it_was(opened: Open, job: Job, rows: list[Row
     known.close()
 
 
-def test_what_one_process_adds_another_finds(opened: Open, job: Job) -> None:
-    one, other = opened(job), opened(job)
-    one.add([labelled(1)])
-    other.add([labelled(1), labelled(2)])
-    assert one.find(sha256_of(2)) == EarlierResult(labelled(2).result, carried=False)
-    one.close()
-    other.close()
-    assert opened(job).find(sha256_of(1)) == EarlierResult(labelled(1).result, carried=False)
-
-
 def test_what_another_job_added_is_not_known(opened: Open, job: Job, paper_job) -> None:
     opened(paper_job(name="other")).add([labelled(1, "http://shop.example/1", '"a"')])
     known = opened(job)
@@ -84,12 +74,6 @@ def test_a_failure_is_known_where_it_lies_in_the_bytes(opened: Open, job: Job, f
     known.add([failed(1, fault)])
     lasting = {ImageFault.REFUSED, ImageFault.TOO_LARGE, ImageFault.UNREADABLE}
     assert (known.find(sha256_of(1)) is not None) == (fault in lasting)
-
-
-def test_a_photo_without_bytes_is_not_known(opened: Open, job: Job) -> None:
-    known = opened(job)
-    known.add([Labelled(RowResult(None, None, "failed", "too_large", "Too large.", None, None, "m"), None)])
-    assert known.find("") is None
 
 
 def test_a_photo_is_known_by_what_its_host_calls_it(opened: Open, job: Job) -> None:

@@ -176,13 +176,6 @@ def test_a_photo_that_several_rows_show_is_decoded_once(job_of, model, photos) -
     ]
 
 
-def test_a_photo_that_is_unreadable_is_tried_once(job_of, model) -> None:
-    job = job_of(["https://shop.example/text"] * 3)
-    done = labelled(job, model, Post({"https://shop.example/text": b"no image"}), Memory())
-    assert done[0].photos.decoded == 1
-    assert [row["error"] for row in rows_of(job)] == ["unreadable"] * 3
-
-
 def result_of(label: str, sha256: str) -> RowResult:
     return RowResult(label, 0.75, Status.LABELED, None, None, ((label, 0.75),), sha256, "shop/1")
 

@@ -46,10 +46,6 @@ def test_what_is_no_text_stays_what_it_is(cell: object) -> None:
     assert inert(cell) is cell
 
 
-def test_a_formula_is_made_text_once() -> None:
-    assert inert(inert("=1+1")) == "'=1+1"
-
-
 def test_a_long_cell_is_looked_at_quickly() -> None:
     assert inert(" " * 1_000_000 + "shoes") == " " * 1_000_000 + "shoes"
     assert str(inert("-" + "1" * 1_000_000 + "x")).startswith("'-1")

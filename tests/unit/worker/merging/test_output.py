@@ -29,11 +29,6 @@ def test_a_folder_that_takes_no_file_is_told_by_name_and_reason() -> None:
         check_output(Path("/proc/labels.parquet"))
 
 
-def test_looking_whether_it_can_be_written_leaves_nothing(tmp_path: Path) -> None:
-    check_output(tmp_path / "labels.parquet")
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("name", ["out.parquet", "out.jsonl"])
 def test_a_spreadsheets_option_is_refused_where_no_spreadsheet_reads(tmp_path: Path, name: str) -> None:
     check_output(tmp_path / "OUT.CSV", excel_safe=True)

@@ -53,11 +53,6 @@ def test_without_doubtful_rows_there_is_a_header(answered_job, tmp_path: Path) -
     assert written(job, tmp_path) == header
 
 
-def test_a_column_that_names_photo_and_product_is_there_once(answered_job, tmp_path: Path) -> None:
-    job = answered_job([unsure("hat")], ["A"], JobOptions(group_column="image"))
-    assert written(job, tmp_path).splitlines()[0].split(",")[:3] == ["row", "image", "label"]
-
-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(
     st.lists(

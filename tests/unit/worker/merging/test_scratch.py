@@ -1,5 +1,4 @@
 import os
-import sqlite3
 import subprocess
 import sys
 import time
@@ -10,18 +9,6 @@ import pytest
 from models.errors import JobError
 from models.storage.storage import FolderStorage
 from worker.scratch import scratch_database, scratch_folder
-
-
-def test_a_database_has_no_file_that_could_be_left(tmp_path: Path) -> None:
-    with scratch_database(tmp_path) as one, scratch_database(tmp_path) as other:
-        for database, cells in ((one, 300_000), (other, 1)):
-            database.execute("CREATE TABLE a (b INT, c TEXT)")
-            database.executemany("INSERT INTO a VALUES (?, ?)", ((n, "x" * 200) for n in range(cells)))
-        assert one.execute("SELECT count(*), sum(length(c)) FROM a").fetchone() == (300_000, 60_000_000)
-        assert other.execute("SELECT count(*) FROM a").fetchone() == (1,)
-        assert not list(tmp_path.iterdir())
-    with pytest.raises(sqlite3.ProgrammingError):
-        one.execute("SELECT 1")
 
 
 def test_a_disk_without_room_is_told(tmp_path: Path) -> None:
@@ -69,9 +56,3 @@ def test_a_folder_is_gone_after_its_use_and_so_is_what_others_left_long_ago(tmp_
             assert list(tmp_path.iterdir()) == [folder]
         assert not folder.exists()
         left.mkdir()
-
-
-def test_a_folder_is_gone_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), scratch_folder(FolderStorage(tmp_path)):
-        raise ZeroDivisionError
-    assert not list(tmp_path.iterdir())

@@ -88,12 +88,6 @@ def test_the_row_is_that_of_the_catalogue(tmp_path: Path) -> None:
         made_job(table, tmp_path, ".parquet")
 
 
-def test_each_column_has_a_name_of_its_own(tmp_path: Path) -> None:
-    pq.write_table(pa.table([["a.jpg"], ["1"], ["2"]], names=["image", "sku", "sku"]), tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r"Expected each column once in .*a\.parquet, found sku twice"):
-        open_catalogue(tmp_path / "a.parquet")
-
-
 def test_an_image_cell_that_is_no_text_fails_its_row_alone(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"photo")
     job = made_job(pa.table({"image": text_of([b"a.jpg", b"\xff.jpg", None])}), tmp_path, ".csv")

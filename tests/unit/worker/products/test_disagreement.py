@@ -23,13 +23,6 @@ def test_every_sure_row_of_a_disagreeing_product_goes_to_review(answered_job, tm
     assert reasons == ["threshold", "disagreement", "disagreement", "disagreement"]
 
 
-def test_parts_stay_as_they_are(answered_job, tmp_path: Path) -> None:
-    job = answered_job([sure("shoe"), sure("hat")], ["A", "A"])
-    before = {key: job.storage.read(key) for key in job.part_keys().values()}
-    merge_job(job, tmp_path / "labels.parquet", tmp_path)
-    assert {key: job.storage.read(key) for key in job.part_keys().values()} == before
-
-
 def test_the_first_products_are_shown_with_photos_that_disagree(answered_job, tmp_path: Path) -> None:
     labels = ["shoe"] * 9 + ["hat"]
     answers = [answer for _ in range(8) for answer in (unsure("hat"), *map(sure, labels))]

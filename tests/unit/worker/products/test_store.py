@@ -1,7 +1,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -37,11 +36,6 @@ def test_photos_of_a_product_are_counted_over_all_that_is_added(store: ProductSt
         ),
         (Product("A", 1, 0, {}), []),
     ]
-
-
-def test_rows_of_no_product_are_none(store: ProductStore) -> None:
-    add(store, [(None, sure("shoe")), (None, failed())])
-    assert list(store.products()) == []
 
 
 def test_only_sure_photos_disagree(store: ProductStore) -> None:
@@ -92,15 +86,6 @@ def test_neither_chunks_nor_their_order_change_a_vote(tmp_path_factory, rows, ra
     assert list(verdicts(folder, chunks).items()) == list(whole.items()), "in order of first appearance"
     random.shuffle(rows)
     assert verdicts(folder, [rows[start : start + size] for start in range(0, len(rows), size)]) == whole
-
-
-@given(ROWS)
-def test_the_vote_is_the_mean_of_what_photos_say(tmp_path_factory, rows) -> None:
-    for name, (_, told) in verdicts(tmp_path_factory.getbasetemp(), [rows]).items():
-        said = [dict(row.top_k) for other, row in rows if other == name and row.top_k]
-        means = {label: np.mean([best.get(label, 0.0) for best in said]) for best in said for label in best}
-        assert told.confidence == (pytest.approx(max(means.values()), abs=1e-9) if means else None)
-        assert not means or means[told.label] == pytest.approx(max(means.values()), abs=1e-9)
 
 
 @given(st.lists(ANSWERS, max_size=8))

@@ -74,6 +74,8 @@ def open_scripted_server() -> Iterator[ScriptedServer]:
         script.port = server.server_port
         thread = Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield script
-        server.shutdown()
-        thread.join()
+        try:
+            yield script
+        finally:
+            server.shutdown()
+            thread.join()

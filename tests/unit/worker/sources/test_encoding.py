@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from worker.sources.catalogue import open_catalogue
-from worker.sources.text_file import check_encoding, first_bad_byte
+from worker.sources.text_file import first_bad_byte
 
 ROWS = [{"image": f"{name}-{n}.jpg", "titel": title} for n in range(3) for name, title in [("grün", "Größe für Bälle")]]
 WITHOUT_OPTION = {
@@ -56,14 +56,6 @@ def test_the_same_rows_come_out_of_what_a_person_names(tmp_path: Path, suffix: s
     file = tmp_path / f"a{suffix}"
     file.write_bytes(text_of(suffix).encode(encoding))
     assert rows(file, encoding) == expected(suffix)
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-8-sig"])
-@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8], ids=["plain", "marked"])
-def test_utf8_may_be_named_whether_it_is_marked_or_not(tmp_path: Path, encoding: str, mark: bytes) -> None:
-    file = tmp_path / "a.csv"
-    file.write_bytes(mark + text_of(".csv").encode())
-    assert rows(file, encoding) == ROWS
 
 
 TEXTS = {
@@ -134,8 +126,3 @@ def test_the_first_bad_byte_is_where_decoding_fails(tmp_path_factory, good, rest
     file.write_bytes(data)
     bad = first_bad_byte(file, "utf-8")
     assert (bad.offset, bad.value, bad.line) == (len(good.encode()), 0xFF, good.count("\n") + 1)
-
-
-@pytest.mark.parametrize(("name", "known"), [("UTF8", "utf-8"), ("windows-1252", "cp1252"), ("Shift_JIS", "shift_jis")])
-def test_encodings_may_be_called_as_python_lets_them(name: str, known: str) -> None:
-    assert check_encoding(name) == known
