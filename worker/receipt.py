@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.decision import ReviewReason
 from models.errors import JobError
@@ -29,8 +29,10 @@ REVIEW_FILE: Final = "review.csv"
 GROUPS_FILE: Final = "by_group.parquet"
 
 
-class _Record(BaseModel, frozen=True, extra="ignore"):
+class _Record(BaseModel):
     """Fields that a later version adds are left out, so that its receipts can be read during an upgrade."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ErrorExample(_Record):

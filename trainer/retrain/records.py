@@ -218,7 +218,7 @@ class Verdict(_Record):
         return tuple(check.sentence for check in self.checks if not check.passed)
 
 
-class CatalogueDiff(CatalogueFigures):
+class CatalogueDiff(CatalogueFigures, frozen=True):
     """Champion and challenger on a sample of a catalogue's rows (``catalogue.json``)."""
 
     changed_share_95: Interval

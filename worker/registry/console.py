@@ -130,7 +130,8 @@ def print_diff(registry: Registry, before: VersionName, after: VersionName, *, a
     between = _between(registry, before, after)
     if as_json:
         told = [{"name": name, "before": a, "after": b} for name, a, b in settings]
-        record = {"before": str(before), "after": str(after), "labels_added": added, "labels_removed": removed}
+        record: dict[str, Any] = {"before": str(before), "after": str(after)}
+        record |= {"labels_added": added, "labels_removed": removed}
         record |= {"settings": told, "between": [event_record(event) for event in between]}
         print(json.dumps(record, indent=1))
         return
