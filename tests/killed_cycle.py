@@ -89,7 +89,7 @@ def main(root: Path, stride: int, *, passes: bool) -> None:
             "again": again.status,
             "events": [event.what for event in shop.registry.history("shop").events() if event.what in What],
             "cycles": {path.name: json.loads((path / "outcome.json").read_text())["status"] for path in folders(shop)},
-            "left": sorted(path.name for path in shop.config.cycles.iterdir() if path.name.startswith(".")),
+            "left": sorted(path.name for path in shop.config.folder.iterdir() if path.name.startswith(".")),
         }
         print(json.dumps(found), flush=True)
         shutil.rmtree(shop.root)
@@ -97,7 +97,7 @@ def main(root: Path, stride: int, *, passes: bool) -> None:
 
 
 def folders(shop: PaperShop) -> list[Path]:
-    return sorted(shop.config.cycles.glob("[0-9]*"))
+    return sorted(shop.config.folder.glob("[0-9]*"))
 
 
 if __name__ == "__main__":

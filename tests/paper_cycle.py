@@ -12,6 +12,7 @@ from models.errors import StoppedError
 from models.preprocess import PreprocessSpec
 from models.registry.history import CHAMPION
 from models.registry.registry import open_registry
+from models.whole_file import replace_file
 from tests.paper_bundle import write_paper_bundle
 from trainer.data.dataset import Split
 from trainer.request import Arch, Balance
@@ -44,6 +45,11 @@ PAPER_ARGS = RunArgs(
     seed=0,
     made_with={},
 )
+
+
+BETTER = {
+    "champion_accuracy": 0.5, "won": 2, "lost": 1, "points": 10.0, "points_95": (1.0, 19.0), "smallest_points": 2.0
+}  # fmt: skip
 
 
 class PaperView:
@@ -132,7 +138,8 @@ class PaperShop:
         view: PaperView | None = None,
         **tools,
     ) -> Outcome:
-        passed = replace(self.tools(), **tools)
+        passed = self.tools()
+        vars(passed).update(tools)
         return retrain(config or self.config, options or CycleOptions(), view or PaperView(), passed)
 
     def stop_at(self, tool: str, error: BaseException | None = None) -> None:
@@ -154,7 +161,9 @@ class PaperShop:
         return self.registry.state("shop").aliases.get(CHAMPION)
 
     def tools(self) -> Tools:
-        return Tools(
+        """What does the work on paper, in place of the functions of the same names."""
+        tools = Tools()
+        vars(tools).update(
             collect=self._collect,
             train=self._train,
             resume=self._resume,
@@ -169,11 +178,12 @@ class PaperShop:
             drifted_jobs=lambda places, digest, since, note: [],
             cache=lambda: self.root / "cache",
         )
+        return tools
 
     def _collect(self, config, folder, earlier, known, on_photo) -> Collected:
         self.calls.append("collect")
         rows, were = self.rows(), {str(photo.path): photo.label for photo in known if photo.present}
-        (folder / "dataset.csv").write_bytes(config.data.read_bytes())
+        replace_file(folder / "dataset.csv", config.data.read_bytes())
         collected = Collected(
             fingerprint=hashlib.sha256(repr(sorted(rows)).encode()).hexdigest(),
             photos={"boots": 1, "hats": 1},
@@ -207,17 +217,12 @@ class PaperShop:
             champion=names[0],
             challenger=names[1],
             photos=10,
-            champion_accuracy=None if champion is None else 0.5,
             challenger_accuracy=0.6,
-            won=2,
-            lost=1,
-            points=None if champion is None else 10.0,
-            points_95=None if champion is None else (1.0, 19.0),
-            smallest_points=2.0,
             challenger_all=0.6,
             all_photos=10,
             classes={},
             challenger_footprint=Footprint(bytes=1, images_per_s=1.0),
+            **({} if champion is None else BETTER),
         )
 
     def _judge(self, settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> Verdict:

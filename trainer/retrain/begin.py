@@ -7,7 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from models.bundle import Bundle, open_bundle
+from models.bundle import open_bundle
 from models.errors import BundleError, InputError, RegistryError
 from models.registry.history import CHAMPION
 from models.registry.registry import Registry
@@ -81,35 +81,25 @@ class Beginning:
         last, champion = finished[-1] if finished else None, champion_of(self.registry, config.name)
         splits = self._splits_to_extend(champion, finished)
         known = read_splits(splits) if splits else []
-        labels = _whole_champion(self.registry, config.name, champion).manifest.labels if champion else ()
-        if champion:
-            config.classes.check(labels)
+        labels = self._labels_of(champion) if champion else ()
         folder = CycleFolder(self.cycles.path / COLLECTING)
-        made = [place for place in (self.cycles.path, *self.cycles.path.parents) if not place.exists()]
         shutil.rmtree(folder.path, ignore_errors=True)  # of a process that was killed
-        folder.path.mkdir(parents=True)
         try:
-            if splits:
-                self._keep(splits, folder)
+            earlier = last.path if last else None
             collected = self.tools.collect(
-                config,
-                folder.path,
-                last.path if last else None,
-                known,
-                lambda done, total: view.advance("Reading", done, total),
+                config, folder.path, earlier, known, lambda done, total: view.advance("Reading", done, total)
             )
-            earlier = last.read(last.collected, Collected).photos if last else ()
-            had = {*labels, *earlier, *(photo.label for photo in known)}
+            photos = last.read(last.collected, Collected).photos if last else ()
+            had = {*labels, *photos, *(photo.label for photo in known)}
             for line in collected_notes(collected, {config.classes.name_of(label) for label in had}):
                 self.note(line)
             if _nothing_new(collected, last, config, known=bool(champion)):
                 return None
             if champion and config.catalogue:
                 self.tools.draw_rows(config.catalogue, folder.rows)
-            return self._make(folder, champion, why)
+            return self._make(folder, splits, champion, why)
         finally:
             shutil.rmtree(folder.path, ignore_errors=True)
-            _remove_empty(made)
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
         """The splits whose photos stay where they are; none for a first model that was given none.
@@ -139,38 +129,43 @@ class Beginning:
             check_unseen(name, champion, own, read_splits(found))
         return found
 
-    def _keep(self, splits: Path, folder: CycleFolder) -> None:
-        """Copy the splits now: those of a champion are deleted with its version."""
+    def _labels_of(self, champion: int) -> tuple[str, ...]:
+        """The champion's labels. Its bundle is read in full: damage is found now and not hours later."""
+        name = self.config.name
+        bundle = open_bundle(self.registry.path(name, champion))
         try:
-            shutil.copyfile(splits, folder.earlier)
-        except FileNotFoundError as error:
-            raise self._champion_is_gone() from error
+            for file in bundle.manifest.files:
+                bundle.read(file)
+        except BundleError as error:
+            msg = (
+                f"Expected the champion {name}@{champion} to be whole, it is damaged: {error} Or go on without it: "
+                f"hangtag models rollback {name}, or promote another version."
+            )
+            raise BundleError(msg) from error
+        self.config.classes.check(bundle.manifest.labels)
+        return bundle.manifest.labels
 
-    def _champion_is_gone(self) -> RegistryError:
-        msg = (
-            f"Expected the champion of {self.config.name} to stay in the registry while photos are read, it was "
-            "replaced and deleted meanwhile; run hangtag retrain again."
-        )
-        return RegistryError(msg)
-
-    def _make(self, folder: CycleFolder, champion: int, why: str) -> CycleFolder:
+    def _make(self, folder: CycleFolder, splits: Path | None, champion: int, why: str) -> CycleFolder:
         name, history = self.config.name, self.registry.history(self.config.name)
-        here = (cycle.number for cycle in self.cycles.all())
+        here = (int(cycle.path.name) for cycle in self.cycles.all())
         # the history tells of cycles on other machines, too
         elsewhere = (int(event.cycle) for event in history.events() if event.cycle and event.cycle.isdecimal())
         number = max([0, *here, *elsewhere]) + 1
-        state = history.state()
-        if champion and champion not in state.versions:
-            raise self._champion_is_gone()
+        try:
+            if splits:  # copied, since those of a champion are deleted with its version
+                shutil.copyfile(splits, folder.earlier)
+            gone = champion not in {0, *history.state().versions}
+        except FileNotFoundError:
+            gone = True
+        if gone:
+            msg = (
+                f"Expected the champion of {name} to stay in the registry while photos are read, it was replaced and "
+                "deleted meanwhile; run hangtag retrain again."
+            )
+            raise RegistryError(msg)
+        config = self.config.model_dump(mode="json")
         start = CycleStart(
-            number=number,
-            name=name,
-            started=now_text(),
-            why=why,
-            config=self.config.model_dump(mode="json"),
-            champion_version=champion,
-            champion_digest=state.versions[champion].digest if champion else None,
-            first=not state.last_version,
+            number=number, name=name, started=now_text(), why=why, config=config, champion_version=champion
         )
         folder.write(folder.start, start)
         place = self.cycles.path / f"{number:06d}"
@@ -197,33 +192,10 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
         msg = (
             f"Expected test photos that {name}@{champion} has not learned from, it has learned from {len(seen):,} of "
             f"{len(test):,}, such as {seen[0].path}: it was trained with other splits. Promote a version of these "
-            f"splits, train it anew with hangtag train --splits, or go on with its own: set another folder in the "
+            f"splits, train it again with hangtag train --splits, or go on with its own: set another folder in the "
             f"settings, and --restart if a cycle is unfinished."
         )
         raise InputError(msg)
-
-
-def _whole_champion(registry: Registry, name: str, champion: int) -> Bundle:
-    """The champion's bundle, read in full, so that damage is found now and not at the comparison, hours later."""
-    bundle = open_bundle(registry.path(name, champion))
-    try:
-        for file in bundle.manifest.files:
-            bundle.read(file)
-    except BundleError as error:
-        msg = (
-            f"Expected the champion {name}@{champion} to be whole, it is damaged: {error} Or go on without it: "
-            f"hangtag models rollback {name}, or promote another version."
-        )
-        raise BundleError(msg) from error
-    return bundle
-
-
-def _remove_empty(made: Sequence[Path]) -> None:
-    """Remove the empty folders that a first cycle made for nothing, such as after a typo in ``data``."""
-    for place in made:
-        if any(place.iterdir()):
-            return
-        place.rmdir()
 
 
 def _nothing_new(collected: Collected, last: CycleFolder | None, config: RetrainConfig, *, known: bool) -> bool:

@@ -22,7 +22,7 @@ from trainer.splits.assigned import AssignedPhoto
 
 __all__ = ["collect", "collected_notes"]
 
-_HASHES_FILE: Final = "hashes.sqlite"
+_HASHES_FILE: Final = "hashes.json"
 _COLUMNS: Final = ("image", "label", "split", "group", "sha256")
 _OUTCOMES: Final = ("applied", "added", "agrees", "conflict", "not_found")
 _FIRST: Final = 3
@@ -57,14 +57,15 @@ def collect(
     classes, dataset = config.classes, read_dataset(config.data)
     store = CorrectionStore(config.corrections) if config.corrections else None
     votes, ahead = (store.votes(), store.ahead()) if store else ((), ())
-    with PhotoHashes(config.cycles / _HASHES_FILE) as hashes:
-        found = hashes.of((photo.path for photo in dataset.photos), on_photo)
-        # the bytes that were labelled; the training leaves a photo out if its file has others by now
-        photos = [
-            replace(photo, label=photo.label.strip(), sha256=found[photo.path] and (photo.sha256 or found[photo.path]))
-            for photo in dataset.photos
-        ]
-        resolved, elsewhere = _resolve(votes, photos, classes, hashes)
+    hashes = PhotoHashes(config.folder / _HASHES_FILE)
+    found = hashes.of((photo.path for photo in dataset.photos), on_photo)
+    # the bytes that were labelled; the training leaves a photo out if its file has others by now
+    photos = [
+        replace(photo, label=photo.label.strip(), sha256=found[photo.path] and (photo.sha256 or found[photo.path]))
+        for photo in dataset.photos
+    ]
+    resolved, elsewhere = _resolve(votes, photos, classes, hashes)
+    hashes.save()
     labelled, corrections = _corrected(photos, resolved, elsewhere, classes)
     kept = [photo for photo in labelled if photo.label not in classes.drop]
     if not kept:
@@ -74,12 +75,12 @@ def collect(
     before, present = _before(earlier, known, classes)
     collected = Collected(
         fingerprint=_fingerprint(kept),
-        photos=_counts(photo.label for photo in kept),
+        photos=dict(sorted(Counter(photo.label for photo in kept).items())),
         new=len(now.keys() - before.keys()),
         gone=len(present - now.keys()),
         relabeled=sum(not labels & before[sha256] for sha256, labels in now.items() if sha256 in before),
         corrections=corrections,
-        dropped=_counts(photo.label for photo in labelled if photo.label in classes.drop),
+        dropped=dict(sorted(Counter(photo.label for photo in labelled if photo.label in classes.drop).items())),
         ahead=ahead_sentence(ahead, store.path) if store and ahead else "",
     )
     cycle = CycleFolder(folder)
@@ -121,8 +122,8 @@ def _corrected(
     """
     by_sha256: defaultdict[str, list[LabeledPhoto]] = defaultdict(list)
     for photo in photos:
-        if photo.sha256:
-            by_sha256[photo.sha256].append(photo)
+        by_sha256[photo.sha256 or ""].append(photo)
+    by_sha256.pop("", None)
     said = {agreed.votes[0].sha256: agreed.label for agreed in resolved.agreed if agreed.votes[0].sha256}
     added, corrections = [], []
     for agreed in resolved.agreed:
@@ -132,12 +133,10 @@ def _corrected(
             added.append(LabeledPhoto(place, agreed.label, open=True, sha256=agreed.votes[0].sha256))
         corrections.append(_outcome(agreed, same, place, classes))
     for conflict in resolved.conflicts:
-        corrections += _of_conflict(conflict, by_sha256.get(conflict.votes[0].sha256, ()))
-    labels = [said.get(photo.sha256 or "") or classes.name_of(photo.label) for photo in photos]
-    relabeled = [
-        photo if photo.label == label else replace(photo, label=label)
-        for photo, label in zip(photos, labels, strict=True)
-    ]
+        same = by_sha256.get(conflict.votes[0].sha256, ())
+        was = same[0].label if same else None
+        corrections += [_correction(vote, vote.reviewer, "conflict", same[:1], was) for vote in conflict.votes]
+    relabeled = [replace(photo, label=said.get(photo.sha256 or "") or classes.name_of(photo.label)) for photo in photos]
     return [*relabeled, *sorted(added, key=lambda photo: photo.path)], tuple(corrections)
 
 
@@ -148,8 +147,7 @@ def _place(agreed: PhotoVotes, elsewhere: Mapping[Path, str]) -> Path | None:
 
 
 def _outcome(agreed: PhotoVotes, photos: Sequence[LabeledPhoto], place: Path | None, classes: ClassMap) -> Correction:
-    names = [classes.name_of(photo.label) for photo in photos]
-    other = next((at for at, name in enumerate(names) if name != agreed.label), None)
+    others = [photo for photo in photos if classes.name_of(photo.label) != agreed.label]
     if not photos and place is None:
         outcome = "not_found"
     elif agreed.label in classes.drop:
@@ -157,31 +155,15 @@ def _outcome(agreed: PhotoVotes, photos: Sequence[LabeledPhoto], place: Path | N
     elif not photos:
         outcome = "added"
     else:
-        outcome = "agrees" if other is None else "applied"
-    return Correction(
-        image=path_cell(photos[other or 0].path) if photos else _name(agreed.votes[0]),
-        label=agreed.label,
-        was=names[other or 0] if photos else None,
-        reviewer=", ".join(agreed.reviewers),
-        outcome=outcome,
-    )
+        outcome = "applied" if others else "agrees"
+    shown = (others or photos)[:1]
+    was = classes.name_of(shown[0].label) if shown else None
+    return _correction(agreed.votes[0], ", ".join(agreed.reviewers), outcome, shown, was)
 
 
-def _of_conflict(conflict: PhotoVotes, photos: Sequence[LabeledPhoto]) -> list[Correction]:
-    return [
-        Correction(
-            image=path_cell(photos[0].path) if photos else _name(vote),
-            label=vote.label,
-            was=photos[0].label if photos else None,
-            reviewer=vote.reviewer,
-            outcome="conflict",
-        )
-        for vote in conflict.votes
-    ]
-
-
-def _name(vote: Vote) -> str:
-    return vote_cells(vote)[0] or vote.sha256
+def _correction(vote: Vote, reviewer: str, outcome: str, shown: Sequence[LabeledPhoto], was: str | None) -> Correction:
+    image = path_cell(shown[0].path) if shown else vote_cells(vote)[0] or vote.sha256
+    return Correction(image=image, label=vote.label, was=was, reviewer=reviewer, outcome=outcome)
 
 
 def _before(earlier: Path | None, known: Sequence[AssignedPhoto], classes: ClassMap) -> tuple[_Labels, set[str]]:
@@ -201,10 +183,6 @@ def _labels(photos: Iterable[tuple[str | None, str]]) -> _Labels:
         if sha256:
             labels[sha256].add(label)
     return dict(labels)
-
-
-def _counts(labels: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(labels).items()))
 
 
 def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:

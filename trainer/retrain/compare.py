@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,6 @@ from models.errors import BundleError
 from models.session import open_session
 from trainer.data.dataset import Split
 from trainer.data.photo_cache import PixelStore, pixels_folder
-from trainer.data.photo_files import holds
 from trainer.retrain.compare_predictions import Predictions, compare_predictions
 from trainer.retrain.config import ClassMap
 from trainer.retrain.records import Comparison, Footprint
@@ -65,33 +65,22 @@ def compare(
     models = [load(bundle) for bundle in bundles]
     if champion is not None:
         classes.check(models[1].labels)
-    specs = [model.metadata.preprocess for model in models]
-    stores = {spec: PixelStore(pixels_folder(cache), spec) for spec in specs}
+    stores = {spec: PixelStore(pixels_folder(cache), spec) for spec in (model.metadata.preprocess for model in models)}
     photos, unread = read_frozen_photos(
         Run(run).splits, list(stores.values()), lambda done, total: advance("Decoding test photos", done, total)
     )
     costs = measure_footprints(bundles, lambda done, total: advance("Measuring speed", done, total))
-    predictions = [
-        _predictions(
-            name,
-            model,
-            _keeping(models[-1].precision, model, bundle),  # to label more by promising less would be no gain
-            stores[model.metadata.preprocess],
-            photos,
-            cost,
-            advance,
-        )
-        for name, model, bundle, cost in zip((names[1], names[0] or ""), models, bundles, costs, strict=False)
-    ]
+    kept = models[-1].precision
+    predictions = []
+    for name, model, bundle, cost in zip((names[1], names[0] or ""), models, bundles, costs, strict=False):
+        known = {target.precision for target in model.metadata.targets}
+        # both keep the champion's precision: to label more by promising less would be no gain
+        asked = load(bundle, precision=kept) if kept in known else model
+        store = stores[model.metadata.preprocess]
+        predictions.append(_predictions(name, model, asked, store, photos, cost, advance))
     return compare_predictions(
         photos, predictions[1] if champion else None, predictions[0], classes, unread=len(unread)
     )
-
-
-def _keeping(precision: float | None, model: Classifier, bundle: Path) -> Classifier:
-    """The same model with the thresholds of a precision, if it has them; else as it is."""
-    known = {target.precision for target in model.metadata.targets}
-    return load(bundle, precision=precision) if precision in known else model
 
 
 def _predictions(
@@ -133,25 +122,18 @@ def read_frozen_photos(
         on_photo: told (decoded, to decode).
 
     Returns:
-        The photos that both models are judged on, and those that neither is: a store lacks them, and their file is
-        gone, changed or cannot be read.
+        The photos that both models are judged on, and those whose file is gone, changed or cannot be read.
 
     Raises:
         DataError: ``splits.csv`` is missing or damaged.
     """
     photos = [photo for photo in read_splits(splits) if photo.split is Split.TEST and photo.present]
-    lost = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
-    there = {sha256: path for files in lost for sha256, path in files.items() if holds(path, sha256)}
-    wanted = [{sha256: path for sha256, path in files.items() if sha256 in there} for files in lost]
+    wanted = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, wanted))
     for store, files in zip(stores, wanted, strict=True):
         store.add(files, len(os.sched_getaffinity(0)), lambda: on_photo(next(done), total))
-    known: list[AssignedPhoto] = []
-    unread: list[AssignedPhoto] = []
-    for photo in photos:
-        whole = all(not store.lacks(photo.sha256) and store.fault(photo.sha256) is None for store in stores)
-        (known if whole else unread).append(photo)
-    return known, unread
+    bad = {photo.sha256 for photo in photos for store in stores if store.fault(photo.sha256)}
+    return [photo for photo in photos if photo.sha256 not in bad], [photo for photo in photos if photo.sha256 in bad]
 
 
 def gone_photos(
@@ -169,9 +151,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
     Speed is that of each model's quickest batch in the thread's own CPU time, so that what else the machine does
     matters little.
 
-    Args:
-        bundles: to measure.
-        on_round: told (done, of all) after each round.
+    ``on_round`` is told (done, of all) after each round.
 
     Raises:
         BundleError: one is none, or is damaged.
@@ -180,16 +160,12 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
     for bundle in bundles:
         manifest = open_bundle(bundle).manifest
         model = (bundle / manifest.variants[manifest.default_variant].file).read_bytes()
+        session = open_session(model, str(bundle), threads=1)
+        pixels = photo_like(BATCH, (manifest.preprocess.size, manifest.preprocess.size))
         sizes.append(len(model))
-        tasks.append(_labelling(model, str(bundle), manifest.preprocess.size))
+        tasks.append(partial(session.run, ["probabilities"], {"image": pixels}))
     times = quickest(tasks, _ROUNDS, on_round, time.thread_time)
     return [Footprint(bytes=size, images_per_s=BATCH / seconds) for size, seconds in zip(sizes, times, strict=True)]
-
-
-def _labelling(model: bytes, name: str, size: int) -> Callable[[], object]:
-    session = open_session(model, name, threads=1)
-    pixels = photo_like(BATCH, (size, size))
-    return lambda: session.run(["probabilities"], {"image": pixels})
 
 
 def quickest(

@@ -37,13 +37,7 @@ Groups = npt.NDArray[np.str_]
 
 @dataclass(frozen=True)
 class Labelled:
-    """A model's label of each photo.
-
-    Attributes:
-        labels: today's names, ``(n,)``.
-        confidence: of each, ``float64 (n,)``.
-        right: whether each is, ``(n,)``.
-    """
+    """A model's label of each photo, by today's names, how sure it is, and whether it is right; ``(n,)`` each."""
 
     labels: npt.NDArray[np.str_]
     confidence: npt.NDArray[np.float64]
@@ -60,8 +54,7 @@ class Predictions:
         probabilities: ``float32 (n, classes)``.
         sure: whether it labels a photo by itself, without a person, ``(n,)``: with the thresholds of ``precision``.
         precision: how often it is to be right where it does so; none where it promises nothing.
-        own_sure: the same with those that rule where a job asks for none, ``(n,)``.
-        own_precision: and what these promise.
+        own_sure, own_precision: the same for jobs that ask for no precision.
         footprint: the model's size and speed.
     """
 
@@ -115,23 +108,16 @@ def compare_predictions(
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     groups = np.array([photo.group for photo in photos], dtype=np.str_)
-    names = sorted({*challenger.labels, *truths.tolist()})
     after = challenger.labelled({label: label for label in challenger.labels}, truths)
+    names = sorted({*challenger.labels, *truths.tolist()})
     alone = Comparison(
-        champion=None,
         challenger=challenger.name,
         photos=len(photos),
-        champion_accuracy=None,
         challenger_accuracy=_share(after.right),
-        won=0,
-        lost=0,
-        points=None,
-        points_95=None,
-        smallest_points=None,
         challenger_all=_share(after.right),
         all_photos=len(photos),
         classes={name: _alone(after.right[truths == name]) for name in names},
-        automation=_automation(None, None, challenger, after, np.ones_like(after.right), groups),
+        automation=_automation(challenger, after, np.ones_like(after.right), groups),
         challenger_footprint=challenger.footprint,
         unread=unread,
     )
@@ -141,34 +127,32 @@ def compare_predictions(
     today = {label: classes.name_of(label) for label in champion.labels}
     known = set(today.values())
     before = champion.labelled(today, truths)
-    common = np.array([label in known for label in truths], dtype=np.bool_)
+    common = np.isin(truths, list(known))
     both = compare_pairs(before.right[common], after.right[common], _numbered(groups[common]))
-    compared = {name: _class(name, truths, before.right, after.right, groups) for name in names if name in known}
-    whole = {
-        "champion": champion.name,
-        "photos": int(common.sum()),
-        "challenger_accuracy": 0.0,
-        "classes": alone.classes | compared,
-        "new_classes": tuple(label for label in challenger.labels if label not in known),
-        "vanished": tuple(
-            old for old, new in today.items() if new not in challenger.labels and old not in classes.drop
-        ),
-        "calibration": _calibration(before, after, common, groups),
-        "automation": _automation(champion, before, challenger, after, common, groups),
-        "champion_footprint": champion.footprint,
-        "changes": _changes(photos, before, after, common),
-    }
-    if both is not None:
-        whole |= {
-            "champion_accuracy": both.champion,
-            "challenger_accuracy": both.challenger,
-            "won": both.won,
-            "lost": both.lost,
-            "points": both.points,
-            "points_95": both.points_95,
-            "smallest_points": both.smallest_points,
+    compared = {name: _class(truths == name, before.right, after.right, groups) for name in names if name in known}
+    automation = _automation(challenger, after, common, groups)
+    return alone.model_copy(
+        update={
+            "champion": champion.name,
+            "photos": int(common.sum()),
+            "champion_accuracy": both.champion if both else None,
+            "challenger_accuracy": both.challenger if both else 0.0,
+            "won": both.won if both else 0,
+            "lost": both.lost if both else 0,
+            "points": both.points if both else None,
+            "points_95": both.points_95 if both else None,
+            "smallest_points": both.smallest_points if both else None,
+            "classes": alone.classes | compared,
+            "new_classes": tuple(label for label in challenger.labels if label not in known),
+            "vanished": tuple(
+                old for old, new in today.items() if new not in challenger.labels and old not in classes.drop
+            ),
+            "calibration": _calibration(before, after, common, groups),
+            "automation": automation and _against(automation, champion, before, challenger, common, groups),
+            "champion_footprint": champion.footprint,
+            "changes": _changes(photos, before, after, common),
         }
-    return alone.model_copy(update=whole)
+    )
 
 
 def _share(right: Mask) -> float:
@@ -183,43 +167,31 @@ def _numbered(groups: Groups) -> npt.NDArray[np.intp]:
 
 def _alone(right: Mask) -> ClassComparison:
     """A class on which the challenger has nothing to be compared with."""
-    return ClassComparison(
-        photos=len(right), champion=None, challenger=_share(right), won=0, lost=0, points=None, points_95=None
-    )
+    return ClassComparison(photos=len(right), challenger=_share(right))
 
 
-def _class(
-    name: str, truths: npt.NDArray[np.str_], champion: Mask, challenger: Mask, groups: Groups
-) -> ClassComparison:
-    of = truths == name
-    found = compare_pairs(champion[of], challenger[of], _numbered(groups[of]))
-    return ClassComparison(**asdict(found)) if found else _alone(challenger[of])
+def _class(chosen: Mask, champion: Mask, challenger: Mask, groups: Groups) -> ClassComparison:
+    found = compare_pairs(champion[chosen], challenger[chosen], _numbered(groups[chosen]))
+    return ClassComparison(**asdict(found)) if found else _alone(challenger[chosen])
 
 
-def _automation(
-    champion: Predictions | None,
-    before: Labelled | None,
-    challenger: Predictions,
-    after: Labelled,
-    common: Mask,
-    groups: Groups,
-) -> Automation | None:
-    """How much both label without a person, on photos of classes that both know; of a first model on all."""
+def _automation(challenger: Predictions, after: Labelled, common: Mask, groups: Groups) -> Automation | None:
+    """How much the challenger labels without a person, on some photos (of classes that both know)."""
     if not common.any():
         return None
-    found = Automation(
-        champion_precision=None,
+    return Automation(
         challenger_precision=challenger.precision,
         own_precision=challenger.own_precision,
-        champion=None,
         challenger=_automatic(challenger.sure & common, after.right, groups),
         own=_automatic(challenger.own_sure & common, after.right, groups),
         everywhere=_automatic(challenger.sure, after.right, groups),
-        points=None,
-        points_95=None,
     )
-    if champion is None or before is None:
-        return found
+
+
+def _against(
+    found: Automation, champion: Predictions, before: Labelled, challenger: Predictions, common: Mask, groups: Groups
+) -> Automation:
+    """With the champion's share of the same photos."""
     paired = compare_pairs(champion.sure[common], challenger.sure[common], _numbered(groups[common]))
     return found.model_copy(
         update={
@@ -287,11 +259,10 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: npt.NDArra
     gaps = [_gaps(one, groups, len(sizes)) for one in (champion, challenger)]
     once = np.ones((1, len(sizes)), np.int64)
     before, after = (float(_errors(once, gap, sizes)[0]) for gap in gaps)
-    rng = np.random.default_rng(_SEED)
+    rng, share = np.random.default_rng(_SEED), np.full(len(sizes), 1 / len(sizes))
     at_once = max(1, min(RESAMPLES, _CELLS_AT_ONCE // len(sizes)))
     parts = []
     for start in range(0, RESAMPLES, at_once):
-        share = np.full(len(sizes), 1 / len(sizes))
         drawn = rng.multinomial(len(sizes), share, size=min(at_once, RESAMPLES - start))
         parts.append(_errors(drawn, gaps[1], sizes) - _errors(drawn, gaps[0], sizes))
     differences = np.concatenate(parts)

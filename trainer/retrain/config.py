@@ -6,17 +6,16 @@ and ``hangtag export``, those of ``[catalogue]`` options of ``hangtag label``.
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
-from models.errors import InputError, RegistryError
+from models.errors import HangtagError, InputError
 from models.fit import Decode, Fit
 from models.registry.registry import check_model_name
 from trainer.request import Arch, Balance, parse_duration
@@ -30,35 +29,62 @@ __all__ = [
     "RetrainConfig",
     "ScheduleSettings",
     "TrainSettings",
-    "check_cron",
     "read_config",
-    "zone_of",
 ]
 
 _CRON_FIELDS: Final = 5
-_UNQUOTED: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "int_type": "a whole number without quotes",
-        "float_type": "a number without quotes",
-        "bool_type": "true or false without quotes",
-    }
-)
+_UNQUOTED: Final = {
+    "int_type": "a whole number without quotes",
+    "float_type": "a number without quotes",
+    "bool_type": "true or false without quotes",
+}
 
 
-def _duration(text: str) -> str:
+def _check_zone(name: str) -> None:
     try:
-        parse_duration(text)
-    except InputError as error:
-        raise ValueError(str(error)) from error  # which pydantic tells of with the key
-    return text
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        msg = f"Expected one such as Europe/Zurich or UTC, got {name!r}"
+        raise InputError(msg) from error
 
 
-def _model_name(text: str) -> str:
+def _check_cron(text: str) -> None:
+    """Refuse fields that are not five, not as in crontab(5), or come true on no day."""
+    from cronsim import CronSim, CronSimError  # few settings have a schedule
+
     try:
-        check_model_name(text)
-    except RegistryError as error:
-        raise ValueError(str(error)) from error
-    return text
+        wrong = len(text.split()) != _CRON_FIELDS or next(CronSim(text, datetime.now(UTC)), None) is None
+    except CronSimError:
+        wrong = True
+    if wrong:
+        msg = f'Expected five fields as in crontab(5), such as "0 3 * * 0" for Sundays at 3, got {text!r}'
+        raise InputError(msg)
+
+
+def _checked_by(check: Callable[[str], object]) -> AfterValidator:
+    """A check of Hangtag's as one of pydantic's, which knows the key that it concerns."""
+
+    def checked(text: str) -> str:
+        try:
+            check(text)
+        except HangtagError as error:
+            raise ValueError(str(error)) from error
+        return text
+
+    return AfterValidator(checked)
+
+
+def _place(text: str, info: ValidationInfo) -> str:
+    """A relative path starts at the file's folder, whatever the current one is: cron has another."""
+    return text if "://" in text or info.context is None else str(info.context / text)
+
+
+def _path(path: Path, info: ValidationInfo) -> Path:
+    return path if info.context is None else Path(info.context / path)
+
+
+def _weights(text: str, info: ValidationInfo) -> str:
+    return text if text in {"none", "imagenet"} else _place(text, info)
 
 
 Flag = Annotated[bool, Field(strict=True)]
@@ -67,7 +93,10 @@ Positive = Annotated[float, Field(strict=True, gt=0.0)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
 Points = Annotated[float, Field(strict=True, ge=0.0, le=100.0)]
 Count = Annotated[int, Field(strict=True, ge=1)]
-Duration = Annotated[str, AfterValidator(_duration)]
+Duration = Annotated[str, _checked_by(parse_duration)]
+Placed = Annotated[Path, AfterValidator(_path)]
+Place = Annotated[str, AfterValidator(_place)]
+"""A path, or a URL."""
 
 
 class _Record(BaseModel):
@@ -79,7 +108,7 @@ class TrainSettings(_Record):
 
     warm_start: Flag = True
     arch: Arch | None = None
-    weights: str | None = None
+    weights: Annotated[str, AfterValidator(_weights)] | None = None
     alpha: Number | None = None
     image_size: Annotated[int, Field(strict=True, ge=16, le=1024)] | None = None
     fit: Fit | None = None
@@ -120,15 +149,12 @@ class GateSettings(_Record):
 
 
 class ClassMap(_Record):
-    """``[classes]``: what became of the champion's classes that the photos do not have any more.
-
-    Attributes:
-        rename: old name → new name; several old ones with the same new one are merged.
-        drop: old names that are labelled no more.
-    """
+    """``[classes]``: what became of the champion's classes that the photos do not have any more."""
 
     rename: Mapping[str, str] = Field(default_factory=dict)
+    """Old name → new name; several old ones with the same new one are merged."""
     drop: tuple[str, ...] = ()
+    """Old names that are labelled no more."""
 
     def name_of(self, label: str) -> str:
         """What a class is called now; one that is dropped keeps its name, so that it can be told."""
@@ -148,16 +174,13 @@ class ClassMap(_Record):
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():
             if new in renamed:
-                msg = (
-                    f"Expected today's name for {old} in [classes], got {new}, which becomes {renamed[new]}; name that."
-                )
+                became = renamed[new]
+                msg = f"Expected today's name for {old} in [classes], got {new}, which becomes {became}; name that."
                 raise InputError(msg)
-            dropped = [name for name in (old, new) if name in self.drop]
-            if dropped:
-                msg = (
-                    f"Expected {dropped[0]} renamed or dropped in [classes], got both ({old} → {new}); do without one."
-                )
-                raise InputError(msg)
+            for name in (old, new):
+                if name in self.drop:
+                    msg = f"Expected {name} renamed or dropped in [classes], got both ({old} → {new}); do without one."
+                    raise InputError(msg)
         known = {renamed.get(label, label) for label in champion} | set(champion)
         for old, new in self.rename.items():
             if old not in known and new not in known:
@@ -169,10 +192,10 @@ class ClassMap(_Record):
 class CatalogueSettings(_Record):
     """``[catalogue]``: real rows on which champion and challenger are compared before a promotion."""
 
-    source: str
+    source: Place
     rows: Count = 2000
     image_column: str | None = None
-    image_root: str | None = None
+    image_root: Place | None = None
     encoding: str | None = None
     allow_hosts: tuple[str, ...] = ()
 
@@ -180,7 +203,7 @@ class CatalogueSettings(_Record):
 class DriftSettings(_Record):
     """``[drift]``: where ``--when drift`` looks for receipts: folders of jobs, job folders, or ``s3://`` URLs."""
 
-    jobs: tuple[str, ...] = ()
+    jobs: tuple[Place, ...] = ()
 
 
 class ScheduleSettings(_Record):
@@ -193,9 +216,9 @@ class ScheduleSettings(_Record):
         when: ``data``: whenever there is something new; ``drift``: only when a job has drifted.
     """
 
-    cron: str | None = None
+    cron: Annotated[str, _checked_by(_check_cron)] | None = None
     every: Duration | None = None
-    timezone: str = "UTC"
+    timezone: Annotated[str, _checked_by(_check_zone)] = "UTC"
     when: Literal["data", "drift"] = "data"
 
     @model_validator(mode="after")
@@ -214,14 +237,14 @@ class MlflowSettings(_Record):
 
 
 class RetrainConfig(_Record):
-    """All that a cycle is asked. Paths are absolute once the file is read."""
+    """All that a cycle is asked; its cycles lie in ``folder``. Paths are absolute once the file is read."""
 
-    name: Annotated[str, AfterValidator(_model_name)]
-    data: Path
-    registry: str = "registry"
-    folder: Path | None = None
-    corrections: Path | None = None
-    splits: Path | None = None
+    name: Annotated[str, _checked_by(check_model_name)]
+    data: Placed
+    registry: Annotated[Place, Field(validate_default=True)] = "registry"
+    folder: Placed
+    corrections: Placed | None = None
+    splits: Placed | None = None
     keep: Count = 3
     train: TrainSettings = TrainSettings()
     export: ExportSettings = ExportSettings()
@@ -239,12 +262,6 @@ class RetrainConfig(_Record):
             raise ValueError(msg)
         return self
 
-    @property
-    def cycles(self) -> Path:
-        """The folder of cycles."""
-        assert self.folder is not None  # noqa: S101 - read_config fills it in
-        return self.folder
-
 
 def read_config(path: Path) -> RetrainConfig:
     """Read the file, with absolute paths.
@@ -261,79 +278,11 @@ def read_config(path: Path) -> RetrainConfig:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         msg = f"Expected a retraining's settings in TOML at {path}, could not read them: {error}."
         raise InputError(msg) from error
+    own = {"folder": f"retraining/{raw.get('name')}"}
     try:
-        config = RetrainConfig.model_validate(raw)
+        return RetrainConfig.model_validate(own | raw, context=path.parent)
     except ValidationError as error:
         raise InputError(_fault(path, error)) from error
-    if config.schedule:  # checked here and not in the record, so that a cycle that has begun is never held up by it
-        try:
-            zone_of(config.schedule.timezone)
-            if config.schedule.cron is not None:
-                check_cron(config.schedule.cron)
-        except InputError as error:
-            msg = f"{path}: {error}"
-            raise InputError(msg) from error
-    return config.model_copy(update=_absolute(config, path.parent))
-
-
-def zone_of(name: str) -> ZoneInfo:
-    """The time zone of that name.
-
-    Raises:
-        InputError: there is none.
-    """
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        msg = f"Expected [schedule] timezone to be one such as Europe/Zurich or UTC, got {name!r}."
-        raise InputError(msg) from error
-
-
-def check_cron(text: str) -> None:
-    """Refuse fields that name no moment.
-
-    Raises:
-        InputError: they are not five, not as in crontab(5), or come true on no day.
-    """
-    from cronsim import CronSim, CronSimError  # few settings have a schedule
-
-    try:
-        wrong = len(text.split()) != _CRON_FIELDS or next(CronSim(text, datetime.now(UTC)), None) is None
-    except CronSimError:
-        wrong = True
-    if wrong:
-        msg = (
-            'Expected [schedule] cron = five fields as in crontab(5), such as "0 3 * * 0" for Sundays at 3, '
-            f"got {text!r}."
-        )
-        raise InputError(msg)
-
-
-def _absolute(config: RetrainConfig, base: Path) -> dict[str, Any]:
-    """Relative paths start at the file's folder, whatever the current one is: cron has another."""
-    found: dict[str, Any] = {
-        "data": base / config.data,
-        "folder": base / (config.folder or Path("retraining") / config.name),
-        "registry": _place(config.registry, base),
-        "corrections": base / config.corrections if config.corrections else None,
-        "splits": base / config.splits if config.splits else None,
-        "drift": DriftSettings(jobs=tuple(_place(jobs, base) for jobs in config.drift.jobs)),
-    }
-    if config.catalogue:
-        root = config.catalogue.image_root
-        places = {
-            "source": _place(config.catalogue.source, base),
-            "image_root": None if root is None else _place(root, base),
-        }
-        found["catalogue"] = config.catalogue.model_copy(update=places)
-    weights = config.train.weights
-    if weights not in {None, "none", "imagenet"}:
-        found["train"] = config.train.model_copy(update={"weights": str(base / str(weights))})
-    return found
-
-
-def _place(text: str, base: Path) -> str:
-    return text if "://" in text else str(base / text)
 
 
 def _fault(path: Path, error: ValidationError) -> str:

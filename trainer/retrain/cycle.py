@@ -8,10 +8,9 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import ValidationError
 
@@ -21,20 +20,14 @@ from models.whole_file import replace_file
 from trainer.retrain.begin import Beginning, champion_of
 from trainer.retrain.config import RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder, Cycles, CycleStart, CycleStatus, Outcome, now_text
-from trainer.retrain.lock import CycleLock, Held
-from trainer.retrain.steps import LOG, STEPS_AFTER_TRAINING, Step, Work
-from trainer.retrain.tools import Tools
-from trainer.retrain.train_step import train
+from trainer.retrain.lock import CycleLock
+from trainer.retrain.steps import LOG, STEPS
+from trainer.retrain.tools import Tools, Work
 
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
 __all__ = ["CycleOptions", "CycleView", "retrain"]
-
-_STEPS: Final = (
-    Step("train", "Train the challenger", lambda work: work.folder.splits.is_file(), train),
-    *STEPS_AFTER_TRAINING,
-)
 
 
 class CycleView(Protocol):
@@ -74,7 +67,7 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
     """
     storage = open_registry(config.registry).model_storage(config.name)
     # a step takes hours: it is stopped as by Ctrl-C when another process goes on with its cycle
-    with CycleLock(storage, lost=lambda: os.kill(os.getpid(), signal.SIGINT)).held() as held:
+    with CycleLock(storage).held(lost=lambda: os.kill(os.getpid(), signal.SIGINT)) as held:
         try:
             return _Cycle(config, options, view, tools or Tools(), held).run()
         except (KeyboardInterrupt, StoppedError):
@@ -83,14 +76,16 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
 
 
 class _Cycle:
-    def __init__(self, config: RetrainConfig, options: CycleOptions, view: CycleView, tools: Tools, held: Held) -> None:
+    def __init__(
+        self, config: RetrainConfig, options: CycleOptions, view: CycleView, tools: Tools, held: CycleLock
+    ) -> None:
         self._config = config
         self._options = options
         self._view = view
         self._tools = tools
         self._held = held
         self._registry = open_registry(config.registry)
-        self._cycles = Cycles(config.cycles)
+        self._cycles = Cycles(config.folder)
 
     def run(self) -> Outcome:
         folder = self._unfinished()
@@ -112,7 +107,7 @@ class _Cycle:
         if folder is None:
             return None
         if self._options.restart and not folder.published.is_file():
-            self._cycles.abandon(folder, "abandoned by --restart", now_text())
+            folder.abandon("abandoned by --restart")
             self._view.note(f"Cycle {folder.path.name} is abandoned.")
             return None
         start = folder.read(folder.start, CycleStart)
@@ -148,26 +143,20 @@ class _Cycle:
 
     def _worked(self, work: Work) -> Outcome:
         """All steps that are left."""
-        for step in _STEPS:
+        for step in STEPS:
             self._held.check()
-            if not step.done(work):
-                with self._timed(work.folder, step), self._view.step(step.name, step.title) as view:
+            if step.done(work):
+                continue
+            began = time.monotonic()
+            try:
+                with self._view.step(step.name, step.title) as view:
                     step.do(work, view)
+            except HangtagError as error:
+                self._failed(work.folder, error)
+                raise
+            finally:
+                _took(work.folder, step.name, began)
         return work.folder.read(work.folder.outcome, Outcome)
-
-    @contextmanager
-    def _timed(self, folder: CycleFolder, step: Step) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        except (KeyboardInterrupt, HangtagError) as error:
-            if isinstance(error, KeyboardInterrupt | StoppedError):
-                self._held.check()  # another process may have stopped it, and goes on in this folder
-            _took(folder, step.name, began)
-            if isinstance(error, HangtagError):
-                self._failed(folder, error)
-            raise
-        _took(folder, step.name, began)
 
     def _failed(self, folder: CycleFolder, error: HangtagError) -> None:
         """End the cycle after an error that each further call would meet again; the next call begins a new cycle.
@@ -178,7 +167,7 @@ class _Cycle:
         learned = (folder.run / "args.json").is_file()
         hopeless = isinstance(error, DataError | ParityError) or (isinstance(error, InputError) and not learned)
         if hopeless and not folder.published.is_file():
-            self._cycles.abandon(folder, str(error), now_text())
+            folder.abandon(str(error))
         else:
             self._view.note(f"Cycle {folder.path.name} goes on from here at the next call; --restart abandons it.")
 

@@ -13,7 +13,7 @@ from models.errors import ExitCode, InputError
 from models.text import numbered
 from models.whole_file import replace_file
 
-__all__ = ["COLLECTING", "CycleFolder", "CycleStart", "CycleStatus", "Cycles", "Outcome", "now_text"]
+__all__ = ["COLLECTING", "CycleFolder", "CycleRecord", "CycleStart", "CycleStatus", "Cycles", "Outcome", "now_text"]
 
 COLLECTING: Final = ".collecting"
 """Where photos are collected before it is known whether there is anything new in them."""
@@ -49,24 +49,21 @@ class CycleStatus(StrEnum):
         }[self]
 
 
-class _Record(BaseModel):
-    """Keys that a later version of Hangtag adds are left out."""
+class CycleRecord(BaseModel):
+    """A JSON file of a cycle. Keys that a later version of Hangtag adds are left out."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class CycleStart(_Record):
+class CycleStart(CycleRecord):
     """What a cycle began with (``cycle.json``); it keeps to this even if the settings have changed.
 
     Attributes:
         number: its folder's name, in six digits.
-        name: the model's.
         started: in UTC.
         why: ``data``, or ``drift`` where a job has drifted.
         config: the settings, with absolute paths.
         champion_version: 0 where there was no champion.
-        champion_digest: of its bundle.
-        first: whether the model had no version at all.
     """
 
     number: int
@@ -75,19 +72,15 @@ class CycleStart(_Record):
     why: str = "data"
     config: dict[str, Any] = Field(default_factory=dict)
     champion_version: int = 0
-    champion_digest: str | None = None
-    first: bool = False
 
 
-class Outcome(_Record):
+class Outcome(CycleRecord):
     """What came of a cycle (``outcome.json``).
 
     Attributes:
         number: of the cycle; 0 where none was begun.
-        name: of the model.
         champion: that the challenger was compared with, such as ``shop@3``, or that stays where nothing was done.
-        challenger: such as ``shop@4``.
-        version: the challenger's.
+        challenger: such as ``shop@4``; ``version`` is its number.
         reasons: why it was refused, a sentence each; or why nothing was done. Kept of a forced promotion too.
         started, finished: in UTC.
         forced: whether a refusal was overruled.
@@ -140,11 +133,6 @@ class CycleFolder:
     report = _File("report.html")
     outcome = _File("outcome.json")  # the last file: a cycle with it is over
 
-    @property
-    def number(self) -> int:
-        """The cycle's number."""
-        return int(self.path.name)
-
     def write(self, path: Path, record: BaseModel) -> None:
         """Write a record as JSON, whole."""
         replace_file(path, record.model_dump_json(indent=1).encode())
@@ -158,8 +146,25 @@ class CycleFolder:
         try:
             return kind.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
-            msg = f"{path} is missing, damaged or of another version of Hangtag; begin anew with hangtag retrain "
+            msg = f"{path} is missing, damaged or of another version of Hangtag; begin again: hangtag retrain "
             raise InputError(msg + "CONFIG --restart.") from error
+
+    def find(self, path: Path, kind: type[R]) -> R | None:
+        """A record, if its step has left one."""
+        return self.read(path, kind) if path.is_file() else None
+
+    def abandon(self, why: str) -> None:
+        """End the cycle without a decision; its number is not used again."""
+        start = self.read(self.start, CycleStart)
+        outcome = Outcome(
+            status=CycleStatus.FAILED,
+            number=start.number,
+            name=start.name,
+            reasons=(why,),
+            started=start.started,
+            finished=now_text(),
+        )
+        self.write(self.outcome, outcome)
 
     def lighten(self) -> None:
         """Remove photos, weights and bundle; what tells of the cycle stays, and so do its splits."""
@@ -189,19 +194,6 @@ class Cycles:
         decided = {CycleStatus.PROMOTED, CycleStatus.REFUSED}
         over = [cycle for cycle in self.all() if cycle.outcome.is_file()]
         return [cycle for cycle in over if cycle.read(cycle.outcome, Outcome).status in decided]
-
-    def abandon(self, cycle: CycleFolder, why: str, now: str) -> None:
-        """End a cycle without a decision; its number is not used again."""
-        start = cycle.read(cycle.start, CycleStart)
-        outcome = Outcome(
-            status=CycleStatus.FAILED,
-            number=start.number,
-            name=start.name,
-            reasons=(why,),
-            started=start.started,
-            finished=now,
-        )
-        cycle.write(cycle.outcome, outcome)
 
     def lighten(self, keep: int) -> None:
         """Remove the large files of old cycles: of all but the latest ``keep`` finished ones and the latest of all."""

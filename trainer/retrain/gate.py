@@ -1,8 +1,8 @@
-"""The gate: what a challenger must keep to before it becomes the champion. Each check is a sentence with figures."""
+"""The gate: what a challenger must keep to before it becomes the champion. Figures and limits in, sentences out."""
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from scipy.stats import norm
 
@@ -22,6 +22,14 @@ _NAMED: Final = 5
 _MB: Final = 1e6
 
 
+class Judged(NamedTuple):
+    """What a check finds; see :class:`trainer.retrain.records.Check`."""
+
+    passed: bool
+    sentence: str
+    doubtful: bool = False
+
+
 def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> Verdict:
     """Judge a challenger. Pure: the same figures and limits give the same verdict.
 
@@ -33,23 +41,12 @@ def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDi
     Returns:
         A check for each thing that can be judged. Without test photos nothing passes.
     """
-    checks: tuple[Check | None, ...] = (
-        _test_photos(settings, comparison),
-        *_accuracy(settings, comparison),
-        _recall(settings, comparison),
-        _new_classes(settings, comparison),
-        _vanished_classes(comparison),
-        _min_accuracy(settings, comparison),
-        _calibration(settings, comparison),
-        _coverage(settings, comparison),
-        _precision(comparison),
-        *_costs(settings, comparison),
-        _catalogue(settings, comparison, catalogue),
-    )
-    return Verdict(checks=tuple(check for check in checks if check is not None))
+    judged = {name: check(settings, comparison) for name, check in _CHECKS.items()}
+    judged["catalogue"] = _catalogue(settings, comparison, catalogue)
+    return Verdict(checks=tuple(Check(name=name, **said._asdict()) for name, said in judged.items() if said))
 
 
-def _test_photos(settings: GateSettings, comparison: Comparison) -> Check:
+def _test_photos(settings: GateSettings, comparison: Comparison) -> Judged:
     """There is something to judge by, and it is the test that was frozen."""
     photos, unread = comparison.all_photos, comparison.unread
     others = "1 other is" if unread == 1 else f"{unread:,} others are"
@@ -57,51 +54,53 @@ def _test_photos(settings: GateSettings, comparison: Comparison) -> Check:
     if not comparison.photos:
         of = "" if comparison.champion is None or not photos else " of classes that both models know"
         told = f"There are no test photos{of}, so nothing can be said of the challenger; add labelled photos.{gone}"
-        return Check(name="test_photos", passed=False, sentence=told)
+        return Judged(False, told)
     told = f"Judged on {comparison.photos:,} test photos."
     if comparison.smallest_points is not None and comparison.smallest_points > _COARSE_POINTS:
         smallest = _signed(comparison.smallest_points)
         told += f" These are few: a difference of less than {smallest} points is mostly missed."
     most = settings.max_unread_share
     if unread <= max(bool(most), most * (photos + unread)):  # of few photos one may always be lost
-        return Check(name="test_photos", passed=True, sentence=told + gone)
+        return Judged(True, told + gone)
     lost = f"Of {photos + unread:,} test photos {unread:,} are gone, changed or unreadable by now, and at most "
     todo = f"{_percent(most)} may be: bring them back, or allow more with max_unread_share."
-    return Check(name="test_photos", passed=False, sentence=f"{lost}{todo} {told}")
+    return Judged(False, f"{lost}{todo} {told}")
 
 
-def _accuracy(settings: GateSettings, comparison: Comparison) -> Iterator[Check]:
-    """The difference of accuracies, and how far below nothing its interval reaches."""
-    points, interval, before = comparison.points, comparison.points_95, comparison.champion_accuracy
-    if points is None or interval is None or before is None:
-        return
-    moved = "Accuracy stayed the same"
-    if points:
-        moved = f"Accuracy {'rose' if points > 0 else 'fell'} by {abs(points):.1f} points"
-    photos = number_of(comparison.photos, "photo")
+def _accuracy(settings: GateSettings, comparison: Comparison) -> Judged | None:
+    """The difference of accuracies is large enough."""
+    points, before = comparison.points, comparison.champion_accuracy
+    if points is None or before is None:
+        return None
     gained = points > settings.min_gain_points
-    yield Check(
-        name="accuracy",
-        passed=gained,
-        sentence=(
-            f"{moved}, from {_percent(before)} to {_percent(comparison.challenger_accuracy)} of "
-            f"{photos} ({comparison.won:,} won, {comparison.lost:,} lost): "
-            f"{'more' if gained else 'not more'} than {_signed(settings.min_gain_points)} as asked."
-        ),
+    sentence = (
+        f"{_moved(points)}, from {_percent(before)} to {_percent(comparison.challenger_accuracy)} of "
+        f"{number_of(comparison.photos, 'photo')} ({comparison.won:,} won, {comparison.lost:,} lost): "
+        f"{'more' if gained else 'not more'} than {_signed(settings.min_gain_points)} as asked."
     )
-    limit = -settings.max_loss_points
+    return Judged(gained, sentence)
+
+
+def _interval(settings: GateSettings, comparison: Comparison) -> Judged | None:
+    """The interval of the difference does not reach too far below nothing."""
+    points, interval, limit = comparison.points, comparison.points_95, -settings.max_loss_points
+    if points is None or interval is None:
+        return None
     passed = interval[0] >= limit
     end = f"above {_signed(limit)} as asked." if passed else f"the interval reaches below {_signed(limit)}."
     if not passed and points > settings.min_gain_points and points > limit:
         end += _what_would_settle(comparison.photos, interval, points - limit)
-    yield Check(
-        name="interval",
-        passed=passed,
-        sentence=(
-            f"{moved} ({_between(interval)}, {photos}; this test would "
-            f"find a difference of {_signed(comparison.smallest_points or 0.0)}): {end}"
-        ),
+    sentence = (
+        f"{_moved(points)} ({_between(interval)}, {number_of(comparison.photos, 'photo')}; this test would "
+        f"find a difference of {_signed(comparison.smallest_points or 0.0)}): {end}"
     )
+    return Judged(passed, sentence)
+
+
+def _moved(points: float) -> str:
+    if not points:
+        return "Accuracy stayed the same"
+    return f"Accuracy {'rose' if points > 0 else 'fell'} by {abs(points):.1f} points"
 
 
 def _what_would_settle(photos: int, interval: Interval, margin: float) -> str:
@@ -112,7 +111,7 @@ def _what_would_settle(photos: int, interval: Interval, margin: float) -> str:
     return f" Too few test photos to be sure: a rise like this would pass with some {max(rounded, 1):,}."
 
 
-def _recall(settings: GateSettings, comparison: Comparison) -> Check | None:
+def _recall(settings: GateSettings, comparison: Comparison) -> Judged | None:
     """No class loses more than asked beyond noise: more was measured, and the interval holds no zero.
 
     Many classes are many chances to be unlucky. Up to ten are held to their own 95% intervals: what is missed costs a
@@ -125,23 +124,21 @@ def _recall(settings: GateSettings, comparison: Comparison) -> Check | None:
     if not compared:
         return None
     wider = float(norm.isf(min(MISTRUST / 2, _FAMILY / len(compared))) / norm.isf(MISTRUST / 2))
+    order = sorted(compared.items(), key=lambda item: item[1].points or 0.0)
     lost = [
         _loss(name, found)
-        for name, found in sorted(compared.items(), key=lambda item: item[1].points or 0.0)
+        for name, found in order
         if -(found.points or 0.0) > settings.max_class_loss_points and _upper_end(found.points_95, wider) < 0
     ]
     limit = f"{_signed(settings.max_class_loss_points)} points of recall beyond noise"
     if lost:
-        return Check(name="recall", passed=False, sentence=f"More than {limit} is lost: {'; '.join(lost)}.")
-    worst = min(compared, key=lambda name: compared[name].points or 0.0)
-    sentence = (
-        f"No class of {len(compared):,} lost more than {limit}; the least lucky: {_loss(worst, compared[worst])}."
-    )
+        return Judged(False, f"More than {limit} is lost: {'; '.join(lost)}.")
+    sentence = f"No class of {len(compared):,} lost more than {limit}; the least lucky: {_loss(*order[0])}."
     known = {name: found for name, found in comparison.classes.items() if name not in comparison.new_classes}
     blind = [name for name, found in known.items() if _is_blind(found, wider)]
     if blind:
         sentence += f" Too few test photos to see a loss of any size: {_listed(blind)}."
-    return Check(name="recall", passed=True, sentence=sentence, doubtful=any(not known[name].photos for name in blind))
+    return Judged(True, sentence, any(not known[name].photos for name in blind))
 
 
 def _upper_end(interval: Interval | None, wider: float) -> float:
@@ -163,7 +160,7 @@ def _loss(name: str, found: ClassComparison) -> str:
     return f"{name} {points} points, from {before} to {after} ({interval}, {number_of(found.photos, 'photo')})"
 
 
-def _new_classes(settings: GateSettings, comparison: Comparison) -> Check | None:
+def _new_classes(settings: GateSettings, comparison: Comparison) -> Judged | None:
     """Each class that the champion does not know is told well enough, and there are test photos to say so."""
     new = {name: comparison.classes[name] for name in comparison.new_classes}
     if not new:
@@ -171,8 +168,7 @@ def _new_classes(settings: GateSettings, comparison: Comparison) -> Check | None
     limit = settings.min_new_class_recall
     bad = {name: found for name, found in new.items() if limit and (not found.photos or found.challenger < limit)}
     told = "; ".join(_new_class(name, found) for name, found in (bad or new).items())
-    end = f"{'less than' if bad else 'at least'} {_percent(limit)} as asked"
-    return Check(name="new_classes", passed=not bad, sentence=f"Recall of new classes is {end}: {told}.")
+    return Judged(not bad, f"Recall of new classes is {_at_least(not bad, _percent(limit))} as asked: {told}.")
 
 
 def _new_class(name: str, found: ClassComparison) -> str:
@@ -183,21 +179,21 @@ def _new_class(name: str, found: ClassComparison) -> str:
     return f"{name} {_percent(found.challenger)} ({hits:,} of {number_of(found.photos, 'photo')}, {ends})"
 
 
-def _vanished_classes(comparison: Comparison) -> Check | None:
+def _vanished_classes(_: GateSettings, comparison: Comparison) -> Judged | None:
     """No class is gone that nobody has renamed or dropped."""
+    names = comparison.vanished
     if comparison.champion is None:
         return None
-    names = comparison.vanished
-    told = "Every class of the champion is there, or the settings say what became of it."
-    if names:
-        told = (
-            f"The champion knows {_listed(names)}, the challenger does not: bring the photos back, or say what became "
-            f'of each, with rename = {{ "{names[0]}" = "…" }} or drop = ["{names[0]}"] in [classes].'
-        )
-    return Check(name="vanished_classes", passed=not names, sentence=told)
+    if not names:
+        return Judged(True, "Every class of the champion is there, or the settings say what became of it.")
+    told = (
+        f"The champion knows {_listed(names)}, the challenger does not: bring the photos back, or say what became "
+        f'of each, with rename = {{ "{names[0]}" = "…" }} or drop = ["{names[0]}"] in [classes].'
+    )
+    return Judged(False, told)
 
 
-def _min_accuracy(settings: GateSettings, comparison: Comparison) -> Check | None:
+def _min_accuracy(settings: GateSettings, comparison: Comparison) -> Judged | None:
     """The absolute limit, on all test photos, those of new classes too; of a first model always told."""
     if comparison.champion is not None and not settings.min_accuracy:
         return None
@@ -205,9 +201,9 @@ def _min_accuracy(settings: GateSettings, comparison: Comparison) -> Check | Non
     interval = proportion_interval(round(accuracy * photos), photos)
     passed = accuracy >= settings.min_accuracy
     said = f"Right on {_percent(accuracy)} of all {photos:,} test photos ({_between_shares(interval)})"
-    limit = f"{'at least' if passed else 'less than'} {_percent(settings.min_accuracy)} as asked."
     doubt = _no_better_than_one_word(settings, comparison, interval[0])
-    return Check(name="min_accuracy", passed=passed, sentence=f"{said}: {limit}{doubt}", doubtful=bool(doubt))
+    limit = _at_least(passed, _percent(settings.min_accuracy))
+    return Judged(passed, f"{said}: {limit} as asked.{doubt}", bool(doubt))
 
 
 def _no_better_than_one_word(settings: GateSettings, comparison: Comparison, low: float) -> str:
@@ -226,26 +222,24 @@ def _no_better_than_one_word(settings: GateSettings, comparison: Comparison, low
     )
 
 
-def _calibration(settings: GateSettings, comparison: Comparison) -> Check | None:
+def _calibration(settings: GateSettings, comparison: Comparison) -> Judged | None:
     """Confidence is about as far from the truth as it was."""
     found = comparison.calibration
     if found is None:
         return None
-    low, high = found.difference_95
     grown, limit = found.challenger - found.champion, settings.max_calibration_loss
     within = grown <= limit
-    noise = not within and low <= 0
-    difference, low_end, high_end = (f"{share:.3f}".replace("-", "−") for share in (grown, low, high))
+    noise = not within and found.difference_95[0] <= 0
+    difference, low, high = (f"{share:.3f}".replace("-", "−") for share in (grown, *found.difference_95))
     sentence = (
         f"Calibration error went from {found.champion:.3f} to {found.challenger:.3f} (a difference of {difference}, "
-        f"95% {low_end} to {high_end}, {number_of(comparison.photos, 'photo')}): "
-        f"{'at most' if within else 'more than'} {limit:.3f}{' as asked' if within else ''}"
-        f"{', which may be noise' if noise else ''}."
+        f"95% {low} to {high}, {number_of(comparison.photos, 'photo')}): "
+        f"{_at_most(within, f'{limit:.3f}')}{' as asked' if within else ''}{', which may be noise' if noise else ''}."
     )
-    return Check(name="calibration", passed=within or noise, sentence=sentence)
+    return Judged(within or noise, sentence)
 
 
-def _coverage(settings: GateSettings, comparison: Comparison) -> Check | None:
+def _coverage(settings: GateSettings, comparison: Comparison) -> Judged | None:
     """Not many more photos than before go to people, where both promise the same, or the challenger nothing.
 
     Who promises more sends more to people: that is told, and no refusal. Who promises nothing sends all. A first model
@@ -254,17 +248,16 @@ def _coverage(settings: GateSettings, comparison: Comparison) -> Check | None:
     found, photos, limit = comparison.automation, comparison.photos, settings.max_coverage_loss_points
     if found is None:
         return None
+    labels = f"Labels {_percent(found.challenger.photos / photos)} of {number_of(photos, 'photo')} without a person"
     if found.champion is None or found.points is None or found.points_95 is None:
-        labels = f"Labels {_percent(found.challenger.photos / photos)} of {photos:,} photos without a person, with "
-        sentence, doubtful = f"{labels}{_promise(found.challenger_precision)}.", found.challenger_precision is None
-        return Check(name="coverage", passed=True, sentence=sentence, doubtful=doubtful)
+        nothing = found.challenger_precision is None
+        return Judged(True, f"{labels}, with {_promise(found.challenger_precision)}.", nothing)
     alike = found.challenger_precision in {None, found.champion_precision}
     within = -found.points <= limit
     noise = not within and found.points_95[1] >= 0
-    lost = f"{'at most' if within else 'more than'} {_signed(limit)} points are lost{' as asked' if within else ''}"
+    lost = f"{_at_most(within, _signed(limit))} points are lost{' as asked' if within else ''}"
     sentence = (
-        f"Labels {_percent(found.challenger.photos / photos)} of {number_of(photos, 'photo')} without a person, before "
-        f"{_percent(found.champion.photos / photos)} (a difference of {_signed(found.points)} points, "
+        f"{labels}, before {_percent(found.champion.photos / photos)} (a difference of {_signed(found.points)} points, "
         f"{_between(found.points_95)}; {_promises(found)}): "
         f"{'nothing is lost' if found.points >= 0 else lost}{', which may be noise' if noise else ''}."
     )
@@ -275,11 +268,10 @@ def _coverage(settings: GateSettings, comparison: Comparison) -> Check | None:
             f" Jobs that ask for no precision get {_promise(found.own_precision)} by its own choice, which labels "
             f"{_percent(found.own.photos / photos)}."
         )
-    passed, doubtful = within or noise or not alike, (not alike and not within) or loses_by_choice
-    return Check(name="coverage", passed=passed, sentence=sentence, doubtful=doubtful)
+    return Judged(within or noise or not alike, sentence, (not alike and not within) or loses_by_choice)
 
 
-def _precision(comparison: Comparison) -> Check | None:
+def _precision(_: GateSettings, comparison: Comparison) -> Judged | None:
     """Labels that nobody looks at are right as often as promised, as far as chance can tell, or as often as before.
 
     The champion may have broken the same promise on these photos. Then a challenger that is no worse passes, and a
@@ -297,12 +289,10 @@ def _precision(comparison: Comparison) -> Check | None:
     )
     if before is not None:
         sentence += f"; before, {before.wrong:,} of {before.photos:,} were wrong"
-    if broken and worse:
-        sentence += ". The promise is broken, and more often than before"
-    elif broken:
-        sentence += ". The promise is broken: look at these photos, or ask for more precision"
-    passed, doubtful = not (broken and worse), broken and not worse
-    return Check(name="precision", passed=passed, sentence=f"{sentence}.", doubtful=doubtful)
+    if broken:
+        todo = ", and more often than before" if worse else ": look at these photos, or ask for more precision"
+        sentence += f". The promise is broken{todo}"
+    return Judged(not (broken and worse), f"{sentence}.", broken and not worse)
 
 
 def _right(found: Automatic) -> float:
@@ -320,28 +310,38 @@ def _promise(precision: float | None) -> str:
     return "no promise, so that all go to review" if precision is None else f"precision {precision_text(precision)}"
 
 
-def _costs(settings: GateSettings, comparison: Comparison) -> Iterator[Check]:
-    """Size and speed against the champion's, and the absolute limit of size where there is one."""
+def _size(settings: GateSettings, comparison: Comparison) -> Judged | None:
+    """The model is not much larger than the champion's."""
     before, after = comparison.champion_footprint, comparison.challenger_footprint
-    megabytes = after.bytes / _MB
-    if before is not None:
-        ratio = after.bytes / before.bytes
-        passed = ratio <= settings.max_size_ratio
-        told = f"The model has {megabytes:.2f} MB, before {before.bytes / _MB:.2f}: {ratio:.2f} times as much"
-        limit = f"{'at most' if passed else 'more than'} {settings.max_size_ratio:.2f} as asked."
-        yield Check(name="size", passed=passed, sentence=f"{told}, {limit}")
-        ratio = after.images_per_s / before.images_per_s
-        passed = ratio >= settings.min_speed_ratio
-        told = f"On one thread {after.images_per_s:,.0f} images a second, before {before.images_per_s:,.0f}"
-        limit = f"{'at least' if passed else 'less than'} {settings.min_speed_ratio:.2f} as asked."
-        yield Check(name="speed", passed=passed, sentence=f"{told}: {ratio:.2f} times as many, {limit}")
-    if settings.max_size_mb is not None:
-        passed = megabytes <= settings.max_size_mb
-        limit = f"{'at most' if passed else 'more than'} {settings.max_size_mb:.2f} as asked."
-        yield Check(name="absolute_size", passed=passed, sentence=f"The model has {megabytes:.2f} MB: {limit}")
+    if before is None:
+        return None
+    ratio, limit = after.bytes / before.bytes, settings.max_size_ratio
+    told = f"The model has {after.bytes / _MB:.2f} MB, before {before.bytes / _MB:.2f}: {ratio:.2f} times as much"
+    return Judged(ratio <= limit, f"{told}, {_at_most(ratio <= limit, f'{limit:.2f}')} as asked.")
 
 
-def _catalogue(settings: GateSettings, comparison: Comparison, found: CatalogueDiff | None) -> Check | None:
+def _speed(settings: GateSettings, comparison: Comparison) -> Judged | None:
+    """And not much slower."""
+    before, after = comparison.champion_footprint, comparison.challenger_footprint
+    if before is None:
+        return None
+    ratio, limit = after.images_per_s / before.images_per_s, settings.min_speed_ratio
+    told = f"On one thread {after.images_per_s:,.0f} images a second, before {before.images_per_s:,.0f}"
+    return Judged(
+        ratio >= limit, f"{told}: {ratio:.2f} times as many, {_at_least(ratio >= limit, f'{limit:.2f}')} as asked."
+    )
+
+
+def _absolute_size(settings: GateSettings, comparison: Comparison) -> Judged | None:
+    """And not too large for where it is to run."""
+    megabytes, limit = comparison.challenger_footprint.bytes / _MB, settings.max_size_mb
+    if limit is None:
+        return None
+    passed = megabytes <= limit
+    return Judged(passed, f"The model has {megabytes:.2f} MB: {_at_most(passed, f'{limit:.2f}')} as asked.")
+
+
+def _catalogue(settings: GateSettings, comparison: Comparison, found: CatalogueDiff | None) -> Judged | None:
     """No more of the catalogue's rows change than asked; if nobody can tell, the check fails."""
     limit = settings.max_changed_share
     if comparison.champion is None or (found is None and limit is None):
@@ -353,14 +353,39 @@ def _catalogue(settings: GateSettings, comparison: Comparison, found: CatalogueD
             told = f"Of {tried} of {found.source} only {found.rows:,} could be compared."
         if limit is not None:
             told += f" At most {_percent(limit)} of its rows may change, and nobody can tell."
-        return Check(name="catalogue", passed=limit is None, sentence=told)
+        return Judged(limit is None, told)
     share, rows = found.changed_share, number_of(found.rows, "row")
+    told = f"{found.changed:,} of {rows} of the catalogue would change: {_percent(share)}"
     passed, end = True, "; no limit was asked."
     if limit is not None:
         passed = share <= limit
-        end = f": {'at most' if passed else 'more than'} {_percent(limit)} as asked."
-    told = f"{found.changed:,} of {rows} of the catalogue would change: {_percent(share)}"
-    return Check(name="catalogue", passed=passed, sentence=f"{told} ({_between_shares(found.changed_share_95)}){end}")
+        end = f": {_at_most(passed, _percent(limit))} as asked."
+    return Judged(passed, f"{told} ({_between_shares(found.changed_share_95)}){end}")
+
+
+_CHECKS: Final[dict[str, Callable[[GateSettings, Comparison], Judged | None]]] = {
+    "test_photos": _test_photos,
+    "accuracy": _accuracy,
+    "interval": _interval,
+    "recall": _recall,
+    "new_classes": _new_classes,
+    "vanished_classes": _vanished_classes,
+    "min_accuracy": _min_accuracy,
+    "calibration": _calibration,
+    "coverage": _coverage,
+    "precision": _precision,
+    "size": _size,
+    "speed": _speed,
+    "absolute_size": _absolute_size,
+}
+
+
+def _at_most(kept: bool, limit: str) -> str:
+    return f"{'at most' if kept else 'more than'} {limit}"
+
+
+def _at_least(kept: bool, limit: str) -> str:
+    return f"{'at least' if kept else 'less than'} {limit}"
 
 
 def _signed(points: float) -> str:

@@ -4,9 +4,9 @@
     cycle/000007.beat   changes as long as its holder lives
     cycle/000007.done   it was given back
 
-The highest number is the one that counts. It is free when it was given back, or when its holder is dead: at once where
-that is known, which is on one machine; elsewhere when its beat has not changed for a lease, by the clock of whoever
-wants the lock, so that no two clocks need to agree. Who wants it then writes the next number.
+The highest number counts. It is free when it was given back, or when its holder is dead. On one machine that is known
+at once. A holder elsewhere counts as dead when its beat has not changed for a lease, by the clock of whoever wants the
+lock, so that no two clocks need to agree. Who wants the lock then writes the next number.
 """
 
 import json
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from threading import Event, Thread
-from typing import Final
+from typing import Final, Self
 
 from models.errors import BusyError, HangtagError
 from models.storage.storage import Storage
@@ -23,7 +23,7 @@ from models.text import numbered
 from trainer.retrain.cycle_folder import now_text
 from worker.owner import Owner
 
-__all__ = ["CycleLock", "Held", "Holder"]
+__all__ = ["CycleLock"]
 
 _BEAT_S: Final = 5.0
 _LEASE_S: Final = 30.0
@@ -44,13 +44,66 @@ class Holder:
         return f"process {self.owner.pid} on {self.owner.host}, since {self.since}"
 
 
-class Held:
-    """The lock, as long as it is held."""
+class CycleLock:
+    """The lock of one model.
 
-    def __init__(self, storage: Storage, number: int) -> None:
+    Args:
+        storage: the model's folder in the registry.
+        beat_s: seconds between beats of whoever holds it.
+        lease_s: seconds without a beat after which a holder on another machine counts as dead.
+        clock, pause: the time in seconds, and a wait of some seconds.
+
+    Attributes:
+        number: of the file by which this object holds the lock; 0 before.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        beat_s: float = _BEAT_S,
+        lease_s: float = _LEASE_S,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.number = 0
         self._storage = storage
+        self._beat_s = beat_s
+        self._lease_s = lease_s
+        self._clock = clock
+        self._pause = pause
         self._beats = 0
-        self.number = number
+        self._seen: tuple[int, bytes] | None = None
+        self._seen_at = 0.0
+
+    def holder(self) -> Holder | None:
+        """Who holds it now; none where nobody does.
+
+        To tell that a holder on another machine is dead, keep this object for a lease and ask it again.
+        """
+        return self._look()[1]
+
+    @contextmanager
+    def held(self, lost: Callable[[], None] = lambda: None) -> Iterator[Self]:
+        """Hold it. A silent holder on another machine is watched for a lease first.
+
+        Args:
+            lost: called, in another thread, when another process has taken the lock, having found this one silent.
+
+        Raises:
+            BusyError: a living process holds it.
+        """
+        self._take()
+        ended = Event()
+        beating = Thread(target=self._keep_beating, args=(lost, ended), name="cycle lock", daemon=True)
+        beating.start()
+        try:
+            yield self
+        finally:
+            ended.set()
+            beating.join()
+            with suppress(OSError, HangtagError):  # it is free, too, when this process has ended
+                self._storage.replace(_key(self.number, "done"), b"")
 
     def check(self) -> None:
         """Say so when another process took the lock, having found this one silent.
@@ -58,7 +111,7 @@ class Held:
         Raises:
             BusyError: it did.
         """
-        last = _last_number(self._storage)
+        last = self._last_number()
         if last > self.number:
             msg = (
                 f"Expected to hold {_FOLDER}/{self.number:06d} in {self._storage.place}, another process took the lock "
@@ -71,78 +124,18 @@ class Held:
         self._beats += 1
         self._storage.replace(_key(self.number, "beat"), f"{self._beats}\n".encode())
 
-
-class CycleLock:
-    """The lock of one model.
-
-    Args:
-        storage: the model's folder in the registry.
-        beat_s: seconds between beats of whoever holds it.
-        lease_s: seconds without a beat after which a holder on another machine counts as dead.
-        clock, pause: the time in seconds, and a wait of some seconds.
-        lost: called, in another thread, when another process has taken the lock over, having found this one silent.
-    """
-
-    def __init__(
-        self,
-        storage: Storage,
-        *,
-        beat_s: float = _BEAT_S,
-        lease_s: float = _LEASE_S,
-        clock: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], None] = time.sleep,
-        lost: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._storage = storage
-        self._beat_s = beat_s
-        self._lease_s = lease_s
-        self._clock = clock
-        self._pause = pause
-        self._lost = lost
-        self._seen: tuple[int, bytes] | None = None
-        self._seen_at = 0.0
-
-    def holder(self) -> Holder | None:
-        """Who holds it now; none where nobody does.
-
-        A holder on another machine counts as dead when this object has seen the same beat for a lease: keep the object,
-        and ask again.
-        """
-        return self._holder_of(_last_number(self._storage))
-
-    @contextmanager
-    def held(self) -> Iterator[Held]:
-        """Hold it. A silent holder on another machine is watched for a lease first.
-
-        Raises:
-            BusyError: a living process holds it.
-        """
-        held = self._take()
-        ended = Event()
-        beating = Thread(target=self._keep_beating, args=(held, ended), name="cycle lock", daemon=True)
-        beating.start()
-        try:
-            yield held
-        finally:
-            ended.set()
-            beating.join()
-            with suppress(OSError, HangtagError):  # it is free, too, when this process has ended
-                self._storage.replace(_key(held.number, "done"), b"")
-
-    def _take(self) -> Held:
-        number = self._free_number() + 1
+    def _take(self) -> None:
+        self.number = self._free_number() + 1
         text = json.dumps({"owner": asdict(Owner.this()), "since": now_text()})
-        if not self._storage.commit(_key(number, "json"), text.encode()):
+        if not self._storage.commit(_key(self.number, "json"), text.encode()):
             msg = f"Another process began to retrain the model in {self._storage.place} at this moment."
             raise BusyError(msg)
-        held = Held(self._storage, number)
-        held.check()  # the number may have been free because it is old, and was tidied away
+        self.check()  # the number may have been free because it is old, and was tidied away
         names = self._storage.names(_FOLDER)
         for kind in ("beat", "done", "json"):
             for old in numbered(names, f".{kind}"):
-                if old < number - _KEPT:
+                if old < self.number - _KEPT:
                     self._storage.delete(_key(old, kind))
-        return held
 
     def _free_number(self) -> int:
         """The highest number, once nobody holds it.
@@ -150,8 +143,8 @@ class CycleLock:
         Raises:
             BusyError: a living process does: one of this machine, or one whose beat changes.
         """
-        number = _last_number(self._storage)
-        holder, first = self._holder_of(number), self._seen
+        number, holder = self._look()
+        first = self._seen
         while holder is not None:
             if holder.owner.same_machine or self._seen != first:
                 msg = (
@@ -160,20 +153,20 @@ class CycleLock:
                 )
                 raise BusyError(msg)
             self._pause(min(1.0, self._lease_s / 4))
-            number = _last_number(self._storage)
-            holder = self._holder_of(number)
+            number, holder = self._look()
         return number
 
-    def _holder_of(self, number: int) -> Holder | None:
-        """Who holds this number; none where it is free."""
+    def _look(self) -> tuple[int, Holder | None]:
+        """The highest number, and who holds it."""
+        number = self._last_number()
         try:
             raw = json.loads(self._storage.read(_key(number, "json"))) if number else None
         except FileNotFoundError:  # tidied away at this moment: another one is the highest
-            return None
+            raw = None
         if raw is None or self._storage.exists(_key(number, "done")):
-            return None
+            return number, None
         holder = Holder(number, Owner(**raw["owner"]), raw["since"])
-        return None if self._is_dead(holder) else holder
+        return number, None if self._is_dead(holder) else holder
 
     def _is_dead(self, holder: Holder) -> bool:
         if holder.owner.same_machine:
@@ -186,20 +179,19 @@ class CycleLock:
             self._seen, self._seen_at = (holder.number, beat), self._clock()
         return self._clock() - self._seen_at >= self._lease_s
 
-    def _keep_beating(self, held: Held, ended: Event) -> None:
+    def _keep_beating(self, lost: Callable[[], None], ended: Event) -> None:
         while not ended.wait(self._beat_s):
             try:
-                held.check()
-                held.beat()
+                self.check()
+                self.beat()
             except BusyError:
-                self._lost()
+                lost()
                 return
             except (OSError, HangtagError):  # the disk may come back before the lease is over
                 continue
 
-
-def _last_number(storage: Storage) -> int:
-    return max(numbered(storage.names(_FOLDER), ".json"), default=0)
+    def _last_number(self) -> int:
+        return max(numbered(self._storage.names(_FOLDER), ".json"), default=0)
 
 
 def _key(number: int, kind: str) -> str:

@@ -78,12 +78,12 @@ class ClassComparison(_Record):
     """
 
     photos: int
-    champion: float | None
+    champion: float | None = None
     challenger: float
-    won: int
-    lost: int
-    points: float | None
-    points_95: Interval | None
+    won: int = 0
+    lost: int = 0
+    points: float | None = None
+    points_95: Interval | None = None
 
 
 class Calibration(_Record):
@@ -116,15 +116,15 @@ class Automation(_Record):
         points: photos that the challenger labels by itself less those that the champion does, in hundredths of all.
     """
 
-    champion_precision: float | None
+    champion_precision: float | None = None
     challenger_precision: float | None
     own_precision: float | None
-    champion: Automatic | None
+    champion: Automatic | None = None
     challenger: Automatic
     own: Automatic
     everywhere: Automatic
-    points: float | None
-    points_95: Interval | None
+    points: float | None = None
+    points_95: Interval | None = None
 
 
 class Footprint(_Record):
@@ -165,16 +165,16 @@ class Comparison(_Record):
             them are those that the champion was tested with and the data has not any more.
     """
 
-    champion: str | None
+    champion: str | None = None
     challenger: str
     photos: int
-    champion_accuracy: float | None
+    champion_accuracy: float | None = None
     challenger_accuracy: float
-    won: int
-    lost: int
-    points: float | None
-    points_95: Interval | None
-    smallest_points: float | None
+    won: int = 0
+    lost: int = 0
+    points: float | None = None
+    points_95: Interval | None = None
+    smallest_points: float | None = None
     challenger_all: float
     all_photos: int
     classes: dict[str, ClassComparison]

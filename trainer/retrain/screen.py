@@ -73,7 +73,7 @@ def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> N
     if outcome.status is CycleStatus.NOTHING_NEW:
         console.print(f"Nothing to do: {escape('; '.join(outcome.reasons))}.", highlight=False)
         return
-    folder = CycleFolder(config.cycles / f"{outcome.number:06d}")
+    folder = CycleFolder(config.folder / f"{outcome.number:06d}")
     console.print()
     console.print(_figures(outcome, folder.read(folder.comparison, Comparison)))
     console.print(_checks(folder.read(folder.verdict, Verdict)))

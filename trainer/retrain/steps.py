@@ -1,4 +1,4 @@
-"""The steps of a cycle after its training. Doing one twice does no harm; what it leaves is whole or absent.
+"""The steps of a cycle. Doing one twice does no harm; what it leaves is whole or absent.
 
 The registry's history decides whether a challenger was promoted or refused: what is written there is not decided again.
 """
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from exporter.options import ExportOptions
 from models.bundle import MANIFEST_FILE
 from models.errors import HangtagError, RegistryError
-from models.registry.history import CHALLENGER, Event, What
-from models.registry.registry import Registry
+from models.registry.history import CHALLENGER, What
 from models.whole_file import replace_file
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import gone_photos
-from trainer.retrain.config import RetrainConfig
-from trainer.retrain.cycle_folder import CycleFolder, CycleStart, CycleStatus, Outcome, now_text
+from trainer.retrain.cycle_folder import CycleStatus, Outcome, now_text
 from trainer.retrain.records import CatalogueDiff, Comparison, Verdict
-from trainer.retrain.tools import Tools
+from trainer.retrain.tools import Work
+from trainer.retrain.train_step import train
 from trainer.run import Run
 from trainer.splits.assigned import read_splits
 from worker.tracking import server_name
@@ -27,64 +26,10 @@ from worker.tracking import server_name
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
-__all__ = ["LOG", "STEPS_AFTER_TRAINING", "Step", "Work"]
+__all__ = ["LOG", "STEPS", "Step"]
 
 _MOST_CHAMPIONS: Final = 3
 """Another champion may come so often while this challenger is compared."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """A cycle that is worked on, with the settings that it began with.
-
-    Attributes:
-        force: why a refusal is to be overruled; none where it is not.
-        note: told what a person should know, a line each.
-    """
-
-    folder: CycleFolder
-    start: CycleStart
-    config: RetrainConfig
-    registry: Registry
-    tools: Tools
-    force: str | None
-    note: Callable[[str], None]
-
-    @property
-    def cycle_id(self) -> str:
-        """As the registry's history names it."""
-        return self.folder.path.name
-
-    @property
-    def version(self) -> int:
-        """The challenger's, once it is published."""
-        return int(json.loads(self.folder.published.read_bytes())["version"])
-
-    @property
-    def comparison(self) -> Comparison:
-        """The comparison of champion and challenger."""
-        return self.folder.read(self.folder.comparison, Comparison)
-
-    @property
-    def compared_with(self) -> int:
-        """The champion that the comparison is with; 0 for none."""
-        champion = self.comparison.champion
-        return int(champion.rpartition("@")[2]) if champion else 0
-
-    def decision(self) -> Event | None:
-        """The last event of the challenger in the history: this cycle's decision, or a person's promotion.
-
-        What a person has promoted and taken back is as if nobody had.
-        """
-        version, rolled_back = self.version, False
-        for event in reversed(self.registry.history(self.start.name).events()):
-            rolled_back |= event.what is What.ROLLED_BACK
-            own = event.cycle == self.cycle_id
-            refused = event.what is What.REFUSED and own
-            promoted = event.what is What.PROMOTED and (own or not rolled_back)
-            if event.version == version and (refused or promoted):
-                return event
-        return None
 
 
 @dataclass(frozen=True)
@@ -139,9 +84,8 @@ def _catalogue(work: Work, view: "TrainingView") -> None:
 
 
 def _gate(work: Work, view: "TrainingView") -> None:
-    view.advance("Judging", 0, 1)
     folder = work.folder
-    diff = folder.read(folder.catalogue, CatalogueDiff) if folder.catalogue.is_file() else None
+    diff = folder.find(folder.catalogue, CatalogueDiff)
     folder.write(folder.verdict, work.tools.judge(work.config.gate, work.comparison, diff))
 
 
@@ -149,7 +93,6 @@ def _publish(work: Work, view: "TrainingView") -> None:
     """Add the challenger to the registry, under the alias ``challenger`` only, so that no job takes it."""
     run = Run(work.folder.run)
     numbers = _numbers(work.comparison)
-    view.advance("Publishing", 0, 1)
     published = work.registry.publish(
         work.start.name,
         work.folder.bundle,
@@ -224,20 +167,14 @@ def _settle(work: Work) -> bool:
 
 
 def _report(work: Work, view: "TrainingView") -> None:
-    view.advance("Drawing the report", 0, 1)
     work.tools.write_report(work.folder.path, _outcome(work))
-
-
-def _log_done(work: Work) -> bool:
-    return work.config.mlflow is None or work.folder.mlflow.is_file()
 
 
 def _log(work: Work, view: "TrainingView") -> None:
     """A tracking server that is away keeps no champion from its place: said, and the cycle ends without it."""
     mlflow, name, folder = work.config.mlflow, work.start.name, work.folder.path
     assert mlflow is not None  # noqa: S101 - the step is done where there is none
-    view.advance("Logging", 0, 1)
-    promoted, aliases = _status(work) is CycleStatus.PROMOTED, work.registry.state(name).aliases
+    promoted, aliases = _outcome(work).status is CycleStatus.PROMOTED, work.registry.state(name).aliases
     try:
         run = work.tools.log_cycle(mlflow.uri, mlflow.experiment, folder, name, work.version, promoted, aliases)
     except HangtagError as error:
@@ -247,20 +184,14 @@ def _log(work: Work, view: "TrainingView") -> None:
 
 
 def _end(work: Work, view: "TrainingView") -> None:
-    view.advance("Ending", 0, 1)
     work.folder.write(work.folder.outcome, _outcome(work))
-
-
-def _status(work: Work) -> CycleStatus:
-    event = work.decision()
-    promoted = event is not None and event.what is What.PROMOTED
-    return CycleStatus.PROMOTED if promoted else CycleStatus.REFUSED
 
 
 def _outcome(work: Work) -> Outcome:
     folder, name, event = work.folder, work.start.name, work.decision()
+    promoted = event is not None and event.what is What.PROMOTED
     return Outcome(
-        status=_status(work),
+        status=CycleStatus.PROMOTED if promoted else CycleStatus.REFUSED,
         number=work.start.number,
         name=name,
         champion=work.comparison.champion,
@@ -274,28 +205,26 @@ def _outcome(work: Work) -> Outcome:
     )
 
 
+def _leaves(file: str) -> Callable[[Work], bool]:
+    """A step is done when what it leaves is there."""
+    return lambda work: (work.folder.path / file).exists()
+
+
 _COMPARING: Final = (
-    Step(
-        "compare",
-        "Champion and challenger on the same test photos",
-        lambda work: work.folder.comparison.is_file(),
-        _compare,
-    ),
+    Step("compare", "Champion and challenger on the same test photos", _leaves("comparison.json"), _compare),
     Step("catalogue", "Champion and challenger on real rows", _catalogue_done, _catalogue),
-    Step("gate", "May the challenger become the champion?", lambda work: work.folder.verdict.is_file(), _gate),
+    Step("gate", "May the challenger become the champion?", _leaves("verdict.json"), _gate),
 )
-LOG: Final = Step("log", "Tell the tracking server", _log_done, _log)
-STEPS_AFTER_TRAINING: Final = (
-    Step(
-        "export",
-        "Make a bundle of it, with its proof",
-        lambda work: (work.folder.bundle / MANIFEST_FILE).is_file(),
-        _export,
-    ),
+LOG: Final = Step(
+    "log", "Tell the tracking server", lambda work: work.config.mlflow is None or work.folder.mlflow.is_file(), _log
+)
+STEPS: Final = (
+    Step("train", "Train the challenger", _leaves("splits.csv"), train),
+    Step("export", "Make a bundle of it, with its proof", _leaves(f"bundle/{MANIFEST_FILE}"), _export),
     *_COMPARING,
-    Step("publish", "Add it to the registry", lambda work: work.folder.published.is_file(), _publish),
+    Step("publish", "Add it to the registry", _leaves("published.json"), _publish),
     Step("decide", "Promote or refuse it", _decided, _decide),
-    Step("report", "Write the report", lambda work: work.folder.report.is_file(), _report),
+    Step("report", "Write the report", _leaves("report.html"), _report),
     LOG,
-    Step("end", "Write the outcome", lambda work: work.folder.outcome.is_file(), _end),
+    Step("end", "Write the outcome", _leaves("outcome.json"), _end),
 )

@@ -1,6 +1,7 @@
-"""What a cycle works with: functions that are passed in, so that a test can pass others. TensorFlow loads late."""
+"""What the steps of a cycle work with: the cycle itself, and functions that do the work. TensorFlow loads late."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,15 +10,16 @@ from exporter.load_tensorflow import load_tensorflow
 from exporter.options import ExportOptions
 from models.errors import InputError
 from models.process import default_cache
+from models.registry.history import Event, What
+from models.registry.registry import Registry
 from models.statistics.intervals import proportion_interval
 from trainer.retrain.collect import collect
 from trainer.retrain.compare import compare
-from trainer.retrain.config import CatalogueSettings, ClassMap, GateSettings, RetrainConfig
-from trainer.retrain.cycle_folder import Outcome
+from trainer.retrain.config import CatalogueSettings, RetrainConfig
+from trainer.retrain.cycle_folder import CycleFolder, CycleStart
 from trainer.retrain.gate import judge
-from trainer.retrain.records import CatalogueDiff, Collected, Comparison, Verdict
+from trainer.retrain.records import CatalogueDiff, Comparison
 from trainer.retrain.report import write_report
-from trainer.splits.assigned import AssignedPhoto
 from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.sample import SampleOptions, draw_sample
 from worker.drift import drifted_jobs
@@ -27,61 +29,76 @@ if TYPE_CHECKING:
     from trainer.request import TrainRequest
     from trainer.train import TrainingView
 
-__all__ = ["Tools"]
-
-Advance = Callable[[str, int, int], None]
-"""Told of a piece of work, how much is done, and of how much."""
+__all__ = ["Tools", "Work"]
 
 
-def _train(request: "TrainRequest", view: "TrainingView") -> None:
-    load_tensorflow()
-    from trainer.train import train
+class Tools:
+    """All that a cycle has done for it: plain functions, so that a test can put others in their place."""
 
-    train(request, view)
+    collect = staticmethod(collect)
+    compare = staticmethod(compare)
+    judge = staticmethod(judge)
+    write_report = staticmethod(write_report)
+    log_cycle = staticmethod(log_cycle)
+    drifted_jobs = staticmethod(drifted_jobs)
+    cache = staticmethod(default_cache)
 
+    @staticmethod
+    def train(request: "TrainRequest", view: "TrainingView") -> None:
+        """Train a challenger, from its first epoch."""
+        load_tensorflow()
+        from trainer.train import train
 
-def _resume(run: Path, cache: Path, view: "TrainingView") -> None:
-    load_tensorflow()
-    from trainer.run import open_run
-    from trainer.train import resume
+        train(request, view)
 
-    resume(open_run(run), cache, view)
+    @staticmethod
+    def resume(run: Path, cache: Path, view: "TrainingView") -> None:
+        """Go on with a training that was stopped."""
+        load_tensorflow()
+        from trainer.run import open_run
+        from trainer.train import resume
 
+        resume(open_run(run), cache, view)
 
-def _misfit(weights: Path, request: "TrainRequest") -> str | None:
-    load_tensorflow()
-    from trainer.networks.build import build_network
+    @staticmethod
+    def misfit(weights: Path, request: "TrainRequest") -> str | None:
+        """Why weights do not fit the network that is asked for; none where they do."""
+        load_tensorflow()
+        from trainer.networks.build import build_network
 
-    try:
-        build_network(request.arch, request.preprocess.size, 2, weights=weights, alpha=request.alpha)
-    except InputError as error:
-        return str(error)
-    return None
+        try:
+            build_network(request.arch, request.preprocess.size, 2, weights=weights, alpha=request.alpha)
+        except InputError as error:
+            return str(error)
+        return None
 
+    @staticmethod
+    def export(run: Path, place: Path, options: ExportOptions, advance: Callable[[str, int, int], None]) -> None:
+        """Make a bundle of a run, or raise."""
+        load_tensorflow()
+        from exporter.export import export_run
 
-def _export(run: Path, place: Path, options: ExportOptions, advance: Advance) -> None:
-    load_tensorflow()
-    from exporter.export import export_run
+        export_run(run, place, options, advance)
 
-    export_run(run, place, options, advance)
+    @staticmethod
+    def draw_rows(settings: CatalogueSettings, folder: Path) -> None:
+        """Draw the rows of a catalogue that are to be compared, into a folder."""
+        draw_sample(settings.source, folder, settings.rows, _sample_options(settings, {}))
 
-
-def _draw_rows(settings: CatalogueSettings, folder: Path) -> None:
-    draw_sample(settings.source, folder, settings.rows, _sample_options(settings, {}))
-
-
-def _compare_catalogue(
-    settings: CatalogueSettings,
-    champion: Path,
-    challenger: Path,
-    folder: Path,
-    renamed: Mapping[str, str],
-    advance: Advance,
-) -> CatalogueDiff:
-    options = _sample_options(settings, renamed)
-    figures = diff_catalogue(champion, challenger, settings.source, folder, settings.rows, options, advance)
-    share = proportion_interval(figures.changed, figures.rows)
-    return CatalogueDiff(**dict(figures), changed_share_95=share)
+    @staticmethod
+    def catalogue_diff(
+        settings: CatalogueSettings,
+        champion: Path,
+        challenger: Path,
+        folder: Path,
+        renamed: Mapping[str, str],
+        advance: Callable[[str, int, int], None],
+    ) -> CatalogueDiff:
+        """Compare two bundles on the rows in a folder, the champion's labels by today's names; goes on after a kill."""
+        options = _sample_options(settings, renamed)
+        figures = diff_catalogue(champion, challenger, settings.source, folder, settings.rows, options, advance)
+        share = proportion_interval(figures.changed, figures.rows)
+        return CatalogueDiff(**dict(figures), changed_share_95=share)
 
 
 def _sample_options(settings: CatalogueSettings, renamed: Mapping[str, str]) -> SampleOptions:
@@ -91,40 +108,54 @@ def _sample_options(settings: CatalogueSettings, renamed: Mapping[str, str]) -> 
 
 
 @dataclass(frozen=True)
-class Tools:
-    """All that a cycle has done for it.
+class Work:
+    """A cycle that is worked on, with the settings that it began with.
 
     Attributes:
-        collect: finds photos, labels and corrections.
-        train: a challenger, from its first epoch.
-        resume: goes on with it.
-        misfit: why weights do not fit a network; none where they do.
-        export: makes a bundle of a run, or raises.
-        compare: champion and challenger on the frozen test split.
-        judge: is the gate.
-        draw_rows: draws the rows of a catalogue that are to be compared, into a folder.
-        catalogue_diff: champion and challenger on these rows; the folder keeps what is needed to go on after a kill.
-            The champion's labels are renamed before they are compared.
-        write_report: draws the page.
-        log_cycle: tells a tracking server.
-        drifted_jobs: says which jobs of a champion have drifted since a time.
-        cache: where pixels are kept.
+        force: why a refusal is to be overruled; none where it is not.
+        note: told what a person should know, a line each.
     """
 
-    collect: Callable[
-        [RetrainConfig, Path, Path | None, Sequence[AssignedPhoto], Callable[[int, int], None]], Collected
-    ] = collect
-    train: "Callable[[TrainRequest, TrainingView], None]" = _train
-    resume: "Callable[[Path, Path, TrainingView], None]" = _resume
-    misfit: "Callable[[Path, TrainRequest], str | None]" = _misfit
-    export: Callable[[Path, Path, ExportOptions, Advance], None] = _export
-    compare: Callable[[Path, Path, Path | None, tuple[str | None, str], ClassMap, Path, Advance], Comparison] = compare
-    judge: Callable[[GateSettings, Comparison, CatalogueDiff | None], Verdict] = judge
-    draw_rows: Callable[[CatalogueSettings, Path], None] = _draw_rows
-    catalogue_diff: Callable[[CatalogueSettings, Path, Path, Path, Mapping[str, str], Advance], CatalogueDiff] = (
-        _compare_catalogue
-    )
-    write_report: Callable[[Path, Outcome], object] = write_report
-    log_cycle: Callable[[str, str, Path, str, int, bool, Mapping[str, int]], str] = log_cycle
-    drifted_jobs: Callable[[Sequence[str], str, str, Callable[[str], None]], Sequence[object]] = drifted_jobs
-    cache: Callable[[], Path] = default_cache
+    folder: CycleFolder
+    start: CycleStart
+    config: RetrainConfig
+    registry: Registry
+    tools: Tools
+    force: str | None
+    note: Callable[[str], None]
+
+    @property
+    def cycle_id(self) -> str:
+        """As the registry's history names it."""
+        return self.folder.path.name
+
+    @property
+    def version(self) -> int:
+        """The challenger's, once it is published."""
+        return int(json.loads(self.folder.published.read_bytes())["version"])
+
+    @property
+    def comparison(self) -> Comparison:
+        """The comparison of champion and challenger."""
+        return self.folder.read(self.folder.comparison, Comparison)
+
+    @property
+    def compared_with(self) -> int:
+        """The champion that the comparison is with; 0 for none."""
+        champion = self.comparison.champion
+        return int(champion.rpartition("@")[2]) if champion else 0
+
+    def decision(self) -> Event | None:
+        """The last event of the challenger in the history: this cycle's decision, or a person's promotion.
+
+        What a person has promoted and taken back is as if nobody had.
+        """
+        version, rolled_back = self.version, False
+        for event in reversed(self.registry.history(self.start.name).events()):
+            rolled_back |= event.what is What.ROLLED_BACK
+            own = event.cycle == self.cycle_id
+            refused = event.what is What.REFUSED and own
+            promoted = event.what is What.PROMOTED and (own or not rolled_back)
+            if event.version == version and (refused or promoted):
+                return event
+        return None

@@ -11,7 +11,7 @@ from models.whole_file import replace_file
 from trainer.learning.recipe import recipe_for
 from trainer.networks.choice import NamedWeights
 from trainer.request import Arch, TrainRequest, parse_duration
-from trainer.retrain.steps import Work
+from trainer.retrain.tools import Work
 from trainer.run import Run, RunArgs, RunState
 
 if TYPE_CHECKING:

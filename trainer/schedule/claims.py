@@ -40,7 +40,7 @@ class _Record(BaseModel):
 
 class _Plan(_Record):
     schedule: str
-    since: str
+    since: datetime
 
 
 class Claim(_Record):
@@ -111,7 +111,8 @@ class Claims:
 
     def last(self, now: datetime) -> datetime | None:
         """The latest due time that was claimed, without those that are ahead."""
-        return max((time for stamp in self.claimed if (time := time_of(stamp)) and time <= now + SKEW), default=None)
+        known = [stamp for stamp in self.claimed if stamp <= stamp_of(now + SKEW)]
+        return time_of(known[-1]) if known else None
 
     def ahead(self, now: datetime) -> tuple[str, ...]:
         """Claimed by a beat whose clock was ahead: such a due time has had its run, and those before it have not."""
@@ -134,12 +135,11 @@ class ClaimStore:
             last = max(numbered(self._storage.names(_PLANS), ".json"), default=0)
             if last:
                 plan = _Plan.model_validate_json(self._storage.read(f"{_PLANS}/{last:06d}.json"))
-                since = datetime.fromisoformat(plan.since)
-                if plan.schedule == schedule and since <= now + SKEW:
-                    return since
-            plan = _Plan(schedule=schedule, since=now.isoformat(timespec="seconds"))
+                if plan.schedule == schedule and plan.since <= now + SKEW:
+                    return plan.since
+            plan = _Plan(schedule=schedule, since=now.replace(microsecond=0))
             if self._storage.commit(f"{_PLANS}/{last + 1:06d}.json", _bytes(plan)):
-                return datetime.fromisoformat(plan.since)
+                return plan.since
 
     def look(self) -> Claims:
         """What lies there now."""
@@ -185,8 +185,7 @@ class ClaimStore:
         start = f"{stamp}.try"
         rest = [name.removeprefix(start) for name in self._storage.names(FOLDER) if name.startswith(start)]
         keys = [_key(stamp, f".try{number}") for number in numbered(rest, ".json", width=1)]
-        found = [Try.model_validate_json(self._storage.read(key)) for key in keys]
-        return sorted(found, key=lambda attempt: attempt.number)
+        return [Try.model_validate_json(self._storage.read(key)) for key in keys]
 
     def write_try(self, stamp: str, attempt: Try) -> None:
         """Note a try, or how it went; only who holds the lock of the schedule does so."""
@@ -199,13 +198,11 @@ class ClaimStore:
     def tidy(self, now: datetime) -> None:
         """Remove what lies there of due times that ended long ago."""
         claims = self.look()
-        before, kept = stamp_of(now - _KEPT_FOR), set(claims.claimed[-_KEPT:])
-        old = {stamp for stamp in claims.done - kept if stamp < before}
+        old = {stamp for stamp in claims.done - set(claims.claimed[-_KEPT:]) if stamp < stamp_of(now - _KEPT_FOR)}
         if not old:
             return
-        latest = max(old)
-        if claims.tidied < latest:  # noted first, so that no beat whose clock is behind claims one again
-            self._storage.replace(_key(latest, ".tidied"), b"{}")
+        if claims.tidied < max(old):  # noted first, so that no beat whose clock is behind claims one again
+            self._storage.replace(_key(max(old), ".tidied"), b"{}")
             if claims.tidied:
                 self._storage.delete(_key(claims.tidied, ".tidied"))
         names = [name for name in self._storage.names(FOLDER) if _TIDIED.fullmatch(name) and name[:_STAMP] in old]

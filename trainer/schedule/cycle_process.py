@@ -51,31 +51,22 @@ def run_cycle(command: Sequence[str], stops: Callable[[], bool], grace_s: float)
         said, cried = Path(folder) / "stdout", Path(folder) / "stderr"
         with said.open("wb") as out, cried.open("wb") as err:
             process = subprocess.Popen([*launcher, *command], stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        stopped, until = False, float("inf")
         try:
-            stopped = _wait(process, stops, grace_s)
+            while process.poll() is None and time.monotonic() <= until:
+                if not stopped and stops():
+                    process.send_signal(signal.SIGINT)
+                    stopped, until = True, time.monotonic() + grace_s
+                time.sleep(_PAUSE_S)
         finally:
             process.kill()
             process.wait()
         words = cried.read_text(encoding="utf-8", errors="replace").strip()[-_WORDS:]
-        return CycleEnd(process.returncode, _json(said), words, stopped)
-
-
-def _wait(process: "subprocess.Popen[bytes]", stops: Callable[[], bool], grace_s: float) -> bool:
-    until: float | None = None
-    while process.poll() is None and (until is None or time.monotonic() <= until):
-        if until is None and stops():
-            process.send_signal(signal.SIGINT)
-            until = time.monotonic() + grace_s
-        time.sleep(_PAUSE_S)
-    return until is not None
-
-
-def _json(file: Path) -> dict[str, Any] | None:
-    try:
-        outcome = json.loads(file.read_bytes())
-    except ValueError:
-        return None
-    return outcome if isinstance(outcome, dict) else None
+        try:
+            outcome = json.loads(said.read_bytes())
+        except ValueError:
+            outcome = None
+        return CycleEnd(process.returncode, outcome if isinstance(outcome, dict) else None, words, stopped)
 
 
 def _become(parent: int, command: Sequence[str]) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import count, islice
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
 from trainer.request import parse_duration
-from trainer.retrain.config import ScheduleSettings, check_cron, zone_of
+from trainer.retrain.config import ScheduleSettings
 
 __all__ = ["Schedule", "schedule_of", "stamp_of", "time_of"]
 
@@ -29,8 +29,7 @@ class Schedule:
 
     Attributes:
         text: the schedule, for files and people.
-        cron: its five fields; none where ``every`` is given.
-        every_s: seconds.
+        cron: its five fields; none where ``every_s`` seconds are given.
         zone: of the fields.
     """
 
@@ -51,16 +50,9 @@ class Schedule:
         """The due times after a moment, in order."""
         if self.cron is None:
             first = int(moment.timestamp()) // self.every_s + 1
-            while True:
-                yield _EPOCH + timedelta(seconds=first * self.every_s)
-                first += 1
-        else:
-            times = (time.astimezone(UTC) for time in CronSim(self.cron, moment.astimezone(self.zone)))
-            yield from (time for time in times if time > moment)
-
-    def next(self, now: datetime) -> datetime | None:
-        """The first due time after ``now``."""
-        return next(self.after(now), None)
+            return (_EPOCH + timedelta(seconds=number * self.every_s) for number in count(first))
+        times = (time.astimezone(UTC) for time in CronSim(self.cron, moment.astimezone(self.zone)))
+        return (time for time in times if time > moment)
 
     def count(self, after: datetime, before: datetime, most: int = 1000) -> int:
         """How many due times lie between two moments; counts no further than ``most``."""
@@ -68,17 +60,11 @@ class Schedule:
 
 
 def schedule_of(settings: ScheduleSettings) -> Schedule:
-    """The schedule that somebody asked for.
-
-    Raises:
-        InputError: the time zone or the fields are not what they should be.
-    """
-    zone = zone_of(settings.timezone)
-    if settings.cron is None:
-        every = settings.every or ""
+    """The schedule that somebody asked for."""
+    zone, cron, every = ZoneInfo(settings.timezone), settings.cron, settings.every or ""
+    if cron is None:
         return Schedule(f"every {every}", None, int(parse_duration(every)), zone)
-    check_cron(settings.cron)
-    return Schedule(f"{settings.cron} ({settings.timezone})", settings.cron, 0, zone)
+    return Schedule(f"{cron} ({settings.timezone})", cron, 0, zone)
 
 
 def stamp_of(time: datetime) -> str:

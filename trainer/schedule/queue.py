@@ -36,12 +36,7 @@ _OVER: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class CycleMessage:
-    """Asks for the cycle of a due time.
-
-    Attributes:
-        config: the file's absolute path, the same wherever it is read.
-        slot: the due time's stamp.
-    """
+    """Asks for the cycle of a due time: its stamp, and the config's absolute path, the same wherever it is read."""
 
     config: str
     slot: str
@@ -56,15 +51,9 @@ def _parse(text: bytes | str) -> CycleMessage | None:
     return None
 
 
-def _call(text: bytes | str) -> Call | None:
-    """Read what a train worker may be asked to do; ``None`` for anything else."""
-    message = _parse(text)
-    return Call(RETRAIN_TASK, [message.config, message.slot]) if message else None
-
-
 def make_sending_app(settings: QueueSettings) -> HangtagCelery:
     """The app of chunks with another queue, and settings for a task that takes hours; it runs no cycles."""
-    app = HangtagCelery(settings.heartbeat, _call)
+    app = HangtagCelery(settings.heartbeat, lambda text: read_call(text) if _parse(text) else None)
     app.conf.update({**configuration(settings), **_OVER})
     return app
 
@@ -73,27 +62,19 @@ class CycleQueue:
     """The messages that wait in Redis; every method raises ``redis.RedisError`` where it cannot be reached."""
 
     def __init__(self, client: redis.Redis, app: Celery) -> None:
-        self._state = RedisState(client)
+        self.state = RedisState(client)
         self._app = app
-
-    def ping(self) -> None:
-        """Raise where Redis cannot be reached."""
-        self._state.ping()
 
     def waiting(self) -> set[CycleMessage]:
         """The messages that nobody took yet."""
-        return {message for text in self._state.queued(QUEUE) if (message := _parse(text))}
+        return {message for text in self.state.queued(QUEUE) if (message := _parse(text))}
 
     def send(self, message: CycleMessage) -> bool:
         """Queue it, unless somebody did so, or held it back, a moment ago; whether it was queued."""
-        if not self._state.win(_key(message), _SENT_S, at_most=_HELD_S):
+        if not self.state.win(_key(message), _SENT_S, at_most=_HELD_S):
             return False
         self._app.send_task(RETRAIN_TASK, (message.config, message.slot), queue=QUEUE)
         return True
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._state.close()
 
 
 def hold_back(client: redis.Redis, message: CycleMessage, seconds: int) -> None:

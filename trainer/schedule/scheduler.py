@@ -21,7 +21,7 @@ from models.errors import HangtagError, InputError
 from models.storage.storage import open_storage
 from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.claims import FOLDER, SKEW, Claim, ClaimStore
+from trainer.schedule.claims import FOLDER, SKEW, Claim, Claims, ClaimStore
 from trainer.schedule.due_times import Schedule, schedule_of, stamp_of
 from trainer.schedule.queue import CycleMessage, CycleQueue, make_sending_app
 from worker.events import log_event, start_logging
@@ -41,7 +41,6 @@ _LOOK_S: Final = 3.0
 
 _TURN_S: Final = 1.0
 _LEAST_S: Final = 0.02
-_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:
@@ -60,7 +59,7 @@ def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json
     with make_sending_app(settings) as app:
         queue = CycleQueue(connect(settings), app)
         try:
-            queue.ping()
+            queue.state.ping()
         except RedisError as error:  # cycles are claimed all the same, and queued when it is there
             RedisOutage(settings.redis_name).away(error)
         schedulers = [ModelScheduler(config, queue) for config in watched]
@@ -71,7 +70,7 @@ def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json
             app, scheduler_cls=lambda app, **_: _CycleScheduler(app, schedulers, app.heartbeat), remote_control=False
         )
         service.start()
-        queue.close()
+        queue.state.close()
     log_event("beat_ends")
 
 
@@ -102,10 +101,9 @@ class WatchedConfig:
 
     def refresh(self) -> bool:
         """Read it again if it changed, and say in the log what became of it; whether other settings hold now."""
-        stamp = self._stat()
-        if stamp == self._stamp:
+        before, self._stamp = self._stamp, self._stat()
+        if self._stamp == before:
             return False
-        self._stamp = stamp
         try:
             self.config, self.schedule = self._read()
         except InputError as error:
@@ -200,7 +198,7 @@ class ModelScheduler:
         # kept, since a silent holder on another machine is known to be dead only by who goes on watching it
         self._locks = (CycleLock(storage), CycleLock(storage.child(FOLDER)))
         self._since: datetime | None = None
-        self._last = _NEVER
+        self._settled: datetime | None = None  # the due time for which nothing is left to claim
         self._told_ahead: tuple[str, ...] = ()
         self._look_at = 0.0
 
@@ -221,35 +219,33 @@ class ModelScheduler:
         if claimed or time.monotonic() >= self._look_at:
             self._queue_open()
             self._look_at = time.monotonic() + _LOOK_S
-        upcoming = schedule.next(now) if schedule else None
+        upcoming = next(schedule.after(now), None) if schedule else None
         return (upcoming - self._clock()).total_seconds() if upcoming else float("inf")
 
     def _claim_due(self, schedule: Schedule, now: datetime) -> bool:
+        """Claim the latest due time if nobody has; whether it is claimed by now, and was not before."""
         if self._since is None or self._since > now + SKEW:
             self._since = self._store.plan(schedule.text, now)
-        if self._last > now + SKEW:  # the clock was set back
-            self._last = _NEVER
         due = schedule.latest(now)
-        if due is None or due <= max(self._since, self._last):
+        if due is None or due == self._settled:
             return False
         claims, config = self._store.look(), str(self.watched.path)
-        self._last = claims.last(now) or self._last
         ahead = claims.ahead(now)
         if ahead and ahead != self._told_ahead:  # the schedule goes on as if these were not there
             log_event("slots_ahead", logging.WARNING, config=config, slots=len(ahead), last=ahead[-1])
         self._told_ahead = ahead
-        if due <= self._last or not claims.may_claim(stamp_of(due)) or len(claims.open) >= MOST_OPEN:
+        last = max(self._since, claims.last(now) or self._since)
+        if due <= last or not claims.may_claim(stamp_of(due)):
+            self._settled = due
             return False
-        if claims.claimed:  # with two configs of one model, cycles run by either, and at the times of both
-            slot = claims.claimed[-1]
-            other = self._store.claim_of(slot).config
-            if other != config:
-                log_event("other_config", logging.WARNING, config=config, slot=slot, other=other)
+        if len(claims.open) >= MOST_OPEN:
+            return False
+        self._tell_other_config(claims)
         claim = Claim(
             slot=stamp_of(due),
             config=config,
             schedule=schedule.text,
-            skipped=schedule.count(max(self._last, self._since), due),
+            skipped=schedule.count(last, due),
             at=now.isoformat(timespec="seconds"),
             by=f"{socket.gethostname()}:{os.getpid()}",
         )
@@ -257,7 +253,16 @@ class ModelScheduler:
             level = logging.WARNING if claim.skipped else logging.INFO
             log_event("slot_claimed", level, config=config, slot=claim.slot, skipped=claim.skipped)
             self._store.tidy(now)
+        self._settled = due
         return True
+
+    def _tell_other_config(self, claims: Claims) -> None:
+        """With two configs of one model, cycles run by either, and at the times of both."""
+        if claims.claimed:
+            slot, config = claims.claimed[-1], str(self.watched.path)
+            other = self._store.claim_of(slot).config
+            if other != config:
+                log_event("other_config", logging.WARNING, config=config, slot=slot, other=other)
 
     def _queue_open(self) -> None:
         stamps = self._store.look().open

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,6 @@ from trainer.schedule.claims import FOLDER, ClaimStore, End, Try
 from trainer.schedule.cycle_process import CycleEnd, run_cycle
 from trainer.schedule.queue import QUEUE, RETRAIN_TASK, CycleMessage, hold_back, make_sending_app
 from worker.events import log_event
-from worker.queue.app import HangtagCelery
 from worker.queue.redis_state import RedisError, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import prepare_worker, run_worker
@@ -69,7 +69,10 @@ def start_train_worker(
     Heartbeat(settings.heartbeat).check()
     prepare_worker(as_json=as_json)
     log_event("train_worker_starts", redis=settings.redis_name, queue=QUEUE)
-    return run_worker(_make_app(settings, task), 1)
+    app = make_sending_app(settings)
+    app.task(name=RETRAIN_TASK, shared=False)(replace(task, busy=app.busy).retrain)
+    app.steps["worker"].add(_heart_step(app.heartbeat))
+    return run_worker(app, 1)
 
 
 def check_training(find: Callable[[str], object] = find_spec) -> None:
@@ -87,15 +90,6 @@ def check_training(find: Callable[[str], object] = find_spec) -> None:
         raise MissingExtraError(msg)
 
 
-def _make_app(settings: QueueSettings, task: "CycleTask") -> HangtagCelery:
-    """Runs cycles, one at a time; nothing is connected yet."""
-    app = make_sending_app(settings)
-    task.busy = app.busy
-    app.task(name=RETRAIN_TASK, shared=False)(task.retrain)
-    app.steps["worker"].add(_heart_step(app.heartbeat))
-    return app
-
-
 def _heart_step(heartbeat: Heartbeat) -> type[StartStopStep]:
     class HeartStep(StartStopStep):
         requires = ("celery.worker.components:Pool",)
@@ -111,32 +105,23 @@ def _heart_step(heartbeat: Heartbeat) -> type[StartStopStep]:
     return HeartStep
 
 
+@dataclass(frozen=True)
 class CycleTask:
     """What a train worker does with a message: it runs the cycle of a due time, if that is still to be done.
 
-    Args:
+    Attributes:
         settings: say where Redis is, and how long a worker has to stop.
         command: to which a config and options are added.
         configs: see :func:`start_train_worker`; absolute paths.
         retry_s: seconds before a cycle that failed is tried again.
-
-    Attributes:
         busy: knows whether the worker has been told to stop.
     """
 
-    def __init__(
-        self,
-        settings: QueueSettings,
-        command: Sequence[str] = _COMMAND,
-        *,
-        configs: Collection[str] = (),
-        retry_s: int = _RETRY_S,
-    ) -> None:
-        self._settings = settings
-        self._configs = configs
-        self._command = tuple(command)
-        self._retry_s = retry_s
-        self.busy = BusyProcesses()
+    settings: QueueSettings
+    command: Sequence[str] = _COMMAND
+    configs: Collection[str] = ()
+    retry_s: int = _RETRY_S
+    busy: BusyProcesses = field(default_factory=BusyProcesses)
 
     def retrain(self, config: str, slot: str) -> None:
         """Run the cycle of a due time, unless that is done, or the model is being retrained."""
@@ -145,9 +130,9 @@ class CycleTask:
             with self.busy.taken():
                 self._try(message, self._config(config))
         except BusyError as error:
-            self._later(message, self._retry_s // 4, str(error))
+            self._later(message, self.retry_s // 4, str(error))
         except (HangtagError, OSError, ValueError) as error:
-            self._later(message, self._retry_s, f"{type(error).__name__}: {error}")
+            self._later(message, self.retry_s, f"{type(error).__name__}: {error}")
 
     def _config(self, path: str) -> RetrainConfig:
         """Settings that a message names.
@@ -155,8 +140,8 @@ class CycleTask:
         Raises:
             InputError: they are not of this worker, or cannot be used.
         """
-        if self._configs and path not in self._configs:
-            ours = " or ".join(self._configs)
+        if self.configs and path not in self.configs:
+            ours = " or ".join(self.configs)
             msg = f"Expected a cycle of {ours}, which this worker was started with, got one of {path}."
             raise InputError(msg)
         if not Path(path).is_file():  # a device would be read without end
@@ -180,16 +165,11 @@ class CycleTask:
             if len(earlier) >= MOST_TRIES:  # the last one died with its worker
                 self._fail(store, message, earlier)
                 return
-            number = max((attempt.number for attempt in earlier), default=0) + 1
-            attempt = Try(number=number, at=now_text(), by=f"{socket.gethostname()}:{os.getpid()}")
+            attempt = Try(number=len(earlier) + 1, at=now_text(), by=f"{socket.gethostname()}:{os.getpid()}")
             store.write_try(slot, attempt)
-            log_event("cycle_starts", config=message.config, slot=slot, attempt=number)
-            drift = ["--when", "drift"] if config.schedule and config.schedule.when == "drift" else []
-            command = [*self._command, message.config, "--json", *drift]
-            grace_s = max(self._settings.grace_s - _LEAVE_S, self._settings.grace_s / 2)
-            end = run_cycle(command, lambda: self.busy.stops, grace_s)
+            end = self._run(message, config, attempt)
             if end.status in _ENDS:  # whoever holds the lock by now
-                self._done(store, message, len(earlier) + 1, end)
+                self._done(store, message, attempt.number, end)
                 return
             try:
                 held.check()
@@ -197,6 +177,12 @@ class CycleTask:
                 store.drop_try(slot, attempt)
                 raise
             self._unfinished(store, message, [*earlier, attempt], end)
+
+    def _run(self, message: CycleMessage, config: RetrainConfig, attempt: Try) -> CycleEnd:
+        log_event("cycle_starts", config=message.config, slot=message.slot, attempt=attempt.number)
+        drift = ["--when", "drift"] if config.schedule and config.schedule.when == "drift" else []
+        grace_s = max(self.settings.grace_s - _LEAVE_S, self.settings.grace_s / 2)
+        return run_cycle([*self.command, message.config, "--json", *drift], lambda: self.busy.stops, grace_s)
 
     def _done(self, store: ClaimStore, message: CycleMessage, tries: int, end: CycleEnd) -> None:
         status, reasons = _ENDS[end.status], (end.outcome or {}).get("reasons") or ()
@@ -209,14 +195,14 @@ class CycleTask:
         complaint = _complaint(end.words)
         if end.stopped or end.status in {ExitCode.BUSY, ExitCode.INTERRUPTED}:
             store.drop_try(message.slot, tries[-1])
-            self._later(message, self._retry_s // 4, "told to stop" if end.stopped else complaint)
+            self._later(message, self.retry_s // 4, "told to stop" if end.stopped else complaint)
             return
         failed = tries[-1].model_copy(update={"status": end.status, "reason": complaint})
         store.write_try(message.slot, failed)
         if len(tries) >= MOST_TRIES:
             self._fail(store, message, [*tries[:-1], failed])
         else:
-            self._later(message, self._retry_s, complaint or f"exit status {end.status}")
+            self._later(message, self.retry_s, complaint or f"exit status {end.status}")
 
     def _fail(self, store: ClaimStore, message: CycleMessage, tries: list[Try]) -> None:
         last, config, slot = tries[-1], message.config, message.slot
@@ -228,7 +214,7 @@ class CycleTask:
     def _later(self, message: CycleMessage, seconds: int, why: str) -> None:
         """Leave it to a beat to queue it again, after ``seconds`` or more if Redis remembers that."""
         log_event("cycle_later", logging.WARNING, config=message.config, slot=message.slot, after_s=seconds, reason=why)
-        client = connect(self._settings)
+        client = connect(self.settings)
         try:
             hold_back(client, message, seconds)
         except (RedisError, OperationalError) as error:

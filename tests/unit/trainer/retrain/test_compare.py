@@ -134,7 +134,7 @@ def test_photos_that_cannot_be_read_any_more_count_for_neither(six):
     found, unread = read_frozen_photos(six / "splits.csv", stores(six), lambda *at: told.append(at))
     assert [photo.path.name for photo in found] == ["4.png"]
     assert [photo.path.name for photo in unread] == ["2.png", "3.png", "5.png"]
-    assert told[-1] == (4, 4)
+    assert told[-1] == (8, 8)
 
 
 def test_photos_whose_pixels_are_kept_need_no_file(six):

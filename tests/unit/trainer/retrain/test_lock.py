@@ -12,7 +12,7 @@ import pytest
 from models.errors import BusyError, ExitCode
 from models.storage.storage import FolderStorage
 from tests.until import until
-from trainer.retrain.lock import CycleLock, Held
+from trainer.retrain.lock import CycleLock
 from worker.owner import Owner
 
 LEASE_S = 30.0
@@ -39,11 +39,13 @@ def storage(tmp_path: Path) -> FolderStorage:
     return FolderStorage(tmp_path / "shop")
 
 
-def take(storage: FolderStorage, number: int, owner: Owner) -> Held:
+def take(storage: FolderStorage, number: int, owner: Owner) -> CycleLock:
     """As a process of that owner would have."""
     text = json.dumps({"owner": asdict(owner), "since": "2026-11-20T03:00:00+00:00"})
     assert storage.commit(f"cycle/{number:06d}.json", text.encode())
-    return Held(storage, number)
+    held = CycleLock(storage)
+    held.number = number
+    return held
 
 
 def lock(storage: FolderStorage, time: Time) -> CycleLock:
@@ -77,7 +79,7 @@ def test_it_is_given_back_when_the_cycle_fails(storage: FolderStorage) -> None:
 def test_of_many_at_once_one_gets_it(storage: FolderStorage) -> None:
     attempts = [CycleLock(storage).held() for _ in range(64)]
 
-    def got(attempt: AbstractContextManager[Held]) -> int | None:
+    def got(attempt: AbstractContextManager[CycleLock]) -> int | None:
         try:
             return attempt.__enter__().number
         except BusyError:
@@ -191,7 +193,7 @@ def test_a_holder_that_lost_the_lock_beats_no_more(storage: FolderStorage) -> No
 
 def test_a_holder_that_lost_the_lock_is_told(storage: FolderStorage) -> None:
     told = Event()
-    with CycleLock(storage, beat_s=0.005, lost=told.set).held():
+    with CycleLock(storage, beat_s=0.005).held(told.set):
         until(lambda: storage.exists("cycle/000001.beat"), "a beat")
         assert not told.is_set()
         take(storage, 2, ELSEWHERE)

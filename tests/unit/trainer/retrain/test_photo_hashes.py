@@ -19,9 +19,10 @@ def later() -> int:
 
 def hashed(cache: Path, *paths: Path, clock=later) -> tuple[list[str], int]:
     """The SHA-256s of files, and how many of them had to be read."""
-    with PhotoHashes(cache, clock) as hashes:
-        found = hashes.of(paths, lambda done, total: None)
-        return [found[path] for path in paths], hashes.read
+    hashes = PhotoHashes(cache, clock)
+    found = hashes.of(paths, lambda done, total: None)
+    hashes.save()
+    return [found[path] for path in paths], hashes.read
 
 
 def sha256(data: bytes) -> str:
@@ -30,7 +31,7 @@ def sha256(data: bytes) -> str:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cycles" / "hashes.sqlite"
+    return tmp_path / "cycles" / "hashes.json"
 
 
 @pytest.fixture
@@ -75,9 +76,10 @@ def test_a_file_that_changes_while_it_is_read_is_read_once_more(cache: Path, pho
             photo.write_bytes(b"twofold")
         return later()
 
-    with PhotoHashes(cache, writes_once) as hashes:
-        assert hashes.of([photo], lambda done, total: None) == {photo: sha256(b"twofold")}
-        assert hashes.read == 1
+    hashes = PhotoHashes(cache, writes_once)
+    assert hashes.of([photo], lambda done, total: None) == {photo: sha256(b"twofold")}
+    hashes.save()
+    assert hashes.read == 1
     assert hashed(cache, photo) == ([sha256(b"twofold")], 0)
 
 
@@ -86,8 +88,9 @@ def test_a_file_that_never_stops_changing_is_not_remembered(cache: Path, photo: 
         photo.write_bytes(photo.read_bytes() + b"+")
         return later()
 
-    with PhotoHashes(cache, writes) as hashes:
-        assert hashes.of([photo], lambda done, total: None) == {photo: sha256(b"one+++")}
+    hashes = PhotoHashes(cache, writes)
+    assert hashes.of([photo], lambda done, total: None) == {photo: sha256(b"one+++")}
+    hashes.save()
     assert hashed(cache, photo) == ([sha256(b"one+++")], 1)
 
 
@@ -105,18 +108,19 @@ def test_a_file_that_is_gone_has_no_hash_and_one_that_comes_has(cache: Path, pho
     assert hashed(cache, photo)[0] == [sha256(b"new")]
 
 
-def test_a_damaged_cache_is_made_anew(cache: Path, photo: Path) -> None:
+@pytest.mark.parametrize("text", [b"no JSON", b"[1]", b'{"/a.jpg": 1}'])
+def test_without_a_cache_that_can_be_read_files_are_read(cache: Path, photo: Path, text: bytes) -> None:
     cache.parent.mkdir()
-    cache.write_bytes(b"no database" * 1000)
+    cache.write_bytes(text)
     assert hashed(cache, photo) == ([sha256(b"one")], 1)
     assert hashed(cache, photo) == ([sha256(b"one")], 0)
 
 
 def test_progress_is_told_to_the_end(cache: Path, photo: Path) -> None:
     told: list[tuple[int, int]] = []
-    with PhotoHashes(cache, later) as hashes:
-        hashes.of([photo, photo.with_name("none"), photo], lambda done, total: told.append((done, total)))
-    assert told == [(0, 2), (1, 2), (2, 2)]
+    paths = [photo, photo.with_name("none"), photo]
+    PhotoHashes(cache, later).of(paths, lambda done, total: told.append((done, total)))
+    assert told == [(1, 2), (2, 2)]
 
 
 class Files:
@@ -166,7 +170,7 @@ def test_whatever_happens_to_files_their_hashes_are_those_of_their_bytes(
     files = Files(tmp_path_factory.mktemp("files"))
     for path in files.paths:
         files.write(path, b"xy")
-    cache = files.paths[0].with_name("hashes.sqlite")
+    cache = files.paths[0].with_name("hashes.json")
     hashed(cache, *files.paths)
     for number, data, how in steps:
         files.change(files.paths[number], data, how)

@@ -70,7 +70,7 @@ def test_a_forced_promotion_says_so(shop: PaperShop) -> None:
 
 def test_a_doubtful_check_is_a_yellow_note(shop: PaperShop) -> None:
     outcome = shop.run()
-    folder = CycleFolder(shop.config.cycles / f"{outcome.number:06d}")
+    folder = CycleFolder(shop.config.folder / f"{outcome.number:06d}")
     doubt = Check(name="min_accuracy", passed=True, sentence="no better than one word", doubtful=True)
     folder.write(folder.verdict, Verdict(checks=(doubt,)))
     console = Console(width=200, record=True, file=io.StringIO(), force_terminal=True, color_system="standard")
