@@ -7,7 +7,7 @@ import pytest
 from models.registry.history import CHAMPION
 from models.registry.registry import open_registry
 from tests.command import HANGTAG
-from tests.integration.timetable import Timetable
+from tests.integration.scheduled_model import ScheduledModel
 from tests.until import until
 from trainer.retrain.cycle_folder import CycleStatus
 from worker.queue.private_redis import PrivateRedis
@@ -31,27 +31,25 @@ FEW = 6
 def test_new_photos_become_a_better_champion_by_themselves(tmp_path: Path, server: PrivateRedis) -> None:
     from trainer.sample import draw_catalogue
 
-    timetable = Timetable(tmp_path, server, "20s")
-    timetable.schedule("20s", SETTINGS.format(epochs=4))
+    model = ScheduledModel(tmp_path, server, "20s")
+    model.schedule("20s", SETTINGS.format(epochs=4))
     draw_catalogue(tmp_path / "drawn", 480, seed=3)
     drawn = sorted(path.relative_to(tmp_path / "drawn") for path in (tmp_path / "drawn").glob("*/*"))
     first = {name: [path for path in drawn if path.parent == name][:FEW] for name in {path.parent for path in drawn}}
     bring(tmp_path, [path for few in first.values() for path in few])
     try:
-        beats = [timetable.beat(), timetable.beat()]
-        worker = timetable.start((*HANGTAG, "worker", "--queue", "train", str(timetable.config)))
+        beats = [model.beat(), model.beat()]
+        worker = model.start((*HANGTAG, "worker", "--queue", "train", str(model.config)))
         worker.wait_until_ready()
         registry = open_registry(str(tmp_path / "registry"))
         until(lambda: "shop" in registry.names() and registry.state("shop").champions == (1,), "a first model", 300)
-        timetable.schedule("20s", SETTINGS.format(epochs=30))
+        model.schedule("20s", SETTINGS.format(epochs=30))
         bring(tmp_path, drawn)
         until(lambda: registry.state("shop").aliases[CHAMPION] == 2, "a better one", 600)
-        timetable.schedule("9h", SETTINGS.format(epochs=30))
-        until(lambda: all(beat.events("config_read") for beat in beats), "both beats know that it ends")
-        until(lambda: not timetable.shelf().open, "no slot is open", 600)
+        model.settle(*beats, more=SETTINGS.format(epochs=30))
     finally:
-        timetable.close()
-    ends = [timetable.book.end_of(stamp) for stamp in timetable.shelf().claimed]
+        model.close()
+    ends = [model.store.end_of(stamp) for stamp in model.claims().claimed]
     statuses = [end.status for end in ends if end is not None]
     assert statuses.count(CycleStatus.PROMOTED) == 2
     assert set(statuses) <= {CycleStatus.PROMOTED, CycleStatus.NOTHING_NEW}

@@ -19,7 +19,7 @@ from .farm import Farm
 from .guarded_redis import PASSWORD, ROOM, GuardedRedis
 from .jobs import QueuedJob, assert_same, write_list
 from .processes import with_bad_formats
-from .timetable import Timetable
+from .scheduled_model import ScheduledModel
 
 GRACE_S = 6
 RIGHTS = (ROOM / "users.acl").read_text()
@@ -104,21 +104,21 @@ def test_a_beat_and_a_train_worker_need_no_other_rights(
     guarded: GuardedRedis, admin: redis.Redis, tmp_path: Path
 ) -> None:
     (tmp_path / "retraining").mkdir()
-    timetable = Timetable(tmp_path / "retraining", guarded, "2s", guarded.environment)
+    model = ScheduledModel(tmp_path / "retraining", guarded, "2s", guarded.environment)
     try:
-        timetable.order(status=1)  # which is held back
-        worker = timetable.worker()
-        timetable.beat()
+        model.order(status=1)  # which is held back
+        worker = model.worker()
+        model.beat()
         until(lambda: worker.events("cycle_later"), "a cycle fails")
-        timetable.order(status=0)
-        timetable.wait_for(2)
-        timetable.end_beats()
+        model.order(status=0)
+        model.wait_for(2)
+        model.end_beats()
         worker.terminate()
         worker.process.wait(15)
     finally:
-        timetable.close()
+        model.close()
     assert admin.acl_log() == []
-    said = "".join(process.log.read_text() for process in timetable.processes)
+    said = "".join(process.log.read_text() for process in model.processes)
     assert not [word for word in (PASSWORD, quote(PASSWORD), quote(PASSWORD, safe="")) if word in said]
 
 

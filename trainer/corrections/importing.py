@@ -1,9 +1,10 @@
 """Import of a file that a person has reviewed photos in: a ``review.csv`` with their marks, or rows of our own CSV."""
 
+import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -37,9 +38,8 @@ class ImportOptions:
 
     Attributes:
         reviewer: who speaks in rows that name nobody.
-        image_column: that names the photos; the obvious one where it is not given.
-        image_root: where relative paths start; as the job or the run beside the file says, or at its folder, where it
-            is not given.
+        image_column: that names the photos. Default: the obvious one.
+        image_root: where relative paths start. Default: as the job or the run beside the file says, else its folder.
         prefix: before the names of the columns that Hangtag has added.
         new_labels: labels that are new on purpose, though they look like typing errors of known ones.
     """
@@ -53,21 +53,23 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ReviewFile:
-    """What a file says.
+    """What a file of so many rows says.
 
     Attributes:
-        rows: how many it has.
         timed: votes of rows that say when.
         untimed: votes of the others, as of the file's own time.
-        silent: rows in which nobody has said anything.
         named: labels that the model gave some row, likely or not.
     """
 
     rows: int
     timed: tuple[Vote, ...]
     untimed: tuple[Vote, ...]
-    silent: int
-    named: frozenset[str] = frozenset()
+    named: frozenset[str]
+
+    @property
+    def silent(self) -> int:
+        """Rows in which nobody has said anything."""
+        return self.rows - len(self.timed) - len(self.untimed)
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,7 @@ class Imported:
     """What an import did.
 
     Attributes:
-        file: what the file said.
-        added: what was new of it.
+        file: what the file said; ``added`` is what was new of it.
         resolved: what came of all votes that are there now.
         lost: paths in the file that lead to no file, each once, in its order.
         root: where relative paths start, as the job or the run beside the file says; ``None`` if neither says it, or
@@ -86,8 +87,8 @@ class Imported:
     file: ReviewFile
     added: Added
     resolved: Resolved
-    lost: tuple[str, ...] = ()
-    root: Path | None = None
+    lost: tuple[str, ...]
+    root: Path | None
 
     @property
     def by_label(self) -> dict[str, int]:
@@ -123,7 +124,7 @@ def import_corrections(
         raise InputError(msg)
     added = store.add(list(map(_hashed, review.timed)), list(map(_hashed, review.untimed)))
     places = dict.fromkeys(vote.image for vote in votes if vote.path is not None)
-    lost = tuple(place for place in places if not _is_file(Path(place)))
+    lost = tuple(place for place in places if not os.path.isfile(place))  # noqa: PTH113 - a path's own raises errors
     return Imported(review, added, resolve(added.all), lost, root)
 
 
@@ -155,19 +156,11 @@ def _hashed(vote: Vote) -> Vote:
         return vote
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False  # its name is too long, or nobody may look
-
-
-def _near_labels(labels: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+def _near_labels(labels: set[str], known: set[str]) -> dict[str, str]:
     """Labels that nobody has used → the known one that each is nearest to, upper and lower case being alike."""
-    there = set(known)
-    by_folded = {label.casefold(): label for label in sorted(there, reverse=True)}
+    by_folded = {label.casefold(): label for label in sorted(known, reverse=True)}
     near: dict[str, str] = {}
-    for label in sorted(set(labels) - there):
+    for label in sorted(labels - known):
         found = get_close_matches(label.casefold(), by_folded, n=1, cutoff=_ALIKE)
         if found:
             near[label] = by_folded[found[0]]
@@ -215,7 +208,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
         (timed if "at" in given else untimed).append(vote)
     if wrong:
         raise refuse_rows(path, wrong, "none was imported, so correct them and import the file again")
-    return ReviewFile(number, tuple(timed), tuple(untimed), number - len(timed) - len(untimed), frozenset(named))
+    return ReviewFile(number, tuple(timed), tuple(untimed), frozenset(named))
 
 
 def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[str, str]:

@@ -27,8 +27,7 @@ class Added:
     """What an import brought.
 
     Attributes:
-        votes: that were not there before.
-        known: how many were.
+        votes: that were not there before; ``known`` others were.
         all: every vote that counts now.
         repaired: how many votes that were there have a path now that leads to their photo, and had none.
     """
@@ -36,7 +35,7 @@ class Added:
     votes: tuple[Vote, ...]
     known: int
     all: tuple[Vote, ...]
-    repaired: int = 0
+    repaired: int
 
 
 class CorrectionStore:
@@ -57,17 +56,13 @@ class CorrectionStore:
         Raises:
             InputError: it is not as :meth:`add` left it; each bad row is named.
         """
-        return self._divided()[0]
+        return self._read()[0]
 
     def ahead(self) -> tuple[Vote, ...]:
-        """The votes of after tomorrow, in order.
+        """The votes of after tomorrow, in order; raises as :meth:`votes` does."""
+        return self._read()[1]
 
-        Raises:
-            InputError: as :meth:`votes` does.
-        """
-        return self._divided()[1]
-
-    def _divided(self) -> tuple[tuple[Vote, ...], tuple[Vote, ...]]:
+    def _read(self) -> tuple[tuple[Vote, ...], tuple[Vote, ...]]:
         votes, now = sorted(set(self._rows())), self._now()
         return tuple(v for v in votes if not v.is_ahead(now)), tuple(v for v in votes if v.is_ahead(now))
 
@@ -92,24 +87,21 @@ class CorrectionStore:
         if wrong:
             raise refuse_rows(self.path, wrong, "correct them, or take the file from a backup")
 
-    def add(
-        self, timed: Sequence[Vote], untimed: Sequence[Vote] = (), leads: Callable[[Vote], bool] | None = None
-    ) -> Added:
+    def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes; the file is replaced as a whole, and only one process does so at a time.
 
         Args:
             timed: of which it is known when they were cast.
             untimed: whose time is that of the file that they stood in; one that says what its reviewer has said last
                 of the photo says nothing new.
-            leads: whether a vote's path leads to its photo: it takes the place of one that does not.
 
         Raises:
             InputError: what is there cannot be read; nothing is written then.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._alone():
-            kept, ahead = self._divided()
-            better = _repaired_votes(kept, (*timed, *untimed), leads or _leads_to_photo)
+            kept, ahead = self._read()
+            better = _repaired_votes(kept, (*timed, *untimed))
             before, timed, untimed = (
                 tuple(better.get(vote, vote) for vote in votes) for votes in (kept, timed, untimed)
             )
@@ -118,8 +110,7 @@ class CorrectionStore:
             last = {(vote.photo, vote.reviewer): vote.label for vote in sorted(known)}
             fresh = {vote for vote in untimed if last.get((vote.photo, vote.reviewer)) != vote.label}
             votes = tuple(sorted(known | fresh))
-            there = set(before)
-            new = tuple(vote for vote in votes if vote not in there)
+            new = tuple(sorted((known | fresh) - set(before)))
             if new or repaired:
                 write_rows(self.path, COLUMNS, (tuple(map(guarded, vote_cells(vote))) for vote in (*votes, *ahead)))
         return Added(new, len({*timed, *untimed}) - len(new), votes, repaired)
@@ -135,7 +126,7 @@ class CorrectionStore:
             yield
 
 
-def _repaired_votes(before: Iterable[Vote], said: Sequence[Vote], leads: Callable[[Vote], bool]) -> dict[Vote, Vote]:
+def _repaired_votes(before: Iterable[Vote], said: Sequence[Vote]) -> dict[Vote, Vote]:
     """Vote → the same with a better path, from another vote of the same reviewer, photo and label.
 
     A path that leads to the photo's bytes takes the place of one that does not, whichever came first; of several,
@@ -154,15 +145,13 @@ def _repaired_votes(before: Iterable[Vote], said: Sequence[Vote], leads: Callabl
             by_photo[key].add(vote)
     repaired: dict[Vote, Vote] = {}
     for votes in by_photo.values():
-        one_of_each = {vote.image: vote for vote in votes}
-        if len(one_of_each) > 1 and (alive := {image for image, vote in one_of_each.items() if leads(vote)}):
-            repaired |= {vote: replace(vote, image=min(alive)) for vote in votes if vote.image not in alive}
+        places = {vote.image: vote.path for vote in votes}
+        if len(places) > 1:
+            sha256 = next(iter(votes)).sha256
+            alive = {image for image, path in places.items() if path is not None and holds(path, sha256)}
+            if alive:
+                repaired |= {vote: replace(vote, image=min(alive)) for vote in votes if vote.image not in alive}
     return repaired
-
-
-def _leads_to_photo(vote: Vote) -> bool:
-    """Whether a vote's path leads to a file with its photo's bytes."""
-    return vote.path is not None and holds(vote.path, vote.sha256)
 
 
 def guarded(text: str) -> str:

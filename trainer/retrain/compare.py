@@ -169,10 +169,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
 
 
 def quickest(
-    tasks: Sequence[Callable[[], object]],
-    rounds: int,
-    on_round: Callable[[int, int], None],
-    clock: Callable[[], float],
+    tasks: Sequence[Callable[[], object]], rounds: int, on_round: Callable[[int, int], None], clock: Callable[[], float]
 ) -> list[float]:
     """The shortest time of each task, in seconds of the clock, done in turns; a first round does not count.
 

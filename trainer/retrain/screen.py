@@ -23,13 +23,7 @@ __all__ = ["CycleScreen", "retrain_and_show", "show_outcome"]
 
 
 def retrain_and_show(
-    path: Path,
-    *,
-    when: Literal["data", "drift"],
-    force: str | None,
-    restart: bool,
-    mlflow: str | None,
-    as_json: bool,
+    path: Path, *, when: Literal["data", "drift"], force: str | None, restart: bool, mlflow: str | None, as_json: bool
 ) -> ExitCode:
     """Run a cycle, show it, and say how it ended."""
     config = read_config(path)

@@ -31,8 +31,7 @@ def beat_command(
         ),
     ] = None,
     heartbeat: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Touched every second. Default: HANGTAG_HEARTBEAT, or none."),
+        Path | None, typer.Option(metavar="FILE", help="Touched every second. Default: HANGTAG_HEARTBEAT, or none.")
     ] = None,
     log: Annotated[
         LogFormat | None, typer.Option(help="Default: text on a terminal, json elsewhere.", show_default=False)

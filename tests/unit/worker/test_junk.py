@@ -41,7 +41,7 @@ def drop_junk(folder: Path) -> None:
 
 def cycles(root: Path) -> object:
     (root / "000002").mkdir(parents=True, exist_ok=True)
-    return [cycle.number for cycle in Cycles(root).all()]
+    return [int(cycle.path.name) for cycle in Cycles(root).all()]
 
 
 def lock(root: Path) -> object:

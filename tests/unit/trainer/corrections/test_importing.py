@@ -132,21 +132,6 @@ def test_a_vote_that_names_a_path_gets_the_sha256_of_what_is_there(tmp_path: Pat
     assert (second.sha256, done.pathbound) == ("", 1)
 
 
-def test_importing_a_file_again_brings_nothing_new(tmp_path: Path) -> None:
-    text = "image,label\n1.jpg,hats\n2.jpg,boots\n"
-    assert len(imported(tmp_path, text).added.votes) == 2
-    again = imported(tmp_path, text)
-    assert (again.added.votes, again.added.known) == ((), 2)
-    assert again.by_label == {}
-
-
-def test_conflicts_are_told_and_end(tmp_path: Path) -> None:
-    head = "image,label,reviewer,at\n"
-    imported(tmp_path, f"{head}1.jpg,hats,anna,2026-05-01\n")
-    assert len(imported(tmp_path, f"{head}1.jpg,boots,bob,2026-05-02\n").resolved.conflicts) == 1
-    assert imported(tmp_path, f"{head}1.jpg,boots,anna,2026-05-03\n").resolved.conflicts == ()
-
-
 def shop_photos(folder: Path) -> str:
     """Two photos under ``photos``; returns rows of a ``review.csv`` about them."""
     (folder / "photos").mkdir()

@@ -7,26 +7,22 @@ from trainer.retrain.records import (
     Automation,
     Calibration,
     CatalogueDiff,
+    Check,
     ClassComparison,
     Comparison,
     Footprint,
+    Verdict,
 )
 
 
 def a_class(points=0.0, spread=6.0, photos=37, before=0.9):
-    return ClassComparison(
-        photos=photos,
-        champion=before,
-        challenger=before + points / 100,
-        won=0,
-        lost=0,
-        points=points,
-        points_95=(points - spread, points + spread),
-    )
+    interval = (points - spread, points + spread)
+    after = before + points / 100
+    return ClassComparison(photos=photos, champion=before, challenger=after, points=points, points_95=interval)
 
 
 def new_class(recall, photos=10):
-    return ClassComparison(photos=photos, champion=None, challenger=recall, won=0, lost=0, points=None, points_95=None)
+    return ClassComparison(photos=photos, challenger=recall)
 
 
 def automatic(photos, wrong, high=1.0):
@@ -38,86 +34,54 @@ def automation(points=-1.6, spread=3.0, **changes):
     """Of 372 photos; both promise 0.98."""
     own = automatic(280 + round(3.72 * points), 4)
     found = Automation(
-        champion_precision=0.98,
-        challenger_precision=0.98,
-        own_precision=0.98,
-        champion=automatic(280, 5),
-        challenger=own,
-        own=own,
-        everywhere=own,
-        points=points,
-        points_95=(points - spread, points + spread),
-    )
+        champion_precision=0.98, challenger_precision=0.98, own_precision=0.98, champion=automatic(280, 5),
+        challenger=own, own=own, everywhere=own, points=points, points_95=(points - spread, points + spread),
+    )  # fmt: skip
     return found.model_copy(update=changes)
 
 
 def comparison(**changes):
     """A challenger that passes: 2.1 points better, everything else about as it was."""
     found = Comparison(
-        champion="shop@3",
-        challenger="shop@4",
-        photos=372,
-        champion_accuracy=0.871,
-        challenger_accuracy=0.892,
-        won=14,
-        lost=6,
-        points=2.15,
-        points_95=(-0.2, 4.5),
-        smallest_points=3.4,
-        challenger_all=0.892,
-        all_photos=372,
+        champion="shop@3", challenger="shop@4", photos=372, champion_accuracy=0.871, challenger_accuracy=0.892,
+        won=14, lost=6, points=2.15, points_95=(-0.2, 4.5), smallest_points=3.4, challenger_all=0.892, all_photos=372,
         classes={"hat": a_class(2.0), "dress": a_class(-3.0)},
         calibration=Calibration(champion=0.03, challenger=0.04, difference_95=(-0.01, 0.03)),
         automation=automation(),
         champion_footprint=Footprint(bytes=2_000_000, images_per_s=400.0),
         challenger_footprint=Footprint(bytes=2_200_000, images_per_s=380.0),
-    )
+    )  # fmt: skip
     return found.model_copy(update=changes)
 
 
+ALONE = dict.fromkeys(["points", "points_95", "calibration", "automation"])
 FIRST = {
-    "champion": None,
-    "champion_accuracy": None,
-    "points": None,
-    "points_95": None,
-    "smallest_points": None,
+    **ALONE, **dict.fromkeys(["champion", "champion_accuracy", "smallest_points", "champion_footprint"]),
     "classes": {"hat": new_class(0.9)},
-    "calibration": None,
-    "automation": None,
-    "champion_footprint": None,
-}
-NO_TEST = {
-    "photos": 0,
-    "all_photos": 0,
-    "points": None,
-    "points_95": None,
-    "classes": {},
-    "calibration": None,
-    "automation": None,
-}
+}  # fmt: skip
+NO_TEST = {**ALONE, "photos": 0, "all_photos": 0, "classes": {}}
+FIRST_AUTOMATION = dict.fromkeys(["champion", "champion_precision", "points", "points_95"])
 
 
 def catalogue(changed=31, rows=1000, failed=0):
     return CatalogueDiff(
-        source="products.csv",
-        rows_in_source=50_000,
-        rows=rows,
-        failed=failed,
-        changed=changed,
-        changed_share_95=(0.02, 0.05),
-        to_review=0,
-        from_review=0,
-    )
+        source="products.csv", rows_in_source=50_000, rows=rows, failed=failed, changed=changed,
+        changed_share_95=(0.02, 0.05), to_review=0, from_review=0,
+    )  # fmt: skip
 
 
-def judged(found, changed=None, **limits):
+def judged(found, changed=None, **limits) -> Verdict:
     return judge(GateSettings(**limits), found, changed)
 
 
-def failing(verdict):
+def failing(verdict: Verdict) -> list[str]:
     return [check.name for check in verdict.checks if not check.passed]
 
 
-def sentence(verdict, name):
-    [found] = [check.sentence for check in verdict.checks if check.name == name]
+def named(verdict: Verdict, name: str) -> Check:
+    [found] = [check for check in verdict.checks if check.name == name]
     return found
+
+
+def sentence(verdict: Verdict, name: str) -> str:
+    return named(verdict, name).sentence

@@ -149,23 +149,6 @@ def test_the_rows_that_are_compared_are_drawn_when_the_cycle_begins(shop: PaperS
     assert compared == ["rows.csv"]
 
 
-def test_the_rows_of_old_cycles_go(shop: PaperShop) -> None:
-    config = shop.config.model_copy(update={"catalogue": CatalogueSettings(source="rows.csv"), "keep": 1})
-    for end in (33, 36):
-        shop.put(photo_rows(0, end))
-        shop.run(config=config, draw_rows=lambda settings, folder: folder.mkdir())
-    assert [(shop.root / "cycles" / cycle / "catalogue").is_dir() for cycle in folders(shop)] == [False, True]
-
-
-def test_a_first_model_has_nothing_to_compare_rows_with(tmp_path: Path) -> None:
-    shop = PaperShop(tmp_path)
-    shop.put(photo_rows(0, 30))
-    drawn: list[object] = []
-    config = shop.config.model_copy(update={"catalogue": CatalogueSettings(source="rows.csv")})
-    shop.run(config=config, draw_rows=lambda *of: drawn.append(of))
-    assert drawn == []
-
-
 def test_settings_that_no_training_begins_with_bind_no_later_call(shop: PaperShop) -> None:
     def refuse(*of: object) -> None:
         msg = "no such weights"

@@ -8,7 +8,7 @@ from models.errors import BusyError, DataError, InputError, RegistryError, Stopp
 from models.registry.history import CHAMPION, What
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split
-from trainer.retrain.config import CatalogueSettings, TrainSettings
+from trainer.retrain.config import TrainSettings
 from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
@@ -164,13 +164,6 @@ def test_a_step_that_another_process_has_taken_over_ends_as_busy(shop: PaperShop
 
     with pytest.raises(BusyError, match="with number 2 while this one was silent"):
         shop.run(train=train)
-
-
-def test_real_rows_are_compared_where_asked_for(shop: PaperShop) -> None:
-    config = shop.config.model_copy(update={"catalogue": CatalogueSettings(source="rows.csv")})
-    shop.run(config=config)
-    assert "catalogue" in shop.calls
-    assert (shop.cycle() / "catalogue.json").is_file()
 
 
 def test_settings_of_a_later_hangtag_are_told_of(shop: PaperShop) -> None:

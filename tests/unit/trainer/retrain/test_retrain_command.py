@@ -63,11 +63,6 @@ def test_a_refusal_shows_what_failed_and_how_to_overrule_it(shop: PaperShop) -> 
     assert "hangtag models promote shop@2 --force --why REASON" in text
 
 
-def test_a_forced_promotion_says_so(shop: PaperShop) -> None:
-    shop.passes = False
-    assert "although the gate refused it" in shown(shop, CycleOptions(force="because"))
-
-
 def test_a_doubtful_check_is_a_yellow_note(shop: PaperShop) -> None:
     outcome = shop.run()
     folder = CycleFolder(shop.config.folder / f"{outcome.number:06d}")
@@ -89,7 +84,3 @@ def test_data_that_is_not_there_is_refused_and_leaves_no_folder(tmp_path: Path, 
     assert isinstance(done.exception, DataError)
     assert str(tmp_path / "photos") in str(done.exception)
     assert not (tmp_path / "retraining").exists()
-
-
-def test_the_help_swallows_no_word() -> None:
-    assert "in place of the settings' own." in " ".join(invoke("--help").output.replace("│", " ").split())

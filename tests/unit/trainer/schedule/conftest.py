@@ -1,17 +1,18 @@
-"""A config with a schedule, beside a registry; no Redis, no process."""
+"""A config with a schedule, beside a registry."""
 
 from pathlib import Path
 
 import pytest
 
 from models.storage.storage import FolderStorage
+from tests.unit.trainer.schedule.beats import SCHEDULED, Beat
 from trainer.schedule.claims import ClaimStore
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     file = tmp_path / "shop.toml"
-    file.write_text('name = "shop"\ndata = "photos"\n[schedule]\nevery = "1h"\n')
+    file.write_text(SCHEDULED.format(every="1h"))
     return file
 
 
@@ -21,5 +22,10 @@ def storage(tmp_path: Path) -> FolderStorage:
 
 
 @pytest.fixture
-def book(storage: FolderStorage) -> ClaimStore:
+def store(storage: FolderStorage) -> ClaimStore:
     return ClaimStore(storage)
+
+
+@pytest.fixture
+def beat(config: Path) -> Beat:
+    return Beat(config)

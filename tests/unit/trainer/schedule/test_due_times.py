@@ -27,21 +27,21 @@ def first_after(schedule: Schedule, moment: datetime) -> datetime:
     return next(schedule.after(moment))
 
 
-def slots_between(slots: Schedule, start: str, end: str) -> list[str]:
-    return [slot.strftime("%dT%H:%M") for slot in takewhile(lambda slot: slot < at(end), slots.after(at(start)))]
+def slots_between(schedule: Schedule, start: str, end: str) -> list[str]:
+    return [slot.strftime("%dT%H:%M") for slot in takewhile(lambda slot: slot < at(end), schedule.after(at(start)))]
 
 
 def test_sundays_at_three() -> None:
-    slots = cron("0 3 * * 0")
-    assert slots.latest(at("2026-11-25T12:00")) == at("2026-11-22T03:00")
-    assert first_after(slots, at("2026-11-25T12:00")) == at("2026-11-29T03:00")
+    schedule = cron("0 3 * * 0")
+    assert schedule.latest(at("2026-11-25T12:00")) == at("2026-11-22T03:00")
+    assert first_after(schedule, at("2026-11-25T12:00")) == at("2026-11-29T03:00")
 
 
 def test_the_moment_itself_is_a_slot() -> None:
-    slots = cron("0 3 * * 0")
-    assert slots.latest(at("2026-11-22T03:00:00")) == at("2026-11-22T03:00")
-    assert slots.latest(at("2026-11-22T02:59:59")) == at("2026-11-15T03:00")
-    assert first_after(slots, at("2026-11-22T03:00:00")) == at("2026-11-29T03:00")
+    schedule = cron("0 3 * * 0")
+    assert schedule.latest(at("2026-11-22T03:00:00")) == at("2026-11-22T03:00")
+    assert schedule.latest(at("2026-11-22T02:59:59")) == at("2026-11-15T03:00")
+    assert first_after(schedule, at("2026-11-22T03:00:00")) == at("2026-11-29T03:00")
 
 
 def test_fields_are_told_in_the_zone() -> None:
@@ -91,19 +91,19 @@ CRONS = st.sampled_from(["30 2 * * *", "0 3 * * 0", "15 1,2,3 * * *", "*/20 * * 
 
 @given(CRONS, ZONES, MOMENTS)
 def test_the_latest_slot_is_the_last_of_those_before(text: str, zone: str, now: datetime) -> None:
-    slots = cron(text, zone)
-    latest = slots.latest(now)
+    schedule = cron(text, zone)
+    latest = schedule.latest(now)
     assert latest is not None
     assert latest <= now
     assert latest.tzinfo is UTC
-    following = first_after(slots, latest)
+    following = first_after(schedule, latest)
     assert following > now
 
 
 def test_missed_slots_are_counted() -> None:
-    slots = every("1h")
-    assert slots.count(at("2026-11-22T00:00"), at("2026-11-22T05:00")) == 4
-    assert slots.count(at("2026-11-22T00:00"), at("2026-11-22T01:00")) == 0
+    schedule = every("1h")
+    assert schedule.count(at("2026-11-22T00:00"), at("2026-11-22T05:00")) == 4
+    assert schedule.count(at("2026-11-22T00:00"), at("2026-11-22T01:00")) == 0
     assert every("1s").count(at("2020-01-01T00:00"), at("2026-01-01T00:00")) == 1000
 
 

@@ -1,105 +1,84 @@
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from hangtag.cli import make_app
 from models.errors import InputError
 from models.storage.storage import FolderStorage
+from tests.unit.trainer.schedule.beats import Beat
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
 from trainer.schedule.claims import FOLDER, ClaimStore, End
 from trainer.schedule.queue import CycleMessage
-from trainer.schedule.scheduler import MOST_OPEN, ModelScheduler, WatchedConfig, check_models_differ
+from trainer.schedule.scheduler import MOST_OPEN, WatchedConfig, check_models_differ
 
-BEGIN = datetime(2026, 11, 22, 3, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-class Office:
-    """Schedulers of one config, a clock that somebody sets, and a queue that takes everything."""
-
-    def __init__(self, config: Path) -> None:
-        self.config = config
-        self.now = BEGIN
-        self.queue: set[CycleMessage] = set()
-        self.sent: list[str] = []
-
-    def waiting(self) -> set[CycleMessage]:
-        return self.queue
-
-    def send(self, message: CycleMessage) -> bool:
-        self.queue.add(message)
-        self.sent.append(message.slot)
-        return True
-
-    def turn(self) -> float:
-        """Of a scheduler that has just begun, as far as it remembers anything."""
-        return ModelScheduler(WatchedConfig(self.config), self, lambda: self.now).turn()
-
-
 @pytest.fixture
-def office(config: Path) -> Office:
-    return Office(config)
+def due(beat: Beat) -> str:
+    """A due time that has come since the schedule began; no beat has looked yet."""
+    beat.turn()
+    beat.now += HOUR
+    return "20261122T040000Z"
 
 
-def edit(config: Path, every: str) -> None:
-    config.write_text(f'name = "shop"\ndata = "photos"\n[schedule]\nevery = "{every}"\n')
+def end(store: ClaimStore, slot: str) -> None:
+    assert store.end(End(slot=slot, status=CycleStatus.NOTHING_NEW, tries=1, at=""))
 
 
-def test_the_past_of_a_new_schedule_is_no_slot(office: Office, book: ClaimStore) -> None:
-    assert office.turn() == 30 * 60
-    assert book.look().claimed == ()
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
 
-def test_a_slot_is_claimed_and_queued_once_whoever_looks(office: Office, book: ClaimStore) -> None:
-    office.turn()
-    office.now += HOUR
+def test_the_past_of_a_new_schedule_is_no_slot(beat: Beat, store: ClaimStore) -> None:
+    assert beat.turn() == 30 * 60
+    assert store.look().claimed == ()
+
+
+def test_a_slot_is_claimed_and_queued_once_whoever_looks(beat: Beat, due: str, store: ClaimStore) -> None:
     for _ in range(3):
-        office.turn()
-    assert book.look().claimed == ("20261122T040000Z",)
-    assert office.sent == ["20261122T040000Z"]
+        beat.turn()
+    assert store.look().claimed == (due,)
+    assert beat.sent == [due]
 
 
-def test_of_missed_slots_the_last_is_claimed(office: Office, book: ClaimStore, storage: FolderStorage) -> None:
-    office.turn()
-    office.now += 10 * HOUR
-    office.turn()
-    assert book.look().claimed == ("20261122T130000Z",)
-    assert b'"skipped": 9' in storage.read("schedule/20261122T130000Z.json")
+def test_of_missed_slots_the_last_is_claimed(beat: Beat, due: str, store: ClaimStore) -> None:
+    beat.now += 9 * HOUR
+    beat.turn()
+    assert store.look().claimed == ("20261122T130000Z",)
+    assert store.claim_of("20261122T130000Z").skipped == 9
 
 
-def test_another_schedule_begins_when_it_is_first_seen(office: Office, book: ClaimStore) -> None:
-    office.turn()
-    edit(office.config, "2h")
-    office.now = datetime(2026, 11, 22, 4, 30, tzinfo=UTC)
-    office.turn()
-    assert book.look().claimed == (), "4 o'clock was a slot of both, and of the new one before it was there"
-    edit(office.config, "1h")
-    office.turn()
-    assert book.look().claimed == (), "what came back is new again"
-    office.now += HOUR
-    office.turn()
-    assert book.look().claimed == ("20261122T050000Z",)
+def test_another_schedule_begins_when_it_is_first_seen(beat: Beat, store: ClaimStore) -> None:
+    beat.turn()
+    beat.now += HOUR
+    for every in ("2h", "1h"):  # 4 o'clock is a due time of both; what comes back is new again
+        beat.edit(every)
+        beat.turn()
+        assert store.look().claimed == ()
+    beat.now += HOUR
+    beat.turn()
+    assert store.look().claimed == ("20261122T050000Z",)
 
 
-def test_a_desk_follows_an_edit(office: Office, book: ClaimStore) -> None:
-    scheduler = ModelScheduler(WatchedConfig(office.config), office, lambda: office.now)
-    assert scheduler.turn() == 30 * 60
-    edit(office.config, "10m")
+def test_a_scheduler_follows_an_edit_that_can_be_used(beat: Beat, store: ClaimStore, caplog) -> None:
+    scheduler = beat.scheduler()
+    beat.edit("10m")
     assert scheduler.turn() == 10 * 60
-    office.now += timedelta(minutes=10)
+    beat.config.write_text("[schedule")
+    beat.now += timedelta(minutes=10)
     scheduler.turn()
-    assert book.look().claimed == ("20261122T034000Z",)
-
-
-def test_a_schedule_that_is_taken_out_asks_for_nothing(office: Office, book: ClaimStore) -> None:
-    scheduler = ModelScheduler(WatchedConfig(office.config), office, lambda: office.now)
-    scheduler.turn()
-    office.config.write_text('name = "shop"\ndata = "photos"\n')
-    office.now += HOUR
-    assert scheduler.turn() == float("inf")
-    assert book.look().claimed == ()
+    assert store.look().claimed == ("20261122T034000Z",)
+    [refused] = warnings(caplog)
+    assert "config_refused" in refused
+    assert "Expected a retraining's settings in TOML" in refused
+    beat.config.write_text('name = "shop"\ndata = "photos"\n')
+    beat.now += HOUR
+    assert scheduler.turn() == float("inf"), "[schedule] was taken out"
+    assert len(store.look().claimed) == 1
 
 
 def test_a_config_without_a_schedule_is_refused_at_the_start(config: Path) -> None:
@@ -109,99 +88,79 @@ def test_a_config_without_a_schedule_is_refused_at_the_start(config: Path) -> No
 
 
 @pytest.mark.parametrize("place", ["", FOLDER], ids=["a cycle", "a worker"])
-def test_nothing_is_queued_while_the_model_is_retrained(office: Office, storage: FolderStorage, place: str) -> None:
-    office.turn()
-    office.now += HOUR
-    with CycleLock(storage.child(place) if place else storage).held():
-        office.turn()
-        assert office.sent == []
-    office.turn()
-    assert office.sent == ["20261122T040000Z"]
-
-
-def test_what_waits_in_the_queue_is_not_queued_again(office: Office) -> None:
-    office.turn()
-    office.now += HOUR
-    office.turn()
-    office.queue.clear()  # as a Redis does that loses everything
-    office.turn()
-    office.turn()
-    assert office.sent == ["20261122T040000Z"] * 2
-
-
-def test_what_is_done_is_not_queued(office: Office, book: ClaimStore) -> None:
-    office.turn()
-    office.now += HOUR
-    office.turn()
-    office.queue.clear()
-    assert book.end(End(slot="20261122T040000Z", status=CycleStatus.REFUSED, tries=1, at=""))
-    office.turn()
-    assert len(office.sent) == 1
-
-
-def test_where_cycles_take_too_long_slots_are_skipped(office: Office, book: ClaimStore, storage: FolderStorage) -> None:
-    office.turn()
-    for _ in range(MOST_OPEN + 5):
-        office.now += HOUR
-        office.turn()
-    claimed = book.look().claimed
-    assert len(claimed) == MOST_OPEN
-    book.end(End(slot=claimed[0], status=CycleStatus.PROMOTED, tries=1, at=""))
-    office.turn()
-    newest = book.look().claimed[-1]
-    assert newest == "20261122T160000Z"
-    assert b'"skipped": 4' in storage.read(f"schedule/{newest}.json")
-
-
-def test_what_ended_long_ago_is_tidied_away_and_never_comes_back(office: Office, book: ClaimStore) -> None:
-    office.turn()
-    slots = 130
-    for _ in range(slots):
-        office.now += HOUR
-        office.turn()
-        book.end(End(slot=book.look().claimed[-1], status=CycleStatus.NOTHING_NEW, tries=1, at=""))
-    assert len(book.look().claimed) == slots, "of the last 30 days everything stays"
-    office.now += timedelta(days=40)
-    office.turn()
-    shelf = book.look()
-    assert len(shelf.claimed) == 100
-    assert len(shelf.done) == 99
-    assert len(office.sent) == slots + 1
-
-
-def test_beats_that_have_two_configs_of_a_model_are_told(
-    office: Office, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_nothing_is_queued_while_the_model_is_retrained(
+    beat: Beat, due: str, storage: FolderStorage, place: str
 ) -> None:
-    scheduler = ModelScheduler(WatchedConfig(office.config), office, lambda: office.now)
-    scheduler.turn()
-    office.now += HOUR
+    with CycleLock(storage.child(place) if place else storage).held():
+        beat.turn()
+        assert beat.sent == []
+    beat.turn()
+    assert beat.sent == [due]
+
+
+def test_what_waits_in_the_queue_is_not_queued_again(beat: Beat, due: str, store: ClaimStore) -> None:
+    beat.turn()
+    beat.queued.clear()  # as a Redis does that loses everything
+    beat.turn()
+    beat.turn()
+    assert beat.sent == [due] * 2
+    beat.queued.clear()
+    end(store, due)
+    beat.turn()
+    assert beat.sent == [due] * 2, "what is done is not queued"
+
+
+def test_where_cycles_take_too_long_slots_are_skipped(beat: Beat, due: str, store: ClaimStore) -> None:
+    for _ in range(MOST_OPEN + 5):
+        beat.turn()
+        beat.now += HOUR
+    claimed = store.look().claimed
+    assert len(claimed) == MOST_OPEN
+    end(store, claimed[0])
+    beat.turn()
+    newest = store.look().claimed[-1]
+    assert (newest, store.claim_of(newest).skipped) == ("20261122T170000Z", 5)
+
+
+def test_what_ended_long_ago_is_tidied_away_and_never_comes_back(beat: Beat, due: str, store: ClaimStore) -> None:
+    scheduler = beat.scheduler()
+    for _ in range(110):
+        scheduler.turn()
+        end(store, store.look().claimed[-1])
+        beat.now += HOUR
+    assert len(store.look().claimed) == 110, "of the last 30 days everything stays"
+    beat.now += timedelta(days=40)
+    beat.turn()
+    claims = store.look()
+    assert (len(claims.claimed), len(claims.done)) == (100, 99)
+    assert len(beat.sent) == 111
+
+
+def test_beats_that_have_two_configs_of_a_model_are_told(beat: Beat, due: str, tmp_path: Path, caplog) -> None:
+    scheduler = beat.scheduler()
     scheduler.turn()
     assert not caplog.records
     elsewhere = tmp_path / "elsewhere.toml"
-    elsewhere.write_text(office.config.read_text())
-    for keeper in (ModelScheduler(WatchedConfig(elsewhere), office, lambda: office.now), scheduler, scheduler):
-        office.now += HOUR
-        keeper.turn()
-    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    elsewhere.write_text(beat.config.read_text())
+    for other in (beat.scheduler(elsewhere), scheduler, scheduler):
+        beat.now += HOUR
+        other.turn()
+    told = warnings(caplog)
     assert [text.split()[0] for text in told] == ["other_config"] * 2, "each by the other; then one was left"
     assert f"config={elsewhere}" in told[0]
     assert f"other={elsewhere}" in told[1]
 
 
-def test_a_slot_is_queued_with_the_config_that_claimed_it(office: Office, tmp_path: Path) -> None:
-    """Else the worker would refuse it; a config that was moved has its slots where it is now."""
-    office.turn()
-    office.now += HOUR
-    office.turn()
+def test_a_slot_is_queued_with_the_config_that_claimed_it(beat: Beat, due: str, tmp_path: Path) -> None:
+    """Else the worker would refuse it; a config that was moved has its due times where it is now."""
+    beat.turn()
     elsewhere = tmp_path / "elsewhere.toml"
-    elsewhere.write_text(office.config.read_text())
-    asked = CycleMessage(str(office.config), "20261122T040000Z")
-    for moved in (False, True):
-        if moved:
-            office.config.unlink()
-        office.queue.clear()
-        ModelScheduler(WatchedConfig(elsewhere), office, lambda: office.now).turn()
-        assert office.queue == {replace(asked, config=str(elsewhere)) if moved else asked}
+    elsewhere.write_text(beat.config.read_text())
+    for config in (beat.config, elsewhere):
+        beat.queued.clear()
+        beat.scheduler(elsewhere).turn()
+        assert beat.queued == {CycleMessage(str(config), due)}
+        beat.config.unlink(missing_ok=True)
 
 
 def test_two_configs_of_one_model_are_refused(config: Path) -> None:
@@ -211,3 +170,10 @@ def test_two_configs_of_one_model_are_refused(config: Path) -> None:
         check_models_differ([WatchedConfig(config), WatchedConfig(other)])
     other.write_text(other.read_text().replace('"shop"', '"shoes"'))
     check_models_differ([WatchedConfig(config), WatchedConfig(other)])
+
+
+def test_a_train_worker_runs_one_cycle_at_a_time() -> None:
+    command = ["worker", "--queue", "train", "--concurrency", "2"]
+    done = CliRunner().invoke(make_app(["worker"]), command, env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "--concurrency is of a worker that labels" in done.output

@@ -27,9 +27,9 @@ def away(tmp_path: Path) -> QueueSettings:
 
 
 @pytest.fixture
-def claimed(book: ClaimStore, config: Path) -> ClaimStore:
-    assert book.claim(Claim(slot=SLOT, config=str(config), schedule="", skipped=0, at="", by=""))
-    return book
+def claimed(store: ClaimStore, config: Path) -> ClaimStore:
+    assert store.claim(Claim(slot=SLOT, config=str(config), schedule="", skipped=0, at="", by=""))
+    return store
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -41,8 +41,7 @@ def run(settings: QueueSettings, config: Path, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"),
-    [(0, CycleStatus.PROMOTED), (3, CycleStatus.REFUSED), (4, CycleStatus.NOTHING_NEW)],
+    ("status", "expected"), [(0, CycleStatus.PROMOTED), (3, CycleStatus.REFUSED), (4, CycleStatus.NOTHING_NEW)]
 )
 def test_what_the_cycle_says_is_kept(
     claimed: ClaimStore, config: Path, away: QueueSettings, status: int, expected: CycleStatus
@@ -55,19 +54,18 @@ def test_what_the_cycle_says_is_kept(
     assert end.reason == "shoes lost 9 points; too large"
 
 
-def test_it_gets_the_config_and_asks_for_json(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
+@pytest.mark.parametrize(
+    ("more", "options"),
+    [("", ["--json"]), ('when = "drift"\n[drift]\njobs = ["jobs"]\n', ["--json", "--when", "drift"])],
+)
+def test_it_gets_the_config_and_what_the_schedule_asks_for(
+    claimed: ClaimStore, config: Path, away: QueueSettings, more: str, options: list[str]
+) -> None:
+    config.write_text(config.read_text() + more)
     run(away, config, "print(json.dumps({'words': sys.argv[1:]}))")
     end = claimed.end_of(SLOT)
     assert end
-    assert end.outcome == {"words": [str(config), "--json"]}
-
-
-def test_a_schedule_for_drift_asks_for_it(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
-    config.write_text(f'{config.read_text()}when = "drift"\n[drift]\njobs = ["jobs"]\n')
-    run(away, config, "print(json.dumps({'words': sys.argv[1:]}))")
-    end = claimed.end_of(SLOT)
-    assert end
-    assert end.outcome == {"words": [str(config), "--json", "--when", "drift"]}
+    assert end.outcome == {"words": [str(config), *options]}
 
 
 def test_it_is_given_up_after_some_failures(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
@@ -121,11 +119,11 @@ def test_while_another_worker_runs_a_slot_of_the_model_nothing_is_tried(
 
 
 def test_a_message_of_a_slot_that_nobody_claimed_is_passed_over(
-    book: ClaimStore, config: Path, away: QueueSettings
+    store: ClaimStore, config: Path, away: QueueSettings
 ) -> None:
     run(away, config, "raise AssertionError")
-    assert book.look().claimed == ()
-    assert book.tries(SLOT) == []
+    assert store.look().claimed == ()
+    assert store.tries(SLOT) == []
 
 
 LEAVES_A_MARK = "from pathlib import Path; Path(sys.argv[1] + '.ran').touch()"

@@ -5,26 +5,26 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from models.storage.storage import FolderStorage
 from tests.command import HANGTAG
+from tests.command import HANGTAG
 from tests.until import until
-from trainer.schedule.claims import Claims, ClaimStore
+from trainer.schedule.claims import Claim, Claims, ClaimStore
 from worker.queue.private_redis import PrivateRedis
 
 from .processes import Processes, WorkerProcess
 
-__all__ = ["Timetable"]
+__all__ = ["ScheduledModel"]
 
 
-class Timetable(Processes):
+class ScheduledModel(Processes):
     """Starts beats and train workers, and ends those that are left at the end of a test.
 
     Args:
         folder: an empty one.
         server: the Redis.
-        every: the time between slots.
+        every: the time between due times.
         environment: what leads Hangtag to the Redis. Default: its URL.
     """
 
@@ -35,13 +35,12 @@ class Timetable(Processes):
         self.server = server
         self.config = folder / "shop.toml"
         self.schedule(every)
-        self.book = ClaimStore(FolderStorage(folder / "registry" / "shop"))
+        self.store = ClaimStore(FolderStorage(folder / "registry" / "shop"))
 
     def schedule(self, every: str, more: str = "") -> None:
-        """Write the config, with this time between slots and some more settings."""
-        text = f'name = "shop"\ndata = "photos"\n[schedule]\nevery = "{every}"\n{more}'
+        """Write the config, with this time between due times and some more settings."""
         new = self.config.with_suffix(".new")
-        new.write_text(text)
+        new.write_text(f'name = "shop"\ndata = "photos"\n[schedule]\nevery = "{every}"\n{more}')
         new.replace(self.config)
 
     def order(self, **orders: object) -> None:
@@ -66,19 +65,19 @@ class Timetable(Processes):
         lines = log.read_text().splitlines() if log.exists() else []
         return Counter(json.loads(line)["what"] for line in lines)
 
-    def shelf(self) -> Claims:
+    def claims(self) -> Claims:
         """What lies beside the registry."""
-        return self.book.look()
+        return self.store.look()
 
-    def claim(self, stamp: str) -> dict[str, Any]:
-        """What a claim says."""
-        text = (self.folder / "registry" / "shop" / "schedule" / f"{stamp}.json").read_text()
-        claim: dict[str, Any] = json.loads(text)
-        return claim
+    def claim_by_hand(self, stamp: str = "20261122T030000Z") -> str:
+        """As a beat does that can do no more."""
+        claim = Claim(slot=stamp, config=str(self.config), schedule="", skipped=0, at="", by="")
+        assert self.store.claim(claim)
+        return stamp
 
-    def wait_for(self, slots: int, within_s: float = 60.0) -> None:
-        """Wait until so many slots are done."""
-        until(lambda: len(self.shelf().done) >= slots, f"{slots} slots are done", within_s)
+    def wait_for(self, count: int) -> None:
+        """Wait until so many due times are done."""
+        until(lambda: len(self.claims().done) >= count, f"{count} are done")
 
     def end_beats(self) -> None:
         """End the beats as a supervisor does."""
@@ -87,6 +86,8 @@ class Timetable(Processes):
                 process.terminate()
                 assert process.process.wait(5) == 0
 
-    def settle(self) -> None:
-        """Wait until nothing is open any more; beats queue what is."""
-        until(lambda: not self.shelf().open, "no slot is open")
+    def settle(self, *beats: WorkerProcess, more: str = "") -> None:
+        """Let nothing be due any more, and wait until all that was is done."""
+        self.schedule("9h", more)
+        until(lambda: all(beat.events("config_read") for beat in beats), "the beats know that it ends")
+        until(lambda: not self.claims().open, "nothing is open", 600)
