@@ -1,8 +1,12 @@
-"""What the steps of a cycle hand to each other, and leave as JSON in its folder."""
+"""What the steps of a cycle hand to each other, and leave as JSON in its folder.
 
-from pydantic import BaseModel, ConfigDict, Field
+Points are hundredths; names that end in ``_95`` are 95% intervals of what is named before.
+"""
+
+from pydantic import Field
 
 from models.statistics.intervals import Interval
+from trainer.retrain.cycle_folder import CycleRecord
 from worker.catalogue_diff.figures import CatalogueFigures
 
 __all__ = [
@@ -21,20 +25,12 @@ __all__ = [
 ]
 
 
-class _Record(BaseModel):
-    """Points are hundredths; names that end in ``_95`` are 95% intervals of what is named before."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Correction(_Record):
-    """What became of a reviewer's word in this cycle.
+class Correction(CycleRecord):
+    """What became of a reviewer's correction in this cycle.
 
     Attributes:
         image: the photo's path as ``dataset.csv`` writes it, or the SHA-256 of its bytes where nobody knows a path.
-        label: what it is.
         was: its label before; none where it is a new photo.
-        reviewer: who said so.
         outcome: ``applied``, ``added`` (a new photo), ``agrees`` (it had that label already), ``conflict`` (reviewers
             disagree; left out), ``dropped`` (the class is labelled no more) or ``not_found`` (nobody has that photo).
     """
@@ -46,7 +42,7 @@ class Correction(_Record):
     outcome: str
 
 
-class Collected(_Record):
+class Collected(CycleRecord):
     """What a cycle learns from (``collected.json``; the photos are in ``dataset.csv``).
 
     Attributes:
@@ -68,13 +64,12 @@ class Collected(_Record):
     ahead: str = ""
 
 
-class ClassComparison(_Record):
-    """One class on the frozen test split.
+class ClassComparison(CycleRecord):
+    """The recall of one class on the frozen test split; of a new class there is only the challenger's.
 
     Attributes:
-        champion, challenger: recall; the champion's is none for a class that it does not know.
         won, lost: photos that only the challenger, or only the champion, labels right.
-        points: challenger's recall less the champion's, in hundredths; none for a new class.
+        points: challenger's recall less the champion's.
     """
 
     photos: int
@@ -86,7 +81,7 @@ class ClassComparison(_Record):
     points_95: Interval | None = None
 
 
-class Calibration(_Record):
+class Calibration(CycleRecord):
     """Expected calibration errors on the photos that both know, and the interval of challenger's less champion's."""
 
     champion: float
@@ -94,7 +89,7 @@ class Calibration(_Record):
     difference_95: Interval
 
 
-class Automatic(_Record):
+class Automatic(CycleRecord):
     """Photos that a model labels without a person, how many of these labels are wrong, and the share that is right."""
 
     photos: int
@@ -102,7 +97,7 @@ class Automatic(_Record):
     right_95: Interval
 
 
-class Automation(_Record):
+class Automation(CycleRecord):
     """What both label by themselves.
 
     Attributes:
@@ -110,10 +105,9 @@ class Automation(_Record):
             promises nothing, and for a first model.
         challenger_precision: what the champion promises, where the challenger can promise that too.
         own_precision: what the challenger promises by its own choice, which jobs get that ask for nothing else.
-        champion, challenger: on photos of classes that both know; the champion's is none for a first model.
-        own: the challenger by its own choice, on the same.
+        champion, challenger, own: on photos of classes that both know; ``own`` is the challenger by its own choice.
         everywhere: the challenger on all test photos, those of new classes too.
-        points: photos that the challenger labels by itself less those that the champion does, in hundredths of all.
+        points: photos that the challenger labels by itself less those that the champion does.
     """
 
     champion_precision: float | None = None
@@ -127,14 +121,14 @@ class Automation(_Record):
     points_95: Interval | None = None
 
 
-class Footprint(_Record):
+class Footprint(CycleRecord):
     """The default model's size and speed on this machine, each measured in turns with the other's."""
 
     bytes: int
     images_per_s: float
 
 
-class TestChange(_Record):
+class TestChange(CycleRecord):
     """A test photo that one of both labels right and the other wrong."""
 
     image: str
@@ -146,21 +140,19 @@ class TestChange(_Record):
     challenger_confidence: float
 
 
-class Comparison(_Record):
+class Comparison(CycleRecord):
     """Champion and challenger on the same frozen test split (``comparison.json``).
 
     Attributes:
-        champion, challenger: as people say them, such as ``shop@3``; the champion is none for a first model.
+        champion, challenger: such as ``shop@3``; a first model has no champion.
         photos: test photos of classes that both know.
-        champion_accuracy, challenger_accuracy, won, lost: on these; see :class:`ClassComparison`.
-        points: challenger's accuracy less the champion's, in hundredths.
+        champion_accuracy, challenger_accuracy, won, lost, points: on these; see :class:`ClassComparison`.
         smallest_points: the smallest difference that a test of this many photos would find in four of five cases.
         challenger_all, all_photos: challenger's accuracy on all test photos, those of new classes too.
         new_classes: names that the champion does not know.
         vanished: names that the champion knows, the photos do not have, and the map does not explain.
-        calibration: none for a first model.
         automation: none without photos.
-        changes: test photos that one of both labels right and the other wrong, the surest errors first; at most 200.
+        changes: the surest errors first; at most 200.
         unread: test photos that nobody is judged on, since they are gone, changed or cannot be read any more; among
             them are those that the champion was tested with and the data has not any more.
     """
@@ -188,7 +180,7 @@ class Comparison(_Record):
     unread: int = 0
 
 
-class Check(_Record):
+class Check(CycleRecord):
     """One thing that the gate looks at; docs/retraining.md has all of them.
 
     Attributes:
@@ -202,7 +194,7 @@ class Check(_Record):
     doubtful: bool = False
 
 
-class Verdict(_Record):
+class Verdict(CycleRecord):
     """What the gate says (``verdict.json``)."""
 
     checks: tuple[Check, ...]

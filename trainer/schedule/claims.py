@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
-
 from models.storage.storage import Storage
 from models.text import numbered
-from trainer.retrain.cycle_folder import CycleStatus
+from trainer.retrain.cycle_folder import CycleRecord, CycleStatus
 from trainer.schedule.due_times import stamp_of, time_of
 
 __all__ = ["FOLDER", "SKEW", "Claim", "ClaimStore", "Claims", "End", "Try"]
@@ -34,16 +32,12 @@ _KEPT: Final = 100
 _KEPT_FOR: Final = timedelta(days=30)
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Plan(_Record):
+class _Plan(CycleRecord):
     schedule: str
     since: datetime
 
 
-class Claim(_Record):
+class Claim(CycleRecord):
     """A due time (its stamp) that a cycle runs for: claimed ``at`` a time in UTC, ``by`` a host and process.
 
     Attributes:
@@ -59,7 +53,7 @@ class Claim(_Record):
     by: str
 
 
-class Try(_Record):
+class Try(CycleRecord):
     """A worker's try to run a cycle, the first of which is 1; ``at`` is when it began.
 
     Attributes:
@@ -74,7 +68,7 @@ class Try(_Record):
     reason: str = ""
 
 
-class End(_Record):
+class End(CycleRecord):
     """How a due time ended, and after how many tries.
 
     Attributes:
@@ -220,5 +214,5 @@ def _key(stamp: str, kind: str = "") -> str:
     return f"{FOLDER}/{stamp}{kind}.json"
 
 
-def _bytes(record: _Record) -> bytes:
+def _bytes(record: CycleRecord) -> bytes:
     return record.model_dump_json(indent=1).encode()

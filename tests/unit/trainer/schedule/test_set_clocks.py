@@ -57,8 +57,8 @@ def test_a_clock_that_was_ahead_for_long_silences_no_schedule(beat: BeatWithWork
     assert max(beat.runs.values()) == 1
 
 
-@given(st.lists(st.tuples(st.sampled_from([0, 1]), st.integers(-400, 400)), max_size=30))
-@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([0, 1]), st.integers(-400, 400)), max_size=16))
+@settings(max_examples=25, deadline=None)
 def test_however_clocks_are_set_no_slot_runs_twice_and_the_next_one_runs(
     tmp_path_factory: pytest.TempPathFactory, turns: list[tuple[int, int]]
 ) -> None:
