@@ -8,7 +8,6 @@ from pathlib import Path
 
 from models.storage.storage import FolderStorage
 from tests.command import HANGTAG
-from tests.command import HANGTAG
 from tests.until import until
 from trainer.schedule.claims import Claim, Claims, ClaimStore
 from worker.queue.private_redis import PrivateRedis
