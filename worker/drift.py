@@ -7,6 +7,7 @@ photo counts once, and rows that failed do not count.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from operator import mul
 
 from pydantic import ValidationError
 
@@ -46,13 +47,12 @@ def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | No
 
 
 def _confidence_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    here, there = (_mean(answers.confidence_histogram) for answers in (found, reference))
+    """The means, as far as the middles of the bins tell."""
+    middles = [(number + 0.5) / BINS for number in range(BINS)]
+    here, there = (
+        sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (found, reference)
+    )
     return f"its confidence is {here:.2f} on average, and was {there:.2f}"
-
-
-def _mean(histogram: Sequence[int]) -> float:
-    """As far as the middles of the bins tell."""
-    return sum((number + 0.5) / BINS * count for number, count in enumerate(histogram)) / sum(histogram)
 
 
 def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:

@@ -120,7 +120,11 @@ def earlier_job(result: Path) -> Job:
         InputError: no job is there.
         JobError: it is not done, damaged, or of another version.
     """
-    for folder in _folders(result):
+    place = result.resolve()
+    folders = [job_folder(place)] if place.name else []  # but of the root of the disk
+    if place.is_dir() or place.name == RESULT_FILE:
+        folders.append(place if place.is_dir() else place.parent)
+    for folder in folders:
         job = open_job(FolderStorage(folder))
         if job is not None:
             check_done(job, result.name)
@@ -130,16 +134,6 @@ def earlier_job(result: Path) -> Job:
         "found none there; a result whose job folder is gone cannot be carried over from."
     )
     raise InputError(msg)
-
-
-def _folders(result: Path) -> Iterator[Path]:
-    place = result.resolve()
-    if place.name:  # not the root of the disk
-        yield job_folder(place)
-    if place.is_dir():
-        yield place
-    elif place.name == RESULT_FILE:
-        yield place.parent
 
 
 def _unfinished(request: LabelRequest, folder: Path) -> Job | None:

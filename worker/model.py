@@ -15,16 +15,7 @@ from models.storage.storage import Storage
 from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
 from worker.receipt import ModelName
 
-__all__ = [
-    "ModelNote",
-    "check_promise",
-    "choose_model",
-    "load_pinned",
-    "moved_words",
-    "note_model",
-    "read_note",
-    "verified_pin",
-]
+__all__ = ["check_promise", "choose_model", "load_pinned", "moved_words", "note_model", "read_note", "verified_pin"]
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:

@@ -1,7 +1,6 @@
 """``hangtag label`` as a person runs it, on real files."""
 
 import csv
-import io
 import json
 import os
 import shutil
@@ -9,10 +8,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from tests.command import HANGTAG, clean_environment, run_hangtag
 from tests.integration.processes import with_bad_formats
@@ -224,41 +221,6 @@ def test_the_photos_columns_pass_through_untouched(tmp_path: Path, catalogue: Pa
     text = output.read_text()
     assert text.startswith("sku,picture,text,ht_label,ht_confidence,ht_status")
     assert f'00123,{photo},"ä\nb",' in text
-
-
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-
-
-def broken_files(folder: Path) -> list[Path]:
-    """A photo in six formats, with bytes flipped, cut off, and inserted; some names have no ending."""
-    rng = np.random.default_rng(5)
-    photo = Image.fromarray(rng.integers(0, 255, (60, 80, 3), np.uint8))
-    files = []
-    for kind in FORMATS:
-        buffer = io.BytesIO()
-        photo.save(buffer, kind)
-        for number in range(40):
-            data = np.frombuffer(buffer.getvalue(), np.uint8).copy()
-            data[rng.integers(0, len(data), 1 + number)] = rng.integers(0, 255, 1 + number)
-            cut = len(data) if number % 2 else int(rng.integers(0, len(data)))
-            file = folder / f"{kind.lower()}-{number}"
-            file.write_bytes(data[:cut].tobytes())
-            files.append(file)
-    return files
-
-
-def test_as_many_rows_out_as_lines_in(tmp_path: Path, bundle: Path) -> None:
-    files = broken_files(tmp_path)
-    (tmp_path / "list.txt").write_text("".join(f"{file}\n" for file in files))
-    output = tmp_path / "labels.parquet"
-    done = run(tmp_path / "list.txt", bundle, output)
-    assert done.returncode == 0, done.stderr
-    rows = pq.read_table(output).to_pylist()
-    assert [row["image"] for row in rows] == [str(file) for file in files]
-    failed = [row for row in rows if row["status"] == "failed"]
-    assert failed
-    assert all(row["error"] in {"unreadable", "too_large"} and row["error_message"] for row in failed)
-    assert all(row["label"] for row in rows if row["status"] != "failed")
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ import shutil
 import sqlite3
 import time
 import uuid
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TextIO
 
 from models.process import default_cache
+from models.whole_file import open_lock
 from worker.earlier.result_table import ResultTable
 from worker.owner import boot_id
 
@@ -26,7 +28,6 @@ _MAX_BYTES: Final = 1 << 30
 """About four million photos; then nothing more is added."""
 _BUSY_S: Final = 2.0
 _LOCK: Final = "lock"
-_TRIES: Final = 100
 _OLD_S: Final = 7 * 24 * 3600.0
 
 
@@ -69,10 +70,19 @@ def cache_folder(job: str) -> Path:
     return default_cache() / "known" / f"{job}-{boot_id()[:8]}"
 
 
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """While nobody else takes or removes a folder in this place."""
+    place.mkdir(parents=True, exist_ok=True)
+    with open_lock(place / ".lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class CacheFolder:
     """A folder that stays while it is held, by any number of processes; use :meth:`hold`."""
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: TextIO) -> None:
         self.path = path
         self._lock = lock
 
@@ -83,40 +93,24 @@ class CacheFolder:
         Raises:
             OSError: the system does not let us.
         """
-        for _ in range(_TRIES):
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-                lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-            except (FileExistsError, FileNotFoundError):  # somebody removes the folder right now
-                continue
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH)
-                if _is_at(lock, path / _LOCK):
-                    return cls(path, lock)
-            except OSError:
-                os.close(lock)
-                raise
-            os.close(lock)  # it is of a folder that was removed
-        msg = f"Expected to keep {path}, it is removed again and again."
-        raise FileNotFoundError(msg)
+        with _alone(path.parent):
+            path.mkdir(exist_ok=True)
+            lock = open_lock(path / _LOCK)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            return cls(path, lock)
 
     def release(self) -> None:
         """Let it be removed by whoever likes; once."""
-        os.close(self._lock)
+        self._lock.close()
 
     @staticmethod
     def remove(path: Path) -> None:
         """Remove a folder, unless somebody holds it. It is renamed first, so that nobody uses its remains."""
-        with suppress(OSError):
-            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)  # whoever died removing it took the lock first
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_at(lock, path / _LOCK):
-                    remains = path.with_name(f".{uuid.uuid4().hex}")
-                    path.rename(remains)
-                    shutil.rmtree(remains, ignore_errors=True)
-            finally:
-                os.close(lock)
+        with suppress(OSError), _alone(path.parent), open_lock(path / _LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remains = path.with_name(f".{uuid.uuid4().hex}")
+            path.rename(remains)
+            shutil.rmtree(remains, ignore_errors=True)
 
     @staticmethod
     def remove_remains(place: Path) -> None:
@@ -125,10 +119,3 @@ class CacheFolder:
             with suppress(OSError):
                 if path.stat().st_mtime < time.time() - _OLD_S:
                     CacheFolder.remove(path)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

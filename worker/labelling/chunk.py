@@ -20,16 +20,7 @@ from worker.labelling.sandbox import decode_in_sandbox
 from worker.photos.photo import Wanted, fails_its_photo
 from worker.results import PhotoWork, RowResult, part_bytes, part_key, read_part, results_of
 
-__all__ = [
-    "MAX_STRIKES",
-    "Decoder",
-    "Finished",
-    "OpenChunk",
-    "attempt_on",
-    "earlier_attempts",
-    "forget_attempts",
-    "is_done",
-]
+__all__ = ["MAX_STRIKES", "Finished", "OpenChunk", "attempt_on", "earlier_attempts", "forget_attempts", "is_done"]
 
 _FOLDER: Final = "inhand"
 _WIDTH: Final = 12

@@ -24,6 +24,7 @@ READ_TIMEOUT_S: Final = 30.0
 MAX_PAUSE_S: Final = 30.0
 MAX_REDIRECTS: Final = 5
 _PIECE: Final = 256 * 1024
+_WINDOW_S: Final = 60.0
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _OK: Final = 200
@@ -39,8 +40,7 @@ class WebLimits:
         max_bytes: of the file, once it is unpacked.
         pauses_s: before each try but the first, where faults are such as pass.
         answer_s: until an answer's headers are there.
-        window_s: in each such time ``least_bytes`` must come.
-        least_bytes: see there.
+        least_bytes: must come in each minute.
         total_s: one try's.
         clock: seconds that only grow.
     """
@@ -48,7 +48,6 @@ class WebLimits:
     max_bytes: int = 32 * 10**9
     pauses_s: Sequence[float] = (0.5, 1.0, 2.0)
     answer_s: float = 60.0
-    window_s: float = 60.0
     least_bytes: int = 64 * 1024
     total_s: float = 24 * 3600.0
     clock: Callable[[], float] = time.monotonic
@@ -229,7 +228,7 @@ async def _paced(answer: ClientResponse, wanted: _Wanted) -> AsyncIterator[bytes
         if now - start > limits.total_s:
             msg = f"{wanted.expected} within {limits.total_s / 3600:,.0f} h, it takes longer; cut it in pieces."
             raise JobError(msg)
-        if now - since >= limits.window_s:
+        if now - since >= _WINDOW_S:
             if count < limits.least_bytes:
                 msg = (
                     f"{wanted.expected}, it is too slow: {count:,} bytes came in {now - since:,.0f} s; try later, "

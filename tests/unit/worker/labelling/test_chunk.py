@@ -151,21 +151,11 @@ def test_attempts_do_not_hide_each_others_rows(tmp_path: Path) -> None:
     assert earlier_attempts(storage, 3).rows == set()
 
 
-def test_a_row_that_was_put_down_is_no_suspect(tmp_path: Path) -> None:
+def test_a_row_is_a_suspect_only_while_it_is_in_hand(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     with attempt_on(storage, 0) as note:
-        note(123456)
-        assert earlier_attempts(storage, 0).rows == {123456}
-        note(7)
-        assert earlier_attempts(storage, 0).rows == {7}
-        note(None)
-        assert earlier_attempts(storage, 0).rows == set()
-
-
-def test_an_attempt_that_ends_by_itself_leaves_nothing(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path)
-    attempt = attempt_on(storage, 0)
-    attempt.__enter__()(1)
-    assert earlier_attempts(storage, 0).rows == {1}
-    attempt.__exit__(RuntimeError, RuntimeError(), None)
-    assert earlier_attempts(storage, 0).rows == set()
+        for row in (123456, 7, None):
+            note(row)
+            assert earlier_attempts(storage, 0).rows == (set() if row is None else {row})
+        note(1)
+    assert earlier_attempts(storage, 0) == (0, set()), "a try that ended by itself leaves nothing"

@@ -158,7 +158,7 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table([draw(dirty), *columns], names=["image", "a.b", "ä", ""][: 1 + len(columns)])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(table=tables())
 def test_any_table_is_refused_at_once_or_comes_out_whole(
     table: pa.Table, tmp_path_factory: pytest.TempPathFactory

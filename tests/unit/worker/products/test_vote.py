@@ -13,30 +13,28 @@ def product(photos: int = 2, readable: int | None = None, doubts: dict[ReviewRea
     return Product("A-1", photos, photos if readable is None else readable, doubts or {})
 
 
-def test_the_mean_over_readable_photos_is_the_confidence() -> None:
-    told = decide(product(3, 2), [ClassShare("hat", 0.5, 0, 0), ClassShare("shoe", 1.5, 2, 2)])
-    assert told == Verdict("shoe", 0.75, Status.LABELED, None, 1.0)
+LABELED, REVIEW = Status.LABELED, Status.REVIEW
+VOTES = {
+    "the mean over readable photos": (
+        product(3, 2), [("hat", 0.5, 0, 0), ("shoe", 1.5, 2, 2)], (0.75, LABELED, None, 1),
+    ),
+    "two sure labels": (
+        product(9), [("hat", 0.9, 1, 1), ("shoe", 7.2, 8, 8)], (0.8, REVIEW, ReviewReason.DISAGREEMENT, 8 / 9),
+    ),
+    "a sure photo that is outvoted": (
+        product(3, doubts={THRESHOLD: 2}), [("hat", 0.9, 1, 1), ("shoe", 1.5, 2, 0)], (0.5, REVIEW, THRESHOLD, 2 / 3),
+    ),
+    "one sure photo that agrees": (
+        product(4, doubts={UNKNOWN: 2}), [("hat", 0.2, 3, 0), ("shoe", 1.0, 1, 1)], (0.25, LABELED, None, 0.25),
+    ),
+}  # fmt: skip
 
 
-def test_two_sure_labels_are_a_disagreement_whatever_the_vote() -> None:
-    told = decide(product(9), [ClassShare("hat", 0.9, 1, 1), ClassShare("shoe", 7.2, 8, 8)])
-    assert (told.label, told.status, told.reason) == ("shoe", Status.REVIEW, ReviewReason.DISAGREEMENT)
-    assert told.agreement == pytest.approx(8 / 9)
-
-
-def test_a_sure_photo_that_is_outvoted_labels_nothing() -> None:
-    told = decide(product(3, doubts={THRESHOLD: 2}), [ClassShare("hat", 0.9, 1, 1), ClassShare("shoe", 1.0, 2, 0)])
-    assert (told.label, told.status, told.reason) == ("shoe", Status.REVIEW, THRESHOLD)
-
-
-def test_one_sure_photo_is_enough_where_the_vote_says_the_same() -> None:
-    told = decide(product(3, doubts={UNKNOWN: 2}), [ClassShare("hat", 0.2, 2, 0), ClassShare("shoe", 1.0, 1, 1)])
-    assert (told.label, told.status, told.reason, told.agreement) == (
-        "shoe",
-        Status.LABELED,
-        None,
-        pytest.approx(1 / 3),
-    )
+@pytest.mark.parametrize(("voters", "shares", "said"), VOTES.values(), ids=VOTES)
+def test_the_vote_is_the_likeliest_class_and_sure_photos_decide_whether_it_labels(voters, shares, said) -> None:
+    told = decide(voters, [ClassShare(*share) for share in shares])
+    assert (told.label, told.status, told.reason) == ("shoe", *said[1:3])
+    assert (told.confidence, told.agreement) == pytest.approx((said[0], said[3]))
 
 
 def test_a_product_without_a_readable_photo_failed() -> None:
@@ -44,15 +42,10 @@ def test_a_product_without_a_readable_photo_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("doubts", "reason"),
-    [
-        ({THRESHOLD: 2, UNKNOWN: 1}, THRESHOLD),
-        ({THRESHOLD: 1, UNKNOWN: 2}, UNKNOWN),
-        ({THRESHOLD: 1, UNKNOWN: 1}, UNKNOWN),
-        ({}, None),
-    ],
+    ("threshold", "unknown", "reason"), [(2, 1, THRESHOLD), (1, 2, UNKNOWN), (1, 1, UNKNOWN), (0, 0, None)]
 )
-def test_the_commonest_doubt_is_the_reason(doubts, reason) -> None:
+def test_the_commonest_doubt_is_the_reason(threshold: int, unknown: int, reason: ReviewReason | None) -> None:
+    doubts = {name: count for name, count in ((THRESHOLD, threshold), (UNKNOWN, unknown)) if count}
     assert decide(product(doubts=doubts), [ClassShare("shoe", 1.0, 2, 0)]).reason is reason
 
 

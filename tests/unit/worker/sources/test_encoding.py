@@ -119,7 +119,7 @@ def test_what_is_no_text_has_no_encoding(tmp_path: Path, name: str) -> None:
 
 
 @given(good=st.text(st.characters(codec="utf-8"), max_size=50), rest=st.binary(max_size=50))
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_the_first_bad_byte_is_where_decoding_fails(tmp_path_factory, good, rest) -> None:
     file = tmp_path_factory.mktemp("bad") / "a"
     data = good.encode() + b"\xff" + rest
