@@ -39,13 +39,13 @@ def hangtag(*words: object, environment: Mapping[str, str] | None = None) -> str
     return subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
 
 
-def make_material(photos: Path | None, model: Path | None, scratch: Path) -> tuple[Path, Path]:
-    """The folder of photos and the bundle; made in ``scratch`` where they are not given."""
+def make_material(photos: Path | None, model: Path | None, scratch: Path, drawn: int = 1000) -> tuple[Path, Path]:
+    """The folder of photos and the bundle; made in ``scratch`` where they are not given, of so many drawn photos."""
     if photos and model:
         return photos, model
     demo = scratch / "demo"
     if not (demo / "bundles" / "demo").is_dir():
-        hangtag("demo", "--out", demo)
+        hangtag("demo", "--out", demo, "--photos", drawn)
     return photos or demo / "photos", model or demo / "bundles" / "demo"
 
 

@@ -1,14 +1,16 @@
 """Jobs of which only the photos matter, and how to take these."""
 
 import time
+from contextlib import closing
 
+from models.errors import ImageError
 from models.storage.storage import FolderStorage
 from worker.job import Job, JobOptions, JobSpec, ModelPin
 from worker.photos.photo import Photo, Wanted
-from worker.photos.source import Photos
+from worker.photos.source import Photos, photos_of
 from worker.priority import Priority
 
-__all__ = ["photo_job", "take_all", "wanted"]
+__all__ = ["outcome_of", "photo_job", "take_all", "wanted"]
 
 _PIN = ModelPin(
     path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64, precision=0.95
@@ -56,3 +58,10 @@ def take_all(source: Photos, count: int) -> list[Photo]:
             photos.append(photo)
         assert time.monotonic() < deadline, f"{len(photos)} of {count} photos came."
     return sorted(photos, key=lambda photo: (photo.wanted.chunk, photo.wanted.row))
+
+
+def outcome_of(root, cell: str | None, *, confined: bool = True, lookup=None) -> bytes | ImageError | None:
+    """What comes of a cell whose relative path starts at ``root``."""
+    with closing(photos_of(photo_job(root, confined=confined), lookup=lookup)) as source:
+        source.want(wanted(cell), {})
+        return take_all(source, 1)[0].outcome

@@ -1,7 +1,7 @@
 """Which addresses photos may be fetched from: public ones, and those of hosts that a person named."""
 
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from models.errors import ImageError, ImageFault, InputError
@@ -9,80 +9,35 @@ from worker.photos.cells import AUTHORITY, Target, canonical_host, place_of
 
 __all__ = ["Addresses", "check_allow_hosts", "is_public"]
 
-_NOT_PUBLIC: Final = tuple(
-    map(
-        IPv4Network,
-        (
-            "0.0.0.0/8",  # this network
-            "10.0.0.0/8",  # private
-            "100.64.0.0/10",  # carriers' NAT; metadata of Alibaba
-            "127.0.0.0/8",  # loopback
-            "168.63.129.16/32",  # metadata of Azure
-            "169.254.0.0/16",  # link-local; metadata of most clouds
-            "172.16.0.0/12",  # private
-            "192.0.0.0/24",  # protocols; metadata of Oracle
-            "192.0.2.0/24",  # documentation
-            "192.88.99.0/24",  # 6to4 relays
-            "192.168.0.0/16",  # private
-            "198.18.0.0/15",  # benchmarks
-            "198.51.100.0/24",  # documentation
-            "203.0.113.0/24",  # documentation
-            "224.0.0.0/4",  # multicast
-            "240.0.0.0/4",  # reserved, broadcast
-        ),
-    )
+
+def _networks(*lines: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(network) for line in lines for network in line.split())
+
+
+_NOT_PUBLIC: Final = _networks(
+    "0.0.0.0/8 127.0.0.0/8",  # this network, loopback
+    "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",  # private
+    "100.64.0.0/10 168.63.129.16/32 192.0.0.0/24",  # carriers' NAT, protocols; metadata of Alibaba, Azure, Oracle
+    "169.254.0.0/16",  # link-local; metadata of most clouds
+    "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 198.18.0.0/15 192.88.99.0/24",  # documentation, benchmarks, 6to4
+    "224.0.0.0/4 240.0.0.0/4",  # multicast, reserved, broadcast
+    "2001::/23 2002::/16",  # protocols; Teredo and 6to4, which hold IPv4 addresses
+    "2001:db8::/32 3fff::/20",  # documentation
 )
-"""IANA's registry of special-purpose IPv4 addresses, and clouds' metadata."""
+"""IANA's registries of special-purpose addresses, and clouds' metadata."""
 
 _PUBLIC_6: Final = IPv6Network("2000::/3")
-_NOT_PUBLIC_6: Final = tuple(
-    map(
-        IPv6Network,
-        (
-            "2001::/23",  # protocols; Teredo, which holds an IPv4 address, among them
-            "2001:db8::/32",  # documentation
-            "2002::/16",  # 6to4, which holds an IPv4 address
-            "3fff::/20",  # documentation
-        ),
-    )
-)
 _NAT64: Final = IPv6Network("64:ff9b::/96")
-_METADATA: Final = frozenset(
-    map(
-        IPv4Address,
-        (
-            "100.100.100.200",  # Alibaba
-            "168.63.129.16",  # Azure
-            "169.254.0.23",  # Tencent
-            "169.254.42.42",  # Scaleway
-            "169.254.169.254",  # AWS, Azure, Google, Oracle and most others
-            "169.254.170.2",  # containers on AWS
-            "169.254.170.23",  # pods on AWS
-            "192.0.0.192",  # Oracle
-        ),
-    )
+_METADATA: Final = _networks(
+    "169.254.169.254 169.254.170.2 169.254.170.23",  # AWS, Azure, Google, Oracle and most others; containers and pods
+    "100.100.100.200 168.63.129.16 192.0.0.192",  # Alibaba, Azure, Oracle
+    "169.254.0.23 169.254.42.42",  # Tencent, Scaleway
 )
-_NEVER_BY_NAME: Final = tuple(
-    map(
-        IPv4Network,
-        ("0.0.0.0/8", "100.100.100.200/32", "168.63.129.16/32", "169.254.0.0/16", "192.0.0.0/24", "224.0.0.0/3"),
-    )
-)
-_NEVER_BY_NAME_6: Final = tuple(
-    map(
-        IPv6Network,
-        (
-            "::/128",
-            "fd00:42::42/128",  # metadata of Scaleway
-            "fd00:100::100:200/128",  # metadata of Alibaba
-            "fd00:a9fe:a9fe::/48",  # metadata of Akamai (Linode)
-            "fd00:c1::/32",  # metadata of Oracle
-            "fd00:ec2::/32",  # metadata of AWS, and of its containers
-            "fd20:ce::/32",  # metadata of Google
-            "fe80::/10",  # link-local
-            "ff00::/8",  # multicast
-        ),
-    )
+_NEVER_BY_NAME: Final = _networks(
+    "0.0.0.0/8 100.100.100.200 168.63.129.16 169.254.0.0/16 192.0.0.0/24 224.0.0.0/3",
+    "::/128 fe80::/10 ff00::/8",  # unspecified, link-local, multicast
+    "fd00:42::42 fd00:100::100:200 fd00:a9fe:a9fe::/48",  # metadata of Scaleway, Alibaba, Akamai (Linode)
+    "fd00:c1::/32 fd00:ec2::/32 fd20:ce::/32",  # metadata of Oracle, AWS (of its containers, too), Google
 )
 """Metadata, link-local, multicast: a name that leads here is not what whoever allowed it had in mind."""
 
@@ -93,11 +48,9 @@ _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 def is_public(address: str) -> bool:
     """Whether an IP address is public. An IPv6 address that wraps an IPv4 address counts as that."""
     found = _unwrapped(address)
-    if isinstance(found, IPv4Address):
-        return not any(found in network for network in _NOT_PUBLIC)
-    if found not in _PUBLIC_6 or any(found in network for network in _NOT_PUBLIC_6):
+    if any(found in network for network in _NOT_PUBLIC):
         return False
-    return _METADATA.isdisjoint(_held(found))
+    return isinstance(found, IPv4Address) or (found in _PUBLIC_6 and not _holds_metadata(found))
 
 
 def check_allow_hosts(hosts: Sequence[str]) -> None:
@@ -166,9 +119,13 @@ def _unwrapped(address: str) -> IPv4Address | IPv6Address:
 
 def _may_be_named(address: str) -> bool:
     found = _unwrapped(address)
-    if isinstance(found, IPv4Address):
-        return not any(found in network for network in _NEVER_BY_NAME)
-    return not any(found in network for network in _NEVER_BY_NAME_6) and _METADATA.isdisjoint(_held(found))
+    if any(found in network for network in _NEVER_BY_NAME):
+        return False
+    return isinstance(found, IPv4Address) or not _holds_metadata(found)
+
+
+def _holds_metadata(address: IPv6Address) -> bool:
+    return any(held in network for held in _held(address) for network in _METADATA)
 
 
 def _held(address: IPv6Address) -> Iterator[IPv4Address]:

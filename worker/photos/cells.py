@@ -2,8 +2,10 @@
 
 import binascii
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Final
@@ -17,12 +19,10 @@ from worker.places import scheme_of
 
 __all__ = [
     "AUTHORITY",
-    "MAX_URL",
     "Cells",
-    "OnDisk",
+    "ReadPhoto",
     "Scheme",
     "Target",
-    "Written",
     "canonical_host",
     "joined",
     "parse_url",
@@ -30,8 +30,7 @@ __all__ = [
     "place_of",
 ]
 
-_NO_BYTE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-MAX_URL: Final = 8000
+_MAX_URL: Final = 8000
 """Characters; hosts refuse longer ones."""
 AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\x00-\x1f\x7f\[\]@:/?#\\%<>^`{|}\"]+))(?::(\d{1,5}))?")
 _PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^#]*)", re.IGNORECASE)
@@ -65,7 +64,6 @@ class Target:
 
     Attributes:
         text: the URL as it is sent.
-        scheme: how.
         host: a name, an IPv4 address, or an IPv6 address without its brackets; of S3 the bucket.
         port: of the host; 0 of a bucket.
     """
@@ -93,32 +91,8 @@ def place_of(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-@dataclass(frozen=True)
-class OnDisk:
-    """A photo on this machine's disk.
-
-    Attributes:
-        path: where.
-        within: the folder that it must really lie in; none where it may lie anywhere.
-    """
-
-    path: Path
-    within: Path | None
-
-    def read(self) -> bytes:
-        """Its bytes; raises ``ImageError``."""
-        return read_photo(self.path, self.within)
-
-
-@dataclass(frozen=True)
-class Written:
-    """A photo that its cell holds."""
-
-    uri: str
-
-    def read(self) -> bytes:
-        """Its bytes; raises ``ImageError``."""
-        return photo_in(self.uri)
+ReadPhoto = Callable[[], bytes]
+"""Gives the bytes of a photo on this machine; raises ``ImageError``."""
 
 
 class Cells:
@@ -136,7 +110,7 @@ class Cells:
         self._root = Path(root)
         self._within = self._root.resolve() if confined else None
 
-    def place(self, cell: str | None) -> OnDisk | Written | Target:
+    def place(self, cell: str | None) -> ReadPhoto | Target:
         """Where a cell's photo is.
 
         Raises:
@@ -149,26 +123,23 @@ class Cells:
         with fails_its_photo(ImageFault.REFUSED, repr(cell[:200])):
             return self._place(cell)
 
-    def _place(self, cell: str) -> OnDisk | Written | Target:
+    def _place(self, cell: str) -> ReadPhoto | Target:
         if not cell.isascii() and _UNPAIRED.search(cell):  # bytes that were not UTF-8 stand in it as lone surrogates
             came = cell[:200].encode(errors="surrogateescape")
             msg = f"Expected the path or the URL of a photo in UTF-8, got {came!r}; save the catalogue in UTF-8."
             raise ImageError(msg, ImageFault.REFUSED)
         scheme = scheme_of(cell)
-        if scheme is None:
-            return self._on_disk(cell) if self._base is None else parse_url(joined(self._base, cell))
+        if scheme is None and self._base is None:
+            path = self._root / cell
+            if self._within and path.is_relative_to(self._root):
+                path = self._within / path.relative_to(self._root)  # the folder as the system calls it
+            return partial(read_photo, path, self._within)
+        if scheme is None or scheme in _REMOTE:
+            return parse_url(cell if scheme else joined(self._base or "", cell))
         if scheme == "data":
-            return Written(cell)
-        if scheme in _REMOTE:
-            return parse_url(cell)
+            return partial(photo_in, cell)
         msg = f"Expected a path, or a URL of http, https, s3 or data, got {cell[:200]!r} of {scheme[:40]}; copy it."
         raise ImageError(msg, ImageFault.REFUSED)
-
-    def _on_disk(self, cell: str) -> OnDisk:
-        path = self._root / cell
-        if self._within and path.is_relative_to(self._root):
-            path = self._within / path.relative_to(self._root)  # the folder as the system calls it
-        return OnDisk(path, self._within)
 
     def url(self, cell: str | None) -> str | None:
         """Where a cell's photo is asked for; none where it does not come over a network, or not at all."""
@@ -189,8 +160,8 @@ def parse_url(text: str) -> Target:
     """
     text = text.strip()
     parts = _PARTS.match(text)
-    if len(text) > MAX_URL or _UNSENDABLE.search(text) or not parts:
-        raise _refused_url(text, f"a URL of at most {MAX_URL:,} printable characters")
+    if len(text) > _MAX_URL or _UNSENDABLE.search(text) or not parts:
+        raise _refused_url(text, f"a URL of at most {_MAX_URL:,} printable characters")
     try:
         scheme = Scheme(parts[1].lower())
     except ValueError:
@@ -269,29 +240,27 @@ def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
         raise _malformed(uri, "a comma before the data")
     is_base64 = head.lower().endswith(";base64")
     least = len(body) - 2 * body.count("%")  # bytes that there must be, before any is copied
-    if (least // 4 * 3 - 2 if is_base64 else least) > max_bytes:
-        raise _too_large(max_bytes)
+    _check_size(least // 4 * 3 - 2 if is_base64 else least, max_bytes)
     if not body.isascii():
         raise _malformed(uri, "ASCII")
-    written = body.encode("ascii")
-    if _NO_BYTE.search(written):
+    if _STRAY_PERCENT.search(body):
         raise _malformed(uri, "two hexadecimal digits after each %")
-    data = unquote_to_bytes(written)
+    data = unquote_to_bytes(body)
     if is_base64:
         try:
             data = binascii.a2b_base64(data, strict_mode=True)
         except binascii.Error as error:
             raise _malformed(uri, "base64") from error
-    if len(data) > max_bytes:
-        raise _too_large(max_bytes)
+    _check_size(len(data), max_bytes)
     return data
 
 
 def _malformed(uri: str, expected: str) -> ImageError:
-    msg = f"Expected {expected} in a data URI, got {uri[:60]!r}…; write it anew, or give a path or a URL."
+    msg = f"Expected {expected} in a data URI, got {uri[:60]!r}…; write it again, or give a path or a URL."
     return ImageError(msg, ImageFault.REFUSED)
 
 
-def _too_large(max_bytes: int) -> ImageError:
-    msg = f"Expected at most {max_bytes:,} bytes in a data URI, got more; save a smaller copy."
-    return ImageError(msg, ImageFault.TOO_LARGE)
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        msg = f"Expected at most {max_bytes:,} bytes in a data URI, got more; save a smaller copy."
+        raise ImageError(msg, ImageFault.TOO_LARGE)

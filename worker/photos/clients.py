@@ -4,7 +4,6 @@ import socket
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
@@ -15,14 +14,14 @@ from models.errors import ImageError, ImageFault, JobError
 from models.text import one_line
 from worker.photos.address import Addresses
 from worker.photos.cells import Scheme, Target, parse_url
-from worker.photos.fetch import Came, Failed, Fetch, Moved, Outcome, Trouble, download_error, strong
+from worker.photos.fetch import Came, Fetch, Moved, Outcome, Trouble, download_error, strong
 from worker.photos.names import CheckedNames, Lookup, checked_socket
 from worker.photos.photo import Limits
 
 if TYPE_CHECKING:
     from worker.photos.over_s3 import S3Client
 
-__all__ = ["Clients", "HttpClient", "check_s3"]
+__all__ = ["Clients"]
 
 _HEADERS: Final = {"User-Agent": "hangtag", "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
 _WHOLE: Final = frozenset({200, 203})
@@ -37,19 +36,37 @@ _LONGEST_AFTER_S: Final = 1e9
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
-class HttpClient:
-    """Asks web servers; made within the event loop."""
+class Clients:
+    """A client for web servers, and one for S3 once it is asked for; made within the event loop."""
 
     def __init__(self, limits: Limits, addresses: Addresses, lookup: Lookup) -> None:
+        self._limits = limits
         self._addresses = addresses
         names = CheckedNames(addresses, lookup, limits.connect_s)
         self._keeping = _session(limits, names, addresses, keep=True)
         self._brief = _session(limits, names, addresses, keep=False)
+        self._s3: S3Client | None = None
 
     async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
-        """See :meth:`worker.photos.downloads.Client.ask`; connections to hosts with one photo are not kept."""
+        """Try once; the bytes go to ``fetch``. ``keep`` the connection: the host is likely to be asked again soon.
+
+        Raises:
+            ImageError: another try would not change it.
+            HangtagError: this machine lacks something.
+        """
+        if fetch.target.scheme is not Scheme.S3:
+            return await self._ask_web(fetch, self._keeping if keep else self._brief)
+        if self._s3 is None:
+            try:
+                from worker.photos.over_s3 import S3Client
+            except ImportError as error:
+                msg = "Expected aiobotocore for photos in S3, it is not installed; pip install 'hangtag[s3]' here."
+                raise JobError(msg) from error
+            self._s3 = S3Client(self._limits)
+        return await self._s3.ask(fetch)
+
+    async def _ask_web(self, fetch: Fetch, session: aiohttp.ClientSession) -> Outcome:
         self._addresses.check_literal(fetch.target)
-        session = self._keeping if keep else self._brief
         headers = {"If-None-Match": fetch.known_as} if fetch.known_as else None
         silent = True
         try:
@@ -58,14 +75,16 @@ class HttpClient:
                 silent = False
                 return await _read(fetch, answer)
         except (aiohttp.ClientError, OSError) as error:  # timeouts are among these
-            return _failure(fetch, error, silent=silent)
+            return _trouble(fetch, error, silent=silent)
         except ValueError:  # of a header that is nonsense
             return Trouble("answered what is no HTTP")
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Let go of connections."""
         await self._keeping.close()
         await self._brief.close()
+        if self._s3:
+            await self._s3.close()
 
 
 def _session(limits: Limits, names: CheckedNames, addresses: Addresses, *, keep: bool) -> aiohttp.ClientSession:
@@ -102,24 +121,23 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
         return Trouble(said + wish, after_s=after_s)
     if status in _GONE:
         msg = f"Expected a photo at {fetch.url[:300]}, its host {said}; check the URL."
-        return Failed(ImageError(msg, ImageFault.MISSING))
-    return Failed(download_error(fetch.url, f"its host {said}; see that it can be fetched without signing in"))
+        raise ImageError(msg, ImageFault.MISSING)
+    raise download_error(fetch.url, f"its host {said}; see that it can be fetched without signing in")
 
 
-async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
+async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Came:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in {"identity", ""}:
         sent = f"its host sent it compressed ({one_line(coding, 60)})"
-        came = f"{sent}, which was not asked for; let it send photos as they are"
-        return Failed(download_error(fetch.url, came))
+        raise download_error(fetch.url, f"{sent}, which was not asked for; let it send photos as they are")
     if answer.content_length:
-        fetch.intake.check(answer.content_length)
+        fetch.check(answer.content_length)
     while chunk := await answer.content.readany():
-        await fetch.intake.add(chunk)
-    return Came(fetch.intake.whole(), strong(answer.headers.get("ETag")))
+        await fetch.add(chunk)
+    return Came(fetch.whole(), strong(answer.headers.get("ETag")))
 
 
-def _moved(target: Target, location: str) -> Outcome:
+def _moved(target: Target, location: str) -> Moved:
     there = parse_url(urljoin(target.text, location.strip()))
     if there.scheme is Scheme.S3 or (target.scheme is Scheme.HTTPS and there.scheme is Scheme.HTTP):
         msg = f"Expected {target.text[:200]} to redirect to https, it leads to {there.text[:200]}; name another URL."
@@ -140,59 +158,22 @@ def _retry_after(said: str) -> float | None:
     return min(max(0.0, seconds), _LONGEST_AFTER_S)
 
 
-def _failure(fetch: Fetch, error: Exception, *, silent: bool) -> Outcome:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return Failed(download_error(fetch.url, f"its host is not who it says: {error}; mend its certificate"))
-    if isinstance(error, aiohttp.InvalidURL):
-        return Failed(ImageError(f"Expected a URL, got {fetch.url[:300]}; correct it.", ImageFault.REFUSED))
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        lasting = isinstance(error.os_error, socket.gaierror) and error.os_error.errno in _NO_SUCH_NAME
-        return Trouble(f"has no address ({error.os_error.strerror})", silent=True, lasting=lasting)
-    said_something = isinstance(error, aiohttp.ClientResponseError)
-    return Trouble(_trouble(error, silent=silent), silent=silent and not said_something)
-
-
-def _trouble(error: Exception, *, silent: bool) -> str:
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"answered what is no HTTP ({one_line(error.message, 60)})"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot be reached ({error.os_error.strerror})"
-    if not silent:
-        return "broke off in the middle of it"
-    return "does not answer" if isinstance(error, TimeoutError) else "hung up"
-
-
-def check_s3() -> None:
-    """Refuse to ask S3 on a machine that lacks the packages for it.
-
-    Raises:
-        JobError: they are missing; it is the machine that wants something, not the row.
-    """
-    if find_spec("aiobotocore") is None:
-        msg = "Expected aiobotocore for photos in S3, it is not installed; pip install 'hangtag[s3]' on this machine."
-        raise JobError(msg)
-
-
-class Clients:
-    """A client for web servers, and one for S3 once it is asked for; made within the event loop."""
-
-    def __init__(self, limits: Limits, addresses: Addresses, lookup: Lookup) -> None:
-        self._limits = limits
-        self._http = HttpClient(limits, addresses, lookup)
-        self._s3: S3Client | None = None
-
-    async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
-        """See :meth:`worker.photos.downloads.Client.ask`."""
-        if fetch.target.scheme is not Scheme.S3:
-            return await self._http.ask(fetch, keep=keep)
-        if self._s3 is None:
-            from worker.photos.over_s3 import S3Client
-
-            self._s3 = S3Client(self._limits)
-        return await self._s3.ask(fetch, keep=keep)
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._http.close()
-        if self._s3:
-            await self._s3.close()
+def _trouble(fetch: Fetch, error: Exception, *, silent: bool) -> Trouble:
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            raise download_error(fetch.url, f"its host is not who it says: {error}; mend its certificate") from error
+        case aiohttp.InvalidURL():
+            msg = f"Expected a URL, got {fetch.url[:300]}; correct it."
+            raise ImageError(msg, ImageFault.REFUSED) from error
+        case aiohttp.ClientConnectorDNSError(os_error=reason):
+            lasting = isinstance(reason, socket.gaierror) and reason.errno in _NO_SUCH_NAME
+            return Trouble(f"has no address ({reason.strerror})", silent=True, lasting=lasting)
+        case aiohttp.ClientResponseError(message=message):
+            return Trouble(f"answered what is no HTTP ({one_line(message, 60)})")
+        case aiohttp.ClientConnectorError(os_error=reason):
+            why = f"cannot be reached ({reason.strerror})"
+        case _ if not silent:
+            why = "broke off in the middle of it"
+        case _:
+            why = "does not answer" if isinstance(error, TimeoutError) else "hung up"
+    return Trouble(why, silent=silent)

@@ -1,30 +1,15 @@
-"""One photo on its way, for all the rows that want it: its bytes, the memory that all may take, what a try gave."""
+"""One photo on its way: what a try gives, its bytes as they come, and the memory that all photos may take."""
 
 import asyncio
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from models.errors import ImageError, ImageFault
 from worker.photos.cells import Target
-from worker.photos.photo import Limits, Wanted
+from worker.photos.photo import Limits
 
-__all__ = [
-    "Arrival",
-    "Ask",
-    "Came",
-    "Chunk",
-    "Failed",
-    "Fetch",
-    "Intake",
-    "MemoryBudget",
-    "Moved",
-    "Outcome",
-    "Trouble",
-    "download_error",
-    "strong",
-]
+__all__ = ["Came", "Fetch", "MemoryBudget", "Moved", "Outcome", "Trouble", "download_error", "strong"]
 
 _FREE: Final = 256 * 1024
 """Bytes that each photo may have without asking; most have no more."""
@@ -34,14 +19,10 @@ _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 
 @dataclass(frozen=True)
 class Came:
-    """A photo's bytes; none if the host says that they have not changed.
-
-    Attributes:
-        etag: strong, or none.
-    """
+    """A photo's bytes; none if the host says that they have not changed."""
 
     data: bytes | None
-    etag: str | None
+    etag: str | None  # a strong one
 
 
 @dataclass(frozen=True)
@@ -53,29 +34,15 @@ class Moved:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What may be gone at the next try.
+    """What may be gone at the next try."""
 
-    Attributes:
-        why: to be read after "the host".
-        silent: whether the host said nothing at all.
-        after_s: when to come again, where the host says so.
-        lasting: whether another try within the minute would be in vain.
-    """
-
-    why: str
-    silent: bool = False
-    after_s: float | None = None
-    lasting: bool = False
+    why: str  # to be read after "the host"
+    silent: bool = False  # whether the host said nothing at all
+    after_s: float | None = None  # when to come again, where the host says so
+    lasting: bool = False  # whether another try within the minute would be in vain
 
 
-@dataclass(frozen=True)
-class Failed:
-    """What another try would not change."""
-
-    error: ImageError
-
-
-Outcome = Came | Moved | Trouble | Failed
+Outcome = Came | Moved | Trouble
 
 
 def strong(etag: str | None) -> str | None:
@@ -89,84 +56,93 @@ def download_error(url: str, came: str) -> ImageError:
 
 
 class MemoryBudget:
-    """Counts bytes. The loop's thread adds, the thread that takes photos takes away; each writes numbers of its own."""
+    """Counts the bytes that have come and were not taken; used within the event loop."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.short = False
-        self._came = 0
-        self._taken = 0
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held = 0
         self._ready = 0
-        self._growing: dict[Intake, asyncio.Future[None]] = {}
-        self._favoured: Intake | None = None
+        self._favoured: Fetch | None = None
+        self._freed = asyncio.Event()
 
     @property
     def free(self) -> bool:
-        """Whether there is room for one more; if not, somebody waits for :meth:`look_again`."""
-        if self._came - self._taken < self.limits.room:
-            return True
-        self.short = True  # before the second look: what is taken between them is told
-        return self._came - self._taken < self.limits.room
+        """Whether there is room for one more photo."""
+        return self._held < self._size
+
+    async def room(self, fetch: "Fetch | None" = None) -> None:
+        """Wait until a photo may begin, or a large one that is named may come on."""
+        while not (self.free or (fetch and self._favours(fetch))):
+            self._freed.clear()
+            await self._freed.wait()
+
+    def _favours(self, fetch: "Fetch") -> bool:
+        """One large photo may always come on while no photo is ready: else all would wait for one another."""
+        if self._favoured is None and not self._ready:
+            self._favoured = fetch
+        return self._favoured is fetch
 
     def add(self, size: int) -> None:
         """Bytes have come."""
-        self._came += size
+        self._held += size
 
-    def ended(self, intake: "Intake", ready: int, dropped: int) -> None:
-        """A download is over: ``ready`` of its bytes wait to be taken, ``dropped`` of them are gone."""
-        self._ready += ready
-        self._came -= dropped
-        if self._favoured is intake:
+    def end(self, fetch: "Fetch", *, ready: bool) -> None:
+        """A try is over: its bytes wait to be taken, or they are gone."""
+        if ready:
+            self._ready += fetch.size
+        else:
+            self._held -= fetch.size
+        if self._favoured is fetch:
             self._favoured = None
-        if self._growing:
-            self.look_again()
+        self._look_again()
 
-    def took(self, size: int) -> bool:
-        """A photo was taken; says whether to call :meth:`look_again` in the loop's thread."""
-        self._taken += size
-        if not self.short:  # never written then: somebody may just begin to wait
-            return False
-        self.short = False
-        return True
+    def release(self, size: int) -> None:
+        """A photo was taken."""
+        self._held -= size
+        self._ready -= size
+        self._look_again()
 
-    def look_again(self) -> None:
-        """Let those grow that can."""
-        for intake in list(self._growing):
-            if self._may_grow(intake):
-                self._growing.pop(intake).set_result(None)
-
-    async def growth(self, intake: "Intake") -> None:
-        """Wait until a large photo may come on."""
-        self._growing[intake] = asyncio.get_running_loop().create_future()
-        try:
-            self.look_again()
-            if intake in self._growing:
-                await self._growing[intake]
-        finally:
-            self._growing.pop(intake, None)
-
-    def _may_grow(self, intake: "Intake") -> bool:
-        """One always may where no photo is ready: else all would wait for one another."""
-        if self._favoured is None and self._ready <= self._taken:
-            self._favoured = intake
-        return self.free or self._favoured is intake
+    def _look_again(self) -> None:
+        if self.free or not (self._ready or self._favoured):
+            self._freed.set()
 
 
-class Intake:
-    """The bytes of one download, as they come."""
+@dataclass(eq=False)
+class Fetch:
+    """A photo on its way."""
 
-    def __init__(self, room: MemoryBudget, url: str) -> None:
-        self._room = room
-        self._url = url
-        self._chunks: list[bytes] = []
-        self._ready = 0
-        self.size = 0
-        self.came = 0
-        self.on_pause: Callable[[], None] = lambda: None
-        self.on_resume: Callable[[], None] = lambda: None
+    target: Target  # where it is asked for now; another place than its URL after a redirect
+    etag: str | None  # what the host called the bytes that are known
+    limits: Limits
+    budget: MemoryBudget
+    clock: asyncio.Timeout = field(init=False)  # of the try that is under way
+    left_s: float = 0.0  # that tries, and the pauses between them, may still take
+    seconds: float = 0.0  # that its tries took
+    size: int = 0  # bytes of this try
+    came: int = 0  # bytes of all tries
+    tries: int = 0  # that ended in trouble
+    silences: int = 0  # tries to which the host said nothing for long
+    redirects: int = 0
+    put_off_s: float = 0.0  # in all, by its host's word
+    _chunks: list[bytes] = field(default_factory=list)
+    _blame: int = 0
+    _silent_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.url = self.target.text
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Let it have all of its tries and time, as in the beginning."""
+        self.tries, self.silences, self.left_s = 0, 0, self.limits.total_s
+
+    @property
+    def known_as(self) -> str | None:
+        """The ETag to ask with: what is elsewhere may be called the same and be something else."""
+        return None if self.redirects else self.etag
 
     async def add(self, chunk: bytes) -> None:
-        """Take some more.
+        """Take some more bytes; a large photo waits for room, and its clock stands still meanwhile.
 
         Raises:
             ImageError: ``too_large``.
@@ -174,134 +150,45 @@ class Intake:
         self._chunks.append(chunk)
         self.size += len(chunk)
         self.came += len(chunk)
-        self._room.add(len(chunk))
+        self.budget.add(len(chunk))
         self.check(self.size)
-        if self.size > _FREE and not self._room.free:
-            self.on_pause()
-            await self._room.growth(self)
-            self.on_resume()
+        if self.size > _FREE and not self.budget.free:
+            loop = asyncio.get_running_loop()
+            left_s = (self.clock.when() or 0.0) - loop.time()
+            self.clock.reschedule(None)
+            await self.budget.room(self)
+            self.clock.reschedule(loop.time() + left_s)
 
     def check(self, size: int) -> None:
         """Raise ``too_large`` if a photo may not have as many bytes."""
-        if size > self._room.limits.max_bytes:
-            msg = (
-                f"Expected at most {self._room.limits.max_bytes:,} bytes at {self._url[:300]}, the host sends more; "
-                "name a smaller copy."
-            )
+        if size > self.limits.max_bytes:
+            most = f"{self.limits.max_bytes:,} bytes at {self.url[:300]}"
+            msg = f"Expected at most {most}, the host sends more; name a smaller copy."
             raise ImageError(msg, ImageFault.TOO_LARGE)
 
-    def drop(self) -> None:
-        """Let go of what has come, whole or not; nobody takes it."""
-        dropped, self._chunks, self.size = self.size, [], 0
-        ready, self._ready = self._ready, 0
-        self._room.ended(self, ready=-ready, dropped=dropped)
-
     def whole(self) -> bytes:
-        """All that has come; it is ready to be taken."""
-        self._ready = self.size
-        self._room.ended(self, ready=self.size, dropped=0)
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks = []
-        return data
+        """All that has come in this try."""
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
-
-@dataclass(eq=False)
-class Chunk:
-    """A chunk whose photos are asked for.
-
-    Attributes:
-        left: photos that have not been taken.
-        downloading: those of them that come over a network.
-        given_up: whether they are still wanted.
-    """
-
-    left: int = 0
-    downloading: int = 0
-    given_up: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Ask:
-    """A row that wants a photo."""
-
-    wanted: Wanted
-    chunk: Chunk
-
-
-@dataclass(eq=False)
-class Fetch:
-    """A download.
-
-    Attributes:
-        url: that was asked for.
-        etag: what the host called the bytes that are known.
-        target: where it is asked for now; another place than ``url`` after a redirect.
-        intake: what has come.
-        asks: who wants it.
-        tries: how many have begun.
-        silences: how many of them the host said nothing to for long.
-        blame: how much speaks for it being this photo, and not its host, that gets no answer.
-        silent_since: when the last try that met silence began, while that may still be its host's fault.
-        redirects: that were followed.
-        put_off_s: seconds, in all, after which its host has asked to be asked again.
-        left_s: seconds that its tries, and the pauses between them, may still take; none before the first.
-        deadline: of the try that is under way, by the loop's clock.
-        seconds: that its tries took.
-        slow: whether it has left its place to others.
-    """
-
-    url: str
-    etag: str | None
-    target: Target
-    intake: Intake
-    asks: list[Ask] = field(default_factory=list)
-    tries: int = 0
-    silences: int = 0
-    blame: int = 0
-    silent_since: float | None = None
-    redirects: int = 0
-    put_off_s: float = 0.0
-    left_s: float | None = None
-    deadline: float = 0.0
-    seconds: float = 0.0
-    slow: bool = False
+    def end_try(self, *, ready: bool = False) -> None:
+        """Let go of what has come; ``ready``: somebody else holds it until it is taken."""
+        self.budget.end(self, ready=ready)
+        self._chunks, self.size = [], 0
 
     @property
     def is_to_blame(self) -> bool:
         """Whether it is this photo that gets no answer; its host answers others meanwhile."""
-        return self.blame >= _TO_BLAME
+        return self._blame >= _TO_BLAME
 
-    def met_silence(self, began: float, ended: float, answered_at: float | None, slow_s: float) -> None:
+    def met_silence(self, began: float, ended: float, answered_at: float | None) -> None:
         """A try got no answer.
 
         A host that dies has just answered others when it cuts short what is under way, so one such try proves nothing.
         Two do; so does a long one in which others were answered.
         """
-        if answered_at is None:
-            return
-        self.blame += self.silent_since is not None and answered_at > self.silent_since
-        if answered_at > began:
-            self.blame += _TO_BLAME if ended - began >= slow_s else 1
-        self.silent_since = None if answered_at > began else began
-
-    @property
-    def known_as(self) -> str | None:
-        """The ETag to ask with: what is elsewhere may be called the same and be something else."""
-        return None if self.redirects else self.etag
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A download that is over, on its way to the thread that takes photos.
-
-    Attributes:
-        held: bytes that make room once nobody waits for them any more.
-    """
-
-    asks: tuple[Ask, ...]
-    url: str
-    outcome: bytes | ImageError | None
-    etag: str | None
-    seconds: float
-    downloaded: int
-    held: int
+        long = ended - began >= self.limits.slow_s
+        self.silences += long
+        since = began if self._silent_at is None else self._silent_at
+        if answered_at is not None and answered_at > since:
+            self._blame += _TO_BLAME if long and answered_at > began else 1
+        self._silent_at = ended

@@ -1,70 +1,93 @@
-"""What one host is asked for and whether it may be asked now; whether more photos are worth fetching ahead."""
+"""One host: who may ask it when, and its circuit breaker."""
 
+import asyncio
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
-from worker.photos.fetch import Fetch, Trouble
+from worker.photos.fetch import Trouble, download_error
 from worker.photos.photo import Limits
 
-__all__ = ["Host", "Prefetch"]
+__all__ = ["Host"]
 
-_MEMORY: Final = 0.02
-"""How much one photo tells of those that come next: about the last fifty count."""
-_WORTH: Final = 0.05
-_LOOK_S: Final = 2.0
+_SILENCES: Final = 5
+"""Tries in a row without an answer that open the circuit breaker, if they took long enough."""
+_BLIP: Final = 0.1
+"""Share of a rest after which a host that has given photos is tried again at first."""
+_LONGEST: Final = 30
+"""Rests grow to so many times the first."""
 
 
-@dataclass(eq=False)
 class Host:
-    """A host's queue. Times are those of the event loop's clock, in seconds.
+    """Lets those who want its photos ask in turn. Times are those of the event loop's clock, in seconds.
 
     A host in which nothing but trouble was met for a while is left alone ("rests"); then one photo tries it again.
     Where it has given photos before, the others wait for that, up to the limits' patience; else they fail at once.
-
-    Attributes:
-        place: ``HOST:PORT`` or ``s3://BUCKET``.
-        limits: of all downloads.
-        per_host: how many at once.
-        waiting: what it will be asked for.
-        running: how many downloads are under way.
-        asked: how many there have been.
-        not_before: when it wants to be asked again.
-        rests_until: when it is tried again.
-        in_line: whether it waits for its turn among the hosts.
-        answered_at: when it last said something useful; none where it never did.
     """
 
-    place: str
-    limits: Limits
-    per_host: int
-    waiting: deque[Fetch] = field(default_factory=deque)
-    running: int = 0
-    asked: int = 0
-    not_before: float = 0.0
-    rests_until: float = 0.0
-    in_line: bool = False
-    answered_at: float | None = None
-    _rests: int = 0
-    _troubles: int = 0
-    _since: float = 0.0
-    _silent: bool = True
-    _why: str = ""
+    def __init__(self, place: str, limits: Limits, per_host: int) -> None:
+        self.per_host = per_host
+        self.answered_at: float | None = None  # when it last said something useful
+        self._place = place
+        self._limits = limits
+        self._waiting: deque[asyncio.Future[str | None]] = deque()
+        self._running = 0
+        self._asked = 0
+        self._not_before = 0.0
+        self._troubles = 0
+        self._since = 0.0
+        self._silent = True
+        self._rests = 0
+        self._rested_at = 0.0
+        self._why = ""
+
+    @asynccontextmanager
+    async def turn(self, url: str, *, first: bool) -> AsyncIterator[bool]:
+        """Wait until it may be asked, ``first``: before all others; says whether others ask it, too.
+
+        Raises:
+            ImageError: ``download``: it is left alone.
+        """
+        turn: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._waiting.insert(0 if first else len(self._waiting), turn)
+        self._give_turns()
+        try:
+            if why := await turn:
+                raise download_error(url, why)
+            yield self._asked > 1 or bool(self._waiting)
+        finally:
+            if not turn.cancelled():
+                self._running -= 1
+            self._give_turns()
+
+    def _give_turns(self) -> None:
+        """Of a host that is left alone everybody gets one, to be told so."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        why = self.refusal(now)
+        while self._waiting and (why or self.may_start(now)):
+            turn = self._waiting.popleft()
+            if not turn.cancelled():
+                self._running += 1
+                self._asked += 1
+                turn.set_result(why)
+        if self._waiting and now < self._not_before:
+            loop.call_at(self._not_before, self._give_turns)
 
     def may_start(self, now: float) -> bool:
         """Whether it may be asked for one more photo now."""
-        limit = 1 if self._rests else self.per_host
-        return bool(self.waiting) and self.running < limit and now >= self.not_before
+        return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
     @property
-    def has_room(self) -> bool:
-        """Whether one more photo would not wait for others of this host."""
-        return self.running + len(self.waiting) < self.per_host
+    def load(self) -> int:
+        """How many ask it or wait to."""
+        return self._running + len(self._waiting)
 
     def refusal(self, now: float) -> str | None:
         """Why it is not asked at all for now; none where it is."""
-        if now < self.rests_until:
-            return f"its host {self.place} {self._why} and is left alone for a while; see that it is up, and try again"
+        if self._rests and now < self._not_before and not self._is_known(now):
+            return f"its host {self._place} {self._why} and is left alone for a while; see that it is up, and try again"
         return None
 
     def is_waited_for(self, now: float) -> bool:
@@ -72,70 +95,48 @@ class Host:
         return self._rests > 0 and self._is_known(now)
 
     def _is_known(self, now: float) -> bool:
-        return self.answered_at is not None and now - self.answered_at < self.limits.patience_s
+        return self.answered_at is not None and now - self.answered_at < self._limits.patience_s
 
     def answered(self, now: float) -> None:
         """It has said something useful."""
+        if self._rests:
+            self._not_before = now
         self._troubles = self._rests = 0
         self.answered_at = now
 
     def troubled(self, trouble: Trouble, began: float, now: float) -> None:
         """A try that began at ``began`` ended in trouble."""
         if trouble.after_s is not None:
-            self.not_before = max(self.not_before, now + self.limits.put_off_s(trouble.after_s))
+            self._not_before = max(self._not_before, now + self._put_off_s(trouble.after_s))
         if not self._troubles:
             self._since, self._silent = began, True
         self._troubles += 1
         self._silent = self._silent and trouble.silent
+        if began < self._rested_at:
+            return  # it was under way when the host was left alone
         if trouble.lasting or self._rests or self._is_hopeless(now):
             self._rest(trouble.why, now)
+
+    def _put_off_s(self, after_s: float) -> float:
+        """A wait of an hour, say, is cut: either it answers by then or its photo fails; longer would help neither."""
+        longest = self._limits.longest_after_s
+        return after_s if after_s <= longest else min(longest, 2 * self._limits.total_s)
 
     def _is_hopeless(self, now: float) -> bool:
         """Who answers, if only that it is overloaded, is given as long as a photo may take.
 
         Who has given photos and says nothing any more is left alone at once, before any photo has had all its tries.
         """
-        if self._troubles < self.limits.silences:
+        if self._troubles < _SILENCES:
             return False
         if self._silent and self._is_known(now):
             return True
-        return now - self._since >= (self.limits.silent_s if self._silent else self.limits.total_s)
+        return now - self._since >= (self._limits.silent_s if self._silent else self._limits.total_s)
 
     def _rest(self, why: str, now: float) -> None:
-        if now < self.rests_until:
-            return  # others that were under way when it began to
-        if self._is_known(now):
-            if now >= self.not_before:
-                self.not_before = now + min(self.limits.blip_s * 2**self._rests, self.limits.rest_s)
-                self._rests += 1
-        else:
-            self.rests_until = now + min(self.limits.rest_s * 2**self._rests, self.limits.longest_rest_s)
-            self._rests += 1
+        rest_s = self._limits.rest_s
+        first_s, longest_s = (rest_s * _BLIP, rest_s) if self._is_known(now) else (rest_s, rest_s * _LONGEST)
+        self._not_before = max(self._not_before, now + min(first_s * 2**self._rests, longest_s))
+        self._rests += 1
+        self._rested_at = now
         self._why = why
-
-
-class Prefetch:
-    """Learns from the photos that were asked for how many of the next can begin at once.
-
-    Chunks that are taken in hand are kept from other processes, so none are while nearly all of their photos would wait
-    for hosts that give no more at once. Now and then one is all the same: the hosts of the next may be others.
-
-    Attributes:
-        waiting: photos that wait for their turn.
-    """
-
-    def __init__(self, enough: int, now: float) -> None:
-        self._enough = enough
-        self._free = 1.0
-        self._look_at = now
-        self.waiting = 0
-
-    def asked(self, *, free: bool, now: float) -> None:
-        """One more photo waits; ``free``: its host could give it at once."""
-        self.waiting += 1
-        self._free += _MEMORY * (free - self._free)
-        self._look_at = now + _LOOK_S
-
-    def wants_more(self, now: float) -> bool:
-        """Whether more photos would be welcome."""
-        return self.waiting < self._enough or self._free > _WORTH or now >= self._look_at

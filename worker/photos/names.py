@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import Future
 from functools import partial
 from threading import Thread
 from typing import Final
@@ -83,30 +83,21 @@ def _result(host: str, address: str, port: int) -> ResolveResult:
 
 async def _in_thread(call: Callable[[], list[str]]) -> list[str]:
     """Like ``asyncio.to_thread``, whose threads hold up the end of the process for as long as a name server is slow."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[str]] = loop.create_future()
-
-    def settle(found: list[str] | Exception) -> None:
-        if answer.done():
-            return
-        if isinstance(found, Exception):
-            answer.set_exception(found)
-        else:
-            answer.set_result(found)
+    answer: Future[list[str]] = Future()
 
     def run() -> None:
+        if not answer.set_running_or_notify_cancel():
+            return
         try:
-            found: list[str] | Exception = call()
+            answer.set_result(call())
         except UnicodeError as error:  # of a name that is too long for DNS
-            found = OSError(str(error))
+            answer.set_exception(OSError(str(error)))
         except Exception as error:  # noqa: BLE001 - whoever waits for the answer raises it
-            found = error
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, found)
+            answer.set_exception(error)
 
     try:
         Thread(target=run, name="hangtag-name", daemon=True).start()
     except RuntimeError as error:
         msg = f"Expected to start a thread that looks up a host name, got {error}; allow more processes (ulimit -u)."
         raise JobError(msg) from error
-    return await answer
+    return await asyncio.wrap_future(answer)

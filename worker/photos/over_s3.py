@@ -20,7 +20,7 @@ from botocore.parsers import ResponseParserError
 
 from models.errors import ImageError, ImageFault, JobError
 from models.text import one_line
-from worker.photos.fetch import Came, Failed, Fetch, Outcome, Trouble, download_error, strong
+from worker.photos.fetch import Came, Fetch, Outcome, Trouble, download_error, strong
 from worker.photos.photo import Limits
 
 __all__ = ["S3Client"]
@@ -54,13 +54,12 @@ class S3Client:
         self._open = AsyncExitStack()
         self._client: Any = None
 
-    async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
-        """See :meth:`worker.photos.downloads.Client.ask`.
+    async def ask(self, fetch: Fetch) -> Outcome:
+        """See :meth:`worker.photos.clients.Clients.ask`.
 
         Raises:
             JobError: this machine has no credentials, or such as S3 does not know, or its settings make no sense.
         """
-        del keep
         try:
             return await self._get(fetch)
         except ClientError as error:
@@ -68,13 +67,13 @@ class S3Client:
                 raise _trouble_here(fetch, error) from error
             return _refusal(fetch, error)
         except _PASSING_FAULTS as error:
-            return Trouble(f"cannot be reached ({type(error).__name__})", silent=not fetch.intake.size)
+            return Trouble(f"cannot be reached ({type(error).__name__})", silent=not fetch.size)
         except _NONSENSE:
             return Trouble("answered what is not S3")
         except (EndpointProviderError, ParamValidationError) as error:
             if await self._finds_other_buckets():
                 msg = f"Expected a bucket of S3 in {fetch.url[:300]}, got {error}; check its name."
-                return Failed(ImageError(msg, ImageFault.REFUSED))
+                raise ImageError(msg, ImageFault.REFUSED) from error
             raise _trouble_here(fetch, error) from error
         except BotoCoreError as error:
             raise _trouble_here(fetch, error) from error
@@ -87,11 +86,11 @@ class S3Client:
         known = {"IfNoneMatch": fetch.known_as} if fetch.known_as else {}
         client = self._client or await self._connected(fetch)
         answer = await client.get_object(Bucket=fetch.target.host, Key=fetch.target.key, **known)
-        fetch.intake.check(answer.get("ContentLength", 0))
+        fetch.check(answer.get("ContentLength", 0))
         async with answer["Body"] as body:
             while chunk := await body.read(_PIECE):
-                await fetch.intake.add(chunk)
-        return Came(fetch.intake.whole(), strong(answer.get("ETag")))
+                await fetch.add(chunk)
+        return Came(fetch.whole(), strong(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
         """Whether the address of a bucket with a plain name can be made; nothing is sent."""
@@ -133,9 +132,9 @@ def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
         return Came(None, fetch.known_as)
     if code in _NO_OBJECT:
         msg = f"Expected a photo at {fetch.url[:300]}, S3 answered {code}; check bucket and key."
-        return Failed(ImageError(msg, ImageFault.MISSING))
+        raise ImageError(msg, ImageFault.MISSING)
     if code in _PASSING or status >= _SERVER_FAULT:
         return Trouble(f"answered {status} {code}")
     why = one_line(str(said.get("Message", "")), 300).rstrip(".")
     came = f"S3 answered {code}: {why}; check what these credentials may read"
-    return Failed(download_error(fetch.url, came))
+    raise download_error(fetch.url, came)

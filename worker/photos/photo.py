@@ -61,63 +61,24 @@ class Photo:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one process asks of networks and hosts.
+    """How much one process asks of networks and hosts. Jobs may set the first three; tests set others, too."""
 
-    Attributes:
-        at_once: downloads that bring bytes, at once.
-        in_all: downloads at once, those included that bring next to nothing, such as of hosts that are dead.
-        per_host: downloads from one host at once.
-        per_bucket: the same of an S3 bucket.
-        connect_s: until there is a connection; finding a host's address takes as long again at most.
-        idle_s: without a byte.
-        total_s: for one photo, tries and pauses included; waiting for its turn is not.
-        tries: of one photo.
-        silent_tries: of one photo whose host says nothing at all for longer than ``slow_s``.
-        redirects: that are followed.
-        pause_s: before the second try; doubles with each, and varies.
-        slow_s: after so long a download is judged: under ``slow_rate`` bytes a second it leaves its place to others.
-        room: bytes that may have come and not been taken; a photo is begun only where there is room.
-        max_bytes: of one photo.
-        silences: tries in a row, with ``silent_s`` from the first to the last, after which a silent host is left alone.
-        rest_s: for how long, at first; doubles with each trial that fails, up to ``longest_rest_s``.
-        patience_s: for so long since its last photo a host that falls silent is waited for; then its photos fail.
-        blip_s: how long it is left alone at first; doubles up to ``rest_s``.
-        longest_after_s: that one answer (its ``Retry-After``) may have a host left alone; a photo that has been put off
-            for as long in all has its last try.
-        names_s: for how long a host's addresses are kept.
-    """
-
-    at_once: int = 64
-    in_all: int = 512
-    per_host: int = 8
-    per_bucket: int = 32
-    connect_s: float = 5.0
-    idle_s: float = 10.0
-    total_s: float = 60.0
-    tries: int = 4
-    silent_tries: int = 2
-    redirects: int = 5
-    pause_s: float = 0.5
-    slow_s: float = 1.0
-    slow_rate: int = 4096
-    room: int = 64 * 1024 * 1024
-    max_bytes: int = MAX_BYTES
-    silences: int = 5
-    silent_s: float = 4.0
-    rest_s: float = 10.0
-    longest_rest_s: float = 300.0
-    patience_s: float = 180.0
-    blip_s: float = 1.0
-    longest_after_s: float = 120.0
-    names_s: int = 30
-
-    def put_off_s(self, after_s: float) -> float:
-        """For how many seconds a host is left alone that asked for ``after_s`` (its ``Retry-After``).
-
-        A wait of more than ``longest_after_s`` (an hour, say) is cut to that, or to twice the time that a photo may
-        take if that is less. Either the host answers by then or its photo fails; a longer wait would help neither.
-        """
-        return after_s if after_s <= self.longest_after_s else min(self.longest_after_s, 2 * self.total_s)
+    per_host: int = 8  # downloads from one host at once
+    per_bucket: int = 32  # the same of an S3 bucket
+    total_s: float = 60.0  # for one photo, tries and pauses included; waiting for its turn is not
+    at_once: int = 64  # downloads, those that bring next to nothing left out
+    tries: int = 4  # of one photo
+    room: int = 64 * 1024 * 1024  # bytes that may have come and not been taken before no other photo is begun
+    max_bytes: int = MAX_BYTES  # of one photo
+    connect_s: float = 5.0  # until there is a connection; finding a host's address may take as long again
+    idle_s: float = 10.0  # without a byte
+    pause_s: float = 0.5  # before the second try; doubles with each, and varies
+    slow_s: float = 1.0  # until a download that brings next to nothing leaves its place to others
+    silent_s: float = 4.0  # that a host must be silent before it is left alone
+    rest_s: float = 10.0  # that it is left alone at first; doubles with each trial that fails
+    patience_s: float = 180.0  # that a host that has given photos and falls silent is waited for
+    longest_after_s: float = 120.0  # that ``Retry-After`` may put off a host, or one photo in all before its last try
+    names_s: int = 30  # that a host's addresses are kept
 
 
 @contextmanager

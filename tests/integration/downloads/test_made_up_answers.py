@@ -30,7 +30,6 @@ LIMITS = Limits(
     longest_after_s=0.005,
     max_bytes=1_000_000,
     rest_s=0.01,
-    blip_s=0.01,
     patience_s=3.0,
 )
 """Patient with a busy machine: a good photo must come."""

@@ -43,24 +43,19 @@ def test_all_others_are_not(address):
 
 
 def test_of_a_names_addresses_only_public_ones_are_used():
-    assert Addresses().usable("shop.test", 80, ["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1111"]) == [
-        "8.8.8.8",
-        "2606:4700::1111",
-    ]
+    found = ["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1111"]
+    assert Addresses().usable("shop.test", 80, found) == ["8.8.8.8", "2606:4700::1111"]
 
 
-def test_an_allowed_name_may_lead_into_a_private_network():
+def test_an_allowed_name_may_lead_into_a_private_network_and_no_other_name_or_port():
     addresses = Addresses(["photos.internal:8080"])
     assert not addresses.may_connect("10.0.0.1", 8080)
     assert addresses.usable("photos.internal", 8080, ["10.0.0.1"]) == ["10.0.0.1"]
     assert addresses.may_connect("10.0.0.1", 8080)
     assert not addresses.may_connect("10.0.0.1", 8081)
-
-
-@pytest.mark.parametrize(("host", "port"), [("photos.internal", 80), ("a.photos.internal", 8080), ("internal", 8080)])
-def test_it_is_allowed_exactly(host, port):
-    with pytest.raises(ImageError, match=f"--allow-host {host}:{port}"):
-        Addresses(["photos.internal:8080"]).usable(host, port, ["10.0.0.1"])
+    for host, port in (("photos.internal", 80), ("a.photos.internal", 8080), ("internal", 8080)):
+        with pytest.raises(ImageError, match=f"--allow-host {host}:{port}"):
+            addresses.usable(host, port, ["10.0.0.1"])
 
 
 METADATA = [

@@ -19,8 +19,7 @@ from PIL import Image
 
 from models.errors import ImageFault
 from models.preprocess import MAX_BYTES, accepted_formats
-from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.source import photos_of
+from tests.photo_jobs import outcome_of
 
 SIDE = 60_000
 WIDE = struct.pack(">II", SIDE, SIDE)
@@ -129,16 +128,6 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("inline", [True, False], ids=["in the cell", "on disk"])
-@pytest.mark.parametrize("kind", ["png", "tiff, its tile"])
-def test_a_bomb_comes_as_its_bytes(kind, inline, tmp_path):
-    (tmp_path / "bomb").write_bytes(BOMBS[kind])
-    cell = "data:;base64," + base64.b64encode(BOMBS[kind]).decode() if inline else "bomb"
-    source = photos_of(photo_job(tmp_path, confined=True))
-    source.want(wanted(cell), {})
-    assert take_all(source, 1)[0].outcome == BOMBS[kind]
-
-
 def test_too_many_pixels_are_never_decoded():
     found = dict(zip(BOMBS, decoded(*BOMBS.values()), strict=True))
     assert {kind: fault for kind, (fault, _) in found.items()} == dict.fromkeys(BOMBS, ImageFault.TOO_LARGE)
@@ -196,15 +185,12 @@ def test_the_largest_photos_take_a_gigabyte_at_most(kind, mode, options):
     assert grown < 1000
 
 
-def test_a_huge_file_is_not_read(tmp_path):
-    with (tmp_path / "huge.jpg").open("wb") as file:
+@pytest.mark.parametrize("inline", [True, False], ids=["in the cell", "on disk"])
+def test_a_bomb_comes_as_its_bytes_and_what_is_huge_is_not_read(inline, tmp_path):
+    (tmp_path / "bomb").write_bytes(BOMBS["tiff, its tile"])
+    with (tmp_path / "huge").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
-    source = photos_of(photo_job(tmp_path, confined=True))
-    source.want(wanted("huge.jpg"), {})
-    assert take_all(source, 1)[0].outcome.fault is ImageFault.TOO_LARGE
-
-
-def test_a_huge_cell_is_not_decoded(tmp_path):
-    source = photos_of(photo_job(tmp_path, confined=True))
-    source.want(wanted("data:," + "A" * (MAX_BYTES + 1)), {})
-    assert take_all(source, 1)[0].outcome.fault is ImageFault.TOO_LARGE
+    bomb = "data:;base64," + base64.b64encode(BOMBS["tiff, its tile"]).decode() if inline else "bomb"
+    assert outcome_of(tmp_path, bomb) == BOMBS["tiff, its tile"]
+    huge = "data:," + "A" * (MAX_BYTES + 1) if inline else "huge"
+    assert outcome_of(tmp_path, huge).fault is ImageFault.TOO_LARGE

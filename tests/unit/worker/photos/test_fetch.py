@@ -1,4 +1,4 @@
-"""Whose fault silence is: the photo's, or its host's; the clock is a number."""
+"""Whose fault silence is, the photo's or its host's; and the memory that photos may take."""
 
 import asyncio
 
@@ -6,144 +6,105 @@ import pytest
 
 from models.errors import ImageError, ImageFault
 from worker.photos.cells import parse_url
-from worker.photos.fetch import Fetch, Intake, MemoryBudget
+from worker.photos.fetch import Fetch, MemoryBudget
 from worker.photos.photo import Limits
 
-SLOW_S = 1.0
-
-
-@pytest.fixture
-def fetch():
-    target = parse_url("http://shop.test/a.jpg")
-    return Fetch(target.text, None, target, Intake(MemoryBudget(Limits()), target.text))
-
-
-def test_a_host_that_has_answered_nobody_is_to_blame(fetch):
-    for began in (0.0, 5.0, 10.0):
-        fetch.met_silence(began, began + 5.0, None, SLOW_S)
-    assert not fetch.is_to_blame
-
-
-def test_what_was_cut_short_when_a_host_died_is_not_to_blame_however_often_it_is_tried(fetch):
-    fetch.met_silence(9.9, 10.1, 10.0, SLOW_S)
-    for began in (11.0, 13.0, 20.0, 35.0):
-        fetch.met_silence(began, began + 2.0, 10.0, SLOW_S)
-    assert not fetch.is_to_blame
-
-
-def test_a_photo_is_to_blame_when_others_were_answered_while_nothing_was_said_to_it_for_long(fetch):
-    fetch.met_silence(0.0, 10.0, 0.5, SLOW_S)
-    assert fetch.is_to_blame
-
-
-def test_a_photo_is_to_blame_when_others_are_answered_between_its_tries(fetch):
-    for began, answered_at in ((0.0, -1.0), (1.0, 0.5), (2.0, 1.5)):
-        assert not fetch.is_to_blame
-        fetch.met_silence(began, began + 0.1, answered_at, SLOW_S)
-    assert fetch.is_to_blame
-
-
 LARGE = 300_000
-LIMITS = Limits(room=1_000_000, max_bytes=2_000_000)
+LIMITS = Limits(room=1_000_000, max_bytes=2_000_000, slow_s=1.0)
+TARGET = parse_url("http://shop.test/a.jpg")
 
 
 @pytest.fixture
-def room():
-    return MemoryBudget(LIMITS)
+def budget():
+    return MemoryBudget(LIMITS.room)
 
 
-def bring(intake, size):
-    """What reading it takes; over at once where nothing has to be waited for."""
-    return asyncio.wait_for(intake.add(bytes(size)), 0.01)
+@pytest.fixture
+def fetch(budget):
+    return Fetch(TARGET, None, LIMITS, budget)
 
 
-def test_there_is_room_until_there_is_none(room):
-    async def run():
-        first = Intake(room, "a")
-        await bring(first, LIMITS.room - 1)
-        assert room.free
-        await bring(Intake(room, "b"), 1)
-        assert not room.free
-        assert len(first.whole()) == LIMITS.room - 1
-        assert room.took(LIMITS.room - 1)
-        assert room.free
+@pytest.mark.parametrize(
+    ("tries", "blamed"),
+    [
+        ([(0, 5, None), (5, 10, None), (10, 15, None)], False),
+        ([(9.9, 10.1, 10.0), (11, 13, 10.0), (13, 15, 10.0), (20, 22, 10.0), (35, 37, 10.0)], False),
+        ([(0, 10, 0.5)], True),
+        ([(0, 0.1, -1.0), (1, 1.1, 0.5)], False),
+        ([(0, 0.1, -1.0), (1, 1.1, 0.5), (2, 2.1, 1.5)], True),
+    ],
+    ids=["it answered nobody", "it died", "answered others in a long try", "once between tries", "twice between tries"],
+)
+def test_a_photo_is_to_blame_for_silence_when_its_host_answers_others(tries, blamed, fetch):
+    for began, ended, answered_at in tries:
+        fetch.met_silence(began, ended, answered_at)
+    assert fetch.is_to_blame is blamed
 
-    asyncio.run(run())
+
+async def bring(fetch, size):
+    """What reading it takes, in four pieces; a bug ends it."""
+    async with asyncio.timeout(5) as fetch.clock:
+        for _ in range(4):
+            await fetch.add(bytes(size // 4))
+            await asyncio.sleep(0)
+    fetch.end_try(ready=True)
 
 
-def test_nobody_is_told_where_nobody_waits(room):
-    assert not room.took(10)
-
-
-def test_a_large_photo_waits_while_others_can_be_taken(room):
-    async def run():
-        ready = Intake(room, "a")
-        await bring(ready, LIMITS.room)
-        ready.whole()
-        waits = asyncio.create_task(Intake(room, "b").add(bytes(LARGE)))
+async def settle():
+    for _ in range(20):
         await asyncio.sleep(0)
-        assert not waits.done()
-        assert room.took(LIMITS.room)
-        room.look_again()
-        await asyncio.wait_for(waits, 1)
+
+
+def test_a_large_photo_waits_while_others_can_be_taken(budget, fetch):
+    async def run():
+        await bring(fetch, LIMITS.room)
+        assert not budget.free
+        waits = asyncio.create_task(bring(Fetch(TARGET, None, LIMITS, budget), LARGE))
+        begins = asyncio.create_task(budget.room())
+        await settle()
+        assert (waits.done(), begins.done()) == (False, False)
+        budget.release(LIMITS.room)
+        await asyncio.gather(waits, begins)
+        assert budget.free
 
     asyncio.run(run())
 
 
-def test_of_large_photos_that_wait_for_one_another_one_goes_on(room):
+def test_of_large_photos_that_wait_for_one_another_one_goes_on(budget):
     async def run():
-        intakes = [Intake(room, str(number)) for number in range(4)]
-        tasks = [asyncio.create_task(_bring_all(intake, 2 * LARGE)) for intake in intakes]
-        done, waiting = await asyncio.wait(tasks, timeout=0.05)
-        assert (len(done), len(waiting)) == (1, 3)
-        while waiting:
-            room.took(2 * LARGE)
-            room.look_again()
-            done, waiting = await asyncio.wait(waiting, timeout=0.05)
-            assert done
+        fetches = [Fetch(TARGET, None, LIMITS, budget) for _ in range(4)]
+        waiting = [asyncio.create_task(bring(fetch, 2 * LARGE)) for fetch in fetches]
+        for left in (3, 2, 1, 0):
+            await settle()
+            waiting = [task for task in waiting if not task.done()]
+            assert len(waiting) == left
+            budget.release(2 * LARGE)
 
     asyncio.run(run())
 
 
-async def _bring_all(intake, size):
-    for _ in range(4):
-        await intake.add(bytes(size // 4))
-        await asyncio.sleep(0)
-    intake.whole()
-
-
-def test_what_is_dropped_makes_room(room):
+def test_what_is_dropped_makes_room_and_waiting_costs_no_time(budget, fetch):
     async def run():
-        dropped = Intake(room, "a")
-        await bring(dropped, LIMITS.room)
-        waits = asyncio.create_task(Intake(room, "b").add(bytes(LARGE)))
-        await asyncio.sleep(0)
-        dropped.drop()
-        await asyncio.wait_for(waits, 1)
-        assert (dropped.size, dropped.came) == (0, LIMITS.room)
+        async with asyncio.timeout(5) as fetch.clock:
+            await fetch.add(bytes(LIMITS.room))
+        other = Fetch(TARGET, None, LIMITS, budget)
+        waits = asyncio.create_task(bring(other, 2 * LARGE))
+        await settle()
+        assert other.clock.when() is None
+        fetch.end_try()
+        await waits
+        assert other.clock.when() is not None
+        assert (fetch.size, fetch.came) == (0, LIMITS.room)
 
     asyncio.run(run())
 
 
-def test_one_byte_too_many_is_too_large(room):
+def test_one_byte_too_many_is_too_large(budget, fetch):
     async def run():
-        intake = Intake(room, "http://shop.test/a.jpg")
-        await intake.add(bytes(LIMITS.max_bytes))
-        with pytest.raises(ImageError, match=r"2,000,000 bytes at http://shop.test/a.jpg") as caught:
-            await intake.add(b"x")
+        async with asyncio.timeout(5) as fetch.clock:
+            await fetch.add(bytes(LIMITS.max_bytes))
+            with pytest.raises(ImageError, match=r"2,000,000 bytes at http://shop.test/a.jpg") as caught:
+                await fetch.add(b"x")
         assert caught.value.fault is ImageFault.TOO_LARGE
-
-    asyncio.run(run())
-
-
-def test_a_whole_photo_that_nobody_takes_keeps_no_large_one_waiting(room):
-    """Its rows were given up at the moment when it had come."""
-
-    async def run():
-        forgotten = Intake(room, "a")
-        await bring(forgotten, LARGE)
-        forgotten.whole()
-        forgotten.drop()
-        await asyncio.wait_for(Intake(room, "b").add(bytes(LIMITS.room)), 1)
 
     asyncio.run(run())

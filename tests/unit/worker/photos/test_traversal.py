@@ -5,8 +5,7 @@ import os
 import pytest
 
 from models.errors import ImageError, ImageFault
-from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.source import photos_of
+from tests.photo_jobs import outcome_of
 
 
 @pytest.fixture
@@ -31,12 +30,6 @@ def root(tmp_path):
     return root
 
 
-def outcome_of(root, cell, *, confined):
-    source = photos_of(photo_job(root, confined=confined))
-    source.want(wanted(cell), {})
-    return take_all(source, 1)[0].outcome
-
-
 @pytest.mark.parametrize(
     "cell",
     [
@@ -49,7 +42,7 @@ def outcome_of(root, cell, *, confined):
     ],
 )  # fmt: skip
 def test_it_is_refused(cell, root):
-    outcome = outcome_of(root, cell.format(outside=root.parent), confined=True)
+    outcome = outcome_of(root, cell.format(outside=root.parent))
     assert isinstance(outcome, ImageError)
     assert outcome.fault is ImageFault.REFUSED, outcome
     assert "put a copy there" in str(outcome)
@@ -60,12 +53,12 @@ def test_it_is_refused(cell, root):
     ["a.jpg", "./a.jpg", "sub//b.jpg", "in.jpg", "in/b.jpg", "{outside}/photos/a.jpg", "out/photos/a.jpg"],
 )
 def test_what_lies_in_the_folder_is_read(cell, root):
-    assert outcome_of(root, cell.format(outside=root.parent), confined=True) == b"photo"
+    assert outcome_of(root, cell.format(outside=root.parent)) == b"photo"
 
 
 @pytest.mark.parametrize("cell", ["a.jpg", "{outside}/mount/a.jpg", "{outside}/photos/a.jpg"])
 def test_a_folder_may_be_reached_by_a_link(cell, root):
-    assert outcome_of(root.parent / "mount", cell.format(outside=root.parent), confined=True) == b"photo"
+    assert outcome_of(root.parent / "mount", cell.format(outside=root.parent)) == b"photo"
 
 
 def test_a_person_at_home_may_read_anything(root):
@@ -81,9 +74,9 @@ def test_nothing_there_is_missing(root, confined):
 
 def test_a_pipe_in_the_folder_blocks_nobody(root):
     os.mkfifo(root / "pipe")
-    assert outcome_of(root, "pipe", confined=True).fault is ImageFault.UNREADABLE
+    assert outcome_of(root, "pipe").fault is ImageFault.UNREADABLE
 
 
 @pytest.mark.parametrize("cell", [None, ""])
 def test_an_empty_cell_is_missing(root, cell):
-    assert outcome_of(root, cell, confined=True).fault is ImageFault.MISSING
+    assert outcome_of(root, cell).fault is ImageFault.MISSING

@@ -1,52 +1,12 @@
-"""What nobody foresaw, of one photo: a client that raises, a name server, a cell."""
+"""What nobody foresaw, of one photo: a name server, a cell. Clients that raise are in ``test_downloads.py``."""
 
 import pytest
 
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.cells import Cells, parse_url
-from worker.photos.fetch import Ask, Came, Chunk, Fetch, Outcome
+from worker.photos.cells import Cells, Target
 from worker.photos.photo import Limits
-from worker.photos.source import Background, photos_of
-
-
-class Panic(BaseException):
-    """Pyo3's is a BaseException, too."""
-
-
-class Client:
-    """Raises at one photo, brings the others."""
-
-    def __init__(self, error: BaseException) -> None:
-        self._error = error
-
-    async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
-        if fetch.url.endswith("/bad"):
-            raise self._error
-        await fetch.intake.add(b"photo")
-        return Came(fetch.intake.whole(), None)
-
-    async def close(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize(
-    "error", [OverflowError("too large"), RuntimeError("\x1b[31m"), RecursionError(), AssertionError(), Panic("at 7")]
-)
-def test_a_download_fails_alone(error, caplog):
-    background = Background(Limits(), lambda: Client(error))
-    chunk = Chunk()
-    rows = wanted("http://a.test/1", "http://a.test/bad", "http://a.test/2")
-    background.want([(Ask(row, chunk), parse_url(row.cell), None) for row in rows])
-    found = {photo.wanted.row: photo.outcome for photo in (background.take(10.0) for _ in rows)}
-    background.close()
-    assert (found[0], found[2]) == (b"photo", b"photo")
-    assert found[1].fault is ImageFault.DOWNLOAD
-    assert type(error).__name__ in str(found[1])
-    (logged,) = [record for record in caplog.records if record.event == "photo_failed"]
-    assert logged.fields["photo"] == "http://a.test/bad"
-    assert logged.fields["traceback"].startswith("Traceback")
-    assert "\x1b" not in logged.getMessage()
+from worker.photos.source import photos_of
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no resolver"), IndexError(7), OSError("away")])
@@ -83,8 +43,8 @@ def test_a_cell_fails_its_row(cell, root, tmp_path):
     except ImageError:
         assert Cells(job.spec.image_root, confined=job.spec.confined).url(cell) is None
         return
-    if not hasattr(place, "read"):
+    if isinstance(place, Target):
         assert Cells(job.spec.image_root, confined=job.spec.confined).url(cell) == place.text
         return
     with pytest.raises(ImageError):
-        place.read()
+        place()

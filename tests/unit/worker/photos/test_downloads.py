@@ -1,0 +1,100 @@
+"""The thread that downloads, with a client that does as it is told."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from models.errors import ImageFault, JobError
+from tests.photo_jobs import take_all, wanted
+from tests.until import until
+from worker.photos.cells import Cells
+from worker.photos.downloads import Downloads
+from worker.photos.fetch import Came, Fetch, Outcome
+from worker.photos.photo import Limits
+from worker.photos.source import Photos
+
+
+class Panic(BaseException):
+    """Pyo3's is a BaseException, too."""
+
+
+class Client:
+    """Answers at once; raises at what ends in "bad"."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self._error = error
+        self.asked = 0
+        self.closed = False
+
+    async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
+        self.asked += 1
+        if self._error and fetch.url.endswith("bad"):
+            raise self._error
+        await fetch.add(b"photo")
+        return Came(fetch.whole(), None)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@contextmanager
+def photos_by(client: Client) -> Iterator[Photos]:
+    photos = Photos(Cells("."), lambda: Downloads(Limits(), lambda: client))
+    yield photos
+    photos.close()
+
+
+@pytest.mark.parametrize(
+    "error", [OverflowError("too large"), RuntimeError("\x1b[31m"), RecursionError(), AssertionError(), Panic("at 7")]
+)
+def test_a_download_at_which_something_unforeseen_happens_fails_alone(error, caplog):
+    with photos_by(Client(error)) as photos:
+        photos.want(wanted("http://a.test/1", "http://a.test/bad", "http://a.test/2"), {})
+        first, bad, last = take_all(photos, 3)
+    assert (first.outcome, last.outcome) == (b"photo", b"photo")
+    assert bad.outcome.fault is ImageFault.DOWNLOAD
+    assert type(error).__name__ in str(bad.outcome)
+    (logged,) = [record for record in caplog.records if record.event == "photo_failed"]
+    assert logged.fields["photo"] == "http://a.test/bad"
+    assert logged.fields["traceback"].startswith("Traceback")
+    assert "\x1b" not in logged.getMessage()
+
+
+@pytest.mark.parametrize("error", [JobError("no credentials"), MemoryError("all of it is taken")])
+def test_what_is_wrong_with_the_machine_is_raised_where_photos_are_taken(error):
+    with photos_by(Client(error)) as photos:
+        photos.want(wanted("http://a.test/bad"), {})
+        with pytest.raises(type(error), match=str(error)):
+            photos.take(10.0)
+
+
+def test_a_client_that_cannot_be_made_is_raised_at_once():
+    def fail() -> Client:
+        message = "no way"
+        raise JobError(message)
+
+    with pytest.raises(JobError, match="no way"):
+        Downloads(Limits(), fail)
+
+
+def test_what_came_and_is_forgotten_is_not_taken():
+    with photos_by(Client()) as photos:
+        photos.want(wanted(*(f"http://a.test/{number}" for number in range(10))), {})
+        assert photos.take(10.0)
+        photos.forget(0)
+        assert photos.take(0.0) is None
+
+
+def test_it_wants_more_until_much_waits_to_be_taken_and_ends_with_its_thread():
+    client = Client()
+    with photos_by(client) as photos:
+        photos.want(wanted(*(f"http://a.test/{number}" for number in range(1000))), {})
+        until(lambda: client.asked == 1000, "all have come")
+        assert not photos.wants_more
+        take_all(photos, 1000)
+        assert photos.wants_more
+    photos.close()
+    assert client.closed
+    assert "hangtag-photos" not in {thread.name for thread in threading.enumerate()}
