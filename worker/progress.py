@@ -10,7 +10,7 @@ from typing import Final
 
 from models.terminal import FIRST_RATE_S
 from worker.finish import begun_at
-from worker.job import Job, Retry
+from worker.job import Job
 from worker.receipt import finished_receipt
 from worker.results import PartWork, Status, latest_parts, part_key, read_work
 
@@ -81,31 +81,18 @@ class ProgressReader:
         recent = self._recent(moments)
         first = min((chunk for chunk in keys if latest[chunk] == retry.number), key=moments.__getitem__, default=None)
         begun = None if first is None else begun_at(job, retry, moments[first], self._works[keys[first]].seconds)
-        return JobProgress(
-            state=self._state(missing, recent),
-            rows=job.spec.rows,
-            done=job.spec.rows - sum(map(job.rows_in_chunk, missing)),
-            failed=sum(work.failed for work in works),
-            deaths=sum(work.deaths for work in works),
-            rate=self._rate(missing, retry, begun) if begun and recent and not job.cancelled else 0.0,
-            recent_rate=0.0 if job.cancelled else recent,
-        )
-
-    def _rate(self, missing: list[int], retry: Retry, begun: float) -> float:
-        """Rows a second since work on the job, or on its latest retry, began."""
-        spec, seconds = self._job.spec, time.time() - begun
-        if seconds < FIRST_RATE_S:
-            return 0.0
+        state = JobState.RUNNING if recent else JobState.WAITING
+        if job.cancelled:
+            state, recent = JobState.CANCELLED, 0.0
+        elif not missing:
+            state = JobState.MERGING
+        done = job.spec.rows - sum(map(job.rows_in_chunk, missing))
+        rated = float(done)  # rows that are done of the job, or of its latest retry
         if retry.chunks:
-            return retry.rows * len(retry.chunks.difference(missing)) / len(retry.chunks) / seconds
-        return (spec.rows - sum(map(self._job.rows_in_chunk, missing))) / seconds
-
-    def _state(self, missing: list[int], rate: float) -> JobState:
-        if self._job.cancelled:
-            return JobState.CANCELLED
-        if not missing:
-            return JobState.MERGING
-        return JobState.RUNNING if rate else JobState.WAITING
+            rated = retry.rows * len(retry.chunks.difference(missing)) / len(retry.chunks)
+        failed, deaths = sum(work.failed for work in works), sum(work.deaths for work in works)
+        rate = _rate(rated, begun) if begun and recent else 0.0
+        return JobProgress(state, job.spec.rows, done, failed, deaths, rate, recent)
 
     def _open(self, keys: Sequence[str]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -119,3 +106,9 @@ class ProgressReader:
             return 0.0
         since = now - _RECENT_S if len(recent) < len(written) else recent[0][0] - 1.0
         return sum(self._job.rows_in_chunk(chunk) for _, chunk in recent) / max(1.0, now - since)  # clocks differ
+
+
+def _rate(rows: float, begun: float) -> float:
+    """Rows a second since work on them began; 0 in the first seconds."""
+    seconds = time.time() - begun
+    return rows / seconds if seconds >= FIRST_RATE_S else 0.0
