@@ -25,9 +25,10 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Hundreds of processes start in a test run: none should compile Hangtag anew.
 test: install
 	tests/install_system_packages.sh
-	$(BIN)/python -m pytest -m "not proof" --numprocesses auto --maxprocesses 6 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not proof" --numprocesses auto --maxprocesses 6 --dist worksteal
 
 coverage: install
 	tests/install_system_packages.sh
@@ -37,6 +38,7 @@ coverage: install
 prove: install
 	tests/install_system_packages.sh
 	$(BIN)/python -m pytest -m proof
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile thorough
 	for seed in 0 1 2 3 4 5 6 7 8 9; do $(BIN)/python benchmarks/chaos.py --seed $$seed --material .prove || exit 1; done
 	$(BIN)/python benchmarks/architectures.py
 	$(BIN)/python benchmarks/feeding.py

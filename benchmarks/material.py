@@ -10,16 +10,6 @@ from pathlib import Path
 from models.errors import ImageError
 from models.preprocess import IMAGE_SUFFIXES, PreprocessSpec, preprocess
 
-__all__ = [
-    "distinct_name",
-    "hangtag",
-    "make_material",
-    "material_parser",
-    "photo_list",
-    "readable_photos",
-    "write_distinct",
-]
-
 ORIGINALS = 2000
 MAX_DISK_BYTES = 4_000_000_000
 A_FOLDER = 1000

@@ -5,8 +5,6 @@ import threading
 import psutil
 from resident import resident_mb
 
-__all__ = ["PeakMemory"]
-
 
 class PeakMemory:
     """Largest resident memory of any process of a command; how much that was is asked twenty times a second."""

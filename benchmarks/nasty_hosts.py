@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Case", "nasty_hosts"]
-
 Writer = asyncio.StreamWriter
 Answer = Callable[[Writer, int], Awaitable[None]]
 

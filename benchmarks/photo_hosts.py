@@ -10,8 +10,6 @@ from pathlib import Path
 
 from photo_server import Figures, Health
 
-__all__ = ["PhotoHosts", "photo_hosts"]
-
 
 @dataclass
 class PhotoHosts:

@@ -23,8 +23,6 @@ from typing import Final
 
 from material import photo_list
 
-__all__ = ["Figures", "Health", "photo_bytes"]
-
 SLOW_S: Final = 2.0
 _FIRST_ADDRESS: Final = 2
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"

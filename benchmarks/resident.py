@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-__all__ = ["resident_mb"]
-
 
 def resident_mb(which: str, pid: int | None = None) -> float:
     """Megabytes (10⁶ bytes) of this process, or of another: ``VmRSS`` of now, ``VmHWM`` the most so far."""

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Workers"]
-
 
 class Workers:
     """Workers that are started again when they are gone, as a supervisor would.

@@ -12,16 +12,19 @@ from unittest.mock import patch
 
 from hangtag.cli import run
 
-__all__ = ["HANGTAG", "clean_environment", "run_hangtag"]
-
 HANGTAG = (sys.executable, "-m", "hangtag")
-_TOO_LONG_S = 150
+_TOO_LONG_S = 300
 _CHANGE_THEIR_PROCESS = {"worker", "beat"}
 
 
 def clean_environment(**added: str) -> dict[str, str]:
     """This process's environment without settings for Hangtag, but for those given."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("HANGTAG_")}, **added}
+
+
+def one_line(text: str) -> str:
+    """What a terminal wraps, without its line breaks."""
+    return " ".join(text.split())
 
 
 def run_hangtag(*words: object, env: Mapping[str, str] | None = None) -> "CompletedProcess[str]":

@@ -1,6 +1,7 @@
 """What several rooms' tests share: a drawn catalogue, and a small model that was really exported."""
 
 import fcntl
+import gc
 import json
 import os
 import re
@@ -23,8 +24,10 @@ from worker.queue.private_redis import redis_binary
 
 REDIS_MAJOR = 7
 
-settings.register_profile("hangtag", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("hangtag")  # a loaded machine fails no law
+_LAWS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # a loaded machine fails no law
+settings.register_profile("hangtag", max_examples=40, **_LAWS)
+settings.register_profile("thorough", max_examples=400, **_LAWS)  # make prove
+settings.load_profile("hangtag")
 SAY_WHO = "import sys; from worker.owner import Owner; print(Owner.this().to_json(), flush=True)"
 
 
@@ -32,11 +35,18 @@ def pytest_configure() -> None:
     """What killed processes leave in the folder for temporary files goes with the tests; pytest's own folders stay."""
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     use_own_temporary_folder()
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: searches for reference cycles leave it out from here on."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: many tests wait for what other processes do."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two processes more than there are cores: many tests wait for what other processes do."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 class Golden:
@@ -180,7 +190,7 @@ def train_small(run: Path, catalogue: Path, cache: Path) -> None:
     from trainer.request import Arch, TrainRequest
     from trainer.train import train
 
-    learned = {"epochs": 10, "batch": 16, "patience": 10, "seed": 1}
+    learned = {"epochs": 10, "batch": 16, "patience": 10, "folds": 0, "seed": 1}
     spec = PreprocessSpec(size=32)
     train(TrainRequest(data=catalogue, run=run, arch=Arch.CNN, preprocess=spec, cache=cache, **learned), PaperView())
 

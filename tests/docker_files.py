@@ -3,37 +3,16 @@
 import json
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
-
-__all__ = [
-    "ROOM",
-    "Instruction",
-    "alert_rules",
-    "dashboard",
-    "environment_of",
-    "health_check_of",
-    "metrics_named",
-    "queries",
-    "read_dockerfile",
-]
-
 
 ROOM = Path(__file__).parents[1] / "docker"
 
 
-@dataclass(frozen=True)
-class Instruction:
-    """One instruction.
-
-    Attributes:
-        stage: number of the build stage it belongs to.
-        verb: such as ``RUN``.
-        rest: what follows, its lines joined.
-    """
+class Instruction(NamedTuple):
+    """One instruction, such as ``RUN`` and what follows, its lines joined; and the number of its build stage."""
 
     stage: int
     verb: str

@@ -3,8 +3,6 @@
 import re
 from html.parser import HTMLParser
 
-__all__ = ["NASTY", "Page", "check_harmless"]
-
 EMPTY = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta"}
 FORBIDDEN = {"script", "link", "iframe", "object", "embed", "base", "form", "video", "audio"}
 LOADED = {"src", "srcset", "poster", "data", "background", "action", "xlink:href"}

@@ -15,8 +15,6 @@ from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Guard, Labeller, run_chunks
 from worker.photos.source import photos_of
 
-__all__ = ["OneChunk", "PaperModel", "run_chunk"]
-
 
 class OneChunk:
     """A feed of one chunk."""

@@ -4,8 +4,6 @@ import os
 
 import pytest
 
-__all__ = ["skip_outside_ci"]
-
 
 def skip_outside_ci(missing: str | None) -> None:
     """Skip the test for want of something; in CI that is a failure.

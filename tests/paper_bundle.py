@@ -10,8 +10,6 @@ from models.bundle import labels_text
 from models.preprocess import PreprocessSpec
 from models.registry.registry import Registry, open_registry
 
-__all__ = ["shop_registry", "write_paper_bundle"]
-
 
 def write_paper_bundle(
     folder: Path, seed: int, *, labels: Sequence[str] = ("boots", "hats"), accuracy: float | None = 0.5

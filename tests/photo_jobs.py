@@ -10,8 +10,6 @@ from worker.photos.photo import Photo, Wanted
 from worker.photos.source import Photos, photos_of
 from worker.priority import Priority
 
-__all__ = ["outcome_of", "photo_job", "take_all", "wanted"]
-
 _PIN = ModelPin(
     path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64, precision=0.95
 )

@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["until"]
-
 T = TypeVar("T")
 _PAUSE_S = 0.01
 

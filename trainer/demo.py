@@ -45,7 +45,9 @@ SHEET_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"
 
 
-def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
+def run_demo(
+    out: Path, photos: int, seed: int, *, queued: bool, new_photos: int = NEW_PHOTOS, epochs: int = EPOCHS
+) -> None:
     """Draw photos, train, export, label photos the model has never seen, and leave a picture and a page.
 
     Args:
@@ -53,6 +55,8 @@ def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
         photos: how many to draw for training.
         seed: of the drawing and the training.
         queued: label on Celery workers fed from a private Redis, instead of in this command's own processes.
+        new_photos: how many to draw for labelling.
+        epochs: of the training.
 
     Raises:
         InputError: ``out`` holds something that no demo made.
@@ -63,12 +67,12 @@ def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
     _make_room(out)
     console.rule("1. Draw a catalogue")
     _draw(console, out / "photos", photos, seed)
-    _draw(console, out / "new-photos", NEW_PHOTOS, seed + 1)
+    _draw(console, out / "new-photos", new_photos, seed + 1)
     console.rule("2. Look at it before learning from it")
     check_and_show(out / "photos", out / "check", None, strict=False, as_json=False)
     console.rule("3. Train")
     run, bundle = out / "runs" / "demo", out / "bundles" / "demo"
-    if train_and_show(_request(out / "photos", run, seed)):
+    if train_and_show(_request(out / "photos", run, seed, epochs)):
         msg = "The demo was stopped; hangtag demo starts it again."
         raise StoppedError(msg)
     console.rule("4. Export and prove")
@@ -92,15 +96,15 @@ def run_demo(out: Path, photos: int, seed: int, *, queued: bool) -> None:
     console.print(f"  {sheet}\n  {page}\n  {out / 'check' / 'check.html'}\n  {output}", highlight=False, markup=False)
 
 
-def _request(photos: Path, run: Path, seed: int) -> TrainRequest:
+def _request(photos: Path, run: Path, seed: int, epochs: int) -> TrainRequest:
     return TrainRequest(
         data=photos,
         run=run,
         arch=Arch.CNN,
         preprocess=PreprocessSpec(size=IMAGE_SIZE),
-        epochs=EPOCHS,
+        epochs=epochs,
         batch=32,
-        patience=EPOCHS,
+        patience=epochs,
         seed=seed,
         cache=default_cache(),
     )

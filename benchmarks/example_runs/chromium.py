@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Chromium", "Tab", "chromium_binary", "open_chromium"]
-
 FLAGS = (
     "--headless",
     "--remote-debugging-pipe",  # commands come on descriptor 3, answers go to 4

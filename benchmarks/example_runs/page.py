@@ -13,8 +13,6 @@ from .chromium import Tab, open_chromium
 from .programs import run_program
 from .said import Said
 
-__all__ = ["Card", "Page", "build", "open_page"]
-
 CARDS = """JSON.stringify([...document.querySelectorAll(".card")].map((card) => ({
     file: card.querySelector(".file").textContent, text: card.innerText, state: card.dataset.state,
     label: card.dataset.label, confidence: Number(card.dataset.confidence), doubt: card.dataset.doubt,

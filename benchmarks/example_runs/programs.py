@@ -8,8 +8,6 @@ from pathlib import Path
 
 from .said import Said, parse
 
-__all__ = ["EXAMPLES", "install", "node_says", "python_says", "run_program"]
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from models.classifier import Classifier
 from models.preprocess import opened
 
-__all__ = ["Said", "hangtag_says", "parse"]
-
 
 @dataclass(frozen=True)
 class Said:

@@ -10,8 +10,6 @@ from PIL import Image, ImageDraw
 from trainer.sample.photo import draw_photo
 from trainer.sample.products import PRODUCTS
 
-__all__ = ["SeededSet", "seed_faults"]
-
 SPLITS = ("train",) * 8 + ("validation", "test")
 ANOTHER = "clock"
 """Copies of one photo under a second label go to this class."""
@@ -32,7 +30,7 @@ class SeededSet:
         return str(path.relative_to(self.folder))
 
 
-def seed_faults(folder: Path, each: int = 50, seed: int = 3) -> SeededSet:
+def seed_faults(folder: Path, each: int, seed: int = 3) -> SeededSet:
     """Draw ``each`` photos a class, and put faults among them; all photos of vases are PNG files."""
     made, chance = SeededSet(folder), np.random.default_rng(seed)
     photos = [_drawn(folder, seed, product, index) for product in PRODUCTS for index in range(each)]

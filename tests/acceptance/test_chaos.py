@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 CHAOS = Path(__file__).parents[2] / "benchmarks" / "chaos.py"
-ROWS = 6000
+ROWS = 3000
 
 
 def test_a_job_under_fire_has_every_row_right_once(redis_installed: None, catalogue: Path, bundle: Path) -> None:

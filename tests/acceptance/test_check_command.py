@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def cache(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def checked(cache, tmp_path_factory) -> Checked:
     folder = tmp_path_factory.mktemp("seeded")
-    made = seed_faults(folder / "photos")
+    made = seed_faults(folder / "photos", each=40)
     return Checked(made, folder / "out", check(cache, made.folder, "--out", folder / "out"))
 
 
@@ -108,12 +109,12 @@ def test_json_goes_to_stdout_alone(checked, cache, tmp_path):
     assert json.loads(done.stdout)["issues"] == checked.summary["issues"]
 
 
-def test_quarantine_leaves_what_strict_accepts_and_undo_brings_all_back(cache, tmp_path):
-    made = seed_faults(tmp_path / "photos", each=40)
-    before = {path: path.read_bytes() for path in made.folder.rglob("*.*")}
-    moved = check(cache, made.folder, "--out", tmp_path / "out", "--quarantine", tmp_path / "aside")
+def test_quarantine_leaves_what_strict_accepts_and_undo_brings_all_back(checked, cache, tmp_path):
+    folder = Path(shutil.copytree(checked.made.folder, tmp_path / "photos"))
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    moved = check(cache, folder, "--out", tmp_path / "out", "--quarantine", tmp_path / "aside")
     assert "to undo it: hangtag check --undo" in moved.stdout
-    assert check(cache, made.folder, "--out", tmp_path / "out", "--strict").returncode == 0
+    assert check(cache, folder, "--out", tmp_path / "out", "--strict").returncode == 0
     done = check(cache, "--undo", tmp_path / "aside")
     assert done.returncode == 0, done.stderr
-    assert {path: path.read_bytes() for path in made.folder.rglob("*.*")} == before
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before

@@ -1,29 +1,20 @@
 """``hangtag demo``, small: the whole path, here and on a queue, ends with a picture and a page."""
 
-import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.command import HANGTAG, run_hangtag
+from tests.command import clean_environment, one_line, run_hangtag
+from trainer.demo import run_demo
 from worker.queue.private_redis import PrivateRedis
 from worker.receipt import Receipt
-
-from .place import environment, one_line
 
 
 def test_the_demo_ends_with_a_picture_and_a_page(tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    done = subprocess.run(
-        [*HANGTAG, "demo", "--out", str(out), "--photos", "300"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
+    run_demo(out, 120, 0, queued=False, new_photos=80, epochs=3)
     with Image.open(out / "contact_sheet.png") as sheet:
         assert sheet.size[0] > 1000
     page = (out / "index.html").read_text()
@@ -37,14 +28,8 @@ def test_the_demo_ends_with_a_picture_and_a_page(tmp_path: Path) -> None:
 @pytest.mark.proof
 def test_the_demo_labels_on_a_queue_of_its_own(tmp_path: Path, server: PrivateRedis) -> None:
     out = tmp_path / "demo"
-    done = subprocess.run(
-        [*HANGTAG, "demo", "--queued", "--out", str(out), "--photos", "300"],
-        env=environment(server.url, tmp_path / "no-jobs"),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
+    env = clean_environment(HANGTAG_REDIS_URL=server.url, HANGTAG_JOBS=str(tmp_path / "no-jobs"), COLUMNS="200")
+    done = run_hangtag("demo", "--queued", "--out", out, env=env)
     assert done.returncode == 0, done.stderr
     assert "two workers; their logs are in" in one_line(done.stdout)
     job = out / "jobs" / "new-photos"
@@ -56,9 +41,3 @@ def test_the_demo_labels_on_a_queue_of_its_own(tmp_path: Path, server: PrivateRe
     assert not (tmp_path / "no-jobs").exists()
     for log in sorted((out / "queue").glob("worker-*.log")):
         assert '"event": "worker_ends", "status": 0' in log.read_text()
-
-
-def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "precious.txt").touch()
-    assert run_hangtag("demo", "--out", tmp_path).returncode == 2
-    assert (tmp_path / "precious.txt").exists()

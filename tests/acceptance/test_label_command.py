@@ -89,10 +89,10 @@ def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: Path, long_list: Path, bun
 
 
 def test_photos_that_crash_or_hang_the_decoder_are_failed_rows(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    photos = sorted(str(p) for p in catalogue.rglob("*.png"))[:20]
+    photos = sorted(str(p) for p in catalogue.rglob("*.png"))[:9]
     (tmp_path / "boom.jpg").write_bytes(b"BOOM")
     (tmp_path / "hang.jpg").write_bytes(b"HANG")
-    rows = [*photos[:10], "boom.jpg", *photos[10:], "hang.jpg"]
+    rows = [*photos[:3], "boom.jpg", *photos[3:6], "hang.jpg", *photos[6:]]
     (tmp_path / "with.txt").write_text("".join(f"{row}\n" for row in rows))
     (tmp_path / "without.txt").write_text("".join(f"{row}\n" for row in photos))
     options, plugin = ("--timeout", "1"), clean_environment(**with_bad_formats())
@@ -100,10 +100,8 @@ def test_photos_that_crash_or_hang_the_decoder_are_failed_rows(tmp_path: Path, c
     assert done.returncode == 0, done.stderr
     assert run(tmp_path / "without.txt", bundle, tmp_path / "without.parquet", *options).returncode == 0
     labelled = results(tmp_path / "with.parquet")
-    assert [(row[0], row[4]) for row in labelled if row[4]] == [
-        ("boom.jpg", "crashed"),
-        ("hang.jpg", "timeout"),
-    ]
+    failed = [(row[0], row[4]) for row in labelled if row[4]]
+    assert failed == [("boom.jpg", "crashed"), ("hang.jpg", "timeout")]
     assert [row for row in labelled if not row[4]] == results(tmp_path / "without.parquet")
 
 

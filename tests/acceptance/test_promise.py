@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.preprocess import PreprocessSpec, preprocess
-from tests.command import clean_environment, run_hangtag
+from tests.command import clean_environment, one_line, run_hangtag
+from tests.integration.farm import Farm
 from tests.integration.jobs import assert_same
-
-from .place import Place, one_line
 
 Label = Callable[..., "tuple[int, str, str]"]
 NOTHING = "This model promises no precision: every photo goes to review."
@@ -110,32 +109,36 @@ def test_nothing_is_carried_over_from_a_job_that_an_earlier_hangtag_labeled_with
 
 
 def test_workers_on_the_queue_label_at_the_jobs_threshold(
-    place: Place, label: Label, catalogue: Path, unsure_bundle: Path, tmp_path: Path
+    farm: Farm, label: Label, catalogue: Path, unsure_bundle: Path, tmp_path: Path
 ) -> None:
     """Two jobs of one model at once, each by a rule of its own."""
     for job, asked in (("asked", ("--threshold", 0.4)), ("unasked", ())):
-        done = place.run("submit", catalogue, "--model", unsure_bundle, "--priority", "high", "--job", job, *asked)
+        done = farm.hangtag("submit", catalogue, "--model", unsure_bundle, "--priority", "high", "--job", job, *asked)
         assert (ASKED if asked else NOTHING) in one_line(done.stderr)
-    assert ASKED in place.must("jobs", "watch", "asked")
-    assert NOTHING in place.must("jobs", "watch", "unasked")
-    assert ASKED in place.must("jobs", "show", "asked")
+    assert ASKED in farm.must("jobs", "watch", "asked")
+    assert NOTHING in farm.must("jobs", "watch", "unasked")
+    assert ASKED in farm.must("jobs", "show", "asked")
     assert label("--threshold", 0.4)[0] == 0
-    assert_same(place.rows("asked"), pq.read_table(tmp_path / "labels.parquet").to_pylist())
-    assert {row["status"] for row in place.rows("unasked")} == {"review", "failed"}
+    assert_same(farm.job("asked").rows(), pq.read_table(tmp_path / "labels.parquet").to_pylist())
+    assert {row["status"] for row in farm.job("unasked").rows()} == {"review", "failed"}
 
 
-def expected_status(bundle: Path, photo: Path, precision: float) -> str:
+def expected_statuses(bundle: Path, photos: list[Path], precision: float) -> list[str]:
     """Worked out from the files of the bundle alone."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     variant = manifest["variants"]["float32"]
     (thresholds,) = [target["thresholds"] for target in variant["targets"] if target["precision"] == precision]
     session = ort.InferenceSession(bundle / "model.onnx", providers=["CPUExecutionProvider"])
-    pixels = preprocess(photo.read_bytes(), PreprocessSpec(**manifest["preprocess"]))
-    (row,), (unknown,) = session.run(["probabilities", "unknown"], {"image": pixels[np.newaxis]})
-    if unknown > variant["unknown"]["limit"]:
-        return "unknown"
-    threshold = thresholds[row.argmax()]
-    return "labeled" if threshold is not None and row.max() >= np.float32(threshold) else "threshold"
+    pixels = [preprocess(photo.read_bytes(), PreprocessSpec(**manifest["preprocess"])) for photo in photos]
+    found = zip(*session.run(["probabilities", "unknown"], {"image": np.stack(pixels)}), strict=True)
+
+    def status(row: np.ndarray, unknown: float) -> str:
+        if unknown > variant["unknown"]["limit"]:
+            return "unknown"
+        threshold = thresholds[row.argmax()]
+        return "labeled" if threshold is not None and row.max() >= np.float32(threshold) else "threshold"
+
+    return [status(row, unknown) for row, unknown in found]
 
 
 def test_rows_under_their_thresholds_or_beyond_the_limit_go_to_review_and_no_others(
@@ -144,7 +147,7 @@ def test_rows_under_their_thresholds_or_beyond_the_limit_go_to_review_and_no_oth
     status, said, _ = label("--precision", 0.98, "--json", model=sure_bundle)
     assert status == 0
     rows = [row for row in pq.read_table(tmp_path / "labels.parquet").to_pylist() if row["status"] != "failed"]
-    expected = [expected_status(sure_bundle, catalogue / row["image"], 0.98) for row in rows]
+    expected = expected_statuses(sure_bundle, [catalogue / row["image"] for row in rows], 0.98)
     assert set(expected) == {"labeled", "threshold", "unknown"}, "one of each, to prove something"
     assert [row["status"] for row in rows] == ["labeled" if why == "labeled" else "review" for why in expected]
     receipt = json.loads(said)
@@ -195,31 +198,31 @@ def test_another_precision_is_another_job(label: Label, sure_bundle: Path) -> No
 
 
 def test_workers_on_the_queue_honour_the_jobs_precision(
-    place: Place, label: Label, catalogue: Path, sure_bundle: Path, tmp_path: Path
+    farm: Farm, label: Label, catalogue: Path, sure_bundle: Path, tmp_path: Path
 ) -> None:
     """Two jobs of one model at once, each with thresholds of its own."""
     options = ("--model", sure_bundle, "--priority", "high")
     for job, precision in (("strict", 0.98), ("own", None)):
         asked = () if precision is None else ("--precision", precision)
-        place.must("submit", catalogue, *options, "--job", job, *asked)
+        farm.must("submit", catalogue, *options, "--job", job, *asked)
     for job in ("strict", "own"):
-        assert "Precision: " in place.must("jobs", "watch", job)
+        assert "Precision: " in farm.must("jobs", "watch", job)
     assert label("--precision", 0.98, model=sure_bundle)[0] == 0
-    assert_same(place.rows("strict"), pq.read_table(tmp_path / "labels.parquet").to_pylist())
-    reviews = [sum(row["status"] == "review" for row in place.rows(job)) for job in ("own", "strict")]
+    assert_same(farm.job("strict").rows(), pq.read_table(tmp_path / "labels.parquet").to_pylist())
+    reviews = [sum(row["status"] == "review" for row in farm.job(job).rows()) for job in ("own", "strict")]
     assert 0 < reviews[0] < reviews[1]
 
 
 def test_the_queue_refuses_another_precision_before_anything_is_written(
-    place: Place, catalogue: Path, sure_bundle: Path
+    farm: Farm, catalogue: Path, sure_bundle: Path
 ) -> None:
-    before = sorted(place.jobs.rglob("*"))
-    done = place.run("submit", catalogue, "--model", sure_bundle, "--job", "refused", "--precision", 0.93)
+    before = sorted(farm.jobs.rglob("*"))
+    done = farm.hangtag("submit", catalogue, "--model", sure_bundle, "--job", "refused", "--precision", 0.93)
     assert done.returncode == 2
     assert "one of 0.90, 0.98, 0.99, got 0.93" in done.stderr
-    assert sorted(place.jobs.rglob("*")) == before
-    said = place.run("submit", catalogue, "--model", sure_bundle, "--job", "hopeless", "--precision", 0.99, "--json")
+    assert sorted(farm.jobs.rglob("*")) == before
+    said = farm.hangtag("submit", catalogue, "--model", sure_bundle, "--job", "hopeless", "--precision", 0.99, "--json")
     assert json.loads(said.stdout)["new"] is True
     assert "every photo goes to review" in one_line(said.stderr)
-    place.must("jobs", "watch", "hopeless")
-    assert {row["status"] for row in place.rows("hopeless")} == {"review", "failed"}
+    farm.must("jobs", "watch", "hopeless")
+    assert {row["status"] for row in farm.job("hopeless").rows()} == {"review", "failed"}

@@ -2,31 +2,28 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from hangtag.cli import make_app
 from models.errors import ExitCode
 from models.reference import resolve_model
 from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import Registry, open_registry
+from tests.command import HANGTAG, clean_environment, run_hangtag
 from tests.until import until
 
-ROOT = Path(__file__).parents[2]
 CONFIG = """
 name = "{name}"
 data = "{name}.csv"
 [train]
 {train}
+arch = "simple"
 image_size = 32
 batch = 16
 folds = 0
@@ -47,14 +44,19 @@ class Photo:
 
 @dataclass(frozen=True)
 class Shop:
-    """A folder with settings, photos and a registry."""
+    """A folder with settings, photos and a registry; and a cache for photos."""
 
     folder: Path
     name: str
+    cache: Path
 
     @property
     def config(self) -> Path:
         return self.folder / f"{self.name}.toml"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return clean_environment(XDG_CACHE_HOME=str(self.cache))
 
     @property
     def registry(self) -> Registry:
@@ -69,10 +71,9 @@ class Shop:
             csv.writer(file).writerows([("image", "label", "split"), *rows])
 
     def retrain(self, *options: str) -> int:
-        done = CliRunner().invoke(make_app(["trainer"]), ["retrain", str(self.config), *options])
-        print(done.output)
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        return done.exit_code
+        done = run_hangtag("retrain", self.config, *options, env=self.environment)
+        print(done.stdout, done.stderr)
+        return done.returncode
 
     def cycle(self, number: int) -> Path:
         return self.folder / "retraining" / self.name / f"{number:06d}"
@@ -99,18 +100,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
     return [Photo(file, name, splits[at % 6]) for name, some in sound.items() for at, file in enumerate(some)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_cache(session_cache: Path) -> Iterator[None]:
-    """Fixtures of the module train before a test has its own environment."""
-    before = os.environ.get("XDG_CACHE_HOME")
-    os.environ["XDG_CACHE_HOME"] = str(session_cache)
-    yield
-    if before is None:
-        del os.environ["XDG_CACHE_HOME"]
-    else:
-        os.environ["XDG_CACHE_HOME"] = before
-
-
 def some(photos: list[Photo], keep: Callable[[Photo, int], bool]) -> list[Photo]:
     """All photos of validation and test, and of training those that ``keep`` says, given their place in their class."""
     places: dict[str, int] = {}
@@ -125,14 +114,14 @@ def some(photos: list[Photo], keep: Callable[[Photo, int], bool]) -> list[Photo]
 
 
 @pytest.fixture(scope="module")
-def promoted(tmp_path_factory: pytest.TempPathFactory, photos: list[Photo]) -> Shop:
+def promoted(tmp_path_factory: pytest.TempPathFactory, session_cache: Path, photos: list[Photo]) -> Shop:
     """A weak champion, and then a cycle on all photos; that one is killed while the challenger learns."""
-    shop = Shop(tmp_path_factory.mktemp("shop"), "shop")
+    shop = Shop(tmp_path_factory.mktemp("shop"), "shop", session_cache)
     shop.put(some(photos, lambda photo, place: place < 8))
-    shop.ask("epochs = 6")
+    shop.ask("epochs = 2")
     assert shop.retrain() == ExitCode.OK
     shop.put(photos)
-    shop.ask("warm_start = false\nepochs = 30")
+    shop.ask("warm_start = false\nepochs = 15")
     killed_while_learning(shop, 2)
     assert shop.aliases() == {CHAMPION: 1}
     assert shop.retrain() == ExitCode.OK
@@ -141,9 +130,8 @@ def promoted(tmp_path_factory: pytest.TempPathFactory, photos: list[Photo]) -> S
 
 def killed_while_learning(shop: Shop, number: int) -> None:
     """Start the command as a person does, and ``kill -9`` it after the first whole epoch."""
-    command = [sys.executable, "-P", "-m", "hangtag", "retrain", str(shop.config)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+    command = [*HANGTAG, "retrain", str(shop.config)]
+    with subprocess.Popen(command, env=shop.environment, stdout=subprocess.DEVNULL) as process:
         state = shop.cycle(number) / "run" / "weights" / "state.npz"
         until(lambda: state.is_file() or process.poll() is not None, "the first epoch ends", within_s=300)
         process.send_signal(signal.SIGKILL)
@@ -167,9 +155,9 @@ def test_its_training_went_on_and_did_not_begin_anew(promoted: Shop) -> None:
     assert len(epochs) == promoted.read(2, "run/args.json")["epochs_done"]
 
 
-def test_no_photo_moved_from_one_split_to_another(tmp_path: Path, photos: list[Photo]) -> None:
+def test_no_photo_moved_from_one_split_to_another(tmp_path: Path, session_cache: Path, photos: list[Photo]) -> None:
     """Of photos that nobody has given a split: Hangtag would choose others for more photos."""
-    shop = Shop(tmp_path, "undivided")
+    shop = Shop(tmp_path, "undivided", session_cache)
 
     def splits_of_cycle(number: int, chosen: list[Photo]) -> dict[str, str]:
         shop.put([Photo(photo.path, photo.label, "") for photo in chosen])
@@ -198,7 +186,7 @@ def poisoned(promoted: Shop, photos: list[Photo]) -> Shop:
     labels = [chosen[at].label for at in chance.permutation(len(chosen))]
     wrong = {photo.path: label for photo, label in zip(chosen, labels, strict=True)}
     promoted.put([Photo(photo.path, wrong.get(photo.path, photo.label), photo.split) for photo in photos])
-    promoted.ask("epochs = 8")
+    promoted.ask("epochs = 4")
     assert promoted.retrain() == ExitCode.GATE_REFUSED
     return promoted
 
@@ -221,15 +209,17 @@ def test_a_rollback_restores_the_champion_before(poisoned: Shop) -> None:
     assert poisoned.registry.state("shop").versions[poisoned.aliases()[CHAMPION]].digest == before
 
 
-def test_better_on_the_whole_but_worse_on_one_class_is_refused(tmp_path: Path, photos: list[Photo]) -> None:
-    outlet = Shop(tmp_path, "outlet")
+def test_better_on_the_whole_but_worse_on_one_class_is_refused(
+    tmp_path: Path, session_cache: Path, photos: list[Photo]
+) -> None:
+    outlet = Shop(tmp_path, "outlet", session_cache)
     outlet.put(some(photos, lambda photo, place: place < (30 if photo.label == "hat" else 3)))
-    outlet.ask('balance = "none"\nepochs = 30')
+    outlet.ask('balance = "none"\nepochs = 15')
     assert outlet.retrain() == ExitCode.OK
     hats = [photo.path for photo in photos if photo.label == "hat" and photo.split == "train"][2:]
     spoiled = [Photo(photo.path, "vase" if photo.path in hats else photo.label, photo.split) for photo in photos]
     outlet.put(spoiled)
-    outlet.ask('balance = "none"\nwarm_start = false\nepochs = 20')
+    outlet.ask('balance = "none"\nwarm_start = false\nepochs = 10')
     assert outlet.retrain() == ExitCode.GATE_REFUSED
     comparison, verdict = outlet.read(2, "comparison.json"), outlet.read(2, "verdict.json")
     assert comparison["points"] > 0

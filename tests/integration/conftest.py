@@ -19,7 +19,7 @@ from .farm import Farm
 from .jobs import QueuedJob, Row, photo_names, write_list
 from .s3_server import S3Server, lead_to, open_s3_server
 
-MANY = 2560
+MANY = 1792
 
 Expected = Callable[[list[str]], list[Row]]
 
@@ -41,7 +41,7 @@ def farm(server: PrivateRedis, tmp_path: Path) -> Iterator[Farm]:
 
 @pytest.fixture(scope="session")
 def catalogue(golden: Golden, drawn: Path) -> Path:
-    """2,560 photos: the drawn ones again and again, a few bytes after each, since the same photo is labelled once."""
+    """1,792 photos: the drawn ones again and again, a few bytes after each, since the same photo is labelled once."""
 
     def draw(folder: Path) -> None:
         for copy, photo in _copies(drawn).items():
@@ -86,7 +86,7 @@ def expected(truth: dict[str, Row]) -> Expected:
 
 @pytest.fixture
 def names(catalogue: Path) -> list[str]:
-    """2,560 rows, or 10 chunks: some seconds of work."""
+    """1,792 rows, or 7 chunks: some seconds of work."""
     return photo_names(catalogue, MANY)
 
 

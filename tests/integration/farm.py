@@ -18,8 +18,6 @@ from worker.queue.submit import SubmitRequest, submit
 from .jobs import QueuedJob, write_list
 from .processes import Processes, WorkerProcess
 
-__all__ = ["Farm"]
-
 
 class Farm(Processes):
     """Submits jobs, starts workers, and ends those that are left at the end of a test.

@@ -10,8 +10,6 @@ from redis.retry import Retry
 
 from worker.queue.private_redis import PrivateRedis, redis_binary
 
-__all__ = ["PASSWORD", "ROOM", "GuardedRedis"]
-
 ROOM = Path(__file__).parents[2] / "docker" / "redis"
 PASSWORD = "p@ss:w/or d%41é?#&"  # noqa: S105 - every character that a URL might trip over
 ADMIN = "admin"

@@ -15,8 +15,6 @@ from worker.job import Job
 from worker.owner import Owner
 from worker.receipt import Receipt, finished_receipt
 
-__all__ = ["InHand", "QueuedJob", "Row", "assert_same", "photo_names", "write_list"]
-
 Row = dict[str, Any]
 _FLOAT_TOLERANCE = 1e-5
 _EARLY_ROW = 128

@@ -14,8 +14,6 @@ from urllib.request import urlopen
 
 from tests.until import until
 
-__all__ = ["MISSING", "open_mlflow_server"]
-
 _NEEDS = ("mlflow", "flask", "flask_cors", "sqlalchemy", "alembic", "gunicorn")
 MISSING = next((f"No {name}; pip install 'hangtag[mlflow,dev]'." for name in _NEEDS if find_spec(name) is None), None)
 
@@ -25,7 +23,7 @@ def open_mlflow_server(folder: Path) -> Iterator[str]:
     """Start one that keeps everything in a folder, and end it; its URL."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     stores = ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", folder / "files"]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(

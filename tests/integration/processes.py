@@ -4,17 +4,16 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from tests.command import clean_environment, run_hangtag
+from tests.command import clean_environment, one_line, run_hangtag
 from tests.until import until
-
-__all__ = ["Processes", "WorkerProcess", "with_bad_formats"]
 
 READY = "ready."
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -85,6 +84,15 @@ class WorkerProcess:
         """Send a signal to every process of it."""
         os.killpg(self.pid, sign)
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """As long as the block runs it does nothing."""
+        self.signal_all(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal_all(signal.SIGCONT)
+
     def kill_all(self) -> None:
         """End the main process and its children as a power cut would."""
         if self.process.returncode is None:
@@ -119,9 +127,15 @@ class Processes:
         self.processes.append(process)
         return process
 
-    def hangtag(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command there."""
-        return run_hangtag(*arguments, env=self.environment)
+    def hangtag(self, *arguments: object, **changes: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command there, with these changes of the environment."""
+        return run_hangtag(*arguments, env=self.environment | changes)
+
+    def must(self, *arguments: object) -> str:
+        """What a command that succeeds prints, on one line."""
+        done = self.hangtag(*arguments)
+        assert done.returncode == 0, done.stderr
+        return one_line(done.stdout)
 
     def close(self) -> None:
         """Kill what is left, and show the logs for the report of a test that failed."""

@@ -6,8 +6,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 
-__all__ = ["Proxy", "open_proxy"]
-
 _BYTES = 65_536
 
 

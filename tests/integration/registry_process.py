@@ -14,8 +14,6 @@ from models.registry.history import CHALLENGER
 from models.registry.registry import Registry, open_registry
 from models.storage.storage import FolderStorage
 
-__all__ = ["MODEL", "WORK"]
-
 MODEL = "shop"
 
 

@@ -56,8 +56,8 @@ class Watched:
 
 @pytest.fixture
 def names(catalogue: Path) -> list[str]:
-    """Eight chunks, with photos that are missing and one that is none."""
-    return [*photo_names(catalogue, 2000), "nobody.png", "nowhere.png"]
+    """Seven chunks, with photos that are missing and one that is none."""
+    return [*photo_names(catalogue, 1600), "nobody.png", "nowhere.png"]
 
 
 def test_what_a_worker_tells_during_a_job_and_after_it_is_what_the_receipt_says(farm: Farm, job: QueuedJob) -> None:
@@ -140,16 +140,3 @@ def test_the_dashboard_and_the_alerts_ask_for_what_a_worker_serves(farm: Farm) -
     served = {family.name for family in Watched(farm).families()}
     kinds = {suffix: {f"{name}{suffix}" for name in served} for suffix in ("", "_total", "_bucket", "_sum", "_count")}
     assert metrics_named() - set().union(*kinds.values()) == set()
-
-
-def test_a_port_that_somebody_has_is_told_at_once(farm: Farm) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        done = farm.hangtag("worker", "--metrics-port", str(listener.getsockname()[1]))
-    assert done.returncode == 2
-    assert "choose another --metrics-port" in done.stderr
-
-
-def test_a_heartbeat_file_without_a_folder_is_told_at_once(farm: Farm) -> None:
-    done = farm.hangtag("worker", "--heartbeat", str(farm.folder / "nowhere" / "heartbeat"))
-    assert done.returncode == 2
-    assert "choose another" in done.stderr

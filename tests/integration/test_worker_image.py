@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,7 +170,7 @@ def test_a_worker_of_it_labels_as_another_user_who_may_write_nothing_but_its_own
         options = ("--model", str(model), "--job", "spring", "--image-root", str(photos))
         done = image.run("submit", str(source), *options, **lead)
         assert done.returncode == 0, done.stderr
-        with _worker(image, tmp_path / "worker.log", lead) as worker:
+        with running_worker(image, tmp_path / "worker.log", lead) as worker:
             done = image.run("jobs", "watch", "spring", **lead)
             assert done.returncode == 0, done.stderr + worker.log.read_text()
             worker.terminate()
@@ -179,29 +180,12 @@ def test_a_worker_of_it_labels_as_another_user_who_may_write_nothing_but_its_own
     assert {path: path.stat().st_mtime_ns for path in image.venv.rglob("*")} == before, "the image is as it was"
 
 
-class _worker:
-    """A worker of the image, killed at the end of a block."""
-
-    def __init__(self, image: Image, log: Path, lead: dict[str, str]) -> None:
-        self.worker = self._start(image, log, lead)
-
-    def _start(self, image: Image, log: Path, lead: dict[str, str]) -> WorkerProcess:
-        command = _as_worker(str(image.venv / "bin" / "hangtag"), "worker", "--concurrency", "1", "--log", "json")
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                command,
-                env=image.environment(**lead),
-                stdout=file,
-                stderr=file,
-                stdin=subprocess.DEVNULL,
-                cwd=image.own,
-                start_new_session=True,
-            )
-        return WorkerProcess(process, log)
-
-    def __enter__(self) -> WorkerProcess:
-        self.worker.wait_until_ready()
-        return self.worker
-
-    def __exit__(self, *exc: object) -> None:
-        self.worker.kill_all()
+@contextmanager
+def running_worker(image: Image, log: Path, lead: dict[str, str]) -> Iterator[WorkerProcess]:
+    command = _as_worker(str(image.venv / "bin" / "hangtag"), "worker", "--concurrency", "1", "--log", "json")
+    worker = WorkerProcess.start(tuple(command), log, image.environment(**lead), image.own)
+    try:
+        worker.wait_until_ready()
+        yield worker
+    finally:
+        worker.kill_all()

@@ -3,8 +3,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 TRAINING_PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matplotlib")
 
@@ -30,10 +28,10 @@ def loaded(modules: list[str], packages: tuple[str, ...]) -> list[str]:
     return packages_loaded
 
 
-@pytest.mark.parametrize("room", ["models", "pages", "worker"])
-def test_labelling_never_loads_what_trains(room: str) -> None:
-    assert modules_of(room)
-    assert loaded(modules_of(room), TRAINING_PACKAGES) == []
+def test_labelling_never_loads_what_trains() -> None:
+    modules = [name for room in ("models", "pages", "worker") for name in modules_of(room)]
+    assert len(modules) > 50
+    assert loaded(modules, TRAINING_PACKAGES) == []
 
 
 def test_a_beat_never_loads_what_trains() -> None:
