@@ -65,7 +65,7 @@ class Beginning:
         return f"no job of {name}@{champion} has drifted since {since}"
 
     def begin(self, why: str, view: "TrainingView") -> CycleFolder | None:
-        """Collect, and make a cycle of it; none where there is nothing new to learn from.
+        """Collect, and make a cycle of it; None if nothing is new.
 
         The folder comes into its place by one rename, with all that a cycle begins with. It keeps to its settings from
         then on, so those that would be found wrong after hours of training are tried before.
@@ -177,7 +177,7 @@ class Beginning:
 def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
     """Refuse to test a champion with photos that it has learned from: it would know the answers.
 
-    ``own`` are the splits that the champion was trained with, none where nobody knows them; ``photos`` have the splits
+    ``own`` are the splits that the champion was trained with, None if nobody knows them; ``photos`` have the splits
     that both are to be tested with.
 
     Raises:

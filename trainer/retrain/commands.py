@@ -31,7 +31,7 @@ def retrain_command(
         str | None, typer.Option(metavar="TEXT", help="Why the gate is overruled, for the registry's history.")
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Abandon a cycle that was stopped, and begin anew with today's settings.")
+        bool, typer.Option("--restart", help="Abandon a cycle that was stopped, and begin again with today's settings.")
     ] = False,
     mlflow: Annotated[
         str | None,

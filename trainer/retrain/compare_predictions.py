@@ -53,7 +53,7 @@ class Predictions:
         labels: of the model; the position is the column.
         probabilities: ``float32 (n, classes)``.
         sure: whether it labels a photo by itself, without a person, ``(n,)``: with the thresholds of ``precision``.
-        precision: how often it is to be right where it does so; none where it promises nothing.
+        precision: how often it is to be right where it does so; None if it promises nothing.
         own_sure, own_precision: the same for jobs that ask for no precision.
         footprint: the model's size and speed.
     """
@@ -251,7 +251,7 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: npt.NDArra
         groups: number of each photo's group, ``(n,)``, from 0.
 
     Returns:
-        The figures, the same each time; none where there are no photos.
+        The figures, the same each time; None without photos.
     """
     if not len(groups):
         return None

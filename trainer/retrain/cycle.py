@@ -46,7 +46,7 @@ class CycleOptions:
 
     Attributes:
         when: ``data``: whenever there is something new; ``drift``: only if a job of the champion has drifted, too.
-        force: why a refusal is to be overruled; none where it is not.
+        force: why a refusal is overruled, if it is.
         restart: whether an unfinished cycle is abandoned; one whose challenger is published ends first.
     """
 

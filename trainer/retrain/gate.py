@@ -36,7 +36,7 @@ def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDi
     Args:
         settings: the limits; to loosen one never makes a check fail.
         comparison: with the champion, or of a first model, which keeps to the absolute limits alone.
-        catalogue: what would change there; none where nobody looked.
+        catalogue: what would change there, if anybody looked.
 
     Returns:
         A check for each thing that can be judged. Without test photos nothing passes.

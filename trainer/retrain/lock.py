@@ -77,7 +77,7 @@ class CycleLock:
         self._seen_at = 0.0
 
     def holder(self) -> Holder | None:
-        """Who holds it now; none where nobody does.
+        """Who holds it now, if anybody does.
 
         To tell that a holder on another machine is dead, keep this object for a lease and ask it again.
         """

@@ -30,7 +30,7 @@ class Correction(CycleRecord):
 
     Attributes:
         image: the photo's path as ``dataset.csv`` writes it, or the SHA-256 of its bytes where nobody knows a path.
-        was: its label before; none where it is a new photo.
+        was: its label before; None for a new photo.
         outcome: ``applied``, ``added`` (a new photo), ``agrees`` (it had that label already), ``conflict`` (reviewers
             disagree; left out), ``dropped`` (the class is labelled no more) or ``not_found`` (nobody has that photo).
     """
@@ -51,7 +51,7 @@ class Collected(CycleRecord):
         new, gone, relabeled: photos that the cycle before did not know, that are not there any more, or whose label was
             another.
         dropped: photos left out, since their class is labelled no more, by class.
-        ahead: a sentence on reviewers' words that do not count, since they are dated in the future; mostly empty.
+        ahead: a sentence on votes that do not count, since they are dated in the future; mostly empty.
     """
 
     fingerprint: str
@@ -101,7 +101,7 @@ class Automation(CycleRecord):
     """What both label by themselves.
 
     Attributes:
-        champion_precision: how often the champion is to be right where it does so, by its own choice; none where it
+        champion_precision: how often the champion is to be right where it does so, by its own choice; None if it
             promises nothing, and for a first model.
         challenger_precision: what the champion promises, where the challenger can promise that too.
         own_precision: what the challenger promises by its own choice, which jobs get that ask for nothing else.

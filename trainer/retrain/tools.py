@@ -62,7 +62,7 @@ class Tools:
 
     @staticmethod
     def misfit(weights: Path, request: "TrainRequest") -> str | None:
-        """Why weights do not fit the network that is asked for; none where they do."""
+        """Why weights do not fit the network that is asked for; None if they fit."""
         load_tensorflow()
         from trainer.networks.build import build_network
 
@@ -112,7 +112,7 @@ class Work:
     """A cycle that is worked on, with the settings that it began with.
 
     Attributes:
-        force: why a refusal is to be overruled; none where it is not.
+        force: why a refusal is overruled, if it is.
         note: told what a person should know, a line each.
     """
 

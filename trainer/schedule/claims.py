@@ -73,7 +73,7 @@ class End(CycleRecord):
 
     Attributes:
         reason: why it failed, or was refused.
-        outcome: what the cycle itself says; none where it failed.
+        outcome: what the cycle itself says; None if it failed.
     """
 
     slot: str

@@ -19,7 +19,7 @@ _PAUSE_S: Final = 0.1
 _SET_DEATH_SIGNAL: Final = 1
 """``PR_SET_PDEATHSIG`` of prctl(2); it outlives execve(2)."""
 
-_WORDS: Final = 2000
+_MOST_CHARACTERS: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class CycleEnd:
 
     Attributes:
         status: its exit status; negative where a signal ended it.
-        outcome: what it printed as JSON; none where it did not.
-        words: the last it said on stderr.
+        outcome: what it printed as JSON, if it did.
+        message: the last that it wrote to stderr.
     """
 
     status: int
     outcome: dict[str, Any] | None
-    words: str
+    message: str
     stopped: bool
 
 
@@ -48,8 +48,8 @@ def run_cycle(command: Sequence[str], stops: Callable[[], bool], grace_s: float)
     """
     launcher = [sys.executable, "-P", "-m", "trainer.schedule.cycle_process", str(os.getpid())]
     with TemporaryDirectory(prefix="hangtag-cycle-") as folder:
-        said, cried = Path(folder) / "stdout", Path(folder) / "stderr"
-        with said.open("wb") as out, cried.open("wb") as err:
+        stdout, stderr = Path(folder) / "stdout", Path(folder) / "stderr"
+        with stdout.open("wb") as out, stderr.open("wb") as err:
             process = subprocess.Popen([*launcher, *command], stdin=subprocess.DEVNULL, stdout=out, stderr=err)
         stopped, until = False, float("inf")
         try:
@@ -61,12 +61,12 @@ def run_cycle(command: Sequence[str], stops: Callable[[], bool], grace_s: float)
         finally:
             process.kill()
             process.wait()
-        words = cried.read_text(encoding="utf-8", errors="replace").strip()[-_WORDS:]
+        message = stderr.read_text(encoding="utf-8", errors="replace").strip()[-_MOST_CHARACTERS:]
         try:
-            outcome = json.loads(said.read_bytes())
+            outcome = json.loads(stdout.read_bytes())
         except ValueError:
             outcome = None
-        return CycleEnd(process.returncode, outcome if isinstance(outcome, dict) else None, words, stopped)
+        return CycleEnd(process.returncode, outcome if isinstance(outcome, dict) else None, message, stopped)
 
 
 def _become(parent: int, command: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ class Schedule:
 
     Attributes:
         text: the schedule, for files and people.
-        cron: its five fields; none where ``every_s`` seconds are given.
+        cron: its five fields; None if ``every_s`` seconds are given.
         zone: of the fields.
     """
 
@@ -39,7 +39,7 @@ class Schedule:
     zone: ZoneInfo
 
     def latest(self, now: datetime) -> datetime | None:
-        """The last due time that is not after ``now``; none where there has been none for 50 years."""
+        """The last due time that is not after ``now``; None if there was none for 50 years."""
         if self.cron is None:
             return _EPOCH + timedelta(seconds=int(now.timestamp()) // self.every_s * self.every_s)
         ahead = (now + _DOUBLED).astimezone(self.zone)

@@ -35,7 +35,7 @@ _LEAVE_S: Final = 4.0
 """Of a worker's grace time, what is left for files and processes to end: a second more than the worker itself takes."""
 
 _COMMAND: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
-_COMPLAINT: Final = "hangtag: "
+_ERROR: Final = "hangtag: "
 """What every error begins with on stderr."""
 
 _NEEDED: Final = ("tensorflow", "keras", "sklearn")
@@ -192,17 +192,17 @@ class CycleTask:
 
     def _unfinished(self, store: ClaimStore, message: CycleMessage, tries: list[Try], end: CycleEnd) -> None:
         """Note a try that came to nothing."""
-        complaint = _complaint(end.words)
+        error = _last_error(end.message)
         if end.stopped or end.status in {ExitCode.BUSY, ExitCode.INTERRUPTED}:
             store.drop_try(message.slot, tries[-1])
-            self._later(message, self.retry_s // 4, "told to stop" if end.stopped else complaint)
+            self._later(message, self.retry_s // 4, "told to stop" if end.stopped else error)
             return
-        failed = tries[-1].model_copy(update={"status": end.status, "reason": complaint})
+        failed = tries[-1].model_copy(update={"status": end.status, "reason": error})
         store.write_try(message.slot, failed)
         if len(tries) >= MOST_TRIES:
             self._fail(store, message, [*tries[:-1], failed])
         else:
-            self._later(message, self.retry_s, complaint or f"exit status {end.status}")
+            self._later(message, self.retry_s, error or f"exit status {end.status}")
 
     def _fail(self, store: ClaimStore, message: CycleMessage, tries: list[Try]) -> None:
         last, config, slot = tries[-1], message.config, message.slot
@@ -223,8 +223,8 @@ class CycleTask:
             client.close()
 
 
-def _complaint(words: str) -> str:
+def _last_error(message: str) -> str:
     """The last error that ``hangtag`` printed, all of its lines; if there is none, the last line."""
-    lines = words.splitlines()
-    begins = [place for place, line in enumerate(lines) if line.startswith(_COMPLAINT)]
+    lines = message.splitlines()
+    begins = [place for place, line in enumerate(lines) if line.startswith(_ERROR)]
     return " ".join(line.strip() for line in lines[begins[-1] if begins else -1 :])

@@ -12,7 +12,7 @@ from trainer.retrain.config import TrainSettings
 from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
-from trainer.splits.assigned import AssignedPhoto, read_splits
+from trainer.splits.assigned import read_splits
 from worker.owner import Owner
 
 
@@ -55,37 +55,29 @@ def test_the_challenger_learns_as_the_champion_did_and_from_its_weights(shop: Pa
     assert request.splits == shop.cycle() / "earlier.csv"
 
 
+NOT_BEGUN = "The challenger does not begin with the weights of shop@1: "
+
+
 @pytest.mark.parametrize(
-    ("train", "misfit"),
+    ("train", "misfit", "note"),
     [
-        (TrainSettings(arch="simple"), None),
-        (TrainSettings(arch="mobilenet", alpha=0.25), None),
-        (TrainSettings(), "another network"),
+        ({"arch": "simple"}, None, "the registry does not hold them, or they are of another architecture."),
+        ({"arch": "mobilenet", "alpha": 0.25}, None, "the registry does not hold them, or they are"),
+        ({}, "another network", "another network."),
+        ({"weights": "none"}, None, "[train] weights says none, which goes before warm_start."),
+        ({"warm_start": False}, None, None),
+        ({"warm_start": False, "weights": "none"}, None, None),
     ],
 )
-def test_weights_that_do_not_fit_are_left_and_it_is_said(shop: PaperShop, train: TrainSettings, misfit) -> None:
-    view = PaperView()
-    shop.run(config=shop.config.model_copy(update={"train": train}), view=view, misfit=lambda *of: misfit)
-    assert shop.requests[0].weights is None
-    assert "does not begin with the weights of shop@1" in view.notes[0]
-
-
-def test_weights_of_the_settings_go_before_the_champions_and_it_is_said(shop: PaperShop) -> None:
-    view = PaperView()
-    shop.run(config=shop.config.model_copy(update={"train": TrainSettings(weights="none")}), view=view)
-    assert shop.requests[0].weights == "none"
-    assert view.notes == [
-        "The challenger does not begin with the weights of shop@1: [train] weights says none, which goes before "
-        "warm_start."
-    ]
-
-
-@pytest.mark.parametrize("train", [TrainSettings(warm_start=False), TrainSettings(warm_start=False, weights="none")])
-def test_a_cold_start_that_was_asked_for_is_not_news(shop: PaperShop, train: TrainSettings) -> None:
-    view = PaperView()
-    shop.run(config=shop.config.model_copy(update={"train": train}), view=view)
-    assert shop.requests[0].weights == train.weights
-    assert view.notes == []
+def test_it_is_said_why_a_challenger_does_not_begin_with_the_champions_weights(
+    shop: PaperShop, train: dict[str, object], misfit: str | None, note: str | None
+) -> None:
+    """But a cold start that was asked for is no news."""
+    view, settings = PaperView(), TrainSettings(**train)
+    shop.run(config=shop.config.model_copy(update={"train": settings}), view=view, misfit=lambda *of: misfit)
+    assert shop.requests[0].weights == settings.weights
+    assert len(view.notes) == bool(note)
+    assert note is None or view.notes[0].startswith(NOT_BEGUN + note)
 
 
 STEPS = ("train", "export", "compare", "judge", "write_report")
@@ -177,14 +169,11 @@ def test_settings_of_a_later_hangtag_are_told_of(shop: PaperShop) -> None:
 
 
 def test_test_photos_of_the_champion_that_are_gone_count_against_the_test(shop: PaperShop) -> None:
-    gone = next(photo.path for photo in champions_splits(shop) if photo.split is Split.TEST)
+    splits = read_splits(shop.registry.training("shop", 1, "splits.csv"))
+    gone = next(photo.path for photo in splits if photo.split is Split.TEST)
     shop.put([row for row in photo_rows(0, 33) if row[0] != str(gone)])
     shop.run()
     assert json.loads((shop.cycle() / "comparison.json").read_text())["unread"] == 1
-
-
-def champions_splits(shop: PaperShop) -> list[AssignedPhoto]:
-    return read_splits(shop.registry.training("shop", 1, "splits.csv"))
 
 
 def test_old_cycles_keep_what_tells_of_them(shop: PaperShop) -> None:

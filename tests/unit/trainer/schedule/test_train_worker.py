@@ -11,7 +11,7 @@ from models.errors import MissingExtraError
 from models.storage.storage import FolderStorage
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.claims import FOLDER, Claim, ClaimStore, Try
+from trainer.schedule.claims import FOLDER, Claim, ClaimStore, End, Try
 from trainer.schedule.queue import CycleMessage, CycleQueue
 from trainer.schedule.train_worker import MOST_TRIES, CycleTask, check_training
 from worker.queue.private_redis import PrivateRedis
@@ -36,6 +36,12 @@ def python(code: str) -> tuple[str, ...]:
     return (sys.executable, "-c", f"import json, sys; {code}")
 
 
+def end_of(store: ClaimStore) -> End:
+    end = store.end_of(SLOT)
+    assert end
+    return end
+
+
 def run(settings: QueueSettings, config: Path, code: str) -> None:
     CycleTask(settings, python(code)).retrain(str(config), SLOT)
 
@@ -48,8 +54,7 @@ def test_what_the_cycle_says_is_kept(
 ) -> None:
     outcome = {"number": 7, "reasons": ["shoes lost 9 points", "too large"]}
     run(away, config, f"print({json.dumps(json.dumps(outcome))}); sys.exit({status})")
-    end = claimed.end_of(SLOT)
-    assert end
+    end = end_of(claimed)
     assert (end.status, end.tries, end.outcome) == (expected, 1, outcome)
     assert end.reason == "shoes lost 9 points; too large"
 
@@ -63,17 +68,14 @@ def test_it_gets_the_config_and_what_the_schedule_asks_for(
 ) -> None:
     config.write_text(config.read_text() + more)
     run(away, config, "print(json.dumps({'words': sys.argv[1:]}))")
-    end = claimed.end_of(SLOT)
-    assert end
-    assert end.outcome == {"words": [str(config), *options]}
+    assert end_of(claimed).outcome == {"words": [str(config), *options]}
 
 
 def test_it_is_given_up_after_some_failures(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
     for _ in range(MOST_TRIES):
         assert claimed.end_of(SLOT) is None
         run(away, config, "print('hangtag: no room', file=sys.stderr); sys.exit(1)")
-    end = claimed.end_of(SLOT)
-    assert end
+    end = end_of(claimed)
     assert (end.status, end.tries, end.reason) == (CycleStatus.FAILED, MOST_TRIES, "hangtag: no room")
     run(away, config, "raise AssertionError")
     assert len(claimed.tries(SLOT)) == MOST_TRIES
@@ -88,8 +90,7 @@ def test_tries_whose_workers_died_count(claimed: ClaimStore, config: Path, away:
     for number in range(1, MOST_TRIES + 1):
         claimed.write_try(SLOT, Try(number=number, at="", by=""))
     run(away, config, "raise AssertionError")
-    end = claimed.end_of(SLOT)
-    assert end
+    end = end_of(claimed)
     assert (end.status, end.reason) == (CycleStatus.FAILED, "its worker or its process died")
 
 
