@@ -28,8 +28,8 @@ def draw(path: Path, seed: int) -> Path:
 class Cycles:
     """Cycles up to the splits, on twelve pictures in class folders."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.folder, self._cache = folder, cache
         self.photos: list[AssignedPhoto] = []
         for seed in range(12):
             draw(folder / "data" / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
@@ -60,8 +60,8 @@ class Cycles:
         )
         collect(config, self.folder / "cycle", None, self.photos, lambda done, total: None)
         pause()
-        cache = self.folder / "cache"
-        pixels, looks = PixelStore(pixels_folder(cache), SPEC), StatisticsStore(statistics_folder(cache))
+        pixels = PixelStore(pixels_folder(self._cache), SPEC)
+        looks = StatisticsStore(statistics_folder(self._cache))
         wishes = SplitOptions(earlier=self.photos)
         prepared = prepare(
             read_dataset(self.folder / "cycle" / "dataset.csv"), pixels, looks, wishes, lambda what, done, total: None
@@ -74,8 +74,9 @@ class Cycles:
 
 
 @pytest.fixture
-def cycles(tmp_path: Path) -> Cycles:
-    return Cycles(tmp_path)
+def cycles(tmp_path: Path, session_cache: Path) -> Cycles:
+    """On pictures that are decoded once for all tests."""
+    return Cycles(tmp_path, session_cache)
 
 
 GIVEN = {"p0": "test", "p1": "test", "p2": "val", "p3": "val"}
@@ -114,15 +115,6 @@ def test_a_file_that_is_replaced_while_a_cycle_is_paused_gets_neither_label_nor_
     assert not {photo.path for photo in first.photos} & set(replaced)
     cycles.run()
     assert labelled in {photo.path for photo in cycles.photos}, "with its bytes of now, it is a photo like any other"
-
-
-def test_splits_that_a_person_gives_to_new_photos_are_kept(cycles: Cycles) -> None:
-    cycles.given(**GIVEN)
-    cycles.run()
-    for number, split in enumerate(("train", "val", "test")):
-        draw(cycles.folder / "data" / split / "hat" / f"8{number}.png", 80 + number)
-    cycles.run()
-    assert [cycles.splits()[f"8{number}.png"] for number in range(3)] == list(Split)
 
 
 def test_a_first_cycle_takes_photos_that_only_reviewers_know_beside_given_splits(cycles: Cycles) -> None:

@@ -135,7 +135,7 @@ changes = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(changes, max_size=12))
 def test_whatever_happens_to_files_their_hashes_are_those_of_their_bytes(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, bytes, str]]
