@@ -70,13 +70,15 @@ class PhotoHashes:
 
     def _hash(self, path: Path) -> str:
         stamp, sha256 = self._known.get(str(path), ("", NO_FILE))
-        with suppress(OSError, ValueError):
+        try:
             if not stamp or _stamp(os.stat(path)) != stamp:  # noqa: PTH116 - a hundred thousand times
                 stamp, sha256 = self._read(path)
-            if stamp:
-                self._asked[str(path)] = stamp, sha256
-            return sha256
-        return NO_FILE
+            found = sha256
+        except (OSError, ValueError):
+            found = NO_FILE  # but what is known of it stays: a disk may be away for a while
+        if stamp:
+            self._asked[str(path)] = stamp, sha256
+        return found
 
     def _read(self, path: Path) -> tuple[str, str]:
         """The stamp and the SHA-256 of a file; no stamp where it must be read again the next time."""

@@ -36,13 +36,22 @@ def cache(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    path = tmp_path / os.fsdecode(b"b\xe9ret.jpg")
+    path = tmp_path / "photos" / os.fsdecode(b"b\xe9ret.jpg")
+    path.parent.mkdir()
     path.write_bytes(b"one")
     return path
 
 
 def test_a_file_that_is_as_it_was_is_not_read_again(cache: Path, photo: Path) -> None:
     assert hashed(cache, photo) == ([sha256(b"one")], 1)
+    assert hashed(cache, photo) == ([sha256(b"one")], 0)
+
+
+def test_a_file_that_was_away_is_not_read_again(cache: Path, photo: Path) -> None:
+    hashed(cache, photo)
+    photo.parent.rename(photo.parent.with_name("away"))
+    assert hashed(cache, photo)[0] == [NO_FILE]
+    photo.parent.with_name("away").rename(photo.parent)
     assert hashed(cache, photo) == ([sha256(b"one")], 0)
 
 
