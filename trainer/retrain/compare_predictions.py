@@ -109,18 +109,7 @@ def compare_predictions(
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     groups = np.array([photo.group for photo in photos], dtype=np.str_)
     after = challenger.labelled({label: label for label in challenger.labels}, truths)
-    names = sorted({*challenger.labels, *truths.tolist()})
-    alone = Comparison(
-        challenger=challenger.name,
-        photos=len(photos),
-        challenger_accuracy=_share(after.right),
-        challenger_all=_share(after.right),
-        all_photos=len(photos),
-        classes={name: _alone(after.right[truths == name]) for name in names},
-        automation=_automation(challenger, after, np.ones_like(after.right), groups),
-        challenger_footprint=challenger.footprint,
-        unread=unread,
-    )
+    alone = _alone(challenger, after, truths, groups, unread)
     if champion is None:
         return alone
     classes.check(champion.labels)
@@ -128,30 +117,47 @@ def compare_predictions(
     known = set(today.values())
     before = champion.labelled(today, truths)
     common = np.isin(truths, list(known))
-    both = compare_pairs(before.right[common], after.right[common], _numbered(groups[common]))
-    compared = {name: _class(truths == name, before.right, after.right, groups) for name in names if name in known}
     automation = _automation(challenger, after, common, groups)
-    return alone.model_copy(
-        update={
-            "champion": champion.name,
-            "photos": int(common.sum()),
-            "champion_accuracy": both.champion if both else None,
-            "challenger_accuracy": both.challenger if both else 0.0,
-            "won": both.won if both else 0,
-            "lost": both.lost if both else 0,
-            "points": both.points if both else None,
-            "points_95": both.points_95 if both else None,
-            "smallest_points": both.smallest_points if both else None,
-            "classes": alone.classes | compared,
-            "new_classes": tuple(label for label in challenger.labels if label not in known),
-            "vanished": tuple(
-                old for old, new in today.items() if new not in challenger.labels and old not in classes.drop
-            ),
-            "calibration": _calibration(before, after, common, groups),
-            "automation": automation and _against(automation, champion, before, challenger, common, groups),
-            "champion_footprint": champion.footprint,
-            "changes": _changes(photos, before, after, common),
-        }
+    found = {
+        "champion": champion.name,
+        "photos": int(common.sum()),
+        "challenger_accuracy": 0.0,
+        "classes": {
+            name: _class(truths == name, before.right, after.right, groups) if name in known else one
+            for name, one in alone.classes.items()
+        },
+        "new_classes": tuple(label for label in challenger.labels if label not in known),
+        "vanished": tuple(
+            old for old, new in today.items() if new not in challenger.labels and old not in classes.drop
+        ),
+        "calibration": _calibration(before, after, common, groups),
+        "automation": automation and _against(automation, champion, before, challenger, common, groups),
+        "champion_footprint": champion.footprint,
+        "changes": _changes(photos, before, after, common),
+    }
+    both = compare_pairs(before.right[common], after.right[common], _numbered(groups[common]))
+    if both is not None:
+        found |= {"champion_accuracy": both.champion, "challenger_accuracy": both.challenger}
+        found |= {"won": both.won, "lost": both.lost, "points": both.points, "points_95": both.points_95}
+        found |= {"smallest_points": both.smallest_points}
+    return alone.model_copy(update=found)
+
+
+def _alone(
+    challenger: Predictions, after: Labelled, truths: npt.NDArray[np.str_], groups: Groups, unread: int
+) -> Comparison:
+    """The challenger as a first model: on all photos, compared with nothing."""
+    names = sorted({*challenger.labels, *truths.tolist()})
+    return Comparison(
+        challenger=challenger.name,
+        photos=len(truths),
+        challenger_accuracy=_share(after.right),
+        challenger_all=_share(after.right),
+        all_photos=len(truths),
+        classes={name: _class_alone(after.right[truths == name]) for name in names},
+        automation=_automation(challenger, after, np.ones_like(after.right), groups),
+        challenger_footprint=challenger.footprint,
+        unread=unread,
     )
 
 
@@ -165,14 +171,13 @@ def _numbered(groups: Groups) -> npt.NDArray[np.intp]:
     return numbers.reshape(-1)
 
 
-def _alone(right: Mask) -> ClassComparison:
-    """A class on which the challenger has nothing to be compared with."""
+def _class_alone(right: Mask) -> ClassComparison:
     return ClassComparison(photos=len(right), challenger=_share(right))
 
 
 def _class(chosen: Mask, champion: Mask, challenger: Mask, groups: Groups) -> ClassComparison:
     found = compare_pairs(champion[chosen], challenger[chosen], _numbered(groups[chosen]))
-    return ClassComparison(**asdict(found)) if found else _alone(challenger[chosen])
+    return ClassComparison(**asdict(found)) if found else _class_alone(challenger[chosen])
 
 
 def _automation(challenger: Predictions, after: Labelled, common: Mask, groups: Groups) -> Automation | None:
