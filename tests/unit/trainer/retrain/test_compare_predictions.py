@@ -117,7 +117,7 @@ def test_a_first_model_is_measured_by_itself():
     alone = found.automation
     assert alone.champion_precision is alone.champion is alone.points is None
     assert alone.challenger_precision == 0.98
-    assert (labels.challenger.photos, labels.challenger.wrong) == (1, 0)
+    assert (alone.challenger.photos, alone.challenger.wrong) == (1, 0)
 
 
 def test_what_both_label_without_a_person():
