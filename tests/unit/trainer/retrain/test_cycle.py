@@ -8,7 +8,7 @@ from models.errors import BusyError, DataError, InputError, RegistryError, Stopp
 from models.registry.history import CHAMPION, What
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split
-from trainer.retrain.config import TrainSettings
+from trainer.retrain.config import CatalogueSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
@@ -177,12 +177,13 @@ def test_test_photos_of_the_champion_that_are_gone_count_against_the_test(shop: 
 
 
 def test_old_cycles_keep_what_tells_of_them(shop: PaperShop) -> None:
-    config = shop.config.model_copy(update={"keep": 1})
+    config = shop.config.model_copy(update={"keep": 1, "catalogue": CatalogueSettings(source="rows.csv")})
     for end in (33, 36, 39):
         shop.put(photo_rows(0, end))
-        shop.run(config=config)
+        shop.run(config=config, draw_rows=lambda settings, folder: folder.mkdir())
     assert {path.name for path in shop.cycle().iterdir()} == {
-        *("collected.json", "cycle.json", "comparison.json", "verdict.json", "published.json", "seconds.json"),
-        *("splits.csv", "report.html", "outcome.json"),
+        *("collected.json", "cycle.json", "comparison.json", "catalogue.json", "verdict.json", "published.json"),
+        *("seconds.json", "splits.csv", "report.html", "outcome.json"),
     }
     assert (shop.cycle(3) / "run").is_dir()
+    assert (shop.cycle(3) / "catalogue").is_dir()
