@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +22,9 @@ from models.statistics.confidence import Confidence, PrecisionTarget, UnknownLim
 from tests.missing import skip_outside_ci
 from worker.owner import Owner
 from worker.queue.private_redis import redis_binary
+
+if TYPE_CHECKING:
+    from trainer.request import TrainRequest
 
 REDIS_MAJOR = 7
 
@@ -183,16 +187,22 @@ def _target(precision: float, thresholds: tuple[float | None, ...]) -> Precision
 def train_small(run: Path, catalogue: Path, cache: Path) -> None:
     """Train for ten epochs at 32 px: seconds, and the classes are told apart somewhat."""
     from exporter.load_tensorflow import load_tensorflow
-    from models.preprocess import PreprocessSpec
 
     load_tensorflow()
     from tests.paper_cycle import PaperView
-    from trainer.request import Arch, TrainRequest
     from trainer.train import train
+
+    train(small_request(run, catalogue, cache), PaperView())
+
+
+def small_request(run: Path, catalogue: Path, cache: Path) -> "TrainRequest":
+    """What :func:`train_small` asks for."""
+    from models.preprocess import PreprocessSpec
+    from trainer.request import Arch, TrainRequest
 
     learned = {"epochs": 10, "batch": 16, "patience": 10, "folds": 0, "seed": 1}
     spec = PreprocessSpec(size=32)
-    train(TrainRequest(data=catalogue, run=run, arch=Arch.CNN, preprocess=spec, cache=cache, **learned), PaperView())
+    return TrainRequest(data=catalogue, run=run, arch=Arch.CNN, preprocess=spec, cache=cache, **learned)
 
 
 def _with_confidence(run: Path, copy: Path, confidence: Confidence) -> Path:

@@ -22,7 +22,7 @@ from trainer.data.dataset import Split
 from trainer.request import TrainRequest
 
 if TYPE_CHECKING:
-    from trainer.judging.evaluate import Evaluation, Realised
+    from trainer.judging.evaluate import Evaluation
     from trainer.judging.figures import ClassFigures, Figures
     from trainer.run import EpochFigures, RunArgs
     from trainer.splits.prepare import Prepared
@@ -204,24 +204,17 @@ def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Tabl
     for heading in ("--precision", "expected", f"on {split.word}", "right", "95%", "wrong"):
         table.add_column(heading, justify="right")
     for target in evaluation.thresholds:
-        found = evaluation.coverage_at_precision[f"{target.precision:.2f}"]
-        realised = found.of(split)
+        found = evaluation.coverage_at_precision[f"{target.precision:.2f}"].of(split)
+        cells = [rounded(found.coverage) if found else "–", "–", "–", "–"]
+        if found and found.precision is not None:
+            low, high = found.precision_95
+            cells[1:] = f"{found.precision:.3f}", f"{low:.3f}–{high:.3f}", f"{found.wrong:,}"
         style = "bold" if target.precision == ruling else None
-        table.add_row(f"{target.precision:.2f}", rounded(target.coverage), *_realised_cells(realised), style=style)
+        table.add_row(f"{target.precision:.2f}", rounded(target.coverage), *cells, style=style)
     own = "every photo goes to a person" if ruling is None else f"{ruling:.2f} rules"
     table.caption = f"{own} where none is asked for"
     table.caption_justify = "left"
     return table
-
-
-def _realised_cells(realised: "Realised | None") -> tuple[str, str, str, str]:
-    """Share, how much of it is right, the interval of that, how many are wrong."""
-    if realised is None:
-        return "–", "–", "–", "–"
-    if realised.precision is None:
-        return rounded(realised.coverage), "–", "–", "–"
-    low, high = realised.precision_95
-    return rounded(realised.coverage), f"{realised.precision:.3f}", f"{low:.3f}–{high:.3f}", f"{realised.wrong:,}"
 
 
 def _plan(args: "RunArgs") -> str:

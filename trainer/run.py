@@ -1,10 +1,12 @@
 """The folder that one training leaves: ``runs/train/<name>/``."""
 
 import csv
+import dataclasses
 import fcntl
 import io
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
@@ -47,19 +49,15 @@ class RunState(StrEnum):
 class RunArgs(BaseModel):
     """The contents of ``args.json``: all that decided what was learned.
 
+    What is not said here is as in :class:`trainer.request.TrainRequest`; what a person left open there is decided.
+
     Attributes:
-        schema_version: of this file's format.
-        name, data, arch, preprocess, alpha, time_limit_s, tensorboard, seed, splits, fix_leaks: as in
-            :class:`trainer.request.TrainRequest`.
         classes: names; the position is the class's index.
-        epochs, batch, patience, balance, folds: what was asked for, or what suited the architecture and the data.
         weights: what the network began with: ``none`` (random ones), ``imagenet``, or a file.
         fold_weights: what the folds' networks began with, where the network itself began with weights that may have
             learned from these very photos; None if they began with the same.
         bfloat16: whether it learned in bfloat16, as far as its architecture does; it is judged in float32 always.
-        state: how far it came.
-        epochs_done: whole epochs.
-        best_epoch: the epoch behind ``weights/best.keras``, from 1; none before the first has ended.
+        best_epoch: the epoch behind ``weights/best.keras``, from 1; None before the first has ended.
         made_with: package → version.
     """
 
@@ -144,11 +142,7 @@ class Run:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Train one at a time; the lock goes with the process, however it ends, and leaves nothing behind.
-
-        Raises:
-            InputError: another process trains it.
-        """
+        """Refuse, with an InputError, what another process trains; the lock goes with the process, however it ends."""
         folder = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -179,11 +173,7 @@ class Run:
         replace_file(self.path / "notes.txt", "".join(f"{note}\n" for note in notes).encode())
 
     def read_confidence(self) -> Confidence:
-        """Read ``confidence.json``.
-
-        Raises:
-            InputError: it is of another version, or damaged.
-        """
+        """Read ``confidence.json``; InputError where it is damaged or of another version."""
         try:
             return Confidence.model_validate_json(self.confidence.read_bytes())
         except (OSError, ValidationError) as error:
@@ -191,11 +181,7 @@ class Run:
             raise InputError(msg) from error
 
     def args(self) -> RunArgs:
-        """Read ``args.json``.
-
-        Raises:
-            InputError: it is of another version, or damaged.
-        """
+        """Read ``args.json``; InputError where it is damaged or of another version."""
         try:
             return RunArgs.model_validate_json((self.path / "args.json").read_bytes())
         except ValidationError as error:
@@ -214,11 +200,7 @@ class Run:
 
 
 def open_run(path: Path) -> Run:
-    """Find a run on disk.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Find a run on disk; InputError where there is none."""
     if not (path / "args.json").is_file():
         msg = f"Expected a run (a folder with args.json) at {path}, found none; make one with hangtag train."
         raise InputError(msg)
@@ -231,7 +213,6 @@ class EpochFigures:
 
     Attributes:
         epoch: from 1.
-        train_loss, train_accuracy, val_loss, val_accuracy: of the epoch.
         lr: learning rate at its end.
         size: side of its training photos in pixels.
         seconds: of the whole epoch, validation included.
@@ -253,20 +234,15 @@ class EpochFigures:
     best: bool = False
 
 
-_COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
+_ROW: Final = TypeAdapter(EpochFigures)
+_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "epoch": ("epoch", int),
-        "train/loss": ("train_loss", float),
-        "train/accuracy": ("train_accuracy", float),
-        "val/loss": ("val_loss", float),
-        "val/accuracy": ("val_accuracy", float),
-        "lr": ("lr", float),
-        "size": ("size", int),
-        "seconds": ("seconds", float),
-        "waiting": ("waiting", float),
-        "images_per_s": ("images_per_s", float),
+        field.name: re.sub("^(train|val)_", r"\1/", field.name)
+        for field in dataclasses.fields(EpochFigures)
+        if field.name != "best"
     }
 )
+"""Field → heading, such as ``train/loss``."""
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
@@ -280,24 +256,18 @@ def goodness(figures: EpochFigures) -> tuple[bool, float, float, int]:
 
 
 def read_history(path: Path) -> list[EpochFigures]:
-    """The rows of ``results.csv``; None if it does not exist.
-
-    Raises:
-        InputError: it is damaged.
-    """
+    """The rows of ``results.csv``, none before it is written; InputError where it is damaged."""
     if not path.is_file():
         return []
     try:
         with path.open(newline="") as file:
-            return [
-                EpochFigures(**{field: kind(row[name]) for name, (field, kind) in _COLUMNS.items()})
-                for row in csv.DictReader(file)
-            ]
-    except (KeyError, TypeError, ValueError) as error:
+            rows = list(csv.DictReader(file))
+        return [_ROW.validate_python({field: row[heading] for field, heading in _COLUMNS.items()}) for row in rows]
+    except (KeyError, ValueError) as error:
         msg = f"Expected a row an epoch in {path}, it is damaged ({error}); train again."
         raise InputError(msg) from error
 
 
 def write_history(path: Path, history: Sequence[EpochFigures]) -> None:
     """Write ``results.csv``, whole."""
-    write_rows(path, tuple(_COLUMNS), ([getattr(row, field) for field, _ in _COLUMNS.values()] for row in history))
+    write_rows(path, tuple(_COLUMNS.values()), ([getattr(row, field) for field in _COLUMNS] for row in history))

@@ -78,20 +78,18 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
         raise _there_already(request.run)
     weights = _weights(request)
     store = PixelStore(pixels_folder(request.cache), request.preprocess)
-    looks = StatisticsStore(statistics_folder(request.cache))
+    statistics = StatisticsStore(statistics_folder(request.cache))
     earlier = read_splits(request.splits) if request.splits else []
-    wishes = SplitOptions(request.seed, earlier, request.fix_leaks)
-    prepared = prepare(read_dataset(request.data), store, looks, wishes, view.advance)
-    note = balance_note(_counts(prepared), request.balance)
-    prepared = replace(prepared, notes=(*prepared.notes, note) if note else prepared.notes)
+    options = SplitOptions(request.seed, earlier, request.fix_leaks)
+    prepared = prepare(read_dataset(request.data), store, statistics, options, view.advance)
+    if note := balance_note(_counts(prepared), request.balance):
+        prepared = replace(prepared, notes=(*prepared.notes, note))
     run, args = Run(request.run), _args(request, prepared, weights)
     network = new_network(args)
     view.prepared(prepared, args)
     _begin(run, prepared, args)
     with run.alone():
-        return _train(
-            Training(args, store, prepared.of(Split.TRAIN), prepared.of(Split.VAL), run), prepared, network, began, view
-        )
+        return _train(_training(run, args, store, prepared), prepared, network, began, view)
 
 
 def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
@@ -102,13 +100,9 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         DataError: its photos are gone or have changed.
     """
     with run.alone():
-        args = run.args()
-        history = read_history(run.history)
-        now = {
-            "epochs_done": len(history),
-            "state": RunState.TRAINING,
-            "bfloat16": args.bfloat16 and is_bfloat16_fast(),
-        }
+        args, history = run.args(), read_history(run.history)
+        bfloat16 = args.bfloat16 and is_bfloat16_fast()  # this may be another machine
+        now = {"epochs_done": len(history), "state": RunState.TRAINING, "bfloat16": bfloat16}
         args = args.model_copy(update=now)
         store = PixelStore(pixels_folder(cache), args.preprocess)
         photos = [photo for photo in read_splits(run.splits) if photo.present]
@@ -119,8 +113,11 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         folds = (read_history(run.fold(number).history) for number in range(1, args.folds + 1))
         began = time.monotonic() - sum(row.seconds for row in itertools.chain(history, *folds))
         network = new_network(args, begun=run.state.is_file())
-        training = Training(args, store, prepared.of(Split.TRAIN), prepared.of(Split.VAL), run)
-        return _train(training, prepared, network, began, view)
+        return _train(_training(run, args, store, prepared), prepared, network, began, view)
+
+
+def _training(run: Run, args: RunArgs, store: PixelStore, prepared: Prepared) -> Training:
+    return Training(args, store, prepared.of(Split.TRAIN), prepared.of(Split.VAL), run)
 
 
 def _there_already(folder: Path) -> InputError:
@@ -147,9 +144,8 @@ def _weights(request: TrainRequest) -> str:
     if arch.min_size <= size < arch.min_exported_size:
         msg = f"{arch} cannot be exported below {arch.min_exported_size} px, got {size}; pass a larger --image-size."
         raise InputError(msg)
-    weights_file(NetworkChoice(arch, size, weights, request.alpha))
-    if request.fold_weights is not None:
-        weights_file(NetworkChoice(arch, size, parse_weights(request.fold_weights), request.alpha))
+    for begin in (weights, parse_weights(request.fold_weights or NamedWeights.NONE)):
+        weights_file(NetworkChoice(arch, size, begin, request.alpha))
     return str(weights.resolve() if isinstance(weights, Path) else weights)
 
 
@@ -215,13 +211,9 @@ def _train(
     until = None if deadline is None else now + (deadline - now) * share_of_main(args.folds)
     outcome = training.train(network, until, TensorBoardView(view, run.tensorboard) if args.tensorboard else view)
     folds = None if outcome.interrupted else train_folds(training, args.folds, deadline, view.advance)
-    args = args.model_copy(
-        update={
-            "state": RunState.INTERRUPTED if folds is None else RunState.COMPLETE,
-            "epochs_done": len(outcome.history),
-            "best_epoch": outcome.best_epoch,
-        }
-    )
+    state = RunState.INTERRUPTED if folds is None else RunState.COMPLETE
+    came = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
+    args = args.model_copy(update=came)
     keep_for_export(training)
     evaluation = None
     if outcome.history:

@@ -65,11 +65,9 @@ class Evaluation(_Record):
     """The contents of ``evaluation.json``.
 
     Attributes:
-        val: figures on validation, calibrated.
-        test: figures on test, calibrated.
+        val, test: figures of calibrated probabilities.
         temperature: what the logits were divided by.
         ece_before: the calibration error without that.
-        thresholds: what can be asked for.
         coverage_at_precision: for each target (``"0.98"``), what it came to.
         unknown: None if there is no unknown score.
     """

@@ -5,7 +5,7 @@ import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 from zipfile import BadZipFile
 
@@ -24,7 +24,7 @@ from trainer.networks.choice import NamedWeights
 from trainer.run import EpochFigures, RunArgs, read_history
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["Fold", "assign_folds", "choose_folds", "held_out", "share_of_main", "train_folds"]
+__all__ = ["assign_folds", "choose_folds", "held_out", "share_of_main", "train_folds"]
 
 Advance = Callable[[str, int, int], None]
 Indices = npt.NDArray[np.intp]
@@ -44,19 +44,10 @@ _FEWEST_EPOCHS: Final = 4
 """In fewer, a network learns too little to prove anything."""
 
 
-@dataclass(frozen=True)
-class Fold:
-    """Training photos, and what a network predicts for them that was trained without them."""
-
-    photos: Sequence[AssignedPhoto]
-    predictions: HeldOut
-
-
 def choose_folds(held: int, learned: int, epochs: int) -> int:
     """How many folds there are where a person asks for no number.
 
-    2 where validation is small, what they add is more than it, and they can learn something: they cost a third of the
-    time. Else 0.
+    2 where validation is small, the folds add more photos than it has, and they can learn something; else 0.
     """
     return _FOLDS if held < min(_ENOUGH_HELD, learned) and epochs * _SHARE_OF_EPOCHS >= _FEWEST_EPOCHS else 0
 
@@ -66,8 +57,10 @@ def share_of_main(folds: int) -> float:
     return 1.0 / (1.0 + _SHARE_OF_EPOCHS * max(0, folds - 1))
 
 
-def train_folds(training: Training, count: int, deadline: float | None, advance: Advance) -> list[Fold] | None:
-    """Train a network for each fold; those that an earlier run has trained are taken from disk.
+def train_folds(training: Training, count: int, deadline: float | None, advance: Advance) -> list[HeldOut] | None:
+    """Train a network for each fold, and keep what it predicts for the photos it has not learned from.
+
+    Predictions that an earlier run has made are taken from disk.
 
     Args:
         training: of the network itself.
@@ -76,7 +69,7 @@ def train_folds(training: Training, count: int, deadline: float | None, advance:
         advance: told (what, done, total) of the running fold's epochs.
 
     Returns:
-        The folds; None if somebody stopped it.
+        The predictions, a fold each; None if somebody stopped it.
     """
     folds, parts = [], _divide(training, count)
     args = _args_of_a_fold(training.args)
@@ -89,7 +82,7 @@ def train_folds(training: Training, count: int, deadline: float | None, advance:
         if predictions is None:
             return None
         shutil.rmtree(part.run.best.parent, ignore_errors=True)  # its predictions are all that is needed of it
-        folds.append(Fold(held, predictions))
+        folds.append(predictions)
     return folds
 
 
@@ -97,13 +90,11 @@ def held_out(
     network: keras.Model, training: Training, photos: Sequence[AssignedPhoto], predictions: Predictions
 ) -> tuple[HeldOut, OutOfDistribution]:
     """What a network predicted for photos that it has not learned from, and its out-of-distribution score."""
-    classes = training.args.classes
     chosen = np.random.default_rng(training.args.seed).permutation(len(training.photos))[:_MOST_LEARNED]
-    learned = [training.photos[i] for i in chosen]
-    features = features_of(network, [photo.sha256 for photo in learned], training.store)
-    score = fit_out_of_distribution(features, labels_of(learned, classes), predictions.features)
+    features = features_of(network, [training.photos[i].sha256 for i in chosen], training.store)
+    score = fit_out_of_distribution(features, training.labels[chosen], predictions.features)
     known = score.head.score(predictions.features) <= score.limit
-    return HeldOut(predictions.logits, labels_of(photos, classes), known), score
+    return HeldOut(predictions.logits, labels_of(photos, training.args.classes), known), score
 
 
 def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
@@ -137,18 +128,14 @@ def _args_of_a_fold(args: RunArgs) -> RunArgs:
 
 def _divide(training: Training, count: int) -> list[tuple[list[AssignedPhoto], list[AssignedPhoto]]]:
     """Photos to learn from and to hold back; there are no more folds than groups."""
-    photos = training.photos
     if not count:
         return []
-    labels = labels_of(photos, training.args.classes)
-    fold_of = assign_folds(labels, [photo.group for photo in photos], training.args.seed, count)
-    parts = [
-        (
-            [photo for photo, fold in zip(photos, fold_of, strict=True) if fold != number],
-            [photo for photo, fold in zip(photos, fold_of, strict=True) if fold == number],
-        )
-        for number in range(count)
-    ]
+    groups = [photo.group for photo in training.photos]
+    fold_of = assign_folds(training.labels, groups, training.args.seed, count)
+    parts: list[tuple[list[AssignedPhoto], list[AssignedPhoto]]] = [([], []) for _ in range(count)]
+    for photo, own in zip(training.photos, fold_of.tolist(), strict=True):
+        for fold, part in enumerate(parts):
+            part[fold == own].append(photo)
     return [(learned, held) for learned, held in parts if learned and held]
 
 

@@ -1,6 +1,5 @@
 """Judging the best network of a training on validation and test, and learning how sure it may be."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,14 @@ from models.decision import Rules, Scores
 from models.statistics.calibration import calibrated
 from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import OutOfDistribution
-from models.statistics.thresholds import fit_confidence, ruling_thresholds
+from models.statistics.thresholds import HeldOut, fit_confidence, ruling_thresholds
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Judged
-from trainer.judging.folds import Fold, held_out
-from trainer.learning.predictions import images_per_s, predict
+from trainer.judging.folds import held_out
+from trainer.learning.predictions import predict
 from trainer.learning.training import Training, labels_of
-from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.prepare import Prepared
 
 __all__ = ["Verdict", "judge", "write_predictions"]
 
@@ -33,27 +32,21 @@ class Verdict:
         judged: validation, and test where there is one.
         confidence: how sure the network may be.
         out_of_distribution: what the products look like to it.
-        images_per_s: photos that it judged in a second, on ``threads`` threads, decoding not counted.
     """
 
     judged: Mapping[Split, Judged]
     confidence: Confidence
     out_of_distribution: OutOfDistribution
-    images_per_s: float
-    threads: int
 
 
-def judge(
-    network: keras.Model,
-    training: Training,
-    photos: Mapping[Split, Sequence[AssignedPhoto]],
-    folds: Sequence[Fold],
-) -> Verdict:
+def judge(network: keras.Model, training: Training, prepared: Prepared, folds: Sequence[HeldOut]) -> Verdict:
     """Show the best network of a training the photos of validation and test, which it has not learned from."""
-    names = {split: [photo.sha256 for photo in found] for split, found in photos.items()}
-    predictions = {split: predict(network, sha256s, training.store) for split, sha256s in names.items()}
+    photos = {split: found for split in (Split.VAL, Split.TEST) if (found := prepared.of(split))}
+    predictions = {
+        split: predict(network, [photo.sha256 for photo in found], training.store) for split, found in photos.items()
+    }
     validation, score = held_out(network, training, photos[Split.VAL], predictions[Split.VAL])
-    confidence = fit_confidence(validation, score.unknown, [fold.predictions for fold in folds])
+    confidence = fit_confidence(validation, score.unknown, folds)
     judged = {
         split: Judged(
             photos=found,
@@ -64,8 +57,7 @@ def judge(
         )
         for split, found in photos.items()
     }
-    rate = images_per_s(network, names[Split.VAL], training.store)
-    return Verdict(judged, confidence, score, rate, len(os.sched_getaffinity(0)))
+    return Verdict(judged, confidence, score)
 
 
 def write_predictions(

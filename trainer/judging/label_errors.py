@@ -48,21 +48,17 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """A photo that is likely of another class than its label says.
-
-    Attributes:
-        photo: as it is labelled.
-        given, suggested: its label, and the likeliest class.
-        given_probability, suggested_probability: of these.
-        score: the suggestion's share of the two probabilities: from 0.9, for the least odds, to 1.
-    """
+    """A photo, a class that is likelier than its label, and the probabilities of both."""
 
     photo: AssignedPhoto
-    given: str
     suggested: str
     given_probability: float
     suggested_probability: float
-    score: float
+
+    @property
+    def score(self) -> float:
+        """The suggestion's share of the two probabilities: from 0.9, for the least odds, to 1."""
+        return self.suggested_probability / (self.given_probability + self.suggested_probability)
 
 
 def label_issues_of(network: keras.Model, training: Training) -> list[LabelIssue]:
@@ -97,18 +93,12 @@ def find_label_issues(
     The probabilities must be out of fold (see :func:`out_of_fold`): a model that has seen a wrong label repeats it, and
     finds little. Exactly 0 means that the class was not learned there: a photo is not judged where that is its label.
     """
-    if not photos:
-        return []
-    given = labels_of(photos, classes)
-    rows = np.arange(len(photos))
-    own, likeliest = probabilities[rows, given], probabilities.argmax(axis=1)
-    best = probabilities[rows, likeliest]
-    issues = []
-    for i in np.flatnonzero((own > 0) & (best >= LEAST_ODDS * own)).tolist():
-        this, other = float(own[i]), float(best[i])
-        suggested = classes[likeliest[i]]
-        issues.append(LabelIssue(photos[i], photos[i].label, suggested, this, other, score=other / (this + other)))
-    return _ranked(issues)
+    rows, likeliest = np.arange(len(photos)), probabilities.argmax(axis=1)
+    own, best = probabilities[rows, labels_of(photos, classes)], probabilities[rows, likeliest]
+    return _ranked(
+        LabelIssue(photos[i], classes[likeliest[i]], float(own[i]), float(best[i]))
+        for i in np.flatnonzero((own > 0) & (best >= LEAST_ODDS * own)).tolist()
+    )
 
 
 def _ranked(issues: Iterable[LabelIssue]) -> list[LabelIssue]:
@@ -121,7 +111,7 @@ def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> 
         (
             path_in(data, issue.photo.path),
             issue.photo.split,
-            issue.given,
+            issue.photo.label,
             issue.suggested,
             *(f"{figure:.4f}" for figure in (issue.score, issue.given_probability, issue.suggested_probability)),
         )
@@ -159,7 +149,7 @@ def out_of_fold(
     """
     logits = np.full((len(labels), classes), -np.inf, np.float32)
     if len(labels):
-        _Statistics(_standardised(features), labels, assign_folds(labels, groups, seed, FOLDS), classes).predict(logits)
+        _predict_folds(_standardised(features), labels, assign_folds(labels, groups, seed, FOLDS), logits)
     _temper(logits, labels, seed)
     return logits
 
@@ -172,33 +162,26 @@ def _standardised(features: npt.NDArray[np.floating]) -> Floats:
     return standardised
 
 
-class _Statistics:
-    """Counts, sums and products of each fold; those of all other folds follow by subtraction."""
+def _predict_folds(features: Floats, labels: Indices, folds: Indices, logits: Floats) -> None:
+    """Fill in each fold's rows of the logits ``(n, classes)``, by the photos of the other folds.
 
-    def __init__(self, features: Floats, labels: Indices, folds: Indices, classes: int) -> None:
-        self._features = features
-        self._places = [np.flatnonzero(folds == fold) for fold in range(FOLDS)]
-        width = features.shape[1]
-        self._counts = np.zeros((FOLDS, classes))
-        self._sums = np.zeros((FOLDS, classes, width))
-        self._products = np.zeros((FOLDS, width, width))
-        for fold, places in enumerate(self._places):
-            block, own = features[places].astype(np.float64), labels[places]
-            self._counts[fold] = np.bincount(own, minlength=classes)
-            np.add.at(self._sums[fold], own, block)
-            self._products[fold] = block.T @ block
-
-    def predict(self, logits: Floats) -> None:
-        """Fill in each fold's rows ``(n, classes)``, by the other folds."""
-        for fold, places in enumerate(self._places):
-            counts = self._counts.sum(axis=0) - self._counts[fold]
-            learned = np.flatnonzero(counts)
-            if not len(places) or not len(learned):
-                continue
-            means = (self._sums.sum(axis=0) - self._sums[fold])[learned] / counts[learned, None]
-            products = self._products.sum(axis=0) - self._products[fold]
-            weights, biases = _discriminant(counts[learned], means, products)
-            logits[np.ix_(places, learned)] = self._features[places] @ weights + biases
+    Counts, sums and products are made once a fold: those of all other folds follow by subtraction.
+    """
+    classes, width = logits.shape[1], features.shape[1]
+    counts, sums = np.zeros((FOLDS, classes)), np.zeros((FOLDS, classes, width))
+    products = np.zeros((FOLDS, width, width))
+    for fold in range(FOLDS):
+        block, own = features[folds == fold].astype(np.float64), labels[folds == fold]
+        counts[fold] = np.bincount(own, minlength=classes)
+        np.add.at(sums[fold], own, block)
+        products[fold] = block.T @ block
+    for fold in range(FOLDS):
+        others = counts.sum(axis=0) - counts[fold]
+        places, learned = np.flatnonzero(folds == fold), np.flatnonzero(others)
+        if len(places) and len(learned):
+            means = (sums.sum(axis=0) - sums[fold])[learned] / others[learned, None]
+            weights, biases = _discriminant(others[learned], means, products.sum(axis=0) - products[fold])
+            logits[np.ix_(places, learned)] = features[places] @ weights + biases
 
 
 def _discriminant(
@@ -227,9 +210,9 @@ def _temper(logits: Floats, labels: Indices, seed: int) -> None:
 
 
 def _temperature(logits: Floats, labels: Indices) -> float:
-    def surprise(log_temperature: float) -> float:
-        said = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float(said[np.arange(len(labels)), labels].mean(dtype=np.float64))
+    def loss(log_temperature: float) -> float:
+        likelihoods = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -float(likelihoods[np.arange(len(labels)), labels].mean(dtype=np.float64))
 
-    found = minimize_scalar(surprise, bounds=np.log(_TEMPERATURES), method="bounded", options={"xatol": 1e-3})
+    found = minimize_scalar(loss, bounds=np.log(_TEMPERATURES), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x))

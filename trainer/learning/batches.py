@@ -3,7 +3,7 @@
 Augmentation shows photos as they might have been taken, changed a little each time; it is no part of the saved model.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.data.photo_cache import PixelStore
+from trainer.learning.balance import sampling_order
 from trainer.learning.recipe import Augmentation
 
 __all__ = ["Batches", "augmented", "one_hot", "resized"]
@@ -20,9 +21,6 @@ _SEEDS: Final = 1_000_003
 _AHEAD: Final = 2
 _SIDES: Final = (0.15, 0.5)
 _GREY: Final = 127.5
-
-Order = Callable[[np.random.Generator], npt.NDArray[np.intp]]
-"""One epoch's photos, by their places, in the order in which they are seen."""
 
 
 class Batches:
@@ -36,7 +34,7 @@ class Batches:
         batch: photos in a step.
         seed: of order and augmentation.
         augmentation: how far photos are changed; none leaves them.
-        order: of an epoch's photos; a permutation where none is given.
+        sampled: whether photos of rare classes come oftener (:func:`sampling_order`); else each comes once.
     """
 
     def __init__(
@@ -49,7 +47,7 @@ class Batches:
         batch: int,
         seed: int,
         augmentation: Augmentation | None,
-        order: Order | None = None,
+        sampled: bool = False,
     ) -> None:
         self._store = store
         self._sha256s = sha256s
@@ -57,7 +55,7 @@ class Batches:
         self._classes = classes
         self._seed = seed
         self._augmentation = augmentation
-        self._order = order or (lambda random: random.permutation(len(sha256s)))
+        self._sampled = sampled
         self._epoch = 0
         self._by_size: dict[int, tf.data.Dataset] = {}
         self.batch = min(batch, len(sha256s))
@@ -98,7 +96,8 @@ class Batches:
 
     def _one_epoch(self) -> Iterator[tuple[Any, Any, Any]]:
         epoch = self._epoch
-        order = self._order(np.random.default_rng((self._seed, epoch)))
+        random = np.random.default_rng((self._seed, epoch))
+        order = sampling_order(self._labels, random) if self._sampled else random.permutation(len(self._labels))
         for step in range(self.steps):
             chosen = order[step * self.batch : (step + 1) * self.batch]
             pixels = self._store.take([self._sha256s[i] for i in chosen])

@@ -36,13 +36,9 @@ _SCALAR: Final = tf.compat.v1.SummaryMetadata(
 
 @dataclass(frozen=True)
 class Limits:
-    """When a training ends.
+    """When a training ends: after so many epochs, so many without a better one, or at a time of the clock, in seconds.
 
-    Attributes:
-        epochs: at most.
-        patience: epochs without a better one before it stops.
-        deadline: by the clock, when the last epoch must have ended; the schedule is planned for it. None: no limit.
-        clock: in seconds.
+    The schedule is planned so that the last epoch has ended by the deadline.
     """
 
     epochs: int
@@ -53,11 +49,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Held:
-    """Photos that are held back, to see how good the network is.
+    """Photos that are held back, to see how good the network is, and their class indices ``(n,)``.
 
-    Attributes:
-        pixels: of the photos from the first number to before the second, ``uint8 (n, S, S, 3)``.
-        labels: class indices ``(n,)``.
+    ``pixels(start, end)`` gives some of them, ``uint8 (end - start, S, S, 3)``.
     """
 
     pixels: Callable[[int, int], npt.NDArray[np.uint8]]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.data.photo_cache import PixelStore
-from trainer.learning.balance import class_weights, sampling_order
+from trainer.learning.balance import class_weights
 from trainer.learning.batches import Batches, one_hot
 from trainer.learning.loop import FitOutcome, FitView, Held, Limits, fit
 from trainer.learning.predictions import features_of
@@ -58,15 +59,7 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 
 @dataclass(frozen=True)
 class Training:
-    """What one network learns from.
-
-    Attributes:
-        args: of the run.
-        store: the pixels.
-        photos: to learn from.
-        held: to see how good it is.
-        run: where weights and figures are kept.
-    """
+    """What one network learns from: photos; those that are held back show how good it is."""
 
     args: RunArgs
     store: PixelStore
@@ -74,44 +67,38 @@ class Training:
     held: Sequence[AssignedPhoto]
     run: Run
 
+    @cached_property
+    def labels(self) -> npt.NDArray[np.intp]:
+        """Class indices ``(n,)`` of the photos to learn from."""
+        return labels_of(self.photos, self.args.classes)
+
     def batches(self) -> Batches:
         """What the network sees."""
-        labels = labels_of(self.photos, self.args.classes)
-        sampled = self.args.balance is Balance.SAMPLE
         return Batches(
             self.store,
             [photo.sha256 for photo in self.photos],
-            labels,
+            self.labels,
             classes=len(self.args.classes),
             batch=self.args.batch,
             seed=self.args.seed,
             augmentation=self._recipe().augmentation,
-            order=(lambda random: sampling_order(labels, random)) if sampled else None,
+            sampled=self.args.balance is Balance.SAMPLE,
         )
 
     def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
         """Train a network, as :func:`new_network` made it, in place; what was learned before a stop is taken up.
 
-        Args:
-            network: to train.
-            deadline: by :func:`time.monotonic`; None if time does not matter.
-            view: told of each step and epoch.
+        ``deadline`` is by :func:`time.monotonic`; None if time does not matter.
         """
         args, recipe = self.args, self._recipe()
         if recipe.head_epochs and not self.run.state.is_file():
             self._train_head(network, recipe.head_epochs)
         if recipe.keep_norms:
             freeze_norms(network)
-        groups = depth_groups(network, len(recipe.depth_rates))
-        return fit(
-            Learner(network, recipe, groups, self._class_weights()),
-            recipe,
-            self.batches(),
-            Held(self._held_pixels, labels_of(self.held, args.classes)),
-            self.run,
-            Limits(args.epochs, args.patience, deadline),
-            view,
-        )
+        learner = Learner(network, recipe, depth_groups(network, len(recipe.depth_rates)), self._class_weights())
+        held = Held(self._held_pixels, labels_of(self.held, args.classes))
+        limits = Limits(args.epochs, args.patience, deadline)
+        return fit(learner, recipe, self.batches(), held, self.run, limits, view)
 
     def _recipe(self) -> Recipe:
         recipe = recipe_for(self.args.arch, pretrained=self.args.weights != NamedWeights.NONE)
@@ -119,13 +106,12 @@ class Training:
 
     def _train_head(self, network: keras.Model, epochs: int) -> None:
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
-        photos = [self.photos[i] for i in chosen]
-        sha256s, labels = [photo.sha256 for photo in photos], labels_of(photos, self.args.classes)
+        sha256s = [self.photos[i].sha256 for i in chosen]
         both = [features_of(network, sha256s, self.store, mirrored=mirrored) for mirrored in (False, True)]
         train_head(
             network,
             np.concatenate(both),
-            np.concatenate([labels, labels]),
+            np.tile(self.labels[chosen], 2),
             classes=len(self.args.classes),
             epochs=epochs,
             seed=self.args.seed,
@@ -135,8 +121,7 @@ class Training:
     def _class_weights(self) -> npt.NDArray[np.float32] | None:
         if self.args.balance is not Balance.WEIGHTS:
             return None
-        labels = labels_of(self.photos, self.args.classes)
-        return class_weights(np.bincount(labels, minlength=len(self.args.classes)).tolist())
+        return class_weights(np.bincount(self.labels, minlength=len(self.args.classes)).tolist())
 
     def _held_pixels(self, start: int, end: int) -> npt.NDArray[np.uint8]:
         return self.store.take([photo.sha256 for photo in self.held[start:end]])
@@ -167,10 +152,9 @@ def train_head(
 
 
 def freeze_norms(network: keras.Model) -> None:
-    """Keep every batch norm as it is: its statistics, scale and shift, in training too.
+    """Keep every batch norm as it is: small batches would spoil statistics that were learned on millions of photos.
 
-    To be called before the network is compiled. Small batches would spoil statistics that were learned on millions of
-    photos. Layer norms have no statistics, and learn.
+    Layer norms have no statistics, and learn.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -180,9 +164,8 @@ def freeze_norms(network: keras.Model) -> None:
 def depth_groups(network: keras.Model, parts: int = 3) -> list[list[keras.Variable]]:
     """The trainable variables from early to late, for rates that rise with depth.
 
-    Returns:
-        ``parts`` groups of as many layers each, give or take one, which share no variable and leave none out; the head
-        is in the last. Early groups are empty where fewer layers than groups can be trained.
+    ``parts`` groups have as many layers each, give or take one; the head is in the last. Early groups are empty where
+    fewer layers than groups can be trained.
     """
     head = network.get_layer("logits")
     learning = [layer for layer in network.layers if layer.trainable_variables and layer is not head]

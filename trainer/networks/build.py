@@ -27,9 +27,9 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
         arch: the architecture.
         size: side S of the input in pixels.
         classes: at least 2.
-        weights: what its body starts from. A file is a ``.weights.h5`` or legacy ``.h5`` of the body alone, or a
-            ``.keras`` model of the same architecture with any head.
-        alpha: the width multiplier, for architectures that have one; none is 1.
+        weights: of its body. A file is a ``.weights.h5`` or legacy ``.h5`` of the body alone, or a ``.keras`` model of
+            the same architecture with any head.
+        alpha: the width multiplier, for architectures that have one; None is 1.
 
     Raises:
         InputError: there is no such network, or its weights cannot be had or do not fit.

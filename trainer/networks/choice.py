@@ -10,7 +10,6 @@ from trainer.request import Arch
 
 __all__ = ["NamedWeights", "NetworkChoice", "Weights", "default_weights", "parse_weights"]
 
-
 _MIN_ALPHA: Final = 0.1
 """Below, the first layers of a mobilenet have a channel or two left, and then none."""
 _MAX_ALPHA: Final = 2.0
@@ -55,13 +54,10 @@ def default_weights(arch: Arch) -> NamedWeights:
 class NetworkChoice:
     """A network that can be built.
 
-    With ImageNet weights ``alpha`` is one of those that have such; with others anything from 0.1 to 2.
-
-    Args:
-        arch: the architecture.
+    Attributes:
         size: side S of the input in pixels.
-        weights: what it starts from.
-        alpha: the width multiplier, for architectures that have one; none is 1.
+        alpha: the width multiplier, for architectures that have one; None is 1. With ImageNet weights it is one of
+            those that have such; with others anything from 0.1 to 2.
 
     Raises:
         InputError: there is no such network, and what there is instead.

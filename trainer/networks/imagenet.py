@@ -115,7 +115,7 @@ def fetch(file: ImageNetFile, folder: Path, wanted_by: str, timeout_s: float = _
         file: which one.
         folder: where it is, or is to be.
         wanted_by: the network, for messages.
-        timeout_s: to connect, and between two pieces of the file.
+        timeout_s: of connecting, and between two pieces of the file.
 
     Raises:
         InputError: it could not be downloaded, or is not what was published.

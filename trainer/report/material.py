@@ -1,6 +1,6 @@
 """All that is known of a training when it ends: what its page and its model card are made of."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,6 @@ class Speed:
     """What a training and its network took.
 
     Attributes:
-        parameters, model_bytes: of the network, and of its file.
         images_per_s: photos that the network judges in a second, on ``threads`` threads, decoding not counted.
         train_seconds: of the whole training.
         waiting: share of that time in which the network waited for data.
@@ -46,7 +45,7 @@ class Speed:
     @property
     def rows(self) -> dict[str, str]:
         """Names and plain text."""
-        threads = number_of(self.threads, "thread", "threads")
+        threads = number_of(self.threads, "thread")
         return {
             "Parameters": f"{self.parameters:,}",
             "Model file": f"{self.model_bytes / _MEGABYTE:,.1f} MB",
@@ -61,16 +60,10 @@ class ReportMaterial:
     """A training that has ended with one whole epoch or more.
 
     Attributes:
-        args: what decided it.
         prepared_counts: split → class → photos that were used.
         notes: what a person should know of the data, a line each.
-        excluded: files that were set aside.
-        history: its epochs.
         judged: validation, and test where there is one.
-        confidence: how sure the network is.
-        evaluation: its figures.
         issues: photos whose label is likely wrong, the likeliest first.
-        speed: what it took.
         train_batch: JPEG of what the network saw while it learned.
         pixels: SHA-256s of used photos → ``uint8 (n, S, S, 3)``, as the network sees them.
         heat: pixels and class indices → heat maps ``float32 (n, S, S)`` in 0..1.
@@ -118,12 +111,10 @@ class ReportMaterial:
     @property
     def found_on(self) -> str:
         """What the thresholds rest on."""
-        own = number_of(self.confidence.rows - self.confidence.out_of_fold, "photo", "photos")
-        own = f"{own} that the network had not learned from"
-        if not self.confidence.out_of_fold:
-            return own
-        others = number_of(self.confidence.out_of_fold, "photo", "photos")
-        return f"{own}, and on {others} by networks that were trained without them"
+        others = self.confidence.out_of_fold
+        own = f"{number_of(self.confidence.rows - others, 'photo')} that the network had not learned from"
+        by_folds = f", and on {number_of(others, 'photo')} by networks that were trained without them"
+        return own + by_folds if others else own
 
     @property
     def ruling(self) -> PrecisionTarget | None:
@@ -133,8 +124,8 @@ class ReportMaterial:
 
     def realised(self, target: PrecisionTarget, split: Split) -> Realised | None:
         """What a target came to on a split; None if it was not measured."""
-        found = {float(asked): splits for asked, splits in self.evaluation.coverage_at_precision.items()}
-        return found[target.precision].of(split) if target.precision in found else None
+        found = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
+        return found.of(split) if found else None
 
     @property
     def promise(self) -> str:
@@ -171,8 +162,10 @@ class ReportMaterial:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What decided the training, but its classes, in the order of ``args.json``: names and plain text."""
-        return dict(_flat(self.args.model_dump(mode="json", exclude=set(_SAID_ELSEWHERE))))
+        """What decided the training, but its classes: names and plain text."""
+        settings = self.args.model_dump(mode="json", exclude=set(_SAID_ELSEWHERE))
+        flat = settings | settings.pop("preprocess")
+        return {name: _shown(value) for name, value in flat.items()}
 
     @property
     def made_with(self) -> str:
@@ -192,14 +185,6 @@ def weakest(figures: Figures, most: int = _WEAK) -> list[str]:
     """The classes that are found least often, worst first; those that are always found are not among them."""
     missed = [(one.recall, name) for name, one in figures.classes.items() if one.support and one.recall < 1.0]
     return [name for _, name in sorted(missed)[:most]]
-
-
-def _flat(args: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    for name, value in args.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value)
-        else:
-            yield name, _shown(value)
 
 
 def _shown(value: object) -> str:

@@ -43,44 +43,31 @@ _Values = dict[str, object]
 
 
 def report_page(material: ReportMaterial) -> str:
-    """A page with all that a training came to, and photos of it.
-
-    Args:
-        material: of a training with one whole epoch or more.
+    """A page with all that a training came to, and photos of it; it has one whole epoch or more.
 
     Returns:
         HTML of about two megabytes at most, however many classes there are.
     """
-    judged, split = material.shown, material.split
-    ece_before = material.evaluation.ece_before.of(split)
+    judged, classes = material.shown, material.args.classes
+    ece_before = material.evaluation.ece_before.of(material.split)
     return render(
         "training.html",
         material=material,
-        args=material.args,
-        split=split,
-        tested=len(judged.labels),
-        figures=material.figures,
-        all_figures={Split.TEST: material.evaluation.test, Split.VAL: material.evaluation.val},
         ece_before=ece_before,
-        caveat=material.caveat,
-        promise=material.promise,
-        outcome=material.outcome,
-        ruling=material.ruling,
         thresholds=_thresholds(material),
-        mistakes=_mistakes(material, judged),
+        mistakes=_mistakes(material),
         suspects=_suspects(material),
-        classes=_classes(material),
-        confusion=_confusion(judged, material.args.classes),
-        precision_recall=_precision_recall(judged, material.args.classes),
+        classes=_classes(material.figures),
+        confusion=_confusion(judged, classes),
+        precision_recall=_precision_recall(judged, classes),
         reliability=_reliability(judged, ece_before, material.figures),
-        unknown=_unknown(material, judged, split),
+        scores=None if judged.unknown is None else judged.unknown[np.isfinite(judged.unknown)].astype(np.float64),
         best=best_of(material.history),
         data=_data(material),
         set_aside=_set_aside(material.excluded),
+        made={name.replace("_", " "): value for name, value in material.settings.items()}
+        | {"made with": material.made_with},
         batch_uri=data_uri(material.train_batch, "jpeg") if material.train_batch else "",
-        speed=material.speed.rows,
-        made={name.replace("_", " "): value for name, value in material.settings.items()},
-        made_with=material.made_with,
     )
 
 
@@ -115,8 +102,9 @@ def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, 
     return found, missed
 
 
-def _mistakes(material: ReportMaterial, judged: Judged) -> _Values:
+def _mistakes(material: ReportMaterial) -> _Values:
     """The surest mistakes first, each with a heat map of what spoke for the wrong class."""
+    judged, names = material.shown, material.args.classes
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)
     places = [int(place) for place in wrong[np.argsort(-sure[wrong], kind="stable")][:_MOST_TILES]]
@@ -124,7 +112,6 @@ def _mistakes(material: ReportMaterial, judged: Judged) -> _Values:
     if places:
         pixels = material.pixels([judged.photos[place].sha256 for place in places])
         heats = material.heat(pixels, [int(predicted[place]) for place in places])
-        names = material.args.classes
         tiles = [
             {
                 "uris": [_uri(photo), _uri(overlay(photo, heat))],
@@ -139,15 +126,7 @@ def _mistakes(material: ReportMaterial, judged: Judged) -> _Values:
 
 
 def overlay(photo: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """The photo in grey, the more coloured, the hotter.
-
-    Args:
-        photo: ``uint8 (S, S, 3)``.
-        heat: ``(S, S)`` in 0..1.
-
-    Returns:
-        ``uint8 (S, S, 3)``.
-    """
+    """A photo ``uint8 (S, S, 3)`` in grey, coloured where its heat ``(S, S)`` in 0..1 is high."""
     grey = (photo @ _LUMA)[..., None]
     colours = colormaps[_COLOURS](heat)[..., :3] * 255.0
     part = _COLOURED * np.sqrt(heat)[..., None]
@@ -168,9 +147,8 @@ def _suspects(material: ReportMaterial) -> list[tuple[object, str]]:
     return [(issue, _uri(photo)) for issue, photo in zip(shown, pixels, strict=True)]
 
 
-def _classes(material: ReportMaterial) -> Sequence[tuple[str, ClassFigures]]:
+def _classes(figures: Figures | None) -> Sequence[tuple[str, ClassFigures]]:
     """The worst first; those without photos to measure on last."""
-    figures = material.figures
     found = figures.classes.items() if figures else ()
     return sorted(found, key=lambda item: (not item[1].support, item[1].f1, item[0]))[:_MOST_CLASSES]
 
@@ -261,18 +239,6 @@ def _reliability(
         (title, ece, [(one.count, one.confidence, one.accuracy) for one in reliability(probabilities, judged.labels)])
         for title, ece, probabilities in both
     ]
-
-
-def _unknown(material: ReportMaterial, judged: Judged, split: Split) -> _Values:
-    """The out-of-distribution scores of the shown split and their limit; nothing without such a score."""
-    limit, found = material.confidence.unknown, material.evaluation.unknown
-    if limit is None or judged.unknown is None:
-        return {}
-    return {
-        "limit": limit,
-        "scores": judged.unknown[np.isfinite(judged.unknown)].astype(np.float64),
-        "reviewed": found.review.of(split) if found else None,
-    }
 
 
 def _data(material: ReportMaterial) -> _Values:

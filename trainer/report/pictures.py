@@ -3,7 +3,6 @@
 import io
 import warnings
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,56 +102,32 @@ def train_batch_jpeg(pixels: NDArray[np.float32] | NDArray[np.uint8], captions: 
 
     Letters that the font lacks, Chinese ones say, are drawn as boxes. The JPEG is about 1000 pixels across.
     """
+    font = ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 13)  # of most alphabets
     shown = np.clip(np.rint(pixels[:_MOST]), 0, 255).astype(np.uint8)
-    columns = min(_COLUMNS, max(1, len(shown)))
-    rows = max(1, -(-len(shown) // columns))
+    columns, rows = min(_COLUMNS, len(shown)), -(-len(shown) // _COLUMNS)
     sheet = Image.new("RGB", (columns * (_TILE + _GAP) + _GAP, rows * (_TILE + _CAPTION + _GAP) + _GAP), _PAPER)
     for place, (photo, caption) in enumerate(zip(shown, captions, strict=False)):
-        row, column = divmod(place, columns)
-        left, top = _GAP + column * (_TILE + _GAP), _GAP + row * (_TILE + _CAPTION + _GAP)
-        _draw(sheet, Image.fromarray(photo), caption, left, top)
+        row, column = divmod(place, _COLUMNS)
+        tile = Image.new("RGB", (_TILE, _TILE + _CAPTION), _CARD)
+        tile.paste(Image.fromarray(photo).resize((_TILE, _TILE), Image.Resampling.LANCZOS))
+        line = " ".join(caption[:_LONGEST].split())  # what is wider than its tile is cut off there
+        ImageDraw.Draw(tile).text((_MARGIN, _TILE + 3), line, fill=_INK, font=font)
+        sheet.paste(tile, (_GAP + column * (_TILE + _GAP), _GAP + row * (_TILE + _CAPTION + _GAP)))
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=82, optimize=True)
     return buffer.getvalue()
-
-
-def _draw(sheet: Image.Image, photo: Image.Image, caption: str, left: int, top: int) -> None:
-    draw = ImageDraw.Draw(sheet)
-    draw.rectangle((left, top, left + _TILE - 1, top + _TILE + _CAPTION - 1), fill=_CARD)
-    sheet.paste(photo.resize((_TILE, _TILE), Image.Resampling.LANCZOS), (left, top))
-    draw.text((left + _MARGIN, top + _TILE + 3), _fitting(caption), fill=_INK, font=_font())
-
-
-def _fitting(text: str) -> str:
-    """As much of a text as is no wider than a tile; what is cut off leaves three dots."""
-    line = " ".join(text[: _LONGEST + 1].split())
-    if len(text) <= _LONGEST and _font().getlength(line) <= _TILE - 2 * _MARGIN:
-        return line
-    while line and _font().getlength(f"{line}…") > _TILE - 2 * _MARGIN:
-        line = line[:-1]
-    return f"{line.rstrip()}…"
-
-
-@lru_cache(maxsize=1)
-def _font() -> ImageFont.FreeTypeFont:
-    """The font that comes with Matplotlib has the letters of most alphabets."""
-    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 13)
 
 
 def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> NDArray[np.float32]:
     """How much each place of a photo speaks for a class: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
 
     Args:
-        network: with a layer ``logits``: one unit for two classes, whose logit speaks for the second and against the
-            first; else a unit a class.
+        network: its layer ``logits`` has a unit a class, or one for two classes: that speaks for the second of them.
         pixels: ``uint8 (n, S, S, 3)``.
         classes: of each photo, the index of the class asked about.
 
     Returns:
         ``float32 (n, S, S)`` in 0..1: 1 where a photo's hottest place is, all 0 where nothing speaks for the class.
-
-    Raises:
-        ValueError: no layer of the network has an output with places.
     """
     size = pixels.shape[1:3]
     maps = network.get_layer(last_spatial_layer(network)).output
@@ -178,25 +153,17 @@ def last_spatial_layer(network: keras.Model) -> str:
     raise ValueError(msg)
 
 
-def _heat(
-    probe: keras.Model,
-    images: Any,  # noqa: ANN401 - tensors have no types
-    asked: NDArray[np.int64],
-    size: tuple[int, ...],
-) -> NDArray[np.float32]:
+def _heat(probe: keras.Model, images: Any, asked: NDArray[np.int64], size: tuple[int, ...]) -> NDArray[np.float32]:  # noqa: ANN401 - tensors have no types
     with tf.GradientTape() as tape:
         tape.watch(images)  # so that a network whose weights are all frozen is followed, too
         maps, logits = probe(images, training=False)
-        score = tf.reduce_sum(_logits_asked(logits, asked))
+        if logits.shape[1] == 1:
+            speaking = logits[:, 0] * tf.cast(np.where(asked == 1, 1.0, -1.0), logits.dtype)
+        else:
+            speaking = tf.gather(logits, asked, axis=1, batch_dims=1)
+        score = tf.reduce_sum(speaking)
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
     heat = tf.nn.relu(tf.reduce_sum(tf.cast(maps * weights, tf.float32), axis=3, keepdims=True))
     whole = tf.image.resize(heat, size)[..., 0].numpy()
     hottest = whole.max(axis=(1, 2), keepdims=True)
     return np.asarray(np.divide(whole, hottest, out=np.zeros_like(whole), where=hottest > 0), np.float32)
-
-
-def _logits_asked(logits: Any, asked: NDArray[np.int64]) -> Any:  # noqa: ANN401 - tensors
-    """The logit of each photo's class that is asked about."""
-    if logits.shape[1] == 1:
-        return logits[:, 0] * tf.cast(np.where(asked == 1, 1.0, -1.0), logits.dtype)
-    return tf.gather(logits, asked, axis=1, batch_dims=1)

@@ -1,6 +1,7 @@
 """Writes what a training leaves next to its network: figures, confidence, pictures, pages, what an export needs."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from io import BytesIO
@@ -13,19 +14,20 @@ import numpy as np
 from exporter.training_run import ORIGINALS
 from models.errors import ImageError
 from models.photo import evenly, read_photo
+from models.statistics.thresholds import HeldOut
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Evaluation, evaluate
 from trainer.judging.figures import confusion
-from trainer.judging.folds import Fold
 from trainer.judging.judge import Verdict, judge, write_predictions
-from trainer.judging.label_errors import LabelIssue, label_issues_of, write_label_issues
+from trainer.judging.label_errors import label_issues_of, write_label_issues
+from trainer.learning.predictions import images_per_s
 from trainer.learning.training import Training, labels_of
 from trainer.report.material import ReportMaterial, Speed
 from trainer.report.model_card import model_card
 from trainer.report.page import report_page
 from trainer.report.pictures import heat_maps, plot_confusion, plot_history
-from trainer.run import read_history
+from trainer.run import EpochFigures, read_history
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import Prepared
 
@@ -39,7 +41,7 @@ _VAL_SAMPLE: Final = 5_000
 def write_report(
     training: Training,
     prepared: Prepared,
-    folds: Sequence[Fold],
+    folds: Sequence[HeldOut],
     seconds: float,
     advance: Callable[[str, int, int], None],
 ) -> Evaluation:
@@ -52,23 +54,34 @@ def write_report(
         seconds: that the training took.
         advance: told (what, done, total).
     """
-    run, args = training.run, training.args
+    run, args, history = training.run, training.args, read_history(training.run.history)
     network = keras.saving.load_model(run.best, compile=False)
     advance("Judging", 0, _PARTS)
-    photos = {split: found for split in (Split.VAL, Split.TEST) if (found := prepared.of(split))}
-    verdict = judge(network, training, photos, folds)
+    verdict = judge(network, training, prepared, folds)
     evaluation = _write_figures(training, verdict)
     advance("Looking for wrong labels", 1, _PARTS)
     issues = label_issues_of(network, training)
     write_label_issues(run.label_issues, issues, Path(args.data))
     advance("Drawing", 2, _PARTS)
-    split = Split.TEST if Split.TEST in verdict.judged else Split.VAL
-    judged = verdict.judged[split]
-    matrix = confusion(judged.probabilities, judged.labels, len(args.classes))
-    plot_confusion(matrix, args.classes, f"{args.name}: {split}", run.path / "confusion_matrix.png")
-    plot_history(read_history(run.history), run.path / "results.png")
+    material = ReportMaterial(
+        args=args,
+        prepared_counts={split: Counter(photo.label for photo in prepared.of(split)) for split in Split},
+        notes=prepared.notes,
+        excluded=prepared.excluded,
+        history=history,
+        judged=verdict.judged,
+        confidence=verdict.confidence,
+        evaluation=evaluation,
+        issues=issues,
+        speed=_speed(network, training, history, seconds),
+        train_batch=run.train_batch.read_bytes(),
+        pixels=training.store.take,
+        heat=lambda pixels, classes: heat_maps(network, pixels, classes),
+    )
+    matrix = confusion(material.shown.probabilities, material.shown.labels, len(args.classes))
+    plot_confusion(matrix, args.classes, f"{args.name}: {material.split}", run.path / "confusion_matrix.png")
+    plot_history(history, run.path / "results.png")
     advance("Writing the report", 3, _PARTS)
-    material = _material(network, training, prepared, verdict, evaluation, issues, seconds)
     replace_file(run.report, report_page(material).encode())
     replace_file(run.model_card, model_card(material).encode())
     return evaluation
@@ -87,38 +100,14 @@ def _write_figures(training: Training, verdict: Verdict) -> Evaluation:
     return evaluation
 
 
-def _material(
-    network: keras.Model,
-    training: Training,
-    prepared: Prepared,
-    verdict: Verdict,
-    evaluation: Evaluation,
-    issues: Sequence[LabelIssue],
-    seconds: float,
-) -> ReportMaterial:
-    run, history = training.run, read_history(training.run.history)
-    waited = sum(row.waiting * row.seconds for row in history) / sum(row.seconds for row in history)
-    return ReportMaterial(
-        args=training.args,
-        prepared_counts={split: Counter(photo.label for photo in prepared.of(split)) for split in Split},
-        notes=prepared.notes,
-        excluded=prepared.excluded,
-        history=history,
-        judged=verdict.judged,
-        confidence=verdict.confidence,
-        evaluation=evaluation,
-        issues=issues,
-        speed=Speed(
-            parameters=network.count_params(),
-            model_bytes=run.best.stat().st_size,
-            images_per_s=verdict.images_per_s,
-            threads=verdict.threads,
-            train_seconds=seconds,
-            waiting=waited,
-        ),
-        train_batch=run.train_batch.read_bytes(),
-        pixels=training.store.take,
-        heat=lambda pixels, classes: heat_maps(network, pixels, classes),
+def _speed(network: keras.Model, training: Training, history: Sequence[EpochFigures], seconds: float) -> Speed:
+    return Speed(
+        parameters=network.count_params(),
+        model_bytes=training.run.best.stat().st_size,
+        images_per_s=images_per_s(network, [photo.sha256 for photo in training.held], training.store),
+        threads=len(os.sched_getaffinity(0)),
+        train_seconds=seconds,
+        waiting=sum(row.waiting * row.seconds for row in history) / sum(row.seconds for row in history),
     )
 
 

@@ -10,16 +10,15 @@ from PIL import Image
 
 from models.errors import ImageError
 from models.preprocess import PreprocessSpec
-from tests.unit.trainer.run_files import ARGS
+from tests.conftest import small_request
+from tests.unit.trainer.run_files import ARGS, Diary
 from trainer.data.dataset import Split
 from trainer.data.image_statistics import fault_of, measure_photo
+from trainer.judging.evaluate import Evaluation
 from trainer.learning.training import Training
-from trainer.networks.build import build_network
-from trainer.networks.choice import NamedWeights
 from trainer.request import Arch, TrainRequest
 from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto
-from trainer.train import TrainResult, train
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
@@ -30,48 +29,9 @@ def misbehaving_plugin(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
 
 
-class Killed(BaseException):
-    """Ends a training at once, as a kill does: nothing gets to tidy up."""
-
-
-@dataclass
-class Diary:
-    """A training view that writes down what it is told; it may end the training after an epoch."""
-
-    kill_after: int | None = None
-    advanced: list = field(default_factory=list)
-    prepared_as: list = field(default_factory=list)
-    steps: list = field(default_factory=list)
-    epochs: list = field(default_factory=list)
-
-    def advance(self, what, done, total):
-        self.advanced.append((what, done, total))
-
-    def prepared(self, prepared, args):
-        self.prepared_as.append((prepared, args))
-
-    def step(self, done, total):
-        self.steps.append((done, total))
-
-    def epoch(self, figures, epochs):
-        self.epochs.append(figures)
-        if figures.epoch == self.kill_after:
-            raise Killed
-
-
 @pytest.fixture
 def diary():
     return Diary()
-
-
-@pytest.fixture(scope="session")
-def make_diary():
-    return Diary
-
-
-@pytest.fixture(scope="session")
-def killed():
-    return Killed
 
 
 @dataclass(frozen=True)
@@ -79,31 +39,22 @@ class Trained:
     """A training that is over."""
 
     request: TrainRequest
-    result: TrainResult
-    diary: Diary
+    evaluation: Evaluation
 
     @property
     def path(self):
         return self.request.run
 
+    @property
+    def run(self):
+        return Run(self.path)
+
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, catalogue, session_cache):
-    """A small network, trained for three epochs on the drawn catalogue; not to be changed."""
-    request = TrainRequest(
-        data=catalogue,
-        run=tmp_path_factory.mktemp("trained") / "small",
-        arch=Arch.CNN,
-        preprocess=PreprocessSpec(size=32),
-        epochs=3,
-        batch=16,
-        patience=3,
-        seed=1,
-        cache=session_cache,
-        folds=0,
-    )
-    diary = Diary()
-    return Trained(request, train(request, diary), diary)
+def trained(small_run, catalogue, session_cache):
+    """A small network that was trained on the drawn catalogue; not to be changed."""
+    evaluation = Evaluation.model_validate_json(Run(small_run).evaluation.read_bytes())
+    return Trained(small_request(small_run, catalogue, session_cache), evaluation)
 
 
 @dataclass(frozen=True)
@@ -130,23 +81,24 @@ def make_store():
     return make
 
 
-QUICK = {"arch": Arch.SIMPLE, "preprocess": PreprocessSpec(size=16), "epochs": 3, "batch": 8, "patience": 3, "seed": 1}
+QUICK = {"arch": Arch.SIMPLE, "epochs": 3, "batch": 8, "patience": 3, "seed": 1}
 COLOURS = np.array([(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200)])
 
 
 @pytest.fixture
 def make_training(tmp_path, make_store):
-    """A training on 16 px photos of noise in their classes' colours; two photos after each other are of one group.
+    """A training on photos of noise in their classes' colours; two photos after each other are of one group.
 
     Args of what it gives:
         labels: class indices of the training photos.
         held: of those that are held back.
+        size: of the photos in pixels.
         changes: to the run's args.
     """
 
-    def make(labels=(0, 1, 2) * 8, held=(0, 1, 2) * 2, **changes):
+    def make(labels=(0, 1, 2) * 8, held=(0, 1, 2) * 2, size=16, **changes):
         both = [*labels, *held]
-        noise = np.random.default_rng(4).integers(-40, 41, (len(both), 16, 16, 3))
+        noise = np.random.default_rng(4).integers(-40, 41, (len(both), size, size, 3))
         pixels = np.clip(COLOURS[both][:, None, None] + noise, 0, 255).astype(np.uint8)
         classes = tuple("abcde"[: max(both) + 1])
         photos = [
@@ -159,8 +111,9 @@ def make_training(tmp_path, make_store):
             )
             for i, label in enumerate(both)
         ]
+        args = QUICK | {"preprocess": PreprocessSpec(size=size), "classes": classes} | changes
         return Training(
-            args=ARGS.model_copy(update={**QUICK, "classes": classes, **changes}),
+            args=ARGS.model_copy(update=args),
             store=make_store(pixels),
             photos=photos[: len(labels)],
             held=photos[len(labels) :],
@@ -198,27 +151,7 @@ def two_classes(tmp_path_factory, catalogue):
 @pytest.fixture
 def binary(trained, two_classes, tmp_path):
     """A request for three epochs of the classic recipe on two classes."""
-    return replace(
-        trained.request, data=two_classes, run=tmp_path / "binary", arch=Arch.SIMPLE, cache=tmp_path / "cache"
-    )
-
-
-@pytest.fixture(scope="module")
-def pretrained(trained, two_classes, tmp_path_factory, make_diary):
-    """A small mobilenet that began with weights of an earlier run, two epochs long; not to be changed."""
-    folder = tmp_path_factory.mktemp("pretrained")
-    build_network(Arch.MOBILENET, 32, 5, weights=NamedWeights.NONE, alpha=0.25).save(folder / "earlier.keras")
-    weights = str(folder / "earlier.keras")
-    request = replace(
-        trained.request,
-        data=two_classes,
-        run=folder / "run",
-        arch=Arch.MOBILENET,
-        alpha=0.25,
-        weights=weights,
-        epochs=2,
-    )
-    return request, train(request, make_diary())
+    return replace(trained.request, data=two_classes, run=tmp_path / "binary", arch=Arch.SIMPLE, epochs=3)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,10 @@
-"""What tests of a training read of a run, and the args of one that never was."""
+"""What tests of a training read of a run, who watches it, and the args of one that never was."""
 
 import csv
+import signal
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,6 +12,7 @@ import numpy as np
 from models.preprocess import PreprocessSpec
 from models.statistics.calibration import class_logits
 from tests.paper_cycle import PAPER_ARGS
+from trainer.run import read_history
 from trainer.splits.assigned import read_splits
 
 CLASSES = ("clock", "cushion", "dress", "hat", "lamp", "t-shirt", "trousers", "vase")
@@ -18,8 +23,63 @@ ARGS = PAPER_ARGS.model_copy(
 )
 
 
-def splits_of(trained, split):
-    return [photo for photo in read_splits(trained.result.run.splits) if photo.split is split]
+class Killed(BaseException):
+    """Ends a training at once, as a kill does: nothing gets to tidy up."""
+
+
+def kill(*_):
+    raise Killed
+
+
+def press_ctrl_c(*_):
+    signal.raise_signal(signal.SIGINT)
+
+
+def nothing(*_): ...
+
+
+@dataclass
+class Diary:
+    """A training view that writes down what it is told, and does something then."""
+
+    on_prepared: Callable[..., Any] = nothing
+    on_advance: Callable[..., Any] = nothing
+    on_step: Callable[..., Any] = nothing
+    on_epoch: Callable[..., Any] = nothing
+    advanced: list = field(default_factory=list)
+    steps: list = field(default_factory=list)
+    epochs: list = field(default_factory=list)
+    expected: list = field(default_factory=list)
+
+    def prepared(self, prepared, args):
+        self.on_prepared(prepared, args)
+
+    def advance(self, what, done, total):
+        self.advanced.append((what, done, total))
+        self.on_advance(what)
+
+    def step(self, done, total):
+        self.steps.append((done, total))
+        self.on_step(len(self.steps))
+
+    def epoch(self, figures, epochs):
+        self.epochs.append(figures)
+        self.expected.append(epochs)
+        self.on_epoch(figures.epoch)
+
+    @property
+    def advanced_with(self):
+        """Each piece of work once."""
+        return list(dict.fromkeys(what for what, _, _ in self.advanced))
+
+
+def at(moment, act):
+    """Acts when it is told of this step, epoch or piece of work."""
+    return lambda now, *_: act() if now == moment else None
+
+
+def splits_of(run, split):
+    return [photo for photo in read_splits(run.splits) if photo.split is split]
 
 
 def arrays(path):
@@ -49,11 +109,17 @@ def best_logits(run, pixels):
     return class_logits(logits.predict(pixels, verbose=0))
 
 
+def same_weights(one, other):
+    """Whether two networks, or files of networks, have the same weights to the bit."""
+    networks = [net if isinstance(net, keras.Model) else keras.saving.load_model(net) for net in (one, other)]
+    return all(np.array_equal(a, b) for a, b in zip(*(net.get_weights() for net in networks), strict=True))
+
+
 def table(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def figures_of(path):
+def figures_of(run):
     """The rows of results.csv, but for what depends on the clock."""
-    return [row.split(",")[:7] for row in (path / "results.csv").read_text().splitlines()]
+    return [astuple(row)[:7] for row in read_history(run.history)]

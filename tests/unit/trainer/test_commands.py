@@ -88,18 +88,9 @@ def test_either_data_or_a_run_to_resume_is_needed(invoke, arguments, said):
 @pytest.mark.parametrize(
     "option",
     [
-        ("--image-size", 15),
-        ("--image-size", 1025),
-        ("--epochs", 0),
-        ("--batch", 0),
-        ("--patience", 0),
-        ("--seed", -1),
-        ("--seed", 2**31),
-        ("--arch", "vgg"),
-        ("--folds", 11),
-        ("--balance", "even"),
-        ("--fit", "squeeze"),
-        ("--decode", "half"),
+        *[("--image-size", 15), ("--image-size", 1025), ("--epochs", 0), ("--batch", 0), ("--patience", 0)],
+        *[("--seed", -1), ("--seed", 2**31), ("--arch", "vgg"), ("--folds", 11), ("--balance", "even")],
+        *[("--fit", "squeeze"), ("--decode", "half")],
     ],
 )
 def test_values_that_make_no_sense_are_refused_naming_the_option(invoke, option):

@@ -56,10 +56,7 @@ def test_an_epoch_is_a_line_and_the_best_have_a_star(console) -> None:
     assert ["★" in line for line in said] == [True, False]
     for part in ("1/300", "2.360", "0.177", "2.277", "0.250", "1,345 "):
         assert part in said[0]
-
-
-def test_the_time_left_is_of_the_epochs_that_are_to_come(console) -> None:
-    assert [line.split()[-1] for line in epochs(console, [epoch(1), epoch(3)], 3)[2:]] == ["3:00", "0:00"]
+    assert [line.split()[-1] for line in said] == ["448:30", "447:00"]
 
 
 def test_the_data_is_summed_up_with_its_notes(console) -> None:
@@ -85,7 +82,7 @@ def ends(line: str) -> list[int]:
     return [found.end() for found in re.finditer(r"\S+", line)]
 
 
-@pytest.mark.parametrize("loss", [0.0312, 2.3602, 12.3456, 1234.5, float("nan")])
+@pytest.mark.parametrize("loss", [0.0312, 12.3456, 1234.5, float("nan")])
 @pytest.mark.parametrize(("number", "of", "size"), [(2, 6, 48), (212, 300, 224)])
 def test_figures_end_under_their_headings(console, loss, number, of, size) -> None:
     row = EpochFigures(
@@ -127,14 +124,12 @@ def test_a_row_says_what_a_precision_came_to_on_the_test_photos(console) -> None
     assert cells[2:] == ["50%", "0.911", "0.788–0.975", "4"]
 
 
-def test_a_precision_that_labels_nothing_has_no_figures(console) -> None:
+def test_a_precision_that_labels_nothing_has_no_figures_and_the_one_that_rules_is_named(console) -> None:
     material = with_outcome(made(), coverage=0.0, automatic=0, wrong=0, precision=None, precision_95=(0.0, 1.0))
-    (row,) = (line for line in evaluated(material, console) if line.startswith("│        0.98"))
+    said = evaluated(material, console)
+    (row,) = (line for line in said if line.startswith("│        0.98"))
     assert [cell.strip() for cell in row.strip("│").split("│")][2:] == ["0%", "–", "–", "–"]
-
-
-def test_the_precision_that_rules_is_named(console) -> None:
-    assert any(line.strip() == "0.95 rules where none is asked for" for line in evaluated(made(), console))
+    assert any(line.strip() == "0.95 rules where none is asked for" for line in said)
 
 
 def test_where_nothing_can_be_promised_it_is_said_instead_of_a_table(console) -> None:

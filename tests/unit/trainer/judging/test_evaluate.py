@@ -52,27 +52,28 @@ CONFIDENCE = Confidence(
 )
 
 
-def test_figures_are_of_calibrated_probabilities():
-    report = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST})
+@pytest.fixture
+def report():
+    return evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST})
+
+
+def test_figures_are_of_calibrated_probabilities(report):
     assert report.val == score(calibrated(LOGITS, TEMPERATURE), LABELS, CLASSES)
     assert report.test == score(calibrated(LOGITS[:4], TEMPERATURE), LABELS[:4], CLASSES)
     assert report.temperature == TEMPERATURE
     assert report.thresholds == CONFIDENCE.targets
 
 
-def test_what_a_target_came_to():
+def test_what_a_target_came_to(report):
     """Of validation, rows 0, 1 (wrong) and 2 are sure enough; so is row 5, but it is unknown."""
-    found = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST}).coverage_at_precision
+    found = report.coverage_at_precision
     assert list(found) == ["0.90", "0.95", "0.97", "0.98", "0.99"]
     val, test = found["0.98"].val, found["0.98"].test
     assert (val.coverage, val.automatic, val.wrong, val.precision) == (0.5, 3, 1, 2 / 3)
     assert val.precision_95 == proportion_interval(2, 3)
     assert (test.coverage, test.automatic, test.wrong) == (0.75, 3, 1)
-
-
-def test_a_class_without_a_threshold_goes_to_review():
-    found = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL}).coverage_at_precision["0.99"]
-    assert (found.val.automatic, found.val.wrong) == (2, 1)
+    without = found["0.99"].val  # no threshold for the second class
+    assert (without.automatic, without.wrong) == (2, 1)
 
 
 def test_where_no_row_is_automatic_there_is_no_precision():
@@ -83,14 +84,11 @@ def test_where_no_row_is_automatic_there_is_no_precision():
     assert realised.precision_95 == (0.0, 1.0)
 
 
-def test_the_share_of_unknown_rows_is_said():
-    unknown = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST}).unknown
+def test_the_share_of_unknown_rows_is_said_and_a_score_at_the_limit_is_within(report):
+    unknown = report.unknown
     assert (unknown.score, unknown.limit, unknown.kept) == ("distance", 1.0, 0.95)
     assert unknown.review.val == pytest.approx(1 / 6)
     assert unknown.review.test == 0
-
-
-def test_a_score_at_the_limit_is_within():
     at_limit = replace(VAL, unknown=np.ones(6, np.float32))
     assert evaluate(CLASSES, CONFIDENCE, {Split.VAL: at_limit}).unknown.review.val == 0
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.statistics.intervals import proportion_interval
@@ -41,18 +41,16 @@ def test_an_absent_class_is_listed_and_does_not_pull_the_means_down():
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
-def test_figures_agree_with_the_confusion_matrix(pairs):
+@example(list(zip(TRUTH, GUESS, strict=True)))
+def test_figures_agree_with_the_confusion_matrix_which_has_truth_in_rows(pairs):
     truth, guess = np.array(pairs).T
     figures, matrix = score(sure(guess), truth, CLASSES), confusion(sure(guess), truth, 4)
+    assert matrix.tolist() == [[pairs.count((is_, said)) for said in range(4)] for is_ in range(4)]
     assert figures.accuracy == pytest.approx(np.trace(matrix) / matrix.sum())
     assert [row.support for row in figures.classes.values()] == matrix.sum(axis=1).tolist()
     for i, row in enumerate(figures.classes.values()):
         assert row.recall == pytest.approx(matrix[i, i] / max(1, matrix[i].sum()))
         assert row.precision == pytest.approx(matrix[i, i] / max(1, matrix[:, i].sum()))
-
-
-def test_the_confusion_matrix_has_truth_in_rows_and_guesses_in_columns():
-    assert confusion(sure(GUESS), TRUTH, 4).tolist() == [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
 
 
 def test_proportions_have_exact_intervals():
@@ -95,7 +93,7 @@ def test_more_photos_narrow_the_intervals():
 
 
 def test_intervals_of_means_hold_the_truth_about_as_often_as_they_say():
-    held = [low <= 0.7 <= high for low, high in (random_figures(200, seed).recall_95 for seed in range(60))]
+    held = [low <= 0.7 <= high for low, high in (random_figures(200, seed).recall_95 for seed in range(40))]
     assert 0.85 <= np.mean(held) <= 1
 
 
@@ -116,10 +114,8 @@ def test_of_five_classes_the_five_likeliest_say_nothing():
     assert (figures.top5, figures.top5_95) == (None, None)
 
 
-def test_thousands_of_classes():
-    labels = np.arange(4000) % 2000
-    probabilities = np.full((4000, 2000), 1e-4, np.float32)
-    probabilities[np.arange(4000), labels] = 0.8
-    figures = score(probabilities, labels, [str(number) for number in range(2000)])
+def test_a_thousand_classes():
+    labels = np.arange(2000) % 1000
+    figures = score(sure(labels, 1000), labels, [str(number) for number in range(1000)])
     assert (figures.accuracy, figures.top5, figures.f1) == (1.0, 1.0, 1.0)
     assert figures.f1_95 == (1.0, 1.0)

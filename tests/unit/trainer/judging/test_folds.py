@@ -1,34 +1,19 @@
+import io
 import itertools
-import signal
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from models.errors import InputError
-from trainer.judging.folds import choose_folds, share_of_main, train_folds
+from models.statistics.thresholds import HeldOut
+from tests.unit.trainer.run_files import Diary, Killed, at, files_of, kill, press_ctrl_c
+from trainer.judging.folds import assign_folds, choose_folds, share_of_main, train_folds
 from trainer.learning.training import labels_of
 from trainer.request import Arch
 from trainer.run import read_history
 
 FOLDS = 3
-
-
-@dataclass
-class Told:
-    """What is told of the folds' progress; something may be done then."""
-
-    then: object = None
-    lines: list = field(default_factory=list)
-
-    def __call__(self, what, done, total):
-        self.lines.append((what, done, total))
-        if self.then:
-            self.then(what)
-
-    @property
-    def folds(self):
-        return list(dict.fromkeys(what for what, _, _ in self.lines))
 
 
 @dataclass(frozen=True)
@@ -52,115 +37,101 @@ def names(photos):
     return [photo.sha256 for photo in photos]
 
 
+def held_photos(training, count=FOLDS):
+    """Of each fold, the photos that its network has not learned from."""
+    own = assign_folds(training.labels, [photo.group for photo in training.photos], training.args.seed, count)
+    return [[photo for photo, fold in zip(training.photos, own, strict=True) if fold == n] for n in range(count)]
+
+
 def answers(training, number):
     return training.run.fold(number).answers
 
 
-def all_names(folds):
-    return sorted(itertools.chain.from_iterable(names(fold.photos) for fold in folds))
+def same(one, other):
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("logits", "labels", "known"))
 
 
-def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_nor_its_group(make_training):
+def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_nor_its_group(make_training, diary):
     training = make_training(epochs=1)
     watched = Watched(training)
-    folds = train_folds(replace(training, store=watched), FOLDS, None, Told())
-    assert all_names(folds) == sorted(names(training.photos))
-    for number, fold in enumerate(folds):
-        held = names(fold.photos)
-        learned = {name for asked in watched.taken[number] if asked != held for name in asked}
-        assert held in watched.taken[number]
-        assert learned == set(names(training.photos)) - set(held)
-        assert not {p.group for p in fold.photos} & {p.group for p in training.photos if p.sha256 in learned}
-
-
-def test_what_a_fold_says_is_of_its_photos_in_their_order(make_training):
-    training = make_training(epochs=36)
-    folds = train_folds(training, FOLDS, None, Told())
+    folds = train_folds(replace(training, store=watched), FOLDS, None, diary.advance)
     assert len(folds) == FOLDS
-    for fold in folds:
-        labels = labels_of(fold.photos, training.args.classes)
-        assert np.array_equal(fold.predictions.labels, labels)
-        assert fold.predictions.logits.shape == (len(labels), 3)
-        assert (fold.predictions.logits.argmax(axis=1) == labels).mean() > 0.8
-        assert fold.predictions.known.mean() >= 0.75
+    assert sorted(names(itertools.chain(*held_photos(training)))) == sorted(names(training.photos))
+    for number, held in enumerate(held_photos(training)):
+        learned = {name for asked in watched.taken[number] if asked != names(held) for name in asked}
+        assert names(held) in watched.taken[number]
+        assert learned == set(names(training.photos)) - set(names(held))
+        assert not {p.group for p in held} & {p.group for p in training.photos if p.sha256 in learned}
 
 
-def test_progress_is_told_fold_by_fold_up_to_its_end(make_training):
-    told = Told()
-    train_folds(make_training(), FOLDS, None, told)
-    assert told.folds == ["Fold 1 of 3", "Fold 2 of 3", "Fold 3 of 3"]
-    for what in told.folds:
-        steps = [(done, total) for name, done, total in told.lines if name == what]
+def test_what_a_fold_says_is_of_its_photos_in_their_order(make_training, diary):
+    training = make_training(epochs=36)
+    folds = train_folds(training, FOLDS, None, diary.advance)
+    for fold, photos in zip(folds, held_photos(training), strict=True):
+        labels = labels_of(photos, training.args.classes)
+        assert np.array_equal(fold.labels, labels)
+        assert fold.logits.shape == (len(labels), 3)
+        assert (fold.logits.argmax(axis=1) == labels).mean() > 0.8
+        assert fold.known.mean() >= 0.75
+
+
+def test_a_fold_leaves_its_answers_and_figures_and_no_weights_and_is_taken_from_disk_again(make_training, diary):
+    training = make_training(epochs=9)
+    first = train_folds(training, 2, None, diary.advance)
+    assert diary.advanced_with == ["Fold 1 of 2", "Fold 2 of 2"]
+    for what in diary.advanced_with:
+        steps = [(done, total) for name, done, total in diary.advanced if name == what]
         assert steps == [(done, len(steps)) for done in range(1, len(steps) + 1)]
-
-
-def test_a_fold_leaves_its_answers_and_figures_and_no_weights(make_training):
-    training = make_training(epochs=9)
-    train_folds(training, 2, None, Told())
-    files = {path.relative_to(training.run.path).as_posix() for path in training.run.path.rglob("*") if path.is_file()}
-    assert files == {f"folds/{n}/{name}" for n in (1, 2) for name in ("answers.npz", "results.csv")}
+    assert files_of(training.run.path) == {
+        f"folds/{n}/{name}" for n in (1, 2) for name in ("answers.npz", "results.csv")
+    }
     assert len(read_history(training.run.fold(1).history)) == 3
+    again = Diary()
+    assert all(map(same, first, train_folds(training, 2, None, again.advance)))
+    assert again.advanced == []
 
 
-def test_folds_that_were_trained_before_are_taken_from_disk(make_training):
-    training = make_training(epochs=1)
-    first = train_folds(training, FOLDS, None, Told())
-    told = Told()
-    again = train_folds(training, FOLDS, None, told)
-    assert told.lines == []
-    for one, other in zip(first, again, strict=True):
-        assert names(one.photos) == names(other.photos)
-        for name in ("logits", "labels", "known"):
-            assert np.array_equal(getattr(one.predictions, name), getattr(other.predictions, name))
+def test_a_fold_that_was_killed_goes_on_where_it_was(make_training, diary):
+    training, moments = make_training(epochs=9), []
 
-
-def test_a_fold_that_was_killed_goes_on_where_it_was(make_training, killed):
-    training = make_training(epochs=9)
-    moments = []
-
-    def kill(what):
+    def kill_once(what):
         moments.append(what)
         if moments.count("Fold 2 of 3") == 4:  # in its second epoch of two steps
-            raise killed
+            kill()
 
-    with pytest.raises(killed):
-        train_folds(training, FOLDS, None, Told(kill))
-    told = Told()
-    resumed = train_folds(training, FOLDS, None, told)
-    assert told.folds == ["Fold 2 of 3", "Fold 3 of 3"]
-    assert told.lines[0][1] > 1
+    with pytest.raises(Killed):
+        train_folds(training, FOLDS, None, Diary(on_advance=kill_once).advance)
+    resumed = train_folds(training, FOLDS, None, diary.advance)
+    assert diary.advanced_with == ["Fold 2 of 3", "Fold 3 of 3"]
+    assert diary.advanced[0][1] > 1
     elsewhere = replace(training, run=type(training.run)(training.run.path / "unbroken"))
-    unbroken = train_folds(elsewhere, FOLDS, None, Told())
-    for one, other in zip(resumed, unbroken, strict=True):
-        assert np.array_equal(one.predictions.logits, other.predictions.logits)
+    assert all(map(same, resumed, train_folds(elsewhere, FOLDS, None, diary.advance)))
 
 
 def test_ctrl_c_gives_none_and_keeps_the_folds_that_are_done(make_training):
-    training = make_training(epochs=1)
-    told = Told(lambda what: what == "Fold 2 of 3" and signal.raise_signal(signal.SIGINT))
-    assert train_folds(training, FOLDS, None, told) is None
+    training, diary = make_training(epochs=1), Diary(on_advance=at("Fold 2 of 3", press_ctrl_c))
+    assert train_folds(training, FOLDS, None, diary.advance) is None
     assert answers(training, 1).is_file()
     assert not answers(training, 2).exists()
-    assert told.folds == ["Fold 1 of 3", "Fold 2 of 3"]
+    assert diary.advanced_with == ["Fold 1 of 3", "Fold 2 of 3"]
 
 
 @pytest.mark.parametrize("keep", [0, 50, -10])
-def test_damaged_answers_are_refused_in_words(make_training, keep):
-    training = make_training(epochs=1)
-    train_folds(training, 2, None, Told())
-    path = answers(training, 1)
-    path.write_bytes(path.read_bytes()[:keep])
+def test_damaged_answers_are_refused_in_words(make_training, diary, keep):
+    training, whole = make_training(), io.BytesIO()
+    HeldOut(np.zeros((9, 3), np.float32), np.zeros(9, np.intp), np.ones(9, np.bool_)).write(whole)
+    answers(training, 1).parent.mkdir(parents=True)
+    answers(training, 1).write_bytes(whole.getvalue()[:keep])
     with pytest.raises(InputError, match=r"Expected what a fold's network said in .*answers\.npz, it is damaged"):
-        train_folds(training, 2, None, Told())
+        train_folds(training, 2, None, diary.advance)
 
 
-def test_there_are_no_more_folds_than_groups(make_training):
-    training, told = make_training(labels=(0, 0, 1, 1), held=(0, 1), epochs=1), Told()
-    groups = {photo.group for photo in training.photos}
-    folds = train_folds(training, 10, None, told)
-    assert len(folds) == len(groups) < 10
-    assert all_names(folds) == sorted(names(training.photos))
-    assert told.folds == [f"Fold {n} of {len(folds)}" for n in range(1, len(folds) + 1)]
+def test_there_are_no_more_folds_than_groups(make_training, diary):
+    training = make_training(labels=(0, 0, 1, 1), held=(0, 1), epochs=1)
+    folds = train_folds(training, 10, None, diary.advance)
+    assert len(folds) == len({photo.group for photo in training.photos}) < 10
+    assert sum(len(fold.labels) for fold in folds) == len(training.photos)
+    assert diary.advanced_with == [f"Fold {n} of {len(folds)}" for n in range(1, len(folds) + 1)]
 
 
 @pytest.mark.parametrize(("folds", "share"), [(0, 1), (2, 3 / 4), (4, 1 / 2), (10, 1 / 4)])
@@ -184,25 +155,18 @@ def test_there_are_folds_where_validation_is_small_and_training_gives_more(held,
     assert choose_folds(held, learned, epochs) == folds
 
 
-@pytest.mark.parametrize(("epochs", "fewer"), [(1, 1), (3, 1), (60, 20)])
-def test_a_fold_learns_for_a_third_of_the_epochs(make_training, epochs, fewer):
-    training = make_training(labels=(0, 1) * 3, held=(0, 1), epochs=epochs, patience=99)
-    train_folds(training, 2, None, Told())
-    assert len(read_history(training.run.fold(1).history)) == fewer
-
-
-def test_a_fold_does_not_begin_with_weights_that_know_its_photos(make_training, tmp_path):
+def test_a_fold_does_not_begin_with_weights_that_know_its_photos(make_training, diary, tmp_path):
     training = make_training(labels=(0, 1) * 3, held=(0, 1), epochs=3, patience=99)
     known = {"arch": Arch.SIMPLE, "weights": str(tmp_path / "gone.keras")}
     with pytest.raises(InputError, match="gone"):
-        train_folds(replace(training, args=training.args.model_copy(update=known)), 2, None, Told())
+        train_folds(replace(training, args=training.args.model_copy(update=known)), 2, None, diary.advance)
     known |= {"fold_weights": "none"}
-    folds = train_folds(replace(training, args=training.args.model_copy(update=known)), 2, None, Told())
-    assert all_names(folds) == sorted(names(training.photos))
+    folds = train_folds(replace(training, args=training.args.model_copy(update=known)), 2, None, diary.advance)
+    assert sum(len(fold.labels) for fold in folds) == len(training.photos)
     assert len(read_history(training.run.fold(1).history)) == 5, "a third of the recipe's"
 
 
-def test_a_deadline_that_has_passed_leaves_an_epoch_a_fold(make_training):
+def test_a_deadline_that_has_passed_leaves_an_epoch_a_fold(make_training, diary):
     training = make_training(epochs=50)
-    assert len(train_folds(training, 2, 0.0, Told())) == 2
+    assert len(train_folds(training, 2, 0.0, diary.advance)) == 2
     assert [len(read_history(training.run.fold(n).history)) for n in (1, 2)] == [1, 1]

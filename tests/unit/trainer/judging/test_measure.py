@@ -3,7 +3,6 @@ import shutil
 
 import pytest
 
-from exporter.export import export_run
 from models.errors import DataError, InputError
 from trainer.console import measure_and_show
 from trainer.data.dataset import Split
@@ -12,15 +11,15 @@ from trainer.splits.assigned import read_splits
 
 
 @pytest.fixture(scope="module")
-def exported(trained, tmp_path_factory):
-    """The trained run as a bundle; not to be changed."""
-    return export_run(trained.path, tmp_path_factory.mktemp("exported") / "small").bundle
+def exported(sure_bundle):
+    """The trained network as a bundle, with the temperature of ``sure_run``; not to be changed."""
+    return sure_bundle
 
 
 @pytest.fixture
 def some_photos(trained, tmp_path):
     """The test photos of two of the classes."""
-    for photo in read_splits(trained.result.run.splits):
+    for photo in read_splits(trained.run.splits):
         if photo.split is Split.TEST and photo.label in {"hat", "vase"}:
             (tmp_path / "some" / photo.label).mkdir(parents=True, exist_ok=True)
             shutil.copy(photo.path, tmp_path / "some" / photo.label)
@@ -39,22 +38,22 @@ def agree(some, others):
     return plain[0] == plain[1] and errors[0] == pytest.approx(errors[1], abs=1e-4)
 
 
-def test_a_run_its_bundle_and_the_lone_onnx_file_agree(trained, exported, some_photos, measured):
+def test_a_run_its_bundle_and_the_lone_onnx_file_agree(sure_run, exported, some_photos, measured):
     (lone,) = exported.glob("*.onnx")
-    figures = [measured(model, some_photos).figures for model in (trained.path, exported, lone)]
+    figures = [measured(model, some_photos).figures for model in (sure_run, exported, lone)]
     assert agree(figures[0], figures[1])
     assert agree(figures[1], figures[2])
 
 
 def test_a_run_is_measured_on_photos_that_it_has_not_learned_from(trained, catalogue, measured):
-    splits = [photo.split for photo in read_splits(trained.result.run.splits)]
+    splits = [photo.split for photo in read_splits(trained.run.splits)]
     found = measured(trained.path, catalogue)
-    assert agree(found.figures, trained.result.evaluation.test)
+    assert agree(found.figures, trained.evaluation.test)
     assert found.learned_from == len(splits) - splits.count(Split.TEST)
 
 
 def test_a_run_has_nothing_to_say_of_photos_that_it_has_all_learned_from(trained, tmp_path, measured):
-    for photo in read_splits(trained.result.run.splits):
+    for photo in read_splits(trained.run.splits):
         if photo.split is Split.TRAIN:
             (tmp_path / photo.label).mkdir(exist_ok=True)
             shutil.copy(photo.path, tmp_path / photo.label)
@@ -68,12 +67,12 @@ def test_a_bundle_is_measured_on_every_photo_but_the_unreadable_ones(exported, c
     assert found.figures.n == sum(row.support for row in found.figures.classes.values()) == 245
 
 
-def test_the_test_split_is_what_counts_where_there_is_one(trained, exported, tmp_path, measured):
-    rows = [f"{p.path},{p.label},{p.split}" for p in read_splits(trained.result.run.splits)]
+def test_the_test_split_is_what_counts_where_there_is_one(trained, sure_run, exported, catalogue, tmp_path, measured):
+    rows = [f"{p.path},{p.label},{p.split}" for p in read_splits(trained.run.splits)]
     table = tmp_path / "products.csv"
     table.write_text("\n".join(["image,label,split", *rows]))
     found = measured(exported, table)
-    assert agree(found.figures, trained.result.evaluation.test)
+    assert agree(found.figures, measured(sure_run, catalogue).figures)
     assert (found.unread, found.whole) == (0, False)
 
 
@@ -118,16 +117,17 @@ def test_json_on_stdout_is_the_figures_and_nothing_else(exported, some_photos, m
     assert json.loads(capsys.readouterr().out) == measured(exported, some_photos).figures.model_dump(mode="json")
 
 
-def test_the_table_of_a_bundle_says_what_does_not_count_and_what_may_flatter(exported, catalogue, capsys):
+def test_the_table_says_what_does_not_count_and_what_may_flatter(trained, exported, catalogue, measured, capsys):
     measure_and_show(exported, catalogue, as_json=False)
     shown = capsys.readouterr().out
-    assert "Not counted: 2 photos that could not be read" in shown
-    assert "the figures flatter it" in shown
-    for name in ("clock", "t-shirt", "mean", "accuracy"):
-        assert name in shown
-
-
-def test_the_table_of_a_run_says_how_many_photos_it_has_learned_from(trained, catalogue, measured, capsys):
+    for part in (
+        "Not counted: 2 photos that could not be read",
+        "the figures flatter it",
+        "t-shirt",
+        "mean",
+        "accuracy",
+    ):
+        assert part in shown
     measure_and_show(trained.path, catalogue, as_json=False)
     shown = capsys.readouterr().out
     assert f"{measured(trained.path, catalogue).learned_from} photos that the run has learned from" in shown

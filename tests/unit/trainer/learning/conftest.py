@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.unit.trainer.learning.fits import PHOTOS, SIZE, STEADY, View, batches_of, learner_of
-from trainer.learning.loop import Held, Limits, fit
+from tests.unit.trainer.learning.steady import PHOTOS, SIZE, STEADY, batches_of, held_of, learner_of
+from tests.unit.trainer.run_files import Diary
+from trainer.learning.loop import Limits, fit
 from trainer.run import Run
 
 
@@ -24,9 +25,7 @@ def fit_once(run, photos, logits_network):
 
     def fit_with(rate=1e-4, epochs=5, patience=99, view=None, truths=(1, 1, 1)):
         recipe = replace(STEADY, rate=rate)
-        held = Held(lambda start, end: np.full((end - start, SIZE, SIZE, 3), 128, np.uint8), np.array(truths))
-        limits = Limits(epochs, patience)
-        learner = learner_of(logits_network(), recipe)
-        return fit(learner, recipe, batches_of(photos, recipe), held, run, limits, view or View())
+        learner, limits = learner_of(logits_network(), recipe), Limits(epochs, patience)
+        return fit(learner, recipe, batches_of(photos, recipe), held_of(truths), run, limits, view or Diary())
 
     return fit_with

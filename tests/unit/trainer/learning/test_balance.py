@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from collections import Counter
 from math import sqrt
 
@@ -34,13 +32,6 @@ def test_what_was_chosen_is_said_with_the_way_out():
 def test_a_wish_is_obeyed_without_a_word(counts, wished):
     assert choose_balance(counts, wished) is wished
     assert balance_note(counts, wished) is None
-
-
-def test_the_names_load_no_numpy():
-    loaded = "[m for m in ('numpy', 'tensorflow', 'sklearn') if m in sys.modules]"
-    code = f"import sys, trainer.request; print({loaded})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 sizes = st.lists(st.integers(0, 100_000), min_size=1)

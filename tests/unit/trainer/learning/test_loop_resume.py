@@ -1,48 +1,34 @@
 import shutil
 import signal
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
 from models.errors import InputError
-from tests.unit.trainer.learning.fits import STEADY, View, batches_of, learner_of, same_weights
+from tests.unit.trainer.learning.steady import STEADY, batches_of, learner_of
+from tests.unit.trainer.run_files import Diary, Killed, at, figures_of, kill, press_ctrl_c, same_weights
 from trainer.learning.loop import Held, Limits, fit
 from trainer.learning.recipe import Augmentation, Stage
 from trainer.run import Run, read_history
 
 
-def test_out_of_patience_is_out_of_patience_when_it_is_resumed(fit_once):
+def test_out_of_patience_is_out_of_patience_when_it_is_resumed(fit_once, run):
     first = fit_once(rate=0.0, epochs=9, patience=2)
-    view = View()
+    kept = [run.state, run.best, run.history]
+    times = [path.stat().st_mtime_ns for path in kept]
+    view = Diary()
     again = fit_once(rate=0.0, epochs=9, patience=2, view=view)
     assert (view.epochs, view.steps) == ([], [])
     assert len(again.history) == len(first.history) == 3
-
-
-def kill_after(epoch, killed):
-    def kill(row):
-        if row.epoch == epoch:
-            raise killed
-
-    return View(on_epoch=kill)
-
-
-def test_a_resumed_fit_of_all_epochs_trains_nothing(fit_once, run):
-    fit_once(epochs=2)
-    kept = [run.state, run.best, run.history]
-    times = [path.stat().st_mtime_ns for path in kept]
-    view = View()
-    assert len(fit_once(epochs=2, view=view).history) == 2
     assert [path.stat().st_mtime_ns for path in kept] == times
-    assert view.steps == []
 
 
-@pytest.mark.parametrize("truths", [(1, 0, 0), (1, 1, 0), (1, 1, 1, 1, 1, 1, 0)])
-def test_an_epoch_that_only_equals_the_best_is_not_the_best_after_a_resume(fit_once, killed, truths):
-    with pytest.raises(killed):
-        fit_once(rate=0.0, epochs=2, truths=truths, view=kill_after(1, killed))
+@pytest.mark.parametrize("truths", [(1, 0, 0), (1, 1, 1, 1, 1, 1, 0)])
+def test_an_epoch_that_only_equals_the_best_is_not_the_best_after_a_resume(fit_once, truths):
+    with pytest.raises(Killed):
+        fit_once(rate=0.0, epochs=2, truths=truths, view=Diary(on_epoch=kill))
     outcome = fit_once(rate=0.0, epochs=2, truths=truths)
     assert [row.best for row in outcome.history[1:]] == [False]
     assert outcome.best_epoch == 1
@@ -74,13 +60,13 @@ def lively_network():
 @pytest.fixture
 def fit_lively(tmp_path, make_store):
     """Fits a lively network for four epochs in a folder."""
-    return lambda name, view=None: lively_fit(tmp_path / name, make_store, view or View())
+    return lambda name, view=None: lively_fit(tmp_path / name, make_store, view or Diary())
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory, make_store):
     """The same, never stopped."""
-    return lively_fit(tmp_path_factory.mktemp("lively") / "unbroken", make_store, View())
+    return lively_fit(tmp_path_factory.mktemp("lively") / "unbroken", make_store, Diary())
 
 
 def lively_fit(folder, make_store, view):
@@ -90,11 +76,6 @@ def lively_fit(folder, make_store, view):
     held = Held(lambda start, end: store.take([str(i) for i in range(start, end)]), np.array([0, 1, 2] * 2))
     batches = batches_of(store, LIVELY, [0, 1, 2] * 4, 3)
     return run, network, fit(learner_of(network, LIVELY), LIVELY, batches, held, run, Limits(4, 9), view)
-
-
-def figures_of(run):
-    """The figures that do not depend on the clock."""
-    return [astuple(row)[:7] for row in read_history(run.history)]
 
 
 def same_arrays(one, other):
@@ -107,7 +88,7 @@ def assert_same_end(one, other):
     assert same_arrays(one[0].state, other[0].state)
     assert same_weights(one[1], other[1])
     for path in ("weights/best.keras", "weights/last.keras"):
-        assert same_weights(*(keras.saving.load_model(run.path / path) for run, *_ in (one, other)))
+        assert same_weights(one[0].path / path, other[0].path / path)
 
 
 def test_the_first_epochs_have_smaller_photos_and_the_rate_ends_at_nothing(unbroken):
@@ -117,93 +98,65 @@ def test_the_first_epochs_have_smaller_photos_and_the_rate_ends_at_nothing(unbro
     assert outcome.history[-1].lr == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3])
-def test_killed_after_an_epoch_and_resumed_is_to_the_bit_as_if_never_stopped(fit_lively, unbroken, killed, epoch):
-    with pytest.raises(killed):
-        fit_lively("killed", kill_after(epoch, killed))
-    assert_same_end(fit_lively("killed"), unbroken)
+@pytest.mark.parametrize(
+    ("view", "left"),
+    [
+        (Diary(on_epoch=at(1, kill)), [2, 3, 4]),
+        (Diary(on_epoch=at(3, kill)), [4]),
+        (Diary(on_step=at(5, kill)), [2, 3, 4]),
+        (Diary(on_step=at(5, press_ctrl_c)), [2, 3, 4]),
+    ],
+    ids=["after the first epoch", "after the third", "within the second", "Ctrl-C within the second"],
+)
+def test_stopped_anywhere_and_resumed_is_to_the_bit_as_if_never_stopped(fit_lively, unbroken, view, left):
+    try:
+        run, network, outcome = fit_lively("stopped", view)
+    except Killed:
+        pass
+    else:
+        assert outcome.interrupted
+        assert len(outcome.history) == 1
+        for path in (run.last, run.best):
+            assert same_weights(path, network)
+    again = Diary()
+    resumed = fit_lively("stopped", again)
+    assert [row.epoch for row in again.epochs] == left
+    assert_same_end(resumed, unbroken)
 
 
-def test_killed_within_an_epoch_costs_that_epoch_and_nothing_else(fit_lively, unbroken, killed):
-    view = View()
+def test_an_epoch_whose_state_was_not_written_before_a_kill_is_trained_again(fit_lively, unbroken, tmp_path):
+    state, kept = tmp_path / "killed" / "weights" / "state.npz", tmp_path / "state.npz"
 
-    def kill():
-        if len(view.steps) == 5:
-            raise killed
+    def keep_or_kill(epoch):
+        if epoch > 1:
+            kill()
+        shutil.copyfile(state, kept)
 
-    view.on_step = kill
-    with pytest.raises(killed):
-        fit_lively("killed", view)
-    again = View()
+    with pytest.raises(Killed):
+        fit_lively("killed", Diary(on_epoch=keep_or_kill))
+    shutil.copyfile(kept, state)
+    again = Diary()
     resumed = fit_lively("killed", again)
     assert [row.epoch for row in again.epochs] == [2, 3, 4]
     assert_same_end(resumed, unbroken)
 
 
-def test_an_epoch_whose_state_was_not_written_before_a_kill_is_trained_again(fit_lively, unbroken, killed, tmp_path):
-    def keep_or_kill(row):
-        if row.epoch == 1:
-            shutil.copyfile(tmp_path / "killed" / "weights" / "state.npz", tmp_path / "state.npz")
-        else:
-            raise killed
-
-    with pytest.raises(killed):
-        fit_lively("killed", View(on_epoch=keep_or_kill))
-    shutil.copyfile(tmp_path / "state.npz", tmp_path / "killed" / "weights" / "state.npz")
-    again = View()
-    resumed = fit_lively("killed", again)
-    assert [row.epoch for row in again.epochs] == [2, 3, 4]
-    assert_same_end(resumed, unbroken)
-
-
-def test_stopped_by_ctrl_c_and_resumed_is_as_if_never_stopped(fit_lively, unbroken):
-    view = View(on_step=ctrl_c_at(5))
-    run, network, outcome = fit_lively("stopped", view)
-    assert outcome.interrupted
-    assert len(outcome.history) == 1
-    first = read_history(run.history)[0]
-    last = keras.saving.load_model(run.last)
-    assert same_weights(last, network)
-    assert same_weights(last, keras.saving.load_model(run.best))
-    assert first.epoch == 1
-    assert_same_end(fit_lively("stopped"), unbroken)
-
-
-def ctrl_c_at(moment, times=1):
-    """Presses Ctrl-C when it has been called so often."""
-    calls = []
-
-    def press(*_):
-        calls.append(None)
-        if len(calls) == moment:
-            for _ in range(times):
-                signal.raise_signal(signal.SIGINT)
-
-    return press
-
-
-def test_ctrl_c_stops_after_the_step_and_keeps_the_whole_epochs(fit_once, run):
+@pytest.mark.parametrize(("step", "epochs"), [(1, []), (3, [1])])
+def test_ctrl_c_stops_after_the_step_and_keeps_the_whole_epochs(fit_once, run, step, epochs):
     earlier = signal.getsignal(signal.SIGINT)
-    view = View(on_step=ctrl_c_at(3))
+    view = Diary(on_step=at(step, press_ctrl_c))
     outcome = fit_once(view=view)
     assert outcome.interrupted
-    assert view.steps == [(1, 2), (2, 2), (1, 2)]
-    assert [row.epoch for row in outcome.history] == [row.epoch for row in read_history(run.history)] == [1]
+    assert len(view.steps) == step
+    assert [row.epoch for row in outcome.history] == [row.epoch for row in read_history(run.history)] == epochs
+    assert run.best.exists() == run.last.exists() == bool(epochs)
     assert signal.getsignal(signal.SIGINT) is earlier
-
-
-def test_ctrl_c_in_the_first_epoch_leaves_no_epoch(fit_once, run):
-    outcome = fit_once(view=View(on_step=ctrl_c_at(1)))
-    assert outcome.interrupted
-    assert outcome.history == read_history(run.history) == []
-    assert not run.best.exists()
-    assert not run.last.exists()
 
 
 def test_a_second_ctrl_c_does_not_wait(fit_once):
     earlier = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        fit_once(view=View(on_step=ctrl_c_at(1, times=2)))
+        fit_once(view=Diary(on_step=lambda _: (press_ctrl_c(), press_ctrl_c())))
     assert signal.getsignal(signal.SIGINT) is earlier
 
 

@@ -31,9 +31,11 @@ def said(network, layer, pixels):
     return keras.Model(network.inputs, network.get_layer(layer).output).predict(pixels, verbose=0)
 
 
-def test_every_photo_is_answered_in_the_order_asked(store, names):
+def test_every_photo_is_answered_in_the_order_asked_and_only_a_few_are_in_memory_at_a_time(store, names):
     network, pixels = network_of(3), store.take(names)
+    store.taken.clear()
     found = predict(network, names, store)
+    assert [len(some) for some in store.taken] == [128, 2]
     assert found.logits == pytest.approx(said(network, "logits", pixels), abs=1e-4)
     assert found.features == pytest.approx(said(network, "features", pixels), abs=1e-4)
     assert found.logits.dtype == found.features.dtype == np.float32
@@ -50,12 +52,6 @@ def test_two_classes_have_a_column_each(store, names):
 def test_no_photos_are_no_answers(store):
     found = predict(network_of(1), [], store)
     assert (found.logits.shape, found.features.shape) == ((0, 2), (0, 80))
-
-
-def test_only_a_few_photos_are_in_memory_at_a_time(store, names):
-    store.taken.clear()
-    predict(network_of(3), names, store)
-    assert [len(some) for some in store.taken] == [128, 2]
 
 
 def test_features_are_those_of_the_photos_or_of_their_mirror_images(store, names):

@@ -12,14 +12,7 @@ SMALLER_FIRST = (Stage(until=0.5, scale=0.5),)
 
 progresses = st.floats(0, 1)
 stages = st.lists(st.tuples(st.floats(0.01, 0.99), st.floats(0.1, 1)), max_size=4).map(
-    lambda pairs: (
-        tuple(
-            Stage(until, scale)
-            for until, scale in zip(*(sorted(column) for column in zip(*pairs, strict=True)), strict=True)
-        )
-        if pairs
-        else ()
-    )
+    lambda pairs: tuple(map(Stage, sorted(until for until, _ in pairs), sorted(scale for _, scale in pairs)))
 )
 """Photos never get smaller again."""
 

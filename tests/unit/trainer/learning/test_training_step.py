@@ -1,4 +1,5 @@
 import math
+from contextlib import suppress
 from dataclasses import replace
 
 import keras
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from models.errors import InputError
-from tests.unit.trainer.learning.fits import STEADY
+from tests.unit.trainer.learning.steady import STEADY
 from trainer.learning.training_step import Learner, in_bfloat16, is_bfloat16_fast
 from trainer.networks.architectures import cnn
 
@@ -59,23 +60,18 @@ def test_steps_make_the_loss_smaller(logits_network, pixels):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_of_many_classes_is_the_cross_entropy_of_smoothed_targets(logits_network, pixels, smoothing):
+def test_the_loss_is_the_cross_entropy_of_smoothed_targets(logits_network, pixels, smoothing):
     biases = np.array([0.5, -1.0, 2.0])
-    learner = learner_of(logits_network(biases), smoothing=smoothing)
     logs = biases - math.log(np.exp(biases).sum())
     soft = eye(8) * (1 - smoothing) + smoothing / 3
-    loss, right = step(learner, pixels, eye(8), rate=0.0)
+    loss, right = step(learner_of(logits_network(biases), smoothing=smoothing), pixels, eye(8), rate=0.0)
     assert loss == pytest.approx(-(soft * logs).sum(axis=1).mean(), rel=1e-5)
     assert right == pytest.approx(2 / 8)
 
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_of_two_classes_is_that_of_their_sigmoid(logits_network, pixels, smoothing):
-    learner = learner_of(logits_network([0.7]), smoothing=smoothing)
-    targets = np.array([1, 1, 1, 0, 0, 0, 0, 0], np.float32)[:, None]
+    targets = np.array([1, 1, 1, 0, 0, 0, 0, 0], np.float32)[:, None]  # of two classes: one sigmoid
     soft = targets * (1 - smoothing) + smoothing / 2
     logs = math.log(1 / (1 + math.exp(-0.7))), math.log(1 - 1 / (1 + math.exp(-0.7)))
-    loss, right = step(learner, pixels, targets, rate=0.0)
+    loss, right = step(learner_of(logits_network([0.7]), smoothing=smoothing), pixels, targets, rate=0.0)
     assert loss == pytest.approx(-(soft * logs[0] + (1 - soft) * logs[1]).mean(), rel=1e-5)
     assert right == pytest.approx(3 / 8)
 
@@ -99,27 +95,19 @@ def test_weights_decay_and_biases_and_norms_do_not(pixels):
     assert shrunk == {"kernel"}
 
 
-def test_early_layers_move_less(pixels):
+def test_early_layers_move_less_and_what_is_in_no_group_stays(pixels):
     """Adam's first step moves every weight that has a gradient by the rate."""
-    network = forgetful()
-    early, late = network.layers[2].trainable_variables, network.get_layer("logits").trainable_variables
-    before = [[np.array(v) for v in group] for group in (early, late)]
-    learner = Learner(network, replace(RECIPE, depth_rates=(0.1, 1.0)), [early, late])
-    step(learner, pixels, eye(8), rate=1e-2)
-    moved = [
-        max(np.abs(np.array(v) - old).max() for v, old in zip(group, olds, strict=True))
-        for group, olds in zip((early, late), before, strict=True)
-    ]
-    assert moved == pytest.approx([1e-3, 1e-2], rel=0.02)
-
-
-def test_what_is_in_no_group_stays(pixels):
-    network = forgetful()
-    logits = network.get_layer("logits")
-    frozen = [np.array(v) for v in network.layers[2].trainable_variables]
-    learner = Learner(network, replace(RECIPE, depth_rates=(0.1, 1.0)), [[], logits.trainable_variables])
-    step(learner, pixels, eye(8))
-    assert same(frozen, [np.array(v) for v in network.layers[2].trainable_variables])
+    for early_learns in (True, False):
+        network = forgetful()
+        early, late = network.layers[2].trainable_variables, network.get_layer("logits").trainable_variables
+        before = [[np.array(v) for v in group] for group in (early, late)]
+        recipe = replace(RECIPE, depth_rates=(0.1, 1.0))
+        step(Learner(network, recipe, [early if early_learns else [], late]), pixels, eye(8), rate=1e-2)
+        moved = [
+            max(np.abs(np.array(v) - old).max() for v, old in zip(group, olds, strict=True))
+            for group, olds in zip((early, late), before, strict=True)
+        ]
+        assert moved == pytest.approx([1e-3 if early_learns else 0, 1e-2], rel=0.02)
 
 
 def test_the_average_is_the_running_average_of_the_weights(logits_network, pixels):
@@ -138,23 +126,16 @@ def test_the_average_is_the_running_average_of_the_weights(logits_network, pixel
     assert same(weights(network), own)
 
 
-def test_weights_are_given_back_when_something_goes_wrong_within(pixels):
-    network = forgetful()
-    learner = learner_of(network, average=0.5)
-    step(learner, pixels, eye(8))
-    own = weights(network)
-    with pytest.raises(KeyError), learner.averaged():
-        raise KeyError
-    assert same(weights(network), own)
-
-
-def test_settling_gives_the_average_for_good(pixels):
+def test_settling_gives_the_average_for_good_and_an_error_within_does_not(pixels):
     network = forgetful()
     learner = learner_of(network, average=0.5)
     for _ in range(3):
         step(learner, pixels, eye(8))
-    with learner.averaged():
+    own = weights(network)
+    with suppress(KeyError), learner.averaged():
         average = weights(network)
+        raise KeyError
+    assert same(weights(network), own)
     learner.settle()
     assert same(weights(network), average)
 
@@ -246,15 +227,10 @@ def test_within_the_block_the_logits_are_rounded_a_little(network):
 
 
 def test_weights_stay_in_float32_and_so_does_what_is_saved(network, tmp_path):
-    with in_bfloat16(network):
+    with suppress(KeyError), in_bfloat16(network):
         logits_of(network)
         assert {weight.dtype for weight in network.weights} == {"float32"}
+        raise KeyError
     network.save(tmp_path / "network.keras")
     kept = keras.saving.load_model(tmp_path / "network.keras")
     assert {layer.dtype_policy.name for layer in kept.layers} == {"float32"}
-
-
-def test_an_error_within_the_block_leaves_the_network_as_it_was(network):
-    with pytest.raises(ZeroDivisionError), in_bfloat16(network):
-        raise ZeroDivisionError
-    assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}

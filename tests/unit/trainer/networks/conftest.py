@@ -38,6 +38,12 @@ def random_network() -> Callable[..., Any]:
     return build
 
 
+@pytest.fixture(scope="module")
+def network(arch: Arch, random_network: Callable[..., Any]) -> Any:
+    """Of every architecture; not to be changed."""
+    return random_network(arch)
+
+
 @pytest.fixture(scope="session")
 def pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)

@@ -141,7 +141,7 @@ def made(
         confidence=confidence,
         evaluation=evaluate(classes, confidence, judged),
         issues=[
-            LabelIssue(photo, photo.label, suggested, 0.02, 0.95, 0.9)
+            LabelIssue(photo, suggested, 0.02, 0.95)
             for photo, suggested in zip(
                 judged[Split.VAL].photos[:issues], itertools.cycle(reversed(classes)), strict=False
             )

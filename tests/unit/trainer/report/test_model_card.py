@@ -2,8 +2,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from tests.unit.trainer.report.materials import made
 from trainer.data.dataset import Exclusion, Split
 from trainer.report.model_card import model_card
@@ -104,8 +102,7 @@ def test_names_mean_nothing_but_themselves() -> None:
             assert line.startswith(r"| hat\|\<img src=x")
 
 
-@pytest.mark.parametrize("classes", [300, 2000])
-def test_a_card_of_many_classes_stays_short(classes) -> None:
-    card = model_card(made([f"class {n}" for n in range(classes)], each=1))
+def test_a_card_of_many_classes_stays_short() -> None:
+    card = model_card(made([f"class {n}" for n in range(300)], each=1))
     assert len(card) < 40_000
-    assert f"and {classes - 100:,} more classes: see `splits.csv`." in card
+    assert "and 200 more classes: see `splits.csv`." in card

@@ -40,10 +40,11 @@ def test_a_history_of_any_length_is_drawn(tmp_path, epochs):
     assert drawn(tmp_path / "results.png")
 
 
-@pytest.mark.parametrize("classes", [2, 20, 25])
-def test_a_confusion_matrix_of_any_size_is_drawn(tmp_path, classes):
-    names = [f"class {i}" for i in range(classes)]
-    plot_confusion(np.eye(classes, dtype=np.int64), names, "run: test", tmp_path / "matrix.png")
+@pytest.mark.parametrize(
+    "names", [["$10_to_$20", "50% off", "a_b^c", r"c:\hats", "béret", "帽子"], [str(i) for i in range(25)]]
+)
+def test_a_confusion_matrix_of_any_size_and_names_is_drawn(tmp_path, names):
+    plot_confusion(np.eye(len(names), dtype=np.int64), names, f"{names[0]}: test", tmp_path / "matrix.png")
     assert drawn(tmp_path / "matrix.png")
 
 
@@ -52,12 +53,6 @@ def test_full_cells_are_darker_than_spread_ones(tmp_path):
     plot_confusion(np.eye(6, dtype=np.int64), names, "", tmp_path / "right.png")
     plot_confusion(np.ones((6, 6), np.int64), names, "", tmp_path / "guessing.png")
     assert shade(tmp_path / "right.png") > 2 * shade(tmp_path / "guessing.png")
-
-
-@pytest.mark.parametrize("name", ["$10_to_$20", "50% off", "a_b^c", r"c:\hats", "béret", "帽子"])
-def test_a_class_may_have_any_name(tmp_path, name):
-    plot_confusion(np.eye(2, dtype=np.int64), [name, "vase"], f"{name}: test", tmp_path / "matrix.png")
-    assert drawn(tmp_path / "matrix.png")
 
 
 def opened(jpeg: bytes) -> Image.Image:
@@ -85,7 +80,7 @@ def test_pixels_of_the_network_are_brought_back_into_range() -> None:
     assert image.getpixel((8 + 168 + 80, 88))[0] < 5
 
 
-@pytest.mark.parametrize("caption", ["hat", "帽子", "x" * 500, "", "two\nlines\nthree"])
+@pytest.mark.parametrize("caption", ["帽子", "x" * 500, "", "two\nlines\nthree"])
 def test_a_caption_stays_under_its_photo(caption) -> None:
     plain = np.asarray(opened(train_batch_jpeg(coloured(2), ["", ""])), int)
     drawn = np.asarray(opened(train_batch_jpeg(coloured(2), [caption, ""])), int)
@@ -97,26 +92,15 @@ def test_a_caption_stays_under_its_photo(caption) -> None:
         assert changed[:, 1].max() < 8 + 160 + 2
 
 
-def picture(jpeg):
-    with Image.open(io.BytesIO(jpeg)) as image:
-        assert image.format == "JPEG"
-        return np.asarray(image.convert("RGB"), int)
-
-
-def test_it_shows_the_photos_of_the_first_batch(make_training):
+def test_the_first_batch_is_shown_as_it_is_augmented_for_the_seed(make_training):
     training = make_training(batch=4)
-    shown = picture(first_batch(training))
+    shown = np.asarray(opened(first_batch(training)), int)
     pixels, _ = next(training.batches().epoch(0, 16).as_numpy_iterator())
     assert shown.shape[1] > 4 * 160
     for photo in pixels:
-        colour = photo.mean(axis=(0, 1))
-        assert (np.abs(shown - colour).max(axis=2) < 40).mean() > 0.05
-
-
-def test_it_is_the_same_for_the_same_seed_and_shows_what_augmentation_does(make_training):
-    plain, changed = make_training(), make_training(arch=Arch.CNN)
-    assert first_batch(changed) == first_batch(make_training(arch=Arch.CNN))
-    assert first_batch(plain) != first_batch(changed)
+        assert (np.abs(shown - photo.mean(axis=(0, 1))).max(axis=2) < 40).mean() > 0.05
+    changed = [first_batch(make_training(batch=4, arch=Arch.CNN)) for _ in range(2)]
+    assert changed[0] == changed[1] != first_batch(training)
 
 
 SIDE, CORNER = 32, 12
@@ -170,7 +154,7 @@ def test_each_photo_is_asked_about_its_own_class() -> None:
     assert green[8:12, 8:12].min() == 1
 
 
-@pytest.mark.parametrize(("arch", "classes"), [(Arch.CNN, 3), (Arch.CNN, 2), (Arch.SIMPLE, 3)])
+@pytest.mark.parametrize(("arch", "classes"), [(Arch.CNN, 2), (Arch.SIMPLE, 3)])
 def test_a_batch_changes_nothing(arch, classes) -> None:
     keras.utils.set_random_seed(1)
     network, pixels = build_network(arch, SIDE, classes, weights=NamedWeights.NONE, alpha=None), noise(18)
@@ -186,12 +170,7 @@ def test_a_batch_changes_nothing(arch, classes) -> None:
 
 def test_an_inlined_and_frozen_application_is_followed() -> None:
     keras.utils.set_random_seed(1)
-    image = keras.Input((64, 64, 3))
-    scaled = layers.Rescaling(1 / 127.5, offset=-1.0)(image)
-    body = keras.applications.MobileNet(input_tensor=scaled, include_top=False, weights=None, alpha=0.25)
-    x = layers.GlobalAveragePooling2D(name="features")(body.output)
-    logits = layers.Dense(4, name="logits")(layers.Dropout(0.2)(x))
-    network = keras.Model(image, layers.Softmax(name="probabilities")(logits))
+    network = build_network(Arch.MOBILENET, 64, 4, weights=NamedWeights.NONE, alpha=0.25)
     network.trainable = False
     assert last_spatial_layer(network) == "conv_pw_13_relu"
     heat = heat_maps(network, noise(2, 64), [0, 3])
