@@ -53,8 +53,11 @@ class Arch(StrEnum):
 
     @property
     def min_exported_size(self) -> int:
-        """The smallest side of an input that the network can be exported with."""
-        return _MIN_EXPORTED_SIZES.get(self, self.min_size)
+        """The smallest side of an input that the network can be exported with.
+
+        Of a smaller photo, the last maps of ConvNeXt are one pixel: tf2onnx converts the norms of such maps wrongly.
+        """
+        return 64 if self is Arch.CONVNEXT_TINY else self.min_size
 
 
 _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
@@ -65,8 +68,6 @@ _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
         Arch.MOBILENET_V3_LARGE: (0.75, 1.0),
     }
 )
-_MIN_EXPORTED_SIZES: Final[Mapping[Arch, int]] = MappingProxyType({Arch.CONVNEXT_TINY: 64})
-"""Of a smaller photo, the last maps of ConvNeXt are one pixel: tf2onnx converts the norms of such maps wrongly."""
 
 
 class Balance(StrEnum):
@@ -85,26 +86,22 @@ class Balance(StrEnum):
 class TrainRequest:
     """What a person asks of ``hangtag train``.
 
+    None leaves it to Hangtag what suits the architecture, the data and the time.
+
     Attributes:
-        data: labelled photos.
         run: the folder to leave; must not exist.
-        arch: the architecture.
-        preprocess: what turns each photo into pixels.
         seed: of splits, weights, order and augmentation.
         cache: where pixels and image statistics are kept.
-        epochs, batch, patience: none for what suits the architecture, or fits into the time.
         splits: ``splits.csv`` of an earlier training, whose photos stay where they are.
         fix_leaks: whether the training twins of validation and test photos are set aside.
-        weights: what the network begins with: ``imagenet``, ``none`` (random ones) or a file; none for what suits it.
+        weights: what the network begins with: ``imagenet``, ``none`` (random ones) or a file.
         alpha: width of the network, where its architecture has such.
-        balance: what is done about classes of unlike sizes; none to choose by how unlike they are.
         time_limit_s: what the whole training may take; its schedule is planned to that.
-        folds: how many more networks to train, each without a part of the training photos; none for as many as
-            the number of validation photos asks for.
+        folds: how many more networks to train, each without a part of the training photos.
         tensorboard: whether to leave logs for TensorBoard.
         fold_weights: what the folds' networks begin with where the network itself begins with that of a run, which
-            may have learned from these photos: ``imagenet``, ``none`` or a file; none for random ones.
-        name: of the model; none for that of the run's folder.
+            may have learned from these photos: ``imagenet``, ``none`` or a file; None for random ones.
+        name: of the model; None for that of the run's folder.
     """
 
     data: Path
@@ -129,11 +126,7 @@ class TrainRequest:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a time as people write it: ``90s``, ``10m``, ``1h30m``.
-
-    Raises:
-        InputError: it is no time, or none at all.
-    """
+    """Seconds of a time as people write it: ``90s``, ``10m``, ``1h30m``; InputError where it is none."""
     found = _PARTS.fullmatch(text.strip())
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds

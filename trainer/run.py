@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
@@ -234,15 +234,14 @@ class EpochFigures:
     best: bool = False
 
 
-_ROW: Final = TypeAdapter(EpochFigures)
-_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
+_COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
     {
-        field.name: re.sub("^(train|val)_", r"\1/", field.name)
+        re.sub("^(train|val)_", r"\1/", field.name): (field.name, int if field.type is int else float)
         for field in dataclasses.fields(EpochFigures)
         if field.name != "best"
     }
 )
-"""Field → heading, such as ``train/loss``."""
+"""Heading, such as ``train/loss`` → field and its type."""
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
@@ -261,13 +260,15 @@ def read_history(path: Path) -> list[EpochFigures]:
         return []
     try:
         with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [_ROW.validate_python({field: row[heading] for field, heading in _COLUMNS.items()}) for row in rows]
-    except (KeyError, ValueError) as error:
+            return [
+                EpochFigures(**{field: kind(row[heading]) for heading, (field, kind) in _COLUMNS.items()})
+                for row in csv.DictReader(file)
+            ]
+    except (KeyError, TypeError, ValueError) as error:
         msg = f"Expected a row an epoch in {path}, it is damaged ({error}); train again."
         raise InputError(msg) from error
 
 
 def write_history(path: Path, history: Sequence[EpochFigures]) -> None:
     """Write ``results.csv``, whole."""
-    write_rows(path, tuple(_COLUMNS.values()), ([getattr(row, field) for field in _COLUMNS] for row in history))
+    write_rows(path, tuple(_COLUMNS), ([getattr(row, field) for field, _ in _COLUMNS.values()] for row in history))

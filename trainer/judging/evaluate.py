@@ -86,7 +86,6 @@ class Judged:
     """One split as the best network sees it.
 
     Attributes:
-        photos: n of them.
         labels: class indices ``(n,)``.
         logits: class logits ``float32 (n, classes)``, before the temperature.
         probabilities: calibrated, ``float32 (n, classes)``.

@@ -26,13 +26,7 @@ _COLUMNS = ("image", "split", "label", "predicted", "confidence", "unknown", "st
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of judging a network.
-
-    Attributes:
-        judged: validation, and test where there is one.
-        confidence: how sure the network may be.
-        out_of_distribution: what the products look like to it.
-    """
+    """What came of judging a network on validation, and on test where there are such photos."""
 
     judged: Mapping[Split, Judged]
     confidence: Confidence

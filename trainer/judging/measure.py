@@ -34,9 +34,8 @@ class Measurement:
     """Figures, and the photos that they describe.
 
     Attributes:
-        figures: of the photos that count.
         unread: photos that could not be read.
-        learned_from: photos left out because the run saw them in training or validation; none for a bundle, which does
+        learned_from: photos left out because the run saw them in training or validation; None for a bundle, which does
             not know them.
         whole: whether every photo of the data was to count, for want of a test split.
     """

@@ -213,7 +213,7 @@ def average_precision(scores: NDArray[Any], members: NDArray[np.bool_]) -> tuple
 
     Args:
         scores: of a class ``(n,)``.
-        members: whether each belongs to it; one does at least.
+        members: whether each belongs to it; at least one does.
 
     Returns:
         The average precision, and the best precision at each hundredth of recall, from 0 to 1, or above it.

@@ -115,7 +115,7 @@ def test_a_twin_of_the_same_group_tells_nothing():
     """Each photo of noise is there twice: only its twin could give its label away."""
     rng = np.random.default_rng(0)
     labels = np.repeat(rng.integers(0, 2, 60), 2)
-    features = np.repeat(rng.normal(size=(60, 2000)), 2, axis=0)
+    features = np.repeat(rng.normal(size=(60, 800)), 2, axis=0)
     together, apart = [f"{place // 2}" for place in range(120)], alone(labels)
     right = [(out_of_fold(features, labels, g, 2, 0).argmax(axis=1) == labels).mean() for g in (together, apart)]
     assert right[0] < 0.65
