@@ -99,12 +99,6 @@ def test_values_that_make_no_sense_are_refused_naming_the_option(invoke, option)
     assert option[0] in result.output
 
 
-def test_a_run_to_resume_must_be_one(invoke, tmp_path):
-    result = invoke("train", "--resume", tmp_path)
-    assert isinstance(result.exception, InputError)
-    assert "make one with hangtag train" in str(result.exception)
-
-
 @pytest.mark.parametrize(
     ("options", "name"), [((), "photos-cnn"), (("--arch", "simple"), "photos-simple"), (("--name", "x"), "x")]
 )

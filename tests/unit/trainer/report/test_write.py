@@ -1,15 +1,10 @@
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
+from tests.unit.trainer.run_files import arrays
 from trainer.report.write import keep_for_export
-
-
-def arrays(path):
-    with np.load(path, allow_pickle=False) as found:
-        return found["pixels"], found["labels"]
 
 
 def with_files(training, folder, suffix=".PNG"):
@@ -45,14 +40,6 @@ def test_a_large_training_split_leaves_a_sample(make_training):
     assert set(labels.tolist()) == {0, 1, 2}
 
 
-def test_originals_are_the_files_as_they_were(make_training, tmp_path):
-    training = with_files(make_training(), tmp_path / "photos")
-    keep_for_export(training)
-    kept = sorted(training.run.originals.iterdir())
-    assert [path.name for path in kept] == [f"{i:03d}.png" for i in range(len(training.held))]
-    assert [path.read_bytes() for path in kept] == [photo.path.read_bytes() for photo in training.held]
-
-
 def test_a_file_that_was_replaced_is_no_original_of_its_label(make_training, tmp_path):
     training = with_files(make_training(), tmp_path / "photos")
     training.held[1].path.write_text("another photo")
@@ -61,18 +48,17 @@ def test_a_file_that_was_replaced_is_no_original_of_its_label(make_training, tmp
     assert names == [f"{i:03d}.png" for i in range(len(training.held)) if i != 1]
 
 
-def test_originals_that_are_gone_stay_as_they_were_kept_before(make_training, tmp_path):
+def test_originals_are_the_files_as_they_were_and_stay_when_those_are_gone(make_training, tmp_path):
     training = with_files(make_training(), tmp_path / "photos")
-    keep_for_export(training)
-    for photo in training.held[1:]:
-        photo.path.unlink()
-    before = {path.name: path.read_bytes() for path in training.run.originals.iterdir()}
-    keep_for_export(training)
-    assert {path.name: path.read_bytes() for path in training.run.originals.iterdir()} == before
+    before = {f"{i:03d}.png": photo.path.read_bytes() for i, photo in enumerate(training.held)}
+    for gone in ([], training.held[1:]):
+        for photo in gone:
+            photo.path.unlink()
+        keep_for_export(training)
+        assert {path.name: path.read_bytes() for path in training.run.originals.iterdir()} == before
 
 
 def test_photos_without_files_leave_no_originals(make_training):
     training = make_training()
-    assert not any(Path(photo.path).exists() for photo in training.held)
     keep_for_export(training)
     assert list(training.run.originals.iterdir()) == []
