@@ -31,7 +31,7 @@ __all__ = [
     "RunArgs",
     "RunState",
     "best_of",
-    "goodness",
+    "epoch_rank",
     "open_run",
     "read_history",
     "write_history",
@@ -246,10 +246,10 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
     """The epoch behind ``best.keras``: the highest validation accuracy, then the lowest loss, then the first."""
-    return max(history, key=goodness)
+    return max(history, key=epoch_rank)
 
 
-def goodness(figures: EpochFigures) -> tuple[bool, float, float, int]:
+def epoch_rank(figures: EpochFigures) -> tuple[bool, float, float, int]:
     """What the best epoch has most of."""
     return (math.isfinite(figures.val_loss), figures.val_accuracy, -figures.val_loss, -figures.epoch)
 

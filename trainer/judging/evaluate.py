@@ -16,7 +16,7 @@ from trainer.data.dataset import Split
 from trainer.judging.figures import Figures, score
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["Evaluation", "Judged", "OfSplits", "Realised", "UnknownFigures", "evaluate"]
+__all__ = ["Evaluation", "OfSplits", "Realised", "SplitPredictions", "UnknownFigures", "evaluate"]
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class Evaluation(_Record):
 
 
 @dataclass(frozen=True)
-class Judged:
+class SplitPredictions:
     """One split as the best network sees it.
 
     Attributes:
@@ -99,20 +99,20 @@ class Judged:
     unknown: npt.NDArray[np.float32] | None
 
 
-def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Split, Judged]) -> Evaluation:
+def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Split, SplitPredictions]) -> Evaluation:
     """All figures of a training, on validation, and on test where there is one."""
 
-    def known(split: Judged) -> npt.NDArray[np.bool_]:
+    def known(split: SplitPredictions) -> npt.NDArray[np.bool_]:
         if split.unknown is None or confidence.unknown is None:
             return np.ones(len(split.labels), np.bool_)
         return np.asarray(split.unknown <= confidence.unknown.limit)
 
-    def of_splits(figure: Callable[[Judged], T]) -> OfSplits[T]:
+    def of_splits(figure: Callable[[SplitPredictions], T]) -> OfSplits[T]:
         found = [judged.get(split) for split in (Split.VAL, Split.TEST)]
         val, test = (figure(one) if one and len(one.labels) else None for one in found)
         return OfSplits(val=val, test=test)
 
-    def realised_of(target: PrecisionTarget) -> Callable[[Judged], Realised]:
+    def realised_of(target: PrecisionTarget) -> Callable[[SplitPredictions], Realised]:
         return lambda split: _realised(split, known(split), target)
 
     limit, unknown = confidence.unknown, None
@@ -133,7 +133,7 @@ def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Spl
     )
 
 
-def _realised(split: Judged, known: npt.NDArray[np.bool_], target: PrecisionTarget) -> Realised:
+def _realised(split: SplitPredictions, known: npt.NDArray[np.bool_], target: PrecisionTarget) -> Realised:
     chosen = automatic(split.probabilities, known, target.thresholds)
     count = int(chosen.sum())
     right = int((split.probabilities.argmax(axis=1) == split.labels)[chosen].sum())

@@ -13,27 +13,27 @@ from models.statistics.out_of_distribution import OutOfDistribution
 from models.statistics.thresholds import HeldOut, fit_confidence, ruling_thresholds
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Judged
+from trainer.judging.evaluate import SplitPredictions
 from trainer.judging.folds import held_out
 from trainer.learning.predictions import predict
 from trainer.learning.training import Training, labels_of
 from trainer.splits.prepare import Prepared
 
-__all__ = ["Verdict", "judge", "write_predictions"]
+__all__ = ["Judgement", "judge", "write_predictions"]
 
 _COLUMNS = ("image", "split", "label", "predicted", "confidence", "unknown", "status")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What came of judging a network on validation, and on test where there are such photos."""
 
-    judged: Mapping[Split, Judged]
+    judged: Mapping[Split, SplitPredictions]
     confidence: Confidence
     out_of_distribution: OutOfDistribution
 
 
-def judge(network: keras.Model, training: Training, prepared: Prepared, folds: Sequence[HeldOut]) -> Verdict:
+def judge(network: keras.Model, training: Training, prepared: Prepared, folds: Sequence[HeldOut]) -> Judgement:
     """Show the best network of a training the photos of validation and test, which it has not learned from."""
     photos = {split: found for split in (Split.VAL, Split.TEST) if (found := prepared.of(split))}
     predictions = {
@@ -42,7 +42,7 @@ def judge(network: keras.Model, training: Training, prepared: Prepared, folds: S
     validation, score = held_out(network, training, photos[Split.VAL], predictions[Split.VAL])
     confidence = fit_confidence(validation, score.unknown, folds)
     judged = {
-        split: Judged(
+        split: SplitPredictions(
             photos=found,
             labels=labels_of(found, training.args.classes),
             logits=predictions[split].logits,
@@ -51,11 +51,11 @@ def judge(network: keras.Model, training: Training, prepared: Prepared, folds: S
         )
         for split, found in photos.items()
     }
-    return Verdict(judged, confidence, score)
+    return Judgement(judged, confidence, score)
 
 
 def write_predictions(
-    path: Path, judged: Mapping[Split, Judged], confidence: Confidence, classes: Sequence[str], data: Path
+    path: Path, judged: Mapping[Split, SplitPredictions], confidence: Confidence, classes: Sequence[str], data: Path
 ) -> None:
     """Write ``predictions.csv``: a row a photo of validation and test, whose path starts at the data.
 
@@ -66,7 +66,7 @@ def write_predictions(
     write_rows(path, _COLUMNS, (row for split, found in judged.items() for row in _rows(split, found, rules, data)))
 
 
-def _rows(split: Split, judged: Judged, rules: Rules, data: Path) -> Iterator[Sequence[object]]:
+def _rows(split: Split, judged: SplitPredictions, rules: Rules, data: Path) -> Iterator[Sequence[object]]:
     decided = rules.decide(Scores(judged.probabilities, judged.unknown), top_k=1)
     for photo, found in zip(judged.photos, decided, strict=True):
         image, unknown = path_in(data, photo.path), "" if found.unknown is None else f"{found.unknown:.6g}"

@@ -20,9 +20,9 @@ from models.statistics.calibration import class_logits
 from trainer.learning.batches import Batches
 from trainer.learning.recipe import Recipe, epochs_left_in, rate_at, scale_at
 from trainer.learning.training_step import Learner, read_state, save_network, write_state
-from trainer.run import EpochFigures, Run, best_of, goodness, read_history, write_history
+from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
-__all__ = ["FitOutcome", "FitView", "Held", "Limits", "TensorBoardView", "fit"]
+__all__ = ["FitOutcome", "FitView", "Limits", "TensorBoardView", "ValidationPhotos", "fit"]
 
 _REHEARSED: Final = 4
 _HELD_CHUNK: Final = 1024
@@ -48,7 +48,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Held:
+class ValidationPhotos:
     """Photos that are held back, to see how good the network is, and their class indices ``(n,)``.
 
     ``pixels(start, end)`` gives some of them, ``uint8 (end - start, S, S, 3)``.
@@ -111,7 +111,7 @@ class TensorBoardView:
 
 
 def fit(
-    learner: Learner, recipe: Recipe, batches: Batches, held: Held, run: Run, limits: Limits, view: FitView
+    learner: Learner, recipe: Recipe, batches: Batches, held: ValidationPhotos, run: Run, limits: Limits, view: FitView
 ) -> FitOutcome:
     """Train until the epochs are over, the time is, patience has run out, or somebody presses Ctrl-C.
 
@@ -122,7 +122,7 @@ def fit(
     loop = _Loop(learner, recipe, batches, held, run, limits, view)
     with _ctrl_c(loop.interrupt):
         loop.go()
-    learner.settle()
+    learner.use_average()
     if loop.history:
         save_network(learner.network, run.last)
     return FitOutcome(loop.history, loop.interrupted)
@@ -133,7 +133,7 @@ class _Loop:
     learner: Learner
     recipe: Recipe
     batches: Batches
-    held: Held
+    held: ValidationPhotos
     run: Run
     limits: Limits
     view: FitView
@@ -147,7 +147,7 @@ class _Loop:
     def __post_init__(self) -> None:
         self.clock = self.limits.clock
         self.stages = [replace(stage, scale=_whole(stage.scale, self.batches.size)) for stage in self.recipe.stages]
-        self.take_up()
+        self.restore()
 
     def interrupt(self) -> None:
         """Stop after the running step; the running epoch is not kept."""
@@ -159,12 +159,12 @@ class _Loop:
         while not self.ended():
             figures = self.epoch()
             if figures is None:
-                self.take_up()  # not the steps since
+                self.restore()  # not the steps since
                 return
             self.keep(figures)
             self.view.epoch(figures, len(self.history) + (0 if self.ended() else self.epochs_left()))
 
-    def take_up(self) -> None:
+    def restore(self) -> None:
         """Go on with what an earlier run left; epochs that are not in its state are trained again."""
         if not self.run.state.is_file():
             return
@@ -229,7 +229,7 @@ class _Loop:
             waiting=steps.waited_s / trained,
             images_per_s=self.batches.steps * self.batches.batch / trained,
         )
-        return replace(figures, best=all(goodness(figures) > goodness(row) for row in self.history))
+        return replace(figures, best=all(epoch_rank(figures) > epoch_rank(row) for row in self.history))
 
     def steps(self, size: int, end: float) -> "_Steps | None":
         """The steps of an epoch that takes the training to ``end``; None if somebody stopped it."""

@@ -14,7 +14,7 @@ import tensorflow as tf
 from trainer.data.photo_cache import PixelStore
 from trainer.learning.balance import class_weights
 from trainer.learning.batches import Batches, one_hot
-from trainer.learning.loop import FitOutcome, FitView, Held, Limits, fit
+from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos, fit
 from trainer.learning.predictions import features_of
 from trainer.learning.recipe import Recipe, recipe_for
 from trainer.learning.training_step import Learner
@@ -96,7 +96,7 @@ class Training:
         if recipe.keep_norms:
             freeze_norms(network)
         learner = Learner(network, recipe, depth_groups(network, len(recipe.depth_rates)), self._class_weights())
-        held = Held(self._held_pixels, labels_of(self.held, args.classes))
+        held = ValidationPhotos(self._held_pixels, labels_of(self.held, args.classes))
         limits = Limits(args.epochs, args.patience, deadline)
         return fit(learner, recipe, self.batches(), held, self.run, limits, view)
 

@@ -97,7 +97,7 @@ class Learner:
         finally:
             self._give(own)
 
-    def settle(self) -> None:
+    def use_average(self) -> None:
         """Give the network the average of its weights for good."""
         self._give(self._average)
 

@@ -13,7 +13,7 @@ from models.statistics.intervals import proportion_interval
 from models.text import number_of
 from pages.text import between, duration, percent, rounded, target_name
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import Evaluation, Judged, Realised
+from trainer.judging.evaluate import Evaluation, Realised, SplitPredictions
 from trainer.judging.figures import Figures
 from trainer.judging.label_errors import LabelIssue
 from trainer.run import EpochFigures, RunArgs
@@ -74,7 +74,7 @@ class ReportMaterial:
     notes: tuple[str, ...]
     excluded: Sequence[Exclusion]
     history: Sequence[EpochFigures]
-    judged: Mapping[Split, Judged]
+    judged: Mapping[Split, SplitPredictions]
     confidence: Confidence
     evaluation: Evaluation
     issues: Sequence[LabelIssue]
@@ -89,7 +89,7 @@ class ReportMaterial:
         return Split.TEST if self.evaluation.test and Split.TEST in self.judged else Split.VAL
 
     @property
-    def shown(self) -> Judged:
+    def shown(self) -> SplitPredictions:
         """The shown split as the best network sees it."""
         return self.judged[self.split]
 

@@ -16,7 +16,7 @@ from pages.charts import matrix_blocks, matrix_uri
 from pages.render import render
 from pages.tiles import data_uri, jpeg_uri
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import Judged
+from trainer.judging.evaluate import SplitPredictions
 from trainer.judging.figures import ClassFigures, Figures, confusion
 from trainer.report.material import ReportMaterial
 from trainer.run import best_of
@@ -153,7 +153,7 @@ def _classes(figures: Figures | None) -> Sequence[tuple[str, ClassFigures]]:
     return sorted(found, key=lambda item: (not item[1].support, item[1].f1, item[0]))[:_MOST_CLASSES]
 
 
-def _confusion(judged: Judged, classes: Sequence[str]) -> _Values:
+def _confusion(judged: SplitPredictions, classes: Sequence[str]) -> _Values:
     """Two matrices (counts, shares of the true class), as numbers or pictures; and the pairs confused most."""
     matrix = confusion(judged.probabilities, judged.labels, len(classes))
     sizes = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -191,7 +191,7 @@ def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 
-def _precision_recall(judged: Judged, classes: Sequence[str]) -> _Values:
+def _precision_recall(judged: SplitPredictions, classes: Sequence[str]) -> _Values:
     """A curve for each class with photos, the worst first; of many classes the worst ten; and the mean of all."""
     curves = []
     for place, name in enumerate(classes):
@@ -228,7 +228,7 @@ def average_precision(scores: NDArray[Any], members: NDArray[np.bool_]) -> tuple
 
 
 def _reliability(
-    judged: Judged, before: float | None, figures: Figures | None
+    judged: SplitPredictions, before: float | None, figures: Figures | None
 ) -> list[tuple[str, float | None, object]]:
     """Before and after the temperature: the calibration error, and bins of photos, confidence, accuracy."""
     both = (

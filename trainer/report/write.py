@@ -19,7 +19,7 @@ from models.whole_file import replace_file
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Evaluation, evaluate
 from trainer.judging.figures import confusion
-from trainer.judging.judge import Verdict, judge, write_predictions
+from trainer.judging.judge import Judgement, judge, write_predictions
 from trainer.judging.label_errors import label_issues_of, write_label_issues
 from trainer.learning.predictions import images_per_s
 from trainer.learning.training import Training, labels_of
@@ -57,8 +57,8 @@ def write_report(
     run, args, history = training.run, training.args, read_history(training.run.history)
     network = keras.saving.load_model(run.best, compile=False)
     advance("Judging", 0, _PARTS)
-    verdict = judge(network, training, prepared, folds)
-    evaluation = _write_figures(training, verdict)
+    judgement = judge(network, training, prepared, folds)
+    evaluation = _write_figures(training, judgement)
     advance("Looking for wrong labels", 1, _PARTS)
     issues = label_issues_of(network, training)
     write_label_issues(run.label_issues, issues, Path(args.data))
@@ -69,8 +69,8 @@ def write_report(
         notes=prepared.notes,
         excluded=prepared.excluded,
         history=history,
-        judged=verdict.judged,
-        confidence=verdict.confidence,
+        judged=judgement.judged,
+        confidence=judgement.confidence,
         evaluation=evaluation,
         issues=issues,
         speed=_speed(network, training, history, seconds),
@@ -87,16 +87,16 @@ def write_report(
     return evaluation
 
 
-def _write_figures(training: Training, verdict: Verdict) -> Evaluation:
+def _write_figures(training: Training, judgement: Judgement) -> Evaluation:
     run, classes = training.run, training.args.classes
     head = BytesIO()
-    verdict.out_of_distribution.head.write(head)
+    judgement.out_of_distribution.head.write(head)
     replace_file(run.unknown, head.getvalue())
-    evaluation = evaluate(classes, verdict.confidence, verdict.judged)
+    evaluation = evaluate(classes, judgement.confidence, judgement.judged)
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
-    write_predictions(run.predictions, verdict.judged, verdict.confidence, classes, Path(training.args.data))
+    write_predictions(run.predictions, judgement.judged, judgement.confidence, classes, Path(training.args.data))
     # Last: an export needs it, and only then is all of this of best.keras.
-    replace_file(run.confidence, verdict.confidence.model_dump_json(indent=1).encode())
+    replace_file(run.confidence, judgement.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
 

@@ -12,16 +12,8 @@ from trainer.request import Balance
 from trainer.run import EpochFigures, Run, RunState, best_of, open_run, read_history, write_history
 
 ARGS = run_files.ARGS.model_copy(
-    update={
-        "balance": Balance.WEIGHTS,
-        "time_limit_s": 600.0,
-        "folds": 3,
-        "bfloat16": True,
-        "tensorboard": True,
-        "state": RunState.INTERRUPTED,
-        "epochs_done": 3,
-        "best_epoch": 2,
-    }
+    update={"balance": Balance.WEIGHTS, "time_limit_s": 600.0, "folds": 3, "bfloat16": True, "tensorboard": True}
+    | {"state": RunState.INTERRUPTED, "epochs_done": 3, "best_epoch": 2}
 )
 
 ARGS_JSON = """{
@@ -79,15 +71,8 @@ def test_args_json_is_as_documented_and_replaced_whole(run):
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema_version": 1},
-        {"unheard_of": 1},
-        {"epochs": "40"},
-        {"classes": None},
-        {"state": "asleep"},
-        {"arch": "vgg"},
-        {"balance": "even"},
-        {"alpha": "wide"},
-        {"folds": None},
+        *[{"schema_version": 1}, {"unheard_of": 1}, {"epochs": "40"}, {"classes": None}, {"state": "asleep"}],
+        *[{"arch": "vgg"}, {"balance": "even"}, {"alpha": "wide"}, {"folds": None}],
     ],
 )
 def test_args_of_another_version_are_refused(run, change):
@@ -115,13 +100,13 @@ def test_notes_are_read_as_they_were_written(run):
         assert run.notes() == notes
 
 
-def test_confidence_that_is_damaged_or_absent_is_refused_with_what_to_do(run):
-    for text in (None, "", '{"temperature": 1}'):
-        run.path.mkdir(exist_ok=True)
-        if text is not None:
-            run.confidence.write_text(text)
-        with pytest.raises(InputError, match=f"hangtag train --resume {run.path}"):
-            run.read_confidence()
+@pytest.mark.parametrize("text", [None, "", '{"temperature": 1}'])
+def test_confidence_that_is_damaged_or_absent_is_refused_with_what_to_do(run, text):
+    run.path.mkdir()
+    if text is not None:
+        run.confidence.write_text(text)
+    with pytest.raises(InputError, match=f"hangtag train --resume {run.path}"):
+        run.read_confidence()
 
 
 HEADER = "epoch,train/loss,train/accuracy,val/loss,val/accuracy,lr,size,seconds,waiting,images_per_s"

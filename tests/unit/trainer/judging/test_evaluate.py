@@ -9,7 +9,7 @@ from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.intervals import proportion_interval
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Judged, evaluate
+from trainer.judging.evaluate import SplitPredictions, evaluate
 from trainer.judging.figures import score
 
 CLASSES = ("clock", "hat")
@@ -23,7 +23,7 @@ TEMPERATURE = 2.0
 
 def judged(rows=6):
     logits = LOGITS[:rows]
-    return Judged([], LABELS[:rows], logits, calibrated(logits, TEMPERATURE), STRANGE[:rows])
+    return SplitPredictions([], LABELS[:rows], logits, calibrated(logits, TEMPERATURE), STRANGE[:rows])
 
 
 VAL, TEST = judged(), judged(4)

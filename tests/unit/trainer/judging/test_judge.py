@@ -8,7 +8,7 @@ from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.thresholds import automatic
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Judged
+from trainer.judging.evaluate import SplitPredictions
 from trainer.judging.judge import write_predictions
 from trainer.splits.assigned import AssignedPhoto
 
@@ -39,7 +39,7 @@ def judged(count, split=Split.VAL, *, strange=True):
         AssignedPhoto(Path(f"{split}/{i}.jpg"), CLASSES[label], split, str(i), str(i)) for i, label in enumerate(labels)
     ]
     unknown = rng.normal(size=count).astype(np.float32) if strange else None
-    return Judged(photos, labels, logits, calibrated(logits, 1.0), unknown)
+    return SplitPredictions(photos, labels, logits, calibrated(logits, 1.0), unknown)
 
 
 def rows_of(path, found, sure):

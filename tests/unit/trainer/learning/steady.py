@@ -3,7 +3,7 @@
 import numpy as np
 
 from trainer.learning.batches import Batches
-from trainer.learning.loop import Held
+from trainer.learning.loop import ValidationPhotos
 from trainer.learning.recipe import Recipe
 from trainer.learning.training_step import Learner
 
@@ -31,7 +31,7 @@ def batches_of(store, recipe, labels=(1,) * PHOTOS, classes=2):
 
 def held_of(truths):
     """Grey photos of these classes."""
-    return Held(lambda start, end: np.full((end - start, SIZE, SIZE, 3), 128, np.uint8), np.array(truths))
+    return ValidationPhotos(lambda start, end: np.full((end - start, SIZE, SIZE, 3), 128, np.uint8), np.array(truths))
 
 
 def learner_of(network, recipe):

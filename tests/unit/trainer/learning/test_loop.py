@@ -10,7 +10,7 @@ from tensorflow.core.util.event_pb2 import Event
 from models.errors import DataError
 from tests.unit.trainer.learning.steady import SIZE, STEADY, batches_of, held_of, learner_of
 from tests.unit.trainer.run_files import Diary, at
-from trainer.learning.loop import Held, Limits, TensorBoardView, fit
+from trainer.learning.loop import Limits, TensorBoardView, ValidationPhotos, fit
 from trainer.run import EpochFigures, read_history
 
 BLACK, WHITE = 0, 255
@@ -31,10 +31,16 @@ def fit_script(run, photos, logits_network):
         def pixels(start, end):
             return np.stack([np.full((SIZE, SIZE, 3), shade, np.uint8) for shade in next(told)])
 
-        held = Held(pixels, np.ones(len(script[0]), int))
+        held = ValidationPhotos(pixels, np.ones(len(script[0]), int))
         learner = learner_of(network, STEADY)
         return fit(
-            learner, STEADY, batches_of(photos, STEADY), held, run, Limits(len(script), patience), view or Diary()
+            learner,
+            STEADY,
+            batches_of(photos, STEADY),
+            held,
+            run,
+            Limits(len(script), patience),
+            view or Diary(),
         )
 
     return fit_with

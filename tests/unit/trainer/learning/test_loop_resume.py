@@ -9,7 +9,7 @@ import pytest
 from models.errors import InputError
 from tests.unit.trainer.learning.steady import STEADY, batches_of, learner_of
 from tests.unit.trainer.run_files import Diary, Killed, at, figures_of, kill, press_ctrl_c, same_weights
-from trainer.learning.loop import Held, Limits, fit
+from trainer.learning.loop import Limits, ValidationPhotos, fit
 from trainer.learning.recipe import Augmentation, Stage
 from trainer.run import Run, read_history
 
@@ -73,7 +73,7 @@ def lively_fit(folder, make_store, view):
     """Run, network and outcome of four epochs, two of them on smaller photos."""
     store = make_store(np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), np.uint8))
     network, run = lively_network(), Run(folder)
-    held = Held(lambda start, end: store.take([str(i) for i in range(start, end)]), np.array([0, 1, 2] * 2))
+    held = ValidationPhotos(lambda start, end: store.take([str(i) for i in range(start, end)]), np.array([0, 1, 2] * 2))
     batches = batches_of(store, LIVELY, [0, 1, 2] * 4, 3)
     return run, network, fit(learner_of(network, LIVELY), LIVELY, batches, held, run, Limits(4, 9), view)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.trainer.learning.steady import SIZE, STEADY, batches_of, held_of, learner_of
+from tests.unit.trainer.learning.steady import STEADY, batches_of, held_of, learner_of
 from tests.unit.trainer.run_files import Diary, figures_of, same_weights
-from trainer.learning.loop import Held, Limits, fit
+from trainer.learning.loop import Limits, ValidationPhotos, fit
 from trainer.learning.recipe import Stage
 from trainer.run import Run
 
@@ -62,13 +62,13 @@ class Puppet:
     def averaged(self):
         yield
 
-    def settle(self): ...
+    def use_average(self): ...
 
     def save(self, path):
         Path(path).write_bytes(b"")
 
 
-NOTHING = Held(lambda start, end: np.zeros((end - start, 1)), np.array([0]))
+NOTHING = ValidationPhotos(lambda start, end: np.zeros((end - start, 1)), np.array([0]))
 
 
 @settings(deadline=None, max_examples=20)
@@ -96,7 +96,7 @@ def test_a_training_with_a_deadline_ends_in_time_with_its_schedule_at_the_end(
     assume(4 * step_s + steps * step_s + validation_s <= seconds)  # time for a rehearsal and an epoch
     assume(seconds < 20 * steps * step_s)
     run = Run(tmp_path_factory.mktemp("timed"))
-    outcome = fit(puppet, recipe, puppet, Held(held, np.array([0])), run, limits, view)
+    outcome = fit(puppet, recipe, puppet, ValidationPhotos(held, np.array([0])), run, limits, view)
     assert clock.now <= seconds + 2 * validation_s + 1e-6
     assert clock.now >= seconds / 2 - 4 * step_s - steps * step_s - validation_s
     assert outcome.history[-1].lr == pytest.approx(0, abs=1e-9)
@@ -153,15 +153,17 @@ def test_a_rehearsal_leaves_nothing_behind(run, photos, logits_network):
     assert same_weights(ends[0][0], ends[1][0])
 
 
-def test_held_photos_are_asked_for_a_part_at_a_time(run, photos, logits_network):
-    asked = []
+def test_held_photos_are_asked_for_a_part_at_a_time(run):
+    asked, clock = [], Clock()
+    puppet = Puppet(clock, 32, steps=1, full_step_s=1)
 
     def pixels(start, end):
         asked.append((start, end))
-        return np.full((end - start, SIZE, SIZE, 3), 128, np.uint8)
+        return np.zeros((end - start, 1))
 
-    truths = np.array([1] * 1500 + [0] * 500)
-    learner, batches = learner_of(logits_network(), STEADY), batches_of(photos, STEADY)
-    (row,) = fit(learner, STEADY, batches, Held(pixels, truths), run, Limits(1, 9), Diary()).history
+    truths = np.array([0] * 1500 + [1] * 500)
+    (row,) = fit(
+        puppet, STEADY, puppet, ValidationPhotos(pixels, truths), run, Limits(1, 9, clock=clock), Diary()
+    ).history
     assert asked == [(0, 1024), (1024, 2000)]
     assert row.val_accuracy == pytest.approx(0.75)

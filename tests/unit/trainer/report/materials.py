@@ -14,7 +14,7 @@ from models.preprocess import PreprocessSpec
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import Judged, OfSplits, evaluate
+from trainer.judging.evaluate import OfSplits, SplitPredictions, evaluate
 from trainer.judging.label_errors import LabelIssue
 from trainer.report.material import ReportMaterial, Speed
 from trainer.run import EpochFigures, RunState
@@ -42,7 +42,7 @@ def hot_corner(pixels: np.ndarray, classes: Sequence[int]) -> np.ndarray:
     return heat
 
 
-def judge(classes: Sequence[str], labels: np.ndarray, split: Split, noise_level: float) -> Judged:
+def judge(classes: Sequence[str], labels: np.ndarray, split: Split, noise_level: float) -> SplitPredictions:
     """A network that is mostly right, surer than it should be, and weak in the first class."""
     rng = np.random.default_rng(len(labels) + split.rank)
     logits = rng.normal(0, noise_level, (len(labels), len(classes)))
@@ -53,10 +53,10 @@ def judge(classes: Sequence[str], labels: np.ndarray, split: Split, noise_level:
     ]
     unknown = -logsumexp(logits, axis=1).astype(np.float32)
     probabilities = softmax(logits / TEMPERATURE, axis=1).astype(np.float32)
-    return Judged(photos, labels.astype(np.intp), logits.astype(np.float32), probabilities, unknown)
+    return SplitPredictions(photos, labels.astype(np.intp), logits.astype(np.float32), probabilities, unknown)
 
 
-def target_of(judged: Judged, classes: int, precision: float) -> PrecisionTarget:
+def target_of(judged: SplitPredictions, classes: int, precision: float) -> PrecisionTarget:
     """The lowest threshold over which so many are right; one for all classes."""
     sure, said = judged.probabilities.max(axis=1), judged.probabilities.argmax(axis=1)
     order = np.argsort(-sure)
