@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import ImageError, ImageFault
-from worker.photos.cells import Scheme, Target, joined, parse_url, photo_in
+from worker.photos.cells import Cells, Scheme, Target, joined, parse_url, photo_in
 from worker.places import scheme_of
 
 
@@ -124,3 +124,30 @@ def test_one_byte_too_many_is_too_large(length, refused, written):
     with pytest.raises(ImageError, match="300") as caught:
         photo_in(uri, max_bytes=300)
     assert caught.value.fault is ImageFault.TOO_LARGE
+
+
+STRANGE = [
+    "\ud800", "a\ud800.jpg", "http://a.test/\ud800.jpg", "http://\ud800.test/a.jpg",
+    "s3://bucket/\ud800", "data:,\ud800", "\x00", "http://a\x00.test/", "a" * 5_000_000,
+    "a/" * 100_000, "http://" + "a" * 5_000_000, "http://" + "ü" * 5000 + ".test/",
+    "http://" + "xn--a" * 20 + "/", "http://xn--.test/", "http://\u200d.test/", "http://\u2488com/",
+    "http://a.test:٣/", "http://a.test:99999999999/", "http://[::1%25\ud800]/",
+    "http://[" + ":" * 5000 + "]/", "data:;base64," + "=" * 1000, ":" * 100_000, "%" * 100_000,
+    "://", "\u202e\x1b[2J",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", STRANGE, ids=range(len(STRANGE)))
+@pytest.mark.parametrize("root", ["{}", "s3://bucket", "http://127.0.0.1:1/a"])
+def test_a_cell_fails_its_row(cell, root, tmp_path):
+    cells = Cells(root.format(tmp_path), confined=True)
+    try:
+        place = cells.place(cell)
+    except ImageError:
+        assert cells.url(cell) is None
+        return
+    if isinstance(place, Target):
+        assert cells.url(cell) == place.text
+        return
+    with pytest.raises(ImageError):
+        place()

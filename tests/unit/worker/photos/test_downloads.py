@@ -7,13 +7,13 @@ from contextlib import contextmanager
 import pytest
 
 from models.errors import ImageFault, JobError
-from tests.photo_jobs import take_all, wanted
+from tests.photo_jobs import photo_job, take_all, wanted
 from tests.until import until
 from worker.photos.cells import Cells
 from worker.photos.downloads import Downloads
 from worker.photos.fetch import Came, Fetch, Outcome
 from worker.photos.photo import Limits
-from worker.photos.source import Photos
+from worker.photos.source import Photos, photos_of
 
 
 class Panic(BaseException):
@@ -98,3 +98,17 @@ def test_it_wants_more_until_much_waits_to_be_taken_and_ends_with_its_thread():
     photos.close()
     assert client.closed
     assert "hangtag-photos" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no resolver"), IndexError(7), OSError("away")])
+def test_a_name_server_fails_the_rows_of_its_names(error, tmp_path):
+    def look_up(host: str) -> list[str]:
+        raise error
+
+    source = photos_of(photo_job(tmp_path), Limits(tries=1), look_up)
+    (tmp_path / "a.jpg").write_bytes(b"photo")
+    source.want(wanted("http://shop.test/a.jpg", "a.jpg"), {})
+    bad, good = take_all(source, 2)
+    source.close()
+    assert bad.outcome.fault is ImageFault.DOWNLOAD
+    assert good.outcome == b"photo"
