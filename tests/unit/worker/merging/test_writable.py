@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from models.errors import ImageFault, InputError
 from models.storage.storage import FolderStorage
+from tests.photo_jobs import take_all
 from tests.unit.worker.answers import sure
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
@@ -93,7 +94,7 @@ def test_an_image_cell_that_is_no_text_fails_its_row_alone(tmp_path: Path) -> No
     job = made_job(pa.table({"image": text_of([b"a.jpg", b"\xff.jpg", None])}), tmp_path, ".csv")
     photos = photos_of(job)
     photos.want([Wanted(0, row, cell) for row, cell in enumerate([*job.chunk_images(0), *job.chunk_images(1)])], {})
-    first, second, third = (photos.take(0).outcome for _ in range(3))
+    first, second, third = (photo.outcome for photo in take_all(photos, 3))
     assert first == b"photo"
     assert second.fault is ImageFault.REFUSED
     assert r"in UTF-8, got b'\xff.jpg'" in str(second)
