@@ -1,48 +1,73 @@
-"""Text of people in Markdown, where it means nothing but itself."""
+"""Markdown from Jinja2 templates, in which text of people means nothing but itself."""
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
-__all__ = ["code_block", "listed", "plain", "table"]
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+__all__ = ["code", "plain", "render_markdown"]
 
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]|~<>&$@]|^[-+#=]|:(?=[/\w])|(?<=\bwww)\.)")
 _NUMBERED: Final = re.compile(r"^(\d+)([.)])(?= |$)")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_LONGEST: Final = 200
-_FENCE: Final = 3
 
 
-def plain(text: str) -> str:
-    """Text in one line, in which no character formats, links or begins an element.
+def render_markdown(template: Path, **values: object) -> str:
+    """The Markdown of a template, which may name ``values`` only; all text in them is shown by :func:`plain`."""
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: plain(value) if isinstance(value, str) else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"code": code, "listed": _listed, "number": _number, "plain": plain, "verbatim": _verbatim}
+    environment.globals["table"] = _table
+    return environment.get_template(template.name).render(values)
+
+
+def plain(text: str, longest: int = 200) -> Markup:
+    """Text in one line, in which no character formats, links or begins an element; Markdown stays as it is.
 
     Args:
-        text: class names, paths; lone surrogates may be in it. The end of a very long one is left out.
+        text: class names, paths; lone surrogates may be in it.
+        longest: how many characters are shown.
     """
+    if isinstance(text, Markup):
+        return text
     line = " ".join(_CONTROL.sub("\ufffd", text).split())
-    cut = f"{line[:_LONGEST]}…" if len(line) > _LONGEST else line
-    return _NUMBERED.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", cut))
+    cut = f"{line[:longest]}…" if len(line) > longest else line
+    return Markup(_NUMBERED.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", cut)))  # noqa: S704 - it is escaped
 
 
-def code_block(lines: Iterable[str], language: str) -> str:
-    """A block of code that its own text cannot end."""
-    text = "\n".join(_CONTROL.sub("\ufffd", line) for line in lines)
-    fence = "`" * max(_FENCE, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text}\n{fence}"
+def _verbatim(text: str) -> Markup:
+    """Text in a block of code, where Markdown means nothing."""
+    return Markup(_CONTROL.sub("\ufffd", text))  # noqa: S704 - it is one line, and so ends no block
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; the first column is text, the others are numbers.
-
-    Args:
-        head: Markdown.
-        rows: Markdown.
-    """
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def code(text: str) -> Markup:
+    """A name of ours as code."""
+    return Markup(f"`{text}`")  # noqa: S704 - it has no backticks
 
 
-def listed(names: Sequence[str], most: int) -> str:
+def _listed(names: Sequence[str], most: int = 100) -> Markup:
     """The first names, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return Markup(", ").join(map(plain, names[:most])) + more
+
+
+def _number(value: float | None, form: str = ",") -> Markup:
+    """A number as :func:`format` writes it; a dash where there is none."""
+    return Markup("–" if value is None else format(value, form))  # noqa: S704 - a number
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
+    """A table; the first column is text, the others are numbers."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    lines = [map(plain, head), map(Markup, rule), *(map(plain, row) for row in rows)]
+    return Markup("\n").join(Markup("| {} |").format(Markup(" | ").join(line)) for line in lines)

@@ -2,114 +2,71 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import PurePath
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
 from typing import Final
 
-from exporter.markdown import code_block, listed, plain, table
+from markupsafe import Markup
+
+from exporter.markdown import code, render_markdown
 from models.statistics.confidence import PrecisionTarget
 from models.text import number_of
 from pages.text import between, percent, rounded, target_name
 from trainer.data.dataset import Split
 from trainer.judging.figures import ClassFigures, Figures
 from trainer.report.material import ReportMaterial, weakest
-from trainer.run import RunState
 
 __all__ = ["model_card"]
 
 _FEW_PHOTOS: Final = 30
-_MOST_NAMED: Final = 10
-_MOST_CLASSES: Final = 100
-_HEADER: Final = """---
-library_name: keras
-pipeline_tag: image-classification
-tags: [image-classification, keras, onnx, hangtag]
----"""
+_TEMPLATE: Final = Path(__file__).with_name("model_card.md")
 
 
 def model_card(material: ReportMaterial) -> str:
     """The contents of a run's ``README.md``; the training has one whole epoch or more."""
-    sections = (
-        _HEADER,
-        f"# {plain(material.args.name)}",
-        _what_it_is(material),
-        _intended_use(material),
-        _how_to_use(material),
-        _figures(material),
-        _thresholds(material),
-        "## What it does not know\n\n" + "\n".join(f"- {line}" for line in _limits(material)),
-        _data(material),
-        _training(material),
+    args, split, figures, counts = material.args, material.split, material.figures, material.prepared_counts
+    splits = [one for one in Split if one in counts]
+    photos = {one.word: sum(counts[one].values()) for one in splits}
+    learned = counts.get(Split.TRAIN, {})
+    few = sorted((learned.get(name, 0), name) for name in args.classes if learned.get(name, 0) < _FEW_PHOTOS)
+    classes = figures.classes if figures else {}
+    return render_markdown(
+        _TEMPLATE,
+        material=material,
+        args=args,
+        split=split,
+        bundle=f"bundles/{args.name}",
+        asked=f" --precision {material.ruling.precision:.2f}" if material.ruling else "",
+        figures=list(_figures(material)),
+        ece_before=material.evaluation.ece_before.of(split),
+        by_class=_by_class(classes),
+        targets=_targets(material),
+        on_test=("right on test photos",) if Split.TEST in material.judged else (),
+        few_photos=_FEW_PHOTOS,
+        few=[f"{name} ({count})" for count, name in few],
+        weak=[f"{name} ({percent(classes[name].recall)})" for name in (weakest(figures) if figures else ())],
+        unmeasured=[name for name, one in classes.items() if not one.support],
+        unknown=material.confidence.unknown,
+        reviewed=_reviewed(material),
+        photos=sum(photos.values()),
+        source=PurePath(args.data).name,
+        parts=", ".join(f"{count:,} for {word}" for word, count in photos.items()),
+        set_aside=_set_aside(material),
+        words=list(photos),
+        counts=[(one, *(f"{counts[of].get(one, 0):,}" for of in splits)) for one in args.classes],
+        settings=[(code(name), _without_folder(value)) for name, value in material.settings.items()],
+        number_of=number_of,
+        quote=shlex.quote,
+        ascii=ascii,
     )
-    return "\n\n".join(part for part in sections if part) + "\n"
 
 
-def _what_it_is(material: ReportMaterial) -> str:
-    args = material.args
-    count, size = number_of(len(args.classes), "class", "classes"), args.preprocess.size
-    stopped = " The training was interrupted." if args.state is RunState.INTERRUPTED else ""
-    named = listed([plain(name) for name in args.classes], _MOST_CLASSES)
-    return (
-        f"A classifier of product photos into {count}, trained with Hangtag: architecture `{args.arch}`, input "
-        f"{size}×{size} pixels, epoch {args.best_epoch} of {args.epochs_done}.{stopped}\n\nClasses: {named}."
-    )
-
-
-def _intended_use(material: ReportMaterial) -> str:
-    count = number_of(len(material.args.classes), "class", "classes")
-    return (
-        "## Intended use\n\n"
-        f"To label photos of products that belong to one of its {count}, as those that it learned from do. What it is "
-        "not sure of is meant to go to a person. It was not made for photos of anything else, people least of all."
-        f"\n\n**{material.promise}** {material.outcome}".rstrip()
-    )
-
-
-def _how_to_use(material: ReportMaterial) -> str:
-    bundle = f"bundles/{material.args.name}"
-    target = material.ruling
-    asked = f" --precision {target.precision:.2f}" if target else ""
-    commands = (
-        "hangtag evaluate RUN photos/                 # RUN is the folder that this file lies in",
-        f"hangtag export RUN --out {shlex.quote(bundle)}",
-        f"hangtag label catalogue.csv --model {shlex.quote(bundle)} --output labels.parquet{asked}",
-    )
-    python = (
-        "import hangtag",
-        "",
-        f"classifier = hangtag.load({bundle!a})",
-        'photos = ["shoe.jpg", "hat.png"]  # or bytes, Pillow images, uint8 arrays',
-        "for photo, prediction in zip(photos, classifier.classify(photos), strict=True):",
-        "    print(photo, prediction.label, prediction.confidence)",
-    )
-    return f"## How to use it\n\n{code_block(commands, 'console')}\n\n{code_block(python, 'python')}"
-
-
-def _figures(material: ReportMaterial) -> str:
-    split, figures = material.split, material.figures
-    before = material.evaluation.ece_before.of(split)
-    without = f" ({before:.3f} without it, on {split.word})" if before is not None else ""
-    note = (
-        "Precision, recall and F1 are means over the classes; in brackets, where the figure lies with 95% confidence. "
-        "ECE is how far a confidence is from the share that is right, on average, after calibration with temperature "
-        f"{material.evaluation.temperature:.2f}{without}."
-    )
-    head = ("split", "photos", "accuracy", "precision", "recall", "F1", "top 5", "ECE")
-    rows = [
-        (
-            of.word,
-            f"{one.n:,}",
-            f"{percent(one.accuracy)} ({between(one.accuracy_95)})",
-            *_three(one),
-            percent(one.top5) if one.top5 is not None else "–",
-            f"{one.ece:.3f}",
-        )
-        for of, one in ((Split.TEST, material.evaluation.test), (Split.VAL, material.evaluation.val))
-        if one
-    ]
-    warning = material.caveat and f"**{material.caveat}**"
-    parts = ("## Figures", table(head, rows), note, warning, figures and _classes(figures, split))
-    return "\n\n".join(part for part in parts if part)
+def _figures(material: ReportMaterial) -> Iterator[tuple[str, ...]]:
+    for split, one in ((Split.TEST, material.evaluation.test), (Split.VAL, material.evaluation.val)):
+        if one:
+            accuracy = f"{percent(one.accuracy)} ({between(one.accuracy_95)})"
+            top5 = percent(one.top5) if one.top5 is not None else "–"
+            yield split.word, f"{one.n:,}", accuracy, *_three(one), top5, f"{one.ece:.3f}"
 
 
 def _three(figures: Figures | ClassFigures) -> tuple[str, str, str]:
@@ -120,115 +77,43 @@ def _three(figures: Figures | ClassFigures) -> tuple[str, str, str]:
     )
 
 
-def _classes(figures: Figures, split: Split) -> str:
+def _by_class(classes: Mapping[str, ClassFigures]) -> list[tuple[str, ...]]:
     """The classes, those with the lowest F1 first."""
-    found = [(name, one) for name, one in figures.classes.items() if one.support]
-    order = sorted(found, key=lambda item: (item[1].f1, item[0]))
-    rows = ((plain(name), f"{one.support:,}", *_three(one)) for name, one in order[:_MOST_CLASSES])
-    shown = table(("class", f"{split.word} photos", "precision", "recall", "F1"), rows)
-    rest = len(order) - _MOST_CLASSES
-    return f"{shown}\n\nand {rest:,} more: see `evaluation.json`." if rest > 0 else shown
+    order = sorted((one.f1, name) for name, one in classes.items() if one.support)
+    return [(name, f"{classes[name].support:,}", *_three(classes[name])) for _, name in order]
 
 
-def _thresholds(material: ReportMaterial) -> str:
+def _targets(material: ReportMaterial) -> list[tuple[str, ...]]:
+    """A row a precision that can be asked for; none if none of them covers a photo."""
     targets = material.confidence.targets
-    if not any(target.coverage for target in targets):
-        return ""
-    head = ["precision asked for", "labelled by itself", "sent to a person"]
-    if Split.TEST in material.judged:
-        head.append("right on test photos")
-    rows = [_target_row(material, target)[: len(head)] for target in targets]
-    rules = " The one in bold rules where none is asked for." if material.ruling else ""
-    return (
-        f"## Precision and coverage\n\n{table(head, rows)}\n\nThe thresholds of each class are in `confidence.json`; "
-        f"they were found on {material.found_on}.{rules}"
-    )
+    return [_target_row(material, one) for one in targets] if any(one.coverage for one in targets) else []
 
 
 def _target_row(material: ReportMaterial, target: PrecisionTarget) -> tuple[str, ...]:
-    found = material.realised(target, Split.TEST)
-    right = "–"
-    if found and found.automatic and found.precision is not None:
-        right = f"{percent(found.precision)} ({between(found.precision_95)}) of {found.automatic:,}"
     name = target_name(target.precision)
-    asked = f"**{name}**" if target is material.ruling else name
-    return asked, rounded(target.coverage), rounded(1 - target.coverage), right
+    asked = Markup("**{}**").format(name) if target is material.ruling else name
+    row = (asked, rounded(target.coverage), rounded(1 - target.coverage))
+    if Split.TEST not in material.judged:
+        return row
+    found = material.realised(target, Split.TEST)
+    if not found or not found.automatic or found.precision is None:
+        return *row, "–"
+    return *row, f"{percent(found.precision)} ({between(found.precision_95)}) of {found.automatic:,}"
 
 
-def _limits(material: ReportMaterial) -> Iterator[str]:
-    """A line of Markdown for each."""
-    learned = material.prepared_counts.get(Split.TRAIN, {})
-    few = sorted((learned.get(name, 0), name) for name in material.args.classes if learned.get(name, 0) < _FEW_PHOTOS)
-    if few:
-        named = listed([f"{plain(name)} ({count})" for count, name in few], _MOST_NAMED)
-        yield f"Classes with fewer than {_FEW_PHOTOS} photos to learn from: {named}."
-    figures = material.figures
-    if figures:
-        yield from _seldom_found(figures, material.split)
-    yield _unknown(material)
-    if material.issues:
-        photos = number_of(len(material.issues), "photo", "photos")
-        yield f"{photos} of the data may be labelled wrongly: see `label_issues.csv`."
-    yield (
-        "It was measured on photos of the same data as those that it learned from. Photos of another source are likely "
-        "to be recognised less often, and what is promised above may not hold for them."
-    )
-
-
-def _seldom_found(figures: Figures, split: Split) -> Iterator[str]:
-    weak = [f"{plain(name)} ({percent(figures.classes[name].recall)})" for name in weakest(figures)]
-    if weak:
-        yield f"Classes that are found least often, with the share of their {split.word} photos: {', '.join(weak)}."
-    unmeasured = [plain(name) for name, one in figures.classes.items() if not one.support]
-    if unmeasured:
-        yield f"Classes without {split.word} photos, of which nothing is known: {listed(unmeasured, _MOST_NAMED)}."
-
-
-def _unknown(material: ReportMaterial) -> str:
-    limit, found = material.confidence.unknown, material.evaluation.unknown
-    if limit is None:
-        return "Whether a photo shows something else than its classes: no unknown score could be learned."
-    split = material.split
+def _reviewed(material: ReportMaterial) -> str:
+    """How many known photos the out-of-distribution score sends to a person."""
+    found, split = material.evaluation.unknown, material.split
     sent = found.review.of(split) if found else None
-    reviewed = f"; of the {split.word} photos, all known, it sends {percent(sent)}" if sent is not None else ""
-    return (
-        f"Whether a photo shows something else than its classes, it guesses from its {limit.score} score: what is "
-        f"above {limit.limit:.4g} goes to a person{reviewed}. Not everything that is strange is above it."
-    )
-
-
-def _data(material: ReportMaterial) -> str:
-    counts = material.prepared_counts
-    splits = [split for split in Split if split in counts]
-    total = sum(sum(counts[split].values()) for split in splits)
-    parts = ", ".join(f"{sum(counts[split].values()):,} for {split.word}" for split in splits)
-    rows = (
-        (plain(one), *(f"{counts[split].get(one, 0):,}" for split in splits))
-        for one in material.args.classes[:_MOST_CLASSES]
-    )
-    rest = len(material.args.classes) - _MOST_CLASSES
-    sections = (
-        f"## Data\n\n{total:,} photos from {plain(PurePath(material.args.data).name)}: {parts}. {_set_aside(material)}",
-        table(("class", *(split.word for split in splits)), rows),
-        f"and {rest:,} more classes: see `splits.csv`." if rest > 0 else "",
-        "\n".join(f"- {plain(note)}" for note in material.notes),
-    )
-    return "\n\n".join(part for part in sections if part)
+    return "" if sent is None else f"; of the {split.word} photos, all known, it sends {percent(sent)}"
 
 
 def _set_aside(material: ReportMaterial) -> str:
     if not material.excluded:
         return "No file was set aside."
     kinds = Counter(one.reason for one in material.excluded).most_common()
-    said = ", ".join(f"{count:,} {plain(reason.replace('_', ' '))}" for reason, count in kinds)
+    said = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in kinds)
     return f"Set aside: {number_of(len(material.excluded), 'file', 'files')} ({said})."
-
-
-def _training(material: ReportMaterial) -> str:
-    rows = [(f"`{name}`", plain(_without_folder(value))) for name, value in material.settings.items()]
-    size = [(plain(name), plain(value)) for name, value in material.speed.rows.items()]
-    made = f"Made with {plain(material.made_with)}."
-    return f"## Training\n\n{table(('setting', 'value'), rows)}\n\n{table(('size and speed', ''), size)}\n\n{made}"
 
 
 def _without_folder(value: str) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from exporter.markdown import code_block, listed, plain, table
+from exporter.markdown import code, plain, render_markdown
 from exporter.parity import compare
 
 
@@ -65,20 +65,9 @@ def test_text_means_nothing_but_itself(text, written) -> None:
     assert plain(text) == written
 
 
-def test_a_very_long_text_is_cut() -> None:
+def test_a_template_escapes_all_text_and_leaves_markdown_alone(tmp_path) -> None:
+    template = tmp_path / "card.md"
+    template.write_text("{{ table(('class', 'n'), rows) }}\n{{ names | listed(2) }}\n{{ part | number('.1%') }}\n")
+    shown = render_markdown(template, rows=[("a|b", code("n_1"))], names=["*a*", "b", "c"], part=None)
+    assert shown == "| class | n |\n| --- | ---: |\n| a\\|b | `n_1` |\n\\*a\\*, b and 1 more\n–\n"
     assert plain("x" * 1000) == "x" * 200 + "…"
-
-
-def test_code_cannot_end_its_own_block() -> None:
-    assert code_block(["a `"], "") == "```\na `\n```"
-    block = code_block(["a ```", "b\n```"], "console")
-    assert block == "````console\na ```\nb�```\n````"
-
-
-def test_a_table_has_a_line_a_row() -> None:
-    assert table(("class", "n"), [("hat", "3")]) == "| class | n |\n| --- | ---: |\n| hat | 3 |"
-
-
-def test_long_lists_say_what_they_leave_out() -> None:
-    assert listed(["a", "b"], 2) == "a, b"
-    assert listed(["a", "b", "c"], 2) == "a, b and 1 more"

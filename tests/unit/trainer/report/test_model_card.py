@@ -34,7 +34,7 @@ def test_a_card_says_what_it_should() -> None:
         "897 for training, 90 for validation, 90 for test. Set aside: 2 files (2 label conflict).",
         "- 2 files set aside",
         "found least often, with the share of their test photos: dress (",
-        f"distance score: what is above -3.2 goes to a person; of the test photos, all known, it sends {sent:.1%}",
+        f"above\n  -3.2 goes to a person; of the test photos, all known, it sends {sent:.1%}",
         "3 photos of the data may be labelled wrongly",
         "| `patience` | 8 |",
         "Made with hangtag 0.1.0, keras 3.15.1.",
@@ -67,7 +67,7 @@ def test_what_is_absent_reads_well() -> None:
         made(("dress", "hat"), test=False, epochs=1, ruling=None, unknown=False, issues=0, state=RunState.INTERRUPTED)
     )
     for said in (
-        "epoch 1 of 1. The training was interrupted.",
+        "epoch 1 of 1.\nThe training was interrupted.",
         "No precision can be promised",
         "There are no test photos",
         "no unknown score could be learned",
