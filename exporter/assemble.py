@@ -18,8 +18,8 @@ from PIL import Image
 from exporter.card import OPERATORS_FILE, bundle_card
 from exporter.load_tensorflow import silent_stderr
 from exporter.options import ExportOptions
+from exporter.parity import onnx_scores
 from exporter.proof import Proof
-from exporter.prove import onnx_scores
 from exporter.publish import sha256_of
 from exporter.training_run import TrainingRun
 from exporter.variant import FLOAT16, FLOAT32, MadeVariant

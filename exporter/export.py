@@ -12,18 +12,17 @@ from exporter.cost import whole_gain
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
 from exporter.graph import network_ends, to_logits
-from exporter.lighter import Float32, make_float16, make_int8
 from exporter.options import Advance, ExportOptions
+from exporter.parity import onnx_scores, prove
 from exporter.proof import Proof
-from exporter.prove import onnx_logits, prove
 from exporter.publish import check_free, publish
 from exporter.training_run import TrainingRun, read_training_run
-from exporter.variant import FLOAT32, MadeVariant, Refusal, finished, metadata_of
+from exporter.variant import FLOAT32, Float32, MadeVariant, Refusal, finished, make_float16, make_int8, metadata_of
 from models.bundle import open_bundle
 from models.classifier import Classifier, load
 from models.edge import load_edge
 from models.errors import BundleError, ImageError, InputError, ParityError
-from models.golden import check_golden, check_golden_edge
+from models.golden import check_golden
 from models.photo import read_photo
 from models.preprocess import preprocess
 from models.session import open_session
@@ -77,7 +76,7 @@ def export_run(
     network = _load_network(run)
     model = to_logits(network, run.preprocess.size, run.unknown_head)
     version = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    source = Float32(model, onnx_logits(model.SerializeToString(), run.pixels), run, version)
+    source = Float32(model, onnx_scores(model.SerializeToString(), run.pixels), run, version)
     metadata = metadata_of(run, FLOAT32, version, run.confidence)
     accuracy = float((source.scores.probabilities.argmax(axis=1) == run.labels).mean())
     float32 = MadeVariant(metadata, finished(model, metadata), accuracy)
@@ -109,7 +108,7 @@ def export_run(
 def _golden(run: TrainingRun, run_path: Path) -> GoldenPhotos:
     raw = golden_photos(run.originals, run.preprocess)
     if not raw:
-        msg = f"Expected readable photos in {run_path / 'export' / 'originals'}, found none; train anew."
+        msg = f"Expected readable photos in {run_path / 'export' / 'originals'}, found none; train again."
         raise InputError(msg)
     return GoldenPhotos(raw, np.stack([preprocess(data, run.preprocess) for _, data in raw.values()]))
 
@@ -118,17 +117,17 @@ def _load_network(run: TrainingRun) -> keras.Model:
     try:
         network = keras.saving.load_model(run.network, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"Expected a Keras model in {run.network}, it cannot be loaded ({error}); train anew."
+        msg = f"Expected a Keras model in {run.network}, it cannot be loaded ({error}); train again."
         raise InputError(msg) from error
     units = network.output_shape[-1]
     if max(units, 2) != len(run.classes):
-        msg = f"{run.network} tells {max(units, 2)} classes apart, but the run names {len(run.classes)}; train anew."
+        msg = f"{run.network} tells {max(units, 2)} classes apart, but the run names {len(run.classes)}; train again."
         raise InputError(msg)
     features = network_ends(network).outputs[0].shape[-1]
     if run.unknown_head is not None and len(run.unknown_head.mean) != features:
         msg = (
             f"The unknown score of the run is of {len(run.unknown_head.mean)} features, but {run.network} has "
-            f"{features}; make it anew with hangtag train --resume {run.network.parent.parent}."
+            f"{features}; make it with hangtag train --resume {run.network.parent.parent}."
         )
         raise InputError(msg)
     return network
@@ -162,7 +161,7 @@ def _check_itself(place: Path) -> None:
         for name, variant in bundle.manifest.variants.items():
             check_golden(bundle, load(bundle.path, name))
             for file in filter(None, (variant.edge, variant.edge_ort)):
-                check_golden_edge(bundle, load_edge(bundle.read(file), file))
+                check_golden(bundle, load_edge(bundle.read(file), file))
             if variant.ort:
                 session = open_session(bundle.read(variant.ort), variant.ort, threads=1)
                 check_golden(bundle, Classifier(session, bundle.manifest.metadata(name), ""))

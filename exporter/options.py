@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from models.benchmark.measure import Effort
 
@@ -40,3 +40,8 @@ class ExportOptions:
     atol: float = TOLERANCE
     max_drop: float = 0.5
     effort: Effort = _SKETCH
+
+    @property
+    def weight_bits(self) -> Literal[7, 8]:
+        """Of int8's weights; see :class:`models.manifest.Quantization`."""
+        return 8 if self.vnni else 7

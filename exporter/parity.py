@@ -1,22 +1,75 @@
-"""How far ONNX Runtime's scores agree with Keras's, and what may ship."""
+"""ONNX Runtime's scores against Keras's, in batches and one by one: how far they agree, and what may ship."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
+from exporter.graph import network_ends
 from exporter.options import TOLERANCE
 from models.decision import Probabilities, Scores
-from models.statistics.out_of_distribution import relative_difference
+from models.errors import ParityError
+from models.manifest import ModelMetadata
+from models.photo import evenly
+from models.preprocess import Pixels
+from models.session import open_session
+from models.statistics.calibration import calibrated, class_logits
+from models.statistics.out_of_distribution import DistanceHead, relative_difference
 
-__all__ = ["NearTie", "Parity", "UnknownParity", "class_probabilities", "compare", "compare_scores", "compare_unknown"]
+__all__ = ["KerasOutputs", "NearTie", "Parity", "UnknownParity", "compare", "keras_outputs", "onnx_scores", "prove"]
 
 UNKNOWN_TOLERANCE: Final = 1e-2
 """Of out-of-distribution scores, as a part of their size: as golden samples allow. They are differences of sums of as
 many squares as there are features. Trained networks agree to 1e-4; one that has hardly learned, and whose features are
 nearly all the same, to 9e-3."""
+_BATCH: Final = 32
+"""Photos in a call of ONNX Runtime, when all of them are compared in batches."""
+_SINGLES: Final = 64
+"""How many photos, evenly spread, are also compared one at a time."""
+_KERAS_BATCH: Final = 64
+_ALL_CORES: Final = 0
+
+
+@dataclass(frozen=True)
+class KerasOutputs:
+    """A Keras network's outputs for some photos.
+
+    Attributes:
+        features: ``float32 (n, D)``.
+        logits: of each class, ``float32 (n, classes)``.
+        probabilities: of the network's last layer, ``float32 (n, units)``; not calibrated.
+    """
+
+    features: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+    probabilities: Probabilities
+
+    def scores(self, temperature: float, unknown: DistanceHead | None) -> Scores:
+        """Calibrated probabilities, and the out-of-distribution score where there is one."""
+        found = None if unknown is None else unknown.score(self.features)
+        return Scores(calibrated(self.logits, temperature), found)
+
+
+def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:
+    """Run a network as :func:`exporter.graph.network_ends` takes it, on ``uint8 (n, S, S, 3)``, at least one photo."""
+    ends = network_ends(network)
+    all_ends = keras.Model(ends.inputs[0], [*ends.outputs, network.outputs[0]])
+    features, logits, probabilities = all_ends.predict(pixels, batch_size=_KERAS_BATCH, verbose=0)
+    return KerasOutputs(features, class_logits(logits), probabilities)
+
+
+def onnx_scores(model: bytes, pixels: Pixels, batch: int = _BATCH) -> Scores:
+    """Run an ONNX file on all cores, on ``uint8 (n, S, S, 3)``, at least one photo: for proofs, not for labelling.
+
+    Of a model that ends in ``logits``, these take the place of the probabilities.
+    """
+    session = open_session(model, "the model", _ALL_CORES)
+    parts = [session.run(None, {"image": pixels[start : start + batch]}) for start in range(0, len(pixels), batch)]
+    columns: list[npt.NDArray[np.float32]] = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return Scores(columns[0], columns[1] if len(columns) > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -84,8 +137,54 @@ class Parity:
         return self.photos > 0 and math.isfinite(self.largest) and self.largest <= self.tolerance and not self.flips
 
 
-def compare_scores(expected: Scores, got: Scores, limit: float | None, tolerance: float = TOLERANCE) -> Parity:
-    """Compare Keras's scores of some photos with ONNX Runtime's.
+def prove(
+    network: keras.Model,
+    model: bytes,
+    pixels: Pixels,
+    metadata: ModelMetadata,
+    unknown: DistanceHead | None,
+    atol: float = TOLERANCE,
+) -> tuple[Parity, Parity]:
+    """Compare an ONNX file with the Keras network that it came from.
+
+    Args:
+        network: Keras's.
+        model: the ONNX file.
+        pixels: ``uint8 (n, S, S, 3)``, at least one photo.
+        metadata: of the model: its temperature, and the limit of its out-of-distribution score.
+        unknown: what that score is; none where it has none.
+        atol: the largest difference of a probability that passes.
+
+    Returns:
+        How far they agree on all photos in batches, and on some of them one by one.
+
+    Raises:
+        ParityError: the network itself is not what it should be.
+    """
+    outputs = keras_outputs(network, pixels)
+    _check_last_layer(outputs)
+    expected = outputs.scores(metadata.temperature, unknown)
+    singles = evenly(len(pixels), _SINGLES)
+    some = Scores(expected.probabilities[singles], None if expected.unknown is None else expected.unknown[singles])
+    limit = metadata.unknown.limit if metadata.unknown else None
+    many = compare(expected, onnx_scores(model, pixels), limit, atol)
+    return many, compare(some, onnx_scores(model, pixels[singles], 1), limit, atol)
+
+
+def _check_last_layer(outputs: KerasOutputs) -> None:
+    """The graph is built from the logits; that they become probabilities as in any other network must be seen."""
+    units = outputs.probabilities.shape[1]  # a sigmoid has one, which is the second class
+    difference = np.abs(outputs.probabilities - calibrated(outputs.logits, 1.0)[:, -units:]).max()
+    if not difference <= TOLERANCE and np.isfinite(outputs.logits).all():
+        msg = (
+            "The layer probabilities of the network is no softmax (of two classes: sigmoid) of its layer logits: they "
+            f"differ by up to {difference:.2g}. Nothing was published; give it such a last layer, and train again."
+        )
+        raise ParityError(msg)
+
+
+def compare(expected: Scores, got: Scores, limit: float | None = None, tolerance: float = TOLERANCE) -> Parity:
+    """Compare Keras's scores of some photos with ONNX Runtime's; not-a-number never passes.
 
     Args:
         expected: Keras's.
@@ -93,49 +192,35 @@ def compare_scores(expected: Scores, got: Scores, limit: float | None, tolerance
         limit: above which a photo's out-of-distribution score sends it to review; none where there is no such score.
         tolerance: the largest difference of a probability that passes.
     """
-    parity = compare(expected.probabilities, got.probabilities, tolerance)
-    if limit is None or expected.unknown is None or got.unknown is None:
-        return parity
-    return replace(parity, unknown=compare_unknown(expected.unknown, got.unknown, limit))
+    wanted = expected.probabilities
+    difference = np.abs(wanted - got.probabilities)
+    ranked = np.sort(wanted, axis=1)
+    margins = ranked[:, -1] - ranked[:, -2]
+    ties = margins <= 2 * tolerance
+    before, after = wanted.argmax(axis=1), got.probabilities.argmax(axis=1)
+    flips = (before != after) & ~ties
+    largest = float(difference.max(initial=0.0))
+    unknown = None
+    if limit is not None and expected.unknown is not None and got.unknown is not None:
+        unknown = _compare_unknown(expected.unknown, got.unknown, limit)
+    return Parity(
+        photos=len(wanted),
+        largest=largest if np.isfinite(largest) else float("inf"),
+        mean=float(difference.mean()) if difference.size else 0.0,
+        flips=tuple(np.flatnonzero(flips).tolist()),
+        changed=tuple(zip(before[flips].tolist(), after[flips].tolist(), strict=True)),
+        near_ties=tuple(NearTie(int(i), float(margins[i])) for i in np.flatnonzero(ties)),
+        tolerance=tolerance,
+        unknown=unknown,
+    )
 
 
-def compare_unknown(
-    expected: npt.NDArray[np.float32],
-    got: npt.NDArray[np.float32],
-    limit: float,
-    tolerance: float = UNKNOWN_TOLERANCE,
-) -> UnknownParity:
-    """Compare Keras's out-of-distribution scores, ``float32 (n,)``, with ONNX Runtime's."""
-    near = relative_difference(expected, np.full_like(expected, limit), limit) <= 2 * tolerance
+def _compare_unknown(expected: npt.NDArray[np.float32], got: npt.NDArray[np.float32], limit: float) -> UnknownParity:
+    near = relative_difference(expected, np.full_like(expected, limit), limit) <= 2 * UNKNOWN_TOLERANCE
     crossed = ((expected <= limit) != (got <= limit)) & ~near
     return UnknownParity(
         largest=float(relative_difference(expected, got, limit).max(initial=0.0)),
-        crossed=tuple(int(i) for i in np.flatnonzero(crossed)),
-        near_limit=tuple(int(i) for i in np.flatnonzero(near)),
-        tolerance=tolerance,
+        crossed=tuple(np.flatnonzero(crossed).tolist()),
+        near_limit=tuple(np.flatnonzero(near).tolist()),
+        tolerance=UNKNOWN_TOLERANCE,
     )
-
-
-def compare(expected: Probabilities, got: Probabilities, tolerance: float = TOLERANCE) -> Parity:
-    """Compare Keras's probabilities, ``float32 (n, classes)``, with ONNX Runtime's; not-a-number never passes."""
-    difference = np.abs(expected - got)
-    ranked = np.sort(expected, axis=1)
-    margins = ranked[:, -1] - ranked[:, -2]
-    ties = margins <= 2 * tolerance
-    before, after = expected.argmax(axis=1), got.argmax(axis=1)
-    flips = (before != after) & ~ties
-    largest = float(difference.max(initial=0.0))
-    return Parity(
-        photos=len(expected),
-        largest=largest if np.isfinite(largest) else float("inf"),
-        mean=float(difference.mean()) if difference.size else 0.0,
-        flips=tuple(int(i) for i in np.flatnonzero(flips)),
-        changed=tuple((int(was), int(now)) for was, now in zip(before[flips], after[flips], strict=True)),
-        near_ties=tuple(NearTie(int(i), float(margins[i])) for i in np.flatnonzero(ties)),
-        tolerance=tolerance,
-    )
-
-
-def class_probabilities(output: npt.NDArray[np.float32]) -> Probabilities:
-    """A Keras network's output with a column a class: a sigmoid's ``(n, 1)`` becomes ``(n, 2)``."""
-    return np.concatenate([1.0 - output, output], axis=1) if output.shape[1] == 1 else output

@@ -1,6 +1,8 @@
 """What the exporter reads of a run folder. The trainer writes it; neither room imports the other for it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,7 +21,6 @@ from models.statistics.out_of_distribution import DistanceHead
 from models.statistics.thresholds import HeldOut
 
 __all__ = ["ORIGINALS", "TrainingRun", "read_training_run"]
-
 
 ORIGINALS: Final = 256
 """At most so many validation photos are kept as they were, evenly spread over those whose pixels are."""
@@ -88,7 +89,7 @@ def read_training_run(path: Path) -> TrainingRun:
             raise InputError(msg)
     pixels, labels = _read_pixels(kept)
     if not len(pixels):
-        msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train anew."
+        msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train again."
         raise InputError(msg)
     confidence = _read_confidence(path, len(args.classes))
     return TrainingRun(
@@ -104,7 +105,7 @@ def read_training_run(path: Path) -> TrainingRun:
         test_accuracy=_test_accuracy(path / "evaluation.json"),
         confidence=confidence,
         unknown_head=_read_head(path / "export" / "unknown.npz") if confidence.unknown else None,
-        folds=_read_folds(path) if confidence.out_of_fold else (),
+        folds=tuple(map(_read_fold, sorted(path.glob("folds/*/answers.npz")))) if confidence.out_of_fold else (),
     )
 
 
@@ -116,29 +117,33 @@ def _read_args(path: Path) -> _Args:
         msg = f"Expected a run (a folder with args.json) at {path}, found {found}; make one with hangtag train."
         raise InputError(msg) from error
     except ValidationError as error:
-        msg = f"{path / 'args.json'} is damaged or of another version of Hangtag; train anew."
+        msg = f"{path / 'args.json'} is damaged or of another version of Hangtag; train again."
         raise InputError(msg) from error
 
 
-def _read_pixels(path: Path) -> tuple[Pixels, npt.NDArray[np.intp]]:
+@contextmanager
+def _reading(what: str, file: Path) -> Iterator[None]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return np.asarray(arrays["pixels"]), np.asarray(arrays["labels"], np.intp)
-    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
-        msg = f"Expected pixels and labels in {path}, it is damaged ({error}); train anew."
+        yield
+    except (OSError, EOFError, LookupError, TypeError, ValueError, AttributeError, BadZipFile) as error:
+        msg = f"Expected {what} in {file}, it is damaged ({error!r}); train again."
         raise InputError(msg) from error
 
 
-def _read_folds(path: Path) -> tuple[HeldOut, ...]:
-    folds = []
-    for place in sorted(path.glob("folds/*/answers.npz")):
-        try:
-            with place.open("rb") as file:
-                folds.append(HeldOut.read(file))
-        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
-            msg = f"Expected the predictions of a fold's network in {place}, they are damaged ({error}); train anew."
-            raise InputError(msg) from error
-    return tuple(folds)
+def _read_pixels(file: Path) -> tuple[Pixels, npt.NDArray[np.intp]]:
+    with _reading("pixels and labels", file), np.load(file, allow_pickle=False) as arrays:
+        return np.asarray(arrays["pixels"]), np.asarray(arrays["labels"], np.intp)
+
+
+def _read_fold(file: Path) -> HeldOut:
+    with _reading("the predictions of a fold's network", file), file.open("rb") as opened:
+        return HeldOut.read(opened)
+
+
+def _test_accuracy(file: Path) -> float | None:
+    with _reading("the figures of a run", file):
+        test = json.loads(file.read_bytes()).get("test") if file.is_file() else None
+        return float(test["accuracy"]) if test else None
 
 
 def _read_confidence(path: Path, classes: int) -> Confidence:
@@ -167,17 +172,6 @@ def _read_head(path: Path) -> DistanceHead:
         with path.open("rb") as file:
             return DistanceHead.read(file)
     except OSError as error:
-        again = f"hangtag train --resume {path.parent.parent} makes them anew"
+        again = f"hangtag train --resume {path.parent.parent} makes them"
         msg = f"Expected the arrays of the unknown score in {path}, there are none; {again}."
-        raise InputError(msg) from error
-
-
-def _test_accuracy(path: Path) -> float | None:
-    if not path.is_file():
-        return None
-    try:
-        test = json.loads(path.read_bytes()).get("test")
-        return float(test["accuracy"]) if test else None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"Expected the figures of a run in {path}, it is damaged ({error!r}); train anew."
         raise InputError(msg) from error

@@ -1,24 +1,43 @@
-"""The variants of a bundle: float32, and the lighter ones that are made of it."""
+"""The variants of a bundle: float32, and the lighter ones, which are made of it if they lose next to nothing."""
 
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import onnx
 
-from exporter.cost import Drop
+from exporter.cost import Drop, drop, speed_gain
 from exporter.edge.prove import EdgeParity
-from exporter.graph import add_metadata, with_probabilities
-from exporter.int8.search import Attempt
+from exporter.graph import add_metadata, check_plain, with_half_weights, with_probabilities
+from exporter.int8.quantize import QuantizeError
+from exporter.int8.search import Attempt, find_int8, too_much, why_refused
+from exporter.options import Advance, ExportOptions
+from exporter.parity import onnx_scores
 from exporter.training_run import TrainingRun
+from models.decision import Scores
 from models.manifest import ModelMetadata, Quantization, Variant
 from models.statistics.confidence import Confidence
-from models.statistics.thresholds import ruling_thresholds
+from models.statistics.out_of_distribution import unknown_limit
+from models.statistics.thresholds import HeldOut, fit_confidence, ruling_thresholds
 
-__all__ = ["FLOAT16", "FLOAT32", "INT8", "MadeVariant", "Refusal", "finished", "metadata_of"]
+__all__ = [
+    "FLOAT16",
+    "FLOAT32",
+    "INT8",
+    "Float32",
+    "MadeVariant",
+    "Refusal",
+    "finished",
+    "make_float16",
+    "make_int8",
+    "metadata_of",
+]
 
 FLOAT32: Final = "float32"
 FLOAT16: Final = "float16"
 INT8: Final = "int8"
+_SAME_SIDE: Final = 0.97
+"""A score that knows nothing of float32's would put some 90% on the same side: 5% are beyond the limit of either."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +48,13 @@ class MadeVariant:
         metadata: what its ONNX file says of itself.
         model: the ONNX file.
         accuracy: share of the validation photos that it labels right.
-        cost: what it loses against float32; none of float32 itself.
-        gain: how many times as fast as float32 its network is on one thread of this machine; ``None`` for float32.
-        whole_gain: the same with decoding; ``None`` for float32, and if no photo could be decoded.
+        cost: what it loses against float32; ``None`` for float32, as all below but the edge graph.
+        gain: how many times as fast as float32 its network is on one thread of this machine.
+        whole_gain: the same with decoding; ``None`` too if no photo could be decoded.
         unknown_agreement: share of the validation photos that its out-of-distribution score puts on the same side of
             its limit as float32's does; none where there is no such score.
-        quantization: how it came to compute with integers; none where it does not.
-        edge: the ONNX file that takes one photo of any size; none where there is none.
+        quantization: how it came to compute with integers, if it does.
+        edge: the ONNX file that takes one photo of any size, if one was asked for.
         edge_parity: how far that agrees with the variant.
     """
 
@@ -97,6 +116,82 @@ class Refusal:
     name: str
     reason: str
     attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True)
+class Float32:
+    """What lighter variants are made of.
+
+    Attributes:
+        model: ends in ``logits``.
+        scores: its scores of the run's validation photos; logits in the place of probabilities.
+        run: that it was converted of.
+        version: of the bundle.
+    """
+
+    model: onnx.ModelProto
+    scores: Scores
+    run: TrainingRun
+    version: str
+
+
+def make_int8(float32: Float32, options: ExportOptions, advance: Advance) -> MadeVariant | Refusal:
+    """Quantize a model, if it loses next to nothing and is quicker; InputError if training photos cannot be read."""
+    try:
+        search = find_int8(float32.model, float32.run, options, advance)
+    except QuantizeError as error:
+        return Refusal(INT8, str(error))
+    if search.model is None:
+        return Refusal(INT8, why_refused(search.attempts, options.max_drop), search.attempts)
+    chosen = search.attempts[-1]
+    quantization = Quantization(weight_bits=options.weight_bits, float_layers=chosen.float_layers, photos=search.photos)
+    return _made(float32, INT8, search.model, chosen.drop, chosen.gain, quantization)
+
+
+def make_float16(float32: Float32, options: ExportOptions) -> MadeVariant | Refusal:
+    """Halve the weights of a model, if it loses next to nothing."""
+    half, pixels = with_half_weights(float32.model), float32.run.pixels
+    check_plain(half)
+    data = half.SerializeToString()
+    cost = drop(float32.scores.probabilities, onnx_scores(data, pixels).probabilities, float32.run.labels)
+    if cost.points > options.max_drop:
+        return Refusal(FLOAT16, too_much(cost, options.max_drop))
+    return _made(float32, FLOAT16, half, cost, speed_gain(float32.model.SerializeToString(), data, pixels))
+
+
+def _made(
+    float32: Float32,
+    name: str,
+    model: onnx.ModelProto,
+    cost: Drop,
+    gain: float,
+    quantization: Quantization | None = None,
+) -> MadeVariant | Refusal:
+    """A variant with a temperature, thresholds and a limit of its own."""
+    run, before, now = float32.run, float32.scores.unknown, onnx_scores(model.SerializeToString(), float32.run.pixels)
+    confidence = _confidence(now, run)
+    agreement = None
+    if before is not None and now.unknown is not None and run.confidence.unknown and confidence.unknown:
+        same_side = (before <= run.confidence.unknown.limit) == (now.unknown <= confidence.unknown.limit)
+        agreement = float(same_side.mean())
+    if agreement is not None and agreement < _SAME_SIDE:
+        reason = (
+            f"its unknown score puts {1 - agreement:.1%} of the validation photos on the other side of its limit than "
+            f"float32's does; {1 - _SAME_SIDE:.0%} are allowed"
+        )
+        return Refusal(name, reason)
+    metadata = metadata_of(run, name, float32.version, confidence)
+    return MadeVariant(metadata, finished(model, metadata), cost.accuracy, cost, gain, agreement, quantization)
+
+
+def _confidence(scores: Scores, run: TrainingRun) -> Confidence:
+    """What a variant's scores of the run's validation photos, logits among them, and the run's folds prove of it."""
+    limit = run.confidence.unknown
+    known = np.ones(len(run.labels), np.bool_)
+    if limit is not None and scores.unknown is not None:
+        limit = limit.model_copy(update={"limit": unknown_limit(scores.unknown)})
+        known = scores.unknown <= limit.limit
+    return fit_confidence(HeldOut(scores.probabilities, run.labels, known), limit, list(run.folds))
 
 
 def metadata_of(run: TrainingRun, variant: str, version: str, confidence: Confidence) -> ModelMetadata:

@@ -1,6 +1,5 @@
 """Golden samples: raw photos in a bundle with the probabilities that the exported model gave for them."""
 
-from collections.abc import Sequence
 from typing import Annotated, Final
 
 import numpy as np
@@ -11,12 +10,11 @@ from models.classifier import Classifier
 from models.decision import Probabilities, Scores
 from models.edge import EdgeModel
 from models.errors import BundleError, ImageError
-from models.manifest import ModelMetadata
 from models.preprocess import opened, preprocess, whole_rgb
 from models.statistics.out_of_distribution import relative_difference
 from models.text import number_of
 
-__all__ = ["GOLDEN_FILE", "GoldenSample", "check_golden", "check_golden_edge", "dump_golden"]
+__all__ = ["GOLDEN_FILE", "GoldenSample", "check_golden", "dump_golden"]
 
 GOLDEN_FILE: Final = "golden/expected.json"
 FLOAT32_TOLERANCE: Final = 1e-3
@@ -57,8 +55,8 @@ def dump_golden(samples: tuple[GoldenSample, ...]) -> bytes:
     return _SAMPLES.dump_json(samples, indent=1)
 
 
-def check_golden(bundle: Bundle, classifier: Classifier) -> int:
-    """Run a bundle's golden samples through decoding and the network, on this very machine.
+def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
+    """Run a bundle's golden samples through decoding and one of its networks or edge graphs, on this very machine.
 
     Returns:
         How many samples agreed: all of them.
@@ -66,69 +64,43 @@ def check_golden(bundle: Bundle, classifier: Classifier) -> int:
     Raises:
         BundleError: there are none, or one disagrees.
     """
-    samples, scores = _read_samples(bundle), []
-    for sample in samples:
-        try:
-            pixels = preprocess(bundle.read(sample.file), classifier.metadata.preprocess)
-        except ImageError as error:
-            raise _undecodable(bundle, sample, error) from error
-        scores.append(classifier.score(pixels[np.newaxis]))
-    expected = [(sample, sample.probabilities, sample.unknown) for sample in samples]
-    _check(bundle, expected, scores, classifier.metadata, "", unknown=True)
-    return len(samples)
-
-
-def check_golden_edge(bundle: Bundle, edge: EdgeModel) -> int:
-    """Run a bundle's golden samples, whole, through the edge graph of one of its variants, on this very machine.
-
-    Returns:
-        How many samples agreed: all of them.
-
-    Raises:
-        BundleError: there are none, or one disagrees.
-    """
-    samples, scores = _read_samples(bundle), []
-    for sample in samples:
-        try:
-            with opened(bundle.read(sample.file)) as image:
-                whole = np.asarray(whole_rgb(image))
-        except ImageError as error:
-            raise _undecodable(bundle, sample, error) from error
-        scores.append(edge.run(whole).as_scores())
-    expected = [(sample, sample.edge, sample.edge_unknown) for sample in samples]
-    unknown = any(sample.edge_unknown for sample in samples)
-    _check(bundle, expected, scores, edge.metadata, "edge ", unknown=unknown)
-    return len(samples)
-
-
-def _check(
-    bundle: Bundle,
-    expected: Sequence[tuple[GoldenSample, dict[str, tuple[float, ...]], dict[str, float]]],
-    scores: Sequence[Scores],
-    metadata: ModelMetadata,
-    kind: str,
-    *,
-    unknown: bool,
-) -> None:
-    variant = metadata.variant
-    for (sample, probabilities, _), score in zip(expected, scores, strict=True):
-        got, wanted = score.probabilities[0], np.asarray(probabilities.get(variant, ()), dtype=np.float32)
+    samples = _read_samples(bundle)
+    scores = [_scores(bundle, sample, model) for sample in samples]
+    edge, variant = isinstance(model, EdgeModel), model.metadata.variant
+    kind = "edge " if edge else ""
+    for sample, score in zip(samples, scores, strict=True):
+        expected = (sample.edge if edge else sample.probabilities).get(variant, ())
+        got, wanted = score.probabilities[0], np.asarray(expected, dtype=np.float32)
         if wanted.shape != got.shape:
             raise _lacks(bundle, sample, f"{kind}probabilities of {variant}")
         if not _agrees(got, wanted, variant):
             raise _differs(bundle, sample, f"{kind}probabilities", f"{np.abs(got - wanted).max():.2g}")
-    if metadata.unknown is None or not unknown:
-        return
-    for sample, _, known in expected:
-        if variant not in known:
+    known = [sample.edge_unknown if edge else sample.unknown for sample in samples]
+    limit = model.metadata.unknown
+    if limit is None or (edge and not any(known)):
+        return len(samples)
+    for sample, of in zip(samples, known, strict=True):
+        if variant not in of:
             raise _lacks(bundle, sample, f"the {kind}unknown score of {variant}")
     given = np.concatenate([score.unknown for score in scores if score.unknown is not None])
-    golden = np.array([known[variant] for _, _, known in expected])
-    for (sample, _, _), difference in zip(
-        expected, relative_difference(golden, given, metadata.unknown.limit), strict=True
-    ):
+    differences = relative_difference(np.array([of[variant] for of in known]), given, limit.limit)
+    for sample, difference in zip(samples, differences, strict=True):
         if difference > UNKNOWN_TOLERANCE.get(variant, UNKNOWN_TOLERANCE["float32"]):
             raise _differs(bundle, sample, f"{kind}unknown scores", f"{difference:.2g} of their size")
+    return len(samples)
+
+
+def _scores(bundle: Bundle, sample: GoldenSample, model: Classifier | EdgeModel) -> Scores:
+    data = bundle.read(sample.file)
+    try:
+        if isinstance(model, Classifier):
+            return model.score(preprocess(data, model.metadata.preprocess)[np.newaxis])
+        with opened(data) as image:
+            whole = np.asarray(whole_rgb(image))
+    except ImageError as error:
+        msg = f"{bundle.path / sample.file} ({sample.kind}) cannot be decoded on this machine: {error}"
+        raise BundleError(msg) from error
+    return model.run(whole).as_scores()
 
 
 def _agrees(got: Probabilities, expected: Probabilities, variant: str) -> bool:
@@ -149,10 +121,6 @@ def _differs(bundle: Bundle, sample: GoldenSample, what: str, by: str) -> Bundle
         f"{bundle.path / sample.file} ({sample.kind}): this machine's {what} differ by {by} from those in the bundle; "
         "install the pinned versions of Pillow and onnxruntime, or export the bundle again."
     )
-
-
-def _undecodable(bundle: Bundle, sample: GoldenSample, error: ImageError) -> BundleError:
-    return BundleError(f"{bundle.path / sample.file} ({sample.kind}) cannot be decoded on this machine: {error}")
 
 
 def _read_samples(bundle: Bundle) -> tuple[GoldenSample, ...]:

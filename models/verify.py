@@ -4,11 +4,10 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from rich.markup import escape
@@ -18,7 +17,7 @@ from models.bundle import LABELS_FILE, MANIFEST_FILE, Bundle, read_manifest
 from models.classifier import Classifier, load_network
 from models.edge import EdgeModel
 from models.errors import BundleError, ExitCode
-from models.golden import check_golden, check_golden_edge
+from models.golden import check_golden
 from models.manifest import Variant
 from models.terminal import Console
 from models.text import number_of
@@ -27,6 +26,8 @@ __all__ = ["Aspect", "Check", "Verification", "verify", "verify_and_show", "veri
 
 Progress = Callable[[str], None]
 """Called with what is checked next."""
+
+_Answer = TypeVar("_Answer")
 
 _GOLDEN_FOLDER: Final = "golden/"
 _SUM_TOLERANCE: Final = 1e-3
@@ -161,14 +162,23 @@ def _files(bundle: Bundle, faults: dict[str, str]) -> Iterator[Check]:
         yield Check(Aspect.FILES, name, False, fault)
 
 
+def _found(aspect: Aspect, subject: str, find: Callable[[], str]) -> Check:
+    """A check of what ``find`` says, or of the fault that it raises."""
+    try:
+        return Check(aspect, subject, True, find())
+    except BundleError as error:
+        return Check(aspect, subject, False, str(error))
+
+
 def _labels(bundle: Bundle, faults: dict[str, str]) -> Check:
     if LABELS_FILE in faults:
         return _unchecked(Aspect.LABELS, LABELS_FILE, [LABELS_FILE])
-    try:
+
+    def find() -> str:
         bundle.check_labels()
-    except BundleError as error:
-        return Check(Aspect.LABELS, LABELS_FILE, False, str(error))
-    return Check(Aspect.LABELS, LABELS_FILE, True, f"{len(bundle.manifest.labels)} labels, as in the manifest")
+        return f"{len(bundle.manifest.labels)} labels, as in the manifest"
+
+    return _found(Aspect.LABELS, LABELS_FILE, find)
 
 
 def _model(bundle: Bundle, name: str, variant: Variant, field: str, faults: dict[str, str]) -> Iterator[Check]:
@@ -184,24 +194,21 @@ def _model(bundle: Bundle, name: str, variant: Variant, field: str, faults: dict
         yield Check(Aspect.METADATA, file, False, str(error))
         yield Check(Aspect.GOLDEN, file, None, "not looked at: it cannot be loaded")
         return
-    yield _metadata(bundle, name, file, model, edge=field.startswith("edge"))
+    yield _found(Aspect.METADATA, file, lambda: _metadata(bundle, name, file, model, edge=field.startswith("edge")))
     yield from _promise(model, file)
     if golden_faults := [other for other in faults if other.startswith(_GOLDEN_FOLDER)]:
         yield _unchecked(Aspect.GOLDEN, file, golden_faults)
     else:
-        yield _golden(bundle, file, model)
+        yield _found(Aspect.GOLDEN, file, lambda: f"{_run(file, lambda: check_golden(bundle, model))} agree")
 
 
-def _metadata(bundle: Bundle, variant: str, file: str, model: Classifier | EdgeModel, *, edge: bool) -> Check:
+def _metadata(bundle: Bundle, variant: str, file: str, model: Classifier | EdgeModel, *, edge: bool) -> str:
     if isinstance(model, EdgeModel) != edge:
         wanted = "whole photos" if edge else "squares of pixels"
-        found = f"Expected a model that takes {wanted}, got one of the other kind; export the bundle again."
-        return Check(Aspect.METADATA, file, False, found)
-    try:
-        bundle.check_metadata(model.metadata, variant, file)
-    except BundleError as error:
-        return Check(Aspect.METADATA, file, False, str(error))
-    return Check(Aspect.METADATA, file, True, "as in the manifest")
+        msg = f"Expected a model that takes {wanted}, got one of the other kind; export the bundle again."
+        raise BundleError(msg)
+    bundle.check_metadata(model.metadata, variant, file)
+    return "as in the manifest"
 
 
 def _promise(model: Classifier | EdgeModel, file: str) -> Iterator[Check]:
@@ -210,15 +217,6 @@ def _promise(model: Classifier | EdgeModel, file: str) -> Iterator[Check]:
     if isinstance(model, EdgeModel) and model.metadata.precision is None and spared:
         found = "It spares photos a review but promises no precision (an earlier version made it); export it again."
         yield Check(Aspect.PROMISE, file, False, found)
-
-
-def _golden(bundle: Bundle, file: str, model: Classifier | EdgeModel) -> Check:
-    try:
-        with _only_bundle_errors(file):
-            agreed = check_golden_edge(bundle, model) if isinstance(model, EdgeModel) else check_golden(bundle, model)
-    except BundleError as error:
-        return Check(Aspect.GOLDEN, file, False, str(error))
-    return Check(Aspect.GOLDEN, file, True, f"{agreed} agree")
 
 
 def _unchecked(aspect: Aspect, subject: str, wrong: list[str]) -> Check:
@@ -251,31 +249,28 @@ def _verify_file(path: Path, progress: Progress) -> Verification:
         return Verification(path, None, digest, (Check(Aspect.MODEL, path.name, False, str(error)),))
     metadata = model.metadata
     said = f"{metadata.variant}, {len(metadata.labels)} labels, {metadata.preprocess.size} px"
-    checks = (Check(Aspect.METADATA, path.name, True, said), *_promise(model, path.name), _answer(model, path.name))
+    answer = _found(Aspect.ANSWER, path.name, lambda: _answer(model, path.name))
+    checks = (Check(Aspect.METADATA, path.name, True, said), *_promise(model, path.name), answer)
     return Verification(path, f"{metadata.name}/{metadata.version}", digest, checks)
 
 
-def _answer(model: Classifier | EdgeModel, file: str) -> Check:
+def _answer(model: Classifier | EdgeModel, file: str) -> str:
     """Check that a model gives probabilities for a white photo."""
     size = model.metadata.preprocess.size
     white = np.full((size, size, 3), 255, np.uint8)
-    try:
-        with _only_bundle_errors(file):
-            answered = (
-                model.run(white).probabilities if isinstance(model, EdgeModel) else model.predict(white[np.newaxis])[0]
-            )
-    except BundleError as error:
-        return Check(Aspect.ANSWER, file, False, str(error))
+    if isinstance(model, EdgeModel):
+        answered = _run(file, lambda: model.run(white).probabilities)
+    else:
+        answered = _run(file, lambda: model.predict(white[np.newaxis])[0])
     if not np.isfinite(answered).all() or abs(float(answered.sum()) - 1) > _SUM_TOLERANCE:
-        found = f"Expected probabilities that sum to 1, got {answered.tolist()}; export it again."
-        return Check(Aspect.ANSWER, file, False, found)
-    return Check(Aspect.ANSWER, file, True, "gives probabilities for a white photo")
+        msg = f"Expected probabilities that sum to 1, got {answered.tolist()}; export it again."
+        raise BundleError(msg)
+    return "gives probabilities for a white photo"
 
 
-@contextmanager
-def _only_bundle_errors(file: str) -> Iterator[None]:
+def _run(file: str, ask: Callable[[], _Answer]) -> _Answer:
     try:
-        yield
+        return ask()
     except BundleError:
         raise
     except Exception as error:  # ONNX Runtime's errors share no class of their own

@@ -164,7 +164,7 @@ def _made_up_confidence(run: Path) -> Confidence:
     import keras
     import numpy as np
 
-    from exporter.prove import keras_outputs
+    from exporter.parity import keras_outputs
     from models.statistics.out_of_distribution import DistanceHead
 
     with np.load(run / "export" / "val.npz") as kept:

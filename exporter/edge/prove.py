@@ -17,7 +17,6 @@ from models.preprocess import opened, preprocess, whole_rgb
 
 __all__ = ["EdgeParity", "Flip", "prove_edge"]
 
-
 _NEAR_TIE: Final = 0.02
 """Two classes whose probabilities are this close may change places."""
 _FEW: Final = 500
@@ -130,15 +129,6 @@ def _share(photos: int, flips: tuple[Flip, ...]) -> float:
     return 1.0 - len(flips) / photos if photos else 1.0
 
 
-@dataclass(frozen=True)
-class _Trio:
-    """Scores of one photo, each a batch of one: the edge graph's, the model's decoding in full, and with its spec."""
-
-    edge: Scores
-    full: Scores
-    own: Scores
-
-
 def prove_edge(
     edge: EdgeModel,
     classifier: Classifier,
@@ -156,12 +146,11 @@ def prove_edge(
         max_drop: how many points of accuracy the edge graph may lose against the model with its own spec.
     """
     tried = [_scores(edge, classifier, data) for data in photos]
-    found = {index: scores for index, scores in enumerate(tried) if scores is not None}
-    passed_over = tuple(index for index in range(len(tried)) if index not in found)
-    if not found:
+    passed_over = tuple(index for index, scores in enumerate(tried) if scores is None)
+    indices = [index for index, scores in enumerate(tried) if scores is not None]
+    if not indices:
         return EdgeParity(0, passed_over, np.inf, np.inf, (), (), (), 0, (), (), None, max_drop)
-    indices, trios = list(found), list(found.values())
-    whole, full, own = (_joined([getattr(trio, which) for trio in trios]) for which in ("edge", "full", "own"))
+    whole, full, own = (_joined(scores) for scores in zip(*filter(None, tried), strict=True))
     difference = np.abs(whole.probabilities - full.probabilities).astype(np.float64)
     own_flips = _flips(indices, own, whole, classifier.labels)
     decided = [classifier.decide(scores, top_k=1) for scores in (own, whole)]
@@ -183,7 +172,8 @@ def prove_edge(
     )
 
 
-def _scores(edge: EdgeModel, classifier: Classifier, data: bytes) -> _Trio | None:
+def _scores(edge: EdgeModel, classifier: Classifier, data: bytes) -> tuple[Scores, Scores, Scores] | None:
+    """Of one photo: the edge graph's scores, those of the model's decoding in full, and those with its spec."""
     spec = classifier.metadata.preprocess
     try:
         with opened(data) as image:
@@ -192,11 +182,10 @@ def _scores(edge: EdgeModel, classifier: Classifier, data: bytes) -> _Trio | Non
         own = full if spec.decode is Decode.FULL else preprocess(data, spec)
     except ImageError:
         return None
-    of_full = classifier.score(full[np.newaxis])
-    return _Trio(edge.run(whole).as_scores(), of_full, of_full if own is full else classifier.score(own[np.newaxis]))
+    return edge.run(whole).as_scores(), classifier.score(full[np.newaxis]), classifier.score(own[np.newaxis])
 
 
-def _joined(scores: list[Scores]) -> Scores:
+def _joined(scores: Sequence[Scores]) -> Scores:
     unknown = [score.unknown for score in scores if score.unknown is not None]
     probabilities = np.concatenate([score.probabilities for score in scores])
     return Scores(probabilities, np.concatenate(unknown) if unknown else None)

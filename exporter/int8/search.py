@@ -1,10 +1,10 @@
 """The search for a quantized model that is quick and loses next to nothing."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,31 +14,19 @@ from scipy.special import log_softmax
 from exporter.cost import Drop, drop, speed_gain
 from exporter.graph import check_plain, with_half_weights
 from exporter.int8.quantize import QuantizeError, Quantizer, Ranges, layers_of
-from exporter.options import Advance
-from exporter.prove import onnx_logits
+from exporter.options import Advance, ExportOptions
+from exporter.parity import onnx_scores
+from exporter.training_run import TrainingRun
 from models.photo import evenly
 from models.preprocess import Pixels
 
-__all__ = ["Attempt", "Int8Search", "Wanted", "find_int8", "too_much", "why_refused"]
+__all__ = ["Attempt", "Int8Search", "find_int8", "too_much", "why_refused"]
 
 _FEWEST_PHOTOS: Final = 16
 _MOST_GROUPS: Final = 24
 """Groups in which layers are measured: a hundred layers one by one would take minutes."""
 
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a quantized model must fulfil.
-
-    Attributes:
-        max_drop: points of accuracy that it may lose against float32, on the run's validation photos.
-        min_gain: how many times as fast as float32 it must be, on this machine.
-        weight_bits: see :class:`models.manifest.Quantization`.
-    """
-
-    max_drop: float
-    min_gain: float = 1.0
-    weight_bits: Literal[7, 8] = 7
+_Divergence = Callable[[onnx.ModelProto], float]
 
 
 @dataclass(frozen=True)
@@ -56,10 +44,6 @@ class Attempt:
     float_layers: tuple[str, ...]
     drop: Drop
     gain: float
-
-    def passes(self, wanted: Wanted) -> bool:
-        """Whether it may ship."""
-        return self.drop.points <= wanted.max_drop and self.gain > wanted.min_gain
 
     @property
     def times(self) -> str:
@@ -83,12 +67,7 @@ class Int8Search:
 
 
 def find_int8(
-    model: onnx.ModelProto,
-    training: Pixels,
-    validation: Pixels,
-    labels: npt.NDArray[np.intp],
-    wanted: Wanted,
-    advance: Advance,
+    model: onnx.ModelProto, run: TrainingRun, options: ExportOptions, advance: Advance, min_gain: float = 1.0
 ) -> Int8Search:
     """Quantize a model.
 
@@ -99,39 +78,39 @@ def find_int8(
 
     Args:
         model: ends in ``logits``.
-        training: photos that the network has learned from, ``uint8 (n, S, S, 3)``.
-        validation: photos that it has not, likewise.
-        labels: of these.
-        wanted: what the result must keep to.
+        run: that it was converted of, with training and validation photos.
+        options: what it may cost, and the bits of its weights.
         advance: told what is being done.
+        min_gain: how many times as fast as float32 it must be, on this machine.
 
     Raises:
-        QuantizeError: there are too few training photos, or ONNX Runtime's tools cannot quantize the model.
+        InputError: the run's training photos cannot be read.
+        QuantizeError: there are too few of them, or ONNX Runtime's tools cannot quantize the model.
     """
+    training, reference = run.training_pixels(), model.SerializeToString()
     if len(training) < _FEWEST_PHOTOS:
         msg = f"it takes {_FEWEST_PHOTOS} training photos to quantize with, and the run keeps {len(training)}"
         raise QuantizeError(msg)
-    reference = model.SerializeToString()
-    expected = onnx_logits(reference, validation).probabilities
+    expected, ranged = onnx_scores(reference, run.pixels).probabilities, training[::2]
     attempts: list[Attempt] = []
     with tempfile.TemporaryDirectory() as scratch:
-        photos = training[::2]
-        quantizer = Quantizer(model, photos, wanted.weight_bits, Path(scratch))
+        quantizer = Quantizer(model, ranged, options.weight_bits, Path(scratch))
         if not quantizer.body:
-            return Int8Search(None, (), len(photos))
-        search = _Search(quantizer, _kl_divergence_from(model, training[1::2]), advance)
-        ranges = search.best_ranges()
-        for float_layers in search.left_out(ranges):
-            found = search.quantized(ranges, float_layers)
+            return Int8Search(None, (), len(ranged))
+        divergence = _kl_divergence_from(model, training[1::2])
+        ranges = _best_ranges(quantizer, divergence, advance)
+        for float_layers in _left_out(quantizer, ranges, divergence, advance):
+            found = _quantized(quantizer, ranges, float_layers)
             data = found.SerializeToString()
-            cost = drop(expected, onnx_logits(data, validation).probabilities, labels)
-            attempts.append(Attempt(ranges, float_layers, cost, speed_gain(reference, data, validation)))
-            if attempts[-1].passes(wanted):
-                return Int8Search(found, tuple(attempts), len(photos))
-    return Int8Search(None, tuple(attempts), len(photos))
+            cost = drop(expected, onnx_scores(data, run.pixels).probabilities, run.labels)
+            gain = speed_gain(reference, data, run.pixels)
+            attempts.append(Attempt(ranges, float_layers, cost, gain))
+            if cost.points <= options.max_drop and gain > min_gain:
+                return Int8Search(found, tuple(attempts), len(ranged))
+    return Int8Search(None, tuple(attempts), len(ranged))
 
 
-def _kl_divergence_from(model: onnx.ModelProto, pixels: Pixels) -> Callable[[onnx.ModelProto], float]:
+def _kl_divergence_from(model: onnx.ModelProto, pixels: Pixels) -> _Divergence:
     """What measures how far another model's probabilities are from a model's, without asking who is right.
 
     Args:
@@ -152,70 +131,64 @@ def _kl_divergence_from(model: onnx.ModelProto, pixels: Pixels) -> Callable[[onn
 
 
 def _log_probabilities(model: onnx.ModelProto, pixels: Pixels) -> npt.NDArray[np.float64]:
-    logits = onnx_logits(model.SerializeToString(), pixels).probabilities
+    logits = onnx_scores(model.SerializeToString(), pixels).probabilities
     return np.asarray(log_softmax(logits.astype(np.float64), axis=1))
 
 
-@dataclass(frozen=True)
-class _Search:
-    quantizer: Quantizer
-    divergence: Callable[[onnx.ModelProto], float]
-    advance: Advance
-
-    def quantized(self, ranges: Ranges, float_layers: Sequence[str]) -> onnx.ModelProto:
-        nodes = [name for name in self.quantizer.body if name not in set(float_layers)]
-        model = with_half_weights(self.quantizer.quantize(ranges, nodes))
-        check_plain(model)
-        return model
-
-    def best_ranges(self) -> Ranges:
-        distances: dict[Ranges, float] = {}
-        failures: list[QuantizeError] = []
-        for number, ranges in enumerate(Ranges):
-            self.advance("Finding ranges", number, len(Ranges))
-            try:
-                distances[ranges] = self.divergence(self.quantized(ranges, ()))
-            except QuantizeError as error:
-                failures.append(error)
-        if not distances:
-            raise failures[0]
-        return min(distances, key=lambda ranges: distances[ranges])
-
-    def left_out(self, ranges: Ranges) -> Iterator[tuple[str, ...]]:
-        """Layers that stay in floating point: none at first, then more and more of the sensitive ones."""
-        yield ()
-        layers = self._by_sensitivity(ranges)
-        count = 1
-        while count <= len(layers) // 2:
-            yield tuple(layers[:count])
-            count *= 2
-
-    def _by_sensitivity(self, ranges: Ranges) -> list[str]:
-        """Layers, those first whose rounding alone moves the probabilities most."""
-        layers = layers_of(self.quantizer.folded, self.quantizer.body)
-        starts = evenly(len(layers), _MOST_GROUPS)
-        groups = [layers[start:end] for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)]
-        moved = []
-        for number, group in enumerate(groups):
-            self.advance("Measuring layers", number, len(groups))
-            moved.append(self.divergence(self.quantizer.quantize(ranges, group)))
-        ranked = sorted(range(len(groups)), key=lambda number: -moved[number])
-        return [name for number in ranked for name in groups[number]]
+def _quantized(quantizer: Quantizer, ranges: Ranges, float_layers: Collection[str]) -> onnx.ModelProto:
+    nodes = [name for name in quantizer.body if name not in float_layers]
+    model = with_half_weights(quantizer.quantize(ranges, nodes))
+    check_plain(model)
+    return model
 
 
-def why_refused(search: Int8Search, allowed: float) -> str:
+def _best_ranges(quantizer: Quantizer, divergence: _Divergence, advance: Advance) -> Ranges:
+    distances: dict[Ranges, float] = {}
+    failures: list[QuantizeError] = []
+    for number, ranges in enumerate(Ranges):
+        advance("Finding ranges", number, len(Ranges))
+        try:
+            distances[ranges] = divergence(_quantized(quantizer, ranges, ()))
+        except QuantizeError as error:
+            failures.append(error)
+    if not distances:
+        raise failures[0]
+    return min(distances, key=lambda ranges: distances[ranges])
+
+
+def _left_out(
+    quantizer: Quantizer, ranges: Ranges, divergence: _Divergence, advance: Advance
+) -> Iterator[tuple[str, ...]]:
+    """Layers that stay in floating point: none at first, then more and more of the sensitive ones.
+
+    The most sensitive are those whose rounding alone moves the probabilities most.
+    """
+    yield ()
+    layers = layers_of(quantizer.folded, quantizer.body)
+    starts = evenly(len(layers), _MOST_GROUPS)
+    groups = [layers[start:end] for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)]
+    moved = []
+    for number, group in enumerate(groups):
+        advance("Measuring layers", number, len(groups))
+        moved.append(divergence(quantizer.quantize(ranges, group)))
+    ranked = [name for number in np.argsort(-np.array(moved), kind="stable") for name in groups[number]]
+    count = 1
+    while count <= len(layers) // 2:
+        yield tuple(ranked[:count])
+        count *= 2
+
+
+def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
     """Why a search found no model, for a person; ``allowed`` points of accuracy could have been lost."""
-    if not search.attempts:
+    if not attempts:
         return "it has no layers that integers would make quicker"
-    first, *others = search.attempts
+    first = attempts[0]
     reason = f"{too_much(first.drop, allowed)}; it is {first.times}"
-    if not others:
-        return reason
-    best = min(search.attempts, key=lambda attempt: (attempt.drop.points, -attempt.gain))
-    if best is first:
-        return f"{reason}. Leaving sensitive layers in floating point did not help"
-    layers = f"{len(best.float_layers)} sensitive layers" if len(best.float_layers) > 1 else "a sensitive layer"
-    return f"{reason}. With {layers} in floating point it loses {best.drop.points:.2f} and is {best.times}"
+    best = min(attempts, key=lambda attempt: (attempt.drop.points, -attempt.gain))
+    if best is not first:
+        layers = f"{len(best.float_layers)} sensitive layers" if len(best.float_layers) > 1 else "a sensitive layer"
+        return f"{reason}. With {layers} in floating point it loses {best.drop.points:.2f} and is {best.times}"
+    return f"{reason}. Leaving sensitive layers in floating point did not help" if attempts[1:] else reason
 
 
 def too_much(cost: Drop, allowed: float) -> str:

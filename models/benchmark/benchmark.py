@@ -12,13 +12,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.benchmark.judge import Judged, Judging, Lineup, PhotoSet, find_photos, judge, open_lineup
+from models.benchmark.judge import Judging, Lineup, PhotoSet, find_photos, golden_photos, judge, open_lineup
 from models.benchmark.measure import THOROUGH, Effort, measure
 from models.benchmark.plot import check_matplotlib, plot_record
 from models.benchmark.record import BenchmarkRecord, dump_record, new_record
 from models.errors import InputError
-from models.golden import GOLDEN_FILE
-from models.photo import read_photo
 from models.process import usable_cores
 from models.terminal import Console, rate_text
 from models.text import number_of
@@ -109,7 +107,9 @@ def benchmark(
         BundleError: a model cannot be measured.
         InputError: no photo can be read.
     """
-    judging = _judge(lineup, photos, show)
+    if photos is None and lineup.bundle is not None:
+        photos = golden_photos(lineup.bundle)
+    judging = judge(lineup, photos, partial(show, "Looking at photos")) if photos else None
     measured = measure(
         {one.variant: one.path for one in lineup.contestants if not one.edge},
         lineup.metadata.preprocess.size,
@@ -118,30 +118,6 @@ def benchmark(
         on_turn=partial(show, "Measuring"),
     )
     return new_record(lineup.metadata.name, lineup.metadata.version, measured, judging)
-
-
-def _judge(lineup: Lineup, photos: PhotoSet | None, show: Show) -> Judging | None:
-    if photos is not None:
-        return _judge_on([partial(read_photo, path) for path in photos.paths], lineup, photos.truths, show)
-    bundle = lineup.bundle
-    if bundle is None:
-        return None
-    names = [name for name in bundle.manifest.files if name.startswith("golden/") and name != GOLDEN_FILE]
-    judging = _judge_on([partial(bundle.read, name) for name in names], lineup, None, show)
-    # Agreement as it was found on golden photos, accuracy as it was found at export.
-    known = any(one.accuracy is not None for one in lineup.contestants)
-    files = tuple(
-        Judged(variant=row.variant, file=row.file, accuracy=one.accuracy, agreement=row.agreement)
-        for row, one in zip(judging.files, lineup.contestants, strict=True)
-    )
-    found_on = {"agreement_on": judging.agreement_on and "golden", "accuracy_on": "validation" if known else None}
-    return judging.model_copy(update={**found_on, "files": files})
-
-
-def _judge_on(reads: list[Callable[[], bytes]], lineup: Lineup, truths: tuple[int, ...] | None, show: Show) -> Judging:
-    count = iter(range(1, len(reads) + 1))
-    spec = lineup.metadata.preprocess
-    return judge(lineup.contestants, spec, reads, truths, lambda: show("Looking at photos", next(count), len(reads)))
 
 
 def print_record(record: BenchmarkRecord, console: Console) -> None:

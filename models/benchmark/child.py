@@ -8,9 +8,10 @@ import json
 import resource
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from models.session import bare_session, refuse_telemetry
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["BATCH", "EDGE_PHOTO", "ThreadTimes", "Turn", "TurnFigures", "photo_like"]
+__all__ = ["BATCH", "EDGE_PHOTO", "Turn", "photo_like", "take"]
 
 BATCH: Final = 32
 """Photos a call where throughput is measured."""
@@ -56,32 +57,6 @@ class Turn:
     seconds: float
 
 
-@dataclass(frozen=True)
-class ThreadTimes:
-    """Milliseconds of each call with one photo, and with a batch, on a number of threads."""
-
-    threads: int
-    one_ms: tuple[float, ...]
-    batch_ms: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class TurnFigures:
-    """What came of a turn.
-
-    Attributes:
-        load_ms: milliseconds to read the file and make a session of it.
-        baseline_memory_mb: most that the process held before, with NumPy and ONNX Runtime imported.
-        peak_memory_mb: most that it held until the calls with one photo were over.
-        times: for each number of threads.
-    """
-
-    load_ms: float
-    baseline_memory_mb: float
-    peak_memory_mb: float
-    times: tuple[ThreadTimes, ...]
-
-
 def photo_like(count: int, size: tuple[int, int]) -> _Pixels:
     """Slow waves of colour under a little noise, ``uint8 (count, height, width, 3)``, the same each time."""
     photo, row, column, colour = np.ogrid[:count, : size[0], : size[1], :3]
@@ -91,26 +66,41 @@ def photo_like(count: int, size: tuple[int, int]) -> _Pixels:
     return pixels
 
 
-def _take(turn: Turn) -> TurnFigures:
+def take(turn: Turn) -> dict[str, Any]:
+    """Measure one file in this process.
+
+    Returns:
+        ``load_ms``: milliseconds to read the file and make a session of it; ``baseline_memory_mb``: the most that the
+        process held before, with NumPy and ONNX Runtime imported; ``peak_memory_mb``: the most that it held until the
+        calls with one photo were over; ``speeds``: a :class:`models.benchmark.measure.Speed` for each number of
+        threads.
+    """
     refuse_telemetry()
     import onnxruntime  # noqa: F401 - it is in the baseline
 
     one = photo_like(1, turn.size)[0 if turn.edge else slice(None)]
     baseline = _peak_memory_mb()
-    load_ms, peak, times = 0.0, 0.0, []
+    load_ms, peak, speeds = 0.0, 0.0, []
     for threads in turn.threads:
         began = time.perf_counter()
         session = bare_session(Path(turn.file).read_bytes(), threads)
         load_ms = load_ms or _ms_since(began)
         one_ms = _timed(session, one, turn.calls, turn.seconds)
         peak = peak or _peak_memory_mb()
-        batch = () if turn.edge else _timed(session, photo_like(BATCH, turn.size), turn.batches, turn.seconds)
-        times.append(ThreadTimes(session.get_session_options().intra_op_num_threads, one_ms, batch))
+        batch_ms = [] if turn.edge else _timed(session, photo_like(BATCH, turn.size), turn.batches, turn.seconds)
+        speeds.append(
+            {
+                "threads": threads,
+                "p50_ms": median(one_ms),
+                "p95_ms": float(np.percentile(one_ms, 95, method="higher")),
+                "images_per_s": BATCH * 1000 / median(batch_ms) if batch_ms else None,
+            }
+        )
         del session
-    return TurnFigures(load_ms, baseline, peak, tuple(times))
+    return {"load_ms": load_ms, "baseline_memory_mb": baseline, "peak_memory_mb": peak, "speeds": speeds}
 
 
-def _timed(session: "ort.InferenceSession", image: _Pixels, calls: int, seconds: float) -> tuple[float, ...]:
+def _timed(session: "ort.InferenceSession", image: _Pixels, calls: int, seconds: float) -> list[float]:
     """Milliseconds of each call: at least one."""
     for _ in range(_WARM_UP):
         session.run(None, {"image": image})
@@ -120,7 +110,7 @@ def _timed(session: "ort.InferenceSession", image: _Pixels, calls: int, seconds:
         began = time.perf_counter()
         session.run(None, {"image": image})
         times.append(_ms_since(began))
-    return tuple(times)
+    return times
 
 
 def _ms_since(began: float) -> float:
@@ -139,7 +129,4 @@ def _peak_memory_mb() -> float:
 
 
 if __name__ == "__main__":
-    asked = json.load(sys.stdin)
-    print(
-        json.dumps(asdict(_take(Turn(**{**asked, "size": tuple(asked["size"]), "threads": tuple(asked["threads"])}))))
-    )
+    print(json.dumps(take(Turn(**json.load(sys.stdin)))))

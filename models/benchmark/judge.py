@@ -1,7 +1,8 @@
 """How often each of a bundle's models is right, and how often it predicts what float32 predicts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -14,12 +15,23 @@ from models.bundle import Bundle, open_bundle
 from models.classifier import Classifier, load, load_network
 from models.edge import EdgeModel, load_edge
 from models.errors import BundleError, ImageError, InputError
+from models.golden import GOLDEN_FILE
 from models.manifest import ModelMetadata
-from models.photo import evenly, walk_files
-from models.preprocess import IMAGE_SUFFIXES, PreprocessSpec, opened, preprocess, whole_rgb
+from models.photo import evenly, read_photo, walk_files
+from models.preprocess import IMAGE_SUFFIXES, opened, preprocess, whole_rgb
 from models.statistics.confidence import Probability
 
-__all__ = ["Contestant", "Judged", "Judging", "Lineup", "PhotoSet", "find_photos", "judge", "open_lineup"]
+__all__ = [
+    "Contestant",
+    "Judged",
+    "Judging",
+    "Lineup",
+    "PhotoSet",
+    "find_photos",
+    "golden_photos",
+    "judge",
+    "open_lineup",
+]
 
 PHOTOS: Final = 2000
 """The most photos that are looked at."""
@@ -27,8 +39,6 @@ _REFERENCE: Final = "float32"
 """The variant that the others are held against."""
 _NAMED: Final = 20
 _UNREAD: Final = -1
-
-_Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -94,10 +104,23 @@ def open_lineup(path: Path, threads: int) -> Lineup:
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photos, and the index of each one's label; ``truths`` is none for photos without labels."""
+    """Photos to judge models by.
 
-    paths: tuple[Path, ...]
+    Attributes:
+        kind: given by a person, or the bundle's golden photos.
+        reads: what gives the bytes of each.
+        truths: the index of each one's label; none for photos without labels.
+    """
+
+    kind: Literal["images", "golden"]
+    reads: tuple[Callable[[], bytes], ...]
     truths: tuple[int, ...] | None
+
+
+def golden_photos(bundle: Bundle) -> PhotoSet:
+    """The photos that a bundle carries."""
+    names = [name for name in bundle.manifest.files if name.startswith("golden/") and name != GOLDEN_FILE]
+    return PhotoSet("golden", tuple(partial(bundle.read, name) for name in names), None)
 
 
 def find_photos(folder: Path, labels: tuple[str, ...], limit: int = PHOTOS) -> PhotoSet:
@@ -131,7 +154,8 @@ def find_photos(folder: Path, labels: tuple[str, ...], limit: int = PHOTOS) -> P
     if not photos:
         msg = f"Expected photos in {folder}, found none; name a folder of class folders, or of photos."
         raise InputError(msg)
-    return PhotoSet(tuple(path for path, _ in photos), tuple(truth for _, truth in photos) if classes else None)
+    reads = tuple(partial(read_photo, path) for path, _ in photos)
+    return PhotoSet("images", reads, tuple(truth for _, truth in photos) if classes else None)
 
 
 def _is_photo(path: Path) -> bool:
@@ -178,72 +202,64 @@ class Judging(Record):
     files: Annotated[tuple[Judged, ...], Field(strict=False)]
 
 
-def judge(
-    contestants: Sequence[Contestant],
-    spec: PreprocessSpec,
-    photos: Iterable[Callable[[], bytes]],
-    truths: Sequence[int] | None,
-    on_photo: Callable[[], None] = lambda: None,
-) -> Judging:
-    """Show photos to every model.
+def judge(lineup: Lineup, photos: PhotoSet, show: Callable[[int, int], None]) -> Judging:
+    """Show photos to every model; without labels of their own, a model's accuracy is what the manifest has.
 
     Args:
-        contestants: the models.
-        spec: what makes squares of photos; edge graphs are given the whole photo.
-        photos: what reads each photo's bytes.
-        truths: the index of each photo's label; none where nobody has said.
-        on_photo: told after each photo.
+        lineup: the models.
+        photos: edge graphs are given the whole photo, the others what preprocessing makes of it.
+        show: told after each photo (done, of all).
 
     Raises:
         InputError: no photo could be read.
     """
-    labels = np.array([_labels(contestants, spec, photo, on_photo) for photo in photos], np.int64)
-    labels = labels.reshape(-1, len(contestants))
-    read = labels[:, 0] != _UNREAD
-    if not read.any():
+    rows = []
+    for number, read in enumerate(photos.reads, start=1):
+        rows.append(_labels(lineup, read))
+        show(number, len(photos.reads))
+    labels = np.array(rows, np.int64).reshape(-1, len(lineup.contestants))
+    seen = labels[:, 0] != _UNREAD
+    if not seen.any():
         msg = f"Expected photos to judge by, none of {len(labels):,} could be read; name others with --images."
         raise InputError(msg)
-    right = None if truths is None else np.asarray(truths, np.int64)[read]
-    squares = [col for one, col in zip(contestants, labels[read].T, strict=True) if one.variant == _REFERENCE]
-    reference = squares[0] if squares and not contestants[0].edge else None
+    predicted = list(zip(lineup.contestants, labels[seen].T, strict=True))
+    right = None if photos.truths is None else np.asarray(photos.truths, np.int64)[seen]
+    reference = next((labels for one, labels in predicted if one.variant == _REFERENCE and not one.edge), None)
+    told = photos.kind == "golden" and any(one.accuracy is not None for one in lineup.contestants)
     return Judging(
-        photos=int(read.sum()),
-        unreadable=int((~read).sum()),
-        agreement_on=None if reference is None else "images",
-        accuracy_on=None if right is None else "images",
+        photos=int(seen.sum()),
+        unreadable=int((~seen).sum()),
+        agreement_on=None if reference is None else photos.kind,
+        accuracy_on="images" if right is not None else "validation" if told else None,
         files=tuple(
             Judged(
                 variant=one.variant,
                 file=one.path.name,
-                accuracy=_share(predicted, right),
-                agreement=_share(predicted, reference),
+                accuracy=one.accuracy if photos.kind == "golden" else _share(labels, right),
+                agreement=_share(labels, reference),
             )
-            for one, predicted in zip(contestants, labels[read].T, strict=True)
+            for one, labels in predicted
         ),
     )
 
 
-def _labels(
-    contestants: Sequence[Contestant], spec: PreprocessSpec, photo: Callable[[], bytes], on_photo: Callable[[], None]
-) -> list[int]:
+def _labels(lineup: Lineup, read: Callable[[], bytes]) -> list[int]:
     """Each model's likeliest class, of equal ones the earlier."""
     try:
-        data = photo()
-        whole = square = preprocess(data, spec)
-        if any(one.edge for one in contestants):
+        data = read()
+        whole = square = preprocess(data, lineup.metadata.preprocess)
+        if any(one.edge for one in lineup.contestants):
             with opened(data) as image:
                 whole = np.asarray(whole_rgb(image))
     except ImageError:
-        return [_UNREAD] * len(contestants)
-    finally:
-        on_photo()
+        return [_UNREAD] * len(lineup.contestants)
     return [
         one.network.run(whole).label
         if isinstance(one.network, EdgeModel)
         else int(np.argmax(one.network.predict(square[np.newaxis])[0]))
-        for one in contestants
+        for one in lineup.contestants
     ]
 
 
-def _share(predicted: _Labels, wanted: _Labels | None) -> float | None:
+def _share(predicted: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64] | None) -> float | None:
     return None if wanted is None else float(np.mean(predicted == wanted))

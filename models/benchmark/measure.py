@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.benchmark.child import BATCH, EDGE_PHOTO, ThreadTimes, Turn, TurnFigures
+from models.benchmark.child import EDGE_PHOTO, Turn
 from models.errors import BundleError
 from models.process import python_command, python_environment, usable_cores
 
-__all__ = ["BRIEF", "THOROUGH", "Effort", "Measured", "Record", "Speed", "measure", "take_turn"]
+__all__ = ["BRIEF", "THOROUGH", "Effort", "Figures", "Measured", "Record", "Speed", "measure", "take_turn"]
 
 Figure = Annotated[float, Field(gt=0.0)]
 
@@ -48,7 +47,23 @@ class Speed(Record):
         return None if self.images_per_s is None else self.images_per_s / self.threads
 
 
-class Measured(Record):
+class Figures(Record):
+    """What a file takes; of one turn, or the medians of several.
+
+    Attributes:
+        load_ms: milliseconds to read it, from the disk's cache, and make it ready, with one thread.
+        peak_memory_mb: most memory (10⁶ bytes) of a bare process that loads it and labels photos one by one.
+        baseline_memory_mb: how much of that the process held before: Python, NumPy and ONNX Runtime.
+        speeds: for one thread, then for all.
+    """
+
+    load_ms: Figure
+    peak_memory_mb: Figure
+    baseline_memory_mb: Figure
+    speeds: Annotated[tuple[Speed, ...], Field(min_length=1, strict=False)]
+
+
+class Measured(Figures):
     """One ONNX file.
 
     Attributes:
@@ -56,20 +71,12 @@ class Measured(Record):
         file: its name.
         edge: whether it takes one whole photo a call and resizes inside.
         bytes: its size.
-        load_ms: milliseconds to read it, from the disk's cache, and make it ready, with one thread: the median.
-        peak_memory_mb: most memory (10⁶ bytes) of a bare process that loads it and labels photos one by one.
-        baseline_memory_mb: how much of that the process held before: Python, NumPy and ONNX Runtime.
-        speeds: for one thread, then for all.
     """
 
     variant: str
     file: str
     edge: bool
     bytes: int = Field(ge=1)
-    load_ms: Figure
-    peak_memory_mb: Figure
-    baseline_memory_mb: Figure
-    speeds: Annotated[tuple[Speed, ...], Field(min_length=1, strict=False)]
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ THOROUGH: Final = Effort(rounds=9, calls=200, batches=8, seconds=0.5)
 """For a person who asks."""
 
 
-def take_turn(turn: Turn) -> TurnFigures:
+def take_turn(turn: Turn) -> Figures:
     """Measure one file in a fresh process.
 
     Raises:
@@ -110,17 +117,14 @@ def take_turn(turn: Turn) -> TurnFigures:
         check=False,
     )
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
         why = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
-        why += f": {lines[-1]}" if lines else ""
+        why = ": ".join([why, *done.stderr.strip().splitlines()[-1:]])
         msg = (
             f"Expected to measure {turn.file}, the process that did ended with {why}; "
             "check it with hangtag verify, or export it again."
         )
         raise BundleError(msg)
-    figures = json.loads(done.stdout)
-    times = tuple(ThreadTimes(t["threads"], tuple(t["one_ms"]), tuple(t["batch_ms"])) for t in figures.pop("times"))
-    return TurnFigures(**figures, times=times)
+    return Figures.model_validate_json(done.stdout)
 
 
 def measure(
@@ -130,7 +134,7 @@ def measure(
     effort: Effort = BRIEF,
     threads: Sequence[int] | None = None,
     on_turn: Callable[[int, int], None] = lambda done, total: None,
-    take: Callable[[Turn], TurnFigures] = take_turn,
+    take: Callable[[Turn], Figures] = take_turn,
 ) -> tuple[Measured, ...]:
     """Measure ONNX files on pixels that look like a photo's.
 
@@ -144,44 +148,34 @@ def measure(
         take: what takes a turn.
 
     Returns:
-        A record a file, in the order given, edge graphs last. Each round gives its median and its 95th percentile; a
-        figure is the median of the rounds'.
+        A record a file, in the order given, edge graphs last. Each figure is the median of the rounds'.
 
     Raises:
         BundleError: a file is no model.
     """
-    graphs = [*((variant, path, False) for variant, path in files.items())]
-    graphs += [(variant, path, True) for variant, path in edges.items()]
+    graphs = [(variant, path, edge) for edge, of in ((False, files), (True, edges)) for variant, path in of.items()]
     counts = tuple(threads or sorted({1, usable_cores()}))
-    figures: dict[tuple[str, Path, bool], list[TurnFigures]] = {graph: [] for graph in graphs}
+    turns: dict[tuple[str, Path, bool], list[Figures]] = {graph: [] for graph in graphs}
     # Each graph once a round, every second round backwards: what slows a machine bit by bit slows all alike.
     order = [graph for number in range(effort.rounds) for graph in (reversed(graphs) if number % 2 else graphs)]
     for done, graph in enumerate(order, start=1):
         _, path, edge = graph
         shape = EDGE_PHOTO if edge else (size, size)
-        figures[graph].append(take(Turn(str(path), shape, edge, counts, effort.calls, effort.batches, effort.seconds)))
+        turns[graph].append(take(Turn(str(path), shape, edge, counts, effort.calls, effort.batches, effort.seconds)))
         on_turn(done, len(order))
-    return tuple(_measured(*graph, turns) for graph, turns in figures.items())
-
-
-def _measured(variant: str, path: Path, edge: bool, turns: list[TurnFigures]) -> Measured:
-    return Measured(
-        variant=variant,
-        file=path.name,
-        edge=edge,
-        bytes=path.stat().st_size,
-        load_ms=median(turn.load_ms for turn in turns),
-        peak_memory_mb=median(turn.peak_memory_mb for turn in turns),
-        baseline_memory_mb=median(turn.baseline_memory_mb for turn in turns),
-        speeds=tuple(map(_speed, zip(*(turn.times for turn in turns), strict=True))),
+    return tuple(
+        Measured(variant=variant, file=path.name, edge=edge, bytes=path.stat().st_size, **_medians(taken))
+        for (variant, path, edge), taken in turns.items()
     )
 
 
-def _speed(rounds: Sequence[ThreadTimes]) -> Speed:
-    batches = [median(times.batch_ms) for times in rounds if times.batch_ms]
-    return Speed(
-        threads=rounds[0].threads,
-        p50_ms=median(median(times.one_ms) for times in rounds),
-        p95_ms=median(float(np.percentile(times.one_ms, 95, method="higher")) for times in rounds),
-        images_per_s=BATCH * 1000 / median(batches) if batches else None,
-    )
+def _medians(records: Sequence[Figures] | Sequence[Speed]) -> dict[str, Any]:
+    """Field by field; what is no number (an edge graph's photos a second) is the same in all records."""
+    found: dict[str, Any] = {}
+    for name, first in records[0]:
+        values = [getattr(record, name) for record in records]
+        if name == "speeds":
+            found[name] = tuple(Speed(**_medians(speeds)) for speeds in zip(*values, strict=True))
+        else:
+            found[name] = median(values) if isinstance(first, float) else first
+    return found

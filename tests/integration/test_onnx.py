@@ -9,7 +9,6 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from exporter.parity import compare
 from models.manifest import ModelMetadata
 from models.preprocess import PreprocessSpec
 from models.statistics.out_of_distribution import DistanceHead
@@ -63,7 +62,7 @@ def converted(network: Any) -> Any:
 def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: Any, converted: Any) -> None:
     from exporter.edge.build import edge_graph
     from exporter.graph import add_metadata, with_probabilities
-    from exporter.prove import keras_outputs, onnx_scores
+    from exporter.parity import compare, keras_outputs, onnx_scores
     from models.edge import load_edge
 
     photos, classes = noise(5), max(2, network.output_shape[-1])
@@ -78,26 +77,26 @@ def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: A
         thresholds=(0.5,) * classes,
     )
     model = add_metadata(with_probabilities(converted, 1.0), metadata)
-    expected = keras_outputs(network, photos).scores(1.0, None).probabilities
-    assert np.ptp(expected) > 0.05, "a network that has no opinion proves nothing"
+    expected = keras_outputs(network, photos).scores(1.0, None)
+    assert np.ptp(expected.probabilities) > 0.05, "a network that has no opinion proves nothing"
     for batch in (1, 5):
-        parity = compare(expected, onnx_scores(model, photos, batch).probabilities)
+        parity = compare(expected, onnx_scores(model, photos, batch))
         assert parity.passed, parity
     edge = load_edge(edge_graph(model, metadata.preprocess), "edge.onnx")
-    assert edge.run(photos[0]).probabilities == pytest.approx(expected[0], abs=1e-4)
+    assert edge.run(photos[0]).probabilities == pytest.approx(expected.probabilities[0], abs=1e-4)
 
 
 @pytest.mark.parametrize("network", MATRIX[:3], indirect=True, ids=str)
 def test_it_can_be_quantized(converted: Any, tmp_path: Any) -> None:
     from exporter.graph import check_plain
     from exporter.int8.quantize import Quantizer, Ranges
-    from exporter.prove import onnx_logits
+    from exporter.parity import onnx_scores
 
     quantizer = Quantizer(converted, noise(16), 7, tmp_path)
     quantized = quantizer.quantize(Ranges.MINMAX, quantizer.body)
     check_plain(quantized)
     assert quantized.ByteSize() < 0.5 * converted.ByteSize()
-    assert np.isfinite(onnx_logits(quantized.SerializeToString(), noise(2)).probabilities).all()
+    assert np.isfinite(onnx_scores(quantized.SerializeToString(), noise(2)).probabilities).all()
 
 
 FEATURES = 12
@@ -148,7 +147,7 @@ def session_of(model: onnx.ModelProto) -> ort.InferenceSession:
 
 def both_sides(network: Any, pixels: np.ndarray, unknown: Any, temperature: float = 1.0) -> tuple[Any, Any]:
     from exporter.graph import convert
-    from exporter.prove import keras_outputs
+    from exporter.parity import keras_outputs
 
     session = session_of(convert(network, 32, temperature, unknown))
     got = session.run(["probabilities", "unknown"], {"image": pixels})
@@ -183,7 +182,7 @@ def test_the_output_has_the_name_and_shape_of_the_contract(make_network, pixels)
 
 def test_a_close_centre_among_far_ones_keeps_its_digits(make_network, pixels) -> None:
     """One of the centres is all but the photo's own place, the others are far: a rough search, an exact answer."""
-    from exporter.prove import keras_outputs
+    from exporter.parity import keras_outputs
 
     network, far = make_network(4), head_of(4, background=False, spread=1000.0)
     features = keras_outputs(network, pixels).features.astype(float)

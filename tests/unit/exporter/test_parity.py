@@ -1,14 +1,47 @@
+"""ONNX Runtime against Keras: what agrees, what does not, and how both are run."""
+
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from exporter.parity import class_probabilities, compare, compare_scores, compare_unknown
-from exporter.prove import onnx_scores
-from models.classifier import Scores
+from models.decision import Scores
+from models.manifest import ModelMetadata
+from models.preprocess import PreprocessSpec
+from models.statistics.confidence import UnknownLimit
+from models.statistics.out_of_distribution import DistanceHead
 
 KERAS = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]], np.float32)
+UNKNOWN = np.array([10.0, 20.0, 30.0, -20.0], np.float32)
+
+
+@pytest.fixture(scope="module")
+def parity(make_network):  # loads TensorFlow
+    import exporter.parity
+
+    return exporter.parity
+
+
+@pytest.fixture(scope="module")
+def compare(parity):
+    """Of probabilities alone."""
+    return lambda expected, got, tolerance=1e-4: parity.compare(
+        Scores(expected, None), Scores(got, None), None, tolerance
+    )
+
+
+@pytest.fixture(scope="module")
+def compare_unknown(parity):
+    """Of out-of-distribution scores, whose probabilities are the same."""
+
+    def compared(expected, got, limit):
+        same = np.eye(2, dtype=np.float32)[np.zeros(len(expected), int)]
+        return parity.compare(Scores(same, expected), Scores(same, got), limit).unknown
+
+    return compared
 
 
 def moved(by, photo=0, label=0):
@@ -17,79 +50,92 @@ def moved(by, photo=0, label=0):
     return got
 
 
-def test_equals_agree():
-    parity = compare(KERAS, KERAS.copy())
-    assert parity.passed
-    assert (parity.photos, parity.largest, parity.mean, parity.flips, parity.near_ties) == (3, 0.0, 0.0, (), ())
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize(("by", "passed"), [(0.25, True), (0.251, False), (0.249, True)])
-def test_the_largest_difference_may_reach_the_tolerance(by, passed, sign):
-    parity = compare(KERAS, moved(sign * by, photo=1, label=2), tolerance=float(np.float32(0.1) + np.float32(0.15)))
-    assert parity.largest == pytest.approx(by, abs=1e-6)
-    assert parity.passed is passed
-
-
-def test_the_tolerance_is_a_ten_thousandth():
-    assert compare(KERAS, moved(0.9e-4)).passed
-    assert not compare(KERAS, moved(1.1e-4)).passed
-
-
-def test_the_mean_is_over_every_probability():
-    assert compare(KERAS, moved(0.09)).mean == pytest.approx(0.01)
-
-
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_never_passes(wrong):
-    assert not compare(KERAS, moved(wrong)).passed
-    assert not compare(KERAS, moved(wrong), tolerance=1e9).passed
-
-
-def test_not_a_number_on_both_sides_never_passes():
-    both = moved(np.nan)
-    assert not compare(both, both.copy()).passed
-
-
-def test_no_photos_prove_nothing():
+def test_equals_agree(compare):
+    found = compare(KERAS, KERAS.copy())
+    assert found.passed
+    assert (found.photos, found.largest, found.mean, found.flips, found.near_ties) == (3, 0.0, 0.0, (), ())
     assert not compare(KERAS[:0], KERAS[:0]).passed
 
 
-def test_a_changed_label_is_a_flip():
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("by", "passed"), [(0.9e-4, True), (1.1e-4, False)])
+def test_the_largest_difference_may_reach_the_tolerance(compare, by, passed, sign):
+    found = compare(KERAS, moved(sign * by, photo=1, label=2))
+    assert found.largest == pytest.approx(by, abs=1e-6)
+    assert found.mean == pytest.approx(by / 9, abs=1e-6)
+    assert found.passed is passed
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_never_passes(compare, compare_unknown, wrong):
+    assert not compare(KERAS, moved(wrong)).passed
+    assert not compare(KERAS, moved(wrong), float("inf")).passed
+    assert not compare(moved(wrong), moved(wrong)).passed
+    assert not compare_unknown(UNKNOWN, UNKNOWN * np.array([1, wrong, 1, 1], np.float32), limit=15.0).passed
+    assert not compare_unknown(np.full(1, wrong, np.float32), np.full(1, wrong, np.float32), limit=15.0).passed
+
+
+def test_a_changed_label_is_a_flip(compare):
     got = KERAS[:, [1, 0, 2]]
-    parity = compare(KERAS, got, tolerance=0.01)
-    assert parity.flips == (0, 1, 2)
-    assert parity.changed == tuple(zip(KERAS.argmax(axis=1).tolist(), got.argmax(axis=1).tolist(), strict=True))
-    parity = compare(KERAS[:1], np.array([[0.3, 0.6, 0.1]], np.float32), tolerance=0.2)
-    assert parity.flips == (0,)
-    assert not parity.passed
+    found = compare(KERAS, got, 0.01)
+    assert found.flips == (0, 1, 2)
+    assert found.changed == tuple(zip(KERAS.argmax(axis=1).tolist(), got.argmax(axis=1).tolist(), strict=True))
+    assert not compare(KERAS[:1], np.array([[0.3, 0.6, 0.1]], np.float32), 0.2).passed
 
 
-def test_a_near_tie_may_go_either_way():
-    keras = np.array([[0.40004, 0.4, 0.19996], [0.7, 0.2, 0.1]], np.float32)
-    onnx = np.array([[0.4, 0.40004, 0.19996], [0.7, 0.2, 0.1]], np.float32)
-    parity = compare(keras, onnx)
-    assert parity.flips == ()
-    assert [tie.index for tie in parity.near_ties] == [0]
-    assert parity.near_ties[0].margin == pytest.approx(4e-5, abs=1e-6)
-    assert parity.passed
-
-
-def test_a_near_tie_is_within_twice_the_tolerance_in_keras():
-    keras = np.array([[0.5001, 0.4999], [0.50011, 0.49989]], np.float64)
-    assert [tie.index for tie in compare(keras, keras).near_ties] == [0]
+def test_a_near_tie_is_within_twice_the_tolerance_in_keras_and_may_go_either_way(compare):
+    keras = np.array([[0.4001, 0.3999, 0.2], [0.40011, 0.39989, 0.2]], np.float64)
+    found = compare(keras, keras[:, [1, 0, 2]], 1e-4)
+    assert [tie.index for tie in found.near_ties] == [0]
+    assert found.near_ties[0].margin == pytest.approx(2e-4)
+    assert found.flips == (1,)
 
 
 @given(st.data())
-def test_a_flip_is_never_a_near_tie_and_always_a_changed_label(data):
+def test_a_flip_is_never_a_near_tie_and_always_a_changed_label(compare, data):
     rows = st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3)
     pairs = data.draw(st.lists(st.tuples(rows, rows), min_size=1, max_size=8))
     expected, got = np.array(pairs, np.float32).swapaxes(0, 1)
-    parity = compare(expected, got, data.draw(st.floats(1e-6, 1.0)))
-    ties = {tie.index for tie in parity.near_ties}
+    found = compare(expected, got, data.draw(st.floats(1e-6, 1.0)))
+    ties = {tie.index for tie in found.near_ties}
     changed = set(np.flatnonzero(expected.argmax(axis=1) != got.argmax(axis=1)))
-    assert set(parity.flips) == changed - ties
-    assert not (parity.passed and changed - ties)
+    assert set(found.flips) == changed - ties
+    assert not (found.passed and changed - ties)
+
+
+@pytest.mark.parametrize(("part", "passed"), [(0.0, True), (0.9e-2, True), (-0.9e-2, True), (1.1e-2, False)])
+def test_an_unknown_score_may_be_off_by_a_hundredth_of_its_size(compare_unknown, part, passed):
+    found = compare_unknown(UNKNOWN, UNKNOWN * np.array([1, 1, 1 + part, 1], np.float32), limit=15.0)
+    assert found.passed is passed
+    assert found.largest == pytest.approx(abs(part), abs=1e-6)
+
+
+def test_photos_that_cross_the_limit_are_named_unless_they_are_near_it(compare_unknown):
+    expected = np.array([10.0, 20.0, 15.2, -20.0], np.float32)
+    found = compare_unknown(expected, np.array([16.0, 14.0, 14.9, -20.0], np.float32), limit=15.0)
+    assert (found.crossed, found.near_limit, found.passed) == ((0, 1), (2,), False)
+    found = compare_unknown(expected[2:], np.array([14.9999, -20.0], np.float32) + 0.1, limit=15.0)
+    assert (found.crossed, found.near_limit) == ((), (0,))
+
+
+@given(st.data())
+def test_a_photo_that_crosses_is_never_near_and_always_on_the_other_side(compare_unknown, data):
+    scores = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=8)
+    expected = np.array(data.draw(scores), np.float32)
+    got = np.array(data.draw(st.lists(st.floats(-100, 100, width=32), min_size=len(expected), max_size=len(expected))))
+    limit = data.draw(st.floats(-100, 100, width=32))
+    found = compare_unknown(expected, got.astype(np.float32), limit)
+    other_side = set(np.flatnonzero((expected <= limit) != (got <= limit)))
+    assert set(found.crossed) == other_side - set(found.near_limit)
+    assert not (found.passed and found.crossed)
+
+
+@pytest.mark.parametrize(("unknown", "probabilities", "passed"), [(0, 0, True), (2, 0, False), (0, 0.1, False)])
+def test_all_passes_when_both_do(parity, unknown, probabilities, passed):
+    expected = Scores(KERAS, UNKNOWN[:3])
+    got = Scores(moved(probabilities), UNKNOWN[:3] + np.float32(unknown))
+    assert parity.compare(expected, got, limit=100.0).passed is passed
+    assert parity.compare(expected, got, limit=None).unknown is None
 
 
 @pytest.fixture(scope="module")
@@ -119,74 +165,53 @@ def counting_model():
 @pytest.mark.parametrize(
     ("batch", "sizes"), [(32, [32] * 64 + [6] * 6), (1, [1] * 70), (70, [70] * 70), (99, [70] * 70)]
 )
-def test_photos_are_run_in_batches_and_answered_in_order(counting_model, batch, sizes):
+def test_photos_are_run_in_batches_and_answered_in_order(parity, counting_model, batch, sizes):
     pixels = np.arange(70, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    said = onnx_scores(counting_model, pixels, batch)
+    said = parity.onnx_scores(counting_model, pixels, batch)
     assert said.probabilities[:, 0].tolist() == sizes
     assert said.probabilities[:, 1].tolist() == (np.arange(70) * 12).tolist()
     assert said.unknown is None
 
 
-def test_a_sigmoid_is_the_probability_of_the_second_class():
-    assert class_probabilities(np.array([[0.25], [1.0]], np.float32)).tolist() == [[0.75, 0.25], [0.0, 1.0]]
-    assert class_probabilities(KERAS) is KERAS
+def metadata(temperature=1.0, limit=None):
+    return ModelMetadata(
+        schema_version=1, name="shop", version="20261121T000000Z", variant="float32", labels=("bag", "hat", "shoe"),
+        preprocess=PreprocessSpec(size=32), temperature=temperature, thresholds=(0.5, 0.5, 0.5),
+        unknown=None if limit is None else UnknownLimit(score="distance", limit=limit, kept=0.95),
+    )  # fmt: skip
 
 
-UNKNOWN = np.array([10.0, 20.0, 30.0, -20.0], np.float32)
+@pytest.fixture
+def convert(make_network):
+    from exporter.graph import convert
+
+    return lambda network, *asked: convert(network, 32, *asked).SerializeToString()
 
 
-@pytest.mark.parametrize(("part", "passed"), [(0.0, True), (0.9e-2, True), (-0.9e-2, True), (1.1e-2, False)])
-def test_an_unknown_score_may_be_off_by_a_hundredth_of_its_size(part, passed):
-    got = UNKNOWN * np.array([1, 1, 1 + part, 1], np.float32)
-    parity = compare_unknown(UNKNOWN, got, limit=15.0)
-    assert parity.passed is passed
-    assert parity.largest == pytest.approx(abs(part), abs=1e-6)
+def test_the_model_of_another_network_or_temperature_is_no_proof(parity, convert, make_network, pixels):
+    network = make_network("simple", 3)
+    model = convert(network, 2.0)
+    assert all(found.passed for found in parity.prove(network, model, pixels, metadata(2.0), None))
+    for other, temperature in ((network, 1.9), (make_network("cnn", 3), 2.0)):
+        assert not any(found.passed for found in parity.prove(other, model, pixels, metadata(temperature), None))
+    strict = parity.prove(network, model, pixels, metadata(2.0), None, atol=1e-12)
+    assert [(found.tolerance, found.passed) for found in strict] == [(1e-12, False)] * 2
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_an_unknown_score_that_is_no_number_never_passes(wrong):
-    assert not compare_unknown(UNKNOWN, UNKNOWN * np.array([1, wrong, 1, 1], np.float32), limit=15.0).passed
-    assert not compare_unknown(np.full(1, wrong, np.float32), np.full(1, wrong, np.float32), limit=15.0).passed
+def test_another_unknown_score_is_no_proof(parity, convert, make_network, pixels):
+    network = make_network("cnn", 3)
+    chance = np.random.default_rng(3)
+    head = DistanceHead(*(chance.normal(size=shape).astype(np.float32) for shape in (320, (320, 4), (3, 4), (320, 0))))
+    model = convert(network, 1.0, head)
+    assert all(found.passed for found in parity.prove(network, model, pixels, metadata(1.0, 5.0), head))
+    elsewhere = replace(head, centres=head.centres + np.float32(1.0))
+    many, _ = parity.prove(network, model, pixels, metadata(1.0, 5.0), elsewhere)
+    assert (many.probabilities_passed, many.unknown.passed, many.passed) == (True, False, False)
 
 
-def test_photos_that_cross_the_limit_are_named_unless_they_are_near_it():
-    got = UNKNOWN.copy()
-    got[[0, 2]] = [16.0, 14.0]
-    parity = compare_unknown(UNKNOWN, got, limit=15.0, tolerance=1.0)
-    assert (parity.crossed, parity.near_limit) == ((), (0, 1, 2, 3))
-    parity = compare_unknown(UNKNOWN, got, limit=15.0, tolerance=0.1)
-    assert (parity.crossed, parity.near_limit) == ((0, 2), ())
-    assert not parity.passed
-
-
-def test_a_score_at_the_limit_may_be_on_either_side():
-    expected, got = np.array([15.0001, 30.0], np.float32), np.array([14.9999, 30.0], np.float32)
-    parity = compare_unknown(expected, got, limit=15.0)
-    assert (parity.crossed, parity.near_limit) == ((), (0,))
-    assert parity.passed
-
-
-@given(st.data())
-def test_a_photo_that_crosses_is_never_near_and_always_on_the_other_side(data):
-    scores = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=8)
-    expected = np.array(data.draw(scores), np.float32)
-    got = np.array(data.draw(st.lists(st.floats(-100, 100, width=32), min_size=len(expected), max_size=len(expected))))
-    limit = data.draw(st.floats(-100, 100, width=32))
-    parity = compare_unknown(expected, got.astype(np.float32), limit, data.draw(st.floats(1e-6, 1.0)))
-    other_side = set(np.flatnonzero((expected <= limit) != (got <= limit)))
-    assert set(parity.crossed) == other_side - set(parity.near_limit)
-    assert not (parity.passed and parity.crossed)
-
-
-@pytest.mark.parametrize(("unknown", "probabilities", "passed"), [(0, 0, True), (2, 0, False), (0, 0.1, False)])
-def test_all_passes_when_both_do(unknown, probabilities, passed):
-    expected = Scores(KERAS, UNKNOWN[:3])
-    got = Scores(moved(probabilities), UNKNOWN[:3] + np.float32(unknown))
-    parity = compare_scores(expected, got, limit=100.0)
-    assert parity.unknown is not None
-    assert parity.passed is passed
-    assert compare_scores(expected, got, limit=None).unknown is None
-
-
-def test_what_is_no_number_passes_no_tolerance():
-    assert not compare(KERAS, KERAS * np.nan, float("inf")).passed
+def test_keras_is_asked_for_all_three_ends(parity, make_network, pixels):
+    found = parity.keras_outputs(make_network("cnn", 2), pixels)
+    assert (found.features.shape, found.logits.shape, found.probabilities.shape) == ((5, 320), (5, 2), (5, 1))
+    scores = found.scores(1.0, None)
+    assert scores.probabilities[:, 1] == pytest.approx(found.probabilities[:, 0], abs=1e-6)
+    assert scores.unknown is None

@@ -5,16 +5,18 @@ import pytest
 from rich.console import Console
 
 from exporter.markdown import code, plain, render_markdown
-from exporter.parity import compare
+from models.decision import Scores
 
 
 @pytest.fixture
 def show(make_network):  # loads TensorFlow, which the records import
     from exporter.console import print_proof
+    from exporter.parity import compare
     from exporter.proof import Proof
     from exporter.variant import Refusal
 
-    def shown(many, *refusals):
+    def shown(got, *refusals):
+        many = compare(Scores(KERAS, None), Scores(got, None))
         console = Console(width=160, record=True, file=io.StringIO())
         print_proof(Proof(many, many, 3, refusals=refusals), ("bag", "hat", "shoe"), console)
         return console.export_text()
@@ -27,13 +29,13 @@ OTHER = np.array([[0.2, 0.7, 0.1], [0.3, 0.6, 0.1], [0.1, 0.1, 0.8]], np.float32
 
 
 def test_what_passed_is_ticked(show):
-    text = show[0](compare(KERAS, KERAS))
+    text = show[0](KERAS)
     assert "✓" in text
     assert "✗" not in text
 
 
 def test_flips_are_crossed_and_counted_by_class(show):
-    text = show[0](compare(KERAS, OTHER))
+    text = show[0](OTHER)
     assert "✗" in text
     assert "✓" not in text
     assert "bag → hat: 2" in text
@@ -41,7 +43,7 @@ def test_flips_are_crossed_and_counted_by_class(show):
 
 def test_what_was_refused_is_said_with_the_reason(show):
     shown, refusal = show
-    assert "int8 is left out: it is [slow]." in shown(compare(KERAS, KERAS), refusal("int8", "it is [slow]"))
+    assert "int8 is left out: it is [slow]." in shown(KERAS, refusal("int8", "it is [slow]"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from PIL import Image
 
 from exporter.assemble import golden_photos, to_ort
 from exporter.card import OPERATORS_FILE
-from exporter.prove import onnx_scores
+from exporter.parity import onnx_scores
 from exporter.publish import check_free, check_place, publish, sha256_of
 from models.bundle import open_bundle
 from models.errors import BundleError, InputError

@@ -108,7 +108,7 @@ def test_a_run_that_does_not_know_how_sure_it_is_says_how_to_learn_it(run, spoil
 def test_a_distance_without_its_arrays_says_how_to_make_them(run):
     limit = UnknownLimit(score="distance", limit=1.5, kept=0.95)
     (run / "confidence.json").write_text(SURE.model_copy(update={"unknown": limit}).model_dump_json())
-    with pytest.raises(InputError, match=rf"unknown\.npz.* hangtag train --resume {run} makes them anew"):
+    with pytest.raises(InputError, match=rf"unknown\.npz.* hangtag train --resume {run} makes them"):
         read_training_run(run)
 
 

@@ -13,7 +13,7 @@ from models.bundle import open_bundle
 from models.classifier import Classifier, load
 from models.edge import EdgeModel, load_edge
 from models.errors import BundleError
-from models.golden import GoldenSample, check_golden, check_golden_edge, dump_golden
+from models.golden import GoldenSample, check_golden, dump_golden
 from models.preprocess import opened, whole_rgb
 from models.session import open_session
 
@@ -161,7 +161,7 @@ def with_edge(copy, forge, edge_bytes):
 def test_every_sample_agrees_with_the_edge_graph_that_was_exported(copy, with_edge):
     edge = with_edge()
     samples = json.loads((copy / "golden" / "expected.json").read_text())
-    assert check_golden_edge(open_bundle(copy), edge) == len(samples)
+    assert check_golden(open_bundle(copy), edge) == len(samples)
 
 
 @pytest.mark.parametrize(
@@ -177,22 +177,22 @@ def test_every_sample_agrees_with_the_edge_graph_that_was_exported(copy, with_ed
 def test_an_edge_graph_has_the_tolerance_of_its_variant(copy, with_edge, variant, shift, agrees):
     edge = with_edge(variant, lambda said: said + shift * (said == said.max()))
     if agrees:
-        assert check_golden_edge(open_bundle(copy), edge) > 3
+        assert check_golden(open_bundle(copy), edge) > 3
     else:
         with pytest.raises(BundleError, match="this machine's edge probabilities differ"):
-            check_golden_edge(open_bundle(copy), edge)
+            check_golden(open_bundle(copy), edge)
 
 
 def test_samples_without_the_edge_graphs_probabilities_are_refused(bundle, edge_bytes):
     with pytest.raises(BundleError, match="lacks edge probabilities of float32 for golden/"):
-        check_golden_edge(open_bundle(bundle), load_edge(edge_bytes, "edge.onnx"))
+        check_golden(open_bundle(bundle), load_edge(edge_bytes, "edge.onnx"))
 
 
 def test_a_golden_photo_that_cannot_be_decoded_whole_is_refused(copy, forge, with_edge):
     edge = with_edge()
     forge("golden/transparent.png", b"no photo")
     with pytest.raises(BundleError, match=r"transparent\.png \(transparent\) cannot be decoded on this machine"):
-        check_golden_edge(open_bundle(copy), edge)
+        check_golden(open_bundle(copy), edge)
 
 
 @pytest.fixture
@@ -224,18 +224,18 @@ def state_edge(sure_copy, sure_edge, restate_unknown):
 def test_unknown_scores_of_edge_graphs_have_the_same_tolerance(sure_copy, sure_edge, state_edge, part, agrees):
     state_edge(lambda unknown: {"float32": unknown["float32"] * (1 + part)})
     if agrees:
-        assert check_golden_edge(open_bundle(sure_copy), sure_edge) > 3
+        assert check_golden(open_bundle(sure_copy), sure_edge) > 3
     else:
         with pytest.raises(BundleError, match=r"this machine's edge unknown scores differ by \S+ of their size"):
-            check_golden_edge(open_bundle(sure_copy), sure_edge)
+            check_golden(open_bundle(sure_copy), sure_edge)
 
 
 def test_another_variants_unknown_score_is_not_enough_for_an_edge_graph(sure_copy, sure_edge, state_edge):
     state_edge(lambda unknown: {"int8": unknown["float32"]})
     with pytest.raises(BundleError, match="lacks the edge unknown score of float32 for golden/"):
-        check_golden_edge(open_bundle(sure_copy), sure_edge)
+        check_golden(open_bundle(sure_copy), sure_edge)
 
 
 def test_samples_from_before_edge_graphs_had_unknown_scores_are_checked_too(sure_copy, sure_edge, state_edge):
     state_edge(lambda _: {})
-    assert check_golden_edge(open_bundle(sure_copy), sure_edge) > 3
+    assert check_golden(open_bundle(sure_copy), sure_edge) > 3

@@ -10,9 +10,9 @@ def training(trained):
 @pytest.fixture
 def says():
     """A model's logits, and its unknown scores if it gives some."""
-    from exporter.prove import onnx_logits
+    from exporter.parity import onnx_scores
 
     def ask(model, pixels: np.ndarray):
-        return onnx_logits(model.SerializeToString(), pixels)
+        return onnx_scores(model.SerializeToString(), pixels)
 
     return ask

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -5,23 +6,41 @@ import pytest
 
 from exporter.cost import Drop
 from exporter.int8.quantize import QuantizeError, Ranges
-from exporter.int8.search import Attempt, Int8Search, Wanted, find_int8, why_refused
+from exporter.int8.search import Attempt, find_int8, why_refused
+from exporter.options import ExportOptions
 
 
 def unseen(what, done, total): ...
 
 
 @pytest.fixture(scope="module")
-def search(to_logits, trained, training):
-    def find(wanted, advance=unseen):
-        return find_int8(to_logits, training, trained.pixels, trained.labels, wanted, advance)
+def keep(trained, training, tmp_path_factory):
+    """The run, with so many training photos."""
+
+    def keeping(count):
+        file = tmp_path_factory.mktemp("sample") / "train_sample.npz"
+        np.savez(file, pixels=training[:count], labels=np.zeros(count, int))
+        return replace(trained, sample=file)
+
+    return keeping
+
+
+@pytest.fixture(scope="module")
+def few(keep):
+    return keep(96)
+
+
+@pytest.fixture(scope="module")
+def search(to_logits, few):
+    def find(max_drop, advance=unseen, min_gain=0.0):
+        return find_int8(to_logits, few, ExportOptions(max_drop=max_drop), advance, min_gain)
 
     return find
 
 
 @pytest.fixture(scope="module")
 def passed(search):
-    return search(Wanted(max_drop=100.0, min_gain=0.0))
+    return search(100.0)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +51,7 @@ def told():
 @pytest.fixture(scope="module")
 def refused(search, told):
     """Nobody loses less than all there is to lose."""
-    return search(Wanted(max_drop=-101.0, min_gain=0.0), lambda *step: told.append(step))
+    return search(-101.0, lambda *step: told.append(step))
 
 
 def test_the_first_that_passes_ends_the_search(passed, trained, says):
@@ -54,10 +73,10 @@ def test_a_model_that_costs_too_much_is_refused_after_more_and_more_layers_were_
 
 
 def test_a_model_that_is_no_quicker_is_refused_however_right_it_is(search):
-    assert search(Wanted(max_drop=100.0, min_gain=1e9)).model is None
+    assert search(100.0, min_gain=1e9).model is None
 
 
-def test_the_layer_that_goes_first_is_the_one_that_moves_the_probabilities_most(to_logits, trained, training, tmp_path):
+def test_the_layer_that_goes_first_is_the_one_that_moves_the_probabilities_most(to_logits, few):
     """A network is made in which rounding one layer hurts: one of its weights dwarfs the others of its channel."""
     import onnx
     from onnx import numpy_helper
@@ -69,8 +88,7 @@ def test_the_layer_that_goes_first_is_the_one_that_moves_the_probabilities_most(
     weights = numpy_helper.to_array(array).copy()
     weights[:, 0, 0, 0] = 60 * np.abs(weights).max()
     array.CopyFrom(numpy_helper.from_array(weights, array.name))
-    wanted = Wanted(max_drop=-101.0, min_gain=0.0)
-    found = find_int8(spoiled, training, trained.pixels, trained.labels, wanted, unseen)
+    found = find_int8(spoiled, few, ExportOptions(max_drop=-101.0), unseen, min_gain=0.0)
     assert found.attempts[1].float_layers == (victim.name,)
 
 
@@ -80,9 +98,9 @@ def test_progress_is_told_and_ends_before_its_total(refused, told):
     assert all(0 <= done < total for _, done, total in told)
 
 
-def test_too_few_training_photos_are_refused(to_logits, trained):
+def test_too_few_training_photos_are_refused(to_logits, keep):
     with pytest.raises(QuantizeError, match=r"it takes 16 training photos .* the run keeps 15"):
-        find_int8(to_logits, trained.pixels[:15], trained.pixels, trained.labels, Wanted(0.5), unseen)
+        find_int8(to_logits, keep(15), ExportOptions(), unseen)
 
 
 def attempt(points, gain, *layers):
@@ -94,7 +112,6 @@ FIRST = (
     "it loses 3.00 points of accuracy on 200 validation photos (95%: 2.00 to 4.00; 0.5 are allowed); it is 2.00 times "
     "as fast as float32 in the network"
 )
-NO_HELP = f"{FIRST}. Leaving sensitive layers in floating point did not help"
 
 
 @pytest.mark.parametrize(
@@ -119,4 +136,4 @@ NO_HELP = f"{FIRST}. Leaving sensitive layers in floating point did not help"
     ],
 )
 def test_the_reason_says_what_was_lost_and_what_leaving_layers_alone_came_to(attempts, reason):
-    assert why_refused(Int8Search(None, attempts, 32), 0.5) == reason
+    assert why_refused(attempts, 0.5) == reason

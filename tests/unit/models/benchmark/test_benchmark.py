@@ -100,8 +100,8 @@ def test_a_folder_s_name_is_its_photos_label(photos):
     (photos / "green" / "notes.txt").write_text("no photo")
     (photos / ".thumbnails").mkdir()
     found = find_photos(photos, LABELS)
-    assert [LABELS[truth] for truth in found.truths] == [path.parent.name for path in found.paths]
-    assert len(found.paths) == 6
+    assert [LABELS[truth] for truth in found.truths] == [read.args[0].parent.name for read in found.reads]
+    assert len(found.reads) == 6
 
 
 def test_folders_of_some_labels_will_do(photos):
@@ -110,7 +110,7 @@ def test_folders_of_some_labels_will_do(photos):
 
 def test_a_flat_folder_tells_no_labels(photos):
     found = find_photos(photos / "red", LABELS)
-    assert [path.name for path in found.paths] == ["near.png", "sure.png"]
+    assert [read.args[0].name for read in found.reads] == ["near.png", "sure.png"]
     assert found.truths is None
 
 

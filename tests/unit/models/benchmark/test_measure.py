@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from models.benchmark.child import BATCH, ThreadTimes, Turn, TurnFigures
-from models.benchmark.measure import Effort, measure, take_turn
+from models.benchmark import child
+from models.benchmark.child import Turn
+from models.benchmark.measure import Effort, Figures, Speed, measure, take_turn
 from models.errors import BundleError
 from tests.unit.models.benchmark.colours import QUICK, SIZE, model_bytes
 
@@ -58,8 +59,9 @@ def test_models_take_turns_and_every_second_round_is_backwards(square, edge):
     assert {(turn.edge, turn.size) for turn in turns} == {(False, (SIZE, SIZE)), (True, (640, 480))}
 
 
-def figures(ms: float, load: float = 10.0) -> TurnFigures:
-    return TurnFigures(load, 40.0, 60.0, (ThreadTimes(1, (ms, ms, 3 * ms), (BATCH * ms,)),))
+def figures(ms: float, load: float = 10.0) -> Figures:
+    speed = Speed(threads=1, p50_ms=ms, p95_ms=3 * ms, images_per_s=1000 / ms)
+    return Figures(load_ms=load, baseline_memory_mb=40.0, peak_memory_mb=60.0, speeds=(speed,))
 
 
 def test_one_noisy_round_changes_nothing(square):
@@ -70,9 +72,18 @@ def test_one_noisy_round_changes_nothing(square):
 
 
 @pytest.mark.parametrize(("seconds", "calls"), [(60.0, 5), (0.0, 1)])
-def test_a_turn_ends_with_its_calls_or_with_its_time(square, seconds, calls):
-    (times,) = take_turn(replace(turn_of(square), seconds=seconds)).times
-    assert (len(times.one_ms), len(times.batch_ms)) == (calls, min(calls, 2))
+def test_a_turn_ends_with_its_calls_or_with_its_time(square, monkeypatch, seconds, calls):
+    made = []
+
+    class Session:
+        def run(self, _outputs, inputs):
+            made.append(len(inputs["image"]))
+
+    monkeypatch.setattr(child, "bare_session", lambda data, threads: Session())
+    (speed,) = child.take(replace(turn_of(square), seconds=seconds))["speeds"]
+    warm = 2
+    assert (made.count(1), made.count(child.BATCH)) == (warm + calls, warm + min(calls, 2))
+    assert 0 < speed["p50_ms"] <= speed["p95_ms"]
 
 
 def test_memory_is_of_the_model(square, manifest, tmp_path):

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -180,3 +181,14 @@ def test_scores_that_are_all_nothing_can_be_compared():
 
 def test_scores_that_are_nothing_but_rounding_agree():
     assert relative_difference(np.full(3, 1e-10), np.full(3, -2e-9), 1e-10).max() < 1e-3
+
+
+def test_the_distance_is_that_worked_out_by_hand():
+    """Features of length 5 count as of length 1; both lie 1 from a centre once the mean is off and all is doubled."""
+    features = np.array([[3.0, 4.0], [0.0, -5.0]], np.float32)
+    mean, twice = np.array([0.1, 0.3], np.float32), 2 * np.eye(2, dtype=np.float32)
+    centres = np.array([[1.0, 0.0], [-0.2, -1.6]], np.float32)
+    head = DistanceHead(mean, twice, centres, np.zeros((2, 0), np.float32))
+    assert head.score(features) == pytest.approx([1.0, 1.0])
+    head = replace(head, overall=np.array([[1.0], [0.0]], np.float32))
+    assert head.score(features) == pytest.approx([1.0 - 0.25, 1.0 - 0.01])

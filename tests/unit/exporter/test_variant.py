@@ -13,16 +13,16 @@ def unseen(what, done, total): ...
 
 @pytest.fixture(scope="module")
 def float32(trained, to_logits):
-    from exporter.lighter import Float32
-    from exporter.prove import onnx_logits
+    from exporter.parity import onnx_scores
+    from exporter.variant import Float32
 
-    return Float32(to_logits, onnx_logits(to_logits.SerializeToString(), trained.pixels), trained, VERSION)
+    return Float32(to_logits, onnx_scores(to_logits.SerializeToString(), trained.pixels), trained, VERSION)
 
 
 @pytest.fixture(scope="module")
 def int8(float32):
     """A variant by the bits of its weights, each made once."""
-    from exporter.lighter import make_int8
+    from exporter.variant import make_int8
 
     asked = {7: ExportOptions(max_drop=100.0), 8: ExportOptions(max_drop=100.0, vnni=True)}
     return {bits: make_int8(float32, options, unseen) for bits, options in asked.items()}
@@ -30,7 +30,7 @@ def int8(float32):
 
 @pytest.fixture
 def float16(float32):
-    from exporter.lighter import make_float16
+    from exporter.variant import make_float16
 
     return lambda run=float32.run, **asked: make_float16(replace(float32, run=run), ExportOptions(**asked))
 
@@ -48,7 +48,7 @@ def test_int8_has_a_temperature_thresholds_and_a_limit_of_its_own(int8, trained)
 
 
 def test_its_limit_keeps_as_many_of_the_known_as_it_says(int8, trained):
-    from exporter.prove import onnx_scores
+    from exporter.parity import onnx_scores
 
     made = int8[7]
     unknown = onnx_scores(made.model, trained.pixels).unknown
@@ -64,7 +64,7 @@ def test_the_manifest_says_whether_it_is_safe_without_vnni(int8, bits):
 
 
 def test_float16_takes_half_the_room_and_says_the_same(float16, trained, to_logits):
-    from exporter.prove import onnx_scores
+    from exporter.parity import onnx_scores
     from exporter.variant import finished
 
     made = float16()
