@@ -15,8 +15,8 @@ import numpy as np
 from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 from PIL import Image
 
-from exporter.card import OPERATORS_FILE, bundle_card
 from exporter.load_tensorflow import silent_stderr
+from exporter.markdown import render_markdown
 from exporter.options import ExportOptions
 from exporter.parity import onnx_scores
 from exporter.proof import Proof
@@ -26,6 +26,7 @@ from exporter.variant import FLOAT16, FLOAT32, MadeVariant
 from models.benchmark.measure import Effort, measure
 from models.benchmark.record import BENCHMARK_FILE, BenchmarkRecord, dump_record, new_record
 from models.bundle import LABELS_FILE, labels_text
+from models.decision import precision_text
 from models.edge import load_edge
 from models.errors import ImageError
 from models.golden import GOLDEN_FILE, GoldenSample, dump_golden
@@ -34,10 +35,12 @@ from models.photo import evenly, read_photo
 from models.preprocess import Pixels, PreprocessSpec, opened, preprocess, whole_rgb
 from models.reference_answers import REFERENCE_FILE, ReferenceAnswers, answers_of_probabilities, dump_reference
 
-__all__ = ["GoldenPhotos", "assemble", "golden_photos", "to_ort"]
+__all__ = ["OPERATORS_FILE", "GoldenPhotos", "assemble", "golden_photos", "to_ort"]
 
 PHOTOS: Final = 8
+_CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
+OPERATORS_FILE: Final = "required_operators.config"
 _PARITY_FILE: Final = "parity.json"
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
@@ -121,7 +124,7 @@ def assemble(
         **{name: data for variant in made for name, data in variant.files.items()},
         **(to_ort({name: data for variant in in_ort for name, data in variant.files.items()}) if in_ort else {}),
         LABELS_FILE: labels_text(run.classes),
-        _PARITY_FILE: proof.dump(run.classes),
+        _PARITY_FILE: proof.dump(),
         BENCHMARK_FILE: dump_record(record),
         REFERENCE_FILE: dump_reference({variant.name: _reference(variant, run) for variant in made}),
         **_golden_files(made, photos),
@@ -139,8 +142,22 @@ def assemble(
         accuracy=run.test_accuracy,
         made_with={package: version(package) for package in _PACKAGES},
     )
-    files[_CARD_FILE] = bundle_card(manifest, record, proof).encode()
+    files[_CARD_FILE] = _card(manifest, record, proof).encode()
     return files, manifest.model_copy(update={"files": sha256_of(files)})
+
+
+def _card(manifest: Manifest, record: BenchmarkRecord, proof: Proof) -> str:
+    """What the model is, what it was proved to be, and how to use it anywhere."""
+    mobile = [name for variant in manifest.variants.values() for name in (variant.ort, variant.edge_ort) if name]
+    return render_markdown(
+        _CARD,
+        manifest=manifest,
+        record=record,
+        proof=proof,
+        ort_files=mobile,
+        operators_file=OPERATORS_FILE,
+        precision_text=precision_text,
+    )
 
 
 def to_ort(models: Mapping[str, bytes]) -> dict[str, bytes]:

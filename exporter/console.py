@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,6 @@ from models.terminal import Console
 if TYPE_CHECKING:
     from exporter.export import ExportResult
     from exporter.options import Advance, ExportOptions
-    from exporter.parity import Parity
     from exporter.proof import Proof
     from exporter.variant import MadeVariant
 
@@ -45,16 +43,16 @@ def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json
             result = export_run(run, place, options, advance)
     except DisprovedError as error:
         if as_json:
-            print(json.dumps({"bundle": None, **error.proof.as_json(error.labels)}, indent=1))
+            print(json.dumps({"bundle": None, **error.proof.as_json()}, indent=1))
         else:
-            print_proof(error.proof, error.labels, Console())
+            print_proof(error.proof, Console())
         raise
     except KeyboardInterrupt as error:
         msg = "Stopped; nothing was published."
         raise StoppedError(msg) from error
     if as_json:
         made = {"bundle": str(result.bundle), "sha256": result.digest, "bytes": result.sizes}
-        print(json.dumps({**made, **result.proof.as_json(result.labels)}, indent=1))
+        print(json.dumps({**made, **result.proof.as_json()}, indent=1))
     else:
         _show(result, place)
 
@@ -71,7 +69,7 @@ def _progress() -> Iterator["Advance"]:
 
 def _show(result: "ExportResult", place: Path) -> None:
     console = Console()
-    print_proof(result.proof, result.labels, console)
+    print_proof(result.proof, console)
     sizes = ", ".join(f"{escape(name)} {size / 1e6:.1f} MB" for name, size in result.sizes.items())
     console.print(f"Bundle: [bold]{escape(str(place))}[/bold] ({sizes})", highlight=False)
     console.print(f"SHA-256 {result.digest}", highlight=False, soft_wrap=True)
@@ -81,10 +79,11 @@ def _show(result: "ExportResult", place: Path) -> None:
         console.print(escape(line), highlight=False, style="dim")
 
 
-def print_proof(proof: "Proof", labels: Sequence[str], console: Console) -> None:
-    """Print what was compared, with ✓ and ✗; ``labels`` are the class names."""
+def print_proof(proof: "Proof", console: Console) -> None:
+    """Print what was compared, with ✓ and ✗."""
     console.print(_keras(proof))
-    _print_flips(proof.many, labels, console)
+    for change, count in proof.flips_by_class(proof.many).items():
+        console.print(f"  {escape(change)}: {count}", highlight=False)
     if any(variant.cost for variant in proof.variants):
         console.print(_lighter(proof.variants))
     if any(variant.edge_parity for variant in proof.variants):
@@ -108,12 +107,6 @@ def _keras(proof: "Proof") -> Table:
             row = (f"unknown score\n{name}", f"{parity.photos:,}", f"{unknown.largest:.1e} of size", "", *sides)
             table.add_row(*row, _mark(passed=unknown.passed))
     return table
-
-
-def _print_flips(parity: "Parity", labels: Sequence[str], console: Console) -> None:
-    counts = Counter(f"{labels[expected]} → {labels[got]}" for expected, got in parity.changed)
-    for change, count in counts.most_common():
-        console.print(f"  {escape(change)}: {count}", highlight=False)
 
 
 def _lighter(variants: Sequence["MadeVariant"]) -> Table:

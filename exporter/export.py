@@ -37,14 +37,12 @@ class ExportResult:
     Attributes:
         bundle: the folder.
         proof: that it says what Keras said.
-        labels: class names, in the order of the probabilities.
         sizes: file name → bytes, of the models.
         digest: SHA-256 of the manifest.
     """
 
     bundle: Path
     proof: Proof
-    labels: tuple[str, ...]
     sizes: dict[str, int]
     digest: str
 
@@ -83,8 +81,8 @@ def export_run(
     advance("Comparing with Keras", 0, 1)
     pixels = np.concatenate([photos.pixels, run.pixels])
     many, one = prove(network, float32.model, pixels, metadata, run.unknown_head, options.atol)
-    proof = Proof(many, one, len(photos.raw))
-    proof.check(run.classes)
+    proof = Proof(run.classes, many, one, len(photos.raw))
+    proof.check()
     lighter: list[MadeVariant | Refusal] = []
     if options.int8:
         lighter.append(make_int8(source, options, advance))
@@ -97,12 +95,12 @@ def export_run(
         advance("Comparing edge graphs", 0, 1)
         made = [_with_edge(variant, run, options.max_drop) for variant in made]
     proof = replace(proof, variants=tuple(made))
-    proof.check(run.classes)
+    proof.check()
     advance("Measuring speed", 0, 1)
     files, manifest = assemble(run, made, photos, proof, options)
     publish(place, files, manifest, _check_itself)
     sizes = {name: len(data) for variant in made for name, data in variant.files.items()}
-    return ExportResult(place, proof, run.classes, sizes, open_bundle(place).digest)
+    return ExportResult(place, proof, sizes, open_bundle(place).digest)
 
 
 def _golden(run: TrainingRun, run_path: Path) -> GoldenPhotos:

@@ -20,7 +20,6 @@ __all__ = [
     "OPSET",
     "add_metadata",
     "check_plain",
-    "convert",
     "network_ends",
     "to_logits",
     "with_half_weights",
@@ -32,16 +31,6 @@ _DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _WORTH_HALVING: Final = 4096
 """Arrays with fewer numbers are left alone."""
 _LARGEST_HALF: Final = 65_504.0
-
-
-def convert(
-    network: keras.Model,
-    size: int,
-    temperature: float = 1.0,
-    unknown: DistanceHead | None = None,
-) -> onnx.ModelProto:
-    """Convert a network: :func:`to_logits`, then :func:`with_probabilities`."""
-    return with_probabilities(to_logits(network, size, unknown), temperature)
 
 
 def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = None) -> onnx.ModelProto:

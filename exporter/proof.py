@@ -1,11 +1,11 @@
 """All that was compared before a bundle was published."""
 
 import json
-import math
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from exporter.parity import Parity
 from exporter.variant import MadeVariant, Refusal
@@ -19,12 +19,14 @@ class Proof:
     """What an export was compared with, and how far it agreed.
 
     Attributes:
+        labels: class names, in the order of the probabilities.
         many, one: float32 with Keras, in batches of many photos and of one.
         golden: how many golden samples the bundle carries.
         variants: float32 and the lighter ones, each with its own figures.
         refusals: lighter variants that were wanted and may not ship.
     """
 
+    labels: tuple[str, ...]
     many: Parity
     one: Parity
     golden: int
@@ -37,28 +39,35 @@ class Proof:
         edges = (variant.edge_parity for variant in self.variants)
         return self.many.passed and self.one.passed and all(edge.passed for edge in edges if edge is not None)
 
-    def check(self, labels: Sequence[str]) -> None:
-        """Raise DisprovedError where something does not agree; ``labels`` are the class names, for its figures."""
+    def check(self) -> None:
+        """Raise DisprovedError where something does not agree."""
         if not self.passed:
-            raise DisprovedError(self._disagreement(), self, labels)
+            raise DisprovedError(self._disagreement(), self)
 
-    def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
-        """What ``parity.json`` holds."""
-        shown: dict[str, Any] = _finite(
-            {
-                "schema_version": 1,
-                "passed": self.passed,
-                "keras": {"batches": _shown(self.many, labels), "one_by_one": _shown(self.one, labels)},
-                "golden": self.golden,
-                "variants": {variant.name: _variant(variant) for variant in self.variants},
-                "refused": {refusal.name: asdict(refusal) for refusal in self.refusals},
-            }
-        )
+    def flips_by_class(self, parity: Parity) -> dict[str, int]:
+        """How many photos went from one label to another, as ``bag → hat``, the most frequent first."""
+        counts = Counter(f"{self.labels[expected]} → {self.labels[got]}" for expected, got in parity.changed)
+        return dict(counts.most_common())
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``parity.json`` holds: null for infinity and NaN."""
+        found = {
+            "schema_version": 1,
+            "passed": self.passed,
+            "keras": {"batches": self._shown(self.many), "one_by_one": self._shown(self.one)},
+            "golden": self.golden,
+            "variants": {variant.name: _variant(variant) for variant in self.variants},
+            "refused": {refusal.name: refusal for refusal in self.refusals},
+        }
+        shown: dict[str, Any] = to_jsonable_python(found, inf_nan_mode="null")
         return shown
 
-    def dump(self, labels: Sequence[str]) -> bytes:
+    def dump(self) -> bytes:
         """The contents of ``parity.json``."""
-        return json.dumps(self.as_json(labels), indent=1, allow_nan=False).encode()
+        return json.dumps(self.as_json(), indent=1, allow_nan=False).encode()
+
+    def _shown(self, parity: Parity) -> dict[str, Any]:
+        return {**asdict(parity), "flips_by_class": self.flips_by_class(parity), "passed": parity.passed}
 
     def _disagreement(self) -> str:
         for parity, batches in ((self.many, "in batches"), (self.one, "one by one")):
@@ -72,35 +81,16 @@ class Proof:
 class DisprovedError(ParityError):
     """An export that was compared, and does not agree, with its figures."""
 
-    def __init__(self, message: str, proof: Proof, labels: Sequence[str]) -> None:
+    def __init__(self, message: str, proof: Proof) -> None:
         super().__init__(message)
         self.proof = proof
-        self.labels = tuple(labels)
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """A value as JSON can hold it: null for infinity and NaN."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {key: _finite(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_finite(inner) for inner in value]
-        case _:
-            return value
-
-
-def _shown(parity: Parity, labels: Sequence[str]) -> dict[str, Any]:
-    counts = Counter(f"{labels[expected]} → {labels[got]}" for expected, got in parity.changed)
-    return {**asdict(parity), "flips_by_class": dict(counts.most_common()), "passed": parity.passed}
 
 
 def _variant(variant: MadeVariant) -> dict[str, Any]:
     edge = variant.edge_parity
     return {
         "accuracy": variant.accuracy,
-        "cost": None if variant.cost is None else asdict(variant.cost),
+        "cost": variant.cost,
         "times_as_fast": variant.gain,
         "times_as_fast_with_decoding": variant.whole_gain,
         "unknown_agreement": variant.unknown_agreement,

@@ -15,11 +15,12 @@ from models.preprocess import PreprocessSpec
 
 __all__ = ["OPSET", "PIXELS", "edge_graph", "fit_graph"]
 
-
 OPSET: Final = 18
 _IR_VERSION: Final = 10
 _PREFIX: Final = "fit/"
 """Of every name inside the graph, but for its input and its output."""
+_MODEL: Final = "model/"
+"""Before every name of the model, so that none is also one of the graph before it."""
 PIXELS: Final = "pixels"
 _WHITE: Final = 255
 _CHANNELS: Final = 3
@@ -55,7 +56,8 @@ def _square(nodes: Nodes, spec: PreprocessSpec) -> str:
     shape = nodes.add("Shape", "image")
     height, width = (nodes.slice(shape, nodes.ints(axis), nodes.ints(axis + 1), 0) for axis in (0, 1))
     side = nodes.ints(spec.size)
-    image, rows, columns = "image", _whole(nodes, height, side), _whole(nodes, width, side)
+    rows, columns = (Axis(length=length, first=nodes.ints(0), extent=length, out=side) for length in (height, width))
+    image = "image"
     match spec.fit:
         case Fit.PAD:
             longest = nodes.add("Max", height, width)
@@ -73,10 +75,6 @@ def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
     lower, narrower = (nodes.add("Sub", *before_after) for before_after in (height, width))
     limit = nodes.add("Max", nodes.add("Mul", narrower, nodes.ints(2)), nodes.ints(0))
     return nodes.add("Squeeze", nodes.add("Greater", lower, limit))
-
-
-def _whole(nodes: Nodes, length: str, out: str) -> Axis:
-    return Axis(length=length, first=nodes.ints(0), extent=length, out=out)
 
 
 def _inside(nodes: Nodes, length: str, longest: str, side: str) -> str:
@@ -112,10 +110,6 @@ def _middle(nodes: Nodes, height: str, width: str, side: str) -> tuple[str, Axis
     return image, axes[0], axes[1]
 
 
-_MODEL: Final = "model/"
-"""Before every name of the model, so that none is also one of the graph before it."""
-
-
 def edge_graph(model: bytes, spec: PreprocessSpec) -> bytes:
     """Put resizing and fitting before a model, and the answer after it.
 
@@ -134,12 +128,13 @@ def edge_graph(model: bytes, spec: PreprocessSpec) -> bytes:
     _check_fits(inner, spec)
     inner = compose.add_prefix(inner, _MODEL)
     fit = fit_graph(spec).graph
-    answer = _Answer(inner.graph, _rules_of(inner))
+    answer = Nodes("answer/")
+    outputs = _answer(answer, inner.graph, _rules_of(inner))
     graph = helper.make_graph(
         [*fit.node, helper.make_node("Identity", [PIXELS], [f"{_MODEL}image"]), *inner.graph.node, *answer.nodes],
         inner.graph.name,
         fit.input,
-        answer.outputs,
+        outputs,
         [*fit.initializer, *inner.graph.initializer, *answer.constants],
         sparse_initializer=inner.graph.sparse_initializer,
     )
@@ -171,52 +166,40 @@ def _shape(value: onnx.ValueInfoProto) -> list[int | str]:
     return [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
 
 
-class _Answer:
-    """What is made of the outputs that a model has for a batch of one photo."""
+def _answer(nodes: Nodes, graph: onnx.GraphProto, rules: ModelMetadata) -> list[onnx.ValueInfoProto]:
+    """Make an answer of the outputs that a model has for a batch of one photo; ``nodes`` are added to."""
+    given = {value.name.removeprefix(_MODEL): value for value in graph.output}
+    probabilities = _squeezed(nodes, given["probabilities"])
+    label = nodes.add("ArgMax", probabilities, axis=0, keepdims=0, select_last_index=0)
+    confidence = nodes.add("Gather", probabilities, label, axis=0)
+    unknown = _squeezed(nodes, given["unknown"]) if "unknown" in given else None
+    outputs = {
+        "label": (label, TensorProto.INT64, []),
+        "confidence": (confidence, TensorProto.FLOAT, []),
+        "probabilities": (probabilities, TensorProto.FLOAT, _shape(given["probabilities"])[1:]),
+        **({} if unknown is None else {"unknown": (unknown, TensorProto.FLOAT, [])}),
+        "review": (_review(nodes, label, confidence, unknown, rules), TensorProto.BOOL, []),
+    }
+    nodes.nodes += [helper.make_node("Identity", [value], [name]) for name, (value, _, _) in outputs.items()]
+    return [helper.make_tensor_value_info(name, dtype, shape) for name, (_, dtype, shape) in outputs.items()]
 
-    def __init__(self, graph: onnx.GraphProto, rules: ModelMetadata) -> None:
-        self._nodes = Nodes("answer/")
-        given = {value.name.removeprefix(_MODEL): value for value in graph.output}
-        self.outputs: list[onnx.ValueInfoProto] = []
-        probabilities = self._squeezed(given["probabilities"])
-        label = self._nodes.add("ArgMax", probabilities, axis=0, keepdims=0, select_last_index=0)
-        self._give("label", label, TensorProto.INT64, [])
-        confidence = self._nodes.add("Gather", probabilities, label, axis=0)
-        self._give("confidence", confidence, TensorProto.FLOAT, [])
-        self._give("probabilities", probabilities, TensorProto.FLOAT, _shape(given["probabilities"])[1:])
-        unknown = self._squeezed(given["unknown"]) if "unknown" in given else None
-        if unknown is not None:
-            self._give("unknown", unknown, TensorProto.FLOAT, [])
-        self._give("review", self._review(label, confidence, unknown, rules), TensorProto.BOOL, [])
 
-    @property
-    def nodes(self) -> list[onnx.NodeProto]:
-        return self._nodes.nodes
+def _review(nodes: Nodes, label: str, confidence: str, unknown: str | None, rules: ModelMetadata) -> str:
+    """As :class:`models.decision.Rules` has it: what is no number is within no limit."""
+    thresholds = [np.inf if threshold is None else threshold for threshold in rules.thresholds]
+    needed = nodes.add("Gather", nodes.constant(thresholds, np.float32), label, axis=0)
+    sure = nodes.add("GreaterOrEqual", confidence, needed)
+    if unknown is not None and rules.unknown is not None:
+        limit = nodes.constant(rules.unknown.limit, np.float64)
+        known = nodes.add("LessOrEqual", nodes.cast(unknown, TensorProto.DOUBLE), limit)
+        sure = nodes.add("And", sure, known)
+    return nodes.add("Not", sure)
 
-    @property
-    def constants(self) -> list[onnx.TensorProto]:
-        return self._nodes.constants
 
-    def _review(self, label: str, confidence: str, unknown: str | None, rules: ModelMetadata) -> str:
-        """As :class:`models.decision.Rules` has it: what is no number is within no limit."""
-        thresholds = [np.inf if threshold is None else threshold for threshold in rules.thresholds]
-        needed = self._nodes.add("Gather", self._nodes.constant(thresholds, np.float32), label, axis=0)
-        sure = self._nodes.add("GreaterOrEqual", confidence, needed)
-        if unknown is not None and rules.unknown is not None:
-            limit = self._nodes.constant(rules.unknown.limit, np.float64)
-            known = self._nodes.add("LessOrEqual", self._nodes.cast(unknown, TensorProto.DOUBLE), limit)
-            sure = self._nodes.add("And", sure, known)
-        return self._nodes.add("Not", sure)
-
-    def _squeezed(self, value: onnx.ValueInfoProto) -> str:
-        one = self._nodes.add("Squeeze", value.name, self._nodes.ints(0))
-        return (
-            one if value.type.tensor_type.elem_type == TensorProto.FLOAT else self._nodes.cast(one, TensorProto.FLOAT)
-        )
-
-    def _give(self, name: str, value: str, dtype: int, shape: list[int | str]) -> None:
-        self._nodes.nodes.append(helper.make_node("Identity", [value], [name]))
-        self.outputs.append(helper.make_tensor_value_info(name, dtype, shape))
+def _squeezed(nodes: Nodes, value: onnx.ValueInfoProto) -> str:
+    one = nodes.add("Squeeze", value.name, nodes.ints(0))
+    is_float = value.type.tensor_type.elem_type == TensorProto.FLOAT
+    return one if is_float else nodes.cast(one, TensorProto.FLOAT)
 
 
 def _checked(inner: onnx.ModelProto, graph: onnx.GraphProto) -> bytes:

@@ -24,10 +24,10 @@ from models.preprocess import Pixels
 
 __all__ = ["QuantizeError", "Quantizer", "Ranges", "body_nodes", "layers_of"]
 
-
 _WEIGHTY: Final = frozenset({"Conv", "MatMul", "Gemm"})
 _QUANTIZED: Final = ("Conv", "MatMul", "Gemm", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")
 """Operators for which ONNX Runtime has integer kernels that pay."""
+_AT_ONCE: Final = 8
 
 
 def body_nodes(model: onnx.ModelProto) -> list[str]:
@@ -79,9 +79,6 @@ def _descendants(model: onnx.ModelProto, sources: Iterable[onnx.NodeProto]) -> s
     return found
 
 
-_AT_ONCE: Final = 8
-
-
 class QuantizeError(ParityError):
     """A model that ONNX Runtime's tools cannot quantize."""
 
@@ -94,12 +91,6 @@ class Ranges(StrEnum):
 
     PERCENTILE = "percentile"
     MINMAX = "minmax"
-
-
-_METHODS: Final = {
-    Ranges.PERCENTILE: CalibrationMethod.Percentile,
-    Ranges.MINMAX: CalibrationMethod.MinMax,
-}
 
 
 class Quantizer:
@@ -157,7 +148,7 @@ class Quantizer:
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in set(nodes)],
-                calibrate_method=_METHODS[ranges],
+                calibrate_method=CalibrationMethod.MinMax if ranges is Ranges.MINMAX else CalibrationMethod.Percentile,
                 calibration_cache_path=self._scratch / f"{ranges}.json",
                 extra_options={"CalibStridedMinMax": min(_AT_ONCE, len(self._pixels))},
             )

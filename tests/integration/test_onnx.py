@@ -12,6 +12,7 @@ import pytest
 from models.manifest import ModelMetadata
 from models.preprocess import PreprocessSpec
 from models.statistics.out_of_distribution import DistanceHead
+from tests.keras_to_onnx import convert
 
 SIZE = 64
 LONG = [
@@ -146,7 +147,6 @@ def session_of(model: onnx.ModelProto) -> ort.InferenceSession:
 
 
 def both_sides(network: Any, pixels: np.ndarray, unknown: Any, temperature: float = 1.0) -> tuple[Any, Any]:
-    from exporter.graph import convert
     from exporter.parity import keras_outputs
 
     session = session_of(convert(network, 32, temperature, unknown))
@@ -167,7 +167,6 @@ def test_onnx_runtime_says_what_numpy_says(make_network, pixels, classes: int, k
 
 
 def test_the_output_has_the_name_and_shape_of_the_contract(make_network, pixels) -> None:
-    from exporter.graph import convert
 
     session = session_of(convert(make_network(3), 32, 1.0, head_of(3, background=True)))
     assert [(end.name, end.type, end.shape) for end in (*session.get_inputs(), *session.get_outputs())] == [
@@ -194,7 +193,6 @@ def test_a_close_centre_among_far_ones_keeps_its_digits(make_network, pixels) ->
 
 
 def test_thousands_of_classes_need_no_tensor_of_all_differences(make_network, pixels) -> None:
-    from exporter.graph import convert
 
     classes = 3000
     head = head_of(classes, background=False)

@@ -8,6 +8,7 @@ from exporter.graph import with_half_weights
 from models.errors import ParityError
 from models.manifest import METADATA_KEY, ModelMetadata, parse_metadata
 from models.preprocess import PreprocessSpec
+from tests.keras_to_onnx import convert
 
 
 @pytest.fixture(scope="module", params=[("simple", 2), ("simple", 5), ("cnn", 2), ("cnn", 5)], ids=str)
@@ -17,8 +18,6 @@ def network(request, make_network):
 
 @pytest.fixture(scope="module")
 def model(network):
-    from exporter.graph import convert
-
     return convert(network, 32)
 
 
@@ -68,8 +67,6 @@ def test_the_opset_is_18_and_nothing_else_is_needed(model):
 def test_logits_are_divided_by_the_temperature(network, pixels, temperature):
     import keras
 
-    from exporter.graph import convert
-
     before = keras.Model(network.inputs, network.get_layer("logits").output)
     logits = np.asarray(before([pixels.astype(np.float32)]))
     columns = np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
@@ -81,8 +78,6 @@ def test_logits_are_divided_by_the_temperature(network, pixels, temperature):
 def test_a_layer_that_onnx_does_not_have_is_refused(make_network):
     import keras
     import tensorflow as tf
-
-    from exporter.graph import convert
 
     class Strange(keras.layers.Layer):
         def call(self, x):

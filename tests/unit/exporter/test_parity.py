@@ -13,6 +13,7 @@ from models.manifest import ModelMetadata
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import UnknownLimit
 from models.statistics.out_of_distribution import DistanceHead
+from tests.keras_to_onnx import convert
 
 KERAS = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]], np.float32)
 UNKNOWN = np.array([10.0, 20.0, 30.0, -20.0], np.float32)
@@ -181,16 +182,9 @@ def metadata(temperature=1.0, limit=None):
     )  # fmt: skip
 
 
-@pytest.fixture
-def convert(make_network):
-    from exporter.graph import convert
-
-    return lambda network, *asked: convert(network, 32, *asked).SerializeToString()
-
-
-def test_the_model_of_another_network_or_temperature_is_no_proof(parity, convert, make_network, pixels):
+def test_the_model_of_another_network_or_temperature_is_no_proof(parity, make_network, pixels):
     network = make_network("simple", 3)
-    model = convert(network, 2.0)
+    model = convert(network, 32, 2.0).SerializeToString()
     assert all(found.passed for found in parity.prove(network, model, pixels, metadata(2.0), None))
     for other, temperature in ((network, 1.9), (make_network("cnn", 3), 2.0)):
         assert not any(found.passed for found in parity.prove(other, model, pixels, metadata(temperature), None))
@@ -198,11 +192,11 @@ def test_the_model_of_another_network_or_temperature_is_no_proof(parity, convert
     assert [(found.tolerance, found.passed) for found in strict] == [(1e-12, False)] * 2
 
 
-def test_another_unknown_score_is_no_proof(parity, convert, make_network, pixels):
+def test_another_unknown_score_is_no_proof(parity, make_network, pixels):
     network = make_network("cnn", 3)
     chance = np.random.default_rng(3)
     head = DistanceHead(*(chance.normal(size=shape).astype(np.float32) for shape in (320, (320, 4), (3, 4), (320, 0))))
-    model = convert(network, 1.0, head)
+    model = convert(network, 32, 1.0, head).SerializeToString()
     assert all(found.passed for found in parity.prove(network, model, pixels, metadata(1.0, 5.0), head))
     elsewhere = replace(head, centres=head.centres + np.float32(1.0))
     many, _ = parity.prove(network, model, pixels, metadata(1.0, 5.0), elsewhere)

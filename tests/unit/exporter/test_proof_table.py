@@ -18,7 +18,7 @@ def show(make_network):  # loads TensorFlow, which the records import
     def shown(got, *refusals):
         many = compare(Scores(KERAS, None), Scores(got, None))
         console = Console(width=160, record=True, file=io.StringIO())
-        print_proof(Proof(many, many, 3, refusals=refusals), ("bag", "hat", "shoe"), console)
+        print_proof(Proof(("bag", "hat", "shoe"), many, many, 3, refusals=refusals), console)
         return console.export_text()
 
     return shown, Refusal

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporter.assemble import golden_photos, to_ort
-from exporter.card import OPERATORS_FILE
+from exporter.assemble import OPERATORS_FILE, golden_photos, to_ort
 from exporter.parity import onnx_scores
 from exporter.publish import check_free, check_place, publish, sha256_of
 from models.bundle import open_bundle
