@@ -65,13 +65,9 @@ def drop(reference: npt.NDArray[np.floating], got: npt.NDArray[np.floating], lab
 
 
 def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _ROUNDS) -> float:
-    """Run two ONNX files in turns, on one thread each, on 32 photos; ``rounds`` after one that does not count.
+    """Run two ONNX files in turns on one thread each, ``rounds`` times after one that does not count.
 
-    Args:
-        reference: an ONNX file.
-        other: another that takes the same photos.
-        pixels: ``uint8 (n, S, S, 3)``, at least one photo; they are repeated to a batch of 32.
-        rounds: how many turns.
+    They take ``pixels``, ``uint8 (n, S, S, 3)``, at least one photo, repeated to a batch of 32.
 
     Returns:
         The median of the ratios of their times; above 1 where the other is faster.

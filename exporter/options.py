@@ -21,8 +21,8 @@ class ExportOptions:
     """What is made in addition to ``model.onnx``, and its limits.
 
     Attributes:
-        int8: a variant that computes with 8-bit integers, if it loses next to nothing and is quicker.
-        float16: a variant whose weights take half the room.
+        int8, float16: variants that compute with 8-bit integers, if that is quicker, and whose weights take half the
+            room; they ship if they lose next to nothing.
         edge: of each variant a graph that takes one photo of any size.
         ort: of each of these files (float16 has none) another in ONNX Runtime's own format, for its mobile build.
         vnni: whether int8 need only be right on processors with VNNI or the like.

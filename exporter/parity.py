@@ -151,7 +151,7 @@ def prove(
         network: Keras's.
         model: the ONNX file.
         pixels: ``uint8 (n, S, S, 3)``, at least one photo.
-        metadata: of the model: its temperature, and the limit of its out-of-distribution score.
+        metadata: of the ONNX file: its temperature, and the limit of its out-of-distribution score.
         unknown: what that score is; none where it has none.
         atol: the largest difference of a probability that passes.
 
@@ -186,11 +186,7 @@ def _check_last_layer(outputs: KerasOutputs) -> None:
 def compare(expected: Scores, got: Scores, limit: float | None = None, tolerance: float = TOLERANCE) -> Parity:
     """Compare Keras's scores of some photos with ONNX Runtime's; not-a-number never passes.
 
-    Args:
-        expected: Keras's.
-        got: ONNX Runtime's, of the same photos.
-        limit: above which a photo's out-of-distribution score sends it to review; none where there is no such score.
-        tolerance: the largest difference of a probability that passes.
+    Probabilities may differ by ``tolerance``; a photo with an out-of-distribution score above ``limit`` goes to review.
     """
     wanted = expected.probabilities
     difference = np.abs(wanted - got.probabilities)

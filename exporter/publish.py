@@ -15,22 +15,14 @@ __all__ = ["check_free", "check_place", "publish", "sha256_of"]
 
 
 def check_free(place: Path) -> None:
-    """Refuse to write over anything.
-
-    Raises:
-        InputError: something is there.
-    """
+    """Raise InputError if something is there: a bundle is never written over."""
     if os.path.lexists(place):
         msg = f"{place} exists, and a bundle is never overwritten; pass another --out, or delete it."
         raise InputError(msg)
 
 
 def check_place(place: Path) -> None:
-    """Refuse a place that cannot be written to, before the work and not after it.
-
-    Raises:
-        InputError: something is there, or nothing can be made there.
-    """
+    """Raise InputError if something is there, or nothing can be made there: before the work, and not after it."""
     check_free(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -49,13 +41,10 @@ def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: 
     """Write a bundle beside its place, then rename it into it.
 
     Args:
-        place: where the bundle will be; nothing may be there.
+        place: where the bundle will be; InputError if something is there.
         files: name → contents, without the manifest.
         manifest: lists each of them.
         check: called with the whole bundle before it is in its place; what it raises keeps it from getting there.
-
-    Raises:
-        InputError: something is there.
     """
     check_free(place)
     try:

@@ -27,10 +27,7 @@ _CHANNELS: Final = 3
 
 
 def fit_graph(spec: PreprocessSpec) -> onnx.ModelProto:
-    """The graph of one spec.
-
-    Args:
-        spec: its size and its fit; the photo is decoded already.
+    """The graph of a spec's size and fit; the photo is decoded already.
 
     Returns:
         Input ``image``, ``uint8 [height, width, 3]``: upright, opaque sRGB, of any size. Output ``pixels``, ``uint8

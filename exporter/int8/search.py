@@ -111,14 +111,9 @@ def find_int8(
 
 
 def _kl_divergence_from(model: onnx.ModelProto, pixels: Pixels) -> _Divergence:
-    """What measures how far another model's probabilities are from a model's, without asking who is right.
+    """What gives a model's mean Kullback-Leibler divergence from this one, in nats; infinity for what is no number.
 
-    Args:
-        model: computes in floating point, and ends in ``logits``, as the others do.
-        pixels: photos that no range was found on, ``uint8 (n, S, S, 3)``, at least one.
-
-    Returns:
-        Gives a model's mean Kullback-Leibler divergence in nats; infinity for what is no number.
+    It does not ask who is right. The photos ``uint8 (n, S, S, 3)`` are such that no range was found on.
     """
     expected = _log_probabilities(model, pixels)
 

@@ -17,13 +17,12 @@ def export_run(make_network):  # loads TensorFlow
     return export_run
 
 
-def test_a_run_becomes_a_bundle_that_says_what_keras_says(export_run, make_network, make_run, tmp_path):
-    network = make_network("simple", 3)
-    run = make_run(network)
+def test_a_run_becomes_a_bundle_that_says_what_the_run_and_keras_say(export_run, make_network, make_run, tmp_path):
+    network, classes = make_network("simple", 3), ("bag", "<script>", "| hat |")
+    run = make_run(network, classes)
     (run / "evaluation.json").write_text('{"test": {"accuracy": 0.5}}')
     result = export_run(run, tmp_path / "bundle")
-    assert result.bundle == tmp_path / "bundle"
-    proof = result.proof
+    proof, manifest = result.proof, open_bundle(tmp_path / "bundle").manifest
     assert proof.passed
     assert proof.golden == len(json.loads((result.bundle / "golden" / "expected.json").read_text())) > 3
     assert result.sizes == {"model.onnx": (result.bundle / "model.onnx").stat().st_size}
@@ -31,16 +30,11 @@ def test_a_run_becomes_a_bundle_that_says_what_keras_says(export_run, make_netwo
         pixels = kept["pixels"]
     assert proof.many.photos == len(pixels) + proof.golden
     assert np.abs(load(result.bundle).predict(pixels) - network.predict(pixels, verbose=0)).max() <= 1e-4
-
-
-def test_the_manifest_says_what_the_run_said(export_run, make_network, make_run, tmp_path):
-    run = make_run(make_network("simple", 3))
-    (run / "evaluation.json").write_text('{"test": {"accuracy": 0.5}}')
-    manifest = open_bundle(export_run(run, tmp_path / "bundle").bundle).manifest
-    assert (manifest.name, manifest.arch, manifest.labels) == ("shop", "simple", ("bag", "hat", "shoe"))
+    assert (manifest.name, manifest.arch, manifest.labels) == ("shop", "simple", classes)
     assert (manifest.accuracy, manifest.preprocess.size) == (0.5, 32)
     assert {"tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "pillow"} <= set(manifest.made_with)
-    assert (tmp_path / "bundle" / "labels.txt").read_text() == "bag\nhat\nshoe\n"
+    assert (result.bundle / "labels.txt").read_text() == "".join(f"{name}\n" for name in classes)
+    assert "bag, \\<script\\>, \\| hat \\|" in (result.bundle / "README.md").read_text()
 
 
 def test_a_binary_run_becomes_a_bundle_of_two_columns(export_run, make_network, make_run, tmp_path, pixels):
@@ -192,9 +186,3 @@ def test_a_class_name_with_a_line_separator_is_published_whole_or_not_at_all(
         assert nowhere_but(run, tmp_path)
     else:
         assert load(bundle).labels[2] == "shoe\u2028sock"
-
-
-def test_a_class_name_means_nothing_but_itself_in_the_card(export_run, make_network, make_run, tmp_path):
-    run = make_run(make_network("simple", 3), ("bag", "<script>", "| hat |"))
-    card = (export_run(run, tmp_path / "bundle").bundle / "README.md").read_text()
-    assert "bag, \\<script\\>, \\| hat \\|" in card

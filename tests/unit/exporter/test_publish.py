@@ -1,4 +1,3 @@
-import hashlib
 import os
 import stat
 from io import BytesIO
@@ -9,7 +8,7 @@ from PIL import Image
 
 from exporter.assemble import OPERATORS_FILE, golden_photos, to_ort
 from exporter.parity import onnx_scores
-from exporter.publish import check_free, check_place, publish, sha256_of
+from exporter.publish import check_place, publish
 from models.bundle import open_bundle
 from models.errors import BundleError, InputError
 from models.preprocess import PreprocessSpec, preprocess
@@ -88,21 +87,6 @@ def test_a_place_that_cannot_be_is_an_input_error(tmp_path, manifest, place):
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208 - names
 
 
-def test_a_free_place_is_free(tmp_path):
-    check_free(tmp_path / "shop")
-
-
-def test_a_place_that_is_taken_is_refused_with_a_way_out(tmp_path):
-    with pytest.raises(InputError, match="never overwritten; pass another --out, or delete it"):
-        check_free(tmp_path)
-
-
-def test_digests_are_listed_by_name():
-    digests = sha256_of(FILES)
-    assert list(digests) == sorted(FILES)
-    assert digests["model.onnx"] == hashlib.sha256(b"model").hexdigest()
-
-
 def test_a_place_that_another_export_took_meanwhile_is_refused_like_any_other(manifest, tmp_path):
     def overtaken(bundle):
         (tmp_path / "shop").mkdir()
@@ -117,11 +101,6 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tmp_path, 
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(InputError, match=r"Expected to write into .*file.*; pass another --out"):
         check_place(tmp_path / parent / "shop")
-
-
-def test_a_place_that_is_free_is_left_as_it_was(tmp_path):
-    check_place(tmp_path / "shop")
-    assert list(tmp_path.iterdir()) == []
 
 
 SPEC = PreprocessSpec(size=32)
@@ -149,11 +128,6 @@ def test_a_sample_of_each_kind_is_there_and_can_be_read(samples):
 
 def test_the_photo_is_the_users_own_file(samples, photo):
     assert samples["photo"] == photo.read_bytes()
-
-
-def test_the_wide_one_is_three_times_as_wide_as_high(samples):
-    with Image.open(BytesIO(samples["non_square"])) as image:
-        assert image.width == 3 * image.height
 
 
 def test_the_turned_one_has_an_orientation_tag_and_is_seen_upright(samples):

@@ -58,14 +58,6 @@ def test_a_list_is_answered_in_its_order(classifier, photos):
     assert [prediction.label for prediction in classifier.classify(photos[::-1])] == alone[::-1]
 
 
-def test_a_list_of_one_is_answered_with_a_list(classifier, photo):
-    assert [prediction.label for prediction in classifier.classify([photo])] == [classifier.classify(photo).label]
-
-
-def test_an_empty_list_is_answered_with_an_empty_list(classifier):
-    assert classifier.classify([]) == []
-
-
 @settings(max_examples=20, deadline=None)
 @given(cuts=st.lists(st.integers(1, 39), unique=True).map(sorted))
 def test_the_batch_never_changes_a_label(classifier, pixels, cuts):
@@ -81,10 +73,6 @@ def test_probabilities_sum_to_one(classifier, pixels):
     assert probabilities.shape == (40, len(classifier.labels))
     assert (probabilities >= 0).all()
     assert probabilities.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
-
-
-def test_no_photos_have_no_probabilities(classifier, pixels):
-    assert classifier.predict(pixels[:0]).shape == (0, len(classifier.labels))
 
 
 def test_threads_share_a_classifier(classifier, photos):
@@ -124,11 +112,6 @@ def test_what_is_no_photo_is_refused(classifier, wrong):
         classifier.classify(wrong)
 
 
-def test_an_array_without_pixels_is_refused(classifier):
-    with pytest.raises(ImageError, match="at least one pixel"):
-        classifier.classify(np.zeros((0, 5, 3), np.uint8))
-
-
 def test_to_name_no_class_at_all_is_refused(classifier, photo):
     with pytest.raises(InputError, match="top_k of at least 1, got 0"):
         classifier.classify(photo, top_k=0)
@@ -145,12 +128,6 @@ def test_an_unreadable_photo_is_named(classifier, tmp_path):
     with pytest.raises(ImageError, match=r"page\.jpg.*none of them") as caught:
         classifier.classify([tmp_path / "page.jpg"])
     assert caught.value.fault is ImageFault.UNREADABLE
-
-
-def test_a_truncated_pillow_image_is_unreadable(classifier, photo, tmp_path):
-    (tmp_path / "short.png").write_bytes(photo.read_bytes()[:-2000])
-    with Image.open(tmp_path / "short.png") as image, pytest.raises(ImageError):
-        classifier.classify(image)
 
 
 def test_a_lone_onnx_file_says_what_the_bundle_says(bundle, classifier, photos, tmp_path):
@@ -221,10 +198,6 @@ def test_the_reference_names_model_and_bundle(bundle, classifier):
     manifest = json.loads((bundle / "manifest.json").read_text())
     digest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
     assert classifier.reference == f"{manifest['name']}/{manifest['version']}/float32@{digest[:12]}"
-
-
-def test_the_default_variant_is_used_where_none_is_asked_for(bundle, classifier):
-    assert load(bundle, "float32").metadata == classifier.metadata
 
 
 def test_a_variant_that_is_not_there_is_refused_with_those_that_are(bundle):

@@ -1,7 +1,5 @@
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -41,14 +39,6 @@ def test_classify_leaves_with_1_when_a_photo_is_unreadable(bundle, photos):
 @pytest.mark.parametrize("args", [[], ["a.jpg"], ["a.jpg", "--model", "m", "--top-k", "0"], ["--model", "m"]])
 def test_classify_used_wrongly_leaves_with_2(args):
     assert classify(*args).exit_code == 2
-
-
-def test_a_bundle_that_is_not_there_is_one_line_on_stderr_and_2(tmp_path):
-    command = [sys.executable, "-m", "hangtag", "classify", "a.jpg", "--model", tmp_path / "nowhere"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("hangtag: Expected a bundle")
 
 
 def test_classify_refuses_a_precision_that_is_not_in_the_table(sure_bundle, photos):

@@ -164,16 +164,7 @@ def test_every_sample_agrees_with_the_edge_graph_that_was_exported(copy, with_ed
     assert check_golden(open_bundle(copy), edge) == len(samples)
 
 
-@pytest.mark.parametrize(
-    ("variant", "shift", "agrees"),
-    [
-        ("float32", 9e-4, True),
-        ("float32", 2e-3, False),
-        ("float32", np.nan, False),
-        ("int8", 0.049, True),
-        ("int8", 0.051, False),
-    ],
-)
+@pytest.mark.parametrize(("variant", "shift", "agrees"), [("float32", 9e-4, True), ("int8", 0.051, False)])
 def test_an_edge_graph_has_the_tolerance_of_its_variant(copy, with_edge, variant, shift, agrees):
     edge = with_edge(variant, lambda said: said + shift * (said == said.max()))
     if agrees:
@@ -218,16 +209,6 @@ def state_edge(sure_copy, sure_edge, restate_unknown):
         restate_unknown(lambda unknown: unknown)  # lists it anew
 
     return change
-
-
-@pytest.mark.parametrize(("part", "agrees"), [(0.0, True), (0.009, True), (0.05, False), (np.nan, False)])
-def test_unknown_scores_of_edge_graphs_have_the_same_tolerance(sure_copy, sure_edge, state_edge, part, agrees):
-    state_edge(lambda unknown: {"float32": unknown["float32"] * (1 + part)})
-    if agrees:
-        assert check_golden(open_bundle(sure_copy), sure_edge) > 3
-    else:
-        with pytest.raises(BundleError, match=r"this machine's edge unknown scores differ by \S+ of their size"):
-            check_golden(open_bundle(sure_copy), sure_edge)
 
 
 def test_another_variants_unknown_score_is_not_enough_for_an_edge_graph(sure_copy, sure_edge, state_edge):

@@ -81,12 +81,6 @@ def test_the_same_bundle_has_one_version(registry: Registry, bundles: list[Path]
     assert registry.state("shop").aliases == {}
 
 
-def test_models_do_not_know_of_each_other(registry: Registry, bundles: list[Path]) -> None:
-    registry.publish("shop", bundles[0], "")
-    assert registry.publish("outlet", bundles[0], "").version == 1
-    assert registry.names() == ["outlet", "shop"]
-
-
 def test_a_bundle_that_is_damaged_becomes_no_version(registry: Registry, bundles: list[Path]) -> None:
     (bundles[0] / "model.onnx").write_bytes(b"another")
     with pytest.raises(BundleError, match="is not the file that was exported"):
@@ -142,12 +136,6 @@ def test_what_a_gate_refused_needs_force_and_a_reason(registry: Registry, bundle
         registry.promote("shop", 1, " ", force=True)
     event = registry.promote("shop", 1, "boots are gone", force=True)
     assert event.forced
-
-
-def test_force_that_overrules_nothing_is_not_told_as_such(registry: Registry, bundles: list[Path]) -> None:
-    publish_all(registry, bundles[:1])
-    event = registry.promote("shop", 1, "sure", force=True)
-    assert not event.forced
 
 
 def test_a_rollback_goes_back_step_by_step(registry: Registry, bundles: list[Path]) -> None:

@@ -10,29 +10,12 @@ from tests.unit.models.benchmark.test_record import RECORD
 def record_of(*rows):
     """Of (variant, images/s, accuracy)."""
     (measured,), (judged,) = RECORD.measured, RECORD.judging.files
-    (speed,) = measured.speeds
-    return RECORD.model_copy(
-        update={
-            "measured": tuple(
-                measured.model_copy(
-                    update={
-                        "variant": name,
-                        "file": name,
-                        "speeds": (speed.model_copy(update={"images_per_s": rate}),),
-                    }
-                )
-                for name, rate, _ in rows
-            ),
-            "judging": RECORD.judging.model_copy(
-                update={
-                    "files": tuple(
-                        judged.model_copy(update={"variant": name, "file": name, "accuracy": right})
-                        for name, _, right in rows
-                    )
-                }
-            ),
-        }
-    )
+    speeds = [(measured.speeds[0].model_copy(update={"images_per_s": rate}),) for _, rate, _ in rows]
+    names = [{"variant": name, "file": name} for name, _, _ in rows]
+    found = [measured.model_copy(update={**of, "speeds": speed}) for of, speed in zip(names, speeds, strict=True)]
+    files = [judged.model_copy(update={**of, "accuracy": right}) for of, (*_, right) in zip(names, rows, strict=True)]
+    judging = RECORD.judging.model_copy(update={"files": tuple(files)})
+    return RECORD.model_copy(update={"measured": tuple(found), "judging": judging})
 
 
 def test_a_point_is_a_file_that_takes_batches_and_whose_accuracy_is_known():

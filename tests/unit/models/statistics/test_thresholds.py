@@ -55,13 +55,6 @@ def confidence_of(targets, precision=0.95):
     return Confidence(temperature=1.0, precision=precision, targets=targets, unknown=None, rows=1)
 
 
-def test_there_is_a_row_for_every_target_in_order():
-    probabilities, labels = products(200, 0)
-    targets = targets_of(probabilities, labels)
-    assert tuple(row.precision for row in targets) == TARGETS
-    assert all(len(row.thresholds) == 6 for row in targets)
-
-
 def test_a_class_with_rows_enough_has_a_threshold_of_its_own():
     guesses = np.repeat([0, 1, 2], [1100, 700, 300])
     confidence = np.where(guesses == 0, np.linspace(0.95, 0.6, 2100), 0.7)
@@ -135,12 +128,6 @@ def test_too_few_rows_promise_nothing(rows):
     assert default_precision(targets) is None
 
 
-def test_thousands_of_classes():
-    guesses = np.arange(6000) % 3000
-    targets = targets_of(sure(guesses, 0.9, classes=3000), guesses)
-    assert {row.coverage for row in targets} == {1.0}
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 900), st.integers(0, 2**16), st.floats(0.3, 3), st.floats(0, 1))
 def test_the_record_says_what_its_thresholds_do(rows, seed, boast, share):
@@ -210,13 +197,6 @@ def test_coverage_is_of_the_networks_own_rows_whoever_proves_it():
     assert max(target.rows) > 200
     assert target.coverage == automatic(own.probabilities, own.known, target.thresholds).mean()
     assert target.coverage != automatic(other.probabilities, other.known, target.thresholds).mean()
-
-
-def test_other_networks_that_know_little_take_little_away():
-    own = held(3000, 0)
-    guessing = rows_of(np.full((500, 6), 1 / 6, np.float32), np.arange(500) % 6)
-    alone, beside = (at(precision_targets(own, others), 0.95).coverage for others in ((), (guessing,)))
-    assert beside > alone - 0.05
 
 
 def test_what_other_networks_prove_is_not_believed_against_the_networks_own_rows():
@@ -330,22 +310,6 @@ def test_folds_join_the_rows_each_at_a_temperature_of_its_own():
     )
     expected = precision_targets(own, others)
     assert found.targets == expected
-
-
-def test_rows_beyond_the_limit_are_never_labelled_by_themselves():
-    sure = HeldOut(np.eye(CLASSES, dtype=np.float32)[[0] * 400] * 20, np.zeros(400, int), np.arange(400) % 4 > 0)
-    assert fit_confidence(sure, PRODUCTS.unknown, []).targets[0].coverage == pytest.approx(0.75)
-
-
-def test_the_limit_keeps_95_of_100_photos_that_were_held_back():
-    learned, labels = features(300)
-    held, _ = features(400, seed=1)
-    fitted = fit_out_of_distribution(learned, labels, held)
-    assert (fitted.head.score(held) <= fitted.limit).mean() == pytest.approx(0.95, abs=0.01)
-    others = np.eye(8)[[5, 6, 7] * 20].astype(np.float32)
-    assert (fitted.head.score(others) > fitted.limit).mean() > 0.95
-    found = fit_confidence(held_out(100), fitted.unknown, []).unknown
-    assert (found.score, found.limit, found.kept) == ("distance", fitted.limit, 0.95)
 
 
 @pytest.mark.parametrize(("noise", "heat"), [(1.0, 1.0), (1.0, 3.0), (2.0, 0.3)])
