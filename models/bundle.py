@@ -82,21 +82,13 @@ class Bundle:
         _check_place(self.path.resolve(), name, MAX_FILE_BYTES)
 
     def check_labels(self) -> None:
-        """Check that ``labels.txt`` names the manifest's labels in the same order.
-
-        Raises:
-            BundleError: it does not.
-        """
+        """Check that ``labels.txt`` names the manifest's labels in the same order; BundleError if it does not."""
         if self.read(LABELS_FILE) != labels_text(self.manifest.labels):
             msg = f"{self.path / LABELS_FILE} and the manifest name different labels; export the bundle again."
             raise BundleError(msg)
 
     def check_metadata(self, metadata: ModelMetadata, variant: str, file: str) -> None:
-        """Check that the metadata of a variant's file agrees with the manifest.
-
-        Raises:
-            BundleError: it does not.
-        """
+        """Check that the metadata of a variant's file agrees with the manifest; BundleError if it does not."""
         different = [name for name, value in self.manifest.metadata(variant) if getattr(metadata, name) != value]
         if different:
             msg = (

@@ -124,11 +124,7 @@ def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
 
 
 def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
-    """The edge graph of a session.
-
-    Raises:
-        BundleError: it is no model that Hangtag exported, or no edge graph.
-    """
+    """The edge graph of a session; BundleError if it is no model that Hangtag exported, or no edge graph."""
     metadata = read_metadata(session, source)
     if not is_edge(session):
         msg = f"Expected an edge graph in {source}, it takes squares of pixels; name edge.onnx instead."

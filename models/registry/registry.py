@@ -75,11 +75,7 @@ class Registry:
         return last.after
 
     def resolve(self, name: str, which: str) -> int:
-        """The version that an alias or a number means.
-
-        Raises:
-            RegistryError: there is no such model, alias or version.
-        """
+        """The version that an alias or a number means; RegistryError if there is no such model, alias or version."""
         state = self.state(name)
         if which.isdecimal():
             if int(which) in state.versions:
@@ -263,11 +259,7 @@ class Registry:
         return self.history(name).append(What.ALIASED, change, why)
 
     def remove_alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
-        """Take an alias of a version away.
-
-        Raises:
-            RegistryError: it does not mean that version, or is the champion's.
-        """
+        """Take an alias of a version away; RegistryError if it does not mean that version, or is the champion's."""
         change = partial(self._rules(name).unaliased, version=version, alias=alias)
         return self.history(name).append(What.ALIASED, change, why)
 

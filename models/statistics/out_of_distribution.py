@@ -85,11 +85,7 @@ class DistanceHead:
 
     @classmethod
     def read(cls, file: BinaryIO) -> Self:
-        """Read what :meth:`write` has written.
-
-        Raises:
-            InputError: it is damaged, or something else.
-        """
+        """Read what :meth:`write` has written; InputError if it is damaged, or something else."""
         try:
             with np.load(file, allow_pickle=False) as found:
                 head = cls(*(found[name] for name in _ARRAYS))
