@@ -29,7 +29,7 @@ from models.bundle import open_bundle
 from models.classifier import Classifier, load
 from models.edge import EdgeModel, load_edge
 from models.errors import ImageError
-from models.preprocess import Pixels, opened, preprocess_image, whole_rgb
+from models.preprocess import Pixels, preprocess_image, whole_pixels
 
 SIZES = ((400, 533), (1600, 1600), (3000, 4000))
 
@@ -86,8 +86,7 @@ def _agreement(edge: EdgeModel, classifier: Classifier, files: dict[Path, bytes]
 def _whole(files: dict[Path, bytes]) -> Iterator[Pixels]:
     for data in files.values():
         try:
-            with opened(data) as image:
-                yield np.asarray(whole_rgb(image))
+            yield whole_pixels(data)
         except ImageError:
             continue
 

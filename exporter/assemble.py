@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 from PIL import Image
 
@@ -32,7 +31,7 @@ from models.errors import ImageError
 from models.golden import GOLDEN_FILE, GoldenSample, dump_golden
 from models.manifest import Manifest
 from models.photo import evenly, read_photo
-from models.preprocess import Pixels, PreprocessSpec, opened, preprocess, whole_rgb
+from models.preprocess import Pixels, PreprocessSpec, preprocess, whole_pixels
 from models.reference_answers import REFERENCE_FILE, ReferenceAnswers, answers_of_probabilities, dump_reference
 
 __all__ = ["OPERATORS_FILE", "GoldenPhotos", "assemble", "golden_photos", "to_ort"]
@@ -206,8 +205,7 @@ def _golden_files(made: Sequence[MadeVariant], photos: GoldenPhotos) -> dict[str
     edges = {variant.name: load_edge(variant.edge, "the edge graph") for variant in made if variant.edge}
     samples = []
     for number, (name, (kind, data)) in enumerate(photos.raw.items()):
-        with opened(data) as image:
-            whole = np.asarray(whole_rgb(image))
+        whole = whole_pixels(data)
         answers = {of: edge.run(whole) for of, edge in edges.items()}
         samples.append(
             GoldenSample(

@@ -27,6 +27,7 @@ __all__ = [
     "keep_bundle",
     "labels_text",
     "open_bundle",
+    "read_file",
     "read_manifest",
 ]
 
@@ -63,7 +64,7 @@ class Bundle:
             msg = f"Expected {name} in the manifest of {self.path}, it is not listed; export the bundle again."
             raise BundleError(msg)
         self.check_place(name)
-        data = _read(self.path / name)
+        data = read_file(self.path / name)
         found = hashlib.sha256(data).hexdigest()
         if found != expected:
             msg = (
@@ -130,15 +131,16 @@ def read_manifest(path: Path) -> Bundle:
         msg = f"{wanted} nothing; check the path, or make one with hangtag export."
         raise InputError(msg)
     _check_place(path.resolve(), MANIFEST_FILE, MAX_MANIFEST_BYTES)
-    text = _read(place)
+    text = read_file(place)
     return Bundle(path, parse_manifest(text, str(place)), hashlib.sha256(text).hexdigest())
 
 
-def _read(place: Path) -> bytes:
+def read_file(place: Path) -> bytes:
+    """The bytes of a model's file; BundleError if it cannot be read."""
     try:
         return place.read_bytes()
     except OSError as error:
-        msg = f"Expected to read {place}, the system answered {error}; copy the bundle again."
+        msg = f"Expected to read {place}, the system answered {error}; copy it again."
         raise BundleError(msg) from error
 
 

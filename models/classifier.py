@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.bundle import open_bundle
+from models.bundle import open_bundle, read_file
 from models.decision import Prediction, Probabilities, Rules, Scores, rule_text, thresholds_for
 from models.edge import EdgeModel, edge_model, is_edge
 from models.errors import BundleError, ImageError, InputError
@@ -231,11 +231,7 @@ def _open_bundle(path: Path, variant: str | None, threads: int) -> _Opened:
 
 
 def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        msg = f"Expected to read {path}, the system answered {error}."
-        raise BundleError(msg) from error
+    data = read_file(path)
     session = open_session(data, str(path), threads)
     metadata = read_metadata(session, str(path))
     if variant not in {None, metadata.variant}:

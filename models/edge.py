@@ -65,11 +65,7 @@ class EdgeModel:
         self.metadata = metadata
 
     def run(self, photo: Pixels) -> EdgeAnswer:
-        """Label one photo.
-
-        Args:
-            photo: ``uint8 (height, width, 3)`` RGB, upright, opaque, of any size: see
-                :func:`models.preprocess.whole_rgb`.
+        """Label a photo ``uint8 (height, width, 3)`` of any size, as :func:`models.preprocess.whole_pixels` makes it.
 
         Raises:
             InputError: the shape or the dtype is another.

@@ -10,7 +10,7 @@ from models.classifier import Classifier
 from models.decision import Probabilities, Scores
 from models.edge import EdgeModel
 from models.errors import BundleError, ImageError
-from models.preprocess import opened, preprocess, whole_rgb
+from models.preprocess import preprocess, whole_pixels
 from models.statistics.out_of_distribution import relative_difference
 from models.text import number_of
 
@@ -33,7 +33,7 @@ class GoldenSample(BaseModel):
         probabilities: variant → one probability a class, in label order.
         unknown: variant → the out-of-distribution score; without the variants that have none.
         edge: variant → the probabilities that its edge graph gave for the whole photo
-            (:func:`models.preprocess.whole_rgb`); without the variants that have no such graph.
+            (:func:`models.preprocess.whole_pixels`); without the variants that have no such graph.
         edge_unknown: variant → the out-of-distribution score that it gave; empty in bundles of before there were any.
     """
 
@@ -95,8 +95,7 @@ def _scores(bundle: Bundle, sample: GoldenSample, model: Classifier | EdgeModel)
     try:
         if isinstance(model, Classifier):
             return model.score(preprocess(data, model.metadata.preprocess)[np.newaxis])
-        with opened(data) as image:
-            whole = np.asarray(whole_rgb(image))
+        whole = whole_pixels(data)
     except ImageError as error:
         msg = f"{bundle.path / sample.file} ({sample.kind}) cannot be decoded on this machine: {error}"
         raise BundleError(msg) from error

@@ -43,6 +43,7 @@ __all__ = [
     "orientation_of",
     "preprocess",
     "preprocess_image",
+    "whole_pixels",
     "whole_rgb",
 ]
 
@@ -155,6 +156,12 @@ def whole_rgb(image: Image.Image) -> Image.Image:
     image.load()
     profile = image.info.get("icc_profile")
     return _srgb(_opaque(_ready(_eight_bit(_upright(image)))), profile)
+
+
+def whole_pixels(data: bytes) -> Pixels:
+    """A photo's bytes as :func:`whole_rgb`, ``uint8 (height, width, 3)``; ImageError where :func:`opened` raises it."""
+    with opened(data) as image:
+        return np.asarray(whole_rgb(image))
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from models.bundle import LABELS_FILE, MANIFEST_FILE, Bundle, read_manifest
+from models.bundle import LABELS_FILE, MANIFEST_FILE, Bundle, read_file, read_manifest
 from models.classifier import Classifier, load_network
 from models.edge import EdgeModel
 from models.errors import BundleError, ExitCode
@@ -237,11 +237,7 @@ def _unlisted(bundle: Bundle) -> tuple[str, ...]:
 
 def _verify_file(path: Path, progress: Progress) -> Verification:
     progress(path.name)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        msg = f"Expected to read {path}, the system answered {error}."
-        raise BundleError(msg) from error
+    data = read_file(path)
     digest = hashlib.sha256(data).hexdigest()
     try:
         model = load_network(data, str(path))

@@ -13,7 +13,7 @@ from models.decision import Scores
 from models.edge import EdgeModel
 from models.errors import ImageError
 from models.fit import Decode
-from models.preprocess import opened, preprocess, whole_rgb
+from models.preprocess import preprocess, whole_pixels
 
 __all__ = ["EdgeParity", "Flip", "prove_edge"]
 
@@ -22,8 +22,8 @@ _NEAR_TIE: Final = 0.02
 _FEW: Final = 500
 """Of fewer photos one label may differ, in a near-tie: it would be more than a fifth of a percent."""
 _MEAN: Final = 0.005
-"""Another fit moves probabilities by 0.02 in the mean; what whole_rgb does in another order (colour profile, CMYK and
-transparency after the resize) by 0.0001."""
+"""Another fit moves probabilities by 0.02 in the mean; what ``whole_pixels`` does in another order (colour profile,
+CMYK and transparency after the resize) by 0.0001."""
 _LABELS: Final = 0.998
 _SURE: Final = 0.995
 
@@ -176,8 +176,7 @@ def _scores(edge: EdgeModel, classifier: Classifier, data: bytes) -> tuple[Score
     """Of one photo: the edge graph's scores, those of the model's decoding in full, and those with its spec."""
     spec = classifier.metadata.preprocess
     try:
-        with opened(data) as image:
-            whole = np.asarray(whole_rgb(image))
+        whole = whole_pixels(data)
         full = preprocess(data, spec.model_copy(update={"decode": Decode.FULL}))
         own = full if spec.decode is Decode.FULL else preprocess(data, spec)
     except ImageError:

@@ -95,13 +95,7 @@ def benchmark(
     effort: Effort = THOROUGH,
     show: Show = lambda what, done, total: None,
 ) -> BenchmarkRecord:
-    """Judge and measure.
-
-    Args:
-        lineup: the models.
-        photos: to judge them by; without them the bundle's golden photos tell agreement, and its manifest accuracy.
-        effort: how much is measured.
-        show: told how far it has come.
+    """Judge and measure; without photos, the bundle's golden ones tell agreement, and its manifest accuracy.
 
     Raises:
         BundleError: a model cannot be measured.

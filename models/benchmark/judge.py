@@ -11,14 +11,14 @@ import numpy.typing as npt
 from pydantic import Field
 
 from models.benchmark.measure import Record
-from models.bundle import Bundle, open_bundle
+from models.bundle import Bundle, open_bundle, read_file
 from models.classifier import Classifier, load, load_network
 from models.edge import EdgeModel, load_edge
-from models.errors import BundleError, ImageError, InputError
+from models.errors import ImageError, InputError
 from models.golden import GOLDEN_FILE
 from models.manifest import ModelMetadata
 from models.photo import evenly, read_photo, walk_files
-from models.preprocess import IMAGE_SUFFIXES, opened, preprocess, whole_rgb
+from models.preprocess import IMAGE_SUFFIXES, preprocess, whole_pixels
 from models.statistics.confidence import Probability
 
 __all__ = [
@@ -85,11 +85,7 @@ def open_lineup(path: Path, threads: int) -> Lineup:
         BundleError: there is none, or it is damaged.
     """
     if path.is_file():
-        try:
-            network = load_network(path.read_bytes(), str(path), threads)
-        except OSError as error:
-            msg = f"Expected to read {path}, the system answered {error}."
-            raise BundleError(msg) from error
+        network = load_network(read_file(path), str(path), threads)
         return Lineup(network.metadata, (Contestant(network.metadata.variant, path, network),), None)
     bundle = open_bundle(path)
     variants = sorted(bundle.manifest.variants.items(), key=lambda named: named[0] != _REFERENCE)
@@ -247,10 +243,8 @@ def _labels(lineup: Lineup, read: Callable[[], bytes]) -> list[int]:
     """Each model's likeliest class, of equal ones the earlier."""
     try:
         data = read()
-        whole = square = preprocess(data, lineup.metadata.preprocess)
-        if any(one.edge for one in lineup.contestants):
-            with opened(data) as image:
-                whole = np.asarray(whole_rgb(image))
+        square = preprocess(data, lineup.metadata.preprocess)
+        whole = whole_pixels(data) if any(one.edge for one in lineup.contestants) else square
     except ImageError:
         return [_UNREAD] * len(lineup.contestants)
     return [

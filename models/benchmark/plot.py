@@ -35,11 +35,9 @@ def plot_record(record: BenchmarkRecord, output: Path) -> None:
 
 
 def draw_record(record: BenchmarkRecord) -> "Figure":
-    """Draw accuracy against images a second of one core, a point a file that takes batches; the legend has its figures.
+    """Accuracy against images a second of one core, a point a file that takes batches; the legend has its figures.
 
-    Raises:
-        InputError: no accuracy is known.
-        MissingExtraError: there is no matplotlib.
+    InputError if no accuracy is known, MissingExtraError without matplotlib.
     """
     check_matplotlib()
     accuracy = {row.file: row.accuracy for row in record.judging.files} if record.judging else {}

@@ -100,11 +100,9 @@ def dump_record(record: BenchmarkRecord) -> bytes:
 
 
 def this_machine(cpuinfo: Path = _CPUINFO, board: Path = _BOARD) -> Machine:
-    """Describe this machine.
+    """Describe this machine, as far as it can be told.
 
-    Args:
-        cpuinfo: what Linux says of the processor; elsewhere there is no such file, and no instructions are named.
-        board: what a small computer calls itself: Arm's processors do not say their name.
+    Only Linux has a file ``cpuinfo``. A small computer's ``board`` says its name: Arm's processors do not say theirs.
     """
     pairs = (line.partition(":") for line in _text(cpuinfo).splitlines())
     facts = {key.strip(): value.strip() for key, _, value in pairs}  # all cores are taken to be like the last

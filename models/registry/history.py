@@ -64,11 +64,7 @@ class Event(Record):
 
 
 class History:
-    """The events of one model. Each is a file that is written once, by whoever comes first; the last one says all.
-
-    Args:
-        storage: the model's folder.
-    """
+    """The events of one model, in its folder. Each is a file that is written once, by whoever comes first."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -111,19 +107,10 @@ class History:
         cycle: str | None = None,
         forced: bool = False,
     ) -> Event | None:
-        """Let something happen, whoever else writes at this moment.
+        """Let something happen, whoever else writes at this moment; no event is returned if there was nothing to do.
 
-        Args:
-            what: happens.
-            change: says what holds then; raises where it may not happen. It is asked again whenever somebody else was
-                quicker.
-            why: see :class:`Event`; so are the others.
-            numbers: that it rests on.
-            cycle: behind it.
-            forced: whether a refusal may be overruled; the event says whether one was.
-
-        Returns:
-            The event; none where nothing was to be done.
+        ``change`` says what holds then, or raises; it is asked again whenever somebody else was quicker. ``forced``
+        allows to overrule a refusal; the event says whether one was overruled.
         """
         while True:
             last = self.last()

@@ -140,9 +140,7 @@ class Registry:
         return storage.local(key, here)
 
     def _version(self, name: str, version: int) -> VersionState:
-        state = self.state(name)
-        self._rules(name).check_there(state, version)
-        return state.versions[version]
+        return self._rules(name).version(self.state(name), version)
 
     def _rules(self, name: str) -> VersionRules:
         return VersionRules(name, self.place)
@@ -160,15 +158,9 @@ class Registry:
     ) -> Published:
         """Keep a bundle as a new version. One that is there already stays as it is, with its number and its aliases.
 
-        Args:
-            name: of the model.
-            bundle_path: a bundle's folder.
-            why: for the history; so are ``numbers`` and ``cycle``, the retraining cycle that made it.
-            numbers: see ``why``.
-            training: file name → file, of what a retraining starts from. Of a version that is there, missing ones are
-                added.
-            cycle: see ``why``.
-            alias: that is to mean this version, if it is new.
+        ``why``, ``numbers`` and ``cycle``, the retraining cycle that made it, are for the history. ``training`` (file
+        name → file) is what a retraining starts from; of a version that is there, missing files are added. An ``alias``
+        is to mean this version, if it is new.
 
         Raises:
             RegistryError: no model can have that name, no version that alias.
@@ -205,14 +197,8 @@ class Registry:
     ) -> Event | None:
         """Make a version the champion; none is returned where it is that already.
 
-        Args:
-            name: of the model.
-            version: to promote.
-            why: for the history, as ``numbers`` and ``cycle`` are; not empty with ``force``.
-            numbers: see ``why``.
-            cycle: see ``why``.
-            instead_of: the champion that it was found better than, 0 for none; whatever is champion where not given.
-            force: promote it though a gate has refused it.
+        ``why``, ``numbers`` and ``cycle`` are for the history. ``instead_of`` is the champion that it was found better
+        than, 0 for none. With ``force``, which needs a reason, it is promoted though a gate has refused it.
 
         Raises:
             RegistryError: it is not there, a gate has refused it, or another version is champion by now.
@@ -294,11 +280,7 @@ def open_registry(place: str) -> Registry:
 
 
 def check_model_name(name: str) -> None:
-    """Refuse a name that no model can have.
-
-    Raises:
-        RegistryError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is too long.
-    """
+    """Raise RegistryError for a name that is too long, or not of letters, digits, ``.``, ``_`` and ``-``."""
     if not is_name(name):
         raise RegistryError(name_expected("a model", name))
 

@@ -66,22 +66,18 @@ Change = Callable[[State], Changed]
 
 @dataclass(frozen=True)
 class VersionRules:
-    """What may happen to the versions of one model; the rest raises RegistryError.
-
-    Attributes:
-        name: of the model, for messages.
-        place: of the registry, for messages.
-    """
+    """What may happen to the versions of one model; the rest raises RegistryError, which says name and place."""
 
     name: str
     place: str
 
-    def check_there(self, state: State, version: int) -> None:
-        """Refuse a version that is not there; the message names those that are."""
+    def version(self, state: State, version: int) -> VersionState:
+        """What is known of a version; the message about one that is not there names those that are."""
         if version not in state.versions:
             there = ", ".join(map(str, state.versions)) or "none"
             msg = f"Expected version {version} of {self.name} in the registry {self.place}, found {there}."
             raise RegistryError(msg)
+        return state.versions[version]
 
     def published(self, state: State, version: int, what: VersionState, alias: str | None) -> Changed:
         """A version is there, and an alias may mean it from then on. One that was deleted does not come back."""
@@ -95,7 +91,7 @@ class VersionRules:
 
     def promoted(self, state: State, version: int, instead_of: int | None, *, force: bool) -> Changed:
         """A version is champion; see :meth:`models.registry.registry.Registry.promote`."""
-        self.check_there(state, version)
+        refused = self.version(state, version).refused
         champion = state.aliases.get(CHAMPION, 0)
         if champion == version:
             return None
@@ -103,7 +99,6 @@ class VersionRules:
             compared = f"version {instead_of}" if instead_of else "none"
             msg = f"{self.name}@{version} was compared with {compared}, but {champion or 'none'} is champion by now."
             raise RegistryError(msg)
-        refused = state.versions[version].refused
         if refused and not force:
             reasons = "; ".join(reason.rstrip(".") for reason in refused)
             msg = f"{self.name}@{version} was refused: {reasons}. Promote it with --force and a reason."
@@ -112,10 +107,10 @@ class VersionRules:
 
     def refused(self, state: State, version: int, reasons: tuple[str, ...]) -> Changed:
         """A gate has refused a version."""
-        self.check_there(state, version)
-        if state.versions[version].refused == reasons:
+        known = self.version(state, version)
+        if known.refused == reasons:
             return None
-        refused = state.versions[version].model_copy(update={"refused": reasons})
+        refused = known.model_copy(update={"refused": reasons})
         return version, state.model_copy(update={"versions": {**state.versions, version: refused}})
 
     def rolled_back(self, state: State, instead_of: int | None) -> Changed:
@@ -142,7 +137,7 @@ class VersionRules:
 
     def aliased(self, state: State, version: int, alias: str) -> Changed:
         """An alias other than the champion means a version."""
-        self.check_there(state, version)
+        self.version(state, version)
         _check_not_champion(alias)
         if state.aliases.get(alias) == version:
             return None
@@ -161,7 +156,7 @@ class VersionRules:
         """A version that no alias means is gone."""
         if version in state.deleted:
             return None
-        self.check_there(state, version)
+        self.version(state, version)
         names = [alias for alias, number in state.aliases.items() if number == version]
         if names:
             way_out = (

@@ -47,10 +47,7 @@ def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
     Without a change it is distributed like (1/n + 1/m) · χ² with a degree of freedom less than there are bins (Yurdakul
     and Naranjo, as above); the quantile of χ² is that of Wilson and Hilferty, "The distribution of chi-square" (1931).
 
-    Args:
-        bins: how many, each with some five photos or more.
-        rows: n.
-        reference_rows: m.
+    Each bin has some five photos or more; n and m are ``rows`` and ``reference_rows``.
     """
     degrees = bins - 1
     if not degrees:

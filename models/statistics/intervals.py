@@ -74,10 +74,8 @@ def difference_interval(more: float, less: float, rows: float) -> Interval:
     Half a row is added to each of the four cells (Agresti and Min, "Simple improved confidence intervals for comparing
     matched proportions", Statistics in Medicine 24, 2005), so that it has a width even where both agree on every row.
 
-    Args:
-        more: rows that count for the first only.
-        less: rows that count for the second only.
-        rows: all of them, at least one. Rows that are not independent count for less than one each, in all three.
+    ``more`` rows count for the first only, ``less`` for the second only, of ``rows``, at least one. Rows that are not
+    independent count for less than one each, in all three.
     """
     total = rows + 2
     middle = (more - less) / total

@@ -200,10 +200,7 @@ def _class_means(points: npt.NDArray[np.float64], classes: npt.NDArray[np.intp])
 def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> npt.NDArray[np.float64]:
     """A square root of the inverse of the covariance of points ``(n, K)`` about 0, ``(K, K)``.
 
-    Args:
-        points: ``(n, K)``.
-        freedom: how many of the rows are free to differ.
-        spread: the variance of a direction where the rows say nothing, above 0.
+    ``freedom`` rows are free to differ; ``spread``, above 0, is the variance of a direction of which rows say nothing.
     """
     from scipy.linalg import eigh
 

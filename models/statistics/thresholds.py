@@ -93,10 +93,8 @@ class HeldRows:
 def fit_confidence(validation: HeldOut, unknown: UnknownLimit | None, folds: Sequence[HeldOut]) -> Confidence:
     """Fit the temperature, and find the thresholds of every target.
 
-    Args:
-        validation: what the network itself said.
-        unknown: above which score a photo is none of the products; None if there is no score.
-        folds: what networks said that were trained without these photos; each has a temperature of its own.
+    It rests on what the network itself said of ``validation``, and on what networks said of ``folds`` that were trained
+    without these photos; each of them has a temperature of its own.
     """
     temperature, own = validation.fitted()
     targets = precision_targets(own, [fold.fitted()[1] for fold in folds])
@@ -136,10 +134,7 @@ def precision_targets(own: HeldRows, others: Sequence[HeldRows] = ()) -> tuple[P
 def automatic(probabilities: npt.NDArray[np.float32], known: Chosen, thresholds: Thresholds) -> Chosen:
     """Which rows are labelled by themselves, ``bool (n,)``; the others go to review.
 
-    Args:
-        probabilities: calibrated, ``float32 (n, classes)``.
-        known: whether the row's unknown score is within the limit, ``(n,)``.
-        thresholds: of each class.
+    Of ``probabilities``, calibrated, ``float32 (n, classes)``; ``known``: the unknown score is within the limit.
     """
     limits = np.array([np.inf if limit is None else limit for limit in thresholds])
     guesses = probabilities.argmax(axis=1)

@@ -21,7 +21,7 @@ from models.classifier import load
 from models.decision import Prediction, Rules, Scores, thresholds_for
 from models.edge import load_edge
 from models.errors import ImageError
-from models.preprocess import IMAGE_SUFFIXES, Pixels, opened, whole_rgb
+from models.preprocess import IMAGE_SUFFIXES, Pixels, whole_pixels
 from tests.conftest import Golden
 from tests.missing import skip_outside_ci
 
@@ -38,7 +38,7 @@ def ordinary(drawn: Path, edge_bundle: Path) -> list[Path]:
     edge = load_edge((edge_bundle / "edge.onnx").read_bytes(), str(edge_bundle))
     known, clear = edge.metadata, []
     for photo in readable[:: len(readable) // 24]:
-        answer = edge.run(whole_pixels(photo))
+        answer = edge.run(whole_pixels(photo.read_bytes()))
         limits = [known.unknown.limit - answer.unknown]
         limits += [t - max(answer.probabilities) for t in thresholds_for(known, None) if t is not None]
         clear += [photo] if min(map(abs, limits)) > NEAR else []
@@ -47,7 +47,7 @@ def ordinary(drawn: Path, edge_bundle: Path) -> list[Path]:
 
 def _is_readable(file: Path) -> bool:
     try:
-        whole_pixels(file)
+        whole_pixels(file.read_bytes())
     except ImageError:
         return False
     return True
@@ -85,7 +85,7 @@ def edge_says(edge_bundle: Path) -> EdgeSays:
     rules = Rules(known.labels, thresholds_for(known, None), known.unknown.limit if known.unknown else None)
 
     def says(photos: list[Path]) -> list[Prediction]:
-        answers = [edge.run(whole_pixels(photo)) for photo in photos]
+        answers = [edge.run(whole_pixels(photo.read_bytes())) for photo in photos]
         rows = np.stack([answer.probabilities for answer in answers])
         return rules.decide(Scores(rows, np.array([answer.unknown for answer in answers], np.float32)), top_k=1)
 
@@ -133,12 +133,6 @@ def _npm_wrong() -> str | None:
     return (
         None if found >= NODE else f"Expected node of version {NODE[0]}.{NODE[1]} or newer, found {said}; install it."
     )
-
-
-def whole_pixels(photo: Path) -> Pixels:
-    """All of a photo's pixels, as Hangtag decodes them."""
-    with opened(photo.read_bytes()) as image:
-        return np.asarray(whole_rgb(image))
 
 
 Example = Callable[[list[Path]], list[Said]]
@@ -252,7 +246,7 @@ def test_it_says_when_a_person_should_look(page: Page, edge_says: EdgeSays, ordi
 
 def test_every_pixel_is_hangtags(page: Page, ordinary: list[Path], odd: list[Path]) -> None:
     for photo in [*ordinary[:3], *odd]:
-        ours, theirs = whole_pixels(photo).astype(int), pixels_in(page, photo)
+        ours, theirs = whole_pixels(photo.read_bytes()).astype(int), pixels_in(page, photo)
         assert ours.shape == theirs.shape, photo.name
         rounding = 2 if photo.name == "profile.jpg" else 0  # two colour engines
         assert np.abs(ours - theirs).max() <= rounding, photo.name

@@ -70,15 +70,14 @@ def test_golden_samples_have_an_answer_of_every_variant_and_edge_graph(whole):
 @pytest.mark.parametrize("variant", ["float32", "int8", "float16"])
 def test_edge_graphs_say_what_their_models_say_of_a_whole_photo(whole, variant, catalogue):
     from models.fit import Decode
-    from models.preprocess import opened, preprocess, whole_rgb
+    from models.preprocess import preprocess, whole_pixels
 
     model = load(whole.bundle, variant)
     edge = load_edge((whole.bundle / open_bundle(whole.bundle).manifest.variants[variant].edge).read_bytes(), "edge")
     assert edge.metadata == model.metadata
     spec = model.metadata.preprocess.model_copy(update={"decode": Decode.FULL})
     for path in sorted(catalogue.glob("*/*.jpg"))[:3]:
-        with opened(path.read_bytes()) as image:
-            photo = np.asarray(whole_rgb(image))
+        photo = whole_pixels(path.read_bytes())
         expected = model.score(preprocess(path.read_bytes(), spec)[np.newaxis])
         got = edge.run(photo)
         assert got.probabilities == pytest.approx(expected.probabilities[0], abs=1e-3)

@@ -4,7 +4,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import helper
@@ -13,7 +12,7 @@ from exporter.edge.build import edge_graph
 from models.bundle import open_bundle
 from models.edge import EdgeAnswer, load_edge
 from models.manifest import Manifest
-from models.preprocess import opened, whole_rgb
+from models.preprocess import whole_pixels
 
 __all__ = ["FILES", "complete", "list_anew", "restated"]
 
@@ -76,5 +75,4 @@ def _save_ort(model: Path, place: Path) -> None:
 
 
 def _said(edge: bytes, photo: Path) -> EdgeAnswer:
-    with opened(photo.read_bytes()) as image:
-        return load_edge(edge, photo.name).run(np.asarray(whole_rgb(image)))
+    return load_edge(edge, photo.name).run(whole_pixels(photo.read_bytes()))

@@ -14,7 +14,7 @@ from models.classifier import Classifier, load
 from models.edge import EdgeModel, load_edge
 from models.errors import BundleError
 from models.golden import GoldenSample, check_golden, dump_golden
-from models.preprocess import opened, whole_rgb
+from models.preprocess import whole_pixels
 from models.session import open_session
 
 
@@ -149,8 +149,7 @@ def with_edge(copy, forge, edge_bytes):
         edge = load_edge(edge_bytes, "edge.onnx")
         samples = json.loads((copy / "golden" / "expected.json").read_text())
         for sample in samples:
-            with opened((copy / sample["file"]).read_bytes()) as image:
-                said = edge.run(np.asarray(whole_rgb(image))).probabilities
+            said = edge.run(whole_pixels((copy / sample["file"]).read_bytes())).probabilities
             sample["edge"] = {variant: [float(p) for p in change(said)]}
         forge("golden/expected.json", json.dumps(samples).encode())
         return EdgeModel(open_session(edge_bytes, "", 1), edge.metadata.model_copy(update={"variant": variant}))
@@ -201,8 +200,7 @@ def state_edge(sure_copy, sure_edge, restate_unknown):
         file = sure_copy / "golden" / "expected.json"
         samples = json.loads(file.read_text())
         for sample in samples:
-            with opened((sure_copy / sample["file"]).read_bytes()) as image:
-                said = sure_edge.run(np.asarray(whole_rgb(image)))
+            said = sure_edge.run(whole_pixels((sure_copy / sample["file"]).read_bytes()))
             sample["edge"] = {"float32": said.probabilities.tolist()}
             sample["edge_unknown"] = how({"float32": said.unknown})
         file.write_text(json.dumps(samples))

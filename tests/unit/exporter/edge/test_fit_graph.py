@@ -10,7 +10,7 @@ from PIL import Image
 
 from exporter.edge.build import fit_graph
 from models.fit import Decode, Fit
-from models.preprocess import PreprocessSpec, opened, preprocess, preprocess_image, whole_rgb
+from models.preprocess import PreprocessSpec, preprocess, preprocess_image, whole_pixels
 from models.session import open_session
 
 
@@ -85,8 +85,7 @@ def test_a_file_that_is_turned_and_grey_gives_the_pixels_of_a_full_decoding():
     exif[0x0112] = 6
     kept = io.BytesIO()
     Image.fromarray(noise(150, 90)[..., 0]).save(kept, "JPEG", exif=exif)
-    with opened(kept.getvalue()) as image:
-        whole = np.asarray(whole_rgb(image))
+    whole = whole_pixels(kept.getvalue())
     expected = preprocess(kept.getvalue(), PreprocessSpec(size=64, decode=Decode.FULL))
     assert whole.shape == (90, 150, 3)
     assert np.array_equal(fitted(whole, Fit.PAD, 64)[0], expected)

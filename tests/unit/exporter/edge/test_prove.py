@@ -8,7 +8,7 @@ from exporter.edge.build import edge_graph
 from exporter.edge.prove import EdgeParity, Flip, prove_edge
 from models.edge import EdgeAnswer, load_edge
 from models.fit import Decode, Fit
-from models.preprocess import opened, whole_rgb
+from models.preprocess import whole_pixels
 from tests.unit.exporter.edge.materials import LABELS, classifier_of, metadata_of, model_of, photo_file
 
 PHOTOS = tuple(photo_file(30 + seed, 60 - seed, seed) for seed in range(20))
@@ -87,8 +87,7 @@ def test_a_flip_is_named_with_its_labels_and_its_margin():
 
 
 def decoded(data):
-    with opened(data) as image:
-        return np.asarray(whole_rgb(image))
+    return whole_pixels(data)
 
 
 def test_photos_that_cannot_be_decoded_are_passed_over_and_keep_their_places():
