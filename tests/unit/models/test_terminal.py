@@ -60,35 +60,24 @@ def test_a_word_between_colons_is_no_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "done", "said"),
-    [(2.9, 900, ""), (3.0, 900, "200 images/s"), (60.0, 420, "2.0 images/s"), (60.0, 300, "0.0 images/s")],
+    ("seconds", "done", "later", "fields", "said"),
+    [
+        (2.9, 900, 0, {"earlier": 300, "unit": "images/s"}, ""),
+        (3.0, 900, 0, {"earlier": 300, "unit": "images/s"}, "200 images/s"),
+        (60.0, 420, 0, {"earlier": 300, "unit": "images/s"}, "2.0 images/s"),
+        (60.0, 300, 0, {"earlier": 300, "unit": "images/s"}, "0.0 images/s"),
+        (4.0, 1000, 50, {"unit": "images/s"}, "250 images/s"),
+        (60.0, 500, 0, {}, ""),
+    ],
 )
-def test_a_rate_is_of_the_work_since_its_start(seconds: float, done: int, said: str) -> None:
+def test_a_rate_is_of_the_work_from_its_start_to_its_end(seconds, done, later, fields, said) -> None:
     clock = Clock()
     progress = Progress(get_time=clock, console=Console(file=StringIO()))
-    bar = progress.add_task("label", total=1000, completed=300, earlier=300, unit="images/s")
+    bar = progress.add_task("label", total=1000, completed=fields.get("earlier", 0), **fields)
     clock.now += seconds
     progress.update(bar, completed=done)
+    clock.now += later
     assert RateColumn().render(progress.tasks[0]).plain == said
-
-
-def test_the_rate_of_work_that_is_done_stays() -> None:
-    clock = Clock()
-    progress = Progress(get_time=clock, console=Console(file=StringIO()))
-    bar = progress.add_task("label", total=100, unit="images/s")
-    clock.now += 4
-    progress.update(bar, completed=100)
-    clock.now += 50
-    assert RateColumn().render(progress.tasks[0]).plain == "25 images/s"
-
-
-def test_a_step_without_a_unit_has_no_rate() -> None:
-    clock = Clock()
-    progress = Progress(get_time=clock, console=Console(file=StringIO()))
-    bar = progress.add_task("Guessing", total=10)
-    clock.now += 60
-    progress.update(bar, completed=5)
-    assert RateColumn().render(progress.tasks[0]).plain == ""
 
 
 FORMATS = Path(__file__).parents[3] / "docs" / "formats.md"
