@@ -56,7 +56,8 @@ def _is_readable(file: Path) -> bool:
 @pytest.fixture(scope="session")
 def odd(tmp_path_factory: pytest.TempPathFactory, ordinary: list[Path]) -> list[Path]:
     """A photo turned, see-through, grey, long, large, progressive, and with a colour profile that is not sRGB's."""
-    folder, rgb, turned = tmp_path_factory.mktemp("odd"), Image.fromarray(whole_pixels(ordinary[0].read_bytes())), Image.Exif()
+    folder, turned = tmp_path_factory.mktemp("odd"), Image.Exif()
+    rgb = Image.fromarray(whole_pixels(ordinary[0].read_bytes()))
     turned[0x0112] = 6
     see_through = rgb.copy()
     see_through.putalpha(Image.linear_gradient("L").resize(rgb.size))
