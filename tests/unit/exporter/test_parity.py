@@ -85,10 +85,10 @@ def test_a_changed_label_is_a_flip(compare):
 
 
 def test_a_near_tie_is_within_twice_the_tolerance_in_keras_and_may_go_either_way(compare):
-    keras = np.array([[0.4001, 0.3999, 0.2], [0.40011, 0.39989, 0.2]], np.float64)
+    keras = np.array([[0.40009, 0.3999, 0.2], [0.40011, 0.39989, 0.2]], np.float64)
     found = compare(keras, keras[:, [1, 0, 2]], 1e-4)
     assert [tie.index for tie in found.near_ties] == [0]
-    assert found.near_ties[0].margin == pytest.approx(2e-4)
+    assert found.near_ties[0].margin == pytest.approx(1.9e-4)
     assert found.flips == (1,)
 
 
