@@ -70,7 +70,7 @@ def test_a_word_between_colons_is_no_picture() -> None:
         (60.0, 500, 0, {}, ""),
     ],
 )
-def test_a_rate_is_of_the_work_from_its_start_to_its_end(seconds, done, later, fields, said) -> None:
+def test_a_rate_is_of_the_work_since_its_start(seconds, done, later, fields, said) -> None:
     clock = Clock()
     progress = Progress(get_time=clock, console=Console(file=StringIO()))
     bar = progress.add_task("label", total=1000, completed=fields.get("earlier", 0), **fields)
