@@ -107,6 +107,10 @@ class PaperShop:
             folder=self.root / "cycles",
         )
 
+    def asked(self, **settings: object) -> RetrainConfig:
+        """The config with other settings."""
+        return self.config.model_copy(update=settings)
+
     @property
     def registry(self):
         return open_registry(str(self.root / "registry"))

@@ -31,8 +31,7 @@ def test_what_the_champion_has_learned_from_is_not_new(shop: PaperShop) -> None:
 
 def test_other_training_settings_are_a_reason_to_train(shop: PaperShop) -> None:
     shop.run()
-    other = shop.config.model_copy(update={"train": TrainSettings(epochs=3)})
-    assert shop.run(config=other).status is CycleStatus.PROMOTED
+    assert shop.run(config=shop.asked(train=TrainSettings(epochs=3))).status is CycleStatus.PROMOTED
 
 
 def test_the_splits_of_a_refused_cycle_are_extended_too(shop: PaperShop) -> None:
@@ -53,8 +52,7 @@ def test_a_champion_of_unknown_training_needs_splits(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"splits = .*models publish"):
         shop.run()
     train_on_paper(tmp_path / "run", extended([], photo_rows(0, 30)))
-    given = shop.config.model_copy(update={"splits": tmp_path / "run" / "splits.csv"})
-    assert shop.run(config=given).status is CycleStatus.PROMOTED
+    assert shop.run(config=shop.asked(splits=tmp_path / "run" / "splits.csv")).status is CycleStatus.PROMOTED
 
 
 def test_a_champion_that_has_learned_from_test_photos_is_refused(shop: PaperShop) -> None:
@@ -85,9 +83,8 @@ def test_a_damaged_champion_is_told_before_anything_is_learned(shop: PaperShop) 
 
 def test_a_number_of_another_machine_is_not_used_again(shop: PaperShop) -> None:
     shop.run()
-    elsewhere = shop.config.model_copy(update={"folder": shop.root / "elsewhere"})
     shop.put(photo_rows(0, 36))
-    assert shop.run(config=elsewhere).number == 2
+    assert shop.run(config=shop.asked(folder=shop.root / "elsewhere")).number == 2
 
 
 def test_after_a_rollback_the_same_photos_are_not_new(shop: PaperShop) -> None:
@@ -114,14 +111,13 @@ def folders(shop: PaperShop) -> list[str]:
 
 
 def test_a_class_that_nobody_knows_is_said_before_the_training(shop: PaperShop) -> None:
-    config = shop.config.model_copy(update={"classes": ClassMap(rename={"bots": "shoes"})})
     with pytest.raises(InputError, match="got bots → shoes; it knows boots, hats"):
-        shop.run(config=config)
+        shop.run(config=shop.asked(classes=ClassMap(rename={"bots": "shoes"})))
     assert (shop.calls, folders(shop)) == ([], [])
 
 
 def test_a_catalogue_that_cannot_be_used_is_said_before_the_training(shop: PaperShop) -> None:
-    config = shop.config.model_copy(update={"catalogue": CatalogueSettings(source="rows.csv")})
+    config = shop.asked(catalogue=CatalogueSettings(source="rows.csv"))
 
     def away(*of: object) -> None:
         msg = "it does not come"
@@ -134,7 +130,6 @@ def test_a_catalogue_that_cannot_be_used_is_said_before_the_training(shop: Paper
 
 
 def test_the_rows_that_are_compared_are_drawn_when_the_cycle_begins(shop: PaperShop) -> None:
-    config = shop.config.model_copy(update={"catalogue": CatalogueSettings(source="rows.csv")})
     compared = []
 
     def draw(settings: CatalogueSettings, folder: Path) -> None:
@@ -145,7 +140,7 @@ def test_the_rows_that_are_compared_are_drawn_when_the_cycle_begins(shop: PaperS
         compared.append((folder / "drawn").read_text())
         return shop.tools().catalogue_diff(settings, champion, challenger, folder, *of)
 
-    shop.run(config=config, draw_rows=draw, catalogue_diff=compare)
+    shop.run(config=shop.asked(catalogue=CatalogueSettings(source="rows.csv")), draw_rows=draw, catalogue_diff=compare)
     assert compared == ["rows.csv"]
 
 
@@ -154,9 +149,8 @@ def test_settings_that_no_training_begins_with_bind_no_later_call(shop: PaperSho
         msg = "no such weights"
         raise InputError(msg)
 
-    wrong = shop.config.model_copy(update={"train": TrainSettings(weights="/gone.keras")})
     with pytest.raises(InputError, match="no such weights"):
-        shop.run(config=wrong, train=refuse)
+        shop.run(config=shop.asked(train=TrainSettings(weights="/gone.keras")), train=refuse)
     ended = json.loads((shop.root / "cycles" / "000001" / "outcome.json").read_text())
     assert (ended["status"], ended["reasons"]) == ("failed", ["no such weights"])
     assert shop.run().number == 2
@@ -164,20 +158,18 @@ def test_settings_that_no_training_begins_with_bind_no_later_call(shop: PaperSho
 
 def test_a_cycle_goes_on_in_the_registry_that_it_began_in(shop: PaperShop) -> None:
     shop.stop_at("export")
-    other = shop.config.model_copy(update={"registry": str(shop.root / "other")})
     with pytest.raises(InputError, match="a folder of its own"):
-        shop.run(config=other)
+        shop.run(config=shop.asked(registry=str(shop.root / "other")))
     assert shop.run(view=PaperView()).number == 1
 
 
 def test_restart_is_for_another_registry_too(shop: PaperShop) -> None:
     shop.stop_at("export")
-    other = shop.config.model_copy(update={"registry": str(shop.root / "other")})
-    assert shop.run(CycleOptions(restart=True), other).version == 1
+    assert shop.run(CycleOptions(restart=True), shop.asked(registry=str(shop.root / "other"))).version == 1
 
 
 def test_drift_is_a_reason_only_when_a_job_has_drifted(shop: PaperShop) -> None:
-    config = shop.config.model_copy(update={"drift": DriftSettings(jobs=("jobs",))})
+    config = shop.asked(drift=DriftSettings(jobs=("jobs",)))
     asked = []
     outcome = shop.run(CycleOptions(when="drift"), config, drifted_jobs=lambda *of: asked.append(of[:3]) or [])
     assert outcome.status is CycleStatus.NOTHING_NEW
@@ -188,12 +180,11 @@ def test_drift_is_a_reason_only_when_a_job_has_drifted(shop: PaperShop) -> None:
 
 
 def test_drift_counts_from_when_a_version_became_champion_however_that_was(shop: PaperShop) -> None:
-    config = shop.config.model_copy(update={"drift": DriftSettings(jobs=("jobs",))})
     bundle = write_paper_bundle(shop.config.folder / "by-hand", 77)
     shop.registry.publish("shop", bundle, "by hand", alias=CHAMPION)
     came = shop.registry.history("shop").last()
     shop.registry.alias("shop", 2, "staging", "later")
-    asked = []
+    asked, config = [], shop.asked(drift=DriftSettings(jobs=("jobs",)))
     shop.run(CycleOptions(when="drift"), config, drifted_jobs=lambda *of: asked.append(of[2]) or [])
     assert asked == [came.at]
 

@@ -74,7 +74,7 @@ def test_it_is_said_why_a_challenger_does_not_begin_with_the_champions_weights(
 ) -> None:
     """But a cold start that was asked for is no news."""
     view, settings = PaperView(), TrainSettings(**train)
-    shop.run(config=shop.config.model_copy(update={"train": settings}), view=view, misfit=lambda *of: misfit)
+    shop.run(config=shop.asked(train=settings), view=view, misfit=lambda *of: misfit)
     assert shop.requests[0].weights == settings.weights
     assert len(view.notes) == bool(note)
     assert note is None or view.notes[0].startswith(NOT_BEGUN + note)
@@ -117,7 +117,7 @@ def test_a_training_that_was_interrupted_is_resumed(shop: PaperShop) -> None:
 def test_it_keeps_to_the_settings_it_began_with(shop: PaperShop) -> None:
     shop.stop_at("train")
     view = PaperView()
-    shop.run(config=shop.config.model_copy(update={"train": TrainSettings(epochs=3)}), view=view)
+    shop.run(config=shop.asked(train=TrainSettings(epochs=3)), view=view)
     assert shop.requests[0].epochs is None
     assert "--restart" in view.notes[1]
 
@@ -177,7 +177,7 @@ def test_test_photos_of_the_champion_that_are_gone_count_against_the_test(shop: 
 
 
 def test_old_cycles_keep_what_tells_of_them(shop: PaperShop) -> None:
-    config = shop.config.model_copy(update={"keep": 1, "catalogue": CatalogueSettings(source="rows.csv")})
+    config = shop.asked(keep=1, catalogue=CatalogueSettings(source="rows.csv"))
     for end in (33, 36, 39):
         shop.put(photo_rows(0, end))
         shop.run(config=config, draw_rows=lambda settings, folder: folder.mkdir())

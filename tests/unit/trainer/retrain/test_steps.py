@@ -86,7 +86,7 @@ def away(*of: object) -> str:
 
 def test_a_tracking_server_that_is_away_is_said_and_keeps_nothing_back(shop: PaperShop) -> None:
     view = PaperView()
-    config = shop.config.model_copy(update={"mlflow": MlflowSettings(uri="http://127.0.0.1:1")})
+    config = shop.asked(mlflow=MlflowSettings(uri="http://127.0.0.1:1"))
     assert shop.run(config=config, view=view, log_cycle=away).status is CycleStatus.PROMOTED
     assert view.notes == ["Not logged to http://127.0.0.1:1: no server"]
 
@@ -97,7 +97,7 @@ def test_a_tracking_server_that_was_away_is_told_when_there_is_nothing_new(shop:
         return "run-1"
 
     told = []
-    config = shop.config.model_copy(update={"mlflow": MlflowSettings(uri="http://127.0.0.1:1")})
+    config = shop.asked(mlflow=MlflowSettings(uri="http://127.0.0.1:1"))
     shop.run(config=config, log_cycle=away)
     shop.registry.rollback("shop", "customers complain")
     undrifted = config.model_copy(update={"drift": DriftSettings(jobs=("jobs",))})

@@ -31,28 +31,23 @@ def slots_between(schedule: Schedule, start: str, end: str) -> list[str]:
     return [slot.strftime("%dT%H:%M") for slot in takewhile(lambda slot: slot < at(end), schedule.after(at(start)))]
 
 
-def test_sundays_at_three() -> None:
-    schedule = cron("0 3 * * 0")
-    assert schedule.latest(at("2026-11-25T12:00")) == at("2026-11-22T03:00")
-    assert first_after(schedule, at("2026-11-25T12:00")) == at("2026-11-29T03:00")
+SUNDAYS, ZURICH = cron("0 3 * * 0"), cron("0 3 * * *", "Europe/Zurich")
 
 
-def test_the_moment_itself_is_a_slot() -> None:
-    schedule = cron("0 3 * * 0")
-    assert schedule.latest(at("2026-11-22T03:00:00")) == at("2026-11-22T03:00")
-    assert schedule.latest(at("2026-11-22T02:59:59")) == at("2026-11-15T03:00")
-    assert first_after(schedule, at("2026-11-22T03:00:00")) == at("2026-11-29T03:00")
-
-
-def test_fields_are_told_in_the_zone() -> None:
-    assert cron("0 3 * * *", "Europe/Zurich").latest(at("2026-11-22T12:00")) == at("2026-11-22T02:00")
-    assert cron("0 3 * * *", "Europe/Zurich").latest(at("2026-07-22T12:00")) == at("2026-07-22T01:00")
-
-
-def test_every_is_a_multiple_since_1970() -> None:
-    assert every("6h").latest(at("2026-11-22T17:59:59")) == at("2026-11-22T12:00")
-    assert first_after(every("6h"), at("2026-11-22T17:59:59")) == at("2026-11-22T18:00")
-    assert every("2s").latest(at("2026-11-22T00:00:03")) == at("2026-11-22T00:00:02")
+@pytest.mark.parametrize(
+    ("schedule", "now", "latest", "following"),
+    [
+        (SUNDAYS, "2026-11-25T12:00", "2026-11-22T03:00", "2026-11-29T03:00"),
+        (SUNDAYS, "2026-11-22T03:00", "2026-11-22T03:00", "2026-11-29T03:00"),  # the moment itself is due
+        (SUNDAYS, "2026-11-22T02:59:59", "2026-11-15T03:00", "2026-11-22T03:00"),
+        (ZURICH, "2026-11-22T12:00", "2026-11-22T02:00", "2026-11-23T02:00"),
+        (ZURICH, "2026-07-22T12:00", "2026-07-22T01:00", "2026-07-23T01:00"),
+        (every("6h"), "2026-11-22T17:59:59", "2026-11-22T12:00", "2026-11-22T18:00"),  # multiples since 1970
+        (every("2s"), "2026-11-22T00:00:03", "2026-11-22T00:00:02", "2026-11-22T00:00:04"),
+    ],
+)
+def test_what_was_due_last_and_is_next(schedule: Schedule, now: str, latest: str, following: str) -> None:
+    assert (schedule.latest(at(now)), first_after(schedule, at(now))) == (at(latest), at(following))
 
 
 def test_a_slot_in_the_hour_that_is_skipped_is_when_it_is_skipped() -> None:
