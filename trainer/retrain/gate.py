@@ -12,7 +12,7 @@ from models.text import number_of
 from trainer.retrain.config import GateSettings
 from trainer.retrain.records import Automatic, Automation, CatalogueDiff, Check, ClassComparison, Comparison, Verdict
 
-__all__ = ["judge"]
+__all__ = ["judge", "points_between"]
 
 _COARSE_POINTS: Final = 5.0
 """A test that finds no smaller difference than this is called a small one."""
@@ -91,7 +91,7 @@ def _interval(settings: GateSettings, comparison: Comparison) -> Judged | None:
     if not passed and points > settings.min_gain_points and points > limit:
         end += _what_would_settle(comparison.photos, interval, points - limit)
     sentence = (
-        f"{_moved(points)} ({_between(interval)}, {number_of(comparison.photos, 'photo')}; this test would "
+        f"{_moved(points)} ({points_between(interval)}, {number_of(comparison.photos, 'photo')}; this test would "
         f"find a difference of {_signed(comparison.smallest_points or 0.0)}): {end}"
     )
     return Judged(passed, sentence)
@@ -156,7 +156,7 @@ def _is_blind(found: ClassComparison, wider: float) -> bool:
 
 def _loss(name: str, found: ClassComparison) -> str:
     before, after = _percent(found.champion or 0.0), _percent(found.challenger)
-    points, interval = _signed(found.points or 0.0), _between(found.points_95 or (0.0, 0.0))
+    points, interval = _signed(found.points or 0.0), points_between(found.points_95 or (0.0, 0.0))
     return f"{name} {points} points, from {before} to {after} ({interval}, {number_of(found.photos, 'photo')})"
 
 
@@ -258,7 +258,7 @@ def _coverage(settings: GateSettings, comparison: Comparison) -> Judged | None:
     lost = f"{_at_most(within, _signed(limit))} points are lost{' as asked' if within else ''}"
     sentence = (
         f"{labels}, before {_percent(found.champion.photos / photos)} (a difference of {_signed(found.points)} points, "
-        f"{_between(found.points_95)}; {_promises(found)}): "
+        f"{points_between(found.points_95)}; {_promises(found)}): "
         f"{'nothing is lost' if found.points >= 0 else lost}{', which may be noise' if noise else ''}."
     )
     loses_by_choice = False
@@ -394,13 +394,13 @@ def _signed(points: float) -> str:
     return f"−{text[1:]}" if text.startswith("-") and float(text) else text.lstrip("-")
 
 
-def _between(interval: Interval) -> str:
-    """The ends of a 95% interval of points."""
+def points_between(interval: Interval) -> str:
+    """The ends of a 95% interval: ``95% −0.1 to 4.7``."""
     return f"95% {_signed(interval[0])} to {_signed(interval[1])}"
 
 
 def _between_shares(interval: Interval) -> str:
-    return _between((100 * interval[0], 100 * interval[1]))
+    return points_between((100 * interval[0], 100 * interval[1]))
 
 
 def _percent(share: float) -> str:

@@ -18,6 +18,7 @@ from pages.tiles import photo_uri
 from trainer.data.csv_files import path_cell
 from trainer.data.dataset import Split
 from trainer.retrain.cycle_folder import CycleFolder, CycleStart, Outcome
+from trainer.retrain.gate import points_between
 from trainer.retrain.records import (
     CatalogueDiff,
     ClassComparison,
@@ -125,7 +126,7 @@ def cycle_page(material: CycleMaterial) -> str:
         comparison=comparison,
         accuracy_95=_accuracy_95(comparison) if comparison else None,
         points=_points,
-        points_between=_points_between,
+        points_between=points_between,
         precision_text=precision_text,
         catalogue=material.catalogue,
         collected=material.collected,
@@ -144,12 +145,6 @@ def _points(value: float) -> str:
     return shown if shown == "0.0" else f"{'+' if value > 0 else '−'}{shown}"
 
 
-def _points_between(interval: Interval) -> str:
-    """``95% −0.1 to 4.7``."""
-    low, high = (_points(end).removeprefix("+") for end in interval)
-    return f"95% {low} to {high}"
-
-
 def _difference(comparison: Comparison) -> str:
     """``2.4 points better on 372 test photos (95% 0.1 to 4.7)``; of a first model, how often it is right."""
     if comparison.points is None:
@@ -159,7 +154,7 @@ def _difference(comparison: Comparison) -> str:
     shown = f"{abs(comparison.points):.1f}"
     better = "better" if comparison.points > 0 else "worse"
     said = "as good" if shown == "0.0" else f"{shown} {'point' if shown == '1.0' else 'points'} {better}"
-    band = f" ({_points_between(comparison.points_95)})" if comparison.points_95 else ""
+    band = f" ({points_between(comparison.points_95)})" if comparison.points_95 else ""
     return f"{said} on {number_of(comparison.photos, 'test photo')}{band}"
 
 

@@ -11,13 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.errors import ExitCode, StoppedError
-from models.statistics.intervals import Interval
 from models.terminal import Console
 from trainer.console import TrainingScreen
 from trainer.retrain.config import MlflowSettings, RetrainConfig, read_config
 from trainer.retrain.cycle import CycleOptions, retrain
 from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, Outcome
-from trainer.retrain.records import Comparison, Verdict
+from trainer.retrain.records import ClassComparison, Comparison, Verdict
 
 __all__ = ["CycleScreen", "retrain_and_show", "show_outcome"]
 
@@ -88,23 +87,22 @@ def _figures(outcome: Outcome, comparison: Comparison) -> Table:
     for heading in ("", outcome.champion or "no champion", outcome.challenger or "challenger", "points", "95%"):
         table.add_column(escape(heading), justify="left" if not heading else "right")
 
-    def add(
-        name: str,
-        champion: float | None,
-        challenger: float | None,
-        points: float | None,
-        interval: Interval | None,
-        style: str | None = None,
-    ) -> None:
-        shares = ("–" if share is None else f"{share:.4f}" for share in (champion, challenger))
-        moved = "–" if points is None else f"{points:+.1f}"
-        between = "–" if interval is None else f"{interval[0]:+.1f} to {interval[1]:+.1f}"
-        table.add_row(escape(name), *shares, moved, between, style=style)
-
-    accuracies = comparison.champion_accuracy, comparison.challenger_accuracy
-    add("accuracy", *accuracies, comparison.points, comparison.points_95, style="bold")
-    for name, row in comparison.classes.items():
-        add(name, row.champion, row.challenger if row.photos else None, row.points, row.points_95)
+    whole = ClassComparison(
+        photos=comparison.photos,
+        champion=comparison.champion_accuracy,
+        challenger=comparison.challenger_accuracy,
+        points=comparison.points,
+        points_95=comparison.points_95,
+    )
+    for name, row in (("accuracy", whole), *comparison.classes.items()):
+        shares = (row.champion, row.challenger if row.photos else None)
+        table.add_row(
+            escape(name),
+            *("–" if share is None else f"{share:.4f}" for share in shares),
+            "–" if row.points is None else f"{row.points:+.1f}",
+            "–" if row.points_95 is None else f"{row.points_95[0]:+.1f} to {row.points_95[1]:+.1f}",
+            style="bold" if row is whole else None,
+        )
     return table
 
 
