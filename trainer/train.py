@@ -13,7 +13,7 @@ import keras
 from models.errors import InputError
 from models.whole_file import replace_file
 from trainer.data.dataset import Split, read_dataset
-from trainer.data.photo_cache import PixelStore, StatisticsStore, pixels_folder, statistics_folder
+from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import choose_folds, share_of_main, train_folds
 from trainer.learning.balance import balance_note, choose_balance
@@ -77,8 +77,8 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     if request.run.exists():
         raise _there_already(request.run)
     weights = _weights(request)
-    store = PixelStore(pixels_folder(request.cache), request.preprocess)
-    statistics = StatisticsStore(statistics_folder(request.cache))
+    store = PixelStore(request.cache, request.preprocess)
+    statistics = StatisticsStore(request.cache)
     earlier = read_splits(request.splits) if request.splits else []
     options = SplitOptions(request.seed, earlier, request.fix_leaks)
     prepared = prepare(read_dataset(request.data), store, statistics, options, view.advance)
@@ -104,7 +104,7 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         bfloat16 = args.bfloat16 and is_bfloat16_fast()  # this may be another machine
         now = {"epochs_done": len(history), "state": RunState.TRAINING, "bfloat16": bfloat16}
         args = args.model_copy(update=now)
-        store = PixelStore(pixels_folder(cache), args.preprocess)
+        store = PixelStore(cache, args.preprocess)
         photos = [photo for photo in read_splits(run.splits) if photo.present]
         restore(photos, store, view.advance)
         prepared = Prepared(photos, read_excluded(run.excluded), args.classes, run.notes())

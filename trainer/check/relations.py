@@ -60,10 +60,6 @@ class Relations:
     conflicts: tuple[tuple[int, ...], ...]
     leaks: tuple[Leak, ...]
 
-    def links(self) -> list[tuple[int, int]]:
-        """Pairs of places that hold together each picture's photos."""
-        return _links(_places(self.pictures.tolist()).values())
-
 
 def relate(
     photos: Sequence[LabeledPhoto],

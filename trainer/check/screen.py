@@ -31,7 +31,7 @@ from trainer.check.checkup import GRAVE, Checkup, check_up
 from trainer.check.page import check_page
 from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
 from trainer.data.dataset import Dataset, read_dataset
-from trainer.data.photo_cache import StatisticsStore, statistics_folder
+from trainer.data.photo_cache import StatisticsStore
 
 __all__ = ["bring_back_and_show", "check_and_show"]
 
@@ -96,7 +96,7 @@ def _check(dataset: Dataset) -> Checkup:
 
     try:
         with progress:
-            return check_up(dataset, StatisticsStore(statistics_folder(default_cache())), advance)
+            return check_up(dataset, StatisticsStore(default_cache()), advance)
     except KeyboardInterrupt as stopped:
         msg = "Stopped, and nothing is written but the cache; the same command goes on where it was."
         raise StoppedError(msg) from stopped

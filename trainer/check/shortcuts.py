@@ -40,6 +40,8 @@ _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel f
 """Accidents whose pairs of classes are named. Colours at the border, the shape and the bytes of a photo may be those of
 the product: any catalogue of many classes has two that they tell apart."""
 
+_SEED: Final = 0
+"""Of the folds, and of the choice among more than ``MOST_PHOTOS``."""
 _MOST_CLASSES: Final = 100
 _TREES: Final = 40
 _LEAVES: Final = 512
@@ -92,24 +94,19 @@ def guess_from_accidents(
     labels: Sequence[str],
     groups: Matrix,
     on_feature: Callable[[int, int], None] = lambda done, total: None,
-    seed: int = 0,
 ) -> list[Guess]:
     """Guess the classes from each accidental feature, and from all.
 
     Args:
         statistics: a row a photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`.
-        paths: of the photos.
-        labels: their classes.
         groups: a number for each; photos of one group show the same picture.
         on_feature: told (tried, to try).
-        seed: of the folds, and of the choice among more than ``MOST_PHOTOS``.
 
     Returns:
         The best first; none of a set with too few photos or groups, or with one class. Of more than ``_MOST_CLASSES``
         classes the commonest are told apart.
     """
-    rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(labels))[:MOST_PHOTOS])
+    chosen = np.sort(np.random.default_rng(_SEED).permutation(len(labels))[:MOST_PHOTOS])
     named = np.array(labels, object)[chosen]
     counts = Counter(named.tolist())
     common = {label for label, count in counts.most_common(_MOST_CLASSES) if count >= FOLDS}
@@ -122,11 +119,11 @@ def guess_from_accidents(
     if len(varied) > 1:
         varied[TOGETHER] = np.concatenate(list(varied.values()), axis=1)
     with warnings.catch_warnings(action="ignore"):  # of a class whose groups are too few for the folds
-        splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+        splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=_SEED)
         folds = list(splitter.split(named, named, groups[chosen]))
     guesses = []
     for done, (name, matrix) in enumerate(varied.items(), start=1):
-        guesses.append(_guess(name, matrix, named, groups[chosen], folds, seed))
+        guesses.append(_guess(name, matrix, named, groups[chosen], folds))
         on_feature(done, len(varied))
     return sorted(guesses, key=lambda guess: -guess.accuracy)
 
@@ -155,52 +152,44 @@ def _numbered(values: Matrix) -> Matrix:
     return columns
 
 
-def _guess(
-    name: str, features: Matrix, labels: Matrix, groups: Matrix, folds: list[tuple[Matrix, Matrix]], seed: int
-) -> Guess:
+def _guess(name: str, features: Matrix, labels: Matrix, groups: Matrix, folds: list[tuple[Matrix, Matrix]]) -> Guess:
     if name == TOGETHER:
-        model = ExtraTreesClassifier(_TREES, min_samples_leaf=3, max_leaf_nodes=_LEAVES, random_state=seed, n_jobs=-1)
+        model = ExtraTreesClassifier(_TREES, min_samples_leaf=3, max_leaf_nodes=_LEAVES, random_state=_SEED, n_jobs=-1)
     else:
-        model = DecisionTreeClassifier(min_samples_leaf=max(5, len(labels) // 200), random_state=seed)
+        model = DecisionTreeClassifier(min_samples_leaf=max(5, len(labels) // 200), random_state=_SEED)
     classes = np.unique(labels)
     with warnings.catch_warnings(action="ignore"):  # of a class that a fold's training part lacks
         shares = cross_val_predict(model, features, labels, cv=folds, method="predict_proba")
     accuracy = float((classes[shares.argmax(1)] == labels).mean())
     majority = float(max(Counter(labels.tolist()).values()) / len(labels))
-    best = _best_pair(shares, labels, groups, classes)
-    stands_out = name in _NEVER_THE_PRODUCT and best.is_more(len(classes) * (len(classes) - 1) // 2)
+    pair, pair_accuracy, pair_majority, pictures = _best_pair(shares, labels, groups, classes)
+    pairs = len(classes) * (len(classes) - 1) // 2
+    stands_out = name in _NEVER_THE_PRODUCT and _is_more(pair_accuracy, pair_majority, pictures, pairs)
     gain, error = accuracy - majority, (majority * (1 - majority) / len(labels)) ** 0.5
     is_shortcut = stands_out or gain >= max(LEAST_GAIN, LEAST_SHARE * (1 - majority), _ERRORS * error)
-    figures, of_pair = (round(accuracy, 4), round(majority, 4)), (round(best.accuracy, 4), round(best.majority, 4))
-    return Guess(name, *figures, is_shortcut, best.names, *of_pair, len(classes), stands_out)
+    figures, of_pair = (round(accuracy, 4), round(majority, 4)), (round(pair_accuracy, 4), round(pair_majority, 4))
+    return Guess(name, *figures, is_shortcut, pair, *of_pair, len(classes), stands_out)
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """How well two classes are told apart; ``pictures`` is how many groups their photos have."""
-
-    names: tuple[str, str]
-    accuracy: float
-    majority: float
-    pictures: int
-
-    def is_more(self, pairs: int) -> bool:
-        """Whether the best of ``pairs`` pairs is better than chance explains; copies of one picture prove nothing."""
-        right = int(self.accuracy * self.pictures)
-        by_chance = pairs * float(binom.sf(right - 1, self.pictures, self.majority))
-        gain = self.accuracy - self.majority
-        return by_chance < _CHANCE_OF_PAIR and gain >= LEAST_GAIN and gain >= LEAST_SHARE_OF_PAIR * (1 - self.majority)
+def _is_more(accuracy: float, majority: float, pictures: int, pairs: int) -> bool:
+    """Whether the best of ``pairs`` pairs is better than chance explains; copies of one picture prove nothing."""
+    by_chance = pairs * float(binom.sf(int(accuracy * pictures) - 1, pictures, majority))
+    gain = accuracy - majority
+    return by_chance < _CHANCE_OF_PAIR and gain >= LEAST_GAIN and gain >= LEAST_SHARE_OF_PAIR * (1 - majority)
 
 
-def _best_pair(shares: Matrix, labels: Matrix, groups: Matrix, classes: Matrix) -> _Pair:
+def _best_pair(
+    shares: Matrix, labels: Matrix, groups: Matrix, classes: Matrix
+) -> tuple[tuple[str, str], float, float, int]:
+    """The two classes that are told apart best, how well, how well by naming the commoner, and how many pictures."""
     members = [np.flatnonzero(labels == name) for name in classes]
     found = []
     for one, other in combinations(range(len(classes)), 2):
         first, second = members[one], members[other]
         right = (shares[first, one] >= shares[first, other]).sum() + (shares[second, one] < shares[second, other]).sum()
         count = len(first) + len(second)
-        majority = max(len(first), len(second)) / count
-        found.append((float(right) / count - majority, one, other, float(right) / count, majority))
+        accuracy, majority = float(right) / count, max(len(first), len(second)) / count
+        found.append((accuracy - majority, one, other, accuracy, majority))
     _, one, other, accuracy, majority = max(found)
-    pictures = len(set(groups[members[one]].tolist()) | set(groups[members[other]].tolist()))
-    return _Pair((str(classes[one]), str(classes[other])), accuracy, majority, pictures)
+    pictures = len({*groups[members[one]].tolist(), *groups[members[other]].tolist()})
+    return (str(classes[one]), str(classes[other])), accuracy, majority, pictures

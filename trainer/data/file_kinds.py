@@ -136,24 +136,12 @@ def _is_text(start: bytes) -> bool:
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether a PNG, GIF, WebP, BMP, TIFF or AVIF file that cannot be read is shorter than it says; False of others."""
-    measure = _MEASURES.get("BMP" if data.startswith(b"BM") else _photo_format(data) or "")
+    """Whether a GIF, WebP, TIFF or AVIF file that cannot be read is shorter than it says; of others Pillow says so."""
+    measure = _MEASURES.get(_photo_format(data) or "")
     try:
         return measure is not None and measure(data)
     except struct.error:  # not even the header is whole
         return True
-
-
-def _cut_png(data: bytes) -> bool:
-    place: int = 8
-    while place < len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        place += 12 + int(length)
-        if kind == b"IEND":
-            break
-    else:
-        return True
-    return place > len(data)
 
 
 def _cut_tiff(data: bytes) -> bool:
@@ -180,10 +168,8 @@ def _cut_avif(data: bytes) -> bool:
 
 
 _MEASURES: Final[Mapping[str, Callable[[bytes], bool]]] = {
-    "PNG": _cut_png,
     "GIF": lambda data: not data.rstrip(b"\0").endswith(b";"),
     "WebP": lambda data: struct.unpack_from("<I", data, 4)[0] + 8 > len(data),
-    "BMP": lambda data: struct.unpack_from("<I", data, 2)[0] > len(data),
     "TIFF": _cut_tiff,
     "AVIF": _cut_avif,
 }

@@ -30,11 +30,12 @@ from trainer.data.image_statistics import COPY_SIDE, ImageStatistics
 from trainer.data.photo_files import FaultKind, PhotoFault, changed, holds
 from worker.labelling.process_pool import Death, ProcessPool
 
-__all__ = ["PixelStore", "StatisticsStore", "pixels_folder", "statistics_folder"]
+__all__ = ["PixelStore", "StatisticsStore"]
 
 STATISTICS_VERSION: Final = "1"
 """Raised whenever the statistics of the same bytes change."""
 
+_MODULE: Final = "trainer.data.photo_process"
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
@@ -43,16 +44,6 @@ SHARD: Final = 8192
 _FAULT_COLUMNS: Final = [("sha256", pa.string()), ("kind", pa.string()), ("message", pa.string())]
 _TYPES: Final = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 _STATISTICS_COLUMNS: Final = [(field.name, _TYPES[field.type]) for field in fields(ImageStatistics)]  # type: ignore[index]
-
-
-def pixels_folder(cache: Path) -> Path:
-    """The folder of :class:`PixelStore`, in the cache of this machine."""
-    return cache / "pixels"
-
-
-def statistics_folder(cache: Path) -> Path:
-    """The folder of :class:`StatisticsStore`, in the cache of this machine."""
-    return cache / "looks"
 
 
 class _PhotoCache:
@@ -113,9 +104,7 @@ class _PhotoCache:
                 with arrays.open("wb") as file:
                     os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
-                one_pass.run(
-                    workers, ("trainer.data.photo_process", str(arrays), str(self._timeout_s), self._spec_json)
-                )
+                one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
             finally:  # whatever ends it, what has been decoded is kept, and no room for what was not
                 if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
                     with self._kept():
@@ -176,20 +165,17 @@ class _PhotoCache:
 
 
 class StatisticsStore(_PhotoCache):
-    """What photos show, and small copies of them.
+    """What photos show, and small copies of them, in a machine's cache.
 
-    Args:
-        root: of the cache.
-        timeout_s: that a photo may take.
-        shard: photos in a shard, at most.
+    ``timeout_s`` is what a photo may take; ``shard`` is how many photos a shard has, at most.
     """
 
     _ending = ".copies"
     _columns = _STATISTICS_COLUMNS
 
-    def __init__(self, root: Path, timeout_s: float = STATISTICS_TIMEOUT_S, shard: int = SHARD) -> None:
+    def __init__(self, cache: Path, timeout_s: float = STATISTICS_TIMEOUT_S, shard: int = SHARD) -> None:
         version = f"{fingerprint(PreprocessSpec(size=COPY_SIDE))[:16]}-{STATISTICS_VERSION}"
-        super().__init__(root / version, COPY_SIDE, timeout_s, shard)
+        super().__init__(cache / "looks" / version, COPY_SIDE, timeout_s, shard)
 
     def statistics(self, sha256s: Sequence[str]) -> pa.Table:
         """A row for each usable photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`."""
@@ -217,19 +203,14 @@ class StatisticsStore(_PhotoCache):
 
 
 class PixelStore(_PhotoCache):
-    """Pixels for one preprocessing; they stay readable when a cleaner takes the files away.
-
-    Args:
-        root: of all preprocessings; each has a folder of its own.
-        spec: the preprocessing.
-    """
+    """Pixels for one preprocessing, in a machine's cache; they stay readable when a cleaner takes the files away."""
 
     _ending = ".pixels"
 
-    def __init__(self, root: Path, spec: PreprocessSpec) -> None:
+    def __init__(self, cache: Path, spec: PreprocessSpec) -> None:
         self.spec = spec
         self._mapped: list[npt.NDArray[np.uint8]] = []
-        folder = root / fingerprint(spec)[:16]
+        folder = cache / "pixels" / fingerprint(spec)[:16]
         super().__init__(folder, spec.size, PIXELS_TIMEOUT_S, SHARD, spec.model_dump_json())
 
     def _map(self, arrays: Path) -> None:
@@ -245,12 +226,10 @@ class PixelStore(_PhotoCache):
 
 
 class _Pass:
-    """One pass over new photos.
+    """One pass over new photos: a record for each, or an empty one where the next pass must try again.
 
-    Attributes:
-        records: a row for each photo, an empty one where the next pass must try again.
-        passing: faults of reading a file rather than of its bytes, files that have other bytes than expected, time
-            limits, and what SIGKILL ended, which may have been the kernel, short of memory: the next pass tries again.
+    Passing are faults of reading a file rather than of its bytes, files that have other bytes than expected, time
+    limits, and what SIGKILL ended, which may have been the kernel, short of memory: the next pass tries again.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:
@@ -261,12 +240,12 @@ class _Pass:
         self.records: list[dict[str, Any]] = [{} for _ in files]
         self.passing: dict[str, PhotoFault] = {}
 
-    def run(self, workers: int, module: tuple[str, ...]) -> None:
-        """Decode everything, in processes that run a module with its arguments."""
+    def run(self, workers: int, arguments: tuple[str, ...]) -> None:
+        """Decode everything, in processes with these arguments."""
         lines = [json.dumps([row, str(path)]) for row, (_, path) in enumerate(self._files)]
         with (
             tempfile.TemporaryDirectory() as logs,
-            ProcessPool(module, workers, Path(logs), self._answered, self._died) as pool,
+            ProcessPool((_MODULE, *arguments), workers, Path(logs), self._answered, self._died) as pool,
         ):
             pool.run(lines)
 
@@ -290,9 +269,8 @@ class _Pass:
         late = death.status == -signal.SIGALRM
         ending = signal.Signals(-death.status).name if death.status < 0 else f"exit status {death.status}"
         how = f"took longer than {self._timeout_s:g} s" if late else f"brought its process down ({ending})"
-        fault = PhotoFault(
-            FaultKind.TIMEOUT if late else FaultKind.CRASHED, f"Decoding {how}, twice; re-save the photo."
-        )
+        kind = FaultKind.TIMEOUT if late else FaultKind.CRASHED
+        fault = PhotoFault(kind, f"Decoding {how}, twice; re-save the photo.")
         row = json.loads(death.lines[0])[0]
         sha256, path = self._files[row]
         if not holds(path, sha256):

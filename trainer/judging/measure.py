@@ -11,7 +11,7 @@ from models.classifier import BATCH, Probabilities, load
 from models.errors import DataError, InputError
 from models.preprocess import Pixels, PreprocessSpec
 from trainer.data.dataset import Split, read_dataset
-from trainer.data.photo_cache import PixelStore, pixels_folder
+from trainer.data.photo_cache import PixelStore
 from trainer.judging.figures import Figures, score
 from trainer.splits.assigned import read_splits
 from trainer.splits.prepare import decode_all
@@ -62,7 +62,7 @@ def measure(model_path: Path, data: Path, cache: Path) -> Measurement:
     if unknown:
         msg = f"{model_path} does not know {', '.join(unknown)}; it knows {', '.join(model.classes)}."
         raise DataError(msg)
-    store = PixelStore(pixels_folder(cache), model.spec)
+    store = PixelStore(cache, model.spec)
     readable, unread = decode_all(photos, store)
     fresh = [(photo, sha256) for photo, sha256 in readable if sha256 not in (model.learned_from or ())]
     if not fresh:

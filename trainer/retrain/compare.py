@@ -16,7 +16,7 @@ from models.classifier import BATCH, Classifier, load
 from models.errors import BundleError
 from models.session import open_session
 from trainer.data.dataset import Split
-from trainer.data.photo_cache import PixelStore, pixels_folder
+from trainer.data.photo_cache import PixelStore
 from trainer.retrain.compare_predictions import Predictions, compare_predictions
 from trainer.retrain.config import ClassMap
 from trainer.retrain.records import Comparison, Footprint
@@ -65,7 +65,7 @@ def compare(
     models = [load(bundle) for bundle in bundles]
     if champion is not None:
         classes.check(models[1].labels)
-    stores = {spec: PixelStore(pixels_folder(cache), spec) for spec in (model.metadata.preprocess for model in models)}
+    stores = {spec: PixelStore(cache, spec) for spec in (model.metadata.preprocess for model in models)}
     photos, unread = read_frozen_photos(
         Run(run).splits, list(stores.values()), lambda done, total: advance("Decoding test photos", done, total)
     )

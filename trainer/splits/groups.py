@@ -12,7 +12,7 @@ from trainer.check.near import joined
 from trainer.data.dataset import Split
 from trainer.splits.assigned import Applicant
 
-__all__ = ["group_name", "group_photos"]
+__all__ = ["group_name", "group_photos", "links_of"]
 
 _NAME_DIGITS: Final = 16
 
@@ -93,8 +93,8 @@ def _edges(applicants: Sequence[Applicant], links: Sequence[tuple[int, int]]) ->
     """Everything that joins: pictures directly, products and earlier groups through a node of their own."""
     edges = [
         *links,
-        *_stars((a.sha256, a.split is None) for a in applicants),
-        *_stars(a.sha256 for a in applicants),
+        *links_of((a.sha256, a.split is None) for a in applicants),
+        *links_of(a.sha256 for a in applicants),
     ]
     earlier = {applicant.group for applicant in applicants}
     nodes: dict[tuple[str, str], int] = {}
@@ -107,7 +107,8 @@ def _edges(applicants: Sequence[Applicant], links: Sequence[tuple[int, int]]) ->
     return len(applicants) + len(nodes), np.array(edges, np.intp).reshape(-1, 2)
 
 
-def _stars(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
+def links_of(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
+    """Pairs of places that hold together those of equal keys."""
     firsts: dict[Hashable, int] = {}
     places = ((firsts.setdefault(key, place), place) for place, key in enumerate(keys))
     return [(first, place) for first, place in places if first != place]

@@ -4,7 +4,7 @@ import csv
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +26,7 @@ from trainer.data.photo_files import hash_photos, holds
 from trainer.splits.assign import assign_splits
 from trainer.splits.assigned import Applicant, AssignedPhoto
 from trainer.splits.earlier import match_earlier
+from trainer.splits.groups import links_of
 from trainer.splits.set_aside import count_leaks, find_unlearnable
 
 __all__ = ["Prepared", "SplitOptions", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
@@ -97,7 +98,7 @@ def prepare(
         raise DataError(msg)
     applicants, relations = _relate(applicants, statistics, advance)
     unlearnable, disputed = find_unlearnable(applicants, relations)
-    remaining, links = _without(applicants, relations.links(), unlearnable)
+    remaining, links = _without(applicants, relations.pictures.tolist(), unlearnable)
     with _naming(unusable):
         assignment = assign_splits(remaining, links, options.seed, fix_leaks=options.fix_leaks)
     excluded = [*dataset.excluded, *unusable, *unlearnable.values(), *assignment.set_aside]
@@ -140,20 +141,16 @@ def _relate(
 
 
 def _without(
-    applicants: Sequence[Applicant], links: Sequence[tuple[int, int]], excluded: dict[int, Exclusion]
+    applicants: Sequence[Applicant], pictures: Sequence[int], excluded: Container[int]
 ) -> tuple[list[Applicant], list[tuple[int, int]]]:
-    """The applicants that are left, and the links between them; one with a split of earlier keeps it, absent."""
-    left = [place for place in range(len(applicants)) if place not in excluded or applicants[place].fixed]
-    places = {place: number for number, place in enumerate(left)}
+    """The applicants that are left, and links between those that show the same picture.
+
+    One with a split of earlier keeps it, absent. The first applicants have the pictures of these numbers.
+    """
+    left = [place for place, one in enumerate(applicants) if place not in excluded or one.fixed]
     remaining = [replace(applicants[p], present=applicants[p].present and p not in excluded) for p in left]
-    heirs: dict[int, int] = {}  # links hang on the first photo of a picture; where that is gone, on the next one
-    relinked = []
-    for first, other in links:
-        if other in places:
-            head = first if first in places else heirs.setdefault(first, other)
-            if head != other:
-                relinked.append((places[head], places[other]))
-    return remaining, relinked
+    shown = [pictures[place] for place in left if place < len(pictures)]  # they come first here, too
+    return remaining, links_of(shown)
 
 
 def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, advance: Advance) -> list[Guess]:

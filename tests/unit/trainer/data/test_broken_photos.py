@@ -11,18 +11,12 @@ from trainer.data.image_statistics import fault_of, measure_photo
 from trainer.data.photo_files import FaultKind
 
 FORMATS = {
-    "JPEG": {},
-    "progressive JPEG": {"progressive": True},
-    "PNG": {},
-    "GIF": {},
-    "WEBP": {},
-    "lossless WEBP": {"lossless": True},
-    "AVIF": {},
-    "BMP": {},
-    "TIFF": {},
-    "TIFF by LZW": {"compression": "tiff_lzw"},
-    "TIFF by JPEG": {"compression": "jpeg"},
-    "PPM": {},
+    "JPEG": ("JPEG", {}),
+    "progressive JPEG": ("JPEG", {"progressive": True}),
+    "lossless WEBP": ("WEBP", {"lossless": True}),
+    "TIFF by LZW": ("TIFF", {"compression": "tiff_lzw"}),
+    "TIFF by JPEG": ("TIFF", {"compression": "jpeg"}),
+    **{name: (name, {}) for name in ("PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")},
 }
 CUT = "The file ends too early; fetch it again."
 
@@ -30,12 +24,10 @@ CUT = "The file ends too early; fetch it again."
 @pytest.fixture(scope="module")
 def sound(encode, tiles):
     """A photo in each format, of some kilobytes."""
-    names = {name: next(word for word in name.split() if word.isupper() and word != "LZW") for name in FORMATS}
-    names |= {"progressive JPEG": "JPEG", "lossless WEBP": "WEBP", "TIFF by LZW": "TIFF", "TIFF by JPEG": "TIFF"}
-    return {name: encode(tiles(), names[name], **options) for name, options in FORMATS.items()}
+    return {name: encode(tiles(), file_format, **options) for name, (file_format, options) in FORMATS.items()}
 
 
-@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.75, 0.9])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_photo_cut_short_is_truncated(refused, sound, name, share):
     fault = refused(sound[name][: int(len(sound[name]) * share)])

@@ -25,7 +25,6 @@ def box(kind, brand):
         (b"8BPS\0\x01", f"It is a Photoshop document; {SAVE}"),
         (b"PK\x03\x04\x14\0", "It is a ZIP archive; unpack it."),
         (box(b"ftyp", b"heic"), f"It is an HEIF photo; {SAVE}"),
-        (box(b"ftyp", b"hevx"), f"It is an HEIF photo; {SAVE}"),
         (box(b"ftyp", b"mif1"), f"It is an HEIF photo; {SAVE}"),
         (box(b"ftyp", b"crx "), f"It is a raw photo; {SAVE}"),
         (box(b"ftyp", b"isom"), "It is a video; fetch a photo."),
@@ -34,10 +33,7 @@ def box(kind, brand):
         (b"\0\0\0\x0cjP  \r\n\x87\n", f"It is a JPEG 2000 image; {SAVE}"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", f"It is an SVG drawing; {SAVE}"),
         (b"<?xml version='1.0'?>\n<!-- drawn -->\n<svg/>", f"It is an SVG drawing; {SAVE}"),
-        (
-            b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>",
-            "It is an XML document; fetch the photo itself.",
-        ),
+        (b"<?xml version='1.0'?><Error/>", "It is an XML document; fetch the photo itself."),
         (b"<!DOCTYPE html><title>404</title>", PAGE),
         (b"\xef\xbb\xbf\r\n<HTML>", PAGE),
         (b"\n" * 200 + b"<html>", PAGE),
@@ -87,15 +83,11 @@ def test_bytes_that_a_reader_without_a_mark_takes_for_its_own_are_not_named_afte
 @pytest.mark.parametrize(
     ("file_format", "name", "suffix"),
     [
-        ("JPEG", "JPEG", ".jpg"),
-        ("PNG", "PNG", ".png"),
-        ("GIF", "GIF", ".gif"),
-        ("TIFF", "TIFF", ".tif"),
-        ("WEBP", "WebP", ".webp"),
-        ("AVIF", "AVIF", ".avif"),
+        *(("JPEG", "JPEG", ".jpg"), ("PNG", "PNG", ".png"), ("GIF", "GIF", ".gif")),
+        *(("TIFF", "TIFF", ".tif"), ("WEBP", "WebP", ".webp"), ("AVIF", "AVIF", ".avif")),
     ],
 )
-@pytest.mark.parametrize("stray", ["shoe.txt", "shoe", "shoe.heic", "shoe.jpg_large"])
+@pytest.mark.parametrize("stray", ["shoe", "shoe.heic", "shoe.jpg_large"])
 def test_a_photo_under_another_kind_of_name(tmp_path, encode, tiles, stray, file_format, name, suffix):
     path = tmp_path / stray
     path.write_bytes(encode(tiles(), file_format))
@@ -124,13 +116,9 @@ def test_what_was_meant_for_a_photo_is_unsupported(tmp_path, name, data, message
 @pytest.mark.parametrize(("name", "data"), [("notes.txt", b"left shoe"), ("Thumbs.db", bytes(9)), ("README", b"%PDF-")])
 def test_nobody_would_take_it_for_a_photo(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
-    assert stray_fault(tmp_path / name) is None
-
-
-def test_what_cannot_be_read_is_nothing(tmp_path):
     os.mkfifo(tmp_path / "pipe.heic")
-    assert stray_fault(tmp_path / "pipe.heic") is None
-    assert stray_fault(tmp_path / "gone.heic") is None
+    for path in (tmp_path / name, tmp_path / "pipe.heic", tmp_path / "gone.heic"):
+        assert stray_fault(path) is None
 
 
 def test_pillow_is_asked_without_running_or_warning(encode):
@@ -139,27 +127,19 @@ def test_pillow_is_asked_without_running_or_warning(encode):
     assert unknown_fault(huge).kind in {FaultKind.UNSUPPORTED, FaultKind.UNREADABLE}
 
 
-FORMATS = ["PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"]
-
-
-@pytest.fixture(params=FORMATS)
+@pytest.fixture(params=["GIF", "WEBP", "TIFF", "AVIF"])
 def sound(request, encode, tiles):
     """A TIFF is compressed: the directory of one that is not stands first, and Pillow itself finds the cut."""
     options = {"compression": "tiff_lzw"} if request.param == "TIFF" else {}
-    return encode(tiles(), request.param, **options)
+    frames = {} if request.param == "TIFF" else {"save_all": True, "append_images": [tiles(1)]}
+    return encode(tiles(), request.param, **options, **frames)
 
 
-def test_a_whole_file_does_not_end_early(sound):
+def test_a_file_ends_early_where_anything_is_cut_off(sound):
     assert not ends_early(sound)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8])
-def test_a_cut_one_does(sound, share):
-    assert ends_early(sound[: 12 + int((len(sound) - 12) * share)])
-
-
-def test_one_lost_byte_is_enough(sound):
-    assert ends_early(sound[:-1])
+    assert not ends_early(sound + bytes(100))
+    for length in (12, len(sound) // 2, len(sound) - 1):
+        assert ends_early(sound[:length])
 
 
 @pytest.mark.parametrize("order", ["II", "MM"])
@@ -171,17 +151,6 @@ def test_a_tiff_of_either_byte_order(order):
     assert ends_early(whole[:-1])
 
 
-def test_more_than_there_should_be_is_not_early(sound):
-    assert not ends_early(sound + bytes(100))
-
-
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"text", bytes(100)])
 def test_nothing_is_said_of_other_formats(data):
     assert not ends_early(data)
-
-
-def test_several_pictures_are_a_whole(encode, tiles):
-    frames = {"save_all": True, "append_images": [tiles(1), tiles(2)]}
-    for file_format in ("GIF", "WEBP", "AVIF", "TIFF", "PNG"):
-        assert not ends_early(encode(tiles(), file_format, **frames))
-    assert not ends_early(encode(Image.new("1", (9, 9)), "TIFF"))

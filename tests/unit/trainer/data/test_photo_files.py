@@ -1,11 +1,7 @@
 import hashlib
-from pathlib import Path
 
-import pytest
-
-from models.errors import ImageError
 from trainer.data.dataset import LabeledPhoto
-from trainer.data.photo_files import FaultKind, file_sha256, hash_photos
+from trainer.data.photo_files import FaultKind, hash_photos
 
 
 def test_photos_come_back_in_order_with_the_digest_of_their_bytes(tmp_path):
@@ -36,16 +32,3 @@ def test_a_file_that_has_other_bytes_than_were_labelled_is_apart(tmp_path):
     assert hashed == [(same, labelled)]
     assert [(photo, fault.kind) for photo, fault in unread] == [(other, FaultKind.CHANGED)]
     assert f"Expected {other.path} as it was when its SHA-256 was noted" in unread[0][1].message
-
-
-def test_progress_reaches_the_number_of_photos(tmp_path):
-    told = []
-    hash_photos(
-        [LabeledPhoto(tmp_path / str(i), "hat") for i in range(3)], lambda done, total: told.append((done, total))
-    )
-    assert told == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_a_missing_file_has_no_digest():
-    with pytest.raises(ImageError, match="found nothing"):
-        file_sha256(Path("/nowhere/photo.jpg"))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.preprocess import PreprocessSpec
 from trainer.data.dataset import Split, read_dataset
-from trainer.data.photo_cache import PixelStore, StatisticsStore, pixels_folder, statistics_folder
+from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.retrain.collect import collect
 from trainer.retrain.config import RetrainConfig
 from trainer.splits.assigned import AssignedPhoto
@@ -60,8 +60,7 @@ class Cycles:
         )
         collect(config, self.folder / "cycle", None, self.photos, lambda done, total: None)
         pause()
-        pixels = PixelStore(pixels_folder(self._cache), SPEC)
-        looks = StatisticsStore(statistics_folder(self._cache))
+        pixels, looks = PixelStore(self._cache, SPEC), StatisticsStore(self._cache)
         wishes = SplitOptions(earlier=self.photos)
         prepared = prepare(
             read_dataset(self.folder / "cycle" / "dataset.csv"), pixels, looks, wishes, lambda what, done, total: None

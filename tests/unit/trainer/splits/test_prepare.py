@@ -10,7 +10,7 @@ from PIL import Image
 from models.errors import DataError
 from models.preprocess import PreprocessSpec
 from trainer.data.dataset import Exclusion, Split, read_dataset
-from trainer.data.photo_cache import PixelStore, StatisticsStore, pixels_folder, statistics_folder
+from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, file_sha256
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import SplitOptions, prepare, read_excluded, restore, write_excluded
@@ -59,7 +59,7 @@ def picture(seed):
 
 
 def prepared(photos, cache, told=None, **wishes):
-    pixels, looks = PixelStore(pixels_folder(cache), SPEC), StatisticsStore(statistics_folder(cache))
+    pixels, looks = PixelStore(cache, SPEC), StatisticsStore(cache)
     return prepare(read_dataset(photos), pixels, looks, SplitOptions(**wishes), (told or Told()).advance)
 
 
@@ -123,7 +123,7 @@ def test_a_photo_that_is_replaced_while_photos_are_prepared_is_left_out(photos, 
     assert data.notes == ("1 file set aside (1 changed): see excluded.csv",)
     later = prepared(photos, empty_cache)
     assert [photo.sha256 for photo in later.photos if photo.path == path] == [file_sha256(path)]
-    pixels, looks = PixelStore(pixels_folder(empty_cache), SPEC), StatisticsStore(statistics_folder(empty_cache))
+    pixels, looks = PixelStore(empty_cache, SPEC), StatisticsStore(empty_cache)
     assert pixels.lacks(before)
     assert looks.lacks(before) == (step == "Reading"), "what it showed then is known"
     assert np.array_equal(looks.copies([file_sha256(path)])[0], picture(99))
