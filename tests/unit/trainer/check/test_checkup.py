@@ -8,7 +8,7 @@ from models.errors import DataError
 from trainer.check.checkup import UNUSABLE, Faulty, Looked, check_up
 from trainer.check.issues import Issue, judge
 from trainer.check.near import NearPair
-from trainer.check.relations import Leak, LeakKind, Relations
+from trainer.check.relations import Relations
 from trainer.data.dataset import LabeledPhoto, read_dataset
 from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault
@@ -129,12 +129,6 @@ def test_a_photo_of_a_conflict_has_a_twin_under_another_label(checkup, related):
     labels = [photo.label for photo in checkup.looked.photos]
     assert set(twins) == {0, 1, 3, 4, 5}
     assert all(labels[place] != labels[twin] for place, twin in twins.items())
-
-
-def test_a_leak_says_more_than_any_other_relation(related):
-    twins = related(leaks=(Leak(4, 6, LeakKind.PRODUCT),)).twins
-    assert twins[4] == 6
-    assert twins[3] == 4
 
 
 def test_no_usable_photo_at_all(checkup, table):

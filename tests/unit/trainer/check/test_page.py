@@ -167,15 +167,6 @@ def test_of_many_pairs_the_first_are_shown(shop) -> None:
     assert "and 88 more pairs: see check.csv" in Page(html).text
 
 
-def test_tiles_tell_what_the_issue_is_about(shop) -> None:
-    text = Page(part(check_page(shop), "wrong_extension")).text
-    assert f"{NASTY} it is a PNG train · png-inside.jpg" in text
-    odd = flagged(shop, Issue.ODD_SIZE, where=shop.flags[Issue.NEAR_DUPLICATE])
-    text = Page(part(check_page(odd), "odd_size")).text
-    assert "80×80 px train · smaller.jpg" in text
-    assert "below 0.5 is an issue" in text
-
-
 def test_files_that_cannot_be_used_are_told_and_never_opened(tmp_path, shop) -> None:
     text = Page(check_page(shop)).text
     assert "train/dress/cut.jpg The file ends too early; fetch it again." in text
@@ -230,14 +221,6 @@ def test_what_most_of_a_class_is_stands_beside_it(shop) -> None:
     text = Page(check_page(replace(shop, judgement=judgement))).text
     assert "class train test issues unusable what most of them are" in text
     assert re.search(r"dress 70 6 \d+ 16 light \(97%\), low information \(61%\)", text)
-
-
-def test_of_thousands_of_classes_the_first_are_shown(shop) -> None:
-    names = tuple(f"class {n:04}" for n in range(1000))
-    text = Page(check_page(replace(shop, dataset=replace(shop.dataset, classes=names)))).text
-    assert "class 0099" in text
-    assert "class 0100" not in text
-    assert "and 900 more classes: see check.csv" in text
 
 
 def test_where_nothing_is_wrong_the_page_says_so(few) -> None:

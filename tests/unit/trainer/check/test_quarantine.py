@@ -111,21 +111,6 @@ def test_a_file_that_is_gone_from_the_quarantine_is_told(photos, tmp_path):
     assert bring_back(tmp_path / "aside") == BroughtBack(2, (), (photos / "hat" / "page.jpg",))
 
 
-def test_a_quarantine_may_be_moved_before_it_is_undone(photos, tmp_path):
-    before = contents(photos)
-    moved_aside(photos, tmp_path)
-    (tmp_path / "aside").rename(tmp_path / "elsewhere")
-    assert bring_back(tmp_path / "elsewhere").moved == 3
-    assert contents(photos) == before
-
-
-def test_a_photo_that_vanishes_meanwhile_stops_nothing(photos, tmp_path):
-    checkup = checked(photos, tmp_path)
-    (photos / "hat" / "both.png").unlink()
-    check_quarantine(photos, tmp_path / "aside")
-    assert quarantine(checkup, tmp_path / "aside").moved == 2
-
-
 def test_a_file_that_cannot_be_moved_is_named_with_what_was_and_how_to_undo_it(photos, tmp_path):
     checkup = checked(photos, tmp_path)
     check_quarantine(photos, tmp_path / "aside")

@@ -41,33 +41,25 @@ def related(pictures, labels=None, splits=None, products=None):
     return relate(photos, [str(i) for i in range(len(photos))], Store(pictures), lambda done, total: None)
 
 
-def test_different_pictures_have_nothing_to_do_with_each_other():
-    found = related(["a", "b", "c"])
-    assert (found.exact, found.near, found.conflicts, found.placeholders, found.leaks) == ((), (), (), (), ())
-    assert found.pictures.tolist() == found.families.tolist() == [0, 1, 2]
-
-
 def test_the_same_pixels_are_exact_duplicates_and_the_same_picture_a_near_one():
-    found = related(["a", "b", "a", "b'"])
+    found = related(["a", "b", "a", "b'", "c"])
     assert found.exact == ((0, 2),)
     assert [(pair.first, pair.second) for pair in found.near] == [(1, 3)]
-    assert found.pictures.tolist() == [0, 1, 0, 1]
+    assert found.pictures.tolist() == found.families.tolist() == [0, 1, 0, 1, 2]
+    assert (found.conflicts, found.placeholders, found.leaks) == ((), (), ())
 
 
 def test_one_picture_under_two_labels_is_a_conflict_exact_or_near():
     found = related(["a", "a", "b", "b'", "c"], ["hat", "vase", "hat", "lamp", "hat"])
     assert found.conflicts == ((0, 1), (2, 3))
+    found = related(["a"] * 9, ["vase", *["hat"] * 8])
+    assert (found.placeholders, found.conflicts) == ((), (tuple(range(9)),)), "one more would be a placeholder"
 
 
 def test_ten_rows_of_one_picture_under_two_labels_stand_for_a_missing_photo():
     found = related([*["a"] * 9, "a'", "b"], ["vase", *["hat"] * 10])
     assert found.placeholders == (tuple(range(10)),)
     assert (found.exact, found.near, found.conflicts) == ((), (), ())
-
-
-def test_nine_are_photos_under_a_wrong_label():
-    found = related(["a"] * 9, ["vase", *["hat"] * 8])
-    assert (found.placeholders, found.conflicts) == ((), (tuple(range(9)),))
 
 
 @pytest.mark.parametrize(("rows", "placeholders"), [(19, 0), (20, 1)])

@@ -37,24 +37,12 @@ def test_another_seed_gives_other_splits():
     assert assign(photos, seed=0) != assign(photos, seed=1)
 
 
-def test_photos_that_show_the_same_picture_or_one_product_are_one_group():
-    photos = [
-        *WHOLE,
-        ("1", "hat"),
-        ("2", "vase"),
-        ("3", "hat", None, "sku"),
-        ("4", "hat", None, "sku"),
-    ]
-    found = {str(p.path): p for p in assign(photos, [(20, 21)]).photos}
-    assert found["1"].group == found["2"].group == "1"
-    assert found["3"].group == found["4"].group == "3"
-    assert (found["3"].product, found["1"].product) == ("sku", None)
-
-
-def test_a_new_group_is_named_after_its_smallest_content():
+def test_photos_that_show_the_same_picture_or_one_product_are_one_group_named_after_its_smallest_content():
     sha256 = "0123456789abcdef" + "0" * 48
-    found = assign([*WHOLE, (sha256, "hat"), ("f" * 64, "hat")], [(20, 21)]).photos
-    assert {p.group for p in found[20:]} == {"0123456789abcdef"}
+    photos = [*WHOLE, (sha256, "hat"), ("f" * 64, "vase"), ("3", "hat", None, "sku"), ("4", "hat", None, "sku")]
+    found = assign(photos, [(20, 21)]).photos[20:]
+    assert [p.group for p in found] == ["0123456789abcdef"] * 2 + ["3"] * 2
+    assert [p.product for p in found] == [None, None, "sku", "sku"]
 
 
 @settings(deadline=None)
@@ -107,19 +95,13 @@ def test_splits_for_some_photos_only_are_enough_where_an_earlier_training_knows_
 
 
 @pytest.mark.parametrize("split", Split)
-def test_a_new_photo_joins_the_split_of_its_group(split):
-    earlier = assign(WHOLE).photos
-    place = next(i for i, photo in enumerate(earlier) if photo.split is split)
-    found = assign([*WHOLE, ("new", "hat")], [(20, place)], earlier).photos
-    assert (found[20].split, found[20].group) == (split, earlier[place].group)
-
-
-@pytest.mark.parametrize("split", Split)
-def test_a_new_photo_joins_the_split_of_its_group_while_that_is_away(split):
+def test_a_new_photo_joins_the_split_of_its_group_also_while_that_is_away(split):
     earlier = [AssignedPhoto(Path("old"), "hat", split, "old", "g", "sku"), *assign(WHOLE).photos]
-    found = assign([*WHOLE, ("new", "hat", None, "sku")], earlier=earlier).photos
-    assert (found[20].split, found[20].group) == (split, "g")
-    assert found[21] == AssignedPhoto(Path("old"), "hat", split, "old", "g", "sku", present=False)
+    place = next(i for i, photo in enumerate(earlier[1:]) if photo.split is split)
+    found = assign([*WHOLE, ("alike", "hat"), ("new", "hat", None, "sku")], [(20, place)], earlier).photos
+    assert (found[20].split, found[20].group) == (split, earlier[1 + place].group)
+    assert (found[21].split, found[21].group) == (split, "g")
+    assert found[22] == AssignedPhoto(Path("old"), "hat", split, "old", "g", "sku", present=False)
 
 
 def test_a_new_photo_that_would_join_two_splits_is_set_aside_naming_both():
@@ -141,21 +123,14 @@ def test_groups_that_are_merged_in_one_split_take_the_smallest_name():
     assert {found[i].group for i in (one, other, 20)} == {min(earlier[one].group, earlier[other].group)}
 
 
-def test_old_photos_that_turn_out_alike_stay_where_they_are_and_leak():
+def test_old_photos_that_turn_out_alike_stay_and_leak_until_the_twin_is_put_out_of_use():
     earlier = assign(WHOLE).photos
     trained, tested = (next(i for i, p in enumerate(earlier) if p.split is split) for split in (TRAIN, TEST))
-    found = assign(WHOLE, [(trained, tested)], earlier)
-    assert [p.split for p in found.photos] == [p.split for p in earlier]
-    assert count_leaks(found.photos).total() == 1
-
-
-def test_leaks_can_be_fixed_and_the_twin_keeps_its_place_out_of_use():
-    earlier = assign(WHOLE).photos
-    trained, tested = (next(i for i, p in enumerate(earlier) if p.split is split) for split in (TRAIN, TEST))
-    found = assign(WHOLE, [(trained, tested)], earlier, fix_leaks=True)
-    assert [(e.path, e.reason) for e in found.set_aside] == [(earlier[trained].path, "leak")]
-    assert [p.present for p in found.photos] == [i != trained for i in range(20)]
-    assert [p.split for p in found.photos] == [p.split for p in earlier]
+    leaking, fixed = (assign(WHOLE, [(trained, tested)], earlier, fix_leaks=fix) for fix in (False, True))
+    assert [p.split for p in leaking.photos] == [p.split for p in fixed.photos] == [p.split for p in earlier]
+    assert (count_leaks(leaking.photos).total(), count_leaks(fixed.photos).total()) == (1, 0)
+    assert [(e.path, e.reason) for e in fixed.set_aside] == [(earlier[trained].path, "leak")]
+    assert [p.present for p in fixed.photos] == [i != trained for i in range(20)]
 
 
 def test_a_class_that_loses_its_training_photos_to_a_fixed_leak_is_not_trained():
@@ -199,16 +174,9 @@ def shared_out(sizes, placed=None, groups=0, open_splits=tuple(Split)):
 @pytest.mark.parametrize(
     ("sizes", "expected"),
     [
-        ([], []),
-        ([1], [TRAIN]),
-        ([9], [TRAIN]),
-        ([1, 1], [VAL, TRAIN]),
-        ([5, 3], [TRAIN, VAL]),
-        ([1, 1, 1], [VAL, TEST, TRAIN]),
-        ([3, 2, 1], [TRAIN, TEST, VAL]),
-        ([30, 1, 1], [TRAIN, VAL, TEST]),
-        ([1] * 10, [VAL, TEST, *[TRAIN] * 8]),
-        ([1] * 20, [VAL, TEST, *[TRAIN] * 16, VAL, TEST]),
+        *(([], []), ([9], [TRAIN]), ([1, 1], [VAL, TRAIN]), ([5, 3], [TRAIN, VAL])),
+        *(([1, 1, 1], [VAL, TEST, TRAIN]), ([3, 2, 1], [TRAIN, TEST, VAL]), ([30, 1, 1], [TRAIN, VAL, TEST])),
+        *(([1] * 10, [VAL, TEST, *[TRAIN] * 8]), ([1] * 20, [VAL, TEST, *[TRAIN] * 16, VAL, TEST])),
     ],
 )
 def test_groups_of_a_small_class(sizes, expected):

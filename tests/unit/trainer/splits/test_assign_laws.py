@@ -114,36 +114,36 @@ def test_the_order_of_new_photos_is_all_the_same(training, random):
         assert found.notes == again.notes
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(two_trainings())
-def test_a_second_training_moves_no_old_photo_and_divides_no_group(trainings):
+def test_a_second_training_moves_no_old_photo_divides_no_group_and_makes_no_leak(trainings):
     photos, links, seed, later, later_links = trainings
     first = tried(photos, links, seed=seed)
     second = first and tried(later, later_links, first.photos, seed=seed + 1)
     assume(second is not None)
     now = {p.path: p for p in second.photos}
     names = {str(name) for name, *_ in later}
+    untrained = {e.path for e in second.set_aside if e.reason == "class_not_trained"}
     for old in first.photos:
         assert now[old.path].split is old.split
-        assert now[old.path].present == (str(old.path) in names) or any(
-            e.path == old.path and e.reason == "class_not_trained" for e in second.set_aside
-        )
+        assert now[old.path].present == (str(old.path) in names) or old.path in untrained
     for members in groups_of(first.photos).values():
         assert len({now[old.path].group for old in members}) == 1
-
-
-@settings(deadline=None, max_examples=300)
-@given(two_trainings())
-def test_a_new_photo_makes_no_leak_and_comes_out_once(trainings):
-    photos, links, seed, later, later_links = trainings
-    first = tried(photos, links, seed=seed)
-    second = first and tried(later, later_links, first.photos, seed=seed)
-    assume(second is not None)
     for members in groups_of(second.photos).values():
         if any(str(p.path).startswith("new") for p in members):
             assert len({p.split for p in members}) == 1
     used = [p.path for p in second.photos if p.present] + [e.path for e in second.set_aside]
     assert sorted(used) == sorted(Path(name) for name, *_ in later)
+
+
+@settings(deadline=None)
+@given(first_trainings())
+def test_training_again_on_the_same_photos_changes_nothing(training):
+    photos, links, seed = training
+    first = tried(photos, links, seed=seed)
+    assert first == tried(photos, links, seed=seed)
+    assume(first is not None and not first.set_aside)
+    assert tried(photos, links, first.photos, seed=seed + 1) == first
 
 
 @settings(deadline=None)
@@ -159,25 +159,6 @@ def test_the_order_of_later_photos_is_all_the_same(trainings, random):
     again = assign([later[place] for place in order], moved, first.photos, seed=seed)
     assert set(again.photos) == set(second.photos)
     assert {(e.path, e.reason) for e in again.set_aside} == {(e.path, e.reason) for e in second.set_aside}
-
-
-@settings(deadline=None)
-@given(two_trainings())
-def test_the_same_seed_gives_the_same_splits(trainings):
-    photos, links, seed, later, later_links = trainings
-    first = tried(photos, links, seed=seed)
-    assert first == tried(photos, links, seed=seed)
-    assume(first is not None)
-    assert tried(later, later_links, first.photos, seed=5) == tried(later, later_links, first.photos, seed=5)
-
-
-@settings(deadline=None)
-@given(first_trainings())
-def test_training_again_on_the_same_photos_changes_nothing(training):
-    photos, links, seed = training
-    first = tried(photos, links, seed=seed)
-    assume(first is not None and not first.set_aside)
-    assert tried(photos, links, first.photos, seed=seed + 1) == first
 
 
 @settings(deadline=None, max_examples=30)

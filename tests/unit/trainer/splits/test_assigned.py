@@ -60,11 +60,6 @@ def test_damaged_splits_are_refused_naming_the_file(tmp_path, text):
         read_splits(path)
 
 
-def test_missing_splits_are_refused_naming_the_file(tmp_path):
-    with pytest.raises(DataError, match=r"splits\.csv"):
-        read_splits(tmp_path / "splits.csv")
-
-
 def test_a_file_that_a_spreadsheet_saved_with_its_mark_is_read(tmp_path):
     path = tmp_path / "splits.csv"
     photo = AssignedPhoto(Path("a.jpg"), "hat", Split.TRAIN, "1", "g")
@@ -73,20 +68,15 @@ def test_a_file_that_a_spreadsheet_saved_with_its_mark_is_read(tmp_path):
     assert read_splits(path) == [photo]
 
 
-def test_a_damaged_row_is_named_by_its_line(tmp_path):
+def test_what_holds_no_splits_is_refused_with_the_place(tmp_path):
     path = tmp_path / "splits.csv"
-    write_splits(path, [AssignedPhoto(Path("a.jpg"), "hat", Split.TRAIN, "1", "g")])
-    path.write_text(path.read_text() + "b.jpg,hat,banana,2,h,,true\n")
-    with pytest.raises(DataError, match=r"line 3 is not as a training has written it .*banana"):
+    with pytest.raises(DataError, match=r"splits\.csv"):
         read_splits(path)
-
-
-def test_a_folder_is_no_splits_file_and_the_right_one_is_named(tmp_path):
     with pytest.raises(DataError, match=r"is a folder; give .*splits\.csv"):
         read_splits(tmp_path)
-
-
-def test_splits_without_a_row_are_refused(tmp_path):
-    write_splits(tmp_path / "splits.csv", [])
+    write_splits(path, [])
     with pytest.raises(DataError, match="found no row"):
-        read_splits(tmp_path / "splits.csv")
+        read_splits(path)
+    path.write_text(f"{HEADER}a.jpg,hat,train,1,g,,true\nb.jpg,hat,banana,2,h,,true\n")
+    with pytest.raises(DataError, match=r"line 3 is not as a training has written it .*banana"):
+        read_splits(path)

@@ -97,27 +97,28 @@ def test_which_photo_is_which(photos, earlier, expected):
 
 def test_todays_label_wins_and_the_correction_can_be_told():
     earlier = [row("a", TEST, "1", "hat"), row("b", VAL, "2", "vase")]
-    photos = [LabeledPhoto(Path("a"), "vase"), LabeledPhoto(Path("b"), "vase"), LabeledPhoto(Path("c"), "hat")]
-    applicants = match_earlier(photos, ["1", "2", "3"], earlier)
-    assert [(a.label, a.split, a.relabeled) for a in applicants] == [
-        ("vase", TEST, True),
-        ("vase", VAL, False),
-        ("hat", None, False),
+    photos = [
+        LabeledPhoto(Path(path), label) for path, label in zip("abcd", ("vase", "vase", "hat", "vase"), strict=True)
     ]
+    applicants = match_earlier(photos, ["1", "2", "3", "2"], earlier)
+    assert [(a.split, a.relabeled) for a in applicants] == [(TEST, True), (VAL, False), (None, False), (None, False)]
 
 
-def test_one_file_listed_under_two_labels_is_matched_label_by_label():
-    earlier = [row("a", TEST, "1", "hat"), row("a", TEST, "1", "vase")]
-    photos = [LabeledPhoto(Path("a"), "vase"), LabeledPhoto(Path("a"), "hat")]
-    applicants = match_earlier(photos, ["1", "1"], earlier)
-    assert [a.relabeled for a in applicants] == [False, False]
-
-
-def test_a_corrected_photo_with_a_copy_in_another_split_is_known_by_its_path():
-    earlier = [row("a", TRAIN, "1"), row("b", TEST, "1")]
-    photos = [LabeledPhoto(Path("a"), "vase"), LabeledPhoto(Path("b"), "hat")]
-    applicants = match_earlier(photos, ["1", "1"], earlier)
-    assert [(a.split, a.relabeled) for a in applicants] == [(TRAIN, True), (TEST, False)]
+@pytest.mark.parametrize(
+    ("earlier", "today", "expected"),
+    [
+        (
+            [row("a", TEST, "1", "hat"), row("a", TEST, "1", "vase")],
+            [("a", "vase"), ("a", "hat")],
+            [(TEST, False), (TEST, False)],
+        ),
+        ([row("a", TRAIN, "1"), row("b", TEST, "1")], [("a", "vase"), ("b", "hat")], [(TRAIN, True), (TEST, False)]),
+    ],
+    ids=["one file under two labels, label by label", "a copy in another split, by its path"],
+)
+def test_copies_are_told_apart(earlier, today, expected):
+    applicants = match_earlier([LabeledPhoto(Path(path), label) for path, label in today], ["1", "1"], earlier)
+    assert [(a.split, a.relabeled) for a in applicants] == expected
 
 
 @pytest.mark.parametrize("splits", [(TRAIN, TEST), (TEST, TRAIN)])
