@@ -129,14 +129,9 @@ def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
 def _detail_likeness(laid: Floats, second: Floats) -> Floats:
     one, other = _details(laid), _details(second)
     noise = one.shape[1]  # a grey level each way: pictures without details are not alike for their noise
-    product = _dot(one, other)
-    likeness: Floats = product / np.sqrt((_dot(one, one) + noise) * (_dot(other, other) + noise))
+    product, ones, others = (np.einsum("ni,ni->n", *pair) for pair in ((one, other), (one, one), (other, other)))
+    likeness: Floats = product / np.sqrt((ones + noise) * (others + noise))
     return likeness
-
-
-def _dot(ones: Floats, others: Floats) -> Floats:
-    products: Floats = np.einsum("ni,ni->n", ones, others)
-    return products
 
 
 def _details(planes: Floats) -> Floats:

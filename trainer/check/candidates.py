@@ -9,6 +9,7 @@ from typing import Final
 import faiss
 import numpy as np
 import numpy.typing as npt
+from scipy.fft import dct
 
 from models.preprocess import Pixels
 from trainer.check.alignment import Floats
@@ -46,6 +47,7 @@ _LEAST_CONTRAST: Final = 8.0
 _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
 """How many numbers describe a picture."""
+_WAVES: Final[Floats] = dct(np.eye(_GRID, dtype=np.float32), axis=0, norm="ortho")[:_LIGHT_FREQUENCIES]
 
 
 CANDIDATE: Final = np.dtype([("first", np.intp), ("second", np.intp), ("box", np.float32, 4), ("merit", np.float32)])
@@ -57,13 +59,8 @@ Candidates = npt.NDArray[np.void]
 def find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chunk: int) -> Candidates:
     """Find pairs worth a proof: each photo looks for others, so that a pair may come both ways round.
 
-    Both are of use, since a whole photo can be cut to fit a part of it, but not the other way round.
-
-    Args:
-        count: how many photos; one at least.
-        take: the small copies ``uint8 (n, 64, 64, 3)`` of the photos at some places.
-        on_photo: told how many photos have been searched for.
-        chunk: how many photos to hold at a time.
+    Both are of use, since a whole photo can be cut to fit a part of it, but not the other way round. The arguments are
+    those of :func:`trainer.check.near.find_near`; there is one photo at least.
     """
     index = _index(count, take, chunk)
     parts = []
@@ -155,15 +152,3 @@ def _averages(start: float, stop: float) -> Floats:
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     averages: Floats = (overlap.clip(0) / np.diff(edges)[:, None]).astype(np.float32)
     return averages
-
-
-def _cosines() -> Floats:
-    """The first rows of the orthonormal DCT-II matrix, ``(8, 16)``."""
-    places = (np.arange(_GRID) + 0.5) * np.pi / _GRID
-    waves = np.cos(np.outer(np.arange(_LIGHT_FREQUENCIES), places)) * np.sqrt(2 / _GRID)
-    waves[0] /= np.sqrt(2)
-    cosines: Floats = waves.astype(np.float32)
-    return cosines
-
-
-_WAVES: Final = _cosines()

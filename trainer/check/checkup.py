@@ -59,14 +59,7 @@ class Looked:
 class Checkup:
     """What a check found; every place is that of one of ``looked.photos``, and every array has a value for each.
 
-    Attributes:
-        dataset: what was found on disk.
-        looked: its photos, and the files among them that are none.
-        ignored: files that nobody would take for a photo.
-        statistics: of the photos, a row each.
-        judgement: each by itself.
-        relations: which show the same picture.
-        guesses: how well accidents give the classes away, the best first.
+    Ignored are files that nobody would take for a photo; statistics have a row a photo; the best guesses come first.
     """
 
     dataset: Dataset

@@ -77,13 +77,10 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Judgement:
-    """The issues of some photos; every array has a value a photo.
+    """The issues of some photos by themselves; every array has a value a photo.
 
-    Attributes:
-        scores: from 0, as bad as can be, to 1.
-        flags: whether it is an issue.
-        properties: class → issue → share of the class that has it, if that is more than half. Such an
-            issue is a property of the class, and is flagged for no photo.
+    Scores go from 0, as bad as can be, to 1. Properties are class → issue → share of the class that has it, if that is
+    more than half: such an issue is flagged for none of its photos.
     """
 
     scores: Mapping[Issue, Scores]
@@ -92,13 +89,7 @@ class Judgement:
 
 
 def judge(statistics: pa.Table, paths: Sequence[Path], labels: Sequence[str]) -> Judgement:
-    """Judge each photo by itself.
-
-    Args:
-        statistics: a row a photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`.
-        paths: of the photos.
-        labels: their classes.
-    """
+    """Judge each photo by itself, by a row of statistics, its path and its class."""
     seen = {name: statistics[name].to_numpy(zero_copy_only=False) for name in statistics.column_names}
     scores = {**_graded(seen), **{issue: 1.0 - found for issue, found in _plain(seen, paths).items()}}
     found = {issue: score < LIMITS.get(issue, 1.0) for issue, score in scores.items()}

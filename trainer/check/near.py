@@ -67,13 +67,10 @@ class NearPair:
 def find_near(
     count: int, take: Callable[[Sequence[int]], Pixels], on_photo: Callable[[int], None], chunk: int = _CHUNK
 ) -> list[NearPair]:
-    """Find near duplicates.
+    """Find near duplicates among ``count`` photos, of which ``chunk`` are held at a time.
 
-    Args:
-        count: how many photos.
-        take: the small copies ``uint8 (n, 64, 64, 3)`` of the photos at some places.
-        on_photo: told how many photos are done; half of the work is the search, half the proof.
-        chunk: how many photos to hold at a time.
+    ``take`` gives the small copies ``uint8 (n, 64, 64, 3)`` of the photos at some places. ``on_photo`` is told how many
+    photos are done; half of the work is the search, half the proof.
 
     Returns:
         The pairs that were proved, in order. Of a cluster of alike photos not every pair is found, but enough to hold

@@ -39,12 +39,10 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class BroughtBack:
-    """What an undone quarantine has moved.
+    """How many files an undone quarantine has moved.
 
-    Attributes:
-        moved: how many files.
-        renamed: those whose name another of them had, by the names they have now.
-        lost: files that the log names, and that are neither here nor there any more.
+    Renamed are those whose name another of them had, by the names they have now; lost are those that the log names, and
+    that are neither here nor there any more.
     """
 
     moved: int

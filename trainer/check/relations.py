@@ -118,12 +118,9 @@ def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
 
 
 def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
-    """The closest twin of each photo, among those that more is learned from.
+    """The closest twin of each photo, among those that more is learned from; places ``apart`` count for nothing.
 
-    Args:
-        splits: of the photos.
-        keys: for each kind of twin, the closest first, what a photo shares with its twins.
-        apart: places that count for nothing.
+    ``keys`` has, for each kind of twin, the closest first, what a photo shares with its twins.
     """
     firsts: dict[tuple[LeakKind, Split, object], int] = {}
     for kind, values in zip(LeakKind, keys, strict=True):

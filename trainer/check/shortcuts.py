@@ -51,18 +51,11 @@ Matrix = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Guess:
-    """How well the class is guessed from one accidental feature.
+    """How well the class is guessed from one accidental feature, cross-validated.
 
-    Attributes:
-        feature: in words.
-        accuracy: cross-validated.
-        majority: of always naming the commonest class.
-        is_shortcut: whether that is more than chance and small differences.
-        pair: the two classes that it tells apart best.
-        pair_accuracy: among the photos of these two.
-        pair_majority: of always naming the commoner of the two.
-        classes: how many classes there were to choose from.
-        pair_stands_out: whether the accident is never the product, and chance hardly gives the best of all pairs.
+    A majority is the accuracy of always naming the commonest class. The pair are the two of the ``classes`` that the
+    feature tells apart best. It stands out if the accident is never the product, and chance hardly gives the best of
+    all pairs.
     """
 
     feature: str
@@ -97,10 +90,7 @@ def guess_from_accidents(
 ) -> list[Guess]:
     """Guess the classes from each accidental feature, and from all.
 
-    Args:
-        statistics: a row a photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`.
-        groups: a number for each; photos of one group show the same picture.
-        on_feature: told (tried, to try).
+    Photos of one group show the same picture. ``on_feature`` is told (tried, to try).
 
     Returns:
         The best first; none of a set with too few photos or groups, or with one class. Of more than ``_MOST_CLASSES``

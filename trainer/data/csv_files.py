@@ -48,11 +48,9 @@ def data_folder(data: Path) -> Path:
 
 
 def path_in(data: Path, path: Path) -> str:
-    """A photo's path, relative to the folder of its data; in full if the photo lies elsewhere.
+    """An absolute path, relative to the folder of its data; in full if the photo lies elsewhere.
 
-    Args:
-        data: a folder or a CSV; links in its own path make no difference.
-        path: absolute.
+    The data is a folder or a CSV; links in its own path make no difference.
     """
     folder = data_folder(data)
     place = path if path.is_relative_to(folder) else path.parent.resolve() / path.name

@@ -50,8 +50,6 @@ class LabeledPhoto:
     """A photo and its class.
 
     Attributes:
-        path: the file.
-        label: its class.
         split: where the person put it; none where that is left to Hangtag.
         product: what it shows, a SKU or the like; photos of one product are kept in one split.
         open: whether the person has said that Hangtag is to choose its split, though others have one.
@@ -79,13 +77,9 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled photos, in a fixed order.
+    """Labelled photos of a folder or a CSV, in a fixed order, and what was set aside before any photo was opened.
 
-    Attributes:
-        source: the folder or the CSV that they were found in.
-        photos: files whose names say image.
-        excluded: what was set aside before any photo was opened.
-        classes: names, sorted, those without any photo too; the position is the class's index everywhere.
+    Classes are sorted names, those without any photo too; the position is the class's index everywhere.
     """
 
     source: Path

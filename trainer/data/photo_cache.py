@@ -79,11 +79,8 @@ class _PhotoCache:
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
         """Decode the files that the cache lacks; whatever ends it, what has been decoded is kept.
 
-        Args:
-            files: SHA-256 → a file that had those bytes; one that has others by now is a fault, and what is found is
-                kept under the SHA-256 of what was decoded.
-            workers: how many processes.
-            on_photo: called after each.
+        ``files`` names, by its SHA-256, a file that had those bytes; one that has others by now is a fault, and what is
+        found is kept under the SHA-256 of what was decoded.
 
         Raises:
             InputError: the cache cannot be written to, or does not keep what is written.

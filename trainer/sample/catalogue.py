@@ -25,18 +25,12 @@ _TEXT = b"<html><body><h1>404 Not Found</h1></body></html>\n"
 
 
 def draw_catalogue(out: Path, count: int = 1000, seed: int = 7, on_photo: Callable[[], None] = lambda: None) -> None:
-    """Draws ``count`` sound photos and, numbered after them, seven faulty files.
+    """Draws ``count`` sound photos, one of each class or more, and, numbered after them, seven faulty files.
 
     Those are four copies, byte for byte, of photos of the same class; and, all named ``.jpg``, a JPEG that ends
     half-way, a web page, and a PNG, which can be read by what is inside.
 
     The same count and seed give the same bytes. Photo ``i`` depends on the seed and ``i`` alone, not on the count.
-
-    Args:
-        out: the folder to fill; absent or empty.
-        count: how many photos; at least one of each class.
-        seed: 0 or more.
-        on_photo: called after each of the ``count`` photos, to show progress.
 
     Raises:
         InputError: ``out`` holds something already, or the count or the seed is too small.
@@ -120,11 +114,8 @@ class PixelMode(Enum):
 class Storage:
     """How one photo is stored.
 
-    Attributes:
-        format: the file format.
-        mode: the pixel mode.
-        orientation: the EXIF tag, 1 to 8; any but 1 has the pixels stored turned, for the reader to turn back.
-        quality: of the lossy formats, 0 to 100.
+    ``orientation`` is the EXIF tag, 1 to 8; any but 1 has the pixels stored turned, for the reader to turn back.
+    ``quality`` is that of the lossy formats, 0 to 100.
     """
 
     format: FileFormat

@@ -42,12 +42,7 @@ _DOWN: LightField = np.linspace(-1, 1, 16)[:, None]
 
 @dataclass(frozen=True)
 class Photo:
-    """What the camera saw.
-
-    Attributes:
-        image: the photo, RGB.
-        coverage: grey, 255 where the product is; the alpha of a cut-out.
-    """
+    """An RGB photo, and grey coverage: 255 where the product is, the alpha of a cut-out."""
 
     image: Image.Image
     coverage: Image.Image

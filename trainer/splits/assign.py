@@ -123,16 +123,11 @@ def _splits(
 def share_out(
     sizes: Sequence[int], placed: Mapping[Split, int], placed_groups: int, open_splits: Sequence[Split]
 ) -> list[Split]:
-    """Give each group of a class a split: in the order given, the one that lacks most photos of the class.
+    """Give each group of a class a split: in the order of ``sizes``, the one that lacks most photos of the class.
 
     A group goes to validation or test only where that brings the class nearer to its tenth. A class of two groups has
-    one held out, a class of three has one in each split.
-
-    Args:
-        sizes: photos of each group, which are in random order.
-        placed: photos of the class that have their place already.
-        placed_groups: their groups.
-        open_splits: training, and those that it may share with.
+    one held out, a class of three has one in each split. Some photos of the class have their place already, in
+    ``placed_groups`` groups; open are training, and the splits that it may share with.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})
     total = sum(sizes) + photos.total()

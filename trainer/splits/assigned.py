@@ -21,9 +21,7 @@ class Applicant:
     """A photo that asks for a split.
 
     Attributes:
-        path: the file.
         label: its class, as of today.
-        sha256: of the file.
         product: as the person named it, today or before.
         split: given by the person or by an earlier training; none where it is still to be decided.
         group: its name in an earlier training, which has decided on the split then; none for a new photo.
@@ -55,13 +53,9 @@ class Applicant:
 
 @dataclass(frozen=True)
 class AssignedPhoto:
-    """A photo with its split.
+    """A photo with its split, in this training and in every one that follows.
 
     Attributes:
-        path: the file.
-        label: its class.
-        split: what it is used for, in this training and in every one that follows.
-        sha256: of the file.
         group: a name that stays from training to training; photos of one group show the same picture, or belong to one
             product.
         product: as the person named it.
@@ -80,13 +74,7 @@ class AssignedPhoto:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What came of giving photos their splits.
-
-    Attributes:
-        photos: with their splits; those that are not present, too.
-        set_aside: that cannot be used, with the reason.
-        notes: what a person should know, a line each.
-    """
+    """Photos with their splits, those that are not present, too; those set aside; and notes for people, a line each."""
 
     photos: list[AssignedPhoto]
     set_aside: list[Exclusion]
@@ -129,12 +117,11 @@ def read_splits(path: Path) -> list[AssignedPhoto]:
 
 def _read_row(row: list[str], line: int) -> AssignedPhoto:
     try:
+        if "" in row[:5]:
+            msg = f"a cell is empty in the row of {row[0]!r}"
+            raise ValueError(msg)  # noqa: TRY301 - it is told like the others
         image, label, split, sha256, group, product, present = row
-        photo = AssignedPhoto(Path(image), label, Split(split), sha256, group, product or None, _PRESENT[present])
+        return AssignedPhoto(Path(image), label, Split(split), sha256, group, product or None, _PRESENT[present])
     except (KeyError, ValueError) as error:
         msg = f"line {line} is not as a training has written it ({error})"
         raise ValueError(msg) from error
-    if not (image and label and sha256 and group):
-        msg = f"line {line} is not as a training has written it (a cell is empty in the row of {image!r})"
-        raise ValueError(msg)
-    return photo

@@ -21,11 +21,6 @@ def match_earlier(
     earlier ones with its content, and none at its path, a photo is one of those that least is learned from. A copy
     beside an earlier photo is new, and bound to it by its content alone.
 
-    Args:
-        photos: readable, of today.
-        sha256s: of their files.
-        earlier: of the earlier training; none where this is the first.
-
     Returns:
         The photos in their order, then the earlier ones that are not among them.
 
@@ -66,10 +61,7 @@ def _matched(
 ) -> list[int | None]:
     """Each photo's row of the earlier training; a row belongs to one photo at most.
 
-    Args:
-        today: the photos.
-        earlier: the rows.
-        least: content → a row of it in the split that least is learned from.
+    ``least`` has, for each content, a row of it in the split that least is learned from.
     """
     found: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))

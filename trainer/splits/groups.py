@@ -29,11 +29,8 @@ def group_photos(applicants: Sequence[Applicant], links: Sequence[tuple[int, int
 
     Photos whose splits are decided are joined as they are, even across splits. Undecided photos that show the same
     picture share a fate: one after the other, in the order of their smallest SHA-256, such a set of photos joins all
-    that it is bound to, or is set aside where that lies in more than one split.
-
-    Args:
-        applicants: of which those with a split are decided.
-        links: places of two applicants that show the same picture.
+    that it is bound to, or is set aside where that lies in more than one split. Links are places of two applicants that
+    show the same picture.
 
     Returns:
         Place → number of its group; a group in which splits are decided has undecided photos only if it lies in one
@@ -68,12 +65,9 @@ def group_photos(applicants: Sequence[Applicant], links: Sequence[tuple[int, int
 def _join_hosts(
     union: DisjointSet, asking: Iterable[tuple[int, set[int]]], met: dict[int, dict[Split, int]]
 ) -> Bridges:
-    """Let each undecided part join all its hosts, or name photos of two splits that it would bridge.
+    """Let each undecided part join all its hosts, in order, or name photos of two splits that it would bridge.
 
-    Args:
-        union: of all parts; those that are joined grow together in it.
-        asking: the parts, in order, each with its hosts.
-        met: of each root of the union that reaches splits, the place of one photo in each.
+    ``met`` has, for each root of the union that reaches splits, the place of one photo in each.
     """
     bridges = {}
     for part, hosts in asking:

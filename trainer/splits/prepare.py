@@ -37,13 +37,7 @@ _SHORTCUTS_NAMED: Final = 3
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How photos are to be divided.
-
-    Attributes:
-        seed: same seed, same splits.
-        earlier: the photos of an earlier training, which stay where they are.
-        fix_leaks: whether the training twins of validation and test photos are set aside.
-    """
+    """The seed; the photos of an earlier training, which stay where they are; whether twins that leak are dropped."""
 
     seed: int = 0
     earlier: Sequence[AssignedPhoto] = ()
@@ -52,13 +46,9 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What training needs of the data.
+    """What training needs of the data; ``notes`` are what a person should know, a line each.
 
-    Attributes:
-        photos: with their splits; also those of an earlier training that this one does not use.
-        excluded: set aside.
-        classes: names, sorted.
-        notes: what a person should know, a line each.
+    ``photos`` have their splits; also those of an earlier training that this one does not use.
     """
 
     photos: list[AssignedPhoto]

@@ -18,14 +18,10 @@ LISTED: Final = 3
 
 
 def find_unlearnable(applicants: Sequence[Applicant], relations: Relations) -> tuple[dict[int, Exclusion], int]:
-    """Find placeholders, and pictures under two labels.
+    """Find placeholders, and pictures under two labels, among photos, those of an earlier training too.
 
     A picture under two labels goes altogether while its split is still to be decided. Where some of its photos have a
     split, and agree, the others go; where those disagree, the training photos go.
-
-    Args:
-        applicants: photos, those of an earlier training too.
-        relations: of these photos; its places are theirs.
 
     Returns:
         Place → why it must not be learned from; and how many photos under two labels stay, since they are in validation
