@@ -86,14 +86,8 @@ def _trousers(rng: np.random.Generator) -> Parts:
     fly = Part(ribbon(line((0.0, -0.8), (0.0, -0.42)), 0.03), Ink.SHADE)
     band = Part(box(-0.35, -0.97, 0.35, -0.82), Ink.TRIM)
     legs = Part(mirrored(np.concatenate([outer, inner])))
-    return [
-        legs,
-        *both_sides(crease, Ink.SHADE),
-        *both_sides(pocket, Ink.SHADE),
-        fly,
-        band,
-        *_turn_ups(rng, spread_at_hem, leg),
-    ]
+    lines = [*both_sides(crease, Ink.SHADE), *both_sides(pocket, Ink.SHADE), fly]
+    return [legs, *lines, band, *_turn_ups(rng, spread_at_hem, leg)]
 
 
 def _turn_ups(rng: np.random.Generator, outer: float, leg: float) -> Parts:
@@ -145,21 +139,14 @@ def _lamp_stand(rng: np.random.Generator, edge: float) -> Parts:
 
 def _vase(rng: np.random.Generator) -> Parts:
     """A turned vase, with or without handles, bands and flowers."""
-    lip, neck, belly, foot = (
-        rng.uniform(0.2, 0.34),
-        rng.uniform(0.13, 0.2),
-        rng.uniform(0.42, 0.58),
-        rng.uniform(0.2, 0.3),
-    )
+    lip, neck = rng.uniform(0.2, 0.34), rng.uniform(0.13, 0.2)
+    belly, foot = rng.uniform(0.42, 0.58), rng.uniform(0.2, 0.3)
     low = rng.uniform(0.15, 0.45)
     profile = smooth([(lip, -0.6), (neck, -0.36), (belly, low), (foot * 1.1, 0.86), (foot, 0.96)])
-    mouth = [
-        Part(ellipse((0.0, -0.6), (lip, 0.07)), Ink.SHADE),
-        Part(ribbon(ellipse((0.0, -0.6), (lip, 0.07)), 0.035), Ink.TRIM),
-    ]
-    shine = Part(
-        ribbon(smooth([(-belly * 0.45, low - 0.25), (-belly * 0.62, low), (-belly * 0.5, low + 0.25)]), 0.07), Ink.LIGHT
-    )
+    opening = ellipse((0.0, -0.6), (lip, 0.07))
+    mouth = [Part(opening, Ink.SHADE), Part(ribbon(opening, 0.035), Ink.TRIM)]
+    gleam = smooth([(-belly * 0.45, low - 0.25), (-belly * 0.62, low), (-belly * 0.5, low + 0.25)])
+    shine = Part(ribbon(gleam, 0.07), Ink.LIGHT)
     band = Part(ribbon(smooth([(-neck - 0.02, -0.32), (0.0, -0.28), (neck + 0.02, -0.32)]), 0.07), Ink.TRIM)
     base = Part(box(-foot, 0.9, foot, 0.97), Ink.SHADE)
     return [*_vase_dressing(rng, lip, belly), Part(mirrored(profile)), shine, band, base, *mouth]
@@ -175,10 +162,8 @@ def _flowers(rng: np.random.Generator) -> Parts:
     parts: Parts = []
     for lean in (-0.42, 0.05, 0.45):
         head = (lean + rng.uniform(-0.06, 0.06), rng.uniform(-1.3, -1.05))
-        parts += [
-            Part(ribbon(smooth([(lean * 0.2, -0.55), (lean * 0.6, -0.85), head]), 0.045), Ink.SHADE),
-            *_flower(head),
-        ]
+        stem = ribbon(smooth([(lean * 0.2, -0.55), (lean * 0.6, -0.85), head]), 0.045)
+        parts += [Part(stem, Ink.SHADE), *_flower(head)]
     return parts
 
 

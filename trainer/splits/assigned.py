@@ -119,7 +119,7 @@ def _read_row(row: list[str], line: int) -> AssignedPhoto:
     try:
         if "" in row[:5]:
             msg = f"a cell is empty in the row of {row[0]!r}"
-            raise ValueError(msg)  # noqa: TRY301 - it is told like the others
+            raise ValueError(msg)
         image, label, split, sha256, group, product, present = row
         return AssignedPhoto(Path(image), label, Split(split), sha256, group, product or None, _PRESENT[present])
     except (KeyError, ValueError) as error:

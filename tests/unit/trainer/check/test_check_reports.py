@@ -202,11 +202,8 @@ def test_a_share_is_never_rounded_to_none_or_to_all(leaking, leaks, size, share)
     assert f": {share} of your test images" in said
 
 
-def test_properties(checkup):
+def test_properties_and_only_true_shortcuts_are_said(checkup):
     properties = {"shirt": {Issue.LIGHT: 0.9734, Issue.GREY: 0.61}, "mug": {Issue.EXIF_ROTATED: 1.0}}
     judged = replace(checkup, judgement=Judgement({}, {}, properties))
     assert property_sentences(judged) == ["shirt: light (97%), grey (61%)", "mug: exif_rotated (100%)"]
-
-
-def test_only_shortcuts_are_said(checkup):
     assert shortcut_sentences(checkup) == ["width alone tells hat from shoe: 0.93 against 0.58"]

@@ -87,21 +87,6 @@ def test_every_array_has_a_value_a_photo(checkup):
         assert (checkup.scores[issue][checkup.flags[issue]] < 1).all()
 
 
-def test_counts_are_of_photos_and_of_files(checkup):
-    assert {issue: checkup.count(issue) for issue in Issue if checkup.count(issue)} == {
-        Issue.MISSING: 1,
-        Issue.TRUNCATED: 1,
-        Issue.UNSUPPORTED: 1,
-        Issue.WRONG_EXTENSION: 2,
-        Issue.DARK: 1,
-        Issue.PLACEHOLDER: 2,
-        Issue.EXACT_DUPLICATE: 4,
-        Issue.NEAR_DUPLICATE: 3,
-        Issue.LABEL_CONFLICT: 2,
-        Issue.LEAK: 3,
-    }
-
-
 def test_the_liker_a_near_duplicate_the_lower_its_score(related):
     scores = related(near=(NearPair(2, 5, 0.97), NearPair(5, 6, 1.0))).scores[Issue.NEAR_DUPLICATE]
     assert scores[2] == pytest.approx(0.03)

@@ -156,15 +156,6 @@ def test_a_file_that_stands_in_two_splits_stays_and_its_training_row_goes(photos
     assert kept == [("2.png", "train"), ("1.png", "train"), ("3.png", "train"), ("0.png", "test")]
 
 
-def test_a_csv_is_never_overwritten_whatever_it_is_called(photos, tmp_path):
-    data = photos / LOG
-    data.write_text("image,label\nhat/page.jpg,hat\nhat/0.png,hat\nvase/1.png,vase\n")
-    with pytest.raises(InputError, match="another folder"):
-        check_quarantine(data, photos)
-    assert moved_aside(data, tmp_path).kept_csv != tmp_path / "aside" / LOG
-    assert bring_back(tmp_path / "aside").moved == 1
-
-
 def test_of_a_csv_the_rows_that_are_left_are_written_down(photos, tmp_path):
     data = photos / "shop.csv"
     names = sorted(str(path.relative_to(photos)) for path in photos.rglob("*.*") if path != data)

@@ -107,11 +107,6 @@ def test_a_class_folder_without_photos_is_a_class_all_the_same(lay):
     assert read_dataset(root).classes == ("clock", "hat", "vase")
 
 
-def test_a_folder_named_like_an_image_is_no_photo(lay):
-    root = lay("hat/1.jpg", "vase/1.jpg", "vase/folder.jpg/2.jpg")
-    assert "vase/folder.jpg" not in {name for name, _, _ in found(read_dataset(root), root)}
-
-
 def test_images_in_no_class_folder_are_explained(lay):
     with pytest.raises(DataError, match="they lie in no class folder; make one folder a class"):
         read_dataset(lay("1.jpg", "2.jpg"))

@@ -116,13 +116,6 @@ def test_a_new_photo_that_would_join_two_splits_is_set_aside_naming_both():
     assert found.photos == earlier
 
 
-def test_groups_that_are_merged_in_one_split_take_the_smallest_name():
-    earlier = assign(WHOLE).photos
-    one, other = [i for i, photo in enumerate(earlier) if photo.split is TRAIN][:2]
-    found = assign([*WHOLE, ("new", "hat")], [(20, one), (20, other)], earlier).photos
-    assert {found[i].group for i in (one, other, 20)} == {min(earlier[one].group, earlier[other].group)}
-
-
 def test_old_photos_that_turn_out_alike_stay_and_leak_until_the_twin_is_put_out_of_use():
     earlier = assign(WHOLE).photos
     trained, tested = (next(i for i, p in enumerate(earlier) if p.split is split) for split in (TRAIN, TEST))
@@ -217,14 +210,6 @@ def test_a_split_that_is_not_open_takes_nothing():
     assert splits == {TRAIN: 90, TEST: 10}
     assert set(shared_out([1] * 10, open_splits=(TRAIN,))) == {TRAIN}
     assert shared_out([1, 1], open_splits=(TRAIN, TEST)) == [TEST, TRAIN]
-
-
-def test_photos_that_come_one_by_one_end_up_in_tenths():
-    standing = Counter()
-    for number in range(500):
-        (split,) = shared_out([1], standing, number)
-        standing[split] += 1
-    assert standing == {TRAIN: 400, VAL: 50, TEST: 50}
 
 
 sizes = st.lists(st.integers(1, 30), min_size=1, max_size=40)

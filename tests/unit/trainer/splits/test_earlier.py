@@ -33,12 +33,6 @@ def test_without_an_earlier_training_every_photo_is_new():
     ]
 
 
-def test_an_earlier_photo_keeps_its_split_and_its_group():
-    assert matched({"a": "1"}, [row("a", TEST, "1", group="g")]) == [
-        Applicant(Path("a"), "hat", "1", split=TEST, group="g", earlier_label="hat")
-    ]
-
-
 @pytest.mark.parametrize(
     ("photos", "earlier", "expected"),
     [
@@ -149,6 +143,9 @@ def test_another_split_than_it_had_is_refused_with_what_to_do(place, sha256):
         match=f"Expected {place} in test, as in the earlier training, got train; give it test again, or train without",
     ):
         match_earlier([LabeledPhoto(Path(place), "hat", TRAIN), TESTED], [sha256, "9"], [row("a", TEST, "1")])
+    moved = [TESTED, *(LabeledPhoto(Path(name), "hat", TRAIN) for name in "abc")]
+    with pytest.raises(DataError, match=r"Expected a \(and 2 others\) in test"):
+        match_earlier(moved, list("9abc"), [row(name, TEST, name) for name in "abc"])
 
 
 def test_a_photo_that_was_cut_from_training_may_be_given_as_training_again():
@@ -159,23 +156,10 @@ def test_a_photo_that_was_cut_from_training_may_be_given_as_training_again():
     assert [applicant.split for applicant in applicants] == [VAL, TRAIN, TEST]
 
 
-def test_of_many_moved_photos_one_is_named_and_the_others_counted():
-    photos = [TESTED, *(LabeledPhoto(Path(f"{i}"), "hat", TRAIN) for i in range(3))]
-    with pytest.raises(DataError, match=r"Expected 0 \(and 2 others\) in test"):
-        match_earlier(photos, list("9012"), [row(f"{i}", TEST, f"{i}") for i in range(3)])
-
-
 def test_a_copy_beside_an_earlier_photo_may_be_given_another_split():
     photos = [LabeledPhoto(Path("test/a"), "hat", TEST), LabeledPhoto(Path("train/a"), "hat", TRAIN)]
     applicants = match_earlier(photos, ["1", "1"], [row("test/a", TEST, "1")])
     assert fates(applicants) == [("test/a", TEST, True, True), ("train/a", TRAIN, False, True)]
-
-
-def test_given_splits_that_leak_survive_a_move_of_the_whole_folder():
-    earlier = [row("old/train/a", TRAIN, "1"), row("old/test/a", TEST, "1")]
-    photos = [LabeledPhoto(Path("new/test/a"), "hat", TEST), LabeledPhoto(Path("new/train/a"), "hat", TRAIN)]
-    applicants = match_earlier(photos, ["1", "1"], earlier)
-    assert fates(applicants) == [("new/test/a", TEST, True, True), ("new/train/a", TRAIN, True, True)]
 
 
 shas = st.sampled_from("12345")

@@ -154,17 +154,3 @@ def test_whatever_is_bound_together_and_in_use_is_in_one_group(case):
             )
             if bound and one in groups and other in groups:
                 assert groups[one] == groups[other]
-
-
-@settings(deadline=None)
-@given(linked(), st.randoms(use_true_random=False))
-def test_the_order_of_the_photos_is_all_the_same(case, random):
-    found, links = case
-    order = list(range(len(found)))
-    random.shuffle(order)
-    moved = {place: order.index(place) for place in order}
-    shuffled = [found[place] for place in order]
-    groups, bridges = together(found, links)
-    again, bridges_again = together(shuffled, [(moved[one], moved[other]) for one, other in links])
-    assert sorted(sorted(moved[place] for place in group) for group in groups) == again
-    assert {moved[place] for place in bridges} == set(bridges_again)

@@ -170,6 +170,7 @@ def test_a_given_split_that_leaks_is_said_and_fix_leaks_drops_the_training_twin(
     folder = given(photos, tmp_path / "given")
     shutil.copyfile(photos / "hat" / "0.png", folder / "test" / "hat" / "copy.png")
     leaking = prepared(folder, cache)
+    assert "2 of the training photos serve for validation, for which there are none" in leaking.notes
     assert [p.path.name for p in leaking.of(Split.TEST)] == ["copy.png"]
     said = "1 of 1 test photos (100.0%) show a picture or a product that is learned from"
     assert any(note.startswith(said) for note in leaking.notes)
@@ -212,19 +213,6 @@ def test_photos_of_which_none_can_be_used_are_refused_with_the_first_reason(tmp_
         prepared(table, cache)
 
 
-def test_how_many_photos_stay_and_how_many_are_new_is_said(photos, cache):
-    first = prepared(photos, cache)
-    draw(photos / "hat" / "new.png", 99)
-    notes = prepared(photos, cache, earlier=first.photos).notes
-    assert notes == ("12 photos stay in their splits of the earlier training, 1 is new",)
-
-
-def test_training_photos_that_serve_for_a_split_that_was_not_given_are_counted(photos, cache, tmp_path):
-    folder = given(photos, tmp_path / "given")
-    draw(folder / "test" / "hat" / "99.png", 99)
-    assert "2 of the training photos serve for validation, for which there are none" in prepared(folder, cache).notes
-
-
 def test_the_splits_of_other_photos_are_refused(photos, cache, tmp_path):
     first = prepared(photos, cache)
     for seed in range(40, 50):
@@ -234,20 +222,19 @@ def test_the_splits_of_other_photos_are_refused(photos, cache, tmp_path):
         prepared(tmp_path / "others", cache, earlier=first.photos)
 
 
-def test_corrected_labels_are_said_and_move_nothing(photos, cache):
+def test_corrections_new_photos_and_empty_classes_are_said_and_move_nothing(photos, cache):
     first = prepared(photos, cache)
     tested = next(p for p in first.photos if p.split is Split.TEST and p.label == "hat")
     tested.path.rename(photos / "vase" / "corrected.png")
-    second = prepared(photos, cache, earlier=first.photos)
-    assert "1 photo has another label than before (1 in test)" in second.notes
-    assert next(p for p in second.photos if p.path.name == "corrected.png").split is Split.TEST
-
-
-def test_an_empty_class_folder_is_said(photos, cache):
+    draw(photos / "hat" / "new.png", 99)
     (photos / "lamp").mkdir()
-    data = prepared(photos, cache)
-    assert data.classes == ("hat", "vase")
-    assert data.notes == ("no usable photo of lamp: the model will not know it",)
+    second = prepared(photos, cache, earlier=first.photos)
+    assert second.notes == (
+        "1 photo has another label than before (1 in test)",
+        "12 photos stay in their splits of the earlier training, 1 is new",
+        "no usable photo of lamp: the model will not know it",
+    )
+    assert next(p for p in second.photos if p.path.name == "corrected.png").split is Split.TEST
 
 
 def test_an_accident_that_gives_classes_away_is_said(tmp_path, cache):

@@ -140,12 +140,6 @@ def test_the_one_that_more_is_learned_from_goes(rows, kept):
     assert all(e.message.startswith("It belongs with ") and e.message.endswith(", which stays") for e in dropped)
 
 
-def test_a_twin_that_an_earlier_training_knew_keeps_its_row():
-    left, dropped = drop_training_twins(rows_of((TRAIN, "x"), (TEST, "x")), {"x"})
-    assert [(p.split, p.present) for p in left] == [(TRAIN, False), (TEST, True)]
-    assert len(dropped) == 1
-
-
 rows = st.lists(st.tuples(st.sampled_from(Split), st.sampled_from("xyz"), st.booleans()))
 
 
@@ -216,7 +210,3 @@ def test_a_placeholder_of_which_two_photos_are_left_is_a_conflict():
     photos = applicants(*[("hat", None, False)] * 8, ("hat", None, True), ("vase", None, True))
     excluded, _ = unlearnable(photos, placeholders=(tuple(range(10)),))
     assert {place: why.reason for place, why in excluded.items()} == dict.fromkeys((8, 9), "label_conflict")
-
-
-def test_copies_of_one_picture_under_one_label_may_be_learned_from():
-    assert unlearnable(applicants(*[("hat", None, True)] * 3), placeholders=GROUP) == ({}, 0)
