@@ -33,13 +33,8 @@ class Split(StrEnum):
         return {"train": "training", "val": "validation", "test": "test"}[self.value]
 
 
-_SPLIT_NAMES: Final = {
-    "train": Split.TRAIN,
-    "val": Split.VAL,
-    "valid": Split.VAL,
-    "validation": Split.VAL,
-    "test": Split.TEST,
-}
+_VAL_NAMES: Final = dict.fromkeys(("val", "valid", "validation"), Split.VAL)
+_SPLIT_NAMES: Final = {"train": Split.TRAIN, **_VAL_NAMES, "test": Split.TEST}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 OPEN: Final = "open"
 """What a CSV says instead of a split where Hangtag is to choose one, though other rows have one."""

@@ -6,10 +6,9 @@ real catalogue: copies, broken downloads, and names that do not say what is insi
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import ExifTags, Image
 
@@ -18,7 +17,7 @@ from trainer.sample.chance import Stream, deal, pick, stream
 from trainer.sample.photo import Photo, draw_photo
 from trainer.sample.products import PRODUCTS
 
-__all__ = ["FileFormat", "PixelMode", "Storage", "draw_catalogue", "encode"]
+__all__ = ["Storage", "draw_catalogue", "encode"]
 
 _COPIES = 4
 _TEXT = b"<html><body><h1>404 Not Found</h1></body></html>\n"
@@ -48,10 +47,10 @@ def draw_catalogue(out: Path, count: int = 1000, seed: int = 7, on_photo: Callab
         (out / original.with_name(f"{number:04d}{original.suffix}")).write_bytes((out / original).read_bytes())
     names = [Path(pick(rng, tuple(PRODUCTS)), f"{count + _COPIES + number:04d}.jpg") for number in range(3)]
     truncated, not_an_image, wrong_extension = names
-    jpeg = encode(draw_photo(rng, truncated.parent.name), Storage(FileFormat.JPEG))
+    jpeg = encode(draw_photo(rng, truncated.parent.name), Storage("JPEG"))
     (out / truncated).write_bytes(jpeg[: len(jpeg) // 2])
     (out / not_an_image).write_bytes(_TEXT)
-    png = encode(draw_photo(rng, wrong_extension.parent.name), Storage(FileFormat.PNG))
+    png = encode(draw_photo(rng, wrong_extension.parent.name), Storage("PNG"))
     (out / wrong_extension).write_bytes(png)
 
 
@@ -71,9 +70,9 @@ def _write_photo(out: Path, seed: int, index: int) -> Path:
     """Its path is relative to ``out``."""
     product = deal(tuple(PRODUCTS), seed, Stream.CLASS_DECK, index)
     storage = deal(STORAGE_DECK, seed, Stream.STORAGE_DECK, index)
-    cut_out = storage.mode is PixelMode.CUT_OUT
+    cut_out = storage.mode == "RGBA"
     photo = draw_photo(stream(seed, Stream.PHOTO, index), product, cut_out=cut_out)
-    path = Path(product, f"{index:04d}.{storage.format.value}")
+    path = Path(product, f"{index:04d}.{'jpg' if storage.format == 'JPEG' else storage.format.lower()}")
     (out / path).write_bytes(encode(photo, storage))
     return path
 
@@ -90,73 +89,53 @@ _STORED_AS: dict[int, Image.Transpose] = {
 }
 
 
-class FileFormat(Enum):
-    """A format, by its file extension."""
-
-    JPEG = "jpg"
-    PNG = "png"
-    WEBP = "webp"
-    BMP = "bmp"
-    GIF = "gif"
-
-
-class PixelMode(Enum):
-    """A pixel mode, by Pillow's name of it."""
-
-    COLOUR = "RGB"
-    CUT_OUT = "RGBA"
-    GREY = "L"
-    PRINT = "CMYK"
-    INDEXED = "P"
-
-
 @dataclass(frozen=True)
 class Storage:
-    """How one photo is stored.
+    """How one photo is stored, by Pillow's names of its format and of its pixel mode.
 
     ``orientation`` is the EXIF tag, 1 to 8; any but 1 has the pixels stored turned, for the reader to turn back.
     ``quality`` is that of the lossy formats, 0 to 100.
     """
 
-    format: FileFormat
-    mode: PixelMode = PixelMode.COLOUR
+    format: Literal["JPEG", "PNG", "WEBP", "BMP", "GIF"]
+    mode: Literal["RGB", "RGBA", "L", "CMYK", "P"] = "RGB"
     orientation: int = UPRIGHT
     quality: int = 85
 
 
 STORAGE_DECK: tuple[Storage, ...] = (
-    *(Storage(FileFormat.JPEG, quality=55 + 2 * step) for step in range(21)),
-    *(Storage(FileFormat.JPEG, orientation=tag) for tag in _STORED_AS),
-    *(Storage(FileFormat.JPEG, PixelMode.GREY) for _ in range(2)),
-    *(Storage(FileFormat.JPEG, PixelMode.PRINT) for _ in range(2)),
-    *(Storage(FileFormat.PNG) for _ in range(3)),
-    *(Storage(FileFormat.PNG, PixelMode.CUT_OUT) for _ in range(3)),
-    Storage(FileFormat.PNG, PixelMode.GREY),
-    *(Storage(FileFormat.WEBP, quality=70 + 10 * step) for step in range(3)),
-    *(Storage(FileFormat.WEBP, PixelMode.CUT_OUT) for _ in range(2)),
-    *(Storage(FileFormat.BMP) for _ in range(3)),
-    *(Storage(FileFormat.GIF, PixelMode.INDEXED) for _ in range(3)),
+    *(Storage("JPEG", quality=55 + 2 * step) for step in range(21)),
+    *(Storage("JPEG", orientation=tag) for tag in _STORED_AS),
+    *(Storage("JPEG", "L") for _ in range(2)),
+    *(Storage("JPEG", "CMYK") for _ in range(2)),
+    *(Storage("PNG") for _ in range(3)),
+    *(Storage("PNG", "RGBA") for _ in range(3)),
+    Storage("PNG", "L"),
+    *(Storage("WEBP", quality=70 + 10 * step) for step in range(3)),
+    *(Storage("WEBP", "RGBA") for _ in range(2)),
+    *(Storage("BMP") for _ in range(3)),
+    *(Storage("GIF", "P") for _ in range(3)),
 )
 
 
 def encode(photo: Photo, storage: Storage) -> bytes:
     """The photo as the bytes of a file."""
-    if storage.mode is PixelMode.CUT_OUT:
+    if storage.mode == "RGBA":
         image = photo.image.copy()
         image.putalpha(photo.coverage)
-    elif storage.mode is PixelMode.INDEXED:
+    elif storage.mode == "P":
         image = photo.image.quantize(128, Image.Quantize.FASTOCTREE)
     else:
-        image = photo.image.convert(storage.mode.value)
+        image = photo.image.convert(storage.mode)
     exif = Image.Exif()
     if storage.orientation != UPRIGHT:
         image = image.transpose(_STORED_AS[storage.orientation])
         exif[ExifTags.Base.Orientation] = storage.orientation
-    options: dict[FileFormat, dict[str, Any]] = {
-        FileFormat.JPEG: {"quality": storage.quality, "exif": exif},
-        FileFormat.PNG: {"compress_level": 1},
-        FileFormat.WEBP: {"quality": storage.quality, "method": 0},
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": storage.quality, "exif": exif},
+        "PNG": {"compress_level": 1},
+        "WEBP": {"quality": storage.quality, "method": 0},
     }
     file = BytesIO()
-    image.save(file, storage.format.name, **options.get(storage.format, {}))
+    image.save(file, storage.format, **options.get(storage.format, {}))
     return file.getvalue()
