@@ -136,11 +136,6 @@ def test_so_few_photos_are_not_even_taken(count):
     assert find_near(count, refuse, lambda _: None) == []
 
 
-def test_blank_photos_do_no_harm(copies):
-    blanks = [np.full((COPY_SIDE, COPY_SIDE, 3), shade, np.uint8) for shade in (0, 128, 255)]
-    assert near([*blanks, *copies[:20]]) == []
-
-
 @pytest.fixture(scope="module")
 def edited(photos, copies):
     some = [copied(cropped(photo, 0.03, 0, 0.02, 0.04)) for photo in photos[::4]]

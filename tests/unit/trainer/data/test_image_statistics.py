@@ -189,14 +189,6 @@ def test_an_edge_between_colours_of_one_lightness_is_steep_until_it_is_blurred(s
     assert seen(shirt.filter(ImageFilter.GaussianBlur(4))).steepest < 36
 
 
-def test_one_colour_has_least_information(seen, tiles):
-    flat = seen(Image.new("RGB", (64, 64), (9, 90, 200)))
-    assert flat.entropy == pytest.approx(np.log2(3), abs=1e-3)
-    assert flat.edges < 20 < seen(tiles()).edges
-    assert seen(tiles()).entropy > 6
-    assert flat.histogram_spread > seen(tiles()).histogram_spread
-
-
 def test_the_border_is_the_outermost_pixels(seen):
     framed = Image.new("RGB", (640, 640), (10, 20, 30))
     ImageDraw.Draw(framed).rectangle((30, 30, 609, 609), fill="white")

@@ -36,21 +36,15 @@ def together(applicants, links=()):
             [asking("1", product="x"), asking("2"), asking("3", product="x")], [], [[0, 2], [1]], id="one product"
         ),
         pytest.param(
-            [asking("1", TRAIN, group="g"), asking("2", TRAIN, group="g"), asking("3", TRAIN, group="h")],
-            [],
-            [[0, 1], [2]],
+            [asking(name, TRAIN, group=group) for name, group in ("1g", "2g", "3h")], [], [[0, 1], [2]],
             id="one earlier group",
         ),
         pytest.param(
             [asking("1", TRAIN), asking("2", TEST), asking("3", TEST)], [(0, 1)], [[0, 1], [2]], id="a given leak"
         ),
+        pytest.param([asking("1", TRAIN), asking("1")], [], [[0, 1]], id="a new copy of a photo in place"),
         pytest.param(
-            [asking("1", TRAIN), asking("1")], [], [[0, 1]], id="a new copy of a photo in place"
-        ),
-        pytest.param(
-            [asking("f" * 64, TEST, group="0123456789abcdef"), asking("0123456789abcdef" + "0" * 48)],
-            [],
-            [[0, 1]],
+            [asking("f" * 64, TEST, group="0123456789abcdef"), asking("0123456789abcdef" + "0" * 48)], [], [[0, 1]],
             id="the content that an earlier group is named after",
         ),
     ],

@@ -206,13 +206,6 @@ def test_an_old_training_photo_that_must_go_keeps_its_row_and_split(photos, cach
     assert rows[original] == rows[moved] == (Split.TRAIN, False)
 
 
-def test_photos_of_which_none_can_be_used_are_refused_with_the_first_reason(tmp_path, cache):
-    table = tmp_path / "shop.csv"
-    table.write_text("image,label\nhttps://shop.example/a.jpg,hat\ngone.jpg,vase\n")
-    with pytest.raises(DataError, match=r"found none among 2: .*a\.jpg, found nothing"):
-        prepared(table, cache)
-
-
 def test_the_splits_of_other_photos_are_refused(photos, cache, tmp_path):
     first = prepared(photos, cache)
     for seed in range(40, 50):
