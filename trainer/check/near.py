@@ -4,7 +4,7 @@ Candidates are proved in two steps: one picture is laid over the other, shifted 
 compared in colour; first as small as an icon, which leaves few, and then at full size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +27,7 @@ from trainer.check.candidates import (
     rank_within,
 )
 
-__all__ = ["NearPair", "find_near", "joined"]
+__all__ = ["NearPair", "find_near", "joined", "links_of"]
 
 LEAST_LIKENESS: Final = 0.96
 LARGEST_DIFFERENCE: Final = 8.0
@@ -169,3 +169,10 @@ def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) 
     graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
     _, groups = connected_components(graph, directed=False)
     return np.asarray(groups, np.intp)
+
+
+def links_of(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
+    """Pairs of places that hold together those of equal keys."""
+    firsts: dict[Hashable, int] = {}
+    places = ((firsts.setdefault(key, place), place) for place, key in enumerate(keys))
+    return [(first, place) for first, place in places if first != place]

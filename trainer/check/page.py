@@ -49,11 +49,9 @@ _Tile = tuple[int, str, list[Any]]
 def check_page(checkup: Checkup) -> str:
     """A page with all that was found, and photos of it; about three megabytes at most.
 
-    Some of the usable photos are opened; one that is gone is a tile without a picture. Faulty files are not opened:
-    they may bring down whoever decodes them.
+    Usable photos are opened, and one that is gone is a tile without a picture. Faulty ones may kill who decodes them.
     """
-    photos, source = checkup.looked.photos, checkup.dataset.source
-    root = data_folder(source)
+    photos, root = checkup.looked.photos, data_folder(checkup.dataset.source)
 
     def inside(path: Path) -> str:
         return str(path.relative_to(root) if path.is_relative_to(root) else path)
@@ -71,7 +69,7 @@ def check_page(checkup: Checkup) -> str:
         "check.html",
         checkup=checkup,
         photo=photo,
-        folder=source.name,
+        folder=checkup.dataset.source.name,
         images=len(photos) + len(checkup.looked.faulty),
         sizes=sizes,
         counts=counts,
@@ -85,9 +83,7 @@ def check_page(checkup: Checkup) -> str:
         columns=[(split or "images", "n") for split in sizes],
         couples=lambda issue: _couples(issue, checkup),
         tiles=lambda issue: _tiles(issue, checkup),
-        files={
-            issue: [(inside(o.photo.path), o.fault.message) for o in some] for issue, some in checkup.faulty.items()
-        },
+        files={kind: [(inside(o.photo.path), o.fault.message) for o in some] for kind, some in checkup.faulty.items()},
         ignored=[(inside(one.path), one.message) for one in checkup.ignored],
     )
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trainer.check.near import NearPair, find_near, joined
+from trainer.check.near import NearPair, find_near, joined, links_of
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.data.photo_cache import StatisticsStore
 
@@ -77,14 +77,15 @@ def relate(
         lambda done: on_photo(done, len(firsts)),
     )
     near = [NearPair(firsts[pair.first], firsts[pair.second], pair.likeness) for pair in pairs]
-    pictures = joined(len(photos), [*_links(same.values()), *((pair.first, pair.second) for pair in near)])
+    pictures = joined(len(photos), [*links_of(digests), *((pair.first, pair.second) for pair in near)])
     groups = [tuple(places) for places in _places(pictures.tolist()).values() if len(places) > 1]
     placeholders = [group for group in groups if is_placeholder(len(group), label_count(photos, group))]
     missing = {place for group in placeholders for place in group}
     apart = {place for group in placeholders if label_count(photos, group) > 1 for place in group}
     groups = [group for group in groups if group[0] not in apart]
-    products = _places([photo.product or place for place, photo in enumerate(photos)])
-    families = joined(len(photos), [*_links(groups), *_links(products.values())])
+    shown = ((place,) if place in apart else picture for place, picture in enumerate(pictures.tolist()))
+    products = (photo.product or place for place, photo in enumerate(photos))
+    families = joined(len(photos), [*links_of(shown), *links_of(products)])
     return Relations(
         exact=tuple(tuple(places) for places in same.values() if len(places) > 1 and places[0] not in missing),
         near=tuple(pair for pair in near if pair.first not in missing),
@@ -101,10 +102,6 @@ def _places(keys: Iterable[object]) -> dict[object, list[int]]:
     for place, key in enumerate(keys):
         places[key].append(place)
     return places
-
-
-def _links(groups: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
-    return [(group[0], other) for group in groups for other in group[1:]]
 
 
 def is_placeholder(rows: int, labels: int) -> bool:

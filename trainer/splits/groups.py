@@ -1,18 +1,18 @@
 """Which photos belong together: they show the same picture, or one product."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy.cluster.hierarchy import DisjointSet
 
-from trainer.check.near import joined
+from trainer.check.near import joined, links_of
 from trainer.data.dataset import Split
 from trainer.splits.assigned import Applicant
 
-__all__ = ["group_name", "group_photos", "links_of"]
+__all__ = ["group_name", "group_photos"]
 
 _NAME_DIGITS: Final = 16
 
@@ -99,10 +99,3 @@ def _edges(applicants: Sequence[Applicant], links: Sequence[tuple[int, int]]) ->
         if applicant.product is not None:
             edges.append((place, nodes.setdefault(("product", applicant.product), len(applicants) + len(nodes))))
     return len(applicants) + len(nodes), np.array(edges, np.intp).reshape(-1, 2)
-
-
-def links_of(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
-    """Pairs of places that hold together those of equal keys."""
-    firsts: dict[Hashable, int] = {}
-    places = ((firsts.setdefault(key, place), place) for place, key in enumerate(keys))
-    return [(first, place) for first, place in places if first != place]

@@ -17,6 +17,7 @@ from models.errors import DataError
 from models.text import number_of
 from trainer.check.check_reports import listed
 from trainer.check.checkup import Advance, look_at
+from trainer.check.near import links_of
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import TOGETHER, Guess, guess_from_accidents
 from trainer.data.csv_files import write_rows
@@ -26,7 +27,6 @@ from trainer.data.photo_files import hash_photos, holds
 from trainer.splits.assign import assign_splits
 from trainer.splits.assigned import Applicant, AssignedPhoto
 from trainer.splits.earlier import match_earlier
-from trainer.splits.groups import links_of
 from trainer.splits.set_aside import count_leaks, find_unlearnable
 
 __all__ = ["Prepared", "SplitOptions", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
