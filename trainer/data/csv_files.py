@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from models.whole_file import replace_file
 from worker.merging.cells import CsvRows, inert
@@ -31,7 +31,7 @@ def path_cell(path: Path) -> str:
     """
     text = str(path)
     if path.is_absolute() and (not text.isprintable() or text != text.strip()):
-        return f"file://{quote_from_bytes(os.fsencode(path))}"
+        return path.as_uri()
     return text
 
 

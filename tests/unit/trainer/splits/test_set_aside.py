@@ -52,44 +52,34 @@ def test_a_validation_photo_that_is_not_present_validates_nothing():
         keep_trained([*photos_of({"hat": [TRAIN], "vase": [TRAIN]}), absent])
 
 
+def grouped(label, *rows):
+    """Photos of one class, each of a split and a group."""
+    return [AssignedPhoto(Path(f"{i}"), label, split, f"{i}", group) for i, (split, group) in enumerate(rows)]
+
+
+LAMP = "no {} photos of lamp: {}".format
+SMALL = photos_of({f"c{number}": [TRAIN, VAL] for number in range(5)})
+
+
 @pytest.mark.parametrize(
     ("photos", "notes"),
     [
-        (photos_of({"lamp": [TRAIN]}), ["it has one photo"] * 2),
-        (photos_of({"lamp": [TRAIN, VAL]}), [None, "it has two photos"]),
-        (photos_of({"lamp": [TRAIN] * 5}), ["its 5 photos are in other splits"] * 2),
+        (photos_of({"lamp": [TRAIN]}), [LAMP(split, "it has one photo") for split in ("validation", "test")]),
+        (photos_of({"lamp": [TRAIN, VAL]}), [LAMP("test", "it has two photos")]),
         (
-            [AssignedPhoto(Path(f"{i}"), "lamp", TRAIN, f"{i}", "g") for i in range(3)],
-            ["its 3 photos show one picture or product"] * 2,
+            photos_of({"lamp": [TRAIN] * 5}),
+            [LAMP(split, "its 5 photos are in other splits") for split in ("validation", "test")],
         ),
         (
-            [AssignedPhoto(Path(f"{i}"), "lamp", [TRAIN, TRAIN, VAL][i], f"{i}", "gh"[i // 2]) for i in range(3)],
-            [None, "its 3 photos show two pictures or products"],
+            grouped("lamp", (TRAIN, "g"), (TRAIN, "g"), (VAL, "h")),
+            [LAMP("test", "its 3 photos show two pictures or products")],
         ),
+        (SMALL, ["no test photos of 5 classes: c0, c1, c2 and 2 more"]),
     ],
 )
-def test_a_class_that_a_split_lacks_is_said_with_the_reason(photos, notes):
-    words = zip(("validation", "test"), notes, strict=True)
-    assert keep_trained([*photos_of(WHOLE), *photos]).notes == tuple(
-        f"no {word} photos of lamp: {note}" for word, note in words if note
-    )
-
-
-@pytest.mark.parametrize(
-    ("classes", "notes"),
-    [
-        (
-            {**WHOLE, **{f"c{i}": [TRAIN, VAL] for i in range(5)}},
-            ["no test photos of 5 classes: c0, c1, c2 and 2 more"],
-        ),
-        (
-            {"hat": [TRAIN, VAL], "vase": [TRAIN]},
-            ["no validation photos of vase: it has one photo", "no test photos of any class"],
-        ),
-    ],
-)
-def test_many_classes_share_a_line(classes, notes):
-    assert keep_trained(photos_of(classes)).notes == tuple(notes)
+def test_classes_that_a_split_lacks_are_said_with_the_reason(photos, notes):
+    assert keep_trained([*photos_of(WHOLE), *photos]).notes == tuple(notes)
+    assert keep_trained(SMALL).notes == ("no test photos of any class",)
 
 
 @pytest.mark.parametrize(
