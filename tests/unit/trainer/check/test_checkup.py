@@ -33,17 +33,17 @@ def ignored(_what, _done, _total):
 
 
 def test_a_file_that_is_not_there_is_missing_and_no_broken_image(shop, tmp_path):
-    found = check_up(shop("a.png", "b.png", "gone.png"), StatisticsStore(tmp_path / "looks"), ignored)
+    found = check_up(shop("a.png", "b.png", "gone.png"), StatisticsStore(tmp_path.parent / "cache"), ignored)
     assert (found.count(Issue.MISSING), found.count(Issue.UNREADABLE)) == (1, 0)
 
 
 def test_where_no_file_is_there_nothing_is_checked(shop, tmp_path):
     with pytest.raises(DataError, match=r"shop\.csv names, found none of the 3 files, such as \S+/x\.png; check"):
-        check_up(shop("x.png", "y.png", "z.png"), StatisticsStore(tmp_path / "looks"), ignored)
+        check_up(shop("x.png", "y.png", "z.png"), StatisticsStore(tmp_path), ignored)
 
 
 def test_photos_that_the_cache_knows_are_not_looked_at_again(shop, tmp_path):
-    dataset, store, first, second = shop("a.png", "b.png"), StatisticsStore(tmp_path / "looks"), [], []
+    dataset, store, first, second = shop("a.png", "b.png"), StatisticsStore(tmp_path), [], []
     check_up(dataset, store, lambda *step: first.append(step))
     check_up(dataset, store, lambda *step: second.append(step))
     assert [step for step in first if step[0] == "Looking"] == [("Looking", n, 2) for n in range(3)]

@@ -29,7 +29,7 @@ def copied(source, target):
 
 
 def checked(data, tmp_path):
-    return check_up(read_dataset(data), StatisticsStore(tmp_path.parent / "looks"), lambda what, done, total: None)
+    return check_up(read_dataset(data), StatisticsStore(tmp_path.parent / "cache"), lambda what, done, total: None)
 
 
 def contents(folder):
