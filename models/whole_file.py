@@ -47,11 +47,7 @@ def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
     """Give one writer a temporary name beside a file's place; what it made there is renamed when the block ends.
 
     Nobody can foresee the name, so that no link lies in wait there. What killed writers left is removed first, so that
-    a place may have one writer at a time.
-
-    Args:
-        final: where the file is to be.
-        ending: of the temporary name, for writers that insist on one.
+    a place may have one writer at a time. Some writers insist on an ``ending`` of the temporary name.
     """
     for left in final.parent.glob(f".{glob.escape(final.name)}.{'[0-9a-f]' * 32}{ending}"):
         with suppress(OSError):  # it is another user's

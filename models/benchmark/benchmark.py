@@ -50,11 +50,7 @@ def benchmark_and_show(path: Path, images: Path | None, plot: Path | None, *, as
 
 
 def open_and_find(path: Path, images: Path | None) -> tuple[Lineup, PhotoSet | None]:
-    """Load what is to be compared, and find the photos to compare it on: what can be refused is refused here.
-
-    Args:
-        path: a bundle, or a lone ONNX file.
-        images: a folder of class folders, or of photos.
+    """Load what is to be compared (a bundle, or a lone ONNX file), and find the photos (a folder) to compare it on.
 
     Raises:
         BundleError: the bundle is damaged.

@@ -122,10 +122,8 @@ def golden_photos(bundle: Bundle) -> PhotoSet:
 def find_photos(folder: Path, labels: tuple[str, ...], limit: int = PHOTOS) -> PhotoSet:
     """Find photos in class folders, or in a flat folder.
 
-    Args:
-        folder: holds folders that are named as labels are, or photos.
-        labels: that the model knows; folders of some of them will do.
-        limit: of more photos these many are taken, evenly spread.
+    Folders are named as labels are; folders of some labels will do. Of more photos than ``limit`` that many are taken,
+    evenly spread.
 
     Raises:
         InputError: there is no such folder, it holds no photos, it holds both kinds, or a folder is no label's.
@@ -199,15 +197,9 @@ class Judging(Record):
 
 
 def judge(lineup: Lineup, photos: PhotoSet, show: Callable[[int, int], None]) -> Judging:
-    """Show photos to every model; without labels of their own, a model's accuracy is what the manifest has.
+    """Show photos to every model; where photos have no labels, a model's accuracy is what the manifest has.
 
-    Args:
-        lineup: the models.
-        photos: edge graphs are given the whole photo, the others what preprocessing makes of it.
-        show: told after each photo (done, of all).
-
-    Raises:
-        InputError: no photo could be read.
+    Edge graphs are given the whole photo, the others what preprocessing makes of it. InputError if none could be read.
     """
     rows = []
     for number, read in enumerate(photos.reads, start=1):

@@ -42,9 +42,7 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int
     wrong (the hotter, the better). So half the square of the temperature's logarithm is added to the sum over the
     rows: a prior that keeps a handful of rows near 1 and that a hundred rows outweigh.
 
-    Args:
-        logits: of rows that the network has not learned from, a column a class, ``(n, classes)``.
-        labels: class indices ``(n,)``.
+    The logits ``(n, classes)`` are of rows that the network has not learned from; labels are class indices ``(n,)``.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp

@@ -114,10 +114,8 @@ def fit_distance(features: Floats, labels: npt.NDArray[np.integer], *, relative:
     The covariances are shrunk towards a ball, the more the fewer the rows, so that they can be inverted whatever the
     features are: fewer rows than features, a photo a class, features that never change.
 
-    Args:
-        features: of photos of known classes, ``(n, D)``, at least one row.
-        labels: class indices ``(n,)``.
-        relative: whether the distance from the mean of all is taken off.
+    Of features ``(n, D)`` of photos of known classes, at least one row, and their class indices ``(n,)``. ``relative``:
+    the distance from the mean of all is taken off.
     """
     unit = _unit(features)
     mean = unit.mean(axis=0).astype(np.float32)
@@ -157,10 +155,8 @@ def fit_out_of_distribution(
 ) -> OutOfDistribution:
     """Learn what the products look like.
 
-    Args:
-        learned: features of photos that the network has learned from, ``float32 (n, D)``.
-        labels: their class indices.
-        held: features of photos that it has not: the limit comes from these, since those above lie closer together.
+    Of features ``float32 (n, D)`` of photos that the network has ``learned`` from, with their class indices. The limit
+    comes from those that were ``held`` back, since the others lie closer together.
     """
     head = fit_distance(learned, labels)
     return OutOfDistribution(head, unknown_limit(head.score(held)))

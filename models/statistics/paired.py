@@ -91,12 +91,8 @@ def smallest_difference(photos: float, discordant: float) -> float:
     as for the interval, so that it is more than nothing where both agree on every photo; and no difference is larger
     than the discordance behind it.
 
-    Args:
-        photos: how many, or what they are worth.
-        discordant: those that one of both labels right, and the other wrong.
-
-    Returns:
-        A share; 1 where so few photos would find no difference at all.
+    ``photos`` is how many there are, or what they are worth; one of both labels ``discordant`` photos right, the other
+    wrong. It is a share, and 1 where so few photos would find no difference at all.
     """
     from scipy.optimize import brentq
 

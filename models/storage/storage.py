@@ -65,9 +65,7 @@ class Storage(Protocol):
     def local(self, key: str, folder: Path) -> Path:
         """A file of this machine with the bytes under ``key``; ``FileNotFoundError`` now or later where none are.
 
-        Args:
-            key: of what never changes.
-            folder: of this machine; a copy is made there, once, where the key is not on a disk of this machine.
+        What lies there never changes. Where it is not on a disk of this machine, it is copied into ``folder``, once.
         """
 
     def on_disk(self, folder: str) -> Path | None:
