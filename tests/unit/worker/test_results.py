@@ -109,13 +109,6 @@ def test_a_part_from_before_photos_were_counted_says_nothing_of_them() -> None:
     assert photo_work(PART_SCHEMA) == PhotoWork()
 
 
-def test_a_part_of_another_number_of_rows_is_refused(tmp_path: Path) -> None:
-    storage = written(tmp_path, part_of(ROW))
-    with pytest.raises(JobError, match="holds 1 row, but its chunk has 2"):
-        read_part(storage, part_key(0), "cafe", 2)
-    assert storage.exists(part_key(0))
-
-
 @pytest.mark.parametrize("data", [part_of(ROW, job="beef"), None], ids=["of another job", "of no job"])
 def test_a_part_that_is_not_the_jobs_is_removed(tmp_path: Path, data: bytes | None) -> None:
     if data is None:

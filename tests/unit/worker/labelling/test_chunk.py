@@ -21,15 +21,6 @@ def read_part(job, chunk: int) -> list[dict]:
     return pq.read_table(job.storage.root / job.part_keys()[chunk]).to_pylist()
 
 
-def test_a_part_says_why_rows_go_to_review(make_job, catalogue: Path, sure_bundle: Path) -> None:
-    job, sure = make_job(catalogue), load(sure_bundle, precision=0.98)
-    for chunk in range(job.spec.chunks):
-        run_chunk(job, chunk, sure)
-    rows = [row for chunk in range(job.spec.chunks) for row in read_part(job, chunk)]
-    assert {row["reason"] for row in rows} == {None, "threshold", "unknown"}
-    assert all((row["reason"] is not None) == (row["status"] == "review") for row in rows)
-
-
 class NoPhoto(Guard):
     def before_photo(self) -> None:
         pytest.fail("a chunk that is done is not done again")
