@@ -1,17 +1,27 @@
 """A second small model, which says other things than the first."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Golden, train_small
+from tests.conftest import Golden, small_request
 
 
 @pytest.fixture(scope="session")
 def other_bundle(golden: Golden, catalogue: Path, session_cache: Path) -> Path:
     """A bundle of another architecture, trained on the same photos; not to be changed."""
+    from exporter.load_tensorflow import load_tensorflow
+
+    load_tensorflow()
     from exporter.export import export_run
     from exporter.options import ExportOptions
+    from tests.paper_cycle import PaperView
+    from trainer.request import Arch
+    from trainer.train import train
 
-    run = golden.get("simple", lambda run: train_small(run, catalogue, session_cache, arch="simple"))
+    def train_other(run: Path) -> None:
+        train(replace(small_request(run, catalogue, session_cache), arch=Arch.SIMPLE), PaperView())
+
+    run = golden.get("simple", train_other)
     return golden.get("other", lambda place: export_run(run, place, ExportOptions(int8=False)))
