@@ -39,11 +39,14 @@ def pytest_configure() -> None:
     """What killed processes leave in the folder for temporary files goes with the tests; pytest's own folders stay."""
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     use_own_temporary_folder()
+
+
+def pytest_collectstart() -> None:
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays: searches for reference cycles leave it out from here on."""
+    """What was imported and collected stays: no search for reference cycles, until then or later, looks at it."""
     gc.freeze()
     gc.enable()
 

@@ -190,13 +190,6 @@ def test_a_model_without_a_table_is_refused_before_anything_is_written(label: La
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_precision_is_another_job(label: Label, sure_bundle: Path) -> None:
-    assert label("--precision", 0.98, model=sure_bundle)[0] == 0
-    status, _, refused = label("--precision", 0.90, model=sure_bundle)
-    assert status == 1
-    assert "an option differs" in refused
-
-
 def test_workers_on_the_queue_honour_the_jobs_precision(
     farm: Farm, label: Label, catalogue: Path, sure_bundle: Path, tmp_path: Path
 ) -> None:
