@@ -128,13 +128,7 @@ def _write_catalogue(folder: Path, photos: Path, host: str, names: list[str], ro
 
 
 class _Watched(Workers):
-    """One worker whose metrics are asked for; started when the block begins.
-
-    Args:
-        name: for its log.
-        folder: for the same.
-        settings: where Redis and the jobs are.
-    """
+    """One worker whose metrics are asked for; started when the block begins."""
 
     def __init__(self, name: str, folder: Path, settings: QueueSettings) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -13,12 +13,7 @@ from photo_server import Figures, Health
 
 @dataclass
 class PhotoHosts:
-    """Hosts that serve photos.
-
-    Attributes:
-        places: ``HOST:PORT`` of the hosts of each health.
-        process: that serves.
-    """
+    """Hosts that serve photos."""
 
     places: dict[Health, list[str]]
     process: "subprocess.Popen[str]"
@@ -44,12 +39,9 @@ class PhotoHosts:
 
 @contextmanager
 def photo_hosts(photos: Path, hosts: int, core: int | None) -> Iterator[PhotoHosts]:
-    """Serve photos as long as the block runs.
+    """Serve a folder's photos as long as the block runs: so many healthy hosts, and one of each other health.
 
-    Args:
-        photos: a folder.
-        hosts: how many healthy ones; there is one of each other health besides.
-        core: which one of the machine serves; any where none is named.
+    They are a process of its own on one core of the machine, on any where ``core`` is none.
     """
     command = [sys.executable, str(Path(__file__).with_name("photo_server.py")), "--photos", str(photos)]
     pinned = [] if core is None else ["--core", str(core)]

@@ -12,13 +12,7 @@ import psutil
 
 
 class Workers:
-    """Workers that are started again when they are gone, as a supervisor would.
-
-    Args:
-        count: how many.
-        folder: for their logs.
-        environment: of the workers; names Redis and the folder of jobs.
-    """
+    """Workers that are started again when they are gone, as a supervisor would."""
 
     def __init__(self, count: int, folder: Path, environment: dict[str, str], concurrency: int = 1) -> None:
         self._count = count

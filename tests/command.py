@@ -28,11 +28,9 @@ def one_line(text: str) -> str:
 
 
 def run_hangtag(*words: object, env: Mapping[str, str] | None = None) -> "CompletedProcess[str]":
-    """Run a command to its end. An error that nobody foresaw is raised here; a command that hangs ends this process.
+    """Run a command to its end, in this process's environment without settings for Hangtag where none is given.
 
-    Args:
-        words: the command line, without ``hangtag``.
-        env: the whole environment. Default: this process's, without settings for Hangtag.
+    An error that nobody foresaw is raised here; a command that hangs ends this process.
     """
     arguments, env = [str(word) for word in words], clean_environment() if env is None else env
     if arguments[0] in _CHANGE_THEIR_PROCESS:

@@ -6,11 +6,7 @@ import pytest
 
 
 def skip_outside_ci(missing: str | None) -> None:
-    """Skip the test for want of something; in CI that is a failure.
-
-    Args:
-        missing: what is lacking, and what to do about it; none where nothing is.
-    """
+    """Skip the test for want of something; in CI that is a failure."""
     if missing and os.environ.get("CI"):
         pytest.fail(missing)
     if missing:

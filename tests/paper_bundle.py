@@ -43,12 +43,7 @@ def write_paper_bundle(
 
 
 def shop_registry(folder: Path, bundle: Path) -> Registry:
-    """``shop@1`` is the bundle, and champion; ``shop@2`` is another one.
-
-    Args:
-        folder: an empty one, for the registry and what is published.
-        bundle: that both are copies of.
-    """
+    """``shop@1`` is the bundle, and champion; ``shop@2`` is another one."""
     other = folder / "other"
     shutil.copytree(bundle, other)
     (other / "manifest.json").write_text((other / "manifest.json").read_text() + "\n")

@@ -45,9 +45,6 @@ def open_chromium(profile: Path) -> Iterator["Chromium"]:
 class Chromium:
     """A browser and what it has told.
 
-    Args:
-        profile: an empty folder for it.
-
     Attributes:
         events: what happened, as the DevTools protocol says it, in order.
     """

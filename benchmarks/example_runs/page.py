@@ -71,24 +71,14 @@ class Page:
 
 
 def build(place: Path, bundle: Path) -> Path:
-    """Build the page for a bundle.
-
-    Args:
-        place: where the example is installed.
-        bundle: holds ``edge.onnx``.
-    """
+    """Build the page for a bundle."""
     run_program("npm", "run", "build", "--", str(bundle.resolve()), folder=place)
     return place
 
 
 @contextmanager
 def open_page(place: Path, profile: Path) -> Iterator[Page]:
-    """The built page, served to this machine only and opened in Chromium.
-
-    Args:
-        place: where it was built.
-        profile: an empty folder for the browser.
-    """
+    """The built page, served to this machine only and opened in Chromium."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_QuietHandler, directory=str(place)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -14,10 +14,6 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def install(example: str, folder: Path) -> Path:
     """A copy of an example, what it needs from npm beside it.
 
-    Args:
-        example: its folder's name.
-        folder: where to; the example's own folder stays as it is.
-
     Raises:
         RuntimeError: npm could not.
     """
@@ -28,23 +24,12 @@ def install(example: str, folder: Path) -> Path:
 
 
 def node_says(place: Path, edge: Path, photos: list[Path]) -> list[Said]:
-    """What ``label.mjs`` prints.
-
-    Args:
-        place: where the example is installed.
-        edge: an ``edge.onnx``, ``labels.txt`` beside it.
-        photos: their paths.
-    """
+    """What ``label.mjs`` prints."""
     return parse(run_program("node", "label.mjs", edge, *photos, folder=place), photos)
 
 
 def python_says(edge: Path, photos: list[Path]) -> list[Said]:
-    """What ``label.py`` prints, where it can import nothing of Hangtag.
-
-    Args:
-        edge: an ``edge.onnx``; nothing need be beside it.
-        photos: their paths.
-    """
+    """What ``label.py`` prints, where it can import nothing of Hangtag."""
     script = EXAMPLES / "python" / "label.py"
     return parse(run_program(sys.executable, "-P", script, edge, *photos, folder=edge.parent), photos)
 

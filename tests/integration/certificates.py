@@ -23,12 +23,7 @@ class Certificate:
 
 
 class Authority:
-    """Vouches for servers and clients.
-
-    Args:
-        folder: an empty one, for its certificate.
-        name: of the authority.
-    """
+    """Vouches for servers and clients."""
 
     def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir(parents=True)

@@ -20,14 +20,7 @@ from .processes import Processes, WorkerProcess
 
 
 class Farm(Processes):
-    """Submits jobs, starts workers, and ends those that are left at the end of a test.
-
-    Args:
-        folder: an empty one, for the folder of jobs and the workers' logs.
-        server: the Redis.
-        url: of the Redis, where it is not the server's own.
-        environment: more than leads to Redis and the folder of jobs.
-    """
+    """Submits jobs, starts workers, and ends those that are left at the end of a test."""
 
     def __init__(self, folder: Path, server: PrivateRedis, url: str | None = None, **environment: str) -> None:
         self.server = server

@@ -16,11 +16,7 @@ ADMIN = "admin"
 
 
 class GuardedRedis(PrivateRedis):
-    """``docker/redis/start.sh`` with ``docker/redis/users.acl``.
-
-    Args:
-        folder: for the password, the server's files, and a copy of the room with the test's own user.
-    """
+    """``docker/redis/start.sh`` with ``docker/redis/users.acl``."""
 
     def __init__(self, folder: Path) -> None:
         shutil.copytree(ROOM, folder / "room")

@@ -59,14 +59,7 @@ class InHand:
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A submitted job, as its folder and Redis show it.
-
-    Attributes:
-        name: of the job.
-        job: the job.
-        folder: where it is.
-        client: the Redis that carries its chunks.
-    """
+    """A submitted job, as its folder and Redis show it."""
 
     name: str
     job: Job

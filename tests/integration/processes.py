@@ -26,12 +26,7 @@ def with_bad_formats() -> dict[str, str]:
 
 @dataclass
 class WorkerProcess:
-    """A worker: a main process and its children, in a session of their own so that they can be killed together.
-
-    Attributes:
-        process: the main process.
-        log: the file that takes its stderr.
-    """
+    """A worker: a main process and its children, in a session of their own so that they can be killed together."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
@@ -101,12 +96,7 @@ class WorkerProcess:
 
 
 class Processes:
-    """Starts workers and the like in a place of a test's, and ends those that are left at the end of it.
-
-    Args:
-        folder: an empty one.
-        environment: what leads Hangtag to a Redis, and to jobs.
-    """
+    """Starts workers and the like in a place of a test's, and ends those that are left at the end of it."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder

@@ -42,11 +42,7 @@ class _Link:
 
 
 class Proxy:
-    """Forwards what it is sent; on command, its connections break or go silent.
-
-    Args:
-        server_port: where to forward to, on this machine.
-    """
+    """Forwards what it is sent; on command, its connections break or go silent."""
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port

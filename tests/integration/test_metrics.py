@@ -24,11 +24,7 @@ YOUNG_S = 5.0
 
 
 class Watched:
-    """A worker whose numbers can be asked for.
-
-    Args:
-        farm: starts it.
-    """
+    """A worker whose numbers can be asked for."""
 
     def __init__(self, farm: Farm) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
