@@ -97,7 +97,7 @@ def _submitted_and_merged(submit: Sequence[str], jobs: Path, rows: int) -> list[
     name = f"merged-{rows}"
     submitted = _measured(SUBMIT, rows, [*submit, name])
     _make_up_parts(jobs, name)
-    return [submitted, _measured(MERGE, rows, ["worker.queue.finish_process", str(jobs), name])]
+    return [submitted, _measured(MERGE, rows, ["worker.finish", str(jobs), name])]
 
 
 def _make_up_parts(jobs: Path, name: str) -> None:

@@ -30,9 +30,9 @@ from worker.console import label_with_progress
 from worker.finish import RESULT_FILE, sheet_photo
 from worker.job import JobOptions
 from worker.jobs import Jobs
-from worker.label import LabelRequest
 from worker.receipt import Receipt, SampleRow, finished_receipt
 from worker.receipt_page import receipt_page
+from worker.request import LabelRequest
 from worker.results import Status
 
 __all__ = ["run_demo"]
@@ -113,7 +113,7 @@ def _request(photos: Path, run: Path, seed: int, epochs: int) -> TrainRequest:
 def _label_on_a_queue(console: Console, out: Path, bundle: Path) -> tuple[Receipt, Path]:
     from worker.queue.actions import submit_and_show, watch_job
     from worker.queue.private_redis import private_queue
-    from worker.queue.submit import SubmitRequest
+    from worker.request import SubmitRequest
 
     jobs = out / "jobs"
     with private_queue(out / "queue", jobs, workers=2) as settings:

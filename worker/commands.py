@@ -5,23 +5,8 @@ from typing import Annotated
 
 import typer
 
-from models.options import ModelOption, RegistryOption, ThresholdOption
-from models.reference import DEFAULT_REGISTRY
-from worker.options import (
-    AllowHostOption,
-    AllowUnsizedOption,
-    DownloadTimeoutOption,
-    EncodingOption,
-    GroupColumnOption,
-    ImageColumnOption,
-    PerHostOption,
-    PrecisionOption,
-    PrefixOption,
-    SourceArgument,
-    TimeoutOption,
-    TopKOption,
-    VariantOption,
-)
+from models.options import ModelOption
+from worker.options import SharedOptions, takes_shared_options
 from worker.queue.commands import register as register_queue
 from worker.registry.commands import register as register_registry
 
@@ -35,28 +20,23 @@ def register(app: typer.Typer) -> None:
     register_registry(app)
 
 
+@takes_shared_options
 def label_command(
-    source: SourceArgument,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="Folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file; a path, or an s3:// or http(s):// "
+            "URL.",
+        ),
+    ],
     model: ModelOption,
     output: Annotated[Path, typer.Option(help="The result: ends in .parquet, .csv or .jsonl.")],
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
-    image_column: ImageColumnOption = None,
     image_root: Annotated[
         str | None,
         typer.Option(help="Where relative paths start: a folder or a URL. Default: the catalogue's folder."),
     ] = None,
-    encoding: EncodingOption = None,
-    group_column: GroupColumnOption = None,
-    variant: VariantOption = None,
-    precision: PrecisionOption = None,
-    threshold: ThresholdOption = None,
-    prefix: PrefixOption = "",
-    top_k: TopKOption = 3,
-    timeout: TimeoutOption = 10.0,
-    allow_host: AllowHostOption = None,
-    allow_unsized: AllowUnsizedOption = False,
-    per_host: PerHostOption = None,
-    download_timeout: DownloadTimeoutOption = None,
     previous: Annotated[
         Path | None,
         typer.Option(help="An earlier result of hangtag label: rows whose photo it knows are taken from there."),
@@ -71,8 +51,9 @@ def label_command(
         bool,
         typer.Option("--retry-failed", help="Try failed rows again that may pass (download, missing …)."),
     ] = False,
-    registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON instead of a table.")] = False,
+    *,
+    shared: SharedOptions,
 ) -> None:
     """Label a catalogue: one row in, one row out, in the same order.
 
@@ -99,35 +80,24 @@ def label_command(
     """
     from models.errors import JobError
     from worker.console import label_with_progress
-    from worker.job import JobOptions
-    from worker.label import LabelRequest
+    from worker.request import LabelRequest
 
     request = LabelRequest(
         source=source,
         model=model,
         output=output,
-        options=JobOptions(
-            prefix=prefix,
-            top_k=top_k,
-            timeout_s=timeout,
-            precision=precision,
-            threshold=threshold,
-            group_column=group_column,
-            allow_hosts=tuple(allow_host) if allow_host else None,
-            download_timeout_s=download_timeout,
-            excel_safe=excel_safe or None,
-        ),
-        variant=variant,
-        image_column=image_column,
+        options=shared.job_options(excel_safe=excel_safe),
+        variant=shared.variant,
+        image_column=shared.image_column,
         image_root=image_root,
-        encoding=encoding,
-        allow_unsized=allow_unsized,
-        per_host=per_host,
+        encoding=shared.encoding,
+        allow_unsized=shared.allow_unsized,
+        per_host=shared.per_host,
         previous=previous,
         workers=workers,
         restart=restart,
         retry_failed=retry,
-        registry=registry,
+        registry=shared.registry,
     )
     receipt = label_with_progress(request, as_json=as_json)
     if not receipt.by_label:

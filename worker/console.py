@@ -9,8 +9,9 @@ from models.errors import StoppedError
 from models.terminal import Console, RateColumn, rate_text
 from models.text import number_of
 from worker.job import RETRYABLE, ModelPin
-from worker.label import LabelRequest, label
+from worker.label import label
 from worker.receipt import Receipt
+from worker.request import LabelRequest
 from worker.results import Status, photos_text
 
 __all__ = ["label_with_progress", "print_receipt", "say_rule"]

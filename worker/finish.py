@@ -1,27 +1,32 @@
-"""The end of a job: its parts become one result, a receipt, and a page to look at."""
+"""The end of a job: its parts become one result, a receipt, and a page to look at.
+
+``python -P -m worker.finish JOBS NAME`` ends a queued job in a process of its own.
+"""
 
 import signal
-from collections import Counter
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from models.errors import JobError
+from models.errors import HangtagError, JobError
+from models.storage.storage import open_storage
 from pages.tiles import LabelledPhoto
 from worker.earlier.results import forget_local_cache
-from worker.job import CANCELLED, RETRYABLE, Job, Retry, commit_retry
+from worker.job import Job, Retry
+from worker.jobs import Jobs
 from worker.merging.merge import Merged, merge_job, upload_lists
 from worker.model import check_promise
 from worker.places import scheme_of
 from worker.products.by_group import DisagreeingProduct
 from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, finished_receipt
 from worker.receipt_page import ProductPhotos, brought, receipt_page
-from worker.results import Status, latest_parts, part_key, read_part, read_work
+from worker.results import Status, latest_parts, part_key, read_work
 from worker.scratch import scratch_folder
 from worker.tally import Tally
 
-__all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "finish_job", "retry_failed", "sheet_photo", "write_receipt"]
+__all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "finish_job", "sheet_photo", "write_receipt"]
 
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
@@ -124,31 +129,17 @@ def _called(image: str | None) -> str:
     return "in the cell itself" if scheme_of(image) == "data" else Path(image).name
 
 
-def retry_failed(job: Job) -> Counter[str]:
-    """Begin a retry of the failed rows that may pass another time; all other rows keep their results.
+def main(jobs: str, name: str) -> int:
+    """Finish a job of a folder of jobs, unless that is done, or not to be done yet; errors go to stderr."""
+    try:
+        job = Jobs(open_storage(jobs)).find(name)
+        if not (job.cancelled or job.missing_chunks() or finished_receipt(job)):
+            finish_job(job)
+    except (HangtagError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
-    Returns:
-        Fault → how many rows will be tried again; empty if none may pass.
 
-    Raises:
-        JobError: the job is not finished, somebody else has just begun a retry, or an earlier Hangtag began the job
-            without a promise.
-    """
-    receipt = finished_receipt(job)
-    if receipt is None:
-        msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."
-        raise JobError(msg)
-    check_promise(job.spec.model)
-    kinds: Counter[str] = Counter()
-    chunks: list[int] = []
-    for chunk, key in sorted(job.part_keys().items()):
-        part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk))
-        found = [error for error in part.column("error").to_pylist() if error in RETRYABLE]
-        kinds.update(found)
-        chunks += [chunk] if found else []
-    if chunks:
-        job.storage.delete(CANCELLED)  # it came too late to stop anything
-        if not commit_retry(job.storage, receipt.retry + 1, chunks, kinds.total()):
-            msg = "Somebody else has just begun a retry of this job; watch it with hangtag jobs watch."
-            raise JobError(msg)
-    return kinds
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

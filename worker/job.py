@@ -1,6 +1,7 @@
 """A job: the labelling of one catalogue with one model, as a folder that says all there is to know, retries too."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,7 +17,7 @@ from models.storage.storage import Storage
 from models.text import numbered
 from worker.places import cell_texts
 from worker.priority import Priority
-from worker.results import latest_parts, part_key
+from worker.results import latest_parts, part_key, read_part
 
 __all__ = [
     "CANCELLED",
@@ -29,6 +30,7 @@ __all__ = [
     "JobSpec",
     "ModelPin",
     "Retry",
+    "begin_retry",
     "commit_retry",
     "images_of",
     "latest_retry",
@@ -70,12 +72,34 @@ class Retry:
 NO_RETRY: Final = Retry(0, frozenset(), 0, "")
 
 
+def begin_retry(job: "Job", number: int) -> Counter[str]:
+    """Begin a retry of those failed rows of a finished job that may pass another time; all others keep their results.
+
+    Returns:
+        Fault → how many rows will be tried again; empty if none may pass.
+
+    Raises:
+        JobError: somebody else has begun a retry of that number.
+    """
+    kinds: Counter[str] = Counter()
+    chunks: list[int] = []
+    for chunk, key in sorted(job.part_keys().items()):
+        part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk), ["error"])
+        found = [error for error in part.column("error").to_pylist() if error in RETRYABLE]
+        kinds.update(found)
+        chunks += [chunk] if found else []
+    if chunks:
+        job.storage.delete(CANCELLED)  # it came too late to stop anything
+        if not commit_retry(job.storage, number, chunks, kinds.total()):
+            msg = "Somebody else has just begun a retry of this job; watch it with hangtag jobs watch."
+            raise JobError(msg)
+    return kinds
+
+
 def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) -> bool:
-    """Begin a retry; ``False`` when somebody has begun one of that number already."""
-    begun_at = datetime.now(UTC).isoformat()
-    return storage.commit(
-        _retry_key(number), json.dumps({"begun_at": begun_at, "rows": rows, "chunks": chunks}).encode()
-    )
+    """Write a retry down; ``False`` when somebody has begun one of that number already."""
+    record = {"begun_at": datetime.now(UTC).isoformat(), "rows": rows, "chunks": chunks}
+    return storage.commit(_retry_key(number), json.dumps(record).encode())
 
 
 def latest_retry(storage: Storage) -> int:
@@ -102,9 +126,9 @@ class ModelPin(_Record):
     """The model that a job is labelled with, whatever happens to the bundle's name later.
 
     Attributes:
-        precision: the promise that rules, asked for or the model's own, if there is one.
+        precision: the promise that rules, asked for or the model's own.
         all_to_review: whether nothing is promised of any class, and no threshold asked for.
-        threshold: what was asked for in place of a promise.
+        threshold: the confidence that was asked for in place of a promise.
     """
 
     path: str
@@ -130,11 +154,10 @@ class JobOptions(_Record):
     """What changes the results.
 
     Attributes:
-        precision: the target that was asked for; none where the model's own rules.
-        group_column: the column that says which rows are photos of one product; none where nobody said.
+        precision: the target that was asked for. Default: the model's own.
+        group_column: says which rows are photos of one product.
         allow_hosts: ``HOST:PORT`` of the hosts that may be asked for photos though their addresses are not public.
-        download_timeout_s: seconds that one photo's download may take, tries and waits included; none where the usual
-            time will do.
+        download_timeout_s: seconds that one photo's download may take, tries and waits included.
         excel_safe: whether no cell of a CSV result may start a spreadsheet formula, not even one of the catalogue's.
         threshold: the confidence that was asked for in place of a promised precision.
     """
@@ -160,9 +183,9 @@ class JobSpec(_Record):
         image_root: where relative paths start: a folder, or an ``s3://`` or ``http(s)://`` URL.
         left_out: ending → how many files of a folder do not say image.
         preprocess_version: of ``models/preprocess.py``; workers of another version refuse the job.
-        confined: whether photos on disk may be read from under ``image_root`` only; not so where a person labels on
-            their own machine. Jobs of version 2 are not.
-        per_host: downloads from one host at once, of each process; none where the usual number will do.
+        confined: whether photos on disk may be read from under ``image_root`` only, as in all queued jobs but those of
+            version 2.
+        per_host: downloads from one host at once, of each process.
         needs_root: whether a row names a path under ``image_root``, and that is a folder: then workers must have it.
         chunks_per_file: chunks in a file of rows; fewer where rows are large, as those that hold their photos are.
     """
@@ -191,12 +214,7 @@ class JobSpec(_Record):
 
 @dataclass(frozen=True)
 class Job:
-    """A job on disk.
-
-    Attributes:
-        spec: what was asked.
-        storage: where its rows and parts are.
-    """
+    """A job on disk: what was asked, and where its rows and parts are."""
 
     spec: JobSpec
     storage: Storage

@@ -48,15 +48,7 @@ def create_job(
 
     Rows that a killed run left there are taken as they are when they are the same.
 
-    Args:
-        storage: the folder.
-        catalogue: read to its end.
-        model: the job is pinned to it.
-        options: what changes the results.
-        chunk_rows: rows in a chunk at most; it has fewer where rows are large, as those that hold their photos are.
-        priority: which jobs' chunks workers take first.
-        confined: as in :class:`JobSpec`.
-        per_host: as well.
+    The catalogue is read to its end. A chunk has at most ``chunk_rows`` rows, and fewer where rows are large.
 
     Raises:
         JobError: the folder holds a job, or other rows.

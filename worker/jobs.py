@@ -11,6 +11,7 @@ from models.errors import BundleError, InputError
 from models.storage.storage import Storage
 from models.text import is_name, name_expected
 from worker.job import JOB_FILE, Job, open_job
+from worker.receipt import finished_receipt
 
 __all__ = ["BundleStore", "Jobs", "check_name"]
 
@@ -73,12 +74,7 @@ def _check_digest(model: Path, found: str, expected: str) -> None:
 
 
 class Jobs:
-    """Jobs by name; each has a folder of its own, and the bundles they are pinned to lie beside them.
-
-    Attributes:
-        bundles: the models.
-        watched: notes on the folders whose files become jobs.
-    """
+    """Jobs by name; each has a folder of its own. Their models, and notes on watched folders, lie beside them."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -112,6 +108,11 @@ class Jobs:
             JobError: it is damaged, or of another version.
         """
         return open_job(self.storage(name))
+
+    def unfinished(self, name: str) -> Job | None:
+        """The same, if it is neither cancelled nor finished."""
+        job = self.get(name)
+        return None if job is None or job.cancelled or finished_receipt(job) else job
 
     def find(self, name: str) -> Job:
         """The job of that name.

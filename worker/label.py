@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +16,8 @@ from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
 from worker.earlier.previous import carry_over, check_done, terms_of
 from worker.earlier.results import forget_local_cache
-from worker.finish import RESULT_FILE, retry_failed, write_receipt
-from worker.job import Job, JobOptions, ModelPin, open_job
+from worker.finish import RESULT_FILE, write_receipt
+from worker.job import Job, JobOptions, ModelPin, begin_retry, open_job
 from worker.job_writer import create_job, job_digest
 from worker.labelling.local import run_pool
 from worker.merging.merge import merge_job, upload_lists
@@ -27,34 +26,15 @@ from worker.model import check_promise, choose_model, moved_words, note_model, v
 from worker.photos.address import check_allow_hosts
 from worker.places import is_url
 from worker.receipt import Receipt, RunFigures, finished_receipt
-from worker.request import JobRequest
+from worker.request import LabelRequest
 from worker.scratch import scratch_folder
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["LabelRequest", "Progress", "earlier_job", "job_folder", "label"]
+__all__ = ["Progress", "earlier_job", "job_folder", "label"]
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
 LOCK_FILE: Final = "lock"
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelRequest(JobRequest):
-    """What a person asks of ``hangtag label``.
-
-    Attributes:
-        output: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
-        previous: an earlier result, whose rows are taken over where the photo is the same.
-        workers: how many processes; one a core where it is not given.
-        restart: throw an earlier run's work away.
-        retry_failed: try those failed rows of a finished job again that may pass, and write its result anew.
-    """
-
-    output: Path
-    previous: Path | None = None
-    workers: int | None = None
-    restart: bool = False
-    retry_failed: bool = False
 
 
 def label(
@@ -99,9 +79,11 @@ def label(
             _empty(folder)
         job = _prepared_job(catalogue, request.options, FolderStorage(folder), pin, model)
         receipt = finished_receipt(job) if request.output.exists() and not job.missing_chunks() else None
-        if receipt and not (request.retry_failed and retry_failed(job)):
+        if receipt and not request.retry_failed:
             return receipt  # and the result is left alone, since a person may have worked on it
         check_promise(job.spec.model)
+        if receipt and not begin_retry(job, receipt.retry + 1):
+            return receipt
         _check_preprocessing(job)
         if previous and job.missing_chunks():
             say(carry_over(previous, job.storage, terms_of(job.spec.model, job.spec.options)))

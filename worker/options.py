@@ -1,46 +1,31 @@
-"""What ``hangtag label`` and ``hangtag submit`` ask in the same words."""
+"""What ``hangtag label`` and ``hangtag submit`` ask in the same words; a command's help loads nothing else."""
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-__all__ = [
-    "AllowHostOption",
-    "AllowUnsizedOption",
-    "DownloadTimeoutOption",
-    "EncodingOption",
-    "GroupColumnOption",
-    "ImageColumnOption",
-    "PerHostOption",
-    "PrecisionOption",
-    "PrefixOption",
-    "SourceArgument",
-    "TimeoutOption",
-    "TopKOption",
-    "VariantOption",
-]
+from models.options import RegistryOption, ThresholdOption
+from models.reference import DEFAULT_REGISTRY
+
+if TYPE_CHECKING:
+    from worker.job import JobOptions
+
+__all__ = ["AllowHostOption", "EncodingOption", "ImageColumnOption", "SharedOptions", "takes_shared_options"]
 
 MAX_TIMEOUT_S = 1000.0
 MAX_DOWNLOAD_S = 3600.0
 """Within the time limit of a chunk on the queue, one after another too."""
 
-SourceArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="INPUT",
-        help="Folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file; a path, or an s3:// or http(s):// URL.",
-    ),
-]
 ImageColumnOption = Annotated[
     str | None, typer.Option(help="Column with the photo's path, URL or data URI. Default: the obvious one.")
 ]
 EncodingOption = Annotated[
     str | None,
     typer.Option(help="Encoding of a text catalogue, such as cp1252. Default: UTF-8, or what its first bytes say."),
-]
-GroupColumnOption = Annotated[
-    str | None,
-    typer.Option(help="Column that says which photos are of one product, such as sku; adds a vote for each product."),
 ]
 AllowHostOption = Annotated[
     list[str] | None,
@@ -50,32 +35,79 @@ AllowHostOption = Annotated[
         help="Fetch photos from this host too, though its address is not public. May be given again.",
     ),
 ]
-AllowUnsizedOption = Annotated[
-    bool,
-    typer.Option(
-        "--allow-unsized",
-        help="Take a catalogue from a URL even if its host does not say how long it is. It may then be cut short.",
-    ),
-]
-PerHostOption = Annotated[
-    int | None, typer.Option(min=1, help="Downloads from one host at once, of each process. Default: 8.")
-]
-DownloadTimeoutOption = Annotated[
-    float | None,
-    typer.Option(
-        min=0.1, max=MAX_DOWNLOAD_S, help="Seconds that one photo's download may take, tries included. Default: 60."
-    ),
-]
-VariantOption = Annotated[str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")]
-PrefixOption = Annotated[str, typer.Option(help="Put before the names of the columns that are added.")]
-PrecisionOption = Annotated[
-    float | None,
-    typer.Option(
-        help="How often rows without review must be right: 0.90, 0.95, 0.97, 0.98 or 0.99. Default: the model's own.",
-        show_default=False,
-    ),
-]
-TopKOption = Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")]
-TimeoutOption = Annotated[
-    float, typer.Option(min=0.1, max=MAX_TIMEOUT_S, help="Seconds that decoding one photo may take.")
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedOptions:
+    """The options of both commands, as a person gave them."""
+
+    image_column: ImageColumnOption = None
+    encoding: EncodingOption = None
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that says which photos are of one product, such as sku; adds a vote for each product."
+        ),
+    ] = None
+    variant: Annotated[str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")] = None
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            help="How often rows without review must be right: 0.90, 0.95, 0.97, 0.98 or 0.99. Default: the model's.",
+            show_default=False,
+        ),
+    ] = None
+    threshold: ThresholdOption = None
+    prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = ""
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")] = 3
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=MAX_TIMEOUT_S, help="Seconds that decoding one photo may take.")
+    ] = 10.0
+    allow_host: AllowHostOption = None
+    allow_unsized: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unsized",
+            help="Take a catalogue from a URL even if its host does not say how long it is. It may then be cut short.",
+        ),
+    ] = False
+    per_host: Annotated[
+        int | None, typer.Option(min=1, help="Downloads from one host at once, of each process. Default: 8.")
+    ] = None
+    download_timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, max=MAX_DOWNLOAD_S, help="Seconds that one photo's download may take, tries included. Default: 60."
+        ),
+    ] = None
+    registry: RegistryOption = DEFAULT_REGISTRY
+
+    def job_options(self, *, excel_safe: bool = False) -> "JobOptions":
+        """Those that change the results."""
+        from worker.job import JobOptions
+
+        return JobOptions(
+            prefix=self.prefix,
+            top_k=self.top_k,
+            timeout_s=self.timeout,
+            precision=self.precision,
+            threshold=self.threshold,
+            group_column=self.group_column,
+            allow_hosts=tuple(self.allow_host) if self.allow_host else None,
+            download_timeout_s=self.download_timeout,
+            excel_safe=excel_safe or None,
+        )
+
+
+def takes_shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Let Typer see the fields of :class:`SharedOptions` as options of a command, which gets them as ``shared``."""
+    signature = inspect.signature(command)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "shared"]
+    theirs = inspect.signature(SharedOptions).parameters
+
+    @wraps(command)
+    def call(**given: Any) -> None:  # noqa: ANN401 - each is what its option says
+        command(shared=SharedOptions(**{name: given.pop(name) for name in theirs}), **given)
+
+    call.__signature__ = signature.replace(parameters=[*own, *theirs.values()])  # type: ignore[attr-defined]
+    return call

@@ -1,4 +1,4 @@
-"""The request that ``hangtag label`` and ``hangtag submit`` share, and the catalogue that it opens."""
+"""What a person asks of ``hangtag label`` and of ``hangtag submit``, and the catalogue that it opens."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,11 +7,12 @@ from models.reference import DEFAULT_REGISTRY
 from worker.job import JobOptions
 from worker.merging.output import writable
 from worker.merging.review_list import check_review_columns
+from worker.priority import Priority
 from worker.products.by_group import check_group_column
 from worker.results import check_no_clash
 from worker.sources.catalogue import Catalogue, open_catalogue
 
-__all__ = ["JobRequest"]
+__all__ = ["JobRequest", "LabelRequest", "SubmitRequest"]
 
 
 @dataclass(frozen=True)
@@ -63,3 +64,37 @@ class JobRequest:
         check_group_column(catalogue.schema, options.group_column, options.prefix)
         check_review_columns(catalogue.image_column, options)
         return writable(catalogue, ending)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRequest(JobRequest):
+    """What a person asks of ``hangtag label``.
+
+    Attributes:
+        output: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
+        previous: an earlier result, whose rows are taken over where the photo is the same.
+        workers: how many processes; one a core where it is not given.
+        restart: throw an earlier run's work away.
+        retry_failed: try those failed rows of a finished job again that may pass, and write its result anew.
+    """
+
+    output: Path
+    previous: Path | None = None
+    workers: int | None = None
+    restart: bool = False
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitRequest(JobRequest):
+    """What a person asks of ``hangtag submit``; names in a registry are looked up for each job.
+
+    Attributes:
+        name: of the job.
+        previous: name of an earlier job, whose rows are taken over where the photo is the same.
+        priority: which jobs' chunks are taken first.
+    """
+
+    name: str
+    previous: str | None = None
+    priority: Priority = Priority.NORMAL

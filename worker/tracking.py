@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from models.bundle import MANIFEST_FILE, open_bundle
@@ -32,9 +32,8 @@ _AT_ONCE: Final = 500  # MLflow takes 1,000 numbers in a request
 _EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 _NOT_ASKED: Final = {"schema_version", "classes", "preprocess", "made_with", "state", "epochs_done", "best_epoch"}
 _OF_A_RUN: Final = ("args.json", "results.csv", "evaluation.json", "report.html", "model_card.md")
-_OF_A_CYCLE: Final = (  # not cycle.json, whose settings may hold a password
-    *("report.html", "collected.json", "comparison.json", "catalogue.json", "verdict.json"),
-)
+# Not cycle.json, whose settings may hold a password.
+_OF_A_CYCLE: Final = ("report.html", "collected.json", "comparison.json", "catalogue.json", "verdict.json")
 _ALWAYS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it reports its use to its makers otherwise, from 3.2 on
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is the command's own
@@ -63,9 +62,9 @@ def publish_bundle(
         bundle: its folder.
         name: of the model.
         run: the training behind it, where somebody has it: its settings, curves and figures are logged.
-        version: that it has in Hangtag's registry.
-        aliases: see :func:`point_aliases`; none where they are to stay as MLflow has them.
-        experiment: that the run is logged to; made where it is not there.
+        version: in Hangtag's registry.
+        aliases: see :func:`point_aliases`. Default: they stay as MLflow has them.
+        experiment: where the run is logged; made if it is missing.
 
     Returns:
         The run's ID in MLflow.
@@ -83,7 +82,7 @@ def log_cycle(
 ) -> str:
     """Log a retraining cycle as a run with its report and its bundle, and register the bundle.
 
-    As :func:`publish_bundle` does; ``aliases`` are those that the model has in the registry now.
+    It is like :func:`publish_bundle`; ``aliases`` are those that the model has in the registry now.
     """
     entry = _Entry(folder / "bundle", name, folder / "run", version, cycle=folder, promoted=promoted)
     return _log(uri, experiment, entry, {CHAMPION: None, CHALLENGER: None, **aliases})
@@ -182,12 +181,8 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-class _Metric(NamedTuple):
-    """A finite number of an epoch; epoch 0 stands for the whole training."""
-
-    name: str
-    value: float
-    epoch: int = 0
+_Metric = tuple[str, float, int]
+"""The name and the finite value of a number of an epoch; epoch 0 stands for the whole training."""
 
 
 @dataclass(frozen=True)
@@ -200,14 +195,6 @@ class _Entry:
     version: int
     cycle: Path | None = None
     promoted: bool = False
-
-    def identity(self) -> dict[str, str]:
-        """What it is known by: the same bundle is told of once."""
-        return {"hangtag_model": self.name, "hangtag_digest": open_bundle(self.bundle).digest}
-
-    def made_at_ms(self) -> int:
-        """When the bundle was made, so that it is the same each time that it is logged."""
-        return int((self.bundle / MANIFEST_FILE).stat().st_mtime * 1000)
 
     def params(self) -> dict[str, str]:
         """What was asked of the training."""
@@ -224,10 +211,8 @@ class _Entry:
         if curves and curves.is_file():
             with curves.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
-                    epoch = int(row.pop("epoch"))
-                    for name, text in row.items():
-                        if math.isfinite(float(text)):  # a loss may go to infinity
-                            yield _Metric(name, float(text), epoch)
+                    epoch, numbers = int(row.pop("epoch")), {name: float(text) for name, text in row.items()}
+                    yield from ((name, value, epoch) for name, value in numbers.items() if math.isfinite(value))
         evaluation = _read_json(self.run, "evaluation.json")
         for split in ("val", "test"):
             yield from _metrics(f"final/{split}", evaluation.get(split) or {})
@@ -253,10 +238,11 @@ def _metrics(prefix: str, record: Mapping[str, Any]) -> Iterator[_Metric]:
     """Numbers at the top of a record; an interval is two of them."""
     for name, value in record.items():
         if isinstance(value, list) and name.endswith("_95") and len(value) == 2:  # noqa: PLR2004 - low and high
-            low, high = value
-            yield from (_Metric(f"{prefix}/{name}/low", float(low)), _Metric(f"{prefix}/{name}/high", float(high)))
+            yield from (
+                (f"{prefix}/{name}/{end}", float(bound), 0) for end, bound in zip(("low", "high"), value, strict=True)
+            )
         elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield _Metric(f"{prefix}/{name}", float(value))
+            yield f"{prefix}/{name}", float(value), 0
 
 
 def _read_json(folder: Path | None, name: str) -> dict[str, Any]:
@@ -267,7 +253,8 @@ def _read_json(folder: Path | None, name: str) -> dict[str, Any]:
 
 
 def _log(uri: str, experiment: str, entry: _Entry, aliases: Mapping[str, int | None]) -> str:
-    identity = entry.identity()  # before the server is asked: a damaged bundle is told first
+    # before the server is asked: a damaged bundle is told first. The same bundle is told of once.
+    identity = {"hangtag_model": entry.name, "hangtag_digest": open_bundle(entry.bundle).digest}
     with mlflow_client(uri) as client:
         run = _run(client, _experiment_id(client, experiment), entry, identity)
         _register(client, run, entry, identity)
@@ -306,8 +293,8 @@ def _fill(client: "MlflowClient", run_id: str, entry: _Entry) -> None:
     """All that a run holds. Numbers with the same name, epoch and time are the same number to MLflow."""
     from mlflow.entities import Metric, Param
 
-    at_ms = entry.made_at_ms()
-    metrics = [Metric(metric.name, metric.value, at_ms, metric.epoch) for metric in entry.metrics()]
+    at_ms = int((entry.bundle / MANIFEST_FILE).stat().st_mtime * 1000)
+    metrics = [Metric(name, value, at_ms, epoch) for name, value, epoch in entry.metrics()]
     for start in range(0, len(metrics), _AT_ONCE):
         client.log_batch(run_id, metrics=metrics[start : start + _AT_ONCE])
     client.log_batch(run_id, params=[Param(name, value) for name, value in entry.params().items()])
@@ -325,14 +312,12 @@ def _register(client: "MlflowClient", run: "Run", entry: _Entry, identity: Mappi
         if error.error_code != _EXISTS:
             raise
     found = _versions(client, _filter(identity), entry.name)
-    source = f"{run.info.artifact_uri}/{_BUNDLE}"
-    version = (
-        found[0]
-        if found
-        else client.create_model_version(entry.name, source, run.info.run_id, tags=dict(identity), await_creation_for=0)
-    )
+    if not found:
+        source, tags = f"{run.info.artifact_uri}/{_BUNDLE}", dict(identity)
+        made = client.create_model_version(entry.name, source, run.info.run_id, tags=tags, await_creation_for=0)
+        found = [made]
     for name, value in {**entry.tags(), "hangtag_version": str(entry.version)}.items():
-        client.set_model_version_tag(entry.name, version.version, name, value)
+        client.set_model_version_tag(entry.name, found[0].version, name, value)
 
 
 def _point(client: "MlflowClient", name: str, aliases: Mapping[str, int | None]) -> None:

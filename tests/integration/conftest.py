@@ -12,8 +12,9 @@ import pytest
 from models.storage.object_storage import ObjectStorage
 from tests.conftest import Golden
 from worker.job import JobOptions
-from worker.label import LabelRequest, label
+from worker.label import label
 from worker.queue.private_redis import PrivateRedis
+from worker.request import LabelRequest
 
 from .farm import Farm
 from .jobs import QueuedJob, Row, photo_names, write_list

@@ -13,7 +13,8 @@ from worker.queue.control import open_control
 from worker.queue.messages import QUEUES
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.settings import QueueSettings
-from worker.queue.submit import SubmitRequest, submit
+from worker.queue.submit import submit
+from worker.request import SubmitRequest
 
 from .jobs import QueuedJob, write_list
 from .processes import Processes, WorkerProcess

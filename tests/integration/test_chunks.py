@@ -12,8 +12,8 @@ import pytest
 
 from tests.until import until
 from worker.priority import Priority
-from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.messages import CHUNK_TASK
+from worker.queue.redis_state import RedisState
 
 from .farm import Farm
 from .jobs import InHand, QueuedJob, Row, assert_same, photo_names
@@ -82,9 +82,8 @@ TWICE_TOLD = 3
 
 
 def send(farm: Farm, job: QueuedJob, chunk: int, times: int) -> None:
-    with make_app(farm.settings) as app:
-        for _ in range(times):
-            CeleryPublisher(app).send_chunk(job.name, chunk, Priority.NORMAL)
+    for _ in range(times):
+        RedisState(farm.client).send(job.name, chunk, Priority.NORMAL)
 
 
 def test_a_chunk_that_is_sent_again_and_again_adds_nothing(farm: Farm, job: QueuedJob, names, expected) -> None:

@@ -20,8 +20,8 @@ from tests.command import HANGTAG, clean_environment
 from tests.paper_bundle import shop_registry
 from tests.until import until
 from worker.priority import Priority
-from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.messages import parse_message
+from worker.queue.redis_state import RedisState
 from worker.receipt import finished_receipt
 from worker.results import part_work
 
@@ -67,7 +67,7 @@ def assert_all_missing_chunks_wait(farm: Farm, job: QueuedJob) -> None:
     messages = [parse_message(text) for text in farm.waiting()]
     missing = set(job.job.missing_chunks())
     assert missing
-    assert {message.chunk for message in messages if message} >= missing
+    assert {message[1] for message in messages if message} >= missing
 
 
 @pytest.mark.parametrize("tell", [WorkerProcess.terminate, terminate_all])
@@ -154,10 +154,9 @@ def test_two_models_in_turn_give_each_job_its_own_labels(
     one = farm.submit(names, bundle, "one", root=catalogue)
     other = farm.submit(names, other_model, "other", root=catalogue)
     farm.lose_waiting()
-    with make_app(farm.settings) as app:
-        for chunk in range(one.chunks):
-            for job in (one, other):
-                CeleryPublisher(app).send_chunk(job.name, chunk, Priority.NORMAL)
+    for chunk in range(one.chunks):
+        for job in (one, other):
+            RedisState(farm.client).send(job.name, chunk, Priority.NORMAL)
     farm.worker(slots=1)  # of two processes, each could do one job's chunks only
     one.wait_for_end()
     other.wait_for_end()

@@ -12,7 +12,7 @@ from celery import Celery
 from kombu import Queue
 
 from trainer.schedule.due_times import time_of
-from worker.queue.app import HangtagCelery, configuration
+from worker.queue.app import HangtagCelery
 from worker.queue.messages import Call, read_call
 from worker.queue.redis_state import RedisState
 from worker.queue.settings import QueueSettings
@@ -53,8 +53,8 @@ def _parse(text: bytes | str) -> CycleMessage | None:
 
 def make_sending_app(settings: QueueSettings) -> HangtagCelery:
     """The app of chunks with another queue, and settings for a task that takes hours; it runs no cycles."""
-    app = HangtagCelery(settings.heartbeat, lambda text: read_call(text) if _parse(text) else None)
-    app.conf.update({**configuration(settings), **_OVER})
+    app = HangtagCelery(settings, lambda text: read_call(text) if _parse(text) else None)
+    app.conf.update(_OVER)
     return app
 
 

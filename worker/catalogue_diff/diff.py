@@ -11,9 +11,10 @@ from models.errors import JobError
 from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel, counted
 from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, draw_sample
 from worker.job import JobOptions, ModelPin
-from worker.label import LabelRequest, label
+from worker.label import label
 from worker.model import verified_pin
 from worker.places import is_url
+from worker.request import LabelRequest
 from worker.results import Status
 
 __all__ = ["Advance", "diff_catalogue"]

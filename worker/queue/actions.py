@@ -9,14 +9,16 @@ from models.errors import JobError, StoppedError
 from models.terminal import Console
 from models.text import number_of
 from worker.console import print_receipt, say_rule
-from worker.finish import PAGE_FILE, retry_failed
-from worker.job import CANCELLED
+from worker.finish import PAGE_FILE
+from worker.job import CANCELLED, begin_retry
+from worker.model import check_promise
 from worker.progress import JobState
 from worker.queue.console import print_job, print_jobs, read_rows, remarks, watch_with_progress
 from worker.queue.control import Control, look_around, open_control
 from worker.queue.settings import QueueSettings, read_settings
-from worker.queue.submit import SubmitRequest, Submitted, submit
+from worker.queue.submit import Submitted, submit
 from worker.receipt import finished_receipt
+from worker.request import SubmitRequest
 
 __all__ = [
     "cancel_job",
@@ -145,7 +147,13 @@ def retry_job(name: str, settings: QueueSettings) -> None:
     """Begin a retry."""
     with open_control(settings) as control:
         control.check_redis()
-        kinds = retry_failed(control.jobs.find(name))
+        job = control.jobs.find(name)
+        receipt = finished_receipt(job)
+        if receipt is None:
+            msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."
+            raise JobError(msg)
+        check_promise(job.spec.model)
+        kinds = begin_retry(job, receipt.retry + 1)
         if not kinds:
             _say("No failed row of it is worth another try.")
             return

@@ -3,7 +3,6 @@
 import os
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery, Task
@@ -12,8 +11,7 @@ from kombu import Queue
 from worker.priority import Priority
 from worker.queue.connection import MessageFilter
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Call, chunk_call
-from worker.queue.metrics import Metrics
-from worker.queue.reconciler import service_step
+from worker.queue.metrics import DROPPED, Metrics
 from worker.queue.runner import Runner
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
 from worker.queue.worker_state import BusyProcesses, Heartbeat
@@ -21,7 +19,7 @@ from worker.queue.worker_state import BusyProcesses, Heartbeat
 if TYPE_CHECKING:
     from worker.queue.start_worker import GracefulWorker
 
-__all__ = ["CeleryPublisher", "HangtagCelery", "configuration", "make_app"]
+__all__ = ["HangtagCelery", "make_app"]
 
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
@@ -36,26 +34,20 @@ class _LoggedTask(Task):
 class HangtagCelery(Celery):
     """A Celery app whose workers finish what they have in hand when they are told to stop.
 
-    Args:
-        heartbeat: the file, if there is one.
-        read: reads a message; gives nothing for what these workers do not do.
-
-    Attributes:
-        busy: which processes of a worker have a task in hand.
-        metrics: what they have done.
-        heartbeat: whether the main process works.
-        message_filter: which messages they take.
+    They take the messages of which ``read`` makes a task, and drop all others.
     """
 
     amqp_cls = "worker.queue.connection:FastRetryAmqp"
     task_cls = _LoggedTask
 
-    def __init__(self, heartbeat: Path | None = None, read: Callable[[bytes], Call | None] = chunk_call) -> None:
+    def __init__(self, settings: QueueSettings, read: Callable[[bytes], Call | None] = chunk_call) -> None:
         super().__init__("hangtag", set_as_current=False)
+        self.conf.update(_configuration(settings))
+        self.settings = settings
         self.busy = BusyProcesses()
         self.metrics = Metrics()
-        self.heartbeat = Heartbeat(heartbeat)
-        self.message_filter = MessageFilter(read, self.metrics.message_dropped)
+        self.heartbeat = Heartbeat(settings.heartbeat)
+        self.message_filter = MessageFilter(read, lambda: self.metrics.count(DROPPED, "message"))
 
     @property
     def Worker(self) -> type["GracefulWorker"]:
@@ -67,16 +59,15 @@ class HangtagCelery(Celery):
 
 def make_app(settings: QueueSettings) -> HangtagCelery:
     """A Celery app with our two tasks; nothing is connected yet."""
-    app = HangtagCelery(settings.heartbeat)
-    app.conf.update(configuration(settings))
+    app = HangtagCelery(settings)
     runner = Runner(settings, app.busy, app.metrics)
     app.task(name=CHUNK_TASK, shared=False)(runner.label_chunk)
-    app.task(name=FINISH_TASK, shared=False)(runner.finish_job)
-    app.steps["worker"].add(service_step(settings, CeleryPublisher(app), app.metrics, app.heartbeat))
+    app.task(name=FINISH_TASK, shared=False)(runner.run_finish_process)
+    app.steps["worker"].add("worker.queue.start_worker:ServiceStep")  # by name, as the worker above
     return app
 
 
-def configuration(settings: QueueSettings) -> dict[str, Any]:
+def _configuration(settings: QueueSettings) -> dict[str, Any]:
     """Celery's settings; docs/queue.md gives the reason for each."""
     # Celery trusts any server unless told otherwise; what the URL itself says of TLS goes before this
     tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if settings.redis_url.startswith("rediss://") else None
@@ -121,18 +112,3 @@ def configuration(settings: QueueSettings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
     }
-
-
-class CeleryPublisher:
-    """Puts work on the queue; raises ``kombu.exceptions.OperationalError`` where Redis cannot be reached."""
-
-    def __init__(self, app: Celery) -> None:
-        self._app = app
-
-    def send_chunk(self, job: str, chunk: int, priority: Priority) -> None:
-        """Queue a chunk."""
-        self._app.send_task(CHUNK_TASK, (job, chunk), queue=QUEUES[priority])
-
-    def send_finish(self, job: str, priority: Priority) -> None:
-        """Queue the end of a job."""
-        self._app.send_task(FINISH_TASK, (job,), queue=QUEUES[priority])

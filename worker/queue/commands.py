@@ -10,22 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from models.errors import ExitCode
-from models.options import ModelOption, RegistryOption, ThresholdOption
-from models.reference import DEFAULT_REGISTRY
-from worker.options import (
-    AllowHostOption,
-    AllowUnsizedOption,
-    DownloadTimeoutOption,
-    EncodingOption,
-    GroupColumnOption,
-    ImageColumnOption,
-    PerHostOption,
-    PrecisionOption,
-    PrefixOption,
-    TimeoutOption,
-    TopKOption,
-    VariantOption,
-)
+from models.options import ModelOption
+from worker.options import SharedOptions, takes_shared_options
 from worker.priority import Priority
 from worker.queue.jobs_commands import register as register_jobs
 from worker.queue.options import JobsOption, JsonOption, LogFormat, Only, RedisOption, queue_settings
@@ -52,6 +38,7 @@ def register(app: typer.Typer) -> None:
     register_jobs(app)
 
 
+@takes_shared_options
 def submit_command(
     model: ModelOption,
     source: Annotated[
@@ -69,25 +56,12 @@ def submit_command(
     jobs: JobsOption = None,
     redis: RedisOption = None,
     priority: Annotated[Priority, typer.Option(help="Whose chunks workers take first.")] = Priority.NORMAL,
-    image_column: ImageColumnOption = None,
     image_root: Annotated[
         str | None,
         typer.Option(
             help="Where relative paths start, on every worker: a folder or a URL. Default: the catalogue's folder."
         ),
     ] = None,
-    encoding: EncodingOption = None,
-    group_column: GroupColumnOption = None,
-    variant: VariantOption = None,
-    precision: PrecisionOption = None,
-    threshold: ThresholdOption = None,
-    prefix: PrefixOption = "",
-    top_k: TopKOption = 3,
-    timeout: TimeoutOption = 10.0,
-    allow_host: AllowHostOption = None,
-    allow_unsized: AllowUnsizedOption = False,
-    per_host: PerHostOption = None,
-    download_timeout: DownloadTimeoutOption = None,
     previous: Annotated[
         str | None,
         typer.Option(
@@ -115,8 +89,9 @@ def submit_command(
         float | None, typer.Option(min=0.1, max=MAX_WAIT_S, help="With --watch: seconds between looks. Default: 2.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="With --watch: look once, and end; for cron.")] = False,
-    registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
+    *,
+    shared: SharedOptions,
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
 
@@ -141,40 +116,32 @@ def submit_command(
     of_watch = {"--only": only, "--settle": settle, "--every": every, "--once": once}
     _check_submit(source, job, watch, of_watch)
     settings = queue_settings(redis, jobs)
-    from worker.job import JobOptions
     from worker.queue.actions import submit_and_show
     from worker.queue.inbox.actions import submit_what_comes
-    from worker.queue.inbox.request import watched
-    from worker.queue.submit import SubmitRequest, new_name
+    from worker.queue.inbox.request import EVERY_S, SETTLE_S, InboxRequest
+    from worker.queue.submit import new_name
+    from worker.request import SubmitRequest
 
     request = SubmitRequest(
         source=source or "",
         model=model,
-        options=JobOptions(
-            prefix=prefix,
-            top_k=top_k,
-            timeout_s=timeout,
-            precision=precision,
-            threshold=threshold,
-            group_column=group_column,
-            allow_hosts=tuple(allow_host) if allow_host else None,
-            download_timeout_s=download_timeout,
-        ),
+        options=shared.job_options(),
         name=new_name(source or "") if job is None else job,
-        variant=variant,
-        image_column=image_column,
+        variant=shared.variant,
+        image_column=shared.image_column,
         image_root=image_root,
-        encoding=encoding,
-        allow_unsized=allow_unsized,
-        per_host=per_host,
+        encoding=shared.encoding,
+        allow_unsized=shared.allow_unsized,
+        per_host=shared.per_host,
         previous=previous,
         priority=priority,
-        registry=registry,
+        registry=shared.registry,
     )
     if watch is None:
         submit_and_show(request, settings, as_json=as_json)
         return
-    inbox = watched(watch, request, only, settle, every)
+    settle_s, every_s = SETTLE_S if settle is None else settle, EVERY_S if every is None else every
+    inbox = InboxRequest(watch.resolve(), request, settle_s, every_s, only)
     if not submit_what_comes(inbox, settings, once=once, as_json=as_json):
         raise typer.Exit(ExitCode.FAILURE)
 

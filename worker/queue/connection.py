@@ -122,10 +122,8 @@ class _FilteredTransport(Transport):
 class _FastRetryConnection(Connection):
     """Tries again after 0.2 s, and then ever later, up to 3 s; Celery's own waits begin with 2 s and end with 30.
 
-    Attributes:
-        while_waiting: called after each try that failed, and each second until the next.
-        outage: told of each try that failed, instead of Celery, which logs a line each time.
-        message_filter: says which messages are taken from queues; ``None`` for connections that only publish.
+    ``while_waiting`` is called after each try that failed, and each second until the next; the outage is told of them,
+    instead of Celery, which logs a line each time. Without a filter all messages are taken.
     """
 
     while_waiting: Callable[[], None] | None = None

@@ -6,15 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from kombu.exceptions import OperationalError
-
 from models.errors import JobError
 from models.storage.storage import open_storage
 from worker.finish import finish_job
 from worker.job import Job
 from worker.jobs import Jobs
 from worker.progress import JobProgress, JobState, ProgressReader
-from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.connection import redis_expected
 from worker.queue.leases import held_lease
 from worker.queue.messages import FINISH
@@ -49,21 +46,14 @@ def open_control(settings: QueueSettings) -> Iterator[Control]:
     """Open the queue; Redis is not asked for anything yet."""
     jobs, state = Jobs(open_storage(settings.jobs)), RedisState(connect(settings))
     try:
-        with make_app(settings) as app:
-            yield Control(settings, jobs, state, Reconciler(jobs, state, CeleryPublisher(app)))
+        yield Control(settings, jobs, state, Reconciler(jobs, state))
     finally:
         state.close()
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What is there beside the job's folder.
-
-    Attributes:
-        redis_error: why Redis cannot be reached; none when it can.
-        workers: those that announce themselves.
-        trouble: host → what keeps it from doing chunks of the job.
-    """
+    """Why Redis cannot be reached, or the workers that are there, and host → what keeps it from doing chunks."""
 
     redis_error: str | None
     workers: tuple[Presence, ...]
@@ -75,7 +65,7 @@ def look_around(name: str, state: RedisState, first: Callable[[], object] = lamb
     try:
         first()
         return Situation(None, tuple(state.workers()), state.trouble(name))
-    except (RedisError, OperationalError) as error:
+    except RedisError as error:
         return Situation(str(error), (), {})
 
 

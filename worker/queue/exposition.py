@@ -4,9 +4,9 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import accumulate
 from threading import Event, Lock, Thread
@@ -22,16 +22,16 @@ from prometheus_client.registry import Collector
 from models.errors import HangtagError, InputError
 from models.storage.storage import open_storage
 from worker.events import log_event
-from worker.job import ModelPin
+from worker.job import Job, ModelPin
 from worker.jobs import Jobs
 from worker.queue.messages import QUEUES
 from worker.queue.metrics import CHUNK_BOUNDS_S, CHUNK_SECONDS, CHUNK_SECONDS_SUM, COUNTERS, Metrics
+from worker.queue.reconciler import JobLooks
 from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
-from worker.receipt import finished_receipt
 from worker.results import latest_parts, part_key, part_work
 
-__all__ = ["JobFigures", "MetricsServer", "Overview", "OverviewReader", "WorkerCollector", "check_port"]
+__all__ = ["JobFigures", "MetricsServer", "Overview", "OverviewReader", "check_port", "worker_metrics"]
 
 _PERIOD_S: Final = 2.0
 _STALE_S: Final = 60.0
@@ -68,61 +68,59 @@ class Overview:
     jobs: tuple[JobFigures, ...]
 
 
-class WorkerCollector(Collector):
-    """What a scrape gets. It asks neither Redis nor the folder of jobs: their figures are the overview's."""
-
-    def __init__(self, metrics: Metrics, slots: int, overview: Callable[[], Overview | None]) -> None:
-        self._metrics = metrics
-        self._slots = slots
-        self._overview = overview
-        self._version = version("hangtag")  # an upgrade on disk does not change a worker that runs
-
-    def collect(self) -> Iterator[Metric]:
-        """See prometheus_client's ``Collector``."""
-        totals = self._metrics.totals()
-        for family in COUNTERS:
-            counter = CounterMetricFamily(family.name, family.meaning, labels=family.labels)
-            for (of, labels), value in totals.items():
-                if of == family:
-                    counter.add_metric(labels, value)
-            yield counter
-        names = [str(bound).replace("inf", "+Inf") for bound in CHUNK_BOUNDS_S]
-        counts = accumulate(totals[CHUNK_SECONDS, (str(bound),)] for bound in CHUNK_BOUNDS_S)
-        histogram = HistogramMetricFamily(CHUNK_SECONDS.name, CHUNK_SECONDS.meaning, labels=())
-        histogram.add_metric((), list(zip(names, counts, strict=True)), totals[CHUNK_SECONDS_SUM, ()])
-        yield histogram
-        for name, meaning, labels, values in self._gauges(self._overview()):
-            gauge = GaugeMetricFamily(name, meaning, labels=labels)
-            for key, value in values:
-                gauge.add_metric(key, value)
-            yield gauge
-
-    def _gauges(self, overview: Overview | None) -> Iterator[_Gauge]:
-        yield "hangtag_worker_info", "The worker's version of Hangtag.", ("version",), [((self._version,), 1)]
-        yield "hangtag_slots", "Chunks that this worker works on at once.", (), [((), self._slots)]
-        if not overview:
-            return
-        jobs, name = overview.jobs, ("name",)
-        waiting = [((queue,), count) for queue, count in overview.waiting.items()]
-        models = sorted({(job.model.reference, job.model.variant, job.model.digest) for job in jobs})
-        rows = [((job.name,), job.rows) for job in jobs]
-        done = [((job.name,), job.done) for job in jobs]
-        failed = [((job.name,), job.failed) for job in jobs]
-        labels = ("model", "variant", "digest")
-        yield "hangtag_redis_up", "Whether Redis answers this worker.", (), [((), overview.redis_up)]
-        yield "hangtag_queue_messages", "Messages that wait in a queue.", ("queue",), waiting
-        yield "hangtag_job_rows", "Rows of a running job's catalogue.", name, rows
-        yield "hangtag_job_rows_done", "Rows of a running job in chunks that are done.", name, done
-        yield "hangtag_job_failed_rows", "Failed rows of a running job.", name, failed
-        yield "hangtag_model_info", "The models of running jobs.", labels, [(model, 1) for model in models]
+def worker_metrics(metrics: Metrics, slots: int, hangtag: str, overview: Overview | None) -> Iterator[Metric]:
+    """What a scrape gets of a worker of some version of Hangtag."""
+    totals = metrics.totals()
+    for family in COUNTERS:
+        counter = CounterMetricFamily(family.name, family.meaning, labels=family.labels)
+        for (of, labels), value in totals.items():
+            if of == family:
+                counter.add_metric(labels, value)
+        yield counter
+    names = [str(bound).replace("inf", "+Inf") for bound in CHUNK_BOUNDS_S]
+    counts = accumulate(totals[CHUNK_SECONDS, (str(bound),)] for bound in CHUNK_BOUNDS_S)
+    histogram = HistogramMetricFamily(CHUNK_SECONDS.name, CHUNK_SECONDS.meaning, labels=())
+    histogram.add_metric((), list(zip(names, counts, strict=True)), totals[CHUNK_SECONDS_SUM, ()])
+    yield histogram
+    for name, meaning, labels, values in (*_of_worker(slots, hangtag), *(_beside_it(overview) if overview else ())):
+        gauge = GaugeMetricFamily(name, meaning, labels=labels)
+        for key, value in values:
+            gauge.add_metric(key, value)
+        yield gauge
 
 
-class MetricsServer:
-    """Serves a worker's numbers at ``/metrics``, and looks around every few seconds, until it is told to end."""
+def _of_worker(slots: int, hangtag: str) -> Iterator[_Gauge]:
+    yield "hangtag_worker_info", "The worker's version of Hangtag.", ("version",), [((hangtag,), 1)]
+    yield "hangtag_slots", "Chunks that this worker works on at once.", (), [((), slots)]
+
+
+def _beside_it(overview: Overview) -> Iterator[_Gauge]:
+    jobs, name = overview.jobs, ("name",)
+    waiting = [((queue,), count) for queue, count in overview.waiting.items()]
+    models = sorted({(job.model.reference, job.model.variant, job.model.digest) for job in jobs})
+    rows = [((job.name,), job.rows) for job in jobs]
+    done = [((job.name,), job.done) for job in jobs]
+    failed = [((job.name,), job.failed) for job in jobs]
+    labels = ("model", "variant", "digest")
+    yield "hangtag_redis_up", "Whether Redis answers this worker.", (), [((), overview.redis_up)]
+    yield "hangtag_queue_messages", "Messages that wait in a queue.", ("queue",), waiting
+    yield "hangtag_job_rows", "Rows of a running job's catalogue.", name, rows
+    yield "hangtag_job_rows_done", "Rows of a running job in chunks that are done.", name, done
+    yield "hangtag_job_failed_rows", "Failed rows of a running job.", name, failed
+    yield "hangtag_model_info", "The models of running jobs.", labels, [(model, 1) for model in models]
+
+
+class MetricsServer(Collector):
+    """Serves a worker's numbers at ``/metrics``, and looks around every few seconds, until it is told to end.
+
+    A scrape asks neither Redis nor the folder of jobs: their figures are those of the last look.
+    """
 
     def __init__(self, settings: QueueSettings, metrics: Metrics, slots: int) -> None:
         self._settings = settings
-        self._collector = WorkerCollector(metrics, slots, self._recent)
+        self._metrics = metrics
+        self._slots = slots
+        self._version = version("hangtag")  # an upgrade on disk does not change a worker that runs
         self._server: WSGIServer | None = None
         self._overview: tuple[float, Overview] | None = None
         self._opening = Lock()
@@ -135,7 +133,7 @@ class MetricsServer:
             InputError: the port cannot be had.
         """
         registry = CollectorRegistry()
-        registry.register(self._collector)
+        registry.register(self)
         host, port = self._settings.metrics_host, self._settings.metrics_port or 0
         try:
             server, _ = start_http_server(port, host, registry)
@@ -143,11 +141,8 @@ class MetricsServer:
             raise _refused(host, port, error) from error
         self._server = server
         os.register_at_fork(after_in_child=server.socket.close)  # it must not keep the port from the next worker
-        os.register_at_fork(
-            before=self._opening.acquire,
-            after_in_parent=self._opening.release,
-            after_in_child=self._opening.release,
-        )
+        release = self._opening.release
+        os.register_at_fork(before=self._opening.acquire, after_in_parent=release, after_in_child=release)
         Thread(target=self._look_around, name="overview", daemon=True).start()
 
     def end(self) -> None:
@@ -157,10 +152,11 @@ class MetricsServer:
             self._server.shutdown()
             self._server.server_close()
 
-    def _recent(self) -> Overview | None:
-        """The last overview, unless it is too old to show."""
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client's; an overview that is too old is not shown."""
         seen = self._overview
-        return seen[1] if seen and time.monotonic() < seen[0] + _STALE_S else None
+        recent = seen[1] if seen and time.monotonic() < seen[0] + _STALE_S else None
+        return worker_metrics(self._metrics, self._slots, self._version, recent)
 
     def _look_around(self) -> None:
         state = RedisState(connect(self._settings))
@@ -191,25 +187,10 @@ def _refused(host: str, port: int, error: OSError) -> InputError:
     return InputError(f"Expected to serve metrics {where}, the system answered {error}; choose another --metrics-port.")
 
 
-@dataclass
-class _Look:
-    """The last look at a job; ``failed`` is the failed rows of each of its parts that was opened."""
-
-    figures: JobFigures | None = None
-    id: str = ""
-    failed: dict[str, int] = field(default_factory=dict)
-    looked_at: float = 0.0
-    again_at: float = 0.0
-
-
 class OverviewReader:
     """Reads an overview again and again, with a limit on the work of each reading; each part is opened once.
 
-    Args:
-        jobs: the folder of jobs.
-        state: where messages wait.
-        opening: held while a part is open; no process may be forked then, for Arrow's locks would stay locked in it.
-        effort: the share of the time that looking at jobs may take.
+    ``opening`` is held while a part is open: no process may be forked then, for Arrow's locks would stay locked in it.
     """
 
     def __init__(self, jobs: Jobs, state: RedisState, opening: Lock, effort: float = _EFFORT) -> None:
@@ -217,8 +198,10 @@ class OverviewReader:
         self._redis = state
         self._opening = opening
         self._effort = effort
-        self._rest_until = 0.0
-        self._looks: dict[str, _Look] = {}
+        self._looks = JobLooks(self._figures, _REST_S, effort=1.0)
+        self._running: dict[str, JobFigures] = {}
+        self._failed: dict[tuple[str, str], dict[str, int]] = {}
+        self._until = self._rest_until = 0.0
 
     def read(self) -> Overview:
         """See what there is; a folder of jobs that cannot be read raises ``OSError``."""
@@ -227,38 +210,30 @@ class OverviewReader:
             waiting = {queue: self._redis.waiting(queue) for queue in QUEUES.values()}
         start = time.monotonic()
         if start >= self._rest_until:
-            self._look_at_jobs(start + _TURN_S)
+            self._until = start + _TURN_S
+            self._running = self._looks.around(self._jobs.names(), _TURN_S)
+            self._failed = {key: rows for key, rows in self._failed.items() if key[0] in self._running}
             self._rest_until = start + (time.monotonic() - start) / self._effort
-        running = (look.figures for _, look in sorted(self._looks.items()))
-        return Overview(bool(waiting), waiting, tuple(figures for figures in running if figures))
+        return Overview(bool(waiting), waiting, tuple(self._running.values()))
 
-    def _look_at_jobs(self, until: float) -> None:
-        self._looks = {name: self._looks.get(name) or _Look() for name in self._jobs.names()}
-        for name, look in sorted(self._looks.items(), key=lambda item: item[1].looked_at):
-            now = time.monotonic()
-            if now > until:
-                return
-            if now >= look.again_at:
-                look.looked_at = now
-                look.figures = self._figures(name, look, until)
-                look.again_at = 0.0 if look.figures else now + _REST_S
-
-    def _figures(self, name: str, look: _Look, until: float) -> JobFigures | None:
+    def _figures(self, name: str) -> JobFigures | None:
         try:
-            job = self._jobs.get(name)
-            if job is None or job.cancelled or finished_receipt(job):
+            job = self._jobs.unfinished(name)
+            if job is None:
                 return None
-            if look.id != job.spec.id:
-                look.id, look.failed = job.spec.id, {}
             parts = latest_parts(job.storage.names("parts"))
-            keys = [part_key(chunk, retry) for chunk, retry in parts.items()]
-            for key in keys:
-                if key not in look.failed and time.monotonic() <= until:
-                    with self._opening, suppress(pa.ArrowException):  # damaged: merging says so
-                        look.failed[key] = part_work(pq.read_schema(job.storage.source(key))).failed
             missing = job.missing_from(parts, job.retry())
+            failed = self._failed_rows(name, job, [part_key(chunk, retry) for chunk, retry in parts.items()])
         except (HangtagError, OSError, ValueError):  # the reconciler says so
             return None
         done = job.spec.rows - sum(map(job.rows_in_chunk, missing))
-        failed = sum(look.failed.get(key, 0) for key in keys)
         return JobFigures(name, job.spec.model, job.spec.rows, done, failed)
+
+    def _failed_rows(self, name: str, job: Job, keys: list[str]) -> int:
+        """Failed rows in the parts that were opened so far."""
+        failed = self._failed.setdefault((name, job.spec.id), {})
+        for key in keys:
+            if key not in failed and time.monotonic() <= self._until:
+                with self._opening, suppress(pa.ArrowException):  # damaged: merging says so
+                    failed[key] = part_work(pq.read_schema(job.storage.source(key))).failed
+        return sum(failed.get(key, 0) for key in keys)

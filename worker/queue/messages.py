@@ -15,8 +15,8 @@ __all__ = [
     "FINISH_TASK",
     "QUEUES",
     "Call",
-    "Message",
     "chunk_call",
+    "job_call",
     "parse_message",
     "read_call",
 ]
@@ -31,7 +31,7 @@ QUEUES: Final = {
 """Workers take from them in the order of their names."""
 
 FINISH: Final = -1
-"""Stands for the end of the job where Redis knows chunks by their number."""
+"""Stands for the end of the job where chunks are known by their number."""
 
 _MOST_BYTES: Final = 64 << 10
 _MOST_CHUNKS: Final = 1 << 31
@@ -73,23 +73,19 @@ def read_call(text: bytes | str) -> Call | None:
     return Call(task, arguments) if is_ours and isinstance(task, str) and isinstance(arguments, list) else None
 
 
-@dataclass(frozen=True)
-class Message:
-    """A waiting message about a chunk of a job, or, without a chunk, about the job's end."""
-
-    task: str
-    job: str
-    chunk: int | None
+def job_call(job: str, chunk: int) -> Call:
+    """The task of a chunk, or of the job's end (:data:`FINISH`)."""
+    return Call(FINISH_TASK, [job]) if chunk == FINISH else Call(CHUNK_TASK, [job, chunk])
 
 
-def parse_message(text: bytes | str) -> Message | None:
-    """Read a message about a job; ``None`` if it is not ours."""
+def parse_message(text: bytes | str) -> tuple[str, int] | None:
+    """Read a message: the job's name, and the chunk's number or :data:`FINISH`; ``None`` if it is not ours."""
     match read_call(text):
         case Call(task=task, arguments=[str(job), int(chunk)]) if task == CHUNK_TASK:
             known = is_name(job) and not isinstance(chunk, bool) and 0 <= chunk < _MOST_CHUNKS
-            return Message(task, job, chunk) if known else None
-        case Call(task=task, arguments=[str(job)]) if task == FINISH_TASK:
-            return Message(task, job, None) if is_name(job) else None
+            return (job, chunk) if known else None
+        case Call(task=task, arguments=[str(job)]) if task == FINISH_TASK and is_name(job):
+            return job, FINISH
     return None
 
 

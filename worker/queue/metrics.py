@@ -28,7 +28,6 @@ __all__ = [
     "DROPPED",
     "IMAGES",
     "PHOTOS",
-    "Key",
     "Metrics",
     "SharedCounts",
 ]
@@ -105,26 +104,14 @@ class Metrics:
             }
         )
 
-    def chunk_failed(self) -> None:
-        """Something kept this process from doing a chunk."""
-        self._count({(CHUNKS, ("failed",)): 1})
-
-    def chunk_given_up(self) -> None:
-        """The job of the chunk in hand was cancelled."""
-        self._count({(CHUNKS, ("given_up",)): 1})
-
-    def process_died(self) -> None:
-        """The main process has lost a process that had a chunk in hand."""
-        self._count({(DIED, ()): 1})
-
-    def message_dropped(self) -> None:
-        """A message could not be read, or asks for what no worker of this kind does."""
-        self._count({(DROPPED, ("message",)): 1})
+    def count(self, family: Family, *labels: str) -> None:
+        """One more of a kind that is no part of a chunk that is done."""
+        self._count({(family, labels): 1})
 
     def record_passed_over(self, key: str) -> None:
         """What Redis holds under one of our keys cannot be read."""
         log_event("record_unreadable", logging.WARNING, key=repr(key[:_SHOWN]))
-        self._count({(DROPPED, ("record",)): 1})
+        self.count(DROPPED, "record")
 
     def totals(self) -> dict[Key, float]:
         """Every number, also zeros; of :data:`CHUNK_SECONDS` the chunks between two bounds."""

@@ -5,17 +5,15 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, Self
 
 from models.errors import JobError
-from models.process import python_environment
+from models.process import python_command, python_environment
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings, read_settings
 
@@ -24,7 +22,6 @@ __all__ = ["PrivateRedis", "private_queue", "redis_binary"]
 _START_S: Final = 10.0
 _WORKERS_START_S: Final = 60.0
 _READY: Final = "Ready to accept connections"
-_NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @contextmanager
@@ -54,8 +51,8 @@ def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSetti
 
 @contextmanager
 def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-P", "-m", "hangtag", "worker", "--concurrency", "1"]
-    command += ["--redis", settings.redis_url, "--jobs", settings.jobs]
+    command = python_command("hangtag", "worker", "--concurrency", "1", "--redis", settings.redis_url)
+    command += ["--jobs", settings.jobs]
     with log.open("wb") as file:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=python_environment()
@@ -95,9 +92,8 @@ class PrivateRedis:
     Args:
         folder: for its log, and its append-only file.
         append_only: keep what it is told across a kill; may be changed before it is started again.
-        options: name → value of more of redis-server's options, such as ``aclfile``; with ``tls-cert-file`` among them
-            it speaks TLS only.
-        program: the command that becomes the server, given these options; ``redis-server`` where none is said.
+        options: name → value of redis-server's own options; with ``tls-cert-file`` among them it speaks TLS only.
+        program: the command that becomes the server, given these options. Default: ``redis-server``.
     """
 
     def __init__(
@@ -105,13 +101,13 @@ class PrivateRedis:
         folder: Path,
         *,
         append_only: bool = False,
-        options: Mapping[str, str] = _NO_OPTIONS,
+        options: Mapping[str, str] | None = None,
         program: Sequence[str] = (),
     ) -> None:
         self._folder = folder.absolute()  # the server changes to it before it opens its log
         self._log = self._folder / "redis.log"
         self.append_only = append_only
-        self._options = options
+        self._options = options or {}
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -120,7 +116,11 @@ class PrivateRedis:
     @property
     def url(self) -> str:
         """For ``--redis``."""
-        return f"{'rediss' if 'tls-cert-file' in self._options else 'redis'}://127.0.0.1:{self.port}/0"
+        return f"{'rediss' if self._speaks_tls else 'redis'}://127.0.0.1:{self.port}/0"
+
+    @property
+    def _speaks_tls(self) -> bool:
+        return "tls-cert-file" in self._options
 
     @property
     def pid(self) -> int:
@@ -141,17 +141,9 @@ class PrivateRedis:
             JobError: it does not within ten seconds.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        tls = "tls-cert-file" in self._options
-        options = {
-            "port": "0" if tls else str(self.port),
-            "bind": "127.0.0.1",
-            "dir": str(self._folder),
-            "save": "",
-            "appendonly": "yes" if self.append_only else "no",
-            "logfile": str(self._log),
-            **({"tls-port": str(self.port)} if tls else {}),
-            **self._options,
-        }
+        ports = {"port": "0", "tls-port": str(self.port)} if self._speaks_tls else {"port": str(self.port)}
+        files = {"dir": str(self._folder), "save": "", "appendonly": "yes" if self.append_only else "no"}
+        options = {**ports, "bind": "127.0.0.1", **files, "logfile": str(self._log), **self._options}
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         command = [*(self._program or [redis_binary()]), *arguments]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

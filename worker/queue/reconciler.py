@@ -4,35 +4,21 @@ Any number of reconcilers may run. Only the folder of jobs is believed: Redis ma
 be lost or arrive twice. A chunk's message is a hint that the chunk might be worth a look.
 """
 
-import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from importlib.metadata import version
-from threading import Event, Thread
-from typing import Any, Final, Protocol
-
-from celery.bootsteps import StartStopStep
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Generic, TypeVar
 
 from models.errors import HangtagError
-from models.storage.storage import open_storage
 from worker.events import log_event
 from worker.job import Job
 from worker.jobs import Jobs
-from worker.owner import Owner
-from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, parse_message
-from worker.queue.metrics import Metrics
-from worker.queue.redis_state import Presence, RedisState, connect
-from worker.queue.settings import QueueSettings
-from worker.queue.worker_state import BEAT_S, Heartbeat
-from worker.receipt import finished_receipt
+from worker.queue.redis_state import RedisState
 from worker.results import part_key
 
-__all__ = ["Publisher", "Reconciler", "service_step"]
+__all__ = ["JobLooks", "Reconciler"]
 
-PERIOD_S: Final = 1.0
 MIN_WINDOW: Final = 32
 WINDOW_PER_SLOT: Final = 16
 """Chunks that wait, a slot: a tick comes once a second, and a chunk of small photos takes a tenth of one."""
@@ -42,39 +28,51 @@ TICK_S: Final = 2.0
 """How long one tick may look at jobs; the others' turn comes in the next."""
 
 REST_S: Final = 5.0
-"""How long a job that needs nothing is left alone."""
-
 EFFORT: Final = 0.05
-"""The share of its time that looking at one job may take."""
+
+T = TypeVar("T")
 
 
-class Publisher(Protocol):
-    """Puts work on the queue."""
+class JobLooks(Generic[T]):
+    """What was last seen of each job, by name; looking takes no more than a share of the time.
 
-    def send_chunk(self, job: str, chunk: int, priority: Priority) -> None:
-        """Queue a chunk."""
+    Args:
+        look: sees what there is in a job; ``None`` if there is nothing to do for it.
+        rest_s: how long a job is left alone of which nothing was seen.
+        effort: the share of its time that looking at one job may take.
+    """
 
-    def send_finish(self, job: str, priority: Priority) -> None:
-        """Queue the end of a job."""
+    def __init__(self, look: Callable[[str], T | None], rest_s: float, effort: float = EFFORT) -> None:
+        self._look = look
+        self._rest_s = rest_s
+        self._effort = effort
+        self._seen: dict[str, tuple[T | None, float]] = {}
 
+    def forget(self, name: str) -> None:
+        """Look at a job the next time, however short ago that was done."""
+        self._seen.pop(name, None)
 
-@dataclass
-class _Look:
-    """The last look at a job: its chunks that had no part; no job if there was nothing to do for it."""
-
-    job: Job | None
-    missing: list[int] = field(default_factory=list)
-    again_at: float = 0.0
+    def around(self, names: Sequence[str], within_s: float) -> dict[str, T]:
+        """Look at those jobs where that is due, the longest ago first, until the time is up; forget all others."""
+        self._seen = {name: self._seen[name] for name in names if name in self._seen}
+        due = {name: self._seen[name][1] if name in self._seen else 0.0 for name in names}
+        until = time.monotonic() + within_s
+        for name in sorted(names, key=due.__getitem__):
+            start = time.monotonic()
+            if due[name] <= start <= until:
+                seen = self._look(name)
+                pause = (time.monotonic() - start) / self._effort
+                self._seen[name] = (seen, start + (pause if seen is not None else max(pause, self._rest_s)))
+        return {name: seen for name, (seen, _) in self._seen.items() if seen is not None}
 
 
 class Reconciler:
     """Compares the parts on disk with leases and queues."""
 
-    def __init__(self, jobs: Jobs, state: RedisState, publisher: Publisher) -> None:
+    def __init__(self, jobs: Jobs, state: RedisState) -> None:
         self._jobs = jobs
         self._redis = state
-        self._publisher = publisher
-        self._looks: dict[str, _Look] = {}
+        self._looks = JobLooks(self._look, REST_S)
 
     def tick(self) -> int:
         """Look after every job, unless another reconciler does so at this moment.
@@ -83,73 +81,51 @@ class Reconciler:
             How many messages were queued.
 
         Raises:
-            RedisError, kombu.exceptions.OperationalError: Redis cannot be reached.
+            RedisError: Redis cannot be reached.
         """
-        if not self._redis.win_tick():
-            return 0
-        names = self._jobs.names()
-        there = set(names)
-        self._looks = {name: look for name, look in self._looks.items() if name in there}
-        return self._supply(sorted(names, key=lambda name: self._looks[name].again_at if name in self._looks else 0.0))
+        return self._supply(self._jobs.names()) if self._redis.win_tick() else 0
 
     def supply(self, name: str) -> int:
         """Look after one job at once, whoever else does and however often it failed."""
-        self._looks.pop(name, None)
+        self._looks.forget(name)
         self._redis.reset_backoff(name)
         return self._supply([name])
 
     def _supply(self, names: list[str]) -> int:
         waiting = self._waiting_chunks()
         window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(worker.slots for worker in self._redis.workers()))
-        until = time.monotonic() + TICK_S
-        return sum(self._top_up(name, self._look(name, until), window, waiting[name]) for name in names)
+        looks = self._looks.around(names, TICK_S)
+        return sum(self._top_up(name, job, missing, window, waiting[name]) for name, (job, missing) in looks.items())
 
     def _waiting_chunks(self) -> dict[str, set[int]]:
         """Job → numbers of its chunks that wait in a queue."""
         waiting: dict[str, set[int]] = defaultdict(set)
         for queue in QUEUES.values():
-            for message in filter(None, map(parse_message, self._redis.queued(queue))):
-                waiting[message.job].add(FINISH if message.chunk is None else message.chunk)
+            for job, chunk in filter(None, map(parse_message, self._redis.queued(queue))):
+                waiting[job].add(chunk)
         return waiting
 
-    def _look(self, name: str, until: float) -> _Look:
-        """The last look at a job, or a fresh one where that is due and there is time for it."""
-        look = self._looks.get(name)
-        start = time.monotonic()
-        if start > until:
-            return look or _Look(None)
-        if look is None or start >= look.again_at:
-            look = self._looks[name] = self._fresh_look(name)
-            seconds = time.monotonic() - start
-            look.again_at = start + max(seconds / EFFORT, 0.0 if look.job else REST_S)
-        return look
-
-    def _fresh_look(self, name: str) -> _Look:
+    def _look(self, name: str) -> tuple[Job, list[int]] | None:
+        """A job that is to be done, and its chunks without a part."""
         try:
-            job = self._jobs.get(name)
-            if job is None or job.cancelled or finished_receipt(job):
-                return _Look(None)
-            return _Look(job, job.missing_chunks())
+            job = self._jobs.unfinished(name)
+            return (job, job.missing_chunks()) if job else None
         except (HangtagError, OSError, ValueError) as error:
             log_event("job_unusable", job=name, error=str(error))
-            return _Look(None)
+            return None
 
-    def _top_up(self, name: str, look: _Look, window: int, waiting: set[int]) -> int:
-        if look.job is None:
-            return 0
+    def _top_up(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int]) -> int:
         failures = self._redis.failures(name)
         if failures and (waiting or not self._redis.may_retry(name, failures)):
             return 0  # other jobs need the slots that its tries would take up
-        if not look.missing:
-            return self._send_finish(name, look.job, waiting)
+        if not missing:
+            return self._send_finish(name, job, waiting)
         most = 1 if failures else window - len(waiting)
         sent = 0
-        for chunk in self._candidates(name, look.job, look.missing, waiting):
+        for chunk in self._candidates(name, job, missing, waiting):
             if sent >= most:
                 break
-            if self._redis.mark_sent(name, chunk):
-                self._publisher.send_chunk(name, chunk, look.job.spec.priority)
-                sent += 1
+            sent += self._send(name, chunk, job)
         return sent
 
     def _candidates(self, name: str, job: Job, missing: list[int], waiting: set[int]) -> Iterator[int]:
@@ -168,77 +144,10 @@ class Reconciler:
     def _send_finish(self, name: str, job: Job, waiting: set[int]) -> int:
         if FINISH in waiting or self._redis.leased(name, [FINISH]):
             return 0
-        if job.cancelled or job.missing_chunks() or not self._redis.mark_sent(name, FINISH):  # since the last look
+        return 0 if job.cancelled or job.missing_chunks() else self._send(name, FINISH, job)  # since the last look
+
+    def _send(self, name: str, chunk: int, job: Job) -> int:
+        if not self._redis.mark_sent(name, chunk):
             return 0
-        self._publisher.send_finish(name, job.spec.priority)
+        self._redis.send(name, chunk, job.spec.priority)
         return 1
-
-
-class _Service(Thread):
-    """Once a second: announce the worker, and one tick of the reconciler."""
-
-    def __init__(
-        self, settings: QueueSettings, publisher: Publisher, metrics: Metrics, heartbeat: Heartbeat, slots: int
-    ) -> None:
-        super().__init__(name="reconciler", daemon=True)
-        self._settings = settings
-        self._metrics = metrics
-        self._publisher = publisher
-        self._heartbeat = heartbeat
-        self._slots = slots
-        self.ended = Event()
-
-    def run(self) -> None:
-        jobs = Jobs(open_storage(self._settings.jobs))
-        state = RedisState(connect(self._settings), self._metrics.record_passed_over)
-        reconciler = Reconciler(jobs, state, self._publisher)
-        here, wrong = version("hangtag"), ""
-        while not self.ended.wait(PERIOD_S):
-            self._heartbeat.turned()
-            try:
-                state.announce(Presence(Owner.this(), self._slots, here, jobs.place, jobs.identity()))
-                queued = reconciler.tick()
-            except Exception as error:  # noqa: BLE001 - a reconciler that ended would strand every job
-                text = f"{type(error).__name__}: {error}"
-                if text != wrong:
-                    log_event("cannot_reconcile", logging.WARNING, error=text, redis=self._settings.redis_name)
-                wrong = text
-                continue
-            if queued:
-                log_event("queued", logging.DEBUG, messages=queued)
-            if wrong:
-                log_event("reconciling_again")
-            wrong = ""
-        state.close()
-
-
-def service_step(
-    settings: QueueSettings, publisher: Publisher, metrics: Metrics, heartbeat: Heartbeat
-) -> type[StartStopStep]:
-    """What a Celery worker does beside its tasks: it says that it is there, how it is, and reconciles."""
-
-    class ServiceStep(StartStopStep):
-        requires = ("celery.worker.components:Pool",)
-
-        def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
-            super().__init__(parent)
-            self._service = _Service(settings, publisher, metrics, heartbeat, parent.concurrency)
-            self._metrics_server = None
-            if settings.metrics_port is not None:
-                from worker.queue.exposition import MetricsServer
-
-                self._metrics_server = MetricsServer(settings, metrics, parent.concurrency)
-
-        def start(self, parent: Any) -> None:  # noqa: ANN401
-            self._service.start()
-            if parent.hub:  # Celery's event loop, which only processes of the prefork kind have
-                parent.hub.call_repeatedly(BEAT_S, heartbeat.beat)
-            if self._metrics_server:
-                self._metrics_server.start()
-
-        def stop(self, parent: Any) -> None:  # noqa: ANN401
-            self._service.ended.set()
-            if self._metrics_server:
-                self._metrics_server.end()
-
-    return ServiceStep

@@ -17,10 +17,11 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Final
 
 import redis
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from models.text import printable
 from worker.owner import Owner
+from worker.priority import Priority
+from worker.queue.messages import QUEUES, job_call
 from worker.queue.settings import QueueSettings
 
 __all__ = ["LEASE_S", "Presence", "RedisError", "RedisState", "connect"]
@@ -48,38 +49,18 @@ _MOST_TEXT: Final = 4096
 RedisError = redis.RedisError
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        msg = "expected no control characters"
-        raise ValueError(msg)
-    return text
-
-
-def _with_printable_host(owner: Owner) -> Owner:
-    _printable(owner.host)
-    return owner
-
-
-_Text = Annotated[str, Field(max_length=_MOST_TEXT), AfterValidator(_printable)]
-
-
 @dataclass(frozen=True)
 class Presence:
-    """A worker that is there.
+    """A worker that is there, by its main process; it works on as many chunks at once as it has slots.
 
-    Attributes:
-        owner: its main process.
-        slots: how many chunks it works on at once.
-        version: of Hangtag.
-        jobs: where it looks for jobs, as it was told.
-        jobs_id: the identity of that folder, which is the same wherever it is mounted.
+    ``jobs`` is where it looks for jobs, as it was told; ``jobs_id`` that folder's identity, wherever it is mounted.
     """
 
-    owner: Annotated[Owner, AfterValidator(_with_printable_host)]
+    owner: Owner
     slots: Annotated[int, Field(ge=1, le=_MOST_SLOTS)]
-    version: _Text
-    jobs: _Text
-    jobs_id: _Text
+    version: str
+    jobs: str
+    jobs_id: str
 
 
 _PRESENCE: Final = TypeAdapter(Presence)
@@ -127,6 +108,11 @@ class RedisState:
             self._pass_over(queue)
             self._redis.delete(queue)  # no worker could take anything from there
             return []
+
+    def send(self, job: str, chunk: int, priority: Priority) -> None:
+        """Put a chunk into its queue, or the job's end (:data:`worker.queue.messages.FINISH`)."""
+        queue = QUEUES[priority]
+        self._redis.lpush(queue, job_call(job, chunk).envelope(queue))
 
     def waiting(self, queue: str) -> int:
         """How many messages :meth:`queued` would give."""
@@ -195,7 +181,7 @@ class RedisState:
         found: list[Presence] = []
         for key, text in self._values("hangtag:worker:*").items():
             try:
-                found.append(_PRESENCE.validate_json(text, strict=True))
+                found.append(_PRESENCE.validate_json(text[:_MOST_TEXT], strict=True))  # cut, it is no JSON
             except ValueError:
                 self._pass_over(key)
         return found
@@ -213,7 +199,7 @@ class RedisState:
         """Host → what kept it from doing a chunk within the last minute."""
         start = f"hangtag:trouble:{job}:"
         found = self._values(f"{start}*")
-        return {printable(key.removeprefix(start)): printable(text[:_MOST_TEXT]) for key, text in found.items()}
+        return {key.removeprefix(start): text[:_MOST_TEXT] for key, text in found.items()}
 
     def failures(self, job: str) -> int:
         """How often something kept chunks of a job from being done since one was done."""

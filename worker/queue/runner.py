@@ -28,7 +28,7 @@ from worker.model import load_pinned
 from worker.photos.source import Photos, photos_of
 from worker.queue.leases import ExtraChunks, HeldLeases, held_lease
 from worker.queue.messages import FINISH
-from worker.queue.metrics import Metrics
+from worker.queue.metrics import CHUNKS, DROPPED, Metrics
 from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BusyProcesses
@@ -90,7 +90,7 @@ class Runner:
     def _label(self, name: str, chunk: int, leases: HeldLeases) -> None:
         job = self._usable_job(name)
         if chunk >= job.spec.chunks:
-            self._metrics.message_dropped()
+            self._metrics.count(DROPPED, "message")
             log_event("message_dropped", logging.WARNING, job=name, chunk=chunk, chunks=job.spec.chunks)
             return
         _check_deaths(job, chunk)
@@ -119,12 +119,12 @@ class Runner:
             self._seen[name] = (job, time.monotonic())
         return job
 
-    def finish_job(self, job: str) -> None:
-        """Merge a job whose chunks are all done, in a process of its own: its memory goes when it ends."""
+    def run_finish_process(self, job: str) -> None:
+        """Finish a job whose chunks are all done, in a process of its own: its memory goes when it ends."""
         with self._busy.taken(), self._reported(job, FINISH), held_lease(self._redis, job, FINISH) as held:
             if not held:
                 return
-            command = python_command("worker.queue.finish_process", self._settings.jobs, job)
+            command = python_command("worker.finish", self._settings.jobs, job)
             done = subprocess.run(command, env=python_environment(), capture_output=True, text=True, check=False)
             if done.returncode:
                 msg = done.stderr.strip() or f"Merging ended with status {done.returncode}."
@@ -138,11 +138,11 @@ class Runner:
         try:
             yield
         except _CancelledError:
-            self._metrics.chunk_given_up()
+            self._metrics.count(CHUNKS, "given_up")
             log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
         except Exception as error:  # noqa: BLE001 - whatever it is, people must see it and the chunk must wait
             if chunk != FINISH:
-                self._metrics.chunk_failed()
+                self._metrics.count(CHUNKS, "failed")
             text = str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"
             log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=text)
             failures = 0

@@ -18,6 +18,7 @@ TIME_LIMIT_S: Final = 7200
 
 _TLS_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS_CHOICES: Final = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
+_NAMED: Final = "which HANGTAG_REDIS_PASSWORD_FILE names"
 
 
 class QueueSettings(BaseSettings):
@@ -25,13 +26,11 @@ class QueueSettings(BaseSettings):
 
     Attributes:
         redis_url: ``redis://``, or ``rediss://`` for TLS; with the password that the file holds, once it was read.
-        redis_password_file: holds Redis's password, on one line; ``None`` if the URL says it, or Redis asks for none.
         jobs: the folder of jobs, on a disk that submitters and workers share, or an ``s3://`` URL.
         grace_s: seconds that a worker has, once told to stop, to finish the chunks it has in hand.
         models_kept: how many models a process keeps loaded at once.
-        metrics_port: where a worker serves its numbers; ``None`` if it serves none.
-        metrics_host: the address of this machine that it serves them at.
-        heartbeat: a file that a worker touches as long as it works, if there is one.
+        metrics_host: the address of this machine where a worker serves its numbers.
+        heartbeat: a file that a worker touches as long as it works.
     """
 
     model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -104,13 +103,8 @@ def read_settings(
     Raises:
         InputError: one of them is not what it should be.
     """
-    given = {
-        "redis_url": redis_url,
-        "jobs": jobs,
-        "metrics_port": metrics_port,
-        "metrics_host": metrics_host,
-        "heartbeat": heartbeat,
-    }
+    given: dict[str, object] = {"redis_url": redis_url, "jobs": jobs, "heartbeat": heartbeat}
+    given |= {"metrics_port": metrics_port, "metrics_host": metrics_host}
     try:
         settings = QueueSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
@@ -119,31 +113,24 @@ def read_settings(
         value = "" if name == "redis_url" else f", got {wrong['input']!r}"  # it may hold a password
         msg = f"HANGTAG_{name.upper()} or its option is wrong ({wrong['msg']}){value}; see hangtag worker --help."
         raise InputError(msg) from error
-    if settings.redis_password_file is None:
-        return settings
+    return _with_password(settings, settings.redis_password_file) if settings.redis_password_file else settings
+
+
+def _with_password(settings: QueueSettings, file: Path) -> QueueSettings:
     parts = urlsplit(settings.redis_url)
     if parts.password is not None:
-        msg = (
-            "Expected Redis's password in its URL or in the file that HANGTAG_REDIS_PASSWORD_FILE names, got both; "
-            "take it out of the URL."
-        )
+        msg = f"Expected Redis's password in its URL or in {file}, {_NAMED}, got both; take it out of the URL."
         raise InputError(msg)
-    user, at, host = parts.netloc.rpartition("@")
-    password = quote(_read_password(settings.redis_password_file), safe="")
-    url = urlunsplit(parts._replace(netloc=f"{user if at else ''}:{password}@{host}"))
-    return settings.model_copy(update={"redis_url": url})
-
-
-def _read_password(file: Path) -> str:
     try:
-        text = file.read_text(encoding="utf-8")
+        password = file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        msg = f"Expected the password of Redis in {file}, which HANGTAG_REDIS_PASSWORD_FILE names, got: {why}."
+        msg = f"Expected the password of Redis in {file}, {_NAMED}, got: {why}."
         raise InputError(msg) from None
-    password = text.removesuffix("\n").removesuffix("\r")
     if not password or "\n" in password:
         found = "more than one line" if password else "nothing"
-        msg = f"Expected one line in {file}, which HANGTAG_REDIS_PASSWORD_FILE names: Redis's password; found {found}."
+        msg = f"Expected one line in {file}, {_NAMED}: Redis's password; found {found}."
         raise InputError(msg)
-    return password
+    user, _, host = parts.netloc.rpartition("@")
+    url = urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
+    return settings.model_copy(update={"redis_url": url})

@@ -9,13 +9,16 @@ import stat
 import time
 import warnings
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, Final
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
 from billiard.process import current_process
 from celery.apps.worker import Worker
+from celery.bootsteps import StartStopStep
 from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init
@@ -29,14 +32,27 @@ from models.process import use_own_temporary_folder
 from models.storage.storage import open_storage
 from worker.events import log_event, start_logging
 from worker.jobs import Jobs
+from worker.owner import Owner
 from worker.queue.app import HangtagCelery, make_app
 from worker.queue.connection import RedisOutage
+from worker.queue.metrics import DIED
+from worker.queue.reconciler import Reconciler
+from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.settings import QueueSettings, url_name
-from worker.queue.worker_state import Heartbeat
+from worker.queue.worker_state import BEAT_S, Heartbeat
 
-__all__ = ["GracefulWorker", "HangtagConsumer", "LoggedRequest", "prepare_worker", "run_worker", "start_worker"]
+__all__ = [
+    "GracefulWorker",
+    "HangtagConsumer",
+    "LoggedRequest",
+    "ServiceStep",
+    "prepare_worker",
+    "run_worker",
+    "start_worker",
+]
 
 _PAUSE_S: Final = 0.05
+_TICK_EVERY_S: Final = 1.0
 
 
 def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) -> int:
@@ -133,15 +149,73 @@ def _is_connection(descriptor: int) -> bool:
     return False
 
 
-class GracefulWorker(Worker):
-    """Ends with the last task that it has in hand, or with its grace time.
+class _Service(Thread):
+    """Once a second: announce the worker, and one tick of the reconciler."""
 
-    Attributes:
-        interrupted: whether somebody pressed Ctrl-C.
-    """
+    def __init__(self, app: HangtagCelery, slots: int) -> None:
+        super().__init__(name="reconciler", daemon=True)
+        self._app = app
+        self._slots = slots
+        self.ended = Event()
+
+    def run(self) -> None:
+        settings = self._app.settings
+        jobs = Jobs(open_storage(settings.jobs))
+        state = RedisState(connect(settings), self._app.metrics.record_passed_over)
+        reconciler = Reconciler(jobs, state)
+        here, wrong = version("hangtag"), ""
+        while not self.ended.wait(_TICK_EVERY_S):
+            self._app.heartbeat.turned()
+            try:
+                state.announce(Presence(Owner.this(), self._slots, here, jobs.place, jobs.identity()))
+                reconciler.tick()
+            except Exception as error:  # noqa: BLE001 - a reconciler that ended would strand every job
+                text = f"{type(error).__name__}: {error}"
+                if text != wrong:
+                    log_event("cannot_reconcile", logging.WARNING, error=text, redis=settings.redis_name)
+                wrong = text
+                continue
+            if wrong:
+                log_event("reconciling_again")
+            wrong = ""
+        state.close()
+
+
+class ServiceStep(StartStopStep):
+    """What a Celery worker does beside its tasks: it says that it is there, how it is, and reconciles."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
+        super().__init__(parent)
+        app: HangtagCelery = parent.app
+        self._service = _Service(app, parent.concurrency)
+        self._metrics_server = None
+        if app.settings.metrics_port is not None:
+            from worker.queue.exposition import MetricsServer
+
+            self._metrics_server = MetricsServer(app.settings, app.metrics, parent.concurrency)
+
+    def start(self, parent: Any) -> None:  # noqa: ANN401
+        """See Celery's."""
+        self._service.start()
+        if parent.hub:  # Celery's event loop, which only processes of the prefork kind have
+            parent.hub.call_repeatedly(BEAT_S, parent.app.heartbeat.beat)
+        if self._metrics_server:
+            self._metrics_server.start()
+
+    def stop(self, _parent: Any) -> None:  # noqa: ANN401
+        """See Celery's."""
+        self._service.ended.set()
+        if self._metrics_server:
+            self._metrics_server.end()
+
+
+class GracefulWorker(Worker):
+    """Ends with the last task that it has in hand, or with its grace time."""
 
     app: HangtagCelery
-    interrupted = False
+    interrupted = False  # by Ctrl-C
 
     def wait_for_soft_shutdown(self) -> None:
         """See Celery's method, which sleeps through all of the time whenever a task was in hand at its start."""
@@ -192,7 +266,7 @@ class LoggedRequest(Request):
             error = error.exc
         if isinstance(error, WorkerLostError):
             job, *chunk = self.args
-            self.app.metrics.process_died()
+            self.app.metrics.count(DIED)
             log_event("process_died", logging.WARNING, job=job, chunk=chunk[0] if chunk else "", reason=str(error))
         super().on_failure(exc_info, *arguments, **options)
 

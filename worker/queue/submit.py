@@ -19,12 +19,11 @@ from worker.model import moved_words, note_model, verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.photos.photo import Limits
 from worker.places import is_url, stem_of
-from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
-from worker.request import JobRequest
+from worker.request import SubmitRequest
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["SubmitRequest", "Submitted", "chunk_rows", "name_part", "new_name", "previous_job", "submit"]
+__all__ = ["Submitted", "chunk_rows", "name_part", "new_name", "previous_job", "submit"]
 
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
@@ -33,30 +32,11 @@ _START_S: Final = 1.0
 """What a photo that hangs costs at most: two tries in throw-away processes, and their start."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SubmitRequest(JobRequest):
-    """What a person asks of ``hangtag submit``; names in a registry are looked up for each job.
-
-    Attributes:
-        name: of the job.
-        previous: name of an earlier job, whose rows are taken over where the photo is the same.
-        priority: which jobs' chunks are taken first.
-    """
-
-    name: str
-    previous: str | None = None
-    priority: Priority = Priority.NORMAL
-
-
 @dataclass(frozen=True)
 class Submitted:
-    """A job that is in the folder of jobs.
+    """A job in the folder of jobs; ``new`` if this call wrote it: the same job may have been submitted before.
 
-    Attributes:
-        new: whether this call wrote it; the same job may have been submitted before.
-        carried: what is taken over from an earlier job, for a person, where one was named for a new one.
-        model: the model as it was looked up, if that was needed.
-        column_words: which column names the photos, where nobody named it.
+    With it: what may be taken over from an earlier job, the model as it was looked up, and which column names photos.
     """
 
     name: str
@@ -70,13 +50,13 @@ class Submitted:
 def submit(
     request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None], catalogue: Catalogue | None = None
 ) -> Submitted:
-    """Write a job: its model, its rows in chunks, and then ``job.json``, from when on workers can see it.
+    """Write a job: its model, its rows in chunks, and then ``job.json``; from then on workers can see it.
 
     Args:
         request: what to label, with what.
-        jobs: where to.
+        jobs: where the job goes.
         on_rows: called with the number of rows read so far, before those that have just been read are written.
-        catalogue: the rows, where they are not to be read from the source.
+        catalogue: the rows, if they are not to be read from the source.
 
     Raises:
         InputError: the source or an option cannot be used.

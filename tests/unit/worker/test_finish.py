@@ -13,8 +13,8 @@ from models.errors import ImageFault, JobError
 from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, retry_failed, sheet_photo
-from worker.job import CANCELLED, Job, JobOptions, commit_retry
+from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, sheet_photo
+from worker.job import CANCELLED, Job, JobOptions, begin_retry, commit_retry
 from worker.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE, GroupCounts, SampleRow, finished_receipt
 from worker.results import Status, part_bytes, part_key
 
@@ -194,56 +194,35 @@ def finished(request, paper_job, commit_part):
 
 
 def test_rows_that_are_worth_it_are_counted_and_their_chunks_wanted(finished) -> None:
-    assert retry_failed(finished) == {"missing": 1, "timeout": 1}
+    finished.storage.commit(CANCELLED, b"")  # too late
+    assert begin_retry(finished, 1) == {"missing": 1, "timeout": 1}
     retry = finished.retry()
     assert (retry.number, retry.chunks, retry.rows) == (1, {0, 3}, 2)
     assert finished.missing_chunks() == [0, 3]
     assert finished_receipt(finished) is None
+    assert not finished.cancelled
 
 
 def test_the_next_retry_is_of_what_failed_again(finished, commit_part) -> None:
-    retry_failed(finished)
+    begin_retry(finished, 1)
     commit_part(finished, 0, retry=1)
     commit_part(finished, 3, retry=1, faults={0: ImageFault.CRASHED})
     finish_job(finished)
-    assert retry_failed(finished) == {"crashed": 1}
+    assert begin_retry(finished, 2) == {"crashed": 1}
     assert (finished.retry().number, finished.retry().chunks) == (2, {3})
-
-
-def test_rows_of_a_long_result_belong_to_their_chunks(paper_job, commit_part) -> None:
-    """Results are read 65,536 rows at a time."""
-    job = paper_job(3, chunk_rows=30_000)
-    commit_part(job, 0, 1)
-    commit_part(job, 2, faults={25_000: ImageFault.CRASHED})
-    finish_job(job)
-    assert retry_failed(job) == {"crashed": 1}
-    assert job.retry().chunks == {2}
 
 
 def test_nothing_begins_where_no_row_is_worth_it(paper_job, commit_part) -> None:
     job = paper_job(1)
     commit_part(job, 0, faults={0: ImageFault.UNREADABLE})
     finish_job(job)
-    assert not retry_failed(job)
+    assert not begin_retry(job, 1)
     assert job.retry().number == 0
     assert finished_receipt(job)
 
 
-def test_a_job_that_is_not_finished_is_refused(paper_job, commit_part) -> None:
-    job = paper_job(1)
-    commit_part(job, 0, faults={0: ImageFault.MISSING})
-    with pytest.raises(JobError, match="Expected a finished job"):
-        retry_failed(job)
-
-
-def test_a_retry_that_goes_on_is_not_begun_again(finished) -> None:
-    retry_failed(finished)
-    with pytest.raises(JobError, match="Expected a finished job"):
-        retry_failed(finished)
+def test_a_retry_that_somebody_else_has_begun_is_told(finished) -> None:
+    begin_retry(finished, 1)
+    with pytest.raises(JobError, match="Somebody else has just begun a retry"):
+        begin_retry(finished, 1)
     assert finished.retry().number == 1
-
-
-def test_a_cancellation_that_came_too_late_does_not_stop_it(finished) -> None:
-    finished.storage.commit(CANCELLED, b"")
-    retry_failed(finished)
-    assert not finished.cancelled

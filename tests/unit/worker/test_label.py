@@ -12,8 +12,9 @@ from worker.earlier.local_cache import cache_folder
 from worker.earlier.results import open_earlier_results
 from worker.finish import RESULT_FILE
 from worker.job import Job, JobOptions, open_job
-from worker.label import LabelRequest, earlier_job, job_folder, label
+from worker.label import earlier_job, job_folder, label
 from worker.receipt import Receipt
+from worker.request import LabelRequest
 
 
 def run(request: LabelRequest) -> tuple[Receipt, list[str]]:

@@ -11,8 +11,9 @@ from models.errors import JobError
 from models.registry.registry import Registry
 from tests.paper_bundle import shop_registry
 from worker.job import JobOptions
-from worker.label import LabelRequest, job_folder, label
+from worker.label import job_folder, label
 from worker.receipt import Receipt
+from worker.request import LabelRequest
 
 ASKED = "shop@champion"
 

@@ -1,8 +1,6 @@
 """What ``hangtag submit --watch`` does."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -32,31 +30,25 @@ def submit_what_comes(request: InboxRequest, settings: QueueSettings, *, once: b
         BundleError: the model is damaged or disagrees with itself on this machine.
         StoppedError: somebody pressed Ctrl-C.
     """
+    before = signal.signal(signal.SIGTERM, _end)
     try:
-        with _ended_by_sigterm():
-            return _submit(request, settings, once=once, as_json=as_json)
+        return _submit(request, settings, once=once, as_json=as_json)
     except KeyboardInterrupt as stopped:
         msg = "Watching stopped. Workers go on with the jobs; run the same command again to watch for new files."
         raise StoppedError(msg) from stopped
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(0)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _submit(request: InboxRequest, settings: QueueSettings, *, once: bool, as_json: bool) -> bool:
     _check(request, settings)
     view = InboxView(as_json=as_json)
     with open_control(settings) as control:
-        previous_job(request.each.previous, control.jobs)
+        previous_job(request.previous, control.jobs)
         jobs_id, said = control.jobs.identity(), set[str]()
 
         def supply(name: str) -> None:

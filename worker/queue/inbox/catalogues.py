@@ -1,26 +1,25 @@
-"""Catalogue files of a watched folder become a job each."""
+"""Catalogue files of a watched folder become a job each, once for each content.
+
+The job comes first and its mark after it: who is killed between the two leaves a job whose name the next one finds. Of
+two marks the first that is committed counts.
+"""
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
 
 from models.errors import HangtagError, InputError
-from models.storage.storage import Storage
 from worker.jobs import Jobs
-from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.files import Found
 from worker.queue.inbox.request import InboxRequest, check_options, make_job
-from worker.queue.submit import name_part
+from worker.queue.submit import Submitted, name_part
 from worker.receipt import finished_receipt
 
-__all__ = ["CatalogueMarks", "CatalogueTaker", "Content", "last_finished"]
+__all__ = ["Catalogues", "last_finished"]
 
 _TAKEN: Final = ".json"
 _REFUSED: Final = ".refused.json"
@@ -32,66 +31,69 @@ class _ChangedError(Exception):
     """The file changed after its content was looked at; it must settle again."""
 
 
-class CatalogueTaker:
-    """Takes files that have settled, each content of each once.
+class Catalogues:
+    """Takes files that have settled; what became of each content is marked in ``_watched`` of the folder of jobs."""
 
-    The job comes first and the mark after it: who is killed between the two leaves a job whose name the next one finds.
-
-    ``supply`` is called with the name of each new job.
-    """
-
-    def __init__(self, request: InboxRequest, jobs: Jobs, view: InboxView, supply: Callable[[str], None]) -> None:
+    def __init__(self, request: InboxRequest, jobs: Jobs) -> None:
         self._request = request
         self._jobs = jobs
-        self._view = view
-        self._supply = supply
-        self._marks = CatalogueMarks(jobs.watched, request.asked)
+        self._refused = f".{_digest(request.asked)[:_NAME_DIGITS]}{_REFUSED}"  # it holds for what is asked the same way
         self._done: dict[str, Found] = {}
 
     def is_done(self, file: Found) -> bool:
         """Whether a file was taken, or refused, by this process, and has not been written since."""
         return self._done.get(file.path) == file
 
-    def take(self, file: Found) -> bool:
+    def take(self, file: Found) -> Submitted | str | None:
         """Make a file's job, unless it has been made or refused before.
 
         Returns:
-            Whether it was not refused just now.
+            The job; or why no job can be made of it, if nobody has said so before.
 
         Raises:
             HangtagError, OSError: for a reason that may pass.
         """
         place = self._request.folder / file.path
-        fine = True
         try:
             _check_same(place, file)
-            content = Content(self._request.folder, file.path, _sha256(place))
+            sha256 = _sha256(place)
             _check_same(place, file)
-            if not self._marks.is_known(content):
-                fine = self._make(content, place, file)
+            key = f"{self._key(file)}/{sha256[:_DIGITS]}"
+            known = any(self._jobs.watched.exists(key + ending) for ending in (_TAKEN, self._refused))
+            outcome = None if known else self._make(file, sha256, key)
         except _ChangedError:
-            return True
+            return None
         self._done[file.path] = file
-        return fine
+        return outcome
 
-    def _make(self, content: "Content", place: Path, file: Found) -> bool:
-        previous = None
-        if self._request.previous_last:
-            previous = last_finished(self._marks.jobs_of(self._request.folder, file.path), self._jobs)
-        request = self._request.of(place, content.job, previous)
+    def _make(self, file: Found, sha256: str, key: str) -> Submitted | str | None:
+        folder, place = str(self._request.folder), self._request.folder / file.path
+        mark = {"file": file.path, "sha256": sha256}
+        name = f"{name_part(Path(file.path).stem)}-{_digest(folder, file.path, sha256)[:_NAME_DIGITS]}"
+        previous = last_finished(self._earlier_jobs(file), self._jobs) if self._request.previous_last else None
+        request = self._request.of_catalogue(place, name, previous)
         try:
             submitted = make_job(request, self._jobs, lambda _: _check_same(place, file))
         except (InputError, pa.ArrowInvalid) as error:
             _check_same(place, file)
             check_options(self._request.each)
-            if self._marks.refused(content, str(error)):
-                self._view.refused(file.path, str(error))
-                return False
-            return True
-        self._marks.taken(content, submitted.name)
-        self._view.submitted(file.path, submitted)
-        self._supply(submitted.name)
-        return True
+            return str(error) if self._commit(key + self._refused, {**mark, "reason": str(error)}) else None
+        self._commit(key + _TAKEN, {"folder": folder, **mark, "job": name})
+        return submitted
+
+    def _earlier_jobs(self, file: Found) -> list[str]:
+        """Names of the jobs of all that a file has held, the latest first."""
+        key, watched = self._key(file), self._jobs.watched
+        names = [name for name in watched.names(key) if name.endswith(_TAKEN) and not name.endswith(_REFUSED)]
+        marks = [json.loads(watched.read(f"{key}/{name}")) for name in names]
+        return [mark["job"] for mark in sorted(marks, key=lambda mark: str(mark["at"]), reverse=True)]
+
+    def _key(self, file: Found) -> str:
+        return f"files/{_digest(str(self._request.folder), file.path)[:_DIGITS]}"
+
+    def _commit(self, key: str, mark: dict[str, str]) -> bool:
+        at = datetime.now(UTC).isoformat(timespec="microseconds")
+        return self._jobs.watched.commit(key, json.dumps({**mark, "at": at}, indent=1, ensure_ascii=False).encode())
 
 
 def _sha256(place: Path) -> str:
@@ -123,83 +125,5 @@ def last_finished(names: list[str], jobs: Jobs) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class Content:
-    """What a file, by its path relative to an absolute folder, held at some time: what is taken once."""
-
-    folder: Path
-    path: str
-    sha256: str
-
-    @property
-    def job(self) -> str:
-        """The name of its job, always the same."""
-        digest = _digest(str(self.folder), self.path, self.sha256)[:_NAME_DIGITS]
-        return f"{name_part(Path(self.path).stem)}-{digest}"
-
-    @property
-    def key(self) -> str:
-        """The key of its marks, without an ending."""
-        return f"{_file_key(self.folder, self.path)}/{self.sha256[:_DIGITS]}"
-
-
-class _TakenFile(BaseModel):
-    """A mark: the file with this content became that job."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    folder: str
-    file: str
-    sha256: str
-    job: str
-    at: str
-
-
-class CatalogueMarks:
-    """Marks in the folder of jobs: what became of each content of each file. The first mark that is committed counts.
-
-    Args:
-        storage: ``_watched`` of the folder of jobs.
-        asked: what the jobs are asked to be; a refusal holds for files that are asked for in the same way.
-    """
-
-    def __init__(self, storage: Storage, asked: str) -> None:
-        self._storage = storage
-        self._asked = _digest(asked)[:_NAME_DIGITS]
-
-    def is_known(self, content: Content) -> bool:
-        """Whether it became a job, or was refused as it is asked for now."""
-        return any(map(self._storage.exists, (content.key + _TAKEN, self._refusal(content))))
-
-    def taken(self, content: Content, job: str) -> None:
-        """Its job is there."""
-        folder, at = str(content.folder), _now()
-        mark = _TakenFile(folder=folder, file=content.path, sha256=content.sha256, job=job, at=at)
-        self._storage.commit(content.key + _TAKEN, mark.model_dump_json(indent=1).encode())
-
-    def refused(self, content: Content, reason: str) -> bool:
-        """No job can be made of it; ``False`` where somebody has said so before."""
-        mark = {"file": content.path, "sha256": content.sha256, "reason": reason, "at": _now()}
-        return self._storage.commit(self._refusal(content), json.dumps(mark, indent=1, ensure_ascii=False).encode())
-
-    def jobs_of(self, folder: Path, path: str) -> list[str]:
-        """Names of the jobs of all that a file has held, the latest first."""
-        key = _file_key(folder, path)
-        names = [name for name in self._storage.names(key) if name.endswith(_TAKEN) and not name.endswith(_REFUSED)]
-        marks = [_TakenFile.model_validate_json(self._storage.read(f"{key}/{name}")) for name in names]
-        return [mark.job for mark in sorted(marks, key=lambda mark: mark.at, reverse=True)]
-
-    def _refusal(self, content: Content) -> str:
-        return f"{content.key}.{self._asked}{_REFUSED}"
-
-
-def _file_key(folder: Path, path: str) -> str:
-    return f"files/{_digest(str(folder), path)[:_DIGITS]}"
-
-
 def _digest(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -16,6 +16,9 @@ CATALOGUE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".pa
 _UNFINISHED: Final = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", "~")
 """How programs that copy or download call a file that is not whole yet."""
 
+GATHER_S: Final = 60.0
+"""How long photos wait for others that are still coming."""
+
 FIRST_PAUSE_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 60.0
 
@@ -30,15 +33,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """A file as one look saw it.
-
-    Attributes:
-        path: relative to the folder, with ``/`` between its parts.
-        kind: what it is.
-        size: bytes.
-        mtime_ns: when it was written, in nanoseconds since 1970.
-        inode: of the disk; what replaces a file has another.
-    """
+    """A file as one look saw it: its path relative to the folder, with ``/``, and what tells it from a later one."""
 
     path: str
     kind: Kind
@@ -100,20 +95,16 @@ def _found(entry: "os.DirEntry[str]", path: str) -> Found | None:
 
 def _kind(path: str) -> Kind:
     suffix = Path(path).suffix.lower()
-    if suffix in IMAGE_SUFFIXES and _is_text(path):
+    if not _is_text(path):
+        return Kind.OTHER
+    if suffix in IMAGE_SUFFIXES:
         return Kind.PHOTO
-    if suffix in CATALOGUE_SUFFIXES and "/" not in path and _is_text(path):
-        return Kind.CATALOGUE
-    return Kind.OTHER
+    return Kind.CATALOGUE if suffix in CATALOGUE_SUFFIXES and "/" not in path else Kind.OTHER
 
 
 def _is_text(path: str) -> bool:
-    """Whether a name is UTF-8, as a catalogue's cells must be."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    """Whether a name is UTF-8, as a catalogue's cells must be; other bytes appear as lone surrogates."""
+    return path == path.encode(errors="replace").decode()
 
 
 def why_left_out(file: Found) -> str:
@@ -131,51 +122,40 @@ class Settling:
 
     def __init__(self, settle_s: float) -> None:
         self._settle_s = settle_s
-        self._since: dict[str, tuple[int, int, float]] = {}
+        self._since: dict[tuple[str, int, int], float] = {}
 
     def settled(self, files: Sequence[Found], now: float) -> list[Found]:
         """The files that have not changed for ``settle_s``; a file that was gone meanwhile begins again."""
-        self._since = {file.path: (file.size, file.mtime_ns, self._same_since(file, now)) for file in files}
-        return [file for file in files if now - self._since[file.path][2] >= self._settle_s]
-
-    def _same_since(self, file: Found, now: float) -> float:
-        size, mtime_ns, since = self._since.get(file.path, (file.size, file.mtime_ns, now))
-        return since if (size, mtime_ns) == (file.size, file.mtime_ns) else now
+        seen = {(file.path, file.size, file.mtime_ns): file for file in files}
+        self._since = {key: self._since.get(key, now) for key in seen}
+        return [file for key, file in seen.items() if now - self._since[key] >= self._settle_s]
 
 
 class Gathering:
-    """Tells when photos become a job: when no more come, or the first has waited for ``longest_s``."""
+    """Tells when photos become a job: when no more come, or the first has waited for ``GATHER_S``."""
 
-    def __init__(self, longest_s: float) -> None:
-        self._longest_s = longest_s
+    def __init__(self) -> None:
         self._since: float | None = None
 
     def is_ripe(self, settled: int, unsettled: int, now: float) -> bool:
         """Whether the photos that have settled, given their number and that of the others, become a job now."""
         if settled and self._since is None:
             self._since = now
-        if settled and unsettled and now - (self._since or 0.0) < self._longest_s:
+        if settled and unsettled and now - (self._since or 0.0) < GATHER_S:
             return False
         self._since = None
         return settled > 0
-
-
-@dataclass(frozen=True)
-class _Failure:
-    reason: str
-    pause_s: float
-    until: float
 
 
 class Backoff:
     """When to try again what failed for a reason that may pass, by name."""
 
     def __init__(self) -> None:
-        self._failures: dict[str, _Failure] = {}
+        self._failures: dict[str, tuple[str, float, float]] = {}  # reason, pause, its end
 
     def may_try(self, what: str, now: float) -> bool:
         """Whether it never failed, or its pause is over."""
-        return what not in self._failures or now >= self._failures[what].until
+        return what not in self._failures or now >= self._failures[what][2]
 
     def failed(self, what: str, reason: str, now: float) -> bool:
         """Note a failure; the pause that follows is 5 s, twice as long with each failure, at most a minute.
@@ -183,10 +163,10 @@ class Backoff:
         Returns:
             Whether that is news: it failed for the first time, or for another reason than the last.
         """
-        last = self._failures.get(what)
-        pause_s = min(LONGEST_PAUSE_S, last.pause_s * 2) if last else FIRST_PAUSE_S
-        self._failures[what] = _Failure(reason, pause_s, now + pause_s)
-        return last is None or last.reason != reason
+        last_reason, last_pause_s, _ = self._failures.get(what, ("", FIRST_PAUSE_S / 2, 0.0))
+        pause_s = min(LONGEST_PAUSE_S, last_pause_s * 2)
+        self._failures[what] = (reason, pause_s, now + pause_s)
+        return reason != last_reason
 
     def succeeded(self, what: str) -> None:
         """Forget its failures."""

@@ -5,20 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, NoReturn, TypeVar
 
+from models.text import number_of
 from worker.jobs import Jobs
-from worker.queue.inbox.catalogues import CatalogueTaker
+from worker.queue.inbox.catalogues import Catalogues
 from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.files import Backoff, Found, Gathering, Kind, Settling, look_into, why_left_out
-from worker.queue.inbox.photos import PhotoTaker
-from worker.queue.inbox.request import InboxRequest
+from worker.queue.inbox.photos import PhotoLog
+from worker.queue.inbox.request import InboxRequest, make_job
 from worker.queue.options import Only
+from worker.queue.submit import Submitted
 
 __all__ = ["Inbox", "look_once", "watch_folder"]
 
 T = TypeVar("T")
-
-GATHER_S: Final = 60.0
-"""How long photos wait for others that are still coming."""
 
 _EFFORT: Final = 0.2
 """The share of the time that looking may take: a network disk with many files has others to serve."""
@@ -42,7 +41,7 @@ def look_once(inbox: "Inbox", settle_s: float) -> bool:
 
 
 class Inbox:
-    """Makes jobs of what comes into a folder.
+    """Makes jobs of what comes into a folder; ``supply`` is called with the name of each.
 
     Any number may watch one folder, and each may be killed at any moment: what is done is noted in the folder of jobs,
     where the first commit wins.
@@ -53,54 +52,74 @@ class Inbox:
 
     def __init__(self, request: InboxRequest, jobs: Jobs, view: InboxView, supply: Callable[[str], None]) -> None:
         self._request = request
+        self._jobs = jobs
         self._view = view
-        self._catalogues = CatalogueTaker(request, jobs, view, supply)
-        self._photos = PhotoTaker(request, jobs, view, supply)
+        self._supply = supply
+        self._catalogues = Catalogues(request, jobs)
+        self._photos = PhotoLog(jobs.watched, request.folder)
         self._settling = Settling(request.settle_s)
-        self._gathering = Gathering(GATHER_S)
+        self._gathering = Gathering()
         self._backoff = Backoff()
         self._left_out: set[str] = set()
-        self._unreadable: set[str] = set()
+        self._unreadable: Mapping[str, str] = {}
         self.faults = 0
 
     def look(self, now: float, *, gather: bool = True) -> None:
         """See what is in the folder, and take what has settled; ``gather`` lets photos wait for those that have not."""
         with_sub_folders = self._request.only is not Only.CATALOGUES
         found = self._try("the folder", now, lambda: look_into(self._request.folder, deep=with_sub_folders))
-        if found:
-            self._note_unreadable(found.unreadable, now)
-            self._take(found.files, now, gather=gather)
-
-    def _take(self, files: Sequence[Found], now: float, *, gather: bool) -> None:
-        new = [file for file in files if self._is_new(file)]
+        if not found:
+            return
+        self._tell_unreadable(found.unreadable)
+        new = [file for file in found.files if self._is_new(file)]
         settled = self._settling.settled(new, now)
         for file in settled:
             if file.kind is Kind.CATALOGUE:
-                if self._try(file.path, now, partial(self._catalogues.take, file)) is False:
-                    self.faults += 1
+                self._try(file.path, now, partial(self._take_catalogue, file))
             elif file.kind is Kind.OTHER and (reason := why_left_out(file)) not in self._left_out:
                 self._left_out.add(reason)
                 self._view.left_out(file.path, reason)
         photos = [file for file in settled if file.kind is Kind.PHOTO]
         coming = sum(file.kind is Kind.PHOTO for file in new) - len(photos)
         ripe = self._gathering.is_ripe(len(photos), coming if gather else 0, now)
-        if ripe or self._photos.has_unfinished:
-            self._try("photos", now, lambda: self._photos.take(photos if ripe else []))
+        if ripe or self._photos.unfinished():
+            self._try("photos", now, lambda: self._take_photos(photos if ripe else []))
 
     def _is_new(self, file: Found) -> bool:
         match file.kind:
             case Kind.CATALOGUE:
                 return self._request.only is not Only.PHOTOS and not self._catalogues.is_done(file)
             case Kind.PHOTO:
-                return self._request.only is not Only.CATALOGUES and not self._photos.is_done(file)
+                return self._request.only is not Only.CATALOGUES and not self._photos.knows(file)
         return self._request.only is None and why_left_out(file) not in self._left_out
 
-    def _note_unreadable(self, folders: Mapping[str, str], now: float) -> None:
-        for folder in self._unreadable - folders.keys():
-            self._backoff.succeeded(f"{folder}/")  # as no file is called
-        for folder, reason in folders.items():
-            self._note_failure(f"{folder}/", reason, now)
-        self._unreadable = set(folders)
+    def _take_catalogue(self, file: Found) -> None:
+        match self._catalogues.take(file):
+            case Submitted() as submitted:
+                self._made(file.path, submitted)
+            case str(reason):
+                self.faults += 1
+                self._view.refused(file.path, reason)
+
+    def _take_photos(self, photos: Sequence[Found]) -> None:
+        """Make a job of photos, and the jobs of batches that a killed process left."""
+        self._photos.add(photos)
+        for batch in self._photos.unfinished():
+            catalogue = batch.catalogue(str(self._request.folder))
+            submitted = make_job(self._request.of_photos(batch.job), self._jobs, catalogue=catalogue)
+            self._photos.finished(batch)
+            self._made(number_of(len(batch.paths), "photo"), submitted)
+
+    def _made(self, what: str, submitted: Submitted) -> None:
+        self._view.submitted(what, submitted)
+        self._supply(submitted.name)
+
+    def _tell_unreadable(self, folders: Mapping[str, str]) -> None:
+        """Each sub-folder that cannot be opened is told once, and again when it is for another reason."""
+        self.faults += len(folders)
+        for folder, reason in sorted(folders.items() - self._unreadable.items()):
+            self._view.trouble(f"{folder}/", reason)
+        self._unreadable = folders
 
     def _try(self, what: str, now: float, do: Callable[[], T]) -> T | None:
         """The answer of ``do``; ``None`` if it failed, or has to wait after an earlier failure."""
@@ -109,12 +128,10 @@ class Inbox:
         try:
             done = do()
         except Exception as error:  # noqa: BLE001 - a watch that ended would strand the folder
-            self._note_failure(what, str(error) or type(error).__name__, now)
+            self.faults += 1
+            reason = str(error) or type(error).__name__
+            if self._backoff.failed(what, reason, now):
+                self._view.trouble(what, reason)
             return None
         self._backoff.succeeded(what)
         return done
-
-    def _note_failure(self, what: str, reason: str, now: float) -> None:
-        self.faults += 1
-        if self._backoff.failed(what, reason, now):
-            self._view.trouble(what, reason)

@@ -7,8 +7,8 @@ watches reads it before adding the next one, and whoever comes after a kill make
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,15 +16,11 @@ import pyarrow as pa
 
 from models.errors import JobError
 from models.storage.storage import Storage
-from models.text import number_of
-from worker.jobs import Jobs
-from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.files import Found
-from worker.queue.inbox.request import InboxRequest, make_job
 from worker.queue.submit import name_part
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["PhotoLog", "PhotoTaker"]
+__all__ = ["Batch", "PhotoLog"]
 
 BATCH_PHOTOS: Final = 100_000
 _SCHEMA: Final = pa.schema([("image", pa.string())])
@@ -36,48 +32,6 @@ _Entry = tuple[str, int, int]
 """A photo's path, size and time of writing in nanoseconds."""
 
 
-class PhotoTaker:
-    """Puts photos that have settled into batches, and makes each batch's job, whose name ``supply`` is called with."""
-
-    def __init__(self, request: InboxRequest, jobs: Jobs, view: InboxView, supply: Callable[[str], None]) -> None:
-        self._request = request
-        self._jobs = jobs
-        self._view = view
-        self._supply = supply
-        self._log = PhotoLog(jobs.watched, request.folder)
-
-    def is_done(self, photo: Found) -> bool:
-        """Whether a photo is in a batch."""
-        return self._log.knows(photo)
-
-    @property
-    def has_unfinished(self) -> bool:
-        """Whether some batch may have no job yet."""
-        return bool(self._log.unfinished())
-
-    def take(self, photos: Sequence[Found]) -> None:
-        """Make a job of photos, and the jobs of batches that a killed process left.
-
-        Raises:
-            HangtagError, OSError: for a reason that may pass.
-        """
-        self._log.add(photos)
-        folder = self._request.folder
-        for batch in self._log.unfinished():
-            request = self._request.of(folder, batch.job, None)
-            request = replace(request, options=request.options.model_copy(update={"group_column": None}))
-            catalogue = Catalogue(str(folder), _SCHEMA, "image", str(folder), _tables(batch.paths), Counter())
-            submitted = make_job(request, self._jobs, lambda _: None, catalogue)
-            self._log.finished(batch)
-            self._view.submitted(number_of(len(batch.paths), "photo"), submitted)
-            self._supply(submitted.name)
-
-
-def _tables(paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(paths), _ARROW_ROWS):
-        yield pa.record_batch([pa.array(paths[start : start + _ARROW_ROWS], pa.string())], schema=_SCHEMA)
-
-
 @dataclass(frozen=True)
 class Batch:
     """Photos that become one job: its number in the log, its job's name, and paths relative to the folder, in order."""
@@ -85,6 +39,14 @@ class Batch:
     number: int
     job: str
     paths: tuple[str, ...]
+
+    def catalogue(self, folder: str) -> Catalogue:
+        """The rows of its job."""
+        return Catalogue(folder, _SCHEMA, "image", folder, self._tables(), Counter())
+
+    def _tables(self) -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(self.paths), _ARROW_ROWS):
+            yield pa.record_batch([pa.array(self.paths[start : start + _ARROW_ROWS], pa.string())], schema=_SCHEMA)
 
 
 class PhotoLog:
@@ -116,13 +78,13 @@ class PhotoLog:
         while left := [photo for photo in left if not self.knows(photo)]:
             entries = [(photo.path, photo.size, photo.mtime_ns) for photo in left[: self._batch_photos]]
             if self._storage.commit(self._key("json"), json.dumps(entries).encode()):
-                self._take_in(entries)
+                self._take_in(entries, done=False)
             else:
                 self._read_next(done=self._storage.exists(self._key("done")))
 
     def unfinished(self) -> list[Batch]:
         """The batches whose jobs may not be there yet, in order."""
-        return [self._unfinished[number] for number in sorted(self._unfinished)]
+        return list(self._unfinished.values())
 
     def finished(self, batch: Batch) -> None:
         """Its job is there."""
@@ -136,15 +98,14 @@ class PhotoLog:
         except (ValueError, TypeError) as error:
             msg = f"Expected a list of photos at {key} in {self._storage.place}, got {error}; bring back a copy of it."
             raise JobError(msg) from error
-        self._take_in(entries)
-        if done:
-            del self._unfinished[self._next - 1]
+        self._take_in(entries, done=done)
 
-    def _take_in(self, entries: list[_Entry]) -> None:
+    def _take_in(self, entries: list[_Entry], *, done: bool) -> None:
         self._known.update(map(_digest, entries))
         named = hashlib.sha256(json.dumps([str(self._folder), entries]).encode()).hexdigest()[:_DIGITS]
         job = f"{name_part(self._folder.stem)}-{named}"
-        self._unfinished[self._next] = Batch(self._next, job, tuple(path for path, _, _ in entries))
+        if not done:
+            self._unfinished[self._next] = Batch(self._next, job, tuple(path for path, _, _ in entries))
         self._next += 1
 
     def _key(self, ending: str, number: int | None = None) -> str:

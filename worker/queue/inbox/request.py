@@ -13,16 +13,15 @@ from worker.model import verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.places import checked_root, is_url
 from worker.queue.options import Only
-from worker.queue.submit import SubmitRequest, Submitted, submit
+from worker.queue.submit import Submitted, submit
+from worker.request import SubmitRequest
 from worker.sources.catalogue import Catalogue
 from worker.sources.text_file import check_encoding
 
-__all__ = ["InboxRequest", "check_options", "make_job", "watched"]
+__all__ = ["EVERY_S", "SETTLE_S", "InboxRequest", "check_options", "make_job"]
 
 SETTLE_S: Final = 5.0
 EVERY_S: Final = 2.0
-_LAST: Final = "last"
-"""As ``--previous``: the last finished job of the same file."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,9 @@ class InboxRequest:
     Attributes:
         folder: an absolute path.
         each: what each job is asked to be; its source and its name are filled in.
-        settle_s: how long a file must stay the same before it is taken.
-        every_s: how long to pause between looks.
-        only: which files become jobs; both kinds where nothing is said.
-        previous_last: whether each job of a file takes over what the last finished one of that file knows.
+        settle_s: seconds that a file must stay the same before it is taken.
+        every_s: seconds between looks.
+        only: the kind of files that become jobs. Default: both.
     """
 
     folder: Path
@@ -43,13 +41,16 @@ class InboxRequest:
     settle_s: float = SETTLE_S
     every_s: float = EVERY_S
     only: Only | None = None
-    previous_last: bool = False
 
-    def of(self, source: Path, name: str, previous: str | None) -> SubmitRequest:
-        """The request for one job; only text files have an encoding."""
-        encoding = None if source.suffix.lower() == ".parquet" else self.each.encoding
-        previous = previous or self.each.previous
-        return replace(self.each, source=source, name=name, previous=previous, encoding=encoding)
+    @property
+    def previous_last(self) -> bool:
+        """Whether each job of a file takes over what the last finished one of that file knows."""
+        return self.each.previous == "last"
+
+    @property
+    def previous(self) -> str | None:
+        """The one job that all jobs take over from, if it is named."""
+        return None if self.previous_last else self.each.previous
 
     @property
     def asked(self) -> str:
@@ -58,20 +59,15 @@ class InboxRequest:
         options = (each.options.prefix, each.options.group_column)
         return json.dumps([each.image_column, str(each.image_root), each.encoding, *options])
 
+    def of_catalogue(self, source: Path, name: str, previous: str | None) -> SubmitRequest:
+        """The request for a file's job; only text files have an encoding."""
+        encoding = None if source.suffix.lower() == ".parquet" else self.each.encoding
+        return replace(self.each, source=source, name=name, previous=previous or self.previous, encoding=encoding)
 
-def watched(
-    folder: Path, each: SubmitRequest, only: Only | None, settle_s: float | None, every_s: float | None
-) -> InboxRequest:
-    """The request of a person, who may say ``last`` for the previous job; None stands for the default."""
-    last = each.previous == _LAST
-    return InboxRequest(
-        folder=folder.resolve(),
-        each=replace(each, previous=None if last else each.previous),
-        settle_s=SETTLE_S if settle_s is None else settle_s,
-        every_s=EVERY_S if every_s is None else every_s,
-        only=only,
-        previous_last=last,
-    )
+    def of_photos(self, name: str) -> SubmitRequest:
+        """The request for a job of photos, which have no column of products."""
+        options = self.each.options.model_copy(update={"group_column": None})
+        return replace(self.each, source=self.folder, name=name, previous=self.previous, options=options)
 
 
 def check_options(each: SubmitRequest) -> None:
@@ -95,7 +91,10 @@ def check_options(each: SubmitRequest) -> None:
 
 
 def make_job(
-    request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None], catalogue: Catalogue | None = None
+    request: SubmitRequest,
+    jobs: Jobs,
+    on_rows: Callable[[int], None] = lambda _: None,
+    catalogue: Catalogue | None = None,
 ) -> Submitted:
     """Submit, unless the job is there: its name says what it is made of, and somebody else may be making it now.
 

@@ -7,9 +7,8 @@ import pytest
 import redis
 
 from worker.jobs import Jobs
-from worker.queue.app import CeleryPublisher, make_app
 from worker.queue.private_redis import PrivateRedis
-from worker.queue.reconciler import Publisher, Reconciler
+from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
 
@@ -52,19 +51,14 @@ def away(tmp_path: Path, jobs: Jobs) -> QueueSettings:
 
 
 @pytest.fixture
-def sent() -> Recorder:
+def sent(settings: QueueSettings) -> Iterator[Recorder]:
     """Nobody gets these messages."""
-    return Recorder()
+    recorder = Recorder(connect(settings))
+    yield recorder
+    recorder.close()
 
 
 @pytest.fixture
-def reconciler(jobs: Jobs, state: RedisState, sent: Recorder) -> Reconciler:
+def reconciler(jobs: Jobs, sent: Recorder) -> Reconciler:
     """Sends to the recorder."""
-    return Reconciler(jobs, state, sent)
-
-
-@pytest.fixture
-def queue(settings: QueueSettings) -> Iterator[Publisher]:
-    """Publishes for real."""
-    with make_app(settings) as app:
-        yield CeleryPublisher(app)
+    return Reconciler(jobs, sent)

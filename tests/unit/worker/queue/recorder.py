@@ -1,37 +1,36 @@
 """What the tests of the reconciler share: who takes its messages, and how time goes by in Redis."""
 
-from dataclasses import dataclass, field
-
 import redis
 
 from worker.priority import Priority
-from worker.queue.messages import QUEUES, parse_message
+from worker.queue.messages import FINISH, QUEUES, parse_message
 from worker.queue.redis_state import RedisState
 
 __all__ = ["Recorder", "a_moment_later", "next_second", "waiting"]
 
 
-@dataclass
-class Recorder:
-    """A publisher whose messages nobody gets: as if a worker had taken each at once."""
+class Recorder(RedisState):
+    """Its messages are nowhere: as if a worker had taken each at once."""
 
-    chunks: list[tuple[str, int]] = field(default_factory=list)
-    finishes: list[str] = field(default_factory=list)
+    def __init__(self, client: redis.Redis) -> None:
+        super().__init__(client)
+        self.sent: list[tuple[str, int]] = []
 
-    def send_chunk(self, job: str, chunk: int, priority: Priority) -> None:
-        self.chunks.append((job, chunk))
-
-    def send_finish(self, job: str, priority: Priority) -> None:
-        self.finishes.append(job)
+    def send(self, job: str, chunk: int, priority: Priority) -> None:
+        self.sent.append((job, chunk))
 
     def numbers(self, job: str = "job") -> list[int]:
-        return [chunk for name, chunk in self.chunks if name == job]
+        return [chunk for name, chunk in self.sent if name == job]
+
+    @property
+    def finishes(self) -> list[str]:
+        return [name for name, chunk in self.sent if chunk == FINISH]
 
 
-def waiting(state: RedisState, priority: Priority = Priority.NORMAL) -> list[int | None]:
+def waiting(state: RedisState, priority: Priority = Priority.NORMAL) -> list[int]:
     """The chunks in a queue, in the order in which workers take them."""
     messages = [parse_message(text) for text in reversed(state.queued(QUEUES[priority]))]
-    return [message.chunk for message in messages if message]
+    return [message[1] for message in messages if message]
 
 
 def next_second(client: redis.Redis) -> None:

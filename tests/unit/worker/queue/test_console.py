@@ -1,9 +1,14 @@
+from dataclasses import replace
 from io import StringIO
 
+import pytest
+import redis
 from rich.console import Console
 
 from worker.jobs import Jobs
-from worker.queue.console import read_rows
+from worker.owner import Owner
+from worker.queue.console import print_job, read_rows
+from worker.queue.redis_state import Presence, RedisState
 
 
 def test_one_job_that_cannot_be_read_hides_no_other(jobs: Jobs, paper_job) -> None:
@@ -16,3 +21,16 @@ def test_one_job_that_cannot_be_read_hides_no_other(jobs: Jobs, paper_job) -> No
     assert [name for name, _, _ in rows] == ["c"]
     assert "a: receipt.json" in said.getvalue()
     assert "b: " in said.getvalue()
+
+
+def test_what_others_write_to_redis_does_nothing_to_a_terminal(
+    state: RedisState, client: redis.Redis, paper_job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "no \x1b]0;folder\x07 at all"
+    client.set("hangtag:trouble:job:shop\x1b[2J", evil)
+    state.announce(Presence(replace(Owner.this(), host=evil), 2, evil, evil, "cafe"))
+    print_job("job", paper_job(1), state, as_json=False)
+    said = capsys.readouterr().out
+    assert "\x1b]" not in said
+    assert "\x1b[2J" not in said
+    assert said.count(r"no \x1b]0;folder\x07 at all") == 3

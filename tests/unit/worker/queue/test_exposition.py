@@ -2,13 +2,13 @@ import math
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from importlib.metadata import version
 from threading import Lock
 from urllib.request import urlopen
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from models.errors import ImageFault, InputError
 from tests.until import until
@@ -16,9 +16,8 @@ from worker.finish import finish_job
 from worker.job import CANCELLED, ModelPin
 from worker.jobs import Jobs
 from worker.priority import Priority
-from worker.queue.exposition import JobFigures, MetricsServer, Overview, OverviewReader, WorkerCollector, check_port
+from worker.queue.exposition import JobFigures, MetricsServer, Overview, OverviewReader, check_port, worker_metrics
 from worker.queue.metrics import Metrics
-from worker.queue.reconciler import Publisher
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.results import PhotoWork, Status, part_key
@@ -38,8 +37,12 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 
 
 def scrape(metrics: Metrics, overview: Overview | None) -> dict[tuple[str, ...], float]:
+    class Scraped(Collector):
+        def collect(self) -> Iterator[Metric]:
+            return worker_metrics(metrics, 2, "0.1.0", overview)
+
     registry = CollectorRegistry()
-    registry.register(WorkerCollector(metrics, 2, lambda: overview))
+    registry.register(Scraped())
     return samples(generate_latest(registry).decode())
 
 
@@ -64,7 +67,7 @@ def test_a_worker_tells_what_it_has_done() -> None:
     assert found["hangtag_images_total", "timeout", "failed"] == 1
     assert found["hangtag_photos_total", "decoded"] == 9
     assert found["hangtag_chunks_total", "done"] == 1
-    assert found["hangtag_worker_info", version("hangtag")] == 1
+    assert found["hangtag_worker_info", "0.1.0"] == 1
     assert found["hangtag_slots",] == 2
 
 
@@ -134,10 +137,10 @@ def seen(reader: OverviewReader) -> list[tuple[str, int, int, int]]:
     return [(job.name, job.rows, job.done, job.failed) for job in reader.read().jobs]
 
 
-def test_what_waits_is_counted(reader: OverviewReader, queue: Publisher) -> None:
-    queue.send_chunk("spring", 1, Priority.HIGH)
-    queue.send_chunk("spring", 2, Priority.HIGH)
-    queue.send_chunk("autumn", 1, Priority.LOW)
+def test_what_waits_is_counted(reader: OverviewReader, state: RedisState) -> None:
+    state.send("spring", 1, Priority.HIGH)
+    state.send("spring", 2, Priority.HIGH)
+    state.send("autumn", 1, Priority.LOW)
     overview = reader.read()
     assert overview.redis_up
     assert overview.waiting == {"hangtag.1.high": 2, "hangtag.2.normal": 0, "hangtag.3.low": 1}

@@ -6,10 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from worker.priority import Priority
-from worker.queue.app import CeleryPublisher, make_app
-from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Message, parse_message, read_call
+from worker.queue.messages import CHUNK_TASK, FINISH, FINISH_TASK, QUEUES, parse_message, read_call
 from worker.queue.redis_state import RedisState
-from worker.queue.settings import QueueSettings
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -47,14 +45,14 @@ def test_no_bytes_bring_it_down(text: bytes) -> None:
 @given(ENVELOPES | JSON)
 def test_no_json_brings_it_down(envelope: object) -> None:
     message = parse_message(json.dumps(envelope))
-    assert message is None or isinstance(message.job, str)
+    assert message is None or isinstance(message[0], str)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (message_of(CHUNK_TASK, ["spring", 17]), Message(CHUNK_TASK, "spring", 17)),
-        (message_of(FINISH_TASK, ["spring"]), Message(FINISH_TASK, "spring", None)),
+        (message_of(CHUNK_TASK, ["spring", 17]), ("spring", 17)),
+        (message_of(FINISH_TASK, ["spring"]), ("spring", FINISH)),
         (message_of("other", ["spring", 17]), None),
         (message_of(CHUNK_TASK, []), None),
         *((message_of(CHUNK_TASK, ["spring", chunk]), None) for chunk in (-1, True, 1.0, "17", None, 1 << 40)),
@@ -62,7 +60,7 @@ def test_no_json_brings_it_down(envelope: object) -> None:
         (message_of(FINISH_TASK, ["../x"]), None),
     ],
 )
-def test_the_task_and_its_arguments_are_read(text: str, message: Message | None) -> None:
+def test_the_task_and_its_arguments_are_read(text: str, message: tuple[str, int] | None) -> None:
     assert parse_message(text) == message
     assert parse_message(text.encode()) == message
 
@@ -74,12 +72,11 @@ def test_of_a_message_only_its_task_and_arguments_are_handed_on(envelope: object
 
 
 @pytest.mark.parametrize("priority", Priority)
-def test_what_celery_sends_is_read(settings: QueueSettings, state: RedisState, priority: Priority) -> None:
-    with make_app(settings) as app:
-        CeleryPublisher(app).send_chunk("spring", 17, priority)
-        CeleryPublisher(app).send_finish("spring", priority)
+def test_what_is_sent_is_read(state: RedisState, priority: Priority) -> None:
+    state.send("spring", 17, priority)
+    state.send("spring", FINISH, priority)
     waiting = [parse_message(text) for text in state.queued(QUEUES[priority])]
-    assert waiting == [Message(FINISH_TASK, "spring", None), Message(CHUNK_TASK, "spring", 17)]
+    assert waiting == [("spring", FINISH), ("spring", 17)]
     assert not [text for other in Priority if other != priority for text in state.queued(QUEUES[other])]
 
 

@@ -62,10 +62,8 @@ def test_a_chunk_that_is_done_counts_its_rows_and_its_photos() -> None:
 
 def test_other_ends_of_a_chunk_are_counted() -> None:
     metrics = Metrics()
-    metrics.chunk_failed()
-    metrics.chunk_failed()
-    metrics.chunk_given_up()
-    metrics.process_died()
+    for family, *labels in ((CHUNKS, "failed"), (CHUNKS, "failed"), (CHUNKS, "given_up"), (DIED,)):
+        metrics.count(family, *labels)
     assert counted(metrics) == {(CHUNKS.name, "failed"): 2, (CHUNKS.name, "given_up"): 1, (DIED.name,): 1}
 
 

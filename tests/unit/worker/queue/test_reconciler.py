@@ -13,7 +13,7 @@ from worker.jobs import Jobs
 from worker.owner import Owner
 from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, parse_message
-from worker.queue.reconciler import MIN_WINDOW, WINDOW_PER_SLOT, Publisher, Reconciler
+from worker.queue.reconciler import MIN_WINDOW, WINDOW_PER_SLOT, Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.settings import QueueSettings
 
@@ -21,9 +21,9 @@ from .recorder import Recorder, a_moment_later, next_second, waiting
 
 
 @pytest.fixture
-def publishing(jobs: Jobs, state: RedisState, queue: Publisher) -> Reconciler:
+def publishing(jobs: Jobs, state: RedisState) -> Reconciler:
     """Its messages wait in Redis."""
-    return Reconciler(jobs, state, queue)
+    return Reconciler(jobs, state)
 
 
 @pytest.mark.parametrize("priority", Priority)
@@ -39,18 +39,18 @@ def test_a_chunk_that_has_a_part_is_not_queued(reconciler: Reconciler, sent: Rec
     assert sent.numbers() == [0, 2, 3]
 
 
-def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, state: RedisState, paper_job, commit_part) -> None:
+def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, client: redis.Redis, paper_job, commit_part) -> None:
     """The list of missing chunks may be old by the time its end is reached."""
     job = paper_job(5)
 
     class Late(Recorder):
-        def send_chunk(self, job_name: str, chunk: int, priority: Priority) -> None:
+        def send(self, job_name: str, chunk: int, priority: Priority) -> None:
             if chunk == 0:
                 commit_part(job, 3)
-            super().send_chunk(job_name, chunk, priority)
+            super().send(job_name, chunk, priority)
 
-    late = Late()
-    Reconciler(jobs, state, late).tick()
+    late = Late(client)
+    Reconciler(jobs, late).tick()
     assert late.numbers() == [0, 1, 2, 4]
 
 
@@ -71,7 +71,7 @@ def test_leases_are_looked_up_in_every_block(jobs, state, sent, paper_job, livin
     paper_job(80)
     state.announce(Presence(Owner.this(), 8, "0.1.0", "/srv/jobs", "cafe"))
     state.take_lease("job", 70, living_process)
-    assert Reconciler(jobs, state, sent).tick() == 79
+    assert Reconciler(jobs, sent).tick() == 79
     assert 70 not in sent.numbers()
 
 
@@ -96,7 +96,7 @@ def test_a_message_that_is_lost_is_sent_again(publishing, state, client, paper_j
     lost = [parse_message(text) for text in client.rpop(QUEUES[Priority.NORMAL], 2)]
     a_moment_later(client)
     assert publishing.tick() == 2
-    assert waiting(state) == [2, 3, 4, *(message.chunk for message in lost if message)]
+    assert waiting(state) == [2, 3, 4, *(message[1] for message in lost if message)]
 
 
 def test_after_a_flush_every_missing_chunk_is_queued_again(
@@ -126,18 +126,18 @@ def test_no_more_than_a_window_of_chunks_waits(publishing, state, client, paper_
     assert waiting(state) == list(range(3, window + 3))
 
 
-def test_the_window_is_each_jobs_own(jobs, state, sent, queue, paper_job) -> None:
+def test_the_window_is_each_jobs_own(jobs, publishing, sent, paper_job) -> None:
     paper_job(100, name="long")
-    Reconciler(jobs, state, queue).supply("long")
+    publishing.supply("long")
     paper_job(3, name="short")
-    assert Reconciler(jobs, state, sent).tick() == 3
+    assert Reconciler(jobs, sent).tick() == 3
     assert sent.numbers("short") == [0, 1, 2]
 
 
-def test_what_is_waiting_for_another_job_does_not_count(jobs, state, sent, queue, paper_job) -> None:
+def test_what_is_waiting_for_another_job_does_not_count(jobs, state, sent, paper_job) -> None:
     paper_job(3)
-    queue.send_chunk("another", 1, Priority.NORMAL)
-    Reconciler(jobs, state, sent).tick()
+    state.send("another", 1, Priority.NORMAL)
+    Reconciler(jobs, sent).tick()
     assert sent.numbers() == [0, 1, 2]
 
 
@@ -152,24 +152,24 @@ def test_of_two_reconcilers_at_once_each_chunk_is_queued_by_one(jobs: Jobs, sett
     """Both look at the job before either has sent anything; the recorders hide what waits."""
     paper_job(30)
     at_once = Barrier(2)
-    ledgers, recorders = [RedisState(connect(settings)) for _ in range(2)], [Recorder(), Recorder()]
+    recorders = [Recorder(connect(settings)) for _ in range(2)]
 
     def supply(number: int) -> int:
-        reconciler = Reconciler(jobs, ledgers[number], recorders[number])
+        reconciler = Reconciler(jobs, recorders[number])
         at_once.wait()
         return reconciler.supply("job")
 
     with ThreadPoolExecutor(2) as pool:
         counts = list(pool.map(supply, range(2)))
-    for state in ledgers:
-        state.close()
+    for recorder in recorders:
+        recorder.close()
     assert sum(counts) == 30
     assert sorted(recorders[0].numbers() + recorders[1].numbers()) == list(range(30))
 
 
 def test_one_reconciler_a_second_does_the_work(jobs, state, client, sent, paper_job) -> None:
     paper_job(5)
-    one, other = Reconciler(jobs, state, sent), Reconciler(jobs, state, sent)
+    one, other = Reconciler(jobs, sent), Reconciler(jobs, sent)
     assert one.tick() == 5
     a_moment_later(client)
     assert one.tick() == 5
@@ -193,7 +193,7 @@ def test_a_finished_job_is_left_alone(reconciler: Reconciler, sent: Recorder, pa
     commit_part(job, 0, 1)
     finish_job(job)
     assert reconciler.tick() == 0
-    assert (sent.chunks, sent.finishes) == ([], [])
+    assert sent.sent == []
 
 
 def test_a_folder_without_a_job_is_left_alone(jobs: Jobs, reconciler: Reconciler, paper_job) -> None:
@@ -214,7 +214,7 @@ def test_the_end_is_queued_once_when_all_chunks_are_done(
     assert publishing.supply("job") == 1
     a_moment_later(client)
     assert publishing.supply("job") == 0
-    assert waiting(state, Priority.HIGH) == [None]
+    assert waiting(state, Priority.HIGH) == [FINISH]
 
 
 def test_the_end_is_not_queued_while_somebody_merges(
@@ -293,10 +293,10 @@ def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(reconciler, state, cli
 
 
 def test_a_job_with_setbacks_whose_chunks_still_wait_gets_no_trial(
-    publishing: Reconciler, state: RedisState, client: redis.Redis, queue: Publisher, paper_job
+    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job
 ) -> None:
     paper_job(3, name="job")
-    queue.send_chunk("job", 0, Priority.NORMAL)
+    state.send("job", 0, Priority.NORMAL)
     state.report_trouble("job", "shop-7", "no folder")
     publishing.tick()
     assert waiting(state) == [0]

@@ -24,9 +24,10 @@ from worker.queue.metrics import CHUNKS, IMAGES, Metrics
 from worker.queue.redis_state import RedisState
 from worker.queue.runner import JobTools, Runner
 from worker.queue.settings import QueueSettings
-from worker.queue.submit import SubmitRequest, submit
+from worker.queue.submit import submit
 from worker.queue.worker_state import BusyProcesses
 from worker.receipt import finished_receipt
+from worker.request import SubmitRequest
 from worker.results import part_key
 
 NewJob = Callable[..., Job]
@@ -140,7 +141,7 @@ def test_without_redis_the_work_is_done(away: QueueSettings, new_job: NewJob) ->
     job = new_job()
     runner = Runner(away, BusyProcesses(), Metrics())
     runner.label_chunk("job", 0)
-    runner.finish_job("job")
+    runner.run_finish_process("job")
     assert finished_receipt(job)
 
 
@@ -233,12 +234,12 @@ def test_a_name_that_no_job_can_have_is_harmless(runner: Runner, state: RedisSta
 def test_a_job_is_merged_once(runner: Runner, client: redis.Redis, new_job: NewJob) -> None:
     job = new_job()
     runner.label_chunk("job", 0)
-    runner.finish_job("job")
+    runner.run_finish_process("job")
     receipt = finished_receipt(job)
     assert receipt
     assert pq.read_metadata(job.storage.source(RESULT_FILE)).num_rows == 8
     (job.storage.root / RESULT_FILE).unlink()
-    runner.finish_job("job")
+    runner.run_finish_process("job")
     assert finished_receipt(job) == receipt
     assert not job.storage.exists(RESULT_FILE)
     assert not client.keys("hangtag:*")
@@ -249,7 +250,7 @@ def test_a_job_that_cannot_be_merged_is_told(
 ) -> None:
     job = new_job()
     job.storage.commit(part_key(0), b"no part")
-    runner.finish_job("job")
+    runner.run_finish_process("job")
     assert finished_receipt(job) is None
     assert "parts/000000.r0.parquet" in "".join(state.trouble("job").values())
     assert client.exists(f"hangtag:sent:job:{FINISH}")
@@ -263,7 +264,7 @@ def test_a_job_that_is_not_to_be_merged_yet_is_left_alone(
     if cancelled:
         runner.label_chunk("job", 0)
         job.storage.commit(CANCELLED, b"")
-    runner.finish_job("job")
+    runner.run_finish_process("job")
     assert finished_receipt(job) is None
     assert not client.keys("hangtag:*")
 
@@ -274,7 +275,7 @@ def test_a_job_that_another_process_merges_is_left_to_it(
     job = new_job()
     runner.label_chunk("job", 0)
     state.take_lease("job", FINISH, living_process)
-    runner.finish_job("job")
+    runner.run_finish_process("job")
     assert finished_receipt(job) is None
 
 

@@ -15,7 +15,8 @@ from worker.job import JobOptions
 from worker.jobs import Jobs, check_name
 from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
-from worker.queue.submit import CHUNK_ROWS, SubmitRequest, chunk_rows, new_name, submit
+from worker.queue.submit import CHUNK_ROWS, chunk_rows, new_name, submit
+from worker.request import SubmitRequest
 
 ROWS = 600
 

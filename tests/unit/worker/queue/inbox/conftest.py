@@ -4,7 +4,7 @@ import pytest
 
 from worker.job import JobOptions
 from worker.queue.inbox.request import InboxRequest
-from worker.queue.submit import SubmitRequest
+from worker.request import SubmitRequest
 
 from .watched_place import Watched
 

@@ -6,7 +6,7 @@ from worker.queue.inbox.inbox import Inbox
 
 from .watched_place import Fate, KilledError, MortalStorage, Watched, rows_of
 
-STEPS = 22
+STEPS = 11
 EACH_ONCE = {"a.jpg": 1, "1.png": 1, "cam/2.png": 1}
 
 
@@ -63,7 +63,7 @@ def test_a_watch_that_is_overtaken_at_any_step_doubles_nothing(place: Watched, s
 def test_a_file_that_is_replaced_while_it_is_read_becomes_no_job_of_mixed_rows(place: Watched) -> None:
     rows = 70_000
     place.list("big.csv", *(f"old-{row}.jpg" for row in range(rows)))
-    inbox = place.inbox(MortalStorage(place.root / "jobs", Fate(6, lambda: place.list("big.csv", "new.jpg"))))
+    inbox = place.inbox(MortalStorage(place.root / "jobs", Fate(3, lambda: place.list("big.csv", "new.jpg"))))
     place.settle(inbox)
     assert place.jobs.storage(next(iter(place.jobs.names()))).names("rows"), "it was read half"
     assert not rows_of(place.jobs)

@@ -121,14 +121,14 @@ def test_what_is_taken_was_the_same_for_long_enough(looks: list[tuple[float, int
 
 def test_a_new_wait_begins_when_photos_were_taken_or_went_away() -> None:
     for taken in (True, False):
-        gathering = Gathering(60.0)
+        gathering = Gathering()
         assert not gathering.is_ripe(settled=1, unsettled=1, now=0.0)
         assert gathering.is_ripe(settled=1 if taken else 0, unsettled=0, now=50.0) is taken
         assert not gathering.is_ripe(settled=1, unsettled=1, now=61.0)
 
 
 def test_nothing_is_never_ripe() -> None:
-    assert not Gathering(0.0).is_ripe(settled=0, unsettled=0, now=9.0)
+    assert not Gathering().is_ripe(settled=0, unsettled=0, now=9.0)
 
 
 def test_pauses_grow_to_a_minute() -> None:
