@@ -26,8 +26,7 @@ class Owner:
     Attributes:
         host: the machine's name, for people.
         machine: what tells machines, their boots and their containers apart: process numbers mean something within one.
-        pid: process number.
-        started: when the process started, in clock ticks since the machine did: process numbers are used again.
+        started: clock ticks from the machine's start to the process's: process numbers are used again.
     """
 
     host: str

@@ -48,12 +48,7 @@ def is_elsewhere(cell: str) -> bool:
 def cell_texts(
     column: pa.Array | pa.ChunkedArray, errors: Literal["backslashreplace", "surrogateescape"] = "backslashreplace"
 ) -> list[str | None]:
-    """The cells of an image column, of whose bytes nobody has promised that they are UTF-8.
-
-    Args:
-        column: of text, which Parquet may fill with any bytes.
-        errors: what becomes of those that are no text, as in ``bytes.decode``.
-    """
+    """The cells of an image column, which Parquet may fill with any bytes; ``errors`` is as in ``bytes.decode``."""
     text = column.cast(pa.string())
     try:
         cells: list[str | None] = text.to_pylist()

@@ -91,11 +91,8 @@ def log_cycle(
 def point_aliases(uri: str, name: str, aliases: Mapping[str, int | None]) -> None:
     """Let a model's aliases mean the versions in MLflow that they mean in Hangtag's registry.
 
-    Args:
-        uri: of the server.
-        name: of the model.
-        aliases: alias → Hangtag's version; none takes it away. So does one that MLflow has not been told of: an alias
-            that means another version than here is worse than none.
+    ``aliases`` is alias → Hangtag's version; ``None`` takes it away. So does one that MLflow has not been told of: an
+    alias that means another version than here is worse than none.
 
     Raises:
         MissingExtraError: MLflow's client is not installed.
@@ -109,11 +106,8 @@ def point_aliases(uri: str, name: str, aliases: Mapping[str, int | None]) -> Non
 def mlflow_client(uri: str) -> "Iterator[MlflowClient]":
     """A client of a tracking server, which holds its registry, too.
 
-    The environment is changed for as long as it is open: MLflow takes its settings from there, and a user and a
-    password, too, so that the URI which it is given, prints and logs has none.
-
-    Args:
-        uri: such as ``http://mlflow:5000``; it may hold a user and a password.
+    ``uri`` may hold a user and a password. As long as it is open they are in the environment, where MLflow looks for
+    them and for its settings, so that the URI that MLflow prints and logs has none.
 
     Raises:
         InputError: there is no URI.
@@ -200,10 +194,10 @@ class _Entry:
         """What was asked of the training."""
         args = _read_json(self.run, "args.json")
         asked = {key: value for key, value in args.items() if key not in _NOT_ASKED}
-        preprocess = {f"preprocess/{key}": value for key, value in args.get("preprocess", {}).items()}
-        classes = {"classes": len(args["classes"])} if "classes" in args else {}
-        given = {key: value for key, value in {**asked, **preprocess, **classes}.items() if value is not None}
-        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+        asked |= {f"preprocess/{key}": value for key, value in args.get("preprocess", {}).items()}
+        if "classes" in args:
+            asked["classes"] = len(args["classes"])
+        return {k: v if isinstance(v, str) else json.dumps(v) for k, v in asked.items() if v is not None}
 
     def metrics(self) -> Iterator[_Metric]:
         """The training's curves and what it came to, without figures of single classes; and how the models compare."""
@@ -259,21 +253,20 @@ def _log(uri: str, experiment: str, entry: _Entry, aliases: Mapping[str, int | N
         run = _run(client, _experiment_id(client, experiment), entry, identity)
         _register(client, run, entry, identity)
         _point(client, entry.name, aliases)
-        run_id: str = run.info.run_id
-        return run_id
+        return str(run.info.run_id)
 
 
 def _experiment_id(client: "MlflowClient", name: str) -> str:
     from mlflow import MlflowException
 
-    if found := client.get_experiment_by_name(name):
-        return str(found.experiment_id)
-    try:
-        return str(client.create_experiment(name))
-    except MlflowException as error:
-        if error.error_code != _EXISTS or (found := client.get_experiment_by_name(name)) is None:
-            raise
-        return str(found.experiment_id)  # somebody was quicker
+    found = client.get_experiment_by_name(name)
+    if not found:
+        try:
+            return str(client.create_experiment(name))
+        except MlflowException as error:  # if somebody was quicker, it is there
+            if error.error_code != _EXISTS or (found := client.get_experiment_by_name(name)) is None:
+                raise
+    return str(found.experiment_id)
 
 
 def _run(client: "MlflowClient", experiment_id: str, entry: _Entry, identity: Mapping[str, str]) -> "Run":

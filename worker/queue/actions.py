@@ -37,20 +37,16 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
     with open_control(settings) as control:
         control.check_redis()
         submitted = _submit_with_progress(request, control)
-        spec, model = submitted.job.spec, submitted.model
         if as_json:
-            record = {"job": submitted.name, "new": submitted.new, "folder": submitted.job.storage.place}
-            taken = {"model": model.said} if model else {}
-            Console().print_json(data={**record, "rows": spec.rows, "chunks": spec.chunks, **taken})
+            Console().print_json(data=submitted.record)
         else:
             what = "Submitted" if submitted.new else "Was submitted before"
-            size = f"{number_of(spec.rows, 'row')} in {number_of(spec.chunks, 'chunk')}"
-            Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
-            for words in (model.words if model else "", submitted.column_words, submitted.carried):
-                if words:
-                    _say(words)
+            Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {submitted.size}")
+            model = submitted.model
+            for words in filter(None, (model.words if model else None, submitted.column_words, submitted.carried)):
+                _say(words)
             _say(f"Watch it with: {_command('watch', submitted.name, settings)}")
-        say_rule(spec.model, Console(stderr=True))
+        say_rule(submitted.job.spec.model, Console(stderr=True))
         _supply(control, submitted.name)
 
 

@@ -13,7 +13,7 @@ from worker.job import Job
 from worker.jobs import Jobs
 from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.connection import redis_expected
-from worker.queue.leases import held_lease
+from worker.queue.leases import HeldLeases
 from worker.queue.messages import FINISH
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import Presence, RedisError, RedisState, connect
@@ -82,8 +82,8 @@ def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, Si
         if progress.state in {JobState.FINISHED, JobState.CANCELLED}:
             return progress
         if progress.state is JobState.MERGING and all(worker.jobs_id != jobs_id for worker in situation.workers):
-            with held_lease(control.state, name, FINISH) as held:
-                if held:
+            with HeldLeases(control.state, name) as leases:
+                if leases.take(FINISH):
                     finish_job(job)
                     continue
         time.sleep(PERIOD_S)

@@ -2,8 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from threading import Event, Thread
 from typing import Final, Self
 
@@ -13,7 +12,7 @@ from worker.owner import Owner
 from worker.queue.redis_state import RedisError, RedisState
 from worker.queue.worker_state import BusyProcesses
 
-__all__ = ["ExtraChunks", "HeldLeases", "held_lease"]
+__all__ = ["ExtraChunks", "HeldLeases"]
 
 RENEW_S: Final = 3.0
 
@@ -79,17 +78,6 @@ class HeldLeases:
                 for chunk in chunks:
                     if chunk not in self._held:  # it was given back at this moment
                         self._redis.end_lease(self._job, chunk, self._owner)
-
-
-@contextmanager
-def held_lease(state: RedisState, job: str, chunk: int) -> Iterator[bool]:
-    """Hold the lease of one chunk for as long as the block runs.
-
-    Yields:
-        ``False`` when another process, not known to be dead, holds it.
-    """
-    with HeldLeases(state, job) as leases:
-        yield leases.take(chunk)
 
 
 class ExtraChunks:

@@ -26,7 +26,7 @@ from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forg
 from worker.labelling.labeller import Guard, Labeller, run_chunks
 from worker.model import load_pinned
 from worker.photos.source import Photos, photos_of
-from worker.queue.leases import ExtraChunks, HeldLeases, held_lease
+from worker.queue.leases import ExtraChunks, HeldLeases
 from worker.queue.messages import FINISH
 from worker.queue.metrics import CHUNKS, DROPPED, Metrics
 from worker.queue.redis_state import RedisError, RedisState, connect
@@ -121,8 +121,8 @@ class Runner:
 
     def run_finish_process(self, job: str) -> None:
         """Finish a job whose chunks are all done, in a process of its own: its memory goes when it ends."""
-        with self._busy.taken(), self._reported(job, FINISH), held_lease(self._redis, job, FINISH) as held:
-            if not held:
+        with self._busy.taken(), self._reported(job, FINISH), HeldLeases(self._redis, job) as leases:
+            if not leases.take(FINISH):
                 return
             command = python_command("worker.finish", self._settings.jobs, job)
             done = subprocess.run(command, env=python_environment(), capture_output=True, text=True, check=False)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from models.errors import InputError, JobError
 from models.reference import ModelReference, resolve_model
+from models.text import number_of
 from worker.earlier.previous import carry_over, check_done, terms_of
 from worker.job import Job
 from worker.job_writer import create_job, job_digest
@@ -45,6 +46,18 @@ class Submitted:
     carried: str = ""
     model: ModelReference | None = None
     column_words: str = ""
+
+    @property
+    def record(self) -> dict[str, object]:
+        """For machines."""
+        spec, model = self.job.spec, {"model": self.model.said} if self.model else {}
+        sizes = {"rows": spec.rows, "chunks": spec.chunks}
+        return {"job": self.name, "new": self.new, "folder": self.job.storage.place, **sizes, **model}
+
+    @property
+    def size(self) -> str:
+        """For people."""
+        return f"{number_of(self.job.spec.rows, 'row')} in {number_of(self.job.spec.chunks, 'chunk')}"
 
 
 def submit(

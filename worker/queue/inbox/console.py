@@ -5,7 +5,6 @@ import json
 from rich.text import Text
 
 from models.terminal import Console
-from models.text import number_of
 from worker.queue.submit import Submitted
 
 __all__ = ["InboxView"]
@@ -25,16 +24,12 @@ class InboxView:
 
     def submitted(self, what: str, submitted: Submitted) -> None:
         """A file, or some photos, became a job."""
-        spec, model = submitted.job.spec, submitted.model
         if self._as_json:
-            record = {"job": submitted.name, "new": submitted.new, "folder": submitted.job.storage.place}
-            taken = {"model": model.said} if model else {}
-            _print_event("submitted", file=what, **record, rows=spec.rows, chunks=spec.chunks, **taken)
+            _print_event("submitted", file=what, **submitted.record)
             return
-        size = f"{number_of(spec.rows, 'row')} in {number_of(spec.chunks, 'chunk')}"
-        was_there = "" if submitted.new else " (was submitted before)"
+        model, was_there = submitted.model, "" if submitted.new else " (was submitted before)"
         with_model = f", with {model.said}" if model and model.asked else ""
-        line = Text.assemble(what, " → ", (submitted.name, "bold"), f", {size}{with_model}{was_there}")
+        line = Text.assemble(what, " → ", (submitted.name, "bold"), f", {submitted.size}{with_model}{was_there}")
         self._console.print(line, highlight=False, soft_wrap=True)
 
     def refused(self, file: str, reason: str) -> None:

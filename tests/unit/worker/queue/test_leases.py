@@ -11,7 +11,7 @@ import redis
 from tests.until import until
 from worker.job import Job
 from worker.owner import Owner
-from worker.queue.leases import MOST, ExtraChunks, HeldLeases, held_lease
+from worker.queue.leases import MOST, ExtraChunks, HeldLeases
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
@@ -20,36 +20,26 @@ from worker.queue.worker_state import BusyProcesses
 LEASE = "hangtag:lease:spring:3"
 
 
-def test_a_lease_is_held_as_long_as_the_block_runs(state: RedisState, client: redis.Redis) -> None:
-    with held_lease(state, "spring", 3) as held:
-        assert held
+def test_a_lease_is_held_and_renewed_as_long_as_the_block_runs(state: RedisState, client: redis.Redis) -> None:
+    with HeldLeases(state, "spring") as leases:
+        assert leases.take(3)
         assert Owner.from_json(client.get(LEASE)) == Owner.this()
-    assert not client.exists(LEASE)
-
-
-def test_what_another_process_holds_is_left_alone(state, client, living_process) -> None:
-    state.take_lease("spring", 3, living_process)
-    with held_lease(state, "spring", 3) as held:
-        assert not held
-    assert Owner.from_json(client.get(LEASE)) == living_process
-
-
-def test_an_error_lets_the_lease_go(state: RedisState, client: redis.Redis) -> None:
-    with pytest.raises(ZeroDivisionError), held_lease(state, "spring", 3):
-        1 / client.exists("no such key")
-    assert not client.exists(LEASE)
-
-
-def test_a_lease_is_renewed_while_it_is_held(state: RedisState, client: redis.Redis) -> None:
-    with held_lease(state, "spring", 3):
         client.flushall()
         until(lambda: client.exists(LEASE), "the lease that Redis forgot is made again")
         assert Owner.from_json(client.get(LEASE)) == Owner.this()
     assert not client.exists(LEASE)
 
 
+def test_what_another_process_holds_is_left_alone(state, client, living_process) -> None:
+    state.take_lease("spring", 3, living_process)
+    with HeldLeases(state, "spring") as leases:
+        assert not leases.take(3)
+    assert Owner.from_json(client.get(LEASE)) == living_process
+
+
 def test_a_lease_that_went_to_another_is_not_given_back(state, client, living_process) -> None:
-    with held_lease(state, "spring", 3):
+    with HeldLeases(state, "spring") as leases:
+        leases.take(3)
         client.set(LEASE, living_process.to_json())
     assert Owner.from_json(client.get(LEASE)) == living_process
 
@@ -57,12 +47,10 @@ def test_a_lease_that_went_to_another_is_not_given_back(state, client, living_pr
 def test_a_redis_that_goes_away_stops_no_work(redis_installed, tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         state = RedisState(connect(QueueSettings(redis_url=server.url)))
-        with held_lease(state, "spring", 3) as held:
-            assert held
+        with HeldLeases(state, "spring") as leases:
+            assert leases.take(3)
             server.kill()
-        server.start()
-        with held_lease(state, "spring", 3) as held:
-            assert held
+            assert leases.take(4)
         state.close()
 
 
