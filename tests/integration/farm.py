@@ -50,7 +50,7 @@ class Farm(Processes):
         options = JobOptions(timeout_s=timeout_s)
         request = SubmitRequest(source, model, options, name=name, image_root=root, priority=priority)
         with open_control(self.settings) as control:
-            submit(request, control.jobs, lambda _: None)
+            submit(request, control.jobs)
             control.reconciler.supply(name)
         return self.job(name)
 

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,6 @@ import pytest
 from models.classifier import load
 from models.preprocess import VERSION
 from models.registry.registry import Registry
-from tests.command import HANGTAG, clean_environment
 from tests.paper_bundle import shop_registry
 from tests.until import until
 from worker.priority import Priority
@@ -219,18 +217,6 @@ def test_a_job_keeps_its_version_and_the_next_one_takes_the_champion_of_its_time
     assert "shop@champion, which was shop@2, from " in farm.hangtag("jobs", "show", "after").stdout
 
 
-def test_a_name_that_is_taken_tells_which_version_has_it(farm: Farm, shelf: Registry, catalogue: Path) -> None:
-    source = write_list(farm.folder / "list.txt", photo_names(catalogue, 20))
-    submit_champion(farm, shelf, "nightly", catalogue, source)
-    _, said = submit_champion(farm, shelf, "nightly", catalogue, source)
-    assert said.startswith("Was submitted before: nightly")
-    shelf.promote("shop", 2, "better")
-    model = ("--model", "shop@champion", "--registry", shelf.place)
-    done = farm.hangtag("submit", str(source), *model, "--job", "nightly", "--image-root", str(catalogue))
-    assert done.returncode == 1
-    assert "It is of shop@1, and shop@champion is shop@2 by now. Pass another --job." in done.stderr
-
-
 def is_troubled(farm: Farm, job: QueuedJob) -> bool:
     """Whether a worker has said that it cannot do a chunk."""
     return bool(list(farm.client.scan_iter(f"hangtag:trouble:{job.name}:*")))
@@ -330,19 +316,3 @@ def test_a_worker_with_a_wrong_password_says_so_and_shows_none(farm: Farm) -> No
     assert "invalid username-password pair" in told["message"]
     assert worker.alive
     assert "secret" not in worker.log.read_text()
-
-
-def test_a_worker_of_another_folder_of_jobs_is_named(farm: Farm, catalogue: Path, bundle: Path) -> None:
-    others = farm.folder / "others"
-    farm.worker(jobs=others)
-    until(lambda: farm.client.keys("hangtag:worker:*"), "the worker says that it is there")
-    done = farm.hangtag("submit", str(catalogue), "--model", str(bundle), "--job", "mine")
-    assert done.returncode == 0, done.stderr
-    assert f"{others}, which is not" in " ".join(done.stderr.split())
-    log = farm.folder / "watch.log"
-    command = (*HANGTAG, "jobs", "watch", "mine", "--redis", farm.server.url, "--jobs", str(farm.jobs))
-    with log.open("w") as file, subprocess.Popen(command, stderr=file, env=clean_environment()) as watching:
-        try:
-            until(lambda: f"{others}, which is not this folder" in log.read_text(), "watch names the folder")
-        finally:
-            watching.kill()

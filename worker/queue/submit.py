@@ -61,7 +61,10 @@ class Submitted:
 
 
 def submit(
-    request: SubmitRequest, jobs: Jobs, on_rows: Callable[[int], None], catalogue: Catalogue | None = None
+    request: SubmitRequest,
+    jobs: Jobs,
+    on_rows: Callable[[int], None] = lambda _: None,
+    catalogue: Catalogue | None = None,
 ) -> Submitted:
     """Write a job: its model, its rows in chunks, and then ``job.json``; from then on workers can see it.
 

@@ -1,6 +1,4 @@
 import json
-import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,16 +68,6 @@ def test_a_job_that_is_finished_twice_at_once_is_whole(done_job: Job) -> None:
     assert not [entry for entry in done_job.storage.root.iterdir() if entry.name.startswith(".")]
 
 
-def test_what_a_killed_merge_left_is_removed_once_it_is_old(done_job: Job) -> None:
-    for name, age_s in ((".finish-old", 7200.0), (".finish-young", 60.0)):
-        folder = done_job.storage.root / name
-        folder.mkdir()
-        (folder / RESULT_FILE).touch()
-        os.utime(folder, (time.time() - age_s, time.time() - age_s))
-    finish_job(done_job)
-    assert [path.name for path in done_job.storage.root.glob(".finish-*")] == [".finish-young"]
-
-
 def test_a_job_of_products_leaves_its_votes_and_its_doubtful_rows(answered_job) -> None:
     answers = [sure("shoe"), sure("hat"), unsure("hat", 0.25), failed()]
     job = answered_job(answers, ["A", "A", "B", "B"])
@@ -117,14 +105,6 @@ def test_a_retry_votes_and_lists_anew(answered_job) -> None:
     assert (receipt.groups.disagreeing, receipt.by_status["review"]) == (1, 3)
     assert job.storage.read(REVIEW_FILE).count(b"\n") == 4
     assert pq.read_table(job.storage.source(GROUPS_FILE)).column("readable").to_pylist() == [3]
-
-
-def test_a_job_without_products_lists_its_doubtful_rows_only(answered_job) -> None:
-    job = answered_job([sure("shoe"), unsure("hat")], ["A", "A"], JobOptions())
-    receipt = finish_job(job)
-    assert (receipt.groups, receipt.groups_file) == (None, None)
-    assert job.storage.read(REVIEW_FILE).startswith(b"row,image,label,")
-    assert not job.storage.exists(GROUPS_FILE)
 
 
 def test_a_job_is_not_finished_by_the_receipt_of_another(done_job: Job) -> None:

@@ -4,7 +4,6 @@ import pytest
 
 from worker.queue.app import make_app
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
-from worker.queue.start_worker import GracefulWorker
 
 
 def test_a_message_is_away_for_longer_than_its_chunk_may_take() -> None:
@@ -30,9 +29,3 @@ def test_a_server_is_verified_unless_its_url_says_otherwise(options: str, verify
         app.connection() as broker,
     ):
         assert broker.ssl.get("ssl_cert_reqs") == verify
-
-
-def test_workers_of_the_app_are_graceful() -> None:
-    with make_app(QueueSettings()) as app:
-        assert issubclass(app.Worker, GracefulWorker)
-        assert app.Worker.app is app

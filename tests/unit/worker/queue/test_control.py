@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 import redis
 
-from worker.finish import finish_job
 from worker.job import CANCELLED
 from worker.owner import Owner
 from worker.progress import JobProgress, JobState
@@ -44,28 +43,16 @@ def follow(control: Control, view: View) -> JobProgress:
     return watch("job", control.jobs.find("job"), control, view.show)
 
 
-def test_a_finished_job_is_shown_once(control: Control, paper_job, commit_part) -> None:
-    job = paper_job(1)
-    commit_part(job, 0)
-    finish_job(job)
-    view = View()
-    assert follow(control, view).state is JobState.FINISHED
-    assert view.states == [JobState.FINISHED]
-
-
-def test_a_cancelled_job_is_shown_once(control: Control, paper_job) -> None:
-    paper_job(1).storage.commit(CANCELLED, b"")
-    view = View()
-    assert follow(control, view).state is JobState.CANCELLED
-    assert view.states == [JobState.CANCELLED]
-
-
-def test_without_a_worker_the_end_is_made_here(control: Control, paper_job, commit_part) -> None:
+def test_without_a_worker_the_end_is_made_here_and_an_end_is_shown_once(control: Control, paper_job, commit_part):
     job = paper_job(2)
+    job.storage.commit(CANCELLED, b"")
+    views = [View(), View(), View()]
+    assert follow(control, views[0]).state is JobState.CANCELLED
+    job.storage.delete(CANCELLED)
     commit_part(job, 0, 1)
-    view = View()
-    assert follow(control, view).state is JobState.FINISHED
-    assert view.states == [JobState.MERGING, JobState.FINISHED]
+    assert follow(control, views[1]).state is follow(control, views[2]).state is JobState.FINISHED
+    expected = [[JobState.CANCELLED], [JobState.MERGING, JobState.FINISHED], [JobState.FINISHED]]
+    assert [view.states for view in views] == expected
     assert finished_receipt(job)
 
 

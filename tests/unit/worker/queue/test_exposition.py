@@ -53,12 +53,6 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
-
-
 def test_a_worker_tells_what_it_has_done() -> None:
     metrics = Metrics()
     metrics.chunk_done(0.7, Counter({(Status.LABELED, None): 9, (Status.FAILED, "timeout"): 1}), PhotoWork(decoded=9))
@@ -96,11 +90,7 @@ def test_without_redis_the_queue_is_unknown_and_not_empty() -> None:
     found = scrape(Metrics(), Overview(redis_up=False, waiting={}, jobs=()))
     assert found["hangtag_redis_up",] == 0
     assert not [name for name, *_ in found if name == "hangtag_queue_messages"]
-
-
-def test_nothing_is_said_of_what_nobody_has_seen() -> None:
-    names = {name for name, *_ in scrape(Metrics(), None)}
-    assert not names & {"hangtag_redis_up", "hangtag_queue_messages", "hangtag_job_rows"}
+    assert not [name for name, *_ in scrape(Metrics(), None) if name in {"hangtag_redis_up", "hangtag_job_rows"}]
 
 
 def test_a_worker_serves_until_it_ends(settings: QueueSettings, free_port: int) -> None:
@@ -115,16 +105,12 @@ def test_a_worker_serves_until_it_ends(settings: QueueSettings, free_port: int) 
     try:
         until(lambda: ("hangtag_redis_up",) in served(), "it has looked around")
         assert served()["hangtag_redis_up",] == 1
-        with pytest.raises(InputError, match=rf"port {free_port}.*choose another --metrics-port"):
-            MetricsServer(chosen, Metrics(), 2).start()
+        for take in (MetricsServer(chosen, Metrics(), 2).start, lambda: check_port("127.0.0.1", free_port)):
+            with pytest.raises(InputError, match=rf"port {free_port}.*choose another --metrics-port"):
+                take()
     finally:
         exposition.end()
     check_port("127.0.0.1", free_port)
-
-
-def test_a_port_that_somebody_has_is_refused(taken_port: int) -> None:
-    with pytest.raises(InputError, match=rf"port {taken_port}.*choose another --metrics-port"):
-        check_port("127.0.0.1", taken_port)
 
 
 @pytest.fixture
@@ -159,6 +145,7 @@ def test_a_running_job_is_followed(reader: OverviewReader, paper_job, commit_par
     commit_part(job, 0, faults={1: ImageFault.DOWNLOAD})
     commit_part(job, 4)
     assert seen(reader) == [("job", 9, 3, 1)]
+    job.storage.replace(part_key(0), b"damaged, but opened before")
     commit_part(job, 1, faults={0: ImageFault.MISSING, 1: ImageFault.MISSING})
     assert seen(reader) == [("job", 9, 5, 3)]
     assert reader.read().jobs[0].model == job.spec.model
@@ -170,14 +157,6 @@ def test_one_that_has_looked_at_jobs_rests(jobs: Jobs, state: RedisState, paper_
     assert seen(reader) == [("job", 9, 0, 0)]
     commit_part(job, 0)
     assert seen(reader) == [("job", 9, 0, 0)]
-
-
-def test_a_part_is_opened_once(reader: OverviewReader, paper_job, commit_part) -> None:
-    job = paper_job(5)
-    commit_part(job, 0, faults={1: ImageFault.DOWNLOAD})
-    assert seen(reader) == [("job", 9, 2, 1)]
-    job.storage.replace(part_key(0), b"damaged")
-    assert seen(reader) == [("job", 9, 2, 1)]
 
 
 def test_a_damaged_part_and_a_damaged_job_hide_nothing_else(reader: OverviewReader, paper_job, commit_part) -> None:

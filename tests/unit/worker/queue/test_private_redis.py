@@ -19,13 +19,6 @@ def test_it_answers_and_ends_with_the_block(redis_installed, tmp_path: Path) -> 
         os.kill(pid, 0)
 
 
-def test_its_folder_may_be_a_relative_path(redis_installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with PrivateRedis(Path("demo/redis")) as server, redis.Redis.from_url(server.url) as client:
-        assert client.ping()
-    assert (tmp_path / "demo" / "redis" / "redis.log").is_file()
-
-
 @pytest.mark.parametrize("append_only", [False, True])
 def test_what_it_remembers_when_it_is_killed(redis_installed, tmp_path: Path, append_only: bool) -> None:
     with PrivateRedis(tmp_path / "redis", append_only=append_only) as server:

@@ -83,13 +83,6 @@ def test_a_waiting_chunk_is_not_queued_again(publishing, state, client, paper_jo
     assert waiting(state) == [0, 1, 2, 3, 4]
 
 
-def test_a_chunk_sent_a_moment_ago_is_not_queued_again(reconciler: Reconciler, client: redis.Redis, paper_job) -> None:
-    paper_job(5)
-    reconciler.tick()
-    next_second(client)
-    assert reconciler.tick() == 0
-
-
 def test_a_message_that_is_lost_is_sent_again(publishing, state, client, paper_job) -> None:
     paper_job(5)
     publishing.tick()
@@ -132,20 +125,6 @@ def test_the_window_is_each_jobs_own(jobs, publishing, sent, paper_job) -> None:
     paper_job(3, name="short")
     assert Reconciler(jobs, sent).tick() == 3
     assert sent.numbers("short") == [0, 1, 2]
-
-
-def test_what_is_waiting_for_another_job_does_not_count(jobs, state, sent, paper_job) -> None:
-    paper_job(3)
-    state.send("another", 1, Priority.NORMAL)
-    Reconciler(jobs, sent).tick()
-    assert sent.numbers() == [0, 1, 2]
-
-
-@pytest.mark.parametrize("forged", ["no message", '{"body": 1}', b"\xff\xfe"])
-def test_messages_that_are_not_ours_are_passed_over(reconciler, client, paper_job, forged) -> None:
-    paper_job(3)
-    client.lpush(QUEUES[Priority.NORMAL], forged)
-    assert reconciler.tick() == 3
 
 
 def test_of_two_reconcilers_at_once_each_chunk_is_queued_by_one(jobs: Jobs, settings: QueueSettings, paper_job) -> None:
@@ -194,12 +173,6 @@ def test_a_finished_job_is_left_alone(reconciler: Reconciler, sent: Recorder, pa
     finish_job(job)
     assert reconciler.tick() == 0
     assert sent.sent == []
-
-
-def test_a_folder_without_a_job_is_left_alone(jobs: Jobs, reconciler: Reconciler, paper_job) -> None:
-    jobs.storage("being-submitted").commit("rows/00000.parquet", b"")
-    paper_job(3)
-    assert reconciler.tick() == 3
 
 
 def test_the_end_is_queued_once_when_all_chunks_are_done(
@@ -315,9 +288,3 @@ def test_the_end_of_a_job_with_setbacks_is_tried_as_rarely(
     next_retry(client)
     reconciler.tick()
     assert sent.finishes == ["job", "job"]
-
-
-def test_who_asks_for_one_job_ends_its_setbacks(reconciler, state, sent, paper_job) -> None:
-    paper_job(3, name="job")
-    state.report_trouble("job", "shop-7", "no folder")
-    assert reconciler.supply("job") == 3

@@ -62,19 +62,6 @@ def test_who_takes_a_lease_clears_the_mark(state: RedisState) -> None:
     assert state.mark_sent("spring", 3)
 
 
-def test_a_chunk_that_is_held_back_is_not_sent(state: RedisState, client: redis.Redis) -> None:
-    state.hold_back("spring", 3)
-    assert not state.mark_sent("spring", 3)
-    assert 0 < client.ttl("hangtag:sent:spring:3") <= 5
-
-
-def test_one_may_reconcile_a_second(state: RedisState, client: redis.Redis) -> None:
-    assert state.win_tick()
-    assert 0 < client.pttl("hangtag:tick:4") < 1000
-    client.persist("hangtag:tick:4")  # however slow this machine is
-    assert not state.win_tick()
-
-
 def test_workers_announce_themselves_for_a_while(state: RedisState, client: redis.Redis, ended_process: Owner) -> None:
     here = Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe")
     there = Presence(replace(ended_process, host="another"), 8, "0.1.0", "s3://shop/jobs", "cafe")
@@ -120,20 +107,6 @@ def test_every_key_has_an_end(state: RedisState, client: redis.Redis) -> None:
     keys = list(client.scan_iter())
     assert len(keys) == 8
     assert all(client.ttl(key) > 0 for key in keys)
-
-
-def test_a_redis_that_is_away_is_told(away: QueueSettings) -> None:
-    state = RedisState(connect(away))
-    with pytest.raises(RedisError, match="refused"):
-        state.ping()
-    state.close()
-
-
-def test_workers_and_leases_of_other_versions_are_passed_over(state: RedisState, client: redis.Redis) -> None:
-    client.set("hangtag:worker:new:1:1", '{"owner": {"host": "new"}, "colour": "blue"}')
-    client.set("hangtag:lease:job:3", '{"who": "me"}')
-    assert state.workers() == []
-    assert state.leased("job", [3]) == {3}
 
 
 def forged_presences() -> list[str]:

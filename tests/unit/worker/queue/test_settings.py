@@ -85,12 +85,6 @@ def test_messages_name_redis_without_its_password(url: str, name: str) -> None:
     assert QueueSettings(redis_url=url).redis_name == name
 
 
-def test_a_mistyped_url_is_told_without_its_password() -> None:
-    with pytest.raises(InputError) as caught:
-        read_settings("rediss//:secret@queue:6379/0")
-    assert "secret" not in str(caught.value)
-
-
 @pytest.mark.parametrize(
     "url",
     [

@@ -105,11 +105,6 @@ def test_people_see_jobs_and_on_stderr_what_is_wrong(paper_job, capsys: pytest.C
     ]
 
 
-def test_a_job_that_was_there_says_so(paper_job, capsys: pytest.CaptureFixture[str]) -> None:
-    InboxView(as_json=False).submitted("a.csv", Submitted("a-1", paper_job(1, chunk_rows=2), new=False))
-    assert capsys.readouterr().out == "a.csv → a-1, 1 row in 1 chunk (was submitted before)\n"
-
-
 def test_machines_see_a_line_an_event(paper_job, capsys: pytest.CaptureFixture[str]) -> None:
     job = paper_job(5)
     tell(Submitted("nightly-1", job, new=True), as_json=True)

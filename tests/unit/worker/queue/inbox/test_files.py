@@ -64,23 +64,6 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path
     assert kinds(inbox) == {"a.csv": Kind.CATALOGUE, "linked.csv": Kind.CATALOGUE}
 
 
-def test_a_sub_folder_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
-    """Its path is too long for the system, whoever runs the tests: root may open any other."""
-    touch(tmp_path, "a.csv")
-    here = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(20):
-        os.mkdir("x" * 250, dir_fd=here)
-        below = os.open("x" * 250, os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(here)
-    look = look_into(tmp_path)
-    assert [file.path for file in look.files] == ["a.csv"]
-    ((folder, reason),) = look.unreadable.items()
-    assert folder.startswith("xxx")
-    assert "too long" in reason
-
-
 SETTLE_S = 5.0
 
 
@@ -88,35 +71,20 @@ def found(path: str = "a.csv", size: int = 1, mtime_ns: int = 1) -> Found:
     return Found(path, Kind.CATALOGUE, size, mtime_ns, 1)
 
 
-def test_a_file_that_is_written_anew_in_the_same_size_is_waited_for() -> None:
-    settling = Settling(SETTLE_S)
-    settling.settled([found()], 0.0)
-    assert settling.settled([found(mtime_ns=2)], 6.0) == []
+SEEN = [found(), found(size=2), found(mtime_ns=2), None]
 
 
-def test_a_file_that_was_away_begins_anew() -> None:
-    settling = Settling(SETTLE_S)
-    settling.settled([found()], 0.0)
-    settling.settled([], 3.0)
-    assert settling.settled([found()], 6.0) == []
-
-
-def test_files_settle_each_for_itself() -> None:
-    settling = Settling(SETTLE_S)
-    settling.settled([found("a.csv")], 0.0)
-    settling.settled([found("a.csv"), found("b.csv")], 3.0)
-    assert settling.settled([found("a.csv"), found("b.csv")], 5.0) == [found("a.csv")]
-
-
-@given(st.lists(st.tuples(st.floats(0.1, 9.0), st.integers(0, 2)), max_size=30))
-def test_what_is_taken_was_the_same_for_long_enough(looks: list[tuple[float, int]]) -> None:
-    """Each look comes some seconds after the last, and sees the file in one of three sizes."""
-    settling, now, since, last = Settling(SETTLE_S), 0.0, 0.0, None
-    for pause_s, size in looks:
+@given(st.lists(st.tuples(st.floats(0.1, 9.0), st.sampled_from(SEEN)), max_size=30))
+def test_what_is_taken_was_the_same_for_long_enough(looks: list[tuple[float, Found | None]]) -> None:
+    """Each look comes some seconds after the last, and sees the file as it is then; it may be away. Another settled."""
+    settling, now, since, last, other = Settling(SETTLE_S), 0.0, 0.0, None, found("other.csv")
+    settling.settled([other], -SETTLE_S)
+    for pause_s, seen in looks:
         now += pause_s
-        since = since if size == last else now
-        last = size
-        assert bool(settling.settled([found(size=size)], now)) == (now - since >= SETTLE_S)
+        since = since if seen == last else now
+        last = seen
+        settled = settling.settled([seen, other] if seen else [other], now)
+        assert settled == ([seen, other] if seen and now - since >= SETTLE_S else [other])
 
 
 def test_a_new_wait_begins_when_photos_were_taken_or_went_away() -> None:
@@ -154,10 +122,3 @@ def test_after_a_success_all_is_forgotten() -> None:
     backoff.succeeded("a.csv")
     assert backoff.may_try("a.csv", 0.0)
     assert backoff.failed("a.csv", "away", 0.0)
-
-
-def test_failures_do_not_hold_up_other_files() -> None:
-    backoff = Backoff()
-    backoff.failed("a.csv", "away", 0.0)
-    assert not backoff.may_try("a.csv", 1.0)
-    assert backoff.may_try("b.csv", 1.0)

@@ -34,18 +34,6 @@ def test_a_file_that_has_settled_becomes_a_job_once(place: Watched) -> None:
     assert not inbox.faults
 
 
-def test_a_file_that_grows_is_taken_when_it_is_whole(place: Watched) -> None:
-    inbox = place.inbox()
-    for row in range(6):
-        place.list("nightly.csv", *(f"{number}.jpg" for number in range(row + 1)))
-        inbox.look(float(row * 3))
-    inbox.look(19.0)
-    assert not place.heard.new
-    inbox.look(20.0)
-    (job,) = (place.jobs.find(name) for _, name in place.heard.new)
-    assert job.spec.rows == 6
-
-
 def test_other_content_is_another_job_and_another_time_is_not(place: Watched) -> None:
     inbox = place.inbox()
     for night in range(3):
@@ -290,12 +278,3 @@ def test_each_job_takes_the_champion_of_its_time(place: Watched, tmp_path: Path,
         place.settle(inbox)
     digests = [place.jobs.find(name).spec.model.digest for _, name in place.heard.new]
     assert digests == [open_bundle(shelf.path("shop", version)).digest for version in (1, 2, 1)]
-
-
-def test_a_champion_that_is_not_there_refuses_no_file(place: Watched, tmp_path: Path, bundle: Path) -> None:
-    shelf = shop_registry(tmp_path, bundle)
-    place = place.asked(each=replace(place.request.each, model="shop@best", registry=shelf.place))
-    place.list("nightly.csv", "a.jpg")
-    place.settle(place.inbox())
-    assert not place.heard.refusals
-    assert "shop@best" in place.heard.troubles[0][1]

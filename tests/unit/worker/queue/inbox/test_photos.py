@@ -27,16 +27,6 @@ def test_photos_are_known_once_they_are_in_a_batch_and_after_a_restart(tmp_path:
         assert batch.job.startswith("inbox-")
 
 
-def test_a_batch_that_is_finished_is_not_made_again(tmp_path: Path) -> None:
-    log = log_in(tmp_path)
-    log.add(photos(1))
-    log.add(photos(2))
-    first, second = log.unfinished()
-    log.finished(first)
-    assert log.unfinished() == [second]
-    assert log_in(tmp_path).unfinished() == [second]
-
-
 def test_what_somebody_else_put_into_a_batch_is_left_out(tmp_path: Path) -> None:
     one, other = log_in(tmp_path), log_in(tmp_path)
     one.add(photos(1, 2))
@@ -47,27 +37,11 @@ def test_what_somebody_else_put_into_a_batch_is_left_out(tmp_path: Path) -> None
     assert one.unfinished() == log_in(tmp_path).unfinished()
 
 
-def test_photos_that_are_all_taken_make_no_batch(tmp_path: Path) -> None:
-    one, other = log_in(tmp_path), log_in(tmp_path)
-    one.add(photos(1, 2))
-    other.add(photos(1, 2))
-    assert len(other.unfinished()) == 1
-    other.add([])
-    assert len(log_in(tmp_path).unfinished()) == 1
-
-
 def test_more_photos_than_a_batch_holds_are_several(tmp_path: Path) -> None:
     log = log_in(tmp_path, batch_photos=2)
     log.add(photos(*range(5)))
     assert [len(batch.paths) for batch in log.unfinished()] == [2, 2, 1]
     assert len({batch.job for batch in log.unfinished()}) == 3
-
-
-def test_folders_have_logs_and_jobs_of_their_own(tmp_path: Path) -> None:
-    one, other = log_in(tmp_path), log_in(tmp_path, Path("/mnt/other/inbox"))
-    one.add(photos(1))
-    other.add(photos(1))
-    assert one.unfinished()[0].job != other.unfinished()[0].job
 
 
 def test_a_batch_that_somebody_else_has_finished_is_not_made_again(tmp_path: Path) -> None:
