@@ -1,6 +1,5 @@
 import hashlib
 import json
-from dataclasses import replace
 
 from worker.finish import finish_job
 from worker.jobs import Jobs, check_name
@@ -53,7 +52,7 @@ def test_the_last_finished_job_is_the_one(paper_job, commit_part, jobs: Jobs) ->
 
 
 def test_last_is_the_last_finished_job_of_the_same_file(place: Watched, commit_part) -> None:
-    last = place.asked(each=replace(place.request.each, previous="last"))
+    last = place.each(previous="last")
     assert last.request.previous is None
     inbox = last.inbox()
     for night in range(3):

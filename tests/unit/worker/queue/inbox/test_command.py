@@ -1,7 +1,6 @@
 """What may be said together of a source and of a watched folder."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,24 +40,6 @@ def begin(place: Watched, jobs: Path) -> None:
     submit_what_comes(place.request, settings, once=True, as_json=False)
 
 
-def test_a_folder_that_is_not_there_is_refused(place: Watched, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="Expected a folder to watch"):
-        begin(place.asked(folder=tmp_path / "none"), tmp_path / "jobs")
-
-
-def test_a_folder_that_holds_the_folder_of_jobs_is_refused(place: Watched) -> None:
-    with pytest.raises(InputError, match="lies in the watched folder"):
-        begin(place, place.folder / "jobs")
-
-
-def test_a_model_that_cannot_be_used_is_told_at_once(place: Watched, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="/none"):
-        begin(place.asked(each=replace(place.request.each, model=tmp_path / "none")), tmp_path / "jobs")
-    with pytest.raises(InputError, match="--image-root"):
-        begin(place.asked(each=replace(place.request.each, image_root=tmp_path / "none")), tmp_path / "jobs")
-    assert not (tmp_path / "jobs").exists()
-
-
 def test_an_option_that_no_file_could_be_blamed_for_is_told_at_once(place: Watched, tmp_path: Path) -> None:
     wrong = {
         "HOST:PORT": {"options": JobOptions(allow_hosts=("nonsense",))},
@@ -66,11 +47,17 @@ def test_an_option_that_no_file_could_be_blamed_for_is_told_at_once(place: Watch
         "Expected a name for a job": {"previous": "last night"},
         "of job monday": {"previous": "monday"},
         "bucket": {"image_root": "s3://"},
+        "no folder at": {"image_root": tmp_path / "none"},
+        "/none": {"model": tmp_path / "none"},
     }
     place.list("a.csv", "a.jpg")
     for said, changes in wrong.items():
         with pytest.raises(HangtagError, match=said):
-            begin(place.asked(each=replace(place.request.each, **changes)), tmp_path / "jobs")
+            begin(place.each(**changes), tmp_path / "jobs")
+    with pytest.raises(InputError, match="Expected a folder to watch"):
+        begin(place.asked(folder=tmp_path / "none"), tmp_path / "jobs")
+    with pytest.raises(InputError, match="lies in the watched folder"):
+        begin(place, place.folder / "jobs")
     assert not list(tmp_path.glob("jobs/_watched"))
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -112,7 +111,7 @@ def test_a_refusal_holds_for_the_options_that_it_was_made_with(place: Watched) -
     place.write("bad.csv", "image,label\na.jpg,shoe\n")
     place.settle(place.inbox())
     place.settle(place.inbox())
-    other = place.asked(each=replace(place.request.each, options=JobOptions(prefix="ht_")))
+    other = place.each(options=JobOptions(prefix="ht_"))
     other.settle(other.inbox())
     assert len(place.heard.refusals) == 1
     assert [file for file, _ in place.heard.new] == ["bad.csv"]
@@ -121,7 +120,7 @@ def test_a_refusal_holds_for_the_options_that_it_was_made_with(place: Watched) -
 def test_a_model_that_is_gone_refuses_no_file(place: Watched, tmp_path: Path, bundle: Path) -> None:
     model = tmp_path / "model.onnx"
     model.write_bytes((bundle / "model.onnx").read_bytes())
-    gone = place.asked(each=replace(place.request.each, model=model))
+    gone = place.each(model=model)
     inbox = gone.inbox()
     model.unlink()
     place.list("a.csv", "a.jpg")
@@ -138,7 +137,7 @@ def test_a_model_that_is_gone_refuses_no_file(place: Watched, tmp_path: Path, bu
 
 def test_an_image_root_that_is_away_refuses_no_file(place: Watched, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    rooted = place.asked(each=replace(place.request.each, image_root=tmp_path / "photos"))
+    rooted = place.each(image_root=tmp_path / "photos")
     inbox = rooted.inbox()
     (tmp_path / "photos").rmdir()
     place.list("a.csv", "a.jpg")
@@ -207,7 +206,7 @@ def test_a_photo_that_is_written_anew_is_a_new_row(place: Watched) -> None:
 
 
 def test_photos_have_no_groups(place: Watched) -> None:
-    grouped = place.asked(each=replace(place.request.each, options=JobOptions(group_column="sku")))
+    grouped = place.each(options=JobOptions(group_column="sku"))
     place.write("1.jpg", "")
     grouped.settle(grouped.inbox())
     ((_, name),) = place.heard.new
@@ -242,7 +241,7 @@ def test_what_cannot_be_said_to_be_a_name_is_left_out(place: Watched) -> None:
 
 
 def test_an_encoding_is_of_the_files_that_have_one(place: Watched) -> None:
-    cp1252 = place.asked(each=replace(place.request.each, encoding="cp1252"))
+    cp1252 = place.each(encoding="cp1252")
     (place.folder / "a.csv").write_bytes("image\ncafé.jpg\n".encode("cp1252"))
     pq.write_table(pa.table({"image": ["b.jpg"]}), place.folder / "b.parquet")
     cp1252.settle(cp1252.inbox())
@@ -269,7 +268,7 @@ def test_a_sub_folder_that_cannot_be_read_stops_nothing_whatever_it_is_called(pl
 
 def test_each_job_takes_the_champion_of_its_time(place: Watched, tmp_path: Path, bundle: Path) -> None:
     shelf = shop_registry(tmp_path, bundle)
-    place = place.asked(each=replace(place.request.each, model="shop@champion", registry=shelf.place))
+    place = place.each(model="shop@champion", registry=shelf.place)
     inbox = place.inbox()
     steps = (lambda: None, lambda: shelf.promote("shop", 2, "better"), lambda: shelf.rollback("shop", "worse"))
     for night, step in enumerate(steps):

@@ -100,6 +100,10 @@ class Watched:
         """The same place, watched with other options."""
         return replace(self, request=replace(self.request, **changes))
 
+    def each(self, **changes: object) -> "Watched":
+        """The same place, watched for other jobs."""
+        return self.asked(each=replace(self.request.each, **changes))
+
 
 def rows_of(jobs: Jobs) -> Counter[str | None]:
     """Photo → how many rows of all jobs it is in."""
