@@ -33,4 +33,4 @@ def test_what_others_write_to_redis_does_nothing_to_a_terminal(
     said = capsys.readouterr().out
     assert "\x1b]" not in said
     assert "\x1b[2J" not in said
-    assert said.count(r"no \x1b]0;folder\x07 at all") == 3
+    assert " ".join(said.split()).count(r"no \x1b]0;folder\x07 at all") == 4
