@@ -45,7 +45,7 @@ def label_command(
         bool, typer.Option("--excel-safe", help="Let no cell of a .csv result start a spreadsheet formula.")
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Throw an earlier run's work away and begin anew.")
+        bool, typer.Option("--restart", help="Throw an earlier run's work away and start again.")
     ] = False,
     retry: Annotated[
         bool,

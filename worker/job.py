@@ -262,7 +262,7 @@ def images_of(job: Job, table: pa.Table) -> list[str | None]:
 
 
 def open_job(storage: Storage) -> Job | None:
-    """The job in a folder; none where no ``job.json`` was ever completed.
+    """The job in a folder, if ``job.json`` was ever completed.
 
     Raises:
         JobError: ``job.json`` is of another version, or damaged.
@@ -274,7 +274,7 @@ def open_job(storage: Storage) -> Job | None:
     except ValidationError as error:
         msg = (
             f"{JOB_FILE} in {storage.place} is damaged, or of another version of Hangtag than this one; "
-            "use the version that made it, or begin anew with --restart or another name."
+            "use the version that made it, or start again with --restart or another name."
         )
         raise JobError(msg) from error
 
@@ -290,5 +290,5 @@ def _rows_file(storage: Storage, key: str, job: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(storage.source(key))
     except FileNotFoundError as error:
-        msg = f"Expected rows of job {job} at {key} in {storage.place}, they are gone; begin anew."
+        msg = f"Expected rows of job {job} at {key} in {storage.place}, they are gone; start it again."
         raise InputError(msg) from error

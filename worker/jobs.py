@@ -63,7 +63,7 @@ class BundleStore:
             else:
                 bring_bundle(place, here)
         except FileNotFoundError as error:
-            msg = f"Expected the model {digest[:12]} in {self._storage.place}, it is gone; submit the job anew."
+            msg = f"Expected the model {digest[:12]} in {self._storage.place}, it is gone; submit the job again."
             raise BundleError(msg) from error
 
 
@@ -102,7 +102,7 @@ class Jobs:
         return self._storage.child(name)
 
     def get(self, name: str) -> Job | None:
-        """The job of that name; none where there is none, or it is not whole yet.
+        """The job of that name, if it is there and whole.
 
         Raises:
             JobError: it is damaged, or of another version.

@@ -86,7 +86,7 @@ def load_pinned(path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) 
     check_promise(pin)
     classifier = _checked(path, pin.variant, options)
     if classifier.digest != pin.digest:
-        msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; begin anew."
+        msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; start it again."
         raise JobError(msg)
     return classifier
 

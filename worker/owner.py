@@ -73,7 +73,7 @@ def _machine() -> str:
 
 
 def _start_of(pid: int) -> int | None:
-    """Field 22 of proc(5)'s ``stat``; none where there is no such process, or only its remains."""
+    """Field 22 of proc(5)'s ``stat``; ``None`` if the process is gone, or only its remains are there."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -75,7 +75,7 @@ class LabelRequest(JobRequest):
         previous: an earlier result, whose rows are taken over where the photo is the same.
         workers: how many processes; one a core where it is not given.
         restart: throw an earlier run's work away.
-        retry_failed: try those failed rows of a finished job again that may pass, and write its result anew.
+        retry_failed: try those failed rows of a finished job again that may pass, and write its result again.
     """
 
     output: Path

@@ -116,7 +116,7 @@ def test_a_job_of_an_earlier_version_is_read_and_says_whether_nothing_was_promis
 @pytest.mark.parametrize("text", [JOB_JSON.replace('"schema_version": 4', '"schema_version": 1'), "{}"])
 def test_a_job_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path, text: str) -> None:
     FolderStorage(tmp_path).commit("job.json", text.encode())
-    with pytest.raises(JobError, match="use the version that made it, or begin anew with --restart"):
+    with pytest.raises(JobError, match="use the version that made it, or start again with --restart"):
         open_job(FolderStorage(tmp_path))
 
 

@@ -164,8 +164,8 @@ TROUBLE = {
     "another version": (refuse_another_version, "install the same Hangtag on both"),
     "no photos": (lambda job: shutil.rmtree(job.spec.image_root), "has nothing there; mount it"),
     "an empty mount point": (lambda job: empty(Path(job.spec.image_root)), "has nothing there; mount it"),
-    "no model": (lambda job: shutil.rmtree(job.storage.root.parent / "_bundles"), "it is gone; submit the job anew"),
-    "no rows": (lambda job: shutil.rmtree(job.storage.root / "rows"), "they are gone; begin anew"),
+    "no model": (lambda job: shutil.rmtree(job.storage.root.parent / "_bundles"), "it is gone; submit the job again"),
+    "no rows": (lambda job: shutil.rmtree(job.storage.root / "rows"), "they are gone; start it again"),
     "damaged rows": (lambda job: job.storage.replace("rows/00000.parquet", b"no rows"), "Parquet"),
     "no job": (lambda job: job.storage.delete("job.json"), "jobs there: job"),
 }
