@@ -132,15 +132,6 @@ def test_the_heart_beats_while_a_worker_waits_for_redis(farm: Farm, server: Priv
     until(lambda: worker.numbers("hangtag_redis_up") == {(): 1}, "it has come back")
 
 
-@pytest.mark.parametrize("option", ["--metrics-port", "--heartbeat"])
-def test_what_cannot_be_had_is_told_at_once(farm: Farm, option: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        taken = {"--metrics-port": listener.getsockname()[1], "--heartbeat": farm.folder / "nowhere" / "heartbeat"}
-        done = farm.hangtag("worker", option, str(taken[option]))
-    assert done.returncode == 2
-    assert "choose another" in done.stderr
-
-
 def test_the_dashboard_and_the_alerts_ask_for_what_a_worker_serves(farm: Farm) -> None:
     served = {family.name for family in Watched(farm).families()}
     kinds = {suffix: {f"{name}{suffix}" for name in served} for suffix in ("", "_total", "_bucket", "_sum", "_count")}
