@@ -46,7 +46,7 @@ def test_a_lease_that_went_to_another_is_not_given_back(state, client, living_pr
 
 def test_a_redis_that_goes_away_stops_no_work(redis_installed, tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
-        state = RedisState(connect(QueueSettings(redis_url=server.url)))
+        state = RedisState(redis.Redis.from_url(server.url, socket_timeout=1, retry=None))
         with HeldLeases(state, "spring") as leases:
             assert leases.take(3)
             server.kill()
