@@ -65,7 +65,7 @@ class Runner:
         self._metrics = metrics
         self._pause = pause
         self._seen: dict[str, tuple[Job, float]] = {}
-        self._tools = JobTools()
+        self.tools = JobTools()
 
     @cached_property
     def _redis(self) -> RedisState:
@@ -105,7 +105,7 @@ class Runner:
 
         feed = ExtraChunks(name, job, chunk, leases, self._redis, self._busy)
         with (
-            self._tools.of(job) as (photos, known),
+            self.tools.of(job) as (photos, known),
             Labeller(job, model, photos, finished, known, _JobCheck(job)) as labeller,
         ):
             run_chunks(labeller, feed)

@@ -69,8 +69,10 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def runner(settings: QueueSettings, metrics: Metrics, pauses: list[float]) -> Runner:
-    return Runner(settings, BusyProcesses(), metrics, pauses.append)
+def runner(settings: QueueSettings, metrics: Metrics, pauses: list[float]) -> Iterator[Runner]:
+    runner = Runner(settings, BusyProcesses(), metrics, pauses.append)
+    yield runner
+    runner.tools.close()
 
 
 def parts(job: Job) -> list[str]:
@@ -135,6 +137,7 @@ def test_without_redis_the_work_is_done(away: QueueSettings, new_job: NewJob) ->
     job = new_job()
     runner = Runner(away, BusyProcesses(), Metrics())
     runner.label_chunk("job", 0)
+    runner.tools.close()
     runner.run_finish_process("job")
     assert finished_receipt(job)
 

@@ -147,5 +147,9 @@ class MortalStorage(FolderStorage):
         self.fate.step()
         return super().commit(key, data)
 
+    def replace(self, key: str, data: bytes) -> None:
+        self.fate.step()
+        super().replace(key, data)
+
     def child(self, folder: str) -> "MortalStorage":
         return MortalStorage(Path(self.root / folder), self.fate)
