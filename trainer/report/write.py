@@ -17,9 +17,8 @@ from models.photo import evenly, read_photo
 from models.statistics.thresholds import HeldOut
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Evaluation, evaluate
+from trainer.judging.evaluate import Evaluation, Judgement, evaluate, judge, write_predictions
 from trainer.judging.figures import confusion
-from trainer.judging.judge import Judgement, judge, write_predictions
 from trainer.judging.label_errors import label_issues_of, write_label_issues
 from trainer.learning.predictions import images_per_s
 from trainer.learning.training import Training, labels_of
