@@ -58,15 +58,10 @@ def share_of_main(folds: int) -> float:
 
 
 def train_folds(training: Training, count: int, deadline: float | None, advance: Advance) -> list[HeldOut] | None:
-    """Train a network for each fold, and keep what it predicts for the photos it has not learned from.
+    """Train a network for each of ``count`` folds, and keep what it predicts for the photos it has not learned from.
 
-    Predictions that an earlier run has made are taken from disk.
-
-    Args:
-        training: of the network itself.
-        count: how many folds; 0 or at least 2.
-        deadline: by :func:`time.monotonic`, for all of them; None if time does not matter.
-        advance: told (what, done, total) of the running fold's epochs.
+    Predictions that an earlier run has made are taken from disk. ``deadline``, for all folds, is by
+    :func:`time.monotonic`; ``advance`` is told (what, done, total) of the running fold's epochs.
 
     Returns:
         The predictions, a fold each; None if somebody stopped it.

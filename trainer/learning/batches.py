@@ -28,12 +28,12 @@ class Batches:
 
     Args:
         store: the pixels.
-        sha256s: of the training photos.
+        sha256s: of the n training photos.
         labels: class indices ``(n,)``.
         classes: how many there are.
         batch: photos in a step.
         seed: of order and augmentation.
-        augmentation: how far photos are changed; none leaves them.
+        augmentation: how far photos are changed; None leaves them.
         sampled: whether photos of rare classes come oftener (:func:`sampling_order`); else each comes once.
     """
 

@@ -55,14 +55,13 @@ class Recipe:
 
     Attributes:
         size: side S of the input in pixels.
-        epochs: passes over the training photos.
         batch: photos in a step.
         rate: the highest learning rate.
-        weight_decay: of AdamW (Loshchilov & Hutter 2019); none decays no weight.
+        weight_decay: of AdamW (Loshchilov & Hutter 2019).
         cosine: whether the rate rises over the first tenth and falls to nothing along a cosine, or stays.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
         average: time constant of the running average of the weights, as a share of the training; 0 for none.
-        augmentation: none leaves photos as they are.
+        augmentation: None leaves photos as they are.
         stages: with smaller photos, in order; the rest of the training has full ones.
         head_epochs: passes over the features of the frozen body, before the whole is fine-tuned.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
@@ -75,11 +74,11 @@ class Recipe:
     epochs: int
     batch: int
     rate: float
-    weight_decay: float
-    cosine: bool
-    smoothing: float
-    average: float
-    augmentation: Augmentation | None
+    weight_decay: float = 0.05
+    cosine: bool = True
+    smoothing: float = 0.1
+    average: float = 0.0
+    augmentation: Augmentation | None = None
     stages: tuple[Stage, ...] = ()
     head_epochs: int = 0
     depth_rates: tuple[float, ...] = (1.0,)
@@ -92,9 +91,6 @@ _CNN: Final = Recipe(
     epochs=70,
     batch=64,
     rate=2e-3,
-    weight_decay=0.05,
-    cosine=True,
-    smoothing=0.1,
     average=0.05,
     augmentation=Augmentation(zoom=(0.65, 1.12), stretch=0.15, colour=0.3, erase=0.25),
     stages=(Stage(until=0.6, scale=0.75),),
@@ -103,16 +99,7 @@ _CNN: Final = Recipe(
 _CNN_AGAIN: Final = replace(_CNN, epochs=35)
 """From weights of its own: as from nothing, in half the time."""
 _SIMPLE: Final = Recipe(
-    size=128,
-    epochs=15,
-    batch=64,
-    rate=1e-3,
-    weight_decay=0.0,
-    cosine=False,
-    smoothing=0.0,
-    average=0.0,
-    augmentation=None,
-    bfloat16=True,
+    size=128, epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0, bfloat16=True
 )
 _FROM_NOTHING: Final = replace(_CNN, epochs=40, augmentation=Augmentation(), stages=(), bfloat16=False)
 _PRETRAINED: Final = replace(
@@ -153,13 +140,9 @@ def scale_at(progress: float, stages: Sequence[Stage]) -> float:
 
 
 def epochs_left_in(seconds: float, progress: float, full_epoch_s: float, stages: Sequence[Stage]) -> int:
-    """How many epochs fit into the time that is left; at least one.
+    """How many epochs fit into the seconds that are left; at least one.
 
-    Args:
-        seconds: that are left.
-        progress: where the training is.
-        full_epoch_s: what an epoch of photos of full size takes; of smaller ones it takes as much less.
-        stages: with smaller photos.
+    An epoch of photos of full size takes ``full_epoch_s``, one of smaller photos less by the area.
     """
     return max(1, int(seconds / (full_epoch_s * _mean_cost(progress, stages))))
 

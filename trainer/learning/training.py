@@ -28,17 +28,7 @@ __all__ = ["Training", "depth_groups", "freeze_norms", "labels_of", "new_network
 
 _HEAD_PHOTOS: Final = 20_000
 """At most this many photos train the head alone: their features are held in memory."""
-_HEAD_RECIPE: Final = Recipe(
-    size=0,
-    epochs=0,
-    batch=256,
-    rate=1e-2,
-    weight_decay=0.05,
-    cosine=True,
-    smoothing=0.1,
-    average=0.0,
-    augmentation=None,
-)
+_HEAD_RECIPE: Final = Recipe(size=0, epochs=0, batch=256, rate=1e-2)
 
 
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:

@@ -109,13 +109,7 @@ _FILES: Final[Mapping[Arch, ImageNetFile]] = MappingProxyType(
 
 
 def fetch(file: ImageNetFile, folder: Path, wanted_by: str, timeout_s: float = _TIMEOUT_S) -> Path:
-    """Where a file is; it is downloaded if it is not there yet.
-
-    Args:
-        file: which one.
-        folder: where it is, or is to be.
-        wanted_by: the network, for messages.
-        timeout_s: of connecting, and between two pieces of the file.
+    """Where a file is, for the network ``wanted_by``; it is downloaded if it is not there yet.
 
     Raises:
         InputError: it could not be downloaded, or is not what was published.

@@ -46,12 +46,8 @@ def write_report(
 ) -> Evaluation:
     """Judge the best network on validation and test, learn how sure it may be, and write it all down.
 
-    Args:
-        training: of the network; its ``args`` as they are to be.
-        prepared: the data.
-        folds: what other networks predicted for training photos that they had not seen; may be none.
-        seconds: that the training took.
-        advance: told (what, done, total).
+    ``folds`` is what other networks predicted for training photos that they had not seen; ``seconds`` is what the
+    training took; ``advance`` is told (what, done, total).
     """
     run, args, history = training.run, training.args, read_history(training.run.history)
     network = keras.saving.load_model(run.best, compile=False)
