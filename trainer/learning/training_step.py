@@ -107,11 +107,7 @@ class Learner:
         return {"steps": np.array(self._steps), **{f"v{i}": np.array(v.numpy()) for i, v in enumerate(arrays)}}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take up a state.
-
-        Raises:
-            InputError: it is of another network.
-        """
+        """Take up a state; InputError where it is of another network."""
         arrays = [*self._variables(), *self._average]
         if any(f"v{i}" not in state or state[f"v{i}"].shape != tuple(v.shape) for i, v in enumerate(arrays)):
             msg = "The kept state is of another network; train again."
@@ -215,11 +211,7 @@ def write_state(path: Path, state: State) -> None:
 
 
 def read_state(path: Path) -> State:
-    """Read ``state.npz``.
-
-    Raises:
-        InputError: it is damaged.
-    """
+    """Read ``state.npz``; InputError where it is damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}

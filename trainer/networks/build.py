@@ -53,11 +53,7 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 
 
 def weights_file(choice: NetworkChoice) -> Path | None:
-    """The file that a network starts from, downloaded if need be; none for random weights.
-
-    Raises:
-        InputError: it could not be downloaded, or is damaged.
-    """
+    """The file that a network starts from, None for random weights; InputError if it is damaged or cannot be had."""
     match choice.weights:
         case NamedWeights.NONE:
             return None

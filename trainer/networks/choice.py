@@ -28,10 +28,9 @@ Weights: TypeAlias = NamedWeights | Path
 
 
 def parse_weights(text: str) -> Weights:
-    """What ``--weights`` says. A file that is named like one of the names is written ``./imagenet``.
+    """What ``--weights`` says; InputError where it is neither a name nor a file.
 
-    Raises:
-        InputError: it is neither a name nor a file.
+    A file that is named like one of the names is written ``./imagenet``.
     """
     if text in set(NamedWeights):
         return NamedWeights(text)
@@ -54,13 +53,12 @@ def default_weights(arch: Arch) -> NamedWeights:
 class NetworkChoice:
     """A network that can be built.
 
+    An InputError says what there is instead, where there is no such network.
+
     Attributes:
         size: side S of the input in pixels.
         alpha: the width multiplier, for architectures that have one; None is 1. With ImageNet weights it is one of
             those that have such; with others anything from 0.1 to 2.
-
-    Raises:
-        InputError: there is no such network, and what there is instead.
     """
 
     arch: Arch

@@ -111,8 +111,7 @@ _FILES: Final[Mapping[Arch, ImageNetFile]] = MappingProxyType(
 def fetch(file: ImageNetFile, folder: Path, wanted_by: str, timeout_s: float = _TIMEOUT_S) -> Path:
     """Where a file is, for the network ``wanted_by``; it is downloaded if it is not there yet.
 
-    Raises:
-        InputError: it could not be downloaded, or is not what was published.
+    An InputError says that it could not be downloaded, or is not what was published.
     """
     path = folder / file.name
     if path.is_file():

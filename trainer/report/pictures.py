@@ -140,11 +140,7 @@ def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> N
 
 
 def last_spatial_layer(network: keras.Model) -> str:
-    """The name of the last layer whose output still has places: ``(batch, rows, columns, channels)``.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """The name of the last layer whose output still has places, ``(batch, rows, columns, channels)``, or ValueError."""
     for layer in reversed(network.layers):
         shape: tuple[int | None, ...] = getattr(getattr(layer, "output", None), "shape", ())
         if len(shape) == _IMAGES and shape[1] != 1:
