@@ -60,7 +60,7 @@ class TrainingScreen:
         self._progress.stop()
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """So much of a piece of work is done."""
+        """Show how far a piece of work has come."""
         if self._task is None or what != self._what:  # a new bar: its time left is not that of the step before
             self._clear()
             self._task, self._what = self._progress.add_task(what, total=total), what

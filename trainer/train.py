@@ -63,7 +63,7 @@ class TrainingView(FitView, Protocol):
         """The data is ready."""
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """So much of a piece of work is done."""
+        """How far a piece of work has come."""
 
 
 def train(request: TrainRequest, view: TrainingView) -> TrainResult:

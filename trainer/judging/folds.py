@@ -34,7 +34,7 @@ _MOST_LEARNED: Final = 20_000
 _SHARE_OF_EPOCHS: Final = 1 / 3
 """Of a training's epochs, how many a fold's network gets.
 
-It need not be as good as the network itself, only know how good it is: what it is sure of by so much is right as often.
+It need not be as good as the network itself, only as honest: a confidence of 0.9 must be right as often.
 """
 _ENOUGH_HELD: Final = 1_500
 """Fewer validation photos prove a precision of 0.98 for so few of them that folds are worth their time: a network with

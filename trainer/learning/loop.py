@@ -36,9 +36,9 @@ _SCALAR: Final = tf.compat.v1.SummaryMetadata(
 
 @dataclass(frozen=True)
 class Limits:
-    """When a training ends: after so many epochs, so many without a better one, or at a time of the clock, in seconds.
+    """When a training ends: after ``epochs``, after ``patience`` epochs without a better one, or at the deadline.
 
-    The schedule is planned so that the last epoch has ended by the deadline.
+    The deadline is a time of the clock, in seconds; the schedule is planned so that the last epoch ends before it.
     """
 
     epochs: int
@@ -294,8 +294,8 @@ class _Steps:
 def _diverged(epoch: int, run: Run) -> str:
     kept = f"what was learned before is in {run.path}" if epoch > 1 else "nothing was learned before"
     return (
-        f"Expected a finite loss, it is none in epoch {epoch}; {kept}. Train again with another --seed, "
-        "a larger --batch, or other --weights."
+        f"Expected a finite loss, got none in epoch {epoch}; {kept}. Train again with another --seed, a larger "
+        "--batch, or other --weights."
     )
 
 
