@@ -11,20 +11,11 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
+from tests.unit.trainer.networks.test_architectures import MADE_BY
 from trainer.networks.choice import NamedWeights, NetworkChoice
 from trainer.networks.imagenet import ImageNetFile, fetch, imagenet_file, models_folder
 from trainer.request import Arch
 
-KERAS_NAMES = {
-    Arch.MOBILENET: "MobileNet",
-    Arch.MOBILENET_V2: "MobileNetV2",
-    Arch.MOBILENET_V3_SMALL: "MobileNetV3Small",
-    Arch.MOBILENET_V3_LARGE: "MobileNetV3Large",
-    Arch.EFFICIENTNET_V2_B0: "EfficientNetV2B0",
-    Arch.RESNET50_V2: "ResNet50V2",
-    Arch.VGG16: "VGG16",
-    Arch.CONVNEXT_TINY: "ConvNeXtTiny",
-}
 ASK_KERAS = """
 import json, sys, keras
 for name, options in json.loads(sys.argv[1]):
@@ -40,9 +31,7 @@ def choose(arch, size, alpha=None):
     return NetworkChoice(arch, size, NamedWeights.IMAGENET, alpha)
 
 
-CHOICES = [
-    choose(arch, 224, alpha) for arch in KERAS_NAMES for alpha in {*arch.alphas[:1], *arch.alphas[-1:]} or (None,)
-]
+CHOICES = [choose(arch, 224, alpha) for arch in MADE_BY for alpha in {*arch.alphas[:1], *arch.alphas[-1:]} or (None,)]
 """The narrowest and the widest."""
 
 
@@ -53,7 +42,7 @@ def test_keras_asks_for_the_same_files_with_the_same_digests(tmp_path):
     for file in files:
         if file.digest:
             (tmp_path / "models" / file.name).write_bytes(b"something else")
-    asked = [(KERAS_NAMES[c.arch], {"alpha": c.alpha} if c.arch.alphas else {}) for c in CHOICES]
+    asked = [(MADE_BY[c.arch][0].__name__, {"alpha": c.alpha} if c.arch.alphas else {}) for c in CHOICES]
     here = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     done = subprocess.run(
         [sys.executable, "-c", ASK_KERAS, json.dumps(asked)],
