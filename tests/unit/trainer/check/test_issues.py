@@ -8,11 +8,6 @@ from hypothesis import strategies as st
 
 from trainer.check.issues import Issue, judge
 
-JUDGED = {
-    *("odd_size", "odd_aspect_ratio", "dark", "light", "blurry", "low_information", "too_small"),
-    *("wrong_extension", "animated", "transparent", "exif_rotated", "cmyk", "grey"),
-}
-
 
 @pytest.fixture
 def judged(table):
@@ -118,13 +113,6 @@ def test_sizes_are_scored_from_0_to_1_and_never_are_most_of_them_odd(table, ordi
     scores = found.scores[Issue.ODD_SIZE]
     assert ((scores >= 0) & (scores <= 1)).all()
     assert found.flags[Issue.ODD_SIZE].mean() <= 0.5
-
-
-def test_no_photo_at_all(table):
-    found = judge(table([]), [], [])
-    assert set(found.flags) == JUDGED
-    assert all(len(flags) == 0 for flags in found.flags.values())
-    assert found.properties == {}
 
 
 LIGHT = {"brightness_5": 0.99}
