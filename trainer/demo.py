@@ -50,16 +50,8 @@ def run_demo(
 ) -> None:
     """Draw photos, train, export, label photos the model has never seen, and leave a picture and a page.
 
-    Args:
-        out: folder for everything.
-        photos: how many to draw for training.
-        seed: of the drawing and the training.
-        queued: label on Celery workers fed from a private Redis, instead of in this command's own processes.
-        new_photos: how many to draw for labelling.
-        epochs: of the training.
-
-    Raises:
-        InputError: ``out`` holds something that no demo made.
+    ``photos`` are drawn for training, ``new_photos`` for labelling: with ``queued`` by Celery workers fed from a
+    private Redis, else in this command's own processes. InputError where ``out`` holds what no demo made.
     """
     console = Console()
     with console.status("Loading TensorFlow"):

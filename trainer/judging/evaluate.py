@@ -89,7 +89,6 @@ class Evaluation(_Record):
         temperature: what the logits were divided by.
         ece_before: the calibration error without that.
         coverage_at_precision: for each target (``"0.98"``), what it came to.
-        unknown: None if there is no unknown score.
     """
 
     val: Figures | None

@@ -43,7 +43,6 @@ class Figures(BaseModel):
         n: how many photos.
         top5: share of photos whose true class is among the five likeliest; None if there are no more than five.
         ece: expected calibration error of the likeliest class.
-        classes: the figures of each.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -135,12 +135,8 @@ def out_of_fold(
     Those of a network trained from scratch, or fine-tuned, on these very photos are not: they serve to doubt labels, as
     far as the network was kept from remembering them, and for no promise.
 
-    Args:
-        features: ``(n, D)``, of a network that stays as it is.
-        labels: class indices ``(n,)``.
-        groups: of each photo; photos of one group are in one fold.
-        classes: how many there are, those without photos too.
-        seed: of the folds.
+    ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``; photos of one group are in one fold; ``classes``
+    counts those without photos too; ``seed`` is of the folds.
 
     Returns:
         ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, as with one whose

@@ -27,10 +27,8 @@ class Batches:
     """Training batches, the same for the same seed and epoch, so that a resumed training sees what it would have seen.
 
     Args:
-        store: the pixels.
         sha256s: of the n training photos.
         labels: class indices ``(n,)``.
-        classes: how many there are.
         batch: photos in a step.
         seed: of order and augmentation.
         augmentation: how far photos are changed; None leaves them.

@@ -86,7 +86,10 @@ class Training:
         if recipe.keep_norms:
             freeze_norms(network)
         learner = Learner(network, recipe, depth_groups(network, len(recipe.depth_rates)), self._class_weights())
-        held = ValidationPhotos(self._held_pixels, labels_of(self.held, args.classes))
+        names = [photo.sha256 for photo in self.held]
+        held = ValidationPhotos(
+            lambda start, end: self.store.take(names[start:end]), labels_of(self.held, args.classes)
+        )
         limits = Limits(args.epochs, args.patience, deadline)
         return fit(learner, recipe, self.batches(), held, self.run, limits, view)
 
@@ -112,9 +115,6 @@ class Training:
         if self.args.balance is not Balance.WEIGHTS:
             return None
         return class_weights(np.bincount(self.labels, minlength=len(self.args.classes)).tolist())
-
-    def _held_pixels(self, start: int, end: int) -> npt.NDArray[np.uint8]:
-        return self.store.take([photo.sha256 for photo in self.held[start:end]])
 
 
 def train_head(

@@ -119,8 +119,7 @@ class ReportMaterial:
     @property
     def ruling(self) -> PrecisionTarget | None:
         """The target that rules where a person names none."""
-        targets = self.confidence.targets
-        return next((target for target in targets if target.precision == self.confidence.precision), None)
+        return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
     def realised(self, target: PrecisionTarget, split: Split) -> Realised | None:
         """What a target came to on a split; None if it was not measured."""

@@ -47,11 +47,11 @@ def model_card(material: ReportMaterial) -> str:
         weak=[f"{name} ({percent(classes[name].recall)})" for name in (weakest(figures) if figures else ())],
         unmeasured=[name for name, one in classes.items() if not one.support],
         unknown=material.confidence.unknown,
-        reviewed=_reviewed(material),
+        percent=percent,
         photos=sum(photos.values()),
         source=PurePath(args.data).name,
         parts=", ".join(f"{count:,} for {word}" for word, count in photos.items()),
-        set_aside=_set_aside(material),
+        set_aside=Counter(one.reason for one in material.excluded).most_common(),
         words=list(photos),
         counts=[(one, *(f"{counts[of].get(one, 0):,}" for of in splits)) for one in args.classes],
         settings=[(code(name), _without_folder(value)) for name, value in material.settings.items()],
@@ -99,21 +99,6 @@ def _target_row(material: ReportMaterial, target: PrecisionTarget) -> tuple[str,
     if not found or not found.automatic or found.precision is None:
         return *row, "–"
     return *row, f"{percent(found.precision)} ({between(found.precision_95)}) of {found.automatic:,}"
-
-
-def _reviewed(material: ReportMaterial) -> str:
-    """How many known photos the out-of-distribution score sends to a person."""
-    found, split = material.evaluation.unknown, material.split
-    sent = found.review.of(split) if found else None
-    return "" if sent is None else f"; of the {split.word} photos, all known, it sends {percent(sent)}"
-
-
-def _set_aside(material: ReportMaterial) -> str:
-    if not material.excluded:
-        return "No file was set aside."
-    kinds = Counter(one.reason for one in material.excluded).most_common()
-    said = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in kinds)
-    return f"Set aside: {number_of(len(material.excluded), 'file', 'files')} ({said})."
 
 
 def _without_folder(value: str) -> str:

@@ -211,9 +211,7 @@ def _precision_recall(judged: SplitPredictions, classes: Sequence[str]) -> _Valu
 def average_precision(scores: NDArray[Any], members: NDArray[np.bool_]) -> tuple[float, NDArray[np.float64]]:
     """The mean of the precisions at every recall, not interpolated: scikit-learn's definition, in a tenth of its time.
 
-    Args:
-        scores: of a class ``(n,)``.
-        members: whether each belongs to it; at least one does.
+    ``scores`` are of a class, ``members`` says which belong to it, both ``(n,)``; at least one does.
 
     Returns:
         The average precision, and the best precision at each hundredth of recall, from 0 to 1, or above it.

@@ -121,10 +121,8 @@ def train_batch_jpeg(pixels: NDArray[np.float32] | NDArray[np.uint8], captions: 
 def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> NDArray[np.float32]:
     """How much each place of a photo speaks for a class: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
 
-    Args:
-        network: its layer ``logits`` has a unit a class, or one for two classes: that speaks for the second of them.
-        pixels: ``uint8 (n, S, S, 3)``.
-        classes: of each photo, the index of the class asked about.
+    The network's layer ``logits`` has a unit a class, or one for two classes: that speaks for the second of them.
+    ``pixels`` are ``uint8 (n, S, S, 3)``; ``classes`` has the index that is asked about for each.
 
     Returns:
         ``float32 (n, S, S)`` in 0..1: 1 where a photo's hottest place is, all 0 where nothing speaks for the class.
