@@ -61,13 +61,13 @@ def main() -> None:
         catalogue, asked = _write_catalogue(folder, photos, host, list(expected), arguments.rows)
         server = stack.enter_context(PrivateRedis(folder / "redis"))
         settings = QueueSettings(redis_url=server.url, jobs=str(folder / "jobs"))
-        farm = {name: stack.enter_context(_Watched(name, folder, settings)) for name in NAMES}
+        cluster = {name: stack.enter_context(_Watched(name, folder, settings)) for name in NAMES}
         queue = ("--redis", settings.redis_url, "--jobs", settings.jobs)
         hangtag("submit", catalogue, "--model", model, "--job", "job", "--allow-host", host, *queue)
-        killed_at, in_hand = _kill(farm, settings)
+        killed_at, in_hand = _kill(cluster, settings)
         seconds = _wait_for_end(folder / "jobs" / "job" / "receipt.json", arguments.limit)
         verdict = _verdict(folder / "jobs" / "job" / "labels.parquet", asked, expected)
-        _report(farm, killed_at, in_hand)
+        _report(cluster, killed_at, in_hand)
     print(json.dumps({**verdict, "seconds_after_the_kill": round(seconds, 1)}))
     sys.exit(any(verdict[name] for name in ("missing", "doubled", "wrong")))
 
@@ -167,10 +167,10 @@ class _Watched(Workers):
         return [line for line in lines if line["event"] in EVENTS]
 
 
-def _kill(farm: dict[str, _Watched], settings: QueueSettings) -> tuple[str, list[int]]:
+def _kill(cluster: dict[str, _Watched], settings: QueueSettings) -> tuple[str, list[int]]:
     """Kill the first worker while it has chunks in hand; returned are when, and which chunks these were."""
     job = Jobs(FolderStorage(Path(settings.jobs))).find("job")
-    victim = farm["killed"]
+    victim = cluster["killed"]
     client = connect(settings)
     while True:
         time.sleep(0.1)
@@ -180,7 +180,7 @@ def _kill(farm: dict[str, _Watched], settings: QueueSettings) -> tuple[str, list
             break
         if done == job.spec.chunks:
             sys.exit("the job was over before a worker could be killed; ask for more rows, or a longer delay")
-    for worker in farm.values():
+    for worker in cluster.values():
         worker.before = worker.metrics()
     victim.kill_one_worker(Random())
     return time.strftime("%H:%M:%S", time.gmtime()), held
@@ -218,13 +218,13 @@ def _same(row: dict[str, Any], expected: dict[str, Any]) -> bool:
     return near and all(row[name] == expected[name] for name in SAME)
 
 
-def _report(farm: dict[str, _Watched], killed_at: str, in_hand: list[int]) -> None:
+def _report(cluster: dict[str, _Watched], killed_at: str, in_hand: list[int]) -> None:
     print(f"killed at {killed_at} UTC with chunks {in_hand} in hand")
-    for name, worker in farm.items():
+    for name, worker in cluster.items():
         print(f"\nlog of the {name} worker")
         for line in worker.lines():
             print(json.dumps(line))
-    for name, worker in farm.items():
+    for name, worker in cluster.items():
         after = worker.metrics()
         print(f"\nmetrics of the {name} worker: before the kill, at the end")
         for key in sorted(worker.before.keys() | after.keys()):

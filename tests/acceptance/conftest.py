@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.farm import Farm
+from tests.integration.cluster import Cluster
 from tests.integration.jobs import photo_names
 from tests.until import until
 from worker.queue.private_redis import PrivateRedis
@@ -23,40 +23,40 @@ def server(redis_installed: None, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="session")
-def farm(tmp_path_factory: pytest.TempPathFactory, server: PrivateRedis) -> Iterator[Farm]:
-    farm = Farm(tmp_path_factory.mktemp("queue"), server, COLUMNS="200")
-    worker = farm.worker()
+def cluster(tmp_path_factory: pytest.TempPathFactory, server: PrivateRedis) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("queue"), server, COLUMNS="200")
+    worker = cluster.worker()
     try:
-        until(lambda: RedisState(farm.client).workers(), "the worker announces itself")
-        yield farm
+        until(lambda: RedisState(cluster.client).workers(), "the worker announces itself")
+        yield cluster
         worker.terminate()
         assert worker.process.wait(30) == 0
     finally:
-        farm.close()
+        cluster.close()
 
 
 @pytest.fixture(scope="session")
-def products(farm: Farm, catalogue: Path) -> Path:
+def products(cluster: Cluster, catalogue: Path) -> Path:
     """A CSV of 600 rows, three of them without a photo; three chunks on the queue, five on this machine."""
     cells = [*photo_names(catalogue, SPRING_ROWS - 3), "gone.jpg", "", "ftp://shop.example/a.jpg"]
-    source = farm.folder / "products.csv"
+    source = cluster.folder / "products.csv"
     source.write_text("sku,image\n" + "".join(f"{row:05},{cell}\n" for row, cell in enumerate(cells)))
     return source
 
 
 @pytest.fixture(scope="session")
-def spring(farm: Farm, products: Path, catalogue: Path, bundle: Path) -> tuple[str, str]:
+def spring(cluster: Cluster, products: Path, catalogue: Path, bundle: Path) -> tuple[str, str]:
     """The job ``spring``, submitted and followed to its end; what both commands printed."""
     options = ("--model", bundle, "--image-root", catalogue, "--job", "spring")
-    return farm.must("submit", products, *options), farm.must("jobs", "watch", "spring")
+    return cluster.must("submit", products, *options), cluster.must("jobs", "watch", "spring")
 
 
 @pytest.fixture
-def few(farm: Farm, catalogue: Path, bundle: Path) -> Submit:
+def few(cluster: Cluster, catalogue: Path, bundle: Path) -> Submit:
     """The arguments of ``submit`` for a job of four rows."""
 
     def arguments(job: str) -> tuple[object, ...]:
-        source = farm.folder / f"{job}.txt"
+        source = cluster.folder / f"{job}.txt"
         source.write_text("".join(f"{photo}\n" for photo in sorted(catalogue.rglob("*.png"))[:4]))
         return ("submit", source, "--model", bundle, "--image-root", catalogue, "--job", job)
 

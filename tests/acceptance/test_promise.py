@@ -12,7 +12,7 @@ import pytest
 
 from models.preprocess import PreprocessSpec, preprocess
 from tests.command import clean_environment, one_line, run_hangtag
-from tests.integration.farm import Farm
+from tests.integration.cluster import Cluster
 from tests.integration.jobs import assert_same
 
 Label = Callable[..., "tuple[int, str, str]"]
@@ -109,18 +109,20 @@ def test_nothing_is_carried_over_from_a_job_that_an_earlier_hangtag_labeled_with
 
 
 def test_workers_on_the_queue_label_at_the_jobs_threshold(
-    farm: Farm, label: Label, catalogue: Path, unsure_bundle: Path, tmp_path: Path
+    cluster: Cluster, label: Label, catalogue: Path, unsure_bundle: Path, tmp_path: Path
 ) -> None:
     """Two jobs of one model at once, each by a rule of its own."""
     for job, asked in (("asked", ("--threshold", 0.4)), ("unasked", ())):
-        done = farm.hangtag("submit", catalogue, "--model", unsure_bundle, "--priority", "high", "--job", job, *asked)
+        done = cluster.hangtag(
+            "submit", catalogue, "--model", unsure_bundle, "--priority", "high", "--job", job, *asked
+        )
         assert (ASKED if asked else NOTHING) in one_line(done.stderr)
-    assert ASKED in farm.must("jobs", "watch", "asked")
-    assert NOTHING in farm.must("jobs", "watch", "unasked")
-    assert ASKED in farm.must("jobs", "show", "asked")
+    assert ASKED in cluster.must("jobs", "watch", "asked")
+    assert NOTHING in cluster.must("jobs", "watch", "unasked")
+    assert ASKED in cluster.must("jobs", "show", "asked")
     assert label("--threshold", 0.4)[0] == 0
-    assert_same(farm.job("asked").rows(), pq.read_table(tmp_path / "labels.parquet").to_pylist())
-    assert {row["status"] for row in farm.job("unasked").rows()} == {"review", "failed"}
+    assert_same(cluster.job("asked").rows(), pq.read_table(tmp_path / "labels.parquet").to_pylist())
+    assert {row["status"] for row in cluster.job("unasked").rows()} == {"review", "failed"}
 
 
 def expected_statuses(bundle: Path, photos: list[Path], precision: float) -> list[str]:
@@ -191,31 +193,33 @@ def test_a_model_without_a_table_is_refused_before_anything_is_written(label: La
 
 
 def test_workers_on_the_queue_honour_the_jobs_precision(
-    farm: Farm, label: Label, catalogue: Path, sure_bundle: Path, tmp_path: Path
+    cluster: Cluster, label: Label, catalogue: Path, sure_bundle: Path, tmp_path: Path
 ) -> None:
     """Two jobs of one model at once, each with thresholds of its own."""
     options = ("--model", sure_bundle, "--priority", "high")
     for job, precision in (("strict", 0.98), ("own", None)):
         asked = () if precision is None else ("--precision", precision)
-        farm.must("submit", catalogue, *options, "--job", job, *asked)
+        cluster.must("submit", catalogue, *options, "--job", job, *asked)
     for job in ("strict", "own"):
-        assert "Precision: " in farm.must("jobs", "watch", job)
+        assert "Precision: " in cluster.must("jobs", "watch", job)
     assert label("--precision", 0.98, model=sure_bundle)[0] == 0
-    assert_same(farm.job("strict").rows(), pq.read_table(tmp_path / "labels.parquet").to_pylist())
-    reviews = [sum(row["status"] == "review" for row in farm.job(job).rows()) for job in ("own", "strict")]
+    assert_same(cluster.job("strict").rows(), pq.read_table(tmp_path / "labels.parquet").to_pylist())
+    reviews = [sum(row["status"] == "review" for row in cluster.job(job).rows()) for job in ("own", "strict")]
     assert 0 < reviews[0] < reviews[1]
 
 
 def test_the_queue_refuses_another_precision_before_anything_is_written(
-    farm: Farm, catalogue: Path, sure_bundle: Path
+    cluster: Cluster, catalogue: Path, sure_bundle: Path
 ) -> None:
-    before = sorted(farm.jobs.rglob("*"))
-    done = farm.hangtag("submit", catalogue, "--model", sure_bundle, "--job", "refused", "--precision", 0.93)
+    before = sorted(cluster.jobs.rglob("*"))
+    done = cluster.hangtag("submit", catalogue, "--model", sure_bundle, "--job", "refused", "--precision", 0.93)
     assert done.returncode == 2
     assert "one of 0.90, 0.98, 0.99, got 0.93" in done.stderr
-    assert sorted(farm.jobs.rglob("*")) == before
-    said = farm.hangtag("submit", catalogue, "--model", sure_bundle, "--job", "hopeless", "--precision", 0.99, "--json")
+    assert sorted(cluster.jobs.rglob("*")) == before
+    said = cluster.hangtag(
+        "submit", catalogue, "--model", sure_bundle, "--job", "hopeless", "--precision", 0.99, "--json"
+    )
     assert json.loads(said.stdout)["new"] is True
     assert "every photo goes to review" in one_line(said.stderr)
-    farm.must("jobs", "watch", "hopeless")
-    assert {row["status"] for row in farm.job("hopeless").rows()} == {"review", "failed"}
+    cluster.must("jobs", "watch", "hopeless")
+    assert {row["status"] for row in cluster.job("hopeless").rows()} == {"review", "failed"}

@@ -16,7 +16,7 @@ from worker.label import label
 from worker.queue.private_redis import PrivateRedis
 from worker.request import LabelRequest
 
-from .farm import Farm
+from .cluster import Cluster
 from .jobs import QueuedJob, Row, photo_names, write_list
 from .s3_server import S3Server, lead_to, open_s3_server
 
@@ -33,11 +33,11 @@ def server(redis_installed: None, tmp_path: Path) -> Iterator[PrivateRedis]:
 
 
 @pytest.fixture
-def farm(server: PrivateRedis, tmp_path: Path) -> Iterator[Farm]:
+def cluster(server: PrivateRedis, tmp_path: Path) -> Iterator[Cluster]:
     """No job and no worker yet."""
-    farm = Farm(tmp_path, server)
-    yield farm
-    farm.close()
+    cluster = Cluster(tmp_path, server)
+    yield cluster
+    cluster.close()
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +92,9 @@ def names(catalogue: Path) -> list[str]:
 
 
 @pytest.fixture
-def job(farm: Farm, catalogue: Path, bundle: Path, names: list[str]) -> QueuedJob:
+def job(cluster: Cluster, catalogue: Path, bundle: Path, names: list[str]) -> QueuedJob:
     """A job of these rows, submitted; no worker is there yet."""
-    return farm.submit(names, bundle, root=catalogue)
+    return cluster.submit(names, bundle, root=catalogue)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from worker.priority import Priority
 from worker.queue.messages import CHUNK_TASK
 from worker.queue.redis_state import RedisState
 
-from .farm import Farm
+from .cluster import Cluster
 from .jobs import InHand, QueuedJob, Row, assert_same, photo_names
 from .processes import with_bad_formats
 
@@ -39,9 +39,11 @@ def few(catalogue: Path) -> list[str]:
     return photo_names(catalogue, 512)
 
 
-def test_a_killed_childs_chunk_is_started_again_soon(farm: Farm, catalogue: Path, bundle: Path, few, expected) -> None:
-    job = farm.submit(few, bundle, root=catalogue)
-    worker = farm.worker()
+def test_a_killed_childs_chunk_is_started_again_soon(
+    cluster: Cluster, catalogue: Path, bundle: Path, few, expected
+) -> None:
+    job = cluster.submit(few, bundle, root=catalogue)
+    worker = cluster.worker()
     held = job.freeze_one()
     os.kill(held.pid, signal.SIGKILL)
     wait_for_another_try(job, held)
@@ -51,9 +53,11 @@ def test_a_killed_childs_chunk_is_started_again_soon(farm: Farm, catalogue: Path
     job.assert_right_once(expected(few))
 
 
-def test_a_killed_workers_chunks_go_to_another_soon(farm: Farm, catalogue: Path, bundle: Path, few, expected) -> None:
-    workers = [farm.worker(slots=1), farm.worker(slots=1)]
-    job = farm.submit(few, bundle, root=catalogue)
+def test_a_killed_workers_chunks_go_to_another_soon(
+    cluster: Cluster, catalogue: Path, bundle: Path, few, expected
+) -> None:
+    workers = [cluster.worker(slots=1), cluster.worker(slots=1)]
+    job = cluster.submit(few, bundle, root=catalogue)
     held = job.freeze_one()
     next(worker for worker in workers if held.pid in worker.pids()).kill_all()
     wait_for_another_try(job, held)
@@ -61,18 +65,18 @@ def test_a_killed_workers_chunks_go_to_another_soon(farm: Farm, catalogue: Path,
     job.assert_right_once(expected(few))
 
 
-def test_messages_lost_before_a_worker_starts_are_sent_again(farm: Farm, job: QueuedJob, names, expected) -> None:
-    assert farm.lose_waiting() == job.chunks
-    farm.worker()
+def test_messages_lost_before_a_worker_starts_are_sent_again(cluster: Cluster, job: QueuedJob, names, expected) -> None:
+    assert cluster.lose_waiting() == job.chunks
+    cluster.worker()
     job.wait_for_end()
     assert_same(job.rows(), expected(names))
 
 
-def test_messages_lost_in_the_middle_are_sent_again(farm: Farm, job: QueuedJob, names, expected) -> None:
-    worker = farm.worker()
+def test_messages_lost_in_the_middle_are_sent_again(cluster: Cluster, job: QueuedJob, names, expected) -> None:
+    worker = cluster.worker()
     job.wait_for_parts(2)
     worker.signal_all(signal.SIGSTOP)
-    assert farm.lose_waiting() > 0
+    assert cluster.lose_waiting() > 0
     worker.signal_all(signal.SIGCONT)
     job.wait_for_end()
     job.assert_right_once(expected(names))
@@ -81,19 +85,19 @@ def test_messages_lost_in_the_middle_are_sent_again(farm: Farm, job: QueuedJob, 
 TWICE_TOLD = 3
 
 
-def send(farm: Farm, job: QueuedJob, chunk: int, times: int) -> None:
+def send(cluster: Cluster, job: QueuedJob, chunk: int, times: int) -> None:
     for _ in range(times):
-        RedisState(farm.client).send(job.name, chunk, Priority.NORMAL)
+        RedisState(cluster.client).send(job.name, chunk, Priority.NORMAL)
 
 
-def test_a_chunk_that_is_sent_again_and_again_adds_nothing(farm: Farm, job: QueuedJob, names, expected) -> None:
-    farm.lose_waiting()
-    send(farm, job, TWICE_TOLD, times=6)
-    worker = farm.worker()
+def test_a_chunk_that_is_sent_again_and_again_adds_nothing(cluster: Cluster, job: QueuedJob, names, expected) -> None:
+    cluster.lose_waiting()
+    send(cluster, job, TWICE_TOLD, times=6)
+    worker = cluster.worker()
     job.wait_for_end()
     parts, result = job.parts(), (job.folder / "labels.parquet").stat()
-    send(farm, job, TWICE_TOLD, times=4)
-    until(farm.is_idle, "the messages sent afterwards are consumed")
+    send(cluster, job, TWICE_TOLD, times=4)
+    until(cluster.is_idle, "the messages sent afterwards are consumed")
     assert [event["chunk"] for event in worker.events("chunk_done")].count(TWICE_TOLD) == 1
     assert job.parts() == parts
     assert (job.folder / "labels.parquet").stat() == result
@@ -109,17 +113,17 @@ BAD = {
 
 
 def test_photos_that_crash_or_hang_the_decoder_are_failed_rows(
-    farm: Farm, catalogue: Path, bundle: Path, truth
+    cluster: Cluster, catalogue: Path, bundle: Path, truth
 ) -> None:
     good = photo_names(catalogue, 600)
     names = [str(catalogue / name) for name in good]
     for row, (name, data, _) in BAD.items():
-        (farm.folder / name).write_bytes(data)
-        names.insert(row, str(farm.folder / name))
-    job = farm.submit(names, bundle, root=Path("/"), timeout_s=1.0)
-    worker = farm.worker(env=with_bad_formats())
+        (cluster.folder / name).write_bytes(data)
+        names.insert(row, str(cluster.folder / name))
+    job = cluster.submit(names, bundle, root=Path("/"), timeout_s=1.0)
+    worker = cluster.worker(env=with_bad_formats())
     receipt = job.wait_for_end()
-    until(farm.is_idle, "no process hangs on a photo any more", 5.0)
+    until(cluster.is_idle, "no process hangs on a photo any more", 5.0)
     rows = job.rows()
     assert [row["image"] for row in rows] == names
     bad = [(number, Path(rows[number]["image"]).name, rows[number]["error"]) for number in BAD]
@@ -134,24 +138,24 @@ LOOKS_EACH_S = 1.0
 """How often a chunk in hand looks whether its job is cancelled."""
 
 
-def test_cancel_stops_soon_and_resume_redoes_nothing(farm: Farm, job: QueuedJob, names, expected) -> None:
-    worker = farm.worker()
+def test_cancel_stops_soon_and_resume_redoes_nothing(cluster: Cluster, job: QueuedJob, names, expected) -> None:
+    worker = cluster.worker()
     job.wait_for_parts(2)
     held = job.freeze_one()
     worker.signal_all(signal.SIGSTOP)
     frozen_at = time.monotonic()
-    cancelled = farm.hangtag("jobs", "cancel", job.name)
+    cancelled = cluster.hangtag("jobs", "cancel", job.name)
     assert cancelled.returncode == 0, cancelled.stderr
     until(lambda: time.monotonic() > frozen_at + LOOKS_EACH_S, "the chunk in hand is due for a look at the mark")
     worker.signal_all(signal.SIGCONT)
-    until(lambda: not job.in_hand() and farm.is_idle(), "nobody works on it any more", SOON_S)
+    until(lambda: not job.in_hand() and cluster.is_idle(), "nobody works on it any more", SOON_S)
     kept = job.parts()
     assert held.chunk in job.job.missing_chunks(), "a cancelled chunk was done to its end"
-    watched = farm.hangtag("jobs", "watch", job.name)
+    watched = cluster.hangtag("jobs", "watch", job.name)
     assert watched.returncode == 1
     assert f"hangtag jobs resume {job.name}" in watched.stderr
     assert job.parts() == kept
-    resumed = farm.hangtag("jobs", "resume", job.name)
+    resumed = cluster.hangtag("jobs", "resume", job.name)
     assert resumed.returncode == 0, resumed.stderr
     job.wait_for_end()
     assert kept.items() <= job.parts().items()
@@ -171,33 +175,33 @@ def parts_of_retry(job: QueuedJob, number: int) -> list[str]:
     return sorted(name for name in job.parts() if name.endswith(f".r{number}.parquet"))
 
 
-def put_in_place(farm: Farm, name: str, photo: Path) -> None:
-    (farm.folder / name).write_bytes(photo.read_bytes())
+def put_in_place(cluster: Cluster, name: str, photo: Path) -> None:
+    (cluster.folder / name).write_bytes(photo.read_bytes())
 
 
-def try_again(farm: Farm, job: QueuedJob) -> str:
-    done = farm.hangtag("jobs", "retry-failed", job.name)
+def try_again(cluster: Cluster, job: QueuedJob) -> str:
+    done = cluster.hangtag("jobs", "retry-failed", job.name)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_a_retry_changes_the_rows_that_failed_and_no_others(
-    farm: Farm, catalogue: Path, bundle: Path, truth: dict[str, Row]
+    cluster: Cluster, catalogue: Path, bundle: Path, truth: dict[str, Row]
 ) -> None:
     good = photo_names(catalogue, 600)
     names = [str(catalogue / name) for name in good]
     for name, row in {**MISSING, BROKEN: BROKEN_ROW, LABELLED: LABELLED_ROW}.items():
-        names[row] = str(farm.folder / name)
-    (farm.folder / BROKEN).write_bytes(b"no photo")
-    put_in_place(farm, LABELLED, catalogue / good[LABELLED_ROW])
-    job = farm.submit(names, bundle, root=Path("/"))
+        names[row] = str(cluster.folder / name)
+    (cluster.folder / BROKEN).write_bytes(b"no photo")
+    put_in_place(cluster, LABELLED, catalogue / good[LABELLED_ROW])
+    job = cluster.submit(names, bundle, root=Path("/"))
 
-    early = farm.hangtag("jobs", "retry-failed", job.name)
+    early = cluster.hangtag("jobs", "retry-failed", job.name)
     assert early.returncode == 1
     assert "not" in early.stderr
     assert not (job.folder / "retries").exists()
 
-    farm.worker()
+    cluster.worker()
     assert job.wait_for_end().retry == 0
     first, parts = job.rows(), job.parts()
     assert {row: first[row]["error"] for row in (*MISSING.values(), BROKEN_ROW)} == {
@@ -205,11 +209,11 @@ def test_a_retry_changes_the_rows_that_failed_and_no_others(
         BROKEN_ROW: "unreadable",
     }
 
-    (farm.folder / LABELLED).unlink()
+    (cluster.folder / LABELLED).unlink()
     found = dict(list(MISSING.items())[:2])
     for name, row in found.items():
-        put_in_place(farm, name, catalogue / good[row])
-    assert "3 missing" in try_again(farm, job)
+        put_in_place(cluster, name, catalogue / good[row])
+    assert "3 missing" in try_again(cluster, job)
     receipt = job.wait_for_end()
     assert receipt.retry == 1
     assert receipt.run.images == len(MISSING)
@@ -217,36 +221,36 @@ def test_a_retry_changes_the_rows_that_failed_and_no_others(
     assert parts.items() <= job.parts().items()
     second = job.rows()
     for name, row in found.items():
-        assert_same([second[row]], [{"image": str(farm.folder / name), **truth[good[row]]}])
+        assert_same([second[row]], [{"image": str(cluster.folder / name), **truth[good[row]]}])
     assert [r for n, r in enumerate(second) if n not in found.values()] == [
         r for n, r in enumerate(first) if n not in found.values()
     ]
 
     (last, row), *_ = set(MISSING.items()) - set(found.items())
-    put_in_place(farm, last, catalogue / good[row])
-    assert "1 missing" in try_again(farm, job)
+    put_in_place(cluster, last, catalogue / good[row])
+    assert "1 missing" in try_again(cluster, job)
     assert job.wait_for_end().retry == 2
     assert parts_of_retry(job, 2) == ["000002.r2.parquet"]
     third = job.rows()
-    assert_same([third[row]], [{"image": str(farm.folder / last), **truth[good[row]]}])
+    assert_same([third[row]], [{"image": str(cluster.folder / last), **truth[good[row]]}])
     assert [r for n, r in enumerate(third) if n != row] == [r for n, r in enumerate(second) if n != row]
-    assert "worth another try" in try_again(farm, job)
+    assert "worth another try" in try_again(cluster, job)
 
 
 def test_what_others_write_to_redis_ends_no_worker_and_blinds_no_reconciler(
-    farm: Farm, job: QueuedJob, expected, names: list[str]
+    cluster: Cluster, job: QueuedJob, expected, names: list[str]
 ) -> None:
-    farm.client.set("hangtag:worker:forged:1:1", json.dumps({"slots": "x"}))
-    farm.client.set(f"hangtag:setbacks:{job.name}", "x")
-    farm.client.set("hangtag:tick:4", "x")
-    farm.client.set("hangtag.1.high", "no queue")
-    farm.client.hset("unacked", "tag", "}{")
-    farm.client.zadd("unacked_index", {"tag": 1})
-    worker = farm.early_worker()
+    cluster.client.set("hangtag:worker:forged:1:1", json.dumps({"slots": "x"}))
+    cluster.client.set(f"hangtag:setbacks:{job.name}", "x")
+    cluster.client.set("hangtag:tick:4", "x")
+    cluster.client.set("hangtag.1.high", "no queue")
+    cluster.client.hset("unacked", "tag", "}{")
+    cluster.client.zadd("unacked_index", {"tag": 1})
+    worker = cluster.early_worker()
     worker.wait_until_ready()
-    farm.client.delete("hangtag.2.normal")
+    cluster.client.delete("hangtag.2.normal")
     for forged in ("}{", "[1]", "null", json.dumps({"body": "", "headers": {"task": []}, "properties": {}})):
-        farm.client.lpush("hangtag.2.normal", *[forged] * 50)
+        cluster.client.lpush("hangtag.2.normal", *[forged] * 50)
     job.wait_for_end()
     assert_same(job.rows(), expected(names))
     assert worker.alive
@@ -258,10 +262,10 @@ def test_what_others_write_to_redis_ends_no_worker_and_blinds_no_reconciler(
 MOST_BYTES = 1500
 
 
-def test_a_message_is_small_and_says_only_which_chunk(farm: Farm, job: QueuedJob, catalogue: Path) -> None:
-    texts = farm.waiting()
+def test_a_message_is_small_and_says_only_which_chunk(cluster: Cluster, job: QueuedJob, catalogue: Path) -> None:
+    texts = cluster.waiting()
     assert len(texts) == job.chunks
-    secrets = (str(catalogue), str(farm.folder), str(farm.server.port), "redis://", job.job.spec.model.digest)
+    secrets = (str(catalogue), str(cluster.folder), str(cluster.server.port), "redis://", job.job.spec.model.digest)
     for chunk, text in enumerate(reversed(texts)):
         envelope = json.loads(text)
         body = base64.b64decode(envelope["body"]).decode()

@@ -15,7 +15,7 @@ from models.errors import ExitCode
 from tests.command import clean_environment, run_hangtag
 from worker.queue.private_redis import PrivateRedis
 
-from .farm import Farm
+from .cluster import Cluster
 
 PACKED = Path(__file__).parents[1] / "data" / "earlier_version.tar.xz"
 TEXTS = {".csv", ".json", ".jsonl", ".txt"}
@@ -108,13 +108,13 @@ def test_an_unfinished_job_goes_on(run: Hangtag, earlier: Path) -> None:
 
 
 @pytest.fixture
-def queue(server: PrivateRedis, earlier: Path) -> Iterator[Farm]:
-    farm = Farm(earlier, server)
-    yield farm
-    farm.close()
+def queue(server: PrivateRedis, earlier: Path) -> Iterator[Cluster]:
+    cluster = Cluster(earlier, server)
+    yield cluster
+    cluster.close()
 
 
-def test_a_queued_job_is_found_and_finished_by_a_worker(queue: Farm, earlier: Path) -> None:
+def test_a_queued_job_is_found_and_finished_by_a_worker(queue: Cluster, earlier: Path) -> None:
     job = queue.job("spring")
     assert len(job.job.missing_chunks()) == job.chunks - 1
     queue.worker(slots=1)

@@ -16,7 +16,7 @@ from tests.docker_files import metrics_named
 from tests.until import until
 from worker.queue.private_redis import PrivateRedis
 
-from .farm import Farm
+from .cluster import Cluster
 from .jobs import QueuedJob, photo_names
 from .processes import WorkerProcess
 
@@ -26,12 +26,12 @@ YOUNG_S = 5.0
 class Watched:
     """A worker whose numbers can be asked for."""
 
-    def __init__(self, farm: Farm) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
-        self.heartbeat = farm.folder / "heartbeat"
+        self.heartbeat = cluster.folder / "heartbeat"
         named = {"HANGTAG_METRICS_PORT": str(self.port), "HANGTAG_HEARTBEAT": str(self.heartbeat)}
-        self.process: WorkerProcess = farm.worker(env=named)
+        self.process: WorkerProcess = cluster.worker(env=named)
 
     def families(self) -> list[Metric]:
         with urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
@@ -56,8 +56,10 @@ def names(catalogue: Path) -> list[str]:
     return [*photo_names(catalogue, 1600), "nobody.png", "nowhere.png"]
 
 
-def test_what_a_worker_tells_during_a_job_and_after_it_is_what_the_receipt_says(farm: Farm, job: QueuedJob) -> None:
-    worker = Watched(farm)
+def test_what_a_worker_tells_during_a_job_and_after_it_is_what_the_receipt_says(
+    cluster: Cluster, job: QueuedJob
+) -> None:
+    worker = Watched(cluster)
     held = job.freeze_one()
     rest = job.job.spec.rows - job.job.rows_in_chunk(held.chunk)
     until(lambda: worker.number("hangtag_images_total") == rest, "all other chunks are counted")
@@ -78,8 +80,8 @@ def test_what_a_worker_tells_during_a_job_and_after_it_is_what_the_receipt_says(
     until(lambda: not worker.numbers("hangtag_job_rows"), "the finished job goes away")
 
 
-def test_a_killed_process_takes_no_counted_row_with_it(farm: Farm, job: QueuedJob) -> None:
-    worker = Watched(farm)
+def test_a_killed_process_takes_no_counted_row_with_it(cluster: Cluster, job: QueuedJob) -> None:
+    worker = Watched(cluster)
     job.wait_for_parts(2)
     held = job.freeze_one()
     before = until(lambda: worker.number("hangtag_images_total"), "a chunk is counted")
@@ -91,9 +93,9 @@ def test_a_killed_process_takes_no_counted_row_with_it(farm: Farm, job: QueuedJo
     until(lambda: len(worker.process.events("slot_started")) == 3, "another process is in its place")
 
 
-def test_a_worker_that_was_killed_leaves_its_port_to_the_next(farm: Farm, job: QueuedJob) -> None:
+def test_a_worker_that_was_killed_leaves_its_port_to_the_next(cluster: Cluster, job: QueuedJob) -> None:
     """One of its processes was started after the port was taken, and outlives it for a while."""
-    worker = Watched(farm)
+    worker = Watched(cluster)
     first = job.freeze_one()
     os.kill(first.pid, signal.SIGKILL)
     until(lambda: len(worker.process.events("slot_started")) == 3, "another is in its place")
@@ -104,8 +106,8 @@ def test_a_worker_that_was_killed_leaves_its_port_to_the_next(farm: Farm, job: Q
         pass
 
 
-def test_the_heart_stops_with_the_main_process(farm: Farm) -> None:
-    worker = Watched(farm)
+def test_the_heart_stops_with_the_main_process(cluster: Cluster) -> None:
+    worker = Watched(cluster)
     until(worker.heartbeat.exists, "its heart beats")
     os.kill(worker.process.pid, signal.SIGSTOP)
     until(lambda: worker.age_s() > YOUNG_S, "the file grows old")
@@ -113,8 +115,8 @@ def test_the_heart_stops_with_the_main_process(farm: Farm) -> None:
     until(lambda: worker.age_s() < YOUNG_S / 2, "the heart beats again")
 
 
-def test_the_heart_beats_while_a_worker_waits_for_redis(farm: Farm, server: PrivateRedis) -> None:
-    worker = Watched(farm)
+def test_the_heart_beats_while_a_worker_waits_for_redis(cluster: Cluster, server: PrivateRedis) -> None:
+    worker = Watched(cluster)
     until(lambda: worker.numbers("hangtag_redis_up") == {(): 1}, "it has seen Redis")
     server.kill()
     until(lambda: worker.numbers("hangtag_redis_up") == {(): 0}, "it has seen that Redis is away")
@@ -132,7 +134,7 @@ def test_the_heart_beats_while_a_worker_waits_for_redis(farm: Farm, server: Priv
     until(lambda: worker.numbers("hangtag_redis_up") == {(): 1}, "it has come back")
 
 
-def test_the_dashboard_and_the_alerts_ask_for_what_a_worker_serves(farm: Farm) -> None:
-    served = {family.name for family in Watched(farm).families()}
+def test_the_dashboard_and_the_alerts_ask_for_what_a_worker_serves(cluster: Cluster) -> None:
+    served = {family.name for family in Watched(cluster).families()}
     kinds = {suffix: {f"{name}{suffix}" for name in served} for suffix in ("", "_total", "_bucket", "_sum", "_count")}
     assert metrics_named() - set().union(*kinds.values()) == set()

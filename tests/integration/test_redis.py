@@ -11,7 +11,7 @@ import pytest
 from tests.until import until
 from worker.queue.private_redis import PrivateRedis
 
-from .farm import Farm
+from .cluster import Cluster
 from .jobs import QueuedJob, assert_same
 from .processes import WorkerProcess
 from .proxy import Proxy, open_proxy
@@ -27,74 +27,74 @@ def restart(server: PrivateRedis, worker: WorkerProcess) -> None:
     server.start()
 
 
-def restart_empty(farm: Farm) -> None:
-    farm.client.set(MARK, "")
-    restart(farm.server, farm.workers[0])
-    assert not farm.client.exists(MARK), "this Redis was to forget"
+def restart_empty(cluster: Cluster) -> None:
+    cluster.client.set(MARK, "")
+    restart(cluster.server, cluster.workers[0])
+    assert not cluster.client.exists(MARK), "this Redis was to forget"
 
 
-def forget_all(farm: Farm) -> None:
+def forget_all(cluster: Cluster) -> None:
     """The bindings, too, that kombu makes once when it connects."""
-    farm.client.flushall()
+    cluster.client.flushall()
 
 
 @pytest.mark.parametrize("fault", [restart_empty, forget_all])
 def test_a_redis_that_forgets_ends_no_job(
-    farm: Farm, job: QueuedJob, names, expected, fault: Callable[[Farm], None]
+    cluster: Cluster, job: QueuedJob, names, expected, fault: Callable[[Cluster], None]
 ) -> None:
-    worker = farm.worker()
+    worker = cluster.worker()
     job.wait_for_parts(2)
-    fault(farm)
+    fault(cluster)
     job.wait_for_end()
     assert worker.alive
     job.assert_right_once(expected(names))
 
 
-def test_a_worker_with_one_slot_is_back_when_redis_is(farm: Farm, job: QueuedJob, names, expected) -> None:
+def test_a_worker_with_one_slot_is_back_when_redis_is(cluster: Cluster, job: QueuedJob, names, expected) -> None:
     """The message of the chunk that ends meanwhile cannot be given up, and no other slot notices."""
-    worker = farm.worker(slots=1)
+    worker = cluster.worker(slots=1)
     for parts in (1, 3, 5):
         job.wait_for_parts(parts)
-        restart(farm.server, worker)
+        restart(cluster.server, worker)
     job.wait_for_end()
     assert_same(job.rows(), expected(names))
 
 
 def test_a_redis_that_remembers_goes_on_where_it_was(
-    farm: Farm, catalogue: Path, bundle: Path, names, expected
+    cluster: Cluster, catalogue: Path, bundle: Path, names, expected
 ) -> None:
-    farm.server.append_only = True
-    farm.server.kill()
-    farm.server.start()
-    job = farm.submit(names, bundle, root=catalogue)
-    worker = farm.worker()
+    cluster.server.append_only = True
+    cluster.server.kill()
+    cluster.server.start()
+    job = cluster.submit(names, bundle, root=catalogue)
+    worker = cluster.worker()
     job.wait_for_parts(2)
-    farm.client.set(MARK, "")
-    restart(farm.server, worker)
-    assert farm.client.exists(MARK), "this Redis was to remember"
+    cluster.client.set(MARK, "")
+    restart(cluster.server, worker)
+    assert cluster.client.exists(MARK), "this Redis was to remember"
     job.wait_for_end()
     assert worker.alive
     job.assert_right_once(expected(names))
 
 
-def test_a_worker_waits_for_a_redis_whose_memory_is_full(farm: Farm, job: QueuedJob, names, expected) -> None:
+def test_a_worker_waits_for_a_redis_whose_memory_is_full(cluster: Cluster, job: QueuedJob, names, expected) -> None:
     """At its start, and in the middle."""
-    farm.client.config_set("maxmemory", "1kb")
-    worker = farm.early_worker()
+    cluster.client.config_set("maxmemory", "1kb")
+    worker = cluster.early_worker()
     for times in (1, 2):
         until(lambda times=times: len(worker.events("cannot_reconcile")) >= times, "Redis refuses work")
-        farm.client.config_set("maxmemory", "0")
+        cluster.client.config_set("maxmemory", "0")
         if times == 1:
             job.wait_for_parts(2)
-            farm.client.config_set("maxmemory", "1kb")
+            cluster.client.config_set("maxmemory", "1kb")
     job.wait_for_end()
     assert worker.alive
     job.assert_right_once(expected(names))
 
 
-def test_a_process_in_anothers_place_holds_no_connection_of_its_parents(farm: Farm, job: QueuedJob) -> None:
+def test_a_process_in_anothers_place_holds_no_connection_of_its_parents(cluster: Cluster, job: QueuedJob) -> None:
     """Or the parent, having lost it, would be told of it again and again, and use up half a core."""
-    worker = farm.worker(slots=1)
+    worker = cluster.worker(slots=1)
     held = job.freeze_one()
     os.kill(held.pid, signal.SIGKILL)
     until(lambda: len(worker.events("slot_started")) == 2, "another process is in its place")
@@ -112,8 +112,8 @@ HALF_OPEN_S = 60.0
 
 
 @pytest.fixture
-def proxy(farm: Farm) -> Iterator[Proxy]:
-    with open_proxy(farm.server.port) as proxy:
+def proxy(cluster: Cluster) -> Iterator[Proxy]:
+    with open_proxy(cluster.server.port) as proxy:
         yield proxy
 
 
@@ -121,8 +121,8 @@ def through(proxy: Proxy) -> str:
     return f"redis://127.0.0.1:{proxy.port}/0"
 
 
-def test_connections_that_break_are_made_again(farm: Farm, proxy: Proxy, job: QueuedJob, names, expected) -> None:
-    worker = farm.worker(url=through(proxy))
+def test_connections_that_break_are_made_again(cluster: Cluster, proxy: Proxy, job: QueuedJob, names, expected) -> None:
+    worker = cluster.worker(url=through(proxy))
     for parts in (2, 5):
         job.wait_for_parts(parts)
         proxy.cut()
@@ -131,8 +131,8 @@ def test_connections_that_break_are_made_again(farm: Farm, proxy: Proxy, job: Qu
     job.assert_right_once(expected(names))
 
 
-def test_silent_connections_are_given_up(farm: Farm, proxy: Proxy, job: QueuedJob, names, expected) -> None:
-    worker = farm.worker(url=through(proxy))
+def test_silent_connections_are_given_up(cluster: Cluster, proxy: Proxy, job: QueuedJob, names, expected) -> None:
+    worker = cluster.worker(url=through(proxy))
     job.wait_for_parts(2)
     proxy.go_silent(new_connections_too=False)
     job.wait_for_end(HALF_OPEN_S)
@@ -142,9 +142,9 @@ def test_silent_connections_are_given_up(farm: Farm, proxy: Proxy, job: QueuedJo
 
 @pytest.mark.proof
 def test_a_silent_network_that_comes_back_is_used_again(
-    farm: Farm, proxy: Proxy, job: QueuedJob, names, expected
+    cluster: Cluster, proxy: Proxy, job: QueuedJob, names, expected
 ) -> None:
-    worker = farm.worker(url=through(proxy))
+    worker = cluster.worker(url=through(proxy))
     job.wait_for_parts(2)
     before = proxy.connections
     proxy.go_silent(new_connections_too=True)

@@ -14,7 +14,7 @@ from tests.until import until
 from worker.queue.private_redis import PrivateRedis, redis_binary
 
 from .certificates import Authority, Certificate
-from .farm import Farm
+from .cluster import Cluster
 from .jobs import assert_same, photo_names, write_list
 
 
@@ -73,20 +73,20 @@ def test_submit_worker_watch_and_retry_work_with_client_certificates(
     names = photo_names(catalogue, 300)
     photos = [*(str(catalogue / name) for name in names), str(tmp_path / "late.png")]
     source = write_list(tmp_path / "list.txt", photos)
-    with closing(Farm(tmp_path, server, url_of(server, authority, authority.vouch("client")))) as farm:
-        worker = farm.worker()
+    with closing(Cluster(tmp_path, server, url_of(server, authority, authority.vouch("client")))) as cluster:
+        worker = cluster.worker()
         for command in (
             ("submit", str(source), "--model", str(bundle), "--image-root", "/", "--job", "spring"),
             ("jobs", "watch", "spring"),
             ("jobs", "retry-failed", "spring"),
             ("jobs", "watch", "spring"),
         ):
-            done = farm.hangtag(*command)
+            done = cluster.hangtag(*command)
             assert done.returncode == 0, done.stderr
             if command[1] == "watch":
                 (tmp_path / "late.png").write_bytes((catalogue / names[0]).read_bytes())
         assert not worker.events("cannot_reconcile")
-        rows = farm.job("spring").rows()
+        rows = cluster.job("spring").rows()
     assert_same(rows, [{"image": p, **truth[n]} for p, n in zip(photos, [*names, names[0]], strict=True)])
 
 
@@ -127,9 +127,9 @@ def test_a_worker_says_why_and_goes_on_trying(
 ) -> None:
     with (
         tls_redis(tmp_path / "redis", authority, authority.vouch("server")) as server,
-        closing(Farm(tmp_path, server, url_of(server, stranger))) as farm,
+        closing(Cluster(tmp_path, server, url_of(server, stranger))) as cluster,
     ):
-        worker = farm.early_worker()
+        worker = cluster.early_worker()
         until(lambda: "self-signed certificate" in worker.log.read_text(), "the worker says why")
         assert worker.alive
 
@@ -152,8 +152,8 @@ def test_a_person_may_trust_more_than_that(
 ) -> None:
     with (
         tls_redis(tmp_path / "redis", authority, authority.vouch("elsewhere", ("redis.example",))) as server,
-        closing(Farm(tmp_path, server, f"{url_of(server, authority)}&{option}")) as farm,
+        closing(Cluster(tmp_path, server, f"{url_of(server, authority)}&{option}")) as cluster,
     ):
-        job = farm.submit(photo_names(catalogue, 100), bundle, root=catalogue)
-        farm.worker(slots=1)
+        job = cluster.submit(photo_names(catalogue, 100), bundle, root=catalogue)
+        cluster.worker(slots=1)
         assert job.wait_for_end().rows == 100

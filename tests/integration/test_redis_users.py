@@ -15,7 +15,7 @@ from tests.command import clean_environment, run_hangtag
 from tests.until import until
 from worker.receipt import finished_receipt
 
-from .farm import Farm
+from .cluster import Cluster
 from .guarded_redis import PASSWORD, ROOM, GuardedRedis
 from .jobs import QueuedJob, assert_same, write_list
 from .processes import with_bad_formats
@@ -34,14 +34,14 @@ def guarded(redis_installed: None, tmp_path: Path) -> Iterator[GuardedRedis]:
 
 
 @pytest.fixture
-def farm(tmp_path: Path, guarded: GuardedRedis) -> Iterator[Farm]:
-    farm = Farm(tmp_path, guarded, **guarded.environment, **with_bad_formats(), HANGTAG_GRACE_S=str(GRACE_S))
-    yield farm
-    farm.close()
+def cluster(tmp_path: Path, guarded: GuardedRedis) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path, guarded, **guarded.environment, **with_bad_formats(), HANGTAG_GRACE_S=str(GRACE_S))
+    yield cluster
+    cluster.close()
 
 
-def must(farm: Farm, *arguments: str) -> str:
-    done = farm.hangtag(*arguments)
+def must(cluster: Cluster, *arguments: str) -> str:
+    done = cluster.hangtag(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -57,20 +57,20 @@ def used_commands(admin: redis.Redis) -> set[str]:
 
 
 def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
-    farm: Farm, admin: redis.Redis, catalogue: Path, bundle: Path, names: list[str], truth
+    cluster: Cluster, admin: redis.Redis, catalogue: Path, bundle: Path, names: list[str], truth
 ) -> None:
     """Its model is gone for a while, a process is killed, and a photo hangs until its worker is told to end."""
-    hangs, late, good = farm.folder / "slow.jpg", farm.folder / "late.png", catalogue / names[0]
+    hangs, late, good = cluster.folder / "slow.jpg", cluster.folder / "late.png", catalogue / names[0]
     hangs.write_bytes(b"HANG")
     photos = [*(str(catalogue / name) for name in names[:60]), str(hangs), str(late)]
-    source = write_list(farm.folder / "list.txt", photos)
+    source = write_list(cluster.folder / "list.txt", photos)
     submit = ("submit", str(source), "--model", str(bundle), "--image-root", "/", "--job", "spring", "--timeout", "300")
-    assert "jobs watch spring" in must(farm, *submit)
-    job = QueuedJob("spring", farm.job("spring").job, farm.jobs / "spring", admin)
+    assert "jobs watch spring" in must(cluster, *submit)
+    job = QueuedJob("spring", cluster.job("spring").job, cluster.jobs / "spring", admin)
     found = job.job
-    place, away = farm.jobs / "_bundles" / found.spec.model.digest, farm.folder / "away"
+    place, away = cluster.jobs / "_bundles" / found.spec.model.digest, cluster.folder / "away"
     place.rename(away)
-    first = farm.worker()
+    first = cluster.worker()
     until(lambda: list(admin.scan_iter("hangtag:trouble:spring:*")), "the worker reports trouble")
     away.rename(place)
     held = until(job.in_hand, "a chunk is in hand")[0]
@@ -81,20 +81,20 @@ def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
     first.terminate()
     assert first.process.wait(GRACE_S + 10) == 0
     hangs.write_bytes(good.read_bytes())
-    farm.worker()
-    said = must(farm, "jobs", "show", "spring", "--json")
+    cluster.worker()
+    said = must(cluster, "jobs", "show", "spring", "--json")
     assert '"job": "spring"' in said
-    said += must(farm, "jobs", "watch", "spring")
+    said += must(cluster, "jobs", "watch", "spring")
     late.write_bytes(good.read_bytes())
-    assert "1 missing" in must(farm, "jobs", "retry-failed", "spring")
-    must(farm, "jobs", "watch", "spring")
+    assert "1 missing" in must(cluster, "jobs", "retry-failed", "spring")
+    must(cluster, "jobs", "watch", "spring")
     receipt = finished_receipt(found)
     assert receipt
     assert receipt.retry == 1
     relative = [*names[:60], names[0], names[0]]
     assert_same(job.rows(), [{"image": p, **truth[n]} for p, n in zip(photos, relative, strict=True)])
     assert admin.acl_log() == []
-    said += "".join(worker.log.read_text() for worker in farm.workers)
+    said += "".join(worker.log.read_text() for worker in cluster.workers)
     assert not [word for word in (PASSWORD, quote(PASSWORD), quote(PASSWORD, safe="")) if word in said]
     allowed = set(re.findall(r"\+([a-z|]+)", RIGHTS))
     assert allowed - used_commands(admin) <= HIDDEN

@@ -20,7 +20,7 @@ from worker.photos.source import Photos, photos_of
 from worker.receipt import finished_receipt
 from worker.sources.catalogue import Catalogue, open_catalogue
 
-from .farm import Farm
+from .cluster import Cluster
 from .jobs import assert_same, photo_names, write_list
 from .s3_server import PAGE_KEYS, Fault, Kind, S3Server
 
@@ -196,33 +196,33 @@ def test_an_s3_that_is_not_there(tmp_path, s3, photo, monkeypatch):
 
 @pytest.mark.proof
 def test_submitting_killing_cancelling_resuming_and_retrying(
-    farm: Farm, bucket: str, catalogue: Path, bundle: Path, truth
+    cluster: Cluster, bucket: str, catalogue: Path, bundle: Path, truth
 ) -> None:
     """The environment of the commands leads them to S3; nothing of the job is on this machine's disk but copies."""
     place = f"s3://{bucket}/jobs"
     photos = [str(catalogue / name) for name in photo_names(catalogue, 2000)]
     wanted = [{"image": photo, **truth[str(Path(photo).relative_to(catalogue))]} for photo in photos]
-    photos[700], late = str(farm.folder / "late.png"), Path(photos[700])
-    source = write_list(farm.folder / "list.txt", photos)
+    photos[700], late = str(cluster.folder / "late.png"), Path(photos[700])
+    source = write_list(cluster.folder / "list.txt", photos)
     options = ("--jobs", place)
-    submitted = farm.hangtag(
+    submitted = cluster.hangtag(
         *("submit", str(source), "--model", str(bundle), "--image-root", "/", "--job", "spring"), *options
     )
     assert submitted.returncode == 0, submitted.stderr
     storage = ObjectStorage(f"{place}/spring")
     job = open_job(storage)
     assert job
-    first = farm.worker(jobs=place)
+    first = cluster.worker(jobs=place)
     until(lambda: len(storage.names("parts")) >= 2, "two chunks are done")
     first.kill_all()
-    assert farm.hangtag("jobs", "cancel", "spring", *options).returncode == 0
+    assert cluster.hangtag("jobs", "cancel", "spring", *options).returncode == 0
     kept = storage.names("parts")
-    second = farm.worker(jobs=place)
-    assert farm.hangtag("jobs", "resume", "spring", *options).returncode == 0
+    second = cluster.worker(jobs=place)
+    assert cluster.hangtag("jobs", "resume", "spring", *options).returncode == 0
     until(lambda: finished_receipt(job), "the job is finished")
     assert set(kept) <= set(storage.names("parts"))
-    (farm.folder / "late.png").write_bytes(late.read_bytes())
-    retried = farm.hangtag("jobs", "retry-failed", "spring", *options)
+    (cluster.folder / "late.png").write_bytes(late.read_bytes())
+    retried = cluster.hangtag("jobs", "retry-failed", "spring", *options)
     assert retried.stdout.startswith("Trying 1 row again: 1 missing."), retried.stdout + retried.stderr
     until(lambda: finished_receipt(job), "the retry is finished")
     rows = pq.read_table(storage.source(RESULT_FILE)).to_pylist()
@@ -230,4 +230,4 @@ def test_submitting_killing_cancelling_resuming_and_retrying(
     assert_same(rows, wanted)
     second.terminate()
     assert second.process.wait(30) == 0
-    assert not (farm.folder / "jobs").exists()
+    assert not (cluster.folder / "jobs").exists()

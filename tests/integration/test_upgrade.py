@@ -13,7 +13,7 @@ import pytest
 from tests.command import HANGTAG, clean_environment
 from tests.until import until
 
-from .farm import Farm
+from .cluster import Cluster
 from .jobs import QueuedJob, assert_same, photo_names, write_list
 from .processes import WorkerProcess
 
@@ -40,18 +40,20 @@ def of_old(old: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(old), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
-def worker(farm: Farm, env: dict[str, str] | None = None) -> WorkerProcess:
-    return farm.worker(slots=1, env=env)
+def worker(cluster: Cluster, env: dict[str, str] | None = None) -> WorkerProcess:
+    return cluster.worker(slots=1, env=env)
 
 
-def submit(farm: Farm, photos: Path, names: list[str], bundle: Path, env: dict[str, str] | None = None) -> QueuedJob:
+def submit(
+    cluster: Cluster, photos: Path, names: list[str], bundle: Path, env: dict[str, str] | None = None
+) -> QueuedJob:
     """As another process does that is of another version, perhaps."""
-    source = write_list(farm.folder / "list.txt", names)
+    source = write_list(cluster.folder / "list.txt", names)
     command = (*HANGTAG, "submit", str(source), "--model", str(bundle), "--job", "job", "--image-root", str(photos))
-    lead = clean_environment(HANGTAG_REDIS_URL=farm.server.url, HANGTAG_JOBS=str(farm.jobs), **(env or {}))
-    done = subprocess.run(command, env=lead, cwd=farm.folder, capture_output=True, text=True, check=False)
+    lead = clean_environment(HANGTAG_REDIS_URL=cluster.server.url, HANGTAG_JOBS=str(cluster.jobs), **(env or {}))
+    done = subprocess.run(command, env=lead, cwd=cluster.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return farm.job("job")
+    return cluster.job("job")
 
 
 def version_of(job: QueuedJob) -> int:
@@ -66,11 +68,11 @@ def test_the_old_one_is_the_one_that_runs(old: Path) -> None:
 
 
 def test_old_and_new_workers_do_a_job_of_the_old_version_together(
-    farm: Farm, old: Path, catalogue: Path, bundle: Path, truth
+    cluster: Cluster, old: Path, catalogue: Path, bundle: Path, truth
 ) -> None:
     names = photo_names(catalogue, 12_000)
-    workers = [worker(farm, of_old(old)), worker(farm)]
-    job = submit(farm, catalogue, names, bundle, of_old(old))
+    workers = [worker(cluster, of_old(old)), worker(cluster)]
+    job = submit(cluster, catalogue, names, bundle, of_old(old))
     assert version_of(job) == 2
     receipt = job.wait_for_end()
     assert all(one.events("chunk_done") for one in workers), "each did some of it"
@@ -80,16 +82,16 @@ def test_old_and_new_workers_do_a_job_of_the_old_version_together(
 
 
 def test_an_old_worker_leaves_a_job_of_the_new_version_to_a_new_one(
-    farm: Farm, old: Path, catalogue: Path, bundle: Path, truth
+    cluster: Cluster, old: Path, catalogue: Path, bundle: Path, truth
 ) -> None:
     names = photo_names(catalogue, 2_000)
-    before = worker(farm, of_old(old))
-    job = submit(farm, catalogue, names, bundle)
+    before = worker(cluster, of_old(old))
+    job = submit(cluster, catalogue, names, bundle)
     assert version_of(job) == 4
     until(lambda: before.events("chunk_failed"), "the old worker says that it cannot")
     assert "another version of Hangtag" in before.events("chunk_failed")[0]["error"]
     assert not job.parts()
-    after = worker(farm)
+    after = worker(cluster)
     job.wait_for_end(90)
     assert len(after.events("chunk_done")) == job.chunks
     assert not before.events("chunk_done")

@@ -17,7 +17,7 @@ from tests.until import until
 from worker.jobs import Jobs
 from worker.receipt import finished_receipt
 
-from .farm import Farm
+from .cluster import Cluster
 from .jobs import assert_same, photo_names
 from .processes import WorkerProcess
 
@@ -31,13 +31,13 @@ def inbox(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def watch(farm: Farm, inbox: Path, bundle: Path, catalogue: Path) -> Watch:
+def watch(cluster: Cluster, inbox: Path, bundle: Path, catalogue: Path) -> Watch:
     """Start to watch; relative paths in catalogues start at the drawn photos."""
 
     def start(settle: str = "0.3") -> WorkerProcess:
-        queue = ("--redis", farm.server.url, "--jobs", str(farm.jobs), "--image-root", str(catalogue))
+        queue = ("--redis", cluster.server.url, "--jobs", str(cluster.jobs), "--image-root", str(catalogue))
         pace = ("--settle", settle, "--every", "0.1", "--json")
-        return farm.start(
+        return cluster.start(
             (*INTERRUPTIBLE, *HANGTAG, "submit", "--watch", str(inbox), "--model", str(bundle), *queue, *pace)
         )
 
@@ -55,9 +55,9 @@ def drop(file: Path, names: list[str]) -> None:
     unfinished.rename(file)
 
 
-def rows_of(farm: Farm) -> Counter[str | None]:
+def rows_of(cluster: Cluster) -> Counter[str | None]:
     """Photo → how many rows of all jobs it is in."""
-    jobs = Jobs(FolderStorage(farm.jobs))
+    jobs = Jobs(FolderStorage(cluster.jobs))
     found = [jobs.get(name) for name in jobs.names()]
     return Counter(
         image for job in found if job for chunk in range(job.spec.chunks) for image in job.chunk_images(chunk)
@@ -68,8 +68,8 @@ def files_in(folder: Path) -> int:
     return sum(1 for path in folder.rglob("*") if path.is_file())
 
 
-def test_files_of_a_folder_are_labelled(farm: Farm, inbox: Path, watch: Watch, catalogue: Path, expected) -> None:
-    farm.worker()
+def test_files_of_a_folder_are_labelled(cluster: Cluster, inbox: Path, watch: Watch, catalogue: Path, expected) -> None:
+    cluster.worker()
     watching = watch()
     names = photo_names(catalogue, 12)
     drop(inbox / "nightly.txt", names)
@@ -77,16 +77,16 @@ def test_files_of_a_folder_are_labelled(farm: Farm, inbox: Path, watch: Watch, c
     for name in photos:
         (inbox / name).parent.mkdir(exist_ok=True)
         shutil.copy(catalogue / name, inbox / name)
-    until(lambda: rows_of(farm) == Counter([*names, *photos]), "all files are in jobs")
-    jobs = Jobs(FolderStorage(farm.jobs))
+    until(lambda: rows_of(cluster) == Counter([*names, *photos]), "all files are in jobs")
+    jobs = Jobs(FolderStorage(cluster.jobs))
     until(lambda: all(finished_receipt(jobs.find(name)) for name in jobs.names()), "the jobs are done", 60.0)
     told = {line["file"]: line["job"] for line in until(lambda: watching.events("submitted"), "jobs are told")}
-    assert_same(pq.read_table(farm.jobs / told["nightly.txt"] / "labels.parquet").to_pylist(), expected(names))
+    assert_same(pq.read_table(cluster.jobs / told["nightly.txt"] / "labels.parquet").to_pylist(), expected(names))
     watching.terminate()
     assert watching.process.wait(30) == 0
 
 
-def test_a_file_that_grows_is_taken_when_it_is_whole(farm: Farm, inbox: Path, watch: Watch) -> None:
+def test_a_file_that_grows_is_taken_when_it_is_whole(cluster: Cluster, inbox: Path, watch: Watch) -> None:
     watching = watch("1.5")
     until(lambda: watching.events("watching"), "the folder is watched")
     with (inbox / "growing.txt").open("w") as file:
@@ -100,10 +100,10 @@ def test_a_file_that_grows_is_taken_when_it_is_whole(farm: Farm, inbox: Path, wa
         until(all_written, "all rows are written")
     (told,) = until(lambda: watching.events("submitted"), "it becomes a job")
     assert told["rows"] == (inbox / "growing.txt").read_text().count("\n")
-    assert len(rows_of(farm)) == told["rows"]
+    assert len(rows_of(cluster)) == told["rows"]
 
 
-def test_two_that_watch_one_folder_take_each_file_once(farm: Farm, inbox: Path, watch: Watch) -> None:
+def test_two_that_watch_one_folder_take_each_file_once(cluster: Cluster, inbox: Path, watch: Watch) -> None:
     watching = [watch("0"), watch("0")]
     for one in watching:
         until(lambda one=one: one.events("watching"), "the folder is watched")
@@ -112,36 +112,38 @@ def test_two_that_watch_one_folder_take_each_file_once(farm: Farm, inbox: Path, 
         drop(inbox / f"{number}.txt", rows[100 * number : 100 * (number + 1)])
         (inbox / f"photo-{number}.png").touch()
     photos = [f"photo-{number}.png" for number in range(8)]
-    until(lambda: len(rows_of(farm)) == len(rows) + len(photos), "all are in jobs")
+    until(lambda: len(rows_of(cluster)) == len(rows) + len(photos), "all are in jobs")
     until(lambda: not list(inbox.glob("*.part")), "nothing is on its way")
-    until(lambda: len(list((farm.jobs / "_watched" / "files").rglob("*.json"))) == 8, "all catalogues are marked")
-    assert rows_of(farm) == Counter([*rows, *photos])
+    until(lambda: len(list((cluster.jobs / "_watched" / "files").rglob("*.json"))) == 8, "all catalogues are marked")
+    assert rows_of(cluster) == Counter([*rows, *photos])
     made = [line["job"] for one in watching for line in one.events("submitted") if line["new"]]
     assert len(made) == len(set(made))
     assert not [line for one in watching for line in one.events("trouble") + one.events("refused")]
 
 
-def test_a_watch_that_is_killed_again_and_again_takes_each_file_once(farm: Farm, inbox: Path, watch: Watch) -> None:
+def test_a_watch_that_is_killed_again_and_again_takes_each_file_once(
+    cluster: Cluster, inbox: Path, watch: Watch
+) -> None:
     rows = [f"{number}-{row}.jpg" for number in range(6) for row in range(100)]
     for number in range(6):
         drop(inbox / f"{number}.txt", rows[100 * number : 100 * (number + 1)])
         (inbox / f"photo-{number}.png").touch()
     for more in (1, 8, 9, 10):
-        there = files_in(farm.jobs)
+        there = files_in(cluster.jobs)
         watching = watch("0")
-        until(lambda there=there, more=more: files_in(farm.jobs) >= there + more, "it has written some files")
+        until(lambda there=there, more=more: files_in(cluster.jobs) >= there + more, "it has written some files")
         watching.signal_all(signal.SIGKILL)
         watching.process.wait()
     watch("0")
     everything = Counter([*rows, *(f"photo-{number}.png" for number in range(6))])
-    until(lambda: len(rows_of(farm)) == len(everything), "all are in jobs")
-    assert rows_of(farm) == everything
+    until(lambda: len(rows_of(cluster)) == len(everything), "all are in jobs")
+    assert rows_of(cluster) == everything
 
 
 def test_without_redis_the_jobs_are_there_all_the_same(
-    farm: Farm, inbox: Path, watch: Watch, catalogue: Path, expected
+    cluster: Cluster, inbox: Path, watch: Watch, catalogue: Path, expected
 ) -> None:
-    farm.server.kill()
+    cluster.server.kill()
     watching = watch()
     names = photo_names(catalogue, 4)
     drop(inbox / "nightly.txt", names)
@@ -150,36 +152,36 @@ def test_without_redis_the_jobs_are_there_all_the_same(
     assert "Redis cannot be used" in watching.events("remark")[0]["reason"]
     watching.signal_all(signal.SIGINT)
     assert watching.process.wait(30) == 130
-    farm.server.start()
-    farm.worker()
-    job = Jobs(FolderStorage(farm.jobs)).find(told["job"])
+    cluster.server.start()
+    cluster.worker()
+    job = Jobs(FolderStorage(cluster.jobs)).find(told["job"])
     until(lambda: finished_receipt(job), "a worker's reconciler finds it", 60.0)
-    assert_same(pq.read_table(farm.jobs / told["job"] / "labels.parquet").to_pylist(), expected(names))
+    assert_same(pq.read_table(cluster.jobs / told["job"] / "labels.parquet").to_pylist(), expected(names))
 
 
-def test_one_look_ends_by_itself_and_says_whether_all_went_well(farm: Farm, inbox: Path, bundle: Path) -> None:
+def test_one_look_ends_by_itself_and_says_whether_all_went_well(cluster: Cluster, inbox: Path, bundle: Path) -> None:
     command = ("submit", "--watch", str(inbox), "--model", str(bundle), "--once", "--settle", "0.1", "--json")
     (inbox / "a.csv").write_text("image\n1.jpg\n")
-    first = farm.hangtag(*command)
+    first = cluster.hangtag(*command)
     assert first.returncode == 0, first.stderr
     assert [json.loads(line)["event"] for line in first.stdout.splitlines()] == ["submitted", "remark"]
     (inbox / "bad.csv").write_text("")
-    second = farm.hangtag(*command)
+    second = cluster.hangtag(*command)
     assert second.returncode == 1
     assert [json.loads(line)["event"] for line in second.stdout.splitlines()] == ["refused"]
-    third = farm.hangtag(*command)
+    third = cluster.hangtag(*command)
     assert (third.returncode, third.stdout) == (0, "")
     os.utime(inbox / "a.csv", (1, 1))
-    assert farm.hangtag(*command).stdout == ""
+    assert cluster.hangtag(*command).stdout == ""
 
 
-def test_notes_are_kept_in_s3_where_the_jobs_are(farm: Farm, inbox: Path, bundle: Path, bucket: str) -> None:
+def test_notes_are_kept_in_s3_where_the_jobs_are(cluster: Cluster, inbox: Path, bundle: Path, bucket: str) -> None:
     command = ("submit", "--watch", str(inbox), "--model", str(bundle), "--once", "--settle", "0", "--json")
     (inbox / "a.csv").write_text("image\n1.jpg\n")
     (inbox / "1.jpg").touch()
     jobs = ("--jobs", f"s3://{bucket}/jobs")
-    first = farm.hangtag(*command, *jobs)
+    first = cluster.hangtag(*command, *jobs)
     assert first.returncode == 0, first.stdout + first.stderr
     assert [json.loads(line)["event"] for line in first.stdout.splitlines()] == ["submitted", "remark", "submitted"]
-    second = farm.hangtag(*command, *jobs)
+    second = cluster.hangtag(*command, *jobs)
     assert (second.returncode, second.stdout) == (0, "")

@@ -23,7 +23,7 @@ from worker.queue.redis_state import RedisState
 from worker.receipt import finished_receipt
 from worker.results import part_work
 
-from .farm import Farm
+from .cluster import Cluster
 from .jobs import QueuedJob, Row, assert_same, photo_names, write_list
 from .processes import WorkerProcess, with_bad_formats
 
@@ -36,18 +36,18 @@ def mapped(pid: int) -> str:
         return ""
 
 
-@pytest.mark.parametrize("start", [Farm.worker, Farm.celery_worker])
+@pytest.mark.parametrize("start", [Cluster.worker, Cluster.celery_worker])
 def test_it_labels_without_tensorflow_and_ends_when_told(
-    farm: Farm, job: QueuedJob, names, expected, start: Callable[[Farm], WorkerProcess]
+    cluster: Cluster, job: QueuedJob, names, expected, start: Callable[[Cluster], WorkerProcess]
 ) -> None:
-    worker = start(farm)
+    worker = start(cluster)
     job.wait_for_end()
     assert_same(job.rows(), expected(names))
     memory = [mapped(pid) for pid in worker.pids()]
     assert len({part_work(pq.read_schema(part)).worker for part in (job.folder / "parts").iterdir()}) == 2
     assert any("onnxruntime" in text for text in memory)
     assert not any(library in text for text in memory for library in ("tensorflow", "h5py"))
-    until(farm.is_idle, "the last message is acknowledged")
+    until(cluster.is_idle, "the last message is acknowledged")
     worker.terminate()
     assert worker.process.wait(30) == 0
 
@@ -60,9 +60,9 @@ def terminate_all(worker: WorkerProcess) -> None:
     worker.signal_all(signal.SIGTERM)
 
 
-def assert_all_missing_chunks_wait(farm: Farm, job: QueuedJob) -> None:
+def assert_all_missing_chunks_wait(cluster: Cluster, job: QueuedJob) -> None:
     """The worker that ended holds none back; one that is done or waits twice is harmless."""
-    messages = [parse_message(text) for text in farm.waiting()]
+    messages = [parse_message(text) for text in cluster.waiting()]
     missing = set(job.job.missing_chunks())
     assert missing
     assert {message[1] for message in messages if message} >= missing
@@ -70,9 +70,9 @@ def assert_all_missing_chunks_wait(farm: Farm, job: QueuedJob) -> None:
 
 @pytest.mark.parametrize("tell", [WorkerProcess.terminate, terminate_all])
 def test_a_worker_ends_its_chunks_and_leaves_the_others_to_the_next(
-    farm: Farm, job: QueuedJob, names, expected, tell: Callable[[WorkerProcess], None]
+    cluster: Cluster, job: QueuedJob, names, expected, tell: Callable[[WorkerProcess], None]
 ) -> None:
-    worker = farm.worker(env={"HANGTAG_GRACE_S": "300"})
+    worker = cluster.worker(env={"HANGTAG_GRACE_S": "300"})
     job.wait_for_parts(2)
     in_hand = until(job.in_hand, "a chunk is in hand")
     tell(worker)
@@ -81,14 +81,14 @@ def test_a_worker_ends_its_chunks_and_leaves_the_others_to_the_next(
     assert worker.events("worker_ends")
     assert not {held.chunk for held in in_hand} & set(job.job.missing_chunks())
     assert not job.in_hand()
-    assert_all_missing_chunks_wait(farm, job)
-    farm.worker()
+    assert_all_missing_chunks_wait(cluster, job)
+    cluster.worker()
     job.wait_for_end()
     job.assert_right_once(expected(names))
 
 
-def test_ctrl_c_ends_a_worker_with_its_own_status(farm: Farm) -> None:
-    worker = farm.worker()
+def test_ctrl_c_ends_a_worker_with_its_own_status(cluster: Cluster) -> None:
+    worker = cluster.worker()
     worker.process.send_signal(signal.SIGINT)
     assert worker.process.wait(30) == 130
     (ends,) = worker.events("worker_ends")
@@ -96,21 +96,21 @@ def test_ctrl_c_ends_a_worker_with_its_own_status(farm: Farm) -> None:
 
 
 def test_a_chunk_that_takes_longer_than_the_grace_time_is_handed_back(
-    farm: Farm, catalogue: Path, bundle: Path, names, truth
+    cluster: Cluster, catalogue: Path, bundle: Path, names, truth
 ) -> None:
     """The photo on which it hangs is exchanged for a good one before the next worker starts."""
-    slow = farm.folder / "slow.jpg"
+    slow = cluster.folder / "slow.jpg"
     slow.write_bytes(b"HANG")
     photos = [str(slow), *(str(catalogue / name) for name in names[:600])]
-    job = farm.submit(photos, bundle, root=Path("/"), timeout_s=300.0)
-    worker = farm.worker(env={"HANGTAG_GRACE_S": str(GRACE_S), **with_bad_formats()})
+    job = cluster.submit(photos, bundle, root=Path("/"), timeout_s=300.0)
+    worker = cluster.worker(env={"HANGTAG_GRACE_S": str(GRACE_S), **with_bad_formats()})
     until(lambda: job.job.missing_chunks() == [0], "only the chunk that hangs is left")
     worker.terminate()
     assert worker.process.wait(GRACE_S) == 0
-    assert_all_missing_chunks_wait(farm, job)
+    assert_all_missing_chunks_wait(cluster, job)
     good = catalogue / names[0]
     slow.write_bytes(good.read_bytes())
-    farm.worker()
+    cluster.worker()
     job.wait_for_end()
     assert_same(job.rows(), [{"image": p, **truth[n]} for p, n in zip(photos, [names[0], *names[:600]], strict=True)])
 
@@ -146,16 +146,16 @@ def relabelled(row: Row, labels: dict[str, str], model: str) -> Row:
 
 
 def test_two_models_in_turn_give_each_job_its_own_labels(
-    farm: Farm, catalogue: Path, bundle: Path, other_model: Path, other_labels: dict[str, str], expected
+    cluster: Cluster, catalogue: Path, bundle: Path, other_model: Path, other_labels: dict[str, str], expected
 ) -> None:
     names = photo_names(catalogue, 1024)
-    one = farm.submit(names, bundle, "one", root=catalogue)
-    other = farm.submit(names, other_model, "other", root=catalogue)
-    farm.lose_waiting()
+    one = cluster.submit(names, bundle, "one", root=catalogue)
+    other = cluster.submit(names, other_model, "other", root=catalogue)
+    cluster.lose_waiting()
     for chunk in range(one.chunks):
         for job in (one, other):
-            RedisState(farm.client).send(job.name, chunk, Priority.NORMAL)
-    farm.worker(slots=1)  # of two processes, each could do one job's chunks only
+            RedisState(cluster.client).send(job.name, chunk, Priority.NORMAL)
+    cluster.worker(slots=1)  # of two processes, each could do one job's chunks only
     one.wait_for_end()
     other.wait_for_end()
     assert_same(one.rows(), expected(names))
@@ -163,13 +163,13 @@ def test_two_models_in_turn_give_each_job_its_own_labels(
     assert_same(other.rows(), [relabelled(row, other_labels, reference) for row in expected(names)])
 
 
-def test_an_urgent_job_overtakes(farm: Farm, catalogue: Path, bundle: Path) -> None:
+def test_an_urgent_job_overtakes(cluster: Cluster, catalogue: Path, bundle: Path) -> None:
     def submit(name: str, rows: int, priority: Priority):
         names = photo_names(catalogue, rows)
-        return farm.submit(names, bundle, name, root=catalogue, timeout_s=SMALL_CHUNKS_S, priority=priority)
+        return cluster.submit(names, bundle, name, root=catalogue, timeout_s=SMALL_CHUNKS_S, priority=priority)
 
     low = submit("low", 6400, Priority.LOW)
-    farm.worker()
+    cluster.worker()
     low.wait_for_parts(4)
     high = submit("high", 640, Priority.HIGH)
     since = time.time_ns()
@@ -182,50 +182,52 @@ def test_an_urgent_job_overtakes(farm: Farm, catalogue: Path, bundle: Path) -> N
 
 
 @pytest.fixture
-def shelf(farm: Farm, bundle: Path) -> Registry:
-    return shop_registry(farm.folder, bundle)
+def registry(cluster: Cluster, bundle: Path) -> Registry:
+    return shop_registry(cluster.folder, bundle)
 
 
-def submit_champion(farm: Farm, shelf: Registry, name: str, photos: Path, source: Path) -> tuple[QueuedJob, str]:
+def submit_champion(
+    cluster: Cluster, registry: Registry, name: str, photos: Path, source: Path
+) -> tuple[QueuedJob, str]:
     """As people do."""
-    model = ("--model", "shop@champion", "--registry", shelf.place)
-    done = farm.hangtag("submit", str(source), *model, "--job", name, "--image-root", str(photos))
+    model = ("--model", "shop@champion", "--registry", registry.place)
+    done = cluster.hangtag("submit", str(source), *model, "--job", name, "--image-root", str(photos))
     assert done.returncode == 0, done.stderr
-    return farm.job(name), done.stdout
+    return cluster.job(name), done.stdout
 
 
 def test_a_job_keeps_its_version_and_the_next_one_takes_the_champion_of_its_time(
-    farm: Farm, shelf: Registry, catalogue: Path
+    cluster: Cluster, registry: Registry, catalogue: Path
 ) -> None:
-    source = write_list(farm.folder / "list.txt", photo_names(catalogue, 600))
-    begun, said = submit_champion(farm, shelf, "begun", catalogue, source)
-    assert f"shop@champion is shop@1 of the registry {shelf.place}." in said
-    farm.worker(slots=1)
-    shelf.promote("shop", 2, "better")
-    after, said = submit_champion(farm, shelf, "after", catalogue, source)
+    source = write_list(cluster.folder / "list.txt", photo_names(catalogue, 600))
+    begun, said = submit_champion(cluster, registry, "begun", catalogue, source)
+    assert f"shop@champion is shop@1 of the registry {registry.place}." in said
+    cluster.worker(slots=1)
+    registry.promote("shop", 2, "better")
+    after, said = submit_champion(cluster, registry, "after", catalogue, source)
     assert "shop@champion is shop@2" in said
-    shelf.rollback("shop", "it was worse")
-    back, said = submit_champion(farm, shelf, "back", catalogue, source)
+    registry.rollback("shop", "it was worse")
+    back, said = submit_champion(cluster, registry, "back", catalogue, source)
     assert "shop@champion is shop@1" in said
     for job, version in ((begun, 1), (after, 2), (back, 1)):
         receipt = job.wait_for_end()
         assert receipt.named is not None
         assert (receipt.named.asked, receipt.named.version) == ("shop@champion", f"shop@{version}")
-        assert {row["model"] for row in job.rows()} == {load(shelf.path("shop", version)).reference}
-    shown = farm.hangtag("jobs", "receipt", "after").stdout
+        assert {row["model"] for row in job.rows()} == {load(registry.path("shop", version)).reference}
+    shown = cluster.hangtag("jobs", "receipt", "after").stdout
     assert "(shop@champion, which was shop@2)" in shown
-    assert "shop@champion, which was shop@2, from " in farm.hangtag("jobs", "show", "after").stdout
+    assert "shop@champion, which was shop@2, from " in cluster.hangtag("jobs", "show", "after").stdout
 
 
-def is_troubled(farm: Farm, job: QueuedJob) -> bool:
+def is_troubled(cluster: Cluster, job: QueuedJob) -> bool:
     """Whether a worker has said that it cannot do a chunk."""
-    return bool(list(farm.client.scan_iter(f"hangtag:trouble:{job.name}:*")))
+    return bool(list(cluster.client.scan_iter(f"hangtag:trouble:{job.name}:*")))
 
 
-def trouble_of(farm: Farm, job: QueuedJob) -> str:
+def trouble_of(cluster: Cluster, job: QueuedJob) -> str:
     """What ``hangtag jobs show`` says stands in a job's way, once something does."""
-    until(lambda: is_troubled(farm, job), "a worker reports trouble")
-    shown = farm.hangtag("jobs", "show", job.name, "--json")
+    until(lambda: is_troubled(cluster, job), "a worker reports trouble")
+    shown = cluster.hangtag("jobs", "show", job.name, "--json")
     assert shown.returncode == 0, shown.stderr
     record = json.loads(shown.stdout)
     assert record["failed"] == record["done"] == 0
@@ -250,67 +252,69 @@ def moved_photos(job: QueuedJob, photos: Path) -> Path:
 
 @pytest.mark.parametrize(("what", "said"), [(moved_bundle, "_bundles, it is gone"), (moved_photos, "nothing there")])
 def test_what_is_gone_is_named_and_waited_for(
-    farm: Farm, bundle: Path, photos: Path, expected, what: Callable[[QueuedJob, Path], Path], said: str
+    cluster: Cluster, bundle: Path, photos: Path, expected, what: Callable[[QueuedJob, Path], Path], said: str
 ) -> None:
     names = photo_names(photos, 1000)
-    job = farm.submit(names, bundle, root=photos)
+    job = cluster.submit(names, bundle, root=photos)
     place = what(job, photos)
-    away = place.rename(farm.folder / "away")
-    farm.worker()
-    assert said in trouble_of(farm, job)
+    away = place.rename(cluster.folder / "away")
+    cluster.worker()
+    assert said in trouble_of(cluster, job)
     assert not job.parts()
     away.rename(place)
     job.wait_for_end()
     assert_same(job.rows(), expected(names))
 
 
-def test_photos_that_go_in_the_middle_of_a_chunk_fail_no_row(farm: Farm, bundle: Path, photos: Path, expected) -> None:
+def test_photos_that_go_in_the_middle_of_a_chunk_fail_no_row(
+    cluster: Cluster, bundle: Path, photos: Path, expected
+) -> None:
     names = photo_names(photos, 1000)
-    job = farm.submit(names, bundle, root=photos)
-    farm.worker()
+    job = cluster.submit(names, bundle, root=photos)
+    cluster.worker()
     held = job.freeze_one()
-    away = photos.rename(farm.folder / "away")
+    away = photos.rename(cluster.folder / "away")
     os.kill(held.pid, signal.SIGCONT)
-    until(lambda: is_troubled(farm, job) or finished_receipt(job.job), "a worker reports trouble")
+    until(lambda: is_troubled(cluster, job) or finished_receipt(job.job), "a worker reports trouble")
     away.rename(photos)
     job.wait_for_end()
     assert_same(job.rows(), expected(names))
 
 
-def test_another_version_of_preprocessing_is_refused(farm: Farm, job: QueuedJob) -> None:
+def test_another_version_of_preprocessing_is_refused(cluster: Cluster, job: QueuedJob) -> None:
     file = job.folder / "job.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "preprocess_version": "another"}))
-    farm.worker()
-    said = trouble_of(farm, job)
+    cluster.worker()
+    said = trouble_of(cluster, job)
     assert "version another" in said
     assert f"is {VERSION}" in said
     assert not job.parts()
 
 
-def test_submitting_without_redis_leaves_nothing_behind(farm: Farm, catalogue: Path, bundle: Path) -> None:
-    farm.server.kill()
-    url = f"redis://somebody:secret@127.0.0.1:{farm.server.port}/0"
-    done = farm.hangtag("submit", str(catalogue), "--model", str(bundle), "--redis", url)
+def test_submitting_without_redis_leaves_nothing_behind(cluster: Cluster, catalogue: Path, bundle: Path) -> None:
+    cluster.server.kill()
+    url = f"redis://somebody:secret@127.0.0.1:{cluster.server.port}/0"
+    done = cluster.hangtag("submit", str(catalogue), "--model", str(bundle), "--redis", url)
     assert done.returncode == 1
-    assert f"redis://127.0.0.1:{farm.server.port}/0" in done.stderr
+    assert f"redis://127.0.0.1:{cluster.server.port}/0" in done.stderr
     assert "secret" not in done.stdout + done.stderr
-    assert not farm.jobs.exists()
+    assert not cluster.jobs.exists()
 
 
-def test_a_worker_without_redis_says_so_in_one_line_and_waits(farm: Farm) -> None:
-    farm.server.kill()
-    worker = farm.early_worker()
+def test_a_worker_without_redis_says_so_in_one_line_and_waits(cluster: Cluster) -> None:
+    cluster.server.kill()
+    worker = cluster.early_worker()
     until(lambda: worker.events("waiting_for_redis"), "the worker says what it waits for")
-    farm.server.start()
+    cluster.server.start()
     worker.wait_until_ready()
     (told,) = worker.events("waiting_for_redis")
-    assert told["message"].startswith(f"Expected Redis at redis://127.0.0.1:{farm.server.port}/0, got: ")
+    assert told["message"].startswith(f"Expected Redis at redis://127.0.0.1:{cluster.server.port}/0, got: ")
     assert worker.events("redis_is_there")
     assert "Cannot connect" not in worker.log.read_text()
 
 
-def test_a_worker_with_a_wrong_password_says_so_and_shows_none(farm: Farm) -> None:
-    worker = farm.early_worker(f"redis://somebody:secret@127.0.0.1:{farm.server.port}/0")
+def test_a_worker_with_a_wrong_password_says_so_and_shows_none(cluster: Cluster) -> None:
+    worker = cluster.early_worker(f"redis://somebody:secret@127.0.0.1:{cluster.server.port}/0")
     until(lambda: worker.events("waiting_for_redis") or not worker.alive, "the worker says what it waits for")
     (told,) = worker.events("waiting_for_redis")
     assert "invalid username-password pair" in told["message"]

@@ -19,37 +19,37 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def farm_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A farm whose processes run a module with the code given."""
+def pool_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A pool whose processes run a module with the code given."""
 
     def make(code: str, on_reply: Any, on_death: Any, workers: int = 2) -> ProcessPool:
-        (tmp_path / "farm_child.py").write_text(code)
+        (tmp_path / "pool_child.py").write_text(code)
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        return ProcessPool(("farm_child",), workers, tmp_path / "logs", on_reply, on_death)
+        return ProcessPool(("pool_child",), workers, tmp_path / "logs", on_reply, on_death)
 
     return make
 
 
-def test_every_line_is_answered_once(farm_of) -> None:
+def test_every_line_is_answered_once(pool_of) -> None:
     answers: list[tuple[str, str]] = []
-    with farm_of(ECHO, lambda line, reply: answers.append((line, reply["echo"])), lambda death: True) as farm:
-        farm.run(str(i) for i in range(50))
+    with pool_of(ECHO, lambda line, reply: answers.append((line, reply["echo"])), lambda death: True) as pool:
+        pool.run(str(i) for i in range(50))
     assert sorted(answers, key=lambda a: int(a[0])) == [(str(i), str(i)) for i in range(50)]
 
 
-def test_a_link_that_lies_where_a_log_goes_empties_no_other_file(farm_of, tmp_path: Path) -> None:
+def test_a_link_that_lies_where_a_log_goes_empties_no_other_file(pool_of, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "process-1.log").symlink_to(victim)
     (tmp_path / "logs" / "process-2.log").write_text("of an earlier run")
-    farm = farm_of("raise SystemExit('no such model')", lambda *_: None, lambda _: True)
-    with farm, pytest.raises(JobError, match="no such model"):
-        farm.run(["1"])
+    pool = pool_of("raise SystemExit('no such model')", lambda *_: None, lambda _: True)
+    with pool, pytest.raises(JobError, match="no such model"):
+        pool.run(["1"])
     assert victim.read_text() == "precious"
 
 
-def test_a_dead_process_is_replaced_and_its_line_told(farm_of) -> None:
+def test_a_dead_process_is_replaced_and_its_line_told(pool_of) -> None:
     answers: list[str] = []
     deaths: list[Death] = []
 
@@ -57,20 +57,20 @@ def test_a_dead_process_is_replaced_and_its_line_told(farm_of) -> None:
         deaths.append(death)
         return False
 
-    with farm_of(ECHO, lambda line, _: answers.append(line), died) as farm:
-        farm.run(["1", "die", "2", "3", "die", "4"])
+    with pool_of(ECHO, lambda line, _: answers.append(line), died) as pool:
+        pool.run(["1", "die", "2", "3", "die", "4"])
     assert sorted(answers) == ["1", "2", "3", "4"]
     assert [(death.lines[0], death.status) for death in deaths] == [("die", -11), ("die", -11)]
-    assert farm.deaths == 2
+    assert pool.deaths == 2
 
 
-def test_a_refusal_ends_it(farm_of) -> None:
+def test_a_refusal_ends_it(pool_of) -> None:
     code = f"print({json.dumps(json.dumps({'refused': 'a bad bundle', 'exit_code': 5}))}, flush=True); input()"
     with (
-        farm_of(code, lambda *_: None, lambda _: True) as farm,
+        pool_of(code, lambda *_: None, lambda _: True) as pool,
         pytest.raises(JobError, match="a bad bundle") as refusal,
     ):
-        farm.run(["1"])
+        pool.run(["1"])
     assert refusal.value.exit_code == 5
 
 
@@ -91,25 +91,25 @@ for line in sys.stdin:
 """
 
 
-def test_a_process_may_have_several_lines_in_hand_and_answers_them_in_any_order(farm_of) -> None:
+def test_a_process_may_have_several_lines_in_hand_and_answers_them_in_any_order(pool_of) -> None:
     answers: list[str] = []
-    with farm_of(HOARD, lambda line, reply: answers.append(line), lambda _: True, workers=1) as farm:
-        farm.run(["1", "2", "3", "4", "5", "last"])
+    with pool_of(HOARD, lambda line, reply: answers.append(line), lambda _: True, workers=1) as pool:
+        pool.run(["1", "2", "3", "4", "5", "last"])
     assert answers[:3] == ["3", "2", "1"]
     assert sorted(answers) == ["1", "2", "3", "4", "5", "last"]
 
 
-def test_messages_that_come_at_once_are_all_heard(farm_of) -> None:
+def test_messages_that_come_at_once_are_all_heard(pool_of) -> None:
     code = ECHO.replace(
         'print(json.dumps({"echo": word}), flush=True)', 'print(\'{"more": 1}\\n{"echo": 1}\', flush=True)'
     )
     answers: list[str] = []
-    with farm_of(code, lambda line, _: answers.append(line), lambda _: True, workers=1) as farm:
-        farm.run(str(i) for i in range(20))
+    with pool_of(code, lambda line, _: answers.append(line), lambda _: True, workers=1) as pool:
+        pool.run(str(i) for i in range(20))
     assert sorted(map(int, answers)) == list(range(20))
 
 
-def test_all_lines_of_a_dead_process_are_given_to_another_in_their_order(farm_of) -> None:
+def test_all_lines_of_a_dead_process_are_given_to_another_in_their_order(pool_of) -> None:
     deaths: list[Death] = []
     answers: list[str] = []
 
@@ -117,8 +117,8 @@ def test_all_lines_of_a_dead_process_are_given_to_another_in_their_order(farm_of
         deaths.append(death)
         return len(deaths) < 2
 
-    with farm_of(HOARD, lambda line, _: answers.append(line), twice, workers=1) as farm:
-        farm.run(["1", "die", "2", "last"])
+    with pool_of(HOARD, lambda line, _: answers.append(line), twice, workers=1) as pool:
+        pool.run(["1", "die", "2", "last"])
     assert [death.lines for death in deaths] == [("1", "die", "2")] * 2
     assert answers == ["last"]
 
@@ -148,7 +148,7 @@ else:
 
 
 def test_who_has_lines_in_hand_and_no_room_for_more_keeps_none_from_others(
-    farm_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     answers: list[str] = []
@@ -158,7 +158,7 @@ def test_who_has_lines_in_hand_and_no_room_for_more_keeps_none_from_others(
         if len(answers) == 39:
             (tmp_path / "others-done").touch()
 
-    with farm_of(BUSY, answered, lambda _: True) as farm:
-        farm.run(str(i) for i in range(40))
+    with pool_of(BUSY, answered, lambda _: True) as pool:
+        pool.run(str(i) for i in range(40))
     assert answers[-1] == "0"
     assert sorted(map(int, answers)) == list(range(40))

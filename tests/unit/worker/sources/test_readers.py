@@ -96,11 +96,13 @@ def test_a_list_has_as_many_rows_as_lines(tmp_path: Path) -> None:
     assert [row["image"] for row in rows(read_list(file))] == ["a b.jpg", "", "å.jpg", "last"]
 
 
-def test_a_folder_gives_images_sorted_and_relative(tmp_path: Path) -> None:
+def test_a_folder_gives_images_sorted_and_relative_and_counts_other_files(tmp_path: Path) -> None:
     for name in ("b/2.JPG", "a/1.png", "a/notes.txt", "c.webp"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [row["image"] for row in rows(read_folder(tmp_path))] == ["c.webp", "a/1.png", "b/2.JPG"]
+    reader = read_folder(tmp_path)
+    assert [row["image"] for row in rows(reader)] == ["c.webp", "a/1.png", "b/2.JPG"]
+    assert reader.left_out == {".txt": 1}
 
 
 def test_jsonl_keeps_types_and_nested_cells(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from .jobs import QueuedJob, write_list
 from .processes import Processes, WorkerProcess
 
 
-class Farm(Processes):
+class Cluster(Processes):
     """Submits jobs, starts workers, and ends those that are left at the end of a test."""
 
     def __init__(self, folder: Path, server: PrivateRedis, url: str | None = None, **environment: str) -> None:
