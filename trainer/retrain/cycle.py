@@ -151,11 +151,14 @@ class _Cycle:
             try:
                 with self._view.step(step.name, step.title) as view:
                     step.do(work, view)
-            except HangtagError as error:
-                self._failed(work.folder, error)
-                raise
-            finally:
+            except (KeyboardInterrupt, HangtagError) as error:
+                if isinstance(error, KeyboardInterrupt | StoppedError):
+                    self._held.check()  # another process may have stopped it, and goes on in this folder
                 _took(work.folder, step.name, began)
+                if isinstance(error, HangtagError):
+                    self._failed(work.folder, error)
+                raise
+            _took(work.folder, step.name, began)
         return work.folder.read(work.folder.outcome, Outcome)
 
     def _failed(self, folder: CycleFolder, error: HangtagError) -> None:

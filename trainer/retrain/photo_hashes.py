@@ -43,7 +43,7 @@ class PhotoHashes:
         self._known: dict[str, tuple[str, str]] = {}
         self._asked: dict[str, tuple[str, str]] = {}
         self.read = 0
-        with suppress(OSError, ValueError, TypeError, AttributeError):
+        with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
             self._known = {path: (stamp, sha256) for path, (stamp, sha256) in json.loads(file.read_bytes()).items()}
 
     def of(self, paths: Iterable[Path], on_photo: Callable[[int, int], None]) -> dict[Path, str]:
@@ -55,12 +55,18 @@ class PhotoHashes:
         """
         distinct = list(dict.fromkeys(paths))
         found: dict[Path, str] = {}
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for start in range(0, len(distinct), _AT_A_TIME):  # a pool keeps a record of all that it is given
-                some = distinct[start : start + _AT_A_TIME]
-                for path, sha256 in zip(some, pool.map(self._hash, some), strict=True):
-                    found[path] = sha256
-                    on_photo(len(found), len(distinct))
+        try:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                for start in range(0, len(distinct), _AT_A_TIME):  # a pool keeps a record of all that it is given
+                    some = distinct[start : start + _AT_A_TIME]
+                    for path, sha256 in zip(some, pool.map(self._hash, some), strict=True):
+                        found[path] = sha256
+                        on_photo(len(found), len(distinct))
+        except BaseException:  # such as Ctrl-C: what was read need not be read again
+            self._asked = self._known | self._asked
+            with suppress(OSError):
+                self.save()
+            raise
         return found
 
     def save(self) -> None:

@@ -165,11 +165,12 @@ class CycleTask:
             if len(earlier) >= MOST_TRIES:  # the last one died with its worker
                 self._fail(store, message, earlier)
                 return
-            attempt = Try(number=len(earlier) + 1, at=now_text(), by=f"{socket.gethostname()}:{os.getpid()}")
+            number = earlier[-1].number + 1 if earlier else 1  # there may be fewer: a try before it was dropped
+            attempt = Try(number=number, at=now_text(), by=f"{socket.gethostname()}:{os.getpid()}")
             store.write_try(slot, attempt)
             end = self._run(message, config, attempt)
             if end.status in _ENDS:  # whoever holds the lock by now
-                self._done(store, message, attempt.number, end)
+                self._done(store, message, len(earlier) + 1, end)
                 return
             try:
                 held.check()

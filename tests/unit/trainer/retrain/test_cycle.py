@@ -39,8 +39,11 @@ def test_the_history_tells_the_cycle_and_its_numbers(shop: PaperShop) -> None:
 def test_a_first_model_is_trained_from_nothing(tmp_path: Path) -> None:
     shop = PaperShop(tmp_path)
     shop.put(photo_rows(0, 30))
-    outcome = shop.run()
+    drawn: list[object] = []
+    asked = shop.asked(catalogue=CatalogueSettings(source="rows.csv"))
+    outcome = shop.run(config=asked, draw_rows=lambda *of: drawn.append(of))
     assert (outcome.status, outcome.champion, outcome.version) == (CycleStatus.PROMOTED, None, 1)
+    assert drawn == [], "there is no champion to compare rows with"
     assert shop.calls == ["collect", "train", "export", "compare with None", "judge", "report"]
     assert shop.requests[0].splits is None
     assert shop.requests[0].weights is None
@@ -154,8 +157,11 @@ def test_a_step_that_another_process_has_taken_over_ends_as_busy(shop: PaperShop
         shop.registry.model_storage("shop").commit("cycle/000002.json", json.dumps(holder).encode())
         raise stop
 
+    view = PaperView()
     with pytest.raises(BusyError, match="with number 2 while this one was silent"):
-        shop.run(train=train)
+        shop.run(train=train, view=view)
+    assert view.notes == []
+    assert json.loads((shop.cycle() / "seconds.json").read_text()).keys() == {"collect"}, "it wrote nothing any more"
 
 
 def test_settings_of_a_later_hangtag_are_told_of(shop: PaperShop) -> None:

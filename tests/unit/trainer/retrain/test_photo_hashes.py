@@ -85,13 +85,28 @@ def test_a_file_that_never_stops_changing_is_not_remembered(cache: Path, photo: 
     assert hashed(cache, photo) == ([sha256(b"one+++")], 1)
 
 
+def test_what_was_read_before_ctrl_c_is_not_read_again(cache: Path, photo: Path) -> None:
+    """Nor what earlier cycles have read, and this one has not come to."""
+    some = [photo.with_name(f"{number}.jpg") for number in range(3)]
+    for path in some:
+        path.write_bytes(path.name.encode())
+    hashed(cache, photo)
+
+    def press(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        PhotoHashes(cache, later).of(some, press)
+    assert hashed(cache, some[0], photo) == ([sha256(b"0.jpg"), sha256(b"one")], 0)
+
+
 def test_where_no_file_can_be_read_there_is_no_hash(cache: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     paths = [tmp_path / "none.jpg", tmp_path, tmp_path / "pipe", tmp_path / ("x" * 300)]
     assert hashed(cache, *paths) == ([NO_FILE] * 4, 4)
 
 
-@pytest.mark.parametrize("text", [b"no JSON", b"[1]", b'{"/a.jpg": 1}'])
+@pytest.mark.parametrize("text", [b"no JSON", b"[1]", b'{"/a.jpg": 1}', b"[" * 200_000])
 def test_without_a_cache_that_can_be_read_files_are_read(cache: Path, photo: Path, text: bytes) -> None:
     cache.parent.mkdir()
     cache.write_bytes(text)

@@ -81,6 +81,16 @@ def test_it_is_given_up_after_some_failures(claimed: ClaimStore, config: Path, a
     assert len(claimed.tries(SLOT)) == MOST_TRIES
 
 
+def test_tries_count_though_one_between_was_none(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
+    """As when a worker that has lost the lock takes its try back, while the next one is at work."""
+    claimed.write_try(SLOT, Try(number=2, at="", by=""))
+    for _ in range(MOST_TRIES - 1):
+        assert claimed.end_of(SLOT) is None
+        run(away, config, "sys.exit(1)")
+    end = end_of(claimed)
+    assert (end.status, end.tries) == (CycleStatus.FAILED, MOST_TRIES)
+
+
 def test_a_complaint_of_several_lines_is_kept_whole(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
     run(away, config, "sys.exit('\\n'.join(['Epoch 1', 'hangtag: 2 rows cannot be used', '  row 3: no label', '']))")
     assert [attempt.reason for attempt in claimed.tries(SLOT)] == ["hangtag: 2 rows cannot be used row 3: no label"]
