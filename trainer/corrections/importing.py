@@ -53,7 +53,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ReviewFile:
-    """What a file of so many rows says.
+    """What the rows of a review file say.
 
     Attributes:
         timed: votes of rows that say when.

@@ -142,7 +142,7 @@ def scale_at(progress: float, stages: Sequence[Stage]) -> float:
 def epochs_left_in(seconds: float, progress: float, full_epoch_s: float, stages: Sequence[Stage]) -> int:
     """How many epochs fit into the seconds that are left; at least one.
 
-    An epoch of photos of full size takes ``full_epoch_s``, one of smaller photos less by the area.
+    An epoch takes ``full_epoch_s`` with photos of full size, and less in proportion to the area with smaller ones.
     """
     return max(1, int(seconds / (full_epoch_s * _mean_cost(progress, stages))))
 

@@ -196,7 +196,7 @@ def _automation(challenger: Predictions, after: Labelled, common: Mask, groups: 
 def _against(
     found: Automation, champion: Predictions, before: Labelled, challenger: Predictions, common: Mask, groups: Groups
 ) -> Automation:
-    """With the champion's share of the same photos."""
+    """Add what the champion labels of the same photos, and the difference."""
     paired = compare_pairs(champion.sure[common], challenger.sure[common], _numbered(groups[common]))
     return found.model_copy(
         update={

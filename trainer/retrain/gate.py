@@ -321,7 +321,7 @@ def _size(settings: GateSettings, comparison: Comparison) -> Judged | None:
 
 
 def _speed(settings: GateSettings, comparison: Comparison) -> Judged | None:
-    """And not much slower."""
+    """The model is not much slower than the champion's."""
     before, after = comparison.champion_footprint, comparison.challenger_footprint
     if before is None:
         return None
@@ -333,7 +333,7 @@ def _speed(settings: GateSettings, comparison: Comparison) -> Judged | None:
 
 
 def _absolute_size(settings: GateSettings, comparison: Comparison) -> Judged | None:
-    """And not too large for where it is to run."""
+    """The model is no larger than the absolute limit, if one was asked for."""
     megabytes, limit = comparison.challenger_footprint.bytes / _MB, settings.max_size_mb
     if limit is None:
         return None

@@ -92,7 +92,7 @@ def _splits(
     cuts = bool(given) and not _is_extended(applicants)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in given)]
     splits: dict[int, Split] = {}
-    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # photos of each class; those not present count not
+    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # photos of each class that are present
     placed_groups: Counter[str] = Counter()
     free = []
     for group, places in members.items():

@@ -195,15 +195,13 @@ def restore(photos: Sequence[AssignedPhoto], store: PixelStore, advance: Advance
     lost = {photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)}
     for sha256, path in lost.items():
         if not holds(path, sha256):
-            msg = f"{path} is gone or has changed since the run began, and its pixels are cached no more; train anew."
+            msg = f"{path} is gone or has changed since the run began, its pixels are no longer cached; train again."
             raise DataError(msg)
     _add(lost, store, advance)
     for sha256, path in lost.items():
         fault = store.fault(sha256)
         if fault is not None:
-            msg = (
-                f"{path} was decoded when the run began, and cannot be now: {fault.message}; try again, or train anew."
-            )
+            msg = f"{path} was decoded when the run began, and cannot be now: {fault.message}; resume or train again."
             raise DataError(msg)
 
 

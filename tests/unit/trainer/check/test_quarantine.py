@@ -168,6 +168,15 @@ def test_of_a_csv_the_rows_that_are_left_are_written_down(photos, tmp_path):
     assert [row["sku"] for row in rows] == [f"{names.index(os.path.relpath(row['image'], photos)):03}" for row in rows]
 
 
+def test_a_csv_that_is_called_like_the_log_is_not_overwritten(photos, tmp_path):
+    data = photos / LOG
+    data.write_text("image,label\nhat/page.jpg,hat\nhat/0.png,hat\nvase/1.png,vase\n")
+    with pytest.raises(InputError, match="another folder"):
+        check_quarantine(data, photos)
+    assert moved_aside(data, tmp_path).kept_csv != tmp_path / "aside" / LOG
+    assert bring_back(tmp_path / "aside").moved == 1
+
+
 def test_a_quarantine_inside_the_data_or_at_a_file_is_refused(photos, tmp_path):
     with pytest.raises(InputError, match="outside"):
         check_quarantine(photos, photos / "aside")

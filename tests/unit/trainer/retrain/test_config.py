@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
-from trainer.retrain.config import read_config
+from trainer.retrain.config import RetrainConfig, read_config
 
 CASES = [
     ('[schedule]\ncron = "0 3 * *"', r"five fields as in crontab\(5\).*got '0 3 \* \*'"),
@@ -56,3 +56,33 @@ def test_what_is_right_is_read(tmp_path: Path) -> None:
     more = '[gate]\nmin_accuracy = 1\n[schedule]\ncron = "0 3 * * 0"\ntimezone = "Europe/Zurich"'
     config = read_config(written(tmp_path, more))
     assert (config.gate.min_accuracy, config.schedule.timezone) == (1.0, "Europe/Zurich")
+
+
+PLACES = """
+registry = "models"
+corrections = "votes"
+splits = "run/splits.csv"
+[train]
+weights = "body.weights.h5"
+[drift]
+jobs = ["jobs", "s3://shop/jobs"]
+[catalogue]
+source = "https://shop.example/rows.csv"
+image_root = "images"
+"""
+
+
+def test_paths_start_at_the_files_own_folder_and_those_of_a_cycle_that_has_begun_stay(tmp_path: Path) -> None:
+    """Whatever the current folder is: cron has another. URLs and the names of weights are no paths."""
+    config = read_config(written(tmp_path, PLACES))
+    assert (config.data, config.folder) == (tmp_path / "photos", tmp_path / "retraining" / "shop")
+    assert (config.registry, config.train.weights) == (str(tmp_path / "models"), str(tmp_path / "body.weights.h5"))
+    assert (config.corrections, config.splits) == (tmp_path / "votes", tmp_path / "run" / "splits.csv")
+    assert config.drift.jobs == (str(tmp_path / "jobs"), "s3://shop/jobs")
+    assert config.catalogue
+    assert config.catalogue.source == "https://shop.example/rows.csv"
+    assert config.catalogue.image_root == str(tmp_path / "images")
+    assert RetrainConfig.model_validate(config.model_dump(mode="json")) == config
+    plain = read_config(written(tmp_path, 'folder = "/srv/cycles"\n[train]\nweights = "none"'))
+    assert (plain.registry, plain.folder) == (str(tmp_path / "registry"), Path("/srv/cycles"))
+    assert plain.train.weights == "none"

@@ -63,6 +63,11 @@ def test_a_refusal_shows_what_failed_and_how_to_overrule_it(shop: PaperShop) -> 
     assert "hangtag models promote shop@2 --force --why REASON" in text
 
 
+def test_a_forced_promotion_says_so(shop: PaperShop) -> None:
+    shop.passes = False
+    assert "shop@2 is the champion, although the gate refused it." in shown(shop, CycleOptions(force="because"))
+
+
 def test_a_doubtful_check_is_a_yellow_note(shop: PaperShop) -> None:
     outcome = shop.run()
     folder = CycleFolder(shop.config.folder / f"{outcome.number:06d}")

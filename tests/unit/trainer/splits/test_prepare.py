@@ -240,7 +240,10 @@ def test_an_accident_that_gives_classes_away_is_said(tmp_path, cache):
     assert not any("together" in note for note in notes)
 
 
-def test_excluded_csv_is_read_as_it_was_written(tmp_path):
+def test_excluded_csv_is_a_plain_table_and_is_read_as_it_was_written(tmp_path):
+    write_excluded(tmp_path / "excluded.csv", [Exclusion(Path("a/1.jpg"), "unreadable", 'cut, and "bad"')])
+    table = b'image,reason,message\na/1.jpg,unreadable,"cut, and ""bad"""\n'
+    assert (tmp_path / "excluded.csv").read_bytes() == table
     excluded = [
         Exclusion(Path("a/1.jpg"), "unreadable", 'cut, and "bad"'),
         Exclusion(Path(os.fsdecode(b"b\xe9ret.jpg")), "truncated", "two\nlines"),
