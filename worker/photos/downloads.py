@@ -31,13 +31,13 @@ _SILENT_TRIES: Final = 2
 _REDIRECTS: Final = 5
 _TICK_S: Final = 0.25
 _HOSTS_KEPT: Final = 4096
-_MEMORY: Final = 0.02
+_SMOOTHING: Final = 0.02
 """How much one photo tells of those that come next: about the last fifty count."""
-_WORTH: Final = 0.05
-_LOOK_S: Final = 2.0
+_LEAST_FREE_SHARE: Final = 0.05
+_PROBE_S: Final = 2.0
 _READY: Final = 256
 """Photos that may wait to be taken before more are worth asking for."""
-_END_S: Final = 10.0
+_JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]
 """Where a photo is, and the ETag that its host may find unchanged."""
@@ -70,9 +70,9 @@ class Downloads:
         self._began: dict[Fetch, float] = {}
         self._quick: set[Fetch] = set()
         self._free_share = 1.0
-        self._look_at = 0.0
+        self._probe_at = 0.0
         self._arrivals: SimpleQueue[Arrival | BaseException] = SimpleQueue()
-        self._wanted = self._heard = 0
+        self._wants = self._wants_begun = 0
         self._end = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         started: Future[Clients] = Future()
@@ -82,7 +82,7 @@ class Downloads:
 
     def want(self, downloads: Sequence[Download]) -> None:
         """Download photos; none of them is under way."""
-        self._wanted += 1
+        self._wants += 1
         self._call(self._begin, downloads)
 
     def forget(self, downloads: Sequence[Download]) -> None:
@@ -109,21 +109,21 @@ class Downloads:
     def wants_more(self) -> bool:
         """Whether more could begin at once than has been asked for.
 
-        Chunks that are taken in hand are kept from other processes, so none are while nearly all of their photos would
-        wait for hosts that give no more at once: the photos that were asked for last tell how many of the next would.
-        Now and then one is all the same, since the hosts of the next may be others.
+        A chunk in hand is kept from other processes. So no more are wanted while nearly all photos would wait for hosts
+        that are busy; the photos that were asked for last tell how many would. Every few seconds more are wanted all
+        the same: the next chunk may have other hosts.
         """
-        if self._heard < self._wanted or self._arrivals.qsize() >= _READY:
+        if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
         if len(self._quick) >= self._limits.at_once or not self._budget.free:
             return False
         few_wait = len(self._tasks) - len(self._began) < self._limits.at_once
-        return few_wait or self._free_share > _WORTH or time.monotonic() >= self._look_at
+        return few_wait or self._free_share > _LEAST_FREE_SHARE or time.monotonic() >= self._probe_at
 
     def close(self) -> None:
         """Stop all downloads, and the thread."""
         self._call(self._end.set)
-        self._thread.join(_END_S)
+        self._thread.join(_JOIN_S)
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         with suppress(RuntimeError):  # the thread has ended
@@ -151,10 +151,10 @@ class Downloads:
     def _begin(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
             self._tasks[download] = self._loop.create_task(self._download(download))
-        self._loop.call_soon(self._hear)  # once these have begun
+        self._loop.call_soon(self._note_begun)  # once these have begun
 
-    def _hear(self) -> None:
-        self._heard += 1
+    def _note_begun(self) -> None:
+        self._wants_begun += 1
 
     def _cancel(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
@@ -188,9 +188,12 @@ class Downloads:
         first = False
         while True:
             host = self._host(fetch.target)
-            self._free_share += _MEMORY * ((host.load < host.per_host) - self._free_share)
-            self._look_at = time.monotonic() + _LOOK_S
+            self._free_share += _SMOOTHING * ((host.load < host.per_host) - self._free_share)
+            self._probe_at = time.monotonic() + _PROBE_S
             async with host.turn(fetch.url, first=first) as keep, self._place(fetch):
+                if not host.may_ask(self._loop.time()):
+                    first = True
+                    continue
                 outcome = await self._try(fetch, host, keep=keep)
             if isinstance(outcome, Came):
                 return outcome
@@ -203,7 +206,7 @@ class Downloads:
 
     def _host(self, target: Target) -> Host:
         if target.place not in self._hosts:
-            for place in list(self._hosts)[: len(self._hosts) - _HOSTS_KEPT]:
+            for place in list(self._hosts)[: max(0, len(self._hosts) - _HOSTS_KEPT)]:
                 if not self._hosts[place].load:
                     del self._hosts[place]
             per_host = self._limits.per_bucket if target.scheme is Scheme.S3 else self._limits.per_host

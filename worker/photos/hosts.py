@@ -79,6 +79,10 @@ class Host:
         """Whether it may be asked for one more photo now."""
         return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
+    def may_ask(self, now: float) -> bool:
+        """Whether who has a turn may use it: since it was given the host may have been put off or left alone."""
+        return now >= self._not_before and (not self._rests or self._running == 1)
+
     @property
     def load(self) -> int:
         """How many ask it or wait to."""

@@ -1,5 +1,6 @@
 """The thread that downloads, with a client that does as it is told."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from tests.photo_jobs import photo_job, take_all, wanted
 from tests.until import until
 from worker.photos.cells import Cells
 from worker.photos.downloads import Downloads
-from worker.photos.fetch import Came, Fetch, Outcome
+from worker.photos.fetch import Came, Fetch, Outcome, Trouble
 from worker.photos.photo import Limits
 from worker.photos.source import Photos, photos_of
 
@@ -21,17 +22,22 @@ class Panic(BaseException):
 
 
 class Client:
-    """Answers at once; raises at what ends in "bad"."""
+    """Answers soon; at what ends in "bad" it meets an error or trouble."""
 
-    def __init__(self, error: BaseException | None = None) -> None:
-        self._error = error
+    def __init__(self, bad: BaseException | Trouble | None = None) -> None:
+        self._bad = bad
         self.asked = 0
+        self.asked_at: list[float] = []
         self.closed = False
 
     async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
         self.asked += 1
-        if self._error and fetch.url.endswith("bad"):
-            raise self._error
+        self.asked_at.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(0)  # others have their turn meanwhile
+        if self._bad and fetch.url.endswith("bad"):
+            if isinstance(self._bad, Trouble):
+                return self._bad
+            raise self._bad
         await fetch.add(b"photo")
         return Came(fetch.whole(), None)
 
@@ -40,8 +46,8 @@ class Client:
 
 
 @contextmanager
-def photos_by(client: Client) -> Iterator[Photos]:
-    photos = Photos(Cells("."), lambda: Downloads(Limits(), lambda: client))
+def photos_by(client: Client, limits: Limits | None = None) -> Iterator[Photos]:
+    photos = Photos(Cells("."), lambda: Downloads(limits or Limits(), lambda: client))
     yield photos
     photos.close()
 
@@ -98,6 +104,35 @@ def test_it_wants_more_until_much_waits_to_be_taken_and_ends_with_its_thread():
     photos.close()
     assert client.closed
     assert "hangtag-photos" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_host_that_asks_for_time_has_it_though_others_have_their_turn_and_wait_for_a_place():
+    client = Client(Trouble("answered 429", after_s=0.3))
+    with photos_by(client, Limits(at_once=1, tries=2, longest_after_s=0.3)) as photos:
+        photos.want(wanted("http://busy.test/bad", *(f"http://busy.test/{number}" for number in range(3))), {})
+        take_all(photos, 4)
+    first, second, *_ = client.asked_at
+    assert second - first >= 0.3
+
+
+def test_a_host_that_is_left_alone_is_not_asked_by_those_who_wait_for_a_place():
+    client = Client(Trouble("has no address", silent=True, lasting=True))
+    with photos_by(client, Limits(at_once=1)) as photos:
+        photos.want(wanted(*(f"http://gone.test/{number}bad" for number in range(5))), {})
+        assert ["is left alone" in str(photo.outcome) for photo in take_all(photos, 5)] == [True] * 5
+    assert client.asked == 1
+
+
+def test_a_host_that_is_left_alone_is_known_after_thousands_of_others():
+    client = Client(Trouble("has no address", silent=True, lasting=True))
+    with photos_by(client, Limits(rest_s=1000.0)) as photos:
+        photos.want(wanted("http://gone.test/bad"), {})
+        take_all(photos, 1)
+        photos.want(wanted(*(f"http://{number}.test/1" for number in range(3000))), {})
+        take_all(photos, 3000)
+        photos.want(wanted("http://gone.test/2"), {})
+        assert "is left alone" in str(take_all(photos, 1)[0].outcome)
+    assert client.asked == 3001
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no resolver"), IndexError(7), OSError("away")])
