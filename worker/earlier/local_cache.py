@@ -72,8 +72,8 @@ def cache_folder(job: str) -> Path:
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """While nobody else takes or removes a folder in this place."""
-    place.mkdir(parents=True, exist_ok=True)
+    """While nobody else takes or removes a folder in this place; other users cannot hold its lock."""
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open_lock(place / ".lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -2,7 +2,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from worker.earlier.local_cache import CACHE_FILE, open_local_cache
+from worker.earlier.local_cache import CACHE_FILE, CacheFolder, open_local_cache
 
 from .rows import MODEL, labelled, sha256_of
 
@@ -30,3 +30,8 @@ def test_it_grows_no_further_than_it_may(tmp_path: Path, caplog) -> None:
     assert shelf.find(sha256_of(4_999)) is None
     assert [record.event for record in caplog.records] == ["known_photos_not_kept"]
     shelf.close()
+
+
+def test_no_other_user_reads_it_or_can_hold_its_lock(tmp_path: Path) -> None:
+    CacheFolder.hold(tmp_path / "known" / "job").release()
+    assert (tmp_path / "known").stat().st_mode & 0o077 == 0
