@@ -218,6 +218,18 @@ def test_a_job_is_merged_once(runner: Runner, client: redis.Redis, new_job: NewJ
     assert not client.keys("hangtag:*")
 
 
+def test_a_job_that_another_process_merges_is_left_to_it(
+    runner: Runner, state: RedisState, new_job: NewJob, living_process: Owner
+) -> None:
+    job = new_job()
+    runner.label_chunk("job", 0)
+    state.take_lease("job", FINISH, living_process)
+    runner.run_finish_process("job")
+    assert finished_receipt(job) is None
+    assert state.leased("job", [FINISH]) == {FINISH}
+    assert state.trouble("job") == {}
+
+
 def test_a_job_that_cannot_be_merged_is_told(
     runner: Runner, client: redis.Redis, state: RedisState, new_job: NewJob
 ) -> None:
