@@ -44,8 +44,8 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
             Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {submitted.size}")
             model = submitted.model
             for words in filter(None, (model.words if model else None, submitted.column_words, submitted.carried)):
-                _say(words)
-            _say(f"Watch it with: {_command('watch', submitted.name, settings)}")
+                Console().say(words)
+            Console().say(f"Watch it with: {_command('watch', submitted.name, settings)}")
         say_rule(submitted.job.spec.model, Console(stderr=True))
         _supply(control, submitted.name)
 
@@ -71,12 +71,7 @@ def _supply(control: Control, name: str) -> None:
         situation = look_around(name, control.state, lambda: control.reconciler.supply(name))
         lines = remarks(situation, control.jobs.identity())
     for line in lines:
-        Console(stderr=True).print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-def _say(text: str) -> None:
-    """A line to a person; nothing in it is markup."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+        Console(stderr=True).say(line, "yellow")
 
 
 def _command(verb: str, name: str, settings: QueueSettings) -> str:
@@ -115,12 +110,12 @@ def resume_job(name: str, settings: QueueSettings) -> None:
     with open_control(settings) as control:
         job = control.jobs.find(name)
         if finished_receipt(job):
-            _say(f"{name} is finished; {_command('receipt', name, settings)} shows it.")
+            Console().say(f"{name} is finished; {_command('receipt', name, settings)} shows it.")
             return
         control.check_redis()
         job.storage.delete(CANCELLED)
         missing = sum(map(job.rows_in_chunk, job.missing_chunks()))
-        _say(f"{name} goes on: {missing:,} of {job.spec.rows:,} rows are to be done.")
+        Console().say(f"{name} goes on: {missing:,} of {job.spec.rows:,} rows are to be done.")
         _supply(control, name)
 
 
@@ -136,7 +131,7 @@ def cancel_job(name: str, settings: QueueSettings) -> None:
             job.storage.delete(CANCELLED)
         done = job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))
         kept = f"Cancelled with {done:,} of {number_of(job.spec.rows, 'row')} done, which are kept"
-        _say(f"{kept}; {_command('resume', name, settings)} goes on.")
+        Console().say(f"{kept}; {_command('resume', name, settings)} goes on.")
 
 
 def retry_job(name: str, settings: QueueSettings) -> None:
@@ -151,11 +146,11 @@ def retry_job(name: str, settings: QueueSettings) -> None:
         check_promise(job.spec.model)
         kinds = begin_retry(job, receipt.retry + 1)
         if not kinds:
-            _say("No failed row of it is worth another try.")
+            Console().say("No failed row of it is worth another try.")
             return
         counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         watch = _command("watch", name, settings)
-        _say(f"Trying {number_of(kinds.total(), 'row')} again: {counts}. Watch it with: {watch}")
+        Console().say(f"Trying {number_of(kinds.total(), 'row')} again: {counts}. Watch it with: {watch}")
         _supply(control, name)
 
 

@@ -53,7 +53,7 @@ class InboxView:
         if self._as_json:
             _print_event(event, **fields)
         else:
-            self._errors.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+            self._errors.say(line, style)
 
 
 def _print_event(event: str, **fields: object) -> None:
