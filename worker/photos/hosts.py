@@ -34,7 +34,8 @@ class Host:
         self._waiting: deque[asyncio.Future[str | None]] = deque()
         self._running = 0
         self._asked = 0
-        self._not_before = 0.0
+        self._put_off_until = 0.0
+        self._rests_until = 0.0
         self._troubles = 0
         self._since = 0.0
         self._silent = True
@@ -84,13 +85,17 @@ class Host:
         return now >= self._not_before and (not self._rests or self._running == 1)
 
     @property
+    def _not_before(self) -> float:
+        return max(self._put_off_until, self._rests_until)
+
+    @property
     def load(self) -> int:
         """How many ask it or wait to."""
         return self._running + len(self._waiting)
 
     def refusal(self, now: float) -> str | None:
         """Why it is not asked at all for now; none where it is."""
-        if self._rests and now < self._not_before and not self._is_known(now):
+        if now < self._rests_until and not self._is_known(now):
             return f"its host {self._place} {self._why} and is left alone for a while; see that it is up, and try again"
         return None
 
@@ -103,15 +108,14 @@ class Host:
 
     def answered(self, now: float) -> None:
         """It has said something useful."""
-        if self._rests:
-            self._not_before = now
         self._troubles = self._rests = 0
+        self._rests_until = 0.0
         self.answered_at = now
 
     def troubled(self, trouble: Trouble, began: float, now: float) -> None:
         """A try that began at ``began`` ended in trouble."""
         if trouble.after_s is not None:
-            self._not_before = max(self._not_before, now + self._put_off_s(trouble.after_s))
+            self._put_off_until = max(self._put_off_until, now + self._put_off_s(trouble.after_s))
         if not self._troubles:
             self._since, self._silent = began, True
         self._troubles += 1
@@ -140,7 +144,7 @@ class Host:
     def _rest(self, why: str, now: float) -> None:
         rest_s = self._limits.rest_s
         first_s, longest_s = (rest_s * _BLIP, rest_s) if self._is_known(now) else (rest_s, rest_s * _LONGEST)
-        self._not_before = max(self._not_before, now + min(first_s * 2**self._rests, longest_s))
+        self._rests_until = now + min(first_s * 2**self._rests, longest_s)
         self._rests += 1
         self._rested_at = now
         self._why = why

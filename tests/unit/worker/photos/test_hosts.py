@@ -113,6 +113,14 @@ def test_a_host_is_not_asked_before_it_wants_to_be_and_no_answer_stops_it_for_ho
     assert host.refusal(1.0) is None
 
 
+def test_an_answer_ends_a_rest_but_not_the_time_that_the_host_asks_for(host):
+    host.answered(0.0)
+    silent(host, *[1.0] * 5, began=0.5)
+    host.troubled(Trouble("answered 429", after_s=30.0), 0.5, 1.0)  # it was under way when the host was left alone
+    host.answered(1.1)
+    assert [host.may_start(now) for now in (30.9, 31.0)] == [False, True]
+
+
 def test_a_host_that_has_given_photos_is_waited_for_when_it_falls_silent(host):
     host.answered(0.0)
     silent(host, *[1.0] * 5, began=0.5)
