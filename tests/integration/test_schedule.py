@@ -57,7 +57,7 @@ def test_redis_may_be_away_die_and_forget(model: ScheduledModel) -> None:
     until(lambda: model.claims().claimed, "one is claimed without Redis")
     (told,) = beat.events("waiting_for_redis")
     assert told["message"].startswith(f"Expected Redis at {model.server.url}, got: ")
-    assert beat.events("cannot_keep_the_schedule")
+    until(lambda: beat.events("cannot_keep_the_schedule"), "the beat says that it cannot send")
     model.server.start()
     model.worker()
     model.wait_for(1)
