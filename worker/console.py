@@ -49,7 +49,7 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
 
 
 def say_rule(model: ModelPin, console: Console) -> None:
-    """Say what decides which rows are labeled; in yellow where that is no promise."""
+    """Say what decides which rows are labeled, in yellow if that is not a promised precision."""
     promised = model.precision is not None and not model.all_to_review
     console.say(model.rule, "" if promised else "yellow")
 
@@ -59,7 +59,7 @@ class _Bar:
 
     Attributes:
         done: rows done.
-        earlier: rows that an earlier run had done; none before anything was shown.
+        earlier: rows that an earlier run had done; None before anything was shown.
     """
 
     def __init__(self, progress: Progress, unit: str) -> None:
@@ -115,7 +115,7 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
 
 
 def _print_model(receipt: Receipt, console: Console) -> None:
-    """Which model labelled, what it promises, and whether it may not know such photos."""
+    """Which model labelled, what it promises, and a warning if the photos have drifted."""
     called = f" ({receipt.named.words})" if receipt.named else ""
     console.print(f"Model: {escape(receipt.model.reference + called)}", highlight=False, soft_wrap=True)
     say_rule(receipt.model, console)

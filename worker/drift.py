@@ -1,6 +1,6 @@
-"""Drift: are a job's photos unlike those that its model was proved on, and of which finished jobs was that so?
+"""Drift: how unlike a job's photos are to those that its model was proved on, and which finished jobs have drifted.
 
-What the model says of both is compared, by label and by confidence, with the population stability index. Each distinct
+The model's labels and confidences on both are compared by the population stability index. Each distinct
 photo counts once, and rows that failed do not count.
 """
 
@@ -23,7 +23,7 @@ Note = Callable[[str], None]
 
 
 def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | None:
-    """Compare a job's answers with those on the photos that its model was proved on; none if either has no photos."""
+    """Compare a job's answers with those on the photos that its model was proved on; None if either has no photos."""
     if not found.photos or not reference.photos:
         return None
     both = (found, reference)
@@ -47,7 +47,7 @@ def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | No
 
 
 def _confidence_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """The means, as far as the middles of the bins tell."""
+    """The mean confidences, estimated from the middles of the bins."""
     middles = [(number + 0.5) / BINS for number in range(BINS)]
     here, there = (
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (found, reference)
@@ -74,8 +74,8 @@ def drifted_jobs(
     Args:
         places: folders of jobs, job folders (``<output>.job``), and folders that hold such; paths or ``s3://`` URLs.
         digest: of the model's bundle.
-        since: jobs that finished then or before do not count; ISO 8601, UTC where it names no zone.
-        note: told of each receipt that is damaged, and passed over.
+        since: jobs that finished then or before do not count; ISO 8601, UTC if it names no zone.
+        note: called with each damaged receipt, which is then skipped.
 
     Raises:
         InputError: a place is neither a path nor an ``s3://`` URL, or a folder that is not there.
@@ -92,7 +92,7 @@ def drifted_jobs(
 
 
 def _opened(place: str) -> Storage:
-    """Open a folder of jobs; a misspelt one is refused, since it would never show any drift."""
+    """Open a folder of jobs; a missing one is refused, since a misspelt name would hide all drift."""
     storage = open_storage(place)
     folder = storage.on_disk("")
     if folder is not None and not folder.is_dir():

@@ -36,20 +36,20 @@ class _JsonFormatter(logging.Formatter):
 
 
 class _TextFormatter(logging.Formatter):
-    """A line that a terminal only shows, whatever is in its fields."""
+    """A line of text whose fields cannot control the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Celery logs a traceback for a lost process; the queue says it in a line (``process_died``)."""
+    """Drops Celery's traceback for a lost process; the queue logs one line instead (``process_died``)."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or kind.__name__ != "WorkerLostError"
 
 
 class _Repeats(logging.Filter):
-    """Passes over what was said last, and a moment ago; Celery tries a Redis that refuses work seven times a second."""
+    """Drops a line that repeats the last one within seconds; Celery retries a refusing Redis seven times a second."""
 
     def __init__(self) -> None:
         super().__init__()

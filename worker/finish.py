@@ -41,8 +41,7 @@ def finish_job(job: Job) -> Receipt:
         The receipt, which is written last: a job that has one of its latest retry is finished.
 
     Raises:
-        JobError: a chunk has no part, a part is not what it should be, or an earlier Hangtag began the job without a
-            promise.
+        JobError: a chunk has no part, a part is damaged, or an earlier Hangtag began the job without a promise.
     """
     check_promise(job.spec.model)
     retry = job.retry()
@@ -92,7 +91,7 @@ def write_receipt(job: Job, receipt: Receipt, merged: Merged) -> None:
 
 
 def _page(job: Job, receipt: Receipt, merged: Merged) -> str:
-    """The page; without photos where drawing them has ended a process before, as one that changed since may do."""
+    """The page; without photos if drawing them has killed a process before, which a photo changed since may do."""
     marker = job.storage.scratch / _DRAWING
     if marker.exists():
         marker.unlink(missing_ok=True)
@@ -115,7 +114,7 @@ def _product_photos(found: DisagreeingProduct, photos: Mapping[str, bytes]) -> P
 
 
 def sheet_photo(row: SampleRow, photos: Mapping[str, Path | bytes]) -> LabelledPhoto:
-    """A row as it is shown: its photo, found by what the catalogue says of it, and what became of it."""
+    """A row to show on a page: its photo, as the catalogue names it, and its result."""
     if row.status is Status.FAILED:
         return LabelledPhoto(None, row.status, _called(row.image), f"{row.status}: {row.error}")
     detail = f"{row.status} {row.confidence or 0:.1%}"
@@ -130,7 +129,7 @@ def _called(image: str | None) -> str:
 
 
 def main(jobs: str, name: str) -> int:
-    """Finish a job of a folder of jobs, unless that is done, or not to be done yet; errors go to stderr."""
+    """Finish a job if all its chunks are done and it is not finished; errors go to stderr."""
     try:
         job = Jobs(open_storage(jobs)).find(name)
         if not (job.cancelled or job.missing_chunks() or finished_receipt(job)):

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
-"""Faults that may be gone at another time; the others are in the file itself."""
+"""Faults that may pass; the others lie in the file itself."""
 _WIDTH: Final = 5
 """Digits of a retry's number in its key."""
 JOB_FILE: Final = "job.json"
@@ -53,10 +53,10 @@ class Retry:
     """One retry of a job.
 
     Attributes:
-        number: 1 for the first; its parts end in ``.r1.parquet``. 0 stands for none.
+        number: 1 for the first; its parts end in ``.r1.parquet``. 0 if there is none.
         chunks: which chunks hold rows to try again.
         rows: how many such rows there are.
-        begun_at: when somebody asked for it, in ISO 8601; empty for none.
+        begun_at: when somebody asked for it, in ISO 8601; empty if there is none.
     """
 
     number: int
@@ -73,10 +73,10 @@ NO_RETRY: Final = Retry(0, frozenset(), 0, "")
 
 
 def begin_retry(job: "Job", number: int) -> Counter[str]:
-    """Begin a retry of those failed rows of a finished job that may pass another time; all others keep their results.
+    """Begin a retry of a finished job's failed rows that may succeed now; all others keep their results.
 
     Returns:
-        Fault → how many rows will be tried again; empty if none may pass.
+        Fault → how many rows will be tried again; empty if there are none.
 
     Raises:
         JobError: somebody else has begun a retry of that number.
@@ -109,7 +109,7 @@ def latest_retry(storage: Storage) -> int:
 
 @lru_cache(maxsize=8)
 def read_retry(storage: Storage, number: int, _job: str) -> Retry:
-    """A retry as it was committed; the job's id keeps apart jobs that were in one folder after one another."""
+    """A retry as it was committed; the job's id tells apart successive jobs in one folder."""
     record = json.loads(storage.read(_retry_key(number)))
     return Retry(number, frozenset(record["chunks"]), record["rows"], record["begun_at"])
 
@@ -127,7 +127,7 @@ class ModelPin(_Record):
 
     Attributes:
         precision: the promise that rules, asked for or the model's own.
-        all_to_review: whether nothing is promised of any class, and no threshold asked for.
+        all_to_review: whether no precision is promised for any class, and no threshold was asked for.
         threshold: the confidence that was asked for in place of a promise.
     """
 
@@ -146,17 +146,17 @@ class ModelPin(_Record):
 
     @property
     def unpromised(self) -> bool:
-        """Whether an earlier Hangtag made it, and labels rows though nothing is promised and nobody asked for that."""
+        """Whether an earlier Hangtag made the job, and labels rows without a promise or an asked-for threshold."""
         return self.precision is None and self.threshold is None and not self.all_to_review
 
 
 class JobOptions(_Record):
-    """What changes the results.
+    """Options that change the results.
 
     Attributes:
         precision: the target that was asked for. Default: the model's own.
         group_column: says which rows are photos of one product.
-        allow_hosts: ``HOST:PORT`` of the hosts that may be asked for photos though their addresses are not public.
+        allow_hosts: ``HOST:PORT`` of hosts from which photos may be fetched though their addresses are not public.
         download_timeout_s: seconds that one photo's download may take, tries and waits included.
         excel_safe: whether no cell of a CSV result may start a spreadsheet formula, not even one of the catalogue's.
         threshold: the confidence that was asked for in place of a promised precision.
@@ -181,7 +181,7 @@ class JobSpec(_Record):
 
     Attributes:
         image_root: where relative paths start: a folder, or an ``s3://`` or ``http(s)://`` URL.
-        left_out: ending → how many files of a folder do not say image.
+        left_out: ending → how many files of a folder were left out, since their names are not those of images.
         preprocess_version: of ``models/preprocess.py``; workers of another version refuse the job.
         confined: whether photos on disk may be read from under ``image_root`` only, as in all queued jobs but those of
             version 2.
@@ -220,7 +220,7 @@ class Job:
     storage: Storage
 
     def chunk_images(self, chunk: int) -> list[str | None]:
-        """Each row's path of its photo, as the catalogue gives it; bytes that are not UTF-8 appear as surrogates."""
+        """Each row's image cell, as the catalogue gives it; bytes that are not UTF-8 appear as surrogates."""
         column = self.chunk_table(chunk, [self.spec.image_column]).column(0)
         return cell_texts(column, "surrogateescape")
 
@@ -243,7 +243,7 @@ class Job:
         return self.missing_from(latest_parts(self.storage.names("parts")), self.retry())
 
     def missing_from(self, parts: dict[int, int], retry: Retry) -> list[int]:
-        """:meth:`missing_chunks`, of parts and a retry that have been looked up."""
+        """:meth:`missing_chunks`, given the parts and the retry."""
         return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.wanted(chunk)]
 
     @property
@@ -257,7 +257,7 @@ class Job:
 
 
 def images_of(job: Job, table: pa.Table) -> list[str | None]:
-    r"""Each row's path of its photo, to be shown: bytes that are not UTF-8 appear as ``\xff``."""
+    r"""Each row's image cell, to be shown: bytes that are not UTF-8 appear as ``\xff``."""
     return cell_texts(table.column(job.spec.image_column))
 
 
@@ -286,7 +286,7 @@ def rows_key(number: int) -> str:
 
 @lru_cache(maxsize=2)
 def _rows_file(storage: Storage, key: str, job: str) -> pq.ParquetFile:
-    """The open file; ``job`` keeps apart two jobs that were in the same folder one after the other."""
+    """The open file; ``job`` tells apart successive jobs in one folder."""
     try:
         return pq.ParquetFile(storage.source(key))
     except FileNotFoundError as error:

@@ -26,11 +26,11 @@ __all__ = ["CHUNK_ROWS", "create_job", "job_digest"]
 
 CHUNK_ROWS: Final = 128
 CHUNK_BYTES: Final = 32 * 1024 * 1024
-"""Of the rows in one chunk, as far as the first rows tell: who labels it has them all in memory."""
+"""Bytes of the rows in one chunk, estimated from the first rows: a labelling process holds them all in memory."""
 MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
-"""Where the first rows did not tell."""
+"""The most bytes of a chunk whose rows turn out larger than the first ones."""
 FILE_BYTES: Final = 64 * 1024 * 1024
-"""Of rows in one file, which is built in memory; more where a chunk is larger than those before it."""
+"""Bytes of rows in one file, which is built in memory; more if a later chunk is larger than earlier ones."""
 
 
 def create_job(
@@ -46,7 +46,7 @@ def create_job(
 ) -> Job:
     """Write a catalogue into a job folder; ``job.json`` comes last, so that a job is whole or absent.
 
-    Rows that a killed run left there are taken as they are when they are the same.
+    Row files that a killed run left are used again if they are the same.
 
     The catalogue is read to its end. A chunk has at most ``chunk_rows`` rows, and fewer where rows are large.
 

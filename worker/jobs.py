@@ -27,10 +27,10 @@ class BundleStore:
         self._storage = storage
 
     def put(self, model: Path, digest: str) -> None:
-        """Keep a bundle, or a lone ``.onnx`` file; what is kept of it already is checked, and mended where it is wrong.
+        """Keep a bundle, or a lone ``.onnx`` file; a copy that is there is checked, and repaired if it is damaged.
 
         Raises:
-            BundleError: it is not the one of that digest, or a file of it is not the one that was exported.
+            BundleError: its digest is another, or one of its files has changed since the export.
         """
         place = self._storage.child(digest)
         if model.is_file():
@@ -43,7 +43,7 @@ class BundleStore:
         keep_bundle(place, bundle)
 
     def fetch(self, digest: str) -> Path:
-        """The path of a bundle or a lone file on this machine; it is copied here first where it is elsewhere.
+        """The path of a bundle or a lone file on this machine; a remote one is copied here first.
 
         Raises:
             BundleError: it is not kept here.
@@ -87,7 +87,7 @@ class Jobs:
         return self._storage.place
 
     def identity(self) -> str:
-        """What tells this folder from every other, wherever it is mounted; made when first asked for."""
+        """An id that tells this folder from every other, wherever it is mounted; made on first use."""
         with suppress(FileNotFoundError):
             return self._storage.read(_IDENTITY).decode()
         self._storage.commit(_IDENTITY, uuid.uuid4().hex.encode())
@@ -110,7 +110,7 @@ class Jobs:
         return open_job(self.storage(name))
 
     def unfinished(self, name: str) -> Job | None:
-        """The same, if it is neither cancelled nor finished."""
+        """The job of that name, if it is neither cancelled nor finished."""
         job = self.get(name)
         return None if job is None or job.cancelled or finished_receipt(job) else job
 

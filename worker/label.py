@@ -47,10 +47,10 @@ def label(
 
     Args:
         request: what to label, with what, into what.
-        on_progress: told how far it is.
-        on_model: told what labels it, before anything is written.
-        say: told, in words, which version labels it and which column names the photos, where the request leaves that
-            open, and what is taken over from an earlier result, where it names one.
+        on_progress: called as rows are done.
+        on_model: called with the pinned model, before anything is written.
+        say: called with sentences for a person: the version and the image column that were chosen, if the request names
+            none, and what is taken over from an earlier result.
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.
@@ -96,7 +96,7 @@ def job_folder(output: Path) -> Path:
 
 
 def earlier_job(result: Path) -> Job:
-    """The finished job of a result: of ``hangtag label``, or in a submitted job's folder; or the folder of either.
+    """The finished job of a result, given by the result's path, its job folder or its submitted job's folder.
 
     Raises:
         InputError: no job is there.
@@ -119,7 +119,7 @@ def earlier_job(result: Path) -> Job:
 
 
 def _unfinished(request: LabelRequest, folder: Path) -> Job | None:
-    """The job that this run continues: unfinished, or finished and to be retried; none with ``--restart``."""
+    """The job that this run continues or retries; None if there is none, or with ``--restart``."""
     job = None if request.restart else open_job(FolderStorage(folder))
     done = job is not None and request.output.exists() and not job.missing_chunks()
     return job if not done or request.retry_failed else None
@@ -148,7 +148,7 @@ def _check_places(request: LabelRequest, folder: Path) -> None:
 
 
 def _empty(folder: Path) -> None:
-    """Remove all that a job left but the lock, which is held."""
+    """Empty a job's folder, but for the lock, which is held."""
     for entry in folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
@@ -158,7 +158,7 @@ def _empty(folder: Path) -> None:
 
 @contextmanager
 def _only_run(folder: Path) -> Iterator[None]:
-    """One run at a time; the lock goes with the process, however it ends."""
+    """Let one run at a time into a job's folder; the lock goes with the process, however it ends."""
     folder.mkdir(exist_ok=True)
     with open_lock(folder / LOCK_FILE) as lock:
         try:
@@ -188,7 +188,7 @@ def _prepared_job(
 
 
 def _check_preprocessing(job: Job) -> None:
-    """Refuse to label the rest of a job otherwise than its beginning."""
+    """Refuse to label the rest of a job with another preprocessing than its beginning."""
     if job.missing_chunks() and job.spec.preprocess_version != PREPROCESS_VERSION:
         msg = (
             f"{job.storage.place} was begun by a Hangtag whose preprocessing is version "

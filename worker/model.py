@@ -24,10 +24,10 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
     Args:
         model: a path, or a name of the registry.
         registry: where names are looked up.
-        unfinished: the job that is continued; none for a new or a finished one.
+        unfinished: the job that is continued; None for a new or a finished one.
 
     Returns:
-        The model, and why it was chosen, for a person, where there is something to tell.
+        The model, and a sentence on why it was chosen; None if there is nothing to tell.
 
     Raises:
         RegistryError: the registry has no such model, version or alias.
@@ -44,7 +44,7 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
 
 
 def moved_words(job: Job, model: ModelReference) -> str:
-    """A sentence for a job of another version than the one asked for now; empty if it is the same version."""
+    """A sentence if the job has another version than the one asked for now; empty if it has the same."""
     before = version_of(model, job.spec.model.digest)
     if before is None or before.said == model.said:
         return ""
@@ -57,11 +57,11 @@ def verified_pin(model: Path, variant: str | None, options: JobOptions = USUAL_O
 
     Args:
         model: a bundle, or a lone ``.onnx`` file.
-        variant: which of the bundle's models; its default where none is named.
-        options: the precision or the threshold that is asked for; the model's own promise where neither is.
+        variant: which of the bundle's models. Default: the bundle's own default.
+        options: the precision or the threshold that is asked for. Default: the model's own promise.
 
     Raises:
-        InputError: there is no such variant, the model's table has no such precision, or the threshold is none.
+        InputError: there is no such variant, the model's table has no such precision, or the threshold is out of range.
         BundleError: it is damaged, or disagrees with itself on this machine.
     """
     classifier = _checked(model, variant, options)
@@ -117,9 +117,8 @@ class ModelNote(BaseModel, frozen=True):
     """What is known of a job's model.
 
     Attributes:
-        named: what a registry calls it; none where a path was given.
-        reference: what it says of the photos that it was proved on; none where its bundle does not tell, or it is a
-            lone file.
+        named: its name in a registry; None if a path was given.
+        reference: its answers on the photos that it was proved on; None for a lone file, or a bundle without them.
     """
 
     variant: str = ""

@@ -1,4 +1,4 @@
-"""What ``hangtag label`` and ``hangtag submit`` ask in the same words; a command's help loads nothing else."""
+"""The options that ``hangtag label`` and ``hangtag submit`` share; a command's help loads nothing else."""
 
 import inspect
 from collections.abc import Callable
@@ -18,7 +18,7 @@ __all__ = ["AllowHostOption", "EncodingOption", "ImageColumnOption", "SharedOpti
 
 MAX_TIMEOUT_S = 1000.0
 MAX_DOWNLOAD_S = 3600.0
-"""Within the time limit of a chunk on the queue, one after another too."""
+"""Seconds; low enough that a queued chunk ends within its time limit even if every photo takes that long."""
 
 ImageColumnOption = Annotated[
     str | None, typer.Option(help="Column with the photo's path, URL or data URI. Default: the obvious one.")
@@ -83,7 +83,7 @@ class SharedOptions:
     registry: RegistryOption = DEFAULT_REGISTRY
 
     def job_options(self, *, excel_safe: bool = False) -> "JobOptions":
-        """Those that change the results."""
+        """The options that change the results."""
         from worker.job import JobOptions
 
         return JobOptions(

@@ -15,18 +15,18 @@ __all__ = ["Owner", "boot_id"]
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """What tells machines, and the times that one was started, apart: a random UUID of the kernel's."""
+    """The kernel's random UUID of this boot: tells machines, and boots of one machine, apart."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, for all to know.
+    """A process, named so that other processes and machines can recognise it.
 
     Attributes:
         host: the machine's name, for people.
-        machine: what tells machines, their boots and their containers apart: process numbers mean something within one.
-        started: clock ticks from the machine's start to the process's: process numbers are used again.
+        machine: tells machines, boots and containers apart; a process number is unique only within one of these.
+        started: clock ticks from the machine's boot to the process's start, since process numbers are reused.
     """
 
     host: str
@@ -42,12 +42,12 @@ class Owner:
 
     @property
     def same_machine(self) -> bool:
-        """Whether it is, or was, on this machine and in this container: what runs there can be told."""
+        """Whether it is, or was, on this machine and in this container, so that we can see if it runs."""
         return self.machine == _machine()
 
     @property
     def known_dead(self) -> bool:
-        """Whether it surely runs no more; unknown of a process on another machine."""
+        """Whether it has surely ended; false for a process on another machine, since nobody can tell."""
         return self.same_machine and _start_of(self.pid) != self.started
 
     def to_json(self) -> str:

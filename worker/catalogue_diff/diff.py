@@ -20,7 +20,7 @@ from worker.results import Status
 __all__ = ["Advance", "diff_catalogue"]
 
 Advance = Callable[[str, int, int], None]
-"""Called with what is being done, and how much of how much is."""
+"""Called with the step that is running, how much of it is done, and how much there is."""
 
 _COLUMNS: Final = ("row", "image", "label", "confidence", "status", "error_message", "sha256")
 
@@ -31,13 +31,13 @@ def diff_catalogue(
     """Label some rows of a catalogue with two models, and say what differs.
 
     A call that was killed goes on where it was when it is made again with the same folder, which keeps the drawn rows,
-    copies of photos from elsewhere, and a labelling job a model; what is there of another question, or of another
-    model, is left alone.
+    copies of photos from elsewhere, and a labelling job a model; what belongs to other options, or to another model, is
+    left alone.
 
     Raises:
         InputError: the catalogue cannot be used.
         BundleError: a bundle is damaged or disagrees with itself on this machine.
-        JobError: it does not come; or no row could be labelled by both.
+        JobError: the catalogue cannot be fetched, or both models together could label no row.
     """
     pins = [verified_pin(model, None) for model in (before, after)]  # a damaged one is named before photos are fetched
     sample = draw_sample(source, folder, rows, options)
@@ -68,7 +68,7 @@ def _labels(
     """Label the rows with a model, in a job of its own: a moved champion leaves the challenger's labels as they are.
 
     Returns:
-        Row → what the model says, of rows that it could label; and what was wrong with one of the others.
+        Row → the model's answer, for each row that it could label; and why one of the others failed.
     """
     unpromised = "-to-review" if pin.all_to_review else ""  # not in the job that an earlier Hangtag labeled otherwise
     output = sample.folder / f"labels-{pin.digest[:12]}{unpromised}.parquet"

@@ -1,4 +1,4 @@
-"""What a comparison of two models on a catalogue comes to."""
+"""The figures of a comparison of two models on a catalogue."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class ChangedRow(BaseModel, frozen=True):
 
     Attributes:
         row: of the catalogue, from 1.
-        image: what its cell says; none where that is empty or holds the photo itself.
+        image: what its cell says; None if that is empty or holds the photo itself.
     """
 
     row: int
@@ -53,9 +53,9 @@ class CatalogueFigures(BaseModel, frozen=True):
     Attributes:
         rows_in_source: how many the catalogue has.
         rows: how many were compared: those that both could label.
-        failed: rows of the sample that one of both could not label.
+        failed: rows of the sample that at least one of the two models could not label.
         changed: rows whose label would change.
-        to_review, from_review: rows that would go to review, or that would need it no more.
+        to_review, from_review: rows that would newly go to review, or would no longer go there.
         flows: where labels would go, the largest first.
         examples: some rows of the largest flows.
     """
@@ -105,7 +105,8 @@ def counted(
 ) -> CatalogueFigures:
     """Count what differs.
 
-    ``renamed`` says what the model after calls a label of the model before. Relative paths of photos start at ``root``.
+    ``renamed`` maps a label of the model before to its new name in the model after. Relative paths of photos start at
+    ``root``.
     """
     flows: defaultdict[tuple[str, str], list[Pair]] = defaultdict(list)
     for pair in pairs:

@@ -27,7 +27,7 @@ _HERE_FILE: Final = "here.parquet"
 _WAIT_S: Final = 1.0
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
-"""Of what stands in the schema of the drawn rows as JSON, so that both are whole or absent: fields of a sample."""
+"""Fields of a sample that are kept as JSON in the schema of its drawn rows, so that both are whole or absent."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class SampleOptions:
 
     Attributes:
         image_column, image_root, encoding, allow_hosts: as the options of ``hangtag label``.
-        renamed: label of the model before → what the model after calls the same; such rows have not changed.
-        seed: of the draw: equal ones draw the same rows of the same catalogue.
-        workers: labelling processes; one a core where it is not given.
+        renamed: label of the model before → its new name in the model after; a new name is no change.
+        seed: the same seed draws the same rows of the same catalogue.
+        workers: labelling processes. Default: one a core.
     """
 
     image_column: str | None = None
@@ -55,11 +55,11 @@ class Sample:
     """Rows that were drawn.
 
     Attributes:
-        folder: they lie in, and all that is made of them.
+        folder: holds them, and all that is made from them.
         table: ``row``, from 1 and in order, and ``image``, what its cell says.
         source: the catalogue, as a receipt names it.
         image_root: where its relative paths start.
-        rows_in_source: how many it has.
+        rows_in_source: how many rows the source has.
     """
 
     folder: Path
@@ -70,13 +70,13 @@ class Sample:
 
 
 def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) -> Sample:
-    """Draw at most so many rows of a catalogue, each as likely as any other; those that were drawn before stay.
+    """Draw at most ``rows`` rows of a catalogue, each as likely as any other; a sample that is there is used again.
 
-    They lie in a folder in ``folder`` that is named after what was asked, so that another question draws other rows.
+    They are kept in a sub-folder of ``folder`` that is named by the options, so that other options draw other rows.
 
     Raises:
         InputError: the catalogue cannot be used.
-        JobError: it is elsewhere and does not come.
+        JobError: it is remote and cannot be fetched.
     """
     asked = (source, options.image_column, options.image_root, options.encoding, options.seed, rows)
     place = folder / hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
@@ -125,13 +125,13 @@ def _write(file: Path, table: pa.Table) -> None:
 
 
 def bring_here(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> Path:
-    """Fetch the photos that are elsewhere, and write a catalogue whose photos are all on this machine.
+    """Fetch the remote photos, and write a catalogue whose photos are all on this machine.
 
-    Photos on its disks, and in cells, stay where they are. Rows whose photo does not come are left out. Photos that a
-    killed process has fetched are not fetched again.
+    Photos on its disks, and in cells, stay where they are. Rows whose photo cannot be fetched are left out. Photos that
+    a killed process has fetched are not fetched again.
 
     Raises:
-        JobError: not one of several photos has come; nothing is kept then.
+        JobError: none of several photos could be fetched; nothing is kept then.
     """
     file = sample.folder / _HERE_FILE
     if not file.exists():
@@ -158,7 +158,7 @@ def _with_photos(sample: Sample, options: SampleOptions, advance: Callable[[int,
 def _fetch(
     photos: Photos, asked: list[Wanted], paths: dict[int, Path], advance: Callable[[int, int], None]
 ) -> list[str]:
-    """Write photos to their paths; says what is wrong with those that do not come."""
+    """Write photos to their paths; says why each of the others could not be fetched."""
     failures: list[str] = []
     photos.want(asked, {})
     done = 0

@@ -38,12 +38,12 @@ def diff_and_show(
 ) -> CatalogueFigures:
     """Compare two models on some rows of a catalogue and say on stdout what would change.
 
-    What is needed on the way lies in the system's folder for temporary files (``TMPDIR``) and goes in the end.
+    Files that are needed meanwhile lie in the system's temporary folder (``TMPDIR``) and are removed in the end.
 
     Raises:
         InputError: the catalogue cannot be used, or the page cannot be written there.
         BundleError: a bundle is damaged or disagrees with itself on this machine.
-        JobError: the catalogue does not come; or no row could be labelled by both.
+        JobError: the catalogue cannot be fetched, or both models together could label no row.
     """
     if html is not None and not html.absolute().parent.is_dir():
         msg = f"Expected the folder {html.absolute().parent} to exist; make it first, or name another --html."

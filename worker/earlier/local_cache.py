@@ -1,4 +1,4 @@
-"""What the processes of this machine have labelled of a job, in a folder of the cache that goes with the job."""
+"""The results of a job that this machine's processes have made, in a cache folder that is removed with the job."""
 
 import fcntl
 import os
@@ -32,10 +32,10 @@ _OLD_S: Final = 7 * 24 * 3600.0
 
 
 def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy_s: float = _BUSY_S) -> ResultTable:
-    """Open the photos in a folder that is held; made if need be.
+    """Open the table of results in a held folder; it is made if it is missing.
 
     Raises:
-        OSError: the system does not let us.
+        OSError: the system does not allow it.
         sqlite3.Error: the database is damaged, or cannot be read now.
     """
     file = folder / CACHE_FILE
@@ -54,7 +54,7 @@ def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy
 
 
 def _make(file: Path) -> None:
-    """Whole or not at all: other processes may be doing the same."""
+    """Make the database, whole or not at all: other processes may be doing the same."""
     temporary = file.with_name(f".{uuid.uuid4().hex}.sqlite")
     try:
         with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
@@ -66,13 +66,13 @@ def _make(file: Path) -> None:
 
 
 def cache_folder(job: str) -> Path:
-    """A job's cache on this machine, until it boots again: homes may be shared, and nothing is synced to disk."""
+    """A job's cache folder on this machine until its next boot: homes may be shared, and nothing is synced to disk."""
     return default_cache() / "known" / f"{job}-{boot_id()[:8]}"
 
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """While nobody else takes or removes a folder in this place; other users cannot hold its lock."""
+    """Keep others from taking or removing a folder in this place, for as long as the block runs."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open_lock(place / ".lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -91,7 +91,7 @@ class CacheFolder:
         """Make the folder if need be, and keep it from being removed.
 
         Raises:
-            OSError: the system does not let us.
+            OSError: the system does not allow it.
         """
         with _alone(path.parent):
             path.mkdir(exist_ok=True)
@@ -100,7 +100,7 @@ class CacheFolder:
             return cls(path, lock)
 
     def release(self) -> None:
-        """Let it be removed by whoever likes; once."""
+        """Let anybody remove the folder; call it once."""
         self._lock.close()
 
     @staticmethod
@@ -114,7 +114,7 @@ class CacheFolder:
 
     @staticmethod
     def remove_remains(place: Path) -> None:
-        """Remove those of jobs that nobody has worked on here for a week."""
+        """Remove the caches of jobs that nobody has worked on here for a week."""
         for path in place.glob("*"):
             with suppress(OSError):
                 if path.stat().st_mtime < time.time() - _OLD_S:

@@ -29,7 +29,7 @@ CREATE TABLE place (url BLOB, etag TEXT NOT NULL, sha256 BLOB NOT NULL);
 CREATE TABLE about (said TEXT NOT NULL);
 """
 _KEYS: Final = "CREATE INDEX photo_key ON photo (sha256); CREATE INDEX place_key ON place (url);"
-"""Made last: rows that come in order of their keys fill a database of any size in the memory of a small one."""
+"""The index is made last: rows that arrive sorted by their keys fill a database of any size in little memory."""
 _TERMS: Final = {
     "digest": "the model",
     "variant": "--variant",
@@ -39,7 +39,7 @@ _TERMS: Final = {
     "threshold": "--threshold",
     "unpromised": "what is labeled without a promise",
 }
-"""What decides a photo's result, other than its bytes, and what people call it."""
+"""What decides a photo's result, other than its bytes, with a name for people."""
 _LATER: Final = ("threshold", "unpromised")
 Terms = dict[str, Any]
 
@@ -61,7 +61,7 @@ def check_done(job: Job, name: str) -> None:
     """Refuse to carry over from a job with rows that are not done.
 
     Raises:
-        JobError: it has some.
+        JobError: it has such rows.
     """
     waiting = sum(map(job.rows_in_chunk, job.missing_chunks()))
     if waiting:
@@ -73,7 +73,7 @@ def check_done(job: Job, name: str) -> None:
 
 
 def carry_over(previous: Job, storage: Storage, terms: Terms) -> str:
-    """Write what the parts of a finished job hold into the place of a new job; memory does not grow with the rows.
+    """Write the results of a finished job into the folder of a new job; memory does not grow with the rows.
 
     Returns:
         What is carried over, for a person.
@@ -102,7 +102,7 @@ def _terms(job: Job) -> Terms:
 
 
 def _text(terms: Terms) -> str:
-    """The terms as JSON, without newer ones that are not set, so that jobs from before these keep what they carry."""
+    """The terms as JSON, without newer terms that are not set, so that older jobs still match."""
     said = {name: value for name, value in terms.items() if value or name not in _LATER}
     return json.dumps(said, sort_keys=True)
 
@@ -136,7 +136,7 @@ def _chunks(job: Job) -> Iterator[list[Labelled]]:
 
 
 def open_previous(job: Job, folder: Path) -> ResultTable | None:
-    """The results that a job may take over, if any; of a job elsewhere a copy is made in ``folder``."""
+    """The results that a job may take over, if any; those of a job in S3 are copied into ``folder``."""
     try:
         if not job.storage.exists(PREVIOUS_FILE):
             return None

@@ -22,7 +22,7 @@ _PUT_PHOTO: Final = "INSERT OR IGNORE INTO photo VALUES (?, ?)"
 _PUT_PLACE: Final = "INSERT OR REPLACE INTO place VALUES (?, ?, ?)"
 _ASKED_AT_ONCE: Final = 500
 _PAUSE_S: Final = 30.0
-"""How long nothing is added after something could not be: a lock that is held for ever must not stop every batch."""
+"""How long nothing is added after a write failed: a lock that is held for ever must not delay every batch."""
 _Answer = TypeVar("_Answer")
 
 
@@ -57,7 +57,7 @@ def put_results(connection: sqlite3.Connection, rows: Iterable[Labelled]) -> Non
 
 
 def _stays(result: RowResult) -> bool:
-    """Whether the result is complete, and another photo with the same bytes would get the same one.
+    """Whether the result is complete and would be the same for the same bytes.
 
     A review from an old part is not complete: reasons for review were not written then.
     """
@@ -75,7 +75,7 @@ def _text(result: RowResult) -> str:
 
 
 def _result(text: str, sha256: str, model: str) -> RowResult:
-    """The inverse of :func:`_text`; ``ValueError`` where it is none."""
+    """The inverse of :func:`_text`; raises ``ValueError`` if the text is not one of its results."""
     label, confidence, status, error, error_message, best, reason = json.loads(text)
     top_k = None if best is None else tuple((name, value) for name, value in best)
     why = None if reason is None else ReviewReason(reason)
@@ -83,12 +83,12 @@ def _result(text: str, sha256: str, model: str) -> RowResult:
 
 
 class ResultTable:
-    """The results in one database, which is locked, full, damaged or taken away now and then.
+    """The results in one database, which may be locked, full, damaged or removed at any time.
 
-    What cannot be read is not known from then on; what cannot be added is left out. Both are logged, once each.
+    What cannot be read counts as unknown; what cannot be added is left out. Each is logged once.
 
     Attributes:
-        damaged: whether it has been found to be no database, or no whole one.
+        damaged: whether it turned out to be damaged, or not a database.
     """
 
     def __init__(self, connection: sqlite3.Connection, model: str, place: str) -> None:
@@ -142,7 +142,7 @@ class ResultTable:
             return nothing
 
     def add(self, rows: Iterable[Labelled]) -> None:
-        """Keep what is worth it, in one transaction."""
+        """Keep the results that are worth keeping, in one transaction."""
         if self._connection is None or time.monotonic() < self._adds_from:
             return
         try:
@@ -156,7 +156,7 @@ class ResultTable:
                 self._give_up(error)
 
     def close(self) -> None:
-        """Let go of the files; nothing is known from then on."""
+        """Close the files; nothing is known from then on."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -172,5 +172,5 @@ class ResultTable:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether a database is at fault, and not what is around it (locks, a disk, its user)."""
+    """Whether the database itself is damaged, and not merely locked, out of room or forbidden."""
     return not isinstance(error, sqlite3.OperationalError)

@@ -1,4 +1,4 @@
-"""The results that a labelling process need not make again: of this job, and of the previous one."""
+"""The results that a labelling process need not compute again: those of this job, and of the previous one."""
 
 import logging
 import sqlite3
@@ -19,7 +19,7 @@ __all__ = ["NO_EARLIER_RESULTS", "EarlierResults", "forget_local_cache", "open_e
 
 
 class EarlierResults:
-    """Results by the bytes of photos; what is not here is labelled again, so all of it may be lost.
+    """Results by the SHA-256 of photos; a photo that is not found is labelled again, so all of them may be lost.
 
     The previous job's come first: whether a row is carried over must not depend on which row came before.
     """
@@ -57,7 +57,7 @@ class EarlierResults:
             self._own.add(rows)
 
     def close(self) -> None:
-        """Let go of files; once a job is done, or what is kept is damaged, remove them."""
+        """Close the files; remove them if the job is done or they are damaged."""
         for table, _ in self._tables:
             table.close()
         folder, self._folder = self._folder, None
@@ -78,7 +78,7 @@ NO_EARLIER_RESULTS: Final = EarlierResults()
 def open_earlier_results(job: Job) -> EarlierResults:
     """What this machine has labelled of a job, and the previous job's; used by one thread of the process that labels.
 
-    Whatever fails of it is logged and is not known, so that rows are labelled anew.
+    A failure is logged and nothing is found then, so that rows are labelled again.
     """
     folder = own = None
     try:

@@ -25,21 +25,21 @@ __all__ = ["MAX_STRIKES", "Finished", "OpenChunk", "attempt_on", "earlier_attemp
 _FOLDER: Final = "inhand"
 _WIDTH: Final = 12
 MAX_STRIKES: Final = 4
-"""Deaths of one chunk that no photo is to blame for, after which something else is wrong."""
+"""How many process deaths in one chunk, without a photo to blame, mean that something else is wrong."""
 _WARY: Final = 3
-"""With as many suspects in a chunk, all of its photos are decoded in throw-away processes."""
+"""From this number of suspects in a chunk on, all of its photos are decoded in throw-away processes."""
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """How the photos of one try at a chunk become pixels; suspects do so in a throw-away process.
+    """Decodes the photos of one try at a chunk; suspects are decoded in a throw-away process.
 
-    With a few suspects in a chunk all its photos do: otherwise each bad photo would cost a process, and each try would
-    take up all the earlier suspects again. The calling process must not handle SIGALRM: its default action ends a
+    With a few suspects in a chunk, all its photos are: otherwise each bad photo would cost a process, and each try
+    would take up all the earlier suspects again. The calling process must not handle SIGALRM: its default action ends a
     decode that hangs, with the process.
 
     Attributes:
-        note: told which row is in hand.
+        note: called with the row that is about to be decoded.
         timeout_s: seconds that one photo may take.
         suspects: rows that were in hand when a process died.
     """
@@ -73,7 +73,7 @@ class Finished:
 
     Attributes:
         committed: whether this process committed it; another may have been quicker.
-        rows: its results, in order; none where the part was there before.
+        rows: its results, in order; None if the part was there before.
         seconds: from taking the chunk up to its end.
     """
 
@@ -110,7 +110,7 @@ class OpenChunk:
         self.effort: defaultdict[str, float] = defaultdict(float)
 
     def take_wanted(self) -> list[Wanted]:
-        """The photos that it needs; only the first call gives them, since cells may hold whole photos."""
+        """The photos that the chunk needs; a second call returns none, since cells may hold whole photos."""
         wanted, self._wanted = self._wanted, []
         return wanted
 
@@ -146,7 +146,7 @@ class OpenChunk:
 
 
 def _rows_to_keep(job: Job, chunk: int, retry: int) -> dict[int, RowResult]:
-    """The rows of the chunk's latest part that a retry keeps; none if a person has deleted that part."""
+    """The rows of the chunk's latest part that a retry keeps; empty if a person has deleted that part."""
     keys = (part_key(chunk, number) for number in reversed(range(retry)))
     latest = next(filter(job.storage.exists, keys), None)
     if latest is None:
@@ -156,7 +156,7 @@ def _rows_to_keep(job: Job, chunk: int, retry: int) -> dict[int, RowResult]:
 
 
 def is_done(job: Job, chunk: int) -> bool:
-    """Whether a chunk has the part that is wanted of it."""
+    """Whether a chunk has its part, from its latest retry."""
     return job.storage.exists(part_key(chunk, job.retry().wanted(chunk)))
 
 
@@ -167,7 +167,7 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
     It is a file of its own, so that two bad photos in a chunk do not hide each other.
 
     Returns:
-        What notes the row that is about to be decoded; none if none is.
+        A function that notes the row that is about to be decoded; it is called with None when no row is.
     """
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """Earlier tries: how many ended with their process (or go on elsewhere at this moment), and rows in hand then."""
+    """Earlier tries: how many ended with their process (or still run elsewhere), and the rows then in hand."""
 
     deaths: int
     rows: frozenset[int]

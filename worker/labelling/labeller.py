@@ -1,4 +1,4 @@
-"""Chunks of a job become parts: photos are taken as they come, and labelled in batches whichever chunk they are of."""
+"""Turns a job's chunks into parts: photos are taken as they arrive, and labelled in batches across chunks."""
 
 import hashlib
 import time
@@ -26,19 +26,19 @@ _LINGER_S: Final = 0.01
 
 _WAIT_S: Final = 0.2
 _MOST_ROWS: Final = 8192
-"""Rows of the chunks in hand: what waits for slow hosts is in memory as results."""
+"""The most rows of the chunks in hand; while slow hosts are waited for, their results stay in memory."""
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
-"""The most photos that are awaited: ``_AHEAD``, or as many as came in ``_AHEAD_S`` seconds if that is more. More photos
-of one slow host come no sooner, and a process that is to end, or has more urgent work, waits for them all."""
+"""The most photos that are requested ahead: ``_AHEAD``, or what arrived in ``_AHEAD_S`` seconds if that is more.
+Asking a slow host for more brings none sooner, and a process that is to end, or has more urgent work, waits for all."""
 
 
 class Guard:
     """May stop the work by raising; this one never does."""
 
     def before_photo(self) -> None:
-        """Called before each photo is taken, and now and then while none comes."""
+        """Called before each photo is taken, and now and then while waiting for one."""
 
     def before_commit(self, rows: Sequence[RowResult]) -> None:
         """Called with a chunk's results before they are committed."""
@@ -51,7 +51,7 @@ class Feed(Protocol):
         """Another chunk to begin.
 
         Returns:
-            Its number; none if no chunk is ready. With ``wait``, none means that no more will come.
+            Its number; None if no chunk is ready. With ``wait``, None means that no more will come.
         """
 
 
@@ -128,7 +128,7 @@ class Labeller:
         self._finish_if_whole(chunk)
 
     def step(self) -> None:
-        """Take one photo and see to it; label what waits where none comes."""
+        """Take the next photo and process it; if none arrives in time, label the batch as it is."""
         self._guard.before_photo()
         photo = self._photos.take(_LINGER_S if self._batch else _WAIT_S) if self._awaited else None
         if photo is not None:

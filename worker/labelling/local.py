@@ -52,7 +52,7 @@ def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]
 
 
 class _Strikes:
-    """Deaths per chunk; one that names a photo not yet suspected is progress, and starts the count again."""
+    """Process deaths per chunk; a death that points to a new suspect photo starts the count again."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -60,7 +60,7 @@ class _Strikes:
         self._suspects: Counter[int] = Counter()
 
     def again(self, death: Death) -> bool:
-        """Count a death; true, since a chunk is given out until it is done.
+        """Count a death; always true, since a chunk is handed out again until it is done.
 
         Raises:
             JobError: the chunk keeps killing its process, and no photo in it is to blame.
@@ -80,7 +80,7 @@ class _Strikes:
         raise JobError(msg)
 
     def _names_a_photo(self, chunk: int) -> bool:
-        """Whether a photo of a chunk is suspected that was not before."""
+        """Whether a chunk has a suspect photo that it did not have before."""
         suspects = len(earlier_attempts(self._job.storage, chunk).rows)
         grown = suspects > self._suspects[chunk]
         self._suspects[chunk] = suspects
@@ -127,7 +127,8 @@ def _say(replies: TextIO, message: dict[str, object]) -> None:
 class LineFeed:
     """The feed of a process that is given its chunks by the command that started it.
 
-    Nothing else reads from the pipe. ``ask`` is called when there is room for one more chunk, until that has come.
+    Nothing else reads from the pipe. ``ask`` is called when there is room for one more chunk, and not again until that
+    has come.
     """
 
     def __init__(self, descriptor: int, ask: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""Several processes of ours, each fed one line at a time; a dead one is replaced, and its line is not forgotten.
+"""A process pool that feeds each process one line at a time; a dead process is replaced, and its lines given again.
 
 The protocol: a process says ``{"ready": true}`` as a JSON line, then answers each line it is given with one JSON line,
 and ends when its stdin closes. ``{"refused": message}`` ends the whole. A process that has room for more than the lines
@@ -31,7 +31,7 @@ class Death(NamedTuple):
     """A process that ended with lines in hand.
 
     Attributes:
-        lines: the one it was given first before the others.
+        lines: in the order in which it was given them.
         status: exit status; minus the signal's number where a signal ended it.
         log: the end of what it wrote to stderr.
     """
@@ -57,19 +57,19 @@ class _Child:
         self.replies = cast("IO[bytes]", self.process.stdout)
 
     def give(self, line: str) -> None:
-        """Hand it a line; a process that has just died is found out when its stdout closes."""
+        """Hand it a line; that it has just died is noticed when its stdout closes."""
         self.lines.append(line)
         with suppress(BrokenPipeError):
             self._input.write(f"{line}\n".encode())
 
     def messages(self) -> list[dict[str, Any]] | None:
-        """The whole messages in what it has just said; none when it is gone."""
+        """The complete messages that it has just sent; None when it is gone."""
         piece = os.read(self.replies.fileno(), _PIECE)
         *lines, self._text = (self._text + piece).split(b"\n")
         return [json.loads(line) for line in lines] if piece else None
 
     def answered(self, message: dict[str, Any]) -> str:
-        """The line that a message answers, which it has no more."""
+        """Remove and return the line that a message answers."""
         line = str(message.get("line", self.lines[0]))
         self.lines.remove(line)
         return line
@@ -123,7 +123,7 @@ class ProcessPool:
         self._selector.close()
 
     def run(self, lines: Iterable[str]) -> None:
-        """Until every line is answered, or a death has ended it.
+        """Run until every line is answered, or ``on_death`` raises.
 
         Raises:
             JobError: a process cannot start.
@@ -181,7 +181,7 @@ class ProcessPool:
             self._start()
 
     def _false_start(self, status: int, log: str) -> None:
-        """Something else may have killed it (the kernel, short of memory); a few in a row are no accident."""
+        """Count a process that died before it was ready: one may be the kernel's doing, several in a row are not."""
         self._false_starts += 1
         if self._false_starts >= _MAX_FALSE_STARTS:
             msg = f"A process ended as it started (status {status}): {log or 'it said nothing'}"

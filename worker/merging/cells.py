@@ -28,7 +28,7 @@ def text_cells(column: pa.ChunkedArray) -> list[Any]:
 
 
 def json_text(value: object) -> str:
-    """JSON on one line; what it has no words for, such as a decimal number, is a string.
+    """JSON on one line; a value that JSON has no type for, such as a decimal number, becomes a string.
 
     Raises:
         ValueError: it holds NaN or an infinite number.
@@ -64,7 +64,7 @@ def _plain_cells(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type without dictionaries, and with text for times: Python's times have no nanoseconds."""
+    """The type without dictionary encoding, and with text for times: Python's times have no nanoseconds."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_temporal(kind):
         return pa.string()
@@ -78,7 +78,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever a cell holds
-    """The value with nothing for NaN and for infinite numbers, which JSON does not have."""
+    """The value with null for NaN and infinite numbers, which JSON does not have."""
     match value:
         case float():
             return value if math.isfinite(value) else None
@@ -107,9 +107,9 @@ class CsvRows:
 
 
 def inert(cell: object) -> object:
-    """A cell that starts no formula: a text that would start one gets an apostrophe in front.
+    """The cell, with an apostrophe in front if it would start a formula.
 
-    A text would start one if it begins with ``=``, ``+``, ``-`` or ``@`` (of full width, too), after blanks or at once,
+    A text starts one if it begins with ``=``, ``+``, ``-`` or ``@`` (of full width, too), after blanks or at once,
     or with a tab or a line break. A signed number such as ``-5`` or ``+3.2`` stays as it is.
     """
     if isinstance(cell, str) and _BEGINS.match(cell) and not _NUMBER.fullmatch(cell):

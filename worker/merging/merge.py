@@ -1,4 +1,4 @@
-"""A job's parts as all that people get: the result in the catalogue's order, the doubtful rows, the products."""
+"""Merges a job's parts into what people get: the result in the catalogue's order, the doubtful rows, the products."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ class Merged:
 
     Attributes:
         tally: of the rows.
-        groups: of the products; none where no column says which rows are of one.
+        groups: of the products; None if no group column was named.
         disagreeing: some products to look at.
     """
 
@@ -73,7 +73,7 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
 
 
 def _gathered(job: Job, column: str, database: sqlite3.Connection) -> ProductStore:
-    """The votes of all rows, taken in many chunks at once."""
+    """The votes of all rows, gathered several chunks at a time."""
     store = ProductStore(database)
     held: list[tuple[pa.Table, pa.Table]] = []
     count = 0
@@ -97,8 +97,8 @@ def upload_lists(job: Job, folder: Path) -> None:
 def merge_parts(job: Job, output: Path, on_part: OnPart, amend: Amend | None = None) -> None:
     """Write a job's result beside its place and rename it into it.
 
-    Of each chunk ``amend``, if given, makes the results to write of the part and the catalogue's rows; then ``on_part``
-    is told both.
+    For each chunk ``amend``, if given, turns the part and the catalogue's rows into the results to write; then
+    ``on_part`` is called with both.
 
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.

@@ -1,4 +1,4 @@
-"""Where a person wants a result: whether all of it can be written there, and the writers by format."""
+"""Where the result goes: checks that all of it can be written there, and has a writer for each format."""
 
 import os
 import re
@@ -21,9 +21,9 @@ __all__ = ["OUTPUT_SUFFIXES", "Write", "check_output", "open_writer", "writable"
 
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
-"""Bytes: names beside it are longer, and file systems know 255 at most."""
+"""Bytes of a file name: names beside it are longer, and file systems allow 255."""
 _UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
-"""What is raised by cells that Arrow, Python's times or JSON cannot tell."""
+"""Raised by cells that Arrow, Python's times or JSON cannot express."""
 Write = Callable[[pa.Table], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
 
@@ -32,8 +32,8 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
     """Refuse an output that cannot be written.
 
     Raises:
-        InputError: it is no file of this machine; its ending is not one we write, or no .csv where that is for
-            spreadsheets; its folder does not exist, or cannot be written in.
+        InputError: it is a URL; its ending is none of ours, or not .csv with ``excel_safe``; its folder does not exist,
+            or cannot be written to.
     """
     url = _URL.match(str(output))
     if url and not Path(url[1]).exists():  # as a path it has lost one of its slashes
@@ -66,7 +66,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Write a file without a name: what the permissions say is not what every file system does."""
+    """Try to write a file without a name: not every file system does what its permissions say."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -78,7 +78,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
-    """The same catalogue, which checks each cell as its rows are read, before any photo is labelled.
+    """The same catalogue; each cell is checked as its rows are read, before any photo is labelled.
 
     The cells of the image column are left: one that is no text fails its row and no other.
 
@@ -130,7 +130,7 @@ def _jsonl_writer(file: TextIO, schema: pa.Schema) -> Write:
 
 
 def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
-    """The types of the values in a cell, however deep."""
+    """The types of all values in a cell, nested ones too."""
     if pa.types.is_dictionary(kind):
         yield from _leaves(kind.value_type)
     elif pa.types.is_nested(kind):
@@ -165,7 +165,7 @@ def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch
 
 
 def _try_of(field: pa.Field, suffix: str) -> Callable[[pa.Array], None]:
-    """What raises where cells of a column cannot be written; simple ones always can, if they are what they say."""
+    """A function that raises if cells of the column cannot be written."""
     types = (
         pa.types.is_string,
         pa.types.is_large_string,

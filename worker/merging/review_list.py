@@ -27,7 +27,7 @@ def check_review_columns(image_column: str, options: JobOptions) -> None:
     """Refuse a catalogue whose image or group column has the name of a column that ``review.csv`` adds.
 
     Raises:
-        InputError: one is; the message names ``--prefix``.
+        InputError: there is such a column; the message names ``--prefix``.
     """
     taken = {options.prefix + name for name in (_ROW, *_RESULTS)} & {image_column, options.group_column}
     if taken:
@@ -63,7 +63,7 @@ class ReviewList:
         self._rows += part.num_rows
 
     def write(self, file: Path) -> None:
-        """Write all of them into a new file."""
+        """Write all doubtful rows into a new file."""
         header = [self._prefix + _ROW, *self._own, *(self._prefix + name for name in _RESULTS)]
         with file.open("w", encoding="utf-8", newline="") as out:
             out.write(_line(header))
@@ -74,7 +74,7 @@ class ReviewList:
 
 
 def _entry(found: tuple[int, Sequence[str | None], dict[str, Any]]) -> tuple[float, int, str]:
-    """What is no number is the least sure of all."""
+    """Sort a confidence that is not a number first, as the least sure."""
     row, own, result = found
     confidence = short(result["confidence"])
     best = "; ".join(f"{entry['label']} {entry['confidence']:.2f}" for entry in result["top_k"])

@@ -51,9 +51,9 @@ RedisError = redis.RedisError
 
 @dataclass(frozen=True)
 class Presence:
-    """A worker that is there, by its main process; it works on as many chunks at once as it has slots.
+    """A running worker, known by its main process; it works on one chunk per slot at a time.
 
-    ``jobs`` is where it looks for jobs, as it was told; ``jobs_id`` that folder's identity, wherever it is mounted.
+    ``jobs`` is the folder of jobs that it was given; ``jobs_id`` identifies that folder, wherever it is mounted.
     """
 
     owner: Owner
@@ -82,7 +82,7 @@ def connect(settings: QueueSettings) -> redis.Redis:
 class RedisState:
     """Leases, marks and presences in Redis; every method raises :data:`RedisError` where Redis cannot be reached.
 
-    ``unreadable`` is told once of each key that holds what nobody can read.
+    ``unreadable`` is called once for each key whose value cannot be read.
     """
 
     def __init__(self, client: redis.Redis, unreadable: Callable[[str], None] = lambda _: None) -> None:
@@ -99,7 +99,7 @@ class RedisState:
         self._redis.close()
 
     def queued(self, queue: str) -> list[bytes | str]:
-        """The messages waiting in a queue; never those that somebody took: dead ones stay among these for hours."""
+        """The messages waiting in a queue, without those that a worker took: of dead workers these stay for hours."""
         try:
             return list(self._redis.lrange(queue, 0, -1))
         except redis.ResponseError as error:
@@ -115,7 +115,7 @@ class RedisState:
         self._redis.lpush(queue, job_call(job, chunk).envelope(queue))
 
     def waiting(self, queue: str) -> int:
-        """How many messages :meth:`queued` would give."""
+        """How many messages wait in a queue."""
         return int(self._redis.llen(queue))
 
     def win(self, key: str, seconds: float, at_most: float = 0.0) -> bool:
@@ -129,7 +129,7 @@ class RedisState:
         return False
 
     def win_tick(self) -> bool:
-        """Whether this caller may reconcile now; one may every second, however many would."""
+        """Whether this caller may reconcile now; one caller may, once a second."""
         return self.win(_TICK, TICK_S)
 
     def mark_sent(self, job: str, chunk: int) -> bool:
@@ -141,7 +141,7 @@ class RedisState:
         self._redis.set(_key("sent", job, chunk), "", ex=SENT_S)
 
     def leased(self, job: str, chunks: list[int]) -> set[int]:
-        """Those of the chunks whose lease a process holds that is not known to be dead."""
+        """The chunks that are leased by a process that is not known to be dead."""
         keys = [_key("lease", job, chunk) for chunk in chunks]
         texts = self._redis.mget(keys) if keys else []
         taken = {chunk: key for chunk, key, text in zip(chunks, keys, texts, strict=True) if self._lives(key, text)}
@@ -149,7 +149,7 @@ class RedisState:
         return set(taken)
 
     def take_lease(self, job: str, chunk: int, owner: Owner) -> bool:
-        """Become the one who works on a chunk, unless another process does that is not known to be dead."""
+        """Take a chunk's lease, unless another process holds it that is not known to be dead."""
         self._redis.delete(_key("sent", job, chunk))
         key, mine = _key("lease", job, chunk), owner.to_json()
         if self._redis.set(key, mine, nx=True, ex=LEASE_S):
@@ -160,24 +160,24 @@ class RedisState:
         return True
 
     def renew_leases(self, job: str, chunks: Sequence[int], owner: Owner) -> None:
-        """Hold leases a while longer, all in one request; a lease that Redis has forgotten is made again."""
+        """Renew leases, all in one request; a lease that Redis has forgotten is made again."""
         with self._redis.pipeline(transaction=False) as together:
             for chunk in chunks:
                 together.set(_key("lease", job, chunk), owner.to_json(), ex=LEASE_S)
             together.execute()
 
     def end_lease(self, job: str, chunk: int, owner: Owner) -> None:
-        """Give the lease back, unless it is somebody else's by now."""
+        """Give the lease back, unless another process holds it by now."""
         self._redis.eval(_UNLESS_OTHERS, 1, _key("lease", job, chunk), owner.to_json())
 
     def announce(self, presence: Presence) -> None:
-        """Note that a worker is there, for the next seconds."""
+        """Note that a worker is running; the note ends by itself within seconds."""
         owner = presence.owner
         key = f"hangtag:worker:{owner.host}:{owner.pid}:{owner.started}"
         self._redis.set(key, json.dumps(asdict(presence)), ex=PRESENCE_S)
 
     def workers(self) -> list[Presence]:
-        """The workers that are there, by host; what this version cannot read is passed over."""
+        """The running workers; records that this version cannot read are skipped."""
         found: list[Presence] = []
         for key, text in self._values("hangtag:worker:*").items():
             try:
@@ -187,7 +187,7 @@ class RedisState:
         return found
 
     def report_trouble(self, job: str, where: str, message: str) -> int:
-        """Note what keeps a chunk from being done, for people who watch; returns the job's failures with this one."""
+        """Note what keeps a chunk from being done, to be shown; returns the job's number of failures, with this one."""
         key = _key("setbacks", job)
         with self._redis.pipeline() as both:
             both.set(f"hangtag:trouble:{job}:{where}", message, ex=TROUBLE_S)
@@ -196,13 +196,13 @@ class RedisState:
             return int(both.execute()[1])
 
     def trouble(self, job: str) -> dict[str, str]:
-        """Host → what kept it from doing a chunk within the last minute."""
+        """Host → what kept its workers from doing a chunk within the last minute."""
         start = f"hangtag:trouble:{job}:"
         found = self._values(f"{start}*")
         return {key.removeprefix(start): text[:_MOST_TEXT] for key, text in found.items()}
 
     def failures(self, job: str) -> int:
-        """How often something kept chunks of a job from being done since one was done."""
+        """How often chunks of a job have failed since one was done."""
         key = _key("setbacks", job)
         text = str(self._redis.mget([key])[0] or 0)  # not GET, as in take_lease
         if not _COUNT.fullmatch(text):
@@ -211,15 +211,15 @@ class RedisState:
         return int(text)
 
     def may_retry(self, job: str, failures: int) -> bool:
-        """Whether a job with failures may be given one more try now: the more it had, the rarer, up to every 16 s."""
+        """Whether a job with failures may be tried again now; the more failures, the rarer, down to once in 16 s."""
         return self.win(_key("trial", job), 2 ** min(failures, LONGEST_BACKOFF), at_most=2**LONGEST_BACKOFF)
 
     def reset_backoff(self, job: str) -> None:
-        """A chunk was done, or somebody says that the trouble is over."""
+        """Forget a job's failures: a chunk was done, or a person says that the trouble is over."""
         self._redis.delete(_key("setbacks", job), _key("trial", job))
 
     def _limit(self, keys: Iterable[str], seconds: float) -> None:
-        """Let keys end within ``seconds``, as our own do; a Redis older than 7.0 leaves them as they are."""
+        """Let keys expire within ``seconds``, as our own do; a Redis older than 7.0 leaves them as they are."""
         with self._redis.pipeline(transaction=False) as together:
             for key in keys:
                 together.expire(key, math.ceil(seconds), lt=True)
@@ -228,7 +228,7 @@ class RedisState:
                     raise answer
 
     def _lives(self, key: str, lease: bytes | str | None) -> bool:
-        """Whether a process holds a lease that is not known to be dead; a lease that nobody can read ends by itself."""
+        """Whether the holder of a lease may still run; an unreadable lease counts as held until it expires."""
         if not lease:
             return False
         try:
