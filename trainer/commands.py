@@ -1,4 +1,4 @@
-"""``hangtag check``, ``hangtag train``, ``hangtag evaluate`` and ``hangtag demo``; and what other files add."""
+"""``hangtag check``, ``train``, ``evaluate`` and ``demo``; other files of this room add theirs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -236,7 +236,7 @@ def train_command(
 
 
 def _check_alone(context: typer.Context, option: str, why: str) -> None:
-    """Refuse what else was given."""
+    """Refuse an option that is given together with others."""
     sources = {name: context.get_parameter_source(name) for name in context.params if name != option}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:

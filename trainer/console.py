@@ -134,7 +134,7 @@ def resume_and_show(path: Path) -> ExitCode:
 
 @contextmanager
 def _resumable(run: Path) -> Iterator[None]:
-    """Says at a Ctrl-C how to go on."""
+    """Say how to resume, if Ctrl-C stops the block."""
     try:
         yield
     except KeyboardInterrupt as stopped:
@@ -186,7 +186,7 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
 
 
 def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Table | str:
-    """A row for each precision that can be asked for and what it costs, or that none can."""
+    """A table of the precisions that can be asked for and what each costs, or a line that none can."""
     from models.statistics.thresholds import default_precision
     from trainer.run import RunState
 

@@ -38,7 +38,7 @@ class Arch(StrEnum):
 
     @property
     def is_transfer(self) -> bool:
-        """Whether there are ImageNet weights to start from."""
+        """Whether the architecture has ImageNet weights to start from."""
         return self not in {Arch.CNN, Arch.SIMPLE}
 
     @property
@@ -71,10 +71,10 @@ _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
 
 
 class Balance(StrEnum):
-    """What is done about classes of different sizes.
+    """How classes of different sizes are balanced.
 
     ``none``: every photo counts the same. ``weights``: the loss of a photo counts more, the rarer its class.
-    ``sample``: photos of rare classes are shown oftener, by the square root of class size.
+    ``sample``: photos of rare classes are shown more often, by the square root of class size.
     """
 
     NONE = "none"
@@ -86,7 +86,7 @@ class Balance(StrEnum):
 class TrainRequest:
     """What a person asks of ``hangtag train``.
 
-    None leaves it to Hangtag what suits the architecture, the data and the time.
+    None lets Hangtag choose what suits the architecture, the data and the time.
 
     Attributes:
         run: the folder to leave; must not exist.
@@ -95,7 +95,7 @@ class TrainRequest:
         splits: ``splits.csv`` of an earlier training, whose photos stay where they are.
         fix_leaks: whether the training twins of validation and test photos are set aside.
         weights: what the network begins with: ``imagenet``, ``none`` (random ones) or a file.
-        alpha: width of the network, where its architecture has such.
+        alpha: width of the network, if its architecture has a choice of widths.
         time_limit_s: what the whole training may take; its schedule is planned to that.
         folds: how many more networks to train, each without a part of the training photos.
         tensorboard: whether to leave logs for TensorBoard.
@@ -126,7 +126,7 @@ class TrainRequest:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a time as people write it: ``90s``, ``10m``, ``1h30m``; InputError where it is none."""
+    """Seconds of a duration such as ``90s``, ``10m`` or ``1h30m``; InputError if it is not one."""
     found = _PARTS.fullmatch(text.strip())
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds

@@ -39,7 +39,7 @@ __all__ = [
 
 
 class RunState(StrEnum):
-    """How far a training came."""
+    """How far a training has come."""
 
     TRAINING = "training"
     INTERRUPTED = "interrupted"
@@ -49,14 +49,14 @@ class RunState(StrEnum):
 class RunArgs(BaseModel):
     """The contents of ``args.json``: all that decided what was learned.
 
-    What is not said here is as in :class:`trainer.request.TrainRequest`; what a person left open there is decided.
+    The other fields are as in :class:`trainer.request.TrainRequest`, with a value for all that a person left open.
 
     Attributes:
         classes: names; the position is the class's index.
         weights: what the network began with: ``none`` (random ones), ``imagenet``, or a file.
         fold_weights: what the folds' networks began with, where the network itself began with weights that may have
             learned from these very photos; None if they began with the same.
-        bfloat16: whether it learned in bfloat16, as far as its architecture does; it is judged in float32 always.
+        bfloat16: whether it learned in bfloat16, if its architecture can; it is always judged in float32.
         best_epoch: the epoch behind ``weights/best.keras``, from 1; None before the first has ended.
         made_with: package → version.
     """
@@ -101,7 +101,7 @@ class _Inside:
 
 @dataclass(frozen=True)
 class Run:
-    """Where everything of a run is."""
+    """The folder of a run, and the paths in it."""
 
     path: Path
 
@@ -122,19 +122,19 @@ class Run:
     confidence = _Inside("confidence.json")
     """Temperature, thresholds and limits: :class:`models.statistics.confidence.Confidence`."""
     unknown = _Inside("export/unknown.npz")
-    """What gives the unknown score."""
+    """The arrays that compute the out-of-distribution score."""
     predictions = _Inside("predictions.csv")
-    """A row a photo of validation and test, with what the best network says of it."""
+    """A row for each photo of validation and test, with the best network's prediction."""
     label_issues = _Inside("label_issues.csv")
     """Photos whose label is likely wrong."""
     report = _Inside("report.html")
-    """The page to look at."""
+    """The report to open in a browser."""
     model_card = _Inside("README.md")
-    """What the model is, in Markdown."""
+    """The model card, in Markdown."""
     train_batch = _Inside("train_batch.jpg")
-    """What the network saw in its first step."""
+    """The first batch that the network saw."""
     answers = _Inside("answers.npz")
-    """What a fold's network said of the photos it was trained without."""
+    """A fold's predictions for the photos that its network was trained without."""
     originals = _Inside("export/originals")
     """Some validation photos as they were, for the bundle's golden samples."""
     tensorboard = _Inside("tensorboard")
@@ -142,7 +142,7 @@ class Run:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Refuse, with an InputError, what another process trains; the lock goes with the process, however it ends."""
+        """Raise an InputError if another process trains this run; the lock goes with the process, however it ends."""
         folder = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -154,7 +154,7 @@ class Run:
             os.close(folder)
 
     def forget_judgement(self) -> None:
-        """Take away what was said of a network that is the best no more."""
+        """Remove the judgement of a network that is no longer the best."""
         judged = (self.confidence, self.evaluation, self.predictions, self.label_issues, self.report, self.model_card)
         for path in judged:
             path.unlink(missing_ok=True)
@@ -164,12 +164,12 @@ class Run:
         return Run(self.path / "folds" / str(number))
 
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of the data, a line each."""
+        """Remarks on the data for a person, a line each."""
         path = self.path / "notes.txt"
         return tuple(path.read_text().splitlines()) if path.is_file() else ()
 
     def write_notes(self, notes: Sequence[str]) -> None:
-        """Keep what a person should know of the data."""
+        """Write the remarks on the data."""
         replace_file(self.path / "notes.txt", "".join(f"{note}\n" for note in notes).encode())
 
     def read_confidence(self) -> Confidence:
@@ -216,7 +216,7 @@ class EpochFigures:
         lr: learning rate at its end.
         size: side of its training photos in pixels.
         seconds: of the whole epoch, validation included.
-        waiting: share of the time of its steps in which the network waited for photos.
+        waiting: share of the steps' time in which the network waited for photos.
         images_per_s: training photos a second, validation left out.
         best: whether no earlier epoch was better.
     """
@@ -250,7 +250,7 @@ def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
 
 
 def epoch_rank(figures: EpochFigures) -> tuple[bool, float, float, int]:
-    """What the best epoch has most of."""
+    """The value that is largest for the best epoch."""
     return (math.isfinite(figures.val_loss), figures.val_accuracy, -figures.val_loss, -figures.epoch)
 
 

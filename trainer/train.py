@@ -35,16 +35,16 @@ __all__ = ["TrainResult", "TrainingView", "resume", "train"]
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _AFTERWARDS: Final = 0.06
 _AFTERWARDS_S: Final = 8.0
-"""Of a time limit, what is kept back to judge the network and to draw the report."""
+"""Kept of a time limit, as a share or in seconds, to judge the network and to write the report."""
 _TIME_FOR_FOLDS_S: Final = 120
-"""With less, folds would learn next to nothing."""
+"""With less time, folds would learn next to nothing."""
 _MORE_EPOCHS: Final = 3
 """With a time limit, how many times a recipe's epochs a fast machine may fit into it."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came of a training; no evaluation where no epoch ended."""
+    """The result of a training; no evaluation if no epoch was completed."""
 
     run: Run
     args: RunArgs
@@ -57,7 +57,7 @@ class TrainResult:
 
 
 class TrainingView(FitView, Protocol):
-    """Who is told how the training goes."""
+    """Shows the progress of a training."""
 
     def prepared(self, prepared: Prepared, args: RunArgs) -> None:
         """The data is ready."""
@@ -138,7 +138,7 @@ def _begin(run: Run, prepared: Prepared, args: RunArgs) -> None:
 
 
 def _weights(request: TrainRequest) -> str:
-    """What the network begins with, downloaded if need be; a file is read when the classes are known."""
+    """The weights that the network begins with, downloaded if need be; a file is read once the classes are known."""
     arch, size = request.arch, request.preprocess.size
     weights = parse_weights(request.weights) if request.weights else default_weights(arch)
     if arch.min_size <= size < arch.min_exported_size:
@@ -184,7 +184,7 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
 
 
 def _fold_weights(request: TrainRequest, weights: str) -> str | None:
-    """A run's network may have learned from the very photos that a fold is to be honest about."""
+    """The weights for folds: a run's network may have seen the very photos that a fold is judged on."""
     of_a_run = Path(weights).suffix == ".keras"
     return (request.fold_weights or NamedWeights.NONE.value) if of_a_run else None
 

@@ -54,7 +54,7 @@ MEANINGS: Final = {
     Issue.CMYK: "printing colours; they are converted",
     Issue.GREY: "no colour",
 }
-"""What each issue means, those first that matter most."""
+"""What each issue means, the most serious first."""
 _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 _MOST_NAMES: Final = 10
 _BOOL: Final = ("false", "true")
@@ -66,7 +66,7 @@ _COLUMNS: Final = (
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
-    """For each split, how much of it was seen in the splits that more is learned from."""
+    """For each split, how many of its photos also appear in a split that is learned from more."""
     photos = checkup.looked.photos
     sizes = Counter(photo.split for photo in photos)
     sentences = []

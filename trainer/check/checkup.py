@@ -29,7 +29,7 @@ GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLI
 
 
 Advance = Callable[[str, int, int], None]
-"""Told how a check goes: the step, what is done of it, and all that there is to do."""
+"""Called as a check goes on: the step, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Looked:
 class Checkup:
     """What a check found; every place is that of one of ``looked.photos``, and every array has a value for each.
 
-    Ignored are files that nobody would take for a photo; statistics have a row a photo; the best guesses come first.
+    ``ignored`` counts files that are not meant as photos; ``statistics`` has a row a photo; the best guesses come
+    first.
     """
 
     dataset: Dataset
@@ -110,7 +111,7 @@ class Checkup:
 
     @cached_property
     def twins(self) -> Mapping[int, int]:
-        """Place → place of the photo that best explains it: the one it repeats, or leaks from."""
+        """Place → place of its twin: the photo that it repeats, or leaks from."""
         photos, relations, twins = self.looked.photos, self.relations, dict[int, int]()
         for pair in sorted(relations.near, key=lambda pair: pair.likeness):
             twins.update({pair.first: pair.second, pair.second: pair.first})
@@ -137,10 +138,10 @@ class Checkup:
 
 
 def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Checkup:
-    """Look at labelled photos in every way there is.
+    """Run the whole check on labelled photos.
 
     Raises:
-        DataError: not one of the files is there.
+        DataError: none of the files exists.
         InputError: the cache cannot be written to.
     """
     looked = look_at(dataset.photos, store, advance)
@@ -168,7 +169,7 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
 
 
 def look_at(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance: Advance) -> Looked:
-    """Look at the photos that the store lacks, and divide all into usable ones and others.
+    """Measure the photos that the cache lacks, and divide all into usable ones and others.
 
     Raises:
         InputError: the cache cannot be written to.

@@ -1,4 +1,4 @@
-"""What may be wrong with a photo by itself, with cleanvision's words, scores and limits where it has them."""
+"""Issues of single photos, with cleanvision's names, scores and limits where it has them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from PIL import Image
 __all__ = ["LIMITS", "Flags", "Issue", "Judgement", "Scores", "judge"]
 
 SMALLEST_SIDE: Final = 64
-"""A photo whose longer side is shorter has too little to show for a network of 128 pixels."""
+"""Pixels of the longer side; a smaller photo shows too little for a network of 128 pixels."""
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""In a class of at least so many photos, an issue of more than half of them is a property of the class."""
+"""In a class of at least this many photos, an issue that more than half of them have is a property of the class."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36

@@ -44,7 +44,7 @@ _ICON_SHRINKING, _ICONS_AT_A_TIME = 4, 1024
 _HALF_SHRINKING, _HALVES_AT_A_TIME = 2, 256
 _HOPEFUL_DIFFERENCE: Final = 20.0
 _HOPEFUL_WORST: Final = 45.0
-"""What a pair of shrunk photos must not exceed, once they fit, to be looked at larger."""
+"""The largest difference of a pair of shrunk photos, once aligned, that is worth a comparison at full size."""
 _MOST_PROOFS: Final = 6
 """The most candidates of one photo that are proved."""
 
@@ -107,7 +107,7 @@ def _found_among(
 
 
 def _proved_in_turn(hopeful: Candidates, copies: Take, count: int) -> dict[tuple[int, int], float]:
-    """Each photo's best candidate, then its second best, and so on; between groups only that are not joined yet."""
+    """Prove each photo's best candidate, then its second best, and so on, unless the two are in one group already."""
     hopeful = hopeful[best_of_each(hopeful["first"], hopeful["merit"], _MOST_PROOFS)]
     turns = rank_within(hopeful["first"])
     groups = np.arange(count)
@@ -131,7 +131,7 @@ def _smaller(copies: Pixels, factor: int) -> Pixels:
 
 
 def _sifted(candidates: Candidates, take: Take) -> Candidates:
-    """The candidates that nearly fit, with the boxes that make them."""
+    """The candidates that nearly fit, with the boxes that align them."""
     fitted = _fitted(candidates, take)
     candidates = candidates.copy()
     candidates["box"], candidates["merit"] = fitted.boxes, -fitted.difference
@@ -144,7 +144,7 @@ def _fitted(candidates: Candidates, take: Take) -> Fitted:
 
 
 def _prove(candidates: Candidates, take: Take, proved: dict[tuple[int, int], float]) -> None:
-    """Note the likeness of each pair, in order, that shows the same picture; the larger of both ways round."""
+    """Record the likeness of each pair that shows the same picture; the larger value of the two directions counts."""
     fitted = _fitted(candidates, take)
     for row in np.flatnonzero(_same_picture(fitted)):
         first, second = sorted((int(candidates["first"][row]), int(candidates["second"][row])))

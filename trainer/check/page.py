@@ -43,13 +43,13 @@ _FACTS: Final = {
 _Couple = tuple[int, int, str]
 """The places of two photos, and what they have to do with each other."""
 _Tile = tuple[int, str, list[Any]]
-"""The place of a photo, a title (its class, where there is none), and some lines."""
+"""The place of a photo, a title (its class if there is none), and some lines."""
 
 
 def check_page(checkup: Checkup) -> str:
     """A page with all that was found, and photos of it; about three megabytes at most.
 
-    Usable photos are opened, and one that is gone is a tile without a picture. Faulty ones may kill who decodes them.
+    Usable photos are opened; one that is gone is a tile without a picture. Faulty ones are not: decoding one may crash.
     """
     photos, root = checkup.looked.photos, data_folder(checkup.dataset.source)
 
@@ -89,7 +89,7 @@ def check_page(checkup: Checkup) -> str:
 
 
 def _calm(checkup: Checkup, counts: dict[Issue, int]) -> str:
-    """What is well, as far as it was looked for; empty where something grave was found."""
+    """What was checked and found good; empty if something serious was found."""
     if any(guess.is_shortcut for guess in checkup.guesses) or any(map(counts.get, GRAVE)):
         return ""
     said = ["Every file can be used", "no picture stands under two labels"]
@@ -102,7 +102,7 @@ def _calm(checkup: Checkup, counts: dict[Issue, int]) -> str:
 
 
 def _class_rows(checkup: Checkup) -> list[tuple[str, Counter[Split | None], int, int, str]]:
-    """Each class, its images in each split, how many have an issue, how many are unusable, what most of them are."""
+    """For each class: its images in each split, how many have an issue or are unusable, and its common properties."""
     photos = checkup.looked.photos
     sizes: defaultdict[str, Counter[Split | None]] = defaultdict(Counter)
     for photo in photos:
@@ -119,7 +119,7 @@ def _class_rows(checkup: Checkup) -> list[tuple[str, Counter[Split | None], int,
 
 
 def _tiles(issue: Issue, checkup: Checkup) -> tuple[list[_Tile], int]:
-    """The photos with an issue that is no matter of pairs, and how many more there are; one for all with its pixels."""
+    """The photos with an issue of single photos, one for all copies, and how many more there are."""
     if issue is Issue.PLACEHOLDER:
         groups = sorted(checkup.relations.placeholders, key=len, reverse=True)
         shown = [(group[0], number_of(len(group), "image"), _labels(group, checkup)) for group in groups[:_MOST_TILES]]
@@ -141,7 +141,7 @@ def _notes(issue: Issue, same: list[int], checkup: Checkup) -> list[str]:
 
 
 def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
-    """Pairs of photos that show the same, the gravest first; empty for issues of single photos."""
+    """Pairs of photos that show the same picture, the most serious first; empty for issues of single photos."""
     photos, relations = checkup.looked.photos, checkup.relations
     match issue:
         case Issue.LEAK:

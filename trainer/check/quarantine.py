@@ -1,4 +1,4 @@
-"""Moving what should not be learned from out of the way, with a log that moves it back."""
+"""Quarantine: moves photos that should not be learned from out of the data, with a log to move them back."""
 
 import csv
 import errno
@@ -41,8 +41,8 @@ class Quarantined:
 class BroughtBack:
     """How many files an undone quarantine has moved.
 
-    Renamed are those whose name another of them had, by the names they have now; lost are those that the log names, and
-    that are neither here nor there any more.
+    ``renamed`` has the new names of files whose own name was taken; ``lost`` has files of the log that are in neither
+    place any more.
     """
 
     moved: int
@@ -54,7 +54,7 @@ def check_quarantine(data: Path, folder: Path) -> None:
     """Make the folder that files are to be moved to, or say why it cannot be used.
 
     Raises:
-        InputError: it lies within the data, where its photos would be found again, or is none.
+        InputError: it lies within the data, where its photos would be found again, or it is not a folder.
         OSError: it cannot be made.
     """
     if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
@@ -137,7 +137,7 @@ def _normal(path: Path) -> Path:
 
 
 def _free(place: Path) -> Path:
-    """The place, or one beside it where there is a file."""
+    """The place, or a free one beside it if a file is there."""
     beside = (place.with_name(f"{place.stem}-{number}{place.suffix}") for number in itertools.count(2))
     return next(free for free in itertools.chain([place], beside) if not os.path.lexists(free))
 

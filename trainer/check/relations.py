@@ -67,7 +67,7 @@ def relate(
     store: StatisticsStore,
     on_photo: Callable[[int, int], None],
 ) -> Relations:
-    """Find out which of some readable photos show the same picture, and tell (searched for, to search for)."""
+    """Find the photos that show the same picture; ``on_photo`` gets (photos searched, photos to search)."""
     digests = store.statistics(sha256s)["pixels"].to_pylist()
     same = _places(digests)
     firsts = [places[0] for places in same.values()]  # of the same pixels one photo is compared with others
@@ -115,7 +115,7 @@ def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
 
 
 def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
-    """The closest twin of each photo, among those that more is learned from; places ``apart`` count for nothing.
+    """Each photo's closest twin in a split that is learned from more; places in ``apart`` are left out.
 
     ``keys`` has, for each kind of twin, the closest first, what a photo shares with its twins.
     """

@@ -53,7 +53,7 @@ Matrix = npt.NDArray[Any]
 class Guess:
     """How well the class is guessed from one accidental feature, cross-validated.
 
-    A majority is the accuracy of always naming the commonest class. The pair are the two of the ``classes`` that the
+    ``majority`` is the accuracy of always naming the commonest class. The pair are the two of the ``classes`` that the
     feature tells apart best. It stands out if the accident is never the product, and chance hardly gives the best of
     all pairs.
     """
@@ -93,7 +93,7 @@ def guess_from_accidents(
     Photos of one group show the same picture. ``on_feature`` is told (tried, to try).
 
     Returns:
-        The best first; none of a set with too few photos or groups, or with one class. Of more than ``_MOST_CLASSES``
+        The best first; empty if there are too few photos or groups, or one class only. Of more than ``_MOST_CLASSES``
         classes the commonest are told apart.
     """
     chosen = np.sort(np.random.default_rng(_SEED).permutation(len(labels))[:MOST_PHOTOS])

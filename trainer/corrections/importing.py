@@ -34,13 +34,13 @@ _ALIKE: Final = 0.8
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What a file does not say by itself.
+    """What the file itself does not say.
 
     Attributes:
-        reviewer: who speaks in rows that name nobody.
-        image_column: that names the photos. Default: the obvious one.
+        reviewer: whose votes those rows are that name nobody.
+        image_column: the column that names the photos. Default: the obvious one.
         image_root: where relative paths start. Default: as the job or the run beside the file says, else its folder.
-        prefix: before the names of the columns that Hangtag has added.
+        prefix: of the columns that Hangtag has added.
         new_labels: labels that are new on purpose, though they look like typing errors of known ones.
     """
 
@@ -79,7 +79,7 @@ class Imported:
     Attributes:
         file: what the file said; ``added`` is what was new of it.
         resolved: what came of all votes that are there now.
-        lost: paths in the file that lead to no file, each once, in its order.
+        lost: paths that lead to no file, each once, in the file's order.
         root: where relative paths start, as the job or the run beside the file says; ``None`` if neither says it, or
             if nobody asked.
     """
@@ -97,7 +97,7 @@ class Imported:
 
     @property
     def pathbound(self) -> int:
-        """How many of the new votes are known by a place alone, since no file is there."""
+        """How many of the new votes name their photo by its path only, since no file is there."""
         return sum(not vote.sha256 for vote in self.added.votes)
 
 
@@ -147,7 +147,7 @@ def _root_beside(folder: Path) -> Path | None:
 
 
 def _hashed(vote: Vote) -> Vote:
-    """The vote, on the photo's bytes wherever these can be read: a file that moves keeps its votes."""
+    """The vote with its photo's SHA-256, if it can be read: a file that moves keeps its votes."""
     if vote.sha256 or not vote.path:
         return vote
     try:
@@ -157,7 +157,7 @@ def _hashed(vote: Vote) -> Vote:
 
 
 def _near_labels(labels: set[str], known: set[str]) -> dict[str, str]:
-    """Labels that nobody has used → the known one that each is nearest to, upper and lower case being alike."""
+    """New label → the known one that it resembles most; upper and lower case count as the same."""
     by_folded = {label.casefold(): label for label in sorted(known, reverse=True)}
     near: dict[str, str] = {}
     for label in sorted(labels - known):
@@ -170,8 +170,8 @@ def _near_labels(labels: set[str], known: set[str]) -> dict[str, str]:
 def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile:
     """Read a file row by row; it is used as a whole, or not at all.
 
-    A row says something where its cell under ``corrected`` does; without such a column, where ``label`` is another than
-    the first of ``top_k``; without that either, always.
+    A row is a vote if its cell under ``corrected`` is filled; without that column, if ``label`` differs from the first
+    of ``top_k``; without either, always.
 
     Raises:
         InputError: it is missing or no CSV, a column is missing, or rows cannot be used: each is named with its reason.

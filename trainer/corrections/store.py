@@ -27,9 +27,9 @@ class Added:
     """What an import brought.
 
     Attributes:
-        votes: that were not there before; ``known`` others were.
+        votes: those that are new; ``known`` counts the others.
         all: every vote that counts now.
-        repaired: how many votes that were there have a path now that leads to their photo, and had none.
+        repaired: how many older votes have got a path that leads to their photo.
     """
 
     votes: tuple[Vote, ...]
@@ -43,7 +43,7 @@ class CorrectionStore:
 
     Args:
         path: of the file; one that is not there yet holds no votes.
-        now: the time. Votes of after tomorrow, of a clock that was wrong once, stay in the file and do not count.
+        now: the time. Votes that are dated later than tomorrow, by a wrong clock, stay in the file and do not count.
     """
 
     def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -59,7 +59,7 @@ class CorrectionStore:
         return self._read()[0]
 
     def ahead(self) -> tuple[Vote, ...]:
-        """The votes of after tomorrow, in order; raises as :meth:`votes` does."""
+        """The votes that are dated later than tomorrow, in order; raises as :meth:`votes` does."""
         return self._read()[1]
 
     def _read(self) -> tuple[tuple[Vote, ...], tuple[Vote, ...]]:
@@ -91,9 +91,9 @@ class CorrectionStore:
         """Add votes; the file is replaced as a whole, and only one process does so at a time.
 
         Args:
-            timed: of which it is known when they were cast.
-            untimed: whose time is that of the file that they stood in; one that says what its reviewer has said last
-                of the photo says nothing new.
+            timed: votes with a time of their own.
+            untimed: their time is that of their file; one that repeats its reviewer's last vote on the photo is not
+                added.
 
         Raises:
             InputError: what is there cannot be read; nothing is written then.
@@ -167,7 +167,7 @@ def unguarded(cell: str) -> str:
 
 
 def refuse_rows(path: Path, wrong: Iterable[tuple[int, str]], to_do: str) -> InputError:
-    """What to raise where rows cannot be used: (number from 1, the header not counted; what is wrong), what to do."""
+    """The error for rows that cannot be used; ``wrong`` is (number from 1 without the header, reason)."""
     lines = [f"row {number}: {reason}" for number, reason in wrong]
     more = [f"and {len(lines) - _MOST_LINES:,} more"] if len(lines) > _MOST_LINES else []
     shown = "\n  ".join([*lines[:_MOST_LINES], *more])

@@ -28,11 +28,11 @@ class Vote:
     Attributes:
         at: when, in UTC.
         reviewer: who.
-        sha256: of the photo's bytes, in lower-case hex; empty where nobody knows it.
-        image: the photo's absolute path, or its URL; empty where only its SHA-256 is known.
+        sha256: of the photo's bytes, in lower-case hex; empty if unknown.
+        image: the photo's absolute path, or its URL; empty if only its SHA-256 is known.
         label: what it shows.
-        was: its label before; empty where nobody knows.
-        model: name and version of the model that said so; empty where nobody knows.
+        was: its label before; empty if unknown.
+        model: name and version of the model that gave that label; empty if unknown.
     """
 
     at: datetime
@@ -54,7 +54,7 @@ class Vote:
         return Path(self.image) if self.image and not _ELSEWHERE.match(self.image) else None
 
     def is_ahead(self, now: datetime) -> bool:
-        """Whether it is dated later than tomorrow: a clock was wrong, and it would stay its photo's last vote."""
+        """Whether it is dated later than tomorrow, by a wrong clock: it would stay its photo's last vote."""
         return self.at > now + _FAST_CLOCK
 
 
@@ -80,8 +80,8 @@ class Resolved:
     """What came of reviewers' votes, in the order of their photos.
 
     Attributes:
-        agreed: photos of which all reviewers say the same.
-        conflicts: photos of which they do not; nobody knows who is right, so they are left out.
+        agreed: photos on which all reviewers agree.
+        conflicts: photos on which they differ; nobody knows who is right, so they are left out.
     """
 
     agreed: tuple[PhotoVotes, ...]

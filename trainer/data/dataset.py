@@ -37,7 +37,7 @@ _VAL_NAMES: Final = dict.fromkeys(("val", "valid", "validation"), Split.VAL)
 _SPLIT_NAMES: Final = {"train": Split.TRAIN, **_VAL_NAMES, "test": Split.TEST}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 OPEN: Final = "open"
-"""What a CSV says instead of a split where Hangtag is to choose one, though other rows have one."""
+"""A CSV's word, instead of a split, for a row whose split Hangtag is to choose, though other rows have one."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LabeledPhoto:
     """A photo and its class.
 
     Attributes:
-        split: where the person put it; none where that is left to Hangtag.
+        split: the one that the person chose; None if Hangtag is to choose it.
         product: what it shows, a SKU or the like; photos of one product are kept in one split.
         open: whether the person has said that Hangtag is to choose its split, though others have one.
         sha256: of the bytes that were labelled; ``None`` if nobody has said so: then the label holds for any bytes.

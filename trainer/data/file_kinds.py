@@ -49,12 +49,12 @@ _MEANT_FOR_PHOTOS: Final = frozenset(
     {".heic", ".heif", ".svg", ".psd", ".pdf", ".jp2", ".jxl", ".ico", ".tga", ".eps", ".raw", ".cr2", ".nef", ".dng"}
 )
 _SHOWN: Final = 1024
-"""So many first bytes tell what a file is."""
+"""How many first bytes tell what a file is."""
 _TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 
 
 def unknown_fault(data: bytes) -> PhotoFault:
-    """What is wrong with a file that is none of our formats, by its bytes."""
+    """The fault of a file that is in none of our formats, judged by its bytes."""
     if not data:
         return PhotoFault(FaultKind.UNREADABLE, "The file is empty; fetch it again.")
     photo = _photo_format(data)
@@ -69,7 +69,7 @@ def unknown_fault(data: bytes) -> PhotoFault:
 
 
 def stray_fault(path: Path) -> PhotoFault | None:
-    """What is wrong with a file whose name has no photo's ending; none if it is not meant as a photo."""
+    """The fault of a file whose name does not end like a photo's; None if it is not meant as a photo."""
     try:
         data = read_photo(path)[:_SHOWN]
     except ImageError:
@@ -84,7 +84,7 @@ def stray_fault(path: Path) -> PhotoFault | None:
 
 
 def _known(data: bytes) -> str | None:
-    """What a file in another format is, and what to do; none if its first bytes do not tell."""
+    """What a file in another format is, and what to do; None if its first bytes do not tell."""
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return _to_save("an HEIF photo")
     if data[4:8] == b"ftyp" and data[8:12]:

@@ -26,7 +26,7 @@ _STEPS_SIDE: Final = 512
 _STEEP_SHARE: Final = 0.001
 _GREY_SPREAD: Final = 4
 _CAMERA_TAGS: Final = frozenset({0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8769, 0x8825})
-"""Maker, model, software, date, artist, and where more EXIF and the place are: what TIFF needs no tag of for itself."""
+"""EXIF tags that TIFF itself does not need: maker, model, software, date, artist, and pointers to more EXIF and GPS."""
 _BRIGHTNESS: Final = np.array([0.241, 0.691, 0.068], np.float32)
 _TRUNCATED: Final = ("truncated", "unexpected end", "premature", "reached eof", "not enough image data")
 
@@ -39,10 +39,10 @@ class ImageStatistics:
         format, mode: Pillow's names of the file's format and of its pixel format.
         width, height: in pixels, once upright.
         bytes: of the file.
-        orientation: the EXIF tag, 1 where there is none.
+        orientation: the EXIF tag; 1 if there is none.
         exif: whether there are EXIF tags at all; in a TIFF, which is made of tags, those that cameras and editors add.
         animated: whether the file holds more than one picture.
-        transparent: whether something shines through.
+        transparent: whether any pixel is not opaque.
         grey: whether no pixel of the small copy has a colour.
         brightness_5, brightness_99: the perceived brightness, 0 to 1, that 5% or 99% of the pixels do not reach.
         entropy: of the histograms, in bits.
@@ -111,7 +111,7 @@ def _stored(image: Image.Image) -> dict[str, Any]:
 
 
 def _is_animated(image: Image.Image) -> bool:
-    """Whether there is a second picture that can be read; asked last, as it leaves a damaged file in disorder."""
+    """Whether there is a second picture that can be read; called last, since seeking spoils a damaged file."""
     try:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except Exception:  # noqa: BLE001 - the first picture is whole, and Pillow raises a dozen kinds on damaged bytes
@@ -157,7 +157,7 @@ def _steepest(image: Image.Image) -> int:
 
 
 def fault_of(data: bytes, error: ImageError) -> PhotoFault:
-    """What is wrong with a photo, given its bytes and what was raised when it was decoded."""
+    """The fault of a photo, given its bytes and the error that decoding raised."""
     if error.fault is not ImageFault.UNREADABLE:
         return PhotoFault(FaultKind(error.fault), str(error))
     said = str(error.__cause__).lower()

@@ -1,4 +1,4 @@
-"""The on-disk cache of what was made of photos: image statistics with small copies, and pixels for training.
+"""The on-disk cache of decoded photos: image statistics with small copies, and pixels for training.
 
 Each photo is decoded once for its statistics, once for each preprocessing, and never again. A cache is a folder of
 shards. Each pass over new photos adds some: ``<id>.copies`` or ``<id>.pixels``, ``uint8 (n, S, S, 3)``, and
@@ -47,7 +47,7 @@ _STATISTICS_COLUMNS: Final = [(field.name, _TYPES[field.type]) for field in fiel
 
 
 class _PhotoCache:
-    """What was made of photos, by the SHA-256 of their files."""
+    """Results of decoding photos, by the SHA-256 of their files."""
 
     _ending: str
     _columns: Sequence[tuple[str, pa.DataType]] = ()
@@ -136,7 +136,7 @@ class _PhotoCache:
         return InputError(msg)
 
     def _open_shard(self, index: Path) -> None:
-        """Take a shard into account, unless it is damaged or gone."""
+        """Open a shard, unless it is damaged or gone."""
         arrays = index.with_suffix(self._ending)
         try:
             table = pq.read_table(index) if index.suffix == ".parquet" else self._read_json(index)
@@ -164,7 +164,7 @@ class _PhotoCache:
 class StatisticsStore(_PhotoCache):
     """What photos show, and small copies of them, in a machine's cache.
 
-    ``timeout_s`` is what a photo may take; ``shard`` is how many photos a shard has, at most.
+    ``timeout_s`` limits the decoding of a photo; a shard has at most ``shard`` photos.
     """
 
     _ending = ".copies"
@@ -225,8 +225,8 @@ class PixelStore(_PhotoCache):
 class _Pass:
     """One pass over new photos: a record for each, or an empty one where the next pass must try again.
 
-    Passing are faults of reading a file rather than of its bytes, files that have other bytes than expected, time
-    limits, and what SIGKILL ended, which may have been the kernel, short of memory: the next pass tries again.
+    The next pass retries faults of reading a file rather than of its bytes, files with other bytes than expected, time
+    limits, and deaths by SIGKILL, which may come from a kernel that is short of memory.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:
@@ -259,7 +259,7 @@ class _Pass:
         self._on_photo()
 
     def _died(self, death: Death) -> bool:
-        """One dead process is no proof, since someone else may have killed it; two are."""
+        """Note a photo's process death: one is no proof, since something else may have killed it; two are."""
         self._deaths[death.lines[0]] += 1
         if self._deaths[death.lines[0]] == 1:
             return True

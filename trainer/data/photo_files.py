@@ -21,7 +21,7 @@ _AT_A_TIME: Final = 1024
 
 
 class FaultKind(StrEnum):
-    """What is wrong with a file; those that :class:`models.errors.ImageFault` has too have its words."""
+    """What is wrong with a file; values that :class:`models.errors.ImageFault` also has are spelled as there."""
 
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"
@@ -89,7 +89,7 @@ def file_sha256(path: Path) -> str:
 
 
 def holds(path: Path, sha256: str) -> bool:
-    """Whether a file can be read, and has the bytes that a SHA-256 is of."""
+    """Whether a file can be read and has this SHA-256."""
     try:
         return file_sha256(path) == sha256
     except ImageError:

@@ -46,7 +46,7 @@ class _Record(BaseModel):
 
 
 class Realised(_Record):
-    """What a target precision came to on a split.
+    """What a target precision achieves on a split.
 
     Attributes:
         coverage: share of the photos that were labelled by themselves.
@@ -62,13 +62,13 @@ class Realised(_Record):
 
 
 class OfSplits(_Record, Generic[T]):
-    """Something of validation and of test; None if there are no such photos."""
+    """A value for validation and one for test; None if the split has no photos."""
 
     val: T | None
     test: T | None
 
     def of(self, split: Split) -> T | None:
-        """What was measured on a split; None if it has no photos."""
+        """The value for a split; None if it has no photos."""
         return {Split.VAL: self.val, Split.TEST: self.test}[split]
 
 
@@ -88,7 +88,7 @@ class Evaluation(_Record):
         val, test: figures of calibrated probabilities.
         temperature: what the logits were divided by.
         ece_before: the calibration error without that.
-        coverage_at_precision: for each target (``"0.98"``), what it came to.
+        coverage_at_precision: target (``"0.98"``) → what it achieves.
     """
 
     val: Figures | None
@@ -120,7 +120,7 @@ class SplitPredictions:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came of judging a network on validation, and on test where there are such photos."""
+    """The result of judging a network on validation, and on test if there are such photos."""
 
     judged: Mapping[Split, SplitPredictions]
     confidence: Confidence
@@ -128,7 +128,7 @@ class Judgement:
 
 
 def judge(network: keras.Model, training: Training, prepared: Prepared, folds: Sequence[HeldOut]) -> Judgement:
-    """Show the best network of a training the photos of validation and test, which it has not learned from."""
+    """Judge a training's best network on the photos of validation and test, which it has not learned from."""
     photos = {split: found for split in (Split.VAL, Split.TEST) if (found := prepared.of(split))}
     predictions = {
         split: predict(network, [photo.sha256 for photo in found], training.store) for split, found in photos.items()
@@ -149,7 +149,7 @@ def judge(network: keras.Model, training: Training, prepared: Prepared, folds: S
 
 
 def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Split, SplitPredictions]) -> Evaluation:
-    """All figures of a training, on validation, and on test where there is one."""
+    """All figures of a training, on validation, and on test if there is one."""
 
     def known(split: SplitPredictions) -> npt.NDArray[np.bool_]:
         if split.unknown is None or confidence.unknown is None:
@@ -198,9 +198,9 @@ def _realised(split: SplitPredictions, known: npt.NDArray[np.bool_], target: Pre
 def write_predictions(
     path: Path, judged: Mapping[Split, SplitPredictions], confidence: Confidence, classes: Sequence[str], data: Path
 ) -> None:
-    """Write ``predictions.csv``: a row a photo of validation and test, whose path starts at the data.
+    """Write ``predictions.csv``: a row for each photo of validation and test, its path relative to the data.
 
-    ``status`` is what labelling makes of the photo at the precision that rules.
+    ``status`` is what labelling would say at the model's default precision.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     rules = Rules(tuple(classes), ruling_thresholds(confidence, len(classes)), limit)

@@ -30,14 +30,14 @@ Advance = Callable[[str, int, int], None]
 Indices = npt.NDArray[np.intp]
 
 _MOST_LEARNED: Final = 20_000
-"""At most this many photos say what the products look like."""
+"""The most photos that the out-of-distribution score is fitted on."""
 _SHARE_OF_EPOCHS: Final = 1 / 3
 """Of a training's epochs, how many a fold's network gets.
 
 It need not be as good as the network itself, only as honest: a confidence of 0.9 must be right as often.
 """
 _ENOUGH_HELD: Final = 1_500
-"""Fewer validation photos prove a precision of 0.98 for so few of them that folds are worth their time: a network with
+"""With fewer validation photos a precision of 0.98 covers so few rows that folds are worth their time: a network with
 an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
 _FOLDS: Final = 2
 _FEWEST_EPOCHS: Final = 4
@@ -45,7 +45,7 @@ _FEWEST_EPOCHS: Final = 4
 
 
 def choose_folds(held: int, learned: int, epochs: int) -> int:
-    """How many folds there are where a person asks for no number.
+    """How many folds to train if a person names no number.
 
     2 where validation is small, the folds add more photos than it has, and they can learn something; else 0.
     """
@@ -64,7 +64,7 @@ def train_folds(training: Training, count: int, deadline: float | None, advance:
     :func:`time.monotonic`; ``advance`` is told (what, done, total) of the running fold's epochs.
 
     Returns:
-        The predictions, a fold each; None if somebody stopped it.
+        The predictions of each fold; None if somebody stopped it.
     """
     folds, parts = [], _divide(training, count)
     args = _args_of_a_fold(training.args)

@@ -32,11 +32,11 @@ LEAST_ODDS: Final = 9.0
 FOLDS: Final = 5
 _COLUMNS: Final = ("image", "split", "label", "suggested", "score", "label_probability", "suggested_probability")
 _TOGETHER: Final = 20_000
-"""So many photos are compared with each other: their features are held in memory."""
+"""The most photos that are compared with each other: their features are held in memory."""
 _AGREED: Final = 0.5
-"""Predictions that are right about fewer labels than that say nothing of the others."""
+"""If predictions agree with a smaller share of the labels, they say nothing of the others."""
 _SHRINKAGE: Final = 0.3
-"""Of the covariance towards that of independent features; measured on clothing photos among 0.1, 0.3 and 0.6."""
+"""Shrinkage of the covariance towards independent features: the best of 0.1, 0.3 and 0.6 on clothing photos."""
 _TEMPERATURES: Final = (1.0, 100.0)
 _TEMPERATURE_PHOTOS: Final = 5_000
 _ROWS: Final = 4_096
@@ -48,7 +48,7 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """A photo, a class that is likelier than its label, and the probabilities of both."""
+    """A photo, a class that is more likely than its label, and the probabilities of both."""
 
     photo: AssignedPhoto
     suggested: str
@@ -151,7 +151,7 @@ def out_of_fold(
 
 
 def _standardised(features: npt.NDArray[np.floating]) -> Floats:
-    """No label is looked at, so all photos may count."""
+    """Signed square roots of features, with mean 0 and variance 1; no label is used, so all photos may count."""
     rooted = np.sign(features) * np.sqrt(np.abs(features.astype(np.float32)))
     spread = rooted.std(axis=0)
     standardised: Floats = (rooted - rooted.mean(axis=0)) / np.where(spread > 0, spread, 1.0).astype(np.float32)

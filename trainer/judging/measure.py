@@ -37,7 +37,7 @@ class Measurement:
         unread: photos that could not be read.
         learned_from: photos left out because the run saw them in training or validation; None for a bundle, which does
             not know them.
-        whole: whether every photo of the data was to count, for want of a test split.
+        whole: whether every photo counted, since the data has no test split.
     """
 
     figures: Figures

@@ -13,18 +13,18 @@ __all__ = ["MOST_WEIGHT", "balance_note", "choose_balance", "class_weights", "sa
 _MOST_EVEN: Final = 3.0
 """Up to this ratio between the largest and the smallest class nothing is done, unless a person says so."""
 MOST_WEIGHT: Final = 20.0
-"""How many times as much as one of the largest class a photo can weigh, so that no batch is about a single photo."""
+"""The largest weight of a photo, relative to the largest class, so that no photo dominates a batch."""
 
 
 def choose_balance(counts: Sequence[int], wished: Balance | None) -> Balance:
-    """What a person asked for; else weights where classes that have photos differ more than threefold."""
+    """What a person asked for; else weights if the sizes of classes differ more than threefold."""
     if wished is not None:
         return wished
     return Balance.WEIGHTS if _ratio(counts) > _MOST_EVEN else Balance.NONE
 
 
 def balance_note(counts: Sequence[int], wished: Balance | None) -> str | None:
-    """What a person should know of a choice that nobody asked for; None if nothing is done, or it was wished."""
+    """What to tell a person of a choice that Hangtag made; None if nothing is done, or the person chose."""
     if wished is not None or choose_balance(counts, wished) is Balance.NONE:
         return None
     return (

@@ -24,7 +24,7 @@ _GREY: Final = 127.5
 
 
 class Batches:
-    """Training batches, the same for the same seed and epoch, so that a resumed training sees what it would have seen.
+    """Training batches; the same seed and epoch give the same, so that a resumed training sees what it would have seen.
 
     Args:
         sha256s: of the n training photos.
@@ -32,7 +32,7 @@ class Batches:
         batch: photos in a step.
         seed: of order and augmentation.
         augmentation: how far photos are changed; None leaves them.
-        sampled: whether photos of rare classes come oftener (:func:`sampling_order`); else each comes once.
+        sampled: whether photos of rare classes come more often (:func:`sampling_order`); else each comes once.
     """
 
     def __init__(
@@ -142,12 +142,12 @@ class _Draw:
         return tf.random.stateless_uniform([self._count, *shape], seed, low, high)
 
     def chosen(self, share: float) -> Any:  # noqa: ANN401
-        """1.0 for so large a share of the photos, else 0.0."""
+        """1.0 for about this share of the photos, drawn at random; else 0.0."""
         return tf.cast(self.each(0.0, 1.0) < share, tf.float32)
 
 
 def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.Tensor:
-    """Flip, shift, zoom, stretch and turn in one bilinear pass; what comes into view repeats the border."""
+    """Flip, shift, zoom, stretch and rotate in one bilinear pass; pixels from outside repeat the border."""
     side = float(pixels.shape[1])
     mirrored = 1.0 - 2.0 * draw.chosen(0.5 if how.flip else 0.0)
     zoom = draw.each(*how.zoom) * (side / size)

@@ -31,7 +31,7 @@ _MULTIPLE: Final = 16
 _SCALAR: Final = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class="DATA_CLASS_SCALAR"
 )
-"""Says that a number is to be drawn as a curve; ``tf.summary.scalar`` would want TensorBoard installed to say it."""
+"""Marks a number as a curve for TensorBoard; ``tf.summary.scalar`` would need TensorBoard installed."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class ValidationPhotos:
-    """Photos that are held back, to see how good the network is, and their class indices ``(n,)``.
+    """Validation photos, on which the network is judged after each epoch, and their class indices ``(n,)``.
 
-    ``pixels(start, end)`` gives some of them, ``uint8 (end - start, S, S, 3)``.
+    ``pixels(start, end)`` returns a slice of them, ``uint8 (end - start, S, S, 3)``.
     """
 
     pixels: Callable[[int, int], npt.NDArray[np.uint8]]
@@ -67,12 +67,12 @@ class FitOutcome:
 
     @property
     def best_epoch(self) -> int | None:
-        """From 1; none when no epoch has ended."""
+        """The number of the best epoch, from 1; None before any epoch has ended."""
         return best_of(self.history).epoch if self.history else None
 
 
 class FitView(Protocol):
-    """Who is told how the epochs go."""
+    """Shows the progress of a training."""
 
     def step(self, done: int, total: int) -> None:
         """A step of the running epoch is done."""
@@ -82,7 +82,7 @@ class FitView(Protocol):
 
 
 class TensorBoardView:
-    """Tells another view, and writes each epoch's figures to a folder that ``tensorboard --logdir`` reads."""
+    """Passes everything to another view, and writes each epoch's figures for ``tensorboard --logdir``."""
 
     def __init__(self, view: FitView, folder: Path) -> None:
         self._view = view
@@ -115,7 +115,7 @@ def fit(
 ) -> FitOutcome:
     """Train until the epochs are over, the time is, patience has run out, or somebody presses Ctrl-C.
 
-    What an earlier run has learned is taken from disk. After each epoch ``weights/state.npz``, ``results.csv`` and,
+    What an earlier run has learned is read from disk. After each epoch ``weights/state.npz``, ``results.csv`` and,
     where it is the best so far, ``weights/best.keras`` are whole on disk, so that a kill costs one epoch at most. In
     the end the network has the average of its weights after the last whole epoch.
     """
@@ -142,7 +142,7 @@ class _Loop:
     progress: float = 0.0
     """Of the whole training, from 0 to 1."""
     full_epoch_s: float = 0.0
-    """What an epoch of photos of full size takes."""
+    """Seconds that an epoch with photos of full size takes."""
 
     def __post_init__(self) -> None:
         self.clock = self.limits.clock
@@ -165,7 +165,7 @@ class _Loop:
             self.view.epoch(figures, len(self.history) + (0 if self.ended() else self.epochs_left()))
 
     def restore(self) -> None:
-        """Go on with what an earlier run left; epochs that are not in its state are trained again."""
+        """Continue from the state that an earlier run left; epochs that are not in it are trained again."""
         if not self.run.state.is_file():
             return
         state = read_state(self.run.state)
@@ -277,7 +277,7 @@ class _Loop:
 
 @dataclass
 class _Steps:
-    """What the steps of an epoch came to."""
+    """The result of an epoch's steps."""
 
     losses: list[float] = field(default_factory=list)
     rights: list[float] = field(default_factory=list)
@@ -286,7 +286,7 @@ class _Steps:
 
     @property
     def steady_s(self) -> float:
-        """What they take when nothing has to be made ready: the first step after a change of size does much else."""
+        """Seconds that the steps would take, did the first one not have to compile the network for a new size."""
         others = self.seconds[1:] or self.seconds
         return sum(others) / len(others) * len(self.seconds)
 

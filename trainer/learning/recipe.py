@@ -10,12 +10,12 @@ from trainer.request import Arch
 __all__ = ["Augmentation", "Recipe", "Stage", "epochs_left_in", "rate_at", "recipe_for", "scale_at"]
 
 _WARM_UP: Final = 0.1
-"""Of the training, in which the rate rises."""
+"""Share of the training in which the rate rises."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a photo may be changed before the network sees it; 0 leaves it as it is.
+    """How far a photo may be changed before the network sees it; 0 leaves it unchanged.
 
     Attributes:
         flip: whether half of the photos are mirrored.
@@ -62,7 +62,7 @@ class Recipe:
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
         average: time constant of the running average of the weights, as a share of the training; 0 for none.
         augmentation: None leaves photos as they are.
-        stages: with smaller photos, in order; the rest of the training has full ones.
+        stages: stages with smaller photos, in order; the rest of the training has full size.
         head_epochs: passes over the features of the frozen body, before the whole is fine-tuned.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
         keep_norms: whether batch norms keep the statistics that they came with.
@@ -97,7 +97,7 @@ _CNN: Final = Recipe(
     bfloat16=True,
 )
 _CNN_AGAIN: Final = replace(_CNN, epochs=35)
-"""From weights of its own: as from nothing, in half the time."""
+"""The recipe for training from a network's own weights: as from scratch, in half the time."""
 _SIMPLE: Final = Recipe(
     size=128, epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0, bfloat16=True
 )
@@ -116,7 +116,7 @@ _PRETRAINED: Final = replace(
 
 
 def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
-    """The recipe of an architecture whose weights have, or have not, learned from other photos before."""
+    """The recipe of an architecture, by whether its weights are pretrained."""
     if arch is Arch.SIMPLE:
         return _SIMPLE
     if arch is Arch.CNN:

@@ -34,7 +34,7 @@ _HEAD_RECIPE: Final = Recipe(size=0, epochs=0, batch=256, rate=1e-2)
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
     """A run's network as it begins; the same for the same seed.
 
-    With ``begun``, what it has learned already will be put into it: the weights it began with may be gone by now.
+    With ``begun``, no weights are loaded, since saved ones will replace them: the initial ones may be gone by now.
     """
     keras.utils.set_random_seed(args.seed)
     weights = NamedWeights.NONE if begun else parse_weights(args.weights)
@@ -49,7 +49,7 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 
 @dataclass(frozen=True)
 class Training:
-    """What one network learns from: photos; those that are held back show how good it is."""
+    """The training of one network, with its training photos, and validation photos to judge it by."""
 
     args: RunArgs
     store: PixelStore

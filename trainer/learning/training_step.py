@@ -1,4 +1,4 @@
-"""One training step, the running average of what was learned, and the state to go on from."""
+"""A training step, the running average of the weights, and the saved state to resume from."""
 
 import io
 import math
@@ -20,7 +20,7 @@ from trainer.learning.recipe import Recipe
 __all__ = ["Learner", "State", "in_bfloat16", "is_bfloat16_fast", "read_state", "save_network", "write_state"]
 
 State = dict[str, npt.NDArray[Any]]
-"""All that a training needs to go on as if it had never stopped."""
+"""All that a training needs to resume as if it had never stopped."""
 _CHUNK: Final = 128
 _INSTRUCTIONS: Final = {"avx512_bf16", "amx_bf16"}
 _ROUNDED: Final = (

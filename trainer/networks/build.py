@@ -92,7 +92,7 @@ def _published(file: Path, choice: NetworkChoice) -> keras.Model:
 
 
 def _misfit(found: Shapes, expected: Shapes, choice: NetworkChoice) -> str:
-    """What is wrong with a file of weights, and what to do."""
+    """Why a file of weights does not fit, and what to do."""
     if found > expected:
         return f"it has {(found - expected).total()} arrays more, a classification top; pass the file without top."
     for alpha in choice.arch.alphas:
@@ -122,7 +122,7 @@ def _shapes_in(path: Path) -> Shapes:
 
 
 def _check_name(path: Path, *, legacy: bool) -> None:
-    """Keras tells the two formats by the name alone."""
+    """Check that the file's name fits its format: Keras tells its formats apart by the name alone."""
     if legacy and path.name.endswith(".weights.h5"):
         msg = f"{path} is of Keras's legacy format, and named like the new one; rename it to {path.stem[:-8]}.h5."
         raise InputError(msg)
@@ -141,7 +141,7 @@ def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
     Shapes may differ by ones: a depthwise kernel ``(h, w, c, 1)`` is that of a grouped convolution ``(h, w, 1, c)``.
 
     Returns:
-        Why nothing was copied, where the model does not begin with such layers.
+        Why nothing was copied, if the model begins with other layers; else None.
     """
     mine, theirs = ([layer for layer in model.layers if layer.weights] for model in (body, source))
     if len(theirs) < len(mine):

@@ -1,4 +1,4 @@
-"""Which network, and what it starts from: refused here, before any photo is looked at; loads no TensorFlow."""
+"""The choice of a network and its first weights, checked before any photo is read; loads no TensorFlow."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,9 +11,9 @@ from trainer.request import Arch
 __all__ = ["NamedWeights", "NetworkChoice", "Weights", "default_weights", "parse_weights"]
 
 _MIN_ALPHA: Final = 0.1
-"""Below, the first layers of a mobilenet have a channel or two left, and then none."""
+"""The narrowest width: below it, the first layers of a mobilenet would have a channel or two, or none."""
 _MAX_ALPHA: Final = 2.0
-"""Above, it is no mobile network any more; the widest that was published is 1.4."""
+"""The widest: above it, the network is not a mobile one any more; the widest that was published is 1.4."""
 
 
 class NamedWeights(StrEnum):
@@ -24,11 +24,11 @@ class NamedWeights(StrEnum):
 
 
 Weights: TypeAlias = NamedWeights | Path
-"""ImageNet's, none (random ones), or those in a file."""
+"""ImageNet's weights, none (random ones), or those of a file."""
 
 
 def parse_weights(text: str) -> Weights:
-    """What ``--weights`` says; InputError where it is neither a name nor a file.
+    """The value of ``--weights``; InputError if it is neither a known name nor a file.
 
     A file that is named like one of the names is written ``./imagenet``.
     """
@@ -53,12 +53,12 @@ def default_weights(arch: Arch) -> NamedWeights:
 class NetworkChoice:
     """A network that can be built.
 
-    An InputError says what there is instead, where there is no such network.
+    Raises an InputError that names the choices, if there is no such network.
 
     Attributes:
         size: side S of the input in pixels.
-        alpha: the width multiplier, for architectures that have one; None is 1. With ImageNet weights it is one of
-            those that have such; with others anything from 0.1 to 2.
+        alpha: the width multiplier, for architectures that have one; None is 1. With ImageNet weights, one of the
+            published widths; otherwise anything from 0.1 to 2.
     """
 
     arch: Arch
@@ -80,7 +80,7 @@ class NetworkChoice:
 
     @property
     def width(self) -> float:
-        """The width multiplier; 1 where none was asked for."""
+        """The width multiplier; 1 if none was asked for."""
         return 1.0 if self.alpha is None else self.alpha
 
     def __str__(self) -> str:

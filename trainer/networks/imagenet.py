@@ -131,7 +131,7 @@ def fetch(file: ImageNetFile, folder: Path, wanted_by: str, timeout_s: float = _
 
 
 def _download(url: str, timeout_s: float) -> bytes:
-    """The whole of what is at a URL; proxies are those of the environment at this moment."""
+    """Download all that is at a URL, through the environment's proxies."""
     try:
         with build_opener().open(url, timeout=timeout_s) as response:
             data: bytes = response.read()

@@ -1,4 +1,4 @@
-"""All that is known of a training when it ends: what its page and its model card are made of."""
+"""The material of a training's page and of its model card: all that is known when it ends."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _MEGABYTE: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Speed:
-    """What a training and its network took.
+    """How long a training took, and how fast its network is.
 
     Attributes:
         images_per_s: photos that the network judges in a second, on ``threads`` threads, decoding not counted.
@@ -61,7 +61,7 @@ class ReportMaterial:
 
     Attributes:
         prepared_counts: split → class → photos that were used.
-        notes: what a person should know of the data, a line each.
+        notes: remarks on the data for a person, a line each.
         judged: validation, and test where there is one.
         issues: photos whose label is likely wrong, the likeliest first.
         train_batch: JPEG of what the network saw while it learned.
@@ -85,7 +85,7 @@ class ReportMaterial:
 
     @property
     def split(self) -> Split:
-        """The split that is shown: test where there are test photos, else validation."""
+        """The split that is shown: test if there are test photos, else validation."""
         return Split.TEST if self.evaluation.test and Split.TEST in self.judged else Split.VAL
 
     @property
@@ -100,7 +100,7 @@ class ReportMaterial:
 
     @property
     def caveat(self) -> str:
-        """What is wrong with figures that are not of test photos; empty where they are."""
+        """A warning if the figures are not from test photos; else empty."""
         if self.split is Split.TEST:
             return ""
         return (
@@ -110,7 +110,7 @@ class ReportMaterial:
 
     @property
     def found_on(self) -> str:
-        """What the thresholds rest on."""
+        """The photos that the thresholds were proved on, in words."""
         others = self.confidence.out_of_fold
         own = f"{number_of(self.confidence.rows - others, 'photo')} that the network had not learned from"
         by_folds = f", and on {number_of(others, 'photo')} by networks that were trained without them"
@@ -118,11 +118,11 @@ class ReportMaterial:
 
     @property
     def ruling(self) -> PrecisionTarget | None:
-        """The target that rules where a person names none."""
+        """The default target, used if a person names none."""
         return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
     def realised(self, target: PrecisionTarget, split: Split) -> Realised | None:
-        """What a target came to on a split; None if it was not measured."""
+        """What a target achieves on the shown split; None if it was not measured."""
         found = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
         return found.of(split) if found else None
 
@@ -144,7 +144,7 @@ class ReportMaterial:
 
     @property
     def outcome(self) -> str:
-        """Whether the ruling target was kept on test photos, in a sentence of plain text; empty where none says so."""
+        """A sentence on whether test photos kept the default target; empty if there are none."""
         target = self.ruling
         found = self.realised(target, Split.TEST) if target else None
         if target is None or found is None:

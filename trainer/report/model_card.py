@@ -84,7 +84,7 @@ def _by_class(classes: Mapping[str, ClassFigures]) -> list[tuple[str, ...]]:
 
 
 def _targets(material: ReportMaterial) -> list[tuple[str, ...]]:
-    """A row a precision that can be asked for; none if none of them covers a photo."""
+    """A row for each precision that can be asked for; empty if none of them covers a photo."""
     targets = material.confidence.targets
     return [_target_row(material, one) for one in targets] if any(one.coverage for one in targets) else []
 

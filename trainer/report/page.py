@@ -1,4 +1,4 @@
-"""What a training came to, as one page to look at."""
+"""The report of a training, as one page."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -36,14 +36,14 @@ _MOST_BYTES: Final = 5_500
 _LUMA: Final = np.array((0.299, 0.587, 0.114), np.float32)
 _COLOURED: Final = 0.75
 _COLOURS: Final = "plasma"
-"""In steps that look alike, for the colour-blind, too: blue, red, yellow."""
+"""The heat map's colours, whose steps look even, to the colour-blind too: blue, red, yellow."""
 
 _Values = dict[str, object]
-"""What the template shows of one section."""
+"""The template's values for one section."""
 
 
 def report_page(material: ReportMaterial) -> str:
-    """A page with all that a training came to, and photos of it; it has one whole epoch or more.
+    """The page of a training, with its figures and some photos; at least one epoch was completed.
 
     Returns:
         HTML of about two megabytes at most, however many classes there are.
@@ -96,7 +96,7 @@ def _thresholds(material: ReportMaterial) -> _Values:
 
 
 def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, bool]:
-    """What a target came to on test photos, and whether it missed by more than chance may do."""
+    """What a target achieves on test photos, and whether it falls short by more than chance explains."""
     found = material.realised(target, Split.TEST)
     missed = found is not None and found.precision_95 is not None and found.precision_95[1] < target.precision
     return found, missed
@@ -148,7 +148,7 @@ def _suspects(material: ReportMaterial) -> list[tuple[object, str]]:
 
 
 def _classes(figures: Figures | None) -> Sequence[tuple[str, ClassFigures]]:
-    """The worst first; those without photos to measure on last."""
+    """The classes, the worst first; those without photos to measure on last."""
     found = figures.classes.items() if figures else ()
     return sorted(found, key=lambda item: (not item[1].support, item[1].f1, item[0]))[:_MOST_CLASSES]
 

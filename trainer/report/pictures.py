@@ -80,7 +80,7 @@ def plot_confusion(matrix: NDArray[np.int64], classes: Sequence[str], title: str
 
 
 def _plain(text: str) -> str:
-    """Dollar signs begin no formula."""
+    """The text with its dollar signs escaped, which would otherwise begin a formula."""
     return text.replace("$", r"\$")
 
 

@@ -46,8 +46,8 @@ def write_report(
 ) -> Evaluation:
     """Judge the best network on validation and test, learn how sure it may be, and write it all down.
 
-    ``folds`` is what other networks predicted for training photos that they had not seen; ``seconds`` is what the
-    training took; ``advance`` is told (what, done, total).
+    ``folds`` holds other networks' predictions for training photos that they had not seen; ``seconds`` is the time that
+    the training took; ``advance`` is called with (what, done, total).
     """
     run, args, history = training.run, training.args, read_history(training.run.history)
     network = keras.saving.load_model(run.best, compile=False)

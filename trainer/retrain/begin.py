@@ -29,13 +29,13 @@ SPLITS_FILE: Final = "splits.csv"
 
 
 def champion_of(registry: Registry, name: str) -> int:
-    """The champion's version now; 0 where there is none."""
+    """The champion's version now; 0 if there is none."""
     return registry.history(name).state().aliases.get(CHAMPION, 0)
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """A cycle that is to begin; ``note`` is told what a person should know, a line each."""
+    """A cycle that is to begin; ``note`` is called with each remark for a person."""
 
     config: RetrainConfig
     registry: Registry
@@ -44,7 +44,7 @@ class Beginning:
     note: Callable[[str], None]
 
     def undrifted(self) -> str | None:
-        """Why there is no reason to retrain; none if a job has drifted since the champion was promoted.
+        """Why there is no reason to retrain; None if a job has drifted since the champion was promoted.
 
         Raises:
             InputError: the settings do not say where jobs are, or there is no such folder.
@@ -65,15 +65,15 @@ class Beginning:
         return f"no job of {name}@{champion} has drifted since {since}"
 
     def begin(self, why: str, view: "TrainingView") -> CycleFolder | None:
-        """Collect, and make a cycle of it; None if nothing is new.
+        """Collect the photos and make a cycle's folder; None if nothing is new.
 
-        The folder comes into its place by one rename, with all that a cycle begins with. It keeps to its settings from
-        then on, so those that would be found wrong after hours of training are tried before.
+        The folder comes into its place by one rename, with all that a cycle begins with. It keeps its settings from
+        then on, so those that would fail only after hours of training are checked first.
 
         Raises:
             InputError: photos, corrections, the splits to extend or the catalogue cannot be read, or ``[classes]``
                 names what nobody knows.
-            JobError: the catalogue is elsewhere and does not come.
+            JobError: the catalogue is remote and cannot be fetched.
             RegistryError: the champion was deleted meanwhile.
             BundleError: it is damaged.
         """
@@ -102,13 +102,13 @@ class Beginning:
             shutil.rmtree(folder.path, ignore_errors=True)
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
-        """The splits whose photos stay where they are; none for a first model that was given none.
+        """The splits whose photos stay where they are; None for a first model that was given none.
 
         They are those of the latest finished cycle here, unless the champion's own hold all of these and more: another
         machine has gone on meanwhile. Without a cycle they are the champion's own, and at last those of the settings.
 
         Raises:
-            InputError: nobody knows what the champion has learned from, or it has learned from test photos.
+            InputError: the champion's training photos are unknown, or some of them are test photos now.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None
@@ -177,8 +177,8 @@ class Beginning:
 def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
     """Refuse to test a champion with photos that it has learned from: it would know the answers.
 
-    ``own`` are the splits that the champion was trained with, None if nobody knows them; ``photos`` have the splits
-    that both are to be tested with.
+    ``own`` are the splits that the champion was trained with, None if unknown; ``photos`` have the splits that both
+    will be tested with.
 
     Raises:
         InputError: the champion has learned from some of the test photos.
@@ -199,7 +199,7 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
 
 
 def _nothing_new(collected: Collected, last: CycleFolder | None, config: RetrainConfig, *, known: bool) -> bool:
-    """Whether neither the photos nor the settings of ``[train]`` have changed."""
+    """Whether both the photos and the settings of ``[train]`` are unchanged."""
     if last is not None:
         before = last.read(last.collected, Collected)
         asked = TrainSettings().model_dump(mode="json") | last.read(last.start, CycleStart).config["train"]

@@ -28,7 +28,7 @@ _OUTCOMES: Final = ("applied", "added", "agrees", "conflict", "not_found")
 _FIRST: Final = 3
 
 _Labels = Mapping[str, set[str]]
-"""SHA-256 → the labels under which a photo stands."""
+"""SHA-256 → the labels that a photo has in the data."""
 
 
 def collect(
@@ -40,8 +40,8 @@ def collect(
 ) -> Collected:
     """Bring together the labelled photos and what reviewers agree on; leave ``dataset.csv``, then ``collected.json``.
 
-    A correction is of every photo with its bytes. One of a photo that the data lack adds it, where its file is at the
-    place that the correction names, and still has its bytes.
+    A correction holds for every photo with its SHA-256. If the data lack that photo, it is added from the path that the
+    correction names, provided that the file still has that SHA-256.
 
     Args:
         config: of the retraining; SHA-256s of files that have not changed are kept in its folder of cycles.
@@ -52,7 +52,7 @@ def collect(
 
     Raises:
         InputError: the corrections cannot be read.
-        DataError: the data cannot be, or nothing is left of them.
+        DataError: the data cannot be read, or no photo is left.
     """
     classes, dataset = config.classes, read_dataset(config.data)
     store = CorrectionStore(config.corrections) if config.corrections else None
@@ -117,8 +117,7 @@ def _corrected(
 ) -> tuple[list[LabeledPhoto], tuple[Correction, ...]]:
     """The photos with the labels that reviewers agree on, then those that only reviewers have labelled.
 
-    It also returns what became of each correction. ``elsewhere`` has the SHA-256s of the files that votes name beside
-    the data.
+    It also returns each correction's outcome. ``elsewhere`` has the SHA-256s of files outside the data that votes name.
     """
     by_sha256: defaultdict[str, list[LabeledPhoto]] = defaultdict(list)
     for photo in photos:
@@ -141,7 +140,7 @@ def _corrected(
 
 
 def _place(agreed: PhotoVotes, elsewhere: Mapping[Path, str]) -> Path | None:
-    """Where the photo is, as the latest vote that still holds says."""
+    """Where the photo is, by the latest vote whose path still holds."""
     paths = [vote.path for vote in agreed.votes if vote.path is not None]
     return next((path for path in paths if elsewhere.get(path) == agreed.votes[0].sha256 != ""), None)
 
@@ -167,7 +166,7 @@ def _correction(vote: Vote, reviewer: str, outcome: str, shown: Sequence[Labeled
 
 
 def _before(earlier: Path | None, known: Sequence[AssignedPhoto], classes: ClassMap) -> tuple[_Labels, set[str]]:
-    """What was learned from before: the labels of each known photo, and the SHA-256s of those that were there."""
+    """The data of the cycle before: the labels of each known photo, and the SHA-256s of those that were present."""
     if earlier is None:
         rows = [(photo.sha256, photo.label, photo.present) for photo in known]
     else:

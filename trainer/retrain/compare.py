@@ -1,4 +1,4 @@
-"""Compares champion and challenger, as they would label, on the same frozen test split; and what each costs."""
+"""Compares champion and challenger on the same frozen test split, and measures their size and speed."""
 
 import os
 import time
@@ -28,7 +28,7 @@ __all__ = ["compare", "gone_photos", "measure_footprints", "quickest", "read_fro
 _ROUNDS: Final = 60
 _FEWEST: Final = 5
 _SECONDS: Final = 10.0
-"""Once these are over, and the fewest rounds with them, large models are done."""
+"""Seconds after which no further round begins, once the fewest rounds are done; it spares large models."""
 
 Advance = Callable[[str, int, int], None]
 
@@ -47,11 +47,11 @@ def compare(
     Args:
         run: a run folder, whose ``splits.csv`` holds the frozen test split.
         challenger: a bundle.
-        champion: a bundle; none for a first model.
+        champion: a bundle; None for a first model.
         names: of champion and challenger, as people say them: ``shop@3``.
         classes: what became of the champion's classes.
         cache: where decoded photos are kept.
-        advance: told how it goes.
+        advance: called as the work goes on.
 
     Returns:
         The figures. Photos that are gone or cannot be read any more count for neither; ``unread`` says how many.
@@ -92,7 +92,7 @@ def _predictions(
     footprint: Footprint,
     advance: Advance,
 ) -> Predictions:
-    """What a model predicts, and which photos it labels without a person: by its own choice, and as ``asked`` does."""
+    """A model's predictions, and which photos it labels without review: at its own precision, and at ``asked``."""
     probabilities = np.empty((len(photos), len(model.labels)), np.float32)
     own_sure, sure = np.empty((2, len(photos)), np.bool_)
     for start in range(0, len(photos), BATCH):
@@ -113,7 +113,7 @@ def read_frozen_photos(
 ) -> tuple[list[AssignedPhoto], list[AssignedPhoto]]:
     """Find the test photos of a run, and decode what the stores lack.
 
-    A photo that one store cannot have is left out of both, so that the comparison stays paired; the gate refuses a
+    A photo that one store cannot decode is left out of both, so that the comparison stays paired; the gate refuses a
     challenger where these are many.
 
     Args:
@@ -154,7 +154,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
     ``on_round`` is told (done, of all) after each round.
 
     Raises:
-        BundleError: one is none, or is damaged.
+        BundleError: one of them is not a bundle, or is damaged.
     """
     tasks, sizes = [], []
     for bundle in bundles:
@@ -173,7 +173,7 @@ def quickest(
 ) -> list[float]:
     """The shortest time of each task, in seconds of the clock, done in turns; a first round does not count.
 
-    There are as many rounds as asked, or fewer, but five at least, where ten seconds are over.
+    ``rounds`` rounds are done, or fewer, but at least five, once ten seconds are over.
     """
     best = [float("inf")] * len(tasks)
     start = clock()

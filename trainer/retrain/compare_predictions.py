@@ -52,8 +52,8 @@ class Predictions:
         name: of the model, such as ``shop@3``.
         labels: of the model; the position is the column.
         probabilities: ``float32 (n, classes)``.
-        sure: whether it labels a photo by itself, without a person, ``(n,)``: with the thresholds of ``precision``.
-        precision: how often it is to be right where it does so; None if it promises nothing.
+        sure: whether it labels a photo without review, ``(n,)``, with the thresholds of ``precision``.
+        precision: the share of these that must be right; None if it promises nothing.
         own_sure, own_precision: the same for jobs that ask for no precision.
         footprint: the model's size and speed.
     """
@@ -93,13 +93,13 @@ def compare_predictions(
 ) -> Comparison:
     """Compare both on the photos of classes that the champion knows; on all others the challenger stands alone.
 
-    A challenger that calls a photo of a class that both know by the name of a new class is wrong, and a champion that
-    says the name of a dropped class is so, too.
+    On a photo of a class that both know, a challenger that answers with a new class is wrong, and so is a champion that
+    answers with a dropped class.
 
     Args:
         photos: the frozen test split, with their labels of today.
-        champion: none for a first model.
-        challenger: that may replace it.
+        champion: None for a first model.
+        challenger: the model that may replace it.
         classes: what became of the champion's classes.
         unread: test photos that are left out, of both.
 
@@ -181,7 +181,7 @@ def _class(chosen: Mask, champion: Mask, challenger: Mask, groups: Groups) -> Cl
 
 
 def _automation(challenger: Predictions, after: Labelled, common: Mask, groups: Groups) -> Automation | None:
-    """How much the challenger labels without a person, on some photos (of classes that both know)."""
+    """How many photos the challenger labels without review, on photos of classes that both know."""
     if not common.any():
         return None
     return Automation(
@@ -217,7 +217,7 @@ def _automatic(chosen: Mask, right: Mask, groups: Groups) -> Automatic:
 def _changes(
     photos: Sequence[AssignedPhoto], champion: Labelled, challenger: Labelled, common: Mask
 ) -> tuple[TestChange, ...]:
-    """Photos that one of both labels right, the surest errors first."""
+    """Photos that exactly one of the two labels right, the most confident errors first."""
     wrong = np.where(champion.right, challenger.confidence, champion.confidence)
     places = np.flatnonzero(common & (champion.right != challenger.right)).tolist()
     places.sort(key=lambda at: (-wrong[at], photos[at].sha256, str(photos[at].path)))

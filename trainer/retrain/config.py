@@ -49,7 +49,7 @@ def _check_zone(name: str) -> None:
 
 
 def _check_cron(text: str) -> None:
-    """Refuse fields that are not five, not as in crontab(5), or come true on no day."""
+    """Refuse a schedule that has not five fields, is not as in crontab(5), or never comes due."""
     from cronsim import CronSim, CronSimError  # few settings have a schedule
 
     try:
@@ -62,7 +62,7 @@ def _check_cron(text: str) -> None:
 
 
 def _checked_by(check: Callable[[str], object]) -> AfterValidator:
-    """A check of Hangtag's as one of pydantic's, which knows the key that it concerns."""
+    """Make a pydantic validator of one of our checks, so that the message names the key."""
 
     def checked(text: str) -> str:
         try:
@@ -154,10 +154,10 @@ class ClassMap(_Record):
     rename: Mapping[str, str] = Field(default_factory=dict)
     """Old name → new name; several old ones with the same new one are merged."""
     drop: tuple[str, ...] = ()
-    """Old names that are labelled no more."""
+    """Old names of classes that are no longer labelled."""
 
     def name_of(self, label: str) -> str:
-        """What a class is called now; one that is dropped keeps its name, so that it can be told."""
+        """What a class is called now; a dropped class keeps its name, so that it can be recognised."""
         return label if label in self.drop else self.rename.get(label, label)
 
     def check(self, champion: Sequence[str]) -> None:
@@ -168,7 +168,7 @@ class ClassMap(_Record):
         know: a class that such a typo leaves behind is refused as vanished.
 
         Raises:
-            InputError: a name is renamed twice over, or both renamed and dropped; or the champion knows neither the old
+            InputError: a name is renamed twice, or both renamed and dropped; or the champion knows neither the old
                 name of a class nor its new one.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
@@ -237,7 +237,7 @@ class MlflowSettings(_Record):
 
 
 class RetrainConfig(_Record):
-    """All that a cycle is asked; its cycles lie in ``folder``. Paths are absolute once the file is read."""
+    """The settings of a retraining; its cycles lie in ``folder``. Paths are absolute once the file is read."""
 
     name: Annotated[str, _checked_by(check_model_name)]
     data: Placed
@@ -286,7 +286,7 @@ def read_config(path: Path) -> RetrainConfig:
 
 
 def _fault(path: Path, error: ValidationError) -> str:
-    """A sentence on the first thing that is wrong; a slip in a key comes before its lack."""
+    """A sentence on the first fault; a misspelt key is named before the missing one."""
     first = min(error.errors(), key=lambda fault: fault["type"] == "missing")
     kind, place, value = first["type"], first["loc"], first["input"]
     key = ".".join(map(str, place)) or "the file"
@@ -304,7 +304,7 @@ def _fault(path: Path, error: ValidationError) -> str:
 
 
 def _instead(place: Sequence[int | str]) -> str:
-    """The nearest key of the table, or those that there are."""
+    """The most similar key of the table, or all of its keys."""
     settings: type[BaseModel] = RetrainConfig
     for part in place[:-1]:
         kind: Any = settings.model_fields[str(part)].annotation

@@ -31,22 +31,22 @@ __all__ = ["CycleOptions", "CycleView", "retrain"]
 
 
 class CycleView(Protocol):
-    """Who is told how a cycle goes."""
+    """Shows the progress of a cycle."""
 
     def note(self, line: str) -> None:
         """Something that a person should know."""
 
     def step(self, name: str, title: str) -> "AbstractContextManager[TrainingView]":
-        """A step begins; what happens in it is told to what this gives."""
+        """A step begins; returns the callback that shows its progress."""
 
 
 @dataclass(frozen=True)
 class CycleOptions:
-    """What is asked of one call.
+    """Options of one call.
 
     Attributes:
         when: ``data``: whenever there is something new; ``drift``: only if a job of the champion has drifted, too.
-        force: why a refusal is overruled, if it is.
+        force: the reason to overrule a refusal, if one is given.
         restart: whether an unfinished cycle is abandoned; one whose challenger is published ends first.
     """
 
@@ -60,8 +60,8 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
 
     Raises:
         BusyError: another process runs a cycle of this model, or has taken this one over.
-        InputError: the settings, the photos or the splits cannot be used; what cannot be learned from, and settings
-            that no training begins with, end the cycle, so that the next one looks at them again.
+        InputError: the settings, the photos or the splits cannot be used; if no training can begin with them, the cycle
+            ends, so that the next one reads them again.
         ParityError: the challenger's export disagreed with it; the cycle is over.
         StoppedError: somebody pressed Ctrl-C; the same call goes on.
     """
@@ -102,7 +102,7 @@ class _Cycle:
         return outcome
 
     def _unfinished(self) -> CycleFolder | None:
-        """The cycle to go on with."""
+        """The unfinished cycle to continue, if any."""
         folder = self._cycles.unfinished()
         if folder is None:
             return None
@@ -142,7 +142,7 @@ class _Cycle:
         return Work(folder, start, config, self._registry, self._tools, self._options.force, self._view.note)
 
     def _worked(self, work: Work) -> Outcome:
-        """All steps that are left."""
+        """Do all steps that are left."""
         for step in STEPS:
             self._held.check()
             if step.done(work):
@@ -189,7 +189,7 @@ class _Cycle:
         )
 
     def _tell_late(self) -> None:
-        """A tracking server may have been away when the last cycle ended; it is asked again as long as all is there."""
+        """Log the last cycle to MLflow if its server was away then, as long as the cycle's files are there."""
         last = next(reversed(self._cycles.finished()), None) if self._config.mlflow else None
         if last is not None and last.bundle.is_dir() and not LOG.done(work := self._work(last, self._config)):
             with self._view.step(LOG.name, LOG.title) as view:

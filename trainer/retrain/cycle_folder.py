@@ -1,4 +1,4 @@
-"""Where cycles lie: ``<folder>/000003/``, each with all that it was told and all that came of it."""
+"""The folders of cycles: ``<folder>/000003/`` holds all that a cycle was given and all that it made."""
 
 import shutil
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from models.whole_file import replace_file
 __all__ = ["COLLECTING", "CycleFolder", "CycleRecord", "CycleStart", "CycleStatus", "Cycles", "Outcome", "now_text"]
 
 COLLECTING: Final = ".collecting"
-"""Where photos are collected before it is known whether there is anything new in them."""
+"""The folder in which photos are collected before we know whether any are new."""
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -29,8 +29,8 @@ def now_text() -> str:
 class CycleStatus(StrEnum):
     """What came of a cycle.
 
-    ``failed`` is a cycle that was abandoned, by ``--restart`` or since it could come to nothing; one that another error
-    stopped has no outcome yet and goes on.
+    ``failed``: abandoned, by ``--restart`` or since it could not succeed. A cycle that another error stopped has no
+    outcome yet and goes on.
     """
 
     PROMOTED = "promoted"
@@ -56,14 +56,14 @@ class CycleRecord(BaseModel):
 
 
 class CycleStart(CycleRecord):
-    """What a cycle began with (``cycle.json``); it keeps to this even if the settings have changed.
+    """What a cycle began with (``cycle.json``); it keeps these settings even if the file has changed.
 
     Attributes:
         number: its folder's name, in six digits.
         started: in UTC.
-        why: ``data``, or ``drift`` where a job has drifted.
+        why: ``data``, or ``drift`` if a job has drifted.
         config: the settings, with absolute paths.
-        champion_version: 0 where there was no champion.
+        champion_version: 0 if there was no champion.
     """
 
     number: int
@@ -78,8 +78,8 @@ class Outcome(CycleRecord):
     """What came of a cycle (``outcome.json``).
 
     Attributes:
-        number: of the cycle; 0 where none was begun.
-        champion: that the challenger was compared with, such as ``shop@3``, or that stays where nothing was done.
+        number: of the cycle; 0 if none was begun.
+        champion: the one that the challenger was compared with, such as ``shop@3``, or that stays if nothing was done.
         challenger: such as ``shop@4``; ``version`` is its number.
         reasons: why it was refused, a sentence each; or why nothing was done. Kept of a forced promotion too.
         started, finished: in UTC.
@@ -167,7 +167,7 @@ class CycleFolder:
         self.write(self.outcome, outcome)
 
     def lighten(self) -> None:
-        """Remove photos, weights and bundle; what tells of the cycle stays, and so do its splits."""
+        """Remove photos, weights and bundle; records, report and splits stay."""
         for folder in (self.run, self.bundle, self.rows):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.dataset, self.earlier):
@@ -181,12 +181,12 @@ class Cycles:
     path: Path
 
     def all(self) -> list[CycleFolder]:
-        """In order; a folder becomes a cycle's when it has all that a cycle begins with."""
+        """All cycles, in order; a folder counts once it has all that a cycle begins with."""
         numbers = numbered((entry.name for entry in self.path.glob("[0-9]*") if entry.is_dir()), "")
         return [CycleFolder(self.path / f"{number:06d}") for number in numbers]
 
     def unfinished(self) -> CycleFolder | None:
-        """The cycle that is to go on."""
+        """The unfinished cycle, if any."""
         return next((cycle for cycle in reversed(self.all()) if not cycle.outcome.is_file()), None)
 
     def finished(self) -> list[CycleFolder]:

@@ -1,4 +1,4 @@
-"""The gate: what a challenger must keep to before it becomes the champion. Figures and limits in, sentences out."""
+"""The gate: checks that a challenger must pass to become the champion. Figures and limits in, sentences out."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ from trainer.retrain.records import Automatic, Automation, CatalogueDiff, Check,
 __all__ = ["judge", "points_between"]
 
 _COARSE_POINTS: Final = 5.0
-"""A test that finds no smaller difference than this is called a small one."""
+"""Points; a test that could not find a smaller difference than this is called small."""
 _FAMILY: Final = 0.25
-"""How many of all classes may seem to have lost something, on average, where none has: see :func:`_recall`."""
+"""How many classes may seem to have lost, on average, although none has: see :func:`_recall`."""
 _NAMED: Final = 5
 _MB: Final = 1e6
 
@@ -35,8 +35,8 @@ def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDi
 
     Args:
         settings: the limits; to loosen one never makes a check fail.
-        comparison: with the champion, or of a first model, which keeps to the absolute limits alone.
-        catalogue: what would change there, if anybody looked.
+        comparison: with the champion, or of a first model, to which only the absolute limits apply.
+        catalogue: what would change in the catalogue, if it was compared.
 
     Returns:
         A check for each thing that can be judged. Without test photos nothing passes.
@@ -47,7 +47,7 @@ def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDi
 
 
 def _test_photos(settings: GateSettings, comparison: Comparison) -> Judged:
-    """There is something to judge by, and it is the test that was frozen."""
+    """There are test photos, and they are those of the frozen test split."""
     photos, unread = comparison.all_photos, comparison.unread
     others = "1 other is" if unread == 1 else f"{unread:,} others are"
     gone = f" {others} gone, changed or unreadable by now." if unread else ""
@@ -82,7 +82,7 @@ def _accuracy(settings: GateSettings, comparison: Comparison) -> Judged | None:
 
 
 def _interval(settings: GateSettings, comparison: Comparison) -> Judged | None:
-    """The interval of the difference does not reach too far below nothing."""
+    """The interval of the difference does not reach too far below zero."""
     points, interval, limit = comparison.points, comparison.points_95, -settings.max_loss_points
     if points is None or interval is None:
         return None
@@ -147,7 +147,7 @@ def _upper_end(interval: Interval | None, wider: float) -> float:
 
 
 def _is_blind(found: ClassComparison, wider: float) -> bool:
-    """Whether not even the loss of all that the champion labels right would be beyond noise."""
+    """Whether the test is too small to see even the loss of all photos that the champion labels right."""
     if not found.photos:
         return True
     hits = round((found.champion or 0.0) * found.photos)
@@ -161,7 +161,7 @@ def _loss(name: str, found: ClassComparison) -> str:
 
 
 def _new_classes(settings: GateSettings, comparison: Comparison) -> Judged | None:
-    """Each class that the champion does not know is told well enough, and there are test photos to say so."""
+    """Each class that is new to the champion has enough recall, measured on test photos."""
     new = {name: comparison.classes[name] for name in comparison.new_classes}
     if not new:
         return None
@@ -207,7 +207,7 @@ def _min_accuracy(settings: GateSettings, comparison: Comparison) -> Judged | No
 
 
 def _no_better_than_one_word(settings: GateSettings, comparison: Comparison, low: float) -> str:
-    """A warning if always saying the commonest class of the test photos may be as accurate; else empty."""
+    """A warning if always naming the commonest class of the test photos may be as accurate; else empty."""
     photos, classes = comparison.all_photos, comparison.classes
     if not photos or not classes:
         return ""
@@ -223,7 +223,7 @@ def _no_better_than_one_word(settings: GateSettings, comparison: Comparison, low
 
 
 def _calibration(settings: GateSettings, comparison: Comparison) -> Judged | None:
-    """Confidence is about as far from the truth as it was."""
+    """The calibration error has not grown too much."""
     found = comparison.calibration
     if found is None:
         return None
@@ -240,10 +240,10 @@ def _calibration(settings: GateSettings, comparison: Comparison) -> Judged | Non
 
 
 def _coverage(settings: GateSettings, comparison: Comparison) -> Judged | None:
-    """Not many more photos than before go to people, where both promise the same, or the challenger nothing.
+    """Not many more photos go to review than before, if both promise the same, or the challenger nothing.
 
-    Who promises more sends more to people: that is told, and no refusal. Who promises nothing sends all. A first model
-    may send any share; the check is doubtful if it sends them all.
+    A model that promises more sends more to review: that is shown and not refused. One that promises nothing sends all.
+    A first model may send any share; the check is doubtful if it sends them all.
     """
     found, photos, limit = comparison.automation, comparison.photos, settings.max_coverage_loss_points
     if found is None:
@@ -389,7 +389,7 @@ def _at_least(kept: bool, limit: str) -> str:
 
 
 def _signed(points: float) -> str:
-    """With one digit, and a minus sign where it is negative; never a negative nothing."""
+    """With one digit, and a minus sign if it is negative; never ``−0.0``."""
     text = f"{points:.1f}"
     return f"−{text[1:]}" if text.startswith("-") and float(text) else text.lstrip("-")
 

@@ -6,7 +6,7 @@
 
 The highest number counts. It is free when it was given back, or when its holder is dead. On one machine that is known
 at once. A holder elsewhere counts as dead when its beat has not changed for a lease, by the clock of whoever wants the
-lock, so that no two clocks need to agree. Who wants the lock then writes the next number.
+lock, so that no two clocks need to agree. Whoever wants the lock then writes the next number.
 """
 
 import json
@@ -29,7 +29,7 @@ _BEAT_S: Final = 5.0
 _LEASE_S: Final = 30.0
 _FOLDER: Final = "cycle"
 _KEPT: Final = 8
-"""Numbers below the highest whose files stay, for people."""
+"""How many earlier numbers keep their files, for people to read."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class CycleLock:
         clock, pause: the time in seconds, and a wait of some seconds.
 
     Attributes:
-        number: of the file by which this object holds the lock; 0 before.
+        number: of the file by which this object holds the lock; 0 if it does not.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class CycleLock:
         self._seen_at = 0.0
 
     def holder(self) -> Holder | None:
-        """Who holds it now, if anybody does.
+        """The process that holds the lock now, if any.
 
         To tell that a holder on another machine is dead, keep this object for a lease and ask it again.
         """
@@ -85,10 +85,10 @@ class CycleLock:
 
     @contextmanager
     def held(self, lost: Callable[[], None] = lambda: None) -> Iterator[Self]:
-        """Hold it. A silent holder on another machine is watched for a lease first.
+        """Hold the lock for the block. A silent holder on another machine is watched for a lease first.
 
         Args:
-            lost: called, in another thread, when another process has taken the lock, having found this one silent.
+            lost: called, in another thread, if another process has taken the lock, having found this one silent.
 
         Raises:
             BusyError: a living process holds it.
@@ -106,7 +106,7 @@ class CycleLock:
                 self._storage.replace(_key(self.number, "done"), b"")
 
     def check(self) -> None:
-        """Say so when another process took the lock, having found this one silent.
+        """Raise if another process took the lock, having found this one silent.
 
         Raises:
             BusyError: it did.

@@ -16,13 +16,13 @@ from models.whole_file import replace_file
 __all__ = ["NO_FILE", "PhotoHashes"]
 
 NO_FILE: Final = ""
-"""Instead of a SHA-256, where there is no file that could be read."""
+"""Stands for the SHA-256 of a file that is missing or unreadable."""
 
 _THREADS: Final = 8
 _AT_A_TIME: Final = 512
 _TRIES: Final = 3
 _FRESH_NS: Final = 2_000_000_000
-"""A file that was written so short a time ago may be written again with the same times: FAT tells 2 s apart."""
+"""A file that was written more recently may be written again with the same times: FAT counts in steps of 2 s."""
 
 
 class PhotoHashes:
@@ -47,7 +47,7 @@ class PhotoHashes:
             self._known = {path: (stamp, sha256) for path, (stamp, sha256) in json.loads(file.read_bytes()).items()}
 
     def of(self, paths: Iterable[Path], on_photo: Callable[[int, int], None]) -> dict[Path, str]:
-        """The SHA-256 of each file, in hex; ``NO_FILE`` where there is none, or none that may be read.
+        """The SHA-256 of each file, in hex; ``NO_FILE`` if it is missing or unreadable.
 
         Args:
             paths: absolute.
@@ -87,7 +87,7 @@ class PhotoHashes:
         return found
 
     def _read(self, path: Path) -> tuple[str, str]:
-        """The stamp and the SHA-256 of a file; no stamp where it must be read again the next time."""
+        """The stamp and the SHA-256 of a file; no stamp if it must be read again the next time."""
         self.read += 1
         sha256 = NO_FILE
         with open(path, "rb", opener=_open_at_once) as file:
@@ -104,10 +104,10 @@ class PhotoHashes:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Do not wait for a pipe that nobody writes."""
+    """Open a file without waiting for a pipe that nobody writes to."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _stamp(status: os.stat_result) -> str:
-    """The inode's own time tells of files whose bytes were exchanged and whose time of writing was set back."""
+    """What shows that a file has changed; its inode's time also shows a time of writing that was set back."""
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"

@@ -1,6 +1,6 @@
-"""What the steps of a cycle hand to each other, and leave as JSON in its folder.
+"""The records that a cycle's steps hand to each other, and leave as JSON in its folder.
 
-Points are hundredths; names that end in ``_95`` are 95% intervals of what is named before.
+Points are hundredths; a field ``x_95`` is the 95% interval of the field ``x``.
 """
 
 from pydantic import Field
@@ -29,7 +29,7 @@ class Correction(CycleRecord):
     """What became of a reviewer's correction in this cycle.
 
     Attributes:
-        image: the photo's path as ``dataset.csv`` writes it, or the SHA-256 of its bytes where nobody knows a path.
+        image: the photo's path as ``dataset.csv`` writes it, or the SHA-256 of its bytes if no path is known.
         was: its label before; None for a new photo.
         outcome: ``applied``, ``added`` (a new photo), ``agrees`` (it had that label already), ``conflict`` (reviewers
             disagree; left out), ``dropped`` (the class is labelled no more) or ``not_found`` (nobody has that photo).
@@ -46,7 +46,7 @@ class Collected(CycleRecord):
     """What a cycle learns from (``collected.json``; the photos are in ``dataset.csv``).
 
     Attributes:
-        fingerprint: of all photos, labels and products; equal ones have nothing new between them.
+        fingerprint: of all photos, labels and products; if it is the same, nothing is new.
         photos: how many, by class.
         new, gone, relabeled: photos that the cycle before did not know, that are not there any more, or whose label was
             another.
@@ -98,16 +98,16 @@ class Automatic(CycleRecord):
 
 
 class Automation(CycleRecord):
-    """What both label by themselves.
+    """How many photos each model labels without review.
 
     Attributes:
-        champion_precision: how often the champion is to be right where it does so, by its own choice; None if it
-            promises nothing, and for a first model.
+        champion_precision: the precision that the champion promises by default; None if it promises nothing, and for a
+            first model.
         challenger_precision: what the champion promises, where the challenger can promise that too.
-        own_precision: what the challenger promises by its own choice, which jobs get that ask for nothing else.
-        champion, challenger, own: on photos of classes that both know; ``own`` is the challenger by its own choice.
+        own_precision: the precision that the challenger promises by default, for jobs that name none.
+        champion, challenger, own: on photos of classes that both know; ``own`` is the challenger at its own precision.
         everywhere: the challenger on all test photos, those of new classes too.
-        points: photos that the challenger labels by itself less those that the champion does.
+        points: share of photos that the challenger labels without review, less the champion's.
     """
 
     champion_precision: float | None = None
@@ -129,7 +129,7 @@ class Footprint(CycleRecord):
 
 
 class TestChange(CycleRecord):
-    """A test photo that one of both labels right and the other wrong."""
+    """A test photo that exactly one of the two models labels right."""
 
     image: str
     sha256: str
@@ -151,10 +151,10 @@ class Comparison(CycleRecord):
         challenger_all, all_photos: challenger's accuracy on all test photos, those of new classes too.
         new_classes: names that the champion does not know.
         vanished: names that the champion knows, the photos do not have, and the map does not explain.
-        automation: none without photos.
-        changes: the surest errors first; at most 200.
-        unread: test photos that nobody is judged on, since they are gone, changed or cannot be read any more; among
-            them are those that the champion was tested with and the data has not any more.
+        automation: None without photos.
+        changes: the most confident errors first; at most 200.
+        unread: test photos that count for neither model, since they are gone, changed or unreadable; they include those
+            that the champion was tested with and the data no longer has.
     """
 
     champion: str | None = None
@@ -181,11 +181,11 @@ class Comparison(CycleRecord):
 
 
 class Check(CycleRecord):
-    """One thing that the gate looks at; docs/retraining.md has all of them.
+    """One check of the gate; docs/retraining.md lists all of them.
 
     Attributes:
         sentence: what was measured and what the limit is, for people.
-        doubtful: whether a person should look though nothing is refused; the sentence says why.
+        doubtful: whether a person should look although the check passed; the sentence says why.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a cycle came to, as one page to look at, made of what its steps left in its folder."""
+"""The report of a cycle as one page, made from the files that its steps left."""
 
 import re
 from collections import Counter
@@ -46,7 +46,7 @@ _OUTCOMES: Final = {
     "added": "a new photo",
     "agrees": "had that label already",
 }
-"""What became of a correction, those that ask for a person first."""
+"""Outcomes of corrections, those that need a person first."""
 _LINKS: Final = {
     "run/report.html": "The challenger's training",
     "bundle/README.md": "The challenger's card: how it was proved, how to use it",
@@ -60,7 +60,7 @@ _LINKS: Final = {
 
 @dataclass(frozen=True)
 class CycleMaterial:
-    """What a cycle's steps have left. What they have not come to, or what is gone of an old one, is None or empty."""
+    """What a cycle's steps have left; None or empty if a step was not reached, or an old cycle's file is gone."""
 
     folder: Path
     outcome: Outcome
@@ -76,7 +76,7 @@ def write_report(folder: Path, outcome: Outcome) -> Path:
     """Write ``report.html`` into a cycle's folder, whole; one that is there is replaced.
 
     Args:
-        folder: of the cycle; photos that are named in it are opened where they are still there.
+        folder: of the cycle; its photos are shown if they are still there.
         outcome: of the cycle.
 
     Raises:
@@ -109,7 +109,7 @@ def _photos(cycle: CycleFolder) -> list[AssignedPhoto]:
 
 
 def cycle_page(material: CycleMaterial) -> str:
-    """A page with all that a cycle came to, and photos of it; less than a megabyte.
+    """The page of a cycle, with its figures and some photos; less than a megabyte.
 
     Args:
         material: of a cycle that is over; what it lacks has no section.

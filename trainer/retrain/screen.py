@@ -48,12 +48,12 @@ class CycleScreen:
         self._console = console
 
     def note(self, line: str) -> None:
-        """A line that a person should not miss."""
+        """Print a line that a person should not miss."""
         self._console.print(escape(line), style="yellow", highlight=False)
 
     @contextmanager
     def step(self, name: str, title: str) -> Iterator[TrainingScreen]:
-        """A line, and a bar below while it lasts."""
+        """Print a line for a step, with a bar below while it runs."""
         self._console.print(f"[bold]{name}[/bold]  [dim]{title}[/dim]", highlight=False)
         began = time.monotonic()
         with TrainingScreen(self._console) as screen:
@@ -62,7 +62,7 @@ class CycleScreen:
 
 
 def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> None:
-    """What came of it, why, and what to do next."""
+    """Show how a cycle ended, why, and what to do next."""
     if outcome.status is CycleStatus.NOTHING_NEW:
         console.print(f"Nothing to do: {escape('; '.join(outcome.reasons))}.", highlight=False)
         return

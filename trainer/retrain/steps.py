@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["LOG", "STEPS", "Step"]
 
 _MOST_CHAMPIONS: Final = 3
-"""Another champion may come so often while this challenger is compared."""
+"""How often the comparison is repeated because another version became champion meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _publish(work: Work, view: "TrainingView") -> None:
 
 
 def _numbers(comparison: Comparison) -> dict[str, Any]:
-    """What the registry's history tells of a comparison."""
+    """The figures of a comparison that the registry's history keeps."""
     keys = {"champion", "champion_accuracy", "challenger_accuracy", "points", "points_95", "photos", "won", "lost"}
     promised = comparison.automation.own_precision if comparison.automation else None
     return {**comparison.model_dump(mode="json", include=keys), "precision": promised}
@@ -171,7 +171,7 @@ def _report(work: Work, view: "TrainingView") -> None:
 
 
 def _log(work: Work, view: "TrainingView") -> None:
-    """A tracking server that is away keeps no champion from its place: said, and the cycle ends without it."""
+    """Log the cycle to MLflow; a server that is away is reported, and the cycle ends without it."""
     mlflow, name, folder = work.config.mlflow, work.start.name, work.folder.path
     assert mlflow is not None  # noqa: S101 - the step is done where there is none
     promoted, aliases = _outcome(work).status is CycleStatus.PROMOTED, work.registry.state(name).aliases
@@ -206,7 +206,7 @@ def _outcome(work: Work) -> Outcome:
 
 
 def _leaves(file: str) -> Callable[[Work], bool]:
-    """A step is done when what it leaves is there."""
+    """Make a step that is done when its file is there."""
     return lambda work: (work.folder.path / file).exists()
 
 

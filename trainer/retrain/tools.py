@@ -1,4 +1,4 @@
-"""What the steps of a cycle work with: the cycle itself, and functions that do the work. TensorFlow loads late."""
+"""What the steps of a cycle work with: the cycle itself, and the functions that do the work. Loads TensorFlow late."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ __all__ = ["Tools", "Work"]
 
 
 class Tools:
-    """All that a cycle has done for it: plain functions, so that a test can put others in their place."""
+    """The functions that do a cycle's work: plain ones, so that a test can pass others."""
 
     collect = staticmethod(collect)
     compare = staticmethod(compare)
@@ -112,8 +112,8 @@ class Work:
     """A cycle that is worked on, with the settings that it began with.
 
     Attributes:
-        force: why a refusal is overruled, if it is.
-        note: told what a person should know, a line each.
+        force: the reason to overrule a refusal, if one is given.
+        note: called with each remark for a person.
     """
 
     folder: CycleFolder
@@ -126,12 +126,12 @@ class Work:
 
     @property
     def cycle_id(self) -> str:
-        """As the registry's history names it."""
+        """The cycle's name in the registry's history."""
         return self.folder.path.name
 
     @property
     def version(self) -> int:
-        """The challenger's, once it is published."""
+        """The challenger's version, once it is published."""
         return int(json.loads(self.folder.published.read_bytes())["version"])
 
     @property
@@ -141,14 +141,14 @@ class Work:
 
     @property
     def compared_with(self) -> int:
-        """The champion that the comparison is with; 0 for none."""
+        """The version of the champion in the comparison; 0 if there is none."""
         champion = self.comparison.champion
         return int(champion.rpartition("@")[2]) if champion else 0
 
     def decision(self) -> Event | None:
         """The last event of the challenger in the history: this cycle's decision, or a person's promotion.
 
-        What a person has promoted and taken back is as if nobody had.
+        A person's promotion that was rolled back does not count.
         """
         version, rolled_back = self.version, False
         for event in reversed(self.registry.history(self.start.name).events()):

@@ -35,7 +35,7 @@ def train(work: Work, view: "TrainingView") -> None:
 
 
 def _request(work: Work) -> TrainRequest:
-    """The training to ask for; what the settings leave open is as the champion has it, or as the architecture does."""
+    """The training request; settings that are left open are the champion's, or the architecture's defaults."""
     asked = work.config.train
     args = _of_champion(work, "args.json")
     before = Run(args.parent).args() if args else None
@@ -68,9 +68,9 @@ def _request(work: Work) -> TrainRequest:
 
 
 def _weights_of_nobody(champion: RunArgs) -> str | None:
-    """The weights that the first champion began with, which have seen none of the photos; none if they are gone.
+    """The weights that the first champion began with, which have seen none of the photos; ``none`` if they are gone.
 
-    Folds that began with the champion's weights would know the photos that they are asked about.
+    Folds that began with the champion's weights would have seen the photos that they are judged on.
     """
     weights = champion.fold_weights or champion.weights
     there = weights in set(NamedWeights) or (Path(weights).suffix != ".keras" and Path(weights).is_file())

@@ -1,4 +1,4 @@
-"""Which due times of a model were claimed, tried and done: files beside its versions, so that Redis may forget.
+"""The due times of a model that were claimed, tried and done, as files beside its versions: Redis may lose its data.
 
 schedule/plan/000002.json               which schedule holds since when; due times before that are not asked for
 schedule/20261122T030000Z.json          claimed: the first to write it lets the cycle run
@@ -24,7 +24,7 @@ __all__ = ["FOLDER", "SKEW", "Claim", "ClaimStore", "Claims", "End", "Try"]
 FOLDER: Final = "schedule"
 _PLANS: Final = f"{FOLDER}/plan"
 SKEW: Final = timedelta(minutes=5)
-"""By how much clocks of machines may differ. What is later than this was written by a clock that was ahead."""
+"""How far clocks of machines may differ. A later time was written by a clock that was ahead."""
 
 _STAMP: Final = len("20261122T030000Z")
 _TIDIED: Final = re.compile(rf".{{{_STAMP}}}(\.try[0-9]+|\.done)?\.json")
@@ -54,11 +54,11 @@ class Claim(CycleRecord):
 
 
 class Try(CycleRecord):
-    """A worker's try to run a cycle, the first of which is 1; ``at`` is when it began.
+    """A worker's try to run a cycle, numbered from 1; ``at`` is when it began.
 
     Attributes:
-        status: what the cycle's process left with; none until it has ended, and for ever if it died.
-        reason: what it said last.
+        status: exit status of the cycle's process; None until it has ended, and for ever if its worker died.
+        reason: its last message.
     """
 
     number: int
@@ -73,7 +73,7 @@ class End(CycleRecord):
 
     Attributes:
         reason: why it failed, or was refused.
-        outcome: what the cycle itself says; None if it failed.
+        outcome: what the cycle itself reports; None if it failed.
     """
 
     slot: str
@@ -86,12 +86,12 @@ class End(CycleRecord):
 
 @dataclass(frozen=True)
 class Claims:
-    """What lies there at one moment.
+    """The claims of a model at one moment.
 
     Attributes:
         claimed: stamps, the oldest first.
         done: those of them that ended.
-        tidied: the latest one that was tidied away; empty where none was.
+        tidied: the latest stamp whose files were removed; empty if there is none.
     """
 
     claimed: tuple[str, ...]
@@ -109,11 +109,11 @@ class Claims:
         return time_of(known[-1]) if known else None
 
     def ahead(self, now: datetime) -> tuple[str, ...]:
-        """Claimed by a beat whose clock was ahead: such a due time has had its run, and those before it have not."""
+        """Stamps claimed by a beat whose clock was ahead: these have had their run, earlier due times have not."""
         return tuple(stamp for stamp in self.claimed if stamp > stamp_of(now + SKEW))
 
     def may_claim(self, stamp: str) -> bool:
-        """Whether nobody has claimed it: no claim is here, and none can have been tidied away."""
+        """Whether nobody has claimed it: it has no claim, and none can have been removed."""
         return stamp not in self.claimed and stamp > self.tidied
 
 
@@ -124,7 +124,7 @@ class ClaimStore:
         self._storage = storage
 
     def plan(self, schedule: str, now: datetime) -> datetime:
-        """Since when a schedule holds: ``now`` if it is a new one, or if a clock that was ahead wrote it down."""
+        """The time from which a schedule holds: ``now`` if it is new, or if a clock that was ahead wrote it down."""
         while True:
             last = max(numbered(self._storage.names(_PLANS), ".json"), default=0)
             if last:
@@ -136,7 +136,7 @@ class ClaimStore:
                 return plan.since
 
     def look(self) -> Claims:
-        """What lies there now."""
+        """The claims as they are now."""
         names = self._storage.names(FOLDER)
         tidied = max(_stamps(names, ".tidied.json"), default="")
         return Claims(tuple(_stamps(names, ".json")), frozenset(_stamps(names, ".done.json")), tidied)
@@ -164,7 +164,7 @@ class ClaimStore:
         return self._storage.exists(_key(stamp)) and self.end_of(stamp) is None
 
     def end(self, end: End) -> bool:
-        """Note how a due time ended; ``False`` when that is known already."""
+        """Note how a due time ended; ``False`` if that was noted already."""
         return self._storage.commit(_key(end.slot, ".done"), _bytes(end))
 
     def end_of(self, stamp: str) -> End | None:
@@ -186,11 +186,11 @@ class ClaimStore:
         self._storage.replace(_key(stamp, f".try{attempt.number}"), _bytes(attempt))
 
     def drop_try(self, stamp: str, attempt: Try) -> None:
-        """A try that was none: the worker was told to stop, or another cycle ran."""
+        """Remove a try that does not count: the worker was told to stop, or another cycle ran."""
         self._storage.delete(_key(stamp, f".try{attempt.number}"))
 
     def tidy(self, now: datetime) -> None:
-        """Remove what lies there of due times that ended long ago."""
+        """Remove the files of due times that ended long ago."""
         claims = self.look()
         old = {stamp for stamp in claims.done - set(claims.claimed[-_KEPT:]) if stamp < stamp_of(now - _KEPT_FOR)}
         if not old:

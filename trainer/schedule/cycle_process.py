@@ -29,7 +29,7 @@ class CycleEnd:
     Attributes:
         status: its exit status; negative where a signal ended it.
         outcome: what it printed as JSON, if it did.
-        message: the last that it wrote to stderr.
+        message: the end of what it wrote to stderr.
     """
 
     status: int
@@ -42,8 +42,8 @@ def run_cycle(command: Sequence[str], stops: Callable[[], bool], grace_s: float)
     """Run a command to its end; should this process die, it is killed.
 
     Args:
-        command: that prints what became of the cycle, as JSON.
-        stops: whether to stop; the command then gets SIGINT, which ``hangtag retrain`` goes on from another time.
+        command: prints the cycle's outcome as JSON.
+        stops: whether to stop; the command then gets SIGINT, after which ``hangtag retrain`` can resume.
         grace_s: seconds that it has to do so before it is killed.
     """
     launcher = [sys.executable, "-P", "-m", "trainer.schedule.cycle_process", str(os.getpid())]

@@ -1,4 +1,4 @@
-"""The times at which a schedule lets a cycle run, told in UTC whatever the schedule's zone."""
+"""Due times: when a schedule lets a cycle run, in UTC whatever the schedule's zone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Schedule:
 
 
 def schedule_of(settings: ScheduleSettings) -> Schedule:
-    """The schedule that somebody asked for."""
+    """The schedule of a config's settings."""
     zone, cron, every = ZoneInfo(settings.timezone), settings.cron, settings.every or ""
     if cron is None:
         return Schedule(f"every {every}", None, int(parse_duration(every)), zone)
@@ -73,7 +73,7 @@ def stamp_of(time: datetime) -> str:
 
 
 def time_of(stamp: str) -> datetime | None:
-    """The inverse; none for what is no stamp."""
+    """The inverse; None if the text is not a stamp."""
     try:
         time = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
     except ValueError:

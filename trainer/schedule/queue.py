@@ -1,4 +1,4 @@
-"""The queue of cycles: its messages, what Redis knows of those that wait, and the Celery app.
+"""The queue of cycles: its messages, those that wait in Redis, and the Celery app.
 
 Files beside the registry say whether a cycle has to run, so Redis may lose all of it.
 """
@@ -66,11 +66,11 @@ class CycleQueue:
         self._app = app
 
     def waiting(self) -> set[CycleMessage]:
-        """The messages that nobody took yet."""
+        """The messages that still wait."""
         return {message for text in self.state.queued(QUEUE) if (message := _parse(text))}
 
     def send(self, message: CycleMessage) -> bool:
-        """Queue it, unless somebody did so, or held it back, a moment ago; whether it was queued."""
+        """Queue a cycle, unless that was done a moment ago or it is held back; returns whether it was queued."""
         if not self.state.win(_key(message), _SENT_S, at_most=_HELD_S):
             return False
         self._app.send_task(RETRAIN_TASK, (message.config, message.slot), queue=QUEUE)

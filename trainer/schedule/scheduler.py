@@ -1,4 +1,4 @@
-"""``hangtag beat``: Celery's beat, whose scheduler keeps everything beside the registries and nothing of its own."""
+"""``hangtag beat``: Celery's beat with a scheduler whose whole state lies beside the registries."""
 
 import logging
 import os
@@ -33,8 +33,7 @@ from worker.queue.worker_state import Heartbeat
 __all__ = ["MOST_OPEN", "ModelScheduler", "WatchedConfig", "beat_until_told", "check_models_differ"]
 
 MOST_OPEN: Final = 8
-"""Due times of a model that are claimed and not done. Where cycles take longer than the time between them, those
-beyond this are skipped."""
+"""Open due times of a model: claimed and not done. If cycles take longer than their interval, others are skipped."""
 
 _LOOK_S: Final = 3.0
 """Seconds between looks at due times that are claimed and not done."""
@@ -75,17 +74,17 @@ def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    """Every write is whole or not at all, so any moment is a good one."""
+    """Exit at once: every write is whole or absent, so any moment will do."""
     raise SystemExit(0)
 
 
 class WatchedConfig:
-    """The settings of a file, read again when it changes; as long as an edit cannot be used, the earlier ones hold.
+    """The settings of a file, read again when it changes; if an edit cannot be used, the earlier ones stay in force.
 
     Attributes:
         path: absolute.
-        config: what it says.
-        schedule: when its cycle runs; none once ``[schedule]`` was taken out.
+        config: its settings.
+        schedule: when its cycle runs; None once ``[schedule]`` was removed.
 
     Raises:
         InputError: it cannot be used, or has no ``[schedule]``.
@@ -100,7 +99,7 @@ class WatchedConfig:
             raise InputError(msg)
 
     def refresh(self) -> bool:
-        """Read it again if it changed, and say in the log what became of it; whether other settings hold now."""
+        """Read the file again if it changed, and log the result; returns whether the settings have changed."""
         before, self._stamp = self._stamp, self._stat()
         if self._stamp == before:
             return False
@@ -125,7 +124,7 @@ class WatchedConfig:
 
 
 def check_models_differ(watched: Sequence[WatchedConfig]) -> None:
-    """Refuse two configs of one model: its claims lie in one place, and each would run those of the other.
+    """Refuse two configs of one model: they share its claims, and each would run those of the other.
 
     Raises:
         InputError: two name the same model of the same registry.
@@ -152,7 +151,7 @@ class _CycleScheduler(Scheduler):
         self._wrong: dict[str, str] = {}
 
     def setup_schedule(self) -> None:
-        """Nothing: what is due lies beside the registries."""
+        """Do nothing: the due times lie beside the registries."""
 
     @property
     def schedule(self) -> Mapping[str, ScheduleEntry]:
@@ -210,7 +209,8 @@ class ModelScheduler:
 
         Raises:
             OSError, HangtagError: the registry cannot be reached.
-            redis.RedisError, kombu.exceptions.OperationalError: Redis cannot; what is claimed is queued another time.
+            redis.RedisError, kombu.exceptions.OperationalError: Redis cannot be reached; a later turn queues what is
+            claimed.
         """
         if self.watched.refresh():
             self._open_storage()
@@ -223,7 +223,7 @@ class ModelScheduler:
         return (upcoming - self._clock()).total_seconds() if upcoming else float("inf")
 
     def _claim_due(self, schedule: Schedule, now: datetime) -> bool:
-        """Claim the latest due time if nobody has; whether it is claimed by now, and was not before."""
+        """Claim the latest due time unless it is claimed; returns whether it is newly claimed."""
         if self._since is None or self._since > now + SKEW:
             self._since = self._store.plan(schedule.text, now)
         due = schedule.latest(now)
@@ -257,7 +257,7 @@ class ModelScheduler:
         return True
 
     def _tell_other_config(self, claims: Claims) -> None:
-        """With two configs of one model, cycles run by either, and at the times of both."""
+        """Log that the last claim names another config: two configs of a model run cycles at the times of both."""
         if claims.claimed:
             slot, config = claims.claimed[-1], str(self.watched.path)
             other = self._store.claim_of(slot).config

@@ -32,11 +32,11 @@ __all__ = ["MOST_TRIES", "CycleTask", "check_training", "start_train_worker"]
 MOST_TRIES: Final = 3
 _RETRY_S: Final = 60
 _LEAVE_S: Final = 4.0
-"""Of a worker's grace time, what is left for files and processes to end: a second more than the worker itself takes."""
+"""Seconds of the grace time that are kept for files and processes to end: one more than the worker itself needs."""
 
 _COMMAND: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _ERROR: Final = "hangtag: "
-"""What every error begins with on stderr."""
+"""The beginning of every error on stderr."""
 
 _NEEDED: Final = ("tensorflow", "keras", "sklearn")
 _ENDS: Final = {
@@ -55,10 +55,10 @@ def start_train_worker(
         settings: say where Redis is.
         configs: it runs cycles of these only. Without any, of each config that a due time was claimed for.
         as_json: log JSON lines instead of text.
-        task: runs them. Default: ``hangtag retrain``, where what trains is installed.
+        task: runs them. Default: ``hangtag retrain``.
 
     Raises:
-        MissingExtraError: what trains is not installed.
+        MissingExtraError: the packages that train are not installed.
         InputError: a config cannot be used, or the heartbeat file.
     """
     if task is None:
@@ -76,7 +76,7 @@ def start_train_worker(
 
 
 def check_training(find: Callable[[str], object] = find_spec) -> None:
-    """Refuse to take what this machine cannot do.
+    """Refuse to start on a machine that cannot train.
 
     Raises:
         MissingExtraError: a package that training needs is not installed.
@@ -107,11 +107,11 @@ def _heart_step(heartbeat: Heartbeat) -> type[StartStopStep]:
 
 @dataclass(frozen=True)
 class CycleTask:
-    """What a train worker does with a message: it runs the cycle of a due time, if that is still to be done.
+    """A train worker's task: runs the cycle of a due time, if that is not done yet.
 
     Attributes:
         settings: say where Redis is, and how long a worker has to stop.
-        command: to which a config and options are added.
+        command: the command line, to which a config and options are added.
         configs: see :func:`start_train_worker`; absolute paths.
         retry_s: seconds before a cycle that failed is tried again.
         busy: knows whether the worker has been told to stop.
@@ -135,10 +135,10 @@ class CycleTask:
             self._later(message, self.retry_s, f"{type(error).__name__}: {error}")
 
     def _config(self, path: str) -> RetrainConfig:
-        """Settings that a message names.
+        """The config that a message names.
 
         Raises:
-            InputError: they are not of this worker, or cannot be used.
+            InputError: the worker was not started with them, or they cannot be used.
         """
         if self.configs and path not in self.configs:
             ours = " or ".join(self.configs)
@@ -192,7 +192,7 @@ class CycleTask:
         log_event("cycle_done", config=message.config, slot=message.slot, status=status, tries=tries)
 
     def _unfinished(self, store: ClaimStore, message: CycleMessage, tries: list[Try], end: CycleEnd) -> None:
-        """Note a try that came to nothing."""
+        """Note a try that ended without a result."""
         error = _last_error(end.message)
         if end.stopped or end.status in {ExitCode.BUSY, ExitCode.INTERRUPTED}:
             store.drop_try(message.slot, tries[-1])
@@ -213,7 +213,7 @@ class CycleTask:
         log_event("slot_failed", logging.ERROR, config=config, slot=slot, tries=len(tries), reason=reason)
 
     def _later(self, message: CycleMessage, seconds: int, why: str) -> None:
-        """Leave it to a beat to queue it again, after ``seconds`` or more if Redis remembers that."""
+        """Let a beat queue it again, after ``seconds`` at the earliest unless Redis loses that."""
         log_event("cycle_later", logging.WARNING, config=message.config, slot=message.slot, after_s=seconds, reason=why)
         client = connect(self.settings)
         try:

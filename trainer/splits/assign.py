@@ -16,7 +16,7 @@ from trainer.splits.set_aside import drop_training_twins, keep_trained
 __all__ = ["assign_splits", "share_out"]
 
 HELD_OUT: Final = 10
-"""One in so many photos of a class goes to validation, and to test."""
+"""One in this many photos of a class goes to validation, and one to test."""
 
 
 def assign_splits(
@@ -24,10 +24,10 @@ def assign_splits(
 ) -> Assignment:
     """Give every photo a split.
 
-    A split that the person or an earlier training has decided on stays. A new photo goes where its group is, and is
-    set aside where that would be two splits. The groups that are left are shared out 80/10/10, stratified by class. A
-    person who gave no validation or no test split gets one cut from training, unless an earlier training has done so;
-    photos that are left open are for training then, or for such a split.
+    A split that the person or an earlier training has decided on stays. A new photo goes where its group is, and is set
+    aside if that would be two splits. The groups that are left are shared out 80/10/10, stratified by class. A person
+    who gave no validation or no test split gets one cut from training, unless an earlier training has done so; photos
+    that are left open are for training then, or for such a split.
 
     Args:
         applicants: photos, and those that only an earlier training knew.
@@ -66,7 +66,7 @@ def _is_extended(applicants: Sequence[Applicant]) -> bool:
 
 
 def _assigned(applicants: Sequence[Applicant], groups: Mapping[int, int], seed: int) -> dict[int, AssignedPhoto]:
-    """The photo of each place that has a group, with its split and the name of its group."""
+    """The photos that have a group, each with its split and the name of its group."""
     members: defaultdict[int, list[int]] = defaultdict(list)
     for place, group in groups.items():
         members[group].append(place)
@@ -87,7 +87,7 @@ def _name(members: Sequence[Applicant]) -> str:
 def _splits(
     applicants: Sequence[Applicant], members: Mapping[int, Sequence[int]], names: Mapping[int, str], seed: int
 ) -> dict[int, Split]:
-    """The split of each place: its own, its group's, or a new one."""
+    """Each photo's split: its own, its group's, or a new one."""
     given = {applicant.split for applicant in applicants} - {None}
     cuts = bool(given) and not _is_extended(applicants)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in given)]
@@ -125,7 +125,7 @@ def share_out(
 ) -> list[Split]:
     """Give each group of a class a split: in the order of ``sizes``, the one that lacks most photos of the class.
 
-    A group goes to validation or test only where that brings the class nearer to its tenth. A class of two groups has
+    A group goes to validation or test only if that brings the class nearer to its tenth. A class of two groups has
     one held out, a class of three has one in each split. Some photos of the class have their place already, in
     ``placed_groups`` groups; open are training, and the splits that it may share with.
     """

@@ -1,4 +1,4 @@
-"""Which photo is for training, for validation and for test, and the file that keeps it from training to training."""
+"""The records of photos with their splits, and ``splits.csv``, which keeps them from one training to the next."""
 
 import csv
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ class Applicant:
     Attributes:
         label: its class, as of today.
         product: as the person named it, today or before.
-        split: given by the person or by an earlier training; none where it is still to be decided.
-        group: its name in an earlier training, which has decided on the split then; none for a new photo.
+        split: given by the person or by an earlier training; None if it is still to be decided.
+        group: its group's name in an earlier training, which decided its split; None for a new photo.
         present: false for a photo of an earlier training that the data lack now.
-        earlier_label: its class in that training; none for a new photo.
+        earlier_label: its class in that training; None for a new photo.
         open: whether the person leaves its split to Hangtag, though others have one.
     """
 
@@ -74,7 +74,7 @@ class AssignedPhoto:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Photos with their splits, those that are not present, too; those set aside; and notes for people, a line each."""
+    """Photos with their splits, absent ones included; those set aside; and notes for people, a line each."""
 
     photos: list[AssignedPhoto]
     set_aside: list[Exclusion]

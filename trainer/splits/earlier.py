@@ -1,4 +1,4 @@
-"""Which photos an earlier training has seen already: they keep their splits."""
+"""Finds the photos that an earlier training has seen: they keep their splits."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -17,9 +17,9 @@ def match_earlier(
     """Find each photo in an earlier training, by its content or else by its path.
 
     A photo with the content of an earlier one is that one, renamed perhaps; one at the path of an earlier one whose
-    content is nowhere any more is that one, saved anew. Both keep split and group under today's label. Of several
-    earlier ones with its content, and none at its path, a photo is one of those that least is learned from. A copy
-    beside an earlier photo is new, and bound to it by its content alone.
+    content is nowhere any more is that one, saved anew. Both keep split and group under today's label. If several
+    earlier photos have its content, and none its path, it counts as one of those in the split that is learned from
+    least. A copy beside an earlier photo is new, and bound to it by its content alone.
 
     Returns:
         The photos in their order, then the earlier ones that are not among them.
@@ -61,7 +61,7 @@ def _matched(
 ) -> list[int | None]:
     """Each photo's row of the earlier training; a row belongs to one photo at most.
 
-    ``least`` has, for each content, a row of it in the split that least is learned from.
+    ``least`` has, for each content, a row of it in the split that is learned from least.
     """
     found: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))
@@ -69,7 +69,7 @@ def _matched(
     offered = {row: earlier[row] for row in order}
 
     def claim(key: Callable[[Applicant | AssignedPhoto], Hashable]) -> None:
-        """Match what is left on both sides and has equal keys, in order; what has none waits."""
+        """Match the photos left on both sides that have equal keys, in order; the others are left for the next key."""
         rows: defaultdict[Hashable, deque[int]] = defaultdict(deque)
         for row, old in offered.items():
             rows[key(old)].append(row)

@@ -20,7 +20,7 @@ Bridges = dict[int, tuple[int, int]]
 
 
 def group_name(sha256: str) -> str:
-    """What a new group is called whose smallest SHA-256 is this."""
+    """The name of a new group, from its smallest SHA-256."""
     return sha256[:_NAME_DIGITS]
 
 
@@ -29,8 +29,8 @@ def group_photos(applicants: Sequence[Applicant], links: Sequence[tuple[int, int
 
     Photos whose splits are decided are joined as they are, even across splits. Undecided photos that show the same
     picture share a fate: one after the other, in the order of their smallest SHA-256, such a set of photos joins all
-    that it is bound to, or is set aside where that lies in more than one split. Links are places of two applicants that
-    show the same picture.
+    photos that it is linked to, or is set aside if these lie in more than one split. Links are places of two applicants
+    that show the same picture.
 
     Returns:
         Place → number of its group; a group in which splits are decided has undecided photos only if it lies in one

@@ -1,4 +1,4 @@
-"""From labelled photos to pixels with splits; what cannot be used is set aside, with the reason."""
+"""Turns labelled photos into pixels with splits; photos that cannot be used are set aside, with the reason."""
 
 import csv
 import itertools
@@ -46,7 +46,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What training needs of the data; ``notes`` are what a person should know, a line each.
+    """The data as training needs it; ``notes`` are remarks for a person, a line each.
 
     ``photos`` have their splits; also those of an earlier training that this one does not use.
     """
@@ -64,7 +64,7 @@ class Prepared:
 def prepare(
     dataset: Dataset, pixels: PixelStore, statistics: StatisticsStore, options: SplitOptions, advance: Advance
 ) -> Prepared:
-    """Look at the photos, decode them, set aside what cannot be learned from, and give every other photo a split.
+    """Check and decode the photos, set aside those that cannot be learned from, and give every other photo a split.
 
     Raises:
         DataError: too little is left to learn from, or the data do not fit the earlier splits.
@@ -100,7 +100,7 @@ def prepare(
 
 @contextmanager
 def _naming(unusable: Sequence[Exclusion]) -> Iterator[None]:
-    """Where too little is left, the files that cannot be used are part of the reason."""
+    """Add the files that cannot be used to the error if too few photos are left."""
     try:
         yield
     except DataError as error:
@@ -115,10 +115,10 @@ def _naming(unusable: Sequence[Exclusion]) -> Iterator[None]:
 def _relate(
     applicants: Sequence[Applicant], statistics: StatisticsStore, advance: Advance
 ) -> tuple[list[Applicant], Relations]:
-    """How the photos relate to each other, and to those of earlier that this machine's cache knows.
+    """How the photos relate to each other, and to earlier ones that this machine's cache knows.
 
     Returns:
-        The applicants that the places of the relations mean first, then the others.
+        The applicants: first those whose places the relations use, then the others.
     """
     known: list[Applicant] = []
     unknown: list[Applicant] = []
@@ -135,7 +135,7 @@ def _without(
 ) -> tuple[list[Applicant], list[tuple[int, int]]]:
     """The applicants that are left, and links between those that show the same picture.
 
-    One with a split of earlier keeps it, absent. The first applicants have the pictures of these numbers.
+    A photo with an earlier split keeps it, as absent. ``pictures`` numbers the pictures of the first applicants.
     """
     left = [place for place, one in enumerate(applicants) if place not in excluded or one.fixed]
     remaining = [replace(applicants[p], present=applicants[p].present and p not in excluded) for p in left]
@@ -224,7 +224,7 @@ def _notes(
     used: Sequence[AssignedPhoto],
     shortcuts: Sequence[Guess],
 ) -> Iterator[str]:
-    """What a person should know of the data before it is learned from, a line each.
+    """Remarks on the data for a person, a line each.
 
     ``disputed`` photos under two labels were not set aside; ``applicants`` are those that could be read, and those of
     an earlier training.
@@ -255,7 +255,7 @@ def _notes(
 
 
 def _notes_on_earlier(applicants: Sequence[Applicant]) -> Iterator[str]:
-    """How many photos an earlier training knew; those that are gone keep their splits, and test nothing."""
+    """Notes on an earlier training: corrected labels, photos that stay in their splits, photos that are gone."""
     corrected = [applicant for applicant in applicants if applicant.present and applicant.relabeled]
     if corrected:
         tested = sum(applicant.split is Split.TEST for applicant in corrected)

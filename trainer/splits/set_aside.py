@@ -1,4 +1,4 @@
-"""Photos that are set aside: what teaches nothing but errors, twins that leak, classes without training photos."""
+"""Chooses the photos to set aside: those that would teach errors, leaking twins, classes without training photos."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
@@ -14,14 +14,14 @@ from trainer.splits.assigned import Applicant, AssignedPhoto, Assignment
 __all__ = ["count_leaks", "drop_training_twins", "find_unlearnable", "keep_trained"]
 
 LISTED: Final = 3
-"""More classes than these share a note."""
+"""More classes than this share one note."""
 
 
 def find_unlearnable(applicants: Sequence[Applicant], relations: Relations) -> tuple[dict[int, Exclusion], int]:
     """Find placeholders, and pictures under two labels, among photos, those of an earlier training too.
 
-    A picture under two labels goes altogether while its split is still to be decided. Where some of its photos have a
-    split, and agree, the others go; where those disagree, the training photos go.
+    A picture under two labels goes altogether while its split is undecided. If some of its photos have a split and
+    agree, the others go; if those disagree, the training photos go.
 
     Returns:
         Place → why it must not be learned from; and how many photos under two labels stay, since they are in validation
@@ -69,7 +69,7 @@ def _disagree(applicants: Sequence[Applicant], places: Collection[int]) -> bool:
 
 
 def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
-    """How many photos of each split are of a group that more is learned from."""
+    """How many photos of each split have a twin in a split that is learned from more."""
     ranks: dict[str, int] = {}
     used = [photo for photo in photos if photo.present]
     for photo in used:
