@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from models.terminal import FIRST_RATE_S
 from worker.finish import begun_at
 from worker.job import Job
 from worker.receipt import finished_receipt
-from worker.results import PartWork, Status, latest_parts, part_key, read_work
+from worker.results import Status, latest_parts, part_key, read_work
 
 __all__ = ["JobProgress", "JobState", "ProgressReader"]
 
 _RECENT_S: Final = 60.0
 _AT_ONCE: Final = 16
+_BLOCK: Final = 1024
 
 
 class JobState(StrEnum):
@@ -56,12 +56,20 @@ class JobProgress:
         return (self.rows - self.done) / self.recent_rate if self.recent_rate and self.done < self.rows else None
 
 
+class _Part(NamedTuple):
+    """What is kept of a part: a job has up to 100,000."""
+
+    failed: int
+    deaths: int
+    seconds: float
+
+
 class ProgressReader:
     """Reads a job's progress again and again; each part is opened once."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._works: dict[str, PartWork] = {}
+        self._parts: dict[str, _Part] = {}
 
     def read(self) -> JobProgress:
         """How far the job is now."""
@@ -73,14 +81,14 @@ class ProgressReader:
         written = {entry.name: entry.modified for entry in job.storage.entries("parts")}
         latest = latest_parts(written)
         keys = {chunk: part_key(chunk, retry) for chunk, retry in latest.items()}
-        self._open([key for key in keys.values() if key not in self._works])
-        works = [self._works[key] for key in keys.values()]
+        self._open([key for key in keys.values() if key not in self._parts])
+        parts = [self._parts[key] for key in keys.values()]
         retry = job.retry()
         missing = job.missing_from(latest, retry)
         moments = {chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()}
         recent = self._recent(moments)
         first = min((chunk for chunk in keys if latest[chunk] == retry.number), key=moments.__getitem__, default=None)
-        begun = None if first is None else begun_at(job, retry, moments[first], self._works[keys[first]].seconds)
+        begun = None if first is None else begun_at(job, retry, moments[first], self._parts[keys[first]].seconds)
         state = JobState.RUNNING if recent else JobState.WAITING
         if job.cancelled:
             state, recent = JobState.CANCELLED, 0.0
@@ -90,13 +98,19 @@ class ProgressReader:
         rated = float(done)  # rows that are done of the job, or of its latest retry
         if retry.chunks:
             rated = retry.rows * len(retry.chunks.difference(missing)) / len(retry.chunks)
-        failed, deaths = sum(work.failed for work in works), sum(work.deaths for work in works)
+        failed, deaths = sum(part.failed for part in parts), sum(part.deaths for part in parts)
         rate = _rate(rated, begun) if begun and recent else 0.0
         return JobProgress(state, job.spec.rows, done, failed, deaths, rate, recent)
 
     def _open(self, keys: Sequence[str]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            self._works |= zip(keys, threads.map(partial(read_work, self._job.storage), keys), strict=True)
+            for start in range(0, len(keys), _BLOCK):
+                block = keys[start : start + _BLOCK]
+                self._parts |= zip(block, threads.map(self._part, block), strict=True)
+
+    def _part(self, key: str) -> _Part:
+        work = read_work(self._job.storage, key)
+        return _Part(work.failed, work.deaths, work.seconds)
 
     def _recent(self, written: dict[int, float]) -> float:
         """Rows a second in the parts of the last minute, or since the first of them."""

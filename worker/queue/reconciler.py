@@ -9,12 +9,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Generic, TypeVar
 
-from models.errors import HangtagError
 from worker.events import log_event
 from worker.job import Job
 from worker.jobs import Jobs
 from worker.queue.messages import FINISH, QUEUES, parse_message
-from worker.queue.redis_state import RedisState
+from worker.queue.redis_state import RedisError, RedisState
 from worker.results import part_key
 
 __all__ = ["JobLooks", "Reconciler"]
@@ -51,6 +50,10 @@ class JobLooks(Generic[T]):
     def forget(self, name: str) -> None:
         """Look at a job the next time, however short ago that was done."""
         self._seen.pop(name, None)
+
+    def rest(self, name: str) -> None:
+        """Leave a job alone for ``rest_s``, as one of which nothing was seen."""
+        self._seen[name] = (None, time.monotonic() + self._rest_s)
 
     def around(self, names: Sequence[str], within_s: float) -> dict[str, T]:
         """Look at those jobs where that is due, the longest ago first, until the time is up; forget all others."""
@@ -95,7 +98,7 @@ class Reconciler:
         waiting = self._waiting_chunks()
         window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(worker.slots for worker in self._redis.workers()))
         looks = self._looks.around(names, TICK_S)
-        return sum(self._top_up(name, job, missing, window, waiting[name]) for name, (job, missing) in looks.items())
+        return sum(self._look_after(name, *look, window, waiting[name]) for name, look in looks.items())
 
     def _waiting_chunks(self) -> dict[str, set[int]]:
         """Job → numbers of its chunks that wait in a queue."""
@@ -110,9 +113,19 @@ class Reconciler:
         try:
             job = self._jobs.unfinished(name)
             return (job, job.missing_chunks()) if job else None
-        except (HangtagError, OSError, ValueError) as error:
-            log_event("job_unusable", job=name, error=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others go on
+            _log_unusable(name, error)
             return None
+
+    def _look_after(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int]) -> int:
+        try:
+            return self._top_up(name, job, missing, window, waiting)
+        except RedisError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others go on
+            _log_unusable(name, error)
+            self._looks.rest(name)
+            return 0
 
     def _top_up(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int]) -> int:
         failures = self._redis.failures(name)
@@ -151,3 +164,7 @@ class Reconciler:
             return 0
         self._redis.send(name, chunk, job.spec.priority)
         return 1
+
+
+def _log_unusable(name: str, error: Exception) -> None:
+    log_event("job_unusable", job=name, error=f"{type(error).__name__}: {error}")

@@ -64,14 +64,14 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
         JobError: the folder of jobs cannot be used.
         InputError: the heartbeat file or the port for metrics cannot.
     """
-    prepare_worker(as_json=as_json)
-    jobs = Jobs(open_storage(settings.jobs))
-    _check_jobs(jobs)
     Heartbeat(settings.heartbeat).check()
     if settings.metrics_port is not None:
         from worker.queue.exposition import check_port
 
         check_port(settings.metrics_host, settings.metrics_port)
+    prepare_worker(as_json=as_json)
+    jobs = Jobs(open_storage(settings.jobs))
+    _check_jobs(jobs)
     log_event("worker_starts", redis=settings.redis_name, jobs=jobs.place, slots=concurrency)
     return run_worker(make_app(settings), concurrency)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from models.errors import HangtagError, InputError
+from models.errors import HangtagError, InputError, JobError
 from worker.jobs import Jobs
 from worker.queue.inbox.files import Found
 from worker.queue.inbox.request import InboxRequest, check_options, make_job
@@ -85,8 +85,17 @@ class Catalogues:
         """Names of the jobs of all that a file has held, the latest first."""
         key, watched = self._key(file), self._jobs.watched
         names = [name for name in watched.names(key) if name.endswith(_TAKEN) and not name.endswith(_REFUSED)]
-        marks = [json.loads(watched.read(f"{key}/{name}")) for name in names]
-        return [mark["job"] for mark in sorted(marks, key=lambda mark: str(mark["at"]), reverse=True)]
+        return [job for _, job in sorted((self._read(f"{key}/{name}") for name in names), reverse=True)]
+
+    def _read(self, key: str) -> tuple[str, str]:
+        """When a job was made of a file, and the job's name."""
+        watched = self._jobs.watched
+        try:
+            mark = json.loads(watched.read(key))
+            return str(mark["at"]), str(mark["job"])
+        except (ValueError, TypeError, LookupError) as error:
+            msg = f'Expected "job" and "at" in {watched.place}/{key}, it is damaged; bring back a copy or delete it.'
+            raise JobError(msg) from error
 
     def _key(self, file: Found) -> str:
         return f"files/{_digest(str(self._request.folder), file.path)[:_DIGITS]}"

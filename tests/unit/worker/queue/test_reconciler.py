@@ -1,5 +1,7 @@
 """Against a real Redis; what is proved of waiting messages, with Celery's own messages in it."""
 
+import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -239,6 +241,37 @@ def test_a_damaged_job_does_not_stop_the_others(jobs, reconciler, sent, paper_jo
     paper_job(2, name="b")
     reconciler.tick()
     assert sent.numbers("b") == [0, 1]
+
+
+@pytest.mark.parametrize("error", [KeyError("unforeseen"), PermissionError("photos")])
+def test_an_error_with_one_job_does_not_stop_the_others(jobs, client, paper_job, caplog, error) -> None:
+    caplog.set_level(logging.INFO, "hangtag")
+
+    class Failing(Recorder):
+        def leased(self, job: str, chunks: Sequence[int]) -> set[int]:
+            if job == "a":
+                raise error
+            return super().leased(job, chunks)
+
+    for name in ("a", "b"):
+        paper_job(2, name=name)
+    failing = Failing(client)
+    reconciler = Reconciler(jobs, failing)
+    for _ in range(2):
+        reconciler.tick()
+        a_moment_later(client)
+    assert failing.sent == [("b", 0), ("b", 1)] * 2
+    assert [record.fields["job"] for record in caplog.records] == ["a"], "it rests"
+
+
+def test_a_redis_that_is_away_in_the_middle_of_a_tick_is_told(jobs, client, paper_job) -> None:
+    class Away(Recorder):
+        def leased(self, job: str, chunks: Sequence[int]) -> set[int]:
+            raise redis.ConnectionError
+
+    paper_job(2)
+    with pytest.raises(redis.ConnectionError):
+        Reconciler(jobs, Away(client)).tick()
 
 
 def next_retry(client: redis.Redis) -> None:

@@ -1,5 +1,7 @@
-"""Celery's main process is told that a process of its has died; a message that it might have had from Redis."""
+"""What is refused at the start; Celery's main process is told that a process of its has died."""
 
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,11 +9,29 @@ from billiard.einfo import ExceptionInfo
 from billiard.exceptions import WorkerLostError
 from kombu.asynchronous import Hub, set_event_loop
 
+from models.errors import InputError
 from worker.queue.app import make_app
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK
 from worker.queue.metrics import DIED
 from worker.queue.settings import QueueSettings
-from worker.queue.start_worker import LoggedRequest
+from worker.queue.start_worker import LoggedRequest, start_worker
+
+
+def refused_at_the_start(**asked: object) -> str:
+    """The folder of jobs cannot be used either, so that no worker starts here whatever is not refused."""
+    with pytest.raises(InputError) as refusal:
+        start_worker(QueueSettings(jobs="/dev/null/jobs", **asked), 1, as_json=False)
+    return str(refusal.value)
+
+
+def test_a_heartbeat_file_that_cannot_be_touched_is_refused_at_the_start(tmp_path: Path) -> None:
+    assert "choose another" in refused_at_the_start(heartbeat=tmp_path / "nowhere" / "heartbeat")
+
+
+def test_a_port_for_metrics_that_somebody_has_is_refused_at_the_start() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        said = refused_at_the_start(metrics_host="127.0.0.1", metrics_port=taken.getsockname()[1])
+    assert "choose another --metrics-port" in said
 
 
 class Message:

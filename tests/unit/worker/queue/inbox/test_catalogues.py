@@ -1,6 +1,8 @@
 import hashlib
 import json
 
+import pytest
+
 from worker.finish import finish_job
 from worker.jobs import Jobs, check_name
 from worker.queue.inbox.catalogues import last_finished
@@ -65,3 +67,21 @@ def test_last_is_the_last_finished_job_of_the_same_file(place: Watched, commit_p
                 finish_job(job)
     carried = [last.jobs.find(name).storage.exists("previous.sqlite") for _, name in last.heard.new]
     assert carried == [False, False, True, True, True, True]
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"job": "nightly"}', "\udcff"])
+def test_a_mark_that_is_damaged_is_named_and_refuses_no_file(place: Watched, damaged: str) -> None:
+    last = place.each(previous="last")
+    inbox = last.inbox()
+    last.list("nightly.csv", "0.jpg")
+    last.settle(inbox)
+    (mark,) = (last.root / "jobs" / "_watched").rglob("*.json")
+    mark.write_text(damaged, errors="surrogateescape")
+    last.list("nightly.csv", "1.jpg")
+    last.settle(inbox)
+    ((what, reason),) = last.heard.troubles
+    assert (what, len(last.heard.refusals)) == ("nightly.csv", 0)
+    assert str(mark) in reason
+    mark.unlink()
+    last.settle(inbox)
+    assert len(last.heard.new) == 2
