@@ -31,6 +31,8 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "jobs": "worker",
         "beat": "trainer",
         "models": "worker",
+        "web": "web",
+        "review": "web",
     }
 )
 """Command → the room that owns it, so that a command imports no other room's options."""

@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["ROOMS", "check_layout", "find_misplaced"]
 
-ROOMS: Final = ("models", "trainer", "exporter", "worker")
+ROOMS: Final = ("models", "trainer", "exporter", "worker", "web")
 """Those that have commands."""
 _ALL: Final = (*ROOMS, "pages")
 

@@ -13,7 +13,7 @@ from pages.text import between, duration, isolated, percent, rounded, share, tar
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render"]
+__all__ = ["render", "style_sheet"]
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -28,6 +28,11 @@ def render(template: str, **values: object) -> str:
         values: what the template names.
     """
     return _environment().get_template(template).render(values)
+
+
+def style_sheet() -> str:
+    """The style of every page, which each whole page holds."""
+    return (_TEMPLATES / "style.css").read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=1)

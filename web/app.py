@@ -1,0 +1,45 @@
+"""The application: routes, what they share, and what stands before them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from web.problems import add_problem_handlers
+from web.routes import health, home, login
+from web.security import Gate
+from web.settings import WebSettings
+from web.state import make_state
+
+__all__ = ["create_app"]
+
+_STATIC = Path(__file__).parent / "static"
+
+
+def create_app(settings: WebSettings) -> FastAPI:
+    """The application of one server."""
+    state = make_state(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+
+    app = FastAPI(
+        title="Hangtag",
+        version=version("hangtag"),
+        summary="Label product photos, and know which labels you can trust.",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        root_path=settings.root_path,
+    )
+    app.state.hangtag = state
+    add_problem_handlers(app)
+    for routes in (home, login, health):
+        app.include_router(routes.router)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(Gate, settings=settings, sessions=state.sessions)
+    return app

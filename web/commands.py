@@ -1,0 +1,173 @@
+"""``hangtag web`` and ``hangtag review``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from models.options import RegistryOption
+from models.reference import DEFAULT_REGISTRY
+
+if TYPE_CHECKING:
+    from web.settings import WebSettings
+
+__all__ = ["register"]
+
+HostOption = Annotated[
+    str, typer.Option(help="The address to listen at. Any but a loopback address needs --token-file.")
+]
+PortOption = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")]
+JobsOption = Annotated[
+    str | None,
+    typer.Option(help="The folder of jobs, or an s3:// URL. Default: HANGTAG_JOBS, or jobs.", show_default=False),
+]
+RedisOption = Annotated[
+    str | None,
+    typer.Option(
+        "--redis",
+        metavar="URL",
+        help="Where jobs are queued. Default: HANGTAG_REDIS_URL; without either, jobs run on this machine.",
+        show_default=False,
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="The model to try. Default: the champion of the registry's only model.",
+        show_default=False,
+    ),
+]
+CorrectionsOption = Annotated[
+    Path, typer.Option(metavar="FILE", help="Where the reviewers' answers are kept: what hangtag retrain reads.")
+]
+TokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="A file with the token that browsers and programs must show.", show_default=False
+    ),
+]
+NameOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name", metavar="HOST", help="A host name that people open it by. May be given again.", show_default=False
+    ),
+]
+RootPathOption = Annotated[
+    str, typer.Option(metavar="PATH", help="What a proxy puts before every path, such as /hangtag.", show_default=False)
+]
+OpenOption = Annotated[bool, typer.Option("--open/--no-open", help="Open it in this machine's browser.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands to the one command line."""
+    app.command("web")(web_command)
+    app.command("review")(review_command)
+
+
+def web_command(
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[RESULT]...", help="Results of hangtag label whose jobs to show too.", show_default=False
+        ),
+    ] = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8800,
+    jobs: JobsOption = None,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    redis: RedisOption = None,
+    model: ModelOption = None,
+    corrections: CorrectionsOption = Path("corrections.csv"),
+    token_file: TokenOption = None,
+    name: NameOption = None,
+    root_path: RootPathOption = "",
+    browser: OpenOption = False,
+) -> None:
+    """Serve the page: try a model, watch jobs, review doubtful rows.
+
+    Nobody logs in on this machine itself. Under another address a token is needed.
+
+    Examples:
+
+      hangtag web
+
+      hangtag web labels.parquet --model bundles/shop
+
+      hangtag web --host 0.0.0.0 --token-file token.txt --name shop.example --redis redis://queue/0 --jobs /mnt/jobs
+    """
+    from web.serve import open_results, serve
+
+    settings = _settings(
+        host, port, jobs, registry, redis, model, corrections, token_file, name, root_path, open_results(results or [])
+    )
+    serve(settings, "/" if browser else None)
+
+
+def review_command(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A result of hangtag label, or the name of a queued job.")],
+    audit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Review N labeled rows drawn at random instead: it measures the promised precision.",
+            show_default=False,
+        ),
+    ] = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8800,
+    jobs: JobsOption = None,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    redis: RedisOption = None,
+    corrections: CorrectionsOption = Path("corrections.csv"),
+    token_file: TokenOption = None,
+    browser: OpenOption = True,
+) -> None:
+    """Open a job's doubtful rows in the browser; start the server if it does not run.
+
+    Examples:
+
+      hangtag review labels.parquet
+
+      hangtag review spring --jobs /mnt/jobs
+
+      hangtag review labels.parquet --audit 300
+    """
+    from web.serve import open_review
+
+    results = (Path(job),) if Path(job).exists() else ()
+    settings = _settings(host, port, jobs, registry, redis, None, corrections, token_file, None, "", results)
+    open_review(settings, job, audit, browser=browser)
+
+
+def _settings(
+    host: str,
+    port: int,
+    jobs: str | None,
+    registry: str,
+    redis: str | None,
+    model: str | None,
+    corrections: Path,
+    token_file: Path | None,
+    names: list[str] | None,
+    root_path: str,
+    results: tuple[Path, ...],
+) -> "WebSettings":
+    import os
+
+    from web.settings import WebSettings, read_token
+
+    return WebSettings(
+        host=host,
+        port=port,
+        jobs=jobs or os.environ.get("HANGTAG_JOBS") or "jobs",
+        registry=registry,
+        redis_url=redis or os.environ.get("HANGTAG_REDIS_URL"),
+        results=results,
+        model=model,
+        corrections=corrections,
+        token=read_token(token_file) if token_file else None,
+        names=tuple(names or ()),
+        root_path=root_path.rstrip("/"),
+    )

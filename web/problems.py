@@ -1,0 +1,73 @@
+"""Errors as browsers and programs get them: a page, or a problem document (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from models.errors import BusyError, HangtagError, InputError
+from web.views import page
+
+__all__ = ["Problem", "add_problem_handlers", "problem_response"]
+
+API = "/v1/"
+
+
+class Problem(Exception):
+    """An answer that is an error.
+
+    Args:
+        status: of HTTP.
+        detail: what was expected, what came, and what to do.
+        headers: of the answer, such as ``Retry-After``.
+        more: further members of the document.
+    """
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None, **more: object) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers, self.more = status, detail, headers or {}, more
+
+
+def problem_response(status: int, detail: str, headers: dict[str, str] | None = None, **more: object) -> JSONResponse:
+    """The document of RFC 9457."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Let every error that is raised on purpose be told, and no other."""
+
+    @app.exception_handler(Problem)
+    def _problem(request: Request, error: Problem) -> Response:
+        return _answer(request, error.status, error.detail, error.headers, error.more)
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> Response:
+        return _answer(request, error.status_code, str(error.detail), dict(error.headers or {}), {})
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(request: Request, error: RequestValidationError) -> Response:
+        wrong = [{"where": list(item["loc"]), "what": item["msg"]} for item in error.errors()]
+        said = "; ".join(f"{'.'.join(map(str, item['where']))}: {item['what']}" for item in wrong)
+        return _answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, said, {}, {"errors": jsonable_encoder(wrong)})
+
+    @app.exception_handler(HangtagError)
+    def _hangtag(request: Request, error: HangtagError) -> Response:
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        if isinstance(error, BusyError):
+            status = HTTPStatus.CONFLICT
+        elif isinstance(error, InputError):
+            status = HTTPStatus.BAD_REQUEST
+        return _answer(request, status, str(error), {}, {})
+
+
+def _answer(request: Request, status: int, detail: str, headers: dict[str, str], more: dict[str, Any]) -> Response:
+    wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(API)
+    if not wants_page or "hx-request" in request.headers:
+        return problem_response(status, detail, headers, **more)
+    html = page(request, "web/problem.html", status=status, title=HTTPStatus(status).phrase, detail=detail)
+    return HTMLResponse(html, status, headers)

@@ -1,0 +1,22 @@
+"""The first page, and the style of all."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from pages.render import style_sheet
+
+__all__ = ["router"]
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def home(request: Request) -> Response:
+    """Lead to the first page of the navigation."""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/jobs", 303)
+
+
+@router.get("/static/pages.css")
+def style() -> Response:
+    """The style that the receipt and the reports have."""
+    return Response(style_sheet(), media_type="text/css", headers={"cache-control": "max-age=3600"})

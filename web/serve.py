@@ -1,0 +1,137 @@
+"""Starts the server, or finds the one that runs, and opens a browser."""
+
+import json
+import socket
+import threading
+import urllib.parse
+import urllib.request
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from models.errors import InputError
+from models.terminal import Console
+from web.settings import WebSettings
+
+__all__ = ["open_results", "open_review", "serve"]
+
+_ASK_S = 1.0
+_PORTS = 20
+
+
+def open_results(results: Sequence[Path]) -> tuple[Path, ...]:
+    """Results of ``hangtag label`` whose jobs are beside them.
+
+    Raises:
+        InputError: one has no job.
+    """
+    for result in results:
+        if not result.with_name(f"{result.name}.job").is_dir():
+            msg = f"Expected the folder {result}.job beside the result {result}, found none; name another result."
+            raise InputError(msg)
+    return tuple(results)
+
+
+def serve(settings: WebSettings, first_path: str | None = None) -> None:
+    """Serve until somebody stops it.
+
+    Args:
+        settings: what a person asked for.
+        first_path: what to open in a browser once the server answers, if anything.
+
+    Raises:
+        InputError: the port is taken.
+        MissingExtraError: the packages of the extra ``web`` are missing.
+    """
+    uvicorn = _uvicorn()
+    from web.app import create_app
+
+    app = create_app(settings)
+    listener = _listener(settings)
+    config = uvicorn.Config(
+        app, log_level="warning", server_header=False, proxy_headers=False, timeout_graceful_shutdown=3
+    )
+    server = uvicorn.Server(config)
+    Console().say(f"Hangtag is at {settings.url}{first_path or ''}; Ctrl-C ends it.")
+    if first_path is not None:
+        _open_when_ready(settings, first_path)
+    server.run(sockets=[listener])
+
+
+def open_review(settings: WebSettings, job: str, audit: int | None, *, browser: bool) -> None:
+    """Open a job's review in the server that runs and knows the job, or in a new one.
+
+    Raises:
+        InputError: there is no such job.
+    """
+    from web.jobs import JobIndex
+
+    index = JobIndex(settings.jobs, open_results(settings.results))
+    found = next((known for known in index.all() if known.result in settings.results_absolute), None)
+    id = found.id if found else index.find(job).id
+    path = f"/review/{urllib.parse.quote(id)}" + (f"?audit={audit}" if audit else "")
+    if _knows(settings, id):
+        Console().say(f"Hangtag is at {settings.url}{path}")
+        if browser:
+            webbrowser.open(settings.url + path)
+        return
+    serve(_on_free_port(settings), path if browser else None)
+
+
+def _knows(settings: WebSettings, id: str) -> bool:
+    """Whether a Hangtag at that address shows the job."""
+    request = urllib.request.Request(f"{settings.url}/v1/jobs/{urllib.parse.quote(id)}")  # noqa: S310 - http, and ours
+    if settings.token:
+        request.add_header("Authorization", f"Bearer {settings.token}")
+    try:
+        with urllib.request.urlopen(request, timeout=_ASK_S) as answer:  # noqa: S310 - http, and ours
+            return bool(json.load(answer).get("id") == id)
+    except (OSError, ValueError):
+        return False
+
+
+def _on_free_port(settings: WebSettings) -> WebSettings:
+    """The same with the next port that is free."""
+    for port in range(settings.port, min(settings.port + _PORTS, 65_536)):
+        tried = replace(settings, port=port)
+        try:
+            _listener(tried).close()
+        except InputError:
+            continue
+        return tried
+    msg = f"Expected a free port from {settings.port} on, found none; name one with --port."
+    raise InputError(msg)
+
+
+def _listener(settings: WebSettings) -> socket.socket:
+    try:
+        return socket.create_server(
+            (settings.host, settings.port), family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        )
+    except OSError as error:
+        said = f"the system answered {error.strerror}"
+        msg = f"Expected to listen at {settings.host}:{settings.port}, {said}; name another --port."
+        raise InputError(msg) from error
+
+
+def _open_when_ready(settings: WebSettings, path: str) -> None:
+    def wait() -> None:
+        with socket.create_connection((settings.host, settings.port), timeout=30):
+            webbrowser.open(settings.url + path)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _uvicorn() -> Any:  # noqa: ANN401 - the module
+    try:
+        import fastapi  # noqa: F401 - said before anything starts
+        import python_multipart  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        from models.errors import MissingExtraError
+
+        msg = f"The web page needs {error.name}; pip install 'hangtag[web]'."
+        raise MissingExtraError(msg) from error
+    return uvicorn

@@ -1,0 +1,40 @@
+"""What all requests share."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from web.jobs import JobIndex
+from web.security import Sessions
+from web.settings import WebSettings
+
+__all__ = ["State", "WebState", "make_state"]
+
+
+@dataclass(frozen=True)
+class WebState:
+    """One server's.
+
+    Attributes:
+        settings: what it was started with.
+        sessions: who is let in.
+        jobs: that are shown.
+    """
+
+    settings: WebSettings
+    sessions: Sessions
+    jobs: JobIndex
+
+
+def make_state(settings: WebSettings) -> WebState:
+    """What a server needs; nothing is loaded or started yet."""
+    return WebState(settings, Sessions(settings.token), JobIndex(settings.jobs, settings.results))
+
+
+def _state(request: Request) -> WebState:
+    return cast(WebState, request.app.state.hangtag)
+
+
+State = Annotated[WebState, Depends(_state)]
+"""A parameter of a route."""

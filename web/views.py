@@ -1,0 +1,37 @@
+"""Pages: a template of ``pages/``, with what every page needs."""
+
+from fastapi import Request
+
+from pages.render import render
+
+__all__ = ["page", "reviewer_of"]
+
+REVIEWER_COOKIE = "hangtag_reviewer"
+NAVIGATION = {"try": "Try", "models": "Models", "jobs": "Jobs", "review": "Review"}
+
+
+def page(request: Request, template: str, **values: object) -> str:
+    """A whole page, or a part of one.
+
+    Args:
+        request: says who asks, and what a proxy puts before every path.
+        template: a file of ``pages/templates/``.
+        values: what the template names, besides ``root`` (what stands before each path), ``csrf`` (the token of this
+            browser), ``reviewer`` (its user's name or an empty text), ``here`` (the first part of the path) and
+            ``navigation``.
+    """
+    root = request.scope.get("root_path", "")
+    return render(
+        template,
+        root=root,
+        csrf=request.state.csrf if hasattr(request.state, "csrf") else "",
+        reviewer=reviewer_of(request),
+        here=request.url.path.removeprefix(root).strip("/").partition("/")[0],
+        navigation=NAVIGATION,
+        **values,
+    )
+
+
+def reviewer_of(request: Request) -> str:
+    """The name that the user of this browser has given, or an empty text."""
+    return request.cookies.get(REVIEWER_COOKIE, "").strip()[:64]
