@@ -65,7 +65,7 @@ def golden_photos(originals: list[Path], spec: PreprocessSpec) -> dict[str, tupl
 
     Args:
         originals: validation photos as they were.
-        spec: the model's preprocessing; photos it cannot read are passed over.
+        spec: the model's preprocessing; photos that it cannot read are skipped.
 
     Returns:
         File name → (kind, bytes): some originals, then one very wide, one turned by its EXIF tag, one transparent.
@@ -111,7 +111,7 @@ def _encoded(image: Image.Image, kind: str, exif: Image.Exif | None = None) -> b
 def assemble(
     run: TrainingRun, made: Sequence[MadeVariant], photos: GoldenPhotos, proof: Proof, options: ExportOptions
 ) -> tuple[dict[str, bytes], Manifest]:
-    """All that a bundle of a run's variants holds, float32 first.
+    """Collect the files of a bundle of a run's variants, float32 first.
 
     Returns:
         File name → contents, without the manifest; and the manifest.
@@ -146,7 +146,7 @@ def assemble(
 
 
 def _card(manifest: Manifest, record: BenchmarkRecord, proof: Proof) -> str:
-    """What the model is, what it was proved to be, and how to use it anywhere."""
+    """The bundle's card: what the model is, what was proved of it, and how to use it."""
     mobile = [name for variant in manifest.variants.values() for name in (variant.ort, variant.edge_ort) if name]
     return render_markdown(
         _CARD,
@@ -194,7 +194,7 @@ def _measured(run: TrainingRun, made: Sequence[MadeVariant], effort: Effort) -> 
 
 
 def _reference(variant: MadeVariant, run: TrainingRun) -> ReferenceAnswers:
-    """A variant's predictions of the run's distinct validation photos, which labelled photos are compared with."""
+    """A variant's predictions for the run's distinct validation photos; drift is measured against them."""
     first = {hashlib.sha256(pixels.tobytes()).digest(): number for number, pixels in enumerate(run.pixels)}
     scores = onnx_scores(variant.model, run.pixels[sorted(first.values())])
     return answers_of_probabilities(scores.probabilities, run.classes)

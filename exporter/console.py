@@ -27,7 +27,7 @@ _SHOWN: Final = 8
 
 
 def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
-    """Export with progress on stderr, then show the proof on stdout; also of what was not published."""
+    """Export with progress on stderr, then show the proof on stdout, also if nothing was published."""
     from exporter.publish import check_place
     from exporter.training_run import read_training_run
 
@@ -123,7 +123,7 @@ def _lighter(variants: Sequence["MadeVariant"]) -> Table:
 
 
 def _edges(variants: Sequence["MadeVariant"]) -> Table:
-    """Edge graphs resize photos that are decoded in full; what differs from ``dct`` differs there."""
+    """The table of edge graphs, which resize photos that are decoded in full, and so differ a little from ``dct``."""
     decode = variants[0].metadata.preprocess.decode
     headings = ("photos", "labels as full", f"as {decode}", f"sure, as {decode}", "correct", f"points lost to {decode}")
     title = "Edge graphs against models whose photos Hangtag decodes: full, or as the manifest says"

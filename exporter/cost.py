@@ -19,7 +19,7 @@ __all__ = ["Drop", "drop", "speed_gain", "whole_gain"]
 _PHOTOS: Final = 32
 _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3
-"""Fewer, since decoding large photos takes seconds, and as long for either model."""
+"""Fewer rounds, since decoding large photos takes seconds, the same for both models."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Drop:
     Attributes:
         photos: how many.
         accuracy, reference: share of photos that the variant labels right, and that float32 does.
-        points: how much less that is, in hundredths; negative where it is more.
+        points: how much accuracy is lost, in hundredths; negative if it is gained.
         points_95: the 95% interval of that.
-        agreement: share of photos that both label the same, right or wrong.
+        agreement: share of photos to which both give the same label, right or wrong.
     """
 
     photos: int
@@ -70,7 +70,7 @@ def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _RO
     They take ``pixels``, ``uint8 (n, S, S, 3)``, at least one photo, repeated to a batch of 32.
 
     Returns:
-        The median of the ratios of their times; above 1 where the other is faster.
+        The median of the ratios of their times; above 1 if the other is faster.
     """
     batch = np.resize(pixels, (_PHOTOS, *pixels.shape[1:]))
     return _gain(reference, other, lambda: batch, rounds)
@@ -81,7 +81,7 @@ def whole_gain(
 ) -> float | None:
     """:func:`speed_gain` from the bytes of files to their labels: each turn decodes once, for both models.
 
-    Of the image files the first 32 that can be decoded are used; none can: there is no ratio.
+    The first 32 image files that can be decoded are used; None if there are none.
     """
     some = list(islice((data for data in photos if _decodes(data, spec)), _PHOTOS))
     if not some:
@@ -90,7 +90,7 @@ def whole_gain(
 
 
 def _gain(reference: bytes, other: bytes, photos: Callable[[], Pixels], rounds: int) -> float:
-    """The time in which ``photos`` makes a batch counts for both."""
+    """The time in which ``photos`` makes a batch counts for both models."""
     sessions = [open_session(model, "the model", threads=1) for model in (reference, other)]
     ratios = []
     for _ in range(rounds + 1):

@@ -59,12 +59,12 @@ def export_run(
         run_path: a run folder.
         place: where the bundle will be; nothing may be there.
         options: what is made in addition to ``model.onnx``; nothing by default.
-        advance: told what is being done.
+        advance: called with what is being done.
 
     Raises:
         InputError: the run cannot be read, or something is at ``place``.
         ParityError: ONNX Runtime and Keras disagree, or an edge graph and its model; nothing is published. It is a
-            :class:`exporter.proof.DisprovedError` where there are figures to show.
+            :class:`exporter.proof.DisprovedError` if there are figures to show.
     """
     options = options or ExportOptions()
     check_free(place)

@@ -29,7 +29,7 @@ __all__ = [
 OPSET: Final = 18
 _DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _WORTH_HALVING: Final = 4096
-"""Arrays with fewer numbers are left alone."""
+"""Arrays with fewer numbers keep their type."""
 _LARGEST_HALF: Final = 65_504.0
 
 
@@ -43,7 +43,7 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
         network: takes ``(batch, S, S, 3)`` in 0..255, for this S or for any, and ends in layers named ``logits`` and
             ``probabilities``.
         size: side S in pixels.
-        unknown: what the output ``unknown`` is; without it there is none.
+        unknown: computes the output ``unknown``; without it there is no such output.
 
     Returns:
         Input ``image``, ``uint8 [batch, S, S, 3]``; output ``logits``, ``float32 [batch, classes]``, a column a class
@@ -113,7 +113,7 @@ def _square(difference: tf.Tensor) -> tf.Tensor:
 
 
 def _rename(model: onnx.ModelProto) -> None:
-    """Give input, outputs and batch axis the names that the contract has."""
+    """Give input, outputs and batch axis their fixed names."""
     graph = model.graph
     ends = [graph.input[0], *graph.output]
     names = dict(zip((value.name for value in ends), ("image", "logits", "unknown"), strict=False))
@@ -126,11 +126,11 @@ def _rename(model: onnx.ModelProto) -> None:
 
 
 def check_plain(model: onnx.ModelProto) -> None:
-    """Check that a graph holds nothing but what every ONNX Runtime has.
+    """Check that every ONNX Runtime has all of a graph's operators.
 
     Raises:
-        ParityError: it is no valid ONNX, or holds an operator of another domain, a function call, an operator that only
-            training has, or an input other than the photo; the message names it.
+        ParityError: it is not valid ONNX, or holds an operator of another domain, a function call, an operator that
+            only training has, or an input other than the photo; the message names it.
     """
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -159,7 +159,7 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def _only_trains(node: onnx.NodeProto) -> bool:
-    """A batch norm that would learn, or a dropout that would drop."""
+    """Whether a node is a batch norm that would learn, or a dropout that would drop."""
     learns = node.op_type == "BatchNormalization" and any(a.name == "training_mode" and a.i for a in node.attribute)
     return learns or node.op_type == "Dropout"
 

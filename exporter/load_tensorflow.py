@@ -11,7 +11,7 @@ __all__ = ["load_tensorflow", "silent_stderr"]
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow, tf2onnx and onnx quietly; a GPU is used where there is one.
+    """Import TensorFlow, tf2onnx and onnx quietly; a GPU is used if there is one.
 
     Raises:
         MissingExtraError: they are not installed.

@@ -1,4 +1,4 @@
-"""Markdown from Jinja2 templates, in which text of people means nothing but itself."""
+"""Markdown from Jinja2 templates; all text in their values is escaped."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ def render_markdown(template: Path, **values: object) -> str:
 
 
 def plain(text: str, longest: int = 200) -> Markup:
-    """Text in one line, in which no character formats, links or begins an element; Markdown stays as it is.
+    """Text on one line, escaped so that it formats nothing and links nowhere; Markdown stays as it is.
 
     Args:
         text: class names, paths; lone surrogates may be in it.
@@ -62,7 +62,7 @@ def _listed(names: Sequence[str], most: int = 100) -> Markup:
 
 
 def _number(value: float | None, form: str = ",") -> Markup:
-    """A number as :func:`format` writes it; a dash where there is none."""
+    """A number as :func:`format` writes it; a dash for None."""
     return Markup("–" if value is None else format(value, form))  # noqa: S704 - a number
 
 

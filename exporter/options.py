@@ -9,7 +9,7 @@ from models.benchmark.measure import Effort
 __all__ = ["TOLERANCE", "Advance", "ExportOptions"]
 
 Advance = Callable[[str, int, int], None]
-"""Told (what is being done, done, of all)."""
+"""Called with (what is being done, done, of all)."""
 
 TOLERANCE: Final = 1e-4
 """The largest difference to a probability of Keras's that passes."""
@@ -26,7 +26,7 @@ class ExportOptions:
         edge: of each variant a graph that takes one photo of any size.
         ort: of each of these files (float16 has none) another in ONNX Runtime's own format, for its mobile build.
         vnni: whether int8 need only be right on processors with VNNI or the like.
-        atol: the largest difference to a probability of Keras's that passes.
+        atol: the largest difference from Keras's probabilities that passes.
         max_drop: how many points of accuracy int8 and float16 may lose against float32, and an edge graph against the
             model behind its own decoding.
         effort: how thoroughly speeds are measured for the bundle's card.
@@ -43,5 +43,5 @@ class ExportOptions:
 
     @property
     def weight_bits(self) -> Literal[7, 8]:
-        """Of int8's weights; see :class:`models.manifest.Quantization`."""
+        """Bits of int8's weights; see :class:`models.manifest.Quantization`."""
         return 8 if self.vnni else 7

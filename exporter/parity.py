@@ -22,9 +22,9 @@ from models.statistics.out_of_distribution import DistanceHead, relative_differe
 __all__ = ["KerasOutputs", "NearTie", "Parity", "UnknownParity", "compare", "keras_outputs", "onnx_scores", "prove"]
 
 UNKNOWN_TOLERANCE: Final = 1e-2
-"""Of out-of-distribution scores, as a part of their size: as golden samples allow. They are differences of sums of as
-many squares as there are features. Trained networks agree to 1e-4; one that has hardly learned, and whose features are
-nearly all the same, to 9e-3."""
+"""The largest relative difference of out-of-distribution scores, the same as golden samples allow. They are differences
+of sums of as many squares as there are features. Trained networks agree to 1e-4; one that has hardly learned, and whose
+features are nearly all the same, to 9e-3."""
 _BATCH: Final = 32
 """Photos in a call of ONNX Runtime, when all of them are compared in batches."""
 _SINGLES: Final = 64
@@ -64,7 +64,7 @@ def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:
 def onnx_scores(model: bytes, pixels: Pixels, batch: int = _BATCH) -> Scores:
     """Run an ONNX file on all cores, on ``uint8 (n, S, S, 3)``, at least one photo: for proofs, not for labelling.
 
-    Of a model that ends in ``logits``, these take the place of the probabilities.
+    If the model ends in ``logits``, these take the place of the probabilities.
     """
     session = open_session(model, "the model", _ALL_CORES)
     parts = [session.run(None, {"image": pixels[start : start + batch]}) for start in range(0, len(pixels), batch)]
@@ -111,10 +111,10 @@ class Parity:
         largest: largest absolute difference of a probability.
         mean: mean absolute difference.
         flips: photos whose top label differs though they are no near-ties.
-        changed: for each flip the class index that Keras gives the photo, and the one that it has got.
+        changed: for each flip the class index that Keras gives, and the other one.
         near_ties: photos whose margin in Keras is within twice the tolerance.
         tolerance: the largest difference that passes.
-        unknown: how far the out-of-distribution scores agree; none where there are none.
+        unknown: how far the out-of-distribution scores agree; None if there are none.
     """
 
     photos: int
@@ -152,14 +152,14 @@ def prove(
         model: the ONNX file.
         pixels: ``uint8 (n, S, S, 3)``, at least one photo.
         metadata: of the ONNX file: its temperature, and the limit of its out-of-distribution score.
-        unknown: what that score is; none where it has none.
+        unknown: computes that score; None if the model has none.
         atol: the largest difference of a probability that passes.
 
     Returns:
         How far they agree on all photos in batches, and on some of them one by one.
 
     Raises:
-        ParityError: the network itself is not what it should be.
+        ParityError: the network's last layer is not as expected.
     """
     outputs = keras_outputs(network, pixels)
     _check_last_layer(outputs)
@@ -172,7 +172,7 @@ def prove(
 
 
 def _check_last_layer(outputs: KerasOutputs) -> None:
-    """The graph is built from the logits; that they become probabilities as in any other network must be seen."""
+    """Check that the last layer turns logits into probabilities as usual: the graph is built from the logits."""
     units = outputs.probabilities.shape[1]  # a sigmoid has one, which is the second class
     difference = np.abs(outputs.probabilities - calibrated(outputs.logits, 1.0)[:, -units:]).max()
     if not difference <= TOLERANCE and np.isfinite(outputs.logits).all():

@@ -1,4 +1,4 @@
-"""All that was compared before a bundle was published."""
+"""The proof of an export: all that was compared before a bundle was published."""
 
 import json
 from collections import Counter
@@ -16,14 +16,14 @@ __all__ = ["DisprovedError", "Proof"]
 
 @dataclass(frozen=True)
 class Proof:
-    """What an export was compared with, and how far it agreed.
+    """The comparisons of an export, and how far they agree.
 
     Attributes:
         labels: class names, in the order of the probabilities.
         many, one: float32 with Keras, in batches of many photos and of one.
         golden: how many golden samples the bundle carries.
         variants: float32 and the lighter ones, each with its own figures.
-        refusals: lighter variants that were wanted and may not ship.
+        refusals: lighter variants that were asked for and may not ship.
     """
 
     labels: tuple[str, ...]
@@ -40,7 +40,7 @@ class Proof:
         return self.many.passed and self.one.passed and all(edge.passed for edge in edges if edge is not None)
 
     def check(self) -> None:
-        """Raise DisprovedError where something does not agree."""
+        """Raise DisprovedError if something does not agree."""
         if not self.passed:
             raise DisprovedError(self._disagreement(), self)
 
@@ -50,7 +50,7 @@ class Proof:
         return dict(counts.most_common())
 
     def as_json(self) -> dict[str, Any]:
-        """What ``parity.json`` holds: null for infinity and NaN."""
+        """The record behind ``parity.json``; infinity and NaN become null."""
         found = {
             "schema_version": 1,
             "passed": self.passed,
@@ -79,7 +79,7 @@ class Proof:
 
 
 class DisprovedError(ParityError):
-    """An export that was compared, and does not agree, with its figures."""
+    """An export that disagrees in a comparison, with its figures."""
 
     def __init__(self, message: str, proof: Proof) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""A folder that is whole or absent."""
+"""Publishes a bundle as a folder that is whole or absent."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ def check_free(place: Path) -> None:
 
 
 def check_place(place: Path) -> None:
-    """Raise InputError if something is there, or nothing can be made there: before the work, and not after it."""
+    """Raise InputError if the place is taken, or no folder can be made there: before the work, not after it."""
     check_free(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: 
         place: where the bundle will be; InputError if something is there.
         files: name → contents, without the manifest.
         manifest: lists each of them.
-        check: called with the whole bundle before it is in its place; what it raises keeps it from getting there.
+        check: called with the whole bundle before it is renamed; if it raises, nothing is published.
     """
     check_free(place)
     try:

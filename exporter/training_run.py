@@ -23,7 +23,7 @@ from models.statistics.thresholds import HeldOut
 __all__ = ["ORIGINALS", "TrainingRun", "read_training_run"]
 
 ORIGINALS: Final = 256
-"""At most so many validation photos are kept as they were, evenly spread over those whose pixels are."""
+"""The most validation photos whose files are kept, evenly spread over those whose pixels are kept."""
 
 
 class _Args(BaseModel):
@@ -51,8 +51,8 @@ class TrainingRun:
         originals: validation photos as they were.
         test_accuracy: on the test split, if there was one.
         confidence: how sure it is.
-        unknown_head: the arrays of the unknown score; none where it could not be learned.
-        folds: what networks that were trained without a fold said of it; may be none.
+        unknown_head: the arrays of the out-of-distribution score; None if it could not be learned.
+        folds: for each fold, the predictions of the network that was trained without it; may be empty.
     """
 
     name: str
@@ -75,12 +75,12 @@ class TrainingRun:
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
 
     def training_pixels(self) -> Pixels:
-        """Pixels of some training photos, ``uint8 (n, S, S, 3)``; InputError where they are gone, or damaged."""
+        """Pixels of some training photos, ``uint8 (n, S, S, 3)``; InputError if they are gone or damaged."""
         return _read_pixels(self.sample)[0]
 
 
 def read_training_run(path: Path) -> TrainingRun:
-    """Read a run folder; InputError where it is none, is damaged, or lacks a first whole epoch."""
+    """Read a run folder; InputError if it is not one, is damaged, or has no completed epoch."""
     args = _read_args(path)
     network, kept = path / "weights" / "best.keras", path / "export" / "val.npz"
     for file in (network, kept):

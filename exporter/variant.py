@@ -1,4 +1,4 @@
-"""The variants of a bundle: float32, and the lighter ones, which are made of it if they lose next to nothing."""
+"""The variants of a bundle: float32, and lighter ones, which ship if they lose next to nothing."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -37,7 +37,7 @@ FLOAT32: Final = "float32"
 FLOAT16: Final = "float16"
 INT8: Final = "int8"
 _SAME_SIDE: Final = 0.97
-"""A score that knows nothing of float32's would put some 90% on the same side: 5% are beyond the limit of either."""
+"""Even an unrelated score would agree on some 90%, since 5% are beyond the limit of either."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class MadeVariant:
         metadata: what its ONNX file says of itself.
         model: the ONNX file.
         accuracy: share of the validation photos that it labels right.
-        cost: what it loses against float32; ``None`` for float32, as all below but the edge graph.
+        cost: what it loses against float32; None for float32, like all fields below but the edge graph's.
         gain: how many times as fast as float32 its network is on one thread of this machine.
         whole_gain: the same with decoding; ``None`` too if no photo could be decoded.
         unknown_agreement: share of the validation photos that its out-of-distribution score puts on the same side of
-            its limit as float32's does; none where there is no such score.
+            its limit as float32's does; None without such a score.
         quantization: how it came to compute with integers, if it does.
         edge: the ONNX file that takes one photo of any size, if one was asked for.
         edge_parity: how far that agrees with the variant.
@@ -71,7 +71,7 @@ class MadeVariant:
 
     @property
     def pace(self) -> str:
-        """How much faster than float32 it is, in words; empty of float32 itself."""
+        """How much faster than float32 it is, in words; empty for float32 itself."""
         if self.gain is None:
             return ""
         network = f"{self.gain:.1f} times as fast in the network"
@@ -89,7 +89,7 @@ class MadeVariant:
         return {self.file("model"): self.model, **edge}
 
     def file(self, what: str, suffix: str = "onnx") -> str:
-        """``model.onnx`` and ``edge.onnx`` of float32, ``model.int8.onnx`` and so on of the others."""
+        """``model.onnx`` and ``edge.onnx`` for float32, ``model.int8.onnx`` and so on for the others."""
         return f"{what}.{suffix}" if self.name == FLOAT32 else f"{what}.{self.name}.{suffix}"
 
     def listed(self, *, ort: bool) -> Variant:
@@ -120,13 +120,13 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Float32:
-    """What lighter variants are made of.
+    """The float32 model, from which lighter variants are made.
 
     Attributes:
         model: ends in ``logits``.
-        scores: its scores of the run's validation photos; logits in the place of probabilities.
-        run: that it was converted of.
-        version: of the bundle.
+        scores: its scores of the run's validation photos, with logits in place of probabilities.
+        run: the training that it was converted from.
+        version: the bundle's version.
     """
 
     model: onnx.ModelProto
@@ -185,7 +185,7 @@ def _made(
 
 
 def _confidence(scores: Scores, run: TrainingRun) -> Confidence:
-    """What a variant's scores of the run's validation photos, logits among them, and the run's folds prove of it."""
+    """The thresholds that a variant's scores of the validation photos, and the run's folds, prove for it."""
     limit = run.confidence.unknown
     known = np.ones(len(run.labels), np.bool_)
     if limit is not None and scores.unknown is not None:

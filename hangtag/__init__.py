@@ -31,7 +31,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for when it is asked for: the command's ``--help`` needs no ONNX Runtime."""
+    """Import a name on first use: the command's ``--help`` needs no ONNX Runtime."""
     if name not in _HOMES:
         msg = f"module 'hangtag' has no attribute {name!r}"
         raise AttributeError(msg)

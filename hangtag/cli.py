@@ -38,13 +38,13 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 """Command → the room that owns it, so that a command imports no other room's options."""
 
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule.train_worker"})
-"""What a room's command needs of a room that it may not import: name → module."""
+"""Modules that a room's command needs from a room that it may not import: name → module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter"})
 """Rooms whose libraries leave temporary files behind when they are killed."""
 
 
 def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
-    """The rooms whose commands may be asked for: one where the first word names its command, else all of them."""
+    """The rooms to load: the one whose command the first word names, else all of them."""
     return [COMMANDS[word] for word in arguments[:1] if word in COMMANDS] or ROOMS
 
 

@@ -1,4 +1,4 @@
-"""The rooms are top-level packages; this tells when another folder of the same name is in the way."""
+"""Checks that the rooms, which are top-level packages, are not hidden by other folders of the same name."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Final
 __all__ = ["ROOMS", "check_layout", "find_misplaced"]
 
 ROOMS: Final = ("models", "trainer", "exporter", "worker", "web")
-"""Those that have commands."""
+"""The rooms that have commands."""
 _ALL: Final = (*ROOMS, "pages")
 
 
@@ -18,7 +18,7 @@ def find_misplaced(home: Path) -> str | None:
         home: the folder that the package ``hangtag`` is in.
 
     Returns:
-        What is wrong and what to do; none when every room lies beside ``hangtag``.
+        What is wrong and what to do; None if every room lies beside ``hangtag``.
     """
     for room in _ALL:
         spec = find_spec(room)

@@ -1,4 +1,4 @@
-"""What makes the process of a command begin and end sooner, without a change to what it does.
+"""Makes the process of a command begin and end sooner, without changing what it does.
 
 Each was measured with ``benchmarks/cold_start.py``.
 """
@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 __all__ = ["begin_quickly", "end_quickly"]
 
 _FIRST_COLLECTION: Final = 200_000
-"""So many objects more than have gone, before cycles are sought among them: those that imports make stay."""
+"""How many new objects trigger a search for reference cycles: the objects that imports make stay anyway."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})
 _ONLY_SHOW: Final = frozenset({"models"})
 
@@ -46,8 +46,8 @@ def _collect_late() -> None:
 def end_quickly(rooms: Sequence[str], end: SystemExit) -> None:
     """End a process without a last search for reference cycles and, where it is safe, without freeing memory.
 
-    Commands that only read and show leave nothing to do but what is to be done at exit, and to print what is not
-    printed yet. Every other command ends as any process does; so does one that has threads, or that nobody reads.
+    After commands that only read and show, only exit handlers and unprinted output are left. Every other command ends
+    as any process does, and so does one with threads or with a closed output.
 
     Args:
         rooms: whose commands may have been asked for.

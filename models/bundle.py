@@ -34,7 +34,7 @@ __all__ = [
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
-"""Of a hundred thousand classes it has less."""
+"""Bytes of a manifest; one with a hundred thousand classes has fewer."""
 MAX_FILE_BYTES: Final = 2 * 1024**3
 """An ONNX file cannot be larger: protobuf's own limit."""
 
@@ -57,7 +57,7 @@ class Bundle:
         """Read one of the bundle's files and check it against the manifest.
 
         Raises:
-            BundleError: the file is not listed, is gone, is elsewhere, or is not the one that was exported.
+            BundleError: the file is not listed, is missing, lies outside the folder, or has changed since the export.
         """
         expected = self.manifest.files.get(name)
         if expected is None:
@@ -104,7 +104,7 @@ def open_bundle(path: Path) -> Bundle:
 
     Raises:
         InputError: nothing is there.
-        BundleError: it is no bundle, its manifest is wrong, or a file is missing.
+        BundleError: it is not a bundle, its manifest is invalid, or a file is missing.
     """
     bundle = read_manifest(path)
     for name in bundle.manifest.files:
@@ -117,7 +117,7 @@ def read_manifest(path: Path) -> Bundle:
 
     Raises:
         InputError: nothing is there.
-        BundleError: it is no bundle, or its manifest is wrong.
+        BundleError: it is not a bundle, or its manifest is invalid.
     """
     place = path / MANIFEST_FILE
     if not place.is_file():
@@ -169,10 +169,10 @@ def labels_text(labels: tuple[str, ...]) -> bytes:
 
 
 def keep_bundle(storage: "Storage", bundle: Bundle) -> None:
-    """Write a bundle's files into its folder, the manifest last. What is there already is repaired where it is wrong.
+    """Write a bundle's files into its folder, the manifest last. A damaged file that is there is repaired.
 
     Raises:
-        BundleError: a file of it is not the one that was exported, or it is replaced at this moment.
+        BundleError: a file has changed since the export, or the bundle is being replaced.
     """
     for name in bundle.manifest.files:
         keep(storage, name, bundle.read(name))
@@ -184,13 +184,13 @@ def keep_bundle(storage: "Storage", bundle: Bundle) -> None:
 
 
 def keep(storage: "Storage", key: str, data: bytes) -> None:
-    """Write what may have been written before; nothing is written where it is right already."""
+    """Write a file, unless it is there and right already."""
     if not storage.commit(key, data) and storage.read(key) != data:
         storage.replace(key, data)
 
 
 def is_whole(here: Path) -> bool:
-    """Whether a bundle that was brought to this machine still has all its files, of which a cleaner may take any."""
+    """Whether a bundle that was copied to this machine still has all its files: cleaners may remove some."""
     try:
         manifest = (here / MANIFEST_FILE).read_bytes()
         return all((here / name).is_file() for name in parse_manifest(manifest, str(here)).files)
@@ -201,7 +201,7 @@ def is_whole(here: Path) -> bool:
 def bring_bundle(storage: "Storage", here: Path) -> None:
     """Copy a bundle from its folder to one of this machine, which appears when all of it is there.
 
-    Another process may bring the same at this moment.
+    Another process may copy the same at this moment.
 
     Raises:
         FileNotFoundError: it is not there, or not whole.

@@ -25,7 +25,7 @@ __all__ = ["BATCH", "Classifier", "ImageInput", "Prediction", "Probabilities", "
 ImageInput = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
 BATCH: Final = 8
-"""Photos in one call: on one thread as fast as 32 is, with a third of the memory (docs/measurements.md)."""
+"""Photos in one call: as fast as 32 on one thread, with a third of the memory (docs/measurements.md)."""
 
 
 class Classifier:
@@ -36,12 +36,12 @@ class Classifier:
             metadata has a limit for it, ``unknown``.
         metadata: what the ONNX file says of itself.
         digest: SHA-256 of the bundle's manifest, or of the lone ONNX file.
-        precision: how often photos that need no review must be right; the model's own choice where it is not given.
+        precision: how often photos that need no review must be right; default: the model's own choice.
         threshold: the confidence from which photos need no review, in place of a promised precision.
 
     Attributes:
-        precision: the promise that rules, if there is one.
-        threshold: what was asked for in its place.
+        precision: the promised precision in use, if any.
+        threshold: the threshold in use instead, if any.
 
     Raises:
         InputError: the model's table does not name this precision; the threshold is not in (0, 1]; or both are given.
@@ -77,7 +77,7 @@ class Classifier:
 
     @property
     def all_to_review(self) -> bool:
-        """Whether nothing is promised of any class, and no threshold asked for, so that every photo goes to review."""
+        """Whether every photo goes to review, since no class has a promised precision or an asked-for threshold."""
         return self._rules.all_to_review
 
     @property
@@ -92,7 +92,7 @@ class Classifier:
     def score(self, pixels: Pixels) -> Scores:
         """Run the network on pixels ``uint8 (batch, S, S, 3)`` as :func:`models.preprocess.preprocess` makes them.
 
-        A photo's scores are the same whatever else is in the batch. InputError: the shape or the dtype is another.
+        A photo's scores do not depend on the rest of the batch. InputError if shape or dtype differ.
         """
         size = self.metadata.preprocess.size
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3):
@@ -125,7 +125,7 @@ class Classifier:
 
         Raises:
             ImageError: a photo is missing or cannot be read.
-            InputError: an input is of another type or shape.
+            InputError: an input has another type or shape.
         """
         if top_k < 1:
             msg = f"Expected top_k of at least 1, got {top_k}."
@@ -188,10 +188,10 @@ def load(
 
     Args:
         path: a bundle folder or an ONNX file.
-        variant: which of the bundle's models to use; its default where none is named.
+        variant: which of the bundle's models to use. Default: the bundle's own default.
         threads: how many threads one call may use; a process per core with one thread each is faster in bulk.
-        precision: how often photos that need no review must be right, 0.98 for example: one of the model's table; the
-            model's own choice where it is not given.
+        precision: how often photos that need no review must be right, 0.98 for example: one of the model's table;
+            default: the model's own choice.
         threshold: the confidence, above 0 and at most 1, from which photos of any class need no review: nothing is
             promised of them. Not with ``precision``.
 
@@ -199,7 +199,7 @@ def load(
         BundleError: the bundle is damaged, incomplete or disagrees with itself, or the file is no model of ours, or an
             edge graph.
         InputError: nothing is there, or the bundle has no such variant, or its table no such precision; or the
-            threshold is none.
+            threshold is out of range.
     """
     place = Path(path)
     opened = _open_file(place, variant, threads) if place.is_file() else _open_bundle(place, variant, threads)

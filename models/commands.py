@@ -71,7 +71,7 @@ def classify_and_show(
     precision: float | None = None,
     threshold: float | None = None,
 ) -> ExitCode:
-    """Print a line a photo, and on stderr what rules; an unreadable photo does not stop the others."""
+    """Print a line a photo, and on stderr the rule; an unreadable photo does not stop the others."""
     from models.classifier import load
 
     classifier = load(model, variant, precision=precision, threshold=threshold)

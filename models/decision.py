@@ -47,7 +47,7 @@ class ReviewReason(StrEnum):
 
     @property
     def words(self) -> str:
-        """As a person reads it."""
+        """The reason as people read it."""
         return {
             "threshold": "not sure enough",
             "unknown": "unlike what the model knows",
@@ -61,7 +61,7 @@ class Scores:
 
     Attributes:
         probabilities: ``float32 (n, classes)``; rows sum to 1.
-        unknown: the out-of-distribution score, ``float32 (n,)``; none where the model has none.
+        unknown: the out-of-distribution score, ``float32 (n,)``; None if the model has none.
     """
 
     probabilities: Probabilities
@@ -75,9 +75,9 @@ class Prediction:
     Attributes:
         label: the likeliest class.
         confidence: its probability.
-        reason: why a person should look; none where none needs to.
+        reason: why a person should look; None if nobody needs to.
         top_k: the likeliest classes with their probabilities, best first.
-        unknown: the out-of-distribution score; none where the model has none.
+        unknown: the out-of-distribution score; None if the model has none.
     """
 
     label: str
@@ -99,7 +99,7 @@ class Rules:
     Attributes:
         labels: class names; the position is the column of the probabilities.
         thresholds: of each class.
-        unknown_limit: a photo whose out-of-distribution score is above goes to review; none where there is none.
+        unknown_limit: a photo whose out-of-distribution score is higher goes to review; None if there is no limit.
     """
 
     labels: tuple[str, ...]
@@ -128,7 +128,7 @@ class Rules:
         )
 
     def _reason(self, confidence: np.float32, threshold: float | None, unknown: float | None) -> ReviewReason | None:
-        """Why a person should look, if one should. A score or confidence that is NaN is within no limit."""
+        """Why a person should look, if at all. A score or confidence that is NaN always goes to review."""
         if self.unknown_limit is not None and unknown is not None and not unknown <= self.unknown_limit:
             return ReviewReason.UNKNOWN
         sure = threshold is not None and confidence >= np.float32(threshold)
@@ -148,8 +148,8 @@ def thresholds_for(metadata: "ModelMetadata", precision: float | None, threshold
         thresholds: earlier versions exported 0.5 in that case, which promises nothing.
 
     Raises:
-        InputError: the model's table does not name this precision, or there is none; the threshold is no probability
-            above 0; or both are given.
+        InputError: the model's table does not name this precision, or there is none; the threshold is not above 0 and
+            at most 1; or both are given.
     """
     none: Thresholds = (None,) * len(metadata.labels)
     if threshold is not None:
@@ -182,12 +182,12 @@ def precision_text(precision: float) -> str:
 
 
 def promise_text(precision: float | None) -> str:
-    """What a model promises by its own choice, in a word: ``0.95``, ``none``."""
+    """The precision that a model promises by default: ``0.95``, or ``none``."""
     return "none" if precision is None else precision_text(precision)
 
 
 def rule_text(precision: float | None, threshold: float | None, *, all_to_review: bool) -> str:
-    """What decides which photos are labeled, in a sentence: a promised precision, a threshold in its place, or none.
+    """A sentence on what decides which photos are labeled: a promised precision, a threshold instead, or neither.
 
     ``all_to_review``: no class has a threshold.
     """

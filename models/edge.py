@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["EdgeAnswer", "EdgeModel", "edge_model", "is_edge", "load_edge"]
 
 _EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities", "review")
-"""Beside these, ``unknown`` where the metadata has a limit for it."""
+"""The outputs that every graph has; ``unknown`` is a further one if the metadata has a limit for it."""
 _PHOTO_AXES: Final = 3
 _CHANNELS: Final = 3
 _ROUNDING: Final = 1e-6
@@ -34,7 +34,7 @@ class EdgeAnswer:
         review: whether a person should look: the confidence is under the class's threshold, or the photo unlike what
             the model knows. The thresholds are the graph's own: those of the precision that the model promises by its
             own choice; where it promises none, every photo needs a look.
-        unknown: the out-of-distribution score; none where the graph gives none.
+        unknown: the out-of-distribution score; None if the graph gives none.
     """
 
     label: int
@@ -68,9 +68,9 @@ class EdgeModel:
         """Label a photo ``uint8 (height, width, 3)`` of any size, as :func:`models.preprocess.whole_pixels` makes it.
 
         Raises:
-            InputError: the shape or the dtype is another.
-            BundleError: the label is not the likeliest class, the confidence not its probability, or what goes to
-                review is not what the thresholds send there.
+            InputError: shape or dtype differ.
+            BundleError: the label is not the likeliest class, the confidence is not its probability, or the review
+                disagrees with the thresholds.
         """
         if photo.dtype != np.uint8 or photo.ndim != _PHOTO_AXES or photo.shape[2] != _CHANNELS or not photo.size:
             msg = f"Expected a uint8 photo (height, width, 3), got {photo.dtype} {photo.shape}."
@@ -114,13 +114,13 @@ def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
     """Load an edge graph from the bytes of an ONNX (or ``.ort``) file; ``source`` is its path, for messages.
 
     Raises:
-        BundleError: it is no model that Hangtag exported, or no edge graph.
+        BundleError: Hangtag did not export it, or it is not an edge graph.
     """
     return edge_model(open_session(data, source, threads), source)
 
 
 def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
-    """The edge graph of a session; BundleError if it is no model that Hangtag exported, or no edge graph."""
+    """The edge graph of a session; BundleError if Hangtag did not export it, or it is not an edge graph."""
     metadata = read_metadata(session, source)
     if not is_edge(session):
         msg = f"Expected an edge graph in {source}, it takes squares of pixels; name edge.onnx instead."

@@ -68,17 +68,17 @@ class BundleError(HangtagError):
 
 
 class RegistryError(HangtagError):
-    """A registry that does not hold what is asked for, or does not allow it."""
+    """A registry that lacks what was asked for, or refuses a change."""
 
     exit_code = ExitCode.USAGE
 
 
 class TrackingError(HangtagError):
-    """A tracking server (MLflow) that is away, or refuses what it is told; the registry holds all of it anyway."""
+    """A tracking server (MLflow) that cannot be reached, or refuses; the registry holds everything anyway."""
 
 
 class BusyError(HangtagError):
-    """Something that must be done once at a time is being done by another process."""
+    """Another process is doing what only one may do at a time."""
 
     exit_code = ExitCode.BUSY
 
@@ -92,7 +92,7 @@ class JobError(HangtagError):
 
 
 class StoppedError(HangtagError):
-    """Somebody pressed Ctrl-C; what is done is kept."""
+    """Somebody pressed Ctrl-C; finished work is kept."""
 
     exit_code = ExitCode.INTERRUPTED
 
@@ -110,7 +110,7 @@ class ImageFault(StrEnum):
 
 
 class ImageError(HangtagError):
-    """One photo that cannot become pixels; ``fault`` is the kind, as it appears in the ``error`` column."""
+    """A photo that cannot be turned into pixels; ``fault`` is the kind, as in the ``error`` column."""
 
     def __init__(self, message: str, fault: ImageFault = ImageFault.UNREADABLE) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The words for how a photo becomes a square; the command line lists them and loads neither numpy nor Pillow."""
+"""The choices of how a photo becomes a square; loads neither numpy nor Pillow, since the command line lists them."""
 
 from enum import StrEnum
 

@@ -21,11 +21,11 @@ FLOAT32_TOLERANCE: Final = 1e-3
 INT8_TOLERANCE: Final = 0.05
 INT8_MARGIN: Final = 0.1
 UNKNOWN_TOLERANCE: Final = {"float32": 0.01, "int8": 0.1}
-"""How far an out-of-distribution score may be off, as a part of its size (:func:`relative_difference`)."""
+"""The largest relative error of an out-of-distribution score (:func:`relative_difference`)."""
 
 
 class GoldenSample(BaseModel):
-    """One photo and what each variant made of it.
+    """One photo and each variant's scores for it.
 
     Attributes:
         file: name of the photo inside the bundle.
@@ -34,7 +34,7 @@ class GoldenSample(BaseModel):
         unknown: variant → the out-of-distribution score; without the variants that have none.
         edge: variant → the probabilities that its edge graph gave for the whole photo
             (:func:`models.preprocess.whole_pixels`); without the variants that have no such graph.
-        edge_unknown: variant → the out-of-distribution score that it gave; empty in bundles of before there were any.
+        edge_unknown: variant → the out-of-distribution score that it gave; empty in old bundles.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

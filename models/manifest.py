@@ -63,12 +63,12 @@ _Parsed = TypeVar("_Parsed", bound=_Record)
 
 
 class Quantization(_Record):
-    """How a variant came to compute with 8-bit integers.
+    """How a variant was quantized to 8-bit integers.
 
     Attributes:
         weight_bits: 7 is safe on every processor; 8 only where there are instructions like VNNI: without them sums of
             two products of unsigned activations and signed weights are cut off at 16 bits (AVX2, SSE).
-        float_layers: nodes that still compute in floating point, since the labels suffered without.
+        float_layers: nodes that still compute in floating point, since labels suffered otherwise.
         photos: how many training photos the ranges of the activations were found on.
     """
 
@@ -82,16 +82,16 @@ class Variant(_Record):
 
     Attributes:
         file: name of the ONNX file inside the bundle.
-        edge: name of the ONNX file of the same model that takes one photo of any size; none where there is none.
-        ort: name of the same as ``file`` in ONNX Runtime's own format, for its mobile build; none where there is none.
-        edge_ort: the same of ``edge``.
-        quantization: how it came to compute with integers; none where it does not.
+        edge: name of the ONNX file of the same model that takes one photo of any size, if any.
+        ort: name of the same as ``file`` in ONNX Runtime's own format, for its mobile build, if any.
+        edge_ort: the same for ``edge``.
+        quantization: how it was quantized; None if it was not.
         accuracy: share of the run's validation photos that it labels right.
         temperature: what the logits are divided by, inside the graph.
-        thresholds: those that rule where a person names no precision.
-        precision: the target that they keep; none where they keep none.
-        targets: a row a precision that a person can name, in rising order.
-        unknown: where "not one of my products" begins; none where the graph has no output ``unknown``.
+        thresholds: those in force if a person names no precision.
+        precision: the target that they keep; None if they keep none.
+        targets: a row for each precision that a person can name, in rising order.
+        unknown: where "not one of my products" begins; None if the graph has no output ``unknown``.
     """
 
     file: FileName
@@ -114,7 +114,7 @@ class Variant(_Record):
 
 
 class ModelMetadata(_Record):
-    """What travels inside an ONNX file, so that the lone file is enough on a device."""
+    """The metadata inside an ONNX file, so that the file alone is enough on a device."""
 
     schema_version: Literal[1]
     name: str = Field(min_length=1)
@@ -248,7 +248,7 @@ def _check_schema_version(text: str | bytes, source: str) -> None:
 
 
 def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse JSON that has a name twice: one reader would take the first value, another the last."""
+    """Refuse JSON with a name twice: one reader would take the first value, another the last."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for number, (name, _) in enumerate(pairs) if name in dict(pairs[:number]))

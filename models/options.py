@@ -1,4 +1,4 @@
-"""What commands of several rooms ask in the same words."""
+"""Options that commands of several rooms share."""
 
 from pathlib import Path
 from typing import Annotated

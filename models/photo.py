@@ -16,8 +16,8 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
 
     Args:
         path: a regular file (a pipe or a device would block for ever and is refused).
-        within: a folder, with no link in its path; what lies elsewhere, by ``..`` or a link, is refused. What was
-            opened is asked where it lies, so nobody can exchange it in between.
+        within: a folder, with no link in its path; a file outside of it, by ``..`` or a link, is refused. The opened
+            file is checked, so nobody can exchange it in between.
 
     Returns:
         The file's bytes, at most ``MAX_BYTES``.
@@ -81,7 +81,7 @@ def walk_files(root: Path) -> Iterator[Path]:
     Linked folders are entered, each folder once.
 
     Raises:
-        InputError: a folder cannot be read; its files would be lost without a word.
+        InputError: a folder cannot be read; its files would be silently left out.
     """
     seen: set[tuple[int, int]] = set()
 

@@ -51,7 +51,7 @@ __all__ = [
 Pixels = npt.NDArray[np.uint8]
 
 VERSION: Final = "1"
-"""Raised whenever this function gives other pixels for the same bytes."""
+"""Raised whenever :func:`preprocess` gives other pixels for the same bytes."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
@@ -73,7 +73,7 @@ _TURNS: Final = {
 }
 _OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
 _LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
-"""Those that Pillow's ``preinit`` leaves out: loaded when a photo is none of the others."""
+"""Formats that Pillow's ``preinit`` leaves out: loaded if a photo has none of the others."""
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
 
@@ -113,8 +113,8 @@ def opened(data: bytes) -> Iterator[Image.Image]:
     """A photo as Pillow opens it: its header is read, its pixels are not decoded.
 
     Raises:
-        ImageError: the bytes are no image, or hold more than ``MAX_PIXELS`` pixels. So does whatever goes wrong with
-            the image inside the block.
+        ImageError: the bytes are no image, hold more than ``MAX_PIXELS`` pixels, or something goes wrong with the image
+            inside the block.
     """
     if len(data) > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
@@ -128,7 +128,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
 def _identified(data: bytes) -> Image.Image:
     """An image of an accepted format, whose header has been read, and no more.
 
-    The plugins that are loaded by now are tried first; the first bytes tell formats apart, so another order will do.
+    Plugins that are loaded already are tried first; the first bytes tell formats apart, so any order will do.
     """
     try:
         with suppress(UnidentifiedImageError):
@@ -140,7 +140,7 @@ def _identified(data: bytes) -> Image.Image:
 
 
 def accepted_formats() -> list[str]:
-    """Our formats, and those of plugins that somebody registered; not Pillow's rare ones: EPS runs a program."""
+    """Our formats and those of registered plugins, but not Pillow's rare ones: EPS runs a program."""
     for plugin in _LATER_PLUGINS:
         import_module(plugin)
     return _loaded_formats()
@@ -165,7 +165,7 @@ def whole_pixels(data: bytes) -> Pixels:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation tag, 1 (upright) to 8; of a TIFF that is loaded it is 1, since Pillow has turned it."""
+    """The EXIF orientation tag, 1 (upright) to 8; 1 for a loaded TIFF, which Pillow has turned."""
     try:
         tag = image.getexif().get(_ORIENTATION_TAG, 1)
         return int(tag) if tag in _TURNS else 1
@@ -176,7 +176,7 @@ def orientation_of(image: Image.Image) -> int:
 def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
     """Turn a Pillow image of any mode into pixels ``uint8 (S, S, 3)``, RGB.
 
-    An orientation tag and a colour profile in it are honoured. It is decoded in full: a JPEG's bytes give slightly
+    Its orientation tag and its colour profile are applied. It is decoded in full: a JPEG's bytes give slightly
     other pixels where the spec scales it in the DCT domain.
 
     Raises:
@@ -210,7 +210,7 @@ def _pixels(image: Image.Image, spec: PreprocessSpec) -> Pixels:
 
 
 def fingerprint(spec: PreprocessSpec) -> str:
-    """What a photo's pixels depend on, other than its bytes: the spec, this function, Pillow and its plugins."""
+    """All that a photo's pixels depend on besides its bytes: the spec, our version, Pillow and its plugins."""
     parts = (spec.model_dump_json(), VERSION, PIL.__version__, *sorted(accepted_formats()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -227,7 +227,7 @@ def _check_size(image: Image.Image) -> None:
 
 
 def _check_tiles(image: Image.Image) -> None:
-    """A TIFF is decoded a tile at a time, and its tiles may be larger than the photo is."""
+    """Refuse a TIFF with too large tiles: it is decoded a tile at a time, and a tile may be larger than the photo."""
     tags = getattr(image, "tag_v2", {})
     width, height = (int(tags.get(tag, 1)) for tag in _TILE_TAGS)
     if width * height > MAX_PIXELS:
@@ -271,7 +271,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _ready(image: Image.Image) -> Image.Image:
-    """Into a mode that can be resized and that a colour profile can describe."""
+    """Convert to a mode that can be resized and that a colour profile can describe."""
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
@@ -280,7 +280,7 @@ def _ready(image: Image.Image) -> Image.Image:
 
 
 def _resized(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
-    """Antialiased bilinear (a triangle filter as wide as the scale); Pillow premultiplies alpha around it."""
+    """Resize bilinearly with antialiasing (a triangle filter as wide as the scale); Pillow premultiplies alpha."""
     size = _inside(image.size, spec.size) if spec.fit is Fit.PAD else (spec.size, spec.size)
     box = _middle_square(image.size) if spec.fit is Fit.CROP else None
     return image.resize(size, Image.Resampling.BILINEAR, box=box)
@@ -310,7 +310,7 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 @lru_cache(maxsize=16)
 def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """The transform to sRGB; none for a damaged profile, or one of another colour space than the image has."""
+    """The transform to sRGB; None for a damaged profile, or one of another colour space than the image has."""
     from PIL import ImageCms
 
     try:

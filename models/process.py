@@ -1,4 +1,4 @@
-"""This process and those that it starts: the cache, the folder for temporary files, how Python is started."""
+"""This process and its children: the cache, the folder for temporary files, how Python is started."""
 
 import atexit
 import fcntl
@@ -43,7 +43,7 @@ def use_own_temporary_folder() -> None:
 
     TensorFlow and Celery put files there and remove them at exit; a killed process leaves them. The folder is removed
     at exit, and the folders of processes that are gone are removed now. Each folder is locked while its process lives;
-    the system ends the lock with the process. Where nothing can be written, the folder stays the usual one.
+    the system ends the lock with the process. If no folder can be made, the usual one is used.
     """
     with suppress(OSError):
         place = Path(tempfile.gettempdir())

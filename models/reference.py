@@ -22,9 +22,9 @@ class ModelReference:
 
     Attributes:
         path: a bundle, or a lone ``.onnx`` file, on this machine.
-        said: as it is told to people: ``shop@3``, or the path.
-        asked: what was asked for, ``shop@champion`` or ``shop@3``; none where it was a path.
-        registry: where it was looked up; none as well.
+        said: its name for people: ``shop@3``, or the path.
+        asked: the name that was asked for, ``shop@champion`` or ``shop@3``; None for a path.
+        registry: where it was looked up; None for a path.
     """
 
     path: Path
@@ -34,12 +34,12 @@ class ModelReference:
 
     @property
     def by_alias(self) -> bool:
-        """Whether another version may be meant at another time."""
+        """Whether an alias was asked for, which may later mean another version."""
         return self.asked is not None and self.asked != self.said
 
     @property
     def words(self) -> str | None:
-        """A sentence that says which version an alias stands for; none if no alias was asked for."""
+        """A sentence that says which version an alias stands for; None if no alias was asked for."""
         return f"{self.asked} is {self.said} of the registry {self.registry}." if self.by_alias else None
 
 
@@ -66,7 +66,7 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
 
 
 def version_of(model: ModelReference, digest: str) -> ModelReference | None:
-    """The version of a looked-up model whose bundle has a digest, wherever its alias points now; none without one."""
+    """The version of a looked-up model whose bundle has this digest, wherever its alias points; None without one."""
     if model.asked is None or model.registry is None:
         return None
     from models.registry.registry import open_registry
@@ -79,7 +79,7 @@ def version_of(model: ModelReference, digest: str) -> ModelReference | None:
 
 
 def find_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> Path:
-    """Look a model up, and say on stderr which version was taken where its name leaves that open.
+    """Look a model up, and say on stderr which version an alias stood for.
 
     Raises:
         RegistryError: the registry has no such model, version or alias.

@@ -1,6 +1,6 @@
-"""``reference.json`` of a bundle: what its models say of the photos that they were proved on.
+"""``reference.json`` of a bundle: its models' answers on the photos that they were proved on.
 
-What they say of a catalogue is compared with it. It is a file of its own, and not in the manifest, so that an older
+Answers on a catalogue are compared with these. It is a file of its own, and not in the manifest, so that an older
 Hangtag can still label with the bundle.
 """
 
@@ -36,7 +36,7 @@ class _Record(BaseModel):
 
 
 class ReferenceAnswers(_Record):
-    """What a model says of some photos, each distinct one counted once.
+    """A model's answers on some photos, each distinct one counted once.
 
     Attributes:
         confidence_histogram: photos in each of 20 bins of equal width from 0 to 1, by their confidence.
@@ -48,7 +48,7 @@ class ReferenceAnswers(_Record):
 
     @property
     def photos(self) -> int:
-        """How many photos they are of."""
+        """How many photos were counted."""
         return sum(self.by_label.values())
 
 
@@ -59,7 +59,7 @@ class _Contents(_Record):
     @field_validator("variants")
     @classmethod
     def _check_photos(cls, variants: dict[str, ReferenceAnswers]) -> dict[str, ReferenceAnswers]:
-        """Refuse figures that no job can be compared with now, and not after the job's last photo."""
+        """Refuse unusable figures now, and not after the job's last photo."""
         for name, answers in variants.items():
             if sum(answers.confidence_histogram) != answers.photos:
                 msg = f"expected {name} to have as many confidences as labels"
@@ -88,15 +88,15 @@ def answers_of_probabilities(probabilities: npt.NDArray[np.float32], labels: Seq
 
 
 def dump_reference(variants: Mapping[str, ReferenceAnswers]) -> bytes:
-    """The contents of ``reference.json``: variant → what it says."""
+    """The contents of ``reference.json``: variant → its answers."""
     return _Contents(schema_version=1, variants=dict(variants)).model_dump_json(indent=1).encode()
 
 
 def read_reference(bundle: Bundle, variant: str) -> ReferenceAnswers | None:
-    """A variant's predictions of the photos that it was proved on; none where an older Hangtag made the bundle.
+    """A variant's answers on the photos that it was proved on; None if an older Hangtag made the bundle.
 
     Raises:
-        BundleError: the file is not the one that was exported, or of another version of Hangtag.
+        BundleError: the file has changed since the export, or is from another version of Hangtag.
     """
     if REFERENCE_FILE not in bundle.manifest.files:
         return None

@@ -9,20 +9,20 @@ __all__ = ["is_name", "name_expected", "number_of", "numbered", "one_line", "pri
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Control characters (C0 except tab and newline, C1), what changes the direction of text, and lone surrogates."""
+"""Control characters (C0 except tab and newline, C1), characters that change the direction of text, lone surrogates."""
 _ESCAPED_BYTES: Final = range(0xDC80, 0xDD00)
-"""What a path has for each of its bytes that is not UTF-8 (PEP 383)."""
+"""The surrogates that stand for a path's bytes that are not UTF-8 (PEP 383)."""
 _MOST_DIGITS: Final = 18
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def printable(text: str) -> str:
-    r"""Text of others that a terminal only shows, and does not obey: ``\x1b`` instead of an escape character."""
+    r"""The text with control characters spelled out, so that a terminal does not obey them: ``\x1b`` for escape."""
     return _UNPRINTABLE.sub(_escape, text)
 
 
 def one_line(text: str, most: int) -> str:
-    """The first ``most`` characters of somebody's text on one line: any character that nobody sees is escaped."""
+    """The first ``most`` characters of a text on one line, with invisible characters escaped."""
     kept = text[:most]
     if kept.isprintable():
         return kept
@@ -42,12 +42,12 @@ def number_of(count: int, one: str, many: str = "") -> str:
 
 
 def is_name(text: str) -> bool:
-    """Whether a model, an alias or a job can be called so: such names are folders and keys."""
+    """Whether a model, an alias or a job may have this name, which becomes a folder and a key."""
     return _NAME.fullmatch(text) is not None
 
 
 def name_expected(what: str, got: str) -> str:
-    """The message for who gave another name, of ``a job`` for example."""
+    """The message for an invalid name, of ``a job`` for example."""
     return (
         f"Expected a name for {what} of letters, digits, '.', '_' and '-' (at most 64, the first a letter or a digit), "
         f"got {got!r}."
@@ -55,9 +55,9 @@ def name_expected(what: str, got: str) -> str:
 
 
 def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
-    """The numbers in the names that are ``width`` digits and then ``suffix``, in order.
+    """The numbers of the names that consist of ``width`` digits and ``suffix``, in order.
 
-    Whatever else lies in a folder, such as ``000001.json~`` or ``000001-backup``, is nobody's.
+    Other names, such as ``000001.json~`` or ``000001-backup``, are ignored.
     """
     stems = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
     digits = (stem for stem in stems if stem.isascii() and stem.isdecimal() and len(stem) <= _MOST_DIGITS)

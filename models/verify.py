@@ -1,4 +1,4 @@
-"""Does a bundle still say, on this very machine, what it said where it was exported?"""
+"""Verifies on this machine that a bundle still answers as it did where it was exported."""
 
 import hashlib
 import json
@@ -52,9 +52,9 @@ class Check:
 
     Attributes:
         aspect: what was checked.
-        subject: the file (or files) in which.
-        sound: none where it could not be checked, since something else is wrong.
-        detail: what was found; of what is not sound, what is wrong and what to do.
+        subject: the file or files.
+        sound: whether it passed; None if another fault kept it from being checked.
+        detail: what was found; for a failed check, what is wrong and what to do.
     """
 
     aspect: Aspect
@@ -69,11 +69,11 @@ class Verification:
 
     Attributes:
         path: the bundle, or the lone file.
-        model: ``name/version``; none where nothing could be read of it.
+        model: ``name/version``; None if it could not be read.
         digest: SHA-256 of the bundle's manifest, or of the lone file: compare it with that of the machine that exported
-            it, for who changes every file of a bundle can make one that agrees with itself.
+            it, a forger who changes every file can make a bundle that agrees with itself.
         checks: in the order in which they were made.
-        unlisted: files in the bundle's folder that its manifest does not name, so that nothing is known of them.
+        unlisted: files in the bundle's folder that its manifest does not name; they were not checked.
     """
 
     path: Path
@@ -117,7 +117,7 @@ def verify_and_show(path: Path, *, as_json: bool) -> ExitCode:
 
 
 def verify_with_spinner(path: Path) -> Verification:
-    """:func:`verify`, telling on stderr what is checked."""
+    """Run :func:`verify`, and show on stderr what is being checked."""
     with Console(stderr=True).status("Verifying") as status:
         return verify(path, lambda what: status.update(f"Verifying {escape(what)}"))
 
@@ -163,7 +163,7 @@ def _files(bundle: Bundle, faults: dict[str, str]) -> Iterator[Check]:
 
 
 def _found(aspect: Aspect, subject: str, find: Callable[[], str]) -> Check:
-    """A check of what ``find`` says, or of the fault that it raises."""
+    """Make a check from what ``find`` returns, or from the fault that it raises."""
     try:
         return Check(aspect, subject, True, find())
     except BundleError as error:
@@ -182,7 +182,7 @@ def _labels(bundle: Bundle, faults: dict[str, str]) -> Check:
 
 
 def _model(bundle: Bundle, name: str, variant: Variant, field: str, faults: dict[str, str]) -> Iterator[Check]:
-    """Check one file of a variant; what is not the exported file is not loaded."""
+    """Check one file of a variant; a file that has changed since the export is not loaded."""
     file = variant.files[field]
     if file in faults:
         yield _unchecked(Aspect.METADATA, file, [file])
@@ -212,7 +212,7 @@ def _metadata(bundle: Bundle, variant: str, file: str, model: Classifier | EdgeM
 
 
 def _promise(model: Classifier | EdgeModel, file: str) -> Iterator[Check]:
-    """Find an edge graph that spares photos a review though it promises nothing: on a device the graph decides."""
+    """Check that an edge graph without a promise sends every photo to review: on a device the graph decides."""
     spared = any(limit is not None for limit in model.metadata.thresholds)
     if isinstance(model, EdgeModel) and model.metadata.precision is None and spared:
         found = "It spares photos a review but promises no precision (an earlier version made it); export it again."
@@ -225,7 +225,7 @@ def _unchecked(aspect: Aspect, subject: str, wrong: list[str]) -> Check:
 
 
 def _unlisted(bundle: Bundle) -> tuple[str, ...]:
-    """Links are named and not followed."""
+    """The files that the manifest does not list; links are named and not followed."""
     known = {MANIFEST_FILE, *bundle.manifest.files}
     found = (
         (Path(folder) / name).relative_to(bundle.path).as_posix()

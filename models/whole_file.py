@@ -44,10 +44,10 @@ def write_beside(final: Path, data: bytes) -> Path:
 
 @contextmanager
 def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
-    """Give one writer a temporary name beside a file's place; what it made there is renamed when the block ends.
+    """Give a writer a temporary name beside a file's place; the file is renamed into it when the block ends.
 
-    Nobody can foresee the name, so that no link lies in wait there. What killed writers left is removed first, so that
-    a place may have one writer at a time. Some writers insist on an ``ending`` of the temporary name.
+    Nobody can guess the name, so that nobody can plant a link there. Files of killed writers are removed first, so a
+    place may have only one writer at a time. Some writers insist on an ``ending`` of the temporary name.
     """
     for left in final.parent.glob(f".{glob.escape(final.name)}.{'[0-9a-f]' * 32}{ending}"):
         with suppress(OSError):  # it is another user's
@@ -72,13 +72,13 @@ def open_lock(path: Path) -> TextIO:
 
 
 Link = Callable[[Path, Path], None]
-"""As ``os.link``."""
+"""Makes a hard link, as ``os.link`` does."""
 
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
-    """Give a file of this process its final name in the same folder too, if no file has that name.
+    """Link a file of this process to its final name in the same folder, unless that name is taken.
 
     Returns:
         Whether this call did it.
@@ -103,7 +103,7 @@ def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
 
 
 def _has_two_names(file: Path) -> bool:
-    """Whether the link was made all the same: NFS may lose the reply, ask again, and be told that the name is taken.
+    """Whether the link was made after all: NFS may lose the reply, retry, and be told that the name is taken.
 
     Source: ``O_EXCL`` in open(2). The file is opened so that an NFS client asks the server once more.
     """

@@ -156,7 +156,7 @@ def matrix_uri(places: NDArray[np.intp], shades: NDArray[np.float64], classes: i
     """A large matrix as a PNG for light and dark pages: colour says right or wrong, opacity how much.
 
     Args:
-        places: ``(n, 2)``: row and column of what is not empty.
+        places: ``(n, 2)``: row and column of the cells that are not empty.
         shades: ``(n,)`` in 0..1. A block of several classes is drawn as its deepest.
         classes: side of the matrix.
     """
@@ -228,7 +228,7 @@ def _epoch_axis(epochs: int) -> Axis:
 
 
 def _step(span: float) -> float:
-    """The least of 1, 2, 5, 10, 20 … (and of tenths of these) that needs no more than a few ticks."""
+    """The least of 1, 2, 5, 10, 20 … (or a tenth of these) that gives few enough ticks."""
     rough = span / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - _HAIR))
@@ -273,24 +273,24 @@ class Chart:
         return " ".join(f"{self._across(x):.1f},{self._down(y):.1f}" for x, y in both if math.isfinite(y))
 
     def line(self, xs: Sequence[float], ys: Sequence[float], kind: str) -> Markup:
-        """A line through points; what is not finite is left out."""
+        """A line through points; those that are not finite are left out."""
         points = self._points(xs, ys)
         return Markup('<polyline class="{}" points="{}"/>').format(kind, points) if points else Markup()
 
     def area(self, xs: Sequence[float], ys: Sequence[float]) -> Markup:
-        """What lies under a line."""
+        """The area under a line."""
         points = self._points((xs[0], *xs, xs[-1]), (self.y.low, *ys, self.y.low))
         return Markup('<polygon points="{}"/>').format(points)
 
     def dot(self, x: float, y: float, kind: str, title: str) -> Markup:
-        """A point that says its title when it is pointed at."""
+        """A point with a tooltip."""
         if not math.isfinite(y):
             return Markup()
         circle = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4"><title>{}</title></circle>')
         return circle.format(kind, self._across(x), self._down(y), visible(title))
 
     def bar(self, left: float, right: float, height: float, kind: str, title: str) -> Markup:
-        """An upright bar; the lowest one is still to be seen."""
+        """An upright bar; even the lowest one stays visible."""
         x, y = self._across(left), self._down(height)
         y = min(y, self._floor - 2) if height > 0 else self._floor
         width = max(1.0, self._across(right) - x - 1)

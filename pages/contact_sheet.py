@@ -72,7 +72,7 @@ def _draw_line(
 
 
 def _fitting(text: str, font: _Font, width: int) -> str:
-    """As much of a text as fits into ``width`` pixels, in one line; three dots say that it was cut."""
+    """As much of a text as fits into ``width`` pixels on one line; three dots show that it was cut."""
     line = " ".join(text[: _LONGEST + 1].split())
     if len(text) <= _LONGEST and font.getlength(line) <= width:
         return line

@@ -1,4 +1,4 @@
-"""Renders the templates: everything that they show is escaped, and a name that is missing is an error."""
+"""Renders the templates: all values are escaped, and a missing name is an error."""
 
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -63,6 +63,6 @@ def _environment() -> "Environment":
 
 
 def _shown(value: object) -> object:
-    """What an expression shows; markup and numbers stay as they are."""
+    """The text of an expression's value; markup and numbers stay as they are."""
     is_text = isinstance(value, str | PurePath) and not isinstance(value, Markup)
     return visible(str(value)) if is_text else value

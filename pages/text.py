@@ -38,7 +38,7 @@ def isolated(text: str, longest: int | None = _LONGEST) -> Markup:
 
 
 def share(count: int, whole: int) -> str:
-    """A percentage; only none is 0%, only all is 100%."""
+    """A percentage that is 0% or 100% only if it is exactly that."""
     if not count:
         return "0%"
     if count == whole:
@@ -57,7 +57,7 @@ def duration(seconds: float) -> str:
 
 
 def percent(rate: float) -> str:
-    """``91.4%``; 0% and 100% are said of nothing else."""
+    """``91.4%``; never rounded to 0% or 100%."""
     if 0.0 < rate < _HARDLY:
         return "under 0.1%"
     if _NEARLY <= rate < 1.0:
@@ -66,7 +66,7 @@ def percent(rate: float) -> str:
 
 
 def rounded(rate: float) -> str:
-    """``61%``; 0% and 100% are said of nothing else."""
+    """``61%``; never rounded to 0% or 100%."""
     whole = f"{rate:.0%}"
     if whole == "0%" and rate > 0.0:
         return "under 1%"
@@ -74,7 +74,7 @@ def rounded(rate: float) -> str:
 
 
 def between(interval: Interval | None) -> str:
-    """An interval: ``88.0 to 94.0%``; empty where there is none."""
+    """An interval: ``88.0 to 94.0%``; empty if there is none."""
     return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}%" if interval else ""
 
 

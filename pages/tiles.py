@@ -22,12 +22,12 @@ _QUALITIES: Final = (80, 60, 40, 20, 5)
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """A photo and what became of it; the other fields are the lines of its caption.
+    """A photo and its result; the other fields are the lines of its caption.
 
     Attributes:
         photo: its path or its bytes; None is shown as "no picture".
         status: ``labeled``, ``review`` or ``failed``.
-        why: a person should look; may be empty.
+        why: the reason for review; may be empty.
     """
 
     photo: Path | bytes | None

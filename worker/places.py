@@ -1,4 +1,4 @@
-"""Addresses of catalogues and photos as text: which are URLs, and what their parts are called."""
+"""Paths and URLs of catalogues and photos, as text: tells them apart, checks URLs, and names their parts."""
 
 import re
 from pathlib import PurePosixPath
@@ -27,7 +27,7 @@ __all__ = [
 S3_SCHEME: Final = "s3://"
 SCHEMES: Final = (S3_SCHEME, "http://", "https://")
 ELSEWHERE: Final = r"(?i)^([a-z][a-z0-9+.-]*://|data:)"
-"""What the cells begin with that name no path on a disk: URLs of any scheme, and data URIs."""
+"""The beginning of cells that are not paths: URLs of any scheme, and data URIs."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -58,10 +58,10 @@ def cell_texts(
 
 
 def checked_url(url: str) -> str:
-    """A URL that we know how to ask, its scheme in small letters.
+    """A URL that we can fetch, its scheme in small letters.
 
     Raises:
-        InputError: it is of another scheme, or names no host, port or bucket that can be.
+        InputError: its scheme is another, or its host, port or bucket is not a valid one.
     """
     scheme, _, rest = url.partition("://")
     known = f"{scheme.lower()}://{rest}"
@@ -90,7 +90,7 @@ def checked_root(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """A URL as anybody may read it: user, password, query (where signatures stand) and fragment left out."""
+    """A URL that anybody may read: without user, password, query (which may hold a signature) and fragment."""
     if url.startswith(S3_SCHEME):
         bucket, slash, key = url.removeprefix(S3_SCHEME).partition("/")
         return f"{S3_SCHEME}{bucket.rpartition('@')[2]}{slash}{key}"
@@ -105,12 +105,12 @@ def folder_of(url: str) -> str:
 
 
 def suffix_of(url: str) -> str:
-    """The ending of a URL's path, in small letters; empty where it has none."""
+    """The ending of a URL's path, in small letters; empty if it has none."""
     return _path(url).suffix.lower()
 
 
 def stem_of(url: str) -> str:
-    """What a URL's last part is called without its ending; its host or bucket where there is no path."""
+    """The name of a URL's last part, without its ending; its host or bucket if there is no path."""
     return _path(url).stem or shown(url).partition("://")[2].partition("/")[0]
 
 
@@ -131,7 +131,7 @@ def _has_host(url: str) -> bool:
 
 
 def scheme_of(cell: str) -> str | None:
-    """A cell's scheme in small letters, if it is a URL and no path."""
+    """A cell's scheme in small letters; None if it is a path."""
     if ":" not in cell:
         return None
     found = _CELL_SCHEME.match(cell)

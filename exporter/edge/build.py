@@ -18,9 +18,9 @@ __all__ = ["OPSET", "PIXELS", "edge_graph", "fit_graph"]
 OPSET: Final = 18
 _IR_VERSION: Final = 10
 _PREFIX: Final = "fit/"
-"""Of every name inside the graph, but for its input and its output."""
+"""Prefix of every name inside the graph, except for its input and its output."""
 _MODEL: Final = "model/"
-"""Before every name of the model, so that none is also one of the graph before it."""
+"""Prefix of every name of the model, so that none clashes with the graph before it."""
 PIXELS: Final = "pixels"
 _WHITE: Final = 255
 _CHANNELS: Final = 3
@@ -75,14 +75,14 @@ def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
 
 
 def _inside(nodes: Nodes, length: str, longest: str, side: str) -> str:
-    """As the preprocessing's own: halves to the even number, and never less than a pixel."""
+    """The size inside the square, as preprocessing computes it: halves to the even number, at least one pixel."""
     wanted, longest = (nodes.cast(size, TensorProto.DOUBLE) for size in (nodes.add("Mul", length, side), longest))
     rounded = nodes.cast(nodes.add("Round", nodes.add("Div", wanted, longest)), TensorProto.INT64)
     return nodes.add("Max", rounded, nodes.ints(1))
 
 
 def _padded(nodes: Nodes, image: str, height: str, width: str, side: str) -> str:
-    """White around it; what is odd goes below and to the right."""
+    """Pad with white; an odd pixel goes below or to the right."""
     missing = [nodes.add("Sub", side, length) for length in (height, width)]
     before = [nodes.add("Div", size, nodes.ints(2)) for size in missing]
     after = [nodes.add("Sub", size, half) for size, half in zip(missing, before, strict=True)]
@@ -92,7 +92,7 @@ def _padded(nodes: Nodes, image: str, height: str, width: str, side: str) -> str
 
 
 def _middle(nodes: Nodes, height: str, width: str, side: str) -> tuple[str, Axis, Axis]:
-    """The middle square with as much around it as its outermost pixels are made of."""
+    """The middle square, with the margin that its outermost pixels are computed from."""
     short = nodes.add("Min", height, width)
     scale = nodes.add("Div", *(nodes.cast(size, TensorProto.DOUBLE) for size in (short, side)))
     around = nodes.add("Add", nodes.whole_up(scale), nodes.ints(2))
@@ -119,7 +119,7 @@ def edge_graph(model: bytes, spec: PreprocessSpec) -> bytes:
         An ONNX file as :class:`models.edge.EdgeModel` takes it, with the model's metadata.
 
     Raises:
-        ParityError: it is no such model, or the graph that came of it is no valid ONNX.
+        ParityError: it is not such a model, or the resulting graph is not valid ONNX.
     """
     inner = onnx.load_from_string(model)
     _check_fits(inner, spec)
@@ -182,7 +182,7 @@ def _answer(nodes: Nodes, graph: onnx.GraphProto, rules: ModelMetadata) -> list[
 
 
 def _review(nodes: Nodes, label: str, confidence: str, unknown: str | None, rules: ModelMetadata) -> str:
-    """As :class:`models.decision.Rules` has it: what is no number is within no limit."""
+    """Whether to review, as :class:`models.decision.Rules` decides: NaN is within no limit."""
     thresholds = [np.inf if threshold is None else threshold for threshold in rules.thresholds]
     needed = nodes.add("Gather", nodes.constant(thresholds, np.float32), label, axis=0)
     sure = nodes.add("GreaterOrEqual", confidence, needed)

@@ -20,7 +20,7 @@ __all__ = ["EdgeParity", "Flip", "prove_edge"]
 _NEAR_TIE: Final = 0.02
 """Two classes whose probabilities are this close may change places."""
 _FEW: Final = 500
-"""Of fewer photos one label may differ, in a near-tie: it would be more than a fifth of a percent."""
+"""With fewer photos one label may differ, in a near-tie: a single photo is more than a fifth of a percent."""
 _MEAN: Final = 0.005
 """Another fit moves probabilities by 0.02 in the mean; what ``whole_pixels`` does in another order (colour profile,
 CMYK and transparency after the resize) by 0.0001."""
@@ -52,16 +52,15 @@ class EdgeParity:
     Attributes:
         photos: how many were compared.
         passed_over: photos that cannot be decoded.
-        largest, mean: absolute difference of a probability, against ``decode=full``; not finite where something is no
-            number.
+        largest, mean: absolute difference of a probability, against ``decode=full``; not finite if a value is NaN.
         near_ties: photos whose two likeliest classes are within 0.02 with ``decode=full``.
         flips: against ``decode=full``.
         own_flips: against the model's own spec, which usually scales JPEGs while it decodes them.
         sure: photos that need no review, with the model's own spec or by the edge graph's scores.
         sure_flips: those of ``own_flips`` that are among them.
-        crossed: photos whose unknown score is on the other side of the limit than with ``decode=full``.
-        cost: what that costs against the model with its own spec; none where no labels are given.
-        max_drop: so many points of accuracy may the edge graph have less than the model with its own spec.
+        crossed: photos whose unknown score is on another side of the limit than with ``decode=full``.
+        cost: what that costs against the model with its own spec; None without labels.
+        max_drop: how many points of accuracy the edge graph may lose against the model with its own spec.
     """
 
     photos: int
@@ -99,9 +98,9 @@ class EdgeParity:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What speaks against shipping it.
+        """The reasons not to ship it.
 
-        A few hundred photos cannot tell half a point of accuracy from chance: what chance may do is let through, and
+        A few hundred photos cannot tell half a point of accuracy from chance: a loss within chance passes, and is
         shown.
         """
         one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= _NEAR_TIE
@@ -173,7 +172,7 @@ def prove_edge(
 
 
 def _scores(edge: EdgeModel, classifier: Classifier, data: bytes) -> tuple[Scores, Scores, Scores] | None:
-    """Of one photo: the edge graph's scores, those of the model's decoding in full, and those with its spec."""
+    """A photo's scores: the edge graph's, the model's with full decoding, and the model's with its own spec."""
     spec = classifier.metadata.preprocess
     try:
         whole = whole_pixels(data)

@@ -26,7 +26,7 @@ __all__ = ["QuantizeError", "Quantizer", "Ranges", "body_nodes", "layers_of"]
 
 _WEIGHTY: Final = frozenset({"Conv", "MatMul", "Gemm"})
 _QUANTIZED: Final = ("Conv", "MatMul", "Gemm", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")
-"""Operators for which ONNX Runtime has integer kernels that pay."""
+"""Operators for which ONNX Runtime has integer kernels that are worth using."""
 _AT_ONCE: Final = 8
 
 
@@ -84,7 +84,7 @@ class QuantizeError(ParityError):
 
 
 class Ranges(StrEnum):
-    """How the range of an activation is found in what it was on the photos: all of it, or all but its outliers.
+    """How the range of an activation is found from its values on the photos: all of them, or all but outliers.
 
     By entropy (as TensorRT does) took minutes where there are hundreds of layers, and was hardly nearer to float32.
     """
@@ -101,8 +101,8 @@ class Quantizer:
 
     Args:
         model: has an output ``logits``.
-        pixels: training photos, ``uint8 (n, S, S, 3)``, eight at least: what the ranges are found on. Eight at a time:
-            what is left over is left out.
+        pixels: training photos, ``uint8 (n, S, S, 3)``, eight at least: what the ranges are found on. They are used
+            eight at a time; the rest is left out.
         weight_bits: 7 is safe on every processor (see :class:`models.manifest.Quantization`).
         scratch: a folder for what it keeps meanwhile.
 
@@ -156,7 +156,7 @@ class Quantizer:
 
 
 class _Reader(CalibrationDataReader):
-    """Photos by the handful: what every layer says of them is kept until the range has been asked for."""
+    """Feeds photos a few at a time: every layer's outputs are kept until their range has been computed."""
 
     def __init__(self, pixels: Pixels) -> None:
         self._pixels = pixels
@@ -175,7 +175,7 @@ class _Reader(CalibrationDataReader):
 
 @contextmanager
 def _tools() -> Iterator[None]:
-    """ONNX Runtime's tools print what they do, advise what has been done, and raise whatever NumPy raises."""
+    """Run ONNX Runtime's tools without their printed lines and advice; whatever they raise becomes a QuantizeError."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

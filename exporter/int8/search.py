@@ -24,7 +24,7 @@ __all__ = ["Attempt", "Int8Search", "find_int8", "too_much", "why_refused"]
 
 _FEWEST_PHOTOS: Final = 16
 _MOST_GROUPS: Final = 24
-"""Groups in which layers are measured: a hundred layers one by one would take minutes."""
+"""How many groups of layers are measured: a hundred layers one by one would take minutes."""
 
 _Divergence = Callable[[onnx.ModelProto], float]
 
@@ -47,13 +47,13 @@ class Attempt:
 
     @property
     def times(self) -> str:
-        """Its gain in words."""
+        """The gain in speed, in words."""
         return f"{self.gain:.2f} times as fast as float32 in the network"
 
 
 @dataclass(frozen=True)
 class Int8Search:
-    """What came of a search.
+    """The result of a search.
 
     Attributes:
         model: the model that passed, ending in ``logits``; None if none did.
@@ -78,9 +78,9 @@ def find_int8(
 
     Args:
         model: ends in ``logits``.
-        run: that it was converted of, with training and validation photos.
+        run: the training that it was converted from, with training and validation photos.
         options: what it may cost, and the bits of its weights.
-        advance: told what is being done.
+        advance: called with what is being done.
         min_gain: how many times as fast as float32 it must be, on this machine.
 
     Raises:
@@ -111,9 +111,9 @@ def find_int8(
 
 
 def _kl_divergence_from(model: onnx.ModelProto, pixels: Pixels) -> _Divergence:
-    """What gives a model's mean Kullback-Leibler divergence from this one, in nats; infinity for what is no number.
+    """A function that gives a model's mean Kullback-Leibler divergence from this one, in nats; infinity for NaN.
 
-    It does not ask who is right. The photos ``uint8 (n, S, S, 3)`` are such that no range was found on.
+    True labels play no part. The photos ``uint8 (n, S, S, 3)`` are not those that the ranges were found on.
     """
     expected = _log_probabilities(model, pixels)
 
@@ -174,7 +174,7 @@ def _left_out(
 
 
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
-    """Why a search found no model, for a person; ``allowed`` points of accuracy could have been lost."""
+    """Why a search found no model, for a person; ``allowed`` is how many points of accuracy it may lose."""
     if not attempts:
         return "it has no layers that integers would make quicker"
     first = attempts[0]
@@ -187,7 +187,7 @@ def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
 
 
 def too_much(cost: Drop, allowed: float) -> str:
-    """What a variant loses, and what it might."""
+    """What a variant loses and what it may lose, in words."""
     low, high = cost.points_95
     return (
         f"it loses {cost.points:.2f} points of accuracy on {cost.photos} validation photos (95%: {low:.2f} to "

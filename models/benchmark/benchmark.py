@@ -24,9 +24,9 @@ from models.text import number_of
 __all__ = ["Show", "benchmark", "benchmark_and_show", "open_and_find", "print_record"]
 
 Show = Callable[[str, int, int], None]
-"""Told (what is being done, done, of all)."""
+"""Called with (what is being done, done, of all)."""
 _Cells = dict[str, list[str]]
-"""Heading → a cell a file."""
+"""Heading → a cell for each file."""
 _NONE: Final = "–"
 _WIDEST: Final = 1000
 
@@ -61,7 +61,7 @@ def open_and_find(path: Path, images: Path | None) -> tuple[Lineup, PhotoSet | N
 
 
 def _check_drawable(lineup: Lineup, photos: PhotoSet | None, plot: Path) -> None:
-    """Minutes of measuring are not for nothing: what cannot be drawn is refused before."""
+    """Refuse a plot that cannot be drawn before minutes of measuring, not after."""
     known = any(one.accuracy is not None for one in lineup.contestants)
     if all(one.edge for one in lineup.contestants) or not (known if photos is None else photos.truths):
         msg = "Expected models of known accuracy for --plot; name class folders with --images."
@@ -91,7 +91,7 @@ def benchmark(
     effort: Effort = THOROUGH,
     show: Show = lambda what, done, total: None,
 ) -> BenchmarkRecord:
-    """Judge and measure; without photos, the bundle's golden ones tell agreement, and its manifest accuracy.
+    """Judge and measure; without photos, agreement is measured on the golden ones, accuracy is the manifest's.
 
     Raises:
         BundleError: a model cannot be measured.
@@ -111,7 +111,7 @@ def benchmark(
 
 
 def print_record(record: BenchmarkRecord, console: Console) -> None:
-    """A row a file: in one table, or in two where one is too wide; then what it was measured on."""
+    """Print a row a file, in one table, or in two if one is too wide; then what it was measured on."""
     size, speed = _size_cells(record), _speed_cells(record)
     title = f"{record.name} {record.version}"
     whole = _table(title, record, size | speed)
@@ -158,7 +158,7 @@ def _speed_cells(record: BenchmarkRecord) -> _Cells:
 
 
 def _percent(rate: float | None) -> str:
-    """100% is said of nothing else."""
+    """A percentage that says 100% only if it is exactly that."""
     if rate is None:
         return _NONE
     text = f"{rate:.1%}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "EDGE_PHOTO", "Turn", "photo_like", "take"]
 
 BATCH: Final = 32
-"""Photos a call where throughput is measured."""
+"""Photos in a call, when throughput is measured."""
 EDGE_PHOTO: Final = (640, 480)
 """Height and width of the whole photo that an edge graph is given."""
 _STATUS: Final = Path("/proc/self/status")
@@ -42,10 +42,10 @@ class Turn:
         file: an ONNX file.
         size: height and width of a photo.
         edge: whether the file takes one photo a call, without a batch axis.
-        threads: each number of threads to measure with; memory and load time are of the first.
+        threads: the numbers of threads to measure with; memory and load time are measured with the first.
         calls: timed calls with one photo, at most.
         batches: timed calls with a batch, at most; an edge graph has none.
-        seconds: after these no further call begins, of either kind, for each number of threads.
+        seconds: for each number of threads and each kind of call; after these no further call begins.
     """
 
     file: str
@@ -118,7 +118,7 @@ def _ms_since(began: float) -> float:
 
 
 def _peak_memory_mb() -> float:
-    """The most this process has held: of Linux's own count, since ``getrusage`` inherits that of the process before."""
+    """The most that this process has held, by Linux's own count: ``getrusage`` inherits its parent's."""
     try:
         lines = _STATUS.read_text().splitlines()
     except OSError:

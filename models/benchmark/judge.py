@@ -34,9 +34,9 @@ __all__ = [
 ]
 
 PHOTOS: Final = 2000
-"""The most photos that are looked at."""
+"""The most photos that are used."""
 _REFERENCE: Final = "float32"
-"""The variant that the others are held against."""
+"""The variant that the others are compared with."""
 _NAMED: Final = 20
 _UNREAD: Final = -1
 
@@ -49,7 +49,7 @@ class Contestant:
         variant: ``float32``, ``int8``, ``float16``.
         path: of the file.
         network: what it holds.
-        accuracy: on the run's validation photos, as the manifest has it; none where it does not say.
+        accuracy: on the run's validation photos, as the manifest has it; None if it does not say.
     """
 
     variant: str
@@ -68,9 +68,9 @@ class Lineup:
     """All that are compared.
 
     Attributes:
-        metadata: of the first, which the others share but for temperature and thresholds.
+        metadata: the first one's; the others differ in temperature and thresholds only.
         contestants: the reference first where there is one, edge graphs last.
-        bundle: where they are from; none for a lone file.
+        bundle: where they are from; None for a lone file.
     """
 
     metadata: ModelMetadata
@@ -105,7 +105,7 @@ class PhotoSet:
     Attributes:
         kind: given by a person, or the bundle's golden photos.
         reads: what gives the bytes of each.
-        truths: the index of each one's label; none for photos without labels.
+        truths: the index of each one's label; None for photos without labels.
     """
 
     kind: Literal["images", "golden"]
@@ -122,11 +122,11 @@ def golden_photos(bundle: Bundle) -> PhotoSet:
 def find_photos(folder: Path, labels: tuple[str, ...], limit: int = PHOTOS) -> PhotoSet:
     """Find photos in class folders, or in a flat folder.
 
-    Folders are named as labels are; folders of some labels will do. Of more photos than ``limit`` that many are taken,
+    Folders are named after labels; not every label needs one. Of more photos than ``limit`` that many are taken,
     evenly spread.
 
     Raises:
-        InputError: there is no such folder, it holds no photos, it holds both kinds, or a folder is no label's.
+        InputError: there is no such folder, it holds no photos, it holds both kinds, or a folder's name is not a label.
     """
     if not folder.is_dir():
         msg = f"Expected a folder of photos at {folder}, found none; name one with class folders inside."
@@ -167,9 +167,8 @@ class Judged(Record):
     Attributes:
         variant: ``float32``, ``int8``, ``float16``.
         file: its name.
-        accuracy: share of the photos that it labels right; none where nobody knows.
-        agreement: share of the photos that it labels as float32's file for squares does; none where
-            that file is not there.
+        accuracy: share of the photos that it labels right; None if unknown.
+        agreement: share of the photos that it labels as ``model.onnx`` does; None without that file.
     """
 
     variant: str
@@ -185,7 +184,7 @@ class Judging(Record):
         photos: how many were looked at.
         unreadable: how many more could not be read.
         agreement_on: the photos that a person gave, or the bundle's golden ones.
-        accuracy_on: the photos that a person gave, or the run's validation photos, at export; none where nobody knows.
+        accuracy_on: the photos that a person gave, or the run's validation photos, at export; None if unknown.
         files: in the order of what was measured.
     """
 
@@ -232,7 +231,7 @@ def judge(lineup: Lineup, photos: PhotoSet, show: Callable[[int, int], None]) ->
 
 
 def _labels(lineup: Lineup, read: Callable[[], bytes]) -> list[int]:
-    """Each model's likeliest class, of equal ones the earlier."""
+    """Each model's likeliest class; of equal ones the first."""
     try:
         data = read()
         square = preprocess(data, lineup.metadata.preprocess)

@@ -1,4 +1,4 @@
-"""Measures ONNX files against each other: a fresh process a turn, turn by turn, so that noise is fair to all."""
+"""Measures ONNX files in turns, each in a fresh process, so that noise affects all alike."""
 
 import json
 import subprocess
@@ -97,16 +97,16 @@ class Effort:
 
 
 BRIEF: Final = Effort(rounds=3, calls=60, batches=3, seconds=0.2)
-"""For an export: some seconds."""
+"""Effort for an export: some seconds."""
 THOROUGH: Final = Effort(rounds=9, calls=200, batches=8, seconds=0.5)
-"""For a person who asks."""
+"""Effort for ``hangtag benchmark``."""
 
 
 def take_turn(turn: Turn) -> Figures:
     """Measure one file in a fresh process.
 
     Raises:
-        BundleError: the process died: the file is no model, or there is not memory enough.
+        BundleError: the process died: the file is not a model, or memory does not suffice.
     """
     done = subprocess.run(
         python_command("models.benchmark.child"),
@@ -144,14 +144,14 @@ def measure(
         edges: variant → edge graph.
         effort: how much is measured.
         threads: numbers of threads to measure with; one, then as many as this process may have cores.
-        on_turn: told after each turn (done, of all).
-        take: what takes a turn.
+        on_turn: called after each turn with (done, of all).
+        take: measures one turn.
 
     Returns:
         A record a file, in the order given, edge graphs last. Each figure is the median of the rounds'.
 
     Raises:
-        BundleError: a file is no model.
+        BundleError: a file is not a model.
     """
     graphs = [(variant, path, edge) for edge, of in ((False, files), (True, edges)) for variant, path in of.items()]
     counts = tuple(threads or sorted({1, usable_cores()}))
@@ -170,7 +170,7 @@ def measure(
 
 
 def _medians(records: Sequence[Figures] | Sequence[Speed]) -> dict[str, Any]:
-    """Field by field; what is no number (an edge graph's photos a second) is the same in all records."""
+    """The median of each field; a field without a number (an edge graph's photos a second) is the same in all."""
     found: dict[str, Any] = {}
     for name, first in records[0]:
         values = [getattr(record, name) for record in records]

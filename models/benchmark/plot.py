@@ -1,4 +1,4 @@
-"""A picture of accuracy against speed. Matplotlib is imported when it is drawn: a device has none."""
+"""A picture of accuracy against speed. Matplotlib is imported only to draw: devices lack it."""
 
 import warnings
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ _ABOVE_ALL: Final = 1.0001
 
 
 def check_matplotlib() -> None:
-    """Raise MissingExtraError where matplotlib is not installed."""
+    """Raise MissingExtraError if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         msg = "Drawing with --plot needs matplotlib; pip install 'hangtag[train]'."
         raise MissingExtraError(msg)
@@ -76,5 +76,5 @@ def _frame(axes: "Axes", record: BenchmarkRecord, speeds: list[float], accuracie
 
 
 def _plain(text: str) -> str:
-    """Dollar signs begin no formula."""
+    """The text with its dollar signs escaped, which would otherwise begin a formula."""
     return text.replace("$", r"\$")

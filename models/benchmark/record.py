@@ -30,7 +30,7 @@ _INSTRUCTIONS: Final = {
     "asimdhp": "fp16",
     "sve": "sve",
 }
-"""Linux's flag → the name that ONNX Runtime's and Arm's papers use, of what makes a network quick or slow."""
+"""Linux's flag → the usual name, of instructions that decide how fast a network runs."""
 
 
 class Machine(Record):
@@ -65,7 +65,7 @@ class BenchmarkRecord(Record):
         batch: photos a call behind ``images_per_s``.
         edge_photo: height and width of the photo that edge graphs were timed with.
         measured: a record a file.
-        judging: how right each file is; none where that was not asked.
+        judging: accuracy and agreement of each file; None if not asked for.
     """
 
     schema_version: Literal[1]
@@ -102,7 +102,7 @@ def dump_record(record: BenchmarkRecord) -> bytes:
 def this_machine(cpuinfo: Path = _CPUINFO, board: Path = _BOARD) -> Machine:
     """Describe this machine, as far as it can be told.
 
-    Only Linux has a file ``cpuinfo``. A small computer's ``board`` says its name: Arm's processors do not say theirs.
+    Only Linux has a file ``cpuinfo``. Arm's processors do not give their name, but a small computer's ``board`` does.
     """
     pairs = (line.partition(":") for line in _text(cpuinfo).splitlines())
     facts = {key.strip(): value.strip() for key, _, value in pairs}  # all cores are taken to be like the last

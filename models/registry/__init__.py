@@ -1,1 +1,1 @@
-"""Models by name and version: which there are, which is the champion, and what became of each."""
+"""The model registry: versions, aliases such as ``champion``, and their history."""

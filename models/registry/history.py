@@ -1,4 +1,4 @@
-"""What happened to the versions of a model, in order: the one truth about which there are and what they are called."""
+"""The history of a model's versions, in order: the only source of which exist and what their aliases are."""
 
 import getpass
 import json
@@ -41,13 +41,13 @@ class Event(Record):
         number: its place in the history, from 1.
         at: when, in UTC.
         by: who, as ``user@host``.
-        what: happened.
-        version: that it happened to.
-        why: in a person's words, or a cycle's.
-        numbers: that it rested on, for people and scripts.
-        cycle: the retraining cycle behind it; none where a person did it.
+        what: what happened.
+        version: the version that it happened to.
+        why: the reason, in a person's words or a cycle's.
+        numbers: the figures that it rested on, for people and scripts.
+        cycle: the retraining cycle behind it; None if a person did it.
         forced: whether a refusal was overruled.
-        after: what holds from then on.
+        after: the state from then on.
     """
 
     schema_version: Literal[1] = 1
@@ -64,7 +64,7 @@ class Event(Record):
 
 
 class History:
-    """The events of one model, in its folder. Each is a file that is written once, by whoever comes first."""
+    """The events of one model, in its folder. Each is a file that is written once: the first writer wins."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -74,7 +74,7 @@ class History:
         return numbered(self._storage.names(_FOLDER), ".json")
 
     def last(self) -> Event | None:
-        """The latest event; none where nothing has happened."""
+        """The latest event; None if nothing has happened."""
         numbers = self.numbers()
         return self._event(numbers[-1]) if numbers else None
 
@@ -84,7 +84,7 @@ class History:
         return last.after if last else State()
 
     def events(self) -> list[Event]:
-        """All of them, the oldest first; RegistryError where one is damaged."""
+        """All events, the oldest first; RegistryError if one is damaged."""
         return [self._event(number) for number in self.numbers()]
 
     def _event(self, number: int) -> Event:
@@ -107,10 +107,10 @@ class History:
         cycle: str | None = None,
         forced: bool = False,
     ) -> Event | None:
-        """Let something happen, whoever else writes at this moment; no event is returned if there was nothing to do.
+        """Append an event, even while others write; returns None if there was nothing to do.
 
-        ``change`` says what holds then, or raises; it is asked again whenever somebody else was quicker. ``forced``
-        allows to overrule a refusal; the event says whether one was overruled.
+        ``change`` makes the new state, or raises; it is called again whenever somebody else was quicker. ``forced``
+        allows overruling a refusal; the event says whether one was overruled.
         """
         while True:
             last = self.last()
@@ -139,8 +139,8 @@ class History:
     def _mirror(self) -> None:
         """Write ``history.jsonl`` and ``aliases.json``, for people and other tools; nothing here rests on them.
 
-        Whoever writes them looks again afterwards, so that of many the last leaves what is so; and whoever finds
-        nothing to do looks, too, since a killed process may have left them behind.
+        Every writer checks them again afterwards, so that the last one leaves them right; so does a writer that finds
+        nothing to do, since a killed process may have left them out of date.
         """
         try:
             text = self._storage.read(_MIRROR).decode()

@@ -1,6 +1,6 @@
-"""How a bundle becomes a version: it claims a number, its files go there, and the history says that it is there.
+"""Publishes a bundle as a version: claims a number, copies the files, and records it in the history.
 
-Each step can be done again: whoever publishes the same bundle after a killed process goes on where that one was.
+Each step can be repeated: publishing the same bundle again continues where a killed process stopped.
 """
 
 import json
@@ -20,7 +20,7 @@ _CLAIMS: Final = "claims"
 
 
 def claim_number(storage: Storage, state: State, digest: str) -> int:
-    """The number of a bundle's version: its own, that which somebody has begun to publish it under, or the next.
+    """The number of a bundle's version: its own, the one under which its publishing was begun, or the next.
 
     ``storage`` is the model's folder; ``state`` may be older than the claims in it.
     """
@@ -38,7 +38,7 @@ def claim_number(storage: Storage, state: State, digest: str) -> int:
 
 
 def _claimed(storage: Storage, number: int) -> str:
-    """Whose a number is; nobody's where a person has taken its claim away."""
+    """The digest that claimed a number; empty if a person has removed the claim."""
     try:
         return str(json.loads(storage.read(_key(number)))["digest"])
     except FileNotFoundError:
@@ -50,10 +50,10 @@ def _key(number: int) -> str:
 
 
 def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mapping[str, Path]) -> None:
-    """Write a version's files. What is there stays: of the bundle, unless it is damaged; of the training, always.
+    """Write a version's files. Existing files stay; of the bundle, damaged ones are replaced.
 
     Raises:
-        BundleError: a file of the bundle is not the one that was exported.
+        BundleError: a file of the bundle has changed since the export.
     """
     keep_bundle(storage.child(str(version)), bundle)
     for file, path in training.items():
@@ -61,7 +61,7 @@ def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mappi
 
 
 def remove_deleted(storage: Storage, state: State) -> None:
-    """Remove the files of versions that the history says are gone, and that a killed process has left."""
+    """Remove files that a killed process left of versions that the history says are deleted."""
     for folder in (storage, storage.child(TRAINING)):
         for name in set(folder.folders()).intersection(map(str, state.deleted)):
             folder.clear(name)

@@ -1,4 +1,4 @@
-"""Models by name and version: which there are, which is the champion, and what became of each.
+"""The model registry: versions, aliases such as ``champion``, and their history.
 
     <registry>/<name>/<version>/          a bundle; never changed once it is published
     <registry>/<name>/training/<version>/ what a retraining starts from: splits.csv, best.keras, args.json
@@ -53,16 +53,16 @@ class Registry:
         return [name for name in self._storage.folders() if is_name(name) and self.history(name).numbers()]
 
     def model_storage(self, name: str) -> Storage:
-        """All that is kept of a model: its versions, its history, and what others keep beside them, such as locks."""
+        """The storage of a model: its versions, its history, and what others keep beside them, such as locks."""
         check_model_name(name)
         return self._storage.child(name)
 
     def history(self, name: str) -> History:
-        """What happened to a model."""
+        """The history of a model."""
         return History(self.model_storage(name))
 
     def state(self, name: str) -> State:
-        """What holds of a model now.
+        """The current state of a model.
 
         Raises:
             RegistryError: there is no such model; the message names those that are there.
@@ -87,7 +87,7 @@ class Registry:
         raise RegistryError(msg)
 
     def path(self, name: str, version: int) -> Path:
-        """A version's bundle as a folder of this machine; it is copied to the cache where the registry is elsewhere.
+        """A version's bundle as a folder of this machine; a remote one is copied to the cache.
 
         Raises:
             RegistryError: there is no such version.
@@ -124,7 +124,7 @@ class Registry:
                     raise
 
     def training(self, name: str, version: int, file: str) -> Path | None:
-        """A file that a retraining of a version starts from, on this machine; none where it was not kept.
+        """A file that a retraining of a version starts from, on this machine; None if it was not kept.
 
         Raises:
             RegistryError: there is no such version.
@@ -156,14 +156,14 @@ class Registry:
         cycle: str | None = None,
         alias: str | None = None,
     ) -> Published:
-        """Keep a bundle as a new version. One that is there already stays as it is, with its number and its aliases.
+        """Keep a bundle as a new version. A published bundle stays as it is, with its number and its aliases.
 
         ``why``, ``numbers`` and ``cycle``, the retraining cycle that made it, are for the history. ``training`` (file
-        name → file) is what a retraining starts from; of a version that is there, missing files are added. An ``alias``
-        is to mean this version, if it is new.
+        name → file) is what a retraining starts from; of a version that is there, missing files are added. A new
+        version gets the ``alias``.
 
         Raises:
-            RegistryError: no model can have that name, no version that alias.
+            RegistryError: the name or the alias is not a valid one.
             BundleError: it is no bundle, or damaged.
         """
         storage, bundle = self.model_storage(name), open_bundle(bundle_path)
@@ -195,13 +195,14 @@ class Registry:
         instead_of: int | None = None,
         force: bool = False,
     ) -> Event | None:
-        """Make a version the champion; none is returned where it is that already.
+        """Make a version the champion; returns None if it is champion already.
 
-        ``why``, ``numbers`` and ``cycle`` are for the history. ``instead_of`` is the champion that it was found better
-        than, 0 for none. With ``force``, which needs a reason, it is promoted though a gate has refused it.
+        ``why``, ``numbers`` and ``cycle`` are for the history. ``instead_of`` is the champion that it was compared
+        with, 0 for none. ``force``, which needs a reason, overrules a gate's refusal.
 
         Raises:
-            RegistryError: it is not there, a gate has refused it, or another version is champion by now.
+            RegistryError: the version does not exist, a gate has refused it, or another version became champion
+                meanwhile.
         """
         if force and not why.strip():
             msg = f"Expected a reason to promote {name}@{version} by force, got none; give it with --why."
@@ -212,18 +213,18 @@ class Registry:
     def refuse(
         self, name: str, version: int, reasons: tuple[str, ...], numbers: Mapping[str, Any], cycle: str | None = None
     ) -> Event | None:
-        """Write down that a gate has refused a version, with a sentence a reason; none where that is written already.
+        """Record that a gate has refused a version, with a sentence for each reason; None if that is recorded already.
 
         Raises:
-            RegistryError: the version is not there.
+            RegistryError: the version does not exist.
         """
         change = partial(self._rules(name).refused, version=version, reasons=reasons)
         return self.history(name).append(What.REFUSED, change, " ".join(reasons), numbers, cycle=cycle)
 
     def rollback(self, name: str, why: str) -> Event:
-        """Restore the previous champion, of those that are still there.
+        """Restore the previous champion that still exists.
 
-        Of two at once one goes back, and the other is told: two people who see the same fault go back one version.
+        Of two rollbacks at once only one succeeds, so that two people who see the same fault go back one version.
 
         Raises:
             RegistryError: there is no such version, or another one has become champion meanwhile.
@@ -235,27 +236,27 @@ class Registry:
         return event
 
     def alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
-        """Let an alias mean a version; none where it does. The champion's is moved by promotions and rollbacks only.
+        """Point an alias at a version; None if it does already. Only promotions and rollbacks move ``champion``.
 
         Raises:
-            RegistryError: the version is not there, or no version can have that alias.
+            RegistryError: the version does not exist, or the alias is not a valid one.
         """
         _check_alias(alias)
         change = partial(self._rules(name).aliased, version=version, alias=alias)
         return self.history(name).append(What.ALIASED, change, why)
 
     def remove_alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
-        """Take an alias of a version away; RegistryError if it does not mean that version, or is the champion's."""
+        """Remove an alias from a version; RegistryError if it does not mean that version, or is ``champion``."""
         change = partial(self._rules(name).unaliased, version=version, alias=alias)
         return self.history(name).append(What.ALIASED, change, why)
 
     def delete(self, name: str, version: int, why: str) -> Event | None:
         """Delete a version that no alias means: first from the history, then its files.
 
-        None where it is gone already; what a killed process has left of it goes in both cases.
+        Returns None if it is deleted already; files that a killed process has left are removed in both cases.
 
         Raises:
-            RegistryError: it was never there, or an alias means it.
+            RegistryError: it never existed, or an alias means it.
         """
         history = self.history(name)
         event = history.append(What.DELETED, partial(self._rules(name).deleted, version=version), why)
@@ -275,7 +276,7 @@ def _described(bundle: Bundle) -> VersionState:
 
 
 def open_registry(place: str) -> Registry:
-    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL; InputError where it is neither."""
+    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL; InputError if it is neither."""
     return Registry(open_storage(place))
 
 

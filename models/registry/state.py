@@ -1,4 +1,4 @@
-"""What holds of a model's versions at one moment, and what may happen to them; nothing here reads or writes."""
+"""The state of a model's versions, and the rules of how it may change; nothing here reads or writes files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,11 +26,10 @@ class VersionState(Record):
     Attributes:
         digest: of its bundle.
         published_at: in UTC.
-        refused: why a gate refused it; empty where none did.
-        accuracy: of its default variant, on the validation photos of its training; none where nobody measured it.
-        bytes: of the default variant's ONNX file; none where it was published by an early Hangtag.
-        promise: the precision that it promises by its own choice, ``0.95`` or ``none``; nothing is known of those that
-            an earlier Hangtag published.
+        refused: why a gate refused it; empty if none did.
+        accuracy: of its default variant, on the validation photos of its training; None if it was not measured.
+        bytes: of the default variant's ONNX file; None if an early Hangtag published it.
+        promise: the precision that it promises by default, ``0.95`` or ``none``; None if an early Hangtag published it.
     """
 
     digest: str
@@ -42,13 +41,13 @@ class VersionState(Record):
 
 
 class State(Record):
-    """All that holds after an event.
+    """The state of a model after an event.
 
     Attributes:
-        aliases: name → version; always of versions that are there.
-        versions: number → what is known of it; deleted ones are not here.
+        aliases: name → version, which always exists.
+        versions: number → its state, without deleted ones.
         champions: versions that were champion, in order; the last is the champion.
-        last_version: the highest number that was ever given.
+        last_version: the highest number ever given.
         deleted: numbers of versions that were deleted, in order; they are never given again.
     """
 
@@ -60,19 +59,19 @@ class State(Record):
 
 
 Changed = tuple[int, State] | None
-"""Which version it happened to and what holds then; none where it has happened already."""
+"""The version that changes and the new state; None if nothing would change."""
 Change = Callable[[State], Changed]
 
 
 @dataclass(frozen=True)
 class VersionRules:
-    """What may happen to the versions of one model; the rest raises RegistryError, which says name and place."""
+    """The changes that a model's versions allow; all others raise a RegistryError with name and place."""
 
     name: str
     place: str
 
     def version(self, state: State, version: int) -> VersionState:
-        """What is known of a version; the message about one that is not there names those that are."""
+        """A version's state; RegistryError names the versions that exist if this one does not."""
         if version not in state.versions:
             there = ", ".join(map(str, state.versions)) or "none"
             msg = f"Expected version {version} of {self.name} in the registry {self.place}, found {there}."
@@ -80,7 +79,7 @@ class VersionRules:
         return state.versions[version]
 
     def published(self, state: State, version: int, what: VersionState, alias: str | None) -> Changed:
-        """A version is there, and an alias may mean it from then on. One that was deleted does not come back."""
+        """Add a version, and point an alias at it if one is given. A deleted version does not come back."""
         if version in state.versions or version in state.deleted:
             return None
         last = max(version, state.last_version)
@@ -90,7 +89,7 @@ class VersionRules:
         return version, _with_aliases(after, {**state.aliases, **({alias: version} if alias else {})})
 
     def promoted(self, state: State, version: int, instead_of: int | None, *, force: bool) -> Changed:
-        """A version is champion; see :meth:`models.registry.registry.Registry.promote`."""
+        """Make a version champion; see :meth:`models.registry.registry.Registry.promote`."""
         refused = self.version(state, version).refused
         champion = state.aliases.get(CHAMPION, 0)
         if champion == version:
@@ -106,7 +105,7 @@ class VersionRules:
         return version, _crowned(state, (*state.champions, version))
 
     def refused(self, state: State, version: int, reasons: tuple[str, ...]) -> Changed:
-        """A gate has refused a version."""
+        """Record that a gate has refused a version."""
         known = self.version(state, version)
         if known.refused == reasons:
             return None
@@ -114,7 +113,7 @@ class VersionRules:
         return version, state.model_copy(update={"versions": {**state.versions, version: refused}})
 
     def rolled_back(self, state: State, instead_of: int | None) -> Changed:
-        """The previous champion that is still there is champion again, instead of the present one."""
+        """Restore the previous champion that still exists."""
         current = state.aliases.get(CHAMPION)
         if current != instead_of:
             msg = (
@@ -136,7 +135,7 @@ class VersionRules:
         return earlier[-1], _crowned(state, tuple(earlier))
 
     def aliased(self, state: State, version: int, alias: str) -> Changed:
-        """An alias other than the champion means a version."""
+        """Point an alias other than ``champion`` at a version."""
         self.version(state, version)
         _check_not_champion(alias)
         if state.aliases.get(alias) == version:
@@ -144,7 +143,7 @@ class VersionRules:
         return version, _with_aliases(state, {**state.aliases, alias: version})
 
     def unaliased(self, state: State, version: int, alias: str) -> Changed:
-        """An alias other than the champion is gone."""
+        """Remove an alias other than ``champion``."""
         _check_not_champion(alias)
         if state.aliases.get(alias) != version:
             there = ", ".join(f"{name} ({number})" for name, number in state.aliases.items()) or "none"
@@ -153,7 +152,7 @@ class VersionRules:
         return version, _with_aliases(state, {name: to for name, to in state.aliases.items() if name != alias})
 
     def deleted(self, state: State, version: int) -> Changed:
-        """A version that no alias means is gone."""
+        """Delete a version that no alias means."""
         if version in state.deleted:
             return None
         self.version(state, version)
@@ -178,7 +177,7 @@ def _check_not_champion(alias: str) -> None:
 
 
 def _crowned(state: State, champions: tuple[int, ...]) -> State:
-    """The last of some versions is champion, and challenger no more."""
+    """The state in which the last of some versions is champion, and no longer challenger."""
     champion = champions[-1]
     others = {alias: to for alias, to in state.aliases.items() if (alias, to) != (CHALLENGER, champion)}
     return _with_aliases(state.model_copy(update={"champions": champions}), {**others, CHAMPION: champion})

@@ -27,7 +27,7 @@ __all__ = [
 BINS: Final = 15
 COLDEST: Final = 0.05
 HOTTEST: Final = 20.0
-"""Temperatures outside are never fitted."""
+"""The lowest and the highest temperature that is fitted."""
 
 
 def class_logits(raw: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
@@ -36,7 +36,7 @@ def class_logits(raw: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 
 
 def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> float:
-    """The temperature at which the labels are likeliest, between COLDEST and HOTTEST; 1 where there are no rows.
+    """The temperature at which the labels are likeliest, between COLDEST and HOTTEST; 1 without rows.
 
     The negative log-likelihood alone has no minimum where every row is right (the colder, the better) or every row
     wrong (the hotter, the better). So half the square of the temperature's logarithm is added to the sum over the
@@ -68,7 +68,7 @@ def calibrated(logits: npt.NDArray[np.floating], temperature: float) -> npt.NDAr
 
 
 def _in_double(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Each row's logits below its largest, so that no exponential overflows."""
+    """Each row's logits less its largest, in float64, so that no exponential overflows."""
     double = logits.astype(np.float64)
     double -= double.max(axis=1, keepdims=True)
     return double

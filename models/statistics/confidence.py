@@ -1,4 +1,4 @@
-"""How sure a model is, as learned on photos that it had not learned from.
+"""A model's confidence: temperature, thresholds and limits, found on photos that it had not learned from.
 
 It travels in the run and in the bundle.
 """
@@ -14,7 +14,7 @@ TARGETS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
-"""For each class, in label order, the confidence under which a row goes to review; none: all of its rows do."""
+"""For each class, in label order, the confidence under which a row goes to review; None sends all its rows there."""
 
 
 class _Record(BaseModel):
@@ -22,17 +22,17 @@ class _Record(BaseModel):
 
 
 class PrecisionTarget(_Record):
-    """What it takes for the rows that are labelled by themselves to be right this often.
+    """The thresholds at which rows that are labelled without review are right this often.
 
-    A row is labelled by itself where its confidence reaches the threshold of its likeliest class and its unknown score
-    is within the limit; every other row goes to review.
+    A row is labelled without review if its confidence reaches the threshold of its likeliest class and its
+    out-of-distribution score is within the limit; every other row goes to review.
 
     Attributes:
         precision: the target.
         thresholds: of each class.
-        coverage: expected share of all rows that are labelled by themselves; the others are the review load.
-        class_coverage: the same of the rows whose likeliest class this is; None if no row was.
-        rows: how many rows each class's threshold was found on: its own, or those of all classes without rows enough.
+        coverage: expected share of all rows that are labelled without review.
+        class_coverage: for each class, the same share of the rows whose likeliest class it is; None without rows.
+        rows: how many rows each class's threshold was found on: its own, or those of the pool of small classes.
     """
 
     precision: Probability
@@ -53,8 +53,8 @@ class UnknownLimit(_Record):
     """Where "not one of my products" begins.
 
     Attributes:
-        score: what the ONNX file's output ``unknown`` (``float32 [batch]``) is; the higher, the stranger. Nothing is
-            trained with ``energy`` any more.
+        score: which score the ONNX file's output ``unknown`` (``float32 [batch]``) is; a higher one is less like the
+            products. ``energy`` is in old bundles only.
         limit: a row whose score is above goes to review.
         kept: share of known rows within the limit.
     """
@@ -69,10 +69,10 @@ class Confidence(_Record):
 
     Attributes:
         temperature: what the logits are divided by.
-        precision: the target that rules where a person names none; None if no target can be promised.
-        targets: a row a target that can be asked for, in rising order.
+        precision: the default target, used if a person names none; None if no target can be promised.
+        targets: a row for each target that can be asked for, in rising order.
         unknown: None if it could not be learned.
-        rows: how many photos all of this was found on.
+        rows: how many photos it was fitted on.
         out_of_fold: how many of these rows were of the training split, predicted by networks that had not seen them.
     """
 

@@ -1,4 +1,4 @@
-"""Drift: is a histogram unlike the one it is compared with, beyond what chance explains?"""
+"""Drift: does a histogram differ from its reference by more than chance explains?"""
 
 import math
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from typing import Final
 __all__ = ["chance_limit", "has_drifted", "join_rare_bins", "psi"]
 
 _LARGE: Final = 0.2
-"""What banks call a large change: Siddiqi, Credit Risk Scorecards (2006)."""
+"""A large change, by the convention of credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
 _LEAST_PHOTOS: Final = 30
 _LEAST_EXPECTED: Final = 5.0
-"""Of each cell of a chi-squared test: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
+"""The least expected photos in a bin: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
 _Z: Final = 3.0902
 """The normal quantile of 0.999: of a thousand jobs without drift, one index of each kind goes beyond its limit."""
 _SMOOTHING: Final = 0.5
@@ -42,7 +42,7 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
-    """What an index goes beyond once in a thousand times where nothing has changed.
+    """The index that chance exceeds once in a thousand times if nothing has changed.
 
     Without a change it is distributed like (1/n + 1/m) · χ² with a degree of freedom less than there are bins (Yurdakul
     and Naranjo, as above); the quantile of χ² is that of Wilson and Hilferty, "The distribution of chi-square" (1931).
@@ -58,7 +58,7 @@ def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
 
 
 def join_rare_bins(counts: Sequence[int], reference: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Two histograms with their rarest bins as one, so that each has five photos or more to be expected in it."""
+    """Two histograms whose rarest bins are joined, so that five photos or more are expected in each bin."""
     both = sorted(zip(counts, reference, strict=True), key=lambda pair: (sum(pair), pair))
     smaller, whole = min(sum(counts), sum(reference)), sum(counts) + sum(reference)
     least = _LEAST_EXPECTED * whole / smaller

@@ -1,10 +1,10 @@
-"""95% intervals: how far a figure that was measured on some photos can be trusted.
+"""95% intervals of figures that were measured on some photos.
 
 What is promised rests on Clopper and Pearson's interval (Biometrika 26, 1934), which never promises too much and agrees
 with the one-sided bound behind the thresholds. Wilson's is shorter, but too short for proportions near 1: it serves
 where a person only looks, and where SciPy, which the base install lacks, is not there.
 
-Figures that are no proportion get a bootstrap over rows (Efron, 1979).
+Figures other than proportions get a bootstrap over rows (Efron, 1979).
 """
 
 import math
@@ -37,7 +37,7 @@ _Z: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
 
 
 def proportion_interval(hits: float, rows: float) -> Interval:
-    """The two-sided 95% interval of a proportion; from 0 to 1 where there are no rows.
+    """The two-sided 95% interval of a proportion; from 0 to 1 without rows.
 
     Rows that are not independent count for less than 1 each, in ``hits`` and in ``rows``.
     """
@@ -59,7 +59,7 @@ def upper_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
 
 
 def wilson_interval(hits: int, rows: int) -> Interval:
-    """The two-sided 95% interval of a proportion (Wilson, JASA 22, 1927); from 0 to 1 where there are no rows."""
+    """The two-sided 95% interval of a proportion (Wilson, JASA 22, 1927); from 0 to 1 without rows."""
     if not rows:
         return 0.0, 1.0
     rate, weight = hits / rows, _Z * _Z / rows

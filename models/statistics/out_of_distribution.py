@@ -33,14 +33,14 @@ __all__ = [
 KEPT: Final = 0.95
 """Share of known rows within the limit."""
 _DIRECTIONS: Final = 512
-"""Main directions along which features are compared: so the head of a large network stays small."""
+"""How many principal directions features are compared along: it keeps the head of a large network small."""
 _SHRINKAGE: Final = 0.2
 _CELLS_AT_ONCE: Final = 4_000_000
 SHORTEST: Final = 1e-12
-"""A length below which features point nowhere."""
+"""The length below which features have no direction."""
 _SMALLEST_SHARE: Final = 0.01
 _SMALLEST: Final = 1e-6
-"""Variance along a direction, of features of length 1: less is the rounding of float32, which differs by runtime."""
+"""The least variance along a direction, of features of length 1: anything less is float32's rounding."""
 _LEAST_SIZE: Final = 0.01
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
 
@@ -56,7 +56,7 @@ class DistanceHead:
 
     Attributes:
         mean: of all features, ``float32 (D,)``.
-        within: whitens what is left of features once their class's mean is taken away, ``float32 (D, K)``.
+        within: whitens features less their class's mean, ``float32 (D, K)``.
         centres: each class's mean, whitened, ``float32 (classes, K)``; classes without photos have none.
         overall: whitens features as a whole, ``float32 (D, K)``, or ``(D, 0)`` where the distance is not relative.
     """
@@ -67,7 +67,7 @@ class DistanceHead:
     overall: npt.NDArray[np.float32]
 
     def score(self, features: Floats) -> npt.NDArray[np.float32]:
-        """How strange features ``(n, D)`` are, ``float32 (n,)``."""
+        """The out-of-distribution scores of features ``(n, D)``, ``float32 (n,)``."""
         step = max(1, _CELLS_AT_ONCE // max(self.centres.shape))
         parts = [self._score(features[start : start + step]) for start in range(0, len(features), step)]
         return np.concatenate([np.empty(0), *parts]).astype(np.float32)
@@ -109,13 +109,13 @@ class DistanceHead:
 
 
 def fit_distance(features: Floats, labels: npt.NDArray[np.integer], *, relative: bool = True) -> DistanceHead:
-    """Learn where known features lie.
+    """Fit the distance on features of known photos.
 
     The covariances are shrunk towards a ball, the more the fewer the rows, so that they can be inverted whatever the
     features are: fewer rows than features, a photo a class, features that never change.
 
-    Of features ``(n, D)`` of photos of known classes, at least one row, and their class indices ``(n,)``. ``relative``:
-    the distance from the mean of all is taken off.
+    ``features`` are ``(n, D)``, at least one row, of photos of known classes, with their class indices ``(n,)``.
+    ``relative``: the distance from the mean of all features is subtracted.
     """
     unit = _unit(features)
     mean = unit.mean(axis=0).astype(np.float32)
@@ -153,7 +153,7 @@ class OutOfDistribution:
 def fit_out_of_distribution(
     learned: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], held: npt.NDArray[np.float32]
 ) -> OutOfDistribution:
-    """Learn what the products look like.
+    """Fit the score on what the products look like.
 
     Of features ``float32 (n, D)`` of photos that the network has ``learned`` from, with their class indices. The limit
     comes from those that were ``held`` back, since the others lie closer together.
@@ -174,7 +174,7 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
 
 
 def _unit(features: Floats) -> npt.NDArray[np.float64]:
-    """Features of length 1; of length 0 where they are 0."""
+    """Features scaled to length 1; zeros stay zeros."""
     double = features.astype(np.float64)
     return np.asarray(double / np.maximum(np.linalg.norm(double, axis=1, keepdims=True), SHORTEST))
 
@@ -211,7 +211,7 @@ def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> 
 def relative_difference(
     expected: npt.NDArray[np.floating[Any]], got: npt.NDArray[np.floating[Any]], limit: float
 ) -> npt.NDArray[np.float64]:
-    """Differences of unknown scores ``(n,)`` as parts of the scores' size; infinity for NaN.
+    """Relative differences of out-of-distribution scores ``(n,)``; infinity for NaN.
 
     A score may be near 0 by chance: its size is the largest of itself, the limit, and the median of all that are
     compared, each without its sign. It is 0.01 at least, of what is in logits or in squared standard deviations: to a

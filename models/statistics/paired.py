@@ -1,4 +1,4 @@
-"""Two models on the same photos: who is right more often, how sure that is, and what could have been seen at all.
+"""Two models on the same photos: which is right more often, how sure that is, and the smallest visible difference.
 
 Photos of one group show the same picture, or one product: where a model errs on one of them it likely errs on the
 others. So the photos are not taken for more than they are worth: all counts are divided by the design effect before the
@@ -31,11 +31,11 @@ class Paired:
 
     Attributes:
         photos: how many.
-        champion, challenger: share that each labels right.
+        champion, challenger: share that each model labels right.
         won, lost: photos that only the challenger, or only the champion, labels right.
         points: challenger's accuracy less the champion's.
         points_95: its interval.
-        smallest_points: what a test like this would find in four of five cases.
+        smallest_points: the difference that a test like this finds in four of five cases.
     """
 
     photos: int
@@ -70,7 +70,7 @@ def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.int
 
 
 def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.intp]) -> float:
-    """How many photos are worth one that is independent of all others.
+    """How many photos count as one independent photo.
 
     It is 1 where photos are independent, up to the mean size of a photo's group; that too where nothing differs.
     """

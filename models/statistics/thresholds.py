@@ -26,14 +26,14 @@ __all__ = [
 
 _DEFAULT: Final = 0.95
 _ENOUGH: Final = 10
-"""A class stands by itself with ten times the rows that prove a precision when all of them are right.
+"""A class gets a threshold of its own if it has this many times the rows that prove a precision when all are right.
 
 With fewer it pays dearly for it, since few rows prove little. 3,400 simulated rows of 10 classes, accuracy 0.88, half a
 percent of wrong labels: coverage at 0.95 and at 0.98, and share of classes whose own precision is below 0.95 (the
 classes together reach it nearly always): 4 times: 58%, 33%, 2%; 10 times: 72%, 53%, 12%; 20 times: 75%, 53%, 28%.
 """
 _STEPS: Final = 20
-"""Sets that are looked at differ by a twentieth of the rows."""
+"""The sets that are tried differ by a twentieth of the rows."""
 _LATE_START: Final = 0.3
 _LATE_MARGIN: Final = 2
 
@@ -132,9 +132,10 @@ def precision_targets(own: HeldRows, others: Sequence[HeldRows] = ()) -> tuple[P
 
 
 def automatic(probabilities: npt.NDArray[np.float32], known: Chosen, thresholds: Thresholds) -> Chosen:
-    """Which rows are labelled by themselves, ``bool (n,)``; the others go to review.
+    """Which rows are labelled without review, ``bool (n,)``.
 
-    Of ``probabilities``, calibrated, ``float32 (n, classes)``; ``known``: the unknown score is within the limit.
+    ``probabilities`` are calibrated, ``float32 (n, classes)``; ``known``: the out-of-distribution score is within its
+    limit.
     """
     limits = np.array([np.inf if limit is None else limit for limit in thresholds])
     guesses = probabilities.argmax(axis=1)
@@ -142,7 +143,7 @@ def automatic(probabilities: npt.NDArray[np.float32], known: Chosen, thresholds:
 
 
 def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
-    """The target that rules where a person names none: 0.95, or the highest below it that any row reaches, if any."""
+    """The default target: 0.95, or the highest below it that any row reaches, if any."""
     reached = [row.precision for row in targets if row.coverage > 0 and row.precision <= _DEFAULT]
     return max(reached, default=None)
 
@@ -154,7 +155,7 @@ def ruling_thresholds(confidence: Confidence, classes: int) -> Thresholds:
 
 
 def fewest_rows(precision: float, mistrust: float = MISTRUST) -> int:
-    """How many rows, all of them right, prove a precision: 149 for 0.98, say."""
+    """How many rows prove a precision if all of them are right: 149 for 0.98, for example."""
     return math.ceil(math.log(mistrust) / math.log(precision))
 
 

@@ -1,1 +1,1 @@
-"""Places where what is written is whole, and the first to write it wins: a folder, or S3."""
+"""Storage in a folder or in S3: files are whole or absent, and the first to write one wins."""

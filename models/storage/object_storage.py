@@ -1,4 +1,4 @@
-"""What lies in S3, or in what speaks like it; the environment says who asks, and where (``AWS_ENDPOINT_URL``)."""
+"""Storage in S3, or a server that speaks S3; the environment has credentials and address (``AWS_ENDPOINT_URL``)."""
 
 import errno
 import hashlib
@@ -38,16 +38,16 @@ _Answer = TypeVar("_Answer")
 
 
 class _PassingError(JobError):
-    """What botocore gives up and should not: another writer of the key at this moment, an answer that breaks off."""
+    """Faults that botocore does not retry and should: another writer of the same key, an answer that breaks off."""
 
 
 @dataclass(frozen=True)
 class _Connection:
-    """What a process keeps to talk to S3.
+    """A process's connection to S3.
 
     Attributes:
         files: connects when it is first asked for something; any thread may ask.
-        buckets: those that have answered, so that a key which is not there needs no question about its bucket.
+        buckets: those that have answered, so that a missing key needs no further check of its bucket.
     """
 
     files: S3FileSystem
@@ -91,14 +91,14 @@ def _expect_nothing(params: dict[str, Any], **_: object) -> None:
 class ObjectStorage:
     """A folder of an S3 bucket. The server must know conditional writes (``If-None-Match``), as AWS does.
 
-    What S3 says against a request is a ``JobError``. Passing faults (timeouts, 500, 503, answers that break off) are
+    A refusal by S3 becomes a ``JobError``. Passing faults (timeouts, 500, 503, answers that break off) are
     tried again before that.
 
     Attributes:
         url: ``s3://bucket/folder``, or a whole bucket.
 
     Raises:
-        InputError: the URL is none of these.
+        InputError: the URL is neither.
     """
 
     url: str
@@ -216,7 +216,8 @@ class ObjectStorage:
     def fetch(self, key: str, file: Path) -> None:
         """Write the bytes under ``key`` into a file of this machine, a piece at a time.
 
-        What speaks like S3 may answer without a length; then nothing else would tell half an object from a whole one.
+        A server that speaks S3 may answer without a length; then nothing else would tell half an object from a whole
+        one.
 
         Raises:
             FileNotFoundError: there is nothing under ``key``.
@@ -239,7 +240,7 @@ class ObjectStorage:
         return f"{self.url}/{key}".removeprefix(_SCHEME).rstrip("/")
 
     def _prefix(self, folder: str) -> str:
-        """What the keys in a folder begin with, in the bucket."""
+        """The prefix of a folder's keys in the bucket."""
         within = self._path(folder).partition("/")[2]
         return f"{within}/" if within else ""
 
@@ -270,7 +271,7 @@ class ObjectStorage:
             buckets.add(bucket)
 
     def _pages(self, folder: str, *, deep: bool = False) -> Iterator[dict[str, Any]]:
-        """S3's answers to what is in a folder, 1,000 keys each, with all that is in its folders where ``deep``.
+        """S3's listings of a folder, 1,000 keys each, with its sub-folders if ``deep``.
 
         This is our own, since s3fs asks twice to list a folder, and keeps all keys in memory.
         """
@@ -294,7 +295,7 @@ class ObjectStorage:
 
     @contextmanager
     def _asking(self, key: str | None) -> Iterator[S3FileSystem]:
-        """The filesystem; its errors become ``FileNotFoundError`` or ``JobError``."""
+        """The filesystem for the block; its errors become ``FileNotFoundError`` or ``JobError``."""
         try:
             yield _connection().files
         except (OSError, ValueError, BotoCoreError, ClientPayloadError) as error:
@@ -318,7 +319,7 @@ def _patiently(ask: Callable[[], _Answer]) -> _Answer:
 
 
 def _told(error: Exception, place: str) -> Exception:
-    """What to raise in place of an error of s3fs; an error of this machine's disk stays as it is."""
+    """The error to raise instead of one of s3fs; an error of this machine's disk stays as it is."""
     answer = error.__cause__  # of the server, where s3fs has made an OSError of it
     if isinstance(answer, ClientError):
         return _refusal(answer.response["Error"], place)

@@ -1,4 +1,4 @@
-"""Where jobs and models lie. ``commit`` writes what must never change: the first to write a key wins."""
+"""Storage of jobs and models. ``commit`` writes what must never change: the first to write a key wins."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ class Entry:
 
 
 class Storage(Protocol):
-    """What jobs and registries ask of the place they lie in. Keys are relative, with ``/`` between their parts."""
+    """The storage that jobs and registries need. Keys are relative, with ``/`` between their parts."""
 
     def __hash__(self) -> int:
         """Storages of one place are equal, so that what was read from it can be cached."""
@@ -35,13 +35,13 @@ class Storage(Protocol):
 
     @property
     def scratch(self) -> Path:
-        """A folder on this machine for what only this machine needs to know, such as in-hand markers."""
+        """A folder on this machine for files that only this machine needs, such as in-hand markers."""
 
     def commit(self, key: str, data: bytes) -> bool:
         """Write ``data`` under ``key``, whole or not at all.
 
         Returns:
-            Whether this call wrote it; ``False`` when the key was there already, and stays as it was.
+            Whether this call wrote it; ``False`` if the key was there already; it then stays as it was.
         """
 
     def replace(self, key: str, data: bytes) -> None:
@@ -51,34 +51,35 @@ class Storage(Protocol):
         """Move a file of this machine to ``key``, whole or not at all, whatever was there."""
 
     def delete(self, key: str) -> None:
-        """Remove ``key``; nothing happens where it is not there."""
+        """Remove ``key``; nothing happens if it is not there."""
 
     def clear(self, folder: str) -> None:
-        """Remove all that is in ``folder``, and it itself; nothing happens where it is not there. Not all at once."""
+        """Remove ``folder`` and all that is in it, file by file; nothing happens if it is not there."""
 
     def read(self, key: str) -> bytes:
-        """The bytes under ``key``; ``FileNotFoundError`` where there are none."""
+        """The bytes under ``key``; ``FileNotFoundError`` if there are none."""
 
     def source(self, key: str) -> Path | BinaryIO:
-        """The bytes under ``key`` as pyarrow likes to open them; ``FileNotFoundError`` now or later where none are."""
+        """The bytes under ``key`` as pyarrow can open them; ``FileNotFoundError``, now or on reading, if none."""
 
     def local(self, key: str, folder: Path) -> Path:
-        """A file of this machine with the bytes under ``key``; ``FileNotFoundError`` now or later where none are.
+        """A local file with the bytes under ``key``; ``FileNotFoundError``, now or on reading, if there are none.
 
-        What lies there never changes. Where it is not on a disk of this machine, it is copied into ``folder``, once.
+        The key's bytes must never change. Unless they are on this machine's disk, they are copied into ``folder``,
+        once.
         """
 
     def on_disk(self, folder: str) -> Path | None:
-        """The folder as one of this machine, whether it is there or not; none where it is not on a disk."""
+        """The storage as a folder of this machine, whether it exists or not; None if it is not on a disk."""
 
     def exists(self, key: str) -> bool:
         """Whether there is something under ``key``."""
 
     def entries(self, folder: str) -> list[Entry]:
-        """The keys directly under ``folder``, in no order; none where it does not exist."""
+        """The keys directly under ``folder``, in no order; empty if it does not exist."""
 
     def names(self, folder: str) -> list[str]:
-        """The names of :meth:`entries`, which is quicker where times cost extra."""
+        """The names of :meth:`entries`; quicker if times cost extra."""
 
     def folders(self) -> list[str]:
         """Names of the folders directly under the root, in order."""

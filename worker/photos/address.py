@@ -1,4 +1,4 @@
-"""Which addresses photos may be fetched from: public ones, and those of hosts that a person named."""
+"""The addresses that photos may be fetched from (SSRF): public ones, and those of hosts that a person named."""
 
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -39,7 +39,7 @@ _NEVER_BY_NAME: Final = _networks(
     "fd00:42::42 fd00:100::100:200 fd00:a9fe:a9fe::/48",  # metadata of Scaleway, Alibaba, Akamai (Linode)
     "fd00:c1::/32 fd00:ec2::/32 fd20:ce::/32",  # metadata of Oracle, AWS (of its containers, too), Google
 )
-"""Metadata, link-local, multicast: a name that leads here is not what whoever allowed it had in mind."""
+"""Metadata, link-local, multicast: whoever allowed a host name did not mean that it may lead here."""
 
 _LAST_32: Final = 0xFFFFFFFF
 _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
@@ -64,7 +64,7 @@ def check_allow_hosts(hosts: Sequence[str]) -> None:
 
 
 class Addresses:
-    """What may be connected to.
+    """The addresses that we may connect to.
 
     Raises:
         InputError: one of them is something else.
@@ -104,7 +104,7 @@ class Addresses:
         return good
 
     def may_connect(self, address: str, port: int) -> bool:
-        """Asked of each socket once more, just before it connects."""
+        """Whether a socket may connect to an address; checked again just before it connects."""
         return is_public(address) or (str(ip_address(address)), port) in self._approved
 
 
@@ -129,7 +129,7 @@ def _holds_metadata(address: IPv6Address) -> bool:
 
 
 def _held(address: IPv6Address) -> Iterator[IPv4Address]:
-    """Every IPv4 address that one of IPv6 may stand for, whatever prefix a translator (RFC 6052) uses."""
+    """Every IPv4 address that an IPv6 address may embed, whatever prefix a translator (RFC 6052) uses."""
     bits = int(address)
     yield IPv4Address(bits & _LAST_32)  # a prefix of 96 bits; IPv4-compatible and IPv4-translated ones, too
     yield IPv4Address(bits >> 80 & _LAST_32)  # 6to4

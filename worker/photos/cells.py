@@ -1,4 +1,4 @@
-"""What a cell means: a photo on disk, one at a URL (taken apart here only), or one in a data URI."""
+"""What a cell means: a photo on disk, at a URL (which only this module parses), or in a data URI."""
 
 import binascii
 import re
@@ -48,7 +48,7 @@ _REMOTE: Final = frozenset({"http", "https", "s3"})
 
 
 class Scheme(StrEnum):
-    """How a photo is asked for."""
+    """The protocol by which a photo is fetched."""
 
     HTTP = "http"
     HTTPS = "https"
@@ -60,7 +60,7 @@ _PORTS: Final = {Scheme.HTTP: 80, Scheme.HTTPS: 443}
 
 @dataclass(frozen=True)
 class Target:
-    """Where a photo is asked for.
+    """Where a photo is fetched from.
 
     Attributes:
         text: the URL as it is sent.
@@ -75,7 +75,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """``HOST:PORT``, or ``s3://BUCKET``: those with the same place wait in one queue."""
+        """``HOST:PORT``, or ``s3://BUCKET``: downloads from one place share a queue."""
         if self.scheme is Scheme.S3:
             return f"s3://{self.host}"
         return place_of(self.host, self.port)
@@ -142,7 +142,7 @@ class Cells:
         raise ImageError(msg, ImageFault.REFUSED)
 
     def url(self, cell: str | None) -> str | None:
-        """Where a cell's photo is asked for; none where it does not come over a network, or not at all."""
+        """The URL that a cell's photo is fetched from; None if it is not fetched over a network, or not at all."""
         if not cell or (self._base is None and ":" not in cell):
             return None
         try:
@@ -156,7 +156,7 @@ def parse_url(text: str) -> Target:
     """Take a URL apart.
 
     Raises:
-        ImageError: ``refused``: it is none of ``http``, ``https`` and ``s3``, or malformed.
+        ImageError: ``refused``: its scheme is not ``http``, ``https`` or ``s3``, or it is malformed.
     """
     text = text.strip()
     parts = _PARTS.match(text)
@@ -193,7 +193,7 @@ def _on_host(text: str, scheme: Scheme, authority: str, tail: str) -> Target:
 
 
 def joined(base: str, cell: str) -> str:
-    """A path under a URL; of HTTP with all quoted that must be, but not what is quoted already."""
+    """A path under a URL; for HTTP it is percent-quoted, except for what is quoted already."""
     path = cell.lstrip("/")
     return f"{base}/{path if base.startswith('s3://') else _quoted(path.replace('#', '%23'))}"
 
@@ -205,9 +205,9 @@ def _quoted(path: str) -> str:
 
 
 def canonical_host(found: re.Match[str]) -> str | None:
-    """The host of an :data:`AUTHORITY`, in small letters and ASCII; none where it is not one.
+    """The host of an :data:`AUTHORITY`, in small letters and ASCII; None if it is not a valid one.
 
-    Numbers that only some programs take for an address (decimal, octal, hex, short forms) are no hosts.
+    Numbers that only some programs read as an address (decimal, octal, hex, short forms) are not valid.
     """
     try:
         if found[1]:
@@ -230,7 +230,7 @@ def _refused_url(text: str, expected: str) -> ImageError:
 
 
 def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes that a ``data:`` URI holds, in base64 or percent-quoted; what it says of their kind is not believed.
+    """The bytes that a ``data:`` URI holds, in base64 or percent-quoted; the media type that it claims is ignored.
 
     Raises:
         ImageError: ``refused`` (malformed) or ``too_large``.

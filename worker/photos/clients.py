@@ -1,4 +1,4 @@
-"""Who asks for a photo: web servers with aiohttp, one try at a time, and S3. Their word on size is not believed."""
+"""The clients that fetch photos: aiohttp for web servers, one try at a time, and S3's. They trust no announced sizes."""
 
 import socket
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_FAULT: Final = 500
 _BUFFER: Final = 256 * 1024
 _LONGEST_AFTER_S: Final = 1e9
-"""What a host says of its return is at most this: hundreds of digits are no number to reckon with."""
+"""Seconds; the most that a ``Retry-After`` counts for: hundreds of digits would overflow."""
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
@@ -48,7 +48,7 @@ class Clients:
         self._s3: S3Client | None = None
 
     async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
-        """Try once; the bytes go to ``fetch``. ``keep`` the connection: the host is likely to be asked again soon.
+        """Try once; the bytes go to ``fetch``. ``keep`` the connection if the host is likely to be asked again soon.
 
         Raises:
             ImageError: another try would not change it.
@@ -80,7 +80,7 @@ class Clients:
             return Trouble("answered what is no HTTP")
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         await self._keeping.close()
         await self._brief.close()
         if self._s3:

@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 __all__ = ["Arrival", "Download", "Downloads"]
 
 _IN_ALL: Final = 512
-"""Downloads at once, with those that bring next to nothing, such as of hosts that are dead."""
+"""The most downloads at once, including slow ones that bring next to nothing, such as those from dead hosts."""
 _SLOW_RATE: Final = 4096
-"""Bytes a second; who brings less leaves its place to others."""
+"""Bytes a second; a slower download leaves its place to others."""
 _SILENT_TRIES: Final = 2
-"""Of a photo whose host says nothing at all for long."""
+"""Tries of a photo whose host stays silent for long."""
 _REDIRECTS: Final = 5
 _TICK_S: Final = 0.25
 _HOSTS_KEPT: Final = 4096
 _SMOOTHING: Final = 0.02
-"""How much one photo tells of those that come next: about the last fifty count."""
+"""Weight of one photo in the running average, in which about the last fifty count."""
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
-"""Photos that may wait to be taken before more are worth asking for."""
+"""How many photos may wait to be taken before no more are requested."""
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]
-"""Where a photo is, and the ETag that its host may find unchanged."""
+"""Where a photo is, and the ETag to send to its host."""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A download that is over; the fields are those of :class:`worker.photos.photo.Photo`."""
+    """A finished download; the fields are those of :class:`worker.photos.photo.Photo`."""
 
     download: Download
     outcome: bytes | ImageError | None
@@ -81,19 +81,19 @@ class Downloads:
         self._client = started.result()
 
     def want(self, downloads: Sequence[Download]) -> None:
-        """Download photos; none of them is under way."""
+        """Begin to download photos that are not under way yet."""
         self._wants += 1
         self._call(self._begin, downloads)
 
     def forget(self, downloads: Sequence[Download]) -> None:
-        """Stop what nobody wants any more; one of them may come all the same."""
+        """Stop downloads that nobody wants any more; one of them may still arrive."""
         self._call(self._cancel, downloads)
 
     def take(self, timeout_s: float) -> Arrival | None:
-        """A download that is over; none if none is in time.
+        """A finished download; None if none finishes in time.
 
         Raises:
-            Exception: whatever went wrong with this machine.
+            Exception: a fault of this machine.
         """
         try:
             arrival = self._arrivals.get(block=timeout_s > 0, timeout=max(timeout_s, 0.0))
@@ -107,11 +107,11 @@ class Downloads:
 
     @property
     def wants_more(self) -> bool:
-        """Whether more could begin at once than has been asked for.
+        """Whether more downloads could begin at once than have been requested.
 
-        A chunk in hand is kept from other processes. So no more are wanted while nearly all photos would wait for hosts
-        that are busy; the photos that were asked for last tell how many would. Every few seconds more are wanted all
-        the same: the next chunk may have other hosts.
+        A chunk in hand is kept from other processes. So no more are wanted while nearly all photos would wait for busy
+        hosts, judged by the photos that were requested last. Every few seconds more are wanted all the same: the next
+        chunk may have other hosts.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -180,10 +180,10 @@ class Downloads:
         self._arrivals.put(arrival)
 
     async def _bring(self, fetch: Fetch) -> Came:
-        """Try until it has come, each time in its turn.
+        """Try until the photo has come, waiting for the host's turn each time.
 
         Raises:
-            ImageError: it cannot come, or that was the last try.
+            ImageError: it cannot be fetched, or that was the last try.
         """
         first = False
         while True:
@@ -215,7 +215,7 @@ class Downloads:
 
     @asynccontextmanager
     async def _place(self, fetch: Fetch) -> AsyncIterator[None]:
-        """One of the places, once there is room; a download that brings next to nothing leaves it to others."""
+        """Wait for a place among the downloads; one that brings next to nothing leaves its place to others."""
         async with self._all:
             await self._places.acquire()
             self._quick.add(fetch)
@@ -267,10 +267,10 @@ class Downloads:
         return outcome
 
     async def _pause(self, fetch: Fetch, host: Host, trouble: Trouble) -> bool:
-        """Wait before the next try; says whether that comes before all others that want something of the host.
+        """Wait before the next try; returns whether that try goes before all others at the host.
 
         Raises:
-            ImageError: there is none.
+            ImageError: there is no next try.
         """
         now = self._loop.time()
         if why := host.refusal(now):

@@ -1,4 +1,4 @@
-"""One photo on its way: what a try gives, its bytes as they come, and the memory that all photos may take."""
+"""One photo's download: the result of a try, its bytes as they arrive, and the memory budget of all photos."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ from worker.photos.photo import Limits
 __all__ = ["Came", "Fetch", "MemoryBudget", "Moved", "Outcome", "Trouble", "download_error", "strong"]
 
 _FREE: Final = 256 * 1024
-"""Bytes that each photo may have without asking; most have no more."""
+"""Bytes that each photo may take without waiting for memory; most are no larger."""
 _TO_BLAME: Final = 2
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 
@@ -34,7 +34,7 @@ class Moved:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What may be gone at the next try."""
+    """A fault that may be gone at the next try."""
 
     why: str  # to be read after "the host"
     silent: bool = False  # whether the host said nothing at all
@@ -51,12 +51,12 @@ def strong(etag: str | None) -> str | None:
 
 
 def download_error(url: str, came: str) -> ImageError:
-    """A photo that could not be downloaded, and why: ``came`` is to be read after a comma."""
+    """The error for a photo that could not be downloaded; ``came`` continues the sentence after a comma."""
     return ImageError(f"Expected a photo at {url[:300]}, {came}.", ImageFault.DOWNLOAD)
 
 
 class MemoryBudget:
-    """Counts the bytes that have come and were not taken; used within the event loop."""
+    """Limits the bytes of photos that have arrived and were not taken yet; used within the event loop."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -71,23 +71,23 @@ class MemoryBudget:
         return self._held < self._size
 
     async def room(self, fetch: "Fetch | None" = None) -> None:
-        """Wait until a photo may begin, or a large one that is named may come on."""
+        """Wait until there is memory for one more photo to begin, or for a large one, if given, to continue."""
         while not (self.free or (fetch and self._favours(fetch))):
             self._freed.clear()
             await self._freed.wait()
 
     def _favours(self, fetch: "Fetch") -> bool:
-        """One large photo may always come on while no photo is ready: else all would wait for one another."""
+        """Whether a large photo may continue without room: one may while no photo is ready, else all would wait."""
         if self._favoured is None and not self._ready:
             self._favoured = fetch
         return self._favoured is fetch
 
     def add(self, size: int) -> None:
-        """Bytes have come."""
+        """Count bytes that have arrived."""
         self._held += size
 
     def end(self, fetch: "Fetch", *, ready: bool) -> None:
-        """A try is over: its bytes wait to be taken, or they are gone."""
+        """Note that a try is over: its bytes wait to be taken, or were dropped."""
         if ready:
             self._ready += fetch.size
         else:
@@ -97,7 +97,7 @@ class MemoryBudget:
         self._look_again()
 
     def release(self, size: int) -> None:
-        """A photo was taken."""
+        """Note that a photo was taken."""
         self._held -= size
         self._ready -= size
         self._look_again()
@@ -133,16 +133,16 @@ class Fetch:
         self.start_over()
 
     def start_over(self) -> None:
-        """Let it have all of its tries and time, as in the beginning."""
+        """Give the photo all of its tries and time again."""
         self.tries, self.silences, self.left_s = 0, 0, self.limits.total_s
 
     @property
     def known_as(self) -> str | None:
-        """The ETag to ask with: what is elsewhere may be called the same and be something else."""
+        """The ETag to send; None after a redirect, since another place may use the same ETag for other bytes."""
         return None if self.redirects else self.etag
 
     async def add(self, chunk: bytes) -> None:
-        """Take some more bytes; a large photo waits for room, and its clock stands still meanwhile.
+        """Take some more bytes; a large photo waits for memory, and its clock stands still meanwhile.
 
         Raises:
             ImageError: ``too_large``.
@@ -160,28 +160,28 @@ class Fetch:
             self.clock.reschedule(loop.time() + left_s)
 
     def check(self, size: int) -> None:
-        """Raise ``too_large`` if a photo may not have as many bytes."""
+        """Raise ``too_large`` if a photo may not have this many bytes."""
         if size > self.limits.max_bytes:
             most = f"{self.limits.max_bytes:,} bytes at {self.url[:300]}"
             msg = f"Expected at most {most}, the host sends more; name a smaller copy."
             raise ImageError(msg, ImageFault.TOO_LARGE)
 
     def whole(self) -> bytes:
-        """All that has come in this try."""
+        """All bytes of this try."""
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def end_try(self, *, ready: bool = False) -> None:
-        """Let go of what has come; ``ready``: somebody else holds it until it is taken."""
+        """Drop this try's bytes; ``ready``: the whole photo keeps counting until it is taken."""
         self.budget.end(self, ready=ready)
         self._chunks, self.size = [], 0
 
     @property
     def is_to_blame(self) -> bool:
-        """Whether it is this photo that gets no answer; its host answers others meanwhile."""
+        """Whether this photo is at fault: it gets no answer while its host answers others."""
         return self._blame >= _TO_BLAME
 
     def met_silence(self, began: float, ended: float, answered_at: float | None) -> None:
-        """A try got no answer.
+        """Note that a try got no answer.
 
         A host that dies has just answered others when it cuts short what is under way, so one such try proves nothing.
         Two do; so does a long one in which others were answered.

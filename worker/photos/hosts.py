@@ -1,4 +1,4 @@
-"""One host: who may ask it when, and its circuit breaker."""
+"""One host: its turns for downloads, and its circuit breaker."""
 
 import asyncio
 from collections import deque
@@ -14,16 +14,16 @@ __all__ = ["Host"]
 _SILENCES: Final = 5
 """Tries in a row without an answer that open the circuit breaker, if they took long enough."""
 _BLIP: Final = 0.1
-"""Share of a rest after which a host that has given photos is tried again at first."""
+"""Share of a rest after which a host that has given photos is first tried again."""
 _LONGEST: Final = 30
-"""Rests grow to so many times the first."""
+"""Rests grow up to this many times the first."""
 
 
 class Host:
     """Lets those who want its photos ask in turn. Times are those of the event loop's clock, in seconds.
 
-    A host in which nothing but trouble was met for a while is left alone ("rests"); then one photo tries it again.
-    Where it has given photos before, the others wait for that, up to the limits' patience; else they fail at once.
+    A host that gave nothing but trouble for a while is left alone ("rests"); then one photo tries it again. If it has
+    given photos before, the others wait for that, up to the limits' patience; else they fail at once.
     """
 
     def __init__(self, place: str, limits: Limits, per_host: int) -> None:
@@ -45,7 +45,7 @@ class Host:
 
     @asynccontextmanager
     async def turn(self, url: str, *, first: bool) -> AsyncIterator[bool]:
-        """Wait until it may be asked, ``first``: before all others; says whether others ask it, too.
+        """Wait for a turn, before all others if ``first``; returns whether others are asking the host, too.
 
         Raises:
             ImageError: ``download``: it is left alone.
@@ -63,7 +63,7 @@ class Host:
             self._give_turns()
 
     def _give_turns(self) -> None:
-        """Of a host that is left alone everybody gets one, to be told so."""
+        """Give turns to those who wait; if the host is left alone, to all, so that they are told."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         why = self.refusal(now)
@@ -81,7 +81,7 @@ class Host:
         return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
     def may_ask(self, now: float) -> bool:
-        """Whether who has a turn may use it: since it was given the host may have been put off or left alone."""
+        """Whether a turn is still valid: since it was given, the host may have been put off or left alone."""
         return now >= self._not_before and (not self._rests or self._running == 1)
 
     @property
@@ -90,11 +90,11 @@ class Host:
 
     @property
     def load(self) -> int:
-        """How many ask it or wait to."""
+        """How many downloads ask it or wait for a turn."""
         return self._running + len(self._waiting)
 
     def refusal(self, now: float) -> str | None:
-        """Why it is not asked at all for now; none where it is."""
+        """Why it is left alone for now; None if it is not."""
         if now < self._rests_until and not self._is_known(now):
             return f"its host {self._place} {self._why} and is left alone for a while; see that it is up, and try again"
         return None
@@ -107,13 +107,13 @@ class Host:
         return self.answered_at is not None and now - self.answered_at < self._limits.patience_s
 
     def answered(self, now: float) -> None:
-        """It has said something useful."""
+        """Note that it has given a useful answer."""
         self._troubles = self._rests = 0
         self._rests_until = 0.0
         self.answered_at = now
 
     def troubled(self, trouble: Trouble, began: float, now: float) -> None:
-        """A try that began at ``began`` ended in trouble."""
+        """Note that a try that began at ``began`` ended in trouble."""
         if trouble.after_s is not None:
             self._put_off_until = max(self._put_off_until, now + self._put_off_s(trouble.after_s))
         if not self._troubles:
@@ -126,14 +126,14 @@ class Host:
             self._rest(trouble.why, now)
 
     def _put_off_s(self, after_s: float) -> float:
-        """A wait of an hour, say, is cut: either it answers by then or its photo fails; longer would help neither."""
+        """The seconds to wait, cut to a limit: a photo that gets no answer by then fails."""
         longest = self._limits.longest_after_s
         return after_s if after_s <= longest else min(longest, 2 * self._limits.total_s)
 
     def _is_hopeless(self, now: float) -> bool:
-        """Who answers, if only that it is overloaded, is given as long as a photo may take.
+        """Whether to leave it alone. A host that answers, even "overloaded", gets as long as a photo may take.
 
-        Who has given photos and says nothing any more is left alone at once, before any photo has had all its tries.
+        One that has given photos and falls silent is left alone at once, before a photo has used up all its tries.
         """
         if self._troubles < _SILENCES:
             return False

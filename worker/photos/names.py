@@ -17,19 +17,19 @@ from worker.photos.address import Addresses
 __all__ = ["CheckedNames", "Lookup", "checked_socket", "system_lookup"]
 
 Lookup = Callable[[str], list[str]]
-"""Host name → IP addresses; raises ``OSError`` where there are none. May block."""
+"""Host name → IP addresses; raises ``OSError`` if there are none. May block."""
 
 _AT_ONCE: Final = 128
 
 
 def system_lookup(host: str) -> list[str]:
-    """What this machine makes of a host name."""
+    """Resolve a host name as this machine does."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class CheckedNames(AbstractResolver):
-    """Finds addresses, in threads that nobody waits for at the end, and leaves out those that are not allowed."""
+    """Resolves names in threads that nobody waits for at exit, and leaves out addresses that are not allowed."""
 
     def __init__(self, addresses: Addresses, lookup: Lookup, timeout_s: float) -> None:
         self._addresses = addresses
@@ -40,26 +40,26 @@ class CheckedNames(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses that may be connected to.
+        """The addresses of a host that are allowed.
 
         Raises:
-            ImageError: ``refused``: there are addresses, and none of them may.
-            JobError: this machine starts no more threads.
-            OSError: there are none, or nobody answers.
+            ImageError: ``refused``: there are addresses, but none is allowed.
+            JobError: this machine cannot start more threads.
+            OSError: there are no addresses, or no name server answers.
         """
         async with self._turn:
             found = await asyncio.wait_for(_in_thread(partial(self._lookup, host)), self._timeout_s)
         return [_result(host, address, port) for address in self._addresses.usable(host, port, found)]
 
     async def close(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
 
 def checked_socket(addresses: Addresses, info: AddrInfoType) -> socket.socket:
-    """A socket for an address that may be connected to: the second lock, whatever found the address.
+    """A socket for an allowed address: the second check, however the address was found.
 
     Raises:
-        ImageError: ``refused``: it may not.
+        ImageError: ``refused``: the address is not allowed.
     """
     family, kind, protocol, _, where = info
     if not addresses.may_connect(str(where[0]), int(where[1])):

@@ -1,4 +1,4 @@
-"""Photos in S3: one try at a time, with aiobotocore; the environment says who asks, and where."""
+"""Photos in S3: one try at a time, with aiobotocore; credentials and address come from the environment."""
 
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -32,7 +32,7 @@ _PASSING: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed
 _NOBODY: Final = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 )
-"""What S3 says of credentials, and not of what they may read."""
+"""S3's error codes for bad credentials, as opposed to missing rights."""
 _SERVER_FAULT: Final = 500
 _PASSING_FAULTS: Final = (
     NoConnection,
@@ -43,11 +43,11 @@ _PASSING_FAULTS: Final = (
     OSError,
 )
 _NONSENSE: Final = (ResponseParserError, ValueError, RuntimeError, OverflowError)
-"""What parsers raise at an answer; a date is enough. The settings have been read before."""
+"""Raised by botocore's parsers at a malformed answer, such as a bad date; not by settings, which were read before."""
 
 
 class S3Client:
-    """Asks S3; connects when it is first asked."""
+    """A client of S3; it connects on first use."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -58,7 +58,7 @@ class S3Client:
         """See :meth:`worker.photos.clients.Clients.ask`.
 
         Raises:
-            JobError: this machine has no credentials, or such as S3 does not know, or its settings make no sense.
+            JobError: this machine has no credentials, S3 does not know them, or its settings are invalid.
         """
         try:
             return await self._get(fetch)
@@ -93,7 +93,7 @@ class S3Client:
         return Came(fetch.whole(), strong(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
-        """Whether the address of a bucket with a plain name can be made; nothing is sent."""
+        """Whether the settings work for a bucket with a plain name; nothing is sent."""
         try:
             await self._client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "photo"})
         except BotoCoreError:

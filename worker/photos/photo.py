@@ -1,4 +1,4 @@
-"""A photo that a row wants and what came of it, the limits of downloading, and exceptions that nobody foresaw."""
+"""A photo that a row wants and its result, the limits of downloading, and the handling of unforeseen exceptions."""
 
 import logging
 import traceback
@@ -16,9 +16,9 @@ from worker.events import log_event
 __all__ = ["Limits", "Photo", "Wanted", "fails_its_photo"]
 
 _NOT_OF_THE_PHOTO: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError)
-"""What this machine lacks, and what ends the work: they fail no row."""
+"""Errors that fail no row: those of this machine, and those that end the work."""
 _LINES: Final = 60
-"""Of a traceback, the last ones: hosts and catalogues must not fill a disk with them."""
+"""Characters kept of a traceback, the last ones: hosts and catalogues must not fill a disk with them."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Wanted:
     Attributes:
         chunk: the row's chunk.
         row: its place in the chunk.
-        cell: what the catalogue says: a path, a URL or a data URI; none where the cell is empty.
+        cell: what the catalogue says: a path, a URL or a data URI; None if the cell is empty.
     """
 
     chunk: int
@@ -41,13 +41,11 @@ class Photo:
     """What has come of a :class:`Wanted` photo.
 
     Attributes:
-        wanted: which one.
-        outcome: its bytes, why there are none, or nothing at all: then the host says that they are those it once gave
-            ``etag`` to.
-        url: where it was asked for; none where it did not come over a network.
-        etag: what the host calls these bytes (a strong ETag); none where it does not say.
-        seconds: that the download took, waiting for its turn left out; 0 where there was none, or another row's
-            download brought it.
+        wanted: the photo that was asked for.
+        outcome: its bytes, or why there are none; None if the host says that the bytes of ``etag`` have not changed.
+        url: where it was fetched from; None if not over a network.
+        etag: the host's strong ETag of these bytes; None if it gives none.
+        seconds: that the download took without the wait for its turn; 0 without a download of its own.
         downloaded: bytes that came over a network for this row.
     """
 
@@ -61,7 +59,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one process asks of networks and hosts. Jobs may set the first three; tests set others, too."""
+    """Limits of one process's downloads. Jobs may set the first three; tests set others, too."""
 
     per_host: int = 8  # downloads from one host at once
     per_bucket: int = 32  # the same of an S3 bucket
@@ -83,12 +81,12 @@ class Limits:
 
 @contextmanager
 def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
-    """Turn an exception that nobody foresaw into the failure of the photo that the block is about, and log it.
+    """Turn an unforeseen exception in the block into the failure of its photo, and log it.
 
     Plugins written in Rust panic with a ``BaseException``: these count, too.
 
     Raises:
-        ImageError: with the exception's type in its message.
+        ImageError: names the exception's type.
     """
     try:
         yield

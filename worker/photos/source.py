@@ -1,4 +1,4 @@
-"""Where a process gets its photos: from disk as it takes them, from elsewhere ahead of that, in a thread."""
+"""Brings a process its photos: from disk as it takes them, over networks ahead of time, in a thread."""
 
 import time
 from collections import deque
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["Photos", "limits_of", "open_photos", "photos_of"]
 
 _BACKLOG: Final = 512
-"""Photos on disk that may be waiting while more URLs are asked for."""
+"""How many photos on disk may be waiting while more URLs are requested."""
 
 
 def photos_of(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = None) -> "Photos":
-    """:func:`open_photos` of a job, with the limits that it asks for where none are given."""
+    """:func:`open_photos` of a job, with the job's own limits unless others are given."""
     limits = limits or limits_of(job)
     allow_hosts = job.spec.options.allow_hosts or ()
     return open_photos(job.spec.image_root, allow_hosts, limits, lookup, confined=job.spec.confined)
 
 
 def limits_of(job: Job) -> Limits:
-    """What downloading may take, as a job asks for it."""
+    """The limits of downloading that a job asks for."""
     usual = Limits()
     return replace(
         usual,
@@ -53,8 +53,8 @@ def open_photos(
     Args:
         root: where relative paths start: a folder or a URL.
         allow_hosts: ``HOST:PORT`` of the hosts that may be asked though their addresses are not public.
-        limits: what downloading may take.
-        lookup: finds the addresses of host names; the system's where it is not given.
+        limits: of downloading.
+        lookup: resolves host names. Default: the system's.
         confined: whether photos on disk may be read from under ``root`` only.
 
     Raises:
@@ -73,7 +73,7 @@ def open_photos(
 
 
 class Photos:
-    """Brings photos: from this machine's disk as they are taken; from elsewhere many at once, ahead of time.
+    """Brings photos: from this machine's disk as they are taken; over networks many at once, ahead of time.
 
     All methods are called by one thread.
     """
@@ -90,8 +90,8 @@ class Photos:
         """Ask for photos.
 
         Args:
-            photos: in the order in which they are liked best.
-            etags: URL → the ETag of bytes that are known already: the host is asked for others only.
+            photos: in the order of preference.
+            etags: URL → the ETag of bytes that are known already and need not be sent again.
         """
         asked: list[Download] = []
         for wanted in photos:
@@ -113,7 +113,7 @@ class Photos:
             self._downloads.want(asked)
 
     def take(self, timeout_s: float) -> Photo | None:
-        """A photo that has come, each once, in any order; none if none comes within ``timeout_s``.
+        """The next photo that has come, each once, in any order; None if none comes within ``timeout_s``.
 
         A photo on disk is read now, by this thread, when no other has come.
 
@@ -145,7 +145,7 @@ class Photos:
             return Photo(wanted, error)
 
     def forget(self, chunk: int) -> None:
-        """Let go of all photos of a chunk that was given up; none of them is taken any more."""
+        """Drop all photos of a chunk that was given up; :meth:`take` returns none of them any more."""
         self._here = deque(entry for entry in self._here if entry[0].chunk != chunk)
         self._came = deque(photo for photo in self._came if photo.wanted.chunk != chunk)
         left = {download: [row for row in rows if row.chunk != chunk] for download, rows in self._rows.items()}
@@ -154,15 +154,15 @@ class Photos:
             self._downloads.forget([download for download, rows in left.items() if not rows])
 
     def url_of(self, cell: str | None) -> str | None:
-        """Where a cell's photo is asked for; none where it does not come over a network."""
+        """The URL that a cell's photo is fetched from; None if it does not come over a network."""
         return self._cells.url(cell)
 
     @property
     def wants_more(self) -> bool:
-        """Whether it could fetch more photos at once than it has been asked for; never of photos on disk alone."""
+        """Whether it could fetch more photos at once than were requested; false if all lie on disk."""
         return self._downloads is not None and self._downloads.wants_more and len(self._here) < _BACKLOG
 
     def close(self) -> None:
-        """End what is under way."""
+        """Stop all downloads."""
         if self._downloads:
             self._downloads.close()
