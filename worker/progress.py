@@ -1,4 +1,4 @@
-"""How far a job is, as its folder says."""
+"""A job's progress, read from its folder."""
 
 import time
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _BLOCK: Final = 1024
 
 
 class JobState(StrEnum):
-    """What is happening to a job."""
+    """The state of a job."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -38,7 +38,7 @@ class JobProgress:
         state: ``waiting`` when nothing was done within the last minute.
         done: rows in chunks that are done; ``failed`` are among them.
         deaths: tries at these chunks that ended with their process.
-        rate: rows a second since a worker took the first chunk, as the receipt says it; 0 in the first seconds.
+        rate: rows a second since a worker took the first chunk, as on the receipt; 0 in the first seconds.
         recent_rate: rows a second over the last minute.
     """
 
@@ -52,7 +52,7 @@ class JobProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the rate of the last minute; ``None`` if nothing moves or nothing is left."""
+        """Seconds left at the rate of the last minute; None if nothing moves or nothing is left."""
         return (self.rows - self.done) / self.recent_rate if self.recent_rate and self.done < self.rows else None
 
 
@@ -72,7 +72,7 @@ class ProgressReader:
         self._parts: dict[str, _Part] = {}
 
     def read(self) -> JobProgress:
-        """How far the job is now."""
+        """Read the job's progress as it is now."""
         job = self._job
         receipt = finished_receipt(job)
         if receipt:

@@ -1,4 +1,4 @@
-"""What a job proves when it ends: counts, model, errors by kind with examples, speed."""
+"""A job's receipt: counts, model, errors by kind with examples, speed."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -30,15 +30,15 @@ GROUPS_FILE: Final = "by_group.parquet"
 
 
 class _Record(BaseModel):
-    """Fields that a later version adds are left out, so that its receipts can be read during an upgrade."""
+    """Fields of a later version are ignored, so that its receipts can be read during an upgrade."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ErrorExample(_Record):
-    """A failed row: its number in the catalogue, from 1, its photo, and what was said of it.
+    """A failed row: its number in the catalogue, from 1, its photo, and the error message.
 
-    Of a photo that the catalogue itself holds, ``image`` is the beginning.
+    If the cell holds the photo itself, ``image`` is the beginning of the cell.
     """
 
     row: int
@@ -54,7 +54,7 @@ class ErrorCount(_Record):
 
 
 class RunFigures(_Record):
-    """How the last run that labelled something of the job went.
+    """Figures of the last run that labelled rows of the job.
 
     Attributes:
         images: rows labelled in it (a run that goes on from an earlier one labels fewer than the job has).
@@ -74,7 +74,7 @@ class RunFigures(_Record):
 
 
 class WorkFigures(_Record):
-    """What it took to label the job's rows, over all its runs, as its parts say.
+    """The work of labelling the job's rows, summed over its parts.
 
     Attributes:
         hosts: machine → rows it labelled.
@@ -89,7 +89,7 @@ class WorkFigures(_Record):
 
 
 class GroupCounts(_Record):
-    """What became of products whose photos are several rows; ``disagreeing``: sure photos have two labels."""
+    """Counts of products by status; ``disagreeing``: their sure photos have different labels."""
 
     products: int
     labeled: int
@@ -103,7 +103,7 @@ class ModelName(_Record):
 
     Attributes:
         asked: what was asked for: ``shop@champion``.
-        version: what that meant then: ``shop@3``.
+        version: the version that this stood for then: ``shop@3``.
     """
 
     asked: str
@@ -116,14 +116,14 @@ class ModelName(_Record):
 
 
 class Drift(_Record):
-    """How far a job's photos are from those that its model was proved on.
+    """How much a job's photos differ from those that its model was proved on.
 
     Attributes:
         confidence_psi: population stability index of the confidences, in 20 bins.
         label_psi: the same of the likeliest classes.
         rows: distinct photos of the job that were compared.
         reference_rows: those that the model was proved on.
-        warning: for a person; none where chance may explain the difference, or it is small.
+        warning: for a person; None if the difference is small, or chance may explain it.
     """
 
     confidence_psi: float
@@ -138,13 +138,13 @@ class Receipt(_Record):
     """The contents of ``receipt.json``.
 
     Attributes:
-        retry: number of the retry of failed rows that it was written after; 0 where there was none.
+        retry: number of the latest retry of failed rows; 0 if there was none.
         images_per_s: rows a second in the last run.
-        review_reasons: why rows went to review; parts from before there were reasons do not count.
-        groups: none where no column says which rows are of one product.
-        review_file: where ``review.csv`` is; none in receipts from before it was written.
-        named: what a registry calls the model; none where a path was given.
-        drift: none where the model's bundle does not tell.
+        review_reasons: reason → rows that went to review; old parts, which have no reasons, do not count.
+        groups: None if no group column was named.
+        review_file: where ``review.csv`` is; None in old receipts.
+        named: the model's name in a registry; None if a path was given.
+        drift: None if the model's bundle has no reference.
     """
 
     job: str
@@ -173,7 +173,7 @@ class Receipt(_Record):
 
 @dataclass(frozen=True)
 class SampleRow:
-    """A row to look at: its photo, and what became of it."""
+    """A row to show on a page: its photo and its result."""
 
     image: str | None
     status: Status

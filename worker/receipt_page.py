@@ -1,4 +1,4 @@
-"""A job's receipt as a page to look at, with some of its photos."""
+"""A job's receipt as a page, with some of its photos."""
 
 import io
 import time
@@ -37,7 +37,7 @@ _FAULTS: Final = {
 
 
 class ProductPhotos(NamedTuple):
-    """A product whose photos disagree, and some of those that do."""
+    """A product whose photos disagree, with some of them."""
 
     product: Product
     verdict: Verdict
@@ -50,7 +50,7 @@ def receipt_page(
     photos: Sequence[LabelledPhoto] = (),
     products: Sequence[ProductPhotos] = (),
 ) -> str:
-    """A page with all that a receipt says.
+    """A page with all that is in a receipt.
 
     Args:
         receipt: of a merged job.
@@ -73,7 +73,7 @@ def receipt_page(
 
 
 def _meanings(model: ModelPin) -> dict[Status, str]:
-    """What rows of each status have in common."""
+    """The meaning of each status, in words."""
     labeled = "no precision is promised"
     if model.threshold is not None:
         labeled = f"at least {model.threshold} sure, as asked for; no precision is promised"
@@ -97,11 +97,11 @@ def _most_moved(receipt: Receipt) -> list[tuple[str, str, str]]:
 
 
 def brought(job: Job, cells: Iterable[str | None], within_s: float = _WITHIN_S) -> Mapping[str, bytes]:
-    """Some photos of a job, read as labelling reads them: from the same places and no others.
+    """Read some photos of a job, from the same places as labelling and no others.
 
     Returns:
-        Cell → a PNG of the photo inside a white square. Photos that cannot be read are left out, and those that do not
-        come within ``within_s`` seconds.
+        Cell → a PNG of the photo inside a white square. Photos that cannot be read, or do not arrive within
+        ``within_s`` seconds, are left out.
     """
     wanted = [Wanted(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
     found: dict[str, bytes] = {}

@@ -1,4 +1,4 @@
-"""The clients that fetch photos: aiohttp for web servers, one try at a time, and S3's. They trust no announced sizes."""
+"""The clients that fetch photos: aiohttp's for web servers, one try at a time, and S3's. Announced sizes do not count."""
 
 import socket
 from datetime import UTC, datetime

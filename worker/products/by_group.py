@@ -1,4 +1,4 @@
-"""``by_group.parquet``: what is said of each product; rows whose sure photos disagree are sent to review."""
+"""``by_group.parquet``: the vote on each product; if sure photos of a product disagree, its rows go to review."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -81,7 +81,7 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
 def write_by_group(job: Job, column: str, store: ProductStore, file: Path, on_product: OnProduct) -> GroupCounts:
     """Write a row for each product, in order of first appearance.
 
-    A column that is a dictionary is written as its values; the names of the others are prefixed as those of the result.
+    A dictionary column is written as its values. The columns that we add have the result's prefix.
     """
     kind = _plain(job.chunk_table(0, [column]).schema.field(column).type)
     added = [field.with_name(job.spec.options.prefix + field.name) for field in _ADDED]
@@ -109,7 +109,7 @@ def _rows(job: Job, store: ProductStore, counts: Counter[str], on_product: OnPro
 
 
 class DisagreeingProduct(NamedTuple):
-    """A product to look at: what is said of it, and some of the rows that disagree, at most two of each label."""
+    """A product to look at: its vote, and some of the rows that disagree, at most two of each label."""
 
     product: Product
     verdict: Verdict
@@ -151,7 +151,7 @@ class Disagreements:
             shown.append(SampleRow(image, Status.REVIEW, *said))
 
     def note(self, product: Product, verdict: Verdict) -> None:
-        """Keep what is said of a product, if it is one to be shown."""
+        """Keep the vote on a product, if it is one to show."""
         if product.name in self._rows:
             self._told[product.name] = (product, verdict)
 

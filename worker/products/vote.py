@@ -16,7 +16,7 @@ from worker.results import Status
 __all__ = ["ClassShare", "Product", "ProductStore", "Verdict", "decide"]
 
 _UNIT: Final = 2**32
-"""Probabilities are added up as whole numbers of this part, so that no order of rows gives another sum."""
+"""Probabilities are added up as multiples of this unit, so that the order of rows never changes the sum."""
 _TABLES: Final = """
 CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, photos INT, readable INT, threshold INT, unknown INT);
 CREATE TABLE share (product INT, label TEXT, total INT, own INT, sure INT, PRIMARY KEY (product, label)) WITHOUT ROWID
@@ -45,7 +45,7 @@ class ClassShare(NamedTuple):
     Attributes:
         probability: added up over the photos whose ``top_k`` names it.
         own: photos whose own label it is.
-        sure: photos that were labeled so by themselves.
+        sure: photos with that label and the status ``labeled``.
     """
 
     label: str
@@ -55,7 +55,7 @@ class ClassShare(NamedTuple):
 
 
 class Product(NamedTuple):
-    """One product: how many rows it has, how many of them did not fail, and reason → how many went to review for it."""
+    """One product: its rows, those that did not fail, and reason → how many went to review for it."""
 
     name: str
     photos: int
@@ -64,7 +64,7 @@ class Product(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What is said of a product; the fields are columns of ``by_group.parquet``."""
+    """The result of a product's vote; the fields are columns of ``by_group.parquet``."""
 
     label: str | None
     confidence: float | None
@@ -76,7 +76,7 @@ class Verdict(NamedTuple):
 def decide(product: Product, shares: Sequence[ClassShare]) -> Verdict:
     """The vote on a product.
 
-    The label is the class with the highest mean probability over the readable photos; of equal ones that which more
+    The label is the class with the highest mean probability over the readable photos; of equal ones, the one that more
     photos have as their own label, then the first in the alphabet. The mean is the confidence. A photo tells of the
     classes in its ``top_k`` only, and one that is not named there counts 0: the confidence is a lower bound of the true
     mean, and equal to it where every photo names the label.
@@ -116,7 +116,7 @@ class ProductStore:
         self._database.executemany(_SHARE, _shares(results, ids[places]))
 
     def _count(self, results: pa.Table, names: list[str], places: _Numbers) -> _Numbers:
-        """The id of each name, after its rows have been counted."""
+        """Count the rows of each name; returns name → its id."""
         masks = (
             np.ones(len(places), bool),
             ~_is(results, "status", Status.FAILED),
@@ -128,17 +128,17 @@ class ProductStore:
         return np.fromiter(found, np.int64, len(names))
 
     def disagreeing(self, names: Iterable[str]) -> set[str]:
-        """Which of the products have sure photos with different labels."""
+        """The products among ``names`` that have sure photos with different labels."""
         query = f"SELECT 1 FROM product WHERE name = ? AND {_DISAGREES}"  # noqa: S608 - of constants
         return {name for name in names if self._database.execute(query, (name,)).fetchone()}
 
     def first_disagreeing(self, count: int) -> list[str]:
-        """The first such products of all."""
+        """The first of all products that disagree."""
         query = f"SELECT name FROM product WHERE {_DISAGREES} ORDER BY id LIMIT ?"  # noqa: S608 - of constants
         return [name for (name,) in self._database.execute(query, (count,))]
 
     def products(self) -> Iterator[tuple[Product, list[ClassShare]]]:
-        """Every product with what is said of it, in order of first appearance."""
+        """Every product with its vote, in order of first appearance."""
         for facts, rows in groupby(self._database.execute(_ALL), key=lambda row: row[:6]):
             _, name, photos, readable, threshold, unknown = facts
             doubts = {ReviewReason.THRESHOLD: threshold, ReviewReason.UNKNOWN: unknown}
@@ -165,6 +165,6 @@ def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
 
 
 def _is(results: pa.Table, column: str, value: str) -> npt.NDArray[np.bool_]:
-    """Where a column has a value; a null has none."""
+    """SQL for a column that equals a value, which may be null."""
     same: npt.NDArray[np.bool_] = pc.fill_null(pc.equal(results.column(column), value), False).to_numpy()
     return same

@@ -1,4 +1,4 @@
-"""What the queue's commands do, and what they say."""
+"""What the queue's commands do and print."""
 
 import shlex
 
@@ -64,7 +64,7 @@ def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted
 
 
 def _supply(control: Control, name: str) -> None:
-    """Queue what is missing, and say what stands in the job's way."""
+    """Queue missing chunks, and say what hinders the job."""
     if control.jobs.find(name).cancelled:
         lines = [f"It is cancelled; {_command('resume', name, control.settings)} goes on with it."]
     else:
@@ -75,7 +75,7 @@ def _supply(control: Control, name: str) -> None:
 
 
 def _command(verb: str, name: str, settings: QueueSettings) -> str:
-    """What to type, with the options that the environment does not give."""
+    """The command to type next, with the options that the environment does not set."""
     usual = read_settings()
     jobs = f" --jobs {shlex.quote(settings.jobs)}" if settings.jobs != usual.jobs else ""
     asks_redis = verb in {"watch", "resume"} and settings.redis_url != usual.redis_url
@@ -120,7 +120,7 @@ def resume_job(name: str, settings: QueueSettings) -> None:
 
 
 def cancel_job(name: str, settings: QueueSettings) -> None:
-    """Leave the mark that workers look for."""
+    """Mark a job as cancelled; workers look for the mark."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
         if finished_receipt(job):

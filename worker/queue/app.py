@@ -24,7 +24,7 @@ __all__ = ["HangtagCelery", "make_app"]
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0
-"""Of the grace time, what is left for handing back messages and for processes to end."""
+"""Seconds of the grace time that are kept for handing back messages and ending processes."""
 
 
 class _LoggedTask(Task):
@@ -34,7 +34,7 @@ class _LoggedTask(Task):
 class HangtagCelery(Celery):
     """A Celery app whose workers finish what they have in hand when they are told to stop.
 
-    They take the messages of which ``read`` makes a task, and drop all others.
+    They take the messages that ``read`` recognises as a task, and drop all others.
     """
 
     amqp_cls = "worker.queue.connection:FastRetryAmqp"
@@ -51,7 +51,7 @@ class HangtagCelery(Celery):
 
     @property
     def Worker(self) -> type["GracefulWorker"]:
-        """See Celery's; imported when a worker is started, since who submits needs none of it."""
+        """Celery's worker class; imported only to start a worker, since submitting does not need it."""
         name = "worker.queue.start_worker:GracefulWorker"
         graceful: type[GracefulWorker] = self.subclass_with_self(name, name="Worker")
         return graceful

@@ -21,7 +21,7 @@ __all__ = ["register"]
 MAX_WAIT_S = 86_400.0
 
 _TRAIN_WORKER: Final = "train_worker"
-"""Where the context's object, which :mod:`hangtag.cli` fills in, names the module of another room that runs cycles."""
+"""Key of the context's object, filled in by :mod:`hangtag.cli`, for the module of another room that runs cycles."""
 
 
 class WorkerQueue(StrEnum):

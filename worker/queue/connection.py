@@ -1,4 +1,4 @@
-"""How Celery is connected to Redis: how soon it comes back to one that was away, and which messages it takes there.
+"""Celery's connection to Redis: how soon it reconnects, and which messages it accepts.
 
 kombu reads what it takes from a queue as JSON before Celery sees it, and where that fails, or a field is missing or of
 another type, the worker's event loop ends (https://github.com/celery/kombu/issues/2421). So a message is read here
@@ -27,7 +27,7 @@ _SHOWN: Final = 80
 
 
 def redis_expected(name: str, error: object) -> str:
-    """Say that Redis, by its URL without password, cannot be reached, and what to look at."""
+    """The message that Redis, named by its URL without password, cannot be reached, and what to check."""
     text = str(error).rstrip(".")
     if "CERTIFICATE_VERIFY_FAILED" in text:
         what = "Is that the name in its certificate, and does ssl_ca_certs in its URL name the file of who signed it?"
@@ -37,21 +37,21 @@ def redis_expected(name: str, error: object) -> str:
 
 
 class RedisOutage:
-    """Tells people that Redis, by its URL without password, is away: at once, and then every ten minutes."""
+    """Logs that Redis, named by its URL without password, is away: at once, and then every ten minutes."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._tell_at: float | None = None
 
     def away(self, error: object, *_: object) -> None:
-        """Note a try that failed."""
+        """Note a failed try."""
         now = time.monotonic()
         if self._tell_at is None or now >= self._tell_at:
             self._tell_at = now + _OUTAGE_REPEAT_S
             log_event("waiting_for_redis", logging.WARNING, message=redis_expected(self._name, error))
 
     def there(self) -> None:
-        """Note a try that succeeded."""
+        """Note a successful try."""
         if self._tell_at is not None:
             log_event("redis_is_there", redis=self._name)
         self._tell_at = None
@@ -66,7 +66,7 @@ class MessageFilter:
         self._say_at = 0.0
 
     def accept(self, queue: bytes, text: bytes) -> tuple[bytes, bytes] | None:
-        """The queue and the message that Celery gets; nothing if it is dropped."""
+        """The queue and the message to give to Celery; None if it is dropped."""
         call = self._read(text)
         if call is None:
             self.drop(queue, text)
@@ -74,7 +74,7 @@ class MessageFilter:
         return queue, call.envelope(queue.decode())
 
     def drop(self, queue: bytes, text: bytes) -> None:
-        """Count it; the first of many within seconds is logged."""
+        """Count a dropped message; of many within seconds only the first is logged."""
         self._dropped()
         if time.monotonic() >= self._say_at:
             self._say_at = time.monotonic() + _DROPPED_REPEAT_S
@@ -83,7 +83,7 @@ class MessageFilter:
 
 
 class _FilteredRedis(redis.Redis):
-    """A client that takes from a queue only what a filter accepts; anything, where it has none."""
+    """A client that takes only what its filter accepts from a queue; everything without a filter."""
 
     def __init__(self, *arguments: Any, accept: MessageFilter | None, **options: Any) -> None:  # noqa: ANN401 - redis-py's
         self._filter = accept
@@ -96,7 +96,7 @@ class _FilteredRedis(redis.Redis):
 
 
 class _FilteredQoS(QoS):
-    """Drops entries in the hash of messages in hand that are no messages; kombu would fail every few seconds."""
+    """Drops invalid entries from the hash of messages in hand, at which kombu would fail every few seconds."""
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:  # noqa: ANN401
         """See kombu's."""
@@ -120,10 +120,10 @@ class _FilteredTransport(Transport):
 
 
 class _FastRetryConnection(Connection):
-    """Tries again after 0.2 s, and then ever later, up to 3 s; Celery's own waits begin with 2 s and end with 30.
+    """Reconnects after 0.2 s, then after longer pauses, up to 3 s; Celery's own begin with 2 s and end with 30.
 
-    ``while_waiting`` is called after each try that failed, and each second until the next; the outage is told of them,
-    instead of Celery, which logs a line each time. Without a filter all messages are taken.
+    ``while_waiting`` is called after each failed try, and each second until the next. The outage reports them, instead
+    of Celery, which would log a line each time. Without a filter all messages are taken.
     """
 
     while_waiting: Callable[[], None] | None = None
@@ -146,6 +146,6 @@ class _FastRetryConnection(Connection):
 
 
 class FastRetryAmqp(AMQP):
-    """Celery's, with quick connections."""
+    """Celery's AMQP with quick connections."""
 
     Connection = _FastRetryConnection

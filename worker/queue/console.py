@@ -46,7 +46,7 @@ def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
 
 
 def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
-    """A table with a job a row, or a JSON list."""
+    """Print a table with a job a row, or a JSON list."""
     if as_json:
         print(json.dumps([_record(*row) for row in rows], indent=1))
         return
@@ -73,7 +73,7 @@ def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
 
 
 def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
-    """All there is to know of one job."""
+    """Print all that is known of one job."""
     progress, situation = ProgressReader(job).read(), look_around(name, state)
     if as_json:
         found = {"redis_error": situation.redis_error, "trouble": situation.trouble}
@@ -124,7 +124,7 @@ def _record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
 
 
 def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
-    """Follow a job with a bar on stderr, and a line for each thing that is new.
+    """Follow a job with a bar on stderr, and a line for each new remark.
 
     Raises:
         StoppedError: somebody pressed Ctrl-C; the job goes on.
@@ -165,7 +165,7 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
 
 
 def remarks(situation: Situation, jobs_id: str) -> list[str]:
-    """What stands in a job's way, a line each."""
+    """What hinders a job, a line each."""
     if situation.redis_error:
         return [f"Redis cannot be used ({situation.redis_error}); the job goes on when it is back."]
     if not situation.workers:

@@ -1,4 +1,4 @@
-"""The queue, from the side of those who submit and watch."""
+"""The queue as submitting and watching see it: opens it, looks for workers, and follows a job."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ def open_control(settings: QueueSettings) -> Iterator[Control]:
 
 @dataclass(frozen=True)
 class Situation:
-    """Why Redis cannot be reached, or the workers that are there, and host → what keeps it from doing chunks."""
+    """The running workers, or why Redis cannot be reached; and host → what keeps its workers from doing chunks."""
 
     redis_error: str | None
     workers: tuple[Presence, ...]
@@ -61,7 +61,7 @@ class Situation:
 
 
 def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> Situation:
-    """See who is there, once something else has been done that Redis may refuse."""
+    """Find the running workers, after calling a function that Redis may refuse."""
     try:
         first()
         return Situation(None, tuple(state.workers()), state.trouble(name))

@@ -1,4 +1,4 @@
-"""A worker's numbers as Prometheus reads them, with what is beside it: Redis, and how far the running jobs are."""
+"""A worker's metrics for Prometheus: its own counts, the state of Redis, and the progress of running jobs."""
 
 import logging
 import os
@@ -36,21 +36,21 @@ __all__ = ["JobFigures", "MetricsServer", "Overview", "OverviewReader", "check_p
 _PERIOD_S: Final = 2.0
 _STALE_S: Final = 60.0
 _TURN_S: Final = 1.0
-"""How long one reading may look at jobs; it goes on where it stopped in the next."""
+"""Seconds that one reading may look at jobs; the next one goes on where it stopped."""
 
 _EFFORT: Final = 0.05
-"""The share of its time that looking at jobs may take: the slower their folder, the rarer."""
+"""The share of time that looking at jobs may take: the slower their folder, the less often."""
 
 _REST_S: Final = 30.0
-"""How long a job that does not run is left alone."""
+"""Seconds between looks at a job that does not run."""
 
 _Gauge = tuple[str, str, tuple[str, ...], Iterable[tuple[tuple[str, ...], float]]]
-"""A name, its meaning, its labels, and the numbers by what these say."""
+"""A metric: name, help text, labels, and its numbers by the labels' values."""
 
 
 @dataclass(frozen=True)
 class JobFigures:
-    """How far a running job is: rows in all, in chunks that are done, and failed in the parts looked at so far."""
+    """A running job's progress: rows in all, rows in done chunks, and failed rows in the parts read so far."""
 
     name: str
     model: ModelPin
@@ -69,7 +69,7 @@ class Overview:
 
 
 def worker_metrics(metrics: Metrics, slots: int, hangtag: str, overview: Overview | None) -> Iterator[Metric]:
-    """What a scrape gets of a worker of some version of Hangtag."""
+    """The metrics that a scrape gets from a worker, with Hangtag's version."""
     totals = metrics.totals()
     for family in COUNTERS:
         counter = CounterMetricFamily(family.name, family.meaning, labels=family.labels)
@@ -111,9 +111,9 @@ def _beside_it(overview: Overview) -> Iterator[_Gauge]:
 
 
 class MetricsServer(Collector):
-    """Serves a worker's numbers at ``/metrics``, and looks around every few seconds, until it is told to end.
+    """Serves a worker's metrics at ``/metrics``, and reads Redis and the jobs every few seconds.
 
-    A scrape asks neither Redis nor the folder of jobs: their figures are those of the last look.
+    A scrape asks neither Redis nor the folder of jobs: their figures are from the last reading.
     """
 
     def __init__(self, settings: QueueSettings, metrics: Metrics, slots: int) -> None:
@@ -127,10 +127,10 @@ class MetricsServer(Collector):
         self._ended = Event()
 
     def start(self) -> None:
-        """Serve, and look around, in threads.
+        """Serve and read, in threads of their own.
 
         Raises:
-            InputError: the port cannot be had.
+            InputError: the port is taken or invalid.
         """
         registry = CollectorRegistry()
         registry.register(self)
@@ -146,7 +146,7 @@ class MetricsServer(Collector):
         Thread(target=self._look_around, name="overview", daemon=True).start()
 
     def end(self) -> None:
-        """Give the port back."""
+        """Stop serving."""
         self._ended.set()
         if self._server:
             self._server.shutdown()
@@ -175,7 +175,7 @@ class MetricsServer(Collector):
 
 
 def check_port(host: str, port: int) -> None:
-    """Raise an :class:`InputError` for a port that cannot be had, before anything is started."""
+    """Raise an :class:`InputError` for a port that is taken or invalid, before anything is started."""
     try:
         socket.create_server((host, port), family=socket.getaddrinfo(host, port)[0][0]).close()
     except OSError as error:
@@ -188,9 +188,9 @@ def _refused(host: str, port: int, error: OSError) -> InputError:
 
 
 class OverviewReader:
-    """Reads an overview again and again, with a limit on the work of each reading; each part is opened once.
+    """Reads an overview again and again, with limited work for each reading; each part is opened once.
 
-    ``opening`` is held while a part is open: no process may be forked then, for Arrow's locks would stay locked in it.
+    ``opening`` is held while a part is open: a process forked then would keep Arrow's locks locked for ever.
     """
 
     def __init__(self, jobs: Jobs, state: RedisState, opening: Lock, effort: float = _EFFORT) -> None:
@@ -204,7 +204,7 @@ class OverviewReader:
         self._until = self._rest_until = 0.0
 
     def read(self) -> Overview:
-        """See what there is; a folder of jobs that cannot be read raises ``OSError``."""
+        """Read an overview; raises ``OSError`` if the folder of jobs cannot be read."""
         waiting: dict[str, int] = {}
         with suppress(RedisError):
             waiting = {queue: self._redis.waiting(queue) for queue in QUEUES.values()}

@@ -17,10 +17,10 @@ __all__ = ["ExtraChunks", "HeldLeases"]
 RENEW_S: Final = 3.0
 
 MOST: Final = 64
-"""Chunks that one task works on; what they hold in memory is their rows' results."""
+"""Chunks that one task works on; their rows' results are in memory."""
 
 BEGIN_S: Final = 20.0
-"""For how long a task takes extra chunks; then it ends, so that more urgent jobs have their turn."""
+"""Seconds in which a task takes extra chunks; then it ends, so that more urgent jobs have their turn."""
 
 _LOOK_S: Final = 0.5
 _BLOCK: Final = 16
@@ -65,7 +65,7 @@ class HeldLeases:
         return taken
 
     def end(self, chunk: int) -> None:
-        """Give a lease back that is held."""
+        """Give back a lease that is held."""
         del self._held[chunk]
         with suppress(RedisError):
             self._redis.end_lease(self._job, chunk, self._owner)
@@ -83,10 +83,10 @@ class HeldLeases:
 class ExtraChunks:
     """The feed of a queued task: the chunk of its message, and others while downloads leave the processor idle.
 
-    A message only says that a chunk might be worth a look; the part and the lease say whether it is. A chunk that has
-    been in hand of a process that died is left to a task of its own, and such a task takes up no others: a photo that
-    ends processes must not end the work on other chunks. Neither is any other taken up while something keeps chunks
-    of the job from being done: what is wrong with one would end the work on all.
+    A message only says that a chunk might be worth a look; the part and the lease say whether it is. A chunk that a
+    dead process had in hand is left to a task of its own, which takes no others: a photo that kills processes must not
+    end the work on other chunks. No others are taken while the job has setbacks either: a fault of one would end the
+    work on all.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a message on the queue says: a task's name and its arguments. What says anything else is no message of ours."""
+"""The queue's messages: a task's name and its arguments. Anything else is not a message of ours."""
 
 import base64
 import json
@@ -28,10 +28,10 @@ QUEUES: Final = {
     Priority.NORMAL: "hangtag.2.normal",
     Priority.LOW: "hangtag.3.low",
 }
-"""Workers take from them in the order of their names."""
+"""Workers take from the queues in the order of their names."""
 
 FINISH: Final = -1
-"""Stands for the end of the job where chunks are known by their number."""
+"""The chunk number that stands for the job's end."""
 
 _MOST_BYTES: Final = 64 << 10
 _MOST_CHUNKS: Final = 1 << 31
@@ -40,13 +40,13 @@ _JSON: Final = "application/json"
 
 @dataclass(frozen=True)
 class Call:
-    """A task and its arguments by position; they are JSON, and not checked yet."""
+    """A task and its positional arguments, which are JSON and not checked yet."""
 
     task: str
     arguments: list[Any]
 
     def envelope(self, queue: str) -> bytes:
-        """A message that says this, as Celery's protocol 2 lays it out on Redis; nothing in it is anybody else's.
+        """A message with this call, as Celery's protocol 2 lays it out on Redis; we write all of its fields.
 
         Source: https://docs.celeryq.dev/en/stable/internals/protocol.html
         """

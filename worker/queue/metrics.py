@@ -1,4 +1,4 @@
-"""What a worker has done since it started, in numbers; docs/metrics.md says what they mean."""
+"""A worker's counts since it started; docs/metrics.md says what each means."""
 
 import logging
 import mmap
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Family(NamedTuple):
-    """Numbers of one name, as Prometheus has them: with a HELP text, and the labels that tell them apart."""
+    """The numbers of one metric, as in Prometheus: its name, its HELP text, and its labels."""
 
     name: str
     meaning: str
@@ -42,7 +42,7 @@ class Family(NamedTuple):
 
 
 Key = tuple[Family, tuple[str, ...]]
-"""A family, and a value for each of its labels."""
+"""A family and the value of each of its labels."""
 
 IMAGES: Final = Family(
     "hangtag_images_total", "Rows in the parts that this worker committed, by how they ended.", ("status", "error")
@@ -78,7 +78,7 @@ _MOST_ROWS: Final = 4096
 
 
 class Metrics:
-    """Counts in a worker's processes, and adds up in its main process; none of its methods raises.
+    """Counts in a worker's processes, and sums up in its main process; none of its methods raises.
 
     A process that is killed loses nothing that it has counted; the processes must be forked from the one that made
     this. A number that cannot be counted is logged (``not_counted``), and the work goes on.
@@ -88,7 +88,7 @@ class Metrics:
         self._counts = SharedCounts(len(_KEYS))
 
     def chunk_done(self, seconds: float, rows: Counter[tuple[Status, str | None]], photos: PhotoWork) -> None:
-        """This process has committed a part, ``seconds`` after it took the chunk: rows by status and error."""
+        """Count a chunk that this process has committed ``seconds`` after taking it: its rows by status and error."""
         bound = CHUNK_BOUNDS_S[bisect_left(CHUNK_BOUNDS_S, seconds)]
         self._count(
             {
@@ -105,16 +105,16 @@ class Metrics:
         )
 
     def count(self, family: Family, *labels: str) -> None:
-        """One more of a kind that is no part of a chunk that is done."""
+        """Count one event other than a finished chunk."""
         self._count({(family, labels): 1})
 
     def record_passed_over(self, key: str) -> None:
-        """What Redis holds under one of our keys cannot be read."""
+        """Count a record in Redis that cannot be read."""
         log_event("record_unreadable", logging.WARNING, key=repr(key[:_SHOWN]))
         self.count(DROPPED, "record")
 
     def totals(self) -> dict[Key, float]:
-        """Every number, also zeros; of :data:`CHUNK_SECONDS` the chunks between two bounds."""
+        """Every number, zeros included; for :data:`CHUNK_SECONDS`, how many chunks fall between each two bounds."""
         return dict(zip(_KEYS, self._counts.totals().tolist(), strict=True))
 
     def _count(self, amounts: Mapping[Key, float]) -> None:
@@ -125,12 +125,11 @@ class Metrics:
 
 
 class SharedCounts:
-    """Rows of ``width`` numbers that only grow; shared by all processes that are forked from the one that made them.
+    """Rows of ``width`` numbers that only grow, shared by all processes forked after they are made.
 
-    Processes share no lock: one may be killed at any moment. So each process has a row of its own, and each row is
-    there twice; a turn says which of the two counts, and is changed last. What is added in one call is therefore
-    counted as a whole or not at all, and the process in the place of a dead one goes on with its row. The threads of a
-    process take turns.
+    Processes share no lock: one may be killed at any moment. So each process has a row of its own, and each row exists
+    twice; a switch says which of the two counts, and is changed last. So one call is counted as a whole or not at all,
+    and the process that replaces a dead one goes on with its row. The threads of a process take turns.
     """
 
     def __init__(self, width: int) -> None:
@@ -140,7 +139,7 @@ class SharedCounts:
         os.register_at_fork(after_in_child=self._unlock)
 
     def _unlock(self) -> None:
-        """A new lock, also in each process that is forked while another thread holds this one."""
+        """Make a new lock: in a forked process, another thread's hold on the old one would last for ever."""
         self._lock = Lock()
 
     def add(self, amounts: Mapping[int, float]) -> None:

@@ -1,4 +1,4 @@
-"""What the queue's commands ask in the same words, and the settings that come of it."""
+"""Options that the queue's commands share, and the settings made from them."""
 
 from enum import StrEnum
 from importlib.util import find_spec
@@ -47,11 +47,11 @@ def queue_settings(
     metrics_host: str | None = None,
     heartbeat: Path | None = None,
 ) -> "QueueSettings":
-    """The environment's settings, but for what a person gave.
+    """The environment's settings, overruled by options.
 
     Raises:
         MissingExtraError: the queue's packages are not installed.
-        InputError: a setting is not what it should be.
+        InputError: a setting is invalid.
     """
     needed = ("celery", "redis", "pydantic_settings", "prometheus_client")
     missing = [package for package in needed if find_spec(package) is None]
@@ -66,7 +66,7 @@ def queue_settings(
 
 
 class Only(StrEnum):
-    """One kind of files, where not both are wanted."""
+    """The one kind of files to take, if not both."""
 
     CATALOGUES = "catalogues"
     PHOTOS = "photos"

@@ -1,4 +1,4 @@
-"""A queue of our own for a while, on this machine: a private Redis, and workers that take from it."""
+"""A temporary queue on this machine: a private Redis, and workers that take from it."""
 
 import os
 import shutil
@@ -91,7 +91,7 @@ class PrivateRedis:
 
     Args:
         folder: for its log, and its append-only file.
-        append_only: keep what it is told across a kill; may be changed before it is started again.
+        append_only: keep its data across a kill; may be changed before it is started again.
         options: name → value of redis-server's own options; with ``tls-cert-file`` among them it speaks TLS only.
         program: the command that becomes the server, given these options. Default: ``redis-server``.
     """
@@ -138,7 +138,7 @@ class PrivateRedis:
         """Start it, and wait until it takes connections.
 
         Raises:
-            JobError: it does not within ten seconds.
+            JobError: it does not answer within ten seconds.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         ports = {"port": "0", "tls-port": str(self.port)} if self._speaks_tls else {"port": str(self.port)}
@@ -153,11 +153,11 @@ class PrivateRedis:
             raise JobError(msg)
 
     def stop(self) -> None:
-        """End it as it likes to be ended."""
+        """End it gracefully."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as a power cut would."""
         self._end(signal.SIGKILL)
 
     def _end(self, sign: signal.Signals) -> None:
@@ -167,7 +167,7 @@ class PrivateRedis:
             self._process = None
 
     def _becomes_ready(self) -> bool:
-        """Whether it says so in its log; a client would need to know its users and its certificates."""
+        """Whether its log says that it is ready; a client would need its users and its certificates."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             logged = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""

@@ -1,4 +1,4 @@
-"""Keeps the queue supplied: what the folder says is not done, and nobody works on, is queued again.
+"""Keeps the queue supplied: chunks that are not done, by the job's folder, and that nobody works on are queued again.
 
 Any number of reconcilers may run. Only the folder of jobs is believed: Redis may be wiped at any time, and messages may
 be lost or arrive twice. A chunk's message is a hint that the chunk might be worth a look.
@@ -20,11 +20,11 @@ __all__ = ["JobLooks", "Reconciler"]
 
 MIN_WINDOW: Final = 32
 WINDOW_PER_SLOT: Final = 16
-"""Chunks that wait, a slot: a tick comes once a second, and a chunk of small photos takes a tenth of one."""
+"""Waiting chunks for each slot: a tick comes once a second, and a chunk of small photos takes a tenth of that."""
 
 BLOCK: Final = 64
 TICK_S: Final = 2.0
-"""How long one tick may look at jobs; the others' turn comes in the next."""
+"""Seconds that one tick may look at jobs; the others follow in the next."""
 
 REST_S: Final = 5.0
 EFFORT: Final = 0.05
@@ -33,11 +33,11 @@ T = TypeVar("T")
 
 
 class JobLooks(Generic[T]):
-    """What was last seen of each job, by name; looking takes no more than a share of the time.
+    """The last look at each job, by name; looking takes no more than a share of the time.
 
     Args:
-        look: sees what there is in a job; ``None`` if there is nothing to do for it.
-        rest_s: how long a job is left alone of which nothing was seen.
+        look: looks at a job; returns None if there is nothing to do for it.
+        rest_s: seconds for which a job without anything to do is left alone.
         effort: the share of its time that looking at one job may take.
     """
 
@@ -48,7 +48,7 @@ class JobLooks(Generic[T]):
         self._seen: dict[str, tuple[T | None, float]] = {}
 
     def forget(self, name: str) -> None:
-        """Look at a job the next time, however short ago that was done."""
+        """Look at a job the next time, however recent the last look was."""
         self._seen.pop(name, None)
 
     def rest(self, name: str) -> None:
@@ -56,7 +56,7 @@ class JobLooks(Generic[T]):
         self._seen[name] = (None, time.monotonic() + self._rest_s)
 
     def around(self, names: Sequence[str], within_s: float) -> dict[str, T]:
-        """Look at those jobs where that is due, the longest ago first, until the time is up; forget all others."""
+        """Look at the jobs that are due, the longest ago first, until the time is up; forget jobs that are gone."""
         self._seen = {name: self._seen[name] for name in names if name in self._seen}
         due = {name: self._seen[name][1] if name in self._seen else 0.0 for name in names}
         until = time.monotonic() + within_s
@@ -78,7 +78,7 @@ class Reconciler:
         self._looks = JobLooks(self._look, REST_S)
 
     def tick(self) -> int:
-        """Look after every job, unless another reconciler does so at this moment.
+        """Reconcile every job, unless another reconciler has just done so.
 
         Returns:
             How many messages were queued.
@@ -89,7 +89,7 @@ class Reconciler:
         return self._supply(self._jobs.names()) if self._redis.win_tick() else 0
 
     def supply(self, name: str) -> int:
-        """Look after one job at once, whoever else does and however often it failed."""
+        """Reconcile one job at once, whoever else does, and however often it failed."""
         self._looks.forget(name)
         self._redis.reset_backoff(name)
         return self._supply([name])
@@ -101,7 +101,7 @@ class Reconciler:
         return sum(self._look_after(name, *look, window, waiting[name]) for name, look in looks.items())
 
     def _waiting_chunks(self) -> dict[str, set[int]]:
-        """Job → numbers of its chunks that wait in a queue."""
+        """Job → its chunks that wait in a queue."""
         waiting: dict[str, set[int]] = defaultdict(set)
         for queue in QUEUES.values():
             for job, chunk in filter(None, map(parse_message, self._redis.queued(queue))):
@@ -109,7 +109,7 @@ class Reconciler:
         return waiting
 
     def _look(self, name: str) -> tuple[Job, list[int]] | None:
-        """A job that is to be done, and its chunks without a part."""
+        """A job to be done, and its chunks without a part."""
         try:
             job = self._jobs.unfinished(name)
             return (job, job.missing_chunks()) if job else None

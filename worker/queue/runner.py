@@ -40,7 +40,7 @@ __all__ = ["JobTools", "LoadedModels", "Runner"]
 _LOOK_S: Final = 1.0
 _TROUBLE_PAUSE_S: Final = 1.0
 _HOPELESS: Final = 8
-"""Failures, with no chunk done between them, after which no machine seems to be without the trouble."""
+"""After this many failures without a chunk done, all machines seem to have the trouble."""
 
 
 class _CancelledError(HangtagError):
@@ -50,7 +50,7 @@ class _CancelledError(HangtagError):
 class Runner:
     """The queue's two tasks. Connections and models are made in the process that first runs one.
 
-    After a failure ``pause`` is called with seconds, so that machines without this trouble take the work.
+    After a failure ``pause`` is called with seconds, so that machines without the trouble take the work.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Runner:
             run_chunks(labeller, feed)
 
     def _usable_job(self, name: str) -> Job:
-        """A job that is not cancelled and that this machine can label, as it was within the last seconds."""
+        """A job that is not cancelled and that this machine can label; checked again after some seconds."""
         job, seen = self._seen.get(name, (None, 0.0))
         if job is None or seen < time.monotonic() - _LOOK_S:
             job = self._jobs.find(name)
@@ -134,7 +134,7 @@ class Runner:
 
     @contextmanager
     def _reported(self, job: str, chunk: int) -> Iterator[None]:
-        """What keeps a chunk from being done is logged and shown to people; the reconciler queues it again."""
+        """Log and show what keeps a chunk from being done; the reconciler queues it again."""
         try:
             yield
         except _CancelledError:
@@ -154,7 +154,7 @@ class Runner:
 
 
 def _check_deaths(job: Job, chunk: int) -> None:
-    """Refuse a chunk that keeps ending its process without a photo to blame; its count begins again."""
+    """Refuse a chunk that keeps killing its process without a photo to blame; its count starts again."""
     earlier = earlier_attempts(job.storage, chunk)
     if earlier.deaths - len(earlier.rows) >= MAX_STRIKES:
         forget_attempts(job.storage, chunk)
@@ -202,7 +202,7 @@ class _JobCheck(Guard):
             self.look()
 
     def look(self) -> None:
-        """Refuse a cancelled job, and one that this machine would label otherwise than the one that submitted it."""
+        """Refuse a cancelled job, and one that this machine would label differently."""
         spec, host = self._job.spec, socket.gethostname()
         if self._job.cancelled:
             raise _CancelledError
@@ -221,7 +221,7 @@ class _JobCheck(Guard):
 
 
 def _holds_something(folder: Path) -> bool:
-    """Whether a folder is there and not empty, as a mount point is whose share is not mounted."""
+    """Whether a folder exists and is not empty: the mount point of a share that is not mounted is empty."""
     try:
         with os.scandir(folder) as entries:
             return next(entries, None) is not None
@@ -244,8 +244,8 @@ class LoadedModels:
         """The model that a job is pinned to, with the precision or the threshold that the job asks for.
 
         Raises:
-            BundleError: it is gone, damaged, or disagrees with its golden samples on this machine.
-            JobError: another model is kept under its name, or an earlier Hangtag began the job without a promise.
+            BundleError: it is missing, damaged, or disagrees with its golden samples on this machine.
+            JobError: another model is kept under its digest, or an earlier Hangtag began the job without a promise.
         """
         key = (pin.digest, pin.variant, options.precision, options.threshold)
         if key not in self._loaded:
@@ -262,8 +262,8 @@ class LoadedModels:
 class JobTools:
     """The open photos and earlier results of the job that a process works on, kept from one task to the next.
 
-    After an error all of it is closed and opened again: what is wrong may lie in it, such as a client of S3 that was
-    made when there were no credentials, or the same error of other photos, which would spoil the next chunk.
+    After an error all of it is closed and opened again, since the fault may lie in it: an S3 client that was made
+    without credentials, or a pending error of another photo, would spoil the next chunk.
     """
 
     def __init__(self) -> None:
@@ -272,7 +272,7 @@ class JobTools:
 
     @contextmanager
     def of(self, job: Job) -> Iterator[tuple[Photos, EarlierResults]]:
-        """A job's, for as long as the block runs; another job's are closed."""
+        """A job's tools, for as long as the block runs; those of another job are closed."""
         if self._open is None or job.spec.id != self._job:
             self.close()
             self._job, self._open = job.spec.id, (photos_of(job), open_earlier_results(job))
@@ -283,7 +283,7 @@ class JobTools:
             raise
 
     def close(self) -> None:
-        """Let go of all of it."""
+        """Close all of it."""
         tools, self._open = self._open or (), None
         for tool in tools:
             tool.close()

@@ -1,4 +1,4 @@
-"""What a worker, and who submits to it, must agree on; first of all the URL that leads to Redis."""
+"""The settings that workers and submitters share, first of all Redis's URL."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ class QueueSettings(BaseSettings):
     """Read from the environment: ``HANGTAG_REDIS_URL`` and so on.
 
     Attributes:
-        redis_url: ``redis://``, or ``rediss://`` for TLS; with the password that the file holds, once it was read.
+        redis_url: ``redis://``, or ``rediss://`` for TLS; with the password from its file, once that was read.
         jobs: the folder of jobs, on a disk that submitters and workers share, or an ``s3://`` URL.
         grace_s: seconds that a worker has, once told to stop, to finish the chunks it has in hand.
         models_kept: how many models a process keeps loaded at once.
@@ -47,7 +47,7 @@ class QueueSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _leads_somewhere(cls, url: str) -> str:
-        """Refuse a URL of which redis-py and kombu would not make the same."""
+        """Refuse a URL that redis-py and kombu would read differently."""
         parse_url(url)  # type: ignore[no-untyped-call]
         parts = urlsplit(url)
         if not re.fullmatch(r"(/\d*)?", parts.path):
@@ -68,7 +68,7 @@ class QueueSettings(BaseSettings):
 
     @property
     def redis_hint(self) -> str:
-        """What to put after ``--redis`` in a command that we print."""
+        """The value of ``--redis`` in a command that we print."""
         return "…" if "@" in self.redis_url else self.redis_url
 
 
@@ -98,10 +98,10 @@ def read_settings(
     metrics_host: str | None = None,
     heartbeat: Path | None = None,
 ) -> QueueSettings:
-    """The environment's settings, but for what a person gave on the command line, with Redis's password in its URL.
+    """The environment's settings, overruled by the command line's options, with Redis's password in its URL.
 
     Raises:
-        InputError: one of them is not what it should be.
+        InputError: one of them is invalid.
     """
     given: dict[str, object] = {"redis_url": redis_url, "jobs": jobs, "heartbeat": heartbeat}
     given |= {"metrics_port": metrics_port, "metrics_host": metrics_host}

@@ -1,4 +1,4 @@
-"""``hangtag worker``: Celery's worker, with its stop, its wait for Redis and the end of a task as we need them."""
+"""``hangtag worker``: Celery's worker, with changes to how it stops, waits for Redis and ends a task."""
 
 import logging
 import os
@@ -62,7 +62,7 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
 
     Raises:
         JobError: the folder of jobs cannot be used.
-        InputError: the heartbeat file or the port for metrics cannot.
+        InputError: the heartbeat file or the metrics port cannot be used.
     """
     Heartbeat(settings.heartbeat).check()
     if settings.metrics_port is not None:
@@ -115,7 +115,7 @@ def run_worker(app: HangtagCelery, concurrency: int) -> int:
 
 
 def _prepare_process(**_: object) -> None:
-    """In each process that labels: hold no connection of the parent, say nothing but log lines, leave no core files."""
+    """Prepare each process that labels: no connections of the parent, no output but log lines, no core files."""
     _let_go_of_connections()
     _silence(1)
     _silence(2)
@@ -133,7 +133,7 @@ def _let_go_of_connections() -> None:
 
     As long as a child holds a connection that the parent has lost, the kernel goes on telling the parent's event loop
     of it: a worker whose process had been replaced used up half a core from the next restart of Redis on (Celery 5.7).
-    The numbers stay taken, so that whoever thinks of them as a connection closes nothing else.
+    The descriptors stay taken, so that whoever still holds one closes nothing else.
     """
     with Path(os.devnull).open("rb") as nowhere:
         for entry in list(Path("/proc/self/fd").iterdir()):
@@ -182,7 +182,7 @@ class _Service(Thread):
 
 
 class ServiceStep(StartStopStep):
-    """What a Celery worker does beside its tasks: it says that it is there, how it is, and reconciles."""
+    """A Celery worker's work beside its tasks: it announces itself, serves metrics, and reconciles."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -212,7 +212,7 @@ class ServiceStep(StartStopStep):
 
 
 class GracefulWorker(Worker):
-    """Ends with the last task that it has in hand, or with its grace time."""
+    """A worker that, once told to stop, ends with its last task or with its grace time."""
 
     app: HangtagCelery
     interrupted = False  # by Ctrl-C
@@ -240,7 +240,7 @@ class GracefulWorker(Worker):
 
 
 class HangtagConsumer(Consumer):
-    """Celery's, whose heart beats while it waits for Redis, when Celery's event loop does not turn."""
+    """Celery's consumer, which keeps its heartbeat while it waits for Redis, when Celery's event loop stands still."""
 
     app: HangtagCelery
 
@@ -292,5 +292,5 @@ class LoggedRequest(Request):
 
 
 def _throw(error: Exception) -> None:
-    """In the event loop this is the loss of the connection, after which Celery connects again."""
+    """Raise an error that the event loop takes as a lost connection, after which Celery connects again."""
     raise error

@@ -30,14 +30,14 @@ CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
 _TRIES: Final = 2
 _START_S: Final = 1.0
-"""What a photo that hangs costs at most: two tries in throw-away processes, and their start."""
+"""What a photo that hangs costs at most: so many tries in throw-away processes, and seconds to start each."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job in the folder of jobs; ``new`` if this call wrote it: the same job may have been submitted before.
+    """A job in the folder of jobs; ``new`` if this call wrote it, since it may have been submitted before.
 
-    With it: what may be taken over from an earlier job, the model as it was looked up, and which column names photos.
+    It also says what may be taken over from an earlier job, which model was found, and which column names the photos.
     """
 
     name: str
@@ -72,7 +72,7 @@ def submit(
         request: what to label, with what.
         jobs: where the job goes.
         on_rows: called with the number of rows read so far, before those that have just been read are written.
-        catalogue: the rows, if they are not to be read from the source.
+        catalogue: the rows, unless they are to be read from the source.
 
     Raises:
         InputError: the source or an option cannot be used.
@@ -127,10 +127,10 @@ def previous_job(name: str | None, jobs: Jobs) -> Job | None:
 
 
 def chunk_rows(timeout_s: float, download_timeout_s: float | None = None, per_host: int | None = None) -> int:
-    """How many rows a chunk has: as many as end within the time limit of a task even if each photo takes its whole.
+    """How many rows a chunk has: so few that it ends within a task's time limit even if every photo times out.
 
     Args:
-        timeout_s: that decoding a photo may take, one at a time.
+        timeout_s: that decoding a photo may take; photos are decoded one at a time.
         download_timeout_s: that downloading one may take; photos are decoded while others of their host come.
         per_host: downloads from one host at once.
     """
@@ -140,13 +140,13 @@ def chunk_rows(timeout_s: float, download_timeout_s: float | None = None, per_ho
 
 
 def new_name(source: Path | str) -> str:
-    """A name for a job of a source: what the source is called, and the time."""
+    """A name for a job: its source's name and the time."""
     called = stem_of(str(source)) if is_url(str(source)) else Path(source).resolve().stem
     return f"{name_part(called)}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
 def name_part(called: str) -> str:
-    """What a job's name may begin with: what its source is called, in characters that a name may have, at most 40."""
+    """The beginning of a job's name: its source's name, at most 40 characters, only those that a name may have."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", called).strip("-_")[:40] or "job"
 
 

@@ -1,4 +1,4 @@
-"""What a worker's main process and the processes that it forks know of each other, and what a supervisor may see."""
+"""State that a worker's main process shares with the processes that it forks, and the heartbeat for a supervisor."""
 
 import logging
 import mmap
@@ -17,13 +17,13 @@ __all__ = ["BEAT_S", "BusyProcesses", "Heartbeat"]
 
 BEAT_S: Final = 1.0
 _STUCK_S: Final = 600.0
-"""A turn of the reconciler takes no longer: where S3 falls silent, all tries of one request take two minutes."""
+"""Seconds; no turn of the reconciler takes longer: if S3 falls silent, all tries of a request take two minutes."""
 
 _MOST_SLOTS: Final = 4096
 
 
 class BusyProcesses:
-    """Which processes have a task in hand, and whether they are told to stop; shared by all forked after it is made.
+    """Which processes are busy with a task, and whether they were told to stop; shared by all forked after it is made.
 
     There is no lock in it: a process may be killed at any moment. One that was killed with a task in hand counts as
     busy until the process in its place has ended a task.
@@ -38,7 +38,7 @@ class BusyProcesses:
 
     @property
     def stops(self) -> bool:
-        """Whether the worker has been told to stop: then no task should take up more than it has in hand."""
+        """Whether the worker has been told to stop; tasks then take no further chunks."""
         return bool(self._stops[0])
 
     def stop(self) -> None:
@@ -47,7 +47,7 @@ class BusyProcesses:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """As long as the block lasts, this process has a task in hand."""
+        """Count this process as busy for as long as the block runs."""
         slot = getattr(current_process(), "index", 0) % _MOST_SLOTS
         self._busy[slot] = 1
         try:
@@ -60,7 +60,7 @@ class Heartbeat:
     """Touches a file, whose age tells a supervisor whether a worker's main process truly works.
 
     The main thread beats: from Celery's event loop, and while it waits for Redis to come back. Its beats count only as
-    long as the reconciler's thread turns at least once in ``stuck_s``. Without a file, nobody wants to know.
+    long as the reconciler's thread turns at least once in ``stuck_s``. Without a file, nothing is written.
     """
 
     def __init__(self, file: Path | None, stuck_s: float = _STUCK_S) -> None:
@@ -70,7 +70,7 @@ class Heartbeat:
         self._wrong = ""
 
     def check(self) -> None:
-        """Raise an :class:`InputError` for a file that cannot be touched, and for a folder, which others touch too."""
+        """Raise an :class:`InputError` for a file that cannot be touched, or for a folder, which others touch too."""
         if self._file and self._file.is_dir():
             msg = f"Expected a file as heartbeat, {self._file} is a folder; name a file in it."
             raise InputError(msg)
@@ -81,11 +81,11 @@ class Heartbeat:
             raise InputError(msg) from error
 
     def turned(self) -> None:
-        """The reconciler's thread has begun another turn."""
+        """Note that the reconciler's thread has begun another turn."""
         self._turned_at = time.monotonic()
 
     def beat(self) -> None:
-        """The main thread is alive; never raises."""
+        """Note that the main thread is alive; never raises."""
         if time.monotonic() > self._turned_at + self._stuck_s:
             return
         wrong = ""

@@ -19,10 +19,10 @@ __all__ = ["submit_what_comes"]
 def submit_what_comes(request: InboxRequest, settings: QueueSettings, *, once: bool, as_json: bool) -> bool:
     """Make jobs of a folder's files, until told to stop, or once.
 
-    SIGTERM ends it as if all were done; whatever ends it, the next one goes on where it was.
+    SIGTERM ends it with status 0; however it ends, the next call goes on where it was.
 
     Returns:
-        Whether all that was looked at became jobs.
+        Whether every file that was seen became part of a job.
 
     Raises:
         InputError: the folder, the image root or an option cannot be used.
@@ -52,7 +52,7 @@ def _submit(request: InboxRequest, settings: QueueSettings, *, once: bool, as_js
         jobs_id, said = control.jobs.identity(), set[str]()
 
         def supply(name: str) -> None:
-            """Queue a job's first chunks; what stands in the way is said when it begins to, not with every job."""
+            """Queue a job's first chunks; a hindrance is reported once, not with every job."""
             situation = look_around(name, control.state, lambda: control.reconciler.supply(name))
             lines = remarks(situation, jobs_id)
             for line in lines:

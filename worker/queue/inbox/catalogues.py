@@ -1,7 +1,7 @@
 """Catalogue files of a watched folder become a job each, once for each content.
 
-The job comes first and its mark after it: who is killed between the two leaves a job whose name the next one finds. Of
-two marks the first that is committed counts.
+The job comes first and its mark after it: a process killed between the two leaves a job that the next one finds by its
+name. Of two marks the first one committed counts.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class _ChangedError(Exception):
 
 
 class Catalogues:
-    """Takes files that have settled; what became of each content is marked in ``_watched`` of the folder of jobs."""
+    """Takes files that have settled; each content's outcome is marked in ``_watched`` of the folder of jobs."""
 
     def __init__(self, request: InboxRequest, jobs: Jobs) -> None:
         self._request = request
@@ -41,17 +41,17 @@ class Catalogues:
         self._done: dict[str, Found] = {}
 
     def is_done(self, file: Found) -> bool:
-        """Whether a file was taken, or refused, by this process, and has not been written since."""
+        """Whether this process has taken or refused a file, and it has not changed since."""
         return self._done.get(file.path) == file
 
     def take(self, file: Found) -> Submitted | str | None:
         """Make a file's job, unless it has been made or refused before.
 
         Returns:
-            The job; or why no job can be made of it, if nobody has said so before.
+            The job; or why no job can be made of it, if that was not reported before.
 
         Raises:
-            HangtagError, OSError: for a reason that may pass.
+            HangtagError, OSError: it failed for a reason that may pass.
         """
         place = self._request.folder / file.path
         try:
@@ -82,7 +82,7 @@ class Catalogues:
         return submitted
 
     def _earlier_jobs(self, file: Found) -> list[str]:
-        """Names of the jobs of all that a file has held, the latest first."""
+        """Names of the jobs of all contents that a file has had, the latest first."""
         key, watched = self._key(file), self._jobs.watched
         names = [name for name in watched.names(key) if name.endswith(_TAKEN) and not name.endswith(_REFUSED)]
         return [job for _, job in sorted((self._read(f"{key}/{name}") for name in names), reverse=True)]
@@ -123,7 +123,7 @@ def _check_same(place: Path, file: Found) -> None:
 
 
 def last_finished(names: list[str], jobs: Jobs) -> str | None:
-    """The first of some jobs that is there and finished; one of another version is passed over."""
+    """The first of some jobs that exists and is finished; jobs of another version are skipped."""
     for name in names:
         try:
             job = jobs.get(name)

@@ -11,7 +11,7 @@ __all__ = ["InboxView"]
 
 
 class InboxView:
-    """Says what becomes of files, each thing once: jobs on stdout and all else on stderr, or a JSON line an event."""
+    """Reports each event of a file once: jobs on stdout and the rest on stderr, or a JSON line an event."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -19,11 +19,11 @@ class InboxView:
         self._errors = Console(stderr=True)
 
     def begins(self, folder: str, jobs: str) -> None:
-        """From now on the folder is watched."""
+        """Report that the folder is watched from now on."""
         self._say("watching", f"Watching {folder} for {jobs}; Ctrl-C ends it.", "dim", folder=folder, jobs=jobs)
 
     def submitted(self, what: str, submitted: Submitted) -> None:
-        """A file, or some photos, became a job."""
+        """Report that a file, or some photos, became a job."""
         if self._as_json:
             _print_event("submitted", file=what, **submitted.record)
             return
@@ -33,20 +33,20 @@ class InboxView:
         self._console.print(line, highlight=False, soft_wrap=True)
 
     def refused(self, file: str, reason: str) -> None:
-        """No job can be made of a file as it is."""
+        """Report that no job can be made of a file."""
         self._say("refused", f"{file} was refused: {reason}", "red", file=file, reason=reason)
 
     def trouble(self, what: str, reason: str) -> None:
-        """Something failed that is tried again."""
+        """Report a failure that will be tried again."""
         self._say("trouble", f"{what}: {reason} It is tried again.", "yellow", file=what, reason=reason)
 
     def left_out(self, file: str, reason: str) -> None:
-        """A file is passed over, as are others of its kind."""
+        """Report that a file is skipped, as are others of its kind."""
         line = f"{file} is left out, and all others like it: {reason}."
         self._say("left_out", line, "yellow", file=file, reason=reason)
 
     def remark(self, line: str) -> None:
-        """Something stands in the way of a job that is there."""
+        """Report what hinders a job."""
         self._say("remark", line, "yellow", reason=line)
 
     def _say(self, event: str, line: str, style: str, **fields: str) -> None:

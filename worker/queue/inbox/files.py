@@ -1,4 +1,4 @@
-"""What lies in a watched folder, and when it may be taken or tried again. Times are monotonic seconds."""
+"""The files of a watched folder, and when each may be taken or tried again. Times are monotonic seconds."""
 
 import os
 import stat
@@ -14,10 +14,10 @@ __all__ = ["Backoff", "Found", "Gathering", "Kind", "Look", "Settling", "look_in
 
 CATALOGUE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"})
 _UNFINISHED: Final = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", "~")
-"""How programs that copy or download call a file that is not whole yet."""
+"""Names that copying and downloading programs give to unfinished files."""
 
 GATHER_S: Final = 60.0
-"""How long photos wait for others that are still coming."""
+"""Seconds that photos wait for others that are still arriving."""
 
 FIRST_PAUSE_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 60.0
@@ -108,7 +108,7 @@ def _is_text(path: str) -> bool:
 
 
 def why_left_out(file: Found) -> str:
-    """Why a file is neither a catalogue nor a photo; the same for all like it."""
+    """Why a file is neither a catalogue nor a photo; the same text for all files of its kind."""
     suffix = Path(file.path).suffix.lower()
     if suffix in CATALOGUE_SUFFIXES and "/" in file.path:
         return "catalogues are taken from the folder itself, not from its sub-folders"
@@ -118,14 +118,14 @@ def why_left_out(file: Found) -> str:
 
 
 class Settling:
-    """Tells files that are whole from those still being written: their size and time of writing stay the same."""
+    """Tells whole files from those still being written: size and time of writing of a whole one stay the same."""
 
     def __init__(self, settle_s: float) -> None:
         self._settle_s = settle_s
         self._since: dict[tuple[str, int, int], float] = {}
 
     def settled(self, files: Sequence[Found], now: float) -> list[Found]:
-        """The files that have not changed for ``settle_s``; a file that was gone meanwhile begins again."""
+        """The files that have not changed for ``settle_s``; a file that was gone meanwhile starts to wait again."""
         seen = {(file.path, file.size, file.mtime_ns): file for file in files}
         self._since = {key: self._since.get(key, now) for key in seen}
         return [file for key, file in seen.items() if now - self._since[key] >= self._settle_s]
@@ -138,7 +138,7 @@ class Gathering:
         self._since: float | None = None
 
     def is_ripe(self, settled: int, unsettled: int, now: float) -> bool:
-        """Whether the photos that have settled, given their number and that of the others, become a job now."""
+        """Whether the settled photos become a job now, given how many they are and how many others there are."""
         if settled and self._since is None:
             self._since = now
         if settled and unsettled and now - (self._since or 0.0) < GATHER_S:
@@ -161,7 +161,7 @@ class Backoff:
         """Note a failure; the pause that follows is 5 s, twice as long with each failure, at most a minute.
 
         Returns:
-            Whether that is news: it failed for the first time, or for another reason than the last.
+            Whether that is news: the first failure, or one with another reason than the last.
         """
         last_reason, last_pause_s, _ = self._failures.get(what, ("", FIRST_PAUSE_S / 2, 0.0))
         pause_s = min(LONGEST_PAUSE_S, last_pause_s * 2)

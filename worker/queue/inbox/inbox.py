@@ -1,4 +1,4 @@
-"""Looks at a watched folder, and what follows from each. Times are monotonic seconds."""
+"""Makes jobs of a watched folder's files, one look after another. Times are monotonic seconds."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ _EFFORT: Final = 0.2
 
 
 def watch_folder(inbox: "Inbox", every_s: float) -> NoReturn:
-    """Look until somebody ends this; a look may end anywhere, as with ``kill -9``."""
+    """Look at the folder until the process is stopped; a look may be killed at any point."""
     while True:
         start = time.monotonic()
         inbox.look(start)
@@ -32,7 +32,7 @@ def watch_folder(inbox: "Inbox", every_s: float) -> NoReturn:
 
 
 def look_once(inbox: "Inbox", settle_s: float) -> bool:
-    """Take what stays the same for ``settle_s``; returns whether all of it became jobs."""
+    """Take the files that stay the same for ``settle_s``; returns whether all of them became jobs."""
     inbox.look(time.monotonic(), gather=False)
     if settle_s:
         time.sleep(settle_s)
@@ -65,7 +65,7 @@ class Inbox:
         self.faults = 0
 
     def look(self, now: float, *, gather: bool = True) -> None:
-        """See what is in the folder, and take what has settled; ``gather`` lets photos wait for those that have not."""
+        """Look at the folder once, and take what has settled; with ``gather``, photos wait for those that have not."""
         with_sub_folders = self._request.only is not Only.CATALOGUES
         found = self._try("the folder", now, lambda: look_into(self._request.folder, deep=with_sub_folders))
         if not found:
@@ -102,7 +102,7 @@ class Inbox:
                 self._view.refused(file.path, reason)
 
     def _take_photos(self, photos: Sequence[Found]) -> None:
-        """Make a job of photos, and the jobs of batches that a killed process left."""
+        """Make jobs of the photos, and of batches that a killed process left without one."""
         self._photos.add(photos)
         for batch in self._photos.unfinished():
             catalogue = batch.catalogue(str(self._request.folder))
@@ -115,14 +115,14 @@ class Inbox:
         self._supply(submitted.name)
 
     def _tell_unreadable(self, folders: Mapping[str, str]) -> None:
-        """Each sub-folder that cannot be opened is told once, and again when it is for another reason."""
+        """Report each sub-folder that cannot be opened once, and again if the reason changes."""
         self.faults += len(folders)
         for folder, reason in sorted(folders.items() - self._unreadable.items()):
             self._view.trouble(f"{folder}/", reason)
         self._unreadable = folders
 
     def _try(self, what: str, now: float, do: Callable[[], T]) -> T | None:
-        """The answer of ``do``; ``None`` if it failed, or has to wait after an earlier failure."""
+        """The result of ``do``; None if it failed, or has to wait after an earlier failure."""
         if not self._backoff.may_try(what, now):
             return None
         try:

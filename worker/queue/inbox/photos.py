@@ -1,7 +1,7 @@
 """Photos of a watched folder become jobs, many at once, by a numbered log in the folder of jobs.
 
-A batch is committed under its number before its job is made, and the first commit of a number wins. So whoever else
-watches reads it before adding the next one, and whoever comes after a kill makes the job that is missing.
+A batch is committed under its number before its job is made, and the first commit of a number wins. So another watcher
+reads it before adding the next one, and whoever follows a killed process makes the missing job.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ class PhotoLog:
         return _digest((photo.path, photo.size, photo.mtime_ns)) in self._known
 
     def add(self, photos: Sequence[Found]) -> None:
-        """Put photos into batches of their own, but for those that somebody else has put into one meanwhile."""
+        """Put photos into new batches, but for those that another process has put into one meanwhile."""
         left = photos
         while left := [photo for photo in left if not self.knows(photo)]:
             entries = [(photo.path, photo.size, photo.mtime_ns) for photo in left[: self._batch_photos]]
@@ -87,7 +87,7 @@ class PhotoLog:
         return list(self._unfinished.values())
 
     def finished(self, batch: Batch) -> None:
-        """Its job is there."""
+        """Note that a batch's job has been written."""
         self._storage.commit(self._key("done", batch.number), batch.job.encode())
         del self._unfinished[batch.number]
 
@@ -113,5 +113,5 @@ class PhotoLog:
 
 
 def _digest(entry: _Entry) -> bytes:
-    """What is kept of a photo in memory."""
+    """A photo's digest, which is what is kept in memory."""
     return hashlib.blake2b(json.dumps(entry).encode(), digest_size=_ENTRY_BYTES).digest()

@@ -1,4 +1,4 @@
-"""What a person asks of ``hangtag submit --watch``, and the jobs that this asks for."""
+"""The request of ``hangtag submit --watch``, and the job requests that follow from it."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class InboxRequest:
 
     Attributes:
         folder: an absolute path.
-        each: what each job is asked to be; its source and its name are filled in.
+        each: the request for each job, without its source and its name.
         settle_s: seconds that a file must stay the same before it is taken.
         every_s: seconds between looks.
         only: the kind of files that become jobs. Default: both.
@@ -44,17 +44,17 @@ class InboxRequest:
 
     @property
     def previous_last(self) -> bool:
-        """Whether each job of a file takes over what the last finished one of that file knows."""
+        """Whether each job of a file takes over results from the last finished job of that file."""
         return self.each.previous == "last"
 
     @property
     def previous(self) -> str | None:
-        """The one job that all jobs take over from, if it is named."""
+        """The job that all jobs take over from, if one is named."""
         return None if self.previous_last else self.each.previous
 
     @property
     def asked(self) -> str:
-        """All that may decide whether a catalogue can be used."""
+        """The options that decide whether a catalogue can be used."""
         each = self.each
         options = (each.options.prefix, each.options.group_column)
         return json.dumps([each.image_column, str(each.image_root), each.encoding, *options])
@@ -71,7 +71,7 @@ class InboxRequest:
 
 
 def check_options(each: SubmitRequest) -> None:
-    """Refuse what every job needs and no file could be blamed for.
+    """Refuse faults of what every job shares: options, model and image root.
 
     Raises:
         InputError: an option cannot be used, or the image root is not there.
@@ -96,7 +96,7 @@ def make_job(
     on_rows: Callable[[int], None] = lambda _: None,
     catalogue: Catalogue | None = None,
 ) -> Submitted:
-    """Submit, unless the job is there: its name says what it is made of, and somebody else may be making it now.
+    """Submit a job, unless it exists: its name depends on its content, and another watcher may be writing it now.
 
     Raises:
         InputError: the source or an option cannot be used.
