@@ -79,7 +79,7 @@ def drifted_jobs(
 
     Raises:
         InputError: a place is neither a path nor an ``s3://`` URL, or a folder that is not there.
-        MissingExtraError: it is in S3, and what talks to S3 is not installed.
+        MissingExtraError: it is in S3, and the packages for S3 are not installed.
     """
     after = _moment(since) if since else datetime.min.replace(tzinfo=UTC)
     drifted: dict[str, datetime] = {}

@@ -1,4 +1,4 @@
-"""What a person asks of ``hangtag label`` and of ``hangtag submit``, and the catalogue that it opens."""
+"""The requests of ``hangtag label`` and ``hangtag submit``, and the catalogue that they open."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +17,19 @@ __all__ = ["JobRequest", "LabelRequest", "SubmitRequest"]
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What a person asks for.
+    """The request for a labelling job.
 
     Attributes:
         source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
         model: a bundle, a lone ``.onnx`` file, or a name of the registry.
-        options: what changes the results.
-        variant: which of the bundle's models; its default where none is named.
-        image_column: the column with the paths; the obvious one where it is not given.
+        options: those that change the results.
+        variant: which of the bundle's models. Default: the bundle's own default.
+        image_column: the column with the paths. Default: the obvious one.
         image_root: where relative paths start, on every machine that labels: a folder or a URL.
-        encoding: of a text catalogue; found from its first bytes where it is not given.
-        allow_unsized: take a catalogue from the web whose host does not say where it ends.
-        per_host: downloads from one host at once, of each process.
-        registry: that names such as ``shop@champion`` are looked up in.
+        encoding: of a text catalogue. Default: found from its first bytes.
+        allow_unsized: take a catalogue from the web whose host gives no length.
+        per_host: downloads from one host at once, in each process.
+        registry: where names such as ``shop@champion`` are looked up.
     """
 
     source: Path | str
@@ -68,14 +68,14 @@ class JobRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRequest(JobRequest):
-    """What a person asks of ``hangtag label``.
+    """The request of ``hangtag label``.
 
     Attributes:
         output: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
-        previous: an earlier result, whose rows are taken over where the photo is the same.
-        workers: how many processes; one a core where it is not given.
+        previous: an earlier result, from which rows with the same photo are taken over.
+        workers: how many processes. Default: one a core.
         restart: throw an earlier run's work away.
-        retry_failed: try those failed rows of a finished job again that may pass, and write its result again.
+        retry_failed: try again the failed rows of a finished job that may succeed now, and write its result again.
     """
 
     output: Path
@@ -87,11 +87,11 @@ class LabelRequest(JobRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitRequest(JobRequest):
-    """What a person asks of ``hangtag submit``; names in a registry are looked up for each job.
+    """The request of ``hangtag submit``; names in a registry are looked up for each job.
 
     Attributes:
         name: of the job.
-        previous: name of an earlier job, whose rows are taken over where the photo is the same.
+        previous: name of an earlier job, from which rows with the same photo are taken over.
         priority: which jobs' chunks are taken first.
     """
 

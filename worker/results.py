@@ -52,7 +52,7 @@ RESULT_SCHEMA: Final = pa.schema(
     ]
 )
 PART_SCHEMA: Final = RESULT_SCHEMA.append(pa.field("reason", pa.string())).append(pa.field("etag", pa.string()))
-"""What a part holds, and the result does not: why a row went to review, and what the host calls the photo's bytes."""
+"""Columns of a part that the result lacks: why a row went to review, and the host's ETag of the photo's bytes."""
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
@@ -61,7 +61,7 @@ _PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.parquet")
 
 
 class Status(StrEnum):
-    """What became of a row."""
+    """The status of a row."""
 
     LABELED = "labeled"
     REVIEW = "review"
@@ -91,16 +91,16 @@ def labeled_row(said: Prediction, sha256: str, model: str) -> RowResult:
 
 
 def failed_row(error: ImageError, sha256: str | None, model: str) -> RowResult:
-    """The result of a photo that could not become pixels."""
+    """The result of a photo that could not be decoded."""
     message = one_line(str(error), _LONGEST_MESSAGE)  # cells, paths and hosts put anything into it
     return RowResult(None, None, Status.FAILED, error.fault.value, message, None, sha256, model)
 
 
 def check_no_clash(columns: list[str], prefix: str) -> None:
-    """Refuse a catalogue that has a column of a name that labelling adds.
+    """Refuse a catalogue with a column whose name labelling adds.
 
     Raises:
-        InputError: it has; the message names ``--prefix``.
+        InputError: it has such a column; the message names ``--prefix``.
     """
     taken = [prefix + name for name in RESULT_SCHEMA.names if prefix + name in columns]
     if taken:
@@ -117,7 +117,7 @@ def results_table(rows: list[RowResult]) -> pa.Table:
 
 
 def results_of(table: pa.Table) -> list[RowResult]:
-    """The inverse of :func:`results_table`; a part from before there were reasons or ETags has none."""
+    """The inverse of :func:`results_table`; old parts have no reasons or ETags."""
     names = [name for name in PART_SCHEMA.names if name in table.column_names]
     results = []
     for row in table.select(names).to_pylist():
@@ -129,7 +129,7 @@ def results_of(table: pa.Table) -> list[RowResult]:
 
 
 class PartWork(BaseModel, frozen=True, extra="forbid"):
-    """What it took to make a part; in its schema's metadata.
+    """The work behind a part; kept in its schema's metadata.
 
     Attributes:
         worker: ``host:pid`` of the process that made it.
@@ -145,11 +145,11 @@ class PartWork(BaseModel, frozen=True, extra="forbid"):
 
 
 class PhotoWork(BaseModel, frozen=True, extra="ignore"):
-    """What the photos of a part took; in its schema's metadata, beside :class:`PartWork`.
+    """The work on a part's photos; kept in its schema's metadata, beside :class:`PartWork`.
 
     Attributes:
         downloaded: rows whose photo was fetched over a network for them.
-        unchanged: rows of which the host said that their photo is the one it gave before (by its ETag).
+        unchanged: rows whose host said, by its ETag, that their photo has not changed.
         bytes: that came over a network.
         decoded: photos that were decoded.
         repeated: rows that took the result of the same bytes in this job.
@@ -227,10 +227,10 @@ def read_part(storage: Storage, key: str, job: str, rows: int, columns: list[str
 
 
 def part_work(schema: pa.Schema) -> PartWork:
-    """What a part's schema says of how it was made.
+    """The work behind a part, from its schema.
 
     Raises:
-        JobError: it is of another version of Hangtag.
+        JobError: it is from another version of Hangtag.
     """
     try:
         return PartWork.model_validate_json(schema.metadata[WORK_KEY])
@@ -240,12 +240,12 @@ def part_work(schema: pa.Schema) -> PartWork:
 
 
 def read_work(storage: Storage, key: str) -> PartWork:
-    """What it took to make the part under a key; see :func:`part_work`."""
+    """The work behind the part under a key; see :func:`part_work`."""
     return part_work(pq.read_schema(storage.source(key)))
 
 
 def photo_work(schema: pa.Schema) -> PhotoWork:
-    """What a part's schema says of its photos; nothing in parts from before this was written down."""
+    """The work on a part's photos, from its schema; all zero for old parts."""
     text = (schema.metadata or {}).get(PHOTOS_KEY)
     return PhotoWork.model_validate_json(text) if text else NO_PHOTO_WORK
 
@@ -253,7 +253,7 @@ def photo_work(schema: pa.Schema) -> PhotoWork:
 def photos_text(work: PhotoWork) -> str:
     """Such as ``98,000 rows carried over from the previous result; 796 photos decoded``.
 
-    Nothing where every photo was read from a disk and decoded, or nobody wrote down what became of it.
+    Empty if every photo was read from a disk and decoded, or if the parts do not say.
     """
     megabytes = f"({work.bytes / 1e6:,.1f} MB)"
     result = "carried over from the previous result"

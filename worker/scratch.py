@@ -21,9 +21,9 @@ _CACHE_KIB: Final = 16 * 1024
 
 @contextmanager
 def temporary_folder(place: Path, prefix: str) -> Iterator[Path]:
-    """A folder in ``place`` that goes when the block ends; remains of the same prefix are removed first.
+    """A folder in ``place`` that is removed when the block ends; old remains of the same prefix are removed first.
 
-    Another process may be at work in one right now, so only what is old goes.
+    Only old ones, since another process may be using one right now.
     """
     place.mkdir(parents=True, exist_ok=True)
     for remains in place.glob(f"{prefix}*"):
@@ -47,7 +47,7 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
     it may sort all rows: SQLite would do that in a folder of its own choice.
 
     Raises:
-        JobError: the disk has no room for what is written into it.
+        JobError: the disk is full.
     """
     file = folder / "scratch.sqlite"
     address = f"{file.resolve().as_uri()}?nolock=1"  # nobody else knows of it, and shared disks may lock nothing

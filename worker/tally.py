@@ -33,7 +33,7 @@ __all__ = ["DistinctPhotos", "Tally"]
 
 MOST: Final = 20_000
 _HIGHEST: Final = "g"
-"""After every hexadecimal number."""
+"""Sorts after every hexadecimal number."""
 _EXAMPLES: Final = 5
 _SAMPLE: Final = 48
 _SAMPLE_FAILED: Final = 8
@@ -41,9 +41,9 @@ _LONGEST_URI: Final = 64
 
 
 class DistinctPhotos:
-    """Keeps the photos whose SHA-256 are lowest, which are as good as drawn at random.
+    """Keeps the photos with the lowest SHA-256s, which are as good as a random draw.
 
-    Neither chunks nor the order of rows change which they are. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On
+    Neither chunks nor the order of rows change the selection. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On
     synopses for distinct-value estimation under multiset operations" (SIGMOD 2007).
     """
 
@@ -67,7 +67,7 @@ class DistinctPhotos:
         self._limit = lowest[-1]
 
     def answers(self) -> ReferenceAnswers:
-        """What was said of them."""
+        """The model's answers on these photos."""
         if len(self._kept) > self._most:
             self._shrink()
         return answers_of((label for label, _ in self._kept.values()), [sure for _, sure in self._kept.values()])
@@ -78,9 +78,9 @@ class Tally:
     """Counts over a job's parts, a part at a time; memory does not grow with the rows.
 
     Attributes:
-        sample: rows that were not failed, each row as likely as any other.
+        sample: rows that did not fail, each as likely as any other.
         failed_sample: the first failed rows.
-        distinct: the photos, each once, for telling drift.
+        distinct: distinct photos, to measure drift by.
     """
 
     rows: int = 0
@@ -103,7 +103,7 @@ class Tally:
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
 
     def add(self, part: pa.Table, images: list[str | None]) -> None:
-        """Count the results of one chunk, and the photos they are of; chunks come in order."""
+        """Count the results of one chunk, with its rows' photos; chunks come in order."""
         self._count_work(part)
         self.by_status.update(part.column("status").to_pylist())
         self.by_label.update(part.column("label").drop_null().to_pylist())
@@ -179,7 +179,7 @@ class Tally:
 
 
 def _sample_row(part: pa.Table, number: int, image: str | None) -> SampleRow:
-    """A row that has a label; parts from before there were reasons say none."""
+    """A sampled row with a label; old parts give no reason for review."""
     said = part.slice(number, 1).to_pylist()[0]
     reason = said.get("reason")
     why = None if reason is None else ReviewReason(reason)

@@ -1,7 +1,7 @@
-"""MLflow behind a small interface: a version is one run with its bundle, one model version, and its aliases.
+"""MLflow behind a small interface: a version becomes one run with its bundle, one model version, and aliases.
 
-What a server has been told already, in whole or in part, is not doubled. The files of a run and of a cycle are read as
-files, since this room knows nothing of what trains; one that is not there says nothing.
+Nothing is logged twice, even after a kill halfway. The files of a run and of a cycle are read as plain files, since
+this room does not import the trainer; a missing one is skipped.
 """
 
 import csv
@@ -61,7 +61,7 @@ def publish_bundle(
         uri: of the tracking server.
         bundle: its folder.
         name: of the model.
-        run: the training behind it, where somebody has it: its settings, curves and figures are logged.
+        run: the training behind it, if known: its settings, curves and figures are logged.
         version: in Hangtag's registry.
         aliases: see :func:`point_aliases`. Default: they stay as MLflow has them.
         experiment: where the run is logged; made if it is missing.
@@ -70,9 +70,9 @@ def publish_bundle(
         The run's ID in MLflow.
 
     Raises:
-        BundleError: it is none.
+        BundleError: it is not a bundle.
         MissingExtraError: MLflow's client is not installed.
-        TrackingError: the server is away, or refuses; telling it again goes on from there.
+        TrackingError: the server cannot be reached, or refuses; another call continues from there.
     """
     return _log(uri, experiment, _Entry(bundle, name, run, version), aliases or {})
 
@@ -82,21 +82,21 @@ def log_cycle(
 ) -> str:
     """Log a retraining cycle as a run with its report and its bundle, and register the bundle.
 
-    It is like :func:`publish_bundle`; ``aliases`` are those that the model has in the registry now.
+    Works like :func:`publish_bundle`; ``aliases`` are the model's aliases in the registry now.
     """
     entry = _Entry(folder / "bundle", name, folder / "run", version, cycle=folder, promoted=promoted)
     return _log(uri, experiment, entry, {CHAMPION: None, CHALLENGER: None, **aliases})
 
 
 def point_aliases(uri: str, name: str, aliases: Mapping[str, int | None]) -> None:
-    """Let a model's aliases mean the versions in MLflow that they mean in Hangtag's registry.
+    """Point a model's aliases in MLflow at the versions that they have in Hangtag's registry.
 
-    ``aliases`` is alias → Hangtag's version; ``None`` takes it away. So does one that MLflow has not been told of: an
-    alias that means another version than here is worse than none.
+    ``aliases`` is alias → Hangtag's version; None removes the alias. So does a version that MLflow does not have: a
+    missing alias is better than a wrong one.
 
     Raises:
         MissingExtraError: MLflow's client is not installed.
-        TrackingError: the server is away, or refuses.
+        TrackingError: the server cannot be reached, or refuses.
     """
     with mlflow_client(uri) as client:
         _point(client, name, aliases)
@@ -104,15 +104,15 @@ def point_aliases(uri: str, name: str, aliases: Mapping[str, int | None]) -> Non
 
 @contextmanager
 def mlflow_client(uri: str) -> "Iterator[MlflowClient]":
-    """A client of a tracking server, which holds its registry, too.
+    """A client of a tracking server, which is also its model registry.
 
-    ``uri`` may hold a user and a password. As long as it is open they are in the environment, where MLflow looks for
-    them and for its settings, so that the URI that MLflow prints and logs has none.
+    ``uri`` may hold a user and a password. While the client is open they are in the environment, where MLflow looks for
+    them, so that the URI that MLflow prints and logs has none.
 
     Raises:
         InputError: there is no URI.
         MissingExtraError: MLflow's client is not installed.
-        TrackingError: whatever else goes wrong while it is open; the message has no password.
+        TrackingError: anything else goes wrong in the block; the message has no password.
     """
     if not uri.strip():
         msg = "Expected the URI of an MLflow server, such as http://mlflow:5000, got nothing."
@@ -141,7 +141,7 @@ def server_name(uri: str) -> str:
 
 
 def _split(uri: str) -> tuple[str, dict[str, str]]:
-    """A server's URI without user and password, and where MLflow looks for these; a database's stays as it is."""
+    """A server's URI without user and password, and MLflow's variables for these; a database's URI stays."""
     parts = urlsplit(uri)
     if parts.scheme not in {"http", "https"} or not parts.username:
         return uri, {}
@@ -176,12 +176,12 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
 
 
 _Metric = tuple[str, float, int]
-"""The name and the finite value of a number of an epoch; epoch 0 stands for the whole training."""
+"""A metric's name, its finite value, and its epoch; epoch 0 stands for the whole training."""
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A version, and the training and the cycle behind it, where these are known."""
+    """A version, with the training and the cycle behind it, if known."""
 
     bundle: Path
     name: str
@@ -191,7 +191,7 @@ class _Entry:
     promoted: bool = False
 
     def params(self) -> dict[str, str]:
-        """What was asked of the training."""
+        """The settings of the training."""
         args = _read_json(self.run, "args.json")
         asked = {key: value for key, value in args.items() if key not in _NOT_ASKED}
         asked |= {f"preprocess/{key}": value for key, value in args.get("preprocess", {}).items()}
@@ -200,7 +200,7 @@ class _Entry:
         return {k: v if isinstance(v, str) else json.dumps(v) for k, v in asked.items() if v is not None}
 
     def metrics(self) -> Iterator[_Metric]:
-        """The training's curves and what it came to, without figures of single classes; and how the models compare."""
+        """The training's curves and figures, without those of single classes; and the comparison of both models."""
         curves = self.run / "results.csv" if self.run else None
         if curves and curves.is_file():
             with curves.open(newline="", encoding="utf-8") as file:
@@ -214,7 +214,7 @@ class _Entry:
         yield from _metrics("comparison", _read_json(self.cycle, "comparison.json"))
 
     def tags(self) -> dict[str, str]:
-        """What came of the cycle; reasons are what the gate found wrong."""
+        """The cycle's outcome; reasons are those of the gate."""
         if self.cycle is None:
             return {}
         checks = _read_json(self.cycle, "verdict.json").get("checks", ())
@@ -229,7 +229,7 @@ class _Entry:
 
 
 def _metrics(prefix: str, record: Mapping[str, Any]) -> Iterator[_Metric]:
-    """Numbers at the top of a record; an interval is two of them."""
+    """The numbers at the top level of a record; an interval is two of them."""
     for name, value in record.items():
         if isinstance(value, list) and name.endswith("_95") and len(value) == 2:  # noqa: PLR2004 - low and high
             yield from (
@@ -270,7 +270,7 @@ def _experiment_id(client: "MlflowClient", name: str) -> str:
 
 
 def _run(client: "MlflowClient", experiment_id: str, entry: _Entry, identity: Mapping[str, str]) -> "Run":
-    """The finished run of a version; one that a killed process began is completed, a missing one is made."""
+    """The finished run of a version; a run that a killed process began is completed, a missing one is made."""
     tags = {**entry.tags(), **identity, "hangtag_version": str(entry.version)}
     there = client.search_runs([experiment_id], _filter(identity), max_results=1)
     run = there[0] if there else client.create_run(experiment_id, tags=tags, run_name=f"{entry.name} {entry.version}")
@@ -283,7 +283,7 @@ def _run(client: "MlflowClient", experiment_id: str, entry: _Entry, identity: Ma
 
 
 def _fill(client: "MlflowClient", run_id: str, entry: _Entry) -> None:
-    """All that a run holds. Numbers with the same name, epoch and time are the same number to MLflow."""
+    """Log all that a run holds. To MLflow, numbers with the same name, epoch and time are one number."""
     from mlflow.entities import Metric, Param
 
     at_ms = int((entry.bundle / MANIFEST_FILE).stat().st_mtime * 1000)

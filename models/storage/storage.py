@@ -195,7 +195,7 @@ def open_storage(place: str) -> Storage:
 
     Raises:
         InputError: it is neither.
-        MissingExtraError: it is in S3, and what talks to S3 is not installed.
+        MissingExtraError: it is in S3, and the packages for S3 are not installed.
     """
     scheme, mark, _ = place.partition("://")
     if place and not mark:

@@ -1,4 +1,4 @@
-"""The clients that fetch photos: aiohttp's for web servers, one try at a time, and S3's. Announced sizes do not count."""
+"""The clients that fetch photos: aiohttp's for web servers, one try at a time, and S3's. No size is taken on trust."""
 
 import socket
 from datetime import UTC, datetime

@@ -19,7 +19,7 @@ _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 
 @dataclass(frozen=True)
 class Came:
-    """A photo's bytes; none if the host says that they have not changed."""
+    """A photo's bytes; None if the host says that they have not changed."""
 
     data: bytes | None
     etag: str | None  # a strong one

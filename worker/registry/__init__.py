@@ -1,1 +1,1 @@
-"""Models by name on the command line: what there is of them, and what may be done with it."""
+"""The model registry on the command line."""

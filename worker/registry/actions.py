@@ -1,4 +1,4 @@
-"""What the commands of ``hangtag models`` do, and what they say."""
+"""What the commands of ``hangtag models`` do and print."""
 
 import json
 from importlib.util import find_spec
@@ -31,10 +31,10 @@ def publish_bundle(
     *,
     as_json: bool,
 ) -> None:
-    """Verify a bundle, keep it as a version that ``alias`` means, and say how to go on.
+    """Verify a bundle, publish it under ``alias``, and say how to go on.
 
-    What a retraining starts from is kept of ``run``, of which the bundle was exported. The MLflow server at the URI
-    ``mlflow`` is told as well.
+    The files that a retraining starts from are copied from ``run``, the bundle's training. The version is also logged
+    to the MLflow server at ``mlflow``.
     """
     _check_tracking(mlflow)
     training = _training_files(run, bundle) if run else {}
@@ -64,11 +64,11 @@ def publish_bundle(
 
 
 def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
-    """The files of a run that are kept beside its bundle, and that a retraining starts from, by their names there.
+    """The files of a run that a retraining starts from, by the names under which they are kept beside the bundle.
 
     Raises:
-        InputError: the run lacks one, or is of other classes, another architecture or other preprocessing.
-        BundleError: there is no bundle.
+        InputError: the run lacks one, or has other classes, another architecture or other preprocessing.
+        BundleError: it is not a bundle.
     """
     found = {name: run / place for name, place in _TRAINING_FILES.items()}
     missing = [str(path) for path in found.values() if not path.is_file()]
@@ -131,7 +131,7 @@ def roll_back(registry: Registry, name: str, why: str, mlflow: str | None, *, as
 def move_alias(
     registry: Registry, model: str, alias: str, why: str, mlflow: str | None, *, remove: bool, as_json: bool
 ) -> None:
-    """Let an alias mean a version, or take it away."""
+    """Point an alias at a version, or remove it."""
     _check_tracking(mlflow)
     version = look_up(model, registry)
     act = registry.remove_alias if remove else registry.alias
@@ -157,7 +157,7 @@ def delete_version(registry: Registry, model: str, why: str, *, as_json: bool) -
 
 
 def _promise(registry: Registry, version: VersionName) -> str:
-    """What a version promises by its own choice, in a sentence."""
+    """A sentence on the precision that a version promises by default."""
     promise = registry.state(version.model).versions[version.version].promise
     if promise is None:
         return "An earlier Hangtag published it, and did not write down which precision it promises."
@@ -188,7 +188,7 @@ def _tell(event: Event | None, done: str, before: str, *, as_json: bool) -> None
 
 
 def _check_tracking(uri: str | None) -> None:
-    """Refuse what MLflow cannot be told, before anything is changed.
+    """Refuse an MLflow server that cannot be used, before anything is changed.
 
     Raises:
         InputError: the URI is empty.
@@ -205,7 +205,7 @@ def _check_tracking(uri: str | None) -> None:
 
 
 def _track_aliases(uri: str | None, registry: Registry, name: str, removed: str | None = None) -> None:
-    """Let a model's aliases on a server mean what they mean in the registry; ``removed`` may still be there."""
+    """Set a model's aliases on a server as in the registry; ``removed`` may still be there."""
     if uri is None:
         return
     from worker.tracking import point_aliases
@@ -217,7 +217,7 @@ def _track_aliases(uri: str | None, registry: Registry, name: str, removed: str 
 
 
 def _aliases(registry: Registry, name: str) -> dict[str, int | None]:
-    """The model's aliases; champion and challenger are None if it has none."""
+    """The model's aliases; champion and challenger are None if unset."""
     return {CHAMPION: None, CHALLENGER: None, **registry.state(name).aliases}
 
 

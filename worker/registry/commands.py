@@ -29,7 +29,7 @@ VersionArgument = Annotated[
 
 
 class _ModelsGroup(TyperGroup):
-    """Says how to look at one model where its name stands in the place of a command."""
+    """Says how to show one model if its name is given instead of a command."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:  # noqa: ANN401 - typer has its own click
         word = args[0]

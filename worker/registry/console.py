@@ -21,7 +21,7 @@ __all__ = ["VersionName", "event_record", "print_diff", "print_events", "print_v
 
 _MEGABYTE: Final = 1_000_000
 _WHO: Final = 24
-"""Columns of a terminal of 80 for when and who; the reasons have what is left."""
+"""Widths of the columns "when" and "who" on a terminal of 80 columns; the reasons have the rest."""
 _UNITS: Final = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3600), ("minute", 60))
 
 
@@ -37,7 +37,7 @@ class VersionName(NamedTuple):
 
 
 def ago(then: str, now: datetime) -> str:
-    """Such as ``3 days ago``; ``then`` is ISO 8601, and may lie ahead by another machine's clock."""
+    """Such as ``3 days ago``; ``then`` is ISO 8601, and may lie in the future by another machine's clock."""
     seconds = (now - datetime.fromisoformat(then)).total_seconds()
     for unit, length in _UNITS:
         if seconds >= length:
@@ -77,7 +77,7 @@ def print_versions(registry: Registry, *, as_json: bool) -> None:
 
 
 def _versions_of(registry: Registry, name: str) -> list[dict[str, Any]]:
-    """The versions of one model, in order, as ``--json`` tells them."""
+    """The versions of one model, in order, as in ``--json``."""
     state = registry.state(name)
     aliases = {
         number: sorted(alias for alias, to in state.aliases.items() if to == number) for number in state.versions
@@ -110,7 +110,7 @@ def print_events(events: Sequence[Event], *, as_json: bool) -> None:
 
 
 def event_record(event: Event) -> dict[str, Any]:
-    """An event as ``--json`` tells it: without all that holds after it, but for the aliases."""
+    """An event as in ``--json``: without the state after it, except the aliases."""
     return {**event.model_dump(mode="json", exclude={"after"}), "aliases": event.after.aliases}
 
 
@@ -118,7 +118,7 @@ def print_diff(registry: Registry, before: VersionName, after: VersionName, *, a
     """Compare two versions by what their bundles and the history say; no photo is labelled.
 
     Raises:
-        RegistryError: one of them is not there.
+        RegistryError: one of them does not exist.
         BundleError: one of them is damaged.
     """
     first, second = (read_manifest(registry.path(*name)) for name in (before, after))
@@ -179,7 +179,7 @@ def _of_variant(bundle: Bundle, name: str, variant: Variant) -> dict[str, Any]:
 
 
 def _between(registry: Registry, before: VersionName, after: VersionName) -> list[Event]:
-    """What happened to the model from the earlier version's publication to the later one's, the oldest first."""
+    """The model's events from the earlier version's publication to the later one's, the oldest first."""
     if before.model != after.model:
         return []
     events = registry.history(before.model).events()

@@ -65,11 +65,11 @@ class Catalogue:
     """A catalogue that is ready to be read once.
 
     Attributes:
-        source: what the person named: an absolute path, or a URL without user, password, query and fragment.
+        source: the source, as an absolute path, or as a URL without user, password, query and fragment.
         image_column: the column that names each row's photo.
         image_root: where relative paths in it start: an absolute path, or a URL without a slash at its end.
-        left_out: ending → how many files of a folder do not say image; full once the batches are read.
-        column_words: which column was taken, where nobody named one and there are several.
+        left_out: ending → how many files of a folder were left out by their names; complete once the batches are read.
+        column_words: a sentence that names the image column that was chosen, if the person named none.
     """
 
     source: str
@@ -92,7 +92,7 @@ class Catalogue:
 
 
 _Opened = tuple[str, Reader, str]
-"""What the source is called, its rows, and where its relative paths start unless the person says otherwise."""
+"""The source's name, its rows, and where its relative paths start by default."""
 
 
 def open_catalogue(
@@ -108,22 +108,22 @@ def open_catalogue(
     """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
 
     A file at a URL is fetched first, into a file without a name in the system's folder for temporary files
-    (``TMPDIR``); it is gone when all rows are read, and also when the process ends before.
+    (``TMPDIR``); it is removed when all rows are read, or when the process ends.
 
     Args:
         source: the folder or file, by its path or its ``s3://`` or ``http(s)://`` URL; the kind is told by the ending.
-        image_column: the column with the paths; the obvious one where it is not given.
-        image_root: where relative paths start, a folder or a URL; the folder itself, or the one that the file is in.
-        encoding: of a text file; UTF-8, or what its byte order mark says, where it is not given.
-        allow_hosts: ``HOST:PORT`` of the hosts that a catalogue may come from though their addresses are not public.
+        image_column: the column with the paths. Default: the obvious one.
+        image_root: where relative paths start, a folder or a URL. Default: the source's own folder.
+        encoding: of a text file. Default: UTF-8, or what its byte order mark says.
+        allow_hosts: ``HOST:PORT`` of hosts that a catalogue may come from though their addresses are not public.
         confined: whether photos on disk are read from under ``image_root`` only.
-        unsized: whether to take a text file whose host does not say where it ends; Parquet says that itself.
+        unsized: whether to take a text file whose host gives no length; Parquet files know their own.
 
     Raises:
-        InputError: it is missing, of another kind or encoding, has no rows, no column is obviously the photo's, its
-            first photos are all where they may not be read, or nothing says where it ends.
-        JobError: it is elsewhere and does not come.
-        MissingExtraError: it is in S3, and what talks to S3 is not installed.
+        InputError: it is missing, of another kind or encoding, has no rows or no obvious image column, its first photos
+            all lie where they may not be read, or its host gives no length.
+        JobError: it is remote and cannot be fetched.
+        MissingExtraError: it is in S3, and the packages for S3 are not installed.
     """
     place = str(source)
     if not place:
@@ -254,7 +254,7 @@ def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
 
 
 def _listed(schema: pa.Schema) -> str:
-    """The names of columns, as far as a message may be long."""
+    """The names of columns, cut to what a message can show."""
     names = ", ".join(schema.names)
     return names if len(names) <= _LONGEST_LIST else f"{names[:_LONGEST_LIST]}…"
 
@@ -311,7 +311,7 @@ def _check_within(source: str, root: Path, cells: list[str]) -> None:
 
 
 def _check_root(source: str, root: Path, cells: list[str]) -> None:
-    """Refuse a list of paths that start in the current folder, not in the list's: all of them would be missing."""
+    """Refuse a list whose paths start in the current folder instead of the list's: all of them would be missing."""
     names = [cell for cell in cells if not is_elsewhere(cell)]
     if any(_is_there(root / name) for name in names):
         return

@@ -20,9 +20,9 @@ def fetch_object(url: str, file: Path) -> None:
     """Write the object at an ``s3://`` URL into a file, a piece at a time.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such object.
         JobError: S3 refuses, or cannot be reached.
-        MissingExtraError: what talks to S3 is not installed.
+        MissingExtraError: the packages for S3 are not installed.
     """
     folder, _, name = url.rpartition("/")
     try:
@@ -33,13 +33,13 @@ def fetch_object(url: str, file: Path) -> None:
 
 
 def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
-    """Keys under an ``s3://`` URL whose names say image, relative to it, in S3's order (by their UTF-8 bytes).
+    """Keys of images, by their names, relative to an ``s3://`` URL, in S3's order (by their UTF-8 bytes).
 
     They are listed 1,000 at a time. Hidden files and folders are left out, as on a disk.
 
     Raises:
         JobError: S3 refuses, or cannot be reached.
-        MissingExtraError: what talks to S3 is not installed.
+        MissingExtraError: the packages for S3 are not installed.
     """
     for key in _storage(url).walk():
         path = PurePosixPath(key)
@@ -63,12 +63,11 @@ def _storage(url: str) -> "ObjectStorage":
 class UnnamedFile:
     """A file in the system's folder for temporary files (``TMPDIR``, or ``/tmp``) that has no name there.
 
-    Its room on the disk is free again when it is closed, when nobody holds it any more, or when the process ends,
-    even by SIGKILL.
+    Its disk space is freed when it is closed, or when the process ends, even by SIGKILL.
 
     Attributes:
-        path: leads to it while it is open; of this process only (Linux's ``/proc/self/fd``).
-        file: it, open for writing and reading.
+        path: leads to it while it is open, in this process only (Linux's ``/proc/self/fd``).
+        file: the open file, for writing and reading.
     """
 
     def __init__(self) -> None:
@@ -77,5 +76,5 @@ class UnnamedFile:
         self._closing = weakref.finalize(self, self.file.close)
 
     def close(self) -> None:
-        """Let go of it; nothing happens the second time."""
+        """Close it; nothing happens the second time."""
         self._closing()

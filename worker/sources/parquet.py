@@ -1,4 +1,4 @@
-"""The reader of Parquet, whose few bytes may say that they are gigabytes."""
+"""The reader of Parquet, in which a few bytes may expand to gigabytes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,19 +15,19 @@ __all__ = ["read_parquet"]
 
 PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
-"""Of a batch of Parquet, once what it repeats is unfolded."""
+"""Bytes of a batch of Parquet, once its repeated values are expanded."""
 
 FREE_VALUES: Final = 10_000_000
 VALUES_A_BYTE: Final = 100
 FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
-"""What a Parquet file may unfold to: so much in any case, and so much for each of its bytes. Paths compress less."""
+"""The most that a Parquet file may expand to, and how much for each of its bytes beyond that. Paths compress less."""
 
 
 def read_parquet(path: Path, name: str | None = None) -> Reader:
     """A Parquet file; its columns keep their types.
 
-    It is read through a small buffer: row groups may be of any size, and are not held as a whole. What a few of its
+    It is read through a small buffer: row groups may be of any size, and are not held as a whole. A value that a few
     bytes repeat a million times is refused, or read a few rows at a time.
 
     Raises:
@@ -50,19 +50,19 @@ def read_parquet(path: Path, name: str | None = None) -> Reader:
 
 
 def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFile:
-    """The open file; columns of ``dictionaries`` are read with each of their texts once."""
+    """The open file; columns in ``dictionaries`` are read as dictionaries, with each text once."""
     return pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False, read_dictionary=dictionaries)
 
 
 def _columns(metadata: pq.FileMetaData) -> Iterator[list[pq.ColumnChunkMetaData]]:
-    """Each column, by its row groups."""
+    """Each column's row groups."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     for number in range(metadata.num_columns):
         yield [group.column(number) for group in groups]
 
 
 def _check_expansion(metadata: pq.FileMetaData, file_bytes: int, name: str) -> None:
-    """Refuse a small file that says it holds what no catalogue of its size can."""
+    """Refuse a small file that claims to hold more than any catalogue of its size can."""
     columns = list(_columns(metadata))
     values = max((sum(chunk.num_values for chunk in column) for column in columns), default=0)
     size = sum(chunk.total_uncompressed_size for column in columns for chunk in column)
@@ -75,7 +75,7 @@ def _check_expansion(metadata: pq.FileMetaData, file_bytes: int, name: str) -> N
 
 
 def _repeated_texts(metadata: pq.FileMetaData) -> dict[str, int]:
-    """Column → bytes of its dictionary, for columns of which one batch, unfolded, might fill the memory."""
+    """Column → bytes of its dictionary, for columns of which one expanded batch might fill the memory."""
     sizes = {
         chunk.path_in_schema: max(each.total_uncompressed_size for each in column if each.has_dictionary_page)
         for column in _columns(metadata)
@@ -86,7 +86,7 @@ def _repeated_texts(metadata: pq.FileMetaData) -> dict[str, int]:
 
 
 def _batch_rows(metadata: pq.FileMetaData) -> int:
-    """How many rows a batch may have, by what a row takes on average."""
+    """How many rows a batch may have, by the average size of a row."""
     characters: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     rows: int = metadata.num_rows
     return max(1, min(BATCH_ROWS, BATCH_CHARACTERS * rows // max(1, characters)))
@@ -118,7 +118,7 @@ def _pieces(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
 
 
 def _unfolded_bytes(column: pa.Array) -> int:
-    """Bytes of a column once each cell has its own text, instead of sharing those of a dictionary."""
+    """Bytes of a column once each cell has its own text, instead of sharing a dictionary's."""
     kind = column.type
     if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
         lengths = pc.binary_length(column.dictionary).take(column.indices)

@@ -1,4 +1,4 @@
-"""One reader a catalogue format: each yields Arrow batches of the rows as they are, in their order."""
+"""A reader for each catalogue format: it yields the rows unchanged and in order, as Arrow batches."""
 
 import csv
 import json
@@ -42,9 +42,10 @@ _Row = TypeVar("_Row")
 
 @dataclass
 class Reader:
-    """The columns of a catalogue, and its rows as batches; reading does not start before they are asked for.
+    """The columns of a catalogue, and its rows as batches; reading starts with the first batch.
 
-    ``left_out`` counts, by ending, the files of a folder whose names do not say image; it is full once all is read.
+    ``left_out`` counts, by ending, a folder's files whose names are not those of images; it is complete once all is
+    read.
     """
 
     schema: pa.Schema
@@ -54,7 +55,7 @@ class Reader:
 
 
 def read_folder(path: Path) -> Reader:
-    """Every file under a folder whose name says image, sorted by path; column ``image`` is relative to the folder."""
+    """Every image file under a folder, by its name, sorted by path; column ``image`` is relative to the folder."""
     left_out: Counter[str] = Counter()
     return read_names(_walk(path, left_out), left_out)
 
@@ -79,7 +80,7 @@ def read_list(file: TextFile | Path) -> Reader:
 
 
 def read_names(names: Iterable[str], left_out: Counter[str]) -> Reader:
-    """Photos that are listed elsewhere; column ``image``."""
+    """Photos whose names were listed before; column ``image``."""
     return Reader(_LIST, _string_batches(_LIST, ([name] for name in names)), left_out, "image files")
 
 
@@ -91,7 +92,7 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
     """A CSV or TSV file with a header; every cell stays a string.
 
     Raises:
-        InputError: there is no header, a name stands in it twice, or a row has more or fewer cells.
+        InputError: there is no header, a name is in it twice, or a row has more or fewer cells.
     """
     text = _text(file)
     records = _records(text, delimiter or _delimiter(text))
@@ -110,7 +111,7 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
 
 
 def _delimiter(text: TextFile) -> str:
-    """What leaves quotes around the header's names, not in them, and makes the most of these."""
+    """The delimiter that leaves no quotes within the header's names, and makes the most names."""
 
     def fit(delimiter: str) -> tuple[bool, int]:
         try:
@@ -149,7 +150,7 @@ def _string_batches(schema: pa.Schema, records: Iterable[list[str]]) -> Iterator
 
 
 def _bounded(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
-    """Runs of rows: few where they are large, as rows that hold their photos are."""
+    """Runs of rows, shorter if rows are large because they hold their photos."""
     rows: list[_Row] = []
     size = 0
     for row, characters in sized:
@@ -199,7 +200,7 @@ def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
 
 
 def _check_depth(record: object, line: str) -> None:
-    """Refuse what is nested so deep that writing it may fail; a line with few brackets cannot be."""
+    """Refuse values nested so deep that writing them may fail; a line with few brackets is not checked."""
     if line.count("[") + line.count("{") <= MAX_DEPTH:
         return
     level: list[Any] = [record]

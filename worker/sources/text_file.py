@@ -1,4 +1,4 @@
-"""A text file of a catalogue: its encoding, its lines, or why its bytes are no text."""
+"""A catalogue's text file: its encoding, its lines, or why its bytes cannot be decoded."""
 
 import codecs
 from collections.abc import Iterator
@@ -19,21 +19,21 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16", "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16", "utf-16-be"),
 )
-"""A file's first bytes → the encoding, and the name of it that needs no such mark."""
+"""A file's byte order mark → the encoding, and its name without a mark."""
 _NO_FILES: Final = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
-"""What Python calls encodings, and no file is saved in."""
+"""Python codecs that no file is saved in."""
 _LIKELY: Final = (
     "cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1250", "cp1253", "cp1251", "koi8_r", "cp1254",
     "cp1255", "cp1256", "iso8859_2", "mac_roman", "cp850",
 )  # fmt: skip
-"""What spreadsheets and shops save in; where two fit as well, the first of them is the likelier."""
+"""Encodings that spreadsheets and shops save in; of two that fit equally, the first is more likely."""
 _SAMPLE_BYTES: Final = 256 * 1024
 _JUDGED_BYTES: Final = 32 * 1024
 _BLOCK_BYTES: Final = 1024 * 1024
 _MANY_NULS: Final = 0.2
 _SAME_MESS: Final = 0.05
 _SAME_SENSE: Final = 0.1
-"""How far two of charset-normalizer's figures may be apart on a few words and mean nothing."""
+"""How far two of charset-normalizer's figures may differ on a few words without meaning anything."""
 _MAX_LINE: Final = 64 * 1024 * 1024
 _UTF8: Final = "utf-8-sig"  # with or without its mark
 _HEAD_BYTES: Final = 4096
@@ -41,7 +41,7 @@ _NEED_MARKS: Final = ("utf-16", "utf-32")
 
 
 class BadByte(NamedTuple):
-    """A byte that an encoding cannot have where it stands; ``value`` is none if the file ends inside a character."""
+    """A byte that is not valid in the encoding; ``value`` is None if the file ends inside a character."""
 
     offset: int
     line: int
@@ -53,7 +53,7 @@ class TextFile:
     """A text file, and Python's name of its encoding.
 
     Attributes:
-        name: what messages call it.
+        name: its name in messages.
         option: whether the person may name another encoding with ``--encoding``.
     """
 
@@ -63,10 +63,10 @@ class TextFile:
     option: bool = False
 
     def lines(self, newline: str = "\n") -> Iterator[str]:
-        r"""Its lines with their ends.
+        r"""The file's lines with their line ends.
 
         Raises:
-            InputError: bytes are of no such encoding, or a line is longer than any may be.
+            InputError: bytes are not valid in the encoding, or a line is too long.
         """
         with self.path.open(encoding=self.codec, newline=newline) as file:
             try:
@@ -84,7 +84,7 @@ class TextFile:
                 raise self.refusal(came, looks, name) from error
 
     def refusal(self, came: str, looks: str, likely: str | None) -> InputError:
-        """What to raise where bytes are not of its encoding."""
+        """The error to raise if bytes are not valid in its encoding."""
         expected = "UTF-8" if self.codec == _UTF8 else self.codec
         to_do = f"pass --encoding {likely}, or save it as UTF-8" if likely and self.option else "save it as UTF-8"
         return InputError(f"Expected {expected} in {self.name}, {came}; {looks}: {to_do}.")
@@ -118,7 +118,7 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
 
 
 def check_encoding(name: str) -> str:
-    """What Python calls an encoding that a person named.
+    """Python's name of an encoding that a person named.
 
     Raises:
         InputError: there is no such encoding.
@@ -137,7 +137,7 @@ def check_encoding(name: str) -> str:
 
 
 def _unmarked_utf16(head: bytes) -> str | None:
-    """The UTF-16 that a file's first bytes are in, though it has no mark: every other byte of Latin letters is 0."""
+    """The UTF-16 encoding that a file without a mark seems to have: every other byte of Latin letters is 0."""
     first, second = head[0::2].count(0), head[1::2].count(0)
     if max(first, second) <= _MANY_NULS * len(head) or min(first, second) > _MANY_NULS * max(first, second):
         return None
@@ -145,7 +145,7 @@ def _unmarked_utf16(head: bytes) -> str | None:
 
 
 def first_bad_byte(path: Path, codec: str) -> BadByte:
-    """Where decoding a file fails first; its end where it does not."""
+    """Where decoding a file first fails; the file's end if it does not."""
     decoder = codecs.getincrementaldecoder(codec)()
     offset, line = 0, 1
     with path.open("rb") as file:
@@ -163,10 +163,10 @@ def first_bad_byte(path: Path, codec: str) -> BadByte:
 
 
 def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
-    """What a file looks like, judged by what is around a byte that cannot be read.
+    """The encoding that a file seems to have, judged by the text around a byte that cannot be decoded.
 
     Returns:
-        The encoding, and a line with that byte as it reads then; none where it looks like nothing that we know.
+        The encoding, and a line with that byte decoded by it; None if no encoding that we know fits.
     """
     from charset_normalizer import from_bytes
 

@@ -37,12 +37,12 @@ class WebLimits:
     """What a catalogue's download may take.
 
     Attributes:
-        max_bytes: of the file, once it is unpacked.
-        pauses_s: before each try but the first, where faults are such as pass.
-        answer_s: until an answer's headers are there.
-        least_bytes: must come in each minute.
-        total_s: one try's.
-        clock: seconds that only grow.
+        max_bytes: of the unpacked file.
+        pauses_s: before each try but the first, after faults that may pass.
+        answer_s: until an answer's headers have arrived.
+        least_bytes: that must arrive in each minute.
+        total_s: of one try.
+        clock: a monotonic time in seconds.
     """
 
     max_bytes: int = 32 * 10**9
@@ -55,7 +55,7 @@ class WebLimits:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is asked for, where it goes, and how; ``unsized`` as in :func:`download`."""
+    """A file to download, where it goes, and the limits; ``unsized`` as in :func:`download`."""
 
     url: str
     file: BinaryIO
@@ -64,12 +64,12 @@ class _Wanted:
 
     @property
     def expected(self) -> str:
-        """How a message about it begins."""
+        """The beginning of a message about the file."""
         return f"Expected a catalogue at {shown(self.url)}"
 
 
 class _PassingError(JobError):
-    """A fault that may be gone at the next try; ``wait_s`` is how long the host asks to be left alone."""
+    """A fault that may be gone at the next try; ``wait_s`` is how long the host asks us to wait."""
 
     def __init__(self, message: str, wait_s: float = 0.0) -> None:
         super().__init__(message)
@@ -88,22 +88,21 @@ def download(
 
     Args:
         url: may hold user and password.
-        file: where to.
+        file: to write to.
         allow_hosts: ``HOST:PORT`` of hosts whose addresses need not be public.
-        limits: the usual ones where none are given.
-        unsized: whether to take a body that ends when the connection does: nothing tells it from one that was cut
-            short.
+        limits: of the download. Default: the usual ones.
+        unsized: whether to take a body that ends when the connection does: it looks like one that was cut short.
 
     Raises:
-        InputError: the host has no such file, gives something else, does not say where the file ends, or is at an
-            address that is not public.
-        JobError: the host could not be reached, what came was cut short, in each try, or it comes too slowly.
+        InputError: the host has no such file, gives something else, gives no length, or has an address that is not
+            public.
+        JobError: in each try the host could not be reached or its answer was cut short; or it is too slow.
     """
     asyncio.run(_patiently(_Wanted(url, file, limits or WebLimits(), unsized), Addresses(allow_hosts or ())))
 
 
 async def _patiently(wanted: _Wanted, addresses: Addresses) -> None:
-    """Addresses are checked once names are resolved, and again before each connection."""
+    """Try again after faults that may pass. Addresses are checked once resolved, and again before each connection."""
     names, checked = CheckedNames(addresses, system_lookup, CONNECT_TIMEOUT_S), partial(checked_socket, addresses)
     async with ClientSession(
         connector=TCPConnector(resolver=names, use_dns_cache=False, socket_factory=checked),
@@ -181,13 +180,13 @@ def _check_answer(answer: ClientResponse, wanted: _Wanted) -> None:
 
 
 def _says_its_end(answer: ClientResponse) -> bool:
-    """Whether a body that is cut short is told from a whole one (RFC 9112, 6.3)."""
+    """Whether a cut body can be told from a whole one (RFC 9112, 6.3)."""
     codings = ",".join(answer.headers.getall("Transfer-Encoding", ()))
     return codings.lower().endswith("chunked") if codings else answer.content_length is not None
 
 
 async def _keep(answer: ClientResponse, wanted: _Wanted) -> None:
-    """Write the body from the file's start; another try may have written a part of it."""
+    """Write the body from the file's start, over what an earlier try has written."""
     file, limits = wanted.file, wanted.limits
     file.seek(0)
     file.truncate()
@@ -217,7 +216,7 @@ def _unpacked(answer: ClientResponse, wanted: _Wanted) -> AsyncIterator[bytes]:
 
 
 async def _paced(answer: ClientResponse, wanted: _Wanted) -> AsyncIterator[bytes]:
-    """The body's pieces, as long as they come quickly enough."""
+    """The body's pieces, as long as they arrive quickly enough."""
     limits = wanted.limits
     start = since = limits.clock()
     count = 0
@@ -239,7 +238,7 @@ async def _paced(answer: ClientResponse, wanted: _Wanted) -> AsyncIterator[bytes
 
 
 async def _gunzipped(pieces: AsyncIterator[bytes], wanted: _Wanted) -> AsyncIterator[bytes]:
-    """Unpacked, in pieces of the same size at most."""
+    """Unpack the pieces, into pieces of at most the same size."""
     unpack = zlib.decompressobj(_GZIP)
     try:
         async for piece in pieces:
