@@ -71,12 +71,13 @@ def test_it_gets_the_config_and_what_the_schedule_asks_for(
     assert end_of(claimed).outcome == {"words": [str(config), *options]}
 
 
-def test_it_is_given_up_after_some_failures(claimed: ClaimStore, config: Path, away: QueueSettings) -> None:
+def test_it_is_given_up_after_some_failures(claimed: ClaimStore, config: Path, away: QueueSettings, caplog) -> None:
     for _ in range(MOST_TRIES):
         assert claimed.end_of(SLOT) is None
         run(away, config, "print('hangtag: no room', file=sys.stderr); sys.exit(1)")
     end = end_of(claimed)
     assert (end.status, end.tries, end.reason) == (CycleStatus.FAILED, MOST_TRIES, "hangtag: no room")
+    assert [record.event for record in caplog.records if record.levelname == "ERROR"] == ["slot_failed"]
     run(away, config, "raise AssertionError")
     assert len(claimed.tries(SLOT)) == MOST_TRIES
 

@@ -77,6 +77,12 @@ def test_where_missing_files_leave_one_class_they_are_named(tmp_path, cache):
         prepared(tmp_path / "shop.csv", cache)
 
 
+def test_photos_of_which_none_can_be_used_are_refused_with_the_first_reason(tmp_path, cache):
+    (tmp_path / "shop.csv").write_text("image,label\nhttps://shop.example/a.jpg,hat\ngone.jpg,vase\n")
+    with pytest.raises(DataError, match=r"found none among 2: .*a\.jpg, found nothing"):
+        prepared(tmp_path / "shop.csv", cache)
+
+
 def test_every_photo_of_a_clean_folder_is_used_and_there_is_nothing_to_say(photos, cache):
     data = prepared(photos, cache)
     assert sorted(p.path for p in data.photos) == sorted(photos.rglob("*.png"))

@@ -1,5 +1,6 @@
 """With a real Redis and a real model."""
 
+import logging
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -143,13 +144,15 @@ def test_without_redis_the_work_is_done(away: QueueSettings, new_job: NewJob) ->
 
 
 def test_of_a_cancelled_job_nothing_is_done(
-    runner: Runner, metrics: Metrics, state: RedisState, new_job: NewJob
+    runner: Runner, metrics: Metrics, state: RedisState, new_job: NewJob, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "hangtag")
     job = new_job()
     job.storage.commit(CANCELLED, b"")
     runner.label_chunk("job", 0)
     assert parts(job) == []
     assert metrics.totals()[CHUNKS, ("given_up",)] == 1
+    assert "chunk_given_up" in [record.event for record in caplog.records]
     assert state.trouble("job") == {}
 
 
