@@ -1,0 +1,84 @@
+"""A headless Chromium, and pages of it that must not complain."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request
+
+FLAGS = (
+    "--no-sandbox",  # which cannot be had as root, in a container
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+WAIT_MS = 15_000
+
+
+@dataclass
+class Complaints:
+    """What must not happen while a page is used.
+
+    Attributes:
+        found: what did: errors in the console (broken rules of the content security policy among them), exceptions that
+            nobody caught, dialogs, requests to other hosts.
+        expected: parts of those that this test provokes.
+    """
+
+    found: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+
+    def expect(self, part: str) -> None:
+        """Allow complaints that contain this."""
+        self.expected.append(part)
+
+    def unexpected(self) -> list[str]:
+        """What nobody provoked."""
+        return [said for said in self.found if not any(part in said for part in self.expected)]
+
+
+class Visitors:
+    """Opens browser profiles; what goes wrong in any of their pages is kept.
+
+    Args:
+        browser: the process that all of them share.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+        self.complaints = Complaints()
+
+    def open(self, url: str, **options: Any) -> Page:
+        """A page of somebody new, who has no cookies; paths that it goes to start at ``url``.
+
+        Args:
+            url: of the server.
+            options: of Playwright's ``new_context``, such as ``color_scheme="dark"``.
+        """
+        context = self._browser.new_context(base_url=url, **options)
+        self._contexts.append(context)
+        context.set_default_timeout(WAIT_MS)
+        host = urlsplit(url).netloc
+        context.on("console", lambda message: self._note(message.text, message.location, message.type))
+        context.on("weberror", lambda error: self.complaints.found.append(f"exception: {error.error}"))
+        context.on("dialog", self._refuse)
+        context.on("request", lambda request: self._check_host(request, host))
+        return context.new_page()
+
+    def close(self) -> None:
+        """Close all of them."""
+        for context in self._contexts:
+            context.close()
+
+    def _note(self, text: str, place: object, kind: str) -> None:
+        if kind == "error":
+            self.complaints.found.append(f"console: {text} {place}")
+
+    def _refuse(self, dialog: Dialog) -> None:
+        self.complaints.found.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _check_host(self, request: Request, host: str) -> None:
+        asked = urlsplit(request.url)
+        if asked.scheme not in {"blob", "data"} and asked.netloc != host:
+            self.complaints.found.append(f"request elsewhere: {request.url}")

@@ -1,0 +1,91 @@
+"""``hangtag web`` as people start it: a process with a folder of its own."""
+
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import httpx
+
+from tests.command import HANGTAG, clean_environment
+from tests.until import until
+
+
+class WebServer:
+    """A server on a free port of this machine.
+
+    Args:
+        folder: gets its jobs, its registry, its corrections and its log.
+        arguments: further words of the command: results, options.
+
+    Attributes:
+        url: where it answers.
+        corrections: where it keeps what reviewers said.
+    """
+
+    def __init__(self, folder: Path, *arguments: object, **environment: str) -> None:
+        self.folder = folder
+        self.corrections = folder / "corrections.csv"
+        self.log = folder / "web.log"
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        places = {"--jobs": "jobs", "--registry": "registry", "--corrections": "corrections.csv"}
+        own = [word for option, name in places.items() for word in (option, str(folder / name))]
+        self._command = [*HANGTAG, "web", *map(str, arguments), "--port", str(self.port), *own]
+        self._environment = clean_environment(**environment)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def jobs(self) -> Path:
+        """Its folder of jobs."""
+        return self.folder / "jobs"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                cwd=self.folder,
+            )
+        until(lambda: self._process.poll() is not None or self._answers(), "the server answers")
+        assert self._process.poll() is None, self.log.read_text()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it as a person does, and show its log for the report of a test that failed."""
+        self._end(signal.SIGINT)
+        print(f"--- {self.log}\n{self.log.read_text(errors='replace')}")
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz").is_success
+        except httpx.TransportError:
+            return False
+
+    def _end(self, sign: signal.Signals) -> None:
+        if self._process:
+            self._process.send_signal(sign)
+            self._process.wait(30)
+            self._process = None
+
+
+def copy_job(result: Path, folder: Path) -> Path:
+    """A result of ``hangtag label`` with its job, in a folder where it may be changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(f"{result}.job", folder / f"{result.name}.job")
+    return Path(shutil.copy(result, folder))
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
