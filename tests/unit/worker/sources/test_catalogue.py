@@ -48,6 +48,8 @@ REFUSED = {
     "a folder without images": (".", "", "Expected image files"),
     "an unknown kind of file": ("a.xlsx", "x", r"\.csv, \.tsv"),
     "a photo": ("shoe.jpg", "x", r"got shoe\.jpg; hangtag classify labels single photos\."),
+    "a column twice": ("a.csv", "image,sku,sku\na.jpg,1,2\n", "Expected each column once in .*, found sku twice"),
+    "nothing there": ("gone", "", "at gone, found nothing; check the path"),
     "nothing": ("", "", "got an empty name"),
     "ftp": ("ftp://shop.example/a.csv", "", "s3:// or http"),
     "a file's URL": ("file:///etc/a.csv", "", "s3:// or http"),
@@ -66,6 +68,13 @@ def test_what_is_no_catalogue_is_refused(tmp_path: Path, monkeypatch, place: str
         write(tmp_path / Path(place).name, text)
     with pytest.raises(InputError, match=said):
         open_catalogue(place)
+
+
+def test_a_parquet_file_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_arrays([["a.jpg"], ["1"], ["2"]], names=["image", "sku", "sku"]), file)
+    with pytest.raises(InputError, match="Expected each column once in .*, found sku twice"):
+        open_catalogue(file)
 
 
 def test_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None:

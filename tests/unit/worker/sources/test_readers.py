@@ -123,9 +123,10 @@ def test_whole_and_broken_numbers_in_one_column_stay_what_they_are(tmp_path: Pat
     assert [json.loads(row["price"]) for row in rows(read_jsonl(file))] == [5, 5.5, 9007199254740993]
 
 
-def test_a_lone_surrogate_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ['{"image": "\\ud800.jpg"}', '{"\\ud800": "a.jpg"}'])
+def test_a_lone_surrogate_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "a.jsonl"
-    file.write_text('{"image": "\\ud800.jpg"}\n')
+    file.write_text(f"{text}\n")
     with pytest.raises(InputError, match="lone surrogate"):
         rows(read_jsonl(file))
 
