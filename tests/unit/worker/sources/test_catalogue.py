@@ -73,7 +73,7 @@ def test_what_is_no_catalogue_is_refused(tmp_path: Path, monkeypatch, place: str
 def test_a_parquet_file_with_a_column_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_arrays([["a.jpg"], ["1"], ["2"]], names=["image", "sku", "sku"]), file)
-    with pytest.raises(InputError, match="Expected each column once in .*, found sku twice"):
+    with pytest.raises(InputError, match=r"Expected each column once in .*, found sku twice"):
         open_catalogue(file)
 
 
