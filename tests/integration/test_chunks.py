@@ -12,7 +12,7 @@ import pytest
 
 from tests.until import until
 from worker.priority import Priority
-from worker.queue.messages import CHUNK_TASK
+from worker.queue.messages import CHUNK_TASK, QUEUES, job_call
 from worker.queue.redis_state import RedisState
 
 from .cluster import Cluster
@@ -87,7 +87,7 @@ TWICE_TOLD = 3
 
 def send(cluster: Cluster, job: QueuedJob, chunk: int, times: int) -> None:
     for _ in range(times):
-        RedisState(cluster.client).send(job.name, chunk, Priority.NORMAL)
+        RedisState(cluster.client).send(QUEUES[Priority.NORMAL], job_call(job.name, chunk))
 
 
 def test_a_chunk_that_is_sent_again_and_again_adds_nothing(cluster: Cluster, job: QueuedJob, names, expected) -> None:

@@ -18,7 +18,7 @@ from models.registry.registry import Registry
 from tests.paper_bundle import shop_registry
 from tests.until import until
 from worker.priority import Priority
-from worker.queue.messages import parse_message
+from worker.queue.messages import QUEUES, job_call, parse_message
 from worker.queue.redis_state import RedisState
 from worker.receipt import finished_receipt
 from worker.results import part_work
@@ -154,7 +154,7 @@ def test_two_models_in_turn_give_each_job_its_own_labels(
     cluster.lose_waiting()
     for chunk in range(one.chunks):
         for job in (one, other):
-            RedisState(cluster.client).send(job.name, chunk, Priority.NORMAL)
+            RedisState(cluster.client).send(QUEUES[Priority.NORMAL], job_call(job.name, chunk))
     cluster.worker(slots=1)  # of two processes, each could do one job's chunks only
     one.wait_for_end()
     other.wait_for_end()

@@ -1,18 +1,13 @@
 """``hangtag beat``."""
 
-import os
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from models.errors import MissingExtraError
-from worker.queue.options import LogFormat
+from worker.queue.options import HeartbeatOption, LogOption, RedisOption, logs_json, queue_settings
 
 __all__ = ["register"]
-
-_NEEDED: Final = ("celery", "cronsim", "pydantic_settings", "redis")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,18 +19,9 @@ def beat_command(
     configs: Annotated[
         list[Path], typer.Argument(metavar="CONFIG", help="Settings of retrainings (TOML), each with a schedule.")
     ],
-    redis: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL", help="Default: HANGTAG_REDIS_URL, or redis://127.0.0.1:6379/0.", show_default=False
-        ),
-    ] = None,
-    heartbeat: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Touched every second. Default: HANGTAG_HEARTBEAT, or none.")
-    ] = None,
-    log: Annotated[
-        LogFormat | None, typer.Option(help="Default: text on a terminal, json elsewhere.", show_default=False)
-    ] = None,
+    redis: RedisOption = None,
+    heartbeat: HeartbeatOption = None,
+    log: LogOption = None,
 ) -> None:
     """Let retrainings run by their schedule, until told to stop; hangtag worker --queue train does the work.
 
@@ -49,12 +35,7 @@ def beat_command(
 
       hangtag beat shop.toml shoes.toml --redis redis://queue:6379/0
     """
-    missing = [package for package in _NEEDED if find_spec(package) is None]
-    if missing:
-        msg = f"hangtag beat needs {', '.join(missing)}; install them with pip install 'hangtag[worker]'."
-        raise MissingExtraError(msg)
+    settings = queue_settings(redis, heartbeat=heartbeat)
     from trainer.schedule.scheduler import beat_until_told
-    from worker.queue.settings import read_settings
 
-    as_json = log is LogFormat.JSON if log else not os.isatty(2)
-    beat_until_told(configs, read_settings(redis, heartbeat=heartbeat), as_json=as_json)
+    beat_until_told(configs, settings, as_json=logs_json(log))

@@ -1,21 +1,16 @@
-"""``hangtag beat``: Celery's beat with a scheduler whose whole state lies beside the registries."""
+"""``hangtag beat``: claims cycles that are due, and queues them; its whole state lies beside the registries."""
 
 import logging
 import os
 import signal
 import socket
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
-
-from celery import Celery
-from celery.beat import ScheduleEntry, Scheduler, Service
-from celery.exceptions import CPendingDeprecationWarning
-from kombu.exceptions import OperationalError
+from typing import Final
 
 from models.errors import HangtagError, InputError
 from models.storage.storage import open_storage
@@ -23,10 +18,9 @@ from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.lock import CycleLock
 from trainer.schedule.claims import FOLDER, SKEW, Claim, Claims, ClaimStore
 from trainer.schedule.due_times import Schedule, schedule_of, stamp_of
-from trainer.schedule.queue import CycleMessage, CycleQueue, make_sending_app
+from trainer.schedule.queue import CycleMessage, CycleQueue
 from worker.events import log_event, start_logging
-from worker.queue.connection import RedisOutage
-from worker.queue.redis_state import RedisError, connect
+from worker.queue.redis_state import RedisError, RedisOutage, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import Heartbeat
 
@@ -50,26 +44,24 @@ def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json
     """
     watched = [WatchedConfig(path) for path in configs]
     check_models_differ(watched)
-    Heartbeat(settings.heartbeat).check()
-    warnings.simplefilter("ignore", CPendingDeprecationWarning)
+    heartbeat = Heartbeat(settings.heartbeat)
+    heartbeat.check()
     start_logging(as_json=as_json)
-    logging.getLogger("celery.beat").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _leave)
-    with make_sending_app(settings) as app:
-        queue = CycleQueue(connect(settings), app)
+    with suppress(KeyboardInterrupt, SystemExit), connect(settings) as client:
         try:
-            queue.state.ping()
+            client.ping()
         except RedisError as error:  # cycles are claimed all the same, and queued when it is there
             RedisOutage(settings.redis_name).away(error)
-        schedulers = [ModelScheduler(config, queue) for config in watched]
         for config in watched:
             schedule = config.schedule.text if config.schedule else ""
             log_event("beat_starts", config=str(config.path), schedule=schedule, redis=settings.redis_name)
-        service = Service(
-            app, scheduler_cls=lambda app, **_: _CycleScheduler(app, schedulers, app.heartbeat), remote_control=False
-        )
-        service.start()
-        queue.state.close()
+        queue = CycleQueue(client)
+        schedulers = [ModelScheduler(config, queue) for config in watched]
+        while True:
+            wait = min(_TURN_S, *(scheduler.turn_or_tell() for scheduler in schedulers))
+            heartbeat.beat()
+            time.sleep(max(wait, _LEAST_S))
     log_event("beat_ends")
 
 
@@ -141,65 +133,43 @@ def check_models_differ(watched: Sequence[WatchedConfig]) -> None:
         seen[model] = one.path
 
 
-class _CycleScheduler(Scheduler):
-    """Gives every model's scheduler a turn once a second, and at each due time."""
-
-    def __init__(self, app: Celery, schedulers: "Sequence[ModelScheduler]", heartbeat: Heartbeat) -> None:
-        super().__init__(app, max_interval=_TURN_S)
-        self._schedulers = schedulers
-        self._heartbeat = heartbeat
-        self._wrong: dict[str, str] = {}
-
-    def setup_schedule(self) -> None:
-        """Do nothing: the due times lie beside the registries."""
-
-    @property
-    def schedule(self) -> Mapping[str, ScheduleEntry]:
-        """No entries that Celery would need to keep."""
-        return {}
-
-    def tick(self, *_: Any, **__: Any) -> float:  # noqa: ANN401 - Celery has no types
-        """See Celery's ``Scheduler.tick``."""
-        wait = min([_TURN_S, *(self._turn(scheduler) for scheduler in self._schedulers)])
-        self._heartbeat.turned()
-        self._heartbeat.beat()
-        return max(wait, _LEAST_S)
-
-    def _turn(self, scheduler: "ModelScheduler") -> float:
-        config = str(scheduler.watched.path)
-        try:
-            wait = scheduler.turn()
-        except (HangtagError, OSError, ValueError, RedisError, OperationalError) as error:
-            text = f"{type(error).__name__}: {error}"
-            if self._wrong.get(config) != text:
-                log_event("cannot_keep_the_schedule", logging.WARNING, config=config, error=text)
-            self._wrong[config] = text
-            return _TURN_S
-        if self._wrong.pop(config, None):
-            log_event("keeping_the_schedule_again", config=config)
-        return wait
-
-
 class ModelScheduler:
     """Claims the due times of one model, and queues those that are not done. Any number of beats may do so."""
 
     def __init__(
         self, watched: WatchedConfig, queue: CycleQueue, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self.watched = watched
+        self._watched = watched
         self._queue = queue
         self._clock = clock
+        self._wrong = ""
         self._open_storage()
 
     def _open_storage(self) -> None:
-        storage = open_storage(self.watched.config.registry).child(self.watched.config.name)
+        storage = open_storage(self._watched.config.registry).child(self._watched.config.name)
         self._store = ClaimStore(storage)
         # kept, since a silent holder on another machine is known to be dead only by who goes on watching it
         self._locks = (CycleLock(storage), CycleLock(storage.child(FOLDER)))
         self._since: datetime | None = None
-        self._settled: datetime | None = None  # the due time for which nothing is left to claim
         self._told_ahead: tuple[str, ...] = ()
+        self._seen: datetime | None = None  # the due time of the last look
         self._look_at = 0.0
+
+    def turn_or_tell(self) -> float:
+        """Take a turn; log an error once, and try again in the next turn."""
+        config = str(self._watched.path)
+        try:
+            wait = self.turn()
+        except (HangtagError, OSError, ValueError, RedisError) as error:
+            text = f"{type(error).__name__}: {error}"
+            if text != self._wrong:
+                log_event("cannot_keep_the_schedule", logging.WARNING, config=config, error=text)
+            self._wrong = text
+            return _TURN_S
+        if self._wrong:
+            log_event("keeping_the_schedule_again", config=config)
+        self._wrong = ""
+        return wait
 
     def turn(self) -> float:
         """Do what is due now.
@@ -209,37 +179,32 @@ class ModelScheduler:
 
         Raises:
             OSError, HangtagError: the registry cannot be reached.
-            redis.RedisError, kombu.exceptions.OperationalError: Redis cannot be reached; a later turn queues what is
-            claimed.
+            redis.RedisError: Redis cannot be reached; a later turn queues what is claimed.
         """
-        if self.watched.refresh():
+        if self._watched.refresh():
             self._open_storage()
-        now, schedule = self._clock(), self.watched.schedule
-        claimed = schedule is not None and self._claim_due(schedule, now)
-        if claimed or time.monotonic() >= self._look_at:
+        now, schedule = self._clock(), self._watched.schedule
+        due = schedule.latest(now) if schedule else None
+        if due != self._seen or time.monotonic() >= self._look_at:
+            if schedule and due:
+                self._claim_due(schedule, due, now)
             self._queue_open()
-            self._look_at = time.monotonic() + _LOOK_S
+            self._seen, self._look_at = due, time.monotonic() + _LOOK_S
         upcoming = next(schedule.after(now), None) if schedule else None
         return (upcoming - self._clock()).total_seconds() if upcoming else float("inf")
 
-    def _claim_due(self, schedule: Schedule, now: datetime) -> bool:
-        """Claim the latest due time unless it is claimed; returns whether it is newly claimed."""
+    def _claim_due(self, schedule: Schedule, due: datetime, now: datetime) -> None:
+        """Claim the latest due time, unless somebody has, or too many are open."""
         if self._since is None or self._since > now + SKEW:
             self._since = self._store.plan(schedule.text, now)
-        due = schedule.latest(now)
-        if due is None or due == self._settled:
-            return False
-        claims, config = self._store.look(), str(self.watched.path)
+        claims, config = self._store.look(), str(self._watched.path)
         ahead = claims.ahead(now)
         if ahead and ahead != self._told_ahead:  # the schedule goes on as if these were not there
             log_event("slots_ahead", logging.WARNING, config=config, slots=len(ahead), last=ahead[-1])
         self._told_ahead = ahead
         last = max(self._since, claims.last(now) or self._since)
-        if due <= last or not claims.may_claim(stamp_of(due)):
-            self._settled = due
-            return False
-        if len(claims.open) >= MOST_OPEN:
-            return False
+        if due <= last or not claims.may_claim(stamp_of(due)) or len(claims.open) >= MOST_OPEN:
+            return
         self._tell_other_config(claims)
         claim = Claim(
             slot=stamp_of(due),
@@ -253,13 +218,11 @@ class ModelScheduler:
             level = logging.WARNING if claim.skipped else logging.INFO
             log_event("slot_claimed", level, config=config, slot=claim.slot, skipped=claim.skipped)
             self._store.tidy(now)
-        self._settled = due
-        return True
 
     def _tell_other_config(self, claims: Claims) -> None:
         """Log that the last claim names another config: two configs of a model run cycles at the times of both."""
         if claims.claimed:
-            slot, config = claims.claimed[-1], str(self.watched.path)
+            slot, config = claims.claimed[-1], str(self._watched.path)
             other = self._store.claim_of(slot).config
             if other != config:
                 log_event("other_config", logging.WARNING, config=config, slot=slot, other=other)
@@ -272,7 +235,7 @@ class ModelScheduler:
         for stamp in stamps:
             claim = self._store.claim_of(stamp)
             if not Path(claim.config).is_file():  # it was moved: a worker runs a claim with the config that it names
-                claim = self._store.hand_over(claim, str(self.watched.path))
+                claim = self._store.hand_over(claim, str(self._watched.path))
             message = CycleMessage(claim.config, stamp)
             if message not in waiting and self._queue.send(message):
                 log_event("slot_queued", config=message.config, slot=message.slot)

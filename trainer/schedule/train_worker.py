@@ -5,13 +5,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from celery.bootsteps import StartStopStep
-from kombu.exceptions import OperationalError
+from kombu import Queue
 
 from models.errors import BusyError, ExitCode, HangtagError, InputError, MissingExtraError
 from models.storage.storage import open_storage
@@ -20,12 +20,13 @@ from trainer.retrain.cycle_folder import CycleStatus, now_text
 from trainer.retrain.lock import CycleLock
 from trainer.schedule.claims import FOLDER, ClaimStore, End, Try
 from trainer.schedule.cycle_process import CycleEnd, run_cycle
-from trainer.schedule.queue import QUEUE, RETRAIN_TASK, CycleMessage, hold_back, make_sending_app
+from trainer.schedule.queue import QUEUE, RETRAIN_TASK, CycleMessage, CycleQueue, cycle_call
 from worker.events import log_event
+from worker.queue.app import HangtagCelery
 from worker.queue.redis_state import RedisError, connect
 from worker.queue.settings import QueueSettings
-from worker.queue.start_worker import prepare_worker, run_worker
-from worker.queue.worker_state import BEAT_S, BusyProcesses, Heartbeat
+from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
+from worker.queue.worker_state import BusyProcesses, Heartbeat
 
 __all__ = ["MOST_TRIES", "CycleTask", "check_training", "start_train_worker"]
 
@@ -38,6 +39,15 @@ _COMMAND: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _ERROR: Final = "hangtag: "
 """The beginning of every error on stderr."""
 
+_CELERY: Final[dict[str, Any]] = {
+    "task_queues": [Queue(QUEUE, exchange="", routing_key=QUEUE)],
+    "task_default_queue": QUEUE,
+    # A cycle outlasts every visibility timeout; files say whether it has to be begun again, and no message.
+    "task_acks_late": False,
+    "task_reject_on_worker_lost": False,
+    "task_time_limit": None,
+    "worker_concurrency": 1,
+}
 _NEEDED: Final = ("tensorflow", "keras", "sklearn")
 _ENDS: Final = {
     int(status.exit_code): status for status in (CycleStatus.PROMOTED, CycleStatus.REFUSED, CycleStatus.NOTHING_NEW)
@@ -69,9 +79,10 @@ def start_train_worker(
     Heartbeat(settings.heartbeat).check()
     prepare_worker(as_json=as_json)
     log_event("train_worker_starts", redis=settings.redis_name, queue=QUEUE)
-    app = make_sending_app(settings)
+    app = HangtagCelery(settings, cycle_call)
+    app.conf.update(_CELERY)
     app.task(name=RETRAIN_TASK, shared=False)(replace(task, busy=app.busy).retrain)
-    app.steps["worker"].add(_heart_step(app.heartbeat))
+    app.steps["worker"].add(HeartStep)
     return run_worker(app, 1)
 
 
@@ -88,21 +99,6 @@ def check_training(find: Callable[[str], object] = find_spec) -> None:
             "or start it on a machine that has them."
         )
         raise MissingExtraError(msg)
-
-
-def _heart_step(heartbeat: Heartbeat) -> type[StartStopStep]:
-    class HeartStep(StartStopStep):
-        requires = ("celery.worker.components:Pool",)
-
-        def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery has no types
-            if parent.hub:
-                parent.hub.call_repeatedly(BEAT_S, self._beat)
-
-        def _beat(self) -> None:
-            heartbeat.turned()
-            heartbeat.beat()
-
-    return HeartStep
 
 
 @dataclass(frozen=True)
@@ -215,13 +211,8 @@ class CycleTask:
     def _later(self, message: CycleMessage, seconds: int, why: str) -> None:
         """Let a beat queue it again, after ``seconds`` at the earliest unless Redis loses that."""
         log_event("cycle_later", logging.WARNING, config=message.config, slot=message.slot, after_s=seconds, reason=why)
-        client = connect(self.settings)
-        try:
-            hold_back(client, message, seconds)
-        except (RedisError, OperationalError) as error:
-            log_event("not_held_back", logging.DEBUG, error=str(error))
-        finally:
-            client.close()
+        with suppress(RedisError), connect(self.settings) as client:
+            CycleQueue(client).hold_back(message, seconds)
 
 
 def _last_error(message: str) -> str:

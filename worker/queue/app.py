@@ -96,8 +96,6 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
         "task_time_limit": TIME_LIMIT_S,
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
-        "task_publish_retry": True,
-        "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3},
         "task_serializer": "json",
         "accept_content": ["json"],
         "result_backend": None,

@@ -14,7 +14,16 @@ from models.options import ModelOption
 from worker.options import SharedOptions, takes_shared_options
 from worker.priority import Priority
 from worker.queue.jobs_commands import register as register_jobs
-from worker.queue.options import JobsOption, JsonOption, LogFormat, Only, RedisOption, queue_settings
+from worker.queue.options import (
+    HeartbeatOption,
+    JobsOption,
+    JsonOption,
+    LogOption,
+    Only,
+    RedisOption,
+    logs_json,
+    queue_settings,
+)
 
 __all__ = ["register"]
 
@@ -193,16 +202,8 @@ def worker_command(
             help="Address to serve them at; 0.0.0.0 in a container. Default: HANGTAG_METRICS_HOST, or 127.0.0.1."
         ),
     ] = None,
-    heartbeat: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Touched every second as long as the worker works. Default: HANGTAG_HEARTBEAT, or none.",
-        ),
-    ] = None,
-    log: Annotated[
-        LogFormat | None, typer.Option(help="Default: text on a terminal, json elsewhere.", show_default=False)
-    ] = None,
+    heartbeat: HeartbeatOption = None,
+    log: LogOption = None,
 ) -> None:
     """Label what is submitted, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
 
@@ -221,12 +222,11 @@ def worker_command(
       hangtag worker --queue train retrain.toml
     """
     settings = queue_settings(redis, jobs, metrics_port, metrics_host, heartbeat)
-    as_json = log is LogFormat.JSON if log else not os.isatty(2)
     if queue is WorkerQueue.TRAIN:
         _check_train({"--concurrency": concurrency, "--jobs": jobs, "--metrics-port": metrics_port})
         os.environ.update(REMAP_SIGTERM="SIGQUIT")
         train_worker = import_module(context.obj[_TRAIN_WORKER])
-        raise typer.Exit(train_worker.start_train_worker(settings, configs or (), as_json=as_json))
+        raise typer.Exit(train_worker.start_train_worker(settings, configs or (), as_json=logs_json(log)))
     if configs:
         msg = f"{configs[0]} is for --queue train; a worker that labels takes what is in the folder of --jobs"
         raise typer.BadParameter(msg)
@@ -235,7 +235,7 @@ def worker_command(
     from worker.queue.start_worker import start_worker
 
     slots = concurrency or len(os.sched_getaffinity(0))
-    raise typer.Exit(start_worker(settings, slots, as_json=as_json))
+    raise typer.Exit(start_worker(settings, slots, as_json=logs_json(log)))
 
 
 def _check_train(of_labelling: Mapping[str, object]) -> None:

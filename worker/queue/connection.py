@@ -18,43 +18,12 @@ from kombu.transport.redis import Channel, QoS, Transport
 
 from worker.events import log_event
 from worker.queue.messages import Call
+from worker.queue.redis_state import RedisOutage
 
-__all__ = ["FastRetryAmqp", "MessageFilter", "RedisOutage", "redis_expected"]
+__all__ = ["FastRetryAmqp", "MessageFilter"]
 
-_OUTAGE_REPEAT_S: Final = 600.0
 _DROPPED_REPEAT_S: Final = 10.0
 _SHOWN: Final = 80
-
-
-def redis_expected(name: str, error: object) -> str:
-    """The message that Redis, named by its URL without password, cannot be reached, and what to check."""
-    text = str(error).rstrip(".")
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        what = "Is that the name in its certificate, and does ssl_ca_certs in its URL name the file of who signed it?"
-    else:
-        what = "Is it running, and is that its URL, with its password if it has one?"
-    return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."
-
-
-class RedisOutage:
-    """Logs that Redis, named by its URL without password, is away: at once, and then every ten minutes."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._tell_at: float | None = None
-
-    def away(self, error: object, *_: object) -> None:
-        """Note a failed try."""
-        now = time.monotonic()
-        if self._tell_at is None or now >= self._tell_at:
-            self._tell_at = now + _OUTAGE_REPEAT_S
-            log_event("waiting_for_redis", logging.WARNING, message=redis_expected(self._name, error))
-
-    def there(self) -> None:
-        """Note a successful try."""
-        if self._tell_at is not None:
-            log_event("redis_is_there", redis=self._name)
-        self._tell_at = None
 
 
 class MessageFilter:

@@ -12,11 +12,10 @@ from worker.finish import finish_job
 from worker.job import Job
 from worker.jobs import Jobs
 from worker.progress import JobProgress, JobState, ProgressReader
-from worker.queue.connection import redis_expected
 from worker.queue.leases import HeldLeases
 from worker.queue.messages import FINISH
 from worker.queue.reconciler import Reconciler
-from worker.queue.redis_state import Presence, RedisError, RedisState, connect
+from worker.queue.redis_state import Presence, RedisError, RedisState, connect, redis_expected
 from worker.queue.settings import QueueSettings
 
 __all__ = ["Control", "Situation", "look_around", "open_control", "watch"]

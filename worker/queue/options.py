@@ -1,5 +1,6 @@
 """Options that the queue's commands share, and the settings made from them."""
 
+import os
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +11,17 @@ import typer
 if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
-__all__ = ["JobsOption", "JsonOption", "LogFormat", "Only", "RedisOption", "queue_settings"]
+__all__ = [
+    "HeartbeatOption",
+    "JobsOption",
+    "JsonOption",
+    "LogFormat",
+    "LogOption",
+    "Only",
+    "RedisOption",
+    "logs_json",
+    "queue_settings",
+]
 
 JobsOption = Annotated[
     str | None,
@@ -31,18 +42,34 @@ RedisOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+HeartbeatOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Touched every second as long as the process works. Default: HANGTAG_HEARTBEAT, or none."
+    ),
+]
 
 
 class LogFormat(StrEnum):
-    """How a worker logs."""
+    """How a worker or a beat logs."""
 
     TEXT = "text"
     JSON = "json"
 
 
+LogOption = Annotated[
+    LogFormat | None, typer.Option(help="Default: text on a terminal, json elsewhere.", show_default=False)
+]
+
+
+def logs_json(log: LogFormat | None) -> bool:
+    """Whether to log JSON lines."""
+    return log is LogFormat.JSON if log else not os.isatty(2)
+
+
 def queue_settings(
     redis: str | None,
-    jobs: str | None,
+    jobs: str | None = None,
     metrics_port: int | None = None,
     metrics_host: str | None = None,
     heartbeat: Path | None = None,
@@ -53,7 +80,7 @@ def queue_settings(
         MissingExtraError: the queue's packages are not installed.
         InputError: a setting is invalid.
     """
-    needed = ("celery", "redis", "pydantic_settings", "prometheus_client")
+    needed = ("celery", "cronsim", "redis", "pydantic_settings", "prometheus_client")
     missing = [package for package in needed if find_spec(package) is None]
     if missing:
         from models.errors import MissingExtraError

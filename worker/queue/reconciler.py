@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 from worker.events import log_event
 from worker.job import Job
 from worker.jobs import Jobs
-from worker.queue.messages import FINISH, QUEUES, parse_message
+from worker.queue.messages import FINISH, QUEUES, job_call, parse_message
 from worker.queue.redis_state import RedisError, RedisState
 from worker.results import part_key
 
@@ -162,7 +162,7 @@ class Reconciler:
     def _send(self, name: str, chunk: int, job: Job) -> int:
         if not self._redis.mark_sent(name, chunk):
             return 0
-        self._redis.send(name, chunk, job.spec.priority)
+        self._redis.send(QUEUES[job.spec.priority], job_call(name, chunk))
         return 1
 
 

@@ -10,8 +10,10 @@ ago; ``hangtag:tick:VERSION`` somebody is reconciling who reads jobs of that ver
 """
 
 import json
+import logging
 import math
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Final
@@ -19,12 +21,12 @@ from typing import Annotated, Final
 import redis
 from pydantic import Field, TypeAdapter
 
+from worker.events import log_event
 from worker.owner import Owner
-from worker.priority import Priority
-from worker.queue.messages import QUEUES, job_call
+from worker.queue.messages import Call
 from worker.queue.settings import QueueSettings
 
-__all__ = ["LEASE_S", "Presence", "RedisError", "RedisState", "connect"]
+__all__ = ["LEASE_S", "Presence", "RedisError", "RedisOutage", "RedisState", "connect", "redis_expected"]
 
 LEASE_S: Final = 10
 SENT_S: Final = 5
@@ -34,6 +36,7 @@ _TICK: Final = "hangtag:tick:4"
 else win the tick again and again, and nobody would look after these."""
 
 PRESENCE_S: Final = 10
+_OUTAGE_REPEAT_S: Final = 600.0
 TROUBLE_S: Final = 60
 LONGEST_BACKOFF: Final = 4
 """As a power of two, in seconds."""
@@ -79,6 +82,37 @@ def connect(settings: QueueSettings) -> redis.Redis:
     )
 
 
+def redis_expected(name: str, error: object) -> str:
+    """The message that Redis, named by its URL without password, cannot be reached, and what to check."""
+    text = str(error).rstrip(".")
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        what = "Is that the name in its certificate, and does ssl_ca_certs in its URL name the file of who signed it?"
+    else:
+        what = "Is it running, and is that its URL, with its password if it has one?"
+    return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."
+
+
+class RedisOutage:
+    """Logs that Redis, named by its URL without password, is away: at once, and then every ten minutes."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._tell_at: float | None = None
+
+    def away(self, error: object, *_: object) -> None:
+        """Note a failed try."""
+        now = time.monotonic()
+        if self._tell_at is None or now >= self._tell_at:
+            self._tell_at = now + _OUTAGE_REPEAT_S
+            log_event("waiting_for_redis", logging.WARNING, message=redis_expected(self._name, error))
+
+    def there(self) -> None:
+        """Note a successful try."""
+        if self._tell_at is not None:
+            log_event("redis_is_there", redis=self._name)
+        self._tell_at = None
+
+
 class RedisState:
     """Leases, marks and presences in Redis; every method raises :data:`RedisError` where Redis cannot be reached.
 
@@ -109,10 +143,9 @@ class RedisState:
             self._redis.delete(queue)  # no worker could take anything from there
             return []
 
-    def send(self, job: str, chunk: int, priority: Priority) -> None:
-        """Put a chunk into its queue, or the job's end (:data:`worker.queue.messages.FINISH`)."""
-        queue = QUEUES[priority]
-        self._redis.lpush(queue, job_call(job, chunk).envelope(queue))
+    def send(self, queue: str, call: Call) -> None:
+        """Put a task into a queue, for a Celery worker to take."""
+        self._redis.lpush(queue, call.envelope(queue))
 
     def waiting(self, queue: str) -> int:
         """How many messages wait in a queue."""

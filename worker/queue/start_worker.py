@@ -34,16 +34,16 @@ from worker.events import log_event, start_logging
 from worker.jobs import Jobs
 from worker.owner import Owner
 from worker.queue.app import HangtagCelery, make_app
-from worker.queue.connection import RedisOutage
 from worker.queue.metrics import DIED
 from worker.queue.reconciler import Reconciler
-from worker.queue.redis_state import Presence, RedisState, connect
+from worker.queue.redis_state import Presence, RedisOutage, RedisState, connect
 from worker.queue.settings import QueueSettings, url_name
 from worker.queue.worker_state import BEAT_S, Heartbeat
 
 __all__ = [
     "GracefulWorker",
     "HangtagConsumer",
+    "HeartStep",
     "LoggedRequest",
     "ServiceStep",
     "prepare_worker",
@@ -181,10 +181,19 @@ class _Service(Thread):
         state.close()
 
 
-class ServiceStep(StartStopStep):
-    """A Celery worker's work beside its tasks: it announces itself, serves metrics, and reconciles."""
+class HeartStep(StartStopStep):
+    """Lets a Celery worker's heart beat in its event loop."""
 
     requires = ("celery.worker.components:Pool",)
+
+    def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery has no types
+        """See Celery's."""
+        if parent.hub:  # Celery's event loop, which only processes of the prefork kind have
+            parent.hub.call_repeatedly(BEAT_S, parent.app.heartbeat.beat)
+
+
+class ServiceStep(HeartStep):
+    """A labelling worker's work beside its tasks: it announces itself, serves metrics, and reconciles."""
 
     def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
         super().__init__(parent)
@@ -198,9 +207,9 @@ class ServiceStep(StartStopStep):
 
     def start(self, parent: Any) -> None:  # noqa: ANN401
         """See Celery's."""
+        parent.app.heartbeat.turned()
         self._service.start()
-        if parent.hub:  # Celery's event loop, which only processes of the prefork kind have
-            parent.hub.call_repeatedly(BEAT_S, parent.app.heartbeat.beat)
+        super().start(parent)
         if self._metrics_server:
             self._metrics_server.start()
 

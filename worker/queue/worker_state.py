@@ -1,6 +1,7 @@
 """State that a worker's main process shares with the processes that it forks, and the heartbeat for a supervisor."""
 
 import logging
+import math
 import mmap
 import time
 from collections.abc import Iterator
@@ -57,16 +58,16 @@ class BusyProcesses:
 
 
 class Heartbeat:
-    """Touches a file, whose age tells a supervisor whether a worker's main process truly works.
+    """Touches a file, whose age tells a supervisor whether a worker's or beat's main process truly works.
 
-    The main thread beats: from Celery's event loop, and while it waits for Redis to come back. Its beats count only as
-    long as the reconciler's thread turns at least once in ``stuck_s``. Without a file, nothing is written.
+    The main thread beats: from Celery's event loop, and while it waits for Redis to come back. Once a reconciler's
+    thread has turned, beats count only as long as it turns again within ``stuck_s``. Without a file, nothing is written.
     """
 
     def __init__(self, file: Path | None, stuck_s: float = _STUCK_S) -> None:
         self._file = file
         self._stuck_s = stuck_s
-        self._turned_at = time.monotonic()
+        self._turned_at = math.inf
         self._wrong = ""
 
     def check(self) -> None:

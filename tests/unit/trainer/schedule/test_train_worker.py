@@ -2,7 +2,6 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import redis
@@ -182,15 +181,13 @@ def test_a_config_that_is_no_file_is_told_and_tried_again(
 
 def test_a_failure_is_held_back(redis_installed: None, tmp_path: Path, claimed: ClaimStore, config: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
-        sent: list[object] = []
-        app = SimpleNamespace(send_task=lambda *of, **options: sent.append(of))
-        queue, message = CycleQueue(client, app), CycleMessage(str(config), SLOT)
+        queue, message = CycleQueue(client), CycleMessage(str(config), SLOT)
         assert queue.send(message)
         assert not queue.send(message)
+        assert queue.waiting() == {message}
         client.flushall()
         CycleTask(QueueSettings(redis_url=server.url), python("sys.exit(1)"), retry_s=60).retrain(str(config), SLOT)
         assert not queue.send(message)
-        assert len(sent) == 1
         (key,) = client.keys()
         assert 30 < client.ttl(key) <= 60
 

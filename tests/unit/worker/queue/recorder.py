@@ -3,7 +3,7 @@
 import redis
 
 from worker.priority import Priority
-from worker.queue.messages import FINISH, QUEUES, parse_message
+from worker.queue.messages import FINISH, QUEUES, Call, parse_message
 from worker.queue.redis_state import RedisState
 
 __all__ = ["Recorder", "a_moment_later", "next_second", "waiting"]
@@ -16,8 +16,8 @@ class Recorder(RedisState):
         super().__init__(client)
         self.sent: list[tuple[str, int]] = []
 
-    def send(self, job: str, chunk: int, priority: Priority) -> None:
-        self.sent.append((job, chunk))
+    def send(self, queue: str, call: Call) -> None:
+        self.sent += filter(None, [parse_message(call.envelope(queue))])
 
     def numbers(self, job: str = "job") -> list[int]:
         return [chunk for name, chunk in self.sent if name == job]

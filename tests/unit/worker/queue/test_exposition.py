@@ -17,6 +17,7 @@ from worker.job import CANCELLED, ModelPin
 from worker.jobs import Jobs
 from worker.priority import Priority
 from worker.queue.exposition import JobFigures, MetricsServer, Overview, OverviewReader, check_port, worker_metrics
+from worker.queue.messages import QUEUES, job_call
 from worker.queue.metrics import Metrics
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
@@ -124,9 +125,9 @@ def seen(reader: OverviewReader) -> list[tuple[str, int, int, int]]:
 
 
 def test_what_waits_is_counted(reader: OverviewReader, state: RedisState) -> None:
-    state.send("spring", 1, Priority.HIGH)
-    state.send("spring", 2, Priority.HIGH)
-    state.send("autumn", 1, Priority.LOW)
+    state.send(QUEUES[Priority.HIGH], job_call("spring", 1))
+    state.send(QUEUES[Priority.HIGH], job_call("spring", 2))
+    state.send(QUEUES[Priority.LOW], job_call("autumn", 1))
     overview = reader.read()
     assert overview.redis_up
     assert overview.waiting == {"hangtag.1.high": 2, "hangtag.2.normal": 0, "hangtag.3.low": 1}

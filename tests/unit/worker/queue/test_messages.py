@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from worker.priority import Priority
-from worker.queue.messages import CHUNK_TASK, FINISH, FINISH_TASK, QUEUES, parse_message, read_call
+from worker.queue.messages import CHUNK_TASK, FINISH, FINISH_TASK, QUEUES, job_call, parse_message, read_call
 from worker.queue.redis_state import RedisState
 
 JSON = st.recursive(
@@ -73,8 +73,8 @@ def test_of_a_message_only_its_task_and_arguments_are_handed_on(envelope: object
 
 @pytest.mark.parametrize("priority", Priority)
 def test_what_is_sent_is_read(state: RedisState, priority: Priority) -> None:
-    state.send("spring", 17, priority)
-    state.send("spring", FINISH, priority)
+    state.send(QUEUES[priority], job_call("spring", 17))
+    state.send(QUEUES[priority], job_call("spring", FINISH))
     waiting = [parse_message(text) for text in state.queued(QUEUES[priority])]
     assert waiting == [("spring", FINISH), ("spring", 17)]
     assert not [text for other in Priority if other != priority for text in state.queued(QUEUES[other])]

@@ -14,7 +14,7 @@ from worker.job import CANCELLED, commit_retry
 from worker.jobs import Jobs
 from worker.owner import Owner
 from worker.priority import Priority
-from worker.queue.messages import FINISH, QUEUES, parse_message
+from worker.queue.messages import FINISH, QUEUES, Call, job_call, parse_message
 from worker.queue.reconciler import MIN_WINDOW, WINDOW_PER_SLOT, Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.settings import QueueSettings
@@ -46,10 +46,10 @@ def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, client: redis.Redis
     job = paper_job(5)
 
     class Late(Recorder):
-        def send(self, job_name: str, chunk: int, priority: Priority) -> None:
-            if chunk == 0:
+        def send(self, queue: str, call: Call) -> None:
+            if call == job_call("job", 0):
                 commit_part(job, 3)
-            super().send(job_name, chunk, priority)
+            super().send(queue, call)
 
     late = Late(client)
     Reconciler(jobs, late).tick()
@@ -301,7 +301,7 @@ def test_a_job_with_setbacks_whose_chunks_still_wait_gets_no_trial(
     publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job
 ) -> None:
     paper_job(3, name="job")
-    state.send("job", 0, Priority.NORMAL)
+    state.send(QUEUES[Priority.NORMAL], job_call("job", 0))
     state.report_trouble("job", "shop-7", "no folder")
     publishing.tick()
     assert waiting(state) == [0]

@@ -21,12 +21,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_beat_touches_the_file(file: Path) -> None:
-    Heartbeat(file).beat()
+    """Where no reconciler turns, as in a beat and a train worker, whatever the time."""
+    Heartbeat(file, stuck_s=0.0).beat()
     assert file.stat().st_mtime > LONG_AGO
 
 
 def test_without_turns_of_the_reconciler_it_does_not(file: Path) -> None:
     heartbeat = Heartbeat(file, stuck_s=0.0)
+    heartbeat.turned()
     heartbeat.beat()
     assert file.stat().st_mtime == LONG_AGO
 
